@@ -1,0 +1,128 @@
+"""The job folder, as all three sides see it. See the package's docstring for the files."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from weatherglass.records import iso
+
+
+@dataclass(frozen=True)
+class StartRequest:
+    """What the host is to start: the command, and what is added to the host's own environment."""
+
+    argv: list[str]
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended. `ok` is False for any end that nobody asked for."""
+
+    ok: bool
+    why: str
+
+
+class JobFolder:
+    """Paths and small atomic reads and writes; holds no state of its own."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.lock = path / "lock"
+        self.start = path / "start.json"
+        self.process = path / "process.json"
+        self.heartbeat = path / "heartbeat"
+        self.progress = path / "progress.jsonl"
+        self.stop = path / "stop"
+        self.kill = path / "kill"
+        self.exit = path / "exit.json"
+        self.log = path / "job.log"
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    def try_lock(self) -> int | None:
+        """Take the job's lock without waiting: its file descriptor, or None while the job lives."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        return descriptor
+
+    def alive(self) -> bool:
+        """Whether the job lives. A probe of the lock, so it is right for zombies and recycled process ids."""
+        if not self.lock.exists():
+            return False
+        descriptor = os.open(self.lock, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
+    def request_start(self, request: StartRequest) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.write_json(self.start, asdict(request))
+
+    def request_stop(self, who: str) -> None:
+        """Ask the job to finish its batch and end; `who` is kept as the reason."""
+        self.write_json(self.stop, {"who": who, "at": iso(datetime.now(UTC))})
+
+    def request_kill(self, who: str) -> None:
+        self.write_json(self.kill, {"who": who, "at": iso(datetime.now(UTC))})
+
+    def stop_requested_by(self) -> str | None:
+        return (self._read(self.stop) or {}).get("who")
+
+    def silence(self, now: datetime) -> float | None:
+        """Seconds since the last heartbeat; None before the first."""
+        try:
+            return now.timestamp() - self.heartbeat.stat().st_mtime
+        except FileNotFoundError:
+            return None
+
+    def started(self) -> dict[str, Any]:
+        """What the host wrote at the start: `pid`, `pgid`, `at`, `argv`; empty before any start."""
+        return self._read(self.process) or {}
+
+    def last_progress(self) -> dict[str, Any] | None:
+        """The newest complete line of progress."""
+        try:
+            with self.progress.open("rb") as file:
+                file.seek(max(0, self.progress.stat().st_size - 65536))
+                lines = file.read().split(b"\n")[:-1]
+        except FileNotFoundError:
+            return None
+        return json.loads(lines[-1]) if lines else None
+
+    def outcome(self) -> Outcome:
+        """How the job ended, by its own words where it had any."""
+        exit_ = self._read(self.exit)
+        if exit_ is None:
+            return Outcome(False, "died without a word (killed, or out of memory?)")
+        return Outcome(bool(exit_.get("ok")), str(exit_.get("why")))
+
+    def write_json(self, file: Path, content: dict[str, Any]) -> None:
+        """Replace a file of the folder in one step, so that no reader sees half of it."""
+        temporary = file.with_suffix(f".{os.getpid()}.tmp")
+        temporary.write_text(json.dumps(content), encoding="utf-8")
+        os.replace(temporary, file)
+
+    def _read(self, file: Path) -> dict[str, Any] | None:
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return None
+        return content if isinstance(content, dict) else None

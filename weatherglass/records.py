@@ -1,0 +1,231 @@
+"""The messages on the topics, defined once; `docs/schemas/` is made from them.
+
+Values are UTF-8 JSON. Times are ISO 8601 in UTC with `Z`. Units: °C, %, hPa (station pressure), m/s, and degrees
+from which the wind blows. A missing number is `null`, never NaN. Headers carry what the value does not.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
+
+VARIABLES = ("temperature", "humidity", "pressure", "wind_speed")
+"""The variables that are summarised, forecast and checked, in this order wherever an axis holds variables."""
+
+LEADS = tuple(range(1, 25))
+"""Lead times in hours; lead = valid time - base hour."""
+
+UNITS = {"temperature": "°C", "humidity": "%", "pressure": "hPa", "wind_speed": "m/s", "wind_direction": "°"}
+
+
+def iso(time: datetime) -> str:
+    """`2026-01-05T12:15:00Z`: UTC with `Z`, whole seconds, or milliseconds where there are any."""
+    time = time.astimezone(UTC)
+    return time.isoformat(timespec="milliseconds" if time.microsecond else "seconds").replace("+00:00", "Z")
+
+
+Time = Annotated[AwareDatetime, PlainSerializer(iso, return_type=str, when_used="json")]
+StationId = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Record(BaseModel):
+    """What all messages share: immutable, no unknown fields, JSON out by `to_json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def to_json(self) -> bytes:
+        return self.model_dump_json().encode()
+
+    @classmethod
+    def from_json(cls, value: bytes | str) -> Self:
+        """Raises pydantic's ValidationError where the value is not such a record."""
+        return cls.model_validate_json(value)
+
+
+class Observation(Record):
+    """One reading of a station, on `weather-raw`, keyed by the station."""
+
+    station_id: StationId
+    timestamp: Time
+    temperature: Number | None
+    humidity: Number | None
+    pressure: Number | None
+    wind_speed: Number | None
+    wind_direction: Number | None
+
+
+class Trend(StrEnum):
+    RISING = "rising"
+    STEADY = "steady"
+    FALLING = "falling"
+
+
+class Quality(StrEnum):
+    """State of a check. `not_checked` is not `ok`: there was nothing to check, or not enough to check it with."""
+
+    OK = "ok"
+    FAILED = "failed"
+    NOT_CHECKED = "not_checked"
+
+
+class Statistics(Record):
+    """A variable in a window; each null where the window holds too few usable values."""
+
+    mean: Number | None
+    std: Number | None = Field(description="Sample standard deviation; null below two values.")
+    min: Number | None
+    max: Number | None
+    last: Number | None
+    rate_per_hour: Number | None = Field(description="Least-squares slope per hour; null below two distinct times.")
+    trend: Trend | None
+
+
+class Wind(Record):
+    """Vector mean of the wind."""
+
+    u: Number | None = Field(description="Towards the east, m/s.")
+    v: Number | None = Field(description="Towards the north, m/s.")
+    direction: Number | None = Field(description="Degrees from which the mean wind blows; null in a calm.")
+    steadiness: Number | None = Field(description="Speed of the vector mean over the mean speed, 0..1.")
+
+
+class AggregatedFeatures(Record):
+    count: int = Field(ge=1, description="Distinct observations in the window.")
+    last_observation: Time
+    temperature: Statistics
+    humidity: Statistics
+    pressure: Statistics
+    wind_speed: Statistics
+    wind: Wind
+    dew_point: Number | None = Field(description="°C, of the mean temperature and humidity.")
+    quality: dict[str, Quality] = Field(description="Physical range check, per variable.")
+
+
+class WindowFeatures(Record):
+    """A five-minute window of a station, half-open [start, end), on `weather-features`, keyed by the station."""
+
+    station_id: StationId
+    window_start: Time
+    window_end: Time
+    aggregated_features: AggregatedFeatures
+
+
+class Hour(Record):
+    """The values of one hour of a station, on `weather-hours`, keyed by station and hour.
+
+    `weatherglass.history` says how windows become an hour.
+    """
+
+    station_id: StationId
+    hour: Time
+    count: int = Field(ge=1, description="Distinct observations the hour rests on.")
+    temperature: Number | None
+    humidity: Number | None
+    pressure: Number | None
+    wind_u: Number | None
+    wind_v: Number | None
+
+
+class Method(StrEnum):
+    """How a forecast was made."""
+
+    MODEL = "model"
+    DAMPED_ANOMALY = "damped_anomaly"
+    PERSISTENCE = "persistence"
+
+
+Path = list[Number]
+"""A number for each lead."""
+
+
+class Predictions(Record):
+    """Forecasts; every list has a number for each valid time."""
+
+    valid_times: list[Time]
+    temperature: Path
+    humidity: Path
+    pressure: Path
+    wind_speed: Path
+    model_version: str
+    method: Method
+
+
+class Anomaly(Record):
+    is_anomaly: bool
+    score: Annotated[float, Field(ge=0, le=1)]
+    checks: dict[str, Quality]
+    reasons: list[str] = Field(description="One sentence a person understands for each failed check.")
+    model_version: str | None
+
+
+class Bounds(Record):
+    """A bound of the interval; each list has a number for each valid time."""
+
+    temperature: Path
+    humidity: Path
+    pressure: Path
+    wind_speed: Path
+
+
+class Confidence(Record):
+    level: Annotated[float, Field(gt=0, lt=1)] = Field(description="Share of the truth the interval should hold.")
+    lower: Bounds
+    upper: Bounds
+    history_hours: int = Field(ge=0, description="Hours of the station's own past the forecast could see.")
+
+
+class Prediction(Record):
+    """A forecast and the verdict on the present reading, on `weather-predictions`, keyed by the station.
+
+    Its identity is (station_id, timestamp), the time of the observation that it answers.
+    """
+
+    station_id: StationId
+    timestamp: Time
+    predictions: Predictions
+    anomaly: Anomaly
+    confidence: Confidence
+
+
+RECORDS: dict[str, type[Record]] = {
+    "observation": Observation,
+    "window-features": WindowFeatures,
+    "hour": Hour,
+    "prediction": Prediction,
+}
+"""Name of each schema, as in `docs/schemas/<name>.json` and in the header `schema`."""
+
+SCHEMA_VERSION = 1
+
+
+class Origin(StrEnum):
+    """The header `source`: where a record's observations come from."""
+
+    OPEN_METEO = "open-meteo"
+    REPLAY = "replay"
+    SIMULATED = "simulated"
+    KAGGLE = "kaggle"
+
+
+Headers = list[tuple[str, bytes]]
+
+
+def headers(record: type[Record] | Record, source: Origin | None, produced_at: datetime) -> Headers:
+    """The headers of a record: `schema` (name and version), `source` where it is known, `produced_at`."""
+    kind = record if isinstance(record, type) else type(record)
+    name = next(name for name, known in RECORDS.items() if known is kind)
+    pairs = [("schema", f"{name}/{SCHEMA_VERSION}".encode()), ("produced_at", iso(produced_at).encode())]
+    return [*pairs, ("source", source.value.encode())] if source else pairs
+
+
+def json_schema(name: str) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a record as it stands in `docs/schemas/`."""
+    mode: Literal["serialization"] = "serialization"
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **RECORDS[name].model_json_schema(mode=mode),
+    }
