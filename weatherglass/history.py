@@ -34,7 +34,16 @@ HOUR_WINDOW_ENDS = (timedelta(minutes=1), timedelta(minutes=-4), timedelta(minut
 GRID_VARIABLES = ("temperature", "humidity", "pressure", "wind_u", "wind_v")
 """The last axis of `HourGrid.values`; wind as components, so that it can be averaged and so that direction comes."""
 
-HISTORY_COLUMNS = ("station_id", "hour", "temperature", "humidity", "pressure", "wind_speed", "wind_direction", "source")
+HISTORY_COLUMNS = (
+    "station_id",
+    "hour",
+    "temperature",
+    "humidity",
+    "pressure",
+    "wind_speed",
+    "wind_direction",
+    "source",
+)
 
 
 def wind_components(speed: npt.ArrayLike, direction: npt.ArrayLike) -> tuple[npt.NDArray, npt.NDArray]:
@@ -85,7 +94,9 @@ def hours_touched(window: WindowFeatures) -> list[datetime]:
     return [
         hour
         for offset in HOUR_WINDOW_ENDS
-        if (hour := window.window_end.astimezone(UTC) - offset).minute == 0 and hour.second == 0 and hour.microsecond == 0
+        if (hour := window.window_end.astimezone(UTC) - offset).minute == 0
+        and hour.second == 0
+        and hour.microsecond == 0
     ]
 
 

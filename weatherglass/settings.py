@@ -63,9 +63,7 @@ class Settings(BaseSettings):
         "", description="Kafka's bootstrap servers, `host:port,…`; empty: the embedded broker on `kafka_port`."
     )
     ray_address: str = Field("", description="Address of the Ray head, `host:port`; empty: the local head.")
-    database_url: str = Field(
-        "", description="SQLAlchemy URL of the store; empty: a SQLite file in the state folder."
-    )
+    database_url: str = Field("", description="SQLAlchemy URL of the store; empty: a SQLite file in the state folder.")
     registry_url: str = Field("", description="URL of MLflow's tables; empty: a SQLite file in the state folder.")
 
     # --- source of observations
@@ -106,9 +104,7 @@ class Settings(BaseSettings):
     inference_actors: int = Field(1, ge=1, le=64, description="Inference actors; each owns a share of the partitions.")
 
     # --- models
-    train_full_model: bool = Field(
-        True, description="After the first, small model train the full one behind it."
-    )
+    train_full_model: bool = Field(True, description="After the first, small model train the full one behind it.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -160,6 +156,11 @@ class Settings(BaseSettings):
     def jobs_dir(self) -> Path:
         """Folder of the long-lived jobs; each has its own below it, see `weatherglass.jobs`."""
         return self.state_dir / "jobs"
+
+    @cached_property
+    def secrets_dir(self) -> Path:
+        """Folder of passwords and tokens made at first start; only its owner may read it."""
+        return self.state_dir / "secrets"
 
     @property
     def replay_url(self) -> str:

@@ -1,0 +1,1 @@
+"""Forecasts and anomaly detection: design matrices, models, their registry. Needs no engine."""

@@ -1,0 +1,51 @@
+"""What a forecaster is and what it answers, so that training, serving and evaluation agree on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from weatherglass.history import HourGrid
+from weatherglass.records import Method
+
+LEVELS = (0.8, 0.9)
+"""Levels of the intervals: the share of the truth that each should hold."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Forecasts of n (station, base hour) pairs. Lead axis as `records.LEADS`, variable axis as `records.VARIABLES`.
+
+    Attributes:
+        station_ids: n.
+        base_hours: (n,) `datetime64[h]`, UTC: the newest hour each forecast stands on; valid time = base + lead.
+        values: (n, 24, 4) °C, %, hPa, m/s; finite everywhere.
+        lower, upper: level of `LEVELS` -> (n, 24, 4), lower <= values <= upper.
+        methods: n.
+        history_hours: (n,) hours of own past with a temperature among the last 72.
+    """
+
+    station_ids: tuple[str, ...]
+    base_hours: npt.NDArray[np.datetime64]
+    values: npt.NDArray[np.float64]
+    lower: dict[float, npt.NDArray[np.float64]]
+    upper: dict[float, npt.NDArray[np.float64]]
+    methods: tuple[Method, ...]
+    history_hours: npt.NDArray[np.int64]
+
+
+class Forecaster(Protocol):
+    """A model that forecasts from hourly values alone."""
+
+    def forecast(self, grid: HourGrid, rows: Sequence[int], base: Sequence[int]) -> Forecast:
+        """Forecast station `rows[i]` of the grid from its hour index `base[i]`; sees nothing after `base[i]`.
+
+        A row without the past that the model needs is answered by a fallback method, marked, with wider intervals.
+        Every row must have at least one value of every variable at or before its base hour, unless the model knows
+        the station's climatology.
+        """
+        ...
