@@ -1,0 +1,1 @@
+"""The launcher: starts, watches and stops everything on one machine."""

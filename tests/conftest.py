@@ -1,0 +1,95 @@
+"""Fixtures that several parts share: settings in a temporary folder with free ports, and a real broker."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from stack.kafka import RunningBroker
+from weatherglass.settings import LOOPBACK, Settings
+from weatherglass.topics import TOPICS, Topic
+
+# Taken out of the environment at once: it is no setting of Weatherglass, which refuses names it does not know.
+_TEST_DATA_FOLDER = os.environ.pop("WEATHERGLASS_TEST_DATA", None)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody uses now, outside the range from which the kernel takes those of outgoing connections."""
+    with ExitStack() as stack:
+        ports: list[int] = []
+        candidate = 10_000 + (os.getpid() * 37) % 8_000
+        while len(ports) < count:
+            candidate += 1
+            probe = stack.enter_context(socket.socket())
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((LOOPBACK, candidate))
+            except OSError:
+                continue
+            ports.append(candidate)
+        return ports
+
+
+def make_settings(state_dir: Path, **overrides: object) -> Settings:
+    """Settings with all state in `state_dir` and every port a free one."""
+    fields = [name for name in Settings.model_fields if name.endswith("_port")]
+    ports = dict(zip(fields, free_ports(len(fields)), strict=True))
+    return Settings(state_dir=state_dir, **{**ports, **overrides})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return make_settings(tmp_path / "state")
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """Folder of real data kept outside the project; tests that want it are skipped without it."""
+    if not _TEST_DATA_FOLDER:
+        pytest.skip("WEATHERGLASS_TEST_DATA names no folder with real data")
+    return Path(_TEST_DATA_FOLDER)
+
+
+class TestBroker(RunningBroker):
+    """A real broker for tests; topics are made by the table unless a test asks for others."""
+
+    __test__ = False
+
+    def __init__(self, settings: Settings):
+        super().__init__(settings)
+        self.settings = settings
+
+    def create_topics(self, topics: tuple[Topic, ...] = TOPICS) -> None:
+        from kafka.admin import KafkaAdminClient, NewTopic
+
+        admin = KafkaAdminClient(bootstrap_servers=self.bootstrap_servers)
+        try:
+            admin.create_topics(
+                [NewTopic(t.name, t.partitions, 1, topic_configs=dict(t.broker_config)) for t in topics]
+            )
+        finally:
+            admin.close()
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestBroker]:
+    """One broker for the whole run; a test that stops or restarts a broker makes its own."""
+    running = TestBroker(make_settings(tmp_path_factory.mktemp("broker")))
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def fresh_broker(tmp_path: Path) -> Iterator[TestBroker]:
+    """A broker of the test's own, with the topics of the table; it may be stopped, killed and started again."""
+    running = TestBroker(make_settings(tmp_path / "broker"))
+    running.start()
+    running.create_topics()
+    yield running
+    running.stop()

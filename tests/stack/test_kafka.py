@@ -1,0 +1,44 @@
+"""The embedded broker, started for real."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from kafka import KafkaConsumer, KafkaProducer
+from kafka.admin import KafkaAdminClient
+
+from stack.kafka import Broker, BrokerError, answers
+from tests.conftest import TestBroker, make_settings
+from weatherglass.settings import LOOPBACK
+from weatherglass.topics import HOURS, RAW, TOPICS
+
+
+def test_missing_jars_name_the_way_out(tmp_path: Path) -> None:
+    with pytest.raises(BrokerError, match="make setup"):
+        Broker(make_settings(tmp_path, build_dir=tmp_path)).prepare()
+
+
+@pytest.mark.integration
+def test_messages_survive_a_restart(fresh_broker: TestBroker) -> None:
+    admin = KafkaAdminClient(bootstrap_servers=fresh_broker.bootstrap_servers)
+    assert {topic.name for topic in TOPICS} <= set(admin.list_topics())
+    admin.close()
+    producer = KafkaProducer(bootstrap_servers=fresh_broker.bootstrap_servers)
+    producer.send(RAW, b"value", key=b"station").get(30)
+    producer.close()
+
+    fresh_broker.stop()
+    assert not answers(LOOPBACK, fresh_broker.broker.port)
+    fresh_broker.start()
+
+    consumer = KafkaConsumer(
+        RAW, bootstrap_servers=fresh_broker.bootstrap_servers, auto_offset_reset="earliest", consumer_timeout_ms=30_000
+    )
+    assert next(iter(consumer)).value == b"value"
+    consumer.close()
+
+
+def test_the_hours_are_compacted() -> None:
+    (hours,) = [topic for topic in TOPICS if topic.name == HOURS]
+    assert hours.broker_config["cleanup.policy"] == "compact,delete"
