@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints, WithJsonSchema
 
 VARIABLES = ("temperature", "humidity", "pressure", "wind_speed")
 """The variables that are summarised, forecast and checked, in this order wherever an axis holds variables."""
@@ -27,7 +27,11 @@ def iso(time: datetime) -> str:
     return time.isoformat(timespec="milliseconds" if time.microsecond else "seconds").replace("+00:00", "Z")
 
 
-Time = Annotated[AwareDatetime, PlainSerializer(iso, return_type=str, when_used="json")]
+Time = Annotated[
+    AwareDatetime,
+    PlainSerializer(iso, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$"}),
+]
 StationId = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, FilePath, HttpUrl, ValidationError, model_validator
+from pydantic import Field, FilePath, HttpUrl, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
@@ -105,6 +105,12 @@ class Settings(BaseSettings):
 
     # --- models
     train_full_model: bool = Field(True, description="After the first, small model train the full one behind it.")
+
+    @field_validator("state_dir", "build_dir", "kaggle_zip")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        """The jobs run in folders of their own, so a path must mean the same everywhere."""
+        return path.expanduser().resolve() if path else path
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -118,7 +118,7 @@ class JobFolder:
         """Replace a file of the folder in one step, so that no reader sees half of it."""
         temporary = file.with_suffix(f".{os.getpid()}.tmp")
         temporary.write_text(json.dumps(content), encoding="utf-8")
-        os.replace(temporary, file)
+        temporary.replace(file)
 
     def _read(self, file: Path) -> dict[str, Any] | None:
         try:

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from weatherglass.jobs.folder import JobFolder
@@ -62,9 +61,6 @@ class Job:
         if not self.folder.exit.exists():
             self.folder.write_json(self.folder.exit, {"ok": ok, "why": why, "at": iso(datetime.now(UTC))})
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._stop.set()
-
 
 @contextmanager
 def running(path: Path) -> Iterator[Job]:
@@ -72,7 +68,7 @@ def running(path: Path) -> Iterator[Job]:
     job = Job(JobFolder(path))
     path.mkdir(parents=True, exist_ok=True)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, job._on_signal)
+        signal.signal(number, lambda *_: job._stop.set())
     job.beat()
     try:
         yield job

@@ -1,0 +1,75 @@
+"""The records against their published schemas, both ways."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, datetime, timedelta, timezone
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from weatherglass.records import RECORDS, Observation, headers, iso, json_schema
+
+numbers = st.none() | st.floats(allow_nan=False, allow_infinity=False, width=32)
+times = st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)).map(
+    lambda time: time.replace(microsecond=time.microsecond // 1000 * 1000)
+)
+observations = st.builds(
+    Observation,
+    station_id=st.text(min_size=1, max_size=20),
+    timestamp=times,
+    temperature=numbers,
+    humidity=numbers,
+    pressure=numbers,
+    wind_speed=numbers,
+    wind_direction=numbers,
+)
+
+
+@given(observations)
+def test_an_observation_survives_its_json_and_fits_its_schema(observation: Observation) -> None:
+    value = observation.to_json()
+    assert Observation.from_json(value) == observation
+    jsonschema.validate(json.loads(value), json_schema("observation"))
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_the_schemas_are_schemas(name: str) -> None:
+    jsonschema.Draft202012Validator.check_schema(json_schema(name))
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, "warm"])
+def test_what_is_no_number_is_refused(bad: object) -> None:
+    with pytest.raises(ValidationError):
+        Observation(
+            station_id="jfk",
+            timestamp=datetime(2026, 1, 5, tzinfo=UTC),
+            temperature=bad,  # type: ignore[arg-type]
+            humidity=None,
+            pressure=None,
+            wind_speed=None,
+            wind_direction=None,
+        )
+
+
+def test_a_time_without_zone_is_refused() -> None:
+    with pytest.raises(ValidationError, match="timezone"):
+        Observation.from_json(b'{"station_id": "jfk", "timestamp": "2026-01-05T12:15:00"}')
+
+
+@given(times, st.integers(-12, 14))
+def test_times_are_written_in_utc(time: datetime, zone: int) -> None:
+    elsewhere = time.astimezone(timezone(timedelta(hours=zone)))
+    assert iso(elsewhere) == iso(time)
+    assert datetime.fromisoformat(iso(time)) == time
+
+
+@given(observations)
+def test_headers_name_the_schema(observation: Observation) -> None:
+    found = dict(headers(observation, None, observation.timestamp))
+    assert found["schema"].startswith(b"observation/")
+    assert "source" not in found

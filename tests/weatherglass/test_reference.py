@@ -1,0 +1,18 @@
+"""The pages made from the code say what the code says."""
+
+from __future__ import annotations
+
+import pytest
+
+from weatherglass.reference import DOCS, pages
+from weatherglass.settings import Settings, variable
+
+
+@pytest.mark.parametrize("page", sorted(pages()), ids=lambda page: str(page.relative_to(DOCS)))
+def test_the_page_is_up_to_date(page) -> None:  # type: ignore[no-untyped-def]
+    assert page.read_text(encoding="utf-8") == pages()[page], "run `make reference`"
+
+
+def test_every_setting_is_documented() -> None:
+    text = (DOCS / "configuration.md").read_text(encoding="utf-8")
+    assert all(f"`{variable(name)}`" in text and field.description for name, field in Settings.model_fields.items())
