@@ -1,0 +1,52 @@
+"""Bringing the store's tables to what this version of Weatherglass wants."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, text
+
+from weatherglass.store.engine import open_store, sqlite_file
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+_ADVISORY_LOCK = 0x77656174686572  # "weather"; any number that nobody else takes
+
+
+def migrate(url: str) -> None:
+    """Run the migrations up to the newest. Safe to call at every start, by several processes at once."""
+    engine = open_store(url)
+    try:
+        with _alone(url), engine.connect() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _ADVISORY_LOCK})
+                connection.commit()
+            # Held by this session until its engine is disposed of.
+            command.upgrade(alembic_config(connection), "head")
+            connection.commit()
+    finally:
+        engine.dispose()
+
+
+def alembic_config(connection: Connection) -> Config:
+    """Alembic's configuration for one open connection; there is no `alembic.ini`."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+@contextmanager
+def _alone(url: str) -> Iterator[None]:
+    """Hold the lock beside a SQLite file, so that one process migrates and the others wait."""
+    file = sqlite_file(url)
+    if file is None:
+        yield
+        return
+    with file.with_name(file.name + ".migrate.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

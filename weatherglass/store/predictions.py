@@ -1,0 +1,101 @@
+"""Predictions in the store: one row an issue, its leads as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, exists, func, not_, select
+
+from weatherglass.records import Origin, Prediction
+from weatherglass.store.dialect import hour_start, upsert
+from weatherglass.store.schema import predictions as table
+from weatherglass.store.skip_scan import newest_per_station
+
+KEPT_WHOLE = timedelta(days=35)
+"""Older issues than this are thinned to one an hour."""
+
+
+@dataclass(frozen=True)
+class StoredPrediction:
+    """A prediction, its number in the store, when it came there (UTC), and where its observations come from."""
+
+    id: int
+    prediction: Prediction
+    stored_at: datetime
+    source: Origin | None
+
+
+def save(
+    connection: Connection, predictions: Sequence[Prediction], stored_at: datetime, source: Origin | None = None
+) -> None:
+    """Upsert on (station_id, timestamp); the caller commits. A revised prediction keeps its number."""
+    rows = [
+        {
+            **prediction.model_dump(mode="json"),
+            "timestamp": prediction.timestamp,
+            "method": prediction.predictions.method.value,
+            "model_version": prediction.predictions.model_version,
+            "is_anomaly": prediction.anomaly.is_anomaly,
+            "score": prediction.anomaly.score,
+            "source": source and source.value,
+            "stored_at": stored_at,
+        }
+        for prediction in predictions
+    ]
+    upsert(connection, table, rows, ["station_id", "timestamp"])
+
+
+def latest(connection: Connection, station_id: str) -> StoredPrediction | None:
+    """A station's prediction for its newest observation; None before the first."""
+    query = select(table).where(table.c.station_id == station_id).order_by(table.c.timestamp.desc()).limit(1)
+    row = connection.execute(query).first()
+    return stored(row) if row else None
+
+
+def latest_all(connection: Connection) -> dict[str, StoredPrediction]:
+    """The latest prediction of each station, by station id."""
+    return {row.station_id: stored(row) for row in connection.execute(newest_per_station(table))}
+
+
+def newest(connection: Connection) -> StoredPrediction | None:
+    """The prediction that came last into the store."""
+    row = connection.execute(
+        select(table)
+        .where(table.c.stored_at == select(func.max(table.c.stored_at)).scalar_subquery())
+        .order_by(table.c.timestamp.desc())
+        .limit(1)
+    ).first()
+    return stored(row) if row else None
+
+
+def newest_timestamp(connection: Connection) -> datetime | None:
+    """Time of the newest observation that any station's prediction answers."""
+    return connection.execute(select(func.max(table.c.timestamp))).scalar()
+
+
+def thin(connection: Connection, now: datetime) -> int:
+    """Of the issues older than `KEPT_WHOLE` keep each hour's first and all that flag an anomaly; how many went.
+
+    The caller commits.
+    """
+    earlier = table.alias("earlier")
+    same_hour_before = exists().where(
+        earlier.c.station_id == table.c.station_id,
+        earlier.c.timestamp < table.c.timestamp,
+        earlier.c.timestamp >= hour_start(connection, table.c.timestamp),
+    )
+    result = connection.execute(
+        delete(table).where(table.c.timestamp < now - KEPT_WHOLE, not_(table.c.is_anomaly), same_hour_before)
+    )
+    return result.rowcount
+
+
+def stored(row: Row[Any]) -> StoredPrediction:
+    """A row of the table as the record it was."""
+    prediction = Prediction.model_validate(
+        {name: getattr(row, name) for name in ("station_id", "timestamp", "predictions", "anomaly", "confidence")}
+    )
+    return StoredPrediction(row.id, prediction, row.stored_at, row.source and Origin(row.source))
