@@ -1,0 +1,31 @@
+"""The channels that models look at: the four variables, wind components and the dew point, made from grid values."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from weatherglass.records import VARIABLES
+
+CHANNELS = (*VARIABLES, "wind_u", "wind_v", "dew_point")
+"""The first four are `records.VARIABLES`, so a variable has the same index on both axes."""
+
+
+def dew_point(temperature: npt.NDArray, humidity: npt.NDArray) -> npt.NDArray:
+    """Dew point, °C, of °C and %, by Magnus' formula over water (WMO-No. 8, volume I, annex 4.B)."""
+    vapour = np.log(np.clip(humidity, 1.0, 100.0) / 100.0) + 17.62 * temperature / (243.12 + temperature)
+    return 243.12 * vapour / (17.62 - vapour)
+
+
+def channels(values: npt.NDArray) -> npt.NDArray[np.float32]:
+    """Channels (..., 7) from grid values (..., 5), axes as `CHANNELS` and `history.GRID_VARIABLES`; NaN stays NaN."""
+    temperature, humidity, pressure, u, v = (values[..., i] for i in range(5))
+    made = [temperature, humidity, pressure, np.hypot(u, v), u, v, dew_point(temperature, humidity)]
+    return np.stack(made, axis=-1).astype(np.float32)
+
+
+def bounded(values: npt.NDArray) -> npt.NDArray:
+    """Variables (..., 4) with humidity kept within 0-100 % and wind speed from 0 up."""
+    low = np.array([-np.inf, 0.0, 0.0, 0.0])
+    high = np.array([np.inf, 100.0, np.inf, np.inf])
+    return np.clip(values, low, high)
