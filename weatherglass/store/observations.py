@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, select
 
 from weatherglass.records import Observation, Origin
 from weatherglass.store.dialect import upsert
@@ -42,21 +42,17 @@ def history(connection: Connection, station_id: str, start: datetime, end: datet
     return [_stored(row) for row in connection.execute(query)]
 
 
+def latest(connection: Connection, station_id: str) -> StoredObservation | None:
+    """A station's newest observation by its own time; None before the first."""
+    query = select(table).where(table.c.station_id == station_id).order_by(table.c.timestamp.desc()).limit(1)
+    row = connection.execute(query).first()
+    return _stored(row) if row else None
+
+
 def latest_all(connection: Connection) -> dict[str, StoredObservation]:
     """The newest observation (by its own time) of each station, by station id."""
     rows = connection.execute(newest_per_station(table))
     return {row.station_id: _stored(row) for row in rows}
-
-
-def newest(connection: Connection) -> StoredObservation | None:
-    """The observation that came last into the store."""
-    row = connection.execute(
-        select(table)
-        .where(table.c.stored_at == select(func.max(table.c.stored_at)).scalar_subquery())
-        .order_by(table.c.timestamp.desc())
-        .limit(1)
-    ).first()
-    return _stored(row) if row else None
 
 
 def _stored(row: Row[Any]) -> StoredObservation:

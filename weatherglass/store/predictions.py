@@ -60,17 +60,6 @@ def latest_all(connection: Connection) -> dict[str, StoredPrediction]:
     return {row.station_id: stored(row) for row in connection.execute(newest_per_station(table))}
 
 
-def newest(connection: Connection) -> StoredPrediction | None:
-    """The prediction that came last into the store."""
-    row = connection.execute(
-        select(table)
-        .where(table.c.stored_at == select(func.max(table.c.stored_at)).scalar_subquery())
-        .order_by(table.c.timestamp.desc())
-        .limit(1)
-    ).first()
-    return stored(row) if row else None
-
-
 def newest_timestamp(connection: Connection) -> datetime | None:
     """Time of the newest observation that any station's prediction answers."""
     return connection.execute(select(func.max(table.c.timestamp))).scalar()

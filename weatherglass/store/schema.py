@@ -77,7 +77,6 @@ observations = Table(
     *_reading(),
     Column("source", String(20), comment="Where the reading comes from; null if unknown."),
     Column("stored_at", UtcTime, nullable=False),
-    Index(None, "stored_at"),
     comment="One row a station and time.",
 )
 
@@ -99,7 +98,6 @@ predictions = Table(
     UniqueConstraint("station_id", "timestamp"),
     Index(None, "is_anomaly", "id"),
     Index(None, "timestamp"),
-    Index(None, "stored_at"),
     sqlite_autoincrement=True,  # the id of a thinned row is never given again: pages of anomalies stay true
     comment="One row an issue: all variables and leads, the verdict on the reading, the interval.",
 )

@@ -38,7 +38,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("station_id", "timestamp", name="pk_observations"),
         comment="One row a station and time.",
     )
-    op.create_index("ix_observations_stored_at", "observations", ["stored_at"])
     op.create_table(
         "predictions",
         sa.Column("id", ROW_ID, autoincrement=True, nullable=False),
@@ -62,7 +61,6 @@ def upgrade() -> None:
     )
     op.create_index("ix_predictions_is_anomaly_id", "predictions", ["is_anomaly", "id"])
     op.create_index("ix_predictions_timestamp", "predictions", ["timestamp"])
-    op.create_index("ix_predictions_stored_at", "predictions", ["stored_at"])
 
 
 def downgrade() -> None:

@@ -1,0 +1,198 @@
+"""Whether the pipeline works: each part with its state, its age and a sentence. For `make status` and `/health` alike.
+
+Ages are about *arrival* (when a record came into the store), so that a replay that catches up with the present is
+healthy though its observations are hours old; the observations' own time is in the sentence.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from weatherglass.jobs.folder import JobFolder
+from weatherglass.records import Method, iso
+from weatherglass.settings import Settings
+from weatherglass.store import observations, predictions
+from weatherglass.store.observations import StoredObservation
+from weatherglass.store.predictions import StoredPrediction
+
+JOBS = ("stream_features", "serve_predictions", "store_predictions")
+"""The long-lived jobs without which no new prediction appears; each the name of its DAG and of its folder."""
+
+HOST = "host"
+"""The job host's folder, beside those of the jobs."""
+
+STARTUP_GRACE = timedelta(minutes=2)
+SILENCE = timedelta(seconds=30)
+"""A job that has had time to start and says nothing for this long is not working."""
+
+STEP = timedelta(minutes=15)
+"""Stations renew their current observation in these steps. Source: open-meteo.com/en/docs."""
+ANSWER = timedelta(minutes=1)
+"""An observation that has waited longer for its prediction is unanswered."""
+CONNECT_SECONDS = 1.0
+
+
+class State(StrEnum):
+    OK = "ok"
+    DEGRADED = "degraded"
+    """Works, but not as it should, or has not begun to."""
+    FAILING = "failing"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the pipeline. `age_seconds` is the time since its last sign of work; None where it has none."""
+
+    name: str
+    state: State
+    age_seconds: float | None
+    detail: str
+
+
+@dataclass(frozen=True)
+class Health:
+    """`state` is that of the worst part."""
+
+    state: State
+    at: datetime
+    parts: tuple[Part, ...]
+
+
+def pipeline_health(settings: Settings, now: datetime, store: Engine) -> Health:
+    """Look at every part once; takes a second per server that does not answer. Raises nothing: failures are parts."""
+    parts = (
+        _server("kafka", settings.bootstrap_servers, "the Kafka broker"),
+        _server("ray", settings.ray_head, "the Ray head"),
+        _host(JobFolder(settings.jobs_dir / HOST)),
+        *(_job(JobFolder(settings.jobs_dir / name), now) for name in JOBS),
+        *_data(settings, now, store),
+    )
+    order = list(State)
+    return Health(max((part.state for part in parts), key=order.index), now, parts)
+
+
+def _server(name: str, addresses: str, what: str) -> Part:
+    """A server is there if one of its addresses (`host:port,…`) takes a connection."""
+    for address in addresses.split(","):
+        host, _, port = address.strip().rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
+        except (OSError, ValueError):
+            continue
+        return Part(name, State.OK, None, f"{what} answers at {address.strip()}")
+    return Part(name, State.FAILING, None, f"{what} does not answer at {addresses}")
+
+
+def _host(folder: JobFolder) -> Part:
+    if folder.alive():
+        return Part("job_host", State.OK, None, "the job host runs")
+    return Part("job_host", State.FAILING, None, "the job host does not run: no job can be started; run make up")
+
+
+def _job(folder: JobFolder, now: datetime) -> Part:
+    silence = folder.silence(now)
+    if not folder.alive():
+        started = folder.started()
+        why = folder.outcome().why if started else "was never started"
+        return Part(folder.name, State.FAILING, silence, f"does not run: {why}")
+    said = (folder.last_progress() or {}).get("said", "no progress yet")
+    age = _seconds_since(folder.started().get("at"), now)
+    starting = age is not None and age < STARTUP_GRACE.total_seconds()
+    if silence is not None and silence > SILENCE.total_seconds() and not starting:
+        return Part(folder.name, State.FAILING, silence, f"silent for {silence:.0f} s; its last words: {said}")
+    return Part(folder.name, State.OK, silence, str(said))
+
+
+def _seconds_since(time: object, now: datetime) -> float | None:
+    try:
+        return (now - datetime.fromisoformat(str(time))).total_seconds()
+    except (ValueError, TypeError):
+        return None
+
+
+def _data(settings: Settings, now: datetime, store: Engine) -> tuple[Part, ...]:
+    """The store, and the newest of what it holds."""
+    try:
+        with store.connect() as connection:
+            observed = observations.latest_all(connection)
+            predicted = predictions.latest_all(connection)
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        return (Part("store", State.FAILING, None, f"the store at {store.url!r} cannot be read: {reason}"),)
+    return (
+        Part("store", State.OK, None, f"{len(observed)} stations observed, {len(predicted)} with a forecast"),
+        _observation(observed, now, timedelta(minutes=settings.poll_minutes)),
+        _prediction(observed, predicted, now),
+        _model(predicted),
+    )
+
+
+def _observation(observed: Mapping[str, StoredObservation], now: datetime, poll: timedelta) -> Part:
+    """Late beyond two polls after a step was due; failing after an hour without any."""
+    if not observed:
+        return Part("observations", State.DEGRADED, None, "none yet; see the DAG ingest_observations")
+    age = now - max(row.stored_at for row in observed.values())
+    newest = max(row.observation.timestamp for row in observed.values())
+    due = STEP + 2 * poll
+    state = State.OK if age <= due else State.DEGRADED if age <= 4 * STEP else State.FAILING
+    detail = f"the last arrived {words(age)} ago, the newest is of {iso(newest)} ({words(now - newest)} ago)"
+    if state is not State.OK:
+        detail += f"; one is due every {words(due)}: see the DAG ingest_observations"
+    return Part("observations", state, age.total_seconds(), detail)
+
+
+def _prediction(
+    observed: Mapping[str, StoredObservation], predicted: Mapping[str, StoredPrediction], now: datetime
+) -> Part:
+    """Degraded while a station's newest observation waits longer than `ANSWER` for its prediction."""
+    if not predicted:
+        return Part("predictions", State.DEGRADED, None, "none yet; the first follows the first new observation")
+    age = now - max(row.stored_at for row in predicted.values())
+    newest = max(row.prediction.timestamp for row in predicted.values())
+    detail = f"the last arrived {words(age)} ago, for the observation of {iso(newest)}"
+    unanswered = [
+        station
+        for station, row in observed.items()
+        if now - row.stored_at > ANSWER
+        and (station not in predicted or predicted[station].prediction.timestamp < row.observation.timestamp)
+    ]
+    if unanswered:
+        named = ", ".join(unanswered[:3]) + (", …" if len(unanswered) > 3 else "")
+        detail += f"; {len(unanswered)} of {len(observed)} stations wait for the answer to their newest: {named}"
+    return Part("predictions", State.DEGRADED if unanswered else State.OK, age.total_seconds(), detail)
+
+
+def _model(predicted: Mapping[str, StoredPrediction]) -> Part:
+    """The model that made the newest predictions; degraded while some are made without one."""
+    if not predicted:
+        return Part("model", State.DEGRADED, None, "unknown before the first prediction")
+    latest = max(predicted.values(), key=lambda row: row.stored_at).prediction.predictions
+    without = [s for s, row in predicted.items() if row.prediction.predictions.method is not Method.MODEL]
+    if not without:
+        return Part("model", State.OK, None, f"version {latest.model_version} forecasts")
+    return Part(
+        "model",
+        State.DEGRADED,
+        None,
+        f"version {latest.model_version}; {len(without)} of {len(predicted)} stations are forecast without a model, "
+        f"by {latest.method.value if latest.method is not Method.MODEL else 'a fallback'}",
+    )
+
+
+def words(age: timedelta) -> str:
+    """An age a person reads at a glance: `42 s`, `7 min`, `3.5 h`, `2.0 d`."""
+    seconds = age.total_seconds()
+    if abs(seconds) < 120:
+        return f"{seconds:.0f} s"
+    if abs(seconds) < 2 * 3600:
+        return f"{seconds / 60:.0f} min"
+    if abs(seconds) < 48 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:.1f} d"
