@@ -1,0 +1,139 @@
+"""The rolling past of all stations: windows become hours, hours become the grid that the models read."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import numpy.typing as npt
+
+from weatherglass.history import GRID_VARIABLES, HourGrid, hour_of, hours_touched
+from weatherglass.records import AggregatedFeatures, Hour, WindowFeatures
+from weatherglass.stations import Station
+
+SPAN_HOURS = 120
+"""Hours kept: the 72 that the models look back, and two days for stations that are late."""
+WINDOWS_KEPT = timedelta(hours=6)
+"""Windows kept behind a station's newest; a late observation changes windows a few minutes back."""
+
+
+def hour64(time: datetime) -> np.datetime64:
+    """The full hour at or before a time, as `datetime64[h]` in UTC."""
+    return np.datetime64(time.astimezone(UTC).replace(tzinfo=None), "h")
+
+
+class WindowBuffer:
+    """The newest state of those windows that make hours, by station and window end."""
+
+    def __init__(self) -> None:
+        self._windows: dict[str, dict[datetime, AggregatedFeatures]] = defaultdict(dict)
+
+    def put(self, window: WindowFeatures) -> list[datetime]:
+        """Keep a window if an hour rests on it; the hours that it touches."""
+        touched = hours_touched(window)
+        if touched:
+            windows = self._windows[window.station_id]
+            windows[window.window_end] = window.aggregated_features
+            oldest = max(windows) - WINDOWS_KEPT
+            for end in [end for end in windows if end < oldest]:
+                del windows[end]
+        return touched
+
+    def hour(self, station_id: str, hour: datetime) -> Hour | None:
+        return hour_of(station_id, hour, self._windows[station_id])
+
+
+class HourBuffer:
+    """Hourly values of all stations over the last `SPAN_HOURS` before the newest hour seen.
+
+    Hours come from two sides: computed here from windows (`put`), and read from `weather-hours` (`follow`), which is
+    the past before this process and the hours of stations that others answer for.
+    """
+
+    def __init__(self, station_of: Callable[[str], Station]):
+        self._station_of = station_of
+        self._stations: tuple[Station, ...] = ()
+        self._rows: dict[str, int] = {}
+        self._newest: np.datetime64 | None = None
+        self._values = np.full((0, SPAN_HOURS, len(GRID_VARIABLES)), np.nan, np.float32)
+        self._counts = np.zeros((0, SPAN_HOURS), np.int64)
+        self._computed = np.zeros((0, SPAN_HOURS), bool)
+
+    def put(self, hour: Hour) -> bool:
+        """Take an hour computed from windows; whether it is new or changed, so that others must hear of it.
+
+        After a restart some windows of an hour may be out of reach. An hour that rests on fewer observations than
+        the one known is therefore left alone.
+        """
+        at = self._place(hour)
+        if at is None or hour.count < self._counts[at]:
+            return False
+        changed = hour.count != self._counts[at] or not np.array_equal(_values(hour), self._values[at], equal_nan=True)
+        self._values[at], self._counts[at], self._computed[at] = _values(hour), hour.count, True
+        return bool(changed)
+
+    def follow(self, hour: Hour) -> None:
+        """Take an hour from `weather-hours`. What was computed here is at least as new as its echo and stays."""
+        at = self._place(hour)
+        if at is not None and not self._computed[at]:
+            self._values[at], self._counts[at] = _values(hour), hour.count
+
+    def row(self, station_id: str) -> int | None:
+        """Row of a station in the grid; None while it has no hour."""
+        return self._rows.get(station_id)
+
+    def base(self, station_id: str, until: np.datetime64) -> int | None:
+        """Position in the grid of a station's newest hour with a value, at or before `until`; None without one."""
+        row = self.row(station_id)
+        if row is None or self._newest is None:
+            return None
+        columns = SPAN_HOURS - int((self._newest - until).astype(int))
+        known = np.flatnonzero(~np.isnan(self._values[row, : max(columns, 0)]).all(axis=1))
+        return int(known[-1]) if known.size else None
+
+    def grid(self) -> HourGrid | None:
+        """A copy of all that is known; None while nothing is."""
+        if self._newest is None:
+            return None
+        return HourGrid(self._stations, self._start(self._newest), self._values.copy())
+
+    def _place(self, hour: Hour) -> tuple[int, int] | None:
+        """Where an hour belongs, room made for it; None if it is too old to be kept."""
+        time = hour64(hour.hour)
+        if self._newest is None or time > self._newest:
+            self._advance(time)
+        assert self._newest is not None
+        column = int((time - self._start(self._newest)).astype(int))
+        if column < 0:
+            return None
+        if hour.station_id not in self._rows:
+            self._add(hour.station_id)
+        return self._rows[hour.station_id], column
+
+    def _add(self, station_id: str) -> None:
+        self._rows[station_id] = len(self._stations)
+        self._stations = (*self._stations, self._station_of(station_id))
+        self._values, self._counts, self._computed = (
+            np.concatenate([array, np.full_like(array, blank, shape=(1, *array.shape[1:]))])
+            for array, blank in self._arrays()
+        )
+
+    def _advance(self, newest: np.datetime64) -> None:
+        steps = SPAN_HOURS if self._newest is None else min(int((newest - self._newest).astype(int)), SPAN_HOURS)
+        for array, blank in self._arrays():
+            array[:, :-steps] = array[:, steps:].copy()
+            array[:, SPAN_HOURS - steps :] = blank
+        self._newest = newest
+
+    def _arrays(self) -> list[tuple[npt.NDArray, float]]:
+        return [(self._values, np.nan), (self._counts, 0), (self._computed, False)]
+
+    @staticmethod
+    def _start(newest: np.datetime64) -> np.datetime64:
+        return newest - np.timedelta64(SPAN_HOURS - 1, "h")
+
+
+def _values(hour: Hour) -> npt.NDArray[np.float32]:
+    return np.array([getattr(hour, name) for name in GRID_VARIABLES], np.float32)
