@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from pathlib import Path
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from weatherglass.jobs.folder import JobFolder
+from weatherglass.jobs.folder import JobFolder, held
 from weatherglass.records import Method, iso
 from weatherglass.settings import Settings
 from weatherglass.store import observations, predictions
@@ -25,8 +26,8 @@ from weatherglass.store.predictions import StoredPrediction
 JOBS = ("stream_features", "serve_predictions", "store_predictions")
 """The long-lived jobs without which no new prediction appears; each the name of its DAG and of its folder."""
 
-HOST = "host"
-"""The job host's folder, beside those of the jobs."""
+HOST_LOCK = "host.lock"
+"""What the job host holds while it lives, beside the folders of the jobs."""
 
 STARTUP_GRACE = timedelta(minutes=2)
 SILENCE = timedelta(seconds=30)
@@ -70,7 +71,7 @@ def pipeline_health(settings: Settings, now: datetime, store: Engine) -> Health:
     parts = (
         _server("kafka", settings.bootstrap_servers, "the Kafka broker"),
         _server("ray", settings.ray_head, "the Ray head"),
-        _host(JobFolder(settings.jobs_dir / HOST)),
+        _host(settings.jobs_dir / HOST_LOCK),
         *(_job(JobFolder(settings.jobs_dir / name), now) for name in JOBS),
         *_data(settings, now, store),
     )
@@ -90,8 +91,8 @@ def _server(name: str, addresses: str, what: str) -> Part:
     return Part(name, State.FAILING, None, f"{what} does not answer at {addresses}")
 
 
-def _host(folder: JobFolder) -> Part:
-    if folder.alive():
+def _host(lock: Path) -> Part:
+    if held(lock):
         return Part("job_host", State.OK, None, "the job host runs")
     return Part("job_host", State.FAILING, None, "the job host does not run: no job can be started; run make up")
 

@@ -29,6 +29,20 @@ class Outcome:
     why: str
 
 
+def held(lock: Path) -> bool:
+    """Whether a living process holds this lock file."""
+    if not lock.exists():
+        return False
+    descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 class JobFolder:
     """Paths and small atomic reads and writes; holds no state of its own."""
 
@@ -61,20 +75,19 @@ class JobFolder:
 
     def alive(self) -> bool:
         """Whether the job lives. A probe of the lock, so it is right for zombies and recycled process ids."""
-        if not self.lock.exists():
-            return False
-        descriptor = os.open(self.lock, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
-        return False
+        return held(self.lock)
 
     def request_start(self, request: StartRequest) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
         self.write_json(self.start, asdict(request))
+
+    def read_start(self) -> StartRequest | None:
+        """What is asked to start; None if nothing is, or nothing that can be understood."""
+        content = self._read(self.start)
+        try:
+            return StartRequest(**content) if content and content.get("argv") else None
+        except TypeError:
+            return None
 
     def request_stop(self, who: str) -> None:
         """Ask the job to finish its batch and end; `who` is kept as the reason."""
@@ -94,7 +107,7 @@ class JobFolder:
             return None
 
     def started(self) -> dict[str, Any]:
-        """What the host wrote at the start: `pid`, `pgid`, `at`, `argv`; empty before any start."""
+        """What the host wrote at the start: `start_id`, `at`, `argv`, `pid`, `pgid`, `created`; empty before any start."""
         return self._read(self.process) or {}
 
     def last_progress(self) -> dict[str, Any] | None:
