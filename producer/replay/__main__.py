@@ -1,0 +1,55 @@
+"""`python -m producer.replay`: run the replay server until TERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from datetime import UTC, datetime
+
+from producer.replay.answers import Replay
+from producer.replay.clock import open_clock
+from producer.replay.data import load_data
+from producer.replay.server import ReplayServer
+from weatherglass.records import iso
+from weatherglass.settings import Settings, SettingsError, load_settings
+from weatherglass.sources import SourceError
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def serve(settings: Settings) -> None:
+    replay = Replay(load_data(settings), open_clock(settings, _now()))
+    server = ReplayServer(settings.replay_port, replay, _now)
+
+    def stop(*_: object) -> None:
+        threading.Thread(target=server.shutdown).start()  # would wait for itself in this thread
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    time, calendar = replay.clock.time(_now()), replay.data.calendar
+    print(
+        f"replay ready at {settings.replay_url}: {replay.data.name}, {len(replay.data.stations)} stations; "
+        f"it is {iso(time.replace(microsecond=0))}, shown as {iso(calendar.earlier(time).replace(microsecond=0))}",
+        flush=True,
+    )
+    with server:
+        server.serve_forever(poll_interval=0.2)
+
+
+def main() -> int:
+    try:
+        serve(load_settings())
+    except (SettingsError, SourceError, ValueError) as error:
+        print(f"replay: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"replay: cannot listen ({error}); WEATHERGLASS_REPLAY_PORT moves it", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""The replay over HTTP, on loopback: `/v1/forecast`, `/v1/archive`, and `/health` for who starts it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from producer.replay.answers import BadRequest, Replay
+from weatherglass.records import iso
+from weatherglass.settings import LOOPBACK
+
+
+class ReplayServer(ThreadingHTTPServer):
+    """Serves a replay; `now` gives the real time of each request."""
+
+    daemon_threads = True
+
+    def __init__(self, port: int, replay: Replay, now: Callable[[], datetime]):
+        """Raises OSError where the port is taken."""
+        self.replay = replay
+        self.now = now
+        super().__init__((LOOPBACK, port), _Handler)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: ReplayServer
+    protocol_version = "HTTP/1.1"
+    server_version = "weatherglass-replay"
+    timeout = 60
+    """Seconds that an idle connection is kept."""
+
+    def do_GET(self) -> None:
+        try:
+            self._send(*self._answer())
+        except (BrokenPipeError, ConnectionResetError):  # the client has gone; it knows why
+            self.close_connection = True
+
+    def _answer(self) -> tuple[int, Any]:
+        address = urlsplit(self.path)
+        query = dict(parse_qsl(address.query))
+        now, replay = self.server.now(), self.server.replay
+        try:
+            if address.path == "/v1/forecast":
+                return 200, replay.forecast(query, now)
+            if address.path == "/v1/archive":
+                return 200, replay.archive(query, now)
+        except BadRequest as error:
+            return 400, {"error": True, "reason": str(error)}
+        if address.path == "/health":
+            return 200, {
+                "status": "ok",
+                "time": iso(replay.clock.time(now)),
+                "caught_up": replay.clock.caught_up(now),
+                "data": replay.data.name,
+                "stations": len(replay.data.stations),
+            }
+        return 404, {"error": True, "reason": "Not Found"}
+
+    def _send(self, status: int, content: Any) -> None:
+        body = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing: a line a poll helps nobody."""
