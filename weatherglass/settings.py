@@ -16,6 +16,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 LOOPBACK = "127.0.0.1"
+LOOPBACKS = (LOOPBACK, "::1")
+SHORTEST_TOKEN = 16
+RAY_LOOPBACK = "127.0.0.2"
+"""Ray takes 127.0.0.1 for the machine's outer address, and any other loopback address as it is."""
 OPEN_METEO_CALLS_PER_DAY = 10_000
 """Free calls a day; a call counts once for each location in it. Source: open-meteo.com/en/terms."""
 
@@ -57,6 +61,14 @@ class Settings(BaseSettings):
     spark_ui_port: int = _port(4040, "the Spark UI of the features job")
     replay_port: int = _port(8090, "the replay server")
     api_port: int = _port(8000, "the API when it runs alone")
+
+    # --- the API when it runs alone
+    api_host: str = Field(LOOPBACK, description="Address on which the API listens when it runs alone.")
+    api_token: SecretStr = Field(
+        SecretStr(""),
+        description="Bearer token that the API wants when it runs alone, at least 16 characters; "
+        "none: no token, and then only a loopback address.",
+    )
 
     # --- services reached over the network
     kafka_bootstrap: str = Field(
@@ -121,6 +133,12 @@ class Settings(BaseSettings):
             if other := taken.get(port):
                 raise ValueError(f"{variable(name)} and {variable(other)} are both {port}; give each its own port")
             taken[port] = name
+        token = self.api_token.get_secret_value()
+        if (token or self.api_host not in LOOPBACKS) and len(token) < SHORTEST_TOKEN:
+            raise ValueError(
+                f"{variable('api_host')} is {self.api_host!r} and {variable('api_token')} has {len(token)} characters; "
+                f"a token needs {SHORTEST_TOKEN} or more, and only {' and '.join(LOOPBACKS)} need none"
+            )
         if self.backfill_hours + self.replay_start_hours > self.past_horizon_hours:
             raise ValueError(
                 f"{variable('past_horizon_hours')} is {self.past_horizon_hours:g}, "
@@ -134,11 +152,12 @@ class Settings(BaseSettings):
 
     @cached_property
     def ray_head(self) -> str:
-        return self.ray_address or f"{LOOPBACK}:{self.ray_port}"
+        return self.ray_address or f"{RAY_LOOPBACK}:{self.ray_port}"
 
     @cached_property
     def ray_dashboard(self) -> str:
-        return f"http://{self.ray_head.rpartition(':')[0]}:{self.ray_dashboard_port}"
+        host = self.ray_head.rpartition(":")[0] if self.ray_address else LOOPBACK
+        return f"http://{host}:{self.ray_dashboard_port}"
 
     @cached_property
     def store_url(self) -> str:
