@@ -25,7 +25,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from weatherglass.jobs.job import Job, running
-from weatherglass.records import Observation, Origin, Prediction, Record
+from weatherglass.records import Observation, Origin, Prediction, Record, origin
 from weatherglass.settings import Settings, load_settings
 from weatherglass.store import observations, predictions
 from weatherglass.store.engine import open_store
@@ -104,7 +104,7 @@ class Sink:
         batches: dict[tuple[str, Origin | None], list[Record]] = defaultdict(list)
         for record in records:
             try:
-                batches[record.topic, _origin(record)].append(KINDS[record.topic].from_json(record.value or b""))
+                batches[record.topic, origin(record.headers)].append(KINDS[record.topic].from_json(record.value or b""))
             except ValidationError as error:
                 self._skip(f"{record.topic}, partition {record.partition}, offset {record.offset}: {_words(error)}")
         with_patience = time.monotonic() + STORE_PATIENCE
@@ -131,8 +131,8 @@ class Sink:
     def _save(self, batches: dict[tuple[str, Origin | None], list[Record]]) -> None:
         now = datetime.now(UTC)
         with self.store.begin() as connection:
-            for (topic, origin), batch in batches.items():
-                SAVES[topic](connection, batch, now, origin)
+            for (topic, source), batch in batches.items():
+                SAVES[topic](connection, batch, now, source)
         for (topic, _), batch in batches.items():
             self.stored[topic] += len(batch)
 
@@ -171,12 +171,6 @@ class Sink:
             for tp in self.consumer.assignment()
             if self.consumer.highwater(tp) is not None
         )
-
-
-def _origin(record: ConsumerRecord) -> Origin | None:
-    """The header `source`, where it is one we know."""
-    said = dict(record.headers or ()).get("source")
-    return next((origin for origin in Origin if said == origin.value.encode()), None)
 
 
 def _words(error: ValidationError) -> str:

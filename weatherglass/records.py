@@ -6,6 +6,7 @@ from which the wind blows. A missing number is `null`, never NaN. Headers carry 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
@@ -224,6 +225,12 @@ def headers(record: type[Record] | Record, source: Origin | None, produced_at: d
     name = next(name for name, known in RECORDS.items() if known is kind)
     pairs = [("schema", f"{name}/{SCHEMA_VERSION}".encode()), ("produced_at", iso(produced_at).encode())]
     return [*pairs, ("source", source.value.encode())] if source else pairs
+
+
+def origin(headers: Iterable[tuple[str, bytes]]) -> Origin | None:
+    """The header `source` of a message; None without it, or where it names no source we know."""
+    said = dict(headers).get("source")
+    return next((origin for origin in Origin if said == origin.value.encode()), None)
 
 
 def json_schema(name: str) -> dict[str, Any]:

@@ -67,7 +67,7 @@ class HourBuffer:
         After a restart some windows of an hour may be out of reach. An hour that rests on fewer observations than
         the one known is therefore left alone.
         """
-        at = self._place(hour)
+        at = self.place(hour.station_id, hour64(hour.hour))
         if at is None or hour.count < self._counts[at]:
             return False
         changed = hour.count != self._counts[at] or not np.array_equal(_values(hour), self._values[at], equal_nan=True)
@@ -76,21 +76,13 @@ class HourBuffer:
 
     def follow(self, hour: Hour) -> None:
         """Take an hour from `weather-hours`. What was computed here is at least as new as its echo and stays."""
-        at = self._place(hour)
+        at = self.place(hour.station_id, hour64(hour.hour))
         if at is not None and not self._computed[at]:
             self._values[at], self._counts[at] = _values(hour), hour.count
 
-    def row(self, station_id: str) -> int | None:
-        """Row of a station in the grid; None while it has no hour."""
-        return self._rows.get(station_id)
-
-    def base(self, station_id: str, until: np.datetime64) -> int | None:
-        """Position in the grid of a station's newest hour with a value, at or before `until`; None without one."""
-        row = self.row(station_id)
-        if row is None or self._newest is None:
-            return None
-        columns = SPAN_HOURS - int((self._newest - until).astype(int))
-        known = np.flatnonzero(~np.isnan(self._values[row, : max(columns, 0)]).all(axis=1))
+    def base(self, row: int, until: int) -> int | None:
+        """Column of a row's newest hour with a value, up to and with column `until`; None without one."""
+        known = np.flatnonzero(~np.isnan(self._values[row, : max(until + 1, 0)]).all(axis=1))
         return int(known[-1]) if known.size else None
 
     def grid(self) -> HourGrid | None:
@@ -99,18 +91,17 @@ class HourBuffer:
             return None
         return HourGrid(self._stations, self._start(self._newest), self._values.copy())
 
-    def _place(self, hour: Hour) -> tuple[int, int] | None:
-        """Where an hour belongs, room made for it; None if it is too old to be kept."""
-        time = hour64(hour.hour)
+    def place(self, station_id: str, time: np.datetime64) -> tuple[int, int] | None:
+        """Row and column of a station's hour, room made for both; None if it is too old to be kept."""
         if self._newest is None or time > self._newest:
             self._advance(time)
         assert self._newest is not None
         column = int((time - self._start(self._newest)).astype(int))
         if column < 0:
             return None
-        if hour.station_id not in self._rows:
-            self._add(hour.station_id)
-        return self._rows[hour.station_id], column
+        if station_id not in self._rows:
+            self._add(station_id)
+        return self._rows[station_id], column
 
     def _add(self, station_id: str) -> None:
         self._rows[station_id] = len(self._stations)

@@ -1,0 +1,80 @@
+"""The Ray actor around the loop. Its process lives and dies with the loop, so that Ray restarts what has failed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable
+
+import psutil
+
+from ray_jobs.inference.champion import Champions
+from ray_jobs.inference.service import Service
+from weatherglass.history import read_stations
+from weatherglass.models.registry import Registry
+from weatherglass.settings import Settings
+from weatherglass.stations import Station, known_stations
+
+log = logging.getLogger(__name__)
+
+REFRESH_SECONDS = 10.0
+"""How soon a new champion is noticed."""
+DRAIN_SECONDS = 15.0
+
+
+class InferenceActor:
+    """One shard of the service. Made by `ray_jobs.serve_predictions`, which calls `health` and `drain`."""
+
+    def __init__(self, settings: Settings, shard: int, fingerprint: str):
+        logging.basicConfig(
+            level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr, force=True
+        )
+        logging.getLogger("kafka").setLevel(logging.WARNING)
+        self._fingerprint = fingerprint
+        self._stopping = threading.Event()
+        self._champions = Champions(Registry(settings))
+        self._service = Service(settings, shard, self._champions, catalogue(settings))
+        self._loop = threading.Thread(
+            target=_or_die, args=(lambda: self._service.run(self._stopping),), name="loop", daemon=True
+        )
+        self._loop.start()
+        threading.Thread(target=_or_die, args=(self._follow_registry,), name="registry", daemon=True).start()
+
+    def health(self) -> dict[str, object]:
+        """`Service.health`, and of the process: pid, memory in MB, the fingerprint of its settings."""
+        memory = psutil.Process().memory_info().rss / 1e6
+        return {**self._service.health(), "pid": os.getpid(), "rss_mb": memory, "fingerprint": self._fingerprint}
+
+    def drain(self) -> bool:
+        """Finish the batch in hand, commit it and read no further; whether that was done in time."""
+        self._stopping.set()
+        self._loop.join(DRAIN_SECONDS)
+        return not self._loop.is_alive()
+
+    def _follow_registry(self) -> None:
+        while not self._stopping.wait(REFRESH_SECONDS):
+            if self._service.figures.phase == "serving":
+                self._champions.refresh(self._service.grid)
+
+
+def catalogue(settings: Settings) -> Callable[[str], Station]:
+    """Finds a station by its id: those of `stations.csv`, those of the prepared history, or one of unknown place."""
+    known = dict(known_stations())
+    if (settings.history_dir / "stations.json").exists():
+        known |= {station.station_id: station for station in read_stations(settings.history_dir)}
+    nowhere = float("nan")
+    return lambda station_id: (
+        known.get(station_id) or Station(station_id, station_id, "", nowhere, nowhere, None, "UTC", frozenset())
+    )
+
+
+def _or_die(work: Callable[[], None]) -> None:
+    """An exception in a thread ends the whole process: an actor whose loop has died looks healthy otherwise."""
+    try:
+        work()
+    except BaseException:
+        log.exception("the %s ended; so does this process, and Ray starts another", threading.current_thread().name)
+        logging.shutdown()
+        os._exit(1)

@@ -1,0 +1,219 @@
+"""The watcher of the inference service: a long-lived job that sees to it that the actors live. They do the work.
+
+    python -m ray_jobs.serve_predictions <job folder>
+
+The actors are detached: they outlive this process, and the next watcher finds them by name. Ray restarts an actor
+whose process dies; the watcher restarts one that is silent, and replaces all when the settings have changed. Asked to
+stop it drains them: each finishes its batch and commits, then ends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+# How long Ray's client code retries a head that is gone before it aborts the process; its default is a minute.
+os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "15")
+
+import ray
+from ray.exceptions import GetTimeoutError, RayError
+from ray.util import list_named_actors
+
+from ray_jobs.inference.actor import InferenceActor
+from weatherglass.jobs.job import Job, running
+from weatherglass.settings import PROJECT_ROOT, Settings, load_settings, variable
+
+log = logging.getLogger(__name__)
+
+NAMESPACE = "weatherglass"
+NAME = "inference-"
+CPUS = 0.2
+"""What an actor books of Ray's CPUs: mostly it waits, and training must find a place beside it."""
+LOOK_SECONDS = 2.0
+HEALTH_SECONDS = 5.0
+SILENT_SECONDS = 20.0
+"""An actor whose loop shows no progress for this long is started anew."""
+PATIENCE_SECONDS = 90.0
+"""Actors that are not all healthy for this long end the job; it covers their start on a busy machine."""
+
+
+class RayUnhealthy(RuntimeError):
+    """Ray or the actors do not answer; the message says what, and what to do."""
+
+
+class Watcher:
+    """Holds the actors of one set of settings."""
+
+    def __init__(self, settings: Settings, job: Job):
+        self.settings = settings
+        self.job = job
+        self.fingerprint = hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:12]
+        self.actors: dict[str, Any] = {}
+        self.pids: dict[str, int] = {}
+        self.restarts = 0
+        self._healthy_at = time.monotonic()
+        self._before: dict[str, float] = {}
+
+    def run(self) -> None:
+        """Until the job is asked to stop.
+
+        Raises:
+            RayUnhealthy: the head is gone, or the actors do not get well.
+        """
+        self._probe()
+        ray.init(address=self.settings.ray_head, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
+        self._remove_others()
+        self._ensure()
+        while not self.job.wait(LOOK_SECONDS):
+            self._look()
+        if self.job.folder.stop_requested_by():
+            self._drain(self.actors)
+
+    def _probe(self) -> None:
+        """`ray.init` on a dead head blocks for minutes, and a head that dies takes this process along wordless."""
+        host, _, port = self.settings.ray_head.rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), timeout=3).close()
+        except OSError as error:
+            raise RayUnhealthy(
+                f"no Ray head at {self.settings.ray_head} ({error.strerror or error}): start it with `make up`, "
+                f"or set {variable('ray_port')} or {variable('ray_address')} to where it is"
+            ) from None
+
+    def _remove_others(self) -> None:
+        """Drain actors that run with other settings, or are more than these settings want.
+
+        All of them before the first new one starts, since the number of actors decides who owns which partition.
+        """
+        names = [name for name in list_named_actors() if name.startswith(NAME)]
+        found = {name: ray.get_actor(name) for name in names}
+        wanted = self._names()
+        strange = {}
+        for name, actor in found.items():
+            health = self._health(actor)
+            if name not in wanted or health is None or health["fingerprint"] != self.fingerprint:
+                strange[name] = actor
+        if strange:
+            self.job.report(f"replacing {', '.join(sorted(strange))}: other settings, or no answer")
+            self._drain(strange)
+
+    def _ensure(self) -> None:
+        remote: Any = ray.remote(InferenceActor)
+        for shard, name in enumerate(self._names()):
+            self.actors[name] = remote.options(
+                name=name,
+                lifetime="detached",
+                get_if_exists=True,
+                max_restarts=-1,
+                num_cpus=CPUS,
+                max_concurrency=2,
+                runtime_env={"env_vars": {"PYTHONPATH": str(PROJECT_ROOT), "OMP_NUM_THREADS": "1"}},
+            ).remote(self.settings, shard, self.fingerprint)
+
+    def _names(self) -> list[str]:
+        return [f"{NAME}{shard}" for shard in range(self.settings.inference_actors)]
+
+    def _look(self) -> None:
+        self._probe()
+        healths = {name: self._health(actor) for name, actor in self.actors.items()}
+        for name, health in healths.items():
+            if health is not None:
+                self._note_pid(name, health["pid"])
+                if health["idle"] > SILENT_SECONDS:
+                    self.job.report(
+                        f"{name} is silent for {health['idle']:.0f} s ({health['phase']}); starting it anew"
+                    )
+                    ray.kill(self.actors[name], no_restart=False)
+        well = [health for health in healths.values() if health and health["idle"] <= SILENT_SECONDS]
+        serving = [health for health in well if health["phase"] == "serving"]
+        if len(serving) == len(healths):
+            self._healthy_at = time.monotonic()
+            self._report(serving)
+            return
+        waited = time.monotonic() - self._healthy_at
+        missing = [name for name, health in healths.items() if health not in serving]
+        phases = {health["phase"] for health in well} - {"serving"}
+        words = f"waiting for {', '.join(missing)} ({', '.join(sorted(phases)) or 'no answer'}) for {waited:.0f} s"
+        if waited > PATIENCE_SECONDS:
+            raise RayUnhealthy(f"{words}; see the actors' logs in Ray's dashboard at {self.settings.ray_dashboard}")
+        self.job.report(words)
+
+    def _health(self, actor: Any) -> dict[str, Any] | None:
+        try:
+            health: dict[str, Any] = ray.get(actor.health.remote(), timeout=HEALTH_SECONDS)
+            return health
+        except (GetTimeoutError, RayError) as error:
+            log.info("no answer from an actor: %s", str(error).splitlines()[0])
+            return None
+
+    def _note_pid(self, name: str, pid: int) -> None:
+        if self.pids.get(name, pid) != pid:
+            self.restarts += 1
+            self.job.report(f"{name} was restarted: process {pid} instead of {self.pids[name]}")
+            self._before = {}
+        self.pids[name] = pid
+
+    def _report(self, healths: list[dict[str, Any]]) -> None:
+        """A line when something was answered; else only a heartbeat."""
+        counted = ("records", "answers", "rejected", "hours", "batches")
+        now = {name: sum(health[name] for health in healths) for name in counted}
+        new = {name: now[name] - self._before.get(name, now[name] if self._before else 0) for name in counted}
+        first, self._before = not self._before, now
+        versions = ", ".join(sorted({health["forecaster"] for health in healths}))
+        said = (
+            f"{new['answers']} answers to {new['records']} records by model version {versions}"
+            if new["records"]
+            else f"serving with model version {versions}, nothing new"
+        )
+        slowest, lag = max(health["batch_ms"] for health in healths), sum(health["lag"] for health in healths)
+        if new["records"] or first:
+            self.job.report(
+                f"{said}; last batch {slowest:.0f} ms, lag {lag}",
+                **new,
+                lag=lag,
+                ms=round(slowest),
+                model_version=versions,
+                detector_version=healths[0]["detector"],
+                pids=sorted(self.pids.values()),
+                rss_mb=round(sum(health["rss_mb"] for health in healths)),
+                restarts=self.restarts,
+            )
+        else:
+            self.job.beat()
+
+    def _drain(self, actors: dict[str, Any]) -> None:
+        """Let them finish and commit their batch, then end them, and wait until they have ended."""
+        asked: dict[str, Any] = {name: actor.drain.remote() for name, actor in actors.items()}
+        for name, answer in asked.items():
+            try:
+                done = bool(ray.get(answer, timeout=16))
+            except (GetTimeoutError, RayError):
+                done = False
+            self.job.report(f"{name} {'drained' if done else 'did not finish in time; its batch will be done again'}")
+            ray.kill(actors[name])
+        gone_by = time.monotonic() + 10
+        while set(actors) & set(list_named_actors()) and time.monotonic() < gone_by:
+            time.sleep(0.1)
+
+
+def main(folder: Path) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    code = 1
+    try:
+        with running(folder) as job:
+            Watcher(load_settings(), job).run()
+        code = 0
+    except Exception as error:
+        log.error("%s", error, exc_info=not isinstance(error, RayUnhealthy))
+    logging.shutdown()
+    os._exit(code)  # Ray's own way out waits for a head that may be gone
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
