@@ -1,4 +1,9 @@
-"""The boosted forecaster: gradient-boosted trees on what the damped anomaly leaves over."""
+"""The boosted forecaster: gradient-boosted trees on what the damped anomaly leaves over.
+
+forecast = climatology + damped anomaly + trees, one pair of LightGBM models (residual, its spread) per variable and
+group of leads, global over stations. Where a variable's newest value is too old for the trees, the damped anomaly
+answers; where the station's climatology is unknown, persistence does.
+"""
 
 from __future__ import annotations
 
@@ -6,29 +11,172 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import lightgbm
+import numpy as np
+import numpy.typing as npt
+
 from weatherglass.history import HourGrid
-from weatherglass.models.climatology import Climatology
+from weatherglass.models import artefact, design
+from weatherglass.models.channels import CHANNELS, bounded
+from weatherglass.models.climatology import TERMS, Climatology
 from weatherglass.models.damped import Damping
-from weatherglass.models.forecast import Forecast
+from weatherglass.models.fallback import PersistenceForecaster, history_hours
+from weatherglass.models.forecast import LEVELS, Forecast
+from weatherglass.records import LEADS, VARIABLES, Method
 
 KIND = "forecaster"
 LEAD_GROUPS = (tuple(range(1, 4)), tuple(range(4, 9)), tuple(range(9, 17)), tuple(range(17, 25)))
 
+PAST_CLASSES = (1, 6, 24, design.PAST_HOURS + 1)
+"""Hours of own past for which intervals are calibrated; a station takes the largest it fills."""
+
+TREES_AGE = 3
+"""Hours: beyond this age of a variable's newest value the trees are not asked."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A variable and a group of leads.
+
+    Attributes:
+        mean, spread: trees over `design.NAMES`: residual over the damped anomaly, and its absolute error.
+        floor: least spread, in the variable's unit.
+        quantiles: (past classes, leads of the group, levels): half-width of the interval in units of the spread.
+    """
+
+    variable: int
+    leads: tuple[int, ...]
+    mean: lightgbm.Booster
+    spread: lightgbm.Booster
+    floor: float
+    quantiles: npt.NDArray[np.float64]
+
+    @property
+    def name(self) -> str:
+        return f"{VARIABLES[self.variable]}-{self.leads[0]:02d}-{self.leads[-1]:02d}"
+
+    def predict(self, rows: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Residual and spread of rows of the design matrix."""
+        value = np.asarray(self.mean.predict(rows, num_threads=1))
+        return value, np.maximum(np.asarray(self.spread.predict(rows, num_threads=1)), self.floor)
+
 
 @dataclass(frozen=True)
 class BoostedForecaster:
+    """A `forecast.Forecaster`.
+
+    Attributes:
+        damped_error: (lags 0..36, variables, levels) half-width of the damped anomaly's interval; the last lag holds
+            the climatology's.
+    """
+
     climatology: Climatology
     damping: Damping
+    damped_error: npt.NDArray[np.float64]
+    parts: tuple[Part, ...]
 
     def save(self, folder: Path) -> None:
         """Write the model into an empty folder."""
-        raise NotImplementedError
+        folder.mkdir(parents=True, exist_ok=True)
+        arrays = {
+            "coefficients": self.climatology.coefficients,
+            "rho": self.damping.rho,
+            "damped_error": self.damped_error,
+        }
+        for part in self.parts:
+            part.mean.save_model(folder / f"{part.name}.mean.txt")
+            part.spread.save_model(folder / f"{part.name}.spread.txt")
+            arrays[f"{part.name}.quantiles"] = part.quantiles
+        artefact.save_arrays(folder / "arrays.npz", arrays)
+        about = {
+            "features": list(design.NAMES),
+            "levels": list(LEVELS),
+            "stations": list(self.climatology.station_ids),
+            "parts": [{"variable": part.variable, "leads": part.leads, "floor": part.floor} for part in self.parts],
+        }
+        artefact.seal(folder, KIND, about)
 
     @classmethod
     def load(cls, folder: Path) -> BoostedForecaster:
-        """Read a model; raises `artefact.ModelFileError` where the folder is not one, or was changed."""
-        raise NotImplementedError
+        """Read a model. Executes nothing that the folder brings along.
+
+        Raises:
+            artefact.ModelFileError: the folder is not such a model, was changed, or was made for other features.
+        """
+        about = artefact.unseal(folder, KIND)
+        if about["features"] != list(design.NAMES) or about["levels"] != list(LEVELS):
+            raise artefact.ModelFileError(f"{folder}: made for other features or levels than this version uses")
+        arrays = artefact.load_arrays(folder / "arrays.npz")
+        stations = tuple(about["stations"])
+        if arrays["coefficients"].shape != (len(stations), TERMS, len(CHANNELS)):
+            raise artefact.ModelFileError(f"{folder / 'arrays.npz'}: the climatology does not fit the stations")
+        parts = []
+        for item in about["parts"]:
+            name = Part(item["variable"], tuple(item["leads"]), *(None,) * 4).name  # type: ignore[arg-type]
+            try:
+                mean = lightgbm.Booster(model_file=folder / f"{name}.mean.txt")
+                spread = lightgbm.Booster(model_file=folder / f"{name}.spread.txt")
+            except lightgbm.basic.LightGBMError as error:
+                raise artefact.ModelFileError(f"{folder / name}: LightGBM cannot read it ({error})") from None
+            quantiles = arrays[f"{name}.quantiles"]
+            parts.append(Part(item["variable"], tuple(item["leads"]), mean, spread, item["floor"], quantiles))
+        return cls(
+            Climatology(stations, arrays["coefficients"]),
+            Damping(arrays["rho"]),
+            arrays["damped_error"],
+            tuple(parts),
+        )
 
     def forecast(self, grid: HourGrid, rows: Sequence[int], base: Sequence[int]) -> Forecast:
-        """See `forecast.Forecaster`."""
-        raise NotImplementedError
+        """See `forecast.Forecaster`. A row's method is the weakest among the variables its station has reported."""
+        fallback = PersistenceForecaster().forecast(grid, rows, base)
+        where, when = np.asarray(rows, dtype=np.int64), np.asarray(base, dtype=np.int64)
+        if len(where) == 0:
+            return fallback
+        seen = design.view(grid, self.climatology, int(when.min()) - design.PAST_HOURS, int(when.max()))
+        made = design.cases(seen, self.damping, where, when)
+        values = made.normal.astype(np.float64) + made.damped
+        half = {level: self._damped_half(made.age, i) for i, level in enumerate(LEVELS)}
+        by_trees = np.isfinite(made.present) & (made.age <= TREES_AGE) & np.isfinite(made.normal_now)
+        past_class = np.searchsorted(PAST_CLASSES, np.maximum(fallback.history_hours, 1), side="right") - 1
+        for part in self.parts:
+            cases = np.flatnonzero(by_trees[:, part.variable])
+            if len(cases) == 0:
+                continue
+            at = np.array(part.leads) - 1
+            pair = np.ix_(cases, at)
+            matrix = made.matrix(part.variable, np.repeat(cases, len(at)), np.tile(at + 1, len(cases)))
+            residual, spread = (answer.reshape(len(cases), len(at)) for answer in part.predict(matrix))
+            values[(*pair, part.variable)] += residual
+            for i, level in enumerate(LEVELS):
+                half[level][(*pair, part.variable)] = spread * part.quantiles[past_class[cases], :, i]
+        unknown = ~np.isfinite(values)
+        values = np.where(unknown, fallback.values, bounded(values))
+        lower, upper = {}, {}
+        for level in LEVELS:
+            lower[level] = np.where(unknown, fallback.lower[level], bounded(values - half[level]))
+            upper[level] = np.where(unknown, fallback.upper[level], bounded(values + half[level]))
+        methods = _methods(made, by_trees, unknown.any(axis=1))
+        return Forecast(
+            fallback.station_ids,
+            fallback.base_hours,
+            values,
+            lower,
+            upper,
+            methods,
+            history_hours(grid, where, when),
+        )
+
+    def _damped_half(self, age: npt.NDArray[np.int64], level: int) -> npt.NDArray[np.float64]:
+        lag = np.minimum(np.array(LEADS)[None, :, None] + age[:, None, :], len(self.damped_error) - 1)
+        return self.damped_error[lag, np.arange(len(VARIABLES)), level]
+
+
+def _methods(made: design.Cases, by_trees: npt.NDArray[np.bool_], unknown: npt.NDArray[np.bool_]) -> tuple[Method, ...]:
+    reported = np.isfinite(made.past).any(axis=1)
+    damped = (reported & ~by_trees).any(axis=1) | ~reported.any(axis=1)
+    no_climatology = unknown.any(axis=1)
+    return tuple(
+        Method.PERSISTENCE if none else Method.DAMPED_ANOMALY if weak else Method.MODEL
+        for none, weak in zip(no_climatology, damped, strict=True)
+    )

@@ -88,7 +88,22 @@ def fit(grid: HourGrid) -> Climatology:
             known = np.isfinite(values[station, :, channel])
             if known.sum() >= MIN_HOURS:
                 coefficients[station, :, channel] = _fit(regressors[known], values[station, known, channel])
+    _borrow(coefficients)
     return Climatology(tuple(station.station_id for station in grid.stations), coefficients)
+
+
+def _borrow(coefficients: npt.NDArray[np.float64]) -> None:
+    """Where a known station has never reported its humidity or wind, take the mean and season of all others.
+
+    Pressure and temperature depend too much on the place to be borrowed.
+    """
+    known = np.isfinite(coefficients[:, 0])
+    for channel in (CHANNELS.index(name) for name in ("humidity", "wind_speed", "wind_u", "wind_v")):
+        missing = known[:, 0] & ~known[:, channel]
+        if missing.any() and known[:, channel].any():
+            coefficients[missing, :, channel] = 0.0
+            seasonal = coefficients[known[:, channel], : 1 + 2 * ANNUAL, channel].mean(axis=0)
+            coefficients[missing, : 1 + 2 * ANNUAL, channel] = seasonal
 
 
 def _fit(regressors: npt.NDArray, values: npt.NDArray) -> npt.NDArray:
@@ -99,5 +114,4 @@ def _fit(regressors: npt.NDArray, values: npt.NDArray) -> npt.NDArray:
 
 
 def _ridge(regressors: npt.NDArray, values: npt.NDArray) -> npt.NDArray:
-    # Centred, since harmonics of a part of the year are not orthogonal to the mean, which is never penalised.
     return np.linalg.solve(regressors.T @ regressors + np.diag(_PENALTY), regressors.T @ values.astype(np.float64))

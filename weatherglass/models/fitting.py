@@ -1,0 +1,166 @@
+"""Fitting the parts of a boosted forecaster: a part is a variable and a group of leads, independent of the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import lightgbm
+import numpy as np
+import numpy.typing as npt
+
+from weatherglass.history import HourGrid
+from weatherglass.models import design
+from weatherglass.models.boosted import PAST_CLASSES, Part
+from weatherglass.models.climatology import Climatology
+from weatherglass.models.damped import Damping
+from weatherglass.models.forecast import LEVELS
+from weatherglass.models.split import Split, bases
+from weatherglass.records import VARIABLES
+
+FULL_PAST_SHARE = 0.6
+"""Share of training cases that keep all their past; the others keep 1 to 48 hours (history dropout)."""
+NEIGHBOURS_SHARE = 0.85
+MAX_AGE = 3
+"""Hours: a case whose newest value is older is not one for the trees."""
+MIN_CASES = 500
+CALIBRATION_CASES = 6000
+CHUNK = 20_000
+"""Cases whose features are made at a time; bounds the memory."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a model is fitted."""
+
+    cases: int
+    trees: int
+    leaves: int
+    learning_rate: float
+    spread_trees: int
+
+
+FIRST = Size(cases=12_000, trees=60, leaves=31, learning_rate=0.12, spread_trees=20)
+"""Within a minute on two busy cores."""
+FULL = Size(cases=220_000, trees=350, leaves=63, learning_rate=0.05, spread_trees=60)
+SIZES = {"first": FIRST, "full": FULL}
+
+
+class NothingToLearn(ValueError):
+    """The history holds too few values of a variable."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Pairs of a case and a lead, with what came true."""
+
+    rows: npt.NDArray[np.float32]
+    leads: npt.NDArray[np.int64]
+    residual: npt.NDArray[np.float32]
+    """Truth minus damped anomaly."""
+
+
+def fit_part(
+    grid: HourGrid,
+    split: Split,
+    climatology: Climatology,
+    damping: Damping,
+    variable: int,
+    leads: tuple[int, ...],
+    size: Size,
+    seed: int,
+) -> Part:
+    """Fit one part: trees for the residual over the damped anomaly, trees for its spread, conformal quantiles.
+
+    The spread is a regression on the absolute residuals of training. These are too small, by a factor that
+    the calibration then corrects: split-conformal prediction with normalised scores (Lei et al. 2018, Distribution-Free
+    Predictive Inference for Regression, JASA 113), on hours that no tree has seen, for each lead and each class of how
+    much past a station has.
+
+    Raises:
+        NothingToLearn: too few values of the variable.
+    """
+    rng = np.random.default_rng([seed, variable, leads[0]])
+    seen = design.view(grid, climatology)
+    count = size.cases
+    own = np.where(rng.random(count) < FULL_PAST_SHARE, design.PAST_HOURS + 1, rng.choice([1, 2, 4, 8, 16, 32], count))
+    near = rng.random(count) < NEIGHBOURS_SHARE
+    train = draw(seen, split.train, damping, variable, leads, own, near, rng)
+    common = {
+        "num_leaves": size.leaves,
+        "learning_rate": size.learning_rate,
+        "min_data_in_leaf": max(20, min(200, len(train.leads) // 200)),
+        "feature_fraction": 0.4,
+        "bagging_fraction": 0.7,
+        "bagging_freq": 1,
+        "lambda_l2": 5.0,
+        "max_bin": 127,
+        "num_threads": 1,
+        "deterministic": True,
+        "force_col_wise": True,
+        "seed": seed,
+        "verbosity": -1,
+    }
+    data = lightgbm.Dataset(train.rows, train.residual, feature_name=list(design.NAMES), free_raw_data=False)
+    mean = lightgbm.train({**common, "objective": "regression_l1"}, data, num_boost_round=size.trees)
+    error = np.abs(train.residual - mean.predict(train.rows, num_threads=1))
+    spread_data = lightgbm.Dataset(train.rows, error, feature_name=list(design.NAMES), reference=data)
+    spread = lightgbm.train(
+        {**common, "objective": "regression", "num_leaves": 15, "learning_rate": 0.1},
+        spread_data,
+        num_boost_round=size.spread_trees,
+    )
+    floor = max(float(np.quantile(error, 0.1)), 1e-3)
+    part = Part(variable, leads, mean, spread, floor, np.zeros((len(PAST_CLASSES), len(leads), len(LEVELS))))
+    for k, hours in enumerate(PAST_CLASSES):
+        own = np.full(CALIBRATION_CASES, hours)
+        held_out = draw(seen, split.calibrate, damping, variable, leads, own, np.ones(len(own), dtype=bool), rng)
+        value, scale = part.predict(held_out.rows)
+        score = np.abs(held_out.residual - value) / scale
+        for i, lead in enumerate(leads):
+            part.quantiles[k, i] = conformal(score[held_out.leads == lead])
+    return part
+
+
+def conformal(scores: npt.NDArray) -> npt.NDArray[np.float64]:
+    """Quantiles (levels,) of n scores, each the ceil((n + 1) level)-th smallest; the largest where n is too small."""
+    ordered = np.sort(scores)
+    rank = [min(len(ordered), int(np.ceil((len(ordered) + 1) * level))) for level in LEVELS]
+    return np.array([ordered[k - 1] for k in rank], dtype=np.float64)
+
+
+def draw(
+    seen: design.View,
+    hours: npt.NDArray[np.bool_],
+    damping: Damping,
+    variable: int,
+    leads: tuple[int, ...],
+    own_hours: npt.NDArray[np.int64],
+    with_neighbours: npt.NDArray[np.bool_],
+    rng: np.random.Generator,
+) -> Sample:
+    """At most `len(own_hours)` random cases within the hours, each with one random lead of the group."""
+    candidates = bases(hours)
+    present = np.isfinite(seen.anomalies[:, candidates, variable])
+    stations, at = np.nonzero(present)
+    if len(at) < MIN_CASES:
+        raise NothingToLearn(
+            f"the history holds {len(at)} hours of {VARIABLES[variable]} that can be used; {MIN_CASES} are needed"
+        )
+    chosen = np.sort(rng.choice(len(at), min(len(at), len(own_hours)), replace=False))
+    chosen = chosen[np.argsort(at[chosen], kind="stable")]
+    rows, base = stations[chosen], candidates[at[chosen]]
+    lead = rng.choice(np.array(leads), len(chosen))
+    truth = seen.present[rows, base + lead, variable]
+    keep = np.isfinite(truth)
+    rows, base, lead, truth = rows[keep], base[keep], lead[keep], truth[keep]
+    own_hours, with_neighbours = own_hours[: len(chosen)][keep], with_neighbours[: len(chosen)][keep]
+    matrix = np.empty((len(rows), len(design.NAMES)), dtype=np.float32)
+    residual = np.empty(len(rows), dtype=np.float32)
+    for begin in range(0, len(rows), CHUNK):
+        part = slice(begin, begin + CHUNK)
+        made = design.cases(seen, damping, rows[part], base[part], own_hours[part], with_neighbours[part])
+        index = np.arange(len(made.age))
+        matrix[part] = made.matrix(variable, index, lead[part])
+        residual[part] = truth[part] - made.normal[index, lead[part] - 1, variable]
+        residual[part] -= made.damped[index, lead[part] - 1, variable]
+    return Sample(matrix, lead, residual)

@@ -1,0 +1,68 @@
+"""Which hours train, which calibrate, which test: split by time, never at random."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from weatherglass.history import HourGrid
+from weatherglass.models.design import PAST_HOURS
+from weatherglass.records import LEADS
+
+DAY = 24
+TEST_SHARE = 0.15
+PERIOD_DAYS = 80
+"""A block of calibration in every so many days, so that the intervals know all seasons."""
+CALIBRATION_SHARE = 0.25
+MIN_DAYS = 60
+"""Less history than this is not worth a model."""
+
+
+class HistoryTooShort(ValueError):
+    """There is not enough history to train on and to test with."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Masks over the hours of a grid, disjoint. A base hour belongs to a part if all it touches lies within the part.
+
+    What a base hour touches reaches from `PAST_HOURS` before it to the longest lead after it, so between the base
+    hours of two parts there is always a gap longer than the longest lead plus the longest lag.
+    """
+
+    train: npt.NDArray[np.bool_]
+    calibrate: npt.NDArray[np.bool_]
+    test: npt.NDArray[np.bool_]
+
+
+def split(hours: int) -> Split:
+    """The last 15 % test; of the rest, the end of every 80 days (or of each third of a short record) calibrates.
+
+    Raises:
+        HistoryTooShort: fewer than `MIN_DAYS` days.
+    """
+    if hours < MIN_DAYS * DAY:
+        raise HistoryTooShort(
+            f"the history spans {hours / DAY:.0f} days; training needs at least {MIN_DAYS}: prepare a longer history"
+        )
+    at = np.arange(hours)
+    first_test = hours - int(hours * TEST_SHARE)
+    periods = max(3, round(first_test / (PERIOD_DAYS * DAY)))
+    phase = (at * periods / first_test) % 1.0
+    test = at >= first_test
+    calibrate = ~test & (phase >= 1 - CALIBRATION_SHARE)
+    return Split(~test & ~calibrate, calibrate, test)
+
+
+def bases(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Base hours (grid indices) whose past and leads lie within the mask."""
+    reach = PAST_HOURS + LEADS[-1] + 1
+    inside = np.convolve(mask.astype(np.int64), np.ones(reach, dtype=np.int64), mode="valid") == reach
+    return np.flatnonzero(inside) + PAST_HOURS
+
+
+def only(grid: HourGrid, mask: npt.NDArray[np.bool_]) -> HourGrid:
+    """The grid with every other hour missing."""
+    return HourGrid(grid.stations, grid.start, np.where(mask[None, :, None], grid.values, np.float32(np.nan)))
