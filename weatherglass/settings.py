@@ -64,8 +64,9 @@ class Settings(BaseSettings):
 
     # --- the API when it runs alone
     api_host: str = Field(LOOPBACK, description="Address on which the API listens when it runs alone.")
-    api_token: SecretStr = Field(
-        SecretStr(""),
+    api_token: str = Field(
+        "",
+        repr=False,
         description="Bearer token that the API wants when it runs alone, at least 16 characters; "
         "none: no token, and then only a loopback address.",
     )
@@ -133,7 +134,7 @@ class Settings(BaseSettings):
             if other := taken.get(port):
                 raise ValueError(f"{variable(name)} and {variable(other)} are both {port}; give each its own port")
             taken[port] = name
-        token = self.api_token.get_secret_value()
+        token = self.api_token
         if (token or self.api_host not in LOOPBACKS) and len(token) < SHORTEST_TOKEN:
             raise ValueError(
                 f"{variable('api_host')} is {self.api_host!r} and {variable('api_token')} has {len(token)} characters; "

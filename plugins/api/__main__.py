@@ -1,0 +1,27 @@
+"""The API alone: `python -m plugins.api`"""
+
+from __future__ import annotations
+
+import sys
+
+import uvicorn
+
+from plugins.api.access import from_here, with_token
+from plugins.api.app import create_app
+from weatherglass.settings import SettingsError, load_settings
+
+
+def main() -> int:
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 1
+    token = settings.api_token
+    app = create_app(settings, guard=with_token(token) if token else from_here)
+    uvicorn.run(app, host=settings.api_host, port=settings.api_port, server_header=False)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""`GET /predictions/{station_id}`"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from plugins.api.answers import LiveField, SourceField, StationAnswer, UnitsField
+from plugins.api.context import Now, SettingsOf, StationId, Store, described_stations, origin_of
+from plugins.api.problems import Problem, responses
+from weatherglass.records import UNITS, VARIABLES, Anomaly, Method, Origin, Prediction, Time
+from weatherglass.settings import Settings
+from weatherglass.store import predictions
+
+router = APIRouter(tags=["predictions"])
+
+
+class Value(BaseModel):
+    """A forecast value between the bounds of its interval."""
+
+    value: float = Field(examples=[3.6])
+    lower: float = Field(examples=[2.4])
+    upper: float = Field(examples=[4.9])
+
+
+class Lead(BaseModel):
+    """The forecast for one full hour."""
+
+    valid_time: Time = Field(description="The hour that is forecast.", examples=["2026-01-05T13:00:00Z"])
+    hours_ahead: float = Field(description="From the observation to the valid time, hours.", examples=[0.75])
+    temperature: Value = Field(description="°C")
+    humidity: Value = Field(description="Relative, %")
+    pressure: Value = Field(description="At the station, hPa")
+    wind_speed: Value = Field(description="m/s")
+
+
+class LatestPrediction(BaseModel):
+    station: StationAnswer
+    timestamp: Time = Field(description="Time of the observation it answers.", examples=["2026-01-05T12:15:00Z"])
+    stored_at: Time = Field(description="When it came into the store.", examples=["2026-01-05T12:15:04Z"])
+    age_seconds: float = Field(description="Time since the observation it answers.", examples=[42.0])
+    source: SourceField
+    live: LiveField
+    model_version: str = Field(description="The version that made it.", examples=["7"])
+    method: Method = Field(description="How it was made; anything but `model` is a fallback, with wider intervals.")
+    interval_level: float = Field(description="Share of the truth that the intervals should hold.", examples=[0.9])
+    history_hours: int = Field(description="Hours of the station's own past the forecast could see.", examples=[72])
+    units: UnitsField
+    leads: list[Lead] = Field(description="In the order of their valid times.")
+    anomaly: Anomaly = Field(description="The verdict on the observation.")
+
+
+@router.get(
+    "/predictions/{station_id}",
+    summary="The latest prediction of a station",
+    responses=responses(404, 422, 503),
+)
+def latest_prediction(station_id: StationId, store: Store, settings: SettingsOf, now: Now) -> LatestPrediction:
+    """All leads with their intervals, and whether the newest reading can be trusted."""
+    stored = predictions.latest(store, station_id)
+    if stored is None:
+        raise nothing_yet("prediction", station_id, settings)
+    prediction = stored.prediction
+    source = origin_of(stored.source, settings)
+    return LatestPrediction(
+        station=StationAnswer.of(station_id, described_stations(settings).get(station_id)),
+        timestamp=prediction.timestamp,
+        stored_at=stored.stored_at,
+        age_seconds=(now - prediction.timestamp).total_seconds(),
+        source=source,
+        live=source is Origin.OPEN_METEO,
+        model_version=prediction.predictions.model_version,
+        method=prediction.predictions.method,
+        interval_level=prediction.confidence.level,
+        history_hours=prediction.confidence.history_hours,
+        units=UNITS,
+        leads=[_lead(prediction, i, time) for i, time in enumerate(prediction.predictions.valid_times)],
+        anomaly=prediction.anomaly,
+    )
+
+
+def _lead(prediction: Prediction, index: int, valid_time: datetime) -> Lead:
+    values, bounds = prediction.predictions, prediction.confidence
+    return Lead(
+        valid_time=valid_time,
+        hours_ahead=(valid_time - prediction.timestamp).total_seconds() / 3600,
+        **{
+            name: Value(
+                value=getattr(values, name)[index],
+                lower=getattr(bounds.lower, name)[index],
+                upper=getattr(bounds.upper, name)[index],
+            )
+            for name in VARIABLES
+        },
+    )
+
+
+def nothing_yet(what: str, station_id: str, settings: Settings) -> Problem:
+    """There is such a station, but it has sent nothing; says when to look again."""
+    seconds = settings.poll_minutes * 60
+    detail = (
+        f"{station_id} has no {what} yet. If it is among the observed stations, expect the first within "
+        f"{settings.poll_minutes} min of the pipeline's start; /health says whether the pipeline runs"
+    )
+    return Problem(404, "Nothing yet", detail, {"Retry-After": str(seconds)}, expected_within_seconds=seconds)
