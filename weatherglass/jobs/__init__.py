@@ -7,7 +7,7 @@ process that inherited it is gone, however it went. Everything else in the folde
 |---|---|---|
 | `lock` | the host takes it, the job inherits it | held: the job lives |
 | `start.json` | supervisor | please start this command |
-| `process.json` | host | what was started, when, its process group |
+| `process.json` | host | what was started, when, its process group and the id that marks its processes |
 | `heartbeat` | job | touched whenever its work makes progress (its age is the silence) |
 | `progress.jsonl` | job | a line per batch |
 | `stop` | supervisor or `make down` | please finish the batch and end; holds who asked |

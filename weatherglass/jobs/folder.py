@@ -107,7 +107,7 @@ class JobFolder:
             return None
 
     def started(self) -> dict[str, Any]:
-        """What the host wrote at the start: `start_id`, `at`, `argv`, `pid`, `pgid`, `created`; empty before any start."""
+        """The last start, by the host: `start_id`, `at`, `argv`, `pid`, `pgid`, `created`; empty before any."""
         return self._read(self.process) or {}
 
     def last_progress(self) -> dict[str, Any] | None:
