@@ -1,0 +1,147 @@
+"""What the tests of serving share: a feed of features, what came of it, and a real Ray head."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.consumer.fetcher import ConsumerRecord
+
+from ray_jobs.inference.actor import catalogue
+from ray_jobs.inference.champion import Champions
+from ray_jobs.inference.service import Service
+from tests.conftest import TestBroker, make_settings
+from weatherglass.models.registry import Registry
+from weatherglass.records import Origin, Prediction, WindowFeatures, headers
+from weatherglass.settings import LOOPBACK, Settings
+from weatherglass.topics import FEATURES, PREDICTIONS
+
+PATIENCE = 120.0
+"""Seconds that anything may take on a slow machine."""
+
+
+def until(true: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"{what}: not within {seconds:g} s"
+        time.sleep(0.05)
+
+
+class Feed:
+    """Publishes features as the stream does, keyed by station."""
+
+    def __init__(self, bootstrap: str):
+        self._producer = KafkaProducer(bootstrap_servers=bootstrap, linger_ms=0)
+
+    def send(self, windows: Iterable[WindowFeatures]) -> None:
+        for window in windows:
+            about = headers(window, Origin.SIMULATED, datetime.now(UTC))
+            self._producer.send(FEATURES, key=window.station_id.encode(), value=window.to_json(), headers=about)
+        self._producer.flush()
+
+    def send_raw(self, value: bytes, key: bytes = b"new-york") -> None:
+        self._producer.send(FEATURES, key=key, value=value)
+        self._producer.flush()
+
+    def close(self) -> None:
+        self._producer.close()
+
+
+def committed(bootstrap: str, topic: str = PREDICTIONS) -> list[ConsumerRecord]:
+    """Everything on a topic that a careful consumer sees, up to its end now."""
+    consumer = KafkaConsumer(
+        bootstrap_servers=bootstrap, isolation_level="read_committed", auto_offset_reset="earliest", group_id=None
+    )
+    try:
+        partitions = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic) or ()]
+        consumer.assign(partitions)
+        ends = consumer.end_offsets(partitions)
+        records: list[ConsumerRecord] = []
+        while any((consumer.position(tp) or 0) < end for tp, end in ends.items()):
+            records += [record for some in consumer.poll(timeout_ms=200).values() for record in some]
+        return records
+    finally:
+        consumer.close()
+
+
+def predictions(bootstrap: str) -> list[Prediction]:
+    return [Prediction.from_json(record.value) for record in committed(bootstrap)]
+
+
+@contextmanager
+def serving(settings: Settings, shard: int = 0) -> Iterator[tuple[Service, Champions]]:
+    """The service in a thread of this process, drained at the end."""
+    champions = Champions(Registry(settings))
+    service = Service(settings, shard, champions, catalogue(settings))
+    stopping = threading.Event()
+    thread = threading.Thread(target=service.run, args=(stopping,), daemon=True)
+    thread.start()
+    try:
+        until(lambda: service.figures.phase == "serving" or not thread.is_alive(), "recovered")
+        yield service, champions
+    finally:
+        stopping.set()
+        thread.join(PATIENCE)
+        assert service.figures.phase == "drained"
+
+
+@pytest.fixture
+def serving_settings(fresh_broker: TestBroker, tmp_path: Path) -> Settings:
+    return make_settings(tmp_path / "state", kafka_port=fresh_broker.settings.kafka_port)
+
+
+@pytest.fixture
+def feed(serving_settings: Settings) -> Iterator[Feed]:
+    made = Feed(serving_settings.bootstrap_servers)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def ray_head(serving_settings: Settings, tmp_path: Path) -> Iterator[Callable[[], int]]:
+    """Starts the Ray head of `serving_settings` and gives its process id; it is ended after the test."""
+    from stack import ray_head as head
+
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start() -> int:
+        head.prepare(serving_settings)
+        environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
+        program = head.program(serving_settings, Path(sys.executable).parent, environment)
+        log = (tmp_path / "ray.log").open("wb")
+        process = subprocess.Popen(
+            program.argv, env=program.environment, stdout=log, stderr=log, start_new_session=True
+        )
+        started.append(process)
+        until(lambda: process.poll() is not None or _answers(serving_settings.ray_port), "the Ray head answers")
+        assert process.poll() is None, (tmp_path / "ray.log").read_text()
+        return process.pid
+
+    yield start
+    for process in started:
+        end_group(process)
+    head.clean(serving_settings)
+
+
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """End a process with all it started in its session."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(PATIENCE)
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((LOOPBACK, port)) == 0

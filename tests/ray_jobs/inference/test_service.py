@@ -1,0 +1,104 @@
+"""The loop with a real broker, in this process."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+from jsonschema import Draft202012Validator
+from kafka import KafkaConsumer, TopicPartition
+
+from tests.ray_jobs.conftest import Feed, committed, predictions, serving, until
+from tests.ray_jobs.windows import START, every, leading, windows_of
+from weatherglass.records import Hour, Method, json_schema
+from weatherglass.settings import Settings
+from weatherglass.topics import FEATURES, HOURS, INFERENCE_GROUP, PREDICTIONS, REJECTED
+
+pytestmark = pytest.mark.integration
+
+MINUTE = timedelta(minutes=1)
+
+
+def lag(settings: Settings) -> int | None:
+    """The group's lag as any Kafka tool sees it; None while nothing is committed."""
+    consumer = KafkaConsumer(bootstrap_servers=settings.bootstrap_servers, group_id=INFERENCE_GROUP)
+    try:
+        partitions = [TopicPartition(FEATURES, n) for n in consumer.partitions_for_topic(FEATURES) or ()]
+        offsets = {tp: consumer.committed(tp) for tp in partitions}
+        ends = consumer.end_offsets(partitions)
+        if all(offset is None for offset in offsets.values()):
+            return None
+        return sum(end - (offsets[tp] or 0) for tp, end in ends.items())
+    finally:
+        consumer.close()
+
+
+def test_features_become_predictions_and_hours_and_rubbish_does_not_stop_them(
+    serving_settings: Settings, feed: Feed
+) -> None:
+    bootstrap = serving_settings.bootstrap_servers
+    rubbish = {b"{": "malformed_json", b'{"station_id": 7}': "wrong_type", b"\xff\xfe": "malformed_json"}
+    with serving(serving_settings):
+        for value in rubbish:
+            feed.send_raw(value)
+        feed.send(windows_of("new-york", {START: 1.0, START + 15 * MINUTE: 2.0}))
+        feed.send([leading("nowhere-known", START)])
+        until(lambda: len(predictions(bootstrap)) >= 2 and lag(serving_settings) == 0, "answered")
+    records = committed(bootstrap)
+    validator = Draft202012Validator(json_schema("prediction"))
+    for record in records:
+        assert not list(validator.iter_errors(json.loads(record.value)))
+        assert dict(record.headers)["source"] == b"simulated"
+    made = {(p.station_id, p.timestamp): p for p in predictions(bootstrap)}
+    newest = made["new-york", START + 15 * MINUTE]
+    assert newest.predictions.method is Method.PERSISTENCE
+    assert newest.predictions.valid_times[0] == START + timedelta(hours=1)
+    assert len(newest.predictions.valid_times) == 24
+    assert newest.predictions.temperature[0] == pytest.approx(1.0), "the base hour is 12:00, before the reading"
+    assert ("nowhere-known", START) in made
+    hours = {record.key: Hour.from_json(record.value) for record in committed(bootstrap, HOURS)}
+    assert hours[b"new-york|2026-01-05T12:00:00Z"].temperature == pytest.approx(1.0)
+    turned_away = {record.value: dict(record.headers) for record in committed(bootstrap, REJECTED)}
+    assert {value: about["reason"].decode() for value, about in turned_away.items()} == rubbish
+    assert all(about["topic"] == FEATURES.encode() for about in turned_away.values())
+
+
+def test_a_new_process_knows_the_past_and_answers_nothing_twice(serving_settings: Settings, feed: Feed) -> None:
+    """The hour in progress is pieced together from windows of before and after the restart."""
+    bootstrap = serving_settings.bootstrap_servers
+    hour = START + timedelta(hours=1)
+    before = windows_of("boston", {hour - 15 * MINUTE: 1.0, hour - 9 * MINUTE: 4.0})
+    with serving(serving_settings):
+        feed.send(windows_of("boston", dict.fromkeys(every(15, 0.5), 3.0)) + before)
+        until(lambda: lag(serving_settings) == 0, "read")
+    first = predictions(bootstrap)
+    with serving(serving_settings) as (service, _):
+        assert service.grid is not None
+        assert [station.station_id for station in service.grid.stations] == ["boston"]
+        feed.send(before)  # a repeated batch
+        feed.send(windows_of("boston", {hour: 7.0}))
+        until(lambda: lag(serving_settings) == 0, "read")
+    after = predictions(bootstrap)
+    assert [(p.station_id, p.timestamp) for p in after[len(first) :]] == [("boston", hour)]
+    last = [Hour.from_json(r.value) for r in committed(bootstrap, HOURS) if r.key == b"boston|2026-01-05T13:00:00Z"][-1]
+    assert (last.count, last.temperature) == (3, pytest.approx(4.0))
+
+
+def test_shards_share_the_partitions_and_see_each_others_hours(serving_settings: Settings, feed: Feed) -> None:
+    settings = serving_settings.model_copy(update={"inference_actors": 2})
+    bootstrap = settings.bootstrap_servers
+    stations = ["new-york", "boston", "miami", "chicago", "denver", "seattle", "dallas", "atlanta"]
+    with serving(settings, 0) as (one, _), serving(settings, 1) as (other, _):
+        feed.send([leading(station, START) for station in stations])
+        until(lambda: lag(settings) == 0, "answered")
+        feed.send([leading(station, START + 15 * MINUTE) for station in stations])
+        until(lambda: len(predictions(bootstrap)) == 2 * len(stations), "answered")
+        assert min(one.figures.answers, other.figures.answers) > 0
+        grids = [service.grid for service in (one, other)]
+    for grid in grids:
+        assert grid is not None
+        assert {station.station_id for station in grid.stations} == set(stations)
+    answered = [(p.station_id, p.timestamp) for p in predictions(bootstrap)]
+    assert len(set(answered)) == len(answered)
+    assert {r.partition for r in committed(bootstrap, PREDICTIONS)} <= set(range(4))

@@ -1,0 +1,166 @@
+"""The sink as a process of its own, with the real broker and a real store."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from sqlalchemy import select
+
+from ray_jobs.inference.answers import Answers
+from ray_jobs.inference.champion import Champions
+from ray_jobs.inference.hours import HourBuffer
+from tests.ray_jobs.conftest import PATIENCE, end_group, until
+from tests.ray_jobs.windows import START, leading
+from weatherglass.jobs.folder import JobFolder
+from weatherglass.models.registry import Registry
+from weatherglass.records import Observation, Origin, Prediction, headers
+from weatherglass.settings import Settings
+from weatherglass.stations import known_stations
+from weatherglass.store.engine import open_store
+from weatherglass.store.migrate import migrate
+from weatherglass.store.schema import observations, predictions
+from weatherglass.topics import PREDICTIONS, RAW, STORE_GROUP
+
+pytestmark = pytest.mark.integration
+
+STATIONS = ("new-york", "boston", "miami")
+
+
+def observation(station_id: str, minutes: int) -> Observation:
+    return Observation(
+        station_id=station_id,
+        timestamp=START + timedelta(minutes=minutes),
+        temperature=minutes / 10,
+        humidity=50.0,
+        pressure=None,
+        wind_speed=3.0,
+        wind_direction=180.0,
+    )
+
+
+def some_predictions(settings: Settings, minutes: int) -> list[Prediction]:
+    answers = Answers(HourBuffer(known_stations().__getitem__))
+    windows = [leading(station, START + timedelta(minutes=minutes), float(minutes)) for station in STATIONS]
+    return answers.answer(windows, Champions(Registry(settings)).current)
+
+
+def publish(settings: Settings, minutes: int) -> None:
+    """A prediction and an observation of each station, and one of each that an aborted transaction takes back."""
+    now = datetime.now(UTC)
+    producer = KafkaProducer(bootstrap_servers=settings.bootstrap_servers, transactional_id="test")
+    producer.init_transactions()
+    for good in (True, False):
+        producer.begin_transaction()
+        for prediction in some_predictions(settings, minutes if good else minutes + 1):
+            about = headers(prediction, Origin.REPLAY, now)
+            producer.send(PREDICTIONS, key=prediction.station_id.encode(), value=prediction.to_json(), headers=about)
+        for station in STATIONS:
+            reading = observation(station, minutes if good else minutes + 1)
+            producer.send(RAW, key=station.encode(), value=reading.to_json(), headers=headers(reading, None, now))
+        if good:
+            producer.send(RAW, key=b"x", value=b"{rubbish")
+            producer.commit_transaction()
+        else:
+            producer.flush()
+            producer.abort_transaction()
+    producer.close()
+
+
+def rows(settings: Settings) -> dict[str, list[tuple[Any, ...]]]:
+    """What the store holds, but for when it came there and its running numbers."""
+    engine = open_store(settings.store_url)
+    try:
+        with engine.connect() as connection:
+            return {
+                table.name: sorted(
+                    tuple(str(value) for name, value in row._mapping.items() if name not in ("stored_at", "id"))
+                    for row in connection.execute(select(table))
+                )
+                for table in (predictions, observations)
+            }
+    finally:
+        engine.dispose()
+
+
+def counts(settings: Settings) -> list[int]:
+    return [len(some) for some in rows(settings).values()]
+
+
+@contextmanager
+def sink(settings: Settings, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    environment = {
+        **os.environ,
+        "WEATHERGLASS_STATE_DIR": str(settings.state_dir),
+        "WEATHERGLASS_KAFKA_PORT": str(settings.kafka_port),
+    }
+    command = [sys.executable, "-m", "ray_jobs.store_predictions", str(folder)]
+    process = subprocess.Popen(command, env=environment, start_new_session=True)
+    try:
+        yield process
+    finally:
+        end_group(process)
+
+
+def rewind(settings: Settings) -> None:
+    consumer = KafkaConsumer(
+        bootstrap_servers=settings.bootstrap_servers, group_id=STORE_GROUP, enable_auto_commit=False
+    )
+    for topic in (RAW, PREDICTIONS):
+        partitions = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic) or ()]
+        consumer.assign(partitions)
+        consumer.seek_to_beginning(*partitions)
+        for tp in partitions:
+            consumer.position(tp)
+        consumer.commit()
+    consumer.close()
+
+
+def test_what_is_committed_is_stored_once_however_often_it_is_read(serving_settings: Settings, tmp_path: Path) -> None:
+    settings, folder = serving_settings, JobFolder(tmp_path / "job")
+    migrate(settings.store_url)
+    publish(settings, 0)
+    with sink(settings, folder.path):
+        until(lambda: counts(settings) == [3, 3], "stored")
+        publish(settings, 15)
+        until(lambda: counts(settings) == [6, 6], "stored")
+    first = rows(settings)
+    rewind(settings)
+    folder = JobFolder(tmp_path / "again")
+    with sink(settings, folder.path) as process:
+        done = 0
+
+        def stored() -> bool:
+            nonlocal done
+            progress = folder.last_progress() or {}
+            done = max(done, progress.get("predictions", 0))
+            return done > 0 and progress.get("lag") == 0
+
+        until(stored, "read again")
+        folder.request_stop("the test")
+        assert process.wait(PATIENCE) == 0
+    assert rows(settings) == first
+    assert folder.outcome().ok
+
+
+def test_a_store_that_is_not_ready_is_waited_for(serving_settings: Settings, tmp_path: Path) -> None:
+    settings, folder = serving_settings, JobFolder(tmp_path / "job")
+    publish(settings, 0)
+    with sink(settings, folder.path):
+        until(lambda: "does not answer" in (folder.last_progress() or {}).get("said", ""), "said so")
+        migrate(settings.store_url)
+        until(lambda: counts(settings) == [3, 3], "stored")
+
+
+def test_it_needs_no_ray() -> None:
+    """The sink is to be a small process."""
+    code = "import sys, ray_jobs.store_predictions; sys.exit('ray' in sys.modules or 'mlflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
