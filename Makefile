@@ -1,0 +1,62 @@
+# Weatherglass on one machine. `make help` lists the commands.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+RUN := $(BIN)/python -m
+LOCKS := requirements/installer.lock requirements/all.lock
+COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup prerequisites up down status test test-fast lint lock clean
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+up: setup ## Start everything and stay; Ctrl-C stops it
+	@$(RUN) stack up
+
+down: ## Stop everything, from wherever it was started
+	@if [ -x $(BIN)/python ]; then $(RUN) stack down; else echo "nothing is set up, so nothing runs"; fi
+
+status: ## What runs, what lags, how old the newest is
+	@if [ -x $(BIN)/python ]; then $(RUN) stack status; else echo "nothing is set up: make up"; exit 3; fi
+
+setup: prerequisites .venv/.synced build/jars/kafka/.fetched build/jars/spark/.fetched ## Install what is missing, and only that
+
+test: setup lint ## All tests: unit, integration with real servers, end to end
+	@$(RUN) pytest
+
+test-fast: setup ## The tests that need no server
+	@$(RUN) pytest -m "not integration and not e2e"
+
+lint: .venv/.synced ## Style, types, import rules
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(RUN) mypy
+	@$(BIN)/lint-imports --no-logo
+
+lock: .venv/.synced ## Resolve the versions of pyproject.toml anew, with hashes
+	@echo uv | $(COMPILE) - --output-file requirements/installer.lock
+	@$(COMPILE) --extra dev pyproject.toml --output-file requirements/all.lock
+
+clean: ## Remove what setup installed; the state folder stays
+	@rm -rf .venv build
+
+prerequisites:
+	@PYTHON="$(PYTHON)" sh stack/prerequisites.sh
+
+.venv/.synced: $(LOCKS) pyproject.toml | prerequisites
+	@echo "Setting up the Python packages (the first time this takes about a minute) …"
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
+	@test -x $(BIN)/uv || $(RUN) pip install --quiet --disable-pip-version-check --require-hashes -r requirements/installer.lock
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes $(LOCKS)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+build/jars/%/.fetched: pom.xml | prerequisites
+	@echo "Fetching the jars of $* (once) …"
+	@rm -rf $(@D)
+	@mvn -q -B -P$* dependency:copy-dependencies
+	@touch $@

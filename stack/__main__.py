@@ -1,0 +1,50 @@
+"""The command line: `python -m stack up | down | status`, which is what the Makefile calls."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from weatherglass.settings import Settings, SettingsError, load_settings
+
+UNUSABLE_SETTINGS = 2
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; its exit status."""
+    parser = argparse.ArgumentParser(prog="weatherglass", description="Weatherglass on this machine.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("up", help="start everything and stay; Ctrl-C stops it")
+    commands.add_parser("down", help="stop everything, however it was started")
+    commands.add_parser("status", help="what runs, what lags, how old the newest is; 0 only if all is green")
+    command = parser.parse_args(arguments).command
+    try:
+        settings = _absolute(load_settings())
+    except SettingsError as error:
+        print(f"Weatherglass is not started, a setting is wrong:\n{error}", file=sys.stderr)
+        return UNUSABLE_SETTINGS
+    # Imported only now: a wrong setting is said at once.
+    if command == "status":
+        from stack.status import show
+
+        return show(settings)
+    if command == "down":
+        from stack.down import down
+
+        return down(settings)
+    from stack.launcher import up
+    from stack.status import show
+
+    return up(settings, show)
+
+
+def _absolute(settings: Settings) -> Settings:
+    """The same with absolute paths: the programs that get them run in another folder."""
+    paths = {"state_dir": settings.state_dir.absolute(), "build_dir": settings.build_dir.absolute()}
+    if settings.kaggle_zip:
+        paths["kaggle_zip"] = settings.kaggle_zip.absolute()
+    return settings.model_copy(update=paths)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

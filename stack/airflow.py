@@ -1,0 +1,80 @@
+"""Airflow as the stack runs it: four processes, SQLite, one worker, everything on loopback."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from stack.credentials import USER, Credentials
+from stack.processes import Program
+from weatherglass.settings import LOOPBACK, PROJECT_ROOT, Settings
+
+PROCESSES = {
+    "api-server": ("api-server",),
+    "scheduler": ("scheduler", "--skip-serve-logs"),
+    "dag-processor": ("dag-processor",),
+    "triggerer": ("triggerer", "--skip-serve-logs"),
+}
+"""Airflow's processes by the name of their log, with the command's words."""
+
+MIGRATION = "airflow-migration"
+TASK_SLOTS = 4
+DAG_REFRESH_SECONDS = 60
+
+
+def home(settings: Settings) -> Path:
+    return settings.state_dir / "airflow"
+
+
+def url(settings: Settings) -> str:
+    return f"http://{LOOPBACK}:{settings.airflow_port}"
+
+
+def environment(settings: Settings, credentials: Credentials, common: dict[str, str]) -> dict[str, str]:
+    """The environment of Airflow's processes and, through them, of their tasks."""
+    spark = {
+        "conn_type": "spark",
+        "host": f"local[{settings.spark_cores}]",
+        "extra": {"spark-binary": "spark-submit", "deploy-mode": "client"},
+    }
+    options = {
+        ("core", "dags_folder"): PROJECT_ROOT / "dags",
+        ("core", "plugins_folder"): PROJECT_ROOT / "plugins",
+        ("core", "load_examples"): False,
+        ("core", "executor"): "LocalExecutor",
+        ("core", "parallelism"): TASK_SLOTS,
+        # The launcher opens them in the order of the pipeline.
+        ("core", "dags_are_paused_at_creation"): True,
+        ("core", "simple_auth_manager_users"): f"{USER}:admin",
+        ("core", "simple_auth_manager_passwords_file"): credentials.passwords_file,
+        ("core", "fernet_key"): credentials.key("airflow_fernet_key"),
+        ("core", "execution_api_server_url"): f"{url(settings)}/execution/",
+        ("api", "host"): LOOPBACK,
+        ("api", "port"): settings.airflow_port,
+        ("api", "base_url"): url(settings),
+        ("api", "workers"): 1,
+        ("api", "secret_key"): credentials.key("airflow_secret_key"),
+        ("api_auth", "jwt_secret"): credentials.key("airflow_jwt_secret"),
+        ("logging", "colored_console_log"): False,
+        # A task whose process died with the last stop must not wait five minutes for its next try.
+        ("scheduler", "task_instance_heartbeat_timeout"): 90,
+        ("dag_processor", "refresh_interval"): DAG_REFRESH_SECONDS,
+        ("dag_processor", "min_file_process_interval"): DAG_REFRESH_SECONDS,
+        ("dag_processor", "stale_dag_threshold"): 3 * DAG_REFRESH_SECONDS,
+    }
+    named = {f"AIRFLOW__{section}__{option}".upper(): str(value) for (section, option), value in options.items()}
+    return {
+        **common,
+        **named,
+        "AIRFLOW_HOME": str(home(settings)),
+        "AIRFLOW_CONN_SPARK_DEFAULT": json.dumps(spark),
+    }
+
+
+def programs(bin_folder: Path, environment: dict[str, str]) -> list[Program]:
+    return [Program(name, [str(bin_folder / "airflow"), *words], environment) for name, words in PROCESSES.items()]
+
+
+def migration(bin_folder: Path, environment: dict[str, str]) -> Program:
+    """Makes or updates Airflow's own tables; ends by itself."""
+    return Program(MIGRATION, [str(bin_folder / "airflow"), "db", "migrate"], environment)

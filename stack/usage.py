@@ -1,0 +1,70 @@
+"""What the stack costs: processes, memory and CPU of each program with all its children."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from dataclasses import dataclass
+
+import psutil
+
+from stack.processes import Records, members
+from stack.stopping import LAUNCHER, job_folders
+from weatherglass.settings import Settings
+
+MEASURED_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Usage:
+    """One program. `rss` in bytes, shared pages counted in every process; `cpu` in cores; `since` in Unix time."""
+
+    name: str
+    processes: int
+    since: float
+    rss: int
+    cpu: float
+
+
+def usage(settings: Settings) -> list[Usage]:
+    """Every program of the stack that has a living process, the CPU measured over half a second."""
+    records = {record.pid: record.name for record in Records(settings).all() if record.alive()}
+    sessions = records | {
+        folder.started()["pid"]: folder.name for folder in job_folders(settings) if folder.alive() and folder.started()
+    }
+    processes = members(settings)
+    launcher = next((pid for pid, name in records.items() if name == LAUNCHER), None)
+    if launcher and launcher not in {process.pid for process in processes}:
+        with contextlib.suppress(psutil.Error):
+            processes.append(psutil.Process(launcher))
+    before = {process.pid: _cpu_seconds(process) for process in processes}
+    started = time.monotonic()
+    time.sleep(MEASURED_SECONDS)
+    rows: dict[str, list[Usage]] = {}
+    for process in processes:
+        with contextlib.suppress(psutil.Error, OSError):
+            name = sessions.get(process.pid) or sessions.get(os.getsid(process.pid), "other")
+            cpu = (_cpu_seconds(process) - before[process.pid]) / (time.monotonic() - started)
+            rss = process.memory_info().rss
+            rows.setdefault(name, []).append(Usage(name, 1, process.create_time(), rss, max(cpu, 0.0)))
+    return [total(name, parts) for name, parts in sorted(rows.items())]
+
+
+def total(name: str, parts: list[Usage]) -> Usage:
+    """Several as one."""
+    return Usage(
+        name,
+        sum(part.processes for part in parts),
+        min((part.since for part in parts), default=time.time()),
+        sum(part.rss for part in parts),
+        sum(part.cpu for part in parts),
+    )
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.Error:
+        return 0.0
+    return float(times.user + times.system)
