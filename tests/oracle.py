@@ -1,0 +1,116 @@
+"""What the window features of given observations must be, computed in DuckDB from `oracle.sql`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+
+VARIABLES = ("temperature", "humidity", "pressure", "wind_speed", "wind_direction")
+RESOLUTION = {"temperature": 0.1, "humidity": 1.0, "pressure": 0.1, "wind_speed": 0.5}
+
+Features = dict[tuple[str, datetime], dict[str, Any]]
+
+
+def expected_features(observations: Iterable[Mapping[str, Any]]) -> Features:
+    """`aggregated_features` of every window, by station and window end (UTC).
+
+    Args:
+        observations: dicts as on `weather-raw`; `timestamp` a datetime or its text. Of two with the same station and
+            time the later in the list is true, unless they carry an `offset`.
+    """
+    rows = [
+        {"station_id": o["station_id"], "ts": time_of(o["timestamp"]), "position": o.get("offset", i)}
+        | {name: o.get(name) for name in VARIABLES}
+        for i, o in enumerate(observations)
+    ]
+    if not rows:
+        return {}
+    raw = pd.DataFrame(rows).astype({name: "float64" for name in VARIABLES})
+    raw["ts"] = raw["ts"].dt.tz_localize(None).astype("datetime64[us]")
+    with duckdb.connect(config={"threads": 1}) as connection:
+        connection.register("frame", raw)
+        connection.execute("create table raw as select * from frame")
+        cursor = connection.execute(Path(__file__).with_suffix(".sql").read_text(encoding="utf-8"))
+        names = [column[0] for column in cursor.description]
+        lines = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    features: Features = {}
+    for line in lines:
+        key = (line["station_id"], line["window_end"].replace(tzinfo=UTC))
+        _fold(features.setdefault(key, {"quality": {}}), line)
+    for window in features.values():
+        window["dew_point"] = _dew_point(window["temperature"]["mean"], window["humidity"]["mean"])
+    return features
+
+
+def differences(found: Any, expected: Any, path: str = "") -> list[str]:
+    """Where two features differ by more than rounding; empty if nowhere."""
+    if isinstance(expected, dict) and isinstance(found, dict):
+        missing = [f"{path}.{key}: only on one side" for key in found.keys() ^ expected.keys()]
+        return missing + [
+            line
+            for key in sorted(found.keys() & expected.keys())
+            for line in differences(found[key], expected[key], f"{path}.{key}")
+        ]
+    if isinstance(expected, float) and isinstance(found, float | int):
+        if path.endswith("wind.direction"):
+            close = abs((found - expected + 180) % 360 - 180) < 1e-4
+        elif path.endswith("rate_per_hour"):
+            close = math.isclose(found, expected, rel_tol=1e-6, abs_tol=1e-6)
+        else:
+            close = math.isclose(found, expected, rel_tol=1e-9, abs_tol=1e-7)
+        return [] if close else [f"{path}: {found!r}, expected {expected!r}"]
+    if path.endswith("last_observation"):
+        found, expected = time_of(found), time_of(expected)
+        expected = expected.replace(microsecond=expected.microsecond // 1000 * 1000)
+        found = found.replace(microsecond=found.microsecond // 1000 * 1000)
+    return [] if found == expected else [f"{path}: {found!r}, expected {expected!r}"]
+
+
+def time_of(time: datetime | str) -> datetime:
+    """A time of the contract, UTC."""
+    return (datetime.fromisoformat(time) if isinstance(time, str) else time).astimezone(UTC)
+
+
+def _fold(window: dict[str, Any], line: dict[str, Any]) -> None:
+    variable, n = line["variable"], line["n"]
+    window["count"], window["last_observation"] = line["observations"], line["last_observation"].replace(tzinfo=UTC)
+    window["quality"][variable] = "failed" if line["failed"] else "ok" if n else "not_checked"
+    u, v, speed = line["u"], line["v"], line["speed"]
+    moving = u is not None and math.hypot(u, v) > 1e-6
+    window["wind"] = {
+        "u": u,
+        "v": v,
+        "direction": math.degrees(math.atan2(-u, -v)) % 360 if moving else None,
+        "steadiness": min(1.0, math.hypot(u, v) / speed) if speed else None,
+    }
+    if variable == "wind_direction":
+        return
+    window[variable] = {
+        **{name: line[name] for name in ("mean", "min", "max", "last")},
+        "std": line["std"] if n > 1 else None,
+        "rate_per_hour": line["slope"],
+        "trend": _trend(variable, line),
+    }
+
+
+def _trend(variable: str, line: dict[str, Any]) -> str | None:
+    slope, error = line["slope"], line["slope_error"]
+    if slope is None:
+        return None
+    clear = abs(slope) * line["span"] > RESOLUTION[variable] * 1.000001
+    if error is not None:
+        clear = clear and abs(slope) > 2.000002 * error
+    return "steady" if not clear else "rising" if slope > 0 else "falling"
+
+
+def _dew_point(temperature: float | None, humidity: float | None) -> float | None:
+    if temperature is None or not humidity:
+        return None
+    vapour = humidity / 100 * 6.112 * math.exp(17.62 * temperature / (243.12 + temperature))
+    return 243.12 * math.log(vapour / 6.112) / (17.62 - math.log(vapour / 6.112))

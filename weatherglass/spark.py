@@ -1,0 +1,61 @@
+"""Spark's configuration for the stream and for batches, as plain strings: for spark-submit, Airflow and the tests."""
+
+from __future__ import annotations
+
+from weatherglass.settings import LOOPBACK, Settings
+
+
+def stream_conf(settings: Settings) -> dict[str, str]:
+    """Of the features job, which never ends."""
+    return _common(settings) | {
+        "spark.ui.enabled": "true",
+        "spark.ui.port": str(settings.spark_ui_port),
+        "spark.port.maxRetries": "0",  # a UI on another port than the one printed helps nobody
+        "spark.ui.showConsoleProgress": "false",
+        "spark.ui.retainedJobs": "50",
+        "spark.ui.retainedStages": "50",
+        "spark.ui.retainedTasks": "500",
+        "spark.sql.ui.retainedExecutions": "20",
+        "spark.sql.streaming.ui.retainedQueries": "4",
+        "spark.sql.streaming.stateStore.providerClass": (
+            "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
+        ),
+        "spark.sql.streaming.stateStore.rocksdb.changelogCheckpointing.enabled": "true",
+        # Without it an idle stream runs an empty batch to close windows; in update mode that shows nothing new.
+        "spark.sql.streaming.noDataMicroBatches.enabled": "false",
+        # One watermark for late rows and for closing windows: that of the batch, which its progress tells. The other
+        # mode, for chained stateful operators, drops late rows by the watermark of the batch before.
+        "spark.sql.streaming.statefulOperator.allowMultiple": "false",
+        "spark.sql.streaming.numRecentProgressUpdates": "10",
+        # Java's own calls instead of Hadoop's helper process (chmod, stat) for every checkpoint file.
+        "spark.hadoop.fs.file.impl": "com.globalmentor.apache.hadoop.fs.BareLocalFileSystem",
+        "spark.sql.streaming.checkpointFileManagerClass": (
+            "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
+        ),
+    }
+
+
+def batch_conf(settings: Settings) -> dict[str, str]:
+    """Of a job that ends by itself."""
+    return _common(settings) | {"spark.ui.enabled": "false", "spark.sql.adaptive.enabled": "true"}
+
+
+def _common(settings: Settings) -> dict[str, str]:
+    jars = f"{settings.build_dir.resolve() / 'jars' / 'spark'}/*"
+    return {
+        "spark.master": f"local[{settings.spark_cores}]",
+        "spark.driver.memory": f"{settings.spark_memory_mb}m",
+        # On the class path of the start, so that they need not be copied and served to the job's own executor.
+        "spark.driver.extraClassPath": jars,
+        "spark.driver.host": LOOPBACK,
+        "spark.driver.bindAddress": LOOPBACK,
+        "spark.driver.extraJavaOptions": (
+            "-XX:+UseSerialGC -XX:MaxMetaspaceSize=320m -XX:ReservedCodeCacheSize=160m -XX:TieredStopAtLevel=4"
+            " -Xss2m -Duser.timezone=UTC"
+        ),
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.shuffle.partitions": str(settings.spark_cores),
+        "spark.sql.catalogImplementation": "in-memory",
+        "spark.sql.objectHashAggregate.sortBased.fallbackThreshold": "100000",
+        "spark.log.level": "WARN",
+    }
