@@ -5,16 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from weatherglass.meteorology import dew_point
 from weatherglass.records import VARIABLES
 
 CHANNELS = (*VARIABLES, "wind_u", "wind_v", "dew_point")
 """The first four are `records.VARIABLES`, so a variable has the same index on both axes."""
-
-
-def dew_point(temperature: npt.NDArray, humidity: npt.NDArray) -> npt.NDArray:
-    """Dew point, °C, of °C and %, by Magnus' formula over water (WMO-No. 8, volume I, annex 4.B)."""
-    vapour = np.log(np.clip(humidity, 1.0, 100.0) / 100.0) + 17.62 * temperature / (243.12 + temperature)
-    return 243.12 * vapour / (17.62 - vapour)
 
 
 def channels(values: npt.NDArray) -> npt.NDArray[np.float32]:

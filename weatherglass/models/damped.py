@@ -64,3 +64,26 @@ def fit(anomalies: npt.NDArray[np.float32]) -> Damping:
     weight = squares / np.maximum(hours, 1) * _POOL_HOURS
     rho = (products + weight * pooled) / np.maximum(squares + weight, 1e-9)
     return Damping(np.clip(np.where(squares > 0, rho, pooled), 0.0, 1.0))
+
+
+def error_quantiles(
+    anomalies: npt.NDArray[np.float32], rows: npt.NDArray[np.int64], damping: Damping, levels: tuple[float, ...]
+) -> npt.NDArray[np.float64]:
+    """Quantiles (lags 0..36, variables, levels) of the damped anomaly's absolute error over held-out anomalies.
+
+    `anomalies` (stations, hours, channels), `rows` the stations' rows in the damping. The last lag holds the error of
+    the climatology itself, which is what a station without any recent value gets. NaN where nothing was known.
+    """
+    longest = LEADS[-1] + MAX_AGE
+    count = len(VARIABLES)
+    series = anomalies[..., :count]
+    made = np.full((longest + 1, count, len(levels)), np.nan)
+    for lag in range(longest + 1):
+        then, now = series[:, : series.shape[1] - lag], series[:, lag:]
+        kept = damping.rho[rows, lag][:, None, :] * then if lag < longest else np.zeros_like(then)
+        for variable in range(count):
+            error = np.abs(now[..., variable] - kept[..., variable])
+            error = error[np.isfinite(error)]
+            if len(error):
+                made[lag, variable] = np.quantile(error, levels)
+    return made
