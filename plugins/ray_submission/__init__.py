@@ -1,0 +1,1 @@
+"""Ray jobs that end by themselves (training), submitted to the head and watched without importing Ray."""
