@@ -12,9 +12,10 @@ from typing import Any
 
 from kafka import TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
-from kafka.errors import KafkaError, NoError, TopicAlreadyExistsError
+from kafka.errors import KafkaError, NoError, RetriableError, TopicAlreadyExistsError
 from kafka.protocol.consumer import OffsetSpec
 from kafka.structs import OffsetAndMetadata
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from weatherglass.settings import Settings
 from weatherglass.topics import FEATURES, GROUPS, REPLICATION, TOPICS, Topic
@@ -70,7 +71,8 @@ def bootstrap_topics(
         _create(admin, topics, report)
         _partitions(admin, topics, report)
         _configuration(admin, topics, report)
-        _groups(admin, groups, report)
+        for group, names in groups.items():
+            _make_known(admin, group, names, report)
     except KafkaError as error:
         raise BootstrapError(f"the broker at {settings.bootstrap_servers} refused: {error!r}") from error
     finally:
@@ -143,38 +145,38 @@ def _configuration(admin: KafkaAdminClient, topics: Sequence[Topic], report: Boo
             report.drift.append(f"{topic.name} has {name}={has[name]}, which the table does not know; left as it is")
 
 
-def _groups(admin: KafkaAdminClient, groups: dict[str, tuple[str, ...]], report: BootstrapReport) -> None:
+@retry(
+    # A new broker makes its topic of offsets at the first question about a group, and answers a moment later.
+    retry=retry_if_exception_type(RetriableError),
+    wait=wait_fixed(0.2),
+    stop=stop_after_delay(BROKER_SECONDS),
+    reraise=True,
+)
+def _make_known(admin: KafkaAdminClient, group: str, topics: tuple[str, ...], report: BootstrapReport) -> None:
     """Commit the beginning for partitions on which a group has no offset, so that every tool sees its lag.
 
     A group without any committed offset does not exist for Kafka's tools. Only an empty group takes offsets from
     outside; a running one keeps its own and is left alone.
     """
-    committed = admin.list_group_offsets(list(groups))
-    for group, names in groups.items():
-        known = {partition for partition, offset in committed.get(group, {}).items() if offset.offset >= 0}
-        partitions = {
-            TopicPartition(topic["name"], partition["partition_index"])
-            for topic in admin.describe_topics(list(names))
-            for partition in topic["partitions"]
-        }
-        if not (missing := partitions - known):
-            continue
-        if admin.describe_groups([group])[group]["members"]:
-            report.drift.append(
-                f"group {group} runs and has not committed on {len(missing)} partitions yet; left alone"
-            )
-            continue
-        beginning = admin.list_partition_offsets(dict.fromkeys(missing, OffsetSpec.EARLIEST))
-        offsets = {partition: OffsetAndMetadata(found.offset, "", None) for partition, found in beginning.items()}
-        results = admin.alter_group_offsets(group, offsets)
-        if refused := {error.__name__ for error in results.values() if error is not NoError}:
-            report.drift.append(
-                f"group {group} took no offsets from outside ({', '.join(sorted(refused))}); left alone"
-            )
-        else:
-            report.groups.append(
-                f"group {group}: starts at the beginning of {_count(len(missing))} of {', '.join(names)}"
-            )
+    committed = admin.list_group_offsets([group]).get(group, {})
+    partitions = {
+        TopicPartition(topic["name"], partition["partition_index"])
+        for topic in admin.describe_topics(list(topics))
+        for partition in topic["partitions"]
+    }
+    missing = partitions - {partition for partition, offset in committed.items() if offset.offset >= 0}
+    if not missing:
+        return
+    beginning = admin.list_partition_offsets(dict.fromkeys(missing, OffsetSpec.EARLIEST))
+    offsets = {partition: OffsetAndMetadata(found.offset, "", None) for partition, found in beginning.items()}
+    refused = {error for error in admin.alter_group_offsets(group, offsets).values() if error is not NoError}
+    if refused:
+        report.drift.append(
+            f"group {group} has no offset on {_count(len(missing))} and takes none from outside "
+            f"({', '.join(sorted(error.__name__ for error in refused))}): it runs, and is left alone"
+        )
+    else:
+        report.groups.append(f"group {group}: starts at the beginning of {_count(len(missing))} of {', '.join(topics)}")
 
 
 def _same(has: str | None, wanted: str) -> bool:

@@ -1,0 +1,67 @@
+"""The replay's clock: never ahead of now, never backwards."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from producer.replay.clock import ReplayClock, clock_file, open_clock
+from weatherglass.settings import Settings
+
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+MINUTES = st.floats(0, 100_000)
+
+
+@given(hours=st.floats(0, 96), speed=st.floats(1, 3600), first=MINUTES, then=MINUTES)
+def test_never_in_the_future_never_backwards(hours: float, speed: float, first: float, then: float) -> None:
+    clock = ReplayClock(START, START - timedelta(hours=hours), speed)
+    early = START + timedelta(minutes=first)
+    late = early + timedelta(minutes=then)
+    assert clock.time(early) <= early
+    assert clock.time(early) <= clock.time(late)
+
+
+def test_runs_fast_until_it_has_caught_up_then_in_real_time() -> None:
+    clock = ReplayClock(START, START - timedelta(hours=24), 60)
+    assert clock.time(START) == START - timedelta(hours=24)
+    assert clock.time(START + timedelta(minutes=10)) == START - timedelta(hours=14)
+    assert not clock.caught_up(START + timedelta(minutes=24))
+    later = START + timedelta(minutes=25)  # 24 h and 24 minutes at 60 times the speed take 24.4 minutes
+    assert clock.caught_up(later)
+    assert clock.time(later) == later
+
+
+def test_a_clock_set_back_does_not_break_it() -> None:
+    clock = ReplayClock(START, START - timedelta(hours=1), 60)
+    assert clock.time(START - timedelta(hours=5)) == START - timedelta(hours=5)
+
+
+def test_a_restart_goes_on(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path)
+    clock = open_clock(settings, START)
+    later = START + timedelta(minutes=7)
+    assert open_clock(settings, later) == clock
+    assert clock.time(START) == START - timedelta(hours=settings.replay_start_hours)
+
+
+@given(speeds=st.lists(st.floats(1, 3600), min_size=2, max_size=4), pause=st.floats(0, 60))
+def test_changed_settings_never_turn_it_back(
+    tmp_path_factory: pytest.TempPathFactory, speeds: list[float], pause: float
+) -> None:
+    folder, now, shown = tmp_path_factory.mktemp("clock"), START, []
+    for speed in speeds:
+        clock = open_clock(Settings(state_dir=folder, replay_speed=speed), now)
+        shown.append(clock.time(now))
+        now += timedelta(minutes=pause)
+        shown.append(clock.time(now))
+    assert shown == sorted(shown)
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path)
+    open_clock(settings, START)
+    clock_file(settings).write_text('{"started": 3}')
+    with pytest.raises(ValueError, match=r"clock\.json is damaged"):
+        open_clock(settings, START)

@@ -1,0 +1,51 @@
+"""What lies on a topic, read without the code under test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from kafka import KafkaConsumer, TopicPartition
+
+from weatherglass.records import Observation
+from weatherglass.topics import RAW
+
+
+class TopicReader:
+    """Reads `weather-raw` from where it ended when the reader was made."""
+
+    def __init__(self, bootstrap_servers: str, topic: str = RAW):
+        self._consumer = KafkaConsumer(bootstrap_servers=bootstrap_servers, group_id=None, enable_auto_commit=False)
+        self._partitions = [TopicPartition(topic, number) for number in self._consumer.partitions_for_topic(topic)]
+        self._start = self._consumer.end_offsets(self._partitions)
+
+    def count(self) -> int:
+        """Records since the start."""
+        end = self._consumer.end_offsets(self._partitions)
+        return sum(end[partition] - self._start[partition] for partition in self._partitions)
+
+    def records(self) -> list:
+        """All records since the start; of one partition in its order."""
+        self._consumer.assign(self._partitions)
+        for partition, offset in self._start.items():
+            self._consumer.seek(partition, offset)
+        found, wanted = [], self.count()
+        while len(found) < wanted:
+            for batch in self._consumer.poll(timeout_ms=1000).values():
+                found += batch
+        return found
+
+    def observations(self) -> list[Observation]:
+        return [Observation.from_json(record.value) for record in self.records()]
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+@contextmanager
+def reading(bootstrap_servers: str) -> Iterator[TopicReader]:
+    reader = TopicReader(bootstrap_servers)
+    try:
+        yield reader
+    finally:
+        reader.close()
