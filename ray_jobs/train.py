@@ -9,6 +9,7 @@ registers, and promotes what is better than the champion on the same hours. Its 
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import socket
 import sys
@@ -29,6 +30,7 @@ from weatherglass.models import climatology, damped, design, fitting, oddness
 from weatherglass.models.anomaly import FALSE_ALARMS, AnomalyDetector
 from weatherglass.models.artefact import ModelFileError
 from weatherglass.models.boosted import LEAD_GROUPS, BoostedForecaster
+from weatherglass.models.channels import plausible
 from weatherglass.models.evaluation import Scores, evaluate
 from weatherglass.models.fitting import SIZES, Fitted, Size
 from weatherglass.models.forecast import LEVELS, Forecaster
@@ -150,7 +152,7 @@ def publish(
             (ANOMALY_DETECTOR, trained.detector, _limits(trained.detector)),
         ):
             folder = Path(scratch) / kind
-            model.save(folder)  # type: ignore[attr-defined]
+            model.save(folder)
             versions[kind] = registry.register(kind, folder, metrics, params, tags)
             say(f"registered {kind} version {versions[kind]}")
     promoted, why, figures = _decide(registry, trained, grid, TEST_CASES[size])
@@ -223,7 +225,7 @@ def connect(settings: Settings) -> None:
             pass
     except (OSError, ValueError):
         raise TrainingError(f"no Ray head answers at {address}: start it with `make up`") from None
-    ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
 
 
 def run(settings: Settings, size: str, who: str, now: datetime, say: Say) -> dict[str, str]:
@@ -235,7 +237,7 @@ def run(settings: Settings, size: str, who: str, now: datetime, say: Say) -> dic
     try:
         manifest = read_manifest(settings.history_dir)
         without = excluded_stretches(settings, now)
-        grid = read_history(settings.history_dir, without)
+        grid = plausible(read_history(settings.history_dir, without))
     except FileNotFoundError as error:
         raise TrainingError(str(error)) from None
     assert manifest is not None

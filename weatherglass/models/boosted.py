@@ -144,19 +144,19 @@ class BoostedForecaster:
             if len(cases) == 0:
                 continue
             at = np.array(part.leads) - 1
-            pair = np.ix_(cases, at)
+            which = (cases[:, None], at[None, :], part.variable)
             matrix = made.matrix(part.variable, np.repeat(cases, len(at)), np.tile(at + 1, len(cases)))
             residual, spread = (answer.reshape(len(cases), len(at)) for answer in part.predict(matrix))
-            values[(*pair, part.variable)] += residual
+            values[which] += residual
             for i, level in enumerate(LEVELS):
-                half[level][(*pair, part.variable)] = spread * part.quantiles[past_class[cases], :, i]
+                half[level][which] = spread * part.quantiles[past_class[cases], :, i]
         unknown = ~np.isfinite(values)
         values = np.where(unknown, fallback.values, bounded(values))
         lower, upper = {}, {}
         for level in LEVELS:
             lower[level] = np.where(unknown, fallback.lower[level], bounded(values - half[level]))
             upper[level] = np.where(unknown, fallback.upper[level], bounded(values + half[level]))
-        methods = _methods(made, by_trees, unknown.any(axis=1))
+        methods = _methods(made, by_trees, np.asarray(np.isnan(made.normal).any(axis=(1, 2))))
         return Forecast(
             fallback.station_ids,
             fallback.base_hours,
@@ -172,11 +172,12 @@ class BoostedForecaster:
         return self.damped_error[lag, np.arange(len(VARIABLES)), level]
 
 
-def _methods(made: design.Cases, by_trees: npt.NDArray[np.bool_], unknown: npt.NDArray[np.bool_]) -> tuple[Method, ...]:
-    reported = np.isfinite(made.past).any(axis=1)
-    damped = (reported & ~by_trees).any(axis=1) | ~reported.any(axis=1)
-    no_climatology = unknown.any(axis=1)
+def _methods(
+    made: design.Cases, by_trees: npt.NDArray[np.bool_], no_climatology: npt.NDArray[np.bool_]
+) -> tuple[Method, ...]:
+    reported = np.asarray(np.isfinite(made.past).any(axis=1))
+    damped = np.asarray((reported & ~by_trees).any(axis=1) | ~reported.any(axis=1))
     return tuple(
         Method.PERSISTENCE if none else Method.DAMPED_ANOMALY if weak else Method.MODEL
-        for none, weak in zip(no_climatology, damped, strict=True)
+        for none, weak in zip(no_climatology.tolist(), damped.tolist(), strict=True)
     )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from weatherglass.history import HourGrid
 from weatherglass.meteorology import dew_point
+from weatherglass.quality import LIMITS
 from weatherglass.records import VARIABLES
 
 CHANNELS = (*VARIABLES, "wind_u", "wind_v", "dew_point")
@@ -17,6 +19,16 @@ def channels(values: npt.NDArray) -> npt.NDArray[np.float32]:
     temperature, humidity, pressure, u, v = (values[..., i] for i in range(5))
     made = [temperature, humidity, pressure, np.hypot(u, v), u, v, dew_point(temperature, humidity)]
     return np.stack(made, axis=-1).astype(np.float32)
+
+
+def plausible(grid: HourGrid) -> HourGrid:
+    """The grid without values that no instrument can honestly give (`quality.LIMITS`), as the stream has it."""
+    values = grid.values.copy()
+    for axis, variable in enumerate(("temperature", "humidity", "pressure")):
+        limits, column = LIMITS[variable], values[..., axis]
+        column[(column < limits.low) | (column > limits.high)] = np.nan
+    values[np.hypot(values[..., 3], values[..., 4]) > LIMITS["wind_speed"].high, 3:] = np.nan
+    return HourGrid(grid.stations, grid.start, values)
 
 
 def bounded(values: npt.NDArray) -> npt.NDArray:

@@ -180,7 +180,7 @@ def cases(
     )
 
 
-def _own(past: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
+def _own(past: npt.NDArray[np.float32]) -> list[npt.NDArray]:
     """Lags, changes, means and spread of pasts (n, 73, channels), NaN where nothing is known."""
     known = np.isfinite(past)
     filled = np.where(known, past, 0)
@@ -194,7 +194,7 @@ def _own(past: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
 
     variance = squares / np.maximum(count[:, SPREAD_HOURS - 1], 1) - mean(SPREAD_HOURS) ** 2
     spread = np.where(count[:, SPREAD_HOURS - 1] > 2, np.sqrt(np.maximum(variance, 0)), np.nan)
-    blocks = [past[:, lag] for lag in LAGS]
+    blocks: list[npt.NDArray] = [past[:, lag] for lag in LAGS]
     blocks += [past[:, 0] - past[:, hours] for hours in CHANGES]
     return [*blocks, *(mean(hours) for hours in MEANS), spread]
 

@@ -120,6 +120,7 @@ class Registry:
         from mlflow.entities import Metric, Param
 
         experiment = client.get_experiment_by_name(EXPERIMENT)
+        assert experiment is not None
         run = client.create_run(experiment.experiment_id, run_name=f"{kind} {iso(datetime.now(UTC))}", tags=dict(tags))
         stamp = int(datetime.now(UTC).timestamp() * 1000)
         client.log_batch(
