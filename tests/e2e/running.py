@@ -1,0 +1,210 @@
+"""The whole stack as a user starts it, in a folder and on ports of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+import requests
+from kafka import KafkaConsumer, TopicPartition
+from kafka.admin import KafkaAdminClient
+
+from weatherglass.settings import LOOPBACK, PROJECT_ROOT, Settings, variable
+
+T = TypeVar("T")
+START_LIMIT = 900.0
+STOP_LIMIT = 180.0
+EVENT_LIMIT = 300.0
+
+
+def until(what: str, look: Callable[[], T | None], limit: float = EVENT_LIMIT) -> T:
+    """Look until there is something to see; `what` names it if it never comes."""
+    end = time.monotonic() + limit
+    while not (seen := look()):
+        assert time.monotonic() < end, f"waited {limit:.0f} s in vain for {what}"
+        time.sleep(0.5)
+    return seen
+
+
+class RunningStack:
+    """`make up` and what a user then does: the API and Airflow's REST API with the login, and a look at the topics."""
+
+    def __init__(self, settings: Settings, folder: Path):
+        self.settings = settings
+        self.output = folder / "up.log"
+        self.base = f"http://{LOOPBACK}:{settings.airflow_port}"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._token = ""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of the user: every setting that is not the default, by its variable."""
+        chosen = {
+            variable(name): str(getattr(self.settings, name))
+            for name, field in type(self.settings).model_fields.items()
+            if getattr(self.settings, name) != field.default
+        }
+        return {**os.environ, **chosen}
+
+    def up(self) -> None:
+        """Start, and return when everything is green."""
+        mark = self.output.stat().st_size if self.output.exists() else 0
+        with self.output.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-u", "-m", "stack", "up"],
+                cwd=PROJECT_ROOT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+        def ready() -> bool:
+            said = self.output.read_bytes()[mark:].decode(errors="replace")
+            assert self._process is not None
+            assert self._process.poll() is None, f"`up` ended while starting:\n{said}"
+            return "Weatherglass is up" in said
+
+        until("the stack to be up", ready, START_LIMIT)
+        self._login()
+
+    def interrupt(self) -> None:
+        """Ctrl-C; returns when `up` has ended, and fails if it leaves anything behind."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGINT)
+        self._process.wait(STOP_LIMIT)
+        left = self.processes()
+        assert not left, f"left behind: {[' '.join(process.cmdline())[:120] for process in left]}"
+
+    def status(self) -> subprocess.CompletedProcess[str]:
+        return self._stack("status")
+
+    def down(self) -> None:
+        """`make down`, and as the last resort every process of this stack by its id."""
+        self._stack("down")
+        if self._process is not None and self._process.poll() is None:
+            self._process.wait(STOP_LIMIT)
+
+    def processes(self) -> list[psutil.Process]:
+        """Every live process that was started with this stack's state folder."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                state = process.environ().get(variable("state_dir"))
+                if state == str(self.settings.state_dir) and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return [process for process in found if process.pid != os.getpid()]
+
+    def get(self, path: str) -> requests.Response:
+        return requests.get(f"{self.base}{path}", headers={"Authorization": f"Bearer {self._token}"}, timeout=60)
+
+    def api(self, path: str) -> Any:
+        """A path of the Weatherglass API, as JSON; None while it answers 404."""
+        answer = self.get(f"/weatherglass{path}")
+        if answer.status_code == 404:
+            return None
+        answer.raise_for_status()
+        return answer.json()
+
+    def run_dag(self, dag_id: str) -> dict[str, Any]:
+        """Trigger a DAG as the web UI does, and wait for the run to end."""
+        answer = self._airflow("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None})
+        run = f"/dags/{dag_id}/dagRuns/{answer['dag_run_id']}"
+
+        def ended() -> dict[str, Any] | None:
+            state = self._airflow("GET", run)
+            return state if state["state"] in ("success", "failed") else None
+
+        return until(f"the run of {dag_id} to end", ended)
+
+    def pause(self, dag_id: str, paused: bool) -> None:
+        """Pause a DAG; when pausing, wait until no run of it is under way."""
+        self._airflow("PATCH", f"/dags/{dag_id}", {"is_paused": paused})
+        if paused:
+            until(
+                f"the runs of {dag_id} to end",
+                lambda: (
+                    self._airflow("GET", f"/dags/{dag_id}/dagRuns?state=running&state=queued")["total_entries"] == 0
+                ),
+            )
+
+    def records(self, topic: str) -> list[Any]:
+        """All records of a topic up to its present end, as committed."""
+        consumer = KafkaConsumer(
+            bootstrap_servers=self.settings.bootstrap_servers,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+        )
+        try:
+            parts = [TopicPartition(topic, part) for part in consumer.partitions_for_topic(topic)]
+            consumer.assign(parts)
+            consumer.seek_to_beginning(*parts)
+            ends = consumer.end_offsets(parts)
+            found = []
+            while any(consumer.position(part) < ends[part] for part in parts):
+                for batch in consumer.poll(1000).values():
+                    found += batch
+            return found
+        finally:
+            consumer.close()
+
+    def lag(self, group: str, topic: str) -> int:
+        """Records of the topic that the group has not yet committed."""
+        with _admin(self.settings) as admin:
+            committed = admin.list_group_offsets({group: None})[group]
+        consumer = KafkaConsumer(bootstrap_servers=self.settings.bootstrap_servers)
+        try:
+            parts = [TopicPartition(topic, part) for part in consumer.partitions_for_topic(topic)]
+            ends = consumer.end_offsets(parts)
+        finally:
+            consumer.close()
+        return sum(ends[part] - (committed[part].offset if part in committed else 0) for part in parts)
+
+    def _login(self) -> None:
+        password = json.loads((self.settings.secrets_dir / "airflow_passwords.json").read_text())["admin"]
+        answer = requests.post(f"{self.base}/auth/token", json={"username": "admin", "password": password}, timeout=60)
+        answer.raise_for_status()
+        self._token = answer.json()["access_token"]
+
+    def _airflow(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        answer = requests.request(
+            method,
+            f"{self.base}/api/v2{path}",
+            json=body,
+            headers={"Authorization": f"Bearer {self._token}"},
+            timeout=60,
+        )
+        answer.raise_for_status()
+        return answer.json()
+
+    def _stack(self, command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "stack", command],
+            cwd=PROJECT_ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=STOP_LIMIT,
+            check=False,
+        )
+
+
+@contextmanager
+def _admin(settings: Settings) -> Iterator[KafkaAdminClient]:
+    admin = KafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
+    try:
+        yield admin
+    finally:
+        admin.close()

@@ -1,0 +1,210 @@
+"""One stack, started as `make up` does, looked at, fed rubbish, stopped and started again.
+
+The tests of this file share the stack and run in order: the later ones look at what the earlier ones left.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jsonschema
+import pytest
+from kafka import KafkaProducer
+
+from tests.conftest import make_settings
+from tests.e2e.running import RunningStack, until
+from tests.oracle import Features, differences, expected_features, time_of
+from weatherglass.records import RECORDS, iso
+from weatherglass.reference import DOCS
+from weatherglass.settings import Source
+from weatherglass.topics import (
+    FEATURES,
+    HOURS,
+    INFERENCE_GROUP,
+    PREDICTIONS,
+    RAW,
+    REJECTED,
+    SPARK_GROUP,
+    STORE_GROUP,
+)
+
+pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.timeout(1800)]
+
+SCHEMAS = {RAW: "observation", FEATURES: "window-features", HOURS: "hour", PREDICTIONS: "prediction"}
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    folder = tmp_path_factory.mktemp("stack")
+    settings = make_settings(folder / "state", source=Source.REPLAY, train_full_model=False)
+    running = RunningStack(settings, folder)
+    try:
+        running.up()
+        yield running
+    finally:
+        running.down()
+        for process in running.processes():
+            process.kill()
+
+
+def newest_answers(stack: RunningStack) -> dict[str, Any]:
+    """The latest prediction of each station in the API; empty while one is missing."""
+    found = {s["station_id"]: stack.api(f"/predictions/{s['station_id']}") for s in stack.api("/stations")["stations"]}
+    return found if all(found.values()) else {}
+
+
+def settle(stack: RunningStack) -> None:
+    """Stop ingestion, and wait until everything published has been worked off."""
+    stack.pause("ingest_observations", True)
+    for group, topic in ((SPARK_GROUP, RAW), (INFERENCE_GROUP, FEATURES), (STORE_GROUP, PREDICTIONS)):
+        until(f"{group} to read {topic} to its end", lambda g=group, t=topic: stack.lag(g, t) == 0)  # type: ignore[misc]
+
+
+def observed(stack: RunningStack) -> list[dict[str, Any]]:
+    """What lies on `weather-raw` and was not laid aside, in the order of its offsets: every bit of it is usable."""
+    aside = {origin(record) for record in stack.records(REJECTED)}
+    kept = [r for r in stack.records(RAW) if (RAW, r.partition, r.offset) not in aside]
+    kept.sort(key=lambda record: (record.partition, record.offset))
+    return [{**RECORDS["observation"].from_json(r.value).model_dump(), "offset": r.offset} for r in kept]
+
+
+def origin(rejected: Any) -> tuple[str, int, int]:
+    """Topic, partition and offset from which a record was laid aside."""
+    told = dict(rejected.headers)
+    return told["topic"].decode(), int(told["partition"]), int(told["offset"])
+
+
+def last_windows(stack: RunningStack) -> Features:
+    """The last record of each (station, window end) on `weather-features`."""
+    records = sorted(stack.records(FEATURES), key=lambda record: (record.partition, record.offset))
+    windows = (json.loads(record.value) for record in records)
+    return {(w["station_id"], time_of(w["window_end"])): w["aggregated_features"] for w in windows}
+
+
+def assert_features_are_the_oracles(stack: RunningStack) -> None:
+    expected, found = expected_features(observed(stack)), last_windows(stack)
+    assert expected
+    assert set(found) == set(expected)
+    different = [line for key in expected for line in differences(found[key], expected[key], str(key))]
+    assert not different, f"{len(different)} values differ, among them {different[:3]}"
+
+
+def test_each_station_has_a_forecast(stack: RunningStack) -> None:
+    answers = until("a prediction for each station", lambda: newest_answers(stack))
+    for station_id, answer in answers.items():
+        assert answer["station_id"] == station_id
+        forecast = answer["predictions"]
+        assert forecast["method"] == "model"
+        issued = datetime.fromisoformat(answer["timestamp"])
+        valid = [datetime.fromisoformat(time) for time in forecast["valid_times"]]
+        assert all(issued < time <= issued + timedelta(hours=25) for time in valid)
+        for variable in ("temperature", "humidity", "pressure", "wind_speed"):
+            low, high = answer["confidence"]["lower"][variable], answer["confidence"]["upper"][variable]
+            assert len(forecast[variable]) == len(valid)
+            assert all(a <= b <= c for a, b, c in zip(low, forecast[variable], high, strict=True))
+
+
+def test_status_is_green(stack: RunningStack) -> None:
+    done = stack.status()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert stack.get("/weatherglass/health").status_code == 200
+
+
+def test_topics_are_made_once(stack: RunningStack) -> None:
+    assert stack.run_dag("bootstrap_topics")["state"] == "success"
+
+
+def test_a_poll_by_hand_brings_new_predictions(stack: RunningStack) -> None:
+    stack.pause("ingest_observations", False)
+    before = newest_answers(stack)
+
+    def moved_on() -> bool:
+        assert stack.run_dag("ingest_observations")["state"] == "success"
+        now = newest_answers(stack)
+        return all(now[station]["timestamp"] > before[station]["timestamp"] for station in before)
+
+    until("an answer to a newer observation of each station", moved_on)
+
+
+def test_features_are_those_of_an_independent_computation(stack: RunningStack) -> None:
+    settle(stack)
+    assert_features_are_the_oracles(stack)
+
+
+@pytest.mark.parametrize("topic", SCHEMAS)
+def test_every_record_fits_its_published_schema(stack: RunningStack, topic: str) -> None:
+    schema = json.loads((DOCS / "schemas" / f"{SCHEMAS[topic]}.json").read_text())
+    validator = jsonschema.Draft202012Validator(schema)
+    records = stack.records(topic)
+    assert records
+    for record in records:
+        validator.validate(json.loads(record.value))
+        assert dict(record.headers)["schema"].decode() == f"{SCHEMAS[topic]}/1"
+
+
+def test_an_input_is_answered_once(stack: RunningStack) -> None:
+    answered = Counter(
+        (prediction["station_id"], prediction["timestamp"])
+        for prediction in (json.loads(record.value) for record in stack.records(PREDICTIONS))
+    )
+    assert answered
+    assert set(answered.values()) == {1}
+
+
+def test_rubbish_is_laid_aside_and_the_stream_goes_on(stack: RunningStack) -> None:
+    now = datetime.now(UTC)
+    station = stack.api("/stations")["stations"][0]["station_id"]
+    good = {"temperature": 11.0, "humidity": 50, "pressure": 1010, "wind_speed": 2.0, "wind_direction": 180}
+
+    def message(time: datetime, **changed: object) -> bytes:
+        return json.dumps({"station_id": station, "timestamp": iso(time), **good, **changed}).encode()
+
+    rubbish = [
+        b"\xff\xfe\x00",
+        b"not json",
+        message(now)[:40],
+        message(now, temperature="warm"),
+        message(now).replace(b"11.0", b"NaN"),
+        message(now + timedelta(days=365)),
+        message(now - timedelta(days=3650)),
+        json.dumps({"timestamp": iso(now), **good}).encode(),
+    ]
+    newest = max(row["timestamp"] for row in observed(stack))
+    unknown = message(newest, station_id="nobody-knows-me")
+    producer = KafkaProducer(bootstrap_servers=stack.settings.bootstrap_servers)
+    for value in [*rubbish, unknown]:
+        producer.send(RAW, value, key=station.encode()).get(60)
+    producer.close()
+
+    def laid_aside() -> set[bytes]:
+        return {record.value for record in stack.records(REJECTED)} & set(rubbish)
+
+    until("the rubbish in weather-rejected", lambda: laid_aside() == set(rubbish))
+    assert all({"reason", "topic", "partition", "offset"} <= dict(r.headers).keys() for r in stack.records(REJECTED))
+    until(
+        "an answer for a station that nobody knows",
+        lambda: any(
+            json.loads(record.value)["station_id"] == "nobody-knows-me" for record in stack.records(PREDICTIONS)
+        ),
+    )
+    assert stack.api("/health") is not None
+
+
+def test_a_stack_stopped_and_started_goes_on_and_loses_nothing(stack: RunningStack) -> None:
+    before = newest_answers(stack)
+    stack.interrupt()
+    stack.up()
+    stack.pause("ingest_observations", False)
+
+    def moved_on() -> bool:
+        now = newest_answers(stack)
+        return bool(now) and all(now[station]["timestamp"] > before[station]["timestamp"] for station in before)
+
+    until("an answer to a newer observation of each station", moved_on)
+    settle(stack)
+    assert_features_are_the_oracles(stack)
+    test_an_input_is_answered_once(stack)
