@@ -2,6 +2,9 @@
 
 What was last published of each station is kept in the store, written after the broker's acknowledgement. So a crash
 between the two publishes a step again, which the stream takes as the duplicate it is; nothing is lost.
+
+A station that failed while others were observed is filled when it is back, but behind the stream's watermark: its
+missed observations are kept on `weather-raw` and in the store, and make no windows.
 """
 
 from __future__ import annotations
@@ -22,7 +25,6 @@ from weatherglass.settings import Settings, SettingsError, Source, load_settings
 from weatherglass.sources import SourceError
 from weatherglass.stations import Station
 from weatherglass.store.engine import open_store
-from weatherglass.store.migrate import migrate
 from weatherglass.store.published import last_published, remember
 
 QUARTER = timedelta(minutes=15)
@@ -207,6 +209,8 @@ def _summary(report: IngestReport, stations: int) -> str:
 
 def main() -> int:
     """`python -m producer.ingest`: one poll; 0 if at least one station was observed and all of it was published."""
+    from weatherglass.store.migrate import migrate  # the scheduled poll finds the store migrated, and is quicker so
+
     try:
         settings = load_settings()
         migrate(settings.store_url)

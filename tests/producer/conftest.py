@@ -17,7 +17,8 @@ from producer.answers import API_UNITS
 from producer.open_meteo import OpenMeteo, Patience
 from weatherglass.stations import Station, known_stations
 
-HASTY = Patience(connect_seconds=2, read_seconds=0.5, attempts=3, longest_wait_seconds=0.01)
+HASTY = Patience(connect_seconds=20, read_seconds=20, attempts=3, longest_wait_seconds=0.01)
+"""Asks again at once, but gives a slow machine its time."""
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
@@ -71,12 +72,11 @@ def test_past_steps_are_asked_for_and_the_future_is_not(client: OpenMeteo, play:
         error(429, "Too many concurrent requests"),
         error(503, "The service is overloaded"),
         (502, "<html><body>Bad Gateway</body></html>"),
-        None,
     ],
-    ids=["minutely", "concurrent", "overloaded", "gateway", "silence"],
+    ids=["minutely", "concurrent", "overloaded", "gateway"],
 )
 def test_a_passing_failure_is_tried_again(
-    client: OpenMeteo, play: Play, stations: Stations, bad_day: tuple[int, str] | None
+    client: OpenMeteo, play: Play, stations: Stations, bad_day: tuple[int, str]
 ) -> None:
     play.answers = [bad_day, good(three_locations())]
     assert len(client.observe(stations).stations) == 3
@@ -90,10 +90,13 @@ def test_retries_are_bounded_and_the_error_has_the_reason(client: OpenMeteo, pla
     assert len(play.asked) == HASTY.attempts
 
 
-def test_silence_is_a_connection_error(client: OpenMeteo, play: Play, stations: Stations) -> None:
-    play.answers = [None]
-    with pytest.raises(OpenMeteoConnectionError, match="did not answer within"):
-        client.observe(stations)
+def test_silence_is_tried_again_then_a_connection_error(play: Play, stations: Stations) -> None:
+    with OpenMeteo(play.url, play.url, replace(HASTY, read_seconds=0.5, attempts=8)) as client:
+        play.answers = [None, good(three_locations())]
+        assert len(client.observe(stations).stations) == 3
+        play.answers = [None]
+        with pytest.raises(OpenMeteoConnectionError, match=r"did not answer within .* \(asked 8 times\)"):
+            client.observe(stations)
 
 
 def test_nobody_listening_is_a_connection_error(stations: Stations) -> None:

@@ -12,7 +12,8 @@ from weatherglass.settings import Settings, Source
 from weatherglass.stations import Network, network
 
 
-def test_open_meteo_when_it_answers(play: Play) -> None:
+def test_open_meteo_when_it_answers(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "PATIENCE_SECONDS", 30.0)  # a slow machine is not the matter here
     play.answers = [good(location())]
     source, words = choose(Settings(open_meteo_url=play.url))
     assert source is Source.OPEN_METEO

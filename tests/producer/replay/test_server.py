@@ -17,7 +17,7 @@ from producer.answers import API_UNITS
 from producer.open_meteo import OpenMeteo
 from producer.replay.answers import Replay
 from producer.replay.clock import ReplayClock
-from producer.replay.data import load_data
+from producer.replay.data import ReplayData, load_data
 from producer.replay.server import ReplayServer
 from tests.producer.conftest import HASTY
 from weatherglass.settings import Settings
@@ -45,9 +45,14 @@ def moment() -> Moment:
     return Moment(NOW)
 
 
+@pytest.fixture(scope="module")
+def data() -> ReplayData:
+    return load_data(Settings())
+
+
 @pytest.fixture
-def url(moment: Moment) -> Iterator[str]:
-    server = ReplayServer(0, Replay(load_data(Settings()), CAUGHT_UP), moment)
+def url(moment: Moment, data: ReplayData) -> Iterator[str]:
+    server = ReplayServer(0, Replay(data, CAUGHT_UP), moment)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
