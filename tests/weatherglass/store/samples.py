@@ -1,0 +1,65 @@
+"""Records to fill a store with."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from weatherglass.records import (
+    LEADS,
+    Anomaly,
+    Bounds,
+    Confidence,
+    Method,
+    Observation,
+    Prediction,
+    Predictions,
+    Quality,
+)
+
+NOON = datetime(2026, 1, 5, 12, 15, tzinfo=UTC)
+
+
+def an_observation(station_id: str = "new-york", timestamp: datetime = NOON, **values: Any) -> Observation:
+    usual = {"temperature": 3.2, "humidity": 81.0, "pressure": 1013.6, "wind_speed": 4.1, "wind_direction": 220.0}
+    return Observation(station_id=station_id, timestamp=timestamp, **{**usual, **values})
+
+
+def a_prediction(
+    station_id: str = "new-york",
+    timestamp: datetime = NOON,
+    failed: tuple[str, ...] = (),
+    version: str = "7",
+    method: Method = Method.MODEL,
+    temperature: float = 3.2,
+) -> Prediction:
+    """A prediction of rising temperature whose reading failed the checks named in `failed`."""
+    hour = timestamp.replace(minute=0, second=0, microsecond=0)
+
+    def bounds(shift: float) -> Bounds:
+        return Bounds(
+            temperature=[temperature + 0.1 * lead + shift for lead in LEADS],
+            humidity=[80.0 + shift for _ in LEADS],
+            pressure=[1013.0 + shift for _ in LEADS],
+            wind_speed=[4.0 + shift for _ in LEADS],
+        )
+
+    checks = {name: Quality.FAILED if name in failed else Quality.OK for name in ("range", "step", "flat_line")}
+    return Prediction(
+        station_id=station_id,
+        timestamp=timestamp,
+        predictions=Predictions(
+            valid_times=[hour + timedelta(hours=lead) for lead in LEADS],
+            **bounds(0).model_dump(),
+            model_version=version,
+            method=method,
+        ),
+        anomaly=Anomaly(
+            is_anomaly=bool(failed),
+            score=0.9 if failed else 0.1,
+            checks=checks,
+            reasons=[f"{name} failed" for name in failed],
+            model_version="3",
+        ),
+        confidence=Confidence(level=0.9, lower=bounds(-1), upper=bounds(1), history_hours=72),
+    )

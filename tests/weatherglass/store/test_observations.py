@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from datetime import timedelta, timezone
+
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection, Engine, delete
+
+from tests.weatherglass.store.samples import NOON, an_observation
+from weatherglass.records import Observation, Origin
+from weatherglass.store import observations, published, schema
+
+HOSTILE = ("'; DROP TABLE observations; --", "<script>alert(1)</script>", 'a"b', "naïve ☃", "%_", "{{7*7}}", "$.x")
+
+readings = st.builds(
+    an_observation,
+    station_id=st.sampled_from(["new-york", "boston", *HOSTILE]),
+    timestamp=st.integers(0, 8).map(lambda step: NOON + timedelta(minutes=15 * step)),
+    temperature=st.none() | st.floats(-60, 60),
+    pressure=st.none() | st.floats(500, 1100),
+)
+batches = st.lists(st.lists(readings, max_size=6), max_size=5)
+
+
+@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(batches=batches, repeats=st.integers(1, 2))
+def test_the_store_holds_the_last_reading_of_each_station_and_time(
+    store: Engine, batches: list[list[Observation]], repeats: int
+) -> None:
+    """Whatever is repeated and revised, within a batch or over several; the oracle is a dictionary."""
+    oracle = {(o.station_id, o.timestamp): o for batch in batches for o in batch}
+    with store.begin() as connection:
+        for batch in batches:
+            for _ in range(repeats):
+                observations.save(connection, batch, NOON)
+                published.remember(connection, batch)
+        stations = {station for station, _ in oracle}
+        stored = [
+            row.observation
+            for station in stations
+            for row in observations.history(connection, station, NOON, NOON + timedelta(days=1))
+        ]
+        assert {(o.station_id, o.timestamp): o for o in stored} == oracle
+        assert len(stored) == len(oracle)
+
+        newest = {
+            s: max((o for o in oracle.values() if o.station_id == s), key=lambda o: o.timestamp) for s in stations
+        }
+        assert {s: row.observation for s, row in observations.latest_all(connection).items()} == newest
+        assert published.last_published(connection) == newest
+        for table in (schema.observations, schema.published):
+            connection.execute(delete(table))
+
+
+def test_an_unchanged_repeat_does_not_count_as_an_arrival(connection: Connection) -> None:
+    observations.save(connection, [an_observation()], NOON)
+    observations.save(connection, [an_observation()], NOON + timedelta(hours=1))
+    stored = observations.latest(connection, "new-york")
+    assert stored is not None
+    assert stored.stored_at == NOON
+
+
+def test_a_revision_is_an_arrival(connection: Connection) -> None:
+    observations.save(connection, [an_observation()], NOON, Origin.REPLAY)
+    observations.save(connection, [an_observation(temperature=None)], NOON + timedelta(hours=1), Origin.OPEN_METEO)
+    stored = observations.latest(connection, "new-york")
+    assert stored is not None
+    assert (stored.observation.temperature, stored.source) == (None, Origin.OPEN_METEO)
+    assert stored.stored_at == NOON + timedelta(hours=1)
+
+
+def test_history_is_half_open_ordered_and_of_one_station(connection: Connection) -> None:
+    times = [NOON + timedelta(minutes=15 * step) for step in (3, 0, 2, 1)]
+    observations.save(connection, [an_observation(timestamp=time) for time in times], NOON)
+    observations.save(connection, [an_observation("boston")], NOON)
+    rows = observations.history(connection, "new-york", NOON, NOON + timedelta(minutes=45))
+    assert [row.observation.timestamp for row in rows] == sorted(times)[:3]
+
+
+def test_times_are_the_same_instant_whatever_their_zone(connection: Connection) -> None:
+    tokyo = NOON.astimezone(timezone(timedelta(hours=9)))
+    observations.save(connection, [an_observation(), an_observation(timestamp=tokyo, temperature=9.0)], NOON)
+    (row,) = observations.history(connection, "new-york", tokyo, tokyo + timedelta(seconds=1))
+    assert row.observation.temperature == 9.0
+
+
+def test_an_older_observation_is_not_the_last_published(connection: Connection) -> None:
+    published.remember(connection, [an_observation()])
+    published.remember(connection, [an_observation(timestamp=NOON - timedelta(hours=1), temperature=-5.0)])
+    assert published.last_published(connection) == {"new-york": an_observation()}
+
+
+def test_a_revised_observation_of_the_same_time_is_remembered(connection: Connection) -> None:
+    published.remember(connection, [an_observation()])
+    published.remember(connection, [an_observation(temperature=4.0)])
+    assert published.last_published(connection)["new-york"].temperature == 4.0
