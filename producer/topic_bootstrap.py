@@ -80,7 +80,7 @@ def bootstrap_topics(
     for sentence in (*report.created, *report.changed, *report.groups):
         say(sentence)
     for sentence in report.drift:
-        say(f"DRIFT {sentence}")
+        say(f"WARNING drift: {sentence}")
     if report.nothing_done and not report.drift:
         say(f"{len(topics)} topics and {len(groups)} groups are as they should be")
     return report

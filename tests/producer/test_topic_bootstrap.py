@@ -70,9 +70,12 @@ def test_partitions_grow(broker: TestBroker, admin: KafkaAdminClient, topic: Top
 
 def test_partitions_never_shrink(broker: TestBroker, admin: KafkaAdminClient, topic: Topic) -> None:
     run(broker, topic)
-    report = run(broker, Topic(topic.name, partitions=1, retention=topic.retention))
+    said: list[str] = []
+    fewer = Topic(topic.name, partitions=1, retention=topic.retention)
+    report = bootstrap_topics(broker.settings, said.append, [fewer], {})
     assert partitions(admin, topic.name) == 2
     assert "cannot take partitions away" in report.drift[0]
+    assert said == [f"WARNING drift: {report.drift[0]}"]
     assert not report.changed
 
 
