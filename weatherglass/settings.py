@@ -6,12 +6,15 @@ is made from this module, so the description of a field is its documentation.
 
 from __future__ import annotations
 
+import difflib
+import os
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Self
 
 from pydantic import Field, FilePath, HttpUrl, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
@@ -179,6 +182,11 @@ class Settings(BaseSettings):
         return self.state_dir / "history"
 
     @cached_property
+    def archive_dir(self) -> Path:
+        """Folder of what was fetched from Open-Meteo's archive, a file a station; `prepare_history` reads it."""
+        return self.state_dir / "archive"
+
+    @cached_property
     def jobs_dir(self) -> Path:
         """Folder of the long-lived jobs; each has its own below it, see `weatherglass.jobs`."""
         return self.state_dir / "jobs"
@@ -214,7 +222,7 @@ def load_settings(**overrides: object) -> Settings:
     return settings
 
 
-def _in_words(problem: dict) -> str:  # type: ignore[type-arg]
+def _in_words(problem: ErrorDetails) -> str:
     if not problem["loc"]:
         return str(problem["msg"]).removeprefix("Value error, ")
     name = variable(str(problem["loc"][0]))
@@ -222,9 +230,6 @@ def _in_words(problem: dict) -> str:  # type: ignore[type-arg]
 
 
 def _unknown_variables() -> list[str]:
-    import difflib
-    import os
-
     known = [variable(name) for name in Settings.model_fields]
     wrong = [name for name in os.environ if name.startswith("WEATHERGLASS_") and name not in known]
     sentences = []
