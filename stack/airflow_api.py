@@ -10,6 +10,7 @@ from stack.credentials import USER
 
 TIMEOUT = 20.0
 """Seconds for one answer; on a busy machine the first ones are slow."""
+ERROR_LENGTH = 600
 ACTIVE = ("running", "queued")
 
 
@@ -114,4 +115,6 @@ class AirflowApi:
 
 def _errors(event: dict[str, Any]) -> str:
     details = event.get("error_detail") or []
-    return "".join(f"\n  {d.get('exc_type')}: {d.get('exc_value')}" for d in details if isinstance(d, dict))
+    return "".join(
+        f"\n  {d.get('exc_type')}: {str(d.get('exc_value'))[:ERROR_LENGTH]}" for d in details if isinstance(d, dict)
+    )

@@ -113,8 +113,8 @@ class Launcher:
         api = AirflowApi(airflow.url(settings), credentials.password)
         self._wait(lambda: api.healthy() is None, 180, lambda: f"Airflow: {api.healthy()}", needs=airflow.PROCESSES)
         self.say(f"Airflow is up: {airflow.url(settings)}")
-        Pipeline(settings, source, api, self.say, self._wait).run()
-        self._welcome(credentials)
+        green = Pipeline(settings, source, api, self.say, self._wait).run()
+        self._welcome(credentials, green)
         while True:
             self.tick()
 
@@ -224,23 +224,32 @@ class Launcher:
         """Wait until something is there, while the stack lives on.
 
         Raises:
-            StartError: it did not come in time, or one of the processes it `needs` was given up; `what` names it.
+            TimeoutError: it did not come in time; `what` names it.
+            StartError: one of the processes it `needs` was given up.
         """
         end = time.monotonic() + seconds
-        while not done():
+        while not self._answered(done):
             self.tick()
-            lost = [name for name in needs if name not in self._programs]
-            if lost or time.monotonic() > end:
-                why = f"{lost[0]} does not start" if lost else f"not there after {seconds:.0f} s"
-                logs = "\n".join(f"the end of {log}:\n{tail(log, 1500)}" for log in map(self.children.log, needs))
-                raise StartError(f"{what()}: {why}\n{logs}".rstrip())
+            if lost := [name for name in needs if name not in self._programs]:
+                log = self.children.log(lost[0])
+                raise StartError(f"{lost[0]} does not start; the end of {log}:\n{tail(log)}")
+            if time.monotonic() > end:
+                raise TimeoutError(f"not there after {seconds:.0f} s: {what()}")
+
+    @staticmethod
+    def _answered(done: Callable[[], bool]) -> bool:
+        """Whether it is done; an Airflow that is just being started again is asked again."""
+        try:
+            return done()
+        except (requests.ConnectionError, requests.Timeout):
+            return False
 
     # --- telling
 
-    def _welcome(self, credentials: Credentials) -> None:
+    def _welcome(self, credentials: Credentials, green: bool) -> None:
         settings = self.settings
         base = airflow.url(settings)
-        self.say("Weatherglass is up")
+        self.say("Weatherglass is up" if green else "Weatherglass is started, though not everything is green")
         self.plain(f"""
   Airflow      {base}   login: {USER} / {credentials.password}
   Dashboard    {base}/weatherglass/
