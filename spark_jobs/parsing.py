@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any, cast
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -119,10 +120,10 @@ def _reason(settings: Settings, reference: Column) -> Column:
         Reason.FUTURE: age < -ahead,
         Reason.PAST: age > behind,
     }
-    reason = F
+    reason: Any = F
     for name, rule in rules.items():
         reason = reason.when(rule, F.lit(name.value))
-    return reason  # type: ignore[return-value]
+    return cast(Column, reason)
 
 
 def _any(conditions: list[Column]) -> Column:

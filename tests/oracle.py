@@ -31,7 +31,7 @@ def expected_features(observations: Iterable[Mapping[str, Any]]) -> Features:
     ]
     if not rows:
         return {}
-    raw = pd.DataFrame(rows).astype({name: "float64" for name in VARIABLES})
+    raw = pd.DataFrame(rows).astype(dict.fromkeys(VARIABLES, "float64"))
     raw["ts"] = raw["ts"].dt.tz_localize(None).astype("datetime64[us]")
     with duckdb.connect(config={"threads": 1}) as connection:
         connection.register("frame", raw)

@@ -44,7 +44,8 @@ class Topic:
 
 
 TOPICS: tuple[Topic, ...] = (
-    Topic(RAW, partitions=4, retention=timedelta(days=7)),
+    # Stamped by the broker on arrival: future and past are told from that clock, the same at every reading.
+    Topic(RAW, partitions=4, retention=timedelta(days=7), config={"message.timestamp.type": "LogAppendTime"}),
     # Update mode writes a window again at every change, so this topic is bounded in bytes too (per partition).
     Topic(FEATURES, partitions=4, retention=timedelta(days=2), config={"retention.bytes": str(2 * 1024**3)}),
     Topic(HOURS, partitions=1, retention=timedelta(days=30), compacted=True),

@@ -70,7 +70,7 @@ def computed(spark: SparkSession, observations: list[dict[str, Any]]) -> dict[tu
 
 
 @settings(
-    max_examples=25,
+    max_examples=12,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # each example is a Spark job: shrinking takes minutes

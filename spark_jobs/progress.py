@@ -1,0 +1,97 @@
+"""What the streaming queries say about themselves, as events for the job's loop and as words for its log."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from queue import Queue
+from typing import Any
+
+from pyspark.sql import SparkSession
+from pyspark.sql.streaming.listener import (
+    QueryIdleEvent,
+    QueryProgressEvent,
+    QueryStartedEvent,
+    QueryTerminatedEvent,
+    StreamingQueryListener,
+)
+
+from weatherglass.topics import RAW
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A query's batch, or (`batch` None) that it looked and found nothing new."""
+
+    query: str
+    batch: dict[str, Any] | None
+
+
+class Events(StreamingQueryListener):
+    """Puts each query's progress on a queue; Spark calls it from a thread of its own."""
+
+    def __init__(self) -> None:
+        self.queue: Queue[Progress] = Queue()
+        self._names: dict[str, str] = {}
+
+    def onQueryStarted(self, event: QueryStartedEvent) -> None:
+        self._names[str(event.id)] = event.name or ""
+
+    def onQueryProgress(self, event: QueryProgressEvent) -> None:
+        self.queue.put(Progress(event.progress.name or "", json.loads(event.progress.json)))
+
+    def onQueryIdle(self, event: QueryIdleEvent) -> None:
+        self.queue.put(Progress(self._names.get(str(event.id), ""), None))
+
+    def onQueryTerminated(self, event: QueryTerminatedEvent) -> None:
+        """The loop sees it by the query itself, with its exception."""
+
+
+def figures(batch: dict[str, Any]) -> dict[str, Any]:
+    """The figures of a batch of the features query, for machines."""
+    source, operator = batch["sources"][0], batch["stateOperators"][0]
+    end = (source["endOffset"] or {}).get(RAW, {})
+    latest = (source["latestOffset"] or {}).get(RAW, {})
+    return {
+        "batch": batch["batchId"],
+        "rows": batch["numInputRows"],
+        "rows_per_second": round(batch.get("inputRowsPerSecond") or 0.0, 1),
+        "lag": {partition: offset - end.get(partition, 0) for partition, offset in latest.items()},
+        "watermark": batch["eventTime"].get("watermark"),
+        "newest": batch["eventTime"].get("max"),
+        "windows_sent": operator["numRowsUpdated"],
+        "state_rows": operator["numRowsTotal"],
+        "state_bytes": operator["memoryUsedBytes"],
+        "windows_closed_to_rows": operator["numRowsDroppedByWatermark"],
+        "ms": batch["durationMs"]["triggerExecution"],
+    }
+
+
+def in_words(figures: dict[str, Any], late: int) -> str:
+    """One line for the task log."""
+    lag = sum(figures["lag"].values())
+    return (
+        f"batch {figures['batch']}: {figures['rows']} observations ({figures['rows_per_second']:g}/s) "
+        f"in {figures['ms']} ms, {figures['windows_sent']} windows sent, {lag} waiting, "
+        f"newest {figures['newest'] or 'none'}, watermark {figures['watermark']}"
+        + (f", {late} too late for any window (in weather-rejected)" if late else "")
+    )
+
+
+class Work:
+    """Whether the running tasks get on, so that a long batch is told from a hanging one."""
+
+    def __init__(self, spark: SparkSession):
+        self._store = spark.sparkContext._jsc.sc().statusStore()
+        self._last = 0
+
+    def moved(self) -> bool:
+        """True if the running stages have read, shuffled or finished more since the last call."""
+        stages = self._store.activeStages()
+        done = 0
+        for i in range(stages.size()):
+            stage = stages.apply(i)
+            done += stage.inputRecords() + stage.shuffleReadRecords() + stage.shuffleWriteRecords()
+            done += stage.numCompleteTasks() + stage.stageId()
+        moved, self._last = done not in (0, self._last), done
+        return moved

@@ -1,0 +1,203 @@
+"""The features job: observations from `weather-raw` to window features on `weather-features`, for ever.
+
+Run by spark-submit with the configuration of `weatherglass.spark.stream_conf`; settings come from the environment.
+
+Two queries. *features* is the stateful one, in update mode: a window is sent again whenever an observation changes
+it. *rejected* is stateless and sends what is no observation to `weather-rejected`. Both judge a message by the same
+rules and the same clock (its arrival at the broker), so each message goes one way and one way only.
+
+There is no `maxOffsetsPerTrigger`: the partitions of a backlog would be read at different speeds, the watermark
+would follow the fastest, and the others' observations would be dropped as late. A backlog is one batch instead.
+
+If messages were deleted from the broker before they were read, the job says how many, and goes on: stopping for ever
+would lose what comes as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import time
+from pathlib import Path
+from queue import Empty
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.streaming import StreamingQuery
+
+from spark_jobs.batches import last_batch
+from spark_jobs.features import window_features
+from spark_jobs.group_offsets import GroupOffsets
+from spark_jobs.late import LateRows
+from spark_jobs.parsing import observations, parse, rejected
+from spark_jobs.progress import Events, Progress, Work, figures, in_words
+from spark_jobs.publishing import feature_records
+from weatherglass.jobs.job import Job, running
+from weatherglass.quality import Reason
+from weatherglass.settings import Settings, load_settings
+from weatherglass.topics import FEATURES, RAW, REJECTED
+
+FEATURES_QUERY = "features"
+REJECTED_QUERY = "rejected"
+
+REJECTED_TRIGGER_SECONDS = 5.0
+"""Nobody waits for a rejected message, and an idle query costs a look at the broker each time."""
+
+LAST_BATCH_SECONDS = 15.0
+"""How long a stop waits for the running batch; TERM would come after 20."""
+
+
+class FeaturesError(RuntimeError):
+    """The job cannot go on; the message says why and what to do."""
+
+
+def raw_messages(spark: SparkSession, settings: Settings) -> DataFrame:
+    """`weather-raw` from its beginning, or from where the checkpoint stands."""
+    return (
+        spark.readStream.format("kafka")
+        .option("kafka.bootstrap.servers", settings.bootstrap_servers)
+        .option("subscribe", RAW)
+        .option("startingOffsets", "earliest")
+        .option("failOnDataLoss", "false")
+        .option("includeHeaders", "true")
+        .load()
+    )
+
+
+def start_queries(spark: SparkSession, settings: Settings, checkpoint: Path) -> list[StreamingQuery]:
+    """Start both queries; each has its own folder below `checkpoint`."""
+    parsed = parse(raw_messages(spark, settings), settings)
+    features = feature_records(window_features(observations(parsed)))
+    by_reason = [F.count_if(F.col("reason") == reason.value).alias(reason.value) for reason in Reason]
+    refused = rejected(parsed.where("reason is not null").observe(REJECTED_QUERY, *by_reason))
+    return [
+        _start(features, FEATURES_QUERY, FEATURES, "update", settings.spark_trigger_seconds, settings, checkpoint),
+        _start(refused, REJECTED_QUERY, REJECTED, "append", REJECTED_TRIGGER_SECONDS, settings, checkpoint),
+    ]
+
+
+def _start(
+    records: DataFrame, name: str, topic: str, mode: str, trigger: float, settings: Settings, checkpoint: Path
+) -> StreamingQuery:
+    return (
+        records.writeStream.format("kafka")
+        .option("kafka.bootstrap.servers", settings.bootstrap_servers)
+        .option("topic", topic)
+        .option("checkpointLocation", str(checkpoint / name))
+        .queryName(name)
+        .outputMode(mode)
+        .trigger(processingTime=f"{trigger} seconds")
+        .start()
+    )
+
+
+class FeaturesJob:
+    """The loop around the queries: reports, offsets for others to see, late rows, the orderly end."""
+
+    def __init__(self, spark: SparkSession, settings: Settings, job: Job):
+        self._spark, self._job, self._settings = spark, job, settings
+        self._checkpoint = job.folder.path / "checkpoint"
+        self._group = GroupOffsets(settings.bootstrap_servers)
+        self._late = LateRows(spark, settings, job.folder.path)
+        self._events = Events()
+        self._work = Work(spark)
+
+    def run(self) -> None:
+        """Until somebody asks the job to stop.
+
+        Raises:
+            FeaturesError: a topic is missing, or a query failed.
+        """
+        try:
+            self._look_around()
+            self._spark.streams.addListener(self._events)
+            queries = start_queries(self._spark, self._settings, self._checkpoint)
+            while not self._job.stopping():
+                self._follow(queries)
+            self._stop(queries)
+        finally:
+            self._group.close()
+
+    def _look_around(self) -> None:
+        if missing := self._group.missing([RAW, FEATURES, REJECTED]):
+            raise FeaturesError(f"no topic {', '.join(missing)} on the broker: run the DAG bootstrap_topics first")
+        newest = last_batch(self._checkpoint / FEATURES_QUERY)
+        if newest is None:
+            self._job.report("starts at the beginning of weather-raw")
+            return
+        for loss in self._group.deleted(newest.end):
+            self._job.report(loss, lost=True)
+        late = self._late.publish()
+        self._job.report(f"goes on after batch {newest.number}" + (f"; {late} late observations" if late else ""))
+
+    def _follow(self, queries: list[StreamingQuery]) -> None:
+        try:
+            event = self._events.queue.get(timeout=0.5)
+        except Empty:
+            for query in queries:
+                if not query.isActive:
+                    raise FeaturesError(_failure(query)) from None
+            if self._work.moved():
+                self._job.beat()
+            return
+        if event.query == FEATURES_QUERY:
+            self._features(event)
+        elif event.batch:
+            self._rejected(event.batch)
+
+    def _features(self, event: Progress) -> None:
+        if event.batch is None or not event.batch["numInputRows"]:
+            self._job.beat()
+            return
+        batch = figures(event.batch)
+        late = 0
+        if batch["windows_closed_to_rows"]:
+            late = self._late.publish()
+        else:
+            self._late.clean(batch["batch"])
+        self._group.commit(event.batch["sources"][0]["endOffset"])
+        self._job.report(in_words(batch, late), late=late, **batch)
+
+    def _rejected(self, batch: dict[str, Any]) -> None:
+        counted = batch.get("observedMetrics", {}).get(REJECTED_QUERY, {})
+        if reasons := {reason: count for reason, count in counted.items() if count}:
+            said = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
+            self._job.report(f"rejected, see weather-rejected: {said}", rejected=reasons)
+
+    def _stop(self, queries: list[StreamingQuery]) -> None:
+        end = time.monotonic() + LAST_BATCH_SECONDS
+        for query in queries:
+            while query.isActive and query.status["isTriggerActive"] and time.monotonic() < end:
+                time.sleep(0.02)
+            query.stop()
+        self._late.publish()
+        if newest := last_batch(self._checkpoint / FEATURES_QUERY):
+            self._group.commit(newest.end)
+            self._job.report(f"stopped after batch {newest.number}")
+
+
+def _failure(query: StreamingQuery) -> str:
+    """The cause of a query's end without Java's frames."""
+    error = query.exception()
+    if error is None:
+        return f"the query {query.name} ended though nobody asked"
+    lines = [line for line in str(error).splitlines() if line.strip() and not line.lstrip().startswith("at ")]
+    return f"the query {query.name} failed: " + " ".join(lines)[:1500]
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(description="Window features from weather-raw to weather-features.")
+    parser.add_argument("--job-folder", type=Path, required=True, help="the job's folder, with its checkpoint")
+    folder = parser.parse_args(arguments).job_folder
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    with running(folder) as job:
+        settings = load_settings()
+        spark = SparkSession.builder.appName("weatherglass features").getOrCreate()
+        FeaturesJob(spark, settings, job).run()
+        spark.stop()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,129 @@
+"""The features job as the product runs it: by spark-submit, in a process group of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+
+from weatherglass.jobs.folder import JobFolder
+from weatherglass.settings import PROJECT_ROOT, Settings, variable
+from weatherglass.spark import stream_conf
+from weatherglass.topics import RAW
+
+PATIENCE = 240.0
+
+
+class Driver:
+    def __init__(self, settings: Settings, folder: Path):
+        self.settings, self.folder = settings, JobFolder(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        for file in (self.folder.stop, self.folder.exit):
+            file.unlink(missing_ok=True)
+        conf = [part for name, value in stream_conf(self.settings).items() for part in ("--conf", f"{name}={value}")]
+        script = PROJECT_ROOT / "spark_jobs" / "stream_features.py"
+        submit = Path(sys.executable).with_name("spark-submit")
+        given = self.settings.model_dump(include=set(self.settings.model_fields_set), mode="json")
+        environment = {variable(name): str(value) for name, value in given.items()}
+        environment |= {"PYSPARK_PYTHON": sys.executable, "PYTHONPATH": str(PROJECT_ROOT)}
+        with self.folder.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(submit), *conf, str(script), "--job-folder", str(self.folder.path)],
+                env={**os.environ, **environment},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def kill(self) -> None:
+        """As a power cut would: no process of the job gets a last word."""
+        if self._process and self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def stop(self) -> int:
+        assert self._process
+        self.folder.request_stop("a test")
+        return self._process.wait(PATIENCE)
+
+    def wait_for(self, what: str, condition: Callable[[], Any]) -> Any:
+        """The first true value of the condition; fails if the job ends before, or after a generous time."""
+        assert self._process
+        end = time.monotonic() + PATIENCE
+        while not (value := condition()):
+            ended = self._process.poll()
+            assert ended is None, f"ended with {ended} before {what}: {self.folder.outcome()}\n{self.last_words()}"
+            assert time.monotonic() < end, f"no {what} in {PATIENCE} s\n{self.last_words()}"
+            time.sleep(0.1)
+        return value
+
+    def progress(self) -> list[dict[str, Any]]:
+        try:
+            lines = self.folder.progress.read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+        return [json.loads(line) for line in lines]
+
+    def last_words(self) -> str:
+        return self.folder.log.read_text(encoding="utf-8", errors="replace")[-6000:]
+
+    def wait_until_read(self, offsets: dict[int, int]) -> None:
+        """Until the stream has taken all messages below these offsets of `weather-raw`."""
+        from spark_jobs.batches import last_batch
+
+        def done() -> bool:
+            batches = [last_batch(self.folder.path / "checkpoint" / query) for query in ("features", "rejected")]
+            return all(
+                batch and all(batch.end[RAW].get(str(p), 0) >= offset for p, offset in offsets.items())
+                for batch in batches
+            )
+
+        self.wait_for(f"batch up to {offsets}", done)
+
+
+def send(servers: str, messages: list[tuple[bytes | None, bytes | None]]) -> dict[int, int]:
+    """Publish (key, value) to `weather-raw`; the end offset of each partition afterwards."""
+    producer = KafkaProducer(bootstrap_servers=servers, acks="all")
+    try:
+        for future in [producer.send(RAW, key=key, value=value) for key, value in messages]:
+            future.get(30)
+    finally:
+        producer.close()
+    return ends(servers, RAW)
+
+
+def ends(servers: str, topic: str) -> dict[int, int]:
+    consumer = KafkaConsumer(bootstrap_servers=servers)
+    try:
+        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
+        return {partition.partition: offset for partition, offset in consumer.end_offsets(partitions).items()}
+    finally:
+        consumer.close()
+
+
+def read_all(servers: str, topic: str) -> list[Any]:
+    """Every message of a topic, in order within each partition."""
+    consumer = KafkaConsumer(bootstrap_servers=servers, auto_offset_reset="earliest", enable_auto_commit=False)
+    try:
+        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
+        consumer.assign(partitions)
+        consumer.seek_to_beginning(*partitions)
+        last = consumer.end_offsets(partitions)
+        found: list[Any] = []
+        while any(consumer.position(partition) < last[partition] for partition in partitions):
+            for records in consumer.poll(timeout_ms=500).values():
+                found.extend(records)
+        return found
+    finally:
+        consumer.close()
