@@ -9,7 +9,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup prerequisites up down status test test-fast lint lock clean
+.PHONY: help setup prerequisites up down status test test-fast lint lock reference clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,9 @@ lock: .venv/.synced ## Resolve the versions of pyproject.toml anew, with hashes
 	@echo uv | $(COMPILE) - --output-file requirements/installer.lock
 	@$(COMPILE) --extra dev pyproject.toml --output-file requirements/all.lock
 
+reference: .venv/.synced ## Make the pages of docs/ that are made from the code
+	@$(RUN) weatherglass.reference
+
 clean: ## Remove what setup installed; the state folder stays
 	@rm -rf .venv build
 
@@ -58,5 +61,5 @@ prerequisites:
 build/jars/%/.fetched: pom.xml | prerequisites
 	@echo "Fetching the jars of $* (once) …"
 	@rm -rf $(@D)
-	@mvn -q -B -P$* dependency:copy-dependencies
+	@mvn -q -B -Dstyle.color=never -P$* dependency:copy-dependencies
 	@touch $@

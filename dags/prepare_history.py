@@ -5,7 +5,7 @@ Open-Meteo's archive, or the bundled observations. New history triggers the trai
 
 ### What its log shows
 `fetch` says which source it is, and each station it fetches from Open-Meteo's archive (about a minute for twenty).
-`prepare` shows the `spark-submit` command, then the job's own output: hours read, kept, left out and why, for each station.
+`prepare` shows the `spark-submit` command, then the job's own output: hours read, kept, left out and why.
 
 ### When it is red (triage)
 The pipeline goes on with the models it has; without any it forecasts from climatology and persistence.

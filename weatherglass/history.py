@@ -121,7 +121,7 @@ class HourGrid:
 
     def index(self, hour: np.datetime64) -> int:
         """Position of an hour on the time axis; may lie outside it."""
-        return int((np.datetime64(hour, "h") - self.start).astype(int))
+        return int((hour.astype("datetime64[h]") - self.start).astype(int))
 
 
 @dataclass(frozen=True)

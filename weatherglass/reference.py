@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from weatherglass.records import RECORDS, json_schema
 from weatherglass.settings import PROJECT_ROOT, Settings, variable
@@ -48,7 +49,7 @@ def _default(value: object) -> str:
     return f"`{value}`" if value not in (None, "") else "none"
 
 
-def _allowed(name: str, schema: dict) -> str:  # type: ignore[type-arg]
+def _allowed(name: str, schema: dict[str, Any]) -> str:
     field = schema["properties"][name]
     field = next((kind for kind in field.get("anyOf", []) if kind.get("type") != "null"), field)
     if reference := field.get("$ref") or (field.get("allOf") or [{}])[0].get("$ref"):
