@@ -67,7 +67,7 @@ class Watcher:
             RayUnhealthy: the head is gone, or the actors do not get well.
         """
         self._probe()
-        ray.init(address=self.settings.ray_head, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
+        self._join()
         self._remove_others()
         self._ensure()
         while not self.job.wait(LOOK_SECONDS):
@@ -85,6 +85,16 @@ class Watcher:
                 f"no Ray head at {self.settings.ray_head} ({error.strerror or error}): start it with `make up`, "
                 f"or set {variable('ray_port')} or {variable('ray_address')} to where it is"
             ) from None
+
+    def _join(self) -> None:
+        head = self.settings.ray_head
+        try:
+            ray.init(address=head, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
+        except (ConnectionError, RuntimeError) as error:
+            raise RayUnhealthy(
+                f"the Ray head at {head} does not take us in ({error}): is it another stack's, with another token "
+                "than the one in RAY_AUTH_TOKEN_PATH, or still starting?"
+            ) from error
 
     def _remove_others(self) -> None:
         """Drain actors that run with other settings, or are more than these settings want.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -30,19 +30,26 @@ class WindowBuffer:
     def __init__(self) -> None:
         self._windows: dict[str, dict[datetime, AggregatedFeatures]] = defaultdict(dict)
 
-    def put(self, window: WindowFeatures) -> list[datetime]:
-        """Keep a window if an hour rests on it; the hours that it touches."""
-        touched = hours_touched(window)
-        if touched:
-            windows = self._windows[window.station_id]
-            windows[window.window_end] = window.aggregated_features
-            oldest = max(windows) - WINDOWS_KEPT
-            for end in [end for end in windows if end < oldest]:
-                del windows[end]
-        return touched
+    def take(self, windows: Iterable[WindowFeatures]) -> list[Hour]:
+        """Keep the windows of a batch that hours rest on; those hours as they are now, in order.
 
-    def hour(self, station_id: str, hour: datetime) -> Hour | None:
-        return hour_of(station_id, hour, self._windows[station_id])
+        A batch may span days, as a backfill does, so old windows are let go only after the hours are made.
+        """
+        touched = set()
+        for window in windows:
+            for hour in hours_touched(window):
+                self._windows[window.station_id][window.window_end] = window.aggregated_features
+                touched.add((window.station_id, hour))
+        hours = [hour_of(*key, self._windows[key[0]]) for key in sorted(touched)]
+        for station_id in {station_id for station_id, _ in touched}:
+            self._let_go(self._windows[station_id])
+        return [hour for hour in hours if hour is not None]
+
+    @staticmethod
+    def _let_go(windows: dict[datetime, AggregatedFeatures]) -> None:
+        oldest = max(windows) - WINDOWS_KEPT
+        for end in [end for end in windows if end < oldest]:
+            del windows[end]
 
 
 class HourBuffer:

@@ -175,10 +175,8 @@ class Service:
 
     def _take(self, windows: list[WindowFeatures]) -> list[Hour]:
         """Take windows into the buffers; the hours they changed."""
-        touched = {(window.station_id, hour) for window in windows for hour in self._windows.put(window)}
         self._answers.note(windows)
-        hours = [self._windows.hour(*key) for key in sorted(touched)]
-        return [hour for hour in hours if hour is not None and self._hours.put(hour)]
+        return [hour for hour in self._windows.take(windows) if self._hours.put(hour)]
 
     def _commit(self, batch: Batch, hours: list[Hour], predictions: list[Prediction]) -> None:
         offsets = {tp: OffsetAndMetadata(self._consumer.position(tp), "", -1) for tp in batch.starts}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -10,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,10 +22,12 @@ from kafka.consumer.fetcher import ConsumerRecord
 from ray_jobs.inference.actor import catalogue
 from ray_jobs.inference.champion import Champions
 from ray_jobs.inference.service import Service
+from stack import ray_head as head
+from stack.credentials import Credentials
 from tests.conftest import TestBroker, make_settings
 from weatherglass.models.registry import Registry
 from weatherglass.records import Origin, Prediction, WindowFeatures, headers
-from weatherglass.settings import LOOPBACK, Settings
+from weatherglass.settings import Settings
 from weatherglass.topics import FEATURES, PREDICTIONS
 
 PATIENCE = 120.0
@@ -98,7 +101,27 @@ def serving(settings: Settings, shard: int = 0) -> Iterator[tuple[Service, Champ
 
 @pytest.fixture
 def serving_settings(fresh_broker: TestBroker, tmp_path: Path) -> Settings:
-    return make_settings(tmp_path / "state", kafka_port=fresh_broker.settings.kafka_port)
+    first = free_range(102)
+    return make_settings(
+        tmp_path / "state",
+        kafka_port=fresh_broker.settings.kafka_port,
+        ray_worker_port_min=first,
+        ray_port=first + 100,
+        ray_dashboard_port=first + 101,
+    )
+
+
+def free_range(count: int) -> int:
+    """The first of so many free ports in a row. A Ray head needs them, and takes seconds until it holds them all."""
+    while True:
+        first = random.randrange(20_200, 32_000 - count)
+        with ExitStack() as stack:
+            try:
+                for port in range(first, first + count):
+                    stack.enter_context(socket.socket()).bind(("", port))
+            except OSError:
+                continue
+            return first
 
 
 @pytest.fixture
@@ -111,20 +134,18 @@ def feed(serving_settings: Settings) -> Iterator[Feed]:
 @pytest.fixture
 def ray_head(serving_settings: Settings, tmp_path: Path) -> Iterator[Callable[[], int]]:
     """Starts the Ray head of `serving_settings` and gives its process id; it is ended after the test."""
-    from stack import ray_head as head
-
     started: list[subprocess.Popen[bytes]] = []
 
     def start() -> int:
         head.prepare(serving_settings)
-        environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
+        environment = {**os.environ, **head.client_environment(Credentials(serving_settings))}
         program = head.program(serving_settings, Path(sys.executable).parent, environment)
         log = (tmp_path / "ray.log").open("wb")
         process = subprocess.Popen(
             program.argv, env=program.environment, stdout=log, stderr=log, start_new_session=True
         )
         started.append(process)
-        until(lambda: process.poll() is not None or _answers(serving_settings.ray_port), "the Ray head answers")
+        until(lambda: process.poll() is not None or _answers(serving_settings), "the Ray head answers")
         assert process.poll() is None, (tmp_path / "ray.log").read_text()
         return process.pid
 
@@ -141,7 +162,8 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
     process.wait(PATIENCE)
 
 
-def _answers(port: int) -> bool:
+def _answers(settings: Settings) -> bool:
+    host, _, port = settings.ray_head.rpartition(":")
     with socket.socket() as probe:
         probe.settimeout(1)
-        return probe.connect_ex((LOOPBACK, port)) == 0
+        return probe.connect_ex((host, int(port))) == 0

@@ -33,21 +33,23 @@ def hour(station_id: str, time: datetime, temperature: float | None = 1.0, count
     )
 
 
-@given(st.integers(0, 2**32))
-def test_windows_in_any_order_make_the_mean_of_the_hours_observations(seed: int) -> None:
+@given(st.integers(0, 2**32), st.integers(1, 400))
+def test_windows_in_any_order_make_the_mean_of_the_hours_observations(seed: int, size: int) -> None:
     """Against the rule itself, computed from the observations: their mean in [H - 19 min, H + 1 min)."""
     chance = random.Random(seed)
     observations = {START + chance.randrange(0, 240) * MINUTE: chance.uniform(-20, 30) for _ in range(60)}
     windows = windows_of("new-york", observations)
     chance.shuffle(windows)
-    kept = WindowBuffer()
-    touched = {time for w in windows for time in kept.put(w)}
-    for time in touched:
+    kept, hours = WindowBuffer(), {}
+    for start in range(0, len(windows), size):
+        hours |= {hour.hour: hour for hour in kept.take(windows[start : start + size])}
+    expected = {}
+    for number in range(7):
+        time = START + number * HOUR
         inside = [value for at, value in observations.items() if time - 19 * MINUTE <= at < time + MINUTE]
-        made = kept.hour("new-york", time)
-        assert made is not None
-        assert made.count == len(inside)
-        assert made.temperature == pytest.approx(np.mean(inside))
+        if inside:
+            expected[time] = (len(inside), pytest.approx(np.mean(inside), abs=1e-9))
+    assert {time: (hour.count, hour.temperature) for time, hour in hours.items()} == expected
 
 
 def test_hours_lie_in_the_grid_where_they_belong() -> None:
@@ -114,10 +116,16 @@ def test_base_is_the_newest_hour_with_a_value() -> None:
     assert hours.place("miami", hour64(START - 200 * HOUR)) is None
 
 
+def test_a_backfill_of_days_in_one_batch_makes_every_hour() -> None:
+    times = list(every(60, 72))
+    made = WindowBuffer().take(windows_of("new-york", dict.fromkeys(times, 1.0)))
+    assert [hour.hour for hour in made] == times
+
+
 def test_old_windows_are_let_go() -> None:
-    kept = WindowBuffer()
-    observations = dict.fromkeys(every(15, 48), 1.0)
-    for w in windows_of("new-york", observations):
-        kept.put(w)
-    assert kept.hour("new-york", START + HOUR) is None
-    assert kept.hour("new-york", START + 47 * HOUR) is not None
+    """After days, a late window of an old hour finds none of the others: the hour is made of it alone."""
+    kept, windows = WindowBuffer(), windows_of("new-york", dict.fromkeys(every(5, 48), 1.0))
+    kept.take(windows)
+    ends = (START + HOUR + MINUTE, START + 47 * HOUR + MINUTE)
+    old, new = kept.take([w for w in windows if w.window_end in ends])
+    assert (old.count, new.count) == (1, 4)
