@@ -189,7 +189,7 @@ def _failure(query: StreamingQuery) -> str:
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description="Window features from weather-raw to weather-features.")
-    parser.add_argument("--job-folder", type=Path, required=True, help="the job's folder, with its checkpoint")
+    parser.add_argument("job_folder", type=Path, help="the job's folder, with its checkpoint")
     folder = parser.parse_args(arguments).job_folder
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     with running(folder) as job:

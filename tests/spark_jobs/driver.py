@@ -39,7 +39,7 @@ class Driver:
         environment |= {"PYSPARK_PYTHON": sys.executable, "PYTHONPATH": str(PROJECT_ROOT)}
         with self.folder.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [str(submit), *conf, str(script), "--job-folder", str(self.folder.path)],
+                [str(submit), *conf, str(script), str(self.folder.path)],
                 env={**os.environ, **environment},
                 stdout=log,
                 stderr=log,
