@@ -24,7 +24,9 @@ SourceField = Annotated[
         examples=["open-meteo"],
     ),
 ]
-LiveField = Annotated[bool, Field(description="Whether this is the present weather, not replayed nor simulated.")]
+LiveField = Annotated[
+    bool, Field(description="Whether this is the present weather, not replayed nor simulated.", examples=[True])
+]
 UnitsField = Annotated[dict[str, str], Field(description="Unit of each variable.", examples=[UNITS])]
 
 
