@@ -20,8 +20,10 @@ from weatherglass.records import VARIABLES
 FULL_PAST_SHARE = 0.6
 """Share of training cases that keep all their past; the others keep 1 to 48 hours (history dropout)."""
 NEIGHBOURS_SHARE = 0.85
+SEASONAL = [design.NAMES.index(name) for name in ("season_cos", "season_sin", "normal", "present_temperature")]
+SEASONAL_MIN_YEARS = 1.6
+"""In a shorter record the season tells the date, and trees that know the date learn the record by heart."""
 MIN_CASES = 500
-CALIBRATION_CASES = 6000
 CHUNK = 20_000
 """Cases whose features are made at a time; bounds the memory."""
 
@@ -35,11 +37,13 @@ class Size:
     leaves: int
     learning_rate: float
     spread_trees: int
+    calibration_cases: int
+    """For each class of past and each group of leads."""
 
 
-FIRST = Size(cases=12_000, trees=60, leaves=31, learning_rate=0.12, spread_trees=20)
+FIRST = Size(cases=12_000, trees=60, leaves=31, learning_rate=0.12, spread_trees=20, calibration_cases=2_500)
 """Within a minute on two busy cores."""
-FULL = Size(cases=100_000, trees=250, leaves=63, learning_rate=0.06, spread_trees=40)
+FULL = Size(cases=100_000, trees=250, leaves=63, learning_rate=0.06, spread_trees=40, calibration_cases=6_000)
 SIZES = {"first": FIRST, "full": FULL}
 
 
@@ -92,6 +96,8 @@ def fit_part(
     own = np.where(rng.random(count) < FULL_PAST_SHARE, design.PAST_HOURS + 1, rng.choice([1, 2, 4, 8, 16, 32], count))
     near = rng.random(count) < NEIGHBOURS_SHARE
     train = draw(seen, split.train, damping, variable, leads, own, near, rng)
+    if (split.train | split.calibrate).sum() < SEASONAL_MIN_YEARS * 365 * 24:
+        train.rows[:, SEASONAL] = np.nan  # no tree can ask for what is always missing
     common = {
         "num_leaves": size.leaves,
         "learning_rate": size.learning_rate,
@@ -119,7 +125,7 @@ def fit_part(
     floor = max(float(np.quantile(error, 0.1)), 1e-3)
     part = Part(variable, leads, mean, spread, floor, np.zeros((len(PAST_CLASSES), len(leads), len(LEVELS))))
     for k, hours in enumerate(PAST_CLASSES):
-        own = np.full(CALIBRATION_CASES, hours)
+        own = np.full(size.calibration_cases, hours)
         held_out = draw(seen, split.calibrate, damping, variable, leads, own, np.ones(len(own), dtype=bool), rng)
         value, scale = part.predict(held_out.rows)
         score = np.abs(held_out.residual - value) / scale

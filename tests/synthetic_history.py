@@ -1,0 +1,55 @@
+"""A made-up climate whose right answers are known: cycles of year and day, and weather that moves from west to east."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from weatherglass.history import HourGrid
+from weatherglass.stations import Network, Station
+
+DAMPING = 0.97
+"""Hourly autocorrelation of the weather."""
+CROSSING_HOURS = 6
+"""What a station feels now, the one 450 km to its east feels so many hours later."""
+
+
+def stations(count: int) -> tuple[Station, ...]:
+    """In a line along 45° N, 450 km apart, from west to east."""
+    step = 450 / (111.2 * np.cos(np.deg2rad(45)))
+    return tuple(
+        Station(f"s{i}", f"S{i}", "Nowhere", 45.0, -90.0 + i * step, 100.0, "UTC", frozenset({Network.KAGGLE}))
+        for i in range(count)
+    )
+
+
+def climate(count: int, hours: np.ndarray) -> np.ndarray:
+    """What is usual (stations, hours, 5): no more terms than a harmonic climatology has."""
+    at = hours.astype("datetime64[h]").astype(np.int64)
+    year, day = 2 * np.pi * at / (365.2425 * 24), 2 * np.pi * (at % 24) / 24
+    made = np.empty((count, len(at), 5))
+    made[..., 0] = 10 - 8 * np.cos(year) - 4 * np.cos(day)
+    made[..., 1] = 60 + 12 * np.cos(day)
+    made[..., 2] = 1005 + 2 * np.cos(year)
+    made[..., 3] = 3 + np.cos(day)
+    made[..., 4] = 1.0
+    return made + np.arange(count)[:, None, None] * np.array([0.5, 1.0, -2.0, 0.2, 0.1])
+
+
+def history(count: int = 3, days: int = 150, seed: int = 7, start: str = "2014-01-01T00") -> HourGrid:
+    """Climate plus AR(1) weather that reaches station i `CROSSING_HOURS` x i hours after station 0."""
+    rng = np.random.default_rng(seed)
+    length = days * 24 + CROSSING_HOURS * count
+    shocks = rng.normal(size=(length, 5)) * np.sqrt(1 - DAMPING**2)
+    weather = np.empty_like(shocks)
+    weather[0] = rng.normal(size=5)
+    for hour in range(1, length):
+        weather[hour] = DAMPING * weather[hour - 1] + shocks[hour]
+    origin = np.datetime64(start, "h")
+    hours = origin + np.arange(days * 24)
+    values = climate(count, hours)
+    for station in range(count):
+        late = CROSSING_HOURS * station
+        felt = weather[CROSSING_HOURS * count - late : CROSSING_HOURS * count - late + days * 24]
+        values[station] += felt * np.array([4.0, 8.0, 6.0, 1.5, 1.5]) + rng.normal(size=felt.shape) * 0.05
+    values[..., 1] = np.clip(values[..., 1], 0, 100)
+    return HourGrid(stations(count), origin, values.astype(np.float32))

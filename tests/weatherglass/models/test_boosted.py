@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from weatherglass.history import HourGrid
+from weatherglass.models import artefact
+from weatherglass.models.boosted import BoostedForecaster
+from weatherglass.models.evaluation import evaluate
+from weatherglass.models.forecast import LEVELS, Forecast
+from weatherglass.models.split import bases
+from weatherglass.records import LEADS, VARIABLES, Method
+
+Model = SimpleNamespace
+
+
+def sound(forecast: Forecast, count: int) -> None:
+    """What every forecast must satisfy, whatever the past looks like."""
+    shape = (count, len(LEADS), len(VARIABLES))
+    assert forecast.values.shape == shape
+    assert np.isfinite(forecast.values).all()
+    for level in LEVELS:
+        assert np.isfinite(forecast.lower[level]).all()
+        assert np.isfinite(forecast.upper[level]).all()
+        assert (forecast.lower[level] <= forecast.values).all()
+        assert (forecast.values <= forecast.upper[level]).all()
+    assert (forecast.lower[0.9] <= forecast.lower[0.8] + 1e-9).all()
+    assert (forecast.upper[0.9] >= forecast.upper[0.8] - 1e-9).all()
+    everything = np.stack([forecast.values, *forecast.lower.values(), *forecast.upper.values()])
+    assert (everything[..., 1] >= 0).all()
+    assert (everything[..., 1] <= 100).all()
+    assert (everything[..., 3] >= 0).all()
+
+
+def holed(grid: HourGrid, values: np.ndarray) -> HourGrid:
+    return HourGrid(grid.stations, grid.start, values)
+
+
+def test_what_comes_after_the_base_hour_changes_nothing(model: Model) -> None:
+    base = int(bases(model.parts.test)[40])
+    later = model.grid.values.copy()
+    later[:, base + 1 :] += 50
+    rows, at = [0, 1, 2], [base] * 3
+    before = model.forecaster.forecast(model.grid, rows, at)
+    after = model.forecaster.forecast(holed(model.grid, later), rows, at)
+    np.testing.assert_array_equal(before.values, after.values)
+    np.testing.assert_array_equal(before.upper[0.9], after.upper[0.9])
+
+
+def test_what_lies_before_the_base_hour_does_change_the_forecast(model: Model) -> None:
+    base = int(bases(model.parts.test)[40])
+    earlier = model.grid.values.copy()
+    earlier[:, base] += 3
+    before = model.forecaster.forecast(model.grid, [0], [base])
+    assert not np.array_equal(before.values, model.forecaster.forecast(holed(model.grid, earlier), [0], [base]).values)
+
+
+def test_a_long_grid_and_a_short_buffer_give_the_same_forecast(model: Model) -> None:
+    base = int(bases(model.parts.test)[40])
+    first = base - 72
+    buffer = HourGrid(model.grid.stations, model.grid.start + first, model.grid.values[:, first : base + 1])
+    whole = model.forecaster.forecast(model.grid, [2, 0], [base, base])
+    short = model.forecaster.forecast(buffer, [2, 0], [72, 72])
+    np.testing.assert_array_equal(whole.values, short.values)
+    np.testing.assert_array_equal(whole.base_hours, short.base_hours)
+
+
+@pytest.mark.parametrize("hours", [1, 2, 6, 24])
+def test_little_past_still_gives_sound_forecasts_by_the_model(model: Model, hours: int) -> None:
+    base = int(bases(model.parts.test)[0])
+    values = model.grid.values.copy()
+    values[:, : base - hours + 1] = np.nan
+    forecast = model.forecaster.forecast(holed(model.grid, values), [0, 1, 2], [base] * 3)
+    sound(forecast, 3)
+    assert set(forecast.methods) == {Method.MODEL}
+    assert forecast.history_hours.tolist() == [hours] * 3
+
+
+def test_random_holes_never_break_a_forecast(model: Model) -> None:
+    rng = np.random.default_rng(3)
+    some = rng.choice(bases(model.parts.test), 60)
+    for share in (0.1, 0.5, 0.95):
+        values = model.grid.values.copy()
+        values[rng.random(values.shape) < share] = np.nan
+        sound(model.forecaster.forecast(holed(model.grid, values), [0, 1, 2] * 20, some.tolist()), 60)
+
+
+def test_a_past_that_is_too_old_falls_back_to_the_damped_anomaly_and_then_to_the_climatology(model: Model) -> None:
+    base = int(bases(model.parts.test)[0])
+    for silent in (6, 40):
+        values = model.grid.values.copy()
+        values[:, base - silent + 1 : base + 1] = np.nan
+        forecast = model.forecaster.forecast(holed(model.grid, values), [1], [base])
+        sound(forecast, 1)
+        assert forecast.methods == (Method.DAMPED_ANOMALY,)
+    usual = model.forecaster.climatology.at_pairs(np.array([1]), model.grid.start + np.array([base + 24]))[0]
+    assert forecast.values[0, 23, 0] == pytest.approx(usual[0], abs=1e-3)
+
+
+def test_a_station_nobody_knows_is_answered_by_persistence(model: Model) -> None:
+    stranger = HourGrid(
+        (*model.grid.stations[:2], SimpleNamespace(**{**vars(model.grid.stations[2]), "station_id": "stranger"})),  # type: ignore[arg-type]
+        model.grid.start,
+        model.grid.values,
+    )
+    forecast = model.forecaster.forecast(stranger, [2, 0], [1000, 1000])
+    sound(forecast, 2)
+    assert forecast.methods == (Method.PERSISTENCE, Method.MODEL)
+    assert forecast.values[0, :, 0] == pytest.approx(float(model.grid.values[2, 1000, 0]))
+
+
+def test_no_rows_no_forecasts(model: Model) -> None:
+    assert model.forecaster.forecast(model.grid, [], []).values.shape == (0, len(LEADS), len(VARIABLES))
+
+
+def test_it_beats_persistence_and_the_damped_anomaly_on_hours_it_has_not_seen(model: Model) -> None:
+    f = model.forecaster
+    scores = evaluate(model.grid, model.parts.test, f, f.climatology, f.damping, 1500)
+    assert scores.cases > 500
+    temperature = scores.mae["model"][:, 0]
+    assert (temperature < scores.mae["persistence"][:, 0])[5:].all()
+    # Stations downwind see the weather come: within its crossing the damped anomaly cannot keep up.
+    assert temperature[3:12].mean() < 0.9 * scores.mae["damped_anomaly"][3:12, 0].mean()
+
+
+def test_saved_and_loaded_it_answers_the_same(model: Model, tmp_path: Path) -> None:
+    model.forecaster.save(tmp_path / "m")
+    again = BoostedForecaster.load(tmp_path / "m")
+    base = bases(model.parts.test)[:20].tolist()
+    one, two = (f.forecast(model.grid, [1] * 20, base) for f in (model.forecaster, again))
+    np.testing.assert_array_equal(one.values, two.values)
+    for level in LEVELS:
+        np.testing.assert_array_equal(one.lower[level], two.lower[level])
+        np.testing.assert_array_equal(one.upper[level], two.upper[level])
+
+
+@pytest.mark.parametrize("name", ["arrays.npz", "temperature-01-03.mean.txt", "pressure-17-24.spread.txt"])
+def test_a_changed_or_missing_file_is_refused_by_name(model: Model, tmp_path: Path, name: str) -> None:
+    model.forecaster.save(tmp_path / "m")
+    path = tmp_path / "m" / name
+    path.write_bytes(path.read_bytes() + b"\n")
+    with pytest.raises(artefact.ModelFileError, match=name):
+        BoostedForecaster.load(tmp_path / "m")
+    path.unlink()
+    with pytest.raises(artefact.ModelFileError, match=name):
+        BoostedForecaster.load(tmp_path / "m")
+
+
+def test_a_pickle_in_the_arrays_is_never_executed(model: Model, tmp_path: Path) -> None:
+    folder, witness = tmp_path / "m", tmp_path / "executed"
+
+    class Bomb:
+        def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+            return (Path.touch, (witness,))
+
+    model.forecaster.save(folder)
+    arrays = artefact.load_arrays(folder / "arrays.npz")
+    arrays["rho"] = np.array([Bomb()], dtype=object)
+    artefact.save_arrays(folder / "arrays.npz", arrays)
+
+    about = json.loads((folder / "model.json").read_text())["about"]
+    artefact.seal(folder, "forecaster", about)
+    with pytest.raises(artefact.ModelFileError, match="arrays"):
+        BoostedForecaster.load(folder)
+    assert not witness.exists()
+
+
+def test_a_model_of_another_kind_or_for_other_features_is_refused(model: Model, tmp_path: Path) -> None:
+    model.detector.save(tmp_path / "d")
+    with pytest.raises(artefact.ModelFileError, match="anomaly-detector"):
+        BoostedForecaster.load(tmp_path / "d")
+    with pytest.raises(artefact.ModelFileError, match=r"model\.json is missing"):
+        BoostedForecaster.load(tmp_path)
