@@ -24,7 +24,10 @@ EARTH_RADIUS_KM = 6371.0
 
 
 def kernels(stations: Sequence[Station]) -> npt.NDArray[np.float32]:
-    """Weights (kernels, stations, stations): how much the last axis counts for the middle one; nobody for itself."""
+    """Weights (kernels, stations, stations): how much the last axis counts for the middle one; nobody for itself.
+
+    A station whose place is not known (NaN) is nobody's neighbour, and has none.
+    """
     latitude = np.deg2rad([station.latitude for station in stations])
     longitude = np.deg2rad([station.longitude for station in stations])
     north, east = latitude[:, None], longitude[None, :] - longitude[:, None]
@@ -40,7 +43,7 @@ def kernels(stations: Sequence[Station]) -> npt.NDArray[np.float32]:
         for k in range(DIRECTIONS):
             weights.append(radial * np.maximum(0, np.cos(bearing - 2 * np.pi * k / DIRECTIONS)) ** 2)
     weights.append(np.exp(-0.5 * (distance / NEAR_KM) ** 2))
-    stacked = np.stack(weights).astype(np.float32)
+    stacked = np.nan_to_num(np.stack(weights).astype(np.float32))
     stacked[:, np.arange(len(stations)), np.arange(len(stations))] = 0
     return stacked
 

@@ -17,7 +17,7 @@ from tests.ray_jobs.conftest import Feed, predictions, serving, until
 from tests.ray_jobs.windows import START, leading, windows_of
 from tests.synthetic_history import history
 from weatherglass.history import write_stations
-from weatherglass.models import climatology, damped, design
+from weatherglass.models import climatology, damped, design, neighbours
 from weatherglass.models.boosted import BoostedForecaster
 from weatherglass.models.fallback import PersistenceForecaster
 from weatherglass.models.forecast import LEVELS
@@ -165,3 +165,12 @@ def test_models_are_swapped_under_load_and_each_answer_says_who_made_it(
     methods = {p.station_id: p.predictions.method for p in made}
     assert methods.pop("nowhere-known") is Method.PERSISTENCE
     assert set(methods.values()) == {Method.MODEL}
+
+
+def test_a_station_of_unknown_place_does_not_touch_the_others() -> None:
+    """The stream may bring any station; the catalogue then knows no coordinates for it."""
+    unknown = catalogue(make_settings(Path("nowhere")))("nowhere-known")
+    weights = neighbours.kernels((*GRID.stations, unknown))
+    np.testing.assert_array_equal(weights[:, :-1, :-1], neighbours.kernels(GRID.stations))
+    assert not weights[:, -1].any()
+    assert not weights[:, :, -1].any()
