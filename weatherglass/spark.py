@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from weatherglass.settings import LOOPBACK, Settings
 
+LOCAL_FILES = "com.globalmentor.apache.hadoop.fs.BareLocalFileSystem"
+"""Java's own calls instead of Hadoop's helper process (chmod, stat) for every file."""
+
 
 def stream_conf(settings: Settings) -> dict[str, str]:
     """Of the features job, which never ends."""
@@ -27,8 +30,7 @@ def stream_conf(settings: Settings) -> dict[str, str]:
         # mode, for chained stateful operators, drops late rows by the watermark of the batch before.
         "spark.sql.streaming.statefulOperator.allowMultiple": "false",
         "spark.sql.streaming.numRecentProgressUpdates": "10",
-        # Java's own calls instead of Hadoop's helper process (chmod, stat) for every checkpoint file.
-        "spark.hadoop.fs.file.impl": "com.globalmentor.apache.hadoop.fs.BareLocalFileSystem",
+        "spark.hadoop.fs.file.impl": LOCAL_FILES,
         "spark.sql.streaming.checkpointFileManagerClass": (
             "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
         ),
@@ -37,7 +39,12 @@ def stream_conf(settings: Settings) -> dict[str, str]:
 
 def batch_conf(settings: Settings) -> dict[str, str]:
     """Of a job that ends by itself."""
-    return _common(settings) | {"spark.ui.enabled": "false", "spark.sql.adaptive.enabled": "true"}
+    return _common(settings) | {
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+        "spark.hadoop.fs.file.impl": LOCAL_FILES,
+    }
 
 
 def _common(settings: Settings) -> dict[str, str]:
@@ -50,8 +57,7 @@ def _common(settings: Settings) -> dict[str, str]:
         "spark.driver.host": LOOPBACK,
         "spark.driver.bindAddress": LOOPBACK,
         "spark.driver.extraJavaOptions": (
-            "-XX:+UseSerialGC -XX:MaxMetaspaceSize=320m -XX:ReservedCodeCacheSize=160m -XX:TieredStopAtLevel=4"
-            " -Xss2m -Duser.timezone=UTC"
+            "-XX:+UseSerialGC -XX:MaxMetaspaceSize=320m -XX:ReservedCodeCacheSize=160m -Xss2m -Duser.timezone=UTC"
         ),
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": str(settings.spark_cores),
