@@ -50,6 +50,7 @@ def program(settings: Settings, bin_folder: Path, environment: dict[str, str]) -
         "--block",
         "--no-monitor",
         "--disable-usage-stats",
+        "--include-log-monitor=false",
         f"--node-ip-address={host}",
         f"--port={settings.ray_port}",
         f"--num-cpus={settings.ray_cpus}",
