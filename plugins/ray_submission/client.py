@@ -1,4 +1,4 @@
-"""Ray's job API over plain HTTP: what four calls need weighs less than importing Ray into Airflow.
+"""Ray's job API over plain HTTP: what these calls need weighs less than importing Ray into Airflow.
 
 Source: docs.ray.io, "Ray Jobs REST API"; the token's header as in Ray's `http_token_authentication`.
 """
@@ -67,10 +67,6 @@ class RayJobs:
 
     def stop(self, submission_id: str) -> None:
         self._call("POST", f"/{quote(submission_id)}/stop", absent_is_none=True)
-
-    def forget(self, submission_id: str) -> None:
-        """Remove an ended job, so that its id can be used again."""
-        self._call("DELETE", f"/{quote(submission_id)}", absent_is_none=True)
 
     def _call(self, method: str, path: str, absent_is_none: bool = False, **what: Any) -> dict[str, Any] | None:
         url = f"{self.dashboard}/api/jobs{path}"

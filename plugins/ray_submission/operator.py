@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shlex
@@ -11,7 +12,7 @@ from typing import Any
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowException
 
-from plugins.ray_submission.client import RayJobs, token_from
+from plugins.ray_submission.client import RayJobs, Submission, token_from
 from plugins.ray_submission.trigger import RayJobTrigger
 
 
@@ -38,17 +39,26 @@ class RayJobOperator(BaseOperator):
             RayHeadError: the head does not answer, or refuses the job.
         """
         jobs = RayJobs(self.dashboard, token_from(os.environ))
-        submission_id = submission_id_of(context)
-        found = jobs.find(submission_id)
-        if found and not found.ended:
+        submission_id, found = self._submission(jobs, submission_id_of(context))
+        if found:
             self.log.info("Ray job %s is %s already; watching it", submission_id, found.status)
         else:
-            if found:
-                jobs.forget(submission_id)
             settings = {name: value for name, value in os.environ.items() if name.startswith("WEATHERGLASS_")}
             jobs.submit(submission_id, shlex.join(self.argv), settings)
             self.log.info("submitted Ray job %s to %s: %s", submission_id, self.dashboard, shlex.join(self.argv))
         self.defer(trigger=RayJobTrigger(self.dashboard, submission_id), method_name="ended")
+
+    def _submission(self, jobs: RayJobs, wanted: str) -> tuple[str, Submission | None]:
+        """The submission of this task that still runs, or the first id that is free.
+
+        An ended one keeps its id: Ray's supervisor of it lingers under that name and would end the next one too.
+        """
+        for number in itertools.count(1):
+            submission_id = wanted if number == 1 else f"{wanted}.{number}"
+            found = jobs.find(submission_id)
+            if found is None or not found.ended:
+                break
+        return submission_id, found
 
     def ended(self, context: Context, event: dict[str, Any]) -> None:  # noqa: ARG002
         """Raises: AirflowException: the job did not succeed; with its last words."""

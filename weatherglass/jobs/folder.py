@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import uuid
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -129,7 +130,7 @@ class JobFolder:
 
     def write_json(self, file: Path, content: dict[str, Any]) -> None:
         """Replace a file of the folder in one step, so that no reader sees half of it."""
-        temporary = file.with_suffix(f".{os.getpid()}.tmp")
+        temporary = file.with_suffix(f".{uuid.uuid4().hex}.tmp")  # containers and threads share process ids
         temporary.write_text(json.dumps(content), encoding="utf-8")
         temporary.replace(file)
 

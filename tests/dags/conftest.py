@@ -1,0 +1,5 @@
+"""Airflow with a temporary home."""
+
+from __future__ import annotations
+
+from tests import airflow_home  # noqa: F401 (before Airflow is imported)
