@@ -1,4 +1,7 @@
-"""`make up`: starts everything in order, runs the pipeline, watches its children, and stops all of it at the end."""
+"""`make up`: starts everything in order, runs the pipeline, watches its children, and stops all of it at the end.
+
+What brings pandas or SQLAlchemy along is imported where it is used, while the servers start: it takes seconds.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +18,14 @@ from pathlib import Path
 
 import requests
 
-from producer import sources
 from stack import airflow, environment, ports, ray_head, stopping
 from stack.airflow_api import AirflowApi
 from stack.credentials import USER, Credentials
-from stack.first_prediction import in_words
+from stack.errors import StartError
 from stack.kafka import Broker, BrokerError, answers, tail
-from stack.pipeline import Pipeline, PipelineError
 from stack.processes import Children, Program, Records, members
 from stack.progress import Progress
 from weatherglass.settings import LOOPBACK, Settings, Source
-from weatherglass.store.migrate import migrate
 
 RESTARTS = 5
 RESTARTS_WITHIN = 600.0
@@ -35,10 +35,6 @@ TICK = 0.5
 
 class Stopped(Exception):
     """Somebody asked the stack to stop."""
-
-
-class StartError(RuntimeError):
-    """The stack cannot be started; the message says why and what to do."""
 
 
 def up(settings: Settings, show_status: Callable[[Settings], int]) -> int:
@@ -61,7 +57,7 @@ def up(settings: Settings, show_status: Callable[[Settings], int]) -> int:
         launcher.run()
     except Stopped:
         failed = False
-    except (StartError, PipelineError, BrokerError, OSError, requests.RequestException) as error:
+    except (StartError, BrokerError, OSError, requests.RequestException) as error:
         progress.say(f"Weatherglass cannot go on: {error}")
         failed = True
     finally:
@@ -113,6 +109,8 @@ class Launcher:
         api = AirflowApi(airflow.url(settings), credentials.password)
         self._wait(lambda: api.healthy() is None, 180, lambda: f"Airflow: {api.healthy()}", needs=airflow.PROCESSES)
         self.say(f"Airflow is up: {airflow.url(settings)}")
+        from stack.pipeline import Pipeline
+
         green = Pipeline(settings, source, api, self.say, self._wait).run()
         self._welcome(credentials, green)
         while True:
@@ -124,16 +122,26 @@ class Launcher:
         """Start everything that can be started at once, and wait for each where another needs it."""
         settings = self.settings
         chosen: list[tuple[Source, str]] = []
-        asking = threading.Thread(target=lambda: chosen.append(sources.choose(settings)), daemon=True)
-        asking.start()
+
+        def ask() -> None:
+            from producer import sources
+
+            chosen.append(sources.choose(settings))
+
+        asking = threading.Thread(target=ask, name="choose-source", daemon=True)
         if not settings.kafka_bootstrap:
             self.say("starting the Kafka broker")
             broker = Broker(settings)
             broker.prepare()
             self.start(Program("kafka", broker.command, broker.environment))
+        asking.start()
+        from weatherglass.store.migrate import migrate
+
         migrate(settings.store_url)
         asking.join()
-        source, words = chosen[0] if chosen else (settings.source, "")
+        if not chosen:
+            raise StartError("the source of observations could not be chosen; the error is above")
+        source, words = chosen[0]
         self.say(words)
         self.check()
         common = environment.common(settings, self.bin, credentials, source)
@@ -247,6 +255,8 @@ class Launcher:
     # --- telling
 
     def _welcome(self, credentials: Credentials, green: bool) -> None:
+        from stack.first_prediction import in_words
+
         settings = self.settings
         base = airflow.url(settings)
         self.say("Weatherglass is up" if green else "Weatherglass is started, though not everything is green")

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from stack.airflow_api import ACTIVE, AirflowApi
+from stack.errors import PipelineError
 from weatherglass.health import State, pipeline_health
 from weatherglass.history import history_source, read_manifest
 from weatherglass.models.registry import FORECASTER, Registry
@@ -35,10 +36,6 @@ class Wait(Protocol):
     """Wait until something is done; TimeoutError if it is not within the seconds, `what` naming it."""
 
     def __call__(self, done: Callable[[], bool], seconds: float, what: Callable[[], str]) -> None: ...
-
-
-class PipelineError(RuntimeError):
-    """A step without which nothing works has failed; the message holds the last lines of its log."""
 
 
 class Pipeline:
