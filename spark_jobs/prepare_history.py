@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from weatherglass.history import HISTORY_COLUMNS, Manifest, read_manifest, write_manifest, write_stations
@@ -113,8 +113,8 @@ def _write(
     return manifest
 
 
-def _hour(function: Callable[[str], object]) -> object:
-    return F.date_format(function("hour"), "yyyy-MM-dd'T'HH:mm:ss'Z'")  # type: ignore[arg-type]
+def _hour(function: Callable[[str], Column]) -> Column:
+    return F.date_format(function("hour"), "yyyy-MM-dd'T'HH:mm:ss'Z'")
 
 
 def _put_in_place(folder: Path, target: Path) -> None:
