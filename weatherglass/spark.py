@@ -7,6 +7,9 @@ from weatherglass.settings import LOOPBACK, Settings
 LOCAL_FILES = "com.globalmentor.apache.hadoop.fs.BareLocalFileSystem"
 """Java's own calls instead of Hadoop's helper process (chmod, stat) for every file."""
 
+ENVIRONMENT = {"SPARK_LOCAL_IP": LOOPBACK, "SPARK_LOCAL_HOSTNAME": LOOPBACK}
+"""Of every spark-submit: Spark's UI knows no setting for its address and would listen on all of them."""
+
 
 def stream_conf(settings: Settings) -> dict[str, str]:
     """Of the features job, which never ends."""

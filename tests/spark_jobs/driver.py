@@ -12,11 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.settings import PROJECT_ROOT, Settings, variable
-from weatherglass.spark import stream_conf
+from weatherglass.spark import ENVIRONMENT, stream_conf
 from weatherglass.topics import RAW
 
 PATIENCE = 240.0
@@ -36,7 +37,7 @@ class Driver:
         submit = Path(sys.executable).with_name("spark-submit")
         given = self.settings.model_dump(include=set(self.settings.model_fields_set), mode="json")
         environment = {variable(name): str(value) for name, value in given.items()}
-        environment |= {"PYSPARK_PYTHON": sys.executable, "PYTHONPATH": str(PROJECT_ROOT)}
+        environment |= ENVIRONMENT | {"PYSPARK_PYTHON": sys.executable, "PYTHONPATH": str(PROJECT_ROOT)}
         with self.folder.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [str(submit), *conf, str(script), str(self.folder.path)],
@@ -74,6 +75,17 @@ class Driver:
         except FileNotFoundError:
             return []
         return [json.loads(line) for line in lines]
+
+    def listening_on(self) -> set[str]:
+        """The addresses on which processes of the job accept connections."""
+        assert self._process
+        submitted = psutil.Process(self._process.pid)
+        return {
+            connection.laddr.ip
+            for process in [submitted, *submitted.children(recursive=True)]
+            for connection in process.net_connections("inet")
+            if connection.status == psutil.CONN_LISTEN
+        }
 
     def last_words(self) -> str:
         return self.folder.log.read_text(encoding="utf-8", errors="replace")[-6000:]

@@ -17,6 +17,7 @@ from tests.conftest import TestBroker
 from tests.oracle import Features, differences, expected_features, time_of
 from tests.spark_jobs.driver import Driver, ends, read_all, send
 from weatherglass.records import Observation, iso, json_schema
+from weatherglass.settings import LOOPBACK
 from weatherglass.topics import FEATURES, RAW, REJECTED, SPARK_GROUP
 
 pytestmark = pytest.mark.integration
@@ -122,6 +123,7 @@ def test_bad_input_never_stops_the_stream(driver: Driver, fresh_broker: TestBrok
     driver.start()
     driver.wait_until_read(send(servers, [*extra, *bad, *keyed(observations[11:20])]))
     driver.wait_until_read(send(servers, keyed(observations[20:])))
+    assert {ip.removeprefix("::ffff:") for ip in driver.listening_on()} == {LOOPBACK}
 
     driver.wait_for("all rejected", lambda: sum(ends(servers, REJECTED).values()) >= len(rubbish))
     found = sorted((reason, value or b"") for reason, key, value in rejected_on_topic(servers).values())
