@@ -38,6 +38,7 @@ BATCH = 2_000
 REPORT_SECONDS = 2.0
 METADATA_SECONDS = 60
 """How soon partitions that were added to a topic are noticed."""
+THIN_SECONDS = 86_400.0
 STORE_PATIENCE = 120.0
 """Seconds for which a store that does not answer is waited for, before the job ends."""
 
@@ -67,6 +68,7 @@ class Sink:
         )
         self.stored: Counter[str] = Counter()
         self._reported = self._looked = 0.0
+        self._thinned: float | None = None
 
     def run(self) -> None:
         """Until the job is asked to stop.
@@ -80,12 +82,23 @@ class Sink:
             if polled:
                 self._store([record for records in polled.values() for record in records])
                 self.consumer.commit()
+                self._thin()
             self.job.beat()
             self._report()
 
     def close(self) -> None:
         self.consumer.close()
         self.store.dispose()
+
+    def _thin(self) -> None:
+        """Once a day, the first time at the start."""
+        if self._thinned is not None and time.monotonic() - self._thinned < THIN_SECONDS:
+            return
+        with self.store.begin() as connection:
+            gone = predictions.thin(connection, datetime.now(UTC))
+        self._thinned = time.monotonic()
+        if gone:
+            self.job.report(f"thinned {gone} old predictions to one an hour")
 
     def _take_partitions(self) -> None:
         if self._looked and time.monotonic() - self._looked < METADATA_SECONDS:

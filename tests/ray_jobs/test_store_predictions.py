@@ -19,7 +19,7 @@ from ray_jobs.inference.answers import Answers
 from ray_jobs.inference.champion import Champions
 from ray_jobs.inference.hours import HourBuffer
 from tests.ray_jobs.conftest import PATIENCE, end_group, until
-from tests.ray_jobs.windows import START, leading
+from tests.ray_jobs.windows import leading
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.models.registry import Registry
 from weatherglass.records import Observation, Origin, Prediction, headers
@@ -27,6 +27,7 @@ from weatherglass.settings import Settings
 from weatherglass.stations import known_stations
 from weatherglass.store.engine import open_store
 from weatherglass.store.migrate import migrate
+from weatherglass.store.predictions import KEPT_WHOLE
 from weatherglass.store.schema import observations, predictions
 from weatherglass.topics import PREDICTIONS, RAW, STORE_GROUP
 
@@ -35,10 +36,15 @@ pytestmark = pytest.mark.integration
 STATIONS = ("new-york", "boston", "miami")
 
 
+RECENT = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+OLD = -int((KEPT_WHOLE + timedelta(days=1)).total_seconds()) // 60
+"""Minutes from `RECENT`, on a full hour."""
+
+
 def observation(station_id: str, minutes: int) -> Observation:
     return Observation(
         station_id=station_id,
-        timestamp=START + timedelta(minutes=minutes),
+        timestamp=RECENT + timedelta(minutes=minutes),
         temperature=minutes / 10,
         humidity=50.0,
         pressure=None,
@@ -49,7 +55,7 @@ def observation(station_id: str, minutes: int) -> Observation:
 
 def some_predictions(settings: Settings, minutes: int) -> list[Prediction]:
     answers = Answers(HourBuffer(known_stations().__getitem__))
-    windows = [leading(station, START + timedelta(minutes=minutes), float(minutes)) for station in STATIONS]
+    windows = [leading(station, RECENT + timedelta(minutes=minutes), float(minutes)) for station in STATIONS]
     return answers.answer(windows, Champions(Registry(settings)).current)
 
 
@@ -164,3 +170,16 @@ def test_it_needs_no_ray() -> None:
     """The sink is to be a small process."""
     code = "import sys, ray_jobs.store_predictions; sys.exit('ray' in sys.modules or 'mlflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_old_predictions_are_thinned_to_one_an_hour(serving_settings: Settings, tmp_path: Path) -> None:
+    settings, folder = serving_settings, JobFolder(tmp_path / "job")
+    migrate(settings.store_url)
+    publish(settings, OLD)
+    with sink(settings, folder.path):
+        until(lambda: counts(settings) == [3, 3], "stored")
+        publish(settings, OLD + 15)
+        until(lambda: counts(settings) == [6, 6], "stored")
+    with sink(settings, folder.path):
+        publish(settings, 0)
+        until(lambda: counts(settings) == [3 + 3, 9], "the old predictions of each hour but its first gone")
