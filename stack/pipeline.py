@@ -8,8 +8,9 @@ from typing import Protocol
 
 from stack.airflow_api import ACTIVE, AirflowApi
 from stack.errors import PipelineError
-from weatherglass.health import State, pipeline_health
+from weatherglass.health import JOBS, State, pipeline_health
 from weatherglass.history import history_source, read_manifest
+from weatherglass.jobs.folder import JobFolder
 from weatherglass.models.registry import FORECASTER, Registry
 from weatherglass.settings import Settings, Source
 from weatherglass.store.engine import open_store
@@ -142,14 +143,21 @@ class Pipeline:
         runs = self.api.runs(TRAIN)
         return bool(runs) and runs[0]["state"] == "failed"
 
+    def _has_spoken(self, job: str) -> bool:
+        """Whether a job works: it reported progress since it was started (starting alone takes Spark half a minute)."""
+        folder = JobFolder(self.settings.jobs_dir / job)
+        started, said = folder.started().get("at"), (folder.last_progress() or {}).get("at")
+        return bool(started and said) and datetime.fromisoformat(str(said)) >= datetime.fromisoformat(str(started))
+
     def _wait_for_green(self) -> bool:
-        self.say("waiting for the first prediction")
+        self.say("waiting for the jobs to work, and for the first prediction")
         store = open_store(self.settings.store_url)
         late: list[str] = []
 
         def green() -> bool:
             health = pipeline_health(self.settings, datetime.now(UTC), store)
             late[:] = [f"{part.name}: {part.detail}" for part in health.parts if part.state is not State.OK]
+            late.extend(f"{name}: has not said anything since its start" for name in JOBS if not self._has_spoken(name))
             return not late
 
         try:
