@@ -18,7 +18,8 @@ PROCESSES = {
 """Airflow's processes by the name of their log, with the command's words."""
 
 MIGRATION = "airflow-migration"
-TASK_SLOTS = 4
+TASK_SLOTS = 3
+"""Each is a process of 160 MB. One for a heavy task, one for ingestion, one for what starts the long-lived jobs."""
 DAG_REFRESH_SECONDS = 60
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from weatherglass.jobs.folder import JobFolder, held
+from weatherglass.jobs.folder import HOST_LOCK, JobFolder, held
 from weatherglass.records import Method, iso
 from weatherglass.settings import Settings
 from weatherglass.store import observations, predictions
@@ -25,9 +25,6 @@ from weatherglass.store.predictions import StoredPrediction
 
 JOBS = ("stream_features", "serve_predictions", "store_predictions")
 """The long-lived jobs without which no new prediction appears; each the name of its DAG and of its folder."""
-
-HOST_LOCK = "host.lock"
-"""What the job host holds while it lives, beside the folders of the jobs."""
 
 STARTUP_GRACE = timedelta(minutes=2)
 SILENCE = timedelta(seconds=30)
@@ -171,20 +168,18 @@ def _prediction(
 
 
 def _model(predicted: Mapping[str, StoredPrediction]) -> Part:
-    """The model that made the newest predictions; degraded while some are made without one."""
+    """The model that made the newest predictions; degraded while most are made without one.
+
+    A few always may be: a station whose sensor fails, or one that has just been added.
+    """
     if not predicted:
         return Part("model", State.DEGRADED, None, "unknown before the first prediction")
     latest = max(predicted.values(), key=lambda row: row.stored_at).prediction.predictions
     without = [s for s, row in predicted.items() if row.prediction.predictions.method is not Method.MODEL]
-    if not without:
-        return Part("model", State.OK, None, f"version {latest.model_version} forecasts")
-    return Part(
-        "model",
-        State.DEGRADED,
-        None,
-        f"version {latest.model_version}; {len(without)} of {len(predicted)} stations are forecast without a model, "
-        f"by {latest.method.value if latest.method is not Method.MODEL else 'a fallback'}",
-    )
+    detail = f"version {latest.model_version} forecasts"
+    if without:
+        detail += f"; {len(without)} of {len(predicted)} stations are forecast by a fallback method"
+    return Part("model", State.DEGRADED if 2 * len(without) > len(predicted) else State.OK, None, detail)
 
 
 def words(age: timedelta) -> str:

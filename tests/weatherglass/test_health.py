@@ -13,8 +13,8 @@ from sqlalchemy import Engine
 
 from tests.conftest import free_ports, make_settings
 from tests.weatherglass.store.samples import a_prediction, an_observation
-from weatherglass.health import HOST_LOCK, JOBS, Part, State, pipeline_health, words
-from weatherglass.jobs.folder import JobFolder
+from weatherglass.health import JOBS, Part, State, pipeline_health, words
+from weatherglass.jobs.folder import HOST_LOCK, JobFolder
 from weatherglass.jobs.job import Job
 from weatherglass.records import Method, iso
 from weatherglass.settings import LOOPBACK, Settings
@@ -207,7 +207,7 @@ def test_a_fallback_instead_of_the_model_is_noticed(settings: Settings, now: dat
     fill(store, now, now, Method.PERSISTENCE)
     model = part(settings, now, store, "model")
     assert model.state is State.DEGRADED
-    assert "persistence" in model.detail
+    assert "fallback" in model.detail
 
 
 def test_ages_in_words() -> None:

@@ -13,6 +13,9 @@ from typing import Any
 
 from weatherglass.records import iso
 
+HOST_LOCK = "host.lock"
+"""What the job host holds while it lives, beside the folders of the jobs."""
+
 
 @dataclass(frozen=True)
 class StartRequest:

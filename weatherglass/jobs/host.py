@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from weatherglass.jobs import processes
-from weatherglass.jobs.folder import JobFolder, StartRequest
+from weatherglass.jobs.folder import HOST_LOCK, JobFolder, StartRequest
 from weatherglass.records import iso
 from weatherglass.settings import SettingsError, load_settings
 
@@ -72,7 +72,7 @@ class Host:
         self._stopping: dict[str, Stopping] = {}
         self._looks = 0
         jobs_dir.mkdir(parents=True, exist_ok=True)
-        self._lock = os.open(jobs_dir / "host.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._lock = os.open(jobs_dir / HOST_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
