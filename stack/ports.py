@@ -16,6 +16,7 @@ RAY_SERVICES = (
     "the gRPC side of Ray's dashboard agent",
     "Ray's runtime environment agent",
     "Ray's metrics",
+    "Ray's client server",
     "the metrics of Ray's dashboard",
 )
 """What listens on the first ports of Ray's range, in this order; the workers follow from `FIRST_WORKER` on."""

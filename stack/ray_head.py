@@ -41,6 +41,7 @@ def program(settings: Settings, bin_folder: Path, environment: dict[str, str]) -
         "dashboard-agent-grpc-port",
         "runtime-env-agent-port",
         "metrics-export-port",
+        "ray-client-server-port",  # nobody here needs it, but Ray starts it all the same
     )
     argv = [
         str(bin_folder / "ray"),
@@ -60,7 +61,6 @@ def program(settings: Settings, bin_folder: Path, environment: dict[str, str]) -
         f"--min-worker-port={first + FIRST_WORKER}",
         f"--max-worker-port={first + RAY_RANGE - 1}",
         f"--temp-dir={sockets_folder(settings)}",
-        "--ray-client-server-port=0",  # nobody here speaks Ray's client protocol: no process for it
         "--log-color=false",
     ]
     own = {"DASHBOARD_METRIC_PORT": str(services["the metrics of Ray's dashboard"])}

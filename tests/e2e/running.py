@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import psutil
 import requests
@@ -118,10 +119,26 @@ class RunningStack:
         answer.raise_for_status()
         return answer.json()
 
+    def stations(self) -> list[str]:
+        """The stations that the API knows."""
+        return [item["station"]["station_id"] for item in self.api("/stations")["stations"]]
+
+    def mark_failed(self, dag_id: str) -> None:
+        """Mark the newest run failed, as the web UI does."""
+        self._airflow("PATCH", self._newest_run(dag_id), {"state": "failed"})
+
+    def clear(self, dag_id: str) -> None:
+        """Clear the newest run, so that its tasks run again."""
+        self._airflow("POST", f"{self._newest_run(dag_id)}/clear", {"dry_run": False})
+
+    def _newest_run(self, dag_id: str) -> str:
+        runs = self._airflow("GET", f"/dags/{dag_id}/dagRuns?order_by=-run_after&limit=1")["dag_runs"]
+        return f"/dags/{dag_id}/dagRuns/{quote(runs[0]['dag_run_id'], safe='')}"
+
     def run_dag(self, dag_id: str) -> dict[str, Any]:
         """Trigger a DAG as the web UI does, and wait for the run to end."""
         answer = self._airflow("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None})
-        run = f"/dags/{dag_id}/dagRuns/{answer['dag_run_id']}"
+        run = f"/dags/{dag_id}/dagRuns/{quote(answer['dag_run_id'], safe='')}"
 
         def ended() -> dict[str, Any] | None:
             state = self._airflow("GET", run)

@@ -6,6 +6,8 @@ The tests of this file share the stack and run in order: the later ones look at 
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,10 +17,12 @@ import jsonschema
 import pytest
 from kafka import KafkaProducer
 
+from producer.sources import observed_stations
 from tests.conftest import make_settings
 from tests.e2e.running import RunningStack, until
 from tests.oracle import Features, differences, expected_features, time_of
-from weatherglass.records import RECORDS, iso
+from weatherglass.jobs.folder import JobFolder
+from weatherglass.records import RECORDS, VARIABLES, Method, iso
 from weatherglass.reference import DOCS
 from weatherglass.settings import Source
 from weatherglass.topics import (
@@ -53,7 +57,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
 
 def newest_answers(stack: RunningStack) -> dict[str, Any]:
     """The latest prediction of each station in the API; empty while one is missing."""
-    found = {s["station_id"]: stack.api(f"/predictions/{s['station_id']}") for s in stack.api("/stations")["stations"]}
+    found = {name: stack.api(f"/predictions/{name}") for name in stack.stations()}
     return found if all(found.values()) else {}
 
 
@@ -95,17 +99,16 @@ def assert_features_are_the_oracles(stack: RunningStack) -> None:
 
 def test_each_station_has_a_forecast(stack: RunningStack) -> None:
     answers = until("a prediction for each station", lambda: newest_answers(stack))
-    for station_id, answer in answers.items():
-        assert answer["station_id"] == station_id
-        forecast = answer["predictions"]
-        assert forecast["method"] == "model"
-        issued = datetime.fromisoformat(answer["timestamp"])
-        valid = [datetime.fromisoformat(time) for time in forecast["valid_times"]]
-        assert all(issued < time <= issued + timedelta(hours=25) for time in valid)
-        for variable in ("temperature", "humidity", "pressure", "wind_speed"):
-            low, high = answer["confidence"]["lower"][variable], answer["confidence"]["upper"][variable]
-            assert len(forecast[variable]) == len(valid)
-            assert all(a <= b <= c for a, b, c in zip(low, forecast[variable], high, strict=True))
+    assert {station.station_id for station in observed_stations(stack.settings)} == set(answers)
+    assert Method.MODEL in {answer["method"] for answer in answers.values()}
+    for answer in answers.values():
+        assert not answer["live"]
+        issued = time_of(answer["timestamp"])
+        assert answer["leads"]
+        for lead in answer["leads"]:
+            assert issued < time_of(lead["valid_time"]) <= issued + timedelta(hours=24)
+            for variable in VARIABLES:
+                assert lead[variable]["lower"] <= lead[variable]["value"] <= lead[variable]["upper"]
 
 
 def test_status_is_green(stack: RunningStack) -> None:
@@ -157,7 +160,7 @@ def test_an_input_is_answered_once(stack: RunningStack) -> None:
 
 def test_rubbish_is_laid_aside_and_the_stream_goes_on(stack: RunningStack) -> None:
     now = datetime.now(UTC)
-    station = stack.api("/stations")["stations"][0]["station_id"]
+    station = stack.stations()[0]
     good = {"temperature": 11.0, "humidity": 50, "pressure": 1010, "wind_speed": 2.0, "wind_direction": 180}
 
     def message(time: datetime, **changed: object) -> bytes:
@@ -192,6 +195,20 @@ def test_rubbish_is_laid_aside_and_the_stream_goes_on(stack: RunningStack) -> No
         ),
     )
     assert stack.api("/health") is not None
+
+
+def test_a_killed_driver_is_replaced_and_a_user_stops_and_starts_it(stack: RunningStack) -> None:
+    """What a user does in Airflow's web UI: watch a crash heal, mark the run failed, clear it."""
+    folder = JobFolder(stack.settings.jobs_dir / "stream_features")
+    crashed = folder.started()["start_id"]
+    os.killpg(folder.started()["pgid"], signal.SIGKILL)
+    until("a new driver after the crash", lambda: folder.alive() and folder.started()["start_id"] != crashed)
+    stack.mark_failed("stream_features")
+    until("the driver to stop", lambda: not folder.alive())
+    stopped = folder.started()["start_id"]
+    stack.clear("stream_features")
+    until("the driver to start again", lambda: folder.alive() and folder.started()["start_id"] != stopped)
+    until("everything to be green again", lambda: stack.status().returncode == 0)
 
 
 def test_a_stack_stopped_and_started_goes_on_and_loses_nothing(stack: RunningStack) -> None:
