@@ -64,6 +64,7 @@ def figures(batch: dict[str, Any]) -> dict[str, Any]:
         "state_bytes": operator["memoryUsedBytes"],
         "windows_closed_to_rows": operator["numRowsDroppedByWatermark"],
         "ms": batch["durationMs"]["triggerExecution"],
+        "ms_by_phase": batch["durationMs"],
     }
 
 

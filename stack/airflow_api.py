@@ -40,6 +40,9 @@ class AirflowApi:
     def import_errors(self) -> list[str]:
         return [f"{e['filename']}: {e['stack_trace']}" for e in self._get("/importErrors")["import_errors"]]
 
+    def pause(self, dag_id: str) -> None:
+        self._send("PATCH", f"/dags/{dag_id}", {"is_paused": True})
+
     def unpause(self, dag_id: str) -> None:
         self._send("PATCH", f"/dags/{dag_id}", {"is_paused": False})
 
