@@ -45,6 +45,9 @@ REJECTED_QUERY = "rejected"
 REJECTED_TRIGGER_SECONDS = 5.0
 """Nobody waits for a rejected message, and an idle query costs a look at the broker each time."""
 
+FETCH_WAIT_MS = 10
+"""How long the broker holds back an answer to a fetch beyond the last message."""
+
 LAST_BATCH_SECONDS = 15.0
 """How long a stop waits for the running batch; TERM would come after 20."""
 
@@ -62,6 +65,9 @@ def raw_messages(spark: SparkSession, settings: Settings) -> DataFrame:
         .option("startingOffsets", "earliest")
         .option("failOnDataLoss", "false")
         .option("includeHeaders", "true")
+        # Spark asks for a partition's offsets right behind a fetch, on the same connection, and the broker answers in
+        # order: with Kafka's 500 ms of waiting for more, every task of a small batch takes that long.
+        .option("kafka.fetch.max.wait.ms", FETCH_WAIT_MS)
         .load()
     )
 
