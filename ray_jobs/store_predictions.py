@@ -25,7 +25,8 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from weatherglass.jobs.job import Job, running
-from weatherglass.records import Observation, Origin, Prediction, Record, origin
+from weatherglass.quality import Reason, clock_fault
+from weatherglass.records import Observation, Origin, Prediction, Record, iso, origin
 from weatherglass.settings import Settings, load_settings
 from weatherglass.store import observations, predictions
 from weatherglass.store.engine import open_store
@@ -56,6 +57,7 @@ class Sink:
 
     def __init__(self, settings: Settings, job: Job):
         self.job = job
+        self.settings = settings
         self.url = settings.store_url
         self.store: Engine = open_store(self.url)
         self.consumer = KafkaConsumer(
@@ -117,9 +119,14 @@ class Sink:
         batches: dict[tuple[str, Origin | None], list[Record]] = defaultdict(list)
         for record in records:
             try:
-                batches[record.topic, origin(record.headers)].append(KINDS[record.topic].from_json(record.value or b""))
+                read = KINDS[record.topic].from_json(record.value or b"")
             except ValidationError as error:
-                self._skip(f"{record.topic}, partition {record.partition}, offset {record.offset}: {_words(error)}")
+                self._skip(f"{_place(record)}: {_words(error)}")
+                continue
+            if isinstance(read, Observation) and (fault := self._clock_fault(read, record)):
+                self._skip(f"{_place(record)}: its time, {iso(read.timestamp)}, lies too far in the {fault}")
+                continue
+            batches[record.topic, origin(record.headers)].append(read)
         with_patience = time.monotonic() + STORE_PATIENCE
         pause = 0.5
         while True:
@@ -140,6 +147,11 @@ class Sink:
                 if self.job.wait(pause):
                     raise StoreError(f"stopped while the store did not answer ({words})") from error
                 pause = min(pause * 2, 10)
+
+    def _clock_fault(self, observation: Observation, record: ConsumerRecord) -> Reason | None:
+        """As the features job judges it, or one bad clock would be the station's newest reading for a year."""
+        arrived = datetime.fromtimestamp(record.timestamp / 1000, UTC)
+        return clock_fault(observation.timestamp, arrived, self.settings)
 
     def _save(self, batches: dict[tuple[str, Origin | None], list[Record]]) -> None:
         now = datetime.now(UTC)
@@ -184,6 +196,10 @@ class Sink:
             for tp in self.consumer.assignment()
             if self.consumer.highwater(tp) is not None
         )
+
+
+def _place(record: ConsumerRecord) -> str:
+    return f"{record.topic}, partition {record.partition}, offset {record.offset}"
 
 
 def _words(error: ValidationError) -> str:

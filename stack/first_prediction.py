@@ -34,8 +34,9 @@ def in_words(settings: Settings) -> str | None:
         parts.insert(0, f"{_number(observed.observation.temperature)} °C at {iso(observed.observation.timestamp)}")
     if tendency := _tendency(forecast.pressure[0], forecast.pressure[lead]):
         parts.append(f"{tendency} pressure")
-    by = forecast.model_version if forecast.method is Method.MODEL else forecast.method.value.replace("_", " ")
-    parts.append(f"model {by}" if forecast.method is Method.MODEL else f"by {by}, no model yet")
+    model = f"model {forecast.model_version}"
+    by_model = forecast.method is Method.MODEL
+    parts.append(model if by_model else f"by {forecast.method.value.replace('_', ' ')} ({model})")
     parts.append("; ".join(anomaly.reasons) or "anomalous" if anomaly.is_anomaly else "no anomaly")
     return f"{station.name if station else found.station_id}: {'; '.join(parts)}"
 

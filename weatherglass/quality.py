@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from weatherglass.records import Quality
+from weatherglass.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -59,3 +61,12 @@ class Reason(StrEnum):
     PAST = "past"
     LATE = "late"
     """Every window it belongs to was already closed by the watermark."""
+
+
+def clock_fault(timestamp: datetime, arrived: datetime, settings: Settings) -> Reason | None:
+    """Whether an observation is too far in the future or the past, against its arrival at the broker."""
+    if timestamp > arrived + timedelta(minutes=settings.future_tolerance_minutes):
+        return Reason.FUTURE
+    if timestamp < arrived - timedelta(hours=settings.past_horizon_hours):
+        return Reason.PAST
+    return None

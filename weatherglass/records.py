@@ -47,20 +47,25 @@ class Record(BaseModel):
 
     @classmethod
     def from_json(cls, value: bytes | str) -> Self:
-        """Raises pydantic's ValidationError where the value is not such a record."""
-        return cls.model_validate_json(value)
+        """Raises pydantic's ValidationError where the value is not such a record; a number as a string is none."""
+        return cls.model_validate_json(value, strict=True)
 
 
 class Observation(Record):
-    """One reading of a station, on `weather-raw`, keyed by the station."""
+    """One reading of a station, on `weather-raw`, keyed by the station.
+
+    Others may publish too, so a variable may be left out, and further fields are passed over.
+    """
+
+    model_config = ConfigDict(extra="ignore")
 
     station_id: StationId
     timestamp: Time
-    temperature: Number | None
-    humidity: Number | None
-    pressure: Number | None
-    wind_speed: Number | None
-    wind_direction: Number | None
+    temperature: Number | None = None
+    humidity: Number | None = None
+    pressure: Number | None = None
+    wind_speed: Number | None = None
+    wind_direction: Number | None = None
 
 
 class Trend(StrEnum):

@@ -177,9 +177,18 @@ def test_old_predictions_are_thinned_to_one_an_hour(serving_settings: Settings, 
     migrate(settings.store_url)
     publish(settings, OLD)
     with sink(settings, folder.path):
-        until(lambda: counts(settings) == [3, 3], "stored")
+        until(lambda: counts(settings) == [3, 0], "stored, but for readings beyond the horizon of the past")
         publish(settings, OLD + 15)
-        until(lambda: counts(settings) == [6, 6], "stored")
+        until(lambda: counts(settings) == [6, 0], "stored")
     with sink(settings, folder.path):
         publish(settings, 0)
-        until(lambda: counts(settings) == [3 + 3, 9], "the old predictions of each hour but its first gone")
+        until(lambda: counts(settings) == [3 + 3, 3], "the old predictions of each hour but its first gone")
+
+
+def test_a_reading_of_the_future_is_not_the_newest(serving_settings: Settings, tmp_path: Path) -> None:
+    settings, folder = serving_settings, JobFolder(tmp_path / "job")
+    migrate(settings.store_url)
+    publish(settings, 60 * 24 * 365)
+    publish(settings, 0)
+    with sink(settings, folder.path):
+        until(lambda: counts(settings) == [6, 3], "stored, but for the readings of next year")
