@@ -65,6 +65,7 @@ with DAG(
 
     @task.branch
     def choose(params: dict[str, str] | None = None) -> list[str]:
+        from weatherglass.history import history_source
         from weatherglass.models.registry import FORECASTER, Registry
 
         say = logging.getLogger("airflow.task").info
@@ -74,8 +75,11 @@ with DAG(
             return [f"train_{size}"]
         settings = load_settings()
         champion = Registry(settings).champion(FORECASTER)
-        say("the registry has %s", f"champion {champion.version}" if champion else "no champion: the first model first")
-        return ["train_first"] * (champion is None) + ["train_full"] * settings.train_full_model
+        source = history_source(settings, settings.source)
+        fits = champion is not None and champion.tags.get("data_source") == source
+        found = f"champion {champion.version}, trained on {champion.tags.get('data_source')}" if champion else "none"
+        say("champion: %s; history: %s; %s", found, source, "it fits" if fits else "the first model first")
+        return ["train_first"] * (not fits) + ["train_full"] * settings.train_full_model
 
     chosen = choose()
     first = training("first")
