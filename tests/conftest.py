@@ -2,43 +2,59 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from stack.kafka import RunningBroker
-from weatherglass.settings import LOOPBACK, Settings
+from stack.ports import RAY_RANGE
+from weatherglass.settings import Settings
 from weatherglass.topics import TOPICS, Topic
 
 # Taken out of the environment at once: it is no setting of Weatherglass, which refuses names it does not know.
 _TEST_DATA_FOLDER = os.environ.pop("WEATHERGLASS_TEST_DATA", None)
 
 
+# Below the range from which the kernel takes the ports of outgoing connections. Each port is given once a run, since
+# who gets one may not listen on it yet.
+_candidates = itertools.cycle(range(10_000, 32_000))
+_candidates = itertools.islice(_candidates, os.getpid() * 331 % 22_000, None)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))  # on every address: Ray has one of its own
+        except OSError:
+            return False
+    return True
+
+
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody uses now, outside the range from which the kernel takes those of outgoing connections."""
-    with ExitStack() as stack:
-        ports: list[int] = []
-        candidate = 10_000 + (os.getpid() * 37) % 8_000
-        while len(ports) < count:
-            candidate += 1
-            probe = stack.enter_context(socket.socket())
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((LOOPBACK, candidate))
-            except OSError:
-                continue
-            ports.append(candidate)
-        return ports
+    """Ports that nobody uses now, anywhere."""
+    return list(itertools.islice(filter(_is_free, _candidates), count))
+
+
+def free_range(size: int) -> int:
+    """The first of `size` ports in a row that nobody uses now."""
+    row: list[int] = []
+    while len(row) < size:
+        port = next(_candidates)
+        row = [*row, port] if _is_free(port) and (not row or port == row[-1] + 1) else []
+    return row[0]
 
 
 def make_settings(state_dir: Path, **overrides: object) -> Settings:
     """Settings with all state in `state_dir` and every port a free one."""
     fields = [name for name in Settings.model_fields if name.endswith("_port")]
     ports = dict(zip(fields, free_ports(len(fields)), strict=True))
+    if "ray_worker_port_min" not in overrides:
+        ports["ray_worker_port_min"] = free_range(RAY_RANGE)
     return Settings(state_dir=state_dir, **{**ports, **overrides})  # type: ignore[arg-type]
 
 

@@ -200,14 +200,21 @@ def test_rubbish_is_laid_aside_and_the_stream_goes_on(stack: RunningStack) -> No
 def test_a_killed_driver_is_replaced_and_a_user_stops_and_starts_it(stack: RunningStack) -> None:
     """What a user does in Airflow's web UI: watch a crash heal, mark the run failed, clear it."""
     folder = JobFolder(stack.settings.jobs_dir / "stream_features")
-    crashed = folder.started()["start_id"]
-    os.killpg(folder.started()["pgid"], signal.SIGKILL)
-    until("a new driver after the crash", lambda: folder.alive() and folder.started()["start_id"] != crashed)
+
+    def works_after(start: dict[str, Any]) -> bool:
+        """Whether a later start of the driver has told its first progress."""
+        now, told = folder.started(), folder.last_progress() or {}
+        return now["start_id"] != start["start_id"] and folder.alive() and told.get("at", "") > now["at"]
+
+    crashed = folder.started()
+    os.killpg(crashed["pgid"], signal.SIGKILL)
+    until("a new driver to work after the crash", lambda: works_after(crashed))
+    stopped = folder.started()
     stack.mark_failed("stream_features")
     until("the driver to stop", lambda: not folder.alive())
-    stopped = folder.started()["start_id"]
+    assert folder.outcome().ok
     stack.clear("stream_features")
-    until("the driver to start again", lambda: folder.alive() and folder.started()["start_id"] != stopped)
+    until("a new driver to work after the clearing", lambda: works_after(stopped))
     until("everything to be green again", lambda: stack.status().returncode == 0)
 
 

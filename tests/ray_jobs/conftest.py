@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,6 +22,7 @@ from ray_jobs.inference.champion import Champions
 from ray_jobs.inference.service import Service
 from stack import ray_head as head
 from stack.credentials import Credentials
+from stack.kafka import answers
 from tests.conftest import TestBroker, make_settings
 from weatherglass.models.registry import Registry
 from weatherglass.records import Origin, Prediction, WindowFeatures, headers
@@ -101,27 +100,7 @@ def serving(settings: Settings, shard: int = 0) -> Iterator[tuple[Service, Champ
 
 @pytest.fixture
 def serving_settings(fresh_broker: TestBroker, tmp_path: Path) -> Settings:
-    first = free_range(102)
-    return make_settings(
-        tmp_path / "state",
-        kafka_port=fresh_broker.settings.kafka_port,
-        ray_worker_port_min=first,
-        ray_port=first + 100,
-        ray_dashboard_port=first + 101,
-    )
-
-
-def free_range(count: int) -> int:
-    """The first of so many free ports in a row. A Ray head needs them, and takes seconds until it holds them all."""
-    while True:
-        first = random.randrange(20_200, 32_000 - count)
-        with ExitStack() as stack:
-            try:
-                for port in range(first, first + count):
-                    stack.enter_context(socket.socket()).bind(("", port))
-            except OSError:
-                continue
-            return first
+    return make_settings(tmp_path / "state", kafka_port=fresh_broker.settings.kafka_port)
 
 
 @pytest.fixture
@@ -145,7 +124,8 @@ def ray_head(serving_settings: Settings, tmp_path: Path) -> Iterator[Callable[[]
             program.argv, env=program.environment, stdout=log, stderr=log, start_new_session=True
         )
         started.append(process)
-        until(lambda: process.poll() is not None or _answers(serving_settings), "the Ray head answers")
+        host, _, port = serving_settings.ray_head.rpartition(":")
+        until(lambda: process.poll() is not None or answers(host, int(port)), "the Ray head answers")
         assert process.poll() is None, (tmp_path / "ray.log").read_text()
         return process.pid
 
@@ -160,10 +140,3 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait(PATIENCE)
-
-
-def _answers(settings: Settings) -> bool:
-    host, _, port = settings.ray_head.rpartition(":")
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex((host, int(port))) == 0
