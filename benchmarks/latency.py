@@ -20,7 +20,7 @@ import requests
 
 from producer.publish import open_producer, publish
 from stack import airflow
-from stack.airflow_api import ACTIVE, AirflowApi
+from stack.airflow_api import AirflowApi
 from stack.credentials import Credentials
 from stack.pipeline import INGEST
 from weatherglass.records import Observation, Origin
@@ -50,7 +50,7 @@ class Stations:
 def quiet(api: AirflowApi, stations: Stations) -> None:
     """Stop ingestion, and wait until every reading that it published is answered."""
     api.pause(INGEST)
-    while api.runs(INGEST, *ACTIVE) or any(
+    while api.runs(INGEST, "running") or any(
         item["forecast_of"] != item["newest"]["timestamp"] for item in stations.newest().values() if item["newest"]
     ):
         time.sleep(1)

@@ -147,14 +147,12 @@ class RunningStack:
         return until(f"the run of {dag_id} to end", ended)
 
     def pause(self, dag_id: str, paused: bool) -> None:
-        """Pause a DAG; when pausing, wait until no run of it is under way."""
+        """Pause a DAG; when pausing, wait until no run of it is under way. One that is queued stays so until later."""
         self._airflow("PATCH", f"/dags/{dag_id}", {"is_paused": paused})
         if paused:
             until(
                 f"the runs of {dag_id} to end",
-                lambda: (
-                    self._airflow("GET", f"/dags/{dag_id}/dagRuns?state=running&state=queued")["total_entries"] == 0
-                ),
+                lambda: self._airflow("GET", f"/dags/{dag_id}/dagRuns?state=running")["total_entries"] == 0,
             )
 
     def records(self, topic: str) -> list[Any]:
