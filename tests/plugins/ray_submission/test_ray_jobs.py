@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +21,9 @@ from airflow.sdk.exceptions import AirflowException, TaskDeferred
 from plugins.ray_submission.client import RayHeadError, RayJobs, token_from
 from plugins.ray_submission.operator import RayJobOperator, submission_id_of
 from plugins.ray_submission.trigger import RayJobTrigger, readable
-from tests.conftest import free_ports
+from stack import ray_head
+from stack.credentials import Credentials
+from tests.conftest import free_ports, make_settings
 from weatherglass.settings import LOOPBACK
 
 GENEROUS = 120.0
@@ -62,38 +62,18 @@ def test_a_head_that_is_not_there_is_named() -> None:
 @pytest.fixture(scope="module")
 def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a head's dashboard."""
-    ports = free_ports(10)
-    sockets = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))
-    token_file = tmp_path_factory.mktemp("ray") / "token"
-    token_file.write_text(TOKEN)
-    environment = {
-        **os.environ,
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN_PATH": str(token_file),
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "DASHBOARD_METRIC_PORT": str(ports[9]),
-    }
-    names = (
-        "port",
-        "dashboard-port",
-        "node-manager-port",
-        "object-manager-port",
-        "dashboard-agent-listen-port",
-        "dashboard-agent-grpc-port",
-        "runtime-env-agent-port",
-        "metrics-export-port",
-        "ray-client-server-port",
-    )
-    argv = [
-        str(Path(sys.executable).parent / "ray"),
-        *("start", "--head", "--block", "--no-monitor", "--num-cpus=1", "--object-store-memory=80000000"),
-        *("--node-ip-address=127.0.0.2", f"--dashboard-host={LOOPBACK}", f"--temp-dir={sockets}"),
-        *("--min-worker-port=20500", "--max-worker-port=28999"),
-        *(f"--{name}={port}" for name, port in zip(names, ports, strict=False)),
-    ]
-    with (token_file.parent / "head.log").open("wb") as log:
-        process = subprocess.Popen(argv, env=environment, stdout=log, stderr=log, start_new_session=True)
-    url = f"http://{LOOPBACK}:{ports[1]}"
+    settings = make_settings(tmp_path_factory.mktemp("ray"), ray_cpus=1)
+    credentials = Credentials(settings)
+    (settings.secrets_dir / "ray_token").write_text(TOKEN)
+    ray_head.prepare(settings)
+    environment = {**os.environ, **ray_head.client_environment(credentials)}
+    program = ray_head.program(settings, Path(sys.executable).parent, environment)
+    output = settings.state_dir / "head.log"
+    with output.open("wb") as log:
+        process = subprocess.Popen(
+            program.argv, env=program.environment, stdout=log, stderr=log, start_new_session=True
+        )
+    url = settings.ray_dashboard
     try:
         end = time.monotonic() + GENEROUS
         while True:
@@ -102,7 +82,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                     break
             except httpx.HTTPError:
                 pass
-            assert process.poll() is None, (token_file.parent / "head.log").read_text()
+            assert process.poll() is None, output.read_text()
             assert time.monotonic() < end, "the Ray head did not start"
             time.sleep(0.2)
         yield url
@@ -115,7 +95,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 child.kill()
         process.kill()
         process.wait()
-        shutil.rmtree(sockets, ignore_errors=True)
+        ray_head.clean(settings)
 
 
 @pytest.fixture
@@ -170,7 +150,7 @@ class TestOnRay:
             assert time.monotonic() < end, "the job does not start"
             time.sleep(0.2)
         second = deferred(operator, "long")
-        assert jobs.log(submission).count("at work") == 1
+        assert jobs.log(submission).splitlines().count("at work") == 1
 
         async def scene() -> dict[str, Any]:
             watching = asyncio.create_task(event_of(second))
