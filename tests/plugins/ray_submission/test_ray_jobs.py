@@ -146,7 +146,7 @@ class TestOnRay:
         jobs = RayJobs(head, TOKEN)
         submission = submission_id_of(a_context("long"))
         end = time.monotonic() + GENEROUS
-        while "at work" not in jobs.log(submission):
+        while "at work" not in jobs.log(submission).splitlines():
             assert time.monotonic() < end, "the job does not start"
             time.sleep(0.2)
         second = deferred(operator, "long")
