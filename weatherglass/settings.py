@@ -57,7 +57,7 @@ class Settings(BaseSettings):
     # --- ports, all on loopback
     kafka_port: int = _port(9092, "the Kafka broker")
     kafka_controller_port: int = _port(9093, "Kafka's controller")
-    airflow_port: int = _port(8088, "Airflow's web UI, with the API and the dashboard inside")
+    airflow_port: int = _port(8088, "Airflow's web UI, with the API inside")
     ray_port: int = _port(6379, "the Ray head")
     ray_dashboard_port: int = _port(8265, "Ray's dashboard")
     ray_worker_port_min: int = _port(20000, "the first of Ray's workers; the range reaches up to 100 ports higher")
