@@ -61,5 +61,6 @@ prerequisites:
 build/jars/%/.fetched: pom.xml | prerequisites
 	@echo "Fetching the jars of $* (once) …"
 	@rm -rf $(@D)
-	@mvn -q -B -Dstyle.color=never -P$* dependency:copy-dependencies
+	@mkdir -p build
+	@mvn -q -B -P$* -l build/maven-$*.log dependency:copy-dependencies || { cat build/maven-$*.log; exit 1; }
 	@touch $@
