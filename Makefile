@@ -62,5 +62,5 @@ build/jars/%/.fetched: pom.xml | prerequisites
 	@echo "Fetching the jars of $* (once) …"
 	@rm -rf $(@D)
 	@mkdir -p build
-	@mvn -q -B -P$* -l build/maven-$*.log dependency:copy-dependencies || { cat build/maven-$*.log; exit 1; }
+	@mvn -q -B -P$* dependency:copy-dependencies > build/maven-$*.log 2>&1 || { cat build/maven-$*.log; exit 1; }
 	@touch $@
