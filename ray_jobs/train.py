@@ -40,8 +40,8 @@ from weatherglass.records import UNITS, VARIABLES, iso
 from weatherglass.settings import Settings, load_settings
 from weatherglass.sources.calendar import excluded_stretches
 
-CPUS = 0.9
-"""What a task books: two of them fit beside the inference actors on two cores."""
+CPUS = 0.8
+"""What a task books: beside an inference actor (0.2) two of them fit on two cores, and one on one."""
 SEED = 20130101
 TEST_CASES = {"first": 2_000, "full": 8_000}
 
