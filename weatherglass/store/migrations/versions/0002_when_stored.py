@@ -1,0 +1,18 @@
+"""Indexes on the time of storing, for what follows the store and for its speed over time"""
+
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    for table in ("observations", "predictions"):
+        op.create_index(f"ix_{table}_stored_at", table, ["stored_at"])
+
+
+def downgrade() -> None:
+    for table in ("observations", "predictions"):
+        op.drop_index(f"ix_{table}_stored_at", table)
