@@ -52,4 +52,5 @@ def history(count: int = 3, days: int = 150, seed: int = 7, start: str = "2014-0
         felt = weather[CROSSING_HOURS * count - late : CROSSING_HOURS * count - late + days * 24]
         values[station] += felt * np.array([4.0, 8.0, 6.0, 1.5, 1.5]) + rng.normal(size=felt.shape) * 0.05
     values[..., 1] = np.clip(values[..., 1], 0, 100)
-    return HourGrid(stations(count), origin, values.astype(np.float32))
+    speed = np.hypot(values[..., 3:4], values[..., 4:5])
+    return HourGrid(stations(count), origin, np.concatenate([values, speed], axis=-1).astype(np.float32))

@@ -32,8 +32,9 @@ WATERMARK = timedelta(minutes=10)
 HOUR_WINDOW_ENDS = (timedelta(minutes=1), timedelta(minutes=-4), timedelta(minutes=-9), timedelta(minutes=-14))
 """Ends, from the hour, of the four windows that tile [H - 19 min, H + 1 min)."""
 
-GRID_VARIABLES = ("temperature", "humidity", "pressure", "wind_u", "wind_v")
-"""The last axis of `HourGrid.values`; wind as components, so that it can be averaged and so that direction comes."""
+GRID_VARIABLES = ("temperature", "humidity", "pressure", "wind_u", "wind_v", "wind_speed")
+"""The last axis of `HourGrid.values`. Wind as components, so that it can be averaged and so that direction comes, and
+its speed beside them, since many a station tells the speed alone."""
 
 HISTORY_COLUMNS = (
     "station_id",
@@ -87,6 +88,7 @@ def hour_of(station_id: str, hour: datetime, windows: dict[datetime, AggregatedF
         pressure=mean([window.pressure.mean for window in used]),
         wind_u=mean([window.wind.u for window in used]),
         wind_v=mean([window.wind.v for window in used]),
+        wind_speed=mean([window.wind_speed.mean for window in used]),
     )
 
 
@@ -108,7 +110,7 @@ class HourGrid:
     Attributes:
         stations: the first axis of `values`.
         start: the first hour, `datetime64[h]`, UTC.
-        values: float32 (stations, hours, 5), last axis as `GRID_VARIABLES`; NaN is missing.
+        values: float32 (stations, hours, 6), last axis as `GRID_VARIABLES`; NaN is missing.
     """
 
     stations: tuple[Station, ...]
@@ -189,7 +191,7 @@ def grid_of(
     values = np.full((len(stations), int((end - start).astype(int)) + 1, len(GRID_VARIABLES)), np.nan, np.float32)
     rows = table["station_id"].map({station.station_id: i for i, station in enumerate(stations)}).to_numpy()
     u, v = wind_components(table["wind_speed"], table["wind_direction"])
-    columns = [table["temperature"], table["humidity"], table["pressure"], u, v]
+    columns = [table["temperature"], table["humidity"], table["pressure"], u, v, table["wind_speed"]]
     known = ~np.isnan(rows.astype(float))
     at = (rows[known].astype(int), (hours[known] - start).astype(int))
     for axis, column in enumerate(columns):

@@ -138,6 +138,7 @@ class Hour(Record):
     pressure: Number | None
     wind_u: Number | None
     wind_v: Number | None
+    wind_speed: Number | None = None
 
 
 class Method(StrEnum):

@@ -190,4 +190,4 @@ def _paths(values: npt.NDArray[np.float64]) -> dict[str, list[float]]:
 def _reading(features: AggregatedFeatures) -> npt.NDArray[np.float32]:
     """The present reading as a grid value, axes as `history.GRID_VARIABLES`."""
     values = [features.temperature.mean, features.humidity.mean, features.pressure.mean]
-    return np.array([*values, features.wind.u, features.wind.v], np.float32)
+    return np.array([*values, features.wind.u, features.wind.v, features.wind_speed.mean], np.float32)

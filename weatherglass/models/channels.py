@@ -15,9 +15,13 @@ CHANNELS = (*VARIABLES, "wind_u", "wind_v", "dew_point")
 
 
 def channels(values: npt.NDArray) -> npt.NDArray[np.float32]:
-    """Channels (..., 7) from grid values (..., 5), axes as `CHANNELS` and `history.GRID_VARIABLES`; NaN stays NaN."""
-    temperature, humidity, pressure, u, v = (values[..., i] for i in range(5))
-    made = [temperature, humidity, pressure, np.hypot(u, v), u, v, dew_point(temperature, humidity)]
+    """Channels (..., 7) from grid values (..., 6), axes as `CHANNELS` and `history.GRID_VARIABLES`; NaN stays NaN.
+
+    Where the speed is missing but the components are known, it is theirs.
+    """
+    temperature, humidity, pressure, u, v, told = (values[..., i] for i in range(6))
+    speed = np.where(np.isnan(told), np.hypot(u, v), told)
+    made = [temperature, humidity, pressure, speed, u, v, dew_point(temperature, humidity)]
     return np.stack(made, axis=-1).astype(np.float32)
 
 
@@ -27,7 +31,8 @@ def plausible(grid: HourGrid) -> HourGrid:
     for axis, variable in enumerate(("temperature", "humidity", "pressure")):
         limits, column = LIMITS[variable], values[..., axis]
         column[(column < limits.low) | (column > limits.high)] = np.nan
-    values[np.hypot(values[..., 3], values[..., 4]) > LIMITS["wind_speed"].high, 3:] = np.nan
+    speed = np.fmax(np.hypot(values[..., 3], values[..., 4]), values[..., 5])
+    values[speed > LIMITS["wind_speed"].high, 3:] = np.nan
     return HourGrid(grid.stations, grid.start, values)
 
 

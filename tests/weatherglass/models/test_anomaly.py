@@ -40,7 +40,7 @@ def window(time: datetime, values: tuple[float | None, ...], failed: str | None 
 
 NOW = datetime(2014, 5, 1, 12, tzinfo=UTC)
 USUAL = (10.0, 60.0, 1005.0, 3.0)
-NO_GRID = HourGrid((), np.datetime64("2014-05-01T00", "h"), np.empty((0, 0, 5), np.float32))
+NO_GRID = HourGrid((), np.datetime64("2014-05-01T00", "h"), np.empty((0, 0, 6), np.float32))
 
 
 def readings(count: int, change: float = 0.3) -> list[Reading]:
@@ -136,7 +136,7 @@ def test_the_forest_is_scikit_learns_survives_saving_and_finds_the_odd(model: Mo
     again = AnomalyDetector.load(tmp_path / "d")
     base = int(bases(model.parts.test)[5])
     time = (model.grid.start + base).astype("datetime64[s]").astype(datetime).replace(tzinfo=UTC)
-    t, h, p, u, v = model.grid.values[0, base].astype(float)
+    t, h, p, u, v = model.grid.values[0, base, :5].astype(float)
     cases = [
         Case(window(time, values), [], 0, None)
         for values in ((t, h, p, float(np.hypot(u, v))), (t + 60, 0.0, p - 60, 40.0))
