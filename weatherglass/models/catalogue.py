@@ -1,0 +1,83 @@
+"""The registered models as pages show them, read from MLflow's tables without importing MLflow.
+
+The tables' layout is that of the pinned MLflow version; a test holds it against MLflow's own client.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from weatherglass.settings import Settings
+
+_VERSIONS = sa.text(
+    "SELECT name, version, creation_time, run_id FROM model_versions WHERE current_stage <> 'Deleted_Internal'"
+    " ORDER BY creation_time DESC"
+)
+_ALIASES = sa.text("SELECT name, alias, version FROM registered_model_aliases")
+_TAGS = sa.text("SELECT name, version, key, value FROM model_version_tags")
+_METRICS = sa.text("SELECT run_uuid, key, value FROM latest_metrics WHERE is_nan = :no")
+_PARAMS = sa.text("SELECT run_uuid, key, value FROM params")
+
+
+@dataclass(frozen=True)
+class RegisteredModel:
+    """A version in the registry; times in UTC. `aliases`: `champion`, `challenger`, or none."""
+
+    kind: str
+    version: str
+    created_at: datetime
+    aliases: tuple[str, ...]
+    metrics: dict[str, float]
+    params: dict[str, str]
+    tags: dict[str, str]
+
+
+def registered(settings: Settings) -> list[RegisteredModel]:
+    """Every version of every kind, the newest first; empty before the first training.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: the registry's database does not answer.
+    """
+    url = sa.make_url(settings.mlflow_url)
+    if url.get_backend_name() == "sqlite":
+        if not Path(str(url.database)).exists():
+            return []
+    engine = sa.create_engine(url)
+    try:
+        with engine.connect() as connection:
+            if not sa.inspect(connection).has_table("model_versions"):
+                return []
+            return _read(connection)
+    finally:
+        engine.dispose()
+
+
+def _read(connection: sa.Connection) -> list[RegisteredModel]:
+    aliases: dict[tuple[str, str], list[str]] = {}
+    for name, alias, version in connection.execute(_ALIASES):
+        aliases.setdefault((name, str(version)), []).append(alias)
+    tags: dict[tuple[str, str], dict[str, str]] = {}
+    for name, version, key, value in connection.execute(_TAGS):
+        tags.setdefault((name, str(version)), {})[key] = value or ""
+    metrics: dict[str, dict[str, float]] = {}
+    for run, key, value in connection.execute(_METRICS, {"no": False}):
+        metrics.setdefault(run, {})[key] = value
+    params: dict[str, dict[str, str]] = {}
+    for run, key, value in connection.execute(_PARAMS):
+        params.setdefault(run, {})[key] = value
+    return [
+        RegisteredModel(
+            kind=name,
+            version=str(version),
+            created_at=datetime.fromtimestamp(created / 1000, UTC),
+            aliases=tuple(sorted(aliases.get((name, str(version)), ()))),
+            metrics=metrics.get(run, {}),
+            params=params.get(run, {}),
+            tags=tags.get((name, str(version)), {}),
+        )
+        for name, version, created, run in connection.execute(_VERSIONS)
+    ]
