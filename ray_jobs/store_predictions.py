@@ -26,11 +26,11 @@ from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from weatherglass.jobs.job import Job, running
 from weatherglass.quality import Reason, clock_fault
-from weatherglass.records import Observation, Origin, Prediction, Record, iso, origin
+from weatherglass.records import Observation, Origin, Prediction, Record, WindowFeatures, iso, origin
 from weatherglass.settings import Settings, load_settings
-from weatherglass.store import observations, predictions
+from weatherglass.store import features, observations, predictions
 from weatherglass.store.engine import open_store
-from weatherglass.topics import GROUPS, PREDICTIONS, RAW, STORE_GROUP
+from weatherglass.topics import FEATURES, GROUPS, PREDICTIONS, RAW, STORE_GROUP
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +43,9 @@ THIN_SECONDS = 86_400.0
 STORE_PATIENCE = 120.0
 """Seconds for which a store that does not answer is waited for, before the job ends."""
 
-KINDS: dict[str, type[Record]] = {RAW: Observation, PREDICTIONS: Prediction}
+KINDS: dict[str, type[Record]] = {RAW: Observation, FEATURES: WindowFeatures, PREDICTIONS: Prediction}
 Save = Callable[[Connection, Sequence, datetime, Origin | None], None]
-SAVES: dict[str, Save] = {RAW: observations.save, PREDICTIONS: predictions.save}
+SAVES: dict[str, Save] = {RAW: observations.save, FEATURES: features.save, PREDICTIONS: predictions.save}
 
 
 class StoreError(RuntimeError):

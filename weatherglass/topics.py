@@ -56,6 +56,6 @@ TOPICS: tuple[Topic, ...] = (
 GROUPS: dict[str, tuple[str, ...]] = {
     SPARK_GROUP: (RAW,),
     INFERENCE_GROUP: (FEATURES,),
-    STORE_GROUP: (RAW, PREDICTIONS),
+    STORE_GROUP: (RAW, FEATURES, PREDICTIONS),
 }
 """Which topics each consumer group reads."""

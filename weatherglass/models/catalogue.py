@@ -43,9 +43,8 @@ def registered(settings: Settings) -> list[RegisteredModel]:
         sqlalchemy.exc.SQLAlchemyError: the registry's database does not answer.
     """
     url = sa.make_url(settings.mlflow_url)
-    if url.get_backend_name() == "sqlite":
-        if not Path(str(url.database)).exists():
-            return []
+    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
+        return []
     engine = sa.create_engine(url)
     try:
         with engine.connect() as connection:

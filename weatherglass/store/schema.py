@@ -84,6 +84,17 @@ observations = Table(
     comment="One row a station and time.",
 )
 
+features = Table(
+    "features",
+    metadata,
+    Column("station_id", String(100), primary_key=True),
+    Column("window_start", UtcTime, nullable=False),
+    Column("window_end", UtcTime, nullable=False),
+    Column("aggregated_features", Document, nullable=False),
+    Column("stored_at", UtcTime, nullable=False),
+    comment="The newest leading window of each station, the one its forecast was given.",
+)
+
 predictions = Table(
     "predictions",
     metadata,

@@ -7,6 +7,8 @@ from typing import Any
 
 from weatherglass.records import (
     LEADS,
+    VARIABLES,
+    AggregatedFeatures,
     Anomaly,
     Bounds,
     Confidence,
@@ -15,6 +17,9 @@ from weatherglass.records import (
     Prediction,
     Predictions,
     Quality,
+    Statistics,
+    Wind,
+    WindowFeatures,
 )
 
 NOON = datetime(2026, 1, 5, 12, 15, tzinfo=UTC)
@@ -62,4 +67,34 @@ def a_prediction(
             model_version="3",
         ),
         confidence=Confidence(level=0.9, lower=bounds(-1), upper=bounds(1), history_hours=72),
+    )
+
+
+def a_window(
+    timestamp: datetime = NOON,
+    station_id: str = "new-york",
+    ends_after: timedelta = timedelta(minutes=1),
+    temperature: float = 3.2,
+) -> WindowFeatures:
+    """A window of one reading; it leads if it ends within a minute after it."""
+    end = timestamp + ends_after
+
+    def one(value: float) -> Statistics:
+        return Statistics(mean=value, std=None, min=value, max=value, last=value, rate_per_hour=None, trend=None)
+
+    return WindowFeatures(
+        station_id=station_id,
+        window_start=end - timedelta(minutes=5),
+        window_end=end,
+        aggregated_features=AggregatedFeatures(
+            count=1,
+            last_observation=timestamp,
+            temperature=one(temperature),
+            humidity=one(81.0),
+            pressure=one(1013.6),
+            wind_speed=one(4.1),
+            wind=Wind(u=2.6, v=3.1, direction=220.0, steadiness=1.0),
+            dew_point=0.2,
+            quality=dict.fromkeys(VARIABLES, Quality.OK),
+        ),
     )

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import Connection
+
+from tests.weatherglass.store.samples import NOON, a_window
+from weatherglass.store import features
+
+
+def test_the_newest_leading_window_is_kept(connection: Connection) -> None:
+    older, newer = a_window(NOON - timedelta(minutes=15)), a_window(NOON)
+    trailing = a_window(NOON, ends_after=timedelta(minutes=4))
+    features.save(connection, [older, newer, trailing], NOON)
+    features.save(connection, [older, trailing], NOON)
+    found = features.newest(connection, "new-york")
+    assert found is not None
+    assert (found.window, found.stored_at) == (newer, NOON)
+
+
+def test_a_revised_window_replaces_the_old_one(connection: Connection) -> None:
+    revised = a_window(NOON, temperature=4.0)
+    features.save(connection, [a_window(NOON)], NOON)
+    features.save(connection, [revised], NOON + timedelta(seconds=9))
+    found = features.newest(connection, "new-york")
+    assert found is not None
+    assert (found.window, found.stored_at) == (revised, NOON + timedelta(seconds=9))
+
+
+def test_before_the_first_there_is_none(connection: Connection) -> None:
+    assert features.newest(connection, "new-york") is None
