@@ -1,7 +1,8 @@
-"""The registry of models: MLflow without a server, and an append-only log of promotions.
+"""The registry of models: MLflow without a server; who serves is written to the append-only log of the store.
 
 MLflow's tables live in `settings.mlflow_url`, artefacts in `settings.artifacts_dir`, runs in the experiment
-`weatherglass`. Each kind of model is a registered model there; its alias `champion` names the version that serves.
+`weatherglass`. Each kind of model is a registered model there; its alias `champion` names the version that serves,
+`challenger` the one that is compared with it.
 Importing MLflow costs seconds and much memory, so only writing needs it: asking for the champion is one SQL query
 on MLflow's tables (their layout is that of the pinned MLflow version, and a test holds it against MLflow's client).
 """
@@ -9,14 +10,13 @@ on MLflow's tables (their layout is that of the pinned MLflow version, and a tes
 from __future__ import annotations
 
 import fcntl
-import json
 import logging
 import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,10 @@ import sqlalchemy as sa
 
 from weatherglass.records import iso
 from weatherglass.settings import Settings
+from weatherglass.store import promotions, quarantine
+from weatherglass.store.engine import open_store, sqlite_file
+from weatherglass.store.migrate import migrate
+from weatherglass.store.promotions import Action, Promotion
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -34,6 +38,7 @@ ANOMALY_DETECTOR = "anomaly-detector"
 KINDS = (FORECASTER, ANOMALY_DETECTOR)
 
 CHAMPION = "champion"
+CHALLENGER = "challenger"
 EXPERIMENT = "weatherglass"
 
 QUIET = {
@@ -44,9 +49,12 @@ QUIET = {
 }
 """MLflow neither calls home nor decorates our output, and does without git."""
 
-_CHAMPION_QUERY = sa.text(
+_ALIAS_QUERY = sa.text(
     "SELECT a.version, t.value FROM registered_model_aliases a LEFT JOIN model_version_tags t"
     " ON t.name = a.name AND t.version = a.version AND t.key = 'folder' WHERE a.name = :kind AND a.alias = :alias"
+)
+_FOLDER_QUERY = sa.text(
+    "SELECT version, value FROM model_version_tags WHERE name = :kind AND version = :version AND key = 'folder'"
 )
 _TAGS_QUERY = sa.text("SELECT key, value FROM model_version_tags WHERE name = :kind AND version = :version")
 
@@ -61,17 +69,8 @@ class ModelVersion:
     tags: dict[str, str]
 
 
-@dataclass(frozen=True)
-class Promotion:
-    """A line of the promotions log."""
-
-    at: str
-    kind: str
-    from_version: str | None
-    to_version: str
-    who: str
-    why: str
-    figures: dict[str, Any]
+class NothingToRollBackTo(LookupError):
+    """No earlier champion is fit to serve; the message says which there were."""
 
 
 class Registry:
@@ -80,20 +79,29 @@ class Registry:
     def __init__(self, settings: Settings):
         self.url = settings.mlflow_url
         self.artifacts = settings.artifacts_dir
+        self.store_url = settings.store_url
         self._engine = sa.create_engine(self.url)
+        self._store: sa.Engine | None = None
         self._client: MlflowClient | None = None
-
-    @property
-    def log_file(self) -> Path:
-        return self.artifacts / "promotions.jsonl"
 
     def champion(self, kind: str) -> ModelVersion | None:
         """The version that serves, None before the first promotion. About a millisecond, does not import MLflow."""
+        return self._find(kind, _ALIAS_QUERY, alias=CHAMPION)
+
+    def challenger(self, kind: str) -> ModelVersion | None:
+        """The version that is compared with the champion; None without one."""
+        return self._find(kind, _ALIAS_QUERY, alias=CHALLENGER)
+
+    def version(self, kind: str, version: str) -> ModelVersion | None:
+        """A version by its number; None if it was never registered."""
+        return self._find(kind, _FOLDER_QUERY, version=version)
+
+    def _find(self, kind: str, query: sa.TextClause, **which: str) -> ModelVersion | None:
         if self._no_database_yet():
             return None
         try:
             with self._engine.connect() as connection:
-                row = connection.execute(_CHAMPION_QUERY, {"kind": kind, "alias": CHAMPION}).first()
+                row = connection.execute(query, {"kind": kind, **which}).first()
                 if row is None:
                     return None
                 tags = {
@@ -143,24 +151,100 @@ class Registry:
         return str(made.version)
 
     def promote(self, kind: str, version: str, who: str, why: str, figures: Mapping[str, Any]) -> None:
-        """Make a version the champion and append who, why and the figures to the log."""
-        client = self._mlflow()
-        with self._lock():
-            before = self.champion(kind)
-            client.set_registered_model_alias(kind, CHAMPION, version)
-            promotion = Promotion(
-                iso(datetime.now(UTC)), kind, before.version if before else None, version, who, why, dict(figures)
+        """Make a version the champion, with who, why and the figures in the log.
+
+        It is no challenger any more, and no longer in quarantine: to promote it again is to have it tried again.
+        """
+        self._move(CHAMPION, Action.PROMOTE, kind, version, who, why, figures)
+
+    def challenge(self, kind: str, version: str, who: str, why: str, figures: Mapping[str, Any]) -> None:
+        """Make a version the challenger."""
+        self._move(CHALLENGER, Action.CHALLENGE, kind, version, who, why, figures)
+
+    def withdraw(self, kind: str, who: str, why: str, figures: Mapping[str, Any]) -> None:
+        """Have no challenger any more."""
+        self._move(CHALLENGER, Action.WITHDRAW, kind, None, who, why, figures)
+
+    def roll_back(self, kind: str, who: str, why: str) -> Promotion:
+        """Make the newest earlier champion that is fit to serve the champion again; the line of the log.
+
+        Raises:
+            NothingToRollBackTo: there is none.
+        """
+        earlier = self.earlier_champions(kind)
+        if not earlier:
+            now = self.champion(kind)
+            raise NothingToRollBackTo(
+                f"no {kind} served before version {now.version if now else 'none'} that is not in quarantine; "
+                "train a new one with the DAG train_models"
             )
-            with self.log_file.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(promotion)) + "\n")
+        return self._move(CHAMPION, Action.ROLLBACK, kind, earlier[0].version, who, why, {})
+
+    def earlier_champions(self, kind: str) -> list[ModelVersion]:
+        """Versions that served before the champion and are not in quarantine, the latest first.
+
+        After a rollback from 3 to 2 the next one back is 1, not 3.
+        """
+        store = self.store()
+        now = self.champion(kind)
+        with store.connect() as connection:
+            refused = {one.version for one in quarantine.held(connection, kind)}
+            line = promotions.succession(connection, kind)
+        found = (self.version(kind, version) for version in line if not now or version != now.version)
+        return [version for version in found if version and version.version not in refused]
+
+    def refused(self, kind: str) -> dict[str, str]:
+        """The versions in quarantine, with the reason."""
+        with self.store().connect() as connection:
+            return {one.version: one.reason for one in quarantine.held(connection, kind)}
 
     def promotions(self) -> list[Promotion]:
         """The log, oldest first."""
-        try:
-            lines = self.log_file.read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
+        file = sqlite_file(self.store_url)
+        if file is not None and not file.exists():
             return []
-        return [Promotion(**json.loads(line)) for line in lines]
+        with self.store().connect() as connection:
+            return promotions.log(connection)
+
+    def note(self, kind: str, version: str, tags: Mapping[str, str]) -> None:
+        """Write tags to a version, for everybody who looks at it in the registry."""
+        client = self._mlflow()
+        for key, value in tags.items():
+            client.set_model_version_tag(kind, version, key, value)
+
+    def store(self) -> sa.Engine:
+        """The store with its tables; made at the first use."""
+        if self._store is None:
+            migrate(self.store_url)
+            self._store = open_store(self.store_url)
+        return self._store
+
+    def _move(
+        self,
+        alias: str,
+        action: Action,
+        kind: str,
+        version: str | None,
+        who: str,
+        why: str,
+        figures: Mapping[str, Any],
+    ) -> Promotion:
+        """Point an alias elsewhere and append that to the log: both, or neither unless the store dies in between."""
+        client = self._mlflow()
+        with self._lock(), self.store().begin() as connection:
+            before = self._find(kind, _ALIAS_QUERY, alias=alias)
+            now = datetime.now(UTC)
+            line = Promotion(now, kind, action, before.version if before else None, version, who, why, dict(figures))
+            promotions.append(connection, line)
+            if version is None:
+                client.delete_registered_model_alias(kind, alias)
+                return line
+            quarantine.release(connection, kind, version, now)
+            challenger = self.challenger(kind)
+            if alias == CHAMPION and challenger and challenger.version == version:
+                client.delete_registered_model_alias(kind, CHALLENGER)
+            client.set_registered_model_alias(kind, alias, version)
+        return line
 
     def _mlflow(self) -> MlflowClient:
         """MLflow's client; the tables, the experiment and the kinds exist afterwards.

@@ -2,12 +2,17 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
-from weatherglass.models.registry import ANOMALY_DETECTOR, CHAMPION, FORECASTER, Registry
+from weatherglass.models.registry import ANOMALY_DETECTOR, CHAMPION, FORECASTER, NothingToRollBackTo, Registry
 from weatherglass.settings import Settings
+from weatherglass.store import quarantine
+from weatherglass.store.promotions import Action
+from weatherglass.store.quarantine import Quarantined
 
 
 @pytest.fixture
@@ -49,6 +54,44 @@ def test_versions_champion_and_log(settings: Settings, folder: Path) -> None:
     assert (str(theirs.version), theirs.tags["folder"]) == (second, champion.tags["folder"])
     run = registry._mlflow().get_run(theirs.run_id)
     assert (run.data.metrics, run.data.params) == ({"mae": 1.5}, {"trees": "3"})
+
+
+def test_a_rollback_goes_back_along_the_line_and_passes_over_what_is_in_quarantine(
+    settings: Settings, folder: Path
+) -> None:
+    registry = Registry(settings)
+    one, two, three, four = (register(registry, folder) for _ in range(4))
+    for version in (one, two, three, four):
+        registry.challenge(FORECASTER, version, "training", "to be compared", {})
+        registry.promote(FORECASTER, version, "me", "newer", {})
+        assert registry.challenger(FORECASTER) is None, "a champion is no challenger"
+    with registry.store().begin() as connection:
+        quarantine.put(connection, Quarantined(FORECASTER, three, datetime.now(UTC), "an actor", "NaN"))
+    assert registry.roll_back(FORECASTER, "an operator", "cold bias").to_version == two
+    assert Registry(settings).champion(FORECASTER).version == two  # type: ignore[union-attr]
+    assert [v.version for v in registry.earlier_champions(FORECASTER)] == [one]
+    registry.roll_back(FORECASTER, "an operator", "still")
+    with pytest.raises(NothingToRollBackTo, match=f"before version {one}"):
+        registry.roll_back(FORECASTER, "an operator", "still")
+    registry.promote(FORECASTER, three, "an operator", "its cause is gone", {})
+    assert registry.refused(FORECASTER) == {}
+    steps = [
+        (p.action, p.from_version, p.to_version) for p in registry.promotions() if p.action is not Action.CHALLENGE
+    ]
+    assert steps[-3:] == [
+        (Action.ROLLBACK, four, two),
+        (Action.ROLLBACK, two, one),
+        (Action.PROMOTE, one, three),
+    ]
+
+
+def test_the_log_of_promotions_cannot_be_changed(settings: Settings, folder: Path) -> None:
+    registry = Registry(settings)
+    registry.promote(FORECASTER, register(registry, folder), "me", "first", {})
+    for change in ("UPDATE promotions SET who = 'nobody'", "DELETE FROM promotions"):
+        with pytest.raises(sa.exc.DBAPIError, match="append-only"), registry.store().begin() as connection:
+            connection.execute(sa.text(change))
+    assert [p.who for p in registry.promotions()] == ["me"]
 
 
 def _first_write(state_dir: Path, folder: Path) -> None:
