@@ -26,10 +26,10 @@ status: ## What runs, what lags, how old the newest is
 setup: prerequisites .venv/.synced build/jars/kafka/.fetched build/jars/spark/.fetched ## Install what is missing, and only that
 
 test: setup lint ## All tests: unit, integration with real servers, end to end
-	@$(RUN) pytest
+	@$(RUN) pytest -n 2
 
 test-fast: setup ## The tests that need no server
-	@$(RUN) pytest -m "not integration and not e2e"
+	@$(RUN) pytest -n 2 -m "not integration and not e2e"
 
 lint: .venv/.synced ## Style, types, import rules
 	@$(BIN)/ruff check .

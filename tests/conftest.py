@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from stack.kafka import RunningBroker
@@ -19,10 +20,28 @@ from weatherglass.topics import TOPICS, Topic
 _TEST_DATA_FOLDER = os.environ.pop("WEATHERGLASS_TEST_DATA", None)
 
 
-# Below the range from which the kernel takes the ports of outgoing connections. Each port is given once a run, since
-# who gets one may not listen on it yet.
-_candidates = itertools.cycle(range(10_000, 32_000))
-_candidates = itertools.islice(_candidates, os.getpid() * 331 % 22_000, None)
+# How fast an example runs is the machine's affair.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
+
+
+def _ports_of_this_worker() -> range:
+    """Below the range from which the kernel takes the ports of outgoing connections; each worker of a run has its own
+    share, since who gets a port may not listen on it yet.
+    """
+    first, count = 10_000, 22_000 // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    return range(first + number * count, first + (number + 1) * count)
+
+
+_ports = _ports_of_this_worker()
+# Another run on this machine starts somewhere else.
+_candidates = itertools.islice(itertools.cycle(_ports), os.getpid() * 331 % len(_ports), None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest comes first, so that the workers of a run end together."""
+    items.sort(key=lambda item: ("e2e" not in item.keywords, "integration" not in item.keywords))
 
 
 def _is_free(port: int) -> bool:
