@@ -1,14 +1,19 @@
-"""Who may ask, when the API runs alone: anybody on this machine, or whoever has the token."""
+"""Who may ask, when the API runs alone: anybody on this machine, or whoever has the token.
+
+A browser cannot send a token of its own accord, so it gives it once, at `/login`, and then carries it as a cookie.
+"""
 
 from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from fastapi import Request
 
 from plugins.api.problems import Problem
 
+COOKIE = "weatherglass_token"
 LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -17,11 +22,18 @@ def with_token(token: str) -> Callable[[Request], None]:
 
     def guard(request: Request) -> None:
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
+        if scheme.lower() != "bearer":
+            given = request.cookies.get(COOKIE, "")
+        if not same(given.strip(), token):
             detail = "send the header «Authorization: Bearer …» with the token of WEATHERGLASS_API_TOKEN"
             raise Problem(401, "Unauthorized", detail, {"WWW-Authenticate": "Bearer"})
 
     return guard
+
+
+def same(given: str, token: str) -> bool:
+    """Compared in constant time."""
+    return hmac.compare_digest(given.encode(), token.encode())
 
 
 def from_here(request: Request) -> None:
@@ -32,3 +44,16 @@ def from_here(request: Request) -> None:
     if request.url.hostname not in LOCAL_NAMES:
         detail = f"asked for as {request.url.hostname!r}; without a token the API answers as localhost only"
         raise Problem(421, "Misdirected request", detail)
+
+
+def who_writes(request: Request) -> str:
+    """The name under which a change is kept; the app replaces it where there are users."""
+    from_own_pages(request)
+    return "somebody on this machine" if request.url.hostname in LOCAL_NAMES else "the holder of the token"
+
+
+def from_own_pages(request: Request) -> None:
+    """Refuses a change that a page of another site asks for with the user's cookie."""
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        raise Problem(403, "Forbidden", f"a page of {origin} may not change anything here")

@@ -8,9 +8,30 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import Depends, FastAPI
+from starlette.middleware.gzip import GZipMiddleware
 
-from plugins.api import anomalies, docs, health, observations, predictions, problems, stations
+from plugins.api import (
+    alerts,
+    anomalies,
+    docs,
+    events,
+    features,
+    health,
+    history,
+    metrics,
+    models,
+    observations,
+    predictions,
+    problems,
+    stations,
+    system,
+    verification,
+)
+from plugins.api.access import who_writes
+from plugins.api.conditional import EntityTags
+from plugins.api.feed import Feed
 from plugins.api.headers import SecurityHeaders
+from plugins.api.metrics import Measured, Requests
 from weatherglass.settings import Settings
 from weatherglass.store.engine import open_store
 
@@ -21,25 +42,48 @@ Times are ISO 8601 in UTC. Units: °C, %, hPa (station pressure), m/s, and degre
 number is `null`. Every error is a problem document (RFC 9457, `application/problem+json`).
 """
 
+PARTS = (
+    stations,
+    predictions,
+    history,
+    observations,
+    features,
+    anomalies,
+    models,
+    verification,
+    alerts,
+    health,
+    system,
+    metrics,
+    events,
+    docs,
+)
+
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
 def create_app(
-    settings: Settings, guard: Callable[..., Any] | None = None, clock: Callable[[], datetime] = utc_now
+    settings: Settings,
+    guard: Callable[..., Any] | None = None,
+    clock: Callable[[], datetime] = utc_now,
+    writer: Callable[..., str] = who_writes,
 ) -> FastAPI:
     """The API over the store of `settings`; the store is opened when the app starts, not before.
 
     Args:
         guard: a FastAPI dependency in front of every route, documentation included, that raises for who may not pass.
         clock: tells now, in UTC.
+        writer: a FastAPI dependency in front of every change: the user's name, or raises for who may not.
     """
 
     @asynccontextmanager
     async def with_store(app: FastAPI) -> AsyncIterator[None]:
         app.state.store = open_store(settings.store_url)
+        app.state.feed = Feed(app.state.store, settings, clock)
         yield
+        await app.state.feed.close()
         app.state.store.dispose()
 
     app = FastAPI(
@@ -55,8 +99,14 @@ def create_app(
     )
     app.state.settings = settings
     app.state.clock = clock
+    app.state.requests = Requests()
+    app.dependency_overrides[who_writes] = writer
     problems.handle(app)
+    # The last added is the outermost.
+    app.add_middleware(EntityTags)
+    app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=5)
     app.add_middleware(SecurityHeaders)
-    for part in (stations, predictions, anomalies, observations, health, docs):
+    app.add_middleware(Measured, requests=app.state.requests)
+    for part in PARTS:
         app.include_router(part.router)
     return app

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from pathlib import Path as FilePath
 from typing import Annotated
 
-from fastapi import Depends, Path, Request
-from pydantic import AfterValidator, AwareDatetime
+from fastapi import Depends, Path, Query, Request
+from pydantic import AfterValidator, AwareDatetime, WithJsonSchema
 from sqlalchemy import Connection
 
 from plugins.api.problems import Problem
-from weatherglass.records import Origin
+from weatherglass.records import Origin, iso
 from weatherglass.settings import Settings, Source
 from weatherglass.stations import Station, known_stations
 from weatherglass.store import observations, predictions
@@ -42,8 +44,38 @@ def _sensible(time: datetime) -> datetime:
     return time.astimezone(UTC)
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_sensible)]
+Moment = Annotated[
+    AwareDatetime,
+    AfterValidator(_sensible),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": r"^(19\d\d|20\d\d|21\d\d)-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])T([01]\d|2[0-3]):[0-5]\d:[0-5]\dZ$",
+            "examples": ["2026-01-05T12:00:00Z"],
+        }
+    ),
+]
 """A time with its zone, in which arithmetic cannot overflow."""
+
+FromTime = Annotated[Moment | None, Query(alias="from", description="From this time on.")]
+ToTime = Annotated[Moment | None, Query(alias="to", description="Up to, but without, this time; now if left out.")]
+
+
+def checked_range(
+    start: datetime | None, end: datetime | None, now: datetime, usual: timedelta, longest: timedelta
+) -> tuple[datetime, datetime]:
+    """[start, end) with what was left out filled in; a problem where it is empty or longer than allowed."""
+    # A reading of this very moment belongs to "up to now".
+    end = end or now + timedelta(seconds=1)
+    start = start or end - usual
+    if not timedelta() < end - start <= longest:
+        raise Problem(
+            422,
+            "Invalid range",
+            f"from {iso(start)} must lie before to {iso(end)}, and by at most {longest.days} days",
+        )
+    return start, end
+
 
 STATION_PATTERN = r"^[^\x00-\x1f\x7f/]+$"
 StationName = Annotated[
@@ -51,14 +83,20 @@ StationName = Annotated[
 ]
 
 
-def described_stations(settings: Settings) -> dict[str, Station]:
+def described_stations(settings: Settings) -> Mapping[str, Station]:
     """The stations whose place is known: those of Weatherglass, and those of the prepared history."""
-    described = dict(known_stations())
-    if (settings.history_dir / "stations.json").exists():
-        from weatherglass.history import read_stations  # brings pandas, which few installations need here
+    try:
+        changed = (settings.history_dir / "stations.json").stat().st_mtime_ns
+    except FileNotFoundError:
+        return known_stations()
+    return _with_history(settings.history_dir, changed)
 
-        described |= {station.station_id: station for station in read_stations(settings.history_dir)}
-    return described
+
+@lru_cache(maxsize=2)
+def _with_history(folder: FilePath, changed: int) -> Mapping[str, Station]:  # noqa: ARG001 (read anew when it changes)
+    from weatherglass.history import read_stations  # brings pandas, which few installations need here
+
+    return known_stations() | {station.station_id: station for station in read_stations(folder)}
 
 
 def _station(station_id: StationName, store: Store, settings: SettingsOf) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -65,7 +66,7 @@ def page(document: Json) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(info['title'])} API</title><style>{STYLE}</style></head><body><main>"
         f"<h1>{escape(info['title'])} API <small>version {escape(info['version'])}</small></h1>"
-        + "".join(f"<p>{escape(paragraph)}</p>" for paragraph in info["description"].split("\n\n"))
+        + "".join(f"<p>{_prose(paragraph)}</p>" for paragraph in info["description"].split("\n\n"))
         + f'<p>For programs: <a href="{escape(root)}/openapi.json">openapi.json</a></p>'
         + operations
         + "</main></body></html>"
@@ -74,11 +75,12 @@ def page(document: Json) -> str:
 
 def _operation(root: str, path: str, method: str, operation: Json, document: Json) -> str:
     name = escape(path)
-    if method == "get" and "{" not in path:
+    streams = "text/event-stream" in operation["responses"].get("200", {}).get("content", {})
+    if method == "get" and "{" not in path and not streams:
         name = f'<a href="{escape(root + path)}">{name}</a>'
     parts = [
         f"<section><h2><b>{escape(method.upper())}</b> <span>{name}</span></h2>",
-        f"<p><strong>{escape(operation.get('summary', ''))}.</strong> {escape(operation.get('description', ''))}</p>",
+        f"<p><strong>{escape(operation.get('summary', ''))}.</strong> {_prose(operation.get('description', ''))}</p>",
     ]
     if parameters := operation.get("parameters"):
         rows = [
@@ -86,25 +88,44 @@ def _operation(root: str, path: str, method: str, operation: Json, document: Jso
             for p in parameters
         ]
         parts.append("<h3>Parameters</h3>" + _table(rows))
+    if body := operation.get("requestBody"):
+        schema = next(iter(body["content"].values()))["schema"]
+        parts.append(f"<h3>Body</h3>{_fields(schema, document)}{_pre(_example(schema, document))}")
     for status, answer in operation["responses"].items():
         parts.append(_response(status, answer, document))
     return "".join([*parts, "</section>"])
 
 
 def _response(status: str, answer: Json, document: Json) -> str:
-    schema: Json = next((content["schema"] for content in answer.get("content", {}).values()), {})
-    example = json.dumps(_example(schema, document), indent=2, ensure_ascii=False)
-    fields = _resolve(schema, document).get("properties", {})
-    rows = [(name, _kind(field), field.get("description", "")) for name, field in fields.items()]
-    return (
-        f"<details{' open' if status == '200' else ''}><summary>{escape(status)} {escape(answer['description'])}"
-        f"</summary>{_table(rows)}<pre>{escape(example)}</pre></details>"
+    contents = answer.get("content", {})
+    first: Json = next((content["schema"] for content in contents.values()), {})
+    also = (
+        f"<p>Also as {_prose(', '.join(f'`{kind}`' for kind in list(contents)[1:]))}.</p>" if len(contents) > 1 else ""
     )
+    return (
+        f"<details{' open' if status == '200' else ''}><summary>{escape(status)} {_prose(answer['description'])}"
+        f"</summary>{also}{_fields(first, document)}{_pre(_example(first, document))}</details>"
+    )
+
+
+def _fields(schema: Json, document: Json) -> str:
+    fields = _resolve(schema, document).get("properties", {})
+    return _table([(name, _kind(field), field.get("description", "")) for name, field in fields.items()])
+
+
+def _pre(example: Any) -> str:
+    text = example if isinstance(example, str) else json.dumps(example, indent=2, ensure_ascii=False)
+    return f"<pre>{escape(text)}</pre>"
+
+
+def _prose(text: str) -> str:
+    """Text with its `code` marked up as such; everything else is escaped."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> str:
     def row(cells: tuple[str, ...]) -> str:
-        return f"<tr><th><code>{escape(cells[0])}</code></th>" + "".join(f"<td>{escape(c)}</td>" for c in cells[1:])
+        return f"<tr><th><code>{escape(cells[0])}</code></th>" + "".join(f"<td>{_prose(c)}</td>" for c in cells[1:])
 
     return f"<table>{'</tr>'.join(map(row, rows))}</tr></table>" if rows else ""
 

@@ -1,19 +1,31 @@
-"""`GET /observations/{station_id}`"""
+"""`GET /observations` and `GET /observations/{station_id}`"""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from enum import StrEnum
 from typing import Annotated
 
-from fastapi import APIRouter, Query
-from pydantic import BaseModel
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field
 
 from plugins.api.answers import LiveField, Reading, SourceField, StationAnswer, UnitsField
-from plugins.api.context import Moment, Now, SettingsOf, StationId, Store, described_stations, origin_of
+from plugins.api.context import (
+    FromTime,
+    Now,
+    SettingsOf,
+    StationId,
+    Store,
+    ToTime,
+    checked_range,
+    described_stations,
+    origin_of,
+)
+from plugins.api.csv_form import CSV, AsCsv, csv_of
 from plugins.api.predictions import nothing_yet
-from plugins.api.problems import Problem, responses
-from weatherglass.records import UNITS, Origin, Time, iso
-from weatherglass.store import observations
+from plugins.api.problems import responses
+from weatherglass.records import UNITS, Origin, Time
+from weatherglass.store import observations, recent
 
 router = APIRouter(tags=["observations"])
 
@@ -21,39 +33,86 @@ DEFAULT_SPAN = timedelta(hours=24)
 LONGEST_SPAN = timedelta(days=31)
 
 
+class Observed(StrEnum):
+    """What a station observes."""
+
+    TEMPERATURE = "temperature"
+    HUMIDITY = "humidity"
+    PRESSURE = "pressure"
+    WIND_SPEED = "wind_speed"
+    WIND_DIRECTION = "wind_direction"
+
+
 class Readings(BaseModel):
     station: StationAnswer
-    start: Time
-    end: Time
+    start: Time = Field(examples=["2026-01-04T12:15:42Z"])
+    end: Time = Field(examples=["2026-01-05T12:15:42Z"])
     source: SourceField
     live: LiveField
     units: UnitsField
     observations: list[Reading]
 
 
-@router.get("/observations/{station_id}", summary="The observations of a station", responses=responses(404, 422, 503))
+class Series(BaseModel):
+    """One variable of one station; the two lists belong together, oldest first."""
+
+    station_id: str = Field(examples=["new-york"])
+    times: list[Time] = Field(examples=[["2026-01-05T12:00:00Z", "2026-01-05T12:15:00Z"]])
+    values: list[float | None] = Field(examples=[[3.1, 3.2]])
+
+
+class RecentReadings(BaseModel):
+    variable: Observed
+    unit: str = Field(examples=["°C"])
+    hours: int = Field(examples=[24])
+    stations: list[Series]
+
+
+@router.get("/observations", summary="The last hours of one variable, all stations", responses=responses(422, 503))
+def recent_observations(
+    store: Store,
+    variable: Annotated[Observed, Query()] = Observed.TEMPERATURE,
+    hours: Annotated[int, Query(ge=1, le=72, description="Back from the newest observation of any station.")] = 24,
+) -> RecentReadings:
+    """For small pictures of many stations. The hours end at the newest observation, so a replay has its own past."""
+    newest = observations.latest_all(store)
+    found: dict = {}
+    if newest:
+        last = max(row.observation.timestamp for row in newest.values())
+        end = last + timedelta(seconds=1)
+        found = recent.series(store, variable.value, end - timedelta(hours=hours), end, list(newest))
+    stations = [
+        Series(station_id=name, times=[time for time, _ in rows], values=[value for _, value in rows])
+        for name, rows in found.items()
+    ]
+    return RecentReadings(variable=variable, unit=UNITS[variable.value], hours=hours, stations=stations)
+
+
+@router.get(
+    "/observations/{station_id}",
+    summary="The observations of a station",
+    responses={200: CSV, **responses(404, 422, 503)},
+    response_model=Readings,
+)
 def observations_of(
     station_id: StationId,
     store: Store,
     settings: SettingsOf,
     now: Now,
-    start: Annotated[Moment | None, Query(description="From this time on; 24 h before `end` if left out.")] = None,
-    end: Annotated[Moment | None, Query(description="Up to, but without, this time; now if left out.")] = None,
-) -> Readings:
-    """The observations in [start, end), oldest first; at most 31 days in one answer."""
-    # A reading of this very moment belongs to "up to now".
-    end = end or now + timedelta(seconds=1)
-    start = start or end - DEFAULT_SPAN
-    if not timedelta() < end - start <= LONGEST_SPAN:
-        raise Problem(
-            422,
-            "Invalid range",
-            f"start {iso(start)} must lie before end {iso(end)}, and by at most {LONGEST_SPAN.days} days",
-        )
+    as_csv: AsCsv,
+    start: FromTime = None,
+    end: ToTime = None,
+) -> Readings | Response:
+    """The observations in [from, to), oldest first; at most 31 days in one answer, by default the last 24 hours."""
+    start, end = checked_range(start, end, now, DEFAULT_SPAN, LONGEST_SPAN)
     newest = observations.latest(store, station_id)
     if newest is None:
         raise nothing_yet("observation", station_id, settings)
     source = origin_of(newest.source, settings)
+    rows = observations.history(store, station_id, start, end)
+    if as_csv:
+        named = ({"station_id": station_id, **Reading.of(row).model_dump(mode="json")} for row in rows)
+        return csv_of(("station_id", *Reading.model_fields), named)
     return Readings(
         station=StationAnswer.of(station_id, described_stations(settings).get(station_id)),
         start=start,
@@ -61,5 +120,5 @@ def observations_of(
         source=source,
         live=source is Origin.OPEN_METEO,
         units=UNITS,
-        observations=[Reading.of(row) for row in observations.history(store, station_id, start, end)],
+        observations=[Reading.of(row) for row in rows],
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
@@ -15,6 +16,15 @@ from weatherglass.settings import Settings
 from weatherglass.store import predictions
 
 router = APIRouter(tags=["predictions"])
+
+
+class Forecast(StrEnum):
+    """What is forecast."""
+
+    TEMPERATURE = "temperature"
+    HUMIDITY = "humidity"
+    PRESSURE = "pressure"
+    WIND_SPEED = "wind_speed"
 
 
 class Value(BaseModel):

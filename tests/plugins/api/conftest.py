@@ -10,10 +10,10 @@ from sqlalchemy import Engine
 
 from plugins.api.app import create_app
 from tests.conftest import make_settings
-from tests.weatherglass.store.samples import NOON, a_prediction, an_observation
+from tests.weatherglass.store.samples import NOON, a_prediction, a_window, an_observation
 from weatherglass.records import Origin
 from weatherglass.settings import Settings
-from weatherglass.store import observations, predictions
+from weatherglass.store import alerts, features, observations, predictions
 from weatherglass.store.engine import open_store
 from weatherglass.store.migrate import migrate
 
@@ -26,12 +26,9 @@ def settings(tmp_path: Path) -> Settings:
     return make_settings(tmp_path / "state")
 
 
-@pytest.fixture
-def store(settings: Settings) -> Iterator[Engine]:
-    """A store with a day of readings of three stations, one with a hostile name, every fifth reading flagged."""
-    migrate(settings.store_url)
-    engine = open_store(settings.store_url)
-    with engine.begin() as connection:
+def fill(store: Engine) -> None:
+    """A day of readings of three stations, one with a hostile name, every fifth reading flagged."""
+    with store.begin() as connection:
         for number, (station, origin) in enumerate(
             [("new-york", Origin.OPEN_METEO), ("boston", Origin.REPLAY), (HOSTILE.replace("/", ""), None)]
         ):
@@ -43,6 +40,15 @@ def store(settings: Settings) -> Iterator[Engine]:
             ]
             observations.save(connection, readings, NOON + timedelta(seconds=3), origin)
             predictions.save(connection, issues, NOON + timedelta(seconds=4), origin)
+            features.save(connection, [a_window(NOON, station)], NOON + timedelta(seconds=4))
+        alerts.report(connection, alerts.Alert("drift", HOSTILE, alerts.Severity.WARNING, HOSTILE), NOON)
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[Engine]:
+    migrate(settings.store_url)
+    engine = open_store(settings.store_url)
+    fill(engine)
     yield engine
     engine.dispose()
 

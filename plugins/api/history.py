@@ -1,0 +1,133 @@
+"""`GET /predictions/{station_id}/history`"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field
+
+from plugins.api.answers import UnitsField
+from plugins.api.context import FromTime, Moment, Now, SettingsOf, StationId, Store, ToTime, checked_range
+from plugins.api.csv_form import CSV, AsCsv, csv_of
+from plugins.api.predictions import Forecast, Value, nothing_yet
+from plugins.api.problems import responses
+from weatherglass.records import UNITS, VARIABLES, Method, Prediction, Time, iso
+from weatherglass.store import predictions
+from weatherglass.store.past_forecasts import issued
+
+router = APIRouter(tags=["predictions"])
+
+DEFAULT_SPAN = timedelta(hours=24)
+LONGEST_SPAN = timedelta(days=366)
+
+
+class PastLead(BaseModel):
+    """What one issue said of one hour; null for a variable that was not asked for."""
+
+    timestamp: Time = Field(description="Time of the observation that it answered.", examples=["2026-01-05T12:15:00Z"])
+    valid_time: Time = Field(description="The hour that was forecast.", examples=["2026-01-05T13:00:00Z"])
+    lead: int = Field(description="Full hours ahead, rounded up.", examples=[1])
+    model_version: str = Field(examples=["7"])
+    method: Method
+    temperature: Value | None = Field(None, description="°C")
+    humidity: Value | None = Field(None, description="Relative, %")
+    pressure: Value | None = Field(None, description="At the station, hPa")
+    wind_speed: Value | None = Field(None, description="m/s")
+
+
+class PastPredictions(BaseModel):
+    station_id: str = Field(examples=["new-york"])
+    start: Time = Field(examples=["2026-01-04T12:15:42Z"])
+    end: Time = Field(examples=["2026-01-05T12:15:42Z"])
+    interval_level: float = Field(description="Share of the truth that the intervals should hold.", examples=[0.9])
+    units: UnitsField
+    forecasts: list[PastLead] = Field(description="By issue, the oldest first, then by lead.")
+    next_cursor: str | None = Field(
+        description="Give it as `cursor` for the next page; null on the last one.", examples=["2026-01-05T12:15:00Z"]
+    )
+
+
+@router.get(
+    "/predictions/{station_id}/history",
+    summary="What was forecast",
+    responses={200: CSV, **responses(404, 422, 503)},
+    response_model=PastPredictions,
+)
+def past_predictions(
+    station_id: StationId,
+    store: Store,
+    settings: SettingsOf,
+    now: Now,
+    as_csv: AsCsv,
+    start: FromTime = None,
+    end: ToTime = None,
+    lead: Annotated[int | None, Query(ge=1, le=24, description="Only this lead, full hours ahead.")] = None,
+    variable: Annotated[Forecast | None, Query(description="Only this variable.")] = None,
+    limit: Annotated[int, Query(ge=1, le=500, description="Issues on a page; each has up to 24 leads.")] = 100,
+    cursor: Annotated[Moment | None, Query(description="`next_cursor` of the page before.")] = None,
+) -> PastPredictions | Response:
+    """A page of the forecasts for the observations in [from, to), at most 366 days, by default the last 24 hours.
+
+    Forecasts older than 35 days are kept hourly. As CSV the next page's cursor is in the header `Next-Cursor`.
+    """
+    start, end = checked_range(start, end, now, DEFAULT_SPAN, LONGEST_SPAN)
+    rows = issued(store, station_id, start, end, limit + 1, cursor)
+    if not rows and predictions.latest(store, station_id) is None:
+        raise nothing_yet("prediction", station_id, settings)
+    page, more = rows[:limit], len(rows) > limit
+    following = iso(page[-1].prediction.timestamp) if more else None
+    names = (variable.value,) if variable else VARIABLES
+    if as_csv:
+        fields = [f"{name}{part}" for name in names for part in ("", "_lower", "_upper")]
+        columns = ("station_id", "timestamp", "valid_time", "lead", "model_version", "method", *fields)
+        flat = (row for stored in page for row in _flat(stored.prediction, lead, names))
+        return csv_of(columns, flat, {"Next-Cursor": following} if following else None)
+    return PastPredictions(
+        station_id=station_id,
+        start=start,
+        end=end,
+        interval_level=page[-1].prediction.confidence.level if page else 0.9,
+        units=UNITS,
+        forecasts=[past for stored in page for past in _leads(stored.prediction, lead, names)],
+        next_cursor=following,
+    )
+
+
+def lead_of(issue: datetime, valid_time: datetime) -> int:
+    """Full hours from the observation to the hour that is forecast, rounded up: 12:15 to 13:00 is 1."""
+    return math.ceil((valid_time - issue) / timedelta(hours=1))
+
+
+def _leads(prediction: Prediction, only: int | None, names: tuple[str, ...]) -> Iterator[PastLead]:
+    values, bounds = prediction.predictions, prediction.confidence
+    for index, valid_time in enumerate(values.valid_times):
+        lead = lead_of(prediction.timestamp, valid_time)
+        if only in (None, lead):
+            yield PastLead(
+                timestamp=prediction.timestamp,
+                valid_time=valid_time,
+                lead=lead,
+                model_version=values.model_version,
+                method=values.method,
+                **{
+                    name: Value(
+                        value=getattr(values, name)[index],
+                        lower=getattr(bounds.lower, name)[index],
+                        upper=getattr(bounds.upper, name)[index],
+                    )
+                    for name in names
+                },
+            )
+
+
+def _flat(prediction: Prediction, only: int | None, names: tuple[str, ...]) -> Iterator[dict[str, object]]:
+    for past in _leads(prediction, only, names):
+        row = past.model_dump(mode="json", exclude=set(VARIABLES))
+        for name in names:
+            value = getattr(past, name)
+            row |= {name: value.value, f"{name}_lower": value.lower, f"{name}_upper": value.upper}
+        yield {"station_id": prediction.station_id, **row}
