@@ -16,14 +16,17 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from weatherglass.records import AggregatedFeatures, Hour, WindowFeatures
 from weatherglass.settings import Settings, Source
 from weatherglass.stations import Network, Station
+
+if TYPE_CHECKING:  # pandas weighs 80 MB, and what serves and trains does without
+    import pandas as pd
 
 WINDOW = timedelta(minutes=5)
 SLIDE = timedelta(minutes=1)
@@ -172,31 +175,71 @@ def read_manifest(folder: Path) -> Manifest | None:
 def read_history(folder: Path, without: Sequence[tuple[datetime, datetime]] = ()) -> HourGrid:
     """Prepared history as a grid; hours inside a stretch of `without` (both ends included) are missing.
 
+    One file is in memory at a time beside the grid.
+
     Raises:
         FileNotFoundError: nothing has been prepared in `folder`.
     """
-    if read_manifest(folder) is None:
+    from pyarrow import parquet
+
+    folder = folder.resolve()  # the history may be replaced by a newer one meanwhile; this one stays
+    manifest = read_manifest(folder)
+    if manifest is None:
         raise FileNotFoundError(f"no history in {folder}: run the DAG prepare_history first")
     stations = read_stations(folder)
-    table = pd.read_parquet(folder / "observations", columns=[c for c in HISTORY_COLUMNS if c != "source"])
-    return grid_of(table, stations, without)
+    first, last = (np.datetime64(hour.removesuffix("Z"), "h") for hour in (manifest.first_hour, manifest.last_hour))
+    grid = _empty(stations, first, last)
+    for file in sorted((folder / "observations").rglob("*.parquet")):
+        table = parquet.ParquetFile(file).read([c for c in HISTORY_COLUMNS if c != "source"])
+        names = table["station_id"].combine_chunks().dictionary_encode()
+        _fill(
+            grid,
+            np.array(names.dictionary.to_pylist(), dtype=object)[names.indices.to_numpy()],
+            table["hour"].to_numpy().astype("datetime64[h]"),
+            *(table[name].to_numpy() for name in HISTORY_COLUMNS[2:7]),
+        )
+    return _leave_out(grid, without)
 
 
 def grid_of(
     table: pd.DataFrame, stations: Sequence[Station], without: Sequence[tuple[datetime, datetime]] = ()
 ) -> HourGrid:
     """A grid from tidy rows with the columns of `HISTORY_COLUMNS` (`source` not needed)."""
+    import pandas as pd
+
     hours = pd.to_datetime(table["hour"], utc=True).dt.tz_localize(None).to_numpy("datetime64[h]")
-    start, end = hours.min(), hours.max()
-    values = np.full((len(stations), int((end - start).astype(int)) + 1, len(GRID_VARIABLES)), np.nan, np.float32)
-    rows = table["station_id"].map({station.station_id: i for i, station in enumerate(stations)}).to_numpy()
-    u, v = wind_components(table["wind_speed"], table["wind_direction"])
-    columns = [table["temperature"], table["humidity"], table["pressure"], u, v, table["wind_speed"]]
-    known = ~np.isnan(rows.astype(float))
-    at = (rows[known].astype(int), (hours[known] - start).astype(int))
-    for axis, column in enumerate(columns):
-        values[(*at, axis)] = np.asarray(column, float)[known]
-    for first, last in without:
+    grid = _empty(stations, hours.min(), hours.max())
+    _fill(grid, table["station_id"].to_numpy(object), hours, *(table[name].to_numpy() for name in HISTORY_COLUMNS[2:7]))
+    return _leave_out(grid, without)
+
+
+def _empty(stations: Sequence[Station], first: np.datetime64, last: np.datetime64) -> HourGrid:
+    shape = (len(stations), int((last - first).astype(int)) + 1, len(GRID_VARIABLES))
+    return HourGrid(tuple(stations), first, np.full(shape, np.nan, np.float32))
+
+
+def _fill(
+    grid: HourGrid,
+    station_ids: npt.NDArray[np.object_],
+    hours: npt.NDArray[np.datetime64],
+    temperature: npt.NDArray,
+    humidity: npt.NDArray,
+    pressure: npt.NDArray,
+    wind_speed: npt.NDArray,
+    wind_direction: npt.NDArray,
+) -> None:
+    """Put rows in their places; a station that the grid lacks is left out."""
+    row = {station.station_id: i for i, station in enumerate(grid.stations)}
+    rows = np.array([row.get(station_id, -1) for station_id in station_ids], dtype=np.int64)
+    u, v = wind_components(wind_speed, wind_direction)
+    known = rows >= 0
+    at = (rows[known], (hours[known] - grid.start).astype(np.int64))
+    for axis, column in enumerate((temperature, humidity, pressure, u, v, wind_speed)):
+        grid.values[(*at, axis)] = np.asarray(column, float)[known]
+
+
+def _leave_out(grid: HourGrid, stretches: Sequence[tuple[datetime, datetime]]) -> HourGrid:
+    for first, last in stretches:
         begin, stop = (np.datetime64(time.astimezone(UTC).replace(tzinfo=None), "h") for time in (first, last))
-        values[:, max(0, int((begin - start).astype(int))) : max(0, int((stop - start).astype(int)) + 1)] = np.nan
-    return HourGrid(tuple(stations), start, values)
+        grid.values[:, max(0, grid.index(begin)) : max(0, grid.index(stop) + 1)] = np.nan
+    return grid

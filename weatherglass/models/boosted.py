@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import lightgbm
 import numpy as np
 import numpy.typing as npt
 
@@ -22,6 +21,7 @@ from weatherglass.models.climatology import TERMS, Climatology
 from weatherglass.models.damped import Damping
 from weatherglass.models.fallback import PersistenceForecaster, history_hours
 from weatherglass.models.forecast import LEVELS, Forecast
+from weatherglass.models.trees import lightgbm
 from weatherglass.records import LEADS, VARIABLES, Method
 
 KIND = "forecaster"

@@ -26,6 +26,9 @@ TERMS = 1 + 2 * ANNUAL + 2 * DIURNAL + 4 * MIXED
 MIN_HOURS = 20 * 24
 """A channel with fewer values than this has no climatology."""
 
+PAIRS = 8192
+"""Pairs of a station and an hour looked up at a time: each takes a kilobyte."""
+
 _PENALTY = np.concatenate(
     [
         [0.0],
@@ -67,13 +70,18 @@ class Climatology:
 
     def at(self, rows: npt.NDArray[np.int64], hours: npt.NDArray[np.datetime64]) -> npt.NDArray[np.float32]:
         """Usual values (len(rows), len(hours), channels) of every row at every hour; NaN for row -1."""
-        values = np.einsum("ht,stc->shc", terms(hours), self.coefficients[rows], optimize=True).astype(np.float32)
-        values[rows < 0] = np.nan
+        regressors = terms(hours)
+        values = np.full((len(rows), len(hours), len(CHANNELS)), np.nan, dtype=np.float32)
+        for i in np.flatnonzero(rows >= 0):
+            values[i] = regressors @ self.coefficients[rows[i]]
         return values
 
     def at_pairs(self, rows: npt.NDArray[np.int64], hours: npt.NDArray[np.datetime64]) -> npt.NDArray[np.float32]:
         """Usual values (n, channels) of row i at hour i."""
-        values = np.einsum("nt,ntc->nc", terms(hours), self.coefficients[rows], optimize=True).astype(np.float32)
+        values = np.empty((len(rows), len(CHANNELS)), dtype=np.float32)
+        for begin in range(0, len(rows), PAIRS):
+            part = slice(begin, begin + PAIRS)
+            values[part] = np.einsum("nt,ntc->nc", terms(hours[part]), self.coefficients[rows[part]], optimize=True)
         values[rows < 0] = np.nan
         return values
 
