@@ -15,6 +15,7 @@ import os
 import socket
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from ray.util import list_named_actors
 
 from ray_jobs.inference.actor import InferenceActor
 from weatherglass.jobs.job import Job, running
+from weatherglass.records import iso
 from weatherglass.settings import PROJECT_ROOT, Settings, load_settings, variable
 
 log = logging.getLogger(__name__)
@@ -41,6 +43,10 @@ SILENT_SECONDS = 20.0
 """An actor whose loop shows no progress for this long is started anew."""
 PATIENCE_SECONDS = 90.0
 """Actors that are not all healthy for this long end the job; it covers their start on a busy machine."""
+
+
+STATES = ("ok", "degraded", "failing")
+"""From good to bad."""
 
 
 class RayUnhealthy(RuntimeError):
@@ -59,6 +65,7 @@ class Watcher:
         self.restarts = 0
         self._healthy_at = time.monotonic()
         self._before: dict[str, float] = {}
+        self._conditions: dict[str, dict[str, dict[str, str]]] = {}
 
     def run(self) -> None:
         """Until the job is asked to stop.
@@ -110,7 +117,7 @@ class Watcher:
             if name not in wanted or health is None or health["fingerprint"] != self.fingerprint:
                 strange[name] = actor
         if strange:
-            self.job.report(f"replacing {', '.join(sorted(strange))}: other settings, or no answer")
+            self._say(f"replacing {', '.join(sorted(strange))}: other settings, or no answer")
             self._drain(strange)
 
     def _ensure(self) -> None:
@@ -136,15 +143,14 @@ class Watcher:
             if health is not None:
                 self._note_pid(name, health["pid"])
                 if health["idle"] > SILENT_SECONDS:
-                    self.job.report(
-                        f"{name} is silent for {health['idle']:.0f} s ({health['phase']}); starting it anew"
-                    )
+                    self._say(f"{name} is silent for {health['idle']:.0f} s ({health['phase']}); starting it anew")
                     ray.kill(self.actors[name], no_restart=False)
         well = [health for health in healths.values() if health and health["idle"] <= SILENT_SECONDS]
         serving = [health for health in well if health["phase"] == "serving"]
+        changed = self._note_conditions(healths)
         if len(serving) == len(healths):
             self._healthy_at = time.monotonic()
-            self._report(serving)
+            self._report(serving, changed)
             return
         waited = time.monotonic() - self._healthy_at
         missing = [name for name, health in healths.items() if health not in serving]
@@ -152,7 +158,27 @@ class Watcher:
         words = f"waiting for {', '.join(missing)} ({', '.join(sorted(phases)) or 'no answer'}) for {waited:.0f} s"
         if waited > PATIENCE_SECONDS:
             raise RayUnhealthy(f"{words}; see the actors' logs in Ray's dashboard at {self.settings.ray_dashboard}")
-        self.job.report(words)
+        self._say(words)
+
+    def _note_conditions(self, healths: dict[str, dict[str, Any] | None]) -> bool:
+        """How each actor and each model stands (state, since, why); whether anything changed."""
+        now, before = iso(datetime.now(UTC)), self._conditions
+        actors = {}
+        for name, health in healths.items():
+            state, why = _condition(health)
+            known = before.get("actors", {}).get(name)
+            same = known is not None and (known["state"], known["why"]) == (state, why)
+            actors[name] = {"state": state, "since": known["since"] if known and same else now, "why": why}
+        models: dict[str, dict[str, str]] = {}
+        for name, new in (pair for health in healths.values() if health for pair in health["models"].items()):
+            if name not in models or STATES.index(new["state"]) > STATES.index(models[name]["state"]):
+                models[name] = new
+        self._conditions = {"actors": actors, "models": models}
+        return self._conditions != before
+
+    def _say(self, words: str, **figures: Any) -> None:
+        """A line of progress, with how everything stands."""
+        self.job.report(words, **figures, **self._conditions)
 
     def _health(self, actor: Any) -> dict[str, Any] | None:
         try:
@@ -165,12 +191,12 @@ class Watcher:
     def _note_pid(self, name: str, pid: int) -> None:
         if self.pids.get(name, pid) != pid:
             self.restarts += 1
-            self.job.report(f"{name} was restarted: process {pid} instead of {self.pids[name]}")
+            self._say(f"{name} was restarted: process {pid} instead of {self.pids[name]}")
             self._before = {}
         self.pids[name] = pid
 
-    def _report(self, healths: list[dict[str, Any]]) -> None:
-        """A line when something was answered; else only a heartbeat."""
+    def _report(self, healths: list[dict[str, Any]], changed: bool) -> None:
+        """A line when something was answered, or how the models stand has changed; else only a heartbeat."""
         counted = ("records", "answers", "rejected", "hours", "batches")
         now = {name: sum(health[name] for health in healths) for name in counted}
         new = {name: now[name] - self._before.get(name, now[name] if self._before else 0) for name in counted}
@@ -182,9 +208,11 @@ class Watcher:
             else f"serving with model version {versions}, nothing new"
         )
         slowest, lag = max(health["batch_ms"] for health in healths), sum(health["lag"] for health in healths)
-        if new["records"] or first:
-            self.job.report(
-                f"{said}; last batch {slowest:.0f} ms, lag {lag}",
+        if new["records"] or first or changed:
+            models = self._conditions["models"].items()
+            unwell = "".join(f"; {name}: {one['why']}" for name, one in models if one["state"] != "ok")
+            self._say(
+                f"{said}{unwell}; last batch {slowest:.0f} ms, lag {lag}",
                 **new,
                 lag=lag,
                 ms=round(slowest),
@@ -205,11 +233,22 @@ class Watcher:
                 done = bool(ray.get(answer, timeout=16))
             except (GetTimeoutError, RayError):
                 done = False
-            self.job.report(f"{name} {'drained' if done else 'did not finish in time; its batch will be done again'}")
+            self._say(f"{name} {'drained' if done else 'did not finish in time; its batch will be done again'}")
             ray.kill(actors[name])
         gone_by = time.monotonic() + 10
         while set(actors) & set(list_named_actors()) and time.monotonic() < gone_by:
             time.sleep(0.1)
+
+
+def _condition(health: dict[str, Any] | None) -> tuple[str, str]:
+    """An actor's state, and why."""
+    if health is None:
+        return "failing", "it does not answer"
+    if health["idle"] > SILENT_SECONDS:
+        return "failing", "it makes no progress"
+    if health["phase"] != "serving":
+        return "degraded", f"it is {health['phase']}"
+    return "ok", "it serves"
 
 
 def main(folder: Path) -> None:

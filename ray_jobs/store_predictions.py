@@ -26,11 +26,11 @@ from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from weatherglass.jobs.job import Job, running
 from weatherglass.quality import Reason, clock_fault
-from weatherglass.records import Observation, Origin, Prediction, Record, WindowFeatures, iso, origin
+from weatherglass.records import Observation, Origin, Prediction, Record, WindowFeatures, inputs_hash, iso, origin
 from weatherglass.settings import Settings, load_settings
-from weatherglass.store import features, observations, predictions
+from weatherglass.store import features, observations, predictions, shadow
 from weatherglass.store.engine import open_store
-from weatherglass.topics import FEATURES, GROUPS, PREDICTIONS, RAW, STORE_GROUP
+from weatherglass.topics import FEATURES, GROUPS, PREDICTIONS, RAW, SHADOW, STORE_GROUP
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +43,24 @@ THIN_SECONDS = 86_400.0
 STORE_PATIENCE = 120.0
 """Seconds for which a store that does not answer is waited for, before the job ends."""
 
-KINDS: dict[str, type[Record]] = {RAW: Observation, FEATURES: WindowFeatures, PREDICTIONS: Prediction}
-Save = Callable[[Connection, Sequence, datetime, Origin | None], None]
-SAVES: dict[str, Save] = {RAW: observations.save, FEATURES: features.save, PREDICTIONS: predictions.save}
+KINDS: dict[str, type[Record]] = {
+    RAW: Observation,
+    FEATURES: WindowFeatures,
+    PREDICTIONS: Prediction,
+    SHADOW: Prediction,
+}
+Save = Callable[[Connection, Sequence, Sequence[str | None], datetime, Origin | None], None]
+"""Saves records, of each the hash of its inputs beside it; only predictions have one."""
+SAVES: dict[str, Save] = {
+    RAW: lambda connection, records, _, now, source: observations.save(connection, records, now, source),
+    FEATURES: lambda connection, records, _, now, source: features.save(connection, records, now, source),
+    PREDICTIONS: lambda connection, records, inputs, now, source: predictions.save(
+        connection, records, now, source, inputs
+    ),
+    SHADOW: lambda connection, records, inputs, now, _: shadow.save(connection, records, now, inputs),
+}
+Batches = dict[tuple[str, Origin | None], list[tuple[Record, str | None]]]
+"""By topic and source: records with the hash of their inputs."""
 
 
 class StoreError(RuntimeError):
@@ -98,6 +113,7 @@ class Sink:
             return
         with self.store.begin() as connection:
             gone = predictions.thin(connection, datetime.now(UTC))
+            shadow.thin(connection, datetime.now(UTC))
         self._thinned = time.monotonic()
         if gone:
             self.job.report(f"thinned {gone} old predictions to one an hour")
@@ -116,7 +132,7 @@ class Sink:
         self._looked = time.monotonic() if there else 0.0
 
     def _store(self, records: Iterable[ConsumerRecord]) -> None:
-        batches: dict[tuple[str, Origin | None], list[Record]] = defaultdict(list)
+        batches: Batches = defaultdict(list)
         for record in records:
             try:
                 read = KINDS[record.topic].from_json(record.value or b"")
@@ -126,7 +142,7 @@ class Sink:
             if isinstance(read, Observation) and (fault := self._clock_fault(read, record)):
                 self._skip(f"{_place(record)}: its time, {iso(read.timestamp)}, lies too far in the {fault}")
                 continue
-            batches[record.topic, origin(record.headers)].append(read)
+            batches[record.topic, origin(record.headers)].append((read, inputs_hash(record.headers)))
         with_patience = time.monotonic() + STORE_PATIENCE
         pause = 0.5
         while True:
@@ -153,15 +169,16 @@ class Sink:
         arrived = datetime.fromtimestamp(record.timestamp / 1000, UTC)
         return clock_fault(observation.timestamp, arrived, self.settings)
 
-    def _save(self, batches: dict[tuple[str, Origin | None], list[Record]]) -> None:
+    def _save(self, batches: Batches) -> None:
         now = datetime.now(UTC)
         with self.store.begin() as connection:
             for (topic, source), batch in batches.items():
-                SAVES[topic](connection, batch, now, source)
+                records, inputs = zip(*batch, strict=True)
+                SAVES[topic](connection, records, inputs, now, source)
         for (topic, _), batch in batches.items():
             self.stored[topic] += len(batch)
 
-    def _save_one_by_one(self, batches: dict[tuple[str, Origin | None], list[Record]]) -> None:
+    def _save_one_by_one(self, batches: Batches) -> None:
         """The store refused a value, and it must not take the others of its batch with it."""
         for key, batch in batches.items():
             for record in batch:

@@ -70,6 +70,7 @@ def pipeline_health(settings: Settings, now: datetime, store: Engine) -> Health:
         _server("ray", settings.ray_head, "the Ray head"),
         _host(settings.jobs_dir / HOST_LOCK),
         *(_job(JobFolder(settings.jobs_dir / name), now) for name in JOBS),
+        *_inference(JobFolder(settings.jobs_dir / "serve_predictions")),
         *_data(settings, now, store),
     )
     order = list(State)
@@ -106,6 +107,23 @@ def _job(folder: JobFolder, now: datetime) -> Part:
     if silence is not None and silence > SILENCE.total_seconds() and not starting:
         return Part(folder.name, State.FAILING, silence, f"silent for {silence:.0f} s; its last words: {said}")
     return Part(folder.name, State.OK, silence, str(said))
+
+
+def _inference(folder: JobFolder) -> tuple[Part, ...]:
+    """The actors and the models in service as their watcher last saw them; none where it does not run."""
+    if not folder.alive():
+        return ()
+    seen = folder.last_progress() or {}
+    parts = [
+        (f"{what} {name}", State(one["state"]), f"since {one['since']}: {one['why']}")
+        for what, kind in (("actor", "actors"), ("model", "models"))
+        for name, one in seen.get(kind, {}).items()
+    ]
+    # A challenger serves nobody, so its failing is no failure of the pipeline.
+    return tuple(
+        Part(name, State.DEGRADED if name == "model challenger" and state is State.FAILING else state, None, detail)
+        for name, state, detail in parts
+    )
 
 
 def _seconds_since(time: object, now: datetime) -> float | None:

@@ -112,7 +112,14 @@ class AggregatedFeatures(Record):
     wind_speed: Statistics
     wind: Wind
     dew_point: Number | None = Field(description="°C, of the mean temperature and humidity.")
-    quality: dict[str, Quality] = Field(description="Physical range check, per variable.")
+    sea_level_pressure: Number | None = Field(
+        None, description="hPa, of the means; null where the elevation is not known or beyond the formula's range."
+    )
+    apparent_temperature: Number | None = Field(None, description="°C, in the shade, of the means (Steadman 1994).")
+    quality: dict[str, Quality] = Field(
+        description="Per variable: `failed` if quality control kept any of its values out."
+    )
+    checks: dict[str, Quality] = Field({}, description="Per check of quality control, over the window's observations.")
 
 
 class WindowFeatures(Record):
@@ -223,6 +230,8 @@ class Origin(StrEnum):
 
 
 Headers = list[tuple[str, bytes]]
+INPUTS_HEADER = "inputs"
+"""Header of a prediction: SHA-256 of what the model was given."""
 
 
 def headers(record: type[Record] | Record, source: Origin | None, produced_at: datetime) -> Headers:
@@ -237,6 +246,12 @@ def origin(headers: Iterable[tuple[str, bytes]]) -> Origin | None:
     """The header `source` of a message; None without it, or where it names no source we know."""
     said = dict(headers).get("source")
     return next((origin for origin in Origin if said == origin.value.encode()), None)
+
+
+def inputs_hash(headers: Iterable[tuple[str, bytes]]) -> str | None:
+    """The header `inputs` of a prediction; None without it."""
+    said = dict(headers).get(INPUTS_HEADER)
+    return said.decode("ascii", "replace")[:64] if said else None
 
 
 def json_schema(name: str) -> dict[str, Any]:

@@ -74,6 +74,12 @@ class Settings(BaseSettings):
         "none: no token, and then only a loopback address.",
     )
 
+    map_tiles: str = Field(
+        "",
+        pattern=r"^(https?://[^\s;,'\"]+\{z\}[^\s;,'\"]*)?$",
+        description="Address of map tiles for the dashboard, `https://…/{z}/{x}/{y}.png`; empty: outlines of land only.",
+    )
+
     # --- services reached over the network
     kafka_bootstrap: str = Field(
         "", description="Kafka's bootstrap servers, `host:port,…`; empty: the embedded broker on `kafka_port`."
@@ -120,6 +126,12 @@ class Settings(BaseSettings):
     inference_actors: int = Field(1, ge=1, le=64, description="Inference actors; each owns a share of the partitions.")
 
     # --- models
+    challenger_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the stations that the challenger answers for; 0: it runs in shadow on all of them.",
+    )
     train_full_model: bool = Field(True, description="After the first, small model train the full one behind it.")
 
     @field_validator("state_dir", "build_dir", "kaggle_zip")

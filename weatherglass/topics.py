@@ -9,6 +9,8 @@ RAW = "weather-raw"
 FEATURES = "weather-features"
 HOURS = "weather-hours"
 PREDICTIONS = "weather-predictions"
+SHADOW = "weather-shadow"
+"""Predictions of the version that does not serve a station, on the same inputs as those that serve."""
 REJECTED = "weather-rejected"
 
 SPARK_GROUP = "spark-weather-processors"
@@ -50,12 +52,13 @@ TOPICS: tuple[Topic, ...] = (
     Topic(FEATURES, partitions=4, retention=timedelta(days=2), config={"retention.bytes": str(2 * 1024**3)}),
     Topic(HOURS, partitions=1, retention=timedelta(days=30), compacted=True),
     Topic(PREDICTIONS, partitions=4, retention=timedelta(days=30)),
+    Topic(SHADOW, partitions=4, retention=timedelta(days=7)),
     Topic(REJECTED, partitions=1, retention=timedelta(days=30)),
 )
 
 GROUPS: dict[str, tuple[str, ...]] = {
     SPARK_GROUP: (RAW,),
     INFERENCE_GROUP: (FEATURES,),
-    STORE_GROUP: (RAW, FEATURES, PREDICTIONS),
+    STORE_GROUP: (RAW, FEATURES, PREDICTIONS, SHADOW),
 }
 """Which topics each consumer group reads."""

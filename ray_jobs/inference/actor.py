@@ -19,8 +19,8 @@ from weatherglass.stations import Station, known_stations
 
 log = logging.getLogger(__name__)
 
-REFRESH_SECONDS = 10.0
-"""How soon a new champion is noticed."""
+REFRESH_SECONDS = 3.0
+"""How soon a new champion is noticed; it serves when it has been loaded and tried."""
 DRAIN_SECONDS = 15.0
 
 
@@ -38,7 +38,7 @@ class InferenceActor:
 
         self._fingerprint = fingerprint
         self._stopping = threading.Event()
-        self._champions = Champions(Registry(settings))
+        self._champions = Champions(Registry(settings), f"inference-{shard}")
         self._service = Service(settings, shard, self._champions, catalogue(settings))
         self._loop = threading.Thread(
             target=_or_die, args=(lambda: self._service.run(self._stopping),), name="loop", daemon=True
@@ -58,9 +58,12 @@ class InferenceActor:
         return not self._loop.is_alive()
 
     def _follow_registry(self) -> None:
-        while not self._stopping.wait(REFRESH_SECONDS):
+        while not self._stopping.is_set():
+            self._champions.wake.wait(REFRESH_SECONDS)
             if self._service.figures.phase == "serving":
-                self._champions.refresh(self._service.grid)
+                self._champions.refresh(self._service.canary)
+            else:
+                self._stopping.wait(REFRESH_SECONDS)
 
 
 def catalogue(settings: Settings) -> Callable[[str], Station]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,13 +13,15 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import numpy.typing as npt
 
-from ray_jobs.inference.champion import NO_MODEL, Models, fault
+from ray_jobs.inference.champion import NO_MODEL, Champions, Models
 from ray_jobs.inference.hours import HourBuffer, hour64
 from ray_jobs.inference.leading import is_leading
+from ray_jobs.inference.trial import Canary, fault
 from weatherglass.history import HourGrid
 from weatherglass.models.anomaly import AnomalyDetector, Case, Expected, Reading, expected_at
+from weatherglass.models.design import PAST_HOURS
 from weatherglass.models.fallback import PersistenceForecaster
-from weatherglass.models.forecast import Forecast
+from weatherglass.models.forecast import Forecast, Forecaster
 from weatherglass.records import (
     LEADS,
     VARIABLES,
@@ -41,6 +45,9 @@ STALE_HOURS = 2
 EXPECTED_HOURS = 12
 """A forecast older than this is no expectation of the present reading."""
 DECIMALS = 2
+SLOW_SECONDS = 5.0
+SLOW_SECONDS_EACH = 0.01
+"""A batch of forecasts that takes longer than this, and this for each of them, counts as failed."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +60,33 @@ class Place:
     base: int | None
 
 
-class Answers:
-    """Makes predictions; keeps the readings of the last hours and the last forecasts, to judge readings by."""
+@dataclass(frozen=True)
+class Answer:
+    """A prediction, what the other version would have said (None without one), and a SHA-256 of the inputs.
 
-    def __init__(self, hours: HourBuffer):
+    The same version gives the same prediction for the same inputs.
+    """
+
+    prediction: Prediction
+    shadow: Prediction | None
+    inputs: str
+
+
+class Answers:
+    """Makes predictions; keeps the readings of the last hours and the last forecasts, to judge readings by.
+
+    Args:
+        challenger_share: share of the stations that the challenger answers for; the champion then is its shadow.
+    """
+
+    def __init__(self, hours: HourBuffer, champions: Champions, challenger_share: float = 0.0):
         self._hours = hours
+        self._champions = champions
+        self._share = challenger_share
         self._recent: dict[str, dict[datetime, Reading]] = defaultdict(dict)
         self._issued: dict[str, dict[np.datetime64, tuple[Forecast, int]]] = defaultdict(dict)
+        self.canary: Canary | None = None
+        """The inputs of the last batch that had something to answer."""
 
     def note(self, windows: Iterable[WindowFeatures]) -> None:
         """Remember the readings of a batch. Repeats do no harm."""
@@ -71,8 +98,8 @@ class Answers:
                 for time in [time for time in recent if time < oldest]:
                     del recent[time]
 
-    def answer(self, windows: Sequence[WindowFeatures], models: Models) -> list[Prediction]:
-        """A prediction for each leading record, forecasts and verdicts each in one call.
+    def answer(self, windows: Sequence[WindowFeatures], models: Models) -> list[Answer]:
+        """An answer to each leading record, forecasts and verdicts each in one call.
 
         A reading that is older than the whole grid, five days behind the newest hour of any station, is history and
         not answered.
@@ -92,18 +119,42 @@ class Answers:
             bases.append(base)
         earlier = [self._earlier_base(place, grid) for place in places]
         extra = [(place.row, base) for place, base in zip(places, earlier, strict=True) if base is not None]
-        forecast, version = _forecast(
-            models, grid, [p.row for p in places] + [row for row, _ in extra], bases + [base for _, base in extra]
+        rows = [place.row for place in places]
+        forecast, version = self._forecast(
+            models, grid, rows + [row for row, _ in extra], bases + [base for _, base in extra]
         )
         for i in range(len(places), len(places) + len(extra)):
             self._keep(forecast, i)
-        anomalies = self._judge(places, grid, models)
+        cases = self._cases(places, grid)
+        anomalies = self._judge(cases, grid, models)
         for i in range(len(places)):
             self._keep(forecast, i)
+        self.canary = Canary(grid, rows, bases, cases)
+        other = self._challenge(models, grid, rows, bases)
+        hashes = _hashes(grid, places, bases)
         return [
-            _prediction(place.window.aggregated_features.last_observation, forecast, i, version, anomaly)
-            for i, (place, anomaly) in enumerate(zip(places, anomalies, strict=True))
+            self._answer(place, i, (forecast, version), other, anomalies[i], hashes[i])
+            for i, place in enumerate(places)
         ]
+
+    def _answer(
+        self,
+        place: Place,
+        i: int,
+        champion: tuple[Forecast, str],
+        challenger: tuple[Forecast, str] | None,
+        anomaly: Anomaly,
+        inputs: str,
+    ) -> Answer:
+        serves, shadow = champion, challenger
+        if challenger and serves_challenger(place.window.station_id, self._share):
+            serves, shadow = challenger, champion
+        made = [
+            _prediction(place.window.aggregated_features.last_observation, one[0], i, one[1], anomaly) if one else None
+            for one in (serves, shadow)
+        ]
+        assert made[0] is not None
+        return Answer(made[0], made[1], inputs)
 
     def _place(self, window: WindowFeatures) -> Place | None:
         at = self._hours.place(window.station_id, hour64(window.aggregated_features.last_observation))
@@ -130,15 +181,61 @@ class Answers:
             return None
         return expected_at(*issued[max(before)], place.window.aggregated_features.last_observation)
 
-    def _judge(self, places: Sequence[Place], grid: HourGrid, models: Models) -> list[Anomaly]:
-        cases = [
+    def _cases(self, places: Sequence[Place], grid: HourGrid) -> list[Case]:
+        return [
             Case(place.window, self._before(place.window), place.row, self._expected(place, grid)) for place in places
         ]
+
+    def _judge(self, cases: Sequence[Case], grid: HourGrid, models: Models) -> list[Anomaly]:
         try:
-            return models.detector.check_many(cases, grid, models.detector_version)
-        except Exception:
+            verdicts = models.detector.check_many(cases, grid, models.detector_version)
+        except Exception as error:
             log.exception("anomaly detector version %s failed, the rules alone judge", models.detector_version)
+            self._champions.failed("detector", models.detector_version, repr(error))
             return AnomalyDetector.rules_only().check_many(cases, grid, None)
+        self._champions.well("detector")
+        return verdicts
+
+    def _forecast(
+        self, models: Models, grid: HourGrid, rows: Sequence[int], bases: Sequence[int]
+    ) -> tuple[Forecast, str]:
+        """The champion's forecast, or persistence's where it fails: an answer all the same, and marked."""
+        made = self._ask("forecaster", models.forecaster, models.forecaster_version, grid, rows, bases)
+        if made is not None:
+            return made, models.forecaster_version
+        return PersistenceForecaster().forecast(grid, rows, bases), NO_MODEL
+
+    def _challenge(
+        self, models: Models, grid: HourGrid, rows: Sequence[int], bases: Sequence[int]
+    ) -> tuple[Forecast, str] | None:
+        """The challenger's forecast; None without a challenger, and where it fails."""
+        if models.challenger is None or models.challenger_version is None:
+            return None
+        made = self._ask("challenger", models.challenger, models.challenger_version, grid, rows, bases)
+        return (made, models.challenger_version) if made is not None else None
+
+    def _ask(
+        self, seat: str, model: Forecaster, version: str, grid: HourGrid, rows: Sequence[int], bases: Sequence[int]
+    ) -> Forecast | None:
+        """A model's forecast; None where it fails, which its seat is told."""
+        began = time.monotonic()
+        try:
+            forecast = model.forecast(grid, rows, bases)
+            wrong = fault(forecast)
+        except Exception as error:
+            log.exception("%s version %s failed", seat, version)
+            self._champions.failed(seat, version, repr(error))
+            return None
+        seconds = time.monotonic() - began
+        if wrong is not None:
+            log.error("%s version %s gave %s", seat, version, wrong)
+            self._champions.failed(seat, version, wrong)
+            return None
+        if seconds > SLOW_SECONDS + SLOW_SECONDS_EACH * len(rows):
+            self._champions.failed(seat, version, f"{len(rows)} forecasts took {seconds:.1f} s")
+        else:
+            self._champions.well(seat)
+        return forecast
 
     def _before(self, window: WindowFeatures) -> list[Reading]:
         now = window.aggregated_features.last_observation
@@ -146,18 +243,30 @@ class Answers:
         return [recent[time] for time in sorted(recent) if now - RECENT <= time < now]
 
 
-def _forecast(models: Models, grid: HourGrid, rows: Sequence[int], base: Sequence[int]) -> tuple[Forecast, str]:
-    """The model's forecast, or persistence's where the model fails: an answer all the same, and marked."""
-    try:
-        forecast = models.forecaster.forecast(grid, rows, base)
-        wrong = fault(forecast)
-    except Exception:
-        log.exception("forecaster version %s failed, persistence answers", models.forecaster_version)
-    else:
-        if wrong is None:
-            return forecast, models.forecaster_version
-        log.error("forecaster version %s gave %s, persistence answers", models.forecaster_version, wrong)
-    return PersistenceForecaster().forecast(grid, rows, base), NO_MODEL
+def serves_challenger(station_id: str, share: float) -> bool:
+    """Whether a station is among the challenger's share; always the same for the same station and share."""
+    number = int.from_bytes(hashlib.sha256(station_id.encode()).digest()[:8], "big")
+    return number < share * 2**64
+
+
+def _hashes(grid: HourGrid, places: Sequence[Place], bases: Sequence[int]) -> list[str]:
+    """For each answer a hash of all it rests on: every station's last hours up to its base hour, and its own window.
+
+    Stations in the order of their ids, so that a restart, which meets them in another order, changes nothing.
+    """
+    ids = [station.station_id for station in grid.stations]
+    order = np.argsort(ids)
+    ordered, names = grid.values[order], "|".join(ids[i] for i in order)
+    known = {
+        base: hashlib.sha256(
+            f"{names}|{grid.hours[base]}".encode() + ordered[:, max(0, base - PAST_HOURS) : base + 1].tobytes()
+        ).digest()
+        for base in set(bases)
+    }
+    return [
+        hashlib.sha256(known[base] + place.window.to_json()).hexdigest()
+        for place, base in zip(places, bases, strict=True)
+    ]
 
 
 def _prediction(time: datetime, forecast: Forecast, i: int, version: str, anomaly: Anomaly) -> Prediction:

@@ -1,26 +1,33 @@
-"""The models in service: the registry's champions, each tried before it serves, and what serves without one."""
+"""The models in service: the registry's champions and the challenger, each tried before it serves.
+
+What fails, in its trial or afterwards in service, goes into quarantine with its reason, an alert is raised, and the
+champion before it serves; where none is left, persistence and the rules do.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import threading
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
-import numpy as np
-
-from weatherglass.history import HourGrid
+from ray_jobs.inference.seat import Condition, Seat
+from ray_jobs.inference.trial import Canary, try_detector, try_forecaster
 from weatherglass.models.anomaly import AnomalyDetector
 from weatherglass.models.boosted import BoostedForecaster
 from weatherglass.models.fallback import PersistenceForecaster
-from weatherglass.models.forecast import Forecast, Forecaster
+from weatherglass.models.forecast import Forecaster
 from weatherglass.models.registry import ANOMALY_DETECTOR, FORECASTER, ModelVersion, Registry
-from weatherglass.quality import LIMITS
-from weatherglass.records import LEADS, VARIABLES
+from weatherglass.store import alerts, quarantine
+from weatherglass.store.alerts import Alert, Severity
+from weatherglass.store.quarantine import Quarantined
 
 log = logging.getLogger(__name__)
 
 NO_MODEL = "none"
 """The model version of a prediction that no registered model made."""
+FAILURES = 3
+"""Batches in a row that a model in service may fail; the baseline answers these."""
 
 
 @dataclass(frozen=True)
@@ -31,73 +38,175 @@ class Models:
     forecaster_version: str
     detector: AnomalyDetector
     detector_version: str | None
-
-
-class RefusedModel(ValueError):
-    """A model that failed its trial; the message says how."""
-
-
-def fault(forecast: Forecast) -> str | None:
-    """What is wrong with a forecast: shape, values that are not finite or not physical, intervals out of order."""
-    shape = (len(forecast.station_ids), len(LEADS), len(VARIABLES))
-    bounds = [*forecast.lower.values(), *forecast.upper.values()]
-    if any(array.shape != shape for array in (forecast.values, *bounds)):
-        return f"expected arrays of shape {shape}"
-    if not all(np.isfinite(array).all() for array in (forecast.values, *bounds)):
-        return "numbers that are not finite"
-    for level, lower in forecast.lower.items():
-        if (lower > forecast.values).any() or (forecast.values > forecast.upper[level]).any():
-            return f"values outside their own interval at {level:.0%}"
-    for axis, name in enumerate(VARIABLES):
-        values, limits = forecast.values[..., axis], LIMITS[name]
-        if values.size and (values.min() < limits.low or values.max() > limits.high):
-            return f"{name} from {values.min():g} to {values.max():g}, allowed is {limits.low:g} to {limits.high:g}"
-    return None
+    challenger: Forecaster | None = None
+    challenger_version: str | None = None
 
 
 class Champions:
     """Follows the registry. `refresh` runs beside the serving loop, which takes `current` once a batch."""
 
-    def __init__(self, registry: Registry):
+    def __init__(self, registry: Registry, who: str = "inference"):
         self._registry = registry
-        self._refused: set[tuple[str, str]] = set()
-        self.current = Models(PersistenceForecaster(), NO_MODEL, AnomalyDetector.rules_only(), None)
+        self._who = who
+        self._lock = threading.RLock()
+        self._refused: dict[tuple[str, str], Quarantined] = {}
+        self._untold: list[tuple[Seat, Quarantined]] = []
+        load, persistence = BoostedForecaster.load, PersistenceForecaster()
+        self._forecaster = Seat[Forecaster]("forecaster", FORECASTER, load, try_forecaster, persistence, NO_MODEL)
+        self._challenger = Seat[Forecaster](
+            "challenger", FORECASTER, load, try_forecaster, persistence, None, falls_back=False
+        )
+        self._detector = Seat[AnomalyDetector](
+            "detector", ANOMALY_DETECTOR, AnomalyDetector.load, try_detector, AnomalyDetector.rules_only(), None
+        )
+        self._seats = {seat.name: seat for seat in (self._forecaster, self._detector, self._challenger)}
+        self.wake = threading.Event()
+        """Set when there is something to do before the next look at the registry."""
+        self.current = self._models()
 
-    def refresh(self, grid: HourGrid | None) -> None:
-        """Load the champions that are not in service yet, try them on the present grid, and put them in service.
+    def refresh(self, canary: Canary | None) -> None:
+        """Bring the seats to what the registry wants, trying each newcomer on the canary batch.
 
-        A version that fails is refused once and for all, and the one in service goes on; so it does while the
-        registry cannot be asked.
+        While the registry or the store cannot be asked, all stays as it is.
         """
-        serving = self.current
-        self._renew(FORECASTER, serving.forecaster_version, lambda champion: self._with_forecaster(champion, grid))
-        self._renew(ANOMALY_DETECTOR, serving.detector_version, self._with_detector)
+        self.wake.clear()
+        for seat in self._seats.values():
+            for step in (self._share_refusals, lambda seat: self._renew(seat, canary), self._note):
+                try:
+                    step(seat)
+                except Exception as error:
+                    words = str(error).splitlines()[0] if str(error) else repr(error)
+                    log.warning("the %s stays at version %s: %s", seat.name, seat.version, words)
 
-    def _renew(self, kind: str, serving: str | None, trial: Callable[[ModelVersion], Models]) -> None:
+    def failed(self, name: str, version: str | None, why: str) -> None:
+        """The serving loop tells that a model failed a batch; at `FAILURES` in a row another takes its seat."""
+        seat = self._seats[name]
+        with self._lock:
+            if seat.version != version or not seat.by_model:
+                return
+            seat.failures += 1
+            if seat.failures < FAILURES:
+                return
+            self._refuse(seat, str(version), f"it failed {FAILURES} batches in a row: {why}")
+            self._leave(seat)
+        self.wake.set()
+
+    def well(self, name: str) -> None:
+        """The serving loop tells that a model answered a batch."""
+        self._seats[name].failures = 0
+
+    def conditions(self) -> dict[str, Condition]:
+        """How each seat is filled; the challenger's only where there is one."""
+        return {
+            name: seat.condition for name, seat in self._seats.items() if seat is not self._challenger or seat.by_model
+        }
+
+    def _models(self) -> Models:
+        other = self._challenger
+        return Models(
+            self._forecaster.model,
+            str(self._forecaster.version),
+            self._detector.model,
+            self._detector.version,
+            other.model if other.by_model else None,
+            other.version,
+        )
+
+    def _wanted(self, seat: Seat) -> list[ModelVersion]:
+        """Who should serve, the best first."""
+        if seat is self._challenger:
+            challenger = self._registry.challenger(seat.kind)
+            return [challenger] if challenger else []
+        champion = self._registry.champion(seat.kind)
+        if champion is None:
+            return []
+        return [champion, *(self._registry.earlier_champions(seat.kind) if self._is_refused(champion) else [])]
+
+    def _renew(self, seat: Seat, canary: Canary | None) -> None:
+        """Seat the first of those wanted that is not refused and passes its trial."""
+        if seat is self._detector and seat.by_model and canary and not canary.cases:
+            return  # a moment later there are readings to try the next one on
+        wanted = self._wanted(seat)
+        for version in wanted:
+            if self._is_refused(version):
+                continue
+            if version.version == seat.version or self._seat(seat, version, canary):
+                return
+        if seat.version in self._refused_of(seat) or (seat is self._challenger and not wanted):
+            with self._lock:
+                self._leave(seat)
+
+    def _seat(self, seat: Seat, version: ModelVersion, canary: Canary | None) -> bool:
+        serving = self._forecaster.model if seat is self._challenger else seat.model
         try:
-            champion = self._registry.champion(kind)
+            model, said = seat.audition(version, canary, serving)
         except Exception as error:
-            log.warning("the registry cannot be asked for the %s, version %s serves on: %s", kind, serving, error)
-            return
-        if champion is None or champion.version == serving or (kind, champion.version) in self._refused:
-            return
-        try:
-            self.current = trial(champion)
-        except Exception as error:
-            self._refused.add((kind, champion.version))
-            log.error("%s version %s is refused, version %s serves on: %s", kind, champion.version, serving, error)
-        else:
-            log.info("%s version %s serves, before it %s", kind, champion.version, serving)
+            with self._lock:
+                self._refuse(seat, version.version, str(error) or repr(error))
+            self._share_refusals(seat)
+            return False
+        log.info("%s version %s serves (%s), before it %s", seat.name, version.version, said, seat.version)
+        with self._lock:
+            seat.take(model, version.version)
+            self.current = self._models()
+        return True
 
-    def _with_forecaster(self, champion: ModelVersion, grid: HourGrid | None) -> Models:
-        model = BoostedForecaster.load(champion.folder)
-        if grid is not None and grid.stations:
-            rows = range(len(grid.stations))
-            forecast = model.forecast(grid, rows, [grid.values.shape[1] - 1] * len(rows))
-            if wrong := fault(forecast):
-                raise RefusedModel(f"its forecast from the present hours: {wrong}")
-        return replace(self.current, forecaster=model, forecaster_version=champion.version)
+    def _leave(self, seat: Seat) -> None:
+        before = seat.version
+        seat.leave(self._refused_of(seat))
+        self.current = self._models()
+        if seat.version != before:
+            log.error("%s version %s serves instead of %s", seat.name, seat.version, before)
 
-    def _with_detector(self, champion: ModelVersion) -> Models:
-        detector = AnomalyDetector.load(champion.folder)
-        return replace(self.current, detector=detector, detector_version=champion.version)
+    def _is_refused(self, version: ModelVersion) -> bool:
+        return (version.kind, version.version) in self._refused
+
+    def _refused_of(self, seat: Seat) -> set[str]:
+        return {version for kind, version in self._refused if kind == seat.kind}
+
+    def _refuse(self, seat: Seat, version: str, reason: str) -> None:
+        refused = Quarantined(seat.kind, version, datetime.now(UTC), self._who, reason)
+        self._refused[seat.kind, version] = refused
+        self._untold.append((seat, refused))
+        log.error("%s version %s is refused: %s", seat.name, version, reason)
+
+    def _share_refusals(self, seat: Seat) -> None:
+        """Write what was refused to the store, and learn what others refused, or somebody has released."""
+        untold = [entry for entry in self._untold if entry[0] is seat]
+        if not untold and not self._wanted(seat):
+            return
+        with self._registry.store().begin() as connection:
+            for _, refused in untold:
+                quarantine.put(connection, refused)
+                alerts.report(connection, _alert(seat, refused), refused.since)
+            held = quarantine.held(connection, seat.kind)
+        with self._lock:
+            self._untold = [entry for entry in self._untold if entry not in untold]
+            known = [*held, *(refused for _, refused in self._untold if refused.kind == seat.kind)]
+            others = {key: one for key, one in self._refused.items() if key[0] != seat.kind}
+            self._refused = others | {(one.kind, one.version): one for one in known}
+
+    def _note(self, seat: Seat) -> None:
+        """The seat's condition. With the wanted model in service the alert of an earlier refusal is over."""
+        wanted = self._wanted(seat)
+        if not wanted:
+            return
+        first = wanted[0].version
+        if seat.version == first:
+            if seat.condition.state != "ok":
+                with self._registry.store().begin() as connection:
+                    alerts.settle(connection, seat.rule, [], datetime.now(UTC))
+            seat.stands("ok", f"version {first} serves")
+        elif refused := self._refused.get((seat.kind, first)):
+            serves = f"version {seat.version}" if seat.by_model else "the baseline"
+            why = f"{serves} serves, since version {first} is refused: {refused.reason}"
+            seat.stands("degraded" if seat.by_model else "failing", why)
+
+
+def _alert(seat: Seat, refused: Quarantined) -> Alert:
+    words = (
+        f"{seat.name} version {refused.version} is refused by {refused.by}: {refused.reason}. What served before "
+        "serves on; train a new version, roll back, or promote it again to have it tried again."
+    )
+    figures = {"kind": refused.kind, "version": refused.version, "reason": refused.reason}
+    return Alert(seat.rule, f"{seat.name} version {refused.version}", Severity.CRITICAL, words, figures)

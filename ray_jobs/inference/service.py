@@ -25,17 +25,18 @@ from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 from pydantic import ValidationError
 
-from ray_jobs.inference.answers import Answers
+from ray_jobs.inference.answers import Answer, Answers
 from ray_jobs.inference.champion import Champions
 from ray_jobs.inference.hours import HourBuffer, WindowBuffer
 from ray_jobs.inference.leading import LastAnswers
 from ray_jobs.inference.recovery import POLL_MS, HoursFollower, partitions_of, reread
+from ray_jobs.inference.trial import Canary
 from weatherglass.history import HourGrid
 from weatherglass.quality import Reason
-from weatherglass.records import Hour, Origin, Prediction, WindowFeatures, headers, iso, origin
+from weatherglass.records import INPUTS_HEADER, Hour, Origin, WindowFeatures, headers, iso, origin
 from weatherglass.settings import Settings
 from weatherglass.stations import Station
-from weatherglass.topics import FEATURES, HOURS, INFERENCE_GROUP, PREDICTIONS, REJECTED
+from weatherglass.topics import FEATURES, HOURS, INFERENCE_GROUP, PREDICTIONS, REJECTED, SHADOW
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ class Service:
         self._windows = WindowBuffer()
         self._hours = HourBuffer(station_of)
         self._last = LastAnswers()
-        self._answers = Answers(self._hours)
+        self._answers = Answers(self._hours, champions, settings.challenger_share)
         self.figures = Figures(last_turn=time.monotonic())
         self.grid: HourGrid | None = None
         """The hours as of the last batch."""
@@ -149,7 +150,7 @@ class Service:
                 self._last.mark([window])
         self._consumer.resume(*own)
         self.grid = self._hours.grid()
-        self._champions.refresh(self.grid)
+        self._champions.refresh(self.canary)
         log.info(
             "shard %d of %d owns partitions %s; %d hours and %d features read again in %.1f s",
             *(self._shard, self._settings.inference_actors, [tp.partition for tp in own]),
@@ -167,23 +168,28 @@ class Service:
         changed = self._take(batch.windows)
         models = self._champions.current
         asked = self._last.needed(batch.windows)
-        predictions = self._answers.answer(asked, models)
+        answers = self._answers.answer(asked, models)
         self.grid = self._hours.grid()
-        self._commit(batch, changed, predictions)
+        self._commit(batch, changed, answers)
         self._last.mark(batch.windows)
-        self._count(batch, changed, predictions, models.forecaster_version, began)
+        self._count(batch, changed, answers, began)
+
+    @property
+    def canary(self) -> Canary | None:
+        """What a new model is tried on: the inputs of the last answers, else the present hours."""
+        return self._answers.canary or Canary.of_grid(self.grid)
 
     def _take(self, windows: list[WindowFeatures]) -> list[Hour]:
         """Take windows into the buffers; the hours they changed."""
         self._answers.note(windows)
         return [hour for hour in self._windows.take(windows) if self._hours.put(hour)]
 
-    def _commit(self, batch: Batch, hours: list[Hour], predictions: list[Prediction]) -> None:
+    def _commit(self, batch: Batch, hours: list[Hour], answers: list[Answer]) -> None:
         offsets = {tp: OffsetAndMetadata(self._consumer.position(tp), "", -1) for tp in batch.starts}
         for attempt in range(1, RETRIES + 1):
             try:
                 self._producer.begin_transaction()
-                self._send(batch, hours, predictions)
+                self._send(batch, hours, answers)
                 self._producer.send_offsets_to_transaction(offsets, INFERENCE_GROUP)
             except KafkaError as error:
                 log.warning("batch not written at attempt %d: %r", attempt, error)
@@ -204,30 +210,29 @@ class Service:
         except KafkaError as error:
             raise LostTransaction(f"the producer cannot go on after {cause!r}: {error!r}") from error
 
-    def _send(self, batch: Batch, hours: list[Hour], predictions: list[Prediction]) -> None:
+    def _send(self, batch: Batch, hours: list[Hour], answers: list[Answer]) -> None:
         now = datetime.now(UTC)
         for hour in hours:
             key = f"{hour.station_id}|{iso(hour.hour)}".encode()
             source = batch.sources.get(hour.station_id)
             self._producer.send(HOURS, key=key, value=hour.to_json(), headers=headers(hour, source, now))
-        for prediction in predictions:
-            key = prediction.station_id.encode()
-            source = batch.sources.get(prediction.station_id)
-            self._producer.send(
-                PREDICTIONS, key=key, value=prediction.to_json(), headers=headers(prediction, source, now)
-            )
+        for answer in answers:
+            key = answer.prediction.station_id.encode()
+            source = batch.sources.get(answer.prediction.station_id)
+            inputs = (INPUTS_HEADER, answer.inputs.encode())
+            for topic, made in ((PREDICTIONS, answer.prediction), (SHADOW, answer.shadow)):
+                if made is not None:
+                    about = [*headers(made, source, now), inputs]
+                    self._producer.send(topic, key=key, value=made.to_json(), headers=about)
         for record, reason in batch.rejected:
-            about = {"reason": reason.value, "topic": record.topic}
-            about |= {"partition": record.partition, "offset": record.offset}
-            why = [(name, str(value).encode()) for name, value in about.items()]
+            place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+            why = [(name, str(value).encode()) for name, value in {"reason": reason.value, **place}.items()]
             self._producer.send(REJECTED, key=record.key, value=record.value, headers=why)
 
-    def _count(
-        self, batch: Batch, hours: list[Hour], predictions: list[Prediction], version: str, began: float
-    ) -> None:
+    def _count(self, batch: Batch, hours: list[Hour], answers: list[Answer], began: float) -> None:
         figures = self.figures
         figures.records += len(batch.records)
-        figures.answers += len(predictions)
+        figures.answers += len(answers)
         figures.rejected += len(batch.rejected)
         figures.hours += len(hours)
         figures.batches += 1
@@ -236,10 +241,11 @@ class Service:
             max(0, (self._consumer.highwater(tp) or 0) - (self._consumer.position(tp) or 0))
             for tp in self._consumer.assignment()
         )
+        versions = ", ".join(sorted({answer.prediction.predictions.model_version for answer in answers})) or "none"
         log.info(
-            "%d records, %d answers by version %s, %d hours, %d rejected, %.0f ms, lag %d",
-            *(len(batch.records), len(predictions), version, len(hours), len(batch.rejected)),
-            *(figures.batch_ms, figures.lag),
+            "%d records, %d answers by version %s, %d in shadow, %d hours, %d rejected, %.0f ms, lag %d",
+            *(len(batch.records), len(answers), versions, sum(answer.shadow is not None for answer in answers)),
+            *(len(hours), len(batch.rejected), figures.batch_ms, figures.lag),
         )
         self._beat()
 
@@ -247,12 +253,20 @@ class Service:
         self.figures.last_turn = time.monotonic()
 
     def health(self) -> dict[str, object]:
-        """The figures, the models in service, and the seconds since the last sign of progress."""
+        """The figures, the models in service and how each stands, and the seconds since the last sign of progress."""
         figures = asdict(self.figures)
         idle = time.monotonic() - figures.pop("last_turn")
         models = self._champions.current
-        versions = {"forecaster": models.forecaster_version, "detector": models.detector_version}
-        return {"shard": self._shard, **figures, **versions, "idle": idle}
+        versions = {
+            "forecaster": models.forecaster_version,
+            "detector": models.detector_version,
+            "challenger": models.challenger_version,
+        }
+        stand = {
+            name: {"state": condition.state, "since": iso(condition.since), "why": condition.why}
+            for name, condition in self._champions.conditions().items()
+        }
+        return {"shard": self._shard, **figures, **versions, "models": stand, "idle": idle}
 
 
 def _window(record: ConsumerRecord) -> WindowFeatures | Reason:

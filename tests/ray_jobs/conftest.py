@@ -8,9 +8,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,7 @@ from stack import ray_head as head
 from stack.credentials import Credentials
 from stack.kafka import answers
 from tests.conftest import TestBroker, make_settings
+from tests.ray_jobs.windows import leading
 from weatherglass.models.registry import Registry
 from weatherglass.records import Origin, Prediction, WindowFeatures, headers
 from weatherglass.settings import Settings
@@ -75,6 +76,79 @@ def committed(bootstrap: str, topic: str = PREDICTIONS) -> list[ConsumerRecord]:
         return records
     finally:
         consumer.close()
+
+
+class Reader:
+    """A careful consumer that stays: everything committed to a topic so far, in the order it came."""
+
+    def __init__(self, bootstrap: str, topic: str = PREDICTIONS):
+        self.records: list[ConsumerRecord] = []
+        self._lock = threading.Lock()
+        self._consumer = KafkaConsumer(
+            bootstrap_servers=bootstrap, isolation_level="read_committed", auto_offset_reset="earliest", group_id=None
+        )
+        until(lambda: self._consumer.partitions_for_topic(topic), f"{topic} is there")
+        self._consumer.assign([TopicPartition(topic, n) for n in self._consumer.partitions_for_topic(topic)])
+
+    def read(self) -> list[Prediction]:
+        """The predictions so far."""
+        with self._lock:
+            for records in self._consumer.poll(timeout_ms=50).values():
+                self.records += records
+        return [Prediction.from_json(record.value) for record in self.records]
+
+    def answered(self) -> list[tuple[str, datetime]]:
+        """Identities of the predictions so far, as often as they came."""
+        return [(prediction.station_id, prediction.timestamp) for prediction in self.read()]
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+class Rounds:
+    """A load of rounds: a leading record for each station, and the next ones when all of these are answered.
+
+    So every record that is sent needs an answer, whatever the batches are.
+    """
+
+    def __init__(self, feed: Feed, reader: Reader, stations: Sequence[str], start: datetime):
+        self.sent: list[tuple[str, datetime]] = []
+        self.failure: BaseException | None = None
+        self._feed, self._reader, self._stations, self._time = feed, reader, stations, start
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Rounds:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(2 * PATIENCE)
+        assert not self._thread.is_alive()
+        if self.failure is not None:
+            raise self.failure
+
+    def wait(self, count: int) -> None:
+        """Wait until so many more rounds have been answered."""
+        goal = self.done + count
+        until(lambda: self.done >= goal or self.failure, f"{count} rounds answered", 2 * PATIENCE)
+        assert self.failure is None
+
+    @property
+    def done(self) -> int:
+        return max(0, len(self.sent) // len(self._stations) - 1)
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                self._time += timedelta(minutes=1)
+                wanted = [(station, self._time) for station in self._stations]
+                self.sent += wanted
+                self._feed.send([leading(*one) for one in wanted])
+                until(lambda wanted=wanted: set(wanted) <= set(self._reader.answered()), f"answers of {self._time}")
+        except BaseException as error:
+            self.failure = error
 
 
 def predictions(bootstrap: str) -> list[Prediction]:

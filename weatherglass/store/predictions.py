@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import zip_longest
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, exists, func, not_, select
@@ -29,9 +30,17 @@ class StoredPrediction:
 
 
 def save(
-    connection: Connection, predictions: Sequence[Prediction], stored_at: datetime, source: Origin | None = None
+    connection: Connection,
+    predictions: Sequence[Prediction],
+    stored_at: datetime,
+    source: Origin | None = None,
+    inputs: Sequence[str | None] = (),
 ) -> None:
-    """Upsert on (station_id, timestamp); the caller commits. A revised prediction keeps its number."""
+    """Upsert on (station_id, timestamp); the caller commits. A revised prediction keeps its number.
+
+    Args:
+        inputs: of each prediction the hash of what the model was given, where it is known.
+    """
     rows = [
         {
             **prediction.model_dump(mode="json"),
@@ -41,9 +50,10 @@ def save(
             "is_anomaly": prediction.anomaly.is_anomaly,
             "score": prediction.anomaly.score,
             "source": source and source.value,
+            "inputs_hash": inputs_hash,
             "stored_at": stored_at,
         }
-        for prediction in predictions
+        for prediction, inputs_hash in zip_longest(predictions, inputs)
     ]
     upsert(connection, table, rows, ["station_id", "timestamp"])
 

@@ -2,18 +2,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from ray_jobs.inference.answers import Answers
-from ray_jobs.inference.champion import NO_MODEL, Models
+from ray_jobs.inference.answers import Answers, serves_challenger
+from ray_jobs.inference.champion import NO_MODEL, Champions, Models
 from ray_jobs.inference.hours import HourBuffer
+from tests.conftest import make_settings
 from tests.ray_jobs.windows import START, every, leading, window
 from weatherglass.models.anomaly import AnomalyDetector
 from weatherglass.models.fallback import PersistenceForecaster
+from weatherglass.models.registry import Registry
 from weatherglass.records import Hour, Method, Prediction, Quality
 from weatherglass.stations import known_stations
 
@@ -39,9 +42,14 @@ def known(temperatures: dict[tuple[str, datetime], float]) -> HourBuffer:
     return hours
 
 
+def answering(hours: HourBuffer, share: float = 0.0) -> Answers:
+    return Answers(hours, Champions(Registry(make_settings(Path("nowhere")))), share)
+
+
 def one(hours: HourBuffer, time: datetime, temperature: float = 5.0, models: Models = MODELS) -> Prediction:
-    [prediction] = Answers(hours).answer([leading("boston", time, temperature)], models)
-    return prediction
+    [answer] = answering(hours).answer([leading("boston", time, temperature)], models)
+    assert answer.shadow is None
+    return answer.prediction
 
 
 @pytest.mark.parametrize("minute", [0, 1, 15, 45, 59])
@@ -74,7 +82,7 @@ def test_stations_of_one_batch_get_their_own_answers_though_the_grid_moves_on() 
     """The second reading is hours ahead of all that is known, so room is made while the first has its place."""
     hours = known({("boston", START): 1.0, ("miami", START): 20.0})
     windows = [leading("boston", START + MINUTE), leading("miami", START + 30 * HOUR, 25.0), leading("denver", START)]
-    made = {p.station_id: p for p in Answers(hours).answer(windows, MODELS)}
+    made = {a.prediction.station_id: a.prediction for a in answering(hours).answer(windows, MODELS)}
     assert {name: p.predictions.temperature[0] for name, p in made.items()} == {
         "boston": 1.0,
         "miami": 25.0,
@@ -121,7 +129,7 @@ def test_readings_are_judged_by_those_before_them_and_by_an_earlier_forecast() -
         return AnomalyDetector.rules_only().check_many(seen, grid, version)
 
     models = replace(MODELS, detector=SimpleNamespace(check_many=spy))
-    answers = Answers(known({("boston", START - 2 * HOUR): 1.0, ("boston", START): 8.0}))
+    answers = answering(known({("boston", START - 2 * HOUR): 1.0, ("boston", START): 8.0}))
     readings = [leading("boston", time, float(i)) for i, time in enumerate(every(15, 0.75, START - HOUR))]
     answers.note(readings)
     for _ in range(2):  # a batch that is tried again
@@ -132,4 +140,59 @@ def test_readings_are_judged_by_those_before_them_and_by_an_earlier_forecast() -
         assert [reading.values[0] for reading in cases[0].recent] == [0.0, 1.0, 2.0]
         assert cases[0].expected is not None
         assert cases[0].expected.values[0] == pytest.approx(1.0), "not from the hour it is in"
-        assert made.anomaly.checks["range"] is Quality.OK
+        assert made.prediction.anomaly.checks["range"] is Quality.OK
+
+
+STATIONS = ("boston", "miami", "denver", "seattle", "chicago", "dallas", "atlanta", "phoenix")
+
+
+class Warmer(PersistenceForecaster):
+    """Persistence and a degree."""
+
+    def forecast(self, *arguments: Any) -> Any:
+        made = super().forecast(*arguments)
+        return replace(
+            made,
+            values=made.values + 1,
+            lower={level: bound + 1 for level, bound in made.lower.items()},
+            upper={level: bound + 1 for level, bound in made.upper.items()},
+        )
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_the_challenger_answers_for_its_share_of_stations_and_runs_in_shadow_on_the_others(share: float) -> None:
+    models = replace(MODELS, challenger=Warmer(), challenger_version="8")
+    hours = known(dict.fromkeys([(station, START) for station in STATIONS], 1.0))
+    answers = answering(hours, share).answer([leading(station, START) for station in STATIONS], models)
+    chosen = {station for station in STATIONS if serves_challenger(station, share)}
+    assert len(chosen) in {0.0: [0], 0.5: range(1, len(STATIONS)), 1.0: [len(STATIONS)]}[share]
+    for answer in answers:
+        assert answer.shadow is not None
+        served, other = answer.prediction.predictions, answer.shadow.predictions
+        by_challenger = answer.prediction.station_id in chosen
+        assert (served.model_version, other.model_version) == (("8", "7") if by_challenger else ("7", "8"))
+        assert (served.temperature[0], other.temperature[0]) == ((2.0, 1.0) if by_challenger else (1.0, 2.0))
+        assert answer.shadow.timestamp == answer.prediction.timestamp
+    assert [a.prediction for a in answering(hours, 0.0).answer([leading("boston", START)], MODELS)] == [
+        one(hours, START)
+    ], "without a challenger nothing changes"
+
+
+def test_a_challenger_that_fails_leaves_the_answers_as_they_are() -> None:
+    models = replace(MODELS, challenger=SimpleNamespace(forecast=_raises), challenger_version="8")
+    [answer] = answering(known({("boston", START): 1.0}), 1.0).answer([leading("boston", START)], models)
+    assert answer.prediction.predictions.model_version == "7"
+    assert answer.shadow is None
+
+
+def test_the_hash_tells_inputs_apart_and_not_the_order_in_which_they_came() -> None:
+    def hashed(temperatures: dict[tuple[str, datetime], float], reading: float = 5.0) -> str:
+        [answer] = answering(known(temperatures)).answer([leading("boston", START, reading)], MODELS)
+        return answer.inputs
+
+    hours = {("boston", START): 1.0, ("miami", START): 20.0, ("miami", START - HOUR): 19.0}
+    usual = hashed(hours)
+    assert hashed(dict(reversed(hours.items()))) == usual
+    assert hashed({**hours, ("miami", START - HOUR): 19.5}) != usual, "a neighbour counts"
+    assert hashed(hours, 6.0) != usual, "so does the reading"
+    assert hashed({**hours, ("miami", START + HOUR): 19.5}) == usual, "what came after the base hour does not"
