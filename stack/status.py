@@ -51,10 +51,10 @@ def show(settings: Settings) -> int:
 
 def _programs(settings: Settings, now: datetime) -> list[str]:
     rows = usage(settings)
-    lines = [f"{'':<20}{'processes':>9}{'up':>9}{'RSS MB':>9}{'cores':>8}"]
+    lines = [f"{'':<20}{'processes':>9}{'up':>9}{'memory MB':>11}{'cores':>8}"]
     for row in [*rows, total("all", rows)]:
         up = words(timedelta(seconds=now.timestamp() - row.since))
-        lines.append(f"{row.name:<20}{row.processes:>9}{up:>9}{row.rss / 1e6:>9.0f}{row.cpu:>8.2f}")
+        lines.append(f"{row.name:<20}{row.processes:>9}{up:>9}{row.memory / 1e6:>11.0f}{row.cpu:>8.2f}")
     return lines
 
 

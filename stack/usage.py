@@ -18,12 +18,14 @@ MEASURED_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Usage:
-    """One program. `rss` in bytes, shared pages counted in every process; `cpu` in cores; `since` in Unix time."""
+    """One program. `memory` in bytes, resident, a page that n processes share counted 1/n in each, so that the sum is
+    what the machine holds; `cpu` in cores; `since` in Unix time.
+    """
 
     name: str
     processes: int
     since: float
-    rss: int
+    memory: int
     cpu: float
 
 
@@ -46,8 +48,8 @@ def usage(settings: Settings) -> list[Usage]:
         with contextlib.suppress(psutil.Error, OSError):
             name = sessions.get(process.pid) or sessions.get(os.getsid(process.pid), "other")
             cpu = (_cpu_seconds(process) - before[process.pid]) / (time.monotonic() - started)
-            rss = process.memory_info().rss
-            rows.setdefault(name, []).append(Usage(name, 1, process.create_time(), rss, max(cpu, 0.0)))
+            memory = _resident(process)
+            rows.setdefault(name, []).append(Usage(name, 1, process.create_time(), memory, max(cpu, 0.0)))
     return [total(name, parts) for name, parts in sorted(rows.items())]
 
 
@@ -57,7 +59,7 @@ def total(name: str, parts: list[Usage]) -> Usage:
         name,
         sum(part.processes for part in parts),
         min((part.since for part in parts), default=time.time()),
-        sum(part.rss for part in parts),
+        sum(part.memory for part in parts),
         sum(part.cpu for part in parts),
     )
 
@@ -68,3 +70,9 @@ def _cpu_seconds(process: psutil.Process) -> float:
     except psutil.Error:
         return 0.0
     return float(times.user + times.system)
+
+
+def _resident(process: psutil.Process) -> int:
+    """The process's proportional share of resident memory, bytes; Linux alone tells it, elsewhere all it touches."""
+    memory = process.memory_full_info()
+    return int(getattr(memory, "pss", memory.rss))
