@@ -1,8 +1,9 @@
-"""The boosted forecaster: gradient-boosted trees on what the damped anomaly leaves over.
+"""The boosted forecaster: gradient-boosted trees on what the linear network leaves over.
 
-forecast = climatology + damped anomaly + trees, one pair of LightGBM models (residual, its spread) per variable and
-group of leads, global over stations. Where a variable's newest value is too old for the trees, the damped anomaly
-answers; where the station's climatology is unknown, persistence does.
+forecast = climatology + damped anomaly + network + trees, one pair of LightGBM models (residual, its spread) per
+variable and group of leads, global over stations. A station that the network does not know has the rest. Where a
+variable's newest value is too old for the trees, the damped anomaly answers; where the station's climatology is
+unknown, persistence does.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from weatherglass.models.climatology import TERMS, Climatology
 from weatherglass.models.damped import Damping
 from weatherglass.models.fallback import PersistenceForecaster, history_hours
 from weatherglass.models.forecast import LEVELS, Forecast
+from weatherglass.models.network import Network
 from weatherglass.models.trees import lightgbm
 from weatherglass.records import LEADS, VARIABLES, Method
 
@@ -39,9 +41,11 @@ class Part:
     """A variable and a group of leads.
 
     Attributes:
-        mean, spread: trees over `design.NAMES`: residual over the damped anomaly, and its absolute error.
+        mean, spread: trees over `design.NAMES`: residual over damped anomaly and network, and its absolute error.
+        trust: (leads of the group,) factor of the residual, chosen on hours that no tree has seen; 0 is no correction.
         floor: least spread, in the variable's unit.
         quantiles: (past classes, leads of the group, levels): half-width of the interval in units of the spread.
+        station_spread: (stations of the climatology,) factor of the half-width for each.
     """
 
     variable: int
@@ -50,6 +54,8 @@ class Part:
     spread: lightgbm.Booster
     floor: float
     quantiles: npt.NDArray[np.float64]
+    trust: npt.NDArray[np.float64]
+    station_spread: npt.NDArray[np.float64]
 
     @property
     def name(self) -> str:
@@ -72,6 +78,7 @@ class BoostedForecaster:
 
     climatology: Climatology
     damping: Damping
+    network: Network
     damped_error: npt.NDArray[np.float64]
     parts: tuple[Part, ...]
 
@@ -82,11 +89,14 @@ class BoostedForecaster:
             "coefficients": self.climatology.coefficients,
             "rho": self.damping.rho,
             "damped_error": self.damped_error,
+            **{f"network.{name}": values for name, values in self.network.arrays().items()},
         }
         for part in self.parts:
             part.mean.save_model(folder / f"{part.name}.mean.txt")
             part.spread.save_model(folder / f"{part.name}.spread.txt")
             arrays[f"{part.name}.quantiles"] = part.quantiles
+            arrays[f"{part.name}.trust"] = part.trust
+            arrays[f"{part.name}.station_spread"] = part.station_spread
         artefact.save_arrays(folder / "arrays.npz", arrays)
         about = {
             "features": list(design.NAMES),
@@ -112,17 +122,19 @@ class BoostedForecaster:
             raise artefact.ModelFileError(f"{folder / 'arrays.npz'}: the climatology does not fit the stations")
         parts = []
         for item in about["parts"]:
-            name = Part(item["variable"], tuple(item["leads"]), *(None,) * 4).name  # type: ignore[arg-type]
+            name = Part(item["variable"], tuple(item["leads"]), *(None,) * 6).name  # type: ignore[arg-type]
             try:
                 mean = lightgbm.Booster(model_file=folder / f"{name}.mean.txt")
                 spread = lightgbm.Booster(model_file=folder / f"{name}.spread.txt")
             except lightgbm.basic.LightGBMError as error:
                 raise artefact.ModelFileError(f"{folder / name}: LightGBM cannot read it ({error})") from None
-            quantiles = arrays[f"{name}.quantiles"]
-            parts.append(Part(item["variable"], tuple(item["leads"]), mean, spread, item["floor"], quantiles))
+            tuned = (arrays[f"{name}.{key}"] for key in ("quantiles", "trust", "station_spread"))
+            parts.append(Part(item["variable"], tuple(item["leads"]), mean, spread, item["floor"], *tuned))
+        network = Network(stations, **{key[8:]: values for key, values in arrays.items() if key.startswith("network.")})
         return cls(
             Climatology(stations, arrays["coefficients"]),
             Damping(arrays["rho"]),
+            network,
             arrays["damped_error"],
             tuple(parts),
         )
@@ -133,11 +145,13 @@ class BoostedForecaster:
         where, when = np.asarray(rows, dtype=np.int64), np.asarray(base, dtype=np.int64)
         if len(where) == 0:
             return fallback
-        seen = design.view(grid, self.climatology, int(when.min()) - design.PAST_HOURS, int(when.max()))
+        first, last = int(when.min()) - design.PAST_HOURS, int(when.max())
+        seen = design.view(grid, self.climatology, first, last, self.network)
         made = design.cases(seen, self.damping, where, when)
         values = made.normal.astype(np.float64) + made.damped
         half = {level: self._damped_half(made.age, i) for i, level in enumerate(LEVELS)}
         by_trees = np.isfinite(made.present) & (made.age <= TREES_AGE) & np.isfinite(made.normal_now)
+        values += np.where(by_trees[:, None, :], np.nan_to_num(made.linear), 0.0)
         past_class = np.searchsorted(PAST_CLASSES, np.maximum(fallback.history_hours, 1), side="right") - 1
         for part in self.parts:
             cases = np.flatnonzero(by_trees[:, part.variable])
@@ -147,7 +161,9 @@ class BoostedForecaster:
             which = (cases[:, None], at[None, :], part.variable)
             matrix = made.matrix(part.variable, np.repeat(cases, len(at)), np.tile(at + 1, len(cases)))
             residual, spread = (answer.reshape(len(cases), len(at)) for answer in part.predict(matrix))
-            values[which] += residual
+            values[which] += residual * part.trust
+            known = seen.rows[where[cases]]
+            spread *= np.where(known >= 0, part.station_spread[known], 1.0)[:, None]
             for i, level in enumerate(LEVELS):
                 half[level][which] = spread * part.quantiles[past_class[cases], :, i]
         unknown = ~np.isfinite(values)

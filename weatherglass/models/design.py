@@ -17,6 +17,7 @@ from weatherglass.models.channels import CHANNELS, channels
 from weatherglass.models.climatology import Climatology
 from weatherglass.models.damped import Damping, present_anomaly
 from weatherglass.models.neighbours import KERNELS, around, kernels
+from weatherglass.models.network import Network
 from weatherglass.records import LEADS, VARIABLES
 from weatherglass.stations import Station
 
@@ -48,6 +49,7 @@ BASE_NAMES = (
 LEAD_NAMES = (
     "lead",
     "damped",
+    "linear",
     "normal",
     "normal_change",
     "valid_solar_cos",
@@ -71,16 +73,28 @@ class View:
     rows: npt.NDArray[np.int64]
     """Each station's row in the climatology, -1 if it is unknown there."""
     kernels: npt.NDArray[np.float32]
+    network: Network | None
+    field: npt.NDArray[np.float32] | None
+    """Of the network, over the same hours."""
 
 
-def view(grid: HourGrid, climatology: Climatology, first: int = 0, last: int | None = None) -> View:
+def view(
+    grid: HourGrid,
+    climatology: Climatology,
+    first: int = 0,
+    last: int | None = None,
+    network: Network | None = None,
+) -> View:
     """The grid's hours `first` to `last` (both included; whole grid by default)."""
     last = grid.values.shape[1] - 1 if last is None else last
     first = max(0, first)
     present = channels(grid.values[:, first : last + 1])
     rows = climatology.rows([station.station_id for station in grid.stations])
     usual = climatology.at(rows, grid.start + np.arange(first, last + 1))
-    return View(grid.stations, grid.start, first, present, present - usual, climatology, rows, kernels(grid.stations))
+    anomalies = present - usual
+    field = network.field(grid.stations, anomalies) if network else None
+    around_each = kernels(grid.stations)
+    return View(grid.stations, grid.start, first, present, anomalies, climatology, rows, around_each, network, field)
 
 
 @dataclass(frozen=True)
@@ -92,6 +106,7 @@ class Cases:
         past: (n, 73, variables) own anomalies, lag 0 first.
         present, age: newest anomaly of each variable (n, variables) and how old it is, hours.
         damped: (n, leads, variables) what remains of it.
+        linear: (n, leads, variables) what the network adds to that; NaN where it says nothing.
         normal: (n, leads, variables) climatology at the valid times; NaN where it is unknown.
         normal_now: (n, variables) climatology at the base hour.
         solar: (n,) local solar hour of the base hour.
@@ -102,6 +117,7 @@ class Cases:
     present: npt.NDArray[np.float32]
     age: npt.NDArray[np.int64]
     damped: npt.NDArray[np.float32]
+    linear: npt.NDArray[np.float32]
     normal: npt.NDArray[np.float32]
     normal_now: npt.NDArray[np.float32]
     solar: npt.NDArray[np.float64]
@@ -116,6 +132,7 @@ class Cases:
         columns = [
             leads,
             self.damped[cases, at, variable],
+            self.linear[cases, at, variable],
             normal,
             normal - self.normal_now[cases, variable],
             np.cos(solar),
@@ -137,11 +154,14 @@ def cases(
     base: npt.NDArray[np.int64],
     own_hours: npt.NDArray[np.int64] | None = None,
     with_neighbours: npt.NDArray[np.bool_] | None = None,
+    with_network: npt.NDArray[np.bool_] | None = None,
+    linear_of: Sequence[int] = range(len(VARIABLES)),
 ) -> Cases:
     """Cases of station `rows[i]` at grid hour `base[i]`.
 
     For training and calibration, a case can be made poorer: `own_hours[i]` hours of own past are left (1 is the base
-    hour alone), `with_neighbours[i]` False takes the neighbours away.
+    hour alone), `with_neighbours[i]` False takes the neighbours away, `with_network[i]` False the linear forecast, as
+    a station never seen before has none. `linear_of`: variables whose linear forecast is wanted.
     """
     offsets = base[:, None] - seen.first - np.arange(PAST_HOURS + 1)
     past = seen.anomalies[rows[:, None], np.maximum(offsets, 0)]
@@ -156,6 +176,16 @@ def cases(
     around_features = _around(seen, rows, base)
     if with_neighbours is not None:
         around_features[~with_neighbours] = np.nan
+    linear = np.full(damped.shape, np.nan, np.float32)
+    if seen.network is not None and seen.field is not None:
+        place = {station_id: row for row, station_id in enumerate(seen.network.station_ids)}
+        members = np.array([place.get(station.station_id, -1) for station in seen.stations], dtype=np.int64)[rows]
+        at = base - seen.first
+        linear[..., list(linear_of)] = seen.network.increments(
+            seen.field, members, at, hours, linear_of, own_hours, with_neighbours
+        )
+        if with_network is not None:
+            linear[~with_network] = np.nan
     longitude = np.array([station.longitude for station in seen.stations])[rows]
     solar = (hours.astype(np.int64) + longitude / 15) % 24
     features = np.concatenate(
@@ -174,6 +204,7 @@ def cases(
         present,
         age,
         damped,
+        linear,
         normal,
         seen.climatology.at_pairs(known, hours)[:, : len(VARIABLES)],
         solar,

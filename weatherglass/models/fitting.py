@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from weatherglass.history import HourGrid
-from weatherglass.models import design
-from weatherglass.models.boosted import PAST_CLASSES, Part
-from weatherglass.models.climatology import Climatology
+from weatherglass.models import damped, design
+from weatherglass.models.boosted import PAST_CLASSES, BoostedForecaster, Part
 from weatherglass.models.damped import Damping
 from weatherglass.models.forecast import LEVELS
-from weatherglass.models.split import Split, bases
+from weatherglass.models.ground import Ground
+from weatherglass.models.split import Split, bases, only
 from weatherglass.models.trees import lightgbm
 from weatherglass.records import VARIABLES
 
 FULL_PAST_SHARE = 0.6
 """Share of training cases that keep all their past; the others keep 1 to 48 hours (history dropout)."""
-NEIGHBOURS_SHARE = 0.85
+NEIGHBOURS_SHARE = 0.9
+NETWORK_SHARE = 0.92
+"""Shares of training cases that keep their neighbours and their linear forecast; a new station has the trees alone."""
+STATION_CASES = 200
+"""Held-out cases of a station that weigh as much as those of all others, for the width of its intervals."""
+SHRINKAGE = np.linspace(0.0, 1.0, 11)
 SEASONAL = [design.NAMES.index(name) for name in ("season_cos", "season_sin", "normal", "present_temperature")]
 SEASONAL_MIN_YEARS = 1.6
 """In a shorter record the season tells the date, and trees that know the date learn the record by heart."""
@@ -60,7 +66,11 @@ class Sample:
     rows: npt.NDArray[np.float32]
     leads: npt.NDArray[np.int64]
     residual: npt.NDArray[np.float32]
-    """Truth minus damped anomaly."""
+    """Truth minus climatology, damped anomaly and linear forecast."""
+    linear: npt.NDArray[np.float32]
+    """The linear forecast beyond the damped anomaly, 0 where there is none."""
+    stations: npt.NDArray[np.int64]
+    """Rows of the climatology."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +85,7 @@ class Fitted:
 def fit_part(
     grid: HourGrid,
     split: Split,
-    climatology: Climatology,
-    damping: Damping,
+    ground: Ground,
     variable: int,
     leads: tuple[int, ...],
     size: Size,
@@ -94,11 +103,8 @@ def fit_part(
         NothingToLearn: too few values of the variable.
     """
     rng = np.random.default_rng([seed, variable, leads[0]])
-    seen = design.view(grid, climatology)
-    count = size.cases
-    own = np.where(rng.random(count) < FULL_PAST_SHARE, design.PAST_HOURS + 1, rng.choice([1, 2, 4, 8, 16, 32], count))
-    near = rng.random(count) < NEIGHBOURS_SHARE
-    train = draw(seen, split.train, damping, variable, leads, own, near, rng)
+    seen = design.view(grid, ground.climatology, network=ground.network)
+    train = _training(seen, ground, variable, leads, size, rng)
     if (split.train | split.calibrate).sum() < SEASONAL_MIN_YEARS * 365 * 24:
         train.rows[:, SEASONAL] = np.nan  # no tree can ask for what is always missing
     common = {
@@ -127,17 +133,74 @@ def fit_part(
         num_boost_round=size.spread_trees,
     )
     floor = max(float(np.quantile(error, 0.1)), 1e-3)
-    part = Part(variable, leads, mean, spread, floor, np.zeros((len(PAST_CLASSES), len(leads), len(LEVELS))))
-    for k, hours in enumerate(PAST_CLASSES):
-        own = np.full(size.calibration_cases, hours)
-        held_out = draw(seen, split.calibrate, damping, variable, leads, own, np.ones(len(own), dtype=bool), rng)
+    known = len(ground.climatology.station_ids)
+    part = Part(
+        variable,
+        leads,
+        mean,
+        spread,
+        floor,
+        quantiles=np.zeros((len(PAST_CLASSES), len(leads), len(LEVELS))),
+        trust=np.ones(len(leads)),
+        station_spread=np.ones(known),
+    )
+    for k, hours in reversed(list(enumerate(PAST_CLASSES))):
+        count = size.calibration_cases
+        held_out = draw(seen, split.calibrate, ground.damping, variable, leads, np.full(count, hours), rng)
         value, scale = part.predict(held_out.rows)
-        score = np.abs(held_out.residual - value) / scale
+        if hours == PAST_CLASSES[-1]:  # a whole past, as a station in service has
+            part.trust[:] = trust(held_out, value, leads)
+            value *= part.trust[held_out.leads - leads[0]]
+            error = np.abs(held_out.residual - value)
+            part.station_spread[:] = station_spread(error / scale, held_out.stations, known)
+            mae, damped_mae = error.mean(), np.abs(held_out.residual + held_out.linear).mean()
+        else:
+            value *= part.trust[held_out.leads - leads[0]]
+        score = np.abs(held_out.residual - value) / (scale * part.station_spread[held_out.stations])
         for i, lead in enumerate(leads):
             part.quantiles[k, i] = conformal(score[held_out.leads == lead])
-    # The last class is that of a whole past, as a station in service has.
-    error = np.abs(held_out.residual - value)
-    return Fitted(part, float(error.mean()), float(np.abs(held_out.residual).mean()))
+    return Fitted(part, float(mae), float(damped_mae))
+
+
+def assemble(grid: HourGrid, split: Split, ground: Ground, parts: Sequence[Part]) -> BoostedForecaster:
+    """A forecaster from its parts; the damped anomaly's own errors are measured on the hours of calibration."""
+    held_out = design.view(only(grid, split.calibrate), ground.climatology)
+    errors = damped.error_quantiles(held_out.anomalies, held_out.rows, ground.damping, LEVELS)
+    return BoostedForecaster(ground.climatology, ground.damping, ground.network, errors, tuple(parts))
+
+
+def _training(
+    seen: design.View, ground: Ground, variable: int, leads: tuple[int, ...], size: Size, rng: np.random.Generator
+) -> Sample:
+    """Cases of each fold with the linear forecast of the network that has not seen the fold, as in service."""
+    samples = []
+    total = sum(mask.sum() for mask, _ in ground.left_out)
+    for mask, network in ground.left_out:
+        count = int(size.cases * mask.sum() / total)
+        own = rng.choice([1, 2, 4, 8, 16, 32], count)
+        own = np.where(rng.random(count) < FULL_PAST_SHARE, design.PAST_HOURS + 1, own)
+        near, member = rng.random(count) < NEIGHBOURS_SHARE, rng.random(count) < NETWORK_SHARE
+        unseen = replace(seen, network=network)
+        samples.append(draw(unseen, mask, ground.damping, variable, leads, own, rng, near, member))
+    return Sample(*(np.concatenate([vars(sample)[name] for sample in samples]) for name in vars(samples[0])))
+
+
+def trust(held_out: Sample, value: npt.NDArray, leads: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    """The factor of `SHRINKAGE` for each lead by which the trees' correction errs least; the smallest of equals."""
+    errors = np.abs(held_out.residual - SHRINKAGE[:, None] * value)
+    return np.array([SHRINKAGE[errors[:, held_out.leads == lead].mean(axis=1).argmin()] for lead in leads])
+
+
+def station_spread(scores: npt.NDArray, stations: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.float64]:
+    """How much wider each station's errors lie than all stations', drawn towards 1 where it has few."""
+    middle = (LEVELS[0] + LEVELS[-1]) / 2
+    usual = np.quantile(scores, middle)
+    made = np.ones(count)
+    for station in np.unique(stations):
+        own = scores[stations == station]
+        weight = len(own) / (len(own) + STATION_CASES)
+        made[station] = (max(np.quantile(own, middle), 1e-6) / usual) ** weight
+    return made
 
 
 def conformal(scores: npt.NDArray) -> npt.NDArray[np.float64]:
@@ -156,8 +219,9 @@ def draw(
     variable: int,
     leads: tuple[int, ...],
     own_hours: npt.NDArray[np.int64],
-    with_neighbours: npt.NDArray[np.bool_],
     rng: np.random.Generator,
+    with_neighbours: npt.NDArray[np.bool_] | None = None,
+    with_network: npt.NDArray[np.bool_] | None = None,
 ) -> Sample:
     """At most `len(own_hours)` random cases within the hours, each with one random lead of the group."""
     candidates = bases(hours)
@@ -174,14 +238,17 @@ def draw(
     truth = seen.present[rows, base + lead, variable]
     keep = np.isfinite(truth)
     rows, base, lead, truth = rows[keep], base[keep], lead[keep], truth[keep]
-    own_hours, with_neighbours = own_hours[: len(chosen)][keep], with_neighbours[: len(chosen)][keep]
+    poorer = [
+        given if given is None else given[: len(chosen)][keep] for given in (own_hours, with_neighbours, with_network)
+    ]
     matrix = np.empty((len(rows), len(design.NAMES)), dtype=np.float32)
-    residual = np.empty(len(rows), dtype=np.float32)
+    residual, linear = np.empty(len(rows), dtype=np.float32), np.empty(len(rows), dtype=np.float32)
     for begin in range(0, len(rows), CHUNK):
         part = slice(begin, begin + CHUNK)
-        made = design.cases(seen, damping, rows[part], base[part], own_hours[part], with_neighbours[part])
-        index = np.arange(len(made.age))
-        matrix[part] = made.matrix(variable, index, lead[part])
-        residual[part] = truth[part] - made.normal[index, lead[part] - 1, variable]
-        residual[part] -= made.damped[index, lead[part] - 1, variable]
-    return Sample(matrix, lead, residual)
+        limits = [given if given is None else given[part] for given in poorer]
+        made = design.cases(seen, damping, rows[part], base[part], *limits, linear_of=[variable])
+        which = np.arange(len(made.age)), lead[part] - 1, variable
+        matrix[part] = made.matrix(variable, which[0], lead[part])
+        linear[part] = np.nan_to_num(made.linear[which])
+        residual[part] = truth[part] - made.normal[which] - made.damped[which] - linear[part]
+    return Sample(matrix, lead, residual, linear, seen.rows[rows])

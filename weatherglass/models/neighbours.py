@@ -23,17 +23,28 @@ MIN_WEIGHT = 0.1
 EARTH_RADIUS_KM = 6371.0
 
 
+def distances(stations: Sequence[Station]) -> npt.NDArray[np.float64]:
+    """Kilometres (n, n) along the great circle, by the haversine formula; NaN where a place is not known."""
+    north, other, east = _angles(stations)
+    haversine = np.sin((other - north) / 2) ** 2 + np.cos(north) * np.cos(other) * np.sin(east / 2) ** 2
+    made = 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.clip(haversine, 0, 1)))
+    np.fill_diagonal(made, 0.0)
+    return np.asarray(made)
+
+
+def _angles(stations: Sequence[Station]) -> tuple[npt.NDArray, npt.NDArray, npt.NDArray]:
+    latitude = np.deg2rad([station.latitude for station in stations])
+    longitude = np.deg2rad([station.longitude for station in stations])
+    return latitude[:, None], latitude[None, :], longitude[None, :] - longitude[:, None]
+
+
 def kernels(stations: Sequence[Station]) -> npt.NDArray[np.float32]:
     """Weights (kernels, stations, stations): how much the last axis counts for the middle one; nobody for itself.
 
     A station whose place is not known (NaN) is nobody's neighbour, and has none.
     """
-    latitude = np.deg2rad([station.latitude for station in stations])
-    longitude = np.deg2rad([station.longitude for station in stations])
-    north, east = latitude[:, None], longitude[None, :] - longitude[:, None]
-    other = latitude[None, :]
-    haversine = np.sin((other - north) / 2) ** 2 + np.cos(north) * np.cos(other) * np.sin(east / 2) ** 2
-    distance = 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.clip(haversine, 0, 1)))
+    north, other, east = _angles(stations)
+    distance = distances(stations)
     bearing = np.arctan2(
         np.sin(east) * np.cos(other), np.cos(north) * np.sin(other) - np.sin(north) * np.cos(other) * np.cos(east)
     )

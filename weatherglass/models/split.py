@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -61,6 +62,15 @@ def bases(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     reach = PAST_HOURS + LEADS[-1] + 1
     inside = np.convolve(mask.astype(np.int64), np.ones(reach, dtype=np.int64), mode="valid") == reach
     return np.flatnonzero(inside) + PAST_HOURS
+
+
+def stretches(mask: npt.NDArray[np.bool_], least: int) -> list[slice]:
+    """The unbroken stretches of a mask in order, each cut into equal ones until there are at least so many."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
+    made = [slice(int(begin), int(end)) for begin, end in edges.reshape(-1, 2)]
+    pieces = -(-least // max(1, len(made)))
+    cuts = [np.linspace(part.start, part.stop, pieces + 1).astype(int) for part in made]
+    return [slice(int(a), int(b)) for cut in cuts for a, b in pairwise(cut)]
 
 
 def only(grid: HourGrid, mask: npt.NDArray[np.bool_]) -> HourGrid:

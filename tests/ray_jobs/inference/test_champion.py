@@ -18,10 +18,10 @@ from tests.ray_jobs.conftest import Feed, Reader, Rounds, serving, until
 from tests.ray_jobs.windows import START, windows_of
 from tests.synthetic_history import history
 from weatherglass.history import write_stations
-from weatherglass.models import climatology, damped, design, neighbours
+from weatherglass.models import fitting, ground, neighbours
 from weatherglass.models.boosted import BoostedForecaster
-from weatherglass.models.forecast import LEVELS
 from weatherglass.models.registry import FORECASTER, Registry
+from weatherglass.models.split import Split
 from weatherglass.records import Method, inputs_hash
 from weatherglass.settings import Settings
 from weatherglass.store import alert_log
@@ -35,11 +35,9 @@ MINUTE = timedelta(minutes=1)
 @pytest.fixture(scope="module")
 def forecaster() -> BoostedForecaster:
     """A forecaster with no trees yet: the damped anomaly, fitted."""
-    usual = climatology.fit(GRID)
-    seen = design.view(GRID, usual)
-    damping = damped.fit(seen.anomalies)
-    errors = damped.error_quantiles(seen.anomalies, seen.rows, damping, LEVELS)
-    return BoostedForecaster(usual, damping, errors, ())
+    everything = np.ones(GRID.values.shape[1], dtype=bool)
+    base = ground.fit(GRID, everything)
+    return fitting.assemble(GRID, Split(everything, everything, ~everything), base, ())
 
 
 def crown(settings: Settings, forecaster: BoostedForecaster, folder: Path) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.synthetic_history import DAMPING, climate, history
 from weatherglass.history import HourGrid
-from weatherglass.models import climatology, damped, design, fitting
+from weatherglass.models import climatology, damped, design, fitting, ground
 from weatherglass.models.forecast import LEVELS
 from weatherglass.models.split import HistoryTooShort, bases, split
 from weatherglass.records import LEADS
@@ -50,19 +50,14 @@ def test_a_variable_without_values_is_named(model: Model) -> None:
     values = model.grid.values.copy()
     values[..., 3:] = np.nan
     grid = HourGrid(model.grid.stations, model.grid.start, values)
-    usual = climatology.fit(grid)
-    damping = damped.fit(design.view(grid, usual).anomalies)
+    base = ground.fit(grid, model.parts.train)
     with pytest.raises(fitting.NothingToLearn, match="wind_speed"):
-        fitting.fit_part(grid, model.parts, usual, damping, 3, (1, 2, 3), fitting.FIRST, seed=1)
+        fitting.fit_part(grid, model.parts, base, 3, (1, 2, 3), fitting.FIRST, seed=1)
 
 
 def test_same_seed_same_data_same_trees(model: Model) -> None:
     small = fitting.Size(1000, 5, 7, 0.2, 2, 1000)
-    f = model.forecaster
-    one, two = (
-        fitting.fit_part(model.grid, model.parts, f.climatology, f.damping, 0, (1, 2, 3), small, 4).part
-        for _ in range(2)
-    )
+    one, two = (fitting.fit_part(model.grid, model.parts, model.base, 0, (1, 2, 3), small, 4).part for _ in range(2))
     assert one.mean.model_to_string() == two.mean.model_to_string()
     np.testing.assert_array_equal(one.quantiles, two.quantiles)
 

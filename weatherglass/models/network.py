@@ -1,0 +1,129 @@
+"""The linear part of a forecast: what a station and those around it felt over two days says about its next one.
+
+A ridge regression for each station, variable and lead on the anomalies of the station and of its nearest neighbours,
+at lags from 0 to 48 h, those of the base hour also times the first harmonic of the day: what warm air means depends
+on the hour. The target is what the damped anomaly leaves over, so that where nothing can be learnt the damped anomaly
+remains. The penalty grows with the distance of a neighbour and with the lag: a regression on a field of many more
+numbers than there were independent days of weather needs to be told what is likely (Bayesian ridge with an
+informative prior; compare Hoerl and Kennard 1970, Technometrics 12, 55-67).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from weatherglass.records import LEADS
+from weatherglass.stations import Station
+
+LAGS = (0, 1, 2, 3, 6, 9, 12, 18, 24, 36, 48)
+BLOCKS = len(LAGS) + 2
+"""Anomalies at each lag, and those at lag 0 times the cosine and the sine of the time of day."""
+NEAR = 12
+"""Stations a forecast looks at, itself first."""
+FILL_HOURS = 12
+"""A missing value is taken as the last known one of so many hours."""
+CLIP = 4.0
+"""Standardised anomalies are kept within this: one wild reading must not carry a forecast away."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """Coefficients for every known station.
+
+    Attributes:
+        station_ids: s.
+        scale: (s, channels) robust standard deviation of the anomalies; NaN where a channel is not used.
+        near: (s, NEAR) rows of the nearest stations, itself first; -1 where there are fewer.
+        weights: (s, BLOCKS x NEAR x channels, leads, variables) float32, to standardised anomalies.
+        offset: (s, leads, variables).
+        known: (s, variables) whether there is a regression.
+    """
+
+    station_ids: tuple[str, ...]
+    scale: npt.NDArray[np.float32]
+    near: npt.NDArray[np.int64]
+    weights: npt.NDArray[np.float32]
+    offset: npt.NDArray[np.float32]
+    known: npt.NDArray[np.bool_]
+
+    def arrays(self) -> dict[str, npt.NDArray]:
+        """All but the stations, by name."""
+        return {name: values for name, values in vars(self).items() if name != "station_ids"}
+
+    def field(self, stations: Sequence[Station], anomalies: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Standardised anomalies (s + 1, hours, channels) from those of `stations`; NaN unknown, last row nobody."""
+        made = np.full((len(self.station_ids) + 1, *anomalies.shape[1:]), np.nan, np.float32)
+        place = {station.station_id: row for row, station in enumerate(stations)}
+        here = [row for row, station_id in enumerate(self.station_ids) if station_id in place]
+        made[here] = standardised(anomalies[[place[self.station_ids[row]] for row in here]], self.scale[here])
+        return made
+
+    def increments(
+        self,
+        field: npt.NDArray[np.float32],
+        rows: npt.NDArray[np.int64],
+        at: npt.NDArray[np.int64],
+        hours: npt.NDArray[np.datetime64],
+        variables: Sequence[int],
+        own_hours: npt.NDArray[np.int64] | None = None,
+        with_neighbours: npt.NDArray[np.bool_] | None = None,
+    ) -> npt.NDArray[np.float32]:
+        """What the regression adds to the damped anomaly, (n, leads, len(variables)), NaN where there is none.
+
+        Case i is the network's station `rows[i]` (-1: unknown) at hour `at[i]` of the field, `hours[i]` in UTC.
+        `own_hours` and `with_neighbours` make cases poorer, as in `design.cases`.
+        """
+        made = np.full((len(rows), len(LEADS), len(variables)), np.nan, np.float32)
+        for row in np.unique(rows[rows >= 0]):
+            which = np.flatnonzero(rows == row)
+            lagged = self._lagged(field, int(row), at[which])
+            if own_hours is not None:
+                lagged[np.array(LAGS)[None, :] >= own_hours[which][:, None], 0] = np.nan
+            if with_neighbours is not None:
+                lagged[~with_neighbours[which], :, 1:] = np.nan
+            seen = predictors(lagged, hours[which])
+            weights = self.weights[row][..., list(variables)]
+            answer = seen @ weights.reshape(weights.shape[0], -1)
+            made[which] = answer.reshape(len(which), len(LEADS), -1) + self.offset[row][:, list(variables)]
+            made[np.ix_(which, np.arange(len(LEADS)), np.flatnonzero(~self.known[row, list(variables)]))] = np.nan
+        return made
+
+    def shrunk(self, factor: npt.NDArray[np.float32]) -> Network:
+        """The same with all it says times a factor (leads, variables)."""
+        return replace(self, weights=self.weights * factor, offset=self.offset * factor)
+
+    def _lagged(self, field: npt.NDArray[np.float32], row: int, at: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        when = at[:, None] - np.array(LAGS)
+        values = field[self.near[row][None, None, :], np.maximum(when, 0)[:, :, None]]
+        values[when < 0] = np.nan
+        return values
+
+
+def standardised(anomalies: npt.NDArray[np.float32], scale: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Anomalies (s, hours, channels) in units of `scale` (s, channels), clipped, gaps of `FILL_HOURS` filled."""
+    made = np.clip(anomalies / scale[:, None], -CLIP, CLIP)
+    last = np.where(np.isfinite(made), np.arange(made.shape[1])[None, :, None], -FILL_HOURS - 1)
+    np.maximum.accumulate(last, axis=1, out=last)
+    filled = np.take_along_axis(made, np.maximum(last, 0), axis=1)
+    filled[np.arange(made.shape[1])[None, :, None] - last > FILL_HOURS] = np.nan
+    return filled
+
+
+def predictors(lagged: npt.NDArray[np.float32], hours: npt.NDArray[np.datetime64]) -> npt.NDArray[np.float32]:
+    """Regressors (n, BLOCKS x k x channels) from standardised anomalies (n, lags, k, channels) at base hours.
+
+    Where an older lag is unknown the next younger stands for it, and 0, the usual, where nothing is known.
+    """
+    count, lags = lagged.shape[:2]
+    made = np.empty((count, BLOCKS, *lagged.shape[2:]), np.float32)
+    made[:, 0] = np.nan_to_num(lagged[:, 0])
+    for lag in range(1, lags):
+        made[:, lag] = np.where(np.isnan(lagged[:, lag]), made[:, lag - 1], lagged[:, lag])
+    day = 2 * np.pi * (hours.astype("datetime64[h]").astype(np.int64) % 24) / 24
+    made[:, lags] = made[:, 0] * np.cos(day).astype(np.float32)[:, None, None]
+    made[:, lags + 1] = made[:, 0] * np.sin(day).astype(np.float32)[:, None, None]
+    return made.reshape(count, -1)
