@@ -64,7 +64,7 @@ class Regression:
     near: npt.NDArray[np.int64]
     known: npt.NDArray[np.bool_]
     limit: npt.NDArray[np.float32]
-    """(s, lag, variables): what the damped anomaly leaves over is kept within this: sensors that jump are not weather."""
+    """(s, lag, variables): what the damped anomaly leaves over is kept within it; sensors that jump are not weather."""
     step: int
 
     @classmethod
@@ -125,7 +125,7 @@ class Regression:
         rho = self.damping.rho[:, :, None].astype(np.float32)
         for i, lead in enumerate(LEADS):
             left = self.anomalies[:, base + lead, :width] - rho[:, lead] * now
-            made[:, :, i] = np.clip(left, -self.limit[:, lead], self.limit[:, lead]).transpose(1, 0, 2)
+            made[:, :, i] = np.clip(left, -self.limit[:, lead, None], self.limit[:, lead, None]).transpose(1, 0, 2)
         return np.nan_to_num(made).reshape(len(base), len(self.stations), -1)
 
     def sums(self, base: npt.NDArray[np.int64]) -> Sums:
