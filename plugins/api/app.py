@@ -32,6 +32,7 @@ from plugins.api.conditional import EntityTags
 from plugins.api.feed import Feed
 from plugins.api.headers import SecurityHeaders
 from plugins.api.metrics import Measured, Requests
+from plugins.dashboard import pages
 from weatherglass.settings import Settings
 from weatherglass.store.engine import open_store
 
@@ -57,6 +58,7 @@ PARTS = (
     metrics,
     events,
     docs,
+    pages,
 )
 
 

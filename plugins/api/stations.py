@@ -8,10 +8,39 @@ from pydantic import BaseModel, Field
 from plugins.api.answers import LiveField, Reading, SourceField, StationAnswer, UnitsField
 from plugins.api.context import Now, SettingsOf, Store, described_stations, origin_of
 from plugins.api.problems import responses
-from weatherglass.records import UNITS, Origin, Time
+from weatherglass.records import UNITS, VARIABLES, Method, Origin, Predictions, Time
 from weatherglass.store import observations, predictions
 
 router = APIRouter(tags=["stations"])
+
+
+class Extremes(BaseModel):
+    """The least and the greatest forecast value of all leads."""
+
+    least: float = Field(examples=[1.2])
+    greatest: float = Field(examples=[5.8])
+
+
+class Ahead(BaseModel):
+    """What the latest prediction expects over its leads."""
+
+    temperature: Extremes = Field(description="°C")
+    humidity: Extremes = Field(description="Relative, %")
+    pressure: Extremes = Field(description="At the station, hPa")
+    wind_speed: Extremes = Field(description="m/s")
+    until: Time = Field(description="The last hour that is forecast.", examples=["2026-01-06T12:00:00Z"])
+    model_version: str = Field(examples=["7"])
+    method: Method
+
+    @classmethod
+    def of(cls, forecast: Predictions) -> Ahead:
+        paths = {name: getattr(forecast, name) for name in VARIABLES}
+        return cls(
+            **{name: Extremes(least=min(path), greatest=max(path)) for name, path in paths.items()},
+            until=forecast.valid_times[-1],
+            model_version=forecast.model_version,
+            method=forecast.method,
+        )
 
 
 class ObservedStation(BaseModel):
@@ -24,6 +53,8 @@ class ObservedStation(BaseModel):
         description="Time of the observation that the latest prediction answers.", examples=["2026-01-05T12:15:00Z"]
     )
     is_anomaly: bool | None = Field(description="Whether that observation is flagged; null before any prediction.")
+    reasons: list[str] = Field(description="Why it is flagged.", examples=[[]])
+    ahead: Ahead | None
 
 
 class Stations(BaseModel):
@@ -50,6 +81,8 @@ def list_stations(store: Store, settings: SettingsOf, now: Now) -> Stations:
                 live=source is Origin.OPEN_METEO,
                 forecast_of=prediction.prediction.timestamp if prediction else None,
                 is_anomaly=prediction.prediction.anomaly.is_anomaly if prediction else None,
+                reasons=prediction.prediction.anomaly.reasons if prediction else [],
+                ahead=Ahead.of(prediction.prediction.predictions) if prediction else None,
             )
         )
     return Stations(units=UNITS, stations=sorted(rows, key=lambda row: row.station.name))

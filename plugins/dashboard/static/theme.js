@@ -1,0 +1,14 @@
+// Before the first paint: light or dark, so that nothing flashes. A plain script, since modules wait for the page.
+{
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const apply = () => {
+    const asked = new URLSearchParams(location.search).get("theme");
+    let kept = null;
+    try { kept = localStorage.getItem("weatherglass.theme"); } catch { /* storage may be forbidden */ }
+    const theme = ["light", "dark"].find((name) => name === (asked ?? kept));
+    document.documentElement.dataset.theme = theme ?? (dark.matches ? "dark" : "light");
+  };
+  apply();
+  dark.addEventListener("change", apply);
+  addEventListener("weatherglass:preferences", apply);
+}

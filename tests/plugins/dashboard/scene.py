@@ -1,0 +1,192 @@
+"""A store full of plausible weather: what the sink, the verification and the watcher write, by their own functions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import numpy as np
+from sqlalchemy import Connection, Engine, insert
+
+from weatherglass.records import (
+    LEADS,
+    VARIABLES,
+    Anomaly,
+    Bounds,
+    Confidence,
+    Method,
+    Observation,
+    Origin,
+    Prediction,
+    Predictions,
+    Quality,
+)
+from weatherglass.stations import Station
+from weatherglass.store import alerts, observations, predictions, promotions
+from weatherglass.store.promotions import Action, Promotion
+from weatherglass.store.schema import drift, verification, verification_runs
+
+STEP = timedelta(minutes=15)
+SPREAD = {"temperature": 0.45, "humidity": 2.2, "pressure": 0.3, "wind_speed": 0.4}
+"""Half-width of the interval at one hour; it grows with the root of the lead."""
+CHECKS = ("range", "step", "flat_line", "forecast_residual", "isolation_forest")
+
+
+class Weather:
+    """A station's weather at any time: a daily cycle and a few slow waves, the same at every call."""
+
+    def __init__(self, station: Station):
+        self.station = station
+        rng = np.random.default_rng(sum(map(ord, station.name)))
+        self.periods, self.phases = rng.uniform(15, 80, 5), rng.uniform(0, 2 * math.pi, 5)
+        self.base = 24 - 0.45 * abs(station.latitude) + rng.normal(0, 1.5)
+        self.pressure = 1013.25 * (1 - 2.25577e-5 * (station.elevation or 0)) ** 5.25588
+
+    def at(self, time: datetime) -> dict[str, float]:
+        hour = time.timestamp() / 3600
+        waves = np.sin(2 * math.pi * hour / self.periods + self.phases)
+        day = math.cos(2 * math.pi * (hour + self.station.longitude / 15 - 15) / 24)
+        wobble = math.sin(hour * 7.3 + self.phases[0]) * 0.12
+        return {
+            "temperature": round(self.base + 4.2 * day + 2.4 * waves[0] + 1.2 * waves[1] + wobble, 1),
+            "humidity": round(float(np.clip(66 - 13 * day + 12 * waves[2] + 3 * wobble, 15, 100)), 0),
+            "pressure": round(self.pressure + 7 * waves[3] + 2 * waves[1], 1),
+            "wind_speed": round(max(0.2, 4.6 + 2.1 * waves[4] + 1.2 * waves[2] + 2 * wobble), 1),
+            "wind_direction": round((200 + 70 * waves[3] + 25 * waves[0] + 60 * wobble) % 360, 0),
+        }
+
+
+def reading(weather: Weather, time: datetime, fault: float = 0.0) -> Observation:
+    values = weather.at(time)
+    return Observation(
+        station_id=weather.station.station_id,
+        timestamp=time,
+        **{**values, "temperature": values["temperature"] + fault},
+    )
+
+
+def answer(weather: Weather, time: datetime, fault: float = 0.0, version: str = "7") -> Prediction:
+    """What inference would answer: the weather to come with an error that grows with the lead."""
+    hour = time.replace(minute=0, second=0, microsecond=0)
+    valid = [hour + timedelta(hours=lead) for lead in LEADS]
+    true = [weather.at(when) for when in valid]
+    lean = math.sin(hour.timestamp() / 9000 + weather.phases[1])
+    values, lower, upper = {}, {}, {}
+    for name in VARIABLES:
+        half = [1.645 * SPREAD[name] * math.sqrt(lead) for lead in LEADS]
+        path = [when[name] + 0.45 * lean * width for when, width in zip(true, half, strict=True)]
+        values[name] = [round(value, 2) for value in path]
+        lower[name] = [round(value - width, 2) for value, width in zip(path, half, strict=True)]
+        upper[name] = [round(value + width, 2) for value, width in zip(path, half, strict=True)]
+    failed = {"step", "forecast_residual"} if fault else set()
+    reasons = (
+        [
+            f"temperature {'rose' if fault > 0 else 'fell'} by {abs(fault):.1f} °C in 15 min",
+            f"temperature is {abs(fault):.1f} °C {'above' if fault > 0 else 'below'} its forecast",
+        ]
+        if fault
+        else []
+    )
+    checks = {name: Quality.FAILED if name in failed else Quality.OK for name in CHECKS}
+    return Prediction(
+        station_id=weather.station.station_id,
+        timestamp=time,
+        predictions=Predictions(valid_times=valid, **values, model_version=version, method=Method.MODEL),
+        anomaly=Anomaly(
+            is_anomaly=bool(fault), score=0.96 if fault else 0.12, checks=checks, reasons=reasons, model_version="3"
+        ),
+        confidence=Confidence(level=0.9, lower=Bounds(**lower), upper=Bounds(**upper), history_hours=72),
+    )
+
+
+def fill(
+    store: Engine,
+    stations: Sequence[Station],
+    now: datetime,
+    hours: float = 80,
+    issue_hours: float = 30,
+    source: Origin = Origin.REPLAY,
+) -> None:
+    """Readings of the last `hours` every 15 minutes, answers to those of the last `issue_hours`, a fault now and then.
+
+    `now` is the time of the newest reading.
+    """
+    for number, station in enumerate(stations):
+        weather = Weather(station)
+        for step in range(int(hours * 4)):
+            time = now - step * STEP
+            fault = 9.0 if (step + 7 * number) % 61 == 37 else -8.0 if number == 1 and step == 0 else 0.0
+            stored = time + timedelta(seconds=2)
+            with_answer = step < issue_hours * 4
+            with store.begin() as connection:
+                observations.save(connection, [reading(weather, time, fault)], stored, source)
+                if with_answer:
+                    late = timedelta(seconds=1 + 0.6 * abs(math.sin(step + number)))
+                    predictions.save(connection, [answer(weather, time, fault)], stored + late, source)
+
+
+def watched(connection: Connection, stations: Sequence[Station], now: datetime) -> None:
+    """What verification, promotions, drift and alerts write."""
+    truth = {"temperature": 0.42, "humidity": 2.6, "pressure": 0.35, "wind_speed": 0.55}
+    rows = [
+        {
+            "version": version,
+            "hindcast": version == "6",
+            "day": (now - timedelta(days=day)).date(),
+            "station_id": station.station_id,
+            "variable": name,
+            "lead": lead,
+            "n": 24,
+            "mae": mae * worse * math.sqrt(lead) * (1 + 0.1 * math.sin(day)),
+            "rmse": 1.3 * mae * worse * math.sqrt(lead),
+            "bias": 0.05 * mae * math.sin(lead),
+            "coverage_80": 0.79 + 0.01 * math.sin(lead),
+            "coverage_90": 0.9 + 0.01 * math.cos(lead),
+            "n_baselines": 23,
+            "mae_compared": mae * worse * math.sqrt(lead) * (1 + 0.1 * math.sin(day)),
+            "mae_persistence": mae * 2.4 * math.sqrt(lead),
+            "mae_damped": mae * 1.5 * math.sqrt(lead),
+        }
+        for version, worse in (("7", 1.0), ("6", 1.12))
+        for day in range(5)
+        for station in stations[:4]
+        for name, mae in truth.items()
+        for lead in LEADS
+    ]
+    connection.execute(insert(verification), rows)
+    connection.execute(insert(verification_runs), [{"at": now, "through": now, "days": 5, "pairs": 9000, "seconds": 2}])
+    for days, action, before, after, why in (
+        (3, Action.PROMOTE, None, "6", "the first model of this history"),
+        (2, Action.CHALLENGE, None, "7", "trained on the whole history"),
+        (1, Action.PROMOTE, "6", "7", "7 % less error over 96 hours, p = 0.004; intervals hold 90 %"),
+    ):
+        at = now - timedelta(days=days)
+        promotions.append(connection, Promotion(at, "forecaster", action, before, after, "train_models", why))
+    features = ("temperature", "pressure", "humidity", "wind_speed", "dew_point", "pressure_lag_24", "neighbours_west")
+    sizes = (0.31, 0.14, 0.08, 0.06, 0.05, 0.03, 0.02)
+    connection.execute(
+        insert(drift),
+        [
+            {"version": "7", "day": now.date(), "feature": feature, "psi": psi, "ks": psi / 2, "n": 2000}
+            for feature, psi in zip(features, sizes, strict=True)
+        ],
+    )
+    alerts.report(
+        connection,
+        alerts.Alert(
+            "drift",
+            "temperature",
+            alerts.Severity.WARNING,
+            "temperature has moved away from the training's history: stability index 0.31, limit 0.25. "
+            "Train anew if it stays so.",
+            {"psi": 0.31},
+        ),
+        now - timedelta(hours=5),
+    )
+    alerts.report(
+        connection,
+        alerts.Alert("silent_station", stations[0].station_id, alerts.Severity.CRITICAL, "no reading for 3 hours", {}),
+        now - timedelta(hours=20),
+    )
+    alerts.resolve(connection, "silent_station", stations[0].station_id, now - timedelta(hours=17))
