@@ -1,10 +1,11 @@
-"""The command line: `python -m stack up | down | status`, which is what the Makefile calls."""
+"""The command line: `python -m stack up | down | status | check`, which is what the Makefile calls."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
+from pathlib import Path
 
 from weatherglass.settings import Settings, SettingsError, load_settings
 
@@ -18,13 +19,22 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("up", help="start everything and stay; Ctrl-C stops it")
     commands.add_parser("down", help="stop everything, however it was started")
     commands.add_parser("status", help="what runs, what lags, how old the newest is; 0 only if all is green")
-    command = parser.parse_args(arguments).command
+    checking = commands.add_parser("check", help="find the faults of one station's readings in a file")
+    checking.add_argument("--series", type=Path, required=True, metavar="FILE", help="CSV or Parquet")
+    checking.add_argument("--json", action="store_true", help="print everything as JSON")
+    checking.add_argument("--all", action="store_true", help="list every event, not only the worst of each check")
+    options = parser.parse_args(arguments)
+    command = options.command
     try:
         settings = _absolute(load_settings())
     except SettingsError as error:
         print(f"Weatherglass is not started, a setting is wrong:\n{error}", file=sys.stderr)
         return UNUSABLE_SETTINGS
     # Imported only now: a wrong setting is said at once.
+    if command == "check":
+        from stack.check import check
+
+        return check(options.series, settings.false_alarms_per_week, options.json, options.all)
     if command == "status":
         from stack.status import show
 

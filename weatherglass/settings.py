@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     map_tiles: str = Field(
         "",
         pattern=r"^(https?://[^\s;,'\"]+\{z\}[^\s;,'\"]*)?$",
-        description="Address of map tiles for the dashboard, `https://…/{z}/{x}/{y}.png`; empty: outlines of land only.",
+        description="Address of map tiles, `https://…/{z}/{x}/{y}.png`; empty: the dashboard draws outlines of land.",
     )
 
     # --- services reached over the network
@@ -85,6 +85,14 @@ class Settings(BaseSettings):
         "", description="Kafka's bootstrap servers, `host:port,…`; empty: the embedded broker on `kafka_port`."
     )
     ray_address: str = Field("", description="Address of the Ray head, `host:port`; empty: the local head.")
+    spark_master: str = Field(
+        "",
+        pattern=r"^(spark://[^\s/]+)?$",
+        description="Master of a Spark cluster, `spark://host:port`; empty: Spark runs inside the job.",
+    )
+    replay_host: str = Field(
+        LOOPBACK, description="Name or address on which the replay server listens, and under which it is reached."
+    )
     database_url: str = Field("", description="SQLAlchemy URL of the store; empty: a SQLite file in the state folder.")
     registry_url: str = Field("", description="URL of MLflow's tables; empty: a SQLite file in the state folder.")
 
@@ -120,12 +128,23 @@ class Settings(BaseSettings):
 
     # --- resources
     spark_trigger_seconds: float = Field(1.0, ge=0, le=60, description="Seconds between two batches of the stream.")
-    spark_cores: int = Field(2, ge=1, description="Cores of the local Spark.")
-    spark_memory_mb: int = Field(768, ge=512, description="Heap of the Spark driver, MB.")
+    spark_cores: int = Field(
+        2, ge=1, description="Cores of the local Spark; with `spark_master`, executors of a job, a core each."
+    )
+    spark_memory_mb: int = Field(768, ge=512, description="Heap of the Spark driver and of each executor, MB.")
     ray_cpus: int = Field(2, ge=1, description="CPUs that the local Ray head offers.")
     inference_actors: int = Field(1, ge=1, le=64, description="Inference actors; each owns a share of the partitions.")
 
     # --- models
+    false_alarms_per_week: float = Field(
+        0.1,
+        gt=0,
+        le=10,
+        description="False alarms a week that each variable of a station may raise; the limits of anomaly flags follow.",
+    )
+    retrain_cooldown_hours: float = Field(
+        24.0, ge=1, description="Hours after a training before degradation may start the next one."
+    )
     challenger_share: float = Field(
         0.0,
         ge=0,
@@ -210,7 +229,7 @@ class Settings(BaseSettings):
 
     @property
     def replay_url(self) -> str:
-        return f"http://{LOOPBACK}:{self.replay_port}"
+        return f"http://{self.replay_host}:{self.replay_port}"
 
 
 def variable(field: str) -> str:

@@ -1,0 +1,198 @@
+"""Faults of stations, made to measure: injected into real series with labels, to train on and to be judged by.
+
+Kinds follow the taxonomies of Ni et al. (2009), Sensor network data fault types, ACM TOSN 5(3), and of Sharma,
+Golubchik and Govindan (2010), Sensor faults, ACM TOSN 6(3): short, constant, noise, drift, offset, out of the unit.
+Sizes are in standard deviations of the station's anomaly, as the seeded errors of Hubbard et al. (2005), Performance
+of quality assurance procedures for an applied climate information system, J. Atmos. Oceanic Technol. 22, which reach
+3.5 of them; below 1 they do no harm. A station's clock and name fail for all its variables at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from weatherglass.records import VARIABLES
+
+
+class Kind(StrEnum):
+    """What is wrong with the readings."""
+
+    SPIKE = "spike"
+    STUCK = "stuck"
+    DRIFT = "drift"
+    BIAS = "bias"
+    NOISE = "noise"
+    UNIT = "unit"
+    DROPOUT = "dropout"
+    SWAPPED = "swapped"
+    TIME_SHIFT = "time_shift"
+
+
+WHOLE_STATION = (Kind.SWAPPED, Kind.TIME_SHIFT)
+HOURS: dict[Kind, tuple[int, int]] = {
+    Kind.SPIKE: (1, 2),
+    Kind.STUCK: (8, 24),
+    Kind.DRIFT: (24, 72),
+    Kind.BIAS: (12, 48),
+    Kind.NOISE: (6, 24),
+    Kind.UNIT: (6, 24),
+    Kind.DROPOUT: (3, 12),
+    Kind.SWAPPED: (12, 36),
+    Kind.TIME_SHIFT: (12, 36),
+}
+"""Shortest and longest, hours, both included."""
+
+SIZE = (1.0, 3.5)
+"""Standard deviations: height of a spike and of a step, end of a drift."""
+NOISE_SIZE = (0.5, 1.5)
+"""Standard deviations: of the noise that is added (the intensities of Sharma et al.)."""
+SHIFT_HOURS = (2, 12)
+SWAP_AMONG = 5
+"""A station is taken for one of its nearest, which a network numbers in a row."""
+UNITS: dict[str, tuple[tuple[float, float], ...]] = {
+    "temperature": ((1.8, 32.0), (1.0, 273.15)),
+    "humidity": ((0.01, 0.0),),
+    "pressure": ((0.0295300, 0.0), (0.750062, 0.0), (100.0, 0.0)),
+    "wind_speed": ((1.943844, 0.0), (2.236936, 0.0), (3.6, 0.0)),
+}
+"""Factor and offset of what else the number may stand for: °F, K; a fraction; inHg, mmHg, Pa; knots, mph, km/h."""
+QUIET_HOURS = 48
+"""Least time between two faults of a station."""
+LOOK_BACK = 96
+"""Hours at the beginning without faults, so that each has an honest past."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault of station `station` (row) from hour `start` up to and without hour `end`.
+
+    `variable` is None where all variables of the station are wrong.
+    """
+
+    kind: Kind
+    station: int
+    variable: int | None
+    start: int
+    end: int
+
+    @property
+    def variables(self) -> tuple[int, ...]:
+        return tuple(range(len(VARIABLES))) if self.variable is None else (self.variable,)
+
+
+@dataclass(frozen=True)
+class Injected:
+    """Values with faults in them, and what was done.
+
+    Attributes:
+        values: (stations, hours, 4), axes as `VARIABLES`.
+        faulty: (stations, hours, 4), true in a fault.
+    """
+
+    values: npt.NDArray[np.float32]
+    faults: tuple[Fault, ...]
+    faulty: npt.NDArray[np.bool_]
+
+
+def inject(
+    values: npt.NDArray[np.float32],
+    spread: npt.NDArray[np.float64],
+    nearest: Sequence[Sequence[int]],
+    events: int,
+    rng: np.random.Generator,
+) -> Injected:
+    """Put `events` faults of each kind into values (stations, hours, 4), as many of them as find room.
+
+    Args:
+        spread: (stations, 4) standard deviation of the anomalies.
+        nearest: rows of the nearest stations of each, for swaps.
+    """
+    made, faulty = values.copy(), np.zeros(values.shape, bool)
+    taken = np.zeros(values.shape[:2], bool)
+    taken[:, :LOOK_BACK] = True
+    faults: list[Fault] = []
+    for kind in (kind for _ in range(events) for kind in Kind):
+        fault = _room(kind, values, taken, rng)
+        if fault is None:
+            continue
+        rows = [fault.station]
+        if kind is Kind.SWAPPED:
+            free = [row for row in nearest[fault.station][:SWAP_AMONG] if not _blocked(taken, row, fault)]
+            if not free:
+                continue
+            rows.append(int(rng.choice(free)))
+        _apply(fault, rows[-1], values, made, spread, rng)
+        for row in rows:
+            taken[row, max(0, fault.start - QUIET_HOURS) : fault.end + QUIET_HOURS] = True
+            one = Fault(kind, row, fault.variable, fault.start, fault.end)
+            faults.append(one)
+            faulty[row, one.start : one.end, list(one.variables)] = True
+    faulty &= np.isfinite(made)
+    return Injected(made, tuple(faults), faulty)
+
+
+def _room(
+    kind: Kind, values: npt.NDArray[np.float32], taken: npt.NDArray[np.bool_], rng: np.random.Generator
+) -> Fault | None:
+    """A place for a fault where the variable reports and nothing else is wrong; None after fifty tries."""
+    low, high = HOURS[kind]
+    for _ in range(50):
+        length = int(rng.integers(low, high + 1))
+        variable = None if kind in WHOLE_STATION else int(rng.integers(len(VARIABLES)))
+        start = int(rng.integers(LOOK_BACK, values.shape[1] - length))
+        fault = Fault(kind, int(rng.integers(len(values))), variable, start, start + length)
+        seen = np.isfinite(values[fault.station, start : fault.end, list(fault.variables)])
+        if seen.all() and not _blocked(taken, fault.station, fault):
+            return fault
+    return None
+
+
+def _blocked(taken: npt.NDArray[np.bool_], row: int, fault: Fault) -> bool:
+    return bool(taken[row, fault.start : fault.end].any())
+
+
+def _apply(
+    fault: Fault,
+    other: int,
+    values: npt.NDArray[np.float32],
+    made: npt.NDArray[np.float32],
+    spread: npt.NDArray[np.float64],
+    rng: np.random.Generator,
+) -> None:
+    """Write a fault into `made`; `other` is the second station of a swap."""
+    stretch, row = slice(fault.start, fault.end), fault.station
+    hours = fault.end - fault.start
+    if fault.kind is Kind.SWAPPED:
+        made[[row, other], stretch] = values[[other, row], stretch]
+        return
+    if fault.kind is Kind.TIME_SHIFT:
+        late = int(rng.integers(SHIFT_HOURS[0], SHIFT_HOURS[1] + 1))
+        made[row, stretch] = values[row, fault.start - late : fault.end - late]
+        return
+    assert fault.variable is not None
+    v = fault.variable
+    true, size = values[row, stretch, v], spread[row, v]
+    height = float(rng.uniform(*SIZE) * size * rng.choice([-1, 1]))
+    if fault.kind is Kind.STUCK:
+        wrong = np.full(hours, true[0])
+    elif fault.kind is Kind.DROPOUT:
+        wrong = np.zeros(hours)
+    elif fault.kind is Kind.UNIT:
+        factor, offset = UNITS[VARIABLES[v]][int(rng.integers(len(UNITS[VARIABLES[v]])))]
+        wrong = true * factor + offset
+    elif fault.kind is Kind.NOISE:
+        wrong = true + rng.normal(size=hours) * rng.uniform(*NOISE_SIZE) * size
+    elif fault.kind is Kind.DRIFT:
+        wrong = true + height * np.arange(1, hours + 1) / hours
+    else:
+        wrong = true + height
+    if VARIABLES[v] == "humidity" and fault.kind is not Kind.UNIT:
+        wrong = np.clip(wrong, 0, 100)
+    if VARIABLES[v] == "wind_speed":
+        wrong = np.maximum(wrong, 0)
+    made[row, stretch, v] = wrong
