@@ -24,7 +24,7 @@ from airflow.sdk import DAG
 from plugins import assets, policy
 from plugins.supervision.spark_stream import SparkStreamOperator
 from weatherglass.settings import PROJECT_ROOT, load_settings
-from weatherglass.spark import ENVIRONMENT, stream_conf
+from weatherglass.spark import environment, stream_conf
 
 settings = load_settings()
 
@@ -40,7 +40,7 @@ with DAG(
         folder=settings.jobs_dir / "stream_features",
         application=PROJECT_ROOT / "spark_jobs" / "stream_features.py",
         conf=stream_conf(settings),
-        environment=ENVIRONMENT,
+        environment=environment(settings),
         inlets=[assets.RAW],
         outlets=[assets.FEATURES, assets.REJECTED],
     )

@@ -22,23 +22,39 @@ TASK_SLOTS = 3
 """Each is a process of 160 MB. One for a heavy task, one for ingestion, one for what starts the long-lived jobs."""
 DAG_REFRESH_SECONDS = 60
 
+Options = dict[tuple[str, str], object]
+"""Airflow's options by section and name."""
+
 
 def home(settings: Settings) -> Path:
     return settings.state_dir / "airflow"
 
 
 def url(settings: Settings) -> str:
-    return f"http://{LOOPBACK}:{settings.airflow_port}"
+    return f"http://{settings.airflow_host}:{settings.airflow_port}"
 
 
 def environment(settings: Settings, credentials: Credentials, common: dict[str, str]) -> dict[str, str]:
     """The environment of Airflow's processes and, through them, of their tasks."""
+    own = {
+        ("core", "simple_auth_manager_passwords_file"): credentials.passwords_file,
+        ("core", "fernet_key"): credentials.key("airflow_fernet_key"),
+        ("api", "host"): LOOPBACK,
+        ("api", "base_url"): url(settings),
+        ("api", "secret_key"): credentials.key("airflow_secret_key"),
+        ("api_auth", "jwt_secret"): credentials.key("airflow_jwt_secret"),
+    }
+    return {**common, **options(settings), **_named(own), "AIRFLOW_HOME": str(home(settings))}
+
+
+def options(settings: Settings) -> dict[str, str]:
+    """What holds for Airflow wherever it runs, as environment variables; no address to listen on, no secret."""
     spark = {
         "conn_type": "spark",
-        "host": f"local[{settings.spark_cores}]",
+        "host": settings.spark_master or f"local[{settings.spark_cores}]",
         "extra": {"spark-binary": "spark-submit", "deploy-mode": "client"},
     }
-    options = {
+    values: Options = {
         ("core", "dags_folder"): PROJECT_ROOT / "dags",
         ("core", "plugins_folder"): PROJECT_ROOT / "plugins",
         ("core", "load_examples"): False,
@@ -47,15 +63,9 @@ def environment(settings: Settings, credentials: Credentials, common: dict[str, 
         # The launcher opens them in the order of the pipeline.
         ("core", "dags_are_paused_at_creation"): True,
         ("core", "simple_auth_manager_users"): f"{USER}:admin",
-        ("core", "simple_auth_manager_passwords_file"): credentials.passwords_file,
-        ("core", "fernet_key"): credentials.key("airflow_fernet_key"),
         ("core", "execution_api_server_url"): f"{url(settings)}/execution/",
-        ("api", "host"): LOOPBACK,
         ("api", "port"): settings.airflow_port,
-        ("api", "base_url"): url(settings),
         ("api", "workers"): 1,
-        ("api", "secret_key"): credentials.key("airflow_secret_key"),
-        ("api_auth", "jwt_secret"): credentials.key("airflow_jwt_secret"),
         ("logging", "colored_console_log"): False,
         # A task whose process died with the last stop must not wait five minutes for its next try.
         ("scheduler", "task_instance_heartbeat_timeout"): 90,
@@ -63,13 +73,11 @@ def environment(settings: Settings, credentials: Credentials, common: dict[str, 
         ("dag_processor", "min_file_process_interval"): DAG_REFRESH_SECONDS,
         ("dag_processor", "stale_dag_threshold"): 3 * DAG_REFRESH_SECONDS,
     }
-    named = {f"AIRFLOW__{section}__{option}".upper(): str(value) for (section, option), value in options.items()}
-    return {
-        **common,
-        **named,
-        "AIRFLOW_HOME": str(home(settings)),
-        "AIRFLOW_CONN_SPARK_DEFAULT": json.dumps(spark),
-    }
+    return {**_named(values), "AIRFLOW_CONN_SPARK_DEFAULT": json.dumps(spark)}
+
+
+def _named(values: Options) -> dict[str, str]:
+    return {f"AIRFLOW__{section}__{option}".upper(): str(value) for (section, option), value in values.items()}
 
 
 def programs(bin_folder: Path, environment: dict[str, str]) -> list[Program]:

@@ -93,6 +93,7 @@ class Settings(BaseSettings):
     replay_host: str = Field(
         LOOPBACK, description="Name or address on which the replay server listens, and under which it is reached."
     )
+    airflow_host: str = Field(LOOPBACK, description="Name or address under which Airflow's API server is reached.")
     database_url: str = Field("", description="SQLAlchemy URL of the store; empty: a SQLite file in the state folder.")
     registry_url: str = Field("", description="URL of MLflow's tables; empty: a SQLite file in the state folder.")
 

@@ -1,4 +1,9 @@
-"""Spark's configuration for the stream and for batches, as plain strings: for spark-submit, Airflow and the tests."""
+"""Spark's configuration for the stream and for batches, as plain strings: for spark-submit, Airflow and the tests.
+
+Without `spark_master` Spark runs inside the job, on loopback. With it the job is the driver of a cluster: executors of
+one core each, `spark_cores` of them at most, which reach the driver by its host's name, find the jars and the Python
+environment at the driver's paths, and write to the same state folder.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +12,13 @@ from weatherglass.settings import LOOPBACK, Settings
 LOCAL_FILES = "com.globalmentor.apache.hadoop.fs.BareLocalFileSystem"
 """Java's own calls instead of Hadoop's helper process (chmod, stat) for every file."""
 
-ENVIRONMENT = {"SPARK_LOCAL_IP": LOOPBACK, "SPARK_LOCAL_HOSTNAME": LOOPBACK}
-"""Of every spark-submit: Spark's UI knows no setting for its address and would listen on all of them."""
+MACHINE_OPTIONS = "-XX:+UseSerialGC -XX:MaxMetaspaceSize=320m -XX:ReservedCodeCacheSize=160m -Xss2m -Duser.timezone=UTC"
+"""Of each Java process."""
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Of every spark-submit: Spark's UI knows no setting for its address and would listen on all of them."""
+    return {} if settings.spark_master else {"SPARK_LOCAL_IP": LOOPBACK, "SPARK_LOCAL_HOSTNAME": LOOPBACK}
 
 
 def stream_conf(settings: Settings) -> dict[str, str]:
@@ -52,19 +62,38 @@ def batch_conf(settings: Settings) -> dict[str, str]:
 
 def _common(settings: Settings) -> dict[str, str]:
     jars = f"{settings.build_dir.resolve() / 'jars' / 'spark'}/*"
-    return {
-        "spark.master": f"local[{settings.spark_cores}]",
+    return (_cluster(settings, jars) if settings.spark_master else _inside(settings)) | {
         "spark.driver.memory": f"{settings.spark_memory_mb}m",
         # On the class path of the start, so that they need not be copied and served to the job's own executor.
         "spark.driver.extraClassPath": jars,
-        "spark.driver.host": LOOPBACK,
-        "spark.driver.bindAddress": LOOPBACK,
-        "spark.driver.extraJavaOptions": (
-            "-XX:+UseSerialGC -XX:MaxMetaspaceSize=320m -XX:ReservedCodeCacheSize=160m -Xss2m -Duser.timezone=UTC"
-        ),
+        "spark.driver.extraJavaOptions": MACHINE_OPTIONS,
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": str(settings.spark_cores),
         "spark.sql.catalogImplementation": "in-memory",
         "spark.sql.objectHashAggregate.sortBased.fallbackThreshold": "100000",
         "spark.log.level": "WARN",
+    }
+
+
+def _inside(settings: Settings) -> dict[str, str]:
+    return {
+        "spark.master": f"local[{settings.spark_cores}]",
+        "spark.driver.host": LOOPBACK,
+        "spark.driver.bindAddress": LOOPBACK,
+    }
+
+
+def _cluster(settings: Settings, jars: str) -> dict[str, str]:
+    return {
+        "spark.master": settings.spark_master,
+        "spark.cores.max": str(settings.spark_cores),
+        "spark.executor.cores": "1",
+        "spark.executor.memory": f"{settings.spark_memory_mb}m",
+        "spark.executor.extraClassPath": jars,
+        "spark.executor.extraJavaOptions": MACHINE_OPTIONS,
+        # A worker that is lost is missed within half a minute, not two.
+        "spark.network.timeout": "30s",
+        "spark.executor.heartbeatInterval": "5s",
+        # A task that waits for nothing but a lost executor's place in the cache waits no longer than a batch.
+        "spark.locality.wait": "200ms",
     }

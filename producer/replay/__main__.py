@@ -22,7 +22,7 @@ def _now() -> datetime:
 
 def serve(settings: Settings) -> None:
     replay = Replay(load_data(settings), open_clock(settings, _now()))
-    server = ReplayServer(settings.replay_port, replay, _now)
+    server = ReplayServer(settings.replay_host, settings.replay_port, replay, _now)
 
     def stop(*_: object) -> None:
         threading.Thread(target=server.shutdown).start()  # would wait for itself in this thread

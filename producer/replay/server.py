@@ -1,4 +1,4 @@
-"""The replay over HTTP, on loopback: `/v1/forecast`, `/v1/archive`, and `/health` for who starts it."""
+"""The replay over HTTP: `/v1/forecast`, `/v1/archive`, and `/health` for who starts it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from urllib.parse import parse_qsl, urlsplit
 
 from producer.replay.answers import BadRequest, Replay
 from weatherglass.records import iso
-from weatherglass.settings import LOOPBACK
 
 
 class ReplayServer(ThreadingHTTPServer):
@@ -19,11 +18,11 @@ class ReplayServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, port: int, replay: Replay, now: Callable[[], datetime]):
+    def __init__(self, host: str, port: int, replay: Replay, now: Callable[[], datetime]):
         """Raises OSError where the port is taken."""
         self.replay = replay
         self.now = now
-        super().__init__((LOOPBACK, port), _Handler)
+        super().__init__((host, port), _Handler)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -95,7 +95,9 @@ def poller(settings_of: Callable[..., Settings]) -> Iterator[Poller]:
     settings = settings_of(source=Source.REPLAY)
     found = Poller(settings)
     clock = ReplayClock(NOW - timedelta(days=9), NOW - timedelta(days=10), 60)
-    server = ReplayServer(settings.replay_port, Replay(load_data(settings), clock), lambda: found.now)
+    server = ReplayServer(
+        settings.replay_host, settings.replay_port, Replay(load_data(settings), clock), lambda: found.now
+    )
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     yield found

@@ -17,7 +17,8 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.settings import PROJECT_ROOT, Settings, variable
-from weatherglass.spark import ENVIRONMENT, stream_conf
+from weatherglass.spark import environment as spark_environment
+from weatherglass.spark import stream_conf
 from weatherglass.topics import RAW
 
 PATIENCE = 240.0
@@ -29,6 +30,16 @@ class Driver:
         folder.mkdir(parents=True, exist_ok=True)
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder.path / "checkpoint"
+
+    def run(self) -> int:
+        """Start, and wait until it ends by itself."""
+        self.start()
+        assert self._process
+        return self._process.wait(PATIENCE)
+
     def start(self) -> None:
         for file in (self.folder.stop, self.folder.exit):
             file.unlink(missing_ok=True)
@@ -37,7 +48,10 @@ class Driver:
         submit = Path(sys.executable).with_name("spark-submit")
         given = self.settings.model_dump(include=set(self.settings.model_fields_set), mode="json")
         environment = {variable(name): str(value) for name, value in given.items()}
-        environment |= ENVIRONMENT | {"PYSPARK_PYTHON": sys.executable, "PYTHONPATH": str(PROJECT_ROOT)}
+        environment |= spark_environment(self.settings) | {
+            "PYSPARK_PYTHON": sys.executable,
+            "PYTHONPATH": str(PROJECT_ROOT),
+        }
         with self.folder.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [str(submit), *conf, str(script), str(self.folder.path)],
@@ -95,7 +109,7 @@ class Driver:
         from spark_jobs.batches import last_batch
 
         def done() -> bool:
-            batches = [last_batch(self.folder.path / "checkpoint" / query) for query in ("features", "rejected")]
+            batches = [last_batch(self.checkpoint / query) for query in ("features", "rejected")]
             return all(
                 batch and all(batch.end[RAW].get(str(p), 0) >= offset for p, offset in offsets.items())
                 for batch in batches

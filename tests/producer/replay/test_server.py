@@ -20,7 +20,7 @@ from producer.replay.clock import ReplayClock
 from producer.replay.data import ReplayData, load_data
 from producer.replay.server import ReplayServer
 from tests.producer.conftest import HASTY
-from weatherglass.settings import Settings
+from weatherglass.settings import LOOPBACK, Settings
 from weatherglass.sources.nycflights13 import read_nycflights13, stations
 from weatherglass.stations import known_stations
 
@@ -52,7 +52,7 @@ def data() -> ReplayData:
 
 @pytest.fixture
 def url(moment: Moment, data: ReplayData) -> Iterator[str]:
-    server = ReplayServer(0, Replay(data, CAUGHT_UP), moment)
+    server = ReplayServer(LOOPBACK, 0, Replay(data, CAUGHT_UP), moment)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
