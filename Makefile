@@ -23,7 +23,7 @@ down: ## Stop everything, from wherever it was started
 status: ## What runs, what lags, how old the newest is
 	@if [ -x $(BIN)/python ]; then $(RUN) stack status; else echo "nothing is set up: make up"; exit 3; fi
 
-setup: prerequisites .venv/.synced build/jars/kafka/.fetched build/jars/spark/.fetched ## Install what is missing, and only that
+setup: prerequisites .venv/.synced build/jars/kafka/.fetched build/jars/spark/.fetched build/jars/spark/weatherglass.jar ## Install what is missing, and only that
 
 test: setup lint ## All tests: unit, integration with real servers, end to end
 	@$(RUN) pytest -n 2
@@ -57,6 +57,13 @@ prerequisites:
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes $(LOCKS)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
+
+# The hot loop of the features job, against the Spark that it runs in.
+build/jars/spark/weatherglass.jar: $(wildcard spark_jobs/jvm/weatherglass/*.java) .venv/.synced build/jars/spark/.fetched
+	@rm -rf build/classes && mkdir -p build/classes
+	@javac --release 17 -Xlint:all,-processing,-serial,-path -Werror -d build/classes \
+		-cp ".venv/lib/python3.11/site-packages/pyspark/jars/*" spark_jobs/jvm/weatherglass/*.java
+	@jar --create --file $@ -C build/classes .
 
 build/jars/%/.fetched: pom.xml | prerequisites
 	@echo "Fetching the jars of $* (once) …"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from spark_jobs import jvm
+from weatherglass import meteorology as met
 from weatherglass.history import SLIDE, WATERMARK, WINDOW
-from weatherglass.meteorology import MAGNUS_A, MAGNUS_B
-from weatherglass.quality import LIMITS
+from weatherglass.quality import CHECKS, LIMITS, Rules
 from weatherglass.records import VARIABLES, Quality, Trend
 
 CALM = 1e-6
@@ -20,23 +23,37 @@ SLACK = 1 + 1e-6
 """The rules of the trend compare with this much room, so that rounding in the last digit decides nothing."""
 
 
-def window_features(observations: DataFrame) -> DataFrame:
+AHEAD = timedelta(days=1000)
+"""How far the column with the watermark runs ahead of the observations' time. Spark drops what is older than the
+watermark before our code sees it, though its later windows may be open still; no observation is that old."""
+
+LATE = "late"
+"""Name of the observed figure of a stream: observations that no window took."""
+
+FAILED = "failed_values"
+"""Name of the observed figures of a stream: observations that failed each check of quality control."""
+
+
+def window_features(observations: DataFrame, rules: Rules) -> DataFrame:
     """Features of every window that holds an observation: 5 minutes wide, every minute, `[start, end)`, event time.
 
     Args:
-        observations: columns `station_id`, `timestamp` (UTC), `offset` (bigint; of several rows with the same
-            station and time the one with the highest is the true one), the five variables (double, units of the
-            contract, null is missing) and `source` (string, null where unknown). Stream or batch.
+        observations: columns `station_id`, `timestamp` (UTC), `arrived` (when the message came, UTC) and `offset`
+            (bigint; of several rows with the same station and time the one that came last, by both, is the true one),
+            the five variables (double, units of the contract, null is missing) and `source` (string, null where
+            unknown). Stream or batch.
+        rules: what quality control knows of the stations.
 
     Returns:
-        The columns of `records.WindowFeatures`, and `source`, that of the window's last observation. On a stream
-        rows that come more than 10 minutes after the newest are dropped from the windows that ended by then.
+        The columns of `records.WindowFeatures`, and `source`, that of the window's last observation. A stream gives
+        the windows that changed; an observation of which every window ended by the watermark, 10 minutes behind the
+        newest, is in none, and counted in the observed figure `LATE`.
 
-    An observation that comes again counts once, and a revised one replaces the old: the rows of a window are
-    gathered, sorted by time and offset, and only the last of each time is kept. That is one aggregation (a stream
-    refuses two in update mode), so it holds after a restart and for a revision hours of batches later.
+    An observation that comes again counts once, and a revised one replaces the old: the readings of each minute are
+    kept until all its windows are closed. The windows are put together on the JVM (`spark_jobs/jvm`), by the same
+    code for streams and batches; here is what is made of their sums.
 
-    Statistics of a variable are over its values inside the physical range (`weatherglass.quality`):
+    Statistics of a variable are over its values that passed quality control (`weatherglass.quality`):
     `std` is the sample's, null below two values; `rate_per_hour` the least-squares slope over time, null below two
     values; `last` the newest. `trend` is null where the rate is, and otherwise *rising* or *falling* by the sign of
     the rate if both hold, else *steady*:
@@ -45,134 +62,63 @@ def window_features(observations: DataFrame) -> DataFrame:
     - with three values or more, the rate exceeds twice its own standard error.
 
     `wind` is the mean of the vectors (a calm counts as a zero vector, whatever its direction), `steadiness` its
-    speed over the mean speed (WMO-No. 8, volume I, chapter 5), null if no air moved. `dew_point` is that of the mean
-    temperature and humidity (`weatherglass.meteorology`), null at 0 %. `quality` of a variable is `failed` if any of
-    its values lay outside the range, `ok` if all lay inside, `not_checked` if there was none.
+    speed over the mean speed (WMO-No. 8, volume I, chapter 5), null if no air moved. `dew_point`,
+    `sea_level_pressure` and `apparent_temperature` are those of the window's means (`weatherglass.meteorology`), null
+    where a part is missing or outside the formula's range. `checks` is *failed* for a check that any observation of
+    the window failed, else *ok* if any passed it, else *not_checked*; `quality` of a variable is `failed` if any of
+    its values was kept out, `ok` if all are in, `not_checked` if there was none.
     """
-    gathered = (
-        observations.withWatermark("timestamp", _interval(WATERMARK))
-        .groupBy("station_id", F.window("timestamp", _interval(WINDOW), _interval(SLIDE)))
-        .agg(F.sort_array(F.collect_list(F.struct("timestamp", "offset", *LIMITS, "source"))).alias("rows"))
-    )
-    distinct = gathered.withColumn("rows", _last_of_each_time(F.col("rows")))
-    summed = distinct.select(
+    values = [F.col(name) for name in LIMITS]
+    time = F.unix_micros("timestamp")
+    prepared = observations.select(
         "station_id",
-        "window",
-        "rows",
-        *(_sums(F.col("rows"), variable).alias(variable) for variable in LIMITS),
-        _wind_sums(F.col("rows")).alias("wind"),
+        time.alias("time"),
+        F.unix_micros("arrived").alias("arrived"),
+        "offset",
+        *values,
+        jvm.verdicts(F.col("station_id"), time, values, rules).alias("verdicts"),
+        "source",
+        (F.col("timestamp") + F.lit(AHEAD)).alias("ahead"),
     )
-    moments = summed.select("*", *(_moments(F.col(variable)).alias(f"{variable}_moments") for variable in VARIABLES))
-    newest = F.element_at("rows", -1)
-    statistics = {variable: _statistics(variable) for variable in VARIABLES}
-    return moments.select(
+    panes, slide = WINDOW // SLIDE, SLIDE // timedelta(microseconds=1)
+    if observations.isStreaming:
+        prepared = prepared.observe(FAILED, *(F.count_if(_bit(_failed(check))).alias(check) for check in CHECKS))
+        prepared = prepared.withWatermark("ahead", f"{(WATERMARK + AHEAD) // timedelta(seconds=1)} seconds")
+    windows = jvm.windows(prepared, slide, panes)
+    if observations.isStreaming:
+        late = F.sum(F.when(F.col("end").isNull(), F.col("count")).otherwise(0))
+        windows = windows.observe(LATE, late.alias(LATE)).where("end is not null")
+    means = {name: F.col(f"{name}.mean") for name in VARIABLES}
+    end = F.timestamp_micros("end")
+    return windows.select(
         "station_id",
-        F.col("window.start").alias("window_start"),
-        F.col("window.end").alias("window_end"),
+        (end - F.lit(WINDOW)).alias("window_start"),
+        end.alias("window_end"),
         F.struct(
-            F.size("rows").alias("count"),
-            newest["timestamp"].alias("last_observation"),
-            *(column.alias(variable) for variable, column in statistics.items()),
+            "count",
+            F.timestamp_micros("last").alias("last_observation"),
+            *(_statistics(name).alias(name) for name in VARIABLES),
             _wind(F.col("wind")).alias("wind"),
-            _dew_point(_mean("temperature"), _mean("humidity")).alias("dew_point"),
-            F.struct(*(_quality(F.col(variable)).alias(variable) for variable in LIMITS)).alias("quality"),
+            _dew_point(means["temperature"], means["humidity"]).alias("dew_point"),
+            _sea_level_pressure(means, rules).alias("sea_level_pressure"),
+            _apparent_temperature(means).alias("apparent_temperature"),
+            F.struct(*(_quality(i, name).alias(name) for i, name in enumerate(LIMITS))).alias("quality"),
+            F.struct(*(_check(name).alias(name) for name in CHECKS)).alias("checks"),
         ).alias("aggregated_features"),
-        newest["source"].alias("source"),
+        "source",
     )
-
-
-def _interval(duration: object) -> str:
-    return f"{int(duration.total_seconds())} seconds"  # type: ignore[attr-defined]
-
-
-def _last_of_each_time(rows: Column) -> Column:
-    """Of rows sorted by time and offset, those whose successor has another time."""
-    return F.filter(rows, lambda row, i: ~row["timestamp"].eqNullSafe(F.get(rows, i + 1)["timestamp"]))
-
-
-def _within(value: Column, variable: str) -> Column:
-    """Whether a value is there and physically possible; never null."""
-    limits = LIMITS[variable]
-    return F.coalesce(value.between(limits.low, limits.high), F.lit(False))
-
-
-def _sums(rows: Column, variable: str) -> Column:
-    """One pass over the rows: what the statistics of a variable are made of.
-
-    Values and times are taken relative to the first, so that nothing is lost to cancellation and constant values
-    have no spread at all. Times are whole microseconds, sums of them in seconds.
-    """
-    null, zero = F.lit(None).cast("double"), F.lit(0.0)
-    start = F.struct(
-        F.lit(0).alias("n"),
-        F.lit(0).alias("failed"),
-        null.alias("first"),
-        null.alias("last"),
-        null.alias("min"),
-        null.alias("max"),
-        F.lit(None).cast("bigint").alias("since"),
-        zero.alias("span"),
-        *(zero.alias(name) for name in ("x", "y", "xx", "xy", "yy")),
-    )
-
-    def add(sums: Column, row: Column) -> Column:
-        value = row[variable]
-        first = F.coalesce(sums["first"], value)
-        since = F.coalesce(sums["since"], F.unix_micros(row["timestamp"]))
-        x = (F.unix_micros(row["timestamp"]) - since) / 1e6
-        y = value - first
-        added = F.struct(
-            (sums["n"] + 1).alias("n"),
-            sums["failed"].alias("failed"),
-            first.alias("first"),
-            value.alias("last"),
-            F.least(sums["min"], value).alias("min"),
-            F.greatest(sums["max"], value).alias("max"),
-            since.alias("since"),
-            x.alias("span"),
-            (sums["x"] + x).alias("x"),
-            (sums["y"] + y).alias("y"),
-            (sums["xx"] + x * x).alias("xx"),
-            (sums["xy"] + x * y).alias("xy"),
-            (sums["yy"] + y * y).alias("yy"),
-        )
-        failed = sums.withField("failed", sums["failed"] + 1)
-        return F.when(_within(value, variable), added).when(value.isNotNull(), failed).otherwise(sums)
-
-    return F.aggregate(rows, start, add)
-
-
-def _moments(sums: Column) -> Column:
-    """Mean, sums of squares about the means, and the slope per second, of the sums of a variable."""
-    n = sums["n"]
-    xx = sums["xx"] - sums["x"] * sums["x"] / n
-    xy = sums["xy"] - sums["x"] * sums["y"] / n
-    yy = sums["yy"] - sums["y"] * sums["y"] / n
-    return F.when(
-        n > 0,
-        F.struct(
-            (sums["first"] + sums["y"] / n).alias("mean"),
-            xx.alias("xx"),
-            F.greatest(yy, F.lit(0.0)).alias("yy"),
-            F.when(n > 1, xy / xx).alias("slope"),
-        ),
-    )
-
-
-def _mean(variable: str) -> Column:
-    return F.col(f"{variable}_moments.mean")
 
 
 def _statistics(variable: str) -> Column:
-    sums, moments = F.col(variable), F.col(f"{variable}_moments")
-    n, slope = sums["n"], moments["slope"]
-    unexplained = F.greatest(moments["yy"] - slope * slope * moments["xx"], F.lit(0.0))
-    error = F.sqrt(F.when(n > 2, unexplained / (n - 2) / moments["xx"]))
+    sums = F.col(variable)
+    n, slope = sums["n"], F.when(sums["n"] > 1, sums["xy"] / sums["xx"])
+    unexplained = F.greatest(sums["yy"] - slope * slope * sums["xx"], F.lit(0.0))
+    error = F.sqrt(F.when(n > 2, unexplained / (n - 2) / sums["xx"]))
     small = F.abs(slope) * sums["span"] <= LIMITS[variable].resolution * SLACK
     unsure = F.coalesce(F.abs(slope) <= ERRORS_OF_A_TREND * SLACK * error, F.lit(False))
     return F.struct(
-        moments["mean"].alias("mean"),
-        F.when(n > 1, F.sqrt(moments["yy"] / (n - 1))).alias("std"),
+        sums["mean"].alias("mean"),
+        F.when(n > 1, F.sqrt(sums["yy"] / (n - 1))).alias("std"),
         sums["min"].alias("min"),
         sums["max"].alias("max"),
         sums["last"].alias("last"),
@@ -184,45 +130,68 @@ def _statistics(variable: str) -> Column:
     )
 
 
-def _wind_sums(rows: Column) -> Column:
-    zero = F.lit(0.0)
-    start = F.struct(F.lit(0).alias("n"), *(zero.alias(name) for name in ("u", "v", "speed")))
-
-    def add(sums: Column, row: Column) -> Column:
-        speed = row["wind_speed"]
-        angle = F.radians(F.when(speed == 0, zero).otherwise(row["wind_direction"]))
-        added = F.struct(
-            (sums["n"] + 1).alias("n"),
-            (sums["u"] - speed * F.sin(angle)).alias("u"),
-            (sums["v"] - speed * F.cos(angle)).alias("v"),
-            (sums["speed"] + speed).alias("speed"),
-        )
-        blows = _within(row["wind_direction"], "wind_direction") | (speed == 0)
-        return F.when(_within(speed, "wind_speed") & blows, added).otherwise(sums)
-
-    return F.aggregate(rows, start, add)
-
-
 def _wind(sums: Column) -> Column:
-    n = F.when(sums["n"] > 0, sums["n"])
-    u, v = sums["u"] / n, sums["v"] / n
+    u, v = sums["u"] / sums["n"], sums["v"] / sums["n"]
     speed = F.hypot(u, v)
     return F.struct(
         u.alias("u"),
         v.alias("v"),
         F.when(speed > CALM, F.pmod(F.degrees(F.atan2(-u, -v)), F.lit(360.0))).alias("direction"),
-        F.when(sums["speed"] > 0, F.least(speed * n / sums["speed"], F.lit(1.0))).alias("steadiness"),
+        F.when(sums["speed"] > 0, F.least(speed * sums["n"] / sums["speed"], F.lit(1.0))).alias("steadiness"),
     )
 
 
 def _dew_point(temperature: Column, humidity: Column) -> Column:
-    gamma = F.log(F.when(humidity > 0, humidity) / 100) + MAGNUS_A * temperature / (MAGNUS_B + temperature)
-    return MAGNUS_B * gamma / (MAGNUS_A - gamma)
+    """As `meteorology.dew_point`."""
+    gamma = F.log(F.when(humidity > 0, humidity) / 100) + met.MAGNUS_A * temperature / (met.MAGNUS_B + temperature)
+    return met.MAGNUS_B * gamma / (met.MAGNUS_A - gamma)
 
 
-def _quality(sums: Column) -> Column:
+def _sea_level_pressure(means: dict[str, Column], rules: Rules) -> Column:
+    """As `meteorology.sea_level_pressure`; null where the pressure contradicts the elevation, or that is unknown."""
+    elevations = {name: m for name, m in rules.elevations.items() if met.LOWEST <= m <= met.HIGHEST}
+    pairs = [F.lit(part) for pair in elevations.items() for part in pair]
+    known = F.create_map(*pairs) if pairs else F.lit(None).cast("map<string,double>")
+    elevation = F.when(_check("pressure_elevation") == Quality.OK.value, known[F.col("station_id")])
+    vapour = (
+        met.MAGNUS_E
+        * F.exp(met.MAGNUS_A * means["temperature"] / (met.MAGNUS_B + means["temperature"]))
+        * means["humidity"]
+        / 100
+    )
+    column = means["temperature"] + met.ZERO + met.LAPSE_RATE * elevation / 2 + met.VAPOUR_CORRECTION * vapour
+    return means["pressure"] * F.pow(F.lit(10.0), met.REDUCTION * elevation / column)
+
+
+def _apparent_temperature(means: dict[str, Column]) -> Column:
+    """As `meteorology.apparent_temperature`."""
+    a, b, e = met.STEADMAN_VAPOUR
+    vapour = means["humidity"] / 100 * e * F.exp(a * means["temperature"] / (b + means["temperature"]))
+    warmth, wind, constant = met.STEADMAN
+    return means["temperature"] + warmth * vapour + wind * means["wind_speed"] + constant
+
+
+def _bit(number: int) -> Column:
+    return F.col("verdicts").bitwiseAND(F.lit(1 << number)) != 0
+
+
+def _quality(number: int, variable: str) -> Column:
+    there = _bit(5) if variable == "wind_direction" else F.col(variable).isNotNull()
     return (
-        F.when(sums["failed"] > 0, F.lit(Quality.FAILED.value))
-        .when(sums["n"] > 0, F.lit(Quality.OK.value))
+        F.when(_bit(number), F.lit(Quality.FAILED.value))
+        .when(there, F.lit(Quality.OK.value))
+        .otherwise(F.lit(Quality.NOT_CHECKED.value))
+    )
+
+
+def _failed(check: str) -> int:
+    """The bit that `QualityControl.java` sets where an observation failed a check; the one below is that of *ok*."""
+    return 9 + 2 * CHECKS.index(check)
+
+
+def _check(name: str) -> Column:
+    return (
+        F.when(_bit(_failed(name)), F.lit(Quality.FAILED.value))
+        .when(_bit(_failed(name) - 1), F.lit(Quality.OK.value))
         .otherwise(F.lit(Quality.NOT_CHECKED.value))
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from queue import Queue
 from typing import Any
 
@@ -16,6 +17,8 @@ from pyspark.sql.streaming.listener import (
     StreamingQueryListener,
 )
 
+from spark_jobs.features import AHEAD, FAILED, LATE
+from weatherglass.records import iso
 from weatherglass.topics import RAW
 
 
@@ -52,17 +55,20 @@ def figures(batch: dict[str, Any]) -> dict[str, Any]:
     source, operator = batch["sources"][0], batch["stateOperators"][0]
     end = (source["endOffset"] or {}).get(RAW, {})
     latest = (source["latestOffset"] or {}).get(RAW, {})
+    observed = batch.get("observedMetrics", {})
+    newest = batch["eventTime"].get("max")
     return {
         "batch": batch["batchId"],
         "rows": batch["numInputRows"],
         "rows_per_second": round(batch.get("inputRowsPerSecond") or 0.0, 1),
         "lag": {partition: offset - end.get(partition, 0) for partition, offset in latest.items()},
         "watermark": batch["eventTime"].get("watermark"),
-        "newest": batch["eventTime"].get("max"),
-        "windows_sent": operator["numRowsUpdated"],
+        "newest": iso(datetime.fromisoformat(newest) - AHEAD) if newest else None,
+        "windows_sent": batch["sink"]["numOutputRows"],
         "state_rows": operator["numRowsTotal"],
         "state_bytes": operator["memoryUsedBytes"],
-        "windows_closed_to_rows": operator["numRowsDroppedByWatermark"],
+        "too_late": observed.get(LATE, {}).get(LATE) or 0,
+        "failed_values": {check: count for check, count in observed.get(FAILED, {}).items() if count},
         "ms": batch["durationMs"]["triggerExecution"],
         "ms_by_phase": batch["durationMs"],
     }
@@ -75,6 +81,7 @@ def in_words(figures: dict[str, Any], late: int) -> str:
         f"batch {figures['batch']}: {figures['rows']} observations ({figures['rows_per_second']:g}/s) "
         f"in {figures['ms']} ms, {figures['windows_sent']} windows sent, {lag} waiting, "
         f"newest {figures['newest'] or 'none'}, watermark {figures['watermark']}"
+        + "".join(f", {count} failed the check {name}" for name, count in figures["failed_values"].items())
         + (f", {late} too late for any window (in weather-rejected)" if late else "")
     )
 

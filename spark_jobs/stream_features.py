@@ -28,14 +28,16 @@ from pyspark.sql import functions as F
 from pyspark.sql.streaming import StreamingQuery
 
 from spark_jobs.batches import last_batch
+from spark_jobs.checkpoint import CheckpointError, check, damaged, damages
 from spark_jobs.features import window_features
 from spark_jobs.group_offsets import GroupOffsets
 from spark_jobs.late import LateRows
 from spark_jobs.parsing import observations, parse, rejected
 from spark_jobs.progress import Events, Progress, Work, figures, in_words
 from spark_jobs.publishing import feature_records
+from spark_jobs.rules import station_rules
 from weatherglass.jobs.job import Job, running
-from weatherglass.quality import Reason
+from weatherglass.quality import Reason, Rules
 from weatherglass.settings import Settings, load_settings
 from weatherglass.topics import FEATURES, RAW, REJECTED
 
@@ -72,10 +74,10 @@ def raw_messages(spark: SparkSession, settings: Settings) -> DataFrame:
     )
 
 
-def start_queries(spark: SparkSession, settings: Settings, checkpoint: Path) -> list[StreamingQuery]:
+def start_queries(spark: SparkSession, settings: Settings, checkpoint: Path, rules: Rules) -> list[StreamingQuery]:
     """Start both queries; each has its own folder below `checkpoint`."""
     parsed = parse(raw_messages(spark, settings), settings)
-    features = feature_records(window_features(observations(parsed)))
+    features = feature_records(window_features(observations(parsed), rules))
     by_reason = [F.count_if(F.col("reason") == reason.value).alias(reason.value) for reason in Reason]
     refused = rejected(parsed.where("reason is not null").observe(REJECTED_QUERY, *by_reason))
     return [
@@ -115,11 +117,13 @@ class FeaturesJob:
 
         Raises:
             FeaturesError: a topic is missing, or a query failed.
+            CheckpointError: a file of the checkpoint is damaged.
         """
         try:
             self._look_around()
             self._spark.streams.addListener(self._events)
-            queries = start_queries(self._spark, self._settings, self._checkpoint)
+            rules = station_rules(self._settings, self._job.folder.path)
+            queries = start_queries(self._spark, self._settings, self._checkpoint, rules)
             while not self._job.stopping():
                 self._follow(queries)
             self._stop(queries)
@@ -144,7 +148,7 @@ class FeaturesJob:
         except Empty:
             for query in queries:
                 if not query.isActive:
-                    raise FeaturesError(_failure(query)) from None
+                    raise self._failure(query) from None
             if self._work.moved():
                 self._job.beat()
             return
@@ -159,7 +163,7 @@ class FeaturesJob:
             return
         batch = figures(event.batch)
         late = 0
-        if batch["windows_closed_to_rows"]:
+        if batch["too_late"]:
             late = self._late.publish()
         else:
             self._late.clean(batch["batch"])
@@ -171,6 +175,15 @@ class FeaturesJob:
         if reasons := {reason: count for reason, count in counted.items() if count}:
             said = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
             self._job.report(f"rejected, see weather-rejected: {said}", rejected=reasons)
+
+    def _failure(self, query: StreamingQuery) -> Exception:
+        """A query's end, its cause in words without Java's frames."""
+        error = query.exception()
+        if error is None:
+            return FeaturesError(f"the query {query.name} ended though nobody asked")
+        lines = [line for line in str(error).splitlines() if line.strip() and not line.lstrip().startswith("at ")]
+        why = f"the query {query.name} failed: " + " ".join(lines)[:1500]
+        return CheckpointError(f"{damaged(self._checkpoint)} {why}") if damages(why) else FeaturesError(why)
 
     def _stop(self, queries: list[StreamingQuery]) -> None:
         end = time.monotonic() + LAST_BATCH_SECONDS
@@ -184,15 +197,6 @@ class FeaturesJob:
             self._job.report(f"stopped after batch {newest.number}")
 
 
-def _failure(query: StreamingQuery) -> str:
-    """The cause of a query's end without Java's frames."""
-    error = query.exception()
-    if error is None:
-        return f"the query {query.name} ended though nobody asked"
-    lines = [line for line in str(error).splitlines() if line.strip() and not line.lstrip().startswith("at ")]
-    return f"the query {query.name} failed: " + " ".join(lines)[:1500]
-
-
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description="Window features from weather-raw to weather-features.")
     parser.add_argument("job_folder", type=Path, help="the job's folder, with its checkpoint")
@@ -200,6 +204,7 @@ def main(arguments: list[str]) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     with running(folder) as job:
         settings = load_settings()
+        check(folder / "checkpoint", [FEATURES_QUERY, REJECTED_QUERY])
         spark = SparkSession.builder.appName("weatherglass features").getOrCreate()
         FeaturesJob(spark, settings, job).run()
         spark.stop()

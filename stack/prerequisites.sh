@@ -16,7 +16,13 @@ fi
 
 java=$(java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p' | head -n 1)
 if [ "${java:-0}" -lt 17 ]; then
-    lack "Java 17 or newer on the PATH${java:+ (found $java)}" "openjdk-17-jre-headless"
+    lack "Java 17 or newer on the PATH${java:+ (found $java)}" "openjdk-17-jdk-headless"
+fi
+
+# The compiler is needed only as long as the features job's own jar is not there.
+jar=build/jars/spark/weatherglass.jar
+if [ ! -e "$jar" ] || [ -n "$(find spark_jobs/jvm -name '*.java' -newer "$jar")" ]; then
+    command -v javac >/dev/null || lack "Java's compiler, javac" "openjdk-17-jdk-headless"
 fi
 
 # Maven is needed only as long as its jars are not there.

@@ -17,12 +17,21 @@ RESOLUTION = {"temperature": 0.1, "humidity": 1.0, "pressure": 0.1, "wind_speed"
 Features = dict[tuple[str, datetime], dict[str, Any]]
 
 
-def expected_features(observations: Iterable[Mapping[str, Any]]) -> Features:
+CHECKS = ("range", "climate", "dew_point", "wind", "pressure_elevation")
+
+
+def expected_features(
+    observations: Iterable[Mapping[str, Any]],
+    elevations: Mapping[str, float] | None = None,
+    climate: Iterable[tuple[str, int, str, float, float]] = (),
+) -> Features:
     """`aggregated_features` of every window, by station and window end (UTC).
 
     Args:
         observations: dicts as on `weather-raw`; `timestamp` a datetime or its text. Of two with the same station and
             time the later in the list is true, unless they carry an `offset`.
+        elevations: of the stations, m.
+        climate: station, month, variable, lowest and highest usual value.
     """
     rows = [
         {"station_id": o["station_id"], "ts": time_of(o["timestamp"]), "position": o.get("offset", i)}
@@ -36,6 +45,12 @@ def expected_features(observations: Iterable[Mapping[str, Any]]) -> Features:
     with duckdb.connect(config={"threads": 1}) as connection:
         connection.register("frame", raw)
         connection.execute("create table raw as select * from frame")
+        connection.execute("create table stations (station_id varchar, elevation double)")
+        for pair in (elevations or {}).items():
+            connection.execute("insert into stations values (?, ?)", pair)
+        connection.execute("create table climate (station_id text, month int, variable text, low double, high double)")
+        for row in climate:
+            connection.execute("insert into climate values (?, ?, ?, ?, ?)", row)
         cursor = connection.execute(Path(__file__).with_suffix(".sql").read_text(encoding="utf-8"))
         names = [column[0] for column in cursor.description]
         lines = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
@@ -44,7 +59,14 @@ def expected_features(observations: Iterable[Mapping[str, Any]]) -> Features:
         key = (line["station_id"], line["window_end"].replace(tzinfo=UTC))
         _fold(features.setdefault(key, {"quality": {}}), line)
     for window in features.values():
-        window["dew_point"] = _dew_point(window["temperature"]["mean"], window["humidity"]["mean"])
+        temperature, humidity = window["temperature"]["mean"], window["humidity"]["mean"]
+        window["dew_point"] = _dew_point(temperature, humidity)
+        window["apparent_temperature"] = _apparent(temperature, humidity, window["wind_speed"]["mean"])
+        usual = window["checks"]["pressure_elevation"] == "ok"
+        elevation = window.pop("elevation")
+        window["sea_level_pressure"] = (
+            _sea_level(window["pressure"]["mean"], temperature, humidity, elevation) if usual else None
+        )
     return features
 
 
@@ -89,6 +111,10 @@ def _fold(window: dict[str, Any], line: dict[str, Any]) -> None:
         "direction": math.degrees(math.atan2(-u, -v)) % 360 if moving else None,
         "steadiness": min(1.0, math.hypot(u, v) / speed) if speed else None,
     }
+    window["checks"] = {
+        name: "failed" if line[f"{name}_failed"] else "ok" if line[f"{name}_ok"] else "not_checked" for name in CHECKS
+    }
+    window["elevation"] = line["elevation"]
     if variable == "wind_direction":
         return
     window[variable] = {
@@ -114,3 +140,21 @@ def _dew_point(temperature: float | None, humidity: float | None) -> float | Non
         return None
     vapour = humidity / 100 * 6.112 * math.exp(17.62 * temperature / (243.12 + temperature))
     return 243.12 * math.log(vapour / 6.112) / (17.62 - math.log(vapour / 6.112))
+
+
+def _apparent(temperature: float | None, humidity: float | None, wind: float | None) -> float | None:
+    if temperature is None or humidity is None or wind is None:
+        return None
+    vapour = 6.105 * humidity / 100 * math.exp(17.27 * temperature / (237.7 + temperature))
+    return temperature + 0.33 * vapour - 0.7 * wind - 4.0
+
+
+def _sea_level(
+    pressure: float | None, temperature: float | None, humidity: float | None, elevation: float
+) -> float | None:
+    """By the exponential form of the hypsometric equation."""
+    if pressure is None or temperature is None or humidity is None or not -430 <= elevation <= 750:
+        return None
+    vapour = humidity / 100 * 6.112 * math.exp(17.62 * temperature / (243.12 + temperature))
+    virtual = temperature + 273.15 + 0.0065 * elevation / 2 + 0.12 * vapour
+    return pressure * math.exp(0.0148275 * math.log(10) * elevation / virtual)

@@ -1,11 +1,20 @@
-"""What a reading must satisfy to be used, and why a message could not be used."""
+"""What a reading must satisfy to be used, and why a message could not be used.
+
+Each message is judged where it comes in, by what it alone tells; what needs the station's past or its neighbours
+belongs to inference. The clock is checked first (`clock_fault`): a message from the future or the far past is rejected
+whole. Then `CHECKS`, each with three states: *ok*, *failed*, *not_checked* where there was nothing to check or nothing
+to check it with.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from weatherglass.meteorology import MAGNUS_A, MAGNUS_B
 from weatherglass.records import Quality
 from weatherglass.settings import Settings
 
@@ -36,6 +45,49 @@ LIMITS: dict[str, Limits] = {
     "wind_direction": Limits(0.0, 360.0, 1.0),
 }
 """The five variables of an observation; a value outside its range is kept out of all aggregates."""
+
+
+CHECKS = ("range", "climate", "dew_point", "wind", "pressure_elevation")
+"""The checks of one observation; what fails is kept out of the aggregates, unless it says otherwise.
+
+- `range`: each value within `LIMITS`.
+- `climate`: temperature, pressure and wind speed within what the station's history has seen in that month, widened by
+  half its span on each side (`climate.py`); not checked without history.
+- `dew_point`: the dew point of temperature and humidity is at most the temperature (else the humidity fails) and at
+  most `HIGHEST_DEW_POINT` (else both fail, since one of them is wrong).
+- `wind`: no direction but 0 without wind. Such a direction enters no aggregate anyway: a calm has none.
+- `pressure_elevation`: the pressure within `PRESSURE_TOLERANCE` of the standard atmosphere's at the station's
+  elevation. One that fits the sea level instead is taken for a pressure that was reduced already: it stays in the
+  aggregates, fails the check, and is not reduced once more. Not checked where the elevation is unknown.
+"""
+
+HIGHEST_DEW_POINT = 36.0
+"""°C. The highest on record is 35 (Dhahran, 8 July 2003)."""
+
+PRESSURE_TOLERANCE = 80.0
+"""hPa: the extremes on record at sea level, 870 and 1084 hPa, lie further off, but in the eyes of storms."""
+
+Bounds = tuple[float, float] | None
+Climate = Mapping[str, Iterable[Iterable[Bounds]]]
+"""Station id -> twelve months -> the variables in order -> lowest and highest usual value, None where not known."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What quality control knows of the stations: their climate, and their elevations in metres."""
+
+    climate: Climate = field(default_factory=dict)
+    elevations: Mapping[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """With the limits that are the same everywhere; what `QualityControl.java` reads."""
+        rules = {
+            "limits": [[limits.low, limits.high] for limits in LIMITS.values()],
+            "magnus": [MAGNUS_A, MAGNUS_B],
+            "highestDewPoint": HIGHEST_DEW_POINT,
+            "pressureTolerance": PRESSURE_TOLERANCE,
+        }
+        return json.dumps(rules | asdict(self))
 
 
 class Reason(StrEnum):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,16 +12,19 @@ from typing import Any
 
 import jsonschema
 import pytest
-from kafka.admin import KafkaAdminClient
+from kafka.admin import KafkaAdminClient, NewPartitions
 
 from tests.conftest import TestBroker
 from tests.oracle import Features, differences, expected_features, time_of
 from tests.spark_jobs.driver import Driver, ends, read_all, send
 from weatherglass.records import Observation, iso, json_schema
 from weatherglass.settings import LOOPBACK
+from weatherglass.stations import known_stations
 from weatherglass.topics import FEATURES, RAW, REJECTED, SPARK_GROUP
 
 pytestmark = pytest.mark.integration
+
+ELEVATIONS = {name: at.elevation for name, at in known_stations().items() if at.elevation is not None}
 
 
 @pytest.fixture
@@ -69,20 +73,110 @@ def features_on_topic(servers: str) -> Features:
     return last
 
 
-def rejected_on_topic(servers: str) -> dict[tuple[int, int], tuple[str, bytes | None, bytes | None]]:
-    """(reason, key, value) of each rejected message by where it came from."""
+def rejected_on_topic(servers: str) -> list[tuple[str, bytes | None, bytes | None]]:
+    """(reason, key, value) of each rejected message, once for each place it came from."""
     found = {}
     for message in read_all(servers, REJECTED):
         headers = {name: value.decode() for name, value in message.headers}
         assert headers["topic"] == RAW
         origin = (int(headers["partition"]), int(headers["offset"]))
-        assert origin not in found, "rejected twice"
         found[origin] = (headers["reason"], message.key, message.value)
-    return found
+    return list(found.values())
 
 
-def test_bad_input_never_stops_the_stream(driver: Driver, fresh_broker: TestBroker, start: datetime) -> None:
+def test_bad_input_crashes_and_late_rows(driver: Driver, fresh_broker: TestBroker, start: datetime) -> None:
+    """One life of the job, with all that may happen to it; at its end every window is as if nothing had."""
     servers = fresh_broker.bootstrap_servers
+    sent, bad = _rubbish(start)
+    driver.start()
+    driver.wait_until_read(send(servers, [*keyed(sent), *((b"\x00\x01", value) for value, _ in bad)]))
+    assert {ip.removeprefix("::ffff:") for ip in driver.listening_on()} == {LOOPBACK}
+
+    # killed wherever it is in a batch, three times; the broker away in between, and both at once
+    for number, phase in enumerate(_minutes(start)):
+        if number == 2:
+            fresh_broker.stop()
+            time.sleep(5)
+            fresh_broker.start()
+        send(servers, keyed(phase))
+        sent += phase
+        if number in (0, 1, 3):
+            driver.wait_for("begun batch", lambda: _unfinished(driver.checkpoint / "features"))
+            time.sleep(random.uniform(0, 0.5))
+            driver.kill()
+            if number == 3:
+                fresh_broker.stop()
+                fresh_broker.start()
+            driver.start()
+        if number == 2:
+            driver.wait_until_read(ends(servers, RAW))
+
+    # a topic with more partitions than before; now a station's revision may lie on another one
+    _add_partitions(servers, 7)
+    revised = [observe(o["station_id"], time_of(o["timestamp"]), 9999) for o in sent[-6:]]
+    sent += revised
+    driver.wait_until_read(send(servers, keyed(revised + revised)))
+
+    # the watermark of a batch is ten minutes before the newest observation of the batches before it
+    newest = observe("oslo", start + timedelta(minutes=30), 1)
+    driver.wait_until_read(send(servers, keyed([newest])))
+    watermark = start + timedelta(minutes=20)
+    in_time = observe("rome", watermark - timedelta(seconds=1), 2)  # its last window ends 4 minutes later
+    half = observe("rome", watermark - timedelta(minutes=4), 3)  # only the last of its windows is open
+    too_late = observe("rome", watermark - timedelta(minutes=5), 4)  # its last window ends with the watermark
+    driver.wait_until_read(send(servers, keyed([in_time, half, too_late])))
+    driver.wait_for("all rejected", lambda: sum(ends(servers, REJECTED).values()) > len(bad))
+    assert driver.stop() == 0, driver.last_words()
+    assert driver.folder.outcome().ok, driver.folder.outcome()
+
+    expected = {
+        key: window
+        for key, window in expected_features([*sent, newest, in_time, half], ELEVATIONS).items()
+        if key[0] != "rome" or key[1] > watermark
+    }
+    assert differences(features_on_topic(servers), expected)[:20] == []
+    found = sorted((reason, value or b"") for reason, _, value in rejected_on_topic(servers))
+    assert found == sorted([("late", json.dumps(too_late).encode()), *((why, value or b"") for value, why in bad)])
+    assert {key for reason, key, _ in rejected_on_topic(servers) if reason != "late"} == {b"\x00\x01"}
+
+    assert committed(servers) == ends(servers, RAW)
+    progress = driver.progress()
+    assert any("malformed_json" in line.get("rejected", {}) for line in progress)
+    assert any(line.get("late") == 1 for line in progress)
+    assert any(line.get("failed_values", {}).get("range") for line in progress)
+
+    _refuses_what_it_cannot_trust(driver)
+
+
+def _refuses_what_it_cannot_trust(driver: Driver) -> None:
+    """A checkpoint of another version, or torn: the job ends at once, says what to do, and touches nothing."""
+    mark = driver.checkpoint / "format.json"
+    newest = max((driver.checkpoint / "features" / "offsets").glob("[0-9]*"), key=lambda file: int(file.name))
+    for file, content, words in ((mark, '{"format": 1}', "has format 1"), (newest, "v1\n{", "is torn")):
+        before = file.read_text(encoding="utf-8")
+        file.write_text(content, encoding="utf-8")
+        assert driver.run() != 0
+        assert words in driver.folder.outcome().why
+        assert "move" in driver.folder.outcome().why, "what to do"
+        assert file.read_text(encoding="utf-8") == content
+        file.write_text(before, encoding="utf-8")
+
+
+def _minutes(start: datetime) -> list[list[dict[str, Any]]]:
+    """Two minutes of observations each; one station's clock is six minutes behind."""
+    behind = {"station-0": timedelta(minutes=6)}
+    return [
+        [
+            observe(name, start + timedelta(minutes=m, seconds=n) - behind.get(name, timedelta()), 100 * m + n)
+            for m in (2 * part, 2 * part + 1)
+            for n, name in enumerate([*(f"station-{i}" for i in range(6)), "new-york"])
+        ]
+        for part in range(5)
+    ]
+
+
+def _rubbish(start: datetime) -> tuple[list[dict[str, Any]], list[tuple[bytes | None, str]]]:
+    """Good observations, and what is none of them with the reason why."""
     now = datetime.now(UTC)
     good = observe("paris", start, 0)
     text = json.dumps(good)
@@ -117,80 +211,30 @@ def test_bad_input_never_stops_the_stream(driver: Driver, fresh_broker: TestBrok
         (changed(timestamp=iso(now + timedelta(days=2))), "future"),
         (changed(timestamp="1999-01-01T00:00:00Z"), "past"),
     ]
-    observations = [observe("paris", start + timedelta(seconds=20 * i), i) for i in range(30)]
-    extra = [*keyed(observations[:10]), (b"paris", json.dumps({**observations[10], "unknown": [1]}).encode())]
-    bad: list[tuple[bytes | None, bytes | None]] = [(b"\x00\x01", value) for value, _ in rubbish]
-    driver.start()
-    driver.wait_until_read(send(servers, [*extra, *bad, *keyed(observations[11:20])]))
-    driver.wait_until_read(send(servers, keyed(observations[20:])))
-    assert {ip.removeprefix("::ffff:") for ip in driver.listening_on()} == {LOOPBACK}
+    observations = [observe("paris", start + timedelta(seconds=20 * i), i) for i in range(10)]
+    observations[3]["temperature"] = 99.0
+    observations[4]["unknown"] = [1]
+    return observations, rubbish
 
-    driver.wait_for("all rejected", lambda: sum(ends(servers, REJECTED).values()) >= len(rubbish))
-    found = sorted((reason, value or b"") for reason, key, value in rejected_on_topic(servers).values())
-    assert found == sorted((reason, value or b"") for value, reason in rubbish)
-    assert {key for _, key, _ in rejected_on_topic(servers).values()} == {b"\x00\x01"}
-    assert differences(features_on_topic(servers), expected_features(observations)) == []
 
-    assert driver.stop() == 0, driver.last_words()
-    assert driver.folder.outcome().ok, driver.folder.outcome()
+def _unfinished(folder: Path) -> bool:
+    begun = {file.name for file in (folder / "offsets").glob("[0-9]*")}
+    return bool(begun - {file.name for file in (folder / "commits").glob("[0-9]*")})
+
+
+def _add_partitions(servers: str, total: int) -> None:
     admin = KafkaAdminClient(bootstrap_servers=servers)
     try:
-        committed = admin.list_group_offsets({SPARK_GROUP: None})[SPARK_GROUP]
+        admin.create_partitions({RAW: NewPartitions(total)})
     finally:
         admin.close()
-    assert {p.partition: o.offset for p, o in committed.items()} == ends(servers, RAW)
-    assert any("malformed_json" in line.get("rejected", {}) for line in driver.progress())
 
 
-def test_killed_in_the_middle_of_batches(driver: Driver, fresh_broker: TestBroker, start: datetime) -> None:
-    servers = fresh_broker.bootstrap_servers
-    checkpoint = driver.folder.path / "checkpoint" / "features"
-    stations = [f"station-{n}" for n in range(6)]
-    minutes = [
-        [observe(s, start + timedelta(minutes=m, seconds=n), 100 * m + n) for n, s in enumerate(stations)]
-        for m in range(12)
-    ]
-    driver.start()
-    sent: list[dict[str, Any]] = []
-    for part in (minutes[:4], minutes[4:8]):
-        observations = [o for minute in part for o in minute]
-        send(servers, keyed(observations))
-        sent += observations
-        begun = driver.wait_for("begun batch", lambda: _unfinished(checkpoint))
-        driver.kill()
-        assert begun
-        driver.start()
-    rest = [o for minute in minutes[8:] for o in minute]
-    revised = [observe(o["station_id"], time_of(o["timestamp"]), 9999) for o in rest[:5]]
-    sent += rest + revised + revised
-    driver.wait_until_read(send(servers, keyed(rest + revised + revised)))
-    assert driver.stop() == 0, driver.last_words()
-    assert differences(features_on_topic(servers), expected_features(sent)) == []
-    assert rejected_on_topic(servers) == {}
-
-
-def _unfinished(checkpoint: Path) -> bool:
-    begun = {file.name for file in (checkpoint / "offsets").glob("[0-9]*")}
-    return bool(begun - {file.name for file in (checkpoint / "commits").glob("[0-9]*")})
-
-
-def test_what_no_window_takes_is_rejected_as_late(driver: Driver, fresh_broker: TestBroker, start: datetime) -> None:
-    """The watermark of a batch is ten minutes before the newest observation of the batches before it."""
-    servers = fresh_broker.bootstrap_servers
-    newest = observe("oslo", start + timedelta(minutes=30), 1)
-    watermark = start + timedelta(minutes=20)
-    driver.start()
-    driver.wait_until_read(send(servers, keyed([newest])))
-    in_time = observe("rome", watermark - timedelta(seconds=1), 2)  # its last window ends 4 minutes later
-    half = observe("rome", watermark - timedelta(minutes=4), 3)  # only the last of its windows is open
-    too_late = observe("rome", watermark - timedelta(minutes=5), 4)  # its last window ends with the watermark
-    driver.wait_until_read(send(servers, keyed([in_time, half, too_late])))
-    driver.wait_for("the late row", lambda: sum(ends(servers, REJECTED).values()) >= 1)
-    assert driver.stop() == 0, driver.last_words()
-
-    assert [(reason, json.loads(value or b"")) for reason, _, value in rejected_on_topic(servers).values()] == [
-        ("late", too_late)
-    ]
-    expected = expected_features([newest, in_time, half])
-    open_ = {key: window for key, window in expected.items() if key[1] > watermark or key[0] == "oslo"}
-    assert differences(features_on_topic(servers), open_) == []
+def committed(servers: str) -> dict[int, int]:
+    """The offsets of Spark's group, as every Kafka tool sees them."""
+    admin = KafkaAdminClient(bootstrap_servers=servers)
+    try:
+        offsets = admin.list_group_offsets({SPARK_GROUP: None})[SPARK_GROUP]
+    finally:
+        admin.close()
+    return {partition.partition: offset.offset for partition, offset in offsets.items()}
