@@ -23,3 +23,5 @@ MODELS = Asset(name="models", uri="x-weatherglass://models", group="model")
 """The registry's champions."""
 STORE = Asset(name="store", uri="x-weatherglass://store", group="data")
 """Observations and predictions in SQL, which the API reads."""
+SCORES = Asset(name="scores", uri="x-weatherglass://scores", group="data")
+"""Forecasts against what came true."""

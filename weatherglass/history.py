@@ -6,13 +6,14 @@ minutes, weighted by their counts; missing if there are none. History's values a
 of the last twenty minutes is closer to an instant than a trailing-hour mean is. Training and serving both come here.
 
 Prepared history is a folder: `observations/year=YYYY/*.parquet` with the columns of `HISTORY_COLUMNS` (one row a
-station and hour, UTC, units of the contract), `stations.json` (the station table), and `manifest.json`.
+station and hour, UTC, units of the contract) and of `FLAG_COLUMNS`, `stations.json` (the station table),
+`manifest.json`, and `report.html` for people.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,9 +22,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from weatherglass.records import AggregatedFeatures, Hour, WindowFeatures
+from weatherglass.records import VARIABLES, AggregatedFeatures, Hour, WindowFeatures
 from weatherglass.settings import Settings, Source
-from weatherglass.stations import Network, Station
+from weatherglass.stations import Network, Station, known_stations
 
 if TYPE_CHECKING:  # pandas weighs 80 MB, and what serves and trains does without
     import pandas as pd
@@ -34,6 +35,9 @@ WATERMARK = timedelta(minutes=10)
 
 HOUR_WINDOW_ENDS = (timedelta(minutes=1), timedelta(minutes=-4), timedelta(minutes=-9), timedelta(minutes=-14))
 """Ends, from the hour, of the four windows that tile [H - 19 min, H + 1 min)."""
+
+BEFORE_HOUR, AFTER_HOUR = timedelta(minutes=19), timedelta(minutes=1)
+"""What counts for an hour: [hour - BEFORE_HOUR, hour + AFTER_HOUR)."""
 
 GRID_VARIABLES = ("temperature", "humidity", "pressure", "wind_u", "wind_v", "wind_speed")
 """The last axis of `HourGrid.values`. Wind as components, so that it can be averaged and so that direction comes, and
@@ -49,6 +53,8 @@ HISTORY_COLUMNS = (
     "wind_direction",
     "source",
 )
+FLAG_COLUMNS = tuple(f"{variable}_flag" for variable in VARIABLES)
+"""In the files beside `HISTORY_COLUMNS`: what is doubtful in each value, see `weatherglass.flags`."""
 
 
 def wind_components(speed: npt.ArrayLike, direction: npt.ArrayLike) -> tuple[npt.NDArray, npt.NDArray]:
@@ -93,6 +99,12 @@ def hour_of(station_id: str, hour: datetime, windows: dict[datetime, AggregatedF
         wind_v=mean([window.wind.v for window in used]),
         wind_speed=mean([window.wind_speed.mean for window in used]),
     )
+
+
+def hour_holding(time: datetime) -> datetime | None:
+    """The hour, UTC, that an observation of this time counts for: the same rule; None between hours."""
+    hour = (time.astimezone(UTC) + BEFORE_HOUR).replace(minute=0, second=0, microsecond=0)
+    return hour if hour - BEFORE_HOUR <= time < hour + AFTER_HOUR else None
 
 
 def hours_touched(window: WindowFeatures) -> list[datetime]:
@@ -158,6 +170,15 @@ def write_stations(folder: Path, stations: Sequence[Station]) -> None:
 def read_stations(folder: Path) -> tuple[Station, ...]:
     rows = json.loads((folder / "stations.json").read_text(encoding="utf-8"))
     return tuple(Station(**{**row, "networks": frozenset(map(Network, row["networks"]))}) for row in rows)
+
+
+def catalogue(settings: Settings) -> Callable[[str], Station]:
+    """Finds a station by its id: those of `stations.csv`, those of the prepared history, or one of unknown place."""
+    known = dict(known_stations())
+    if (settings.history_dir / "stations.json").exists():
+        known |= {station.station_id: station for station in read_stations(settings.history_dir)}
+    nowhere = float("nan")
+    return lambda name: known.get(name) or Station(name, name, "", nowhere, nowhere, None, "UTC", frozenset())
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -15,7 +15,6 @@ from collections.abc import Callable
 import psutil
 
 from weatherglass.settings import Settings
-from weatherglass.stations import Station, known_stations
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +33,7 @@ class InferenceActor:
         logging.getLogger("kafka").setLevel(logging.WARNING)
         from ray_jobs.inference.champion import Champions
         from ray_jobs.inference.service import Service
+        from weatherglass.history import catalogue
         from weatherglass.models.registry import Registry
 
         self._fingerprint = fingerprint
@@ -64,19 +64,6 @@ class InferenceActor:
                 self._champions.refresh(self._service.canary)
             else:
                 self._stopping.wait(REFRESH_SECONDS)
-
-
-def catalogue(settings: Settings) -> Callable[[str], Station]:
-    """Finds a station by its id: those of `stations.csv`, those of the prepared history, or one of unknown place."""
-    from weatherglass.history import read_stations
-
-    known = dict(known_stations())
-    if (settings.history_dir / "stations.json").exists():
-        known |= {station.station_id: station for station in read_stations(settings.history_dir)}
-    nowhere = float("nan")
-    return lambda station_id: (
-        known.get(station_id) or Station(station_id, station_id, "", nowhere, nowhere, None, "UTC", frozenset())
-    )
 
 
 def _or_die(work: Callable[[], None]) -> None:

@@ -17,7 +17,6 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
-from ray_jobs.inference.actor import catalogue
 from ray_jobs.inference.champion import Champions
 from ray_jobs.inference.service import Service
 from stack import ray_head as head
@@ -25,6 +24,7 @@ from stack.credentials import Credentials
 from stack.kafka import answers
 from tests.conftest import TestBroker, make_settings
 from tests.ray_jobs.windows import leading
+from weatherglass.history import catalogue
 from weatherglass.models.registry import Registry
 from weatherglass.records import Origin, Prediction, WindowFeatures, headers
 from weatherglass.settings import Settings

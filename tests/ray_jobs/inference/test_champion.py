@@ -10,14 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ray_jobs.inference.actor import catalogue
 from ray_jobs.inference.champion import FAILURES, NO_MODEL, Champions
 from ray_jobs.inference.trial import Canary
 from tests.conftest import make_settings
 from tests.ray_jobs.conftest import Feed, Reader, Rounds, serving, until
 from tests.ray_jobs.windows import START, windows_of
 from tests.synthetic_history import history
-from weatherglass.history import write_stations
+from weatherglass.history import catalogue, write_stations
 from weatherglass.models import fitting, ground, neighbours
 from weatherglass.models.boosted import BoostedForecaster
 from weatherglass.models.registry import FORECASTER, Registry

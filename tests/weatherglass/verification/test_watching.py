@@ -1,0 +1,216 @@
+"""Degradation, drift, the judging of flags, the cool-down of retraining, and a hindcast."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+from sqlalchemy import Engine, select
+
+from tests.synthetic_history import history
+from tests.weatherglass.verification.conftest import HOUR, MONDAY, forecast
+from weatherglass.history import HourGrid
+from weatherglass.models import climatology, damped, design
+from weatherglass.models.fallback import PersistenceForecaster
+from weatherglass.models.forecast import Forecast
+from weatherglass.records import LEADS, VARIABLES, Method
+from weatherglass.store import alert_log, judged, predictions, verdicts, verified
+from weatherglass.store.judged import InjectedFault
+from weatherglass.store.schema import detection, paired_losses, verification
+from weatherglass.store.verdicts import Judgement, Verdict
+from weatherglass.verification import degradation, drift, flags
+from weatherglass.verification.baselines import Usual
+from weatherglass.verification.drift import Drift
+from weatherglass.verification.hindcast import hindcast
+
+DAY = timedelta(days=1)
+NOW = MONDAY + DAY + 2 * HOUR
+BACKTEST = {f"mae.model.{variable}.lead{lead:02d}": 1.0 for variable in VARIABLES for lead in LEADS}
+MINUTE = timedelta(minutes=1)
+
+
+def rows(
+    on: date, mae: float, damped_mae: float, coverage: float, variable: str = "temperature"
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "version": "7",
+            "day": on,
+            "station_id": "boston",
+            "variable": variable,
+            "lead": lead,
+            "n": 24,
+            "mae": mae,
+            "rmse": mae,
+            "bias": 0.0,
+            "coverage_80": None,
+            "coverage_90": coverage,
+            "n_baselines": 24,
+            "mae_compared": mae,
+            "mae_persistence": damped_mae,
+            "mae_damped": damped_mae,
+        }
+        for lead in LEADS
+    ]
+
+
+def watched(store: Engine, scores: list[dict[str, Any]], days_later: int = 0) -> set[str]:
+    now = NOW + days_later * DAY
+    with store.begin() as connection:
+        verified.replace_day(connection, (now - DAY).date(), scores)
+        found = degradation.watch(connection, now, "7", BACKTEST)
+        told = {alert.rule for alert in alert_log.listed(connection, 20, opened=True)}
+    assert {alert.rule for alert in found} == told
+    return told
+
+
+@pytest.mark.parametrize(
+    ("mae", "damped_mae", "coverage", "expected"),
+    [
+        (1.0, 1.5, 0.9, set()),
+        (1.29, 1.5, 0.81, set()),
+        (1.31, 1.5, 0.9, {"error_above_backtest"}),
+        (1.0, 0.9, 0.9, {"skill_below_zero"}),
+        (1.0, 1.5, 0.79, {"coverage_off"}),
+        (2.0, 1.5, 0.5, {"error_above_backtest", "skill_below_zero", "coverage_off"}),
+    ],
+)
+def test_each_rule_finds_what_it_is_for_and_closes_it_when_it_is_over(
+    store: Engine, mae: float, damped_mae: float, coverage: float, expected: set[str]
+) -> None:
+    yesterday = MONDAY.date()
+    assert watched(store, rows(yesterday, mae, damped_mae, coverage)) == expected
+    assert watched(store, rows(yesterday + DAY, 1.0, 1.5, 0.9), days_later=1) == set()
+    with store.connect() as connection:
+        past = alert_log.listed(connection, 20)
+    assert {alert.rule for alert in past if alert.resolved_at == NOW + DAY} == expected
+    assert all("version 7, temperature" in alert.subject for alert in past)
+
+
+def test_a_few_cases_and_other_versions_raise_nothing(store: Engine) -> None:
+    few = [{**row, "n": 1, "n_baselines": 1} for row in rows(MONDAY.date(), 9.0, 1.0, 0.1)]
+    assert watched(store, few) == set()
+    others = [{**row, "version": "6"} for row in rows(MONDAY.date(), 9.0, 1.0, 0.1)]
+    assert watched(store, others) == set()
+
+
+def test_an_anomaly_rate_far_from_usual_is_told(store: Engine) -> None:
+    def readings(start: Any, count: int, flagged: int) -> list[Any]:
+        return [forecast(start + i * MINUTE, flagged=i < flagged) for i in range(count)]
+
+    with store.begin() as connection:
+        predictions.save(connection, readings(NOW - 5 * DAY, 400, 4), NOW)
+        predictions.save(connection, readings(NOW - 0.5 * DAY, 300, 3), NOW)
+        assert degradation.anomaly_rate(connection, NOW) == []
+        predictions.save(connection, readings(NOW - 0.5 * DAY, 300, 60), NOW)
+        [alert] = degradation.anomaly_rate(connection, NOW)
+    assert "20.0%" in alert.words
+    assert "1.0%" in alert.words
+
+
+def test_psi_and_ks_are_those_of_the_textbook_and_drift_is_told(store: Engine) -> None:
+    rng = np.random.default_rng(5)
+    before, same, moved = rng.normal(size=4000), rng.normal(size=2000), rng.normal(1.0, 1.0, size=2000)
+    assert drift.ks(before, moved) == pytest.approx(stats.ks_2samp(before, moved).statistic)
+    assert drift.psi(before, same) < 0.05
+    deciles = stats.norm.ppf(np.linspace(0, 1, 11))
+    shares = np.diff(stats.norm.cdf(deciles, loc=1.0))
+    assert drift.psi(before, moved) == pytest.approx(((shares - 0.1) * np.log(shares / 0.1)).sum(), rel=0.15)
+    with store.begin() as connection:
+        found = [Drift("temperature", 0.9, 0.4, 2000), Drift("humidity", 0.05, 0.02, 2000)]
+        judged.save_drift(connection, "7", MONDAY.date(), found)
+        [alert] = degradation.input_drift(connection, "7")
+        assert alert.subject == "version 7, temperature"
+        assert degradation.input_drift(connection, "8") == []
+
+
+def test_a_shift_of_the_inputs_is_drift_and_another_stretch_of_the_same_climate_is_not() -> None:
+    grid = history(days=120)
+    usual = climatology.fit(grid)
+    early, late = (HourGrid(grid.stations, grid.start + at, grid.values[:, at : at + 1000]) for at in (0, 1500))
+    by_name = {one.feature: one for one in drift.compare(early, late, usual)}
+    warm = late.values.copy()
+    warm[..., 0] += 12
+    shifted = {one.feature: one for one in drift.compare(early, replace(late, values=warm), usual)}
+    assert shifted["temperature"].psi > 2 * max(degradation.PSI_LIMIT, by_name["temperature"].psi)
+    assert shifted["pressure"] == by_name["pressure"]
+    assert shifted["temperature_change"].psi < degradation.PSI_LIMIT, "a constant shift changes no change"
+
+
+def test_flags_are_judged_by_injected_faults_and_by_people(store: Engine) -> None:
+    """Two faults, one found; a flag on the same station outside them; one on a station nobody tampered with."""
+    flagged_minutes = {"boston": {60, 61, 62, 300}, "miami": {200, 201}}
+    made = [
+        forecast(MONDAY + minute * MINUTE, name, flagged=minute in flagged_minutes[name])
+        for name in flagged_minutes
+        for minute in range(0, 720, 1)
+    ]
+    faults = [
+        InjectedFault("boston", "temperature", "spike", MONDAY + 58 * MINUTE, MONDAY + 61 * MINUTE),
+        InjectedFault("boston", "pressure", "drift", MONDAY + 500 * MINUTE, MONDAY + 550 * MINUTE),
+    ]
+    with store.begin() as connection:
+        predictions.save(connection, made, NOW)
+        judged.note_faults(connection, faults)
+        judged.note_faults(connection, faults)
+        for minute, verdict in ((200, Judgement.CONFIRMED), (201, Judgement.FALSE_ALARM), (300, Judgement.FALSE_ALARM)):
+            name = "miami" if minute < 300 else "boston"
+            given = Verdict(verdict, "me", NOW, "")
+            verdicts.give(connection, name, MONDAY + minute * MINUTE, given)
+        for _ in range(2):
+            flags.judge(connection, MONDAY.date())
+        counted = connection.execute(select(detection)).mappings().all()
+    found = {row["truth"]: (row["hits"], row["misses"], row["false_alarms"]) for row in counted}
+    assert found == {"injected": (1, 1, 1), "verdict": (1, 0, 2)}
+    assert {row["version"] for row in counted} == {"3"}
+
+
+class Shifted(PersistenceForecaster):
+    """Persistence, a degree off, and signed as a model."""
+
+    def forecast(self, *arguments: Any) -> Forecast:
+        made = super().forecast(*arguments)
+        return replace(made, values=made.values + 1, methods=(Method.MODEL,) * len(made.methods))
+
+
+def test_a_hindcast_fills_the_same_tables_marked_and_again_changes_nothing(store: Engine) -> None:
+    grid = history(days=90)
+    usual = climatology.fit(grid)
+    yardstick = Usual(usual, damped.fit(design.view(grid, usual).anomalies))
+    contents = []
+    for _ in range(2):
+        with store.begin() as connection:
+            hindcast(connection, {"7": Shifted(), "8": PersistenceForecaster()}, yardstick, grid, lambda _: None)
+            rows_ = connection.execute(select(verification)).mappings().all()
+            pairs = connection.execute(select(paired_losses)).mappings().all()
+        contents.append((sorted(map(str, rows_)), sorted(map(str, pairs))))
+    assert contents[0] == contents[1]
+    assert all(row["hindcast"] for row in rows_)
+    assert {row["version"] for row in rows_} == {"7", "persistence"}
+    fallback = [row for row in rows_ if row["version"] == "persistence" and row["n_baselines"]]
+    assert fallback
+    assert all(row["mae_compared"] == pytest.approx(row["mae_persistence"], abs=1e-3) for row in fallback)
+    days = {row["day"] for row in rows_}
+    assert 28 <= len(days) <= 32
+    assert max(days) == grid.hours[-1].astype("datetime64[D]").item()
+    biased = [row["bias"] for row in rows_ if row["version"] == "7" and row["variable"] == "temperature"]
+    assert np.mean(biased) > 0.5
+
+
+def test_training_on_degradation_waits_for_the_cool_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    from weatherglass.verification import retraining
+
+    settings: Any = SimpleNamespace(retrain_cooldown_hours=24.0)
+    for hours, expected in ((23, False), (25, True)):
+        made = [
+            SimpleNamespace(kind="forecaster", created_at=NOW - hours * HOUR),
+            SimpleNamespace(kind="forecaster", created_at=NOW - 90 * HOUR),
+            SimpleNamespace(kind="anomaly-detector", created_at=NOW - HOUR),
+        ]
+        monkeypatch.setattr(retraining, "registered", lambda _, made=made: made)
+        assert retraining.due(settings, NOW)[0] is expected

@@ -1,0 +1,112 @@
+"""The hourly verification: the days that have something new are scored anew, from all that is stored of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+from sqlalchemy import Connection, Engine
+
+from weatherglass.records import LEADS
+from weatherglass.stations import Station
+from weatherglass.store import skill, verdicts, verified
+from weatherglass.store.verdicts import Judgement
+from weatherglass.verification import pairing, truth
+from weatherglass.verification.baselines import Usual
+from weatherglass.verification.issued import Issued, joined, of_rows
+
+KEPT_DAYS = 30
+"""Days that late truth may still change; older predictions are thinned out."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What a run did: UTC days scored anew, and numbers paired with a truth."""
+
+    days: tuple[np.datetime64, ...]
+    pairs: int
+
+
+def verify(
+    store: Engine,
+    now: datetime,
+    usual: Usual | None,
+    challenge: tuple[str, str] | None,
+    station_of: Callable[[str], Station],
+    say: Say,
+) -> Verified:
+    """Score the days for which observations, predictions or verdicts have come since the last run.
+
+    Args:
+        usual: for the damped anomaly; None before the first model.
+        challenge: the versions of champion and challenger, whose errors are paired; None without a challenger.
+    """
+    began = time.monotonic()
+    with store.connect() as connection:
+        last = skill.last_run(connection)
+        since = last.through if last else None
+        days = _days(*verified.new_since(connection, since), now)
+    through = now - truth.MARGIN
+    pairs = 0
+    for day in days:
+        with store.begin() as connection:
+            count, versions = _verify_day(connection, day, usual, challenge, station_of)
+        pairs += count
+        say(f"{day}: {count} numbers paired with what came true" + (f", of {', '.join(versions)}" if versions else ""))
+    seconds = time.monotonic() - began
+    with store.begin() as connection:
+        verified.note_run(connection, now, through, len(days), pairs, seconds)
+    say(f"{len(days)} days scored anew, {pairs} pairs, {seconds:.1f} s")
+    return Verified(tuple(days), pairs)
+
+
+def _days(observed: Sequence[datetime], answered: Sequence[datetime], now: datetime) -> list[np.datetime64]:
+    """The days that new truth or new forecasts bear on: truth also as the base hour of baselines until a day later."""
+    today = truth.day_of(now)
+    days = set()
+    for stamp in (*observed, *answered):
+        days |= {truth.day_of(stamp), truth.day_of(stamp) + np.timedelta64(1, "D")}
+    return sorted(day for day in days if today - np.timedelta64(KEPT_DAYS, "D") <= day <= today)
+
+
+def _verify_day(
+    connection: Connection,
+    day: np.datetime64,
+    usual: Usual | None,
+    challenge: tuple[str, str] | None,
+    station_of: Callable[[str], Station],
+) -> tuple[int, list[str]]:
+    first, last = truth.day_hours(day)
+    start = first.astype("datetime64[s]").item().replace(tzinfo=UTC)
+    end = start + timedelta(days=1)
+    served, shadow = (
+        of_rows(verified.issued_between(connection, start - verified.LONGEST, end, aside)) for aside in (False, True)
+    )
+    stations = [station_of(name) for name in sorted({*served.station_ids, *shadow.station_ids})]
+    if not stations:
+        verified.replace_day(connection, start.date(), [])
+        return 0, []
+    given = verdicts.on(connection, [s.station_id for s in stations], start - 2 * verified.LONGEST)
+    wrong = {key for key, verdict in given.items() if verdict.verdict is Judgement.CONFIRMED}
+    # The damped anomaly looks twelve hours back from base hours, which lie up to a day before the first valid time.
+    came = truth.hourly(connection, first - (2 * LEADS[-1]), last, stations, wrong)
+    rows = pairing.score(joined(served, shadow), came, usual, day, 1)
+    verified.replace_day(connection, start.date(), rows)
+    if challenge is not None:
+        losses = pairing.paired(*_sides(served, shadow, *challenge), came, day, 1)
+        verified.replace_pairs(connection, *challenge, False, start, end, losses)
+    return sum(row["n"] for row in rows), sorted({row["version"] for row in rows})
+
+
+def _sides(served: Issued, shadow: Issued, champion: str, challenger: str) -> tuple[Issued, Issued]:
+    """All forecasts of each of the two, served or in shadow."""
+    sides = []
+    for version in (champion, challenger):
+        chosen = [made.part(np.flatnonzero(np.array(made.versions) == version)) for made in (served, shadow)]
+        sides.append(joined(chosen[0], chosen[1]))
+    return sides[0], sides[1]
