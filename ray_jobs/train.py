@@ -7,7 +7,7 @@ registers, and promotes what is better than the champion beyond chance. A traini
 stopped. Its standard output is its progress.
 
 On one machine the memory is shared with everything else that runs, so this process imports no model, every task's
-process ends with its task, and one part is fitted at a time on two threads.
+process ends with its task (in a full training), and one part is fitted at a time on two threads.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ from weatherglass.settings import Settings, load_settings
 SEED = 20130101
 TEST_CASES = {"first": 2_000, "full": 8_000}
 MAX_TRIALS = 40
+ACTOR_CPUS = 0.25
+"""What an inference actor books at most."""
 
 Say = Callable[[str], None]
 
@@ -52,9 +54,9 @@ class Share:
 
 
 ONE_CORE = Share(0.8, 1)
-"""Beside an inference actor (0.2) one task fits."""
+"""On a small node: beside an inference actor (0.2) one task fits."""
 TWO_CORES = Share(1.1, 2)
-"""Of two cores one task at a time, with room for four actors."""
+"""Of two cores one task at a time: two would need the memory twice."""
 
 
 def run(settings: Settings, size: str, who: str, now: datetime, say: Say, trials: int = 0) -> dict[str, str]:
@@ -101,8 +103,9 @@ def _do(settings: Settings, folder: TrainingFolder, steps: Iterable[str], say: S
     missing = [step for step in steps if not folder.has(step)]
     if kept := len(steps) - len(missing):
         say(f"{kept} of {len(steps)} found finished: {', '.join(step for step in steps if step not in missing)}")
-    share = _share()
-    task = _step.options(num_cpus=share.cpus)
+    share = _share(settings)
+    # A process that ends with its task gives back what it grew to; a small training is over before that matters.
+    task = _step.options(num_cpus=share.cpus, max_calls=int(folder.load("plan").size == "full"))
     pending = {task.remote(settings, folder.path, step, share.threads): step for step in missing}
     while pending:
         (ready,), _ = ray.wait(list(pending), num_returns=1)
@@ -121,17 +124,17 @@ def _do(settings: Settings, folder: TrainingFolder, steps: Iterable[str], say: S
             say(line)
 
 
-@ray.remote(max_calls=1, max_retries=2)
+@ray.remote(max_retries=2)
 def _step(settings: Settings, path: Path, step: str, threads: int) -> str:
     from ray_jobs.training import steps
 
     return steps.run(settings, path, step, threads)
 
 
-def _share() -> Share:
-    """Two cores for a task where a node has them, and its actors leave that much."""
+def _share(settings: Settings) -> Share:
+    """Two cores for a task where a node has them beside the inference actors."""
     most = max(node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"])
-    return TWO_CORES if most >= 2 and ray.available_resources().get("CPU", 0) >= TWO_CORES.cpus else ONE_CORE
+    return TWO_CORES if most - settings.inference_actors * ACTOR_CPUS >= TWO_CORES.cpus else ONE_CORE
 
 
 def connect(settings: Settings) -> None:

@@ -28,6 +28,13 @@ def seal(folder: Path, kind: str, about: dict[str, Any]) -> None:
     (folder / SEAL).write_text(json.dumps(content, indent=1, sort_keys=True), encoding="utf-8")
 
 
+def enclose(folder: Path, name: str, text: str) -> None:
+    """Add a text file to a sealed folder, and seal it anew."""
+    content = json.loads((folder / SEAL).read_text(encoding="utf-8"))
+    (folder / name).write_text(text, encoding="utf-8")
+    seal(folder, content["kind"], content["about"])
+
+
 def unseal(folder: Path, kind: str) -> dict[str, Any]:
     """Check the folder against its seal and return `about`.
 

@@ -122,8 +122,12 @@ class Registry:
         metrics: Mapping[str, float],
         params: Mapping[str, Any],
         tags: Mapping[str, str],
+        record: Path | None = None,
     ) -> str:
-        """Copy a model's folder among the artefacts, record the run in MLflow, and return the new version."""
+        """Copy a model's folder among the artefacts, record the run in MLflow, and return the new version.
+
+        `record` is a folder of plots and other files that the run keeps but the model does not need.
+        """
         client = self._mlflow()
         from mlflow.entities import Metric, Param
 
@@ -140,7 +144,11 @@ class Registry:
         unfinished = self.artifacts / kind / f".{uuid.uuid4().hex}"
         shutil.copytree(folder, unfinished)
         unfinished.replace(self.artifacts / place)
-        client.log_artifact(run.info.run_id, str(self.artifacts / place / "model.json"))
+        for name in ("model.json", "card.md"):
+            if (file := self.artifacts / place / name).exists():
+                client.log_artifact(run.info.run_id, str(file))
+        if record is not None:
+            client.log_artifacts(run.info.run_id, str(record))
         client.set_terminated(run.info.run_id, "FINISHED")
         made = client.create_model_version(
             kind,

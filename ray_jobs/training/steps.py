@@ -1,0 +1,155 @@
+"""The steps of a training. Each runs in a process of its own that ends with it, and leaves its result in the folder.
+
+`ground` (the grid, its split, and what all parts stand on), one per part of the forecaster, `detector`, the search's
+trials, then `scores` (held-out errors, comparison with the champion, the models' folders) and `registered`.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from ray_jobs.training import search
+from ray_jobs.training.folder import Plan, TrainingFolder
+from weatherglass.history import HourGrid, read_history
+from weatherglass.models import fitting, ground
+from weatherglass.models.anomaly import FALSE_ALARMS
+from weatherglass.models.boosted import LEAD_GROUPS
+from weatherglass.models.channels import plausible
+from weatherglass.models.fitting import SIZES, Fitted, NothingToLearn, Size
+from weatherglass.models.ground import Ground
+from weatherglass.models.split import HistoryTooShort, Split, only, split
+from weatherglass.records import UNITS, VARIABLES, iso
+from weatherglass.settings import Settings
+from weatherglass.sources.calendar import excluded_stretches
+from weatherglass.stations import Station
+
+GRID_FILE = "grid.npy"
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What every part stands on; the grid's values lie beside it and are mapped, not read.
+
+    `without`: stretches of the history that are left out, since they are replayed as the present.
+    """
+
+    stations: tuple[Station, ...]
+    start: np.datetime64
+    parts: Split
+    ground: Ground
+    without: tuple[tuple[datetime, datetime], ...]
+
+
+class CannotTrain(ValueError):
+    """The history lacks something; the message says what."""
+
+
+def run(settings: Settings, path: Path, step: str, threads: int) -> str:
+    """Do a step and keep its result; a line about it.
+
+    Raises:
+        CannotTrain: the history is missing, too short, or lacks a variable.
+    """
+    folder = TrainingFolder(path)
+    began = time.monotonic()
+    try:
+        line = _do(settings, folder, folder.load("plan"), step, threads)
+    except (FileNotFoundError, HistoryTooShort, NothingToLearn) as error:
+        raise CannotTrain(str(error)) from None
+    return f"{line} ({time.monotonic() - began:.1f} s)"
+
+
+def _do(settings: Settings, folder: TrainingFolder, plan: Plan, step: str, threads: int) -> str:
+    if step == "ground":
+        return _ground(settings, folder, plan)
+    if step == "detector":
+        return _detector(folder, plan)
+    if step == "scores":
+        from ray_jobs.training import scoring
+
+        return scoring.score(settings, folder, plan)
+    if step == "registered":
+        from ray_jobs.training import registering
+
+        return registering.register(settings, folder, plan)
+    if step.startswith("trial"):
+        return _trial(folder, plan, step, threads)
+    return _part(folder, plan, step, threads)
+
+
+def part_names() -> list[str]:
+    """A part is a variable and a group of leads, the leads fastest."""
+    return [f"{variable}-{leads[0]:02d}-{leads[-1]:02d}" for variable in VARIABLES for leads in LEAD_GROUPS]
+
+
+def basis_of(folder: TrainingFolder) -> tuple[HourGrid, Basis]:
+    """The grid (values mapped from disk, read-only) and what stands beside it."""
+    basis: Basis = folder.load("ground")
+    values = np.load(folder.path / GRID_FILE, mmap_mode="r")
+    return HourGrid(basis.stations, basis.start, values), basis
+
+
+def size_of(folder: TrainingFolder, plan: Plan) -> Size:
+    """The size of the plan, or the best one that the search has found."""
+    tried = [folder.load(f"trial-{number:02d}") for number in range(plan.trials + 1)] if plan.trials else []
+    return min(tried, key=lambda one: one[1])[0] if tried else SIZES[plan.size]
+
+
+def _ground(settings: Settings, folder: TrainingFolder, plan: Plan) -> str:
+    without = excluded_stretches(settings, plan.began)
+    grid = plausible(read_history(settings.history_dir, without))
+    parts = split(grid.values.shape[1])
+    fitted = ground.fit(grid, parts.train)
+    np.save(folder.path / GRID_FILE, grid.values)
+    folder.save("parts", part_names())
+    folder.save("ground", Basis(grid.stations, grid.start, parts, fitted, without))
+    left_out = "".join(f"left out, since it is replayed: {iso(first)} to {iso(last)}; " for first, last in without)
+    return (
+        f"{left_out}climatology, damped anomaly and linear network of {len(grid.stations)} stations from "
+        f"{parts.train.sum() / 24:.0f} days; "
+        f"{parts.calibrate.sum() / 24:.0f} days calibrate, the last {parts.test.sum() / 24:.0f} days test"
+    )
+
+
+def _fit(folder: TrainingFolder, plan: Plan, variable: int, leads: tuple[int, ...], size: Size, threads: int) -> Fitted:
+    grid, basis = basis_of(folder)
+    return fitting.fit_part(grid, basis.parts, basis.ground, variable, leads, size, plan.seed, threads)
+
+
+def _part(folder: TrainingFolder, plan: Plan, step: str, threads: int) -> str:
+    names = part_names()
+    variable, group = divmod(names.index(step), len(LEAD_GROUPS))
+    leads = LEAD_GROUPS[group]
+    fitted = _fit(folder, plan, variable, leads, size_of(folder, plan), threads)
+    folder.save(step, fitted)
+    name, unit = VARIABLES[variable], UNITS[VARIABLES[variable]]
+    return (
+        f"{name.replace('_', ' ')}, leads {leads[0]}-{leads[-1]} h: MAE {fitted.mae:.2f} {unit} "
+        f"(damped anomaly {fitted.damped_mae:.2f} {unit})"
+    )
+
+
+def _trial(folder: TrainingFolder, plan: Plan, step: str, threads: int) -> str:
+    size = search.trial(SIZES[plan.size], plan.seed, int(step.removeprefix("trial-")))
+    probes = [_fit(folder, plan, variable, leads, size, threads) for variable, leads in search.PROBES]
+    error = search.score(probes)
+    folder.save(step, (size, error))
+    words = f"{size.trees} trees of {size.leaves} leaves at a rate of {size.learning_rate:g}"
+    return f"{step}: {words}: {error:.4f} of the damped anomaly's error"
+
+
+def _detector(folder: TrainingFolder, plan: Plan) -> str:
+    from weatherglass.models import oddness
+
+    grid, basis = basis_of(folder)
+    try:
+        learnt = oddness.fit(only(grid, basis.parts.train), basis.ground.climatology, FALSE_ALARMS, plan.seed)
+    except oddness.TooFewHours as error:
+        raise CannotTrain(str(error)) from None
+    folder.save("detector", learnt)
+    return "anomaly detector"
