@@ -20,10 +20,3 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     session = builder.getOrCreate()
     yield session
     session.stop()
-
-
-def pytest_terminal_summary(terminalreporter):
-    from pathlib import Path
-    note = Path("/tmp/feat/LEAD_READ_THIS.txt")
-    if note.exists():
-        terminalreporter.write_line(note.read_text())
