@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import httpx
 import uvicorn
 from fastapi import FastAPI
 
 from tests.conftest import free_ports
-from weatherglass.settings import LOOPBACK
+from weatherglass.settings import LOOPBACK, Settings, variable
 
-START_SECONDS = 60
+START_SECONDS = 120
 
 
 @contextmanager
@@ -34,3 +38,28 @@ def serving(app: FastAPI, port: int | None = None) -> Iterator[str]:
         server.should_exit = True
         thread.join(30)
         assert not thread.is_alive(), "the server did not stop"
+
+
+@contextmanager
+def running_alone(settings: Settings) -> Iterator[str]:
+    """`python -m plugins.api`, as a user starts it; ends with TERM, whoever may still be listening to its events."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("WEATHERGLASS_")}
+    ours = {variable(name): str(getattr(settings, name)) for name in ("state_dir", "api_port")}
+    process = subprocess.Popen([sys.executable, "-m", "plugins.api"], env={**inherited, **ours})
+    address = f"http://{LOOPBACK}:{settings.api_port}"
+    try:
+        end = time.monotonic() + START_SECONDS
+        while True:
+            assert process.poll() is None, "the API ended while starting"
+            assert time.monotonic() < end, f"the API did not start in {START_SECONDS} s"
+            try:
+                httpx.get(f"{address}/stations", timeout=30)
+                break
+            except httpx.TransportError:
+                time.sleep(0.2)
+        yield address
+        process.terminate()
+        process.wait(60)
+    finally:
+        process.kill()
+        process.wait()

@@ -87,7 +87,7 @@ function charts(counts, kinds, named) {
   const days = [...new Set(counts.map((count) => count.day))].sort();
   const total = (of) => counts.filter(of).reduce((sum, count) => sum + count.count, 0);
   plot(by("kinds"), kinds.map((kind, index) => ({ type: "bar", name: checkName(kind), x: days, y: days.map((day) => total((count) => count.kind === kind && count.day === day)), marker: { color: colours[index % colours.length] } })),
-    layout({ barmode: "stack", height: 280, xaxis: axis({ type: "category" }), yaxis: axis({ rangemode: "tozero" }), margin: { l: 44, r: 16, t: 40, b: 34 }, showlegend: true }), "suspect readings by check", "Nothing flagged in this time.");
+    layout({ barmode: "stack", height: 280, xaxis: axis({ type: "category" }), yaxis: axis({ rangemode: "tozero" }), margin: { l: 44, r: 16, t: 30, b: 34 }, showlegend: true }), "suspect readings by check", "Nothing flagged in this time.");
   const places = [...new Set(counts.map((count) => count.station_id))].map((id) => [named.get(id)?.name ?? id, total((count) => count.station_id === id)]).sort((a, b) => a[1] - b[1]).slice(-12);
   plot(by("where"), [{ type: "bar", orientation: "h", y: places.map(([name]) => name), x: places.map(([, count]) => count), marker: { color: one }, hovertemplate: "%{x}<extra></extra>" }],
     layout({ height: 280, hovermode: "closest", yaxis: axis({ type: "category" }), xaxis: axis({ rangemode: "tozero" }) }), "suspect readings by station", "Nothing flagged in this time.");

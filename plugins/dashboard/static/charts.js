@@ -21,7 +21,7 @@ export function layout(more = {}) {
   return {
     paper_bgcolor: card, plot_bgcolor: card, margin: { l: 52, r: 18, t: 8, b: 34 }, hovermode: "x unified",
     font: { family: style("--sans"), size: 13, color: ink }, hoverlabel: { bgcolor: card, bordercolor: line, font: { color: ink } },
-    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { color: soft } }, uirevision: "same", xaxis: axis(), yaxis: axis(), ...more,
+    legend: { orientation: "h", x: 0, y: 1.01, yanchor: "bottom", font: { color: soft } }, uirevision: "same", xaxis: axis(), yaxis: axis(), ...more,
   };
 }
 

@@ -1,11 +1,15 @@
 // Making and renewing elements. Text is always set as text, so nothing from the data can become markup.
 
 const SVG = "http://www.w3.org/2000/svg";
-const SVG_TAGS = new Set(["svg", "g", "path", "circle", "text", "tspan", "line", "image", "title"]);
+const SVG_TAGS = new Set(["svg", "g", "path", "circle", "text", "tspan", "image", "title"]);
 
-/** h("p", {class: "why"}, "words", h("b", {}, "more")): an element; null and false children are left out. */
+/**
+ * h("p", {class: "why"}, "words", h("b", {}, "more")): an element; null and false children are left out. A link inside
+ * a drawing is "svg:a", since HTML has links too.
+ */
 export function h(tag, attributes = {}, ...children) {
-  const element = SVG_TAGS.has(tag) ? document.createElementNS(SVG, tag) : document.createElement(tag);
+  const drawn = SVG_TAGS.has(tag) || tag.startsWith("svg:");
+  const element = drawn ? document.createElementNS(SVG, tag.replace("svg:", "")) : document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);

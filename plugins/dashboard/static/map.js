@@ -139,7 +139,8 @@ export class StationMap {
 
   drawPlaces() {
     const taken = [];
-    const free = (box) => !taken.some((other) => box.x < other.x + other.w && other.x < box.x + box.w && box.y < other.y + other.h && other.y < box.y + box.h);
+    const width = this.box.clientWidth;
+    const free = (box) => box.x > 2 && box.x + box.w < width - 2 && !taken.some((other) => box.x < other.x + other.w && other.x < box.x + box.w && box.y < other.y + other.h && other.y < box.y + box.h);
     const known = new Map([...this.places.children].map((place) => [place.dataset.id, place]));
     const order = [...this.stations].sort((a, b) => Number(this.looks.get(b.id).suspect) - Number(this.looks.get(a.id).suspect));
     for (const station of order) {
@@ -153,11 +154,11 @@ export class StationMap {
       const sides = [[11, "start"], [-11, "end"]];
       let label = null;
       for (const [text, named] of [[`${look.text} ${station.name}`, true], [look.text, false]]) {
-        const width = text.length * 6.6 + 4;
-        const side = sides.find(([dx, anchor]) => free({ x: anchor === "start" ? x + dx : x + dx - width, y: y - 8, w: width, h: 16 }));
+        const long = text.length * 6.6 + 4;
+        const side = sides.find(([dx, anchor]) => free({ x: anchor === "start" ? x + dx : x + dx - long, y: y - 8, w: long, h: 16 }));
         if (side) {
           const [dx, anchor] = side;
-          taken.push({ x: anchor === "start" ? x + dx : x + dx - width, y: y - 8, w: width, h: 16 });
+          taken.push({ x: anchor === "start" ? x + dx : x + dx - long, y: y - 8, w: long, h: 16 });
           label = { dx, anchor, named };
           break;
         }
@@ -184,6 +185,6 @@ export class StationMap {
       : h("g", {}, h("circle", { r: 5, fill: look.colour }), h("path", { d: "M0 15 L0 -15 M0 15 L-4 8 M0 15 L4 8", stroke: look.colour, "stroke-width": 2.2, fill: "none", transform: `rotate(${look.angle})` }));
     const text = label && h("text", { x: label.dx, y: 4, "text-anchor": label.anchor }, look.text, label.named ? h("tspan", { class: "name", dx: 5 }, station.name) : null);
     return h("g", { class: look.suspect ? "place suspect" : "place", "data-id": station.id },
-      h("a", { href: this.link(station.id), "aria-label": words }, h("title", {}, words), mark, text));
+      h("svg:a", { href: this.link(station.id), "aria-label": words }, h("title", {}, words), mark, text));
   }
 }

@@ -90,14 +90,14 @@ function charts(byLead, byDay, champion) {
   const main = groups.find((group) => group === `${champion}|false`) ?? groups.find((group) => group.startsWith(`${champion}|`)) ?? groups[0];
   const baselines = main ? [["mae_damped", "damped anomaly", "5px 3px"], ["mae_persistence", "persistence", "2px 3px"]].map(([field, name, dash]) => ({ x: of(main, byLead).map((score) => score.lead), y: of(main, byLead).map((score) => converted(score[field])), mode: "lines", name, line: { color: quiet, width: 2, dash }, hovertemplate: `%{y:.2f} ${unit}` })) : [];
   const leadAxis = axis({ title: { text: "lead, hours", font: { color: soft, size: 12 } }, dtick: 3, range: [0.5, 24.5] });
-  const margin = { l: 52, r: 18, t: 46, b: 44 };
+  const margin = { l: 52, r: 18, t: 34, b: 44 };
   plot(by("by-lead"), [...lines, ...baselines], layout({ height: 330, xaxis: leadAxis, yaxis: axis({ rangemode: "tozero", ticksuffix: ` ${unit}` }), margin }), `error by lead, ${variable}`, "Nothing verified yet: forecasts are compared with what came true as soon as it has.");
   const held = main ? [["coverage_90", "90 % interval", one, 90], ["coverage_80", "80 % interval", two, 80]].map(([field, name, colour]) => ({ x: of(main, byLead).filter((score) => score[field] !== null).map((score) => score.lead), y: of(main, byLead).filter((score) => score[field] !== null).map((score) => score[field] * 100), mode: "lines+markers", marker: { size: 5 }, name, line: { color: colour, width: 2.5 }, hovertemplate: "%{y:.1f} %" })) : [];
   const promise = (share, colour) => ({ type: "line", x0: 0, x1: 1, xref: "paper", y0: share, y1: share, line: { color: colour, width: 1, dash: "4px 4px" } });
   plot(by("coverage"), held, layout({ height: 330, xaxis: leadAxis, yaxis: axis({ ticksuffix: " %", range: [50, 101] }), shapes: [promise(90, one), promise(80, two)], margin, showlegend: true }), `coverage, ${variable}`, "Nothing verified yet.");
   const dayGroups = [...new Set(byDay.map((score) => `${score.version}|${score.hindcast}`))];
   plot(by("by-day"), dayGroups.map((group, index) => ({ x: of(group, byDay).map((score) => score.day), y: of(group, byDay).map((score) => converted(score.mae)), mode: "lines+markers", marker: { size: 5 }, name: named(group), line: { color: colours[index % 4], width: 2.5 }, hovertemplate: `%{y:.2f} ${unit}` })),
-    layout({ height: 260, xaxis: axis({ type: "date", tickformat: "%-d %b" }), yaxis: axis({ rangemode: "tozero", ticksuffix: ` ${unit}` }), margin: { ...margin, b: 30 }, showlegend: true }), `error by day, ${variable}`, "Nothing verified yet.");
+    layout({ height: 260, xaxis: axis({ type: "date", tickformat: "%-d %b", dtick: new Set(byDay.map((score) => score.day)).size < 15 ? 86400e3 : undefined }), yaxis: axis({ rangemode: "tozero", ticksuffix: ` ${unit}` }), margin: { ...margin, b: 30 }, showlegend: true }), `error by day, ${variable}`, "Nothing verified yet.");
 }
 
 function versions(list) {

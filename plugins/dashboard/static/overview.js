@@ -94,7 +94,7 @@ const arrow = (degrees) => degrees === null || degrees === undefined ? null
   : h("svg", { class: "arrow", viewBox: "0 0 16 16", "aria-hidden": "true" }, h("path", { d: "M8 15 L3.5 6 L8 8 L12.5 6 Z", transform: `rotate(${degrees} 8 8)` }));
 
 function columns() {
-  const heads = [["Station", ""], [`Now, ${scale("temperature").unit}`, "num"], ["Last 24 h", "wide-only"], ["Next 24 h", ""], ["Wind", ""], ["Humidity", "num wide-only"], ["Pressure", "num"], ["Reading", ""], ["State", ""]];
+  const heads = [["Station", ""], [`Now, ${scale("temperature").unit}`, "num"], ["Last 24 h", "wide-only"], ["Next 24 h", ""], ["Wind", ""], ["Humidity", "num wide-only"], ["Pressure", "num"], ["Reading", ""]];
   by("columns").replaceChildren(h("tr", {}, ...heads.map(([label, kind]) => h("th", { scope: "col", class: kind || null }, label))));
 }
 
@@ -102,15 +102,14 @@ function line({ row, series }) {
   const { station, newest, ahead } = row;
   const span = (variable) => ahead ? h("span", { class: "span" }, h("b", {}, bare(variable, ahead[variable].least)), " to ", h("b", {}, bare(variable, ahead[variable].greatest)), ` ${scale(variable).unit}`) : "–";
   return h("tr", {},
-    h("th", { scope: "row" }, h("a", { href: stationLink(station.station_id) }, station.name)),
+    h("th", { scope: "row" }, h("a", { href: stationLink(station.station_id) }, station.name), row.is_anomaly ? h("span", { class: "tag bad", title: row.reasons.join("; ") }, "suspect") : null),
     h("td", { class: "num big" }, bare("temperature", newest?.temperature)),
     h("td", { class: "wide-only" }, spark(series)),
     h("td", {}, span("temperature"), ahead && ahead.method !== "model" ? h("small", {}, " fallback") : null),
     h("td", {}, arrow(newest?.wind_direction), worded("wind_speed", newest?.wind_speed), " ", h("small", {}, compass(newest?.wind_direction)), ahead ? h("small", {}, `, up to ${bare("wind_speed", ahead.wind_speed.greatest)}`) : null),
     h("td", { class: "num wide-only" }, worded("humidity", newest?.humidity)),
     h("td", { class: "num" }, worded("pressure", newest?.pressure)),
-    h("td", {}, newest ? `${clockTime(newest.timestamp, station.timezone)} ` : "–", newest ? h("small", {}, `${zoneName(station.timezone)}`) : null),
-    h("td", {}, row.is_anomaly ? h("span", { class: "tag bad", title: row.reasons.join("; ") }, "suspect") : row.is_anomaly === false ? h("span", { class: "muted" }, "as usual") : h("span", { class: "muted" }, "no forecast yet")));
+    h("td", {}, newest ? `${clockTime(newest.timestamp, station.timezone)} ` : "–", newest ? h("small", {}, `${zoneName(station.timezone)}`) : null));
 }
 
 function tile(label, figure, below, mood = "") {
@@ -149,7 +148,7 @@ const shownIn = () => ["temp", "wind", "time"].map(preference);
 
 async function draw() {
   const [answer, recent, suspects, counts, verification] = await Promise.all([
-    get("/stations"), get("/observations", { variable: "temperature", hours: 24 }), get("/anomalies", { limit: 8 }), get("/anomalies/counts"), get("/verification", { days: 7, by: "all" }),
+    get("/stations"), get("/observations", { variable: "temperature", hours: 24 }), get("/anomalies", { limit: 6 }), get("/anomalies/counts"), get("/verification", { days: 7, by: "all" }),
   ]);
   stations = answer.stations;
   const series = new Map(recent.stations.map((one) => [one.station_id, one]));
@@ -163,7 +162,7 @@ async function draw() {
     const units = shownIn();
     keyed(by("stations"), stations.map((row) => ({ row: { ...row, age_seconds: null }, series: series.get(row.station.station_id), units })), (item) => item.row.station.station_id, line);
   } else {
-    by("stations").replaceChildren(h("tr", {}, h("td", { colspan: 9, class: "nothing" }, "No reading yet. The first ones come within minutes of the pipeline's start.")));
+    by("stations").replaceChildren(h("tr", {}, h("td", { colspan: 8, class: "nothing" }, "No reading yet. The first ones come within minutes of the pipeline's start.")));
   }
   const list = by("suspects");
   if (suspects.anomalies.length) keyed(list, suspects.anomalies.map((flag) => ({ flag, units: shownIn() })), ({ flag }) => flag.id, ({ flag }, fresh) => flagItem(flag, named.get(flag.station_id), { acts: false, fresh: fresh && drawn }));

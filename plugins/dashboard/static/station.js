@@ -140,7 +140,7 @@ function course(station, prediction, flags, past) {
     axes[index ? `yaxis${index + 1}` : "yaxis"] = axis({ domain: heights[index], nticks: 5, zeroline: false });
     notes.push({ text: `${NAMES[name]}, ${unit}`, xref: "paper", yref: "paper", x: 0, y: heights[index][1], xanchor: "left", yanchor: "bottom", showarrow: false, font: { size: 12.5, color: soft } });
   });
-  const step = Math.max(1, Math.ceil(shown.readings.length / 72));
+  const step = Math.max(1, Math.ceil(shown.readings.length / (by("course").clientWidth / 18)));
   const winds = shown.readings.filter((reading, index) => index % step === 0 && reading.wind_direction !== null);
   traces.push({ x: winds.map((reading) => wall(reading.timestamp, station.timezone)), y: winds.map(() => 0), yaxis: "y5", mode: "markers", name: "Wind from", customdata: winds.map((reading) => `${compass(reading.wind_direction)} ${Math.round(reading.wind_direction)}°`), hovertemplate: "%{customdata}",
     marker: { symbol: "arrow", size: 11, color: soft, angle: winds.map((reading) => (reading.wind_direction + 180) % 360) }, showlegend: false });
@@ -162,7 +162,7 @@ function table(station, prediction) {
   const units = ["temp", "wind", "time"].map(preference);
   keyed(by("hours"), (prediction?.leads ?? []).map((lead) => ({ lead, units })), ({ lead }) => lead.valid_time, ({ lead }) => h("tr", {},
     h("th", { scope: "row" }, dayTime(lead.valid_time, station.timezone)),
-    ...VARIABLES.map((name) => h("td", { class: "num" }, h("b", {}, bare(name, lead[name].value)), h("small", { class: "muted" }, ` ${bare(name, lead[name].lower)} to ${bare(name, lead[name].upper)}`)))));
+    ...VARIABLES.map((name) => h("td", { class: "num" }, h("b", {}, bare(name, lead[name].value)), h("small", { class: "muted" }, ` ${bare(name, lead[name].lower)}\u2009…\u2009${bare(name, lead[name].upper)}`)))));
   if (!prediction) by("hours").replaceChildren(h("tr", {}, h("td", { colspan: 5, class: "nothing" }, "No forecast yet.")));
 }
 

@@ -46,7 +46,7 @@ function flow(system) {
   const { one, two, soft } = palette();
   const times = system.flow.map((step) => wall(step.start));
   const minutes = system.step_seconds / 60;
-  const margin = { l: 52, r: 18, t: 40, b: 30 };
+  const margin = { l: 52, r: 18, t: 30, b: 30 };
   const line = (name, field, colour) => {
     const rows = system.flow.map((step, index) => [times[index], step[field]]).filter(([, value]) => value !== null);
     return { x: rows.map(([time]) => time), y: rows.map(([, value]) => value), mode: "lines+markers", marker: { size: 5 }, name, line: { color: colour, width: 2 }, hovertemplate: "%{y:.2f} s" };
@@ -61,7 +61,7 @@ const lagOf = (figures) => (typeof figures.lag === "object" && figures.lag !== n
 function jobs(list) {
   const { one, two, three } = palette();
   const colours = { stream_features: one, serve_predictions: two, store_predictions: three };
-  const margin = { l: 52, r: 52, t: 40, b: 30 };
+  const margin = { l: 52, r: 52, t: 30, b: 30 };
   const waiting = list.map((job) => {
     const lines = job.progress.filter((one) => Number.isFinite(lagOf(one.figures)));
     return { x: lines.map((line) => wall(line.at)), y: lines.map((line) => lagOf(line.figures)), mode: "lines+markers", marker: { size: 4 }, line: { color: colours[job.name], width: 2, shape: "hv" }, name: NAMES[job.name], hovertemplate: "%{y}" };
@@ -72,7 +72,7 @@ function jobs(list) {
   plot(by("spark"), [
     { type: "bar", x: times, y: batches.map((line) => line.figures.rows), yaxis: "y2", name: "observations", marker: { color: two, opacity: 0.55 }, hovertemplate: "%{y}" },
     { x: times, y: batches.map((line) => line.figures.ms), mode: "lines+markers", marker: { size: 4 }, line: { color: one, width: 2 }, name: "duration", hovertemplate: "%{y:.0f} ms" },
-  ], layout({ height: 280, xaxis: axis(hover), yaxis: axis({ rangemode: "tozero", ticksuffix: " ms" }), yaxis2: axis({ overlaying: "y", side: "right", rangemode: "tozero", showgrid: false }), margin }), "batches", "Spark has not finished a batch yet.");
+  ], layout({ height: 280, xaxis: axis(hover), yaxis: axis({ rangemode: "tozero", ticksuffix: " ms" }), yaxis2: axis({ overlaying: "y", side: "right", rangemode: "tozero", tickmode: "auto", nticks: 6, showgrid: false }), margin }), "batches", "Spark has not finished a batch yet.");
   keyed(by("jobs"), list.map(({ heartbeat_age, ...job }) => ({ ...job, silent: heartbeat_age > 30 ? Math.round(heartbeat_age) : 0, progress: job.progress.slice(-6) })), (job) => job.name, (job) => h("div", {},
     h("div", { class: "row" }, h("b", {}, NAMES[job.name] ?? job.name), " ", h("span", { class: job.running ? "tag good" : "tag bad" }, job.running ? "runs" : "does not run"), " ",
       h("span", { class: "muted" }, job.started_at ? `since ${dayTime(job.started_at)} UTC` : "", job.silent ? `, silent for ${age(job.silent)}` : "")),

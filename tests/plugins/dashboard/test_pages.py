@@ -1,0 +1,182 @@
+"""The pages in a real browser: what they show is what the API says, and they keep themselves true."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, expect
+
+from plugins.dashboard.pages import PAGES
+from tests.plugins.dashboard import scene
+from tests.plugins.dashboard.conftest import PATIENCE_MS, STATIONS, Opener, Served, later
+from tests.plugins.serving import running_alone
+from tests.weatherglass.store.samples import a_prediction, an_observation
+from weatherglass.records import Origin
+from weatherglass.store import observations, predictions
+
+pytestmark = pytest.mark.integration
+expect.set_options(timeout=PATIENCE_MS)
+
+HOSTILE = "<img src=x onerror=\"document.title='taken'\">"
+
+
+def drawn(page) -> None:  # type: ignore[no-untyped-def]
+    """Wait until the page's own content is there."""
+    page.locator("tbody tr, .feed > li, .js-plotly-plot").first.wait_for()
+
+
+@pytest.mark.parametrize(("size", "theme"), [("wide", "light"), ("wide", "dark"), ("narrow", "light")])
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_page_is_drawn_accessible_and_silent(
+    served: Served,
+    opened: Opener,
+    pictures: Path,
+    page,
+    size: str,
+    theme: str,  # type: ignore[no-untyped-def]
+) -> None:
+    watched = opened(f"{served.address}/dashboard{page.path}", size, theme)
+    drawn(watched.page)
+    if page.charts:
+        watched.page.locator(".js-plotly-plot .plot-container").first.wait_for()
+    watched.page.screenshot(path=str(pictures / f"{page.name}-{size}-{theme}.png"), full_page=True)
+    assert watched.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the page scrolls sideways"
+    found = Axe().run(watched.page).response["violations"]
+    serious = [
+        (f["id"], [n["html"][:160] for n in f["nodes"]]) for f in found if f["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+    assert watched.complaints == []
+
+
+def test_the_overview_shows_what_the_api_says(served: Served, opened: Opener) -> None:
+    answer = httpx.get(f"{served.address}/stations", timeout=60).json()["stations"]
+    page = opened(f"{served.address}/dashboard").page
+    rows = page.locator("#stations tr")
+    expect(rows).to_have_count(len(answer))
+    for row in answer:
+        line = rows.filter(has_text=row["station"]["name"])
+        shown = line.locator("td").first.inner_text().replace("−", "-")
+        assert float(shown) == pytest.approx(row["newest"]["temperature"], abs=0.051)
+    expect(page.locator("#map .place")).to_have_count(len(answer))
+    expect(page.locator("#origin")).to_have_text("Replayed")
+
+
+def test_units_and_the_view_are_in_the_address(served: Served, opened: Opener) -> None:
+    page = opened(f"{served.address}/dashboard?temp=f&wind=kn&colour=wind_speed").page
+    answer = httpx.get(f"{served.address}/stations", timeout=60).json()["stations"][0]
+    cell = page.locator("#stations tr").first.locator("td").first
+    expect(cell).to_have_text(f"{answer['newest']['temperature'] * 9 / 5 + 32:.1f}".replace("-", "−"))
+    expect(page.locator("#colour button[aria-pressed=true]")).to_have_text("Wind")
+    page.get_by_text("Display").click()
+    page.get_by_role("radio", name="°C").check()
+    expect(cell).to_have_text(f"{answer['newest']['temperature']:.1f}".replace("-", "−"))
+    assert "temp=f" not in page.url
+
+
+def test_the_station_page_offers_its_data(served: Served, opened: Opener) -> None:
+    watched = opened(f"{served.address}/dashboard/station?id=new-york&hours=24")
+    page = watched.page
+    page.locator("#course.js-plotly-plot").wait_for()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="CSV").click()
+    rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text())))
+    api = httpx.get(f"{served.address}/predictions/new-york", timeout=60).json()
+    forecast = [row for row in rows if row["what"] == "forecast"]
+    assert [float(row["temperature"]) for row in forecast] == [lead["temperature"]["value"] for lead in api["leads"]]
+    assert len([row for row in rows if row["what"] == "observed"]) >= 90
+    with page.expect_download() as picture:
+        page.get_by_role("button", name="PNG", exact=True).click()
+    assert Path(picture.value.path()).read_bytes().startswith(b"\x89PNG")
+    expect(page.locator("#hours tr")).to_have_count(24)
+    assert watched.complaints == []
+
+
+def test_a_verdict_is_stored(served: Served, opened: Opener) -> None:
+    page = opened(f"{served.address}/dashboard/anomalies").page
+    item = page.locator("#list > li").first
+    number = item.get_attribute("data-flag")
+    item.get_by_role("button", name="False alarm").click()
+    expect(page.locator(f"#list > li[data-flag='{number}'] .tag.good")).to_have_text("false alarm")
+    kept = httpx.get(f"{served.address}/anomalies", params={"verdict": "false_alarm"}, timeout=60).json()["anomalies"]
+    assert [flag["id"] for flag in kept] == [int(number or 0)]
+    page.reload()
+    expect(page.locator(f"#list > li[data-flag='{number}'] .tag.good")).to_have_text("false alarm")
+
+
+def test_what_is_new_appears_without_a_reload(served: Served, opened: Opener) -> None:
+    watched = opened(f"{served.address}/dashboard")
+    page, station = watched.page, STATIONS[2]
+    page.evaluate("document.body.dataset.before = 'yes'")
+    weather, time = scene.Weather(station), later(served.newest)
+    with served.store.begin() as connection:
+        observations.save(connection, [scene.reading(weather, time, 40.0)], datetime.now(UTC), Origin.REPLAY)
+        predictions.save(connection, [scene.answer(weather, time, 40.0)], datetime.now(UTC), Origin.REPLAY)
+    row = page.locator("#stations tr").filter(has_text=station.name)
+    expect(row.locator(".tag.bad")).to_have_text("suspect")
+    expect(row.locator("td").first).to_have_text(f"{weather.at(time)['temperature'] + 40:.1f}")
+    expect(page.locator(f"#map .place.suspect[data-id='{station.station_id}']")).to_have_count(1)
+    expect(page.locator("#suspects > li").first).to_contain_text("rose by 40.0 °C")
+    expect(page.locator("#toasts")).to_contain_text(f"Suspect reading: {station.station_id}")
+    assert page.evaluate("document.body.dataset.before") == "yes"
+    assert watched.complaints == []
+
+
+def test_hostile_names_stay_text(served: Served, opened: Opener) -> None:
+    time = later(served.newest)
+    with served.store.begin() as connection:
+        observations.save(connection, [an_observation(HOSTILE, time)], datetime.now(UTC), Origin.REPLAY)
+        predictions.save(connection, [a_prediction(HOSTILE, time, ("step",))], datetime.now(UTC), Origin.REPLAY)
+    for path in ("", "/anomalies", f"/station?id={quote(HOSTILE)}"):
+        watched = opened(f"{served.address}/dashboard{path}")
+        expect(watched.page.get_by_text(HOSTILE).first).to_be_attached()
+        assert watched.page.locator("main img").count() == 0
+        assert watched.page.title() != "taken"
+        assert watched.complaints == []
+
+
+def test_an_api_that_goes_and_comes_back_is_shown_and_healed(served: Served, opened: Opener) -> None:
+    with running_alone(served.settings) as address:
+        watched = opened(f"{address}/dashboard")
+        before = watched.page.locator("#stations tr").count()
+    notice = watched.page.locator("#notice")
+    expect(notice).to_contain_text("cannot be reached")
+    assert watched.page.locator("#stations tr").count() == before
+    with running_alone(served.settings):
+        expect(watched.page.locator("#toasts")).to_contain_text("Connected again")
+        expect(notice).not_to_contain_text("cannot be reached")
+
+
+def test_the_keyboard_reaches_everything(served: Served, opened: Opener) -> None:
+    page = opened(f"{served.address}/dashboard").page
+    page.locator("#map .place").first.wait_for()
+    page.keyboard.press("Tab")
+    expect(page.locator(".skip")).to_be_focused()
+    seen: set[str] = set()
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        seen.add(
+            page.evaluate(
+                "(document.activeElement.closest('nav, #map, #preferences, #stations, #colour') ?? {}).id ?? 'nav'"
+            )
+        )
+    assert {"map", "preferences", "stations", "colour"} <= seen
+
+
+def test_nothing_comes_from_elsewhere(browser: Browser, served: Served) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    for one in PAGES:
+        page.goto(f"{served.address}/dashboard{one.path}")
+        page.locator("#state.ok, #state.degraded, #state.failing").wait_for()
+    context.close()
+    assert all(url.startswith((served.address, "data:", "blob:")) for url in asked), asked
