@@ -27,6 +27,8 @@ class Alert:
     acknowledged_by: str | None
     acknowledged_at: datetime | None
     silenced_until: datetime | None
+    sent_at: datetime | None
+    end_sent_at: datetime | None
 
 
 def listed(connection: Connection, limit: int, before_id: int | None = None, opened: bool | None = None) -> list[Alert]:

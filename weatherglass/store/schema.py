@@ -291,6 +291,8 @@ alerts = Table(
     Column("acknowledged_by", String(100)),
     Column("acknowledged_at", UtcTime),
     Column("silenced_until", UtcTime),
+    Column("sent_at", UtcTime, comment="When it was sent on; null: not yet, or there was no need."),
+    Column("end_sent_at", UtcTime, comment="When its end was sent on."),
     Index(
         "uq_alerts_open",
         "rule",
@@ -302,4 +304,50 @@ alerts = Table(
     Index(None, "since"),
     sqlite_autoincrement=True,
     comment="What is wrong, or was; one open row a rule and subject.",
+)
+
+polls = Table(
+    "polls",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("at", UtcTime, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("outcome", String(60), nullable=False, comment="ok, or the kind of error."),
+    Column("new", Integer, nullable=False, comment="Observations published."),
+    Column("filled", Integer, nullable=False, comment="Published: steps that were missed."),
+    Column("revised", Integer, nullable=False, comment="Published again with other values."),
+    Column("repeated", Integer, nullable=False, comment="Not published: nothing new."),
+    Column("unobserved", Integer, nullable=False, comment="Stations without an answer that could be used."),
+    Column("calls", Integer, nullable=False, comment="Of Open-Meteo's budget: one a location and request."),
+    Column("clock_skew", Float, comment="Seconds this machine's clock is ahead of the source's."),
+    Index(None, "at"),
+    comment="One row a poll of the source, for a week.",
+)
+
+metric_history = Table(
+    "metric_history",
+    metadata,
+    Column("name", String(80), primary_key=True),
+    Column("labels", String(200), primary_key=True, comment="Their values in the metric's order, by commas."),
+    Column("at", UtcTime, primary_key=True, comment="The stretch's end."),
+    Column("value", Float, nullable=False, comment="Mean of a gauge; a counter's increase."),
+    Index(None, "at"),
+    sqlite_with_rowid=False,
+    comment="A week of what is measured, in stretches of five minutes.",
+)
+
+station_days = Table(
+    "station_days",
+    metadata,
+    Column("station_id", String(100), primary_key=True),
+    Column("day", Date, primary_key=True, comment="UTC day of the observations' own times."),
+    Column("expected", Integer, nullable=False, comment="Observations at its usual interval."),
+    Column("received", Integer, nullable=False),
+    Column("interval_seconds", Float, nullable=False, comment="Its usual interval."),
+    Column("timeliness_median", Float, comment="Seconds from an observation's time to its arrival."),
+    Column("timeliness_p95", Float),
+    Column("longest_gap", Float, nullable=False, comment="Seconds without an observation."),
+    Column("failed", Document, nullable=False, comment="Share of checked readings that failed, by check."),
+    Column("log", Document, nullable=False, comment="Intervals of up, late, silent and suspect, in order."),
+    comment="How a station did on a day.",
 )

@@ -1,0 +1,97 @@
+"""The rule file is what the rules say, and Prometheus does the same with it as the watcher."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.weatherglass.monitoring.cases import CASES, Case
+from weatherglass.monitoring.prometheus import inhibitions, rule_file
+from weatherglass.monitoring.rules import BY_NAME, LOOK_SECONDS
+from weatherglass.monitoring.sample import exposition
+
+
+@pytest.fixture(scope="module")
+def promtool() -> str:
+    found = shutil.which("promtool")
+    if not found:
+        pytest.skip("no promtool here; Debian has it in its package `prometheus`")
+    return found
+
+
+def run(promtool: str, *words: str, given: str = "") -> str:
+    done = subprocess.run([promtool, *words], input=given, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def notation(values: list[float | None]) -> str:
+    return " ".join("_" if value is None else f"{value:g}" for value in values)
+
+
+def as_test(case: Case) -> dict[str, object]:
+    rule = BY_NAME[case.rule]
+    series = []
+    for (metric, labels), values in case.series.items():
+        names = (*metric.labels, "le") if metric.buckets else metric.labels
+        pairs = ",".join(f'{name}="{value}"' for name, value in zip(names, labels, strict=True))
+        name = metric.name + ("_bucket" if metric.buckets else "")
+        # What is no longer measured is stale at once, as it is when a target no longer shows it.
+        gone = next((i for i, value in enumerate(values) if value is None), len(values))
+        text = notation(values[:gone]) + (" stale" + " _" * (len(values) - gone - 1) if gone < len(values) else "")
+        series.append({"series": f"{name}{{{pairs}}}", "values": text})
+    expected = []
+    for step, subjects in case.expected.items():
+        samples = []
+        for subject in sorted(subjects):
+            shown = {} if subject == "pipeline" else dict(zip(rule.condition.labels, subject.split(" "), strict=True))
+            shown |= {"alertname": rule.name, "alertstate": "firing", "severity": rule.severity.value}
+            pairs = ",".join(f'{name}="{value}"' for name, value in sorted(shown.items()))
+            samples.append({"labels": f"ALERTS{{{pairs}}}", "value": 1})
+        expected.append(
+            {
+                "expr": f'ALERTS{{alertname="{rule.name}",alertstate="firing"}}',
+                "eval_time": f"{int(step * LOOK_SECONDS)}s",
+                "exp_samples": samples,
+            }
+        )
+    return {
+        "name": f"{case.rule}: {case.name}",
+        "interval": "15s",
+        "input_series": series,
+        "promql_expr_test": expected,
+    }
+
+
+def test_prometheus_does_the_same_with_the_same_cases(promtool: str, tmp_path: Path) -> None:
+    (tmp_path / "alerts.yml").write_text(rule_file())
+    # JSON is YAML.
+    tests = {"rule_files": ["alerts.yml"], "evaluation_interval": "15s", "tests": [as_test(case) for case in CASES]}
+    (tmp_path / "tests.yml").write_text(json.dumps(tests, indent=1))
+    run(promtool, "check", "rules", str(tmp_path / "alerts.yml"))
+    assert "SUCCESS" in run(promtool, "test", "rules", str(tmp_path / "tests.yml"))
+
+
+def test_promtool_finds_the_metrics_clean(promtool: str) -> None:
+    text = "".join(exposition(sample) for case in CASES for sample in list(case.samples())[:1])
+    blocks: dict[str, str] = {}
+    for block in text.split("# HELP ")[1:]:
+        blocks.setdefault(block.split()[0], "# HELP " + block)
+    assert run(promtool, "check", "metrics", given="".join(blocks.values())) == ""
+
+
+def test_every_rule_is_in_the_file_with_its_entry() -> None:
+    text = rule_file()
+    for name, rule in BY_NAME.items():
+        assert f'alert: "{name}"' in text
+        assert f"#{rule.anchor}" in text
+
+
+def test_reasons_inhibit_only_what_is_about_the_same() -> None:
+    found = {(str(i["source_matchers"]), str(i["target_matchers"])): i.get("equal") for i in inhibitions()}
+    assert found["['alertname=\"station_silent\"']", "['alertname=\"station_late\"']"] == ["station"]
+    assert found["['alertname=\"broker_unreachable\"']", "['alertname=\"consumer_behind\"']"] is None

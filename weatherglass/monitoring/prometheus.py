@@ -1,0 +1,89 @@
+"""The rules as Prometheus' rule file, and which alert keeps which quiet as Alertmanager's."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+
+from weatherglass.monitoring.conditions import Latest, duration
+from weatherglass.monitoring.rules import BY_NAME, LOOK_SECONDS, RULES, Rule
+from weatherglass.monitoring.watch import subject_of
+
+DOCS = "docs/troubleshooting.md"
+MADE = "# Made by `make reference` from weatherglass/monitoring/rules.py; edit there."
+GONE = """\
+      - alert: "watcher_gone"
+        expr: "absent(weatherglass_watch_look_seconds)"
+        for: "1m"
+        labels: {"severity": "critical"}
+        annotations:
+          summary: "The watcher does not run, or the API's /metrics cannot be scraped: nothing else is watched."
+          runbook: "docs/troubleshooting.md#job-not-running"
+"""
+
+
+def rule_file(rules: Sequence[Rule] = RULES) -> str:
+    """YAML for Prometheus' `rule_files`, from version 2.42 on (`keep_firing_for`).
+
+    The watcher itself is watched by one rule more, which only somebody outside can evaluate.
+    """
+    head = f"{MADE}\ngroups:\n  - name: weatherglass\n    interval: {LOOK_SECONDS:g}s\n    rules:\n"
+    return head + "".join(_alert(rule) for rule in rules) + GONE
+
+
+def expression(rule: Rule) -> str:
+    """Beyond the limit, or already firing and not yet back behind the lower one."""
+    sign = ">" if rule.above else "<"
+    value = rule.condition.promql()
+    if not isinstance(rule.condition, Latest):
+        value = f"({value})"
+    fires = f"{value} {sign} {rule.limit:g}"
+    if rule.clears == rule.limit:
+        return fires
+    firing = f'ALERTS{{alertname="{rule.name}",alertstate="firing"}}'
+    return f"{fires} or ({value} {sign} {rule.clears:g} and on({', '.join(rule.condition.labels)}) {firing})"
+
+
+def inhibitions(rules: Sequence[Rule] = RULES) -> Iterator[dict[str, object]]:
+    """Alertmanager's `inhibit_rules`: a reason keeps what it explains from being sent."""
+    for rule in rules:
+        for name in rule.because_of:
+            labels = rule.condition.labels
+            same = list(labels) if labels and BY_NAME[name].condition.labels == labels else []
+            yield {
+                "source_matchers": [f'alertname="{name}"'],
+                "target_matchers": [f'alertname="{rule.name}"'],
+                **({"equal": same} if same else {}),
+            }
+
+
+def _alert(rule: Rule) -> str:
+    subject = subject_of(tuple(f"{{{{ $labels.{label} }}}}" for label in rule.condition.labels))
+    fields = {
+        "summary": rule.words.format(subject=subject, value=_template(rule.value)),
+        "means": rule.means,
+        "still_works": rule.still_works,
+        "to_do": rule.to_do,
+        "runbook": f"{DOCS}#{rule.anchor}",
+    }
+    lines = [
+        f"      - alert: {json.dumps(rule.name)}",
+        f"        expr: {json.dumps(expression(rule))}",
+        f"        for: {json.dumps(duration(rule.lasting))}",
+        f"        keep_firing_for: {json.dumps(duration(rule.well_for))}",
+        f"        labels: {json.dumps({'severity': rule.severity.value})}",
+        "        annotations:",
+        *(f"          {name}: {json.dumps(text, ensure_ascii=False)}" for name, text in fields.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _template(value: str) -> str:
+    """Python's format of the value as a template of Prometheus'."""
+    found = re.fullmatch(r"\{:\.(\d)([f%])\}", value)
+    if found is None:
+        raise ValueError(f"no template for the format {value!r}")
+    if found[2] == "%":
+        return "{{ $value | humanizePercentage }}"
+    return f'{{{{ $value | printf "%.{found[1]}f" }}}}'
