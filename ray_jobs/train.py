@@ -104,8 +104,7 @@ def _do(settings: Settings, folder: TrainingFolder, steps: Iterable[str], say: S
     if kept := len(steps) - len(missing):
         say(f"{kept} of {len(steps)} found finished: {', '.join(step for step in steps if step not in missing)}")
     share = _share(settings)
-    # A process that ends with its task gives back what it grew to; a small training is over before that matters.
-    task = _step.options(num_cpus=share.cpus, max_calls=int(folder.load("plan").size == "full"))
+    task = (_ALONE if folder.load("plan").size == "full" else _IN_TURN).options(num_cpus=share.cpus)
     pending = {task.remote(settings, folder.path, step, share.threads): step for step in missing}
     while pending:
         (ready,), _ = ray.wait(list(pending), num_returns=1)
@@ -124,11 +123,16 @@ def _do(settings: Settings, folder: TrainingFolder, steps: Iterable[str], say: S
             say(line)
 
 
-@ray.remote(max_retries=2)
 def _step(settings: Settings, path: Path, step: str, threads: int) -> str:
     from ray_jobs.training import steps
 
     return steps.run(settings, path, step, threads)
+
+
+_ALONE = ray.remote(max_calls=1, max_retries=2)(_step)
+"""A process that ends with its task gives back what it grew to."""
+_IN_TURN = ray.remote(max_retries=2)(_step)
+"""Starting a process for each task takes as long as a small training itself."""
 
 
 def _share(settings: Settings) -> Share:
