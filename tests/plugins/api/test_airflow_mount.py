@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import httpx
 import pytest
 
 from tests.conftest import free_ports
+from tests.plugins.browser import ARGUMENTS, CHROMIUM, PATIENCE_MS
 from tests.weatherglass.store.samples import a_prediction
 from weatherglass.settings import LOOPBACK, PROJECT_ROOT
 from weatherglass.store import predictions
@@ -29,6 +31,11 @@ PASSWORD = "a-password-made-for-this-test"
 START_SECONDS = 180
 PATHS = (
     "/docs",
+    "/dashboard",
+    "/dashboard/station",
+    "/dashboard/static/shell.js",
+    "/events",
+    "/metrics",
     "/openapi.json",
     "/stations",
     "/predictions/new-york",
@@ -45,9 +52,9 @@ class Airflow:
     def client(self, **kwargs: object) -> httpx.Client:
         return httpx.Client(base_url=self.url, timeout=60, **kwargs)  # type: ignore[arg-type]
 
-    def token(self) -> str:
+    def token(self, user: str = "admin") -> str:
         with self.client() as client:
-            answer = client.post("/auth/token", json={"username": "admin", "password": PASSWORD})
+            answer = client.post("/auth/token", json={"username": user, "password": PASSWORD})
             answer.raise_for_status()
             return answer.json()["access_token"]
 
@@ -57,14 +64,14 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
     home = tmp_path_factory.mktemp("airflow")
     (port,) = free_ports(1)
     passwords = home / "passwords.json"
-    passwords.write_text(json.dumps({"admin": PASSWORD}))
+    passwords.write_text(json.dumps({"admin": PASSWORD, "onlooker": PASSWORD}))
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "WEATHERGLASS_"))},
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT_ROOT / "plugins"),
         "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,onlooker:viewer",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
         "AIRFLOW__API_AUTH__JWT_SECRET": "a-secret-of-this-test-of-more-than-sixty-four-characters-in-all-of-it",
@@ -97,7 +104,7 @@ def fill_store(url: str) -> None:
     migrate(url)
     store = open_store(url)
     with store.begin() as connection:
-        predictions.save(connection, [a_prediction()], datetime.now(UTC))
+        predictions.save(connection, [a_prediction(failed=("step",))], datetime.now(UTC))
     store.dispose()
 
 
@@ -152,4 +159,42 @@ def test_airflow_knows_the_plugin_and_its_entry(airflow: Airflow) -> None:
         assert client.get("/api/v2/plugins/importErrors").json()["import_errors"] == []
         plugins = client.get("/api/v2/plugins").json()["plugins"]
     (ours,) = [plugin for plugin in plugins if plugin["name"] == "weatherglass"]
-    assert [view["href"] for view in ours["external_views"]] == ["/weatherglass/docs"]
+    assert {view["href"] for view in ours["external_views"]} == {
+        "/weatherglass/dashboard",
+        "/weatherglass/docs",
+        "/weatherglass/dashboard/of/{DAG_ID}",
+    }
+
+
+def test_a_verdict_needs_more_than_a_look(airflow: Airflow) -> None:
+    def give(user: str, **headers: str) -> httpx.Response:
+        said = {"verdict": "confirmed", "note": "seen on site"}
+        with airflow.client(cookies={"_token": airflow.token(user)}, headers=headers) as client:
+            return client.post("/weatherglass/anomalies/1/verdict", json=said)
+
+    assert give("onlooker").status_code == 403
+    assert give("admin", Origin="https://elsewhere.example").status_code == 403
+    kept = give("admin", Origin=airflow.url)
+    assert kept.status_code == 200, kept.text
+    assert (kept.json()["verdict"]["verdict"], kept.json()["verdict"]["by"]) == ("confirmed", "admin")
+
+
+def test_the_dashboard_opens_within_airflow(airflow: Airflow, pictures: Path) -> None:
+    from playwright.sync_api import expect, sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.set_default_timeout(PATIENCE_MS)
+        page.goto(airflow.url)
+        page.locator("input[name=username]").fill("admin")
+        page.locator("input[name=password]").fill(PASSWORD)
+        page.locator("button[type=submit]").click()
+        page.locator("a[href='/plugin/weatherglass']").first.click()
+        frame = page.frame_locator("iframe[title=Weatherglass]")
+        expect(frame.locator("#stations tr")).to_have_count(1, timeout=PATIENCE_MS)
+        frame.get_by_role("link", name="System").click()
+        expect(frame.locator("#parts > div").first).to_be_visible(timeout=PATIENCE_MS)
+        expect(page).to_have_url(re.compile("/plugin/weatherglass/weatherglass/dashboard/system"), timeout=PATIENCE_MS)
+        page.screenshot(path=str(pictures / "in-airflow.png"))
+        browser.close()

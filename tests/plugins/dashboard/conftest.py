@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -14,6 +13,7 @@ from sqlalchemy import Engine
 
 from plugins.api.app import create_app
 from tests.conftest import free_ports, make_settings
+from tests.plugins.browser import ARGUMENTS, CHROMIUM, PATIENCE_MS
 from tests.plugins.dashboard import scene
 from tests.plugins.serving import serving
 from weatherglass.settings import Settings
@@ -21,9 +21,6 @@ from weatherglass.stations import Network, Station, known_stations, network
 from weatherglass.store.engine import open_store
 from weatherglass.store.migrate import migrate
 
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-PATIENCE_MS = 60_000
 STATIONS: tuple[Station, ...] = (*network(Network.LIVE)[:5], known_stations()["new-york"])
 SIZES = {"wide": (1440, 900), "narrow": (390, 844)}
 
@@ -100,14 +97,6 @@ def opened(browser: Browser) -> Iterator[Opener]:
     yield open_page
     for context in contexts:
         context.close()
-
-
-@pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where pictures of the pages are left: the folder that PAGE_PICTURES names, else a temporary one."""
-    folder = Path(os.environ.get("PAGE_PICTURES") or tmp_path_factory.mktemp("pictures"))
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def later(moment: datetime, minutes: int = 15) -> datetime:

@@ -14,8 +14,9 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
 
 from plugins.dashboard.pages import PAGES
+from tests.plugins.browser import PATIENCE_MS
 from tests.plugins.dashboard import scene
-from tests.plugins.dashboard.conftest import PATIENCE_MS, STATIONS, Opener, Served, later
+from tests.plugins.dashboard.conftest import STATIONS, Opener, Served, later
 from tests.plugins.serving import running_alone
 from tests.weatherglass.store.samples import a_prediction, an_observation
 from weatherglass.records import Origin
