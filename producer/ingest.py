@@ -10,14 +10,17 @@ missed observations are kept on `weather-raw` and in the store, and make no wind
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from producer.answers import Observed, OpenMeteoError, StationObservations
-from producer.open_meteo import MAX_PAST_DAYS, check_budget
+from producer.open_meteo import MAX_PAST_DAYS, OpenMeteo, check_budget
 from producer.publish import PublishError, open_producer, publish
 from producer.sources import client_of, observed_stations, origin_of
 from weatherglass.records import Observation, iso
@@ -25,6 +28,7 @@ from weatherglass.settings import Settings, SettingsError, Source, load_settings
 from weatherglass.sources import SourceError
 from weatherglass.stations import Station
 from weatherglass.store.engine import open_store
+from weatherglass.store.polls import Poll, record
 from weatherglass.store.published import last_published, remember
 
 QUARTER = timedelta(minutes=15)
@@ -90,18 +94,22 @@ def ingest(settings: Settings, now: datetime, say: Say = print) -> IngestReport:
         check_budget(settings, len(stations))
     engine = open_store(settings.store_url)
     try:
-        with engine.connect() as connection:
-            last = last_published(connection)
-        observed = _observe(settings, stations, last, now, say)
-        for name, why in observed.failures.items():
-            say(f"WARNING {name} was not observed: {why}")
-        if not observed.stations:
-            raise NothingObservedError(
-                f"none of the {len(stations)} stations could be observed; "
-                + "; ".join(f"{name}: {why}" for name, why in list(observed.failures.items())[:3])
-            )
-        plan = _plan(observed, last, now, say)
-        newest = _publish(settings, engine, plan, now, say)
+        with client_of(settings) as client, _recorded(engine, client, settings, now) as poll:
+            with engine.connect() as connection:
+                last = last_published(connection)
+            observed = _observe(client, settings, stations, last, now, say)
+            poll.unobserved = len(observed.failures)
+            for name, why in observed.failures.items():
+                say(f"WARNING {name} was not observed: {why}")
+            if not observed.stations:
+                raise NothingObservedError(
+                    f"none of the {len(stations)} stations could be observed; "
+                    + "; ".join(f"{name}: {why}" for name, why in list(observed.failures.items())[:3])
+                )
+            plan = _plan(observed, last, now, say)
+            newest = _publish(settings, engine, plan, now, say)
+            poll.new, poll.filled, poll.revised = len(plan.new), len(plan.filled), len(plan.revised)
+            poll.repeated = plan.repeated
     finally:
         engine.dispose()
     report = IngestReport(
@@ -132,16 +140,38 @@ def steps_to_ask_for(
     return QUARTERS_REACH // QUARTER, max(hours, gap // HOUR)
 
 
+@contextmanager
+def _recorded(engine: Engine, client: OpenMeteo, settings: Settings, now: datetime) -> Iterator[Poll]:
+    """Keep in the store how a poll went, whatever comes of it. It is no reason to fail if that cannot be done."""
+    poll, started = Poll(now), monotonic()
+    try:
+        yield poll
+    except Exception as error:
+        poll.outcome = type(error).__name__
+        raise
+    finally:
+        poll.seconds = monotonic() - started
+        poll.at = now + timedelta(seconds=poll.seconds)
+        poll.calls = 0 if settings.source is Source.REPLAY else client.calls
+        poll.clock_skew = client.clock_skew
+        with suppress(SQLAlchemyError), engine.begin() as connection:
+            record(connection, poll)
+
+
 def _observe(
-    settings: Settings, stations: tuple[Station, ...], last: dict[str, Observation], now: datetime, say: Say
+    client: OpenMeteo,
+    settings: Settings,
+    stations: tuple[Station, ...],
+    last: dict[str, Observation],
+    now: datetime,
+    say: Say,
 ) -> Observed:
     horizon = timedelta(hours=settings.past_horizon_hours)
     quarters, hours = steps_to_ask_for(stations, last, now, settings.backfill_hours, horizon)
     if hours or quarters:
         asked = [f"{hours} past hours"] * bool(hours) + [f"{quarters} past quarters of an hour"] * bool(quarters)
         say(f"asking {len(stations)} stations for the present and {' and '.join(asked)}")
-    with client_of(settings) as client:
-        return client.observe(stations, quarters, hours)
+    return client.observe(stations, quarters, hours)
 
 
 def _plan(observed: Observed, last: dict[str, Observation], now: datetime, say: Say) -> _Plan:

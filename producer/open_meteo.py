@@ -7,9 +7,11 @@ Source: open-meteo.com/en/docs, open-meteo.com/en/terms.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from email.utils import parsedate_to_datetime
 
 import pandas as pd
 import requests
@@ -59,6 +61,10 @@ class OpenMeteo:
         self.url = url.rstrip("/")
         self.archive_url = archive_url.rstrip("/")
         self.patience = patience or Patience()
+        self.calls = 0
+        """Of the source's budget, used so far: one a location and request."""
+        self.clock_skew: float | None = None
+        """Seconds this machine's clock is ahead of the source's, by its last answer; None where that told no time."""
         self._session = requests.Session()
 
     def __enter__(self) -> OpenMeteo:
@@ -129,12 +135,14 @@ class OpenMeteo:
 
     def _get_once(self, url: str, query: dict[str, str | int]) -> bytes:
         timeout = (self.patience.connect_seconds, self.patience.read_seconds)
+        self.calls += str(query["latitude"]).count(",") + 1
         try:
             response = self._session.get(url, params=query, timeout=timeout)
         except requests.Timeout as error:
             raise _Transient(f"{url} did not answer within {sum(timeout):g} s") from error
         except requests.RequestException as error:
             raise _Transient(f"{url} cannot be reached: {error}") from error
+        self.clock_skew = _skew(response)
         if response.ok:
             return response.content
         reason = reason_of(response.content) or response.reason or "no reason given"
@@ -166,6 +174,17 @@ def check_budget(settings: Settings, stations: int) -> None:
         f"{variable('poll_minutes')}={settings.poll_minutes} with {stations} stations would be {a_day:,} calls a day, "
         f"but Open-Meteo's free API allows {OPEN_METEO_CALLS_PER_DAY:,}; {advice}"
     )
+
+
+def _skew(response: requests.Response) -> float | None:
+    """The clocks' difference, from the second in which the answer was written; less than its way took is nothing."""
+    try:
+        said = parsedate_to_datetime(response.headers["Date"]).timestamp()
+    except (KeyError, ValueError, TypeError):
+        return None
+    difference = time.time() - said
+    way = response.elapsed.total_seconds() + 1.0
+    return 0.0 if 0 <= difference <= way else difference
 
 
 def _places(stations: Sequence[Station]) -> dict[str, str | int]:

@@ -24,12 +24,25 @@ from weatherglass.records import Observation
 from weatherglass.settings import Settings, SettingsError, Source
 from weatherglass.sources.nycflights13 import read_nycflights13, stations
 from weatherglass.stations import Network, network
+from weatherglass.store.engine import open_store
 from weatherglass.store.migrate import migrate
+from weatherglass.store.polls import Poll, newest
 
 NOW = datetime(2026, 7, 14, 12, 20, tzinfo=UTC)
 QUARTER = timedelta(minutes=15)
 HOUR = timedelta(hours=1)
 LIVE = network(Network.LIVE)
+
+
+def newest_poll(settings: Settings) -> Poll:
+    engine = open_store(settings.store_url)
+    try:
+        with engine.connect() as connection:
+            found = newest(connection)
+    finally:
+        engine.dispose()
+    assert found is not None
+    return found
 
 
 def seen(station: str, time: datetime) -> Observation:
@@ -209,6 +222,10 @@ def test_one_failed_station_does_not_keep_the_others_from_being_published(
     assert {o.station_id for o in reader.observations()} == {s.station_id for s in LIVE[2:]}
     assert any(words.startswith(f"WARNING {LIVE[0].station_id} ") for words in said)
     assert "2 of 20 stations failed" in said[-1]
+    poll = newest_poll(live)
+    assert (poll.outcome, poll.unobserved, poll.new, poll.calls) == ("ok", 2, 18, len(LIVE))
+    assert poll.clock_skew is not None
+    assert abs(poll.clock_skew) < 60  # the one clock on both sides; a slow machine is forgiven
 
 
 @pytest.mark.integration
@@ -241,6 +258,8 @@ def test_no_station_at_all_is_an_error_with_the_reasons(live: Settings, play: Pl
     play.answers = [(200, f"[{','.join(items)}]".replace("null", "nan"))]
     with pytest.raises(NothingObservedError, match="none of the 20 stations could be observed; vancouver: latitude"):
         ingest(live, NOW, lambda _: None)
+    poll = newest_poll(live)
+    assert (poll.outcome, poll.unobserved, poll.new) == ("NothingObservedError", len(LIVE), 0)
 
 
 @pytest.mark.integration
