@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
+
+from weatherglass.jobs.following import Following
 
 EVERY_SECONDS = 10.0
 """Between two lines while all goes on as before; a change of state is told at once."""
@@ -13,24 +14,21 @@ EVERY_SECONDS = 10.0
 SUMMED = ("rows", "records", "answers", "observations", "predictions", "rejected", "skipped")
 """Figures that add up over batches; of the others the newest counts."""
 
-READ_BYTES = 1_000_000
-
 
 class ProgressReader:
     """Follows `progress.jsonl` from now on, through its rotation. `now` is on any steady clock, seconds."""
 
     def __init__(self, file: Path, every: float = EVERY_SECONDS):
-        self.file = file
         self.every = every
+        self._following = Following(file)
         self._unsaid: list[dict[str, Any]] = []
         self._state: tuple[object, ...] | None = None
         self._said_at = float("-inf")
-        self._inode, self._offset = self._end()
 
     def news(self, now: float) -> list[str]:
         """What is worth a line in the task log by now."""
         told = []
-        for report in self._read():
+        for report in self._following.read():
             changed = _state(report) != self._state
             self._state = _state(report)
             self._unsaid.append(report)
@@ -42,7 +40,7 @@ class ProgressReader:
 
     def rest(self) -> list[str]:
         """What has not been told yet, for when the job has ended."""
-        self._unsaid += self._read()
+        self._unsaid += self._following.read()
         return [self._tell(self._said_at)] if self._unsaid else []
 
     def _tell(self, now: float) -> str:
@@ -55,34 +53,6 @@ class ProgressReader:
             sums.update({name: report[name] for name in SUMMED if isinstance(report.get(name), int | float)})
         total = ", ".join(f"{count:,} {name}" for name, count in sums.items() if count)
         return f"{said} [{len(reports)} reports since the last line{': ' + total if total else ''}]"
-
-    def _end(self) -> tuple[int, int]:
-        try:
-            status = self.file.stat()
-        except FileNotFoundError:
-            return 0, 0
-        return status.st_ino, status.st_size
-
-    def _read(self) -> list[dict[str, Any]]:
-        inode, size = self._end()
-        if inode != self._inode or size < self._offset:
-            self._inode, self._offset = inode, 0
-        if size == self._offset:
-            return []
-        with self.file.open("rb") as file:
-            file.seek(self._offset)
-            data = file.read(READ_BYTES)
-        data = data[: data.rfind(b"\n") + 1]
-        self._offset += len(data)
-        reports = []
-        for line in data.splitlines():
-            try:
-                report = json.loads(line)
-            except ValueError:
-                continue  # the end of a line that was cut by a crash
-            if isinstance(report, dict):
-                reports.append(report)
-        return reports
 
 
 def _state(report: dict[str, Any]) -> tuple[object, ...]:
