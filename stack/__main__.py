@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from weatherglass.evaluation.arguments import add_arguments as evaluation_arguments
 from weatherglass.settings import Settings, SettingsError, load_settings
 
 UNUSABLE_SETTINGS = 2
@@ -23,8 +24,13 @@ def main(arguments: list[str] | None = None) -> int:
     checking.add_argument("--series", type=Path, required=True, metavar="FILE", help="CSV or Parquet")
     checking.add_argument("--json", action="store_true", help="print everything as JSON")
     checking.add_argument("--all", action="store_true", help="list every event, not only the worst of each check")
+    evaluation_arguments(commands.add_parser("evaluate", help="learn from a history, forecast what came after it"))
     options = parser.parse_args(arguments)
     command = options.command
+    if command == "evaluate":
+        from weatherglass.evaluation.command import evaluate
+
+        return evaluate(options)
     try:
         settings = _absolute(load_settings())
     except SettingsError as error:

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from weatherglass.history import HourGrid
-from weatherglass.models import damped, design
+from weatherglass.models import damped, design, ground
 from weatherglass.models.boosted import PAST_CLASSES, BoostedForecaster, Part
 from weatherglass.models.damped import Damping
 from weatherglass.models.forecast import LEVELS
 from weatherglass.models.ground import Ground
-from weatherglass.models.split import Split, bases, only
+from weatherglass.models.split import Split, bases, is_long, only
 from weatherglass.models.trees import lightgbm
 from weatherglass.records import VARIABLES
 
@@ -26,9 +26,8 @@ NETWORK_SHARE = 0.92
 STATION_CASES = 200
 """Held-out cases of a station that weigh as much as those of all others, for the width of its intervals."""
 SHRINKAGE = np.linspace(0.0, 1.0, 11)
-SEASONAL = [design.NAMES.index(name) for name in ("season_cos", "season_sin", "normal", "present_temperature")]
-SEASONAL_MIN_YEARS = 1.6
-"""In a shorter record the season tells the date, and trees that know the date learn the record by heart."""
+SEASON = [design.NAMES.index(name) for name in ("season_cos", "season_sin")]
+SEASONAL = [*SEASON, *(design.NAMES.index(name) for name in ("normal", "present_temperature"))]
 MIN_CASES = 500
 BIN_SAMPLE = 20_000
 """Cases that LightGBM cuts its 63 bins from; it holds each of their numbers in 12 bytes meanwhile."""
@@ -51,7 +50,7 @@ class Size:
 
 FIRST = Size(cases=12_000, trees=60, leaves=31, learning_rate=0.12, spread_trees=20, calibration_cases=2_500)
 """Within a minute on two busy cores."""
-FULL = Size(cases=100_000, trees=250, leaves=63, learning_rate=0.06, spread_trees=40, calibration_cases=6_000)
+FULL = Size(cases=80_000, trees=160, leaves=47, learning_rate=0.07, spread_trees=30, calibration_cases=6_000)
 SIZES = {"first": FIRST, "full": FULL}
 
 
@@ -85,7 +84,7 @@ class Fitted:
 def fit_part(
     grid: HourGrid,
     split: Split,
-    ground: Ground,
+    base: Ground,
     variable: int,
     leads: tuple[int, ...],
     size: Size,
@@ -103,10 +102,15 @@ def fit_part(
         NothingToLearn: too few values of the variable.
     """
     rng = np.random.default_rng([seed, variable, leads[0]])
-    seen = design.view(grid, ground.climatology, network=ground.network)
-    train = _training(seen, ground, variable, leads, size, rng)
-    if (split.train | split.calibrate).sum() < SEASONAL_MIN_YEARS * 365 * 24:
-        train.rows[:, SEASONAL] = np.nan  # no tree can ask for what is always missing
+    seen = design.view(grid, base.climatology, network=base.network)
+    train = _training(seen, base, variable, leads, size, rng)
+    rows = train.rows
+    if not is_long(int((split.train | split.calibrate).sum())):
+        # The season tells the date, and trees that know the date learn a short record by heart. No tree can ask for
+        # what is always missing. How far errors spread may depend on how warm it is, as it does in any season.
+        rows[:, SEASON] = np.nan
+        rows = rows.copy()
+        rows[:, SEASONAL] = np.nan
     common = {
         "num_leaves": size.leaves,
         "learning_rate": size.learning_rate,
@@ -123,17 +127,17 @@ def fit_part(
         "seed": seed,
         "verbosity": -1,
     }
-    data = lightgbm.Dataset(train.rows, train.residual, feature_name=list(design.NAMES), free_raw_data=False)
+    data = lightgbm.Dataset(rows, train.residual, feature_name=list(design.NAMES), free_raw_data=False)
     mean = lightgbm.train({**common, "objective": "regression_l1"}, data, num_boost_round=size.trees)
-    error = np.abs(train.residual - mean.predict(train.rows, num_threads=threads))
-    spread_data = lightgbm.Dataset(train.rows, error, feature_name=list(design.NAMES), reference=data)
+    error = np.abs(train.residual - mean.predict(rows, num_threads=threads))
+    spread_data = lightgbm.Dataset(train.rows, error, feature_name=list(design.NAMES), free_raw_data=False)
     spread = lightgbm.train(
         {**common, "objective": "regression", "num_leaves": 15, "learning_rate": 0.1},
         spread_data,
         num_boost_round=size.spread_trees,
     )
     floor = max(float(np.quantile(error, 0.1)), 1e-3)
-    known = len(ground.climatology.station_ids)
+    known = len(base.climatology.station_ids)
     part = Part(
         variable,
         leads,
@@ -146,7 +150,7 @@ def fit_part(
     )
     for k, hours in reversed(list(enumerate(PAST_CLASSES))):
         count = size.calibration_cases
-        held_out = draw(seen, split.calibrate, ground.damping, variable, leads, np.full(count, hours), rng)
+        held_out = draw(seen, split.calibrate, base.damping, variable, leads, np.full(count, hours), rng)
         value, scale = part.predict(held_out.rows)
         if hours == PAST_CLASSES[-1]:  # a whole past, as a station in service has
             part.trust[:] = trust(held_out, value, leads)
@@ -162,26 +166,42 @@ def fit_part(
     return Fitted(part, float(mae), float(damped_mae))
 
 
-def assemble(grid: HourGrid, split: Split, ground: Ground, parts: Sequence[Part]) -> BoostedForecaster:
-    """A forecaster from its parts; the damped anomaly's own errors are measured on the hours of calibration."""
-    held_out = design.view(only(grid, split.calibrate), ground.climatology)
-    errors = damped.error_quantiles(held_out.anomalies, held_out.rows, ground.damping, LEVELS)
-    return BoostedForecaster(ground.climatology, ground.damping, ground.network, errors, tuple(parts))
+def assemble(grid: HourGrid, split: Split, base: Ground, parts: Sequence[Part]) -> BoostedForecaster:
+    """A forecaster from its parts, on a ground that has learnt from all hours but those of the test.
+
+    The damped anomaly's own errors are measured on the hours of calibration, before these are learnt from.
+    """
+    held_out = design.view(only(grid, split.calibrate), base.climatology)
+    errors = damped.error_quantiles(held_out.anomalies, held_out.rows, base.damping, LEVELS)
+    made = BoostedForecaster(base.climatology, base.damping, base.network, errors, tuple(parts))
+    return refit(made, base, grid, ~split.test)
+
+
+def refit(
+    forecaster: BoostedForecaster, base: Ground, grid: HourGrid, hours: npt.NDArray[np.bool_]
+) -> BoostedForecaster:
+    """The same trees and intervals on a climatology, damped anomaly and network of more hours.
+
+    `hours` are all that are known, those that calibrated and tested among them: what serves must not be older than
+    what was tested.
+    """
+    fresh = ground.refit(base, grid, hours)
+    return replace(forecaster, climatology=fresh.climatology, damping=fresh.damping, network=fresh.network)
 
 
 def _training(
-    seen: design.View, ground: Ground, variable: int, leads: tuple[int, ...], size: Size, rng: np.random.Generator
+    seen: design.View, base: Ground, variable: int, leads: tuple[int, ...], size: Size, rng: np.random.Generator
 ) -> Sample:
     """Cases of each fold with the linear forecast of the network that has not seen the fold, as in service."""
     samples = []
-    total = sum(mask.sum() for mask, _ in ground.left_out)
-    for mask, network in ground.left_out:
+    total = sum(mask.sum() for mask, _ in base.left_out)
+    for mask, network in base.left_out:
         count = int(size.cases * mask.sum() / total)
         own = rng.choice([1, 2, 4, 8, 16, 32], count)
         own = np.where(rng.random(count) < FULL_PAST_SHARE, design.PAST_HOURS + 1, own)
         near, member = rng.random(count) < NEIGHBOURS_SHARE, rng.random(count) < NETWORK_SHARE
         unseen = replace(seen, network=network)
-        samples.append(draw(unseen, mask, ground.damping, variable, leads, own, rng, near, member))
+        samples.append(draw(unseen, mask, base.damping, variable, leads, own, rng, near, member))
     return Sample(*(np.concatenate([vars(sample)[name] for sample in samples]) for name in vars(samples[0])))
 
 

@@ -18,11 +18,11 @@ from weatherglass.models.split import bases, only, stretches
 from weatherglass.records import LEADS, VARIABLES
 
 FOLDS = 3
-MOST_HOURS = 16_000
+MOST_HOURS = 18_000
 """Hours the regressions are fitted on, evenly spread; more bring little, since weather keeps for days."""
 SHRINKAGE = np.linspace(0.0, 1.0, 11)
 TRIAL_STATIONS = 6
-TRIAL_STEP = 11
+TRIAL_STEP = 13
 """Every so many of the left-out hours are forecast to choose penalties and shrinkage."""
 
 
@@ -99,11 +99,12 @@ def _trials(
     at = bases(mask)[::TRIAL_STEP]
     if len(at) == 0:
         return []
-    field = network.field(regression.stations, regression.anomalies)
     truth = regression.residuals(at).reshape(len(at), -1, len(LEADS), len(VARIABLES))
     return [
         (
-            np.nan_to_num(network.increments(field, np.full(len(at), row), at, regression.start + at, range(4))),
+            np.nan_to_num(
+                network.increments(regression.field, np.full(len(at), row), at, regression.start + at, range(4))
+            ),
             truth[:, row],
         )
         for row in stations

@@ -24,6 +24,9 @@ BLOCKS = len(LAGS) + 2
 """Anomalies at each lag, and those at lag 0 times the cosine and the sine of the time of day."""
 NEAR = 12
 """Stations a forecast looks at, itself first."""
+MEMORY_HOURS = 30.0
+USUAL_CHANGE = np.sqrt(2 * (1 - np.exp(-np.diff(LAGS) / MEMORY_HOURS))).astype(np.float32)
+"""Standard deviation of the change between two lags, of a first-order autoregression with that memory."""
 FILL_HOURS = 12
 """A missing value is taken as the last known one of so many hours."""
 CLIP = 4.0
@@ -37,8 +40,8 @@ class Network:
     Attributes:
         station_ids: s.
         scale: (s, channels) robust standard deviation of the anomalies; NaN where a channel is not used.
-        near: (s, NEAR) rows of the nearest stations, itself first; -1 where there are fewer.
-        weights: (s, BLOCKS x NEAR x channels, leads, variables) float32, to standardised anomalies.
+        near: (s, k) rows of the nearest stations, itself first, `NEAR` at most.
+        weights: (s, BLOCKS x k x channels, leads, variables) float32, to standardised anomalies.
         offset: (s, leads, variables).
         known: (s, variables) whether there is a regression.
     """
@@ -55,8 +58,8 @@ class Network:
         return {name: values for name, values in vars(self).items() if name != "station_ids"}
 
     def field(self, stations: Sequence[Station], anomalies: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Standardised anomalies (s + 1, hours, channels) from those of `stations`; NaN unknown, last row nobody."""
-        made = np.full((len(self.station_ids) + 1, *anomalies.shape[1:]), np.nan, np.float32)
+        """Standardised anomalies (s, hours, channels) from those of `stations`; NaN where they are not known."""
+        made = np.full((len(self.station_ids), *anomalies.shape[1:]), np.nan, np.float32)
         place = {station.station_id: row for row, station in enumerate(stations)}
         here = [row for row, station_id in enumerate(self.station_ids) if station_id in place]
         made[here] = standardised(anomalies[[place[self.station_ids[row]] for row in here]], self.scale[here])
@@ -116,13 +119,17 @@ def standardised(anomalies: npt.NDArray[np.float32], scale: npt.NDArray[np.float
 def predictors(lagged: npt.NDArray[np.float32], hours: npt.NDArray[np.datetime64]) -> npt.NDArray[np.float32]:
     """Regressors (n, BLOCKS x k x channels) from standardised anomalies (n, lags, k, channels) at base hours.
 
-    Where an older lag is unknown the next younger stands for it, and 0, the usual, where nothing is known.
+    The anomaly at lag 0 and its changes from lag to lag, each in units of what is usual for so many hours: a ridge on
+    the lags themselves would take the tendency, a small difference of two large numbers, for unlikely. What is not
+    known has not changed, and is as usual where nothing is known.
     """
     count, lags = lagged.shape[:2]
     made = np.empty((count, BLOCKS, *lagged.shape[2:]), np.float32)
-    made[:, 0] = np.nan_to_num(lagged[:, 0])
+    younger = made[:, 0] = np.nan_to_num(lagged[:, 0])
     for lag in range(1, lags):
-        made[:, lag] = np.where(np.isnan(lagged[:, lag]), made[:, lag - 1], lagged[:, lag])
+        value = np.where(np.isnan(lagged[:, lag]), younger, lagged[:, lag])
+        made[:, lag] = (younger - value) / USUAL_CHANGE[lag - 1]
+        younger = value
     day = 2 * np.pi * (hours.astype("datetime64[h]").astype(np.int64) % 24) / 24
     made[:, lags] = made[:, 0] * np.cos(day).astype(np.float32)[:, None, None]
     made[:, lags + 1] = made[:, 0] * np.sin(day).astype(np.float32)[:, None, None]

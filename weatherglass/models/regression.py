@@ -61,6 +61,8 @@ class Regression:
     anomalies: npt.NDArray[np.float32]
     damping: Damping
     scale: npt.NDArray[np.float32]
+    field: npt.NDArray[np.float32]
+    """(s, hours, channels) standardised anomalies."""
     near: npt.NDArray[np.int64]
     known: npt.NDArray[np.bool_]
     limit: npt.NDArray[np.float32]
@@ -85,19 +87,17 @@ class Regression:
         scale = np.where(enough & (spread > 1e-3), spread, np.nan).astype(np.float32)
         apart = distances(stations)
         np.fill_diagonal(apart, -1.0)
-        order = np.argsort(np.nan_to_num(apart, nan=np.inf), axis=1, kind="stable")[:, :NEAR]
-        near = np.full((len(stations), NEAR), -1, dtype=np.int64)
-        near[:, : order.shape[1]] = order
+        near = np.argsort(np.nan_to_num(apart, nan=np.inf), axis=1, kind="stable")[:, :NEAR]
         known = np.isfinite(scale[:, : len(VARIABLES)])
         step = max(1, round(hours / most_hours))
         limit = _limits(anomalies[..., : len(VARIABLES)], damping)
-        return cls(stations, start, anomalies, damping, scale, near, known, limit, step)
+        field = standardised(anomalies, scale)
+        return cls(stations, start, anomalies, damping, scale, field, near, known, limit, step)
 
     def columns(self, row: int) -> npt.NDArray[np.int64]:
-        """The regressors of a station among those of all, in the order of `predictors`; p (a zero) for nobody."""
+        """The regressors of a station among those of all, in the order of `predictors`."""
         stations, width = len(self.stations), len(CHANNELS)
-        near = np.where(self.near[row] < 0, stations, self.near[row])
-        at = np.arange(BLOCKS)[:, None, None] * ((stations + 1) * width) + near[None, :, None] * width
+        at = np.arange(BLOCKS)[:, None, None] * (stations * width) + self.near[row][None, :, None] * width
         return (at + np.arange(width)).ravel()
 
     def penalty(self, row: int) -> npt.NDArray[np.float64]:
@@ -110,11 +110,9 @@ class Regression:
 
     def _chunks(self, base: npt.NDArray[np.int64]) -> Iterator[tuple[npt.NDArray, npt.NDArray]]:
         """Regressors of all stations (n, p) and residuals over the damped anomaly (n, s, leads x variables)."""
-        field = np.full((len(self.stations) + 1, *self.anomalies.shape[1:]), np.nan, np.float32)
-        field[:-1] = standardised(self.anomalies, self.scale)
         for begin in range(0, len(base), CHUNK):
             at = base[begin : begin + CHUNK]
-            lagged = field[:, at[:, None] - np.array(LAGS)].transpose(1, 2, 0, 3)
+            lagged = self.field[:, at[:, None] - np.array(LAGS)].transpose(1, 2, 0, 3)
             yield predictors(lagged, self.start + at), self.residuals(at)
 
     def residuals(self, base: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
@@ -130,7 +128,7 @@ class Regression:
 
     def sums(self, base: npt.NDArray[np.int64]) -> Sums:
         """Over every `step`-th of the base hours."""
-        width = (len(self.stations) + 1) * len(CHANNELS) * BLOCKS
+        width = len(self.stations) * len(CHANNELS) * BLOCKS
         total: Sums | None = None
         columns = [self.columns(row) for row in range(len(self.stations))]
         outcomes = len(LEADS) * len(VARIABLES)
@@ -154,7 +152,7 @@ class Regression:
     ) -> Network:
         """The network with these penalties, one a variable, its weights times `shrinkage` (leads, variables)."""
         count = len(self.stations)
-        size = BLOCKS * NEAR * len(CHANNELS)
+        size = BLOCKS * self.near.shape[1] * len(CHANNELS)
         shape = (len(LEADS), len(VARIABLES))
         weights = np.zeros((count, size, *shape), np.float32)
         offset = np.zeros((count, *shape), np.float32)

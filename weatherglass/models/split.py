@@ -17,6 +17,8 @@ TEST_SHARE = 0.15
 PERIOD_DAYS = 80
 """A block of calibration in every so many days, so that the intervals know all seasons."""
 CALIBRATION_SHARE = 0.25
+LONG_YEARS = 1.6
+SHORT_PERIOD_DAYS = 36
 MIN_DAYS = 60
 """Less history than this is not worth a model."""
 
@@ -38,8 +40,8 @@ class Split:
     test: npt.NDArray[np.bool_]
 
 
-def split(hours: int) -> Split:
-    """The last 15 % test; of the rest, the end of every 80 days (or of each third of a short record) calibrates.
+def split(hours: int, test_share: float = TEST_SHARE) -> Split:
+    """The last `test_share` test; of the rest, the end of every 80 days (36 in a short record) calibrates.
 
     Raises:
         HistoryTooShort: fewer than `MIN_DAYS` days.
@@ -49,12 +51,18 @@ def split(hours: int) -> Split:
             f"the history spans {hours / DAY:.0f} days; training needs at least {MIN_DAYS}: prepare a longer history"
         )
     at = np.arange(hours)
-    first_test = hours - int(hours * TEST_SHARE)
-    periods = max(3, round(first_test / (PERIOD_DAYS * DAY)))
+    first_test = hours - int(hours * test_share)
+    days = PERIOD_DAYS if is_long(first_test) else SHORT_PERIOD_DAYS
+    periods = max(1, round(first_test / (days * DAY)))
     phase = (at * periods / first_test) % 1.0
     test = at >= first_test
     calibrate = ~test & (phase >= 1 - CALIBRATION_SHARE)
     return Split(~test & ~calibrate, calibrate, test)
+
+
+def is_long(hours: int) -> bool:
+    """Whether a record holds most seasons twice, so that the season can be told from the date."""
+    return hours >= LONG_YEARS * 365.25 * DAY
 
 
 def bases(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
