@@ -9,7 +9,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup prerequisites up down status test test-fast lint lock reference clean
+.PHONY: help setup prerequisites up down status test test-fast lint bench-features lock reference clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,9 @@ test: setup lint ## All tests: unit, integration with real servers, end to end
 
 test-fast: setup ## The tests that need no server
 	@$(RUN) pytest -n 2 -m "not integration and not e2e"
+
+bench-features: setup ## Speed, latency and state of the features job; writes docs/performance.md
+	@$(RUN) benchmarks.features --write
 
 lint: .venv/.synced ## Style, types, import rules
 	@$(BIN)/ruff check .

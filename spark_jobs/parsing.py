@@ -26,8 +26,8 @@ def parse(messages: DataFrame, settings: Settings, now: datetime | None = None) 
 
     Returns:
         `key`, `value`, `topic`, `partition`, `offset` as they came, and `station_id`, `timestamp`, `arrived` (from
-        `now`, or the message's own), the five variables (double), `source` (string: the header), and `reason`
-        (string, a `quality.Reason`; null for an observation).
+        `now`, or the message's own), the five variables (double), `source` and `replayed` (string: the headers), and
+        `reason` (string, a `quality.Reason`; null for an observation).
     """
     arrived = F.lit(now) if now else F.col("timestamp")
     found = jvm.parsed(
@@ -47,7 +47,8 @@ def parse(messages: DataFrame, settings: Settings, now: datetime | None = None) 
         F.timestamp_micros("found.time").alias("timestamp"),
         "arrived",
         *(f"found.{name}" for name in LIMITS),
-        _source().alias("source"),
+        _header("source").alias("source"),
+        _header("replayed").alias("replayed"),
         "found.reason",
     )
 
@@ -58,21 +59,22 @@ def observations(parsed: DataFrame) -> DataFrame:
 
 
 def rejected(parsed: DataFrame) -> DataFrame:
-    """The messages with a `reason`, as records for `weather-rejected`: key and value untouched, the rest in headers."""
-    pairs = {name: F.col(name).cast("string") for name in ("reason", "topic", "partition", "offset")}
+    """The messages with a `reason`, as records for `weather-rejected`: key and value untouched, the rest in
+    headers, with `replayed` where it was sent once more already."""
+    pairs = {name: F.col(name).cast("string") for name in ("reason", "topic", "partition", "offset", "replayed")}
     return parsed.where("reason is not null").select(
         "key",
         "value",
-        F.array(
-            *(
-                F.struct(F.lit(name).alias("key"), F.encode(text, "UTF-8").alias("value"))
-                for name, text in pairs.items()
-            )
-        ).alias("headers"),
+        F.array_compact(F.array(*(_pair(name, text) for name, text in pairs.items()))).alias("headers"),
     )
 
 
-def _source() -> Column:
-    """The header `source`; null where there is none or its bytes are no text."""
-    found = F.get(F.filter("headers", lambda header: header["key"] == "source"), F.lit(0))["value"].cast("string")
+def _pair(name: str, text: Column) -> Column:
+    pair = F.struct(F.lit(name).alias("key"), F.encode(text, "UTF-8").alias("value"))
+    return F.when(text.isNotNull(), pair)
+
+
+def _header(name: str) -> Column:
+    """A header's text; null where there is none or its bytes are no text."""
+    found = F.get(F.filter("headers", lambda header: header["key"] == name), F.lit(0))["value"].cast("string")
     return F.when(F.is_valid_utf8(found), found)

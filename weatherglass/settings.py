@@ -128,7 +128,7 @@ class Settings(BaseSettings):
     )
 
     # --- resources
-    spark_trigger_seconds: float = Field(1.0, ge=0, le=60, description="Seconds between two batches of the stream.")
+    spark_trigger_seconds: float = Field(0.2, ge=0, le=60, description="Seconds between two batches of the stream.")
     spark_cores: int = Field(
         2, ge=1, description="Cores of the local Spark; with `spark_master`, executors of a job, a core each."
     )

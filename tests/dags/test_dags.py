@@ -28,6 +28,7 @@ EXPECTED = {
     "store_predictions",
     "rollback_model",
     "verify_forecasts",
+    "replay_rejected",
 }
 HEAVY = {"pandas", "numpy", "pyspark", "ray", "mlflow", "sklearn", "lightgbm", "kafka", "pyarrow"}
 PARSE_LIMIT = timedelta(seconds=10)

@@ -27,8 +27,9 @@ PATIENCE = 240.0
 class Driver:
     def __init__(self, settings: Settings, folder: Path):
         self.settings, self.folder = settings, JobFolder(folder)
+        self.script, self.arguments = PROJECT_ROOT / "spark_jobs" / "stream_features.py", list[str]()
         folder.mkdir(parents=True, exist_ok=True)
-        self._process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
 
     @property
     def checkpoint(self) -> Path:
@@ -37,14 +38,13 @@ class Driver:
     def run(self) -> int:
         """Start, and wait until it ends by itself."""
         self.start()
-        assert self._process
-        return self._process.wait(PATIENCE)
+        assert self.process
+        return self.process.wait(PATIENCE)
 
     def start(self) -> None:
         for file in (self.folder.stop, self.folder.exit):
             file.unlink(missing_ok=True)
         conf = [part for name, value in stream_conf(self.settings).items() for part in ("--conf", f"{name}={value}")]
-        script = PROJECT_ROOT / "spark_jobs" / "stream_features.py"
         submit = Path(sys.executable).with_name("spark-submit")
         given = self.settings.model_dump(include=set(self.settings.model_fields_set), mode="json")
         environment = {variable(name): str(value) for name, value in given.items()}
@@ -53,8 +53,8 @@ class Driver:
             "PYTHONPATH": str(PROJECT_ROOT),
         }
         with self.folder.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [str(submit), *conf, str(script), str(self.folder.path)],
+            self.process = subprocess.Popen(
+                [str(submit), *conf, str(self.script), *self.arguments, str(self.folder.path)],
                 env={**os.environ, **environment},
                 stdout=log,
                 stderr=log,
@@ -63,21 +63,21 @@ class Driver:
 
     def kill(self) -> None:
         """As a power cut would: no process of the job gets a last word."""
-        if self._process and self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+        if self.process and self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
 
     def stop(self) -> int:
-        assert self._process
+        assert self.process
         self.folder.request_stop("a test")
-        return self._process.wait(PATIENCE)
+        return self.process.wait(PATIENCE)
 
     def wait_for(self, what: str, condition: Callable[[], Any]) -> Any:
         """The first true value of the condition; fails if the job ends before, or after a generous time."""
-        assert self._process
+        assert self.process
         end = time.monotonic() + PATIENCE
         while not (value := condition()):
-            ended = self._process.poll()
+            ended = self.process.poll()
             assert ended is None, f"ended with {ended} before {what}: {self.folder.outcome()}\n{self.last_words()}"
             assert time.monotonic() < end, f"no {what} in {PATIENCE} s\n{self.last_words()}"
             time.sleep(0.1)
@@ -92,8 +92,8 @@ class Driver:
 
     def listening_on(self) -> set[str]:
         """The addresses on which processes of the job accept connections."""
-        assert self._process
-        submitted = psutil.Process(self._process.pid)
+        assert self.process
+        submitted = psutil.Process(self.process.pid)
         return {
             connection.laddr.ip
             for process in [submitted, *submitted.children(recursive=True)]

@@ -1,0 +1,98 @@
+"""The load of the features benchmark, in a process of its own: observations of ~370 bytes on `weather-raw`.
+
+python -m benchmarks.feature_load backlog SERVERS JARS --start TIME --minutes 30 --stations 100 --messages 900000
+python -m benchmarks.feature_load live SERVERS --stations 100 --rate 1000 --seconds 30 --log FILE
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import subprocess
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from kafka import KafkaProducer
+
+from weatherglass.topics import RAW
+
+PADDING = "x" * 170
+"""A note that nobody reads, so that a message has the size that others' messages have."""
+
+
+def message(station: int, time_: datetime, draw: random.Random) -> str:
+    milliseconds = time_.microsecond // 1000
+    return (
+        f'{{"station_id":"station-{station:04d}","timestamp":"{time_:%Y-%m-%dT%H:%M:%S}.{milliseconds:03d}Z",'
+        f'"temperature":{12 + 3 * draw.random():.1f},"humidity":{60 + 20 * draw.random():.1f},'
+        f'"pressure":{1000 + 5 * draw.random():.1f},"wind_speed":{9 * draw.random():.2f},'
+        f'"wind_direction":{int(360 * draw.random())},"note":"{PADDING}"}}'
+    )
+
+
+def backlog(start: datetime, minutes: float, stations: int, messages: int) -> Iterator[str]:
+    """Key and value, with a tab between, in the order of time."""
+    draw = random.Random(1)  # noqa: S311
+    for i in range(messages):
+        at = start + timedelta(minutes=minutes) * i / messages
+        yield f"station-{i % stations:04d}\t{message(i % stations, at, draw)}\n"
+
+
+def send_backlog(servers: str, jars: Path, lines: Iterator[str]) -> None:
+    """By Kafka's own console producer: the one in Python would take minutes."""
+    command = ["java", "-Xmx256m", "-cp", f"{jars}/*", "org.apache.kafka.tools.ConsoleProducer"]
+    options = ["--bootstrap-server", servers, "--topic", RAW, "--reader-property", "parse.key=true"]
+    tuned = ["linger.ms=20", "batch.size=262144", "acks=1"]
+    properties = [part for one in tuned for part in ("--command-property", one)]
+    with subprocess.Popen([*command, *options, *properties], stdin=subprocess.PIPE, text=True) as producer:
+        assert producer.stdin
+        producer.stdin.writelines(lines)
+    if producer.returncode:
+        raise SystemExit(f"the console producer ended with {producer.returncode}")
+
+
+def send_live(servers: str, stations: int, rate: float, seconds: float, log: Path) -> None:
+    """At a steady rate; the log holds station and time of each, and the time is that of its production."""
+    draw = random.Random(1)  # noqa: S311
+    producer = KafkaProducer(bootstrap_servers=servers, acks=1, linger_ms=0)
+    begin = time.monotonic()
+    with log.open("w", encoding="utf-8") as file:
+        for i in range(int(rate * seconds)):
+            if (wait := begin + i / rate - time.monotonic()) > 0:
+                time.sleep(wait)
+            now = datetime.now(UTC)
+            name = f"station-{i % stations:04d}"
+            producer.send(RAW, key=name.encode(), value=message(i % stations, now, draw).encode())
+            file.write(f"{name} {int(now.timestamp() * 1000) / 1000:.3f}\n")  # as the message has it
+    producer.flush()
+    producer.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    past = commands.add_parser("backlog")
+    past.add_argument("servers")
+    past.add_argument("jars", type=Path)
+    past.add_argument("--start", type=datetime.fromisoformat, required=True)
+    past.add_argument("--minutes", type=float, required=True)
+    past.add_argument("--stations", type=int, required=True)
+    past.add_argument("--messages", type=int, required=True)
+    live = commands.add_parser("live")
+    live.add_argument("servers")
+    live.add_argument("--stations", type=int, required=True)
+    live.add_argument("--rate", type=float, required=True)
+    live.add_argument("--seconds", type=float, required=True)
+    live.add_argument("--log", type=Path, required=True)
+    options = parser.parse_args()
+    if options.command == "backlog":
+        lines = backlog(options.start, options.minutes, options.stations, options.messages)
+        send_backlog(options.servers, options.jars, lines)
+    else:
+        send_live(options.servers, options.stations, options.rate, options.seconds, options.log)
+
+
+if __name__ == "__main__":
+    main()
