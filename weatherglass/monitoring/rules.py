@@ -78,7 +78,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "source_not_answering",
         Latest(m.POLL_AGE),
-        3,
+        4,  # the replay is polled every minute, and a busy scheduler is a minute or two late
         2,
         HALF_MINUTE,
         Severity.CRITICAL,
@@ -393,7 +393,7 @@ RULES: tuple[Rule, ...] = (
         "Nobody sees a forecast getting worse.",
         "Everything else.",
         "Read the log of the verification's last run.",
-        dag="verify_predictions",
+        dag="verify_forecasts",
         page="quality",
     ),
     Rule(
@@ -408,7 +408,7 @@ RULES: tuple[Rule, ...] = (
         "Everything else.",
         "See whether observations of past valid times are in the store, under the stations' own names.",
         because_of=NOTHING_COMES,
-        dag="verify_predictions",
+        dag="verify_forecasts",
         page="quality",
     ),
     Rule(

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Row, select, update
 
 from weatherglass.store.schema import alerts as table
 
@@ -32,8 +32,11 @@ class Alert:
     figures: Mapping[str, Any] = field(default_factory=dict)
 
 
-def report(connection: Connection, alert: Alert, now: datetime) -> bool:
-    """Open an alert, or renew the open one of the same rule and subject; whether it is a new one. Caller commits."""
+def report(connection: Connection, alert: Alert, now: datetime, since: datetime | None = None) -> bool:
+    """Open an alert, or renew the open one of the same rule and subject; whether it is a new one. Caller commits.
+
+    `since`: when it began, if that was before now.
+    """
     content = {
         "severity": alert.severity.value,
         "words": alert.words,
@@ -43,7 +46,7 @@ def report(connection: Connection, alert: Alert, now: datetime) -> bool:
     renewed = connection.execute(update(table).where(*_open(alert.rule, alert.subject)).values(**content))
     if renewed.rowcount:
         return False
-    connection.execute(table.insert().values(rule=alert.rule, subject=alert.subject, since=now, **content))
+    connection.execute(table.insert().values(rule=alert.rule, subject=alert.subject, since=since or now, **content))
     return True
 
 
@@ -79,6 +82,30 @@ def silence(connection: Connection, alert_id: int, until: datetime | None) -> bo
     """Keep an alert quiet until a time (None: no more); whether there is such an alert."""
     changed = connection.execute(update(table).where(table.c.id == alert_id).values(silenced_until=until))
     return bool(changed.rowcount)
+
+
+def silenced(connection: Connection, now: datetime) -> set[tuple[str, str]]:
+    """Rules and subjects that are to be kept quiet now, also where the alert has ended and begun again meanwhile."""
+    query = select(table.c.rule, table.c.subject).where(table.c.silenced_until > now)
+    return {(row.rule, row.subject) for row in connection.execute(query)}
+
+
+def to_send(connection: Connection) -> Sequence[Row[Any]]:
+    """Rows of the table: those open that were not sent on, and those over whose beginning was, but not their end."""
+    begun = table.c.resolved_at.is_(None) & table.c.sent_at.is_(None)
+    over = table.c.resolved_at.is_not(None) & table.c.sent_at.is_not(None) & table.c.end_sent_at.is_(None)
+    return connection.execute(select(table).where(begun | over).order_by(table.c.id)).all()
+
+
+def mark_sent(connection: Connection, alert_id: int, ended: bool, now: datetime) -> None:
+    """An alert's beginning, or its end, was sent on. The caller commits."""
+    column = "end_sent_at" if ended else "sent_at"
+    connection.execute(update(table).where(table.c.id == alert_id).values({column: now}))
+
+
+def open_of(connection: Connection, rules: Sequence[str]) -> Sequence[Row[Any]]:
+    """The open alerts of some rules, rows of the table."""
+    return connection.execute(select(table).where(table.c.rule.in_(rules), table.c.resolved_at.is_(None))).all()
 
 
 def _open(rule: str, subject: str) -> tuple[Any, ...]:

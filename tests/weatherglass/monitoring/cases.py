@@ -51,7 +51,7 @@ class Case:
 
 
 LEVELS: dict[str, tuple[float, float, float]] = {
-    "source_not_answering": (0.8, 2.5, 4.0),
+    "source_not_answering": (0.8, 2.5, 5.0),
     "no_new_observations": (300, 1200, 1600),
     "station_silent": (0.9, 2.0, 3.2),
     "station_late": (0.0, 1.5, 3.0),
