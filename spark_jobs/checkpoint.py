@@ -11,6 +11,9 @@ FORMAT = 2
 DAMAGE = ("checksum", "EOFException", "CANNOT_LOAD_STATE_STORE", "CANNOT_READ", "STATE_STORE", "FileNotFoundException")
 """What Spark's errors speak of when a file of the checkpoint is torn or missing."""
 
+ENTRIES = {"offsets": 2, "commits": 1}
+"""Lines after the version in an entry of each log."""
+
 
 class CheckpointError(RuntimeError):
     """The checkpoint cannot be used; the message names the file and what to do."""
@@ -91,9 +94,10 @@ def _numbers(folder: Path) -> list[int]:
 
 
 def _is_whole(entry: Path) -> bool:
-    """A version, then lines of JSON, the last one complete too."""
-    lines = entry.read_bytes().split(b"\n")
+    """A version, then lines of JSON: one in the log of commits, the batch's own and the source's in that of offsets."""
+    version, *lines = entry.read_bytes().split(b"\n")
     try:
-        return lines[0] == b"v1" and len(lines) > 1 and all(json.loads(line) is not None for line in lines[1:] if line)
+        whole = [json.loads(line) for line in lines]
     except ValueError:
         return False
+    return version == b"v1" and len(whole) >= ENTRIES[entry.parent.name]
