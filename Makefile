@@ -1,4 +1,4 @@
-# Weatherglass on one machine. `make help` lists the commands.
+# Weatherglass on one machine, and on a cluster in containers. `make help` lists the commands.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -9,10 +9,11 @@ COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup prerequisites up down status test test-fast lint bench-features lock reference clean
+.PHONY: help setup prerequisites up down status test test-fast lint bench-features lock reference \
+	cluster-env cluster-up cluster-down cluster-status test-cluster clean
 
 help: ## This list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 up: setup ## Start everything and stay; Ctrl-C stops it
 	@$(RUN) stack up
@@ -43,9 +44,28 @@ lint: .venv/.synced ## Style, types, import rules
 lock: .venv/.synced ## Resolve the versions of pyproject.toml anew, with hashes
 	@echo uv | $(COMPILE) - --output-file requirements/installer.lock
 	@$(COMPILE) --extra dev pyproject.toml --output-file requirements/all.lock
+	@$(COMPILE) --constraint requirements/all.lock pyproject.toml --output-file requirements/image.lock
 
 reference: .venv/.synced ## Make the pages of docs/ that are made from the code
 	@$(RUN) weatherglass.reference
+
+cluster-env: ## Make .env for the cluster: random secrets, the source of observations
+	@docker/make-env
+
+cluster-up: cluster-env ## Build and start the cluster in containers (Docker Compose)
+	@docker compose up --detach --build || docker compose up --detach
+	@docker compose logs --follow --no-log-prefix pipeline
+	@echo "docs/deployment.md tells the addresses; the passwords are in .env"
+
+cluster-down: ## Stop the cluster; its volumes stay
+	@docker compose --profile replay down
+
+cluster-status: ## The cluster's containers, their health, and what they use
+	@docker compose ps --all --format 'table {{.Name}}\t{{.Status}}'
+	@docker stats --no-stream --format 'table {{.Name}}\t{{.CPUPerc}}\t{{.MemUsage}}' $$(docker compose ps --quiet)
+
+test-cluster: setup ## Test the cluster for real, with an engine of its own where there is none (root, Debian)
+	@$(RUN) pytest -p no:xdist -p no:cacheprovider tests/cluster
 
 clean: ## Remove what setup installed; the state folder stays
 	@rm -rf .venv build
