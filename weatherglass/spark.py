@@ -93,6 +93,7 @@ def _cluster(settings: Settings, jars: str) -> dict[str, str]:
         "spark.executor.extraJavaOptions": MACHINE_OPTIONS,
         # A worker that is lost is missed within half a minute, not two.
         "spark.network.timeout": "30s",
+        "spark.network.timeoutInterval": "10s",
         "spark.executor.heartbeatInterval": "5s",
         # A task that waits for nothing but a lost executor's place in the cache waits no longer than a batch.
         "spark.locality.wait": "200ms",
