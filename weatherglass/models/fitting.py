@@ -14,9 +14,13 @@ from weatherglass.models.boosted import PAST_CLASSES, BoostedForecaster, Part
 from weatherglass.models.damped import Damping
 from weatherglass.models.forecast import LEVELS
 from weatherglass.models.ground import Ground
+from weatherglass.models.size import FIRST, FULL, SIZES, Size
 from weatherglass.models.split import Split, bases, is_long, only
 from weatherglass.models.trees import lightgbm
+from weatherglass.models.unseen_season import widening
 from weatherglass.records import VARIABLES
+
+__all__ = ["FIRST", "FULL", "SIZES", "Fitted", "NothingToLearn", "Size", "assemble", "fit_part"]
 
 FULL_PAST_SHARE = 0.6
 """Share of training cases that keep all their past; the others keep 1 to 48 hours (history dropout)."""
@@ -33,25 +37,6 @@ BIN_SAMPLE = 20_000
 """Cases that LightGBM cuts its 63 bins from; it holds each of their numbers in 12 bytes meanwhile."""
 CHUNK = 4_000
 """Cases whose features are made at a time; bounds the memory."""
-
-
-@dataclass(frozen=True)
-class Size:
-    """How large a model is fitted."""
-
-    cases: int
-    trees: int
-    leaves: int
-    learning_rate: float
-    spread_trees: int
-    calibration_cases: int
-    """For each class of past and each group of leads."""
-
-
-FIRST = Size(cases=12_000, trees=60, leaves=31, learning_rate=0.12, spread_trees=20, calibration_cases=2_500)
-"""Within a minute on two busy cores."""
-FULL = Size(cases=80_000, trees=160, leaves=47, learning_rate=0.07, spread_trees=30, calibration_cases=6_000)
-SIZES = {"first": FIRST, "full": FULL}
 
 
 class NothingToLearn(ValueError):
@@ -169,10 +154,17 @@ def fit_part(
 def assemble(grid: HourGrid, split: Split, base: Ground, parts: Sequence[Part]) -> BoostedForecaster:
     """A forecaster from its parts, on a ground that has learnt from all hours but those of the test.
 
-    The damped anomaly's own errors are measured on the hours of calibration, before these are learnt from.
+    The damped anomaly's own errors are measured on the hours of calibration, before these are learnt from. The
+    intervals of a short record are widened for the season it has not seen.
     """
     held_out = design.view(only(grid, split.calibrate), base.climatology)
     errors = damped.error_quantiles(held_out.anomalies, held_out.rows, base.damping, LEVELS)
+    if not is_long(int((~split.test).sum())):
+        wider = widening(grid, ~split.test, base)
+        parts = [
+            replace(part, quantiles=part.quantiles * wider[np.array(part.leads) - 1, part.variable][None, :, None])
+            for part in parts
+        ]
     made = BoostedForecaster(base.climatology, base.damping, base.network, errors, tuple(parts))
     return refit(made, base, grid, ~split.test)
 
