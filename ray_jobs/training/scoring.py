@@ -42,7 +42,9 @@ def score(settings: Settings, folder: TrainingFolder, plan: Plan) -> str:
     grid, basis = basis_of(folder)
     ground = basis.ground
     forecaster = fitting.assemble(grid, basis.parts, ground, [folder.load(name).part for name in part_names()])
-    scores = evaluate(grid, basis.parts.test, forecaster, ground.climatology, ground.damping, plan.test_cases)
+    scores = evaluate(
+        grid, basis.parts.test, forecaster, forecaster.climatology, forecaster.damping, plan.test_cases
+    )
     if not np.isfinite(scores.mae["model"]).all():
         raise HistoryTooShort(
             f"the last {basis.parts.test.sum() / 24:.0f} days of the history have too few values to test a model on"
@@ -53,7 +55,9 @@ def score(settings: Settings, folder: TrainingFolder, plan: Plan) -> str:
     params = _params(folder, plan, grid)
     metrics = {FORECASTER: scores.metrics(), ANOMALY_DETECTOR: _limits(detector)}
     lines = in_words(scores)
-    for kind, model in ((FORECASTER, forecaster), (ANOMALY_DETECTOR, detector)):
+    # What serves has learnt from the newest hours too, now that they have tested it.
+    newest = fitting.refit(forecaster, ground, grid, np.ones(grid.values.shape[1], dtype=bool))
+    for kind, model in ((FORECASTER, newest), (ANOMALY_DETECTOR, detector)):
         place = folder.path / "models" / kind
         model.save(place)
         artefact.enclose(place, card.FILE, card.of(kind, plan, basis.without, params, metrics[kind], lines))

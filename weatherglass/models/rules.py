@@ -1,28 +1,33 @@
-"""The rules behind hard flags. Each says ok, failed or not checked, with a sentence a person understands."""
+"""The rules behind hard flags: each with its source, each saying where it could not check.
+
+All rules work on series (..., moments, variables) whose moments may be uneven, so that the same code judges the newest
+reading in service, a whole history, and a file of one station.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
 
-from weatherglass.models.channels import channels
+from weatherglass.meteorology import dew_point
 from weatherglass.quality import LIMITS
-from weatherglass.records import UNITS, VARIABLES, Quality, WindowFeatures
+from weatherglass.records import UNITS, VARIABLES
 
-STEP_PER_HOUR = (19.4, 50.0, 15.0, 10.3)
+Array = npt.NDArray[np.floating]
+Mask = npt.NDArray[np.bool_]
+
+STEP_PER_HOUR = np.array([19.4, 50.0, 15.0, 10.3])
 """Largest honest change within an hour, as `VARIABLES`: 35 °F, 50 %, 15 hPa, 20 kt (NOAA MADIS, Meteorological Surface
 Quality Control, level 2 temporal consistency check)."""
-STEP_SHARE = 0.5
-"""Over less than a quarter of an hour a change of half as much is allowed; between, it grows as the root of time, as
-that of weather does."""
-STEP_GAP = timedelta(hours=3)
-"""Two readings further apart than this say nothing about a step."""
+STEP_SHARE = np.array([0.5, 0.5, 0.5, 1.0])
+"""Over less than a quarter of an hour a change of so much of it is allowed; between, it grows as the root of time, as
+that of weather does. Wind comes in gusts: Zahumenský (2004) lets it change by 10 m/s between two minutes."""
+GAP_HOURS = 3.0
+"""Two readings further apart than this say nothing about a step, nor about a value that stood still."""
 
-FLAT_HOURS = (6.0, 12.0, 12.0, 24.0)
+FLAT_HOURS = np.array([6.0, 12.0, 12.0, 24.0])
 """Hours without any change beyond which a sensor is taken to be stuck, as `VARIABLES`. After the persistence test of
 Zahumenský (2004), Guidelines on Quality Control Procedures for Data from Automatic Weather Stations, WMO, but much
 wider: sources round, and interpolate between hours."""
@@ -31,126 +36,138 @@ SATURATED = 98.0
 """%: above this, fog and rain keep the humidity still for days."""
 CALM = 0.5
 """m/s: below this a cup does not turn."""
+UNCHANGED = 1e-3
+"""Below this, and below a ten-thousandth of the value, two values are the same."""
 
+MAX_DEW_POINT = 35.0
+"""°C: the highest ever measured (Dhahran, 8 July 2003). Hotter and damper together is one sensor's lie."""
+
+LOW = np.array([LIMITS[variable].low for variable in VARIABLES])
+HIGH = np.array([LIMITS[variable].high for variable in VARIABLES])
 RESOLUTION = np.array([LIMITS[variable].resolution for variable in VARIABLES])
+HUMIDITY, WIND_SPEED = VARIABLES.index("humidity"), VARIABLES.index("wind_speed")
 
 
 def name(variable: int) -> str:
     return VARIABLES[variable].replace("_", " ")
 
 
-@dataclass(frozen=True)
-class Reading:
-    """One observation: UTC time and values in the order of `VARIABLES`, NaN where missing."""
+def outside(values: Array) -> Mask:
+    """Values (..., 4) outside the WMO's plausible range; False where missing."""
+    return np.asarray((values < LOW) | (values > HIGH))
 
-    time: datetime
-    values: tuple[float, ...]
 
-    @classmethod
-    def of(cls, window: WindowFeatures) -> Reading:
-        """The newest observation of a window."""
-        features = window.aggregated_features
-        blocks = (features.temperature, features.humidity, features.pressure, features.wind_speed)
-        values = tuple(np.nan if block.last is None else block.last for block in blocks)
-        return cls(features.last_observation, values)
+def outside_in_words(variable: int, value: float | None) -> str:
+    """`value` is None where the window left it out and its number is gone."""
+    is_value = "was" if value is None else f"of {value:.1f} {UNITS[VARIABLES[variable]]} is"
+    return (
+        f"{name(variable)} {is_value} outside {LOW[variable]:g} to {HIGH[variable]:g} {UNITS[VARIABLES[variable]]} "
+        "and left out (WMO range check)"
+    )
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What a check found; `score` 0..1, 1 for a broken rule, over 0.5 for a soft flag."""
+class Steps:
+    """Change of each value since the last one that is known; all arrays (..., moments, 4).
 
-    quality: Quality
-    score: float
-    reasons: tuple[str, ...] = ()
+    Attributes:
+        change: in the variable's unit.
+        hours: time since then.
+        allowed: the largest that is usual.
+    """
 
-    @classmethod
-    def not_checked(cls) -> Finding:
-        return cls(Quality.NOT_CHECKED, 0.0)
+    change: Array
+    hours: Array
+    allowed: Array
+    checked: Mask
 
-    @classmethod
-    def hard(cls, reasons: Sequence[str]) -> Finding:
-        return cls(Quality.FAILED, 1.0, tuple(reasons)) if reasons else cls(Quality.OK, 0.0)
+    @property
+    def failed(self) -> Mask:
+        return np.asarray(self.checked & (np.abs(self.change) > self.allowed))
 
-    @classmethod
-    def soft(cls, score: float, reasons: Sequence[str]) -> Finding:
-        return cls(Quality.FAILED if reasons else Quality.OK, score, tuple(reasons))
-
-
-def plausible(window: WindowFeatures) -> Finding:
-    """Range check, done where the window was made: a value outside is in no aggregate, so its number is not known."""
-    states = window.aggregated_features.quality
-    failed = [
-        f"{variable.replace('_', ' ')} was outside {LIMITS[variable].low:g} to {LIMITS[variable].high:g} "
-        f"{UNITS[variable]} and left out (WMO range check)"
-        for variable, state in states.items()
-        if state is Quality.FAILED
-    ]
-    if not failed and Quality.OK not in states.values():
-        return Finding.not_checked()
-    return Finding.hard(failed)
+    def in_words(self, at: tuple[int, ...]) -> str:
+        unit = UNITS[VARIABLES[at[-1]]]
+        return (
+            f"{name(at[-1])} jumped by {self.change[at]:+.1f} {unit} in {self.hours[at] * 60:.0f} minutes; at most "
+            f"{self.allowed[at]:.1f} {unit} is usual (step check)"
+        )
 
 
-def step(reading: Reading, recent: Sequence[Reading]) -> Finding:
-    """Change since the station's last reading that has the variable."""
-    reasons, checked = [], False
-    for v, variable in enumerate(VARIABLES):
-        before = next((r for r in reversed(recent) if r.time < reading.time and np.isfinite(r.values[v])), None)
-        if before is None or not np.isfinite(reading.values[v]) or reading.time - before.time > STEP_GAP:
-            continue
-        checked = True
-        hours = (reading.time - before.time) / timedelta(hours=1)
-        allowed = STEP_PER_HOUR[v] * max(STEP_SHARE, hours**0.5)
-        change = reading.values[v] - before.values[v]
-        if abs(change) > allowed:
-            reasons.append(
-                f"{name(v)} jumped by {change:+.1f} {UNITS[variable]} in {hours * 60:.0f} minutes; at most "
-                f"{allowed:.1f} {UNITS[variable]} is usual (step check)"
-            )
-    return Finding.hard(reasons) if checked else Finding.not_checked()
+def steps(times: Array, values: Array, limit: Array = STEP_PER_HOUR) -> Steps:
+    """Steps of values (..., moments, 4) at `times` (..., moments) in hours, ascending; limit (..., 4) per hour."""
+    before = _previous(values)
+    known = before >= 0
+    earlier = np.maximum(before, 0)
+    change = values - np.take_along_axis(values, earlier, axis=-2)
+    then = np.take_along_axis(np.broadcast_to(times[..., None], values.shape), earlier, axis=-2)
+    hours = times[..., None] - then
+    checked = known & np.isfinite(values) & (hours <= GAP_HOURS)
+    allowed = limit[..., None, :] * np.maximum(STEP_SHARE, np.sqrt(np.maximum(hours, 0)))
+    return Steps(change, hours, allowed, checked)
 
 
-def flat_line(
-    reading: Reading, recent: Sequence[Reading], past: npt.NDArray[np.float32] | None, start: np.datetime64
-) -> Finding:
-    """How long a value has not changed, by the last readings and, before them, by the station's hours (hours, 5)."""
-    reasons, checked = [], False
-    hours = _hours_before(recent[0].time if recent else reading.time, past, start)
-    known = [*hours, *(r for r in recent if r.time < reading.time)]
-    for v, variable in enumerate(VARIABLES):
-        value = reading.values[v]
-        if not np.isfinite(value):
-            continue
-        if (variable == "humidity" and value >= SATURATED) or (variable == "wind_speed" and value < CALM):
-            checked = True
-            continue
-        since, count, changed = reading.time, 1, False
-        for earlier in reversed(known):
-            if not np.isfinite(earlier.values[v]):
-                continue
-            if abs(earlier.values[v] - value) > 1e-3 * max(1.0, abs(value)) * 0.1 + 1e-3:
-                changed = True
-                break
-            since, count = earlier.time, count + 1
-        length = (reading.time - since) / timedelta(hours=1)
-        stuck = length >= FLAT_HOURS[v] and count >= FLAT_MIN_READINGS
-        checked = checked or changed or stuck
-        if stuck:
-            reasons.append(
-                f"{name(v)} has been {value:.1f} {UNITS[variable]} for {length:.0f} h without any change; a working "
-                f"sensor moves within {FLAT_HOURS[v]:.0f} h (flat line check)"
-            )
-    return Finding.hard(reasons) if checked else Finding.not_checked()
+@dataclass(frozen=True)
+class Flats:
+    """How long each value has not changed; all arrays (..., moments, 4).
+
+    Attributes:
+        hours, readings: since the first of equal values, that one included.
+        allowed: hours beyond which it is stuck.
+        checked: a change has been seen, or it is stuck anyway.
+    """
+
+    hours: Array
+    readings: npt.NDArray[np.int64]
+    allowed: Array
+    checked: Mask
+    failed: Mask
+
+    def in_words(self, at: tuple[int, ...], value: float) -> str:
+        return (
+            f"{name(at[-1])} has been {value:.1f} {UNITS[VARIABLES[at[-1]]]} for {self.hours[at]:.0f} h without any "
+            f"change; a working sensor moves within {self.allowed[at]:.0f} h (flat line check)"
+        )
 
 
-def _hours_before(before: datetime, past: npt.NDArray[np.float32] | None, start: np.datetime64) -> list[Reading]:
-    """The station's last hours before a time as readings, at most as many as a flat line takes to be seen."""
-    if past is None:
-        return []
-    end = int((np.datetime64(before.astimezone(UTC).replace(tzinfo=None), "m") - start) / np.timedelta64(1, "h"))
-    end = min(max(end, 0), len(past))
-    first = max(0, end - int(max(FLAT_HOURS)) - 1)
-    values = channels(past[first:end])[:, : len(VARIABLES)]
-    origin = start.astype("datetime64[s]").astype(datetime).replace(tzinfo=UTC)
-    return [
-        Reading(origin + timedelta(hours=first + i), tuple(row)) for i, row in enumerate(values.astype(float).tolist())
-    ]
+def flats(times: Array, values: Array, limit: Array = FLAT_HOURS) -> Flats:
+    """Flat stretches of values (..., moments, 4) at `times` (..., moments), ascending; times and limit in hours."""
+    known = np.isfinite(values)
+    before = _previous(values)
+    clock = np.broadcast_to(times[..., None], values.shape)
+    earlier = np.take_along_axis(values, np.maximum(before, 0), axis=-2)
+    gap = clock - np.take_along_axis(clock, np.maximum(before, 0), axis=-2) > GAP_HOURS
+    moved = known & (before >= 0) & (np.abs(values - earlier) > np.maximum(UNCHANGED, 1e-4 * np.abs(values)))
+    first = known & ((before < 0) | gap)
+    moment = np.arange(values.shape[-2])[:, None]
+    since = np.maximum.accumulate(np.where(moved | first, moment, -1), axis=-2)
+    counted = np.cumsum(known, axis=-2)
+    begin = np.maximum(since, 0)
+    readings = counted - np.take_along_axis(counted, begin, axis=-2) + 1
+    hours = np.where(known, clock - np.take_along_axis(clock, begin, axis=-2), 0.0)
+    seen_change = np.maximum.accumulate(moved, axis=-2)
+    may_rest = np.zeros(values.shape, bool)
+    may_rest[..., HUMIDITY] = values[..., HUMIDITY] >= SATURATED
+    may_rest[..., WIND_SPEED] = values[..., WIND_SPEED] < CALM
+    allowed = np.broadcast_to(limit[..., None, :], values.shape)
+    failed = known & (hours >= allowed) & (readings >= FLAT_MIN_READINGS) & ~may_rest
+    return Flats(hours, np.where(known, readings, 0), allowed, known & (seen_change | failed | may_rest), failed)
+
+
+def _previous(values: Array) -> npt.NDArray[np.int64]:
+    """Position of the last known value before each moment, along the last axis but one; -1 where there is none."""
+    moment = np.arange(values.shape[-2])[:, None]
+    newest = np.maximum.accumulate(np.where(np.isfinite(values), moment, -1), axis=-2)
+    return np.concatenate([np.full_like(newest[..., :1, :], -1), newest[..., :-1, :]], axis=-2)
+
+
+def too_damp(values: Array) -> Mask:
+    """Readings (..., 4) whose temperature and humidity cannot both be true; NaN is not."""
+    return np.asarray(dew_point(values[..., 0], values[..., HUMIDITY]) > MAX_DEW_POINT)
+
+
+def too_damp_in_words(temperature: float, humidity: float) -> str:
+    return (
+        f"{temperature:.1f} °C with {humidity:.0f} % would be a dew point of "
+        f"{float(dew_point(np.array(temperature), np.array(humidity))):.1f} °C; none above {MAX_DEW_POINT:g} °C was "
+        "ever measured (internal consistency check)"
+    )
