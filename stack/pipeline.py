@@ -22,7 +22,9 @@ TRAIN = "train_models"
 FEATURES = "stream_features"
 SERVE = "serve_predictions"
 STORE = "store_predictions"
-DAGS = (TOPICS, INGEST, HISTORY, TRAIN, FEATURES, SERVE, STORE)
+WATCH = "watch_pipeline"
+REPORT = "report_stations"
+DAGS = (TOPICS, INGEST, HISTORY, TRAIN, FEATURES, SERVE, STORE, WATCH, REPORT)
 
 HEAVY_POOL = "heavy"
 NOTE = "started by make up"
@@ -67,6 +69,8 @@ class Pipeline:
         self._ingest()
         self._models()
         self._keep_running(SERVE)
+        self._keep_running(WATCH)  # last, so that a start is no alarm
+        self.api.unpause(REPORT)
         return self._wait_for_green()
 
     def _wait_for_dags(self) -> None:

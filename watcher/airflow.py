@@ -11,6 +11,7 @@ from typing import Any
 
 from weatherglass.health import JOBS
 from weatherglass.monitoring import metrics as m
+from weatherglass.monitoring.exchange import WATCHER
 from weatherglass.monitoring.sample import Sample
 from weatherglass.settings import Settings
 
@@ -20,8 +21,8 @@ PARTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 PATIENCE_SECONDS = 5.0
 RUNS_EVERY = timedelta(minutes=1)
 RUNS = 100
-UNTOLD = (*JOBS, "watch_pipeline", "ingest_observations")
-"""Their runs are told of by rules of their own: a job does not run, the source is not polled."""
+UNTOLD = (*JOBS, WATCHER, "ingest_observations", "verify_forecasts")
+"""Their failures are told of by rules of their own: a job does not run, the source is not polled, a model is worse."""
 
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 

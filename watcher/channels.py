@@ -12,10 +12,7 @@ from dataclasses import dataclass
 from email.message import EmailMessage
 from typing import Protocol
 
-from weatherglass.monitoring.notice import Notice, document, text, title
-
-VARIABLE = "ALERT_CHANNELS"
-"""Environment variable: JSON with `webhook` and `email`, each the fields of the class below; both may be left out."""
+from weatherglass.monitoring.notice import CHANNELS_VARIABLE, Notice, document, text, title
 
 PATIENCE_SECONDS = 10.0
 
@@ -93,12 +90,12 @@ class Email:
 
 
 def channels(environment: Mapping[str, str]) -> list[Channel]:
-    """Those that the environment names.
+    """Those that the environment names: JSON with the fields of the classes here as `webhook` and `email`.
 
     Raises:
         ValueError: it names them in another form than this module's.
     """
-    said = json.loads(environment.get(VARIABLE) or "{}")
+    said = json.loads(environment.get(CHANNELS_VARIABLE) or "{}")
     found: list[Channel] = []
     try:
         if "webhook" in said:
@@ -106,5 +103,5 @@ def channels(environment: Mapping[str, str]) -> list[Channel]:
         if "email" in said:
             found.append(Email(**{**said["email"], "to": tuple(said["email"]["to"])}))
     except (TypeError, KeyError) as error:
-        raise ValueError(f"{VARIABLE} is not what it should be: {error}") from None
+        raise ValueError(f"{CHANNELS_VARIABLE} is not what it should be: {error}") from None
     return found

@@ -15,6 +15,7 @@ from airflow.sdk import DAG
 from plugins import assets, policy
 from plugins.supervision.operator import LongLivedJobOperator
 from weatherglass.health import JOBS
+from weatherglass.monitoring.exchange import WATCHER
 from weatherglass.settings import PROJECT_ROOT, Source, load_settings
 
 DAGS_FOLDER = PROJECT_ROOT / "dags"
@@ -29,6 +30,7 @@ EXPECTED = {
     "rollback_model",
     "verify_forecasts",
     "replay_rejected",
+    "backfill_features",
 }
 HEAVY = {"pandas", "numpy", "pyspark", "ray", "mlflow", "sklearn", "lightgbm", "kafka", "pyarrow"}
 PARSE_LIMIT = timedelta(seconds=10)
@@ -87,7 +89,7 @@ def test_what_is_triggered_by_hand_has_typed_params_with_defaults(dag: DAG) -> N
             assert dag.schedule is None, "only who triggers by hand can be asked for something"
 
 
-@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize("job", [*JOBS, WATCHER])
 def test_a_long_lived_job_is_kept_up_in_its_own_folder(bag: DagBag, job: str) -> None:
     dag = bag.dags[job]
     (task,) = dag.tasks

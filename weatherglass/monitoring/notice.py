@@ -12,6 +12,9 @@ from weatherglass.monitoring.watch import Firing
 from weatherglass.records import iso
 from weatherglass.store.alerts import Alert
 
+CHANNELS_VARIABLE = "ALERT_CHANNELS"
+"""The environment variable in which Airflow tells the watcher where to send notices; see `watcher.channels`."""
+
 
 @dataclass(frozen=True)
 class Links:
@@ -23,7 +26,7 @@ class Links:
         return f"{self.airflow}/dags/{dag}"
 
     def page(self, page: str) -> str:
-        return f"{self.airflow}/weatherglass/{page}"
+        return f"{self.airflow}/weatherglass/dashboard/{page}"
 
 
 @dataclass(frozen=True)

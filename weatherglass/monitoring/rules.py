@@ -120,7 +120,7 @@ RULES: tuple[Rule, ...] = (
         value="{:.1f}",
         because_of=NOTHING_COMES,
         dag="ingest_observations",
-        page="stations/{subject}",
+        page="station#{subject}",
     ),
     Rule(
         "station_late",
@@ -136,7 +136,7 @@ RULES: tuple[Rule, ...] = (
         value="{:.1f}",
         because_of=("station_silent", *NOTHING_COMES),
         dag="ingest_observations",
-        page="stations/{subject}",
+        page="station#{subject}",
     ),
     Rule(
         "station_frozen",
@@ -151,7 +151,7 @@ RULES: tuple[Rule, ...] = (
         "Look at the station's readings; a stuck sensor wants a technician.",
         well_for=timedelta(minutes=2),
         dag="serve_predictions",
-        page="stations/{subject}",
+        page="station#{subject}",
     ),
     Rule(
         "budget_nearly_spent",
@@ -351,7 +351,7 @@ RULES: tuple[Rule, ...] = (
         "See train_models: is there a champion, and does it know these stations?",
         value="{:.0%}",
         dag="train_models",
-        page="quality",
+        page="models",
     ),
     Rule(
         "model_degraded",
@@ -366,7 +366,7 @@ RULES: tuple[Rule, ...] = (
         "The log of serve_predictions says why it was refused; train a new version, or roll back.",
         because_of=("ray_unreachable", "actor_lost"),
         dag="serve_predictions",
-        page="quality",
+        page="models",
     ),
     Rule(
         "model_too_old",
@@ -380,7 +380,7 @@ RULES: tuple[Rule, ...] = (
         "Everything.",
         "Run prepare_history with new history; training follows by itself.",
         dag="train_models",
-        page="quality",
+        page="models",
     ),
     Rule(
         "verification_stopped",
@@ -394,7 +394,7 @@ RULES: tuple[Rule, ...] = (
         "Everything else.",
         "Read the log of the verification's last run.",
         dag="verify_forecasts",
-        page="quality",
+        page="models",
     ),
     Rule(
         "verification_without_truth",
@@ -409,7 +409,7 @@ RULES: tuple[Rule, ...] = (
         "See whether observations of past valid times are in the store, under the stations' own names.",
         because_of=NOTHING_COMES,
         dag="verify_forecasts",
-        page="quality",
+        page="models",
     ),
     Rule(
         "dag_failed",

@@ -1,0 +1,84 @@
+"""Reading what a station's day is judged by, and keeping the judgement."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, and_, select
+
+from weatherglass.monitoring.stations import Reading, StationDay, Status, Stretch
+from weatherglass.records import Quality, iso
+from weatherglass.store.dialect import upsert
+from weatherglass.store.schema import observations, predictions
+from weatherglass.store.schema import station_days as table
+
+REMEMBERED = timedelta(days=30)
+"""A station without an observation for longer than this is no longer reported on."""
+
+
+def readings(connection: Connection, day: date) -> dict[str, list[Reading]]:
+    """The readings of a UTC day and the day before, oldest first, by station; empty for one that was silent for both.
+
+    Stations heard in the last `REMEMBERED` are all there.
+    """
+    start = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    known = select(observations.c.station_id).where(
+        observations.c.timestamp >= start - REMEMBERED, observations.c.timestamp < start + timedelta(days=1)
+    )
+    found: defaultdict[str, list[Reading]] = defaultdict(list)
+    for (station_id,) in connection.execute(known.distinct()):
+        found[station_id] = []
+    query = (
+        select(observations.c.station_id, observations.c.timestamp, observations.c.stored_at, predictions.c.anomaly)
+        .join_from(
+            observations,
+            predictions,
+            and_(
+                predictions.c.station_id == observations.c.station_id,
+                predictions.c.timestamp == observations.c.timestamp,
+            ),
+            isouter=True,
+        )
+        .where(
+            observations.c.timestamp >= start - timedelta(days=1), observations.c.timestamp < start + timedelta(days=1)
+        )
+        .order_by(observations.c.station_id, observations.c.timestamp)
+    )
+    for row in connection.execute(query):
+        found[row.station_id].append(Reading(row.timestamp, row.stored_at, _passed(row.anomaly)))
+    return dict(found)
+
+
+def save(connection: Connection, days: Sequence[StationDay]) -> None:
+    """Keep the days, in place of earlier judgements of the same. The caller commits."""
+    rows = [
+        {
+            **{name: getattr(day, name) for name in table.c.keys() if name != "log"},  # noqa: SIM118
+            "log": [[part.status.value, iso(part.start), iso(part.end)] for part in day.log],
+        }
+        for day in days
+    ]
+    upsert(connection, table, rows, ["station_id", "day"])
+
+
+def saved(connection: Connection, start: date, end: date) -> list[StationDay]:
+    """Days in [start, end), by day and station."""
+    query = select(table).where(table.c.day >= start, table.c.day < end).order_by(table.c.day, table.c.station_id)
+    return [_day(row._asdict()) for row in connection.execute(query)]
+
+
+def _day(columns: dict[str, Any]) -> StationDay:
+    log = [
+        Stretch(Status(status), datetime.fromisoformat(start), datetime.fromisoformat(end))
+        for status, start, end in columns.pop("log")
+    ]
+    return StationDay(log=log, **columns)
+
+
+def _passed(anomaly: dict[str, Any] | None) -> dict[str, bool]:
+    """How the checks went that were made."""
+    checks = (anomaly or {}).get("checks", {})
+    return {name: state == Quality.OK for name, state in checks.items() if state != Quality.NOT_CHECKED}
