@@ -1,9 +1,9 @@
 """Observations that came so late that no window took them: they go to `weather-rejected`, not into the void.
 
-Spark counts what its watermark drops but has no output for it. So when a batch dropped something, its messages are
-read once more and those of which every window had closed are published with the reason `late`. The number of the
-last batch looked after is kept in the job's folder, and after a crash the batches since are looked at again: a late
-row may be published twice, never not at all.
+The windows only count what was late. So when a batch had late observations, its messages are read once more and those
+of which every window had closed are published with the reason `late`. The number of the last batch looked after is kept
+in the job's folder, and after a crash the batches since are looked at again: a late row may be published twice, never
+not at all.
 """
 
 from __future__ import annotations

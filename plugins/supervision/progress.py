@@ -11,8 +11,19 @@ from weatherglass.jobs.following import Following
 EVERY_SECONDS = 10.0
 """Between two lines while all goes on as before; a change of state is told at once."""
 
-SUMMED = ("rows", "records", "answers", "observations", "predictions", "rejected", "skipped")
-"""Figures that add up over batches; of the others the newest counts."""
+SUMMED = (
+    "rows",
+    "records",
+    "answers",
+    "observations",
+    "predictions",
+    "windows_sent",
+    "rejected",
+    "failed_values",
+    "late",
+    "skipped",
+)
+"""Figures that add up over batches, numbers or numbers by kind; of the others the newest counts."""
 
 
 class ProgressReader:
@@ -48,11 +59,23 @@ class ProgressReader:
         said = str(reports[-1].get("said", reports[-1]))
         if len(reports) == 1:
             return said
-        sums: Counter[str] = Counter()
-        for report in reports:
-            sums.update({name: report[name] for name in SUMMED if isinstance(report.get(name), int | float)})
-        total = ", ".join(f"{count:,} {name}" for name, count in sums.items() if count)
+        sums = {name: _sum([report[name] for report in reports if name in report]) for name in SUMMED}
+        total = ", ".join(f"{_in_words(sum_)} {name.replace('_', ' ')}" for name, sum_ in sums.items() if sum_.total())
         return f"{said} [{len(reports)} reports since the last line{': ' + total if total else ''}]"
+
+
+def _sum(values: list[Any]) -> Counter[str]:
+    """Of numbers under the name of nothing, of numbers by kind under their kinds."""
+    total: Counter[str] = Counter()
+    for value in values:
+        by_kind = value if isinstance(value, dict) else {"": value}
+        total.update({kind: number for kind, number in by_kind.items() if isinstance(number, int | float)})
+    return total
+
+
+def _in_words(sums: Counter[str]) -> str:
+    kinds = ", ".join(f"{number:,} {kind}" for kind, number in sums.items() if kind)
+    return f"{sums.total():,}" + (f" ({kinds})" if kinds else "")
 
 
 def _state(report: dict[str, Any]) -> tuple[object, ...]:

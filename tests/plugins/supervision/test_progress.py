@@ -45,6 +45,17 @@ def test_a_steady_flood_is_thinned_without_losing_a_row(job: Job, reader: Progre
     assert sum(rows) == 600
 
 
+def test_figures_by_kind_are_summed_by_kind(job: Job, reader: ProgressReader) -> None:
+    job.report("batch 1", rows=1)
+    reader.news(0)
+    job.report("rejected", rejected={"future": 2})
+    job.report("rejected", rejected={"future": 1, "late": 4})
+    job.report("batch 2", rows=1, failed_values={"range": 3})
+    (line,) = reader.news(10)
+    assert "7 (3 future, 4 late) rejected" in line
+    assert "3 (3 range) failed values" in line
+
+
 @pytest.mark.parametrize("figure", ["state", "model_version"])
 def test_a_change_of_state_is_told_at_once(job: Job, reader: ProgressReader, figure: str) -> None:
     job.report("as before", **{figure: "1"})
