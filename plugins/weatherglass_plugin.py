@@ -37,7 +37,7 @@ class WeatherglassPlugin(AirflowPlugin):
     ]
     external_views = [  # noqa: RUF012
         {
-            "name": "Weatherglass",
+            "name": "Weather",  # there is no room for more
             "href": f"{PREFIX}/dashboard",
             "icon": f"{PREFIX}/dashboard/static/icon.svg",
             "destination": "nav",
@@ -48,6 +48,7 @@ class WeatherglassPlugin(AirflowPlugin):
             "name": "Weatherglass API",
             "href": f"{PREFIX}/docs",
             "destination": "nav",
+            "category": "docs",
             "url_route": "weatherglass-api",
         },
         {

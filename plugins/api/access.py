@@ -6,7 +6,7 @@ A browser cannot send a token of its own accord, so it gives it once, at `/login
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 from fastapi import Request
@@ -17,10 +17,10 @@ COOKIE = "weatherglass_token"
 LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-def with_token(token: str) -> Callable[[Request], None]:
+def with_token(token: str) -> Callable[[Request], Awaitable[None]]:
     """A guard that wants `Authorization: Bearer <token>`."""
 
-    def guard(request: Request) -> None:
+    async def guard(request: Request) -> None:
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             given = request.cookies.get(COOKIE, "")
@@ -36,7 +36,7 @@ def same(given: str, token: str) -> bool:
     return hmac.compare_digest(given.encode(), token.encode())
 
 
-def from_here(request: Request) -> None:
+async def from_here(request: Request) -> None:
     """A guard that refuses names other than this machine's own.
 
     A page of a foreign site whose name was made to point at 127.0.0.1 could read the answers otherwise.

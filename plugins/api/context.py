@@ -20,11 +20,12 @@ from weatherglass.stations import Station, known_stations
 from weatherglass.store import observations, predictions
 
 
-def _settings(request: Request) -> Settings:
+# Not to wait for anything: a thread for each of these would cost more than what they do.
+async def _settings(request: Request) -> Settings:
     return request.app.state.settings
 
 
-def _now(request: Request) -> datetime:
+async def _now(request: Request) -> datetime:
     return request.app.state.clock()
 
 

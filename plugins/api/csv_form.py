@@ -16,7 +16,7 @@ CSV: dict[str, Any] = {
 """What a route says in the OpenAPI document of its second form."""
 
 
-def _wants_csv(request: Request) -> bool:
+async def _wants_csv(request: Request) -> bool:
     """Whether CSV is named before JSON; quality values are not weighed, since nobody sends them for these two."""
     named = [part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "").split(",")]
     return next((name == MEDIA_TYPE for name in named if name in (MEDIA_TYPE, "application/json")), False)

@@ -38,6 +38,10 @@ class Event:
     data: dict[str, Any]
 
 
+Alerts = dict[int, tuple[str, bool]]
+"""Severity of each alert, and whether it is open, by its number."""
+
+
 class Feed:
     """Looks into the store while anybody listens."""
 
@@ -45,6 +49,8 @@ class Feed:
         self._store, self._settings, self._clock = store, settings, clock
         self._listeners: set[asyncio.Queue[Event | None]] = set()
         self._looking: asyncio.Task[None] | None = None
+        self._stored: datetime | None = None
+        self._known: Alerts = {}
 
     @asynccontextmanager
     async def listen(self, since: datetime | None = None) -> AsyncIterator[asyncio.Queue[Event | None]]:
@@ -56,6 +62,9 @@ class Feed:
                 queue.put_nowait(event)
         self._listeners.add(queue)
         if self._looking is None or self._looking.done():
+            # What is stored from here on is told, so the present must be known before the listener hears a word.
+            with suppress(SQLAlchemyError):
+                self._stored, self._known = await asyncio.to_thread(self._present)
             self._looking = asyncio.create_task(self._look())
         try:
             yield queue
@@ -70,15 +79,13 @@ class Feed:
 
     async def _look(self) -> None:
         """Until nobody listens any more."""
-        stored: datetime | None = None
-        alerts: dict[int, tuple[str, bool]] | None = None
         away = False
         while self._listeners:
             try:
-                if stored is None:
-                    stored = await asyncio.to_thread(self._present)
-                events, stored = await asyncio.to_thread(self._predictions, stored)
-                raised, alerts = await asyncio.to_thread(self._alerts, alerts)
+                if self._stored is None:
+                    self._stored, self._known = await asyncio.to_thread(self._present)
+                events, self._stored = await asyncio.to_thread(self._predictions, self._stored)
+                raised, self._known = await asyncio.to_thread(self._alerts, self._known)
                 events += raised
                 if away:
                     events.append(Event("store", None, {"state": "back"}))
@@ -99,9 +106,10 @@ class Feed:
             else:
                 queue.put_nowait(event)
 
-    def _present(self) -> datetime:
+    def _present(self) -> tuple[datetime, Alerts]:
         with self._store.connect() as connection:
-            return newest_stored(connection) or datetime(1970, 1, 1, tzinfo=UTC)
+            newest = newest_stored(connection) or datetime(1970, 1, 1, tzinfo=UTC)
+        return newest, self._alerts({})[1]
 
     def _predictions(self, after: datetime) -> tuple[list[Event], datetime]:
         """Events for what was stored later, and the time up to which that is."""
@@ -126,13 +134,11 @@ class Feed:
                 events.append(Event("anomaly", iso_exact(row.stored_at), by_id[row.id].model_dump(mode="json")))
         return events, rows[-1].stored_at if rows else after
 
-    def _alerts(self, known: dict[int, tuple[str, bool]] | None) -> tuple[list[Event], dict[int, tuple[str, bool]]]:
+    def _alerts(self, known: Alerts) -> tuple[list[Event], Alerts]:
         """Alerts raised or resolved since the last look."""
         with self._store.connect() as connection:
             rows = listed(connection, 100)
         now = {row.id: (row.severity, row.resolved_at is None) for row in rows}
-        if known is None:
-            return [], now
         events = [
             Event(
                 "alert",

@@ -191,7 +191,7 @@ def test_the_dashboard_opens_within_airflow(airflow: Airflow, pictures: Path) ->
         page.locator("input[name=password]").fill(PASSWORD)
         page.locator("button[type=submit]").click()
         page.locator("a[href='/plugin/weatherglass']").first.click()
-        frame = page.frame_locator("iframe[title=Weatherglass]")
+        frame = page.frame_locator("iframe[title=Weather]")
         expect(frame.locator("#stations tr")).to_have_count(1, timeout=PATIENCE_MS)
         frame.get_by_role("link", name="System").click()
         expect(frame.locator("#parts > div").first).to_be_visible(timeout=PATIENCE_MS)

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import Engine
+
+from tests.weatherglass.store.samples import NOON, an_observation
+from weatherglass.records import iso
+from weatherglass.store import observations
+
+RANGE = f"?from={iso(NOON - timedelta(hours=2))}&to={iso(NOON + timedelta(hours=2))}"
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/csv"])
+def test_what_has_not_changed_is_not_sent_again(client: TestClient, store: Engine, accept: str) -> None:
+    path = f"/observations/new-york{RANGE}"
+    first = client.get(path, headers={"Accept": accept})
+    again = client.get(path, headers={"Accept": accept, "If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["etag"] == first.headers["etag"]
+    with store.begin() as connection:
+        observations.save(connection, [an_observation(timestamp=NOON + timedelta(minutes=15))], NOON)
+    assert client.get(path, headers={"Accept": accept, "If-None-Match": first.headers["etag"]}).status_code == 200
+
+
+def test_errors_and_streams_have_no_tag(client: TestClient) -> None:
+    assert "etag" not in client.get("/predictions/nobody").headers
+    assert "etag" not in client.get("/docs").headers
+
+
+def test_long_answers_are_packed(client: TestClient) -> None:
+    answer = client.get("/predictions/new-york", headers={"Accept-Encoding": "gzip"})
+    assert answer.headers["content-encoding"] == "gzip"
+    assert len(answer.json()["leads"]) == 24
