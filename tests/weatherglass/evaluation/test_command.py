@@ -97,9 +97,9 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, files: SimpleNamespace, ca
         tables.read(tmp_path / "odd.csv")
     with pytest.raises(SourceError, match="where is s0"):
         tables.read(files.history)
-    status = main(["evaluate", "--history", str(files.history), "--stations", str(files.stations)])
-    assert status == 1
-    assert "--test-from" in capsys.readouterr().err
+    options = ["--history", str(files.history), "--stations", str(files.stations), "--test-from", "2031-01-01"]
+    assert main(["evaluate", *options]) == 1
+    assert "2031-01-01" in capsys.readouterr().err
 
 
 def test_kelvin_is_told_from_celsius(tmp_path: Path) -> None:

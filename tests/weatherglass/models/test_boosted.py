@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -101,16 +102,43 @@ def test_a_past_that_is_too_old_falls_back_to_the_damped_anomaly_and_then_to_the
     assert forecast.values[0, 23, 0] == pytest.approx(usual[0], abs=1e-3)
 
 
-def test_a_station_nobody_knows_is_answered_by_persistence(model: Model) -> None:
-    stranger = HourGrid(
-        (*model.grid.stations[:2], SimpleNamespace(**{**vars(model.grid.stations[2]), "station_id": "stranger"})),  # type: ignore[arg-type]
-        model.grid.start,
-        model.grid.values,
-    )
-    forecast = model.forecaster.forecast(stranger, [2, 0], [1000, 1000])
+def renamed(grid: HourGrid, **changes: object) -> HourGrid:
+    """The grid with its middle station under another name."""
+    stations = list(grid.stations)
+    stations[1] = replace(stations[1], station_id="stranger", **changes)
+    return HourGrid(tuple(stations), grid.start, grid.values)
+
+
+def test_a_station_nobody_knows_borrows_its_climate_and_beats_persistence(model: Model) -> None:
+    stranger = renamed(model.grid)
+    base = bases(model.parts.test)[::5]
+    forecast = model.forecaster.forecast(stranger, [1] * len(base), base.tolist())
+    sound(forecast, len(base))
+    assert set(forecast.methods) == {Method.MODEL}
+    truth = model.grid.values[1, base[:, None] + np.array(LEADS), 0]
+    error = np.abs(forecast.values[..., 0] - truth).mean(axis=0)
+    persistence = np.abs(model.grid.values[1, base, 0][:, None] - truth).mean(axis=0)
+    assert error[5:20].mean() < persistence[5:20].mean()
+
+
+def test_a_station_nobody_knows_sees_no_future(model: Model) -> None:
+    base = int(bases(model.parts.test)[40])
+    stranger = renamed(model.grid)
+    later = model.grid.values.copy()
+    later[:, base + 1 :] += 50
+    one = model.forecaster.forecast(stranger, [1], [base])
+    two = model.forecaster.forecast(HourGrid(stranger.stations, stranger.start, later), [1], [base])
+    np.testing.assert_array_equal(one.values, two.values)
+
+
+@pytest.mark.parametrize("place", [{"latitude": -30.0}, {"latitude": float("nan"), "longitude": float("nan")}])
+def test_a_station_far_from_all_known_or_of_unknown_place_is_answered_by_persistence(
+    model: Model, place: dict[str, float]
+) -> None:
+    forecast = model.forecaster.forecast(renamed(model.grid, **place), [1, 0], [1000, 1000])
     sound(forecast, 2)
     assert forecast.methods == (Method.PERSISTENCE, Method.MODEL)
-    assert forecast.values[0, :, 0] == pytest.approx(float(model.grid.values[2, 1000, 0]))
+    assert forecast.values[0, :, 0] == pytest.approx(float(model.grid.values[1, 1000, 0]))
 
 
 def test_no_rows_no_forecasts(model: Model) -> None:
