@@ -65,12 +65,13 @@ class Health:
 
 def pipeline_health(settings: Settings, now: datetime, store: Engine) -> Health:
     """Look at every part once; takes a second per server that does not answer. Raises nothing: failures are parts."""
+    serving = JobFolder(settings.jobs_dir / "serve_predictions")
     parts = (
         _server("kafka", settings.bootstrap_servers, "the Kafka broker"),
         _server("ray", settings.ray_head, "the Ray head"),
         _host(settings.jobs_dir / HOST_LOCK),
         *(_job(JobFolder(settings.jobs_dir / name), now) for name in JOBS),
-        *_inference(JobFolder(settings.jobs_dir / "serve_predictions")),
+        *(inference(serving) if serving.alive() else ()),
         *_data(settings, now, store),
     )
     order = list(State)
@@ -109,10 +110,8 @@ def _job(folder: JobFolder, now: datetime) -> Part:
     return Part(folder.name, State.OK, silence, str(said))
 
 
-def _inference(folder: JobFolder) -> tuple[Part, ...]:
-    """The actors and the models in service as their watcher last saw them; none where it does not run."""
-    if not folder.alive():
-        return ()
+def inference(folder: JobFolder) -> tuple[Part, ...]:
+    """The actors and the models in service, as the watcher of this job folder last saw them."""
     seen = folder.last_progress() or {}
     parts = [
         (f"{what} {name}", State(one["state"]), f"since {one['since']}: {one['why']}")
