@@ -1,4 +1,4 @@
-"""The command line: `python -m stack up | down | status | check`, which is what the Makefile calls."""
+"""The command line: `python -m stack up | down | status | …`, which is what the Makefile calls."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     checking.add_argument("--json", action="store_true", help="print everything as JSON")
     checking.add_argument("--all", action="store_true", help="list every event, not only the worst of each check")
     evaluation_arguments(commands.add_parser("evaluate", help="learn from a history, forecast what came after it"))
+    _add_models(commands.add_parser("models", help="carry a registered model from one machine to another"))
     options = parser.parse_args(arguments)
     command = options.command
     if command == "evaluate":
@@ -41,6 +42,12 @@ def main(arguments: list[str] | None = None) -> int:
         from stack.check import check
 
         return check(options.series, settings.false_alarms_per_week, options.json, options.all)
+    if command == "models":
+        from stack.models import export_model, import_model
+
+        if options.action == "export":
+            return export_model(settings, options.kind, options.version, options.file)
+        return import_model(settings, options.file, options.promote)
     if command == "status":
         from stack.status import show
 
@@ -53,6 +60,17 @@ def main(arguments: list[str] | None = None) -> int:
     from stack.status import show
 
     return up(settings, show)
+
+
+def _add_models(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True)
+    exporting = actions.add_parser("export", help="write a model with its card and checksums into one file")
+    exporting.add_argument("kind", choices=("forecaster", "anomaly-detector"))
+    exporting.add_argument("file", type=Path)
+    exporting.add_argument("--version", default="champion", help="its number; the champion where none is given")
+    importing = actions.add_parser("import", help="register an exported model, after checking all of it")
+    importing.add_argument("file", type=Path)
+    importing.add_argument("--promote", action="store_true", help="make it serve, though there is a champion")
 
 
 def _absolute(settings: Settings) -> Settings:

@@ -21,8 +21,10 @@ def channels(values: npt.NDArray) -> npt.NDArray[np.float32]:
     """
     temperature, humidity, pressure, u, v, told = (values[..., i] for i in range(6))
     speed = np.where(np.isnan(told), np.hypot(u, v), told)
-    made = [temperature, humidity, pressure, speed, u, v, dew_point(temperature, humidity)]
-    return np.stack(made, axis=-1).astype(np.float32)
+    made = np.empty((*values.shape[:-1], len(CHANNELS)), dtype=np.float32)
+    for i, channel in enumerate((temperature, humidity, pressure, speed, u, v, dew_point(temperature, humidity))):
+        made[..., i] = channel
+    return made
 
 
 def plausible(grid: HourGrid) -> HourGrid:
