@@ -172,11 +172,22 @@ class Predictions(Record):
     method: Method
 
 
+class Flag(Record):
+    """One thing that is wrong with a reading."""
+
+    variable: str
+    check: str = Field(description="The check that failed, as in `checks`.")
+    severity: Annotated[float, Field(ge=0, le=1)] = Field(description="1 for a broken rule, 0.5 to 1 for a soft flag.")
+    reason: str
+    onset: Time = Field(description="Since when, as far as can be told; the event ends when the flag is gone.")
+
+
 class Anomaly(Record):
     is_anomaly: bool
-    score: Annotated[float, Field(ge=0, le=1)]
+    score: Annotated[float, Field(ge=0, le=1)] = Field(description="The highest severity; below 0.5 without a flag.")
     checks: dict[str, Quality]
-    reasons: list[str] = Field(description="One sentence a person understands for each failed check.")
+    reasons: list[str] = Field(description="One sentence a person understands for each flag.")
+    flags: list[Flag] = []
     model_version: str | None
 
 

@@ -53,7 +53,7 @@ def score(settings: Settings, folder: TrainingFolder, plan: Plan) -> str:
     detector = AnomalyDetector(folder.load("detector"), np.maximum(limits, 1.0))
     promote, challenge, why, figures = _decide(Registry(settings), forecaster, scores, grid, basis, plan)
     params = _params(folder, plan, grid)
-    metrics = {FORECASTER: scores.metrics(), ANOMALY_DETECTOR: _limits(detector)}
+    metrics = {FORECASTER: scores.metrics(), ANOMALY_DETECTOR: detector.limits()}
     lines = in_words(scores)
     # What serves has learnt from the newest hours too, now that they have tested it.
     newest = fitting.refit(forecaster, ground, grid, np.ones(grid.values.shape[1], dtype=bool))
@@ -109,11 +109,6 @@ def _in_words(result: Comparison, champion: str) -> str:
         f"MAE {result.new:.3f} of the damped anomaly's, {verb} beyond chance than champion {champion} with "
         f"{result.old:.3f} on the same held-out hours ({result.blocks} blocks of days, {CONFIDENCE:.0%} sure)"
     )
-
-
-def _limits(detector: AnomalyDetector) -> dict[str, float]:
-    limits = {f"residual_limit.{v}": float(x) for v, x in zip(VARIABLES, detector.residual_limit, strict=True)}
-    return {**limits, "forest_limit": detector.oddness.limit} if detector.oddness else limits
 
 
 def in_words(scores: Scores) -> list[str]:

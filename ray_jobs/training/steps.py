@@ -17,12 +17,11 @@ from ray_jobs.training import search
 from ray_jobs.training.folder import Plan, TrainingFolder
 from weatherglass.history import HourGrid, read_history
 from weatherglass.models import fitting, ground
-from weatherglass.models.anomaly import FALSE_ALARMS
 from weatherglass.models.boosted import LEAD_GROUPS
 from weatherglass.models.channels import plausible
 from weatherglass.models.fitting import SIZES, Fitted, NothingToLearn, Size
 from weatherglass.models.ground import Ground
-from weatherglass.models.split import HistoryTooShort, Split, only, split
+from weatherglass.models.split import HistoryTooShort, Split, split
 from weatherglass.records import UNITS, VARIABLES, iso
 from weatherglass.settings import Settings
 from weatherglass.sources.calendar import excluded_stretches
@@ -68,7 +67,7 @@ def _do(settings: Settings, folder: TrainingFolder, plan: Plan, step: str, threa
     if step == "ground":
         return _ground(settings, folder, plan)
     if step == "detector":
-        return _detector(folder, plan)
+        return _detector(settings, folder, plan)
     if step == "scores":
         from ray_jobs.training import scoring
 
@@ -143,12 +142,14 @@ def _trial(folder: TrainingFolder, plan: Plan, step: str, threads: int) -> str:
     return f"{step}: {words}: {error:.4f} of the damped anomaly's error"
 
 
-def _detector(folder: TrainingFolder, plan: Plan) -> str:
-    from weatherglass.models import oddness
+def _detector(settings: Settings, folder: TrainingFolder, plan: Plan) -> str:
+    from weatherglass.models import anomaly_training, oddness
 
     grid, basis = basis_of(folder)
+    effort, budget = anomaly_training.EFFORTS[plan.size], settings.false_alarms_per_week
+    usual = basis.ground.climatology
     try:
-        learnt = oddness.fit(only(grid, basis.parts.train), basis.ground.climatology, FALSE_ALARMS, plan.seed)
+        learnt = anomaly_training.fit(grid, basis.parts.train, usual, budget, plan.seed, effort)
     except oddness.TooFewHours as error:
         raise CannotTrain(str(error)) from None
     folder.save("detector", learnt)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +12,17 @@ import pandas as pd
 import pytest
 
 from ray_jobs import train
+from ray_jobs.training.folder import code_version
 from tests.synthetic_history import history
 from weatherglass.history import HourGrid, Manifest, wind_direction, write_manifest, write_stations
 from weatherglass.models.anomaly import AnomalyDetector
 from weatherglass.models.boosted import BoostedForecaster
-from weatherglass.models.fitting import Size
-from weatherglass.models.registry import ANOMALY_DETECTOR, FORECASTER, Registry
-from weatherglass.records import Method
+from weatherglass.models.catalogue import registered
+from weatherglass.models.registry import ANOMALY_DETECTOR, FORECASTER, ModelVersion, Registry
+from weatherglass.models.size import Size
+from weatherglass.records import LEADS, VARIABLES, Method
 from weatherglass.settings import Settings, Source
+from weatherglass.store.promotions import Action
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 TINY = Size(cases=1500, trees=15, leaves=15, learning_rate=0.2, spread_trees=3, calibration_cases=1000)
@@ -28,7 +31,7 @@ TINY = Size(cases=1500, trees=15, leaves=15, learning_rate=0.2, spread_trees=3, 
 def prepare(grid: HourGrid, folder: Path) -> None:
     """Lay a grid down as prepared history."""
     count, hours, _ = grid.values.shape
-    t, h, p, u, v = grid.values.reshape(-1, 5).T.astype(float)
+    t, h, p, u, v, told = grid.values.reshape(-1, 6).T.astype(float)
     table = pd.DataFrame(
         {
             "station_id": np.repeat([station.station_id for station in grid.stations], hours),
@@ -36,7 +39,7 @@ def prepare(grid: HourGrid, folder: Path) -> None:
             "temperature": t,
             "humidity": h,
             "pressure": p,
-            "wind_speed": np.hypot(u, v),
+            "wind_speed": np.where(np.isnan(told), np.hypot(u, v), told),
             "wind_direction": wind_direction(u, v),
             "source": "made-up",
         }
@@ -69,33 +72,97 @@ def replayed(settings: Settings) -> Settings:
     return settings.model_copy(update={"source": Source.OPEN_METEO})
 
 
-@pytest.mark.integration
-def test_from_history_to_champions(local_ray: None, replayed: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def tiny(replayed: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A history is prepared, and a first model is tiny."""
     monkeypatch.setitem(train.SIZES, "first", TINY)
     monkeypatch.setitem(train.TEST_CASES, "first", 300)
-    grid = history(days=120)
-    prepare(grid, replayed.history_dir)
+    prepare(history(days=120), replayed.history_dir)
+    return replayed
+
+
+class Killed(BaseException):
+    """The training's process is no more: nobody catches this."""
+
+
+@pytest.mark.integration
+def test_from_history_to_champions(local_ray: None, tiny: Settings) -> None:
+    """Killed near its end, taken up again, and once more from the start: the same model, registered with its record."""
     said: list[str] = []
-    versions = train.run(replayed, "first", "a test", NOW, said.append)
-    registry = Registry(replayed)
+
+    def say_until_killed(line: str) -> None:
+        said.append(line)
+        if line.startswith("13 of 17 parts"):
+            raise Killed
+
+    with pytest.raises(Killed):
+        train.run(tiny, "first", "a test", NOW, say_until_killed)
+    (folder,) = (path for path in (tiny.state_dir / "training").iterdir() if path.is_dir())
+    finished = {file.name: file.stat().st_mtime_ns for file in folder.glob("*.pickle")}
+    assert len(finished) >= 13
+
+    said.clear()
+    versions = train.run(tiny, "first", "a test", NOW + timedelta(hours=1), say_seeing(said, folder, finished))
+    assert any("found finished" in line and "temperature-01-03" in line for line in said)
+    assert sum("leads" in line and "damped anomaly" in line for line in said) <= 4, "only what was missing was fitted"
+    assert not folder.exists(), "nothing is left of a training that is done"
+
+    registry = Registry(tiny)
     forecaster, detector = registry.champion(FORECASTER), registry.champion(ANOMALY_DETECTOR)
     assert forecaster is not None
     assert detector is not None
     assert {FORECASTER: forecaster.version, ANOMALY_DETECTOR: detector.version} == versions
-    assert forecaster.tags["data_fingerprint"] == "fingerprint"
-    made = BoostedForecaster.load(forecaster.folder).forecast(grid, [0, 1, 2], [2000] * 3)
+    made = BoostedForecaster.load(forecaster.folder).forecast(history(days=120), [0, 1, 2], [2000] * 3)
     assert set(made.methods) == {Method.MODEL}
-    assert AnomalyDetector.load(detector.folder).oddness is not None
-    assert any("leads 9-16 h" in line and "damped anomaly" in line for line in said)
+    assert AnomalyDetector.load(detector.folder).learnt is not None
     assert any("there was no champion" in line for line in said)
+    check_record(tiny, forecaster)
+
     # The same data and seed make the same model: it is registered, but no better than the champion.
-    again = train.run(replayed, "first", "a test", NOW, said.append)
-    assert again[FORECASTER] != versions[FORECASTER]
+    again = train.run(tiny, "first", "a test", NOW, said.append)
+    other = registry.version(FORECASTER, again[FORECASTER])
+    assert other is not None
+    assert other.version != forecaster.version
+    for file in [*forecaster.folder.glob("*.txt"), forecaster.folder / "arrays.npz"]:
+        assert (other.folder / file.name).read_bytes() == file.read_bytes(), file.name
     kept = registry.champion(FORECASTER)
     assert kept is not None
-    assert kept.version == versions[FORECASTER]
-    assert any("not better than champion" in line for line in said)
-    assert [p.who for p in registry.promotions() if p.kind == FORECASTER] == ["a test"]
+    assert kept.version == forecaster.version
+    assert any("not better beyond chance than champion" in line for line in said)
+    assert [p.who for p in registry.promotions() if p.kind == FORECASTER and p.action == Action.PROMOTE] == ["a test"]
+    challenger = registry.challenger(FORECASTER)
+    assert challenger is not None
+    assert challenger.version == other.version
+
+
+def say_seeing(said: list[str], folder: Path, finished: dict[str, int]) -> Callable[[str], None]:
+    """Notes lines, and that what was finished is not written anew as long as the training runs."""
+
+    def say(line: str) -> None:
+        said.append(line)
+        for name, at in finished.items():
+            assert (folder / name).stat().st_mtime_ns == at, name
+
+    return say
+
+
+def check_record(settings: Settings, forecaster: ModelVersion) -> None:
+    """What the registry keeps of a run: parameters, data, code, metrics by lead and variable, plots, card."""
+    (known,) = (one for one in registered(settings) if (one.kind, one.version) == (FORECASTER, forecaster.version))
+    assert known.tags["data_fingerprint"] == "fingerprint"
+    assert known.tags["code_version"] == code_version()
+    assert known.params["trees"] == str(TINY.trees)
+    assert {
+        f"mae.{who}.{variable}.lead{lead:02d}"
+        for who in ("model", "persistence")
+        for variable in VARIABLES
+        for lead in LEADS
+    } <= set(known.metrics)
+    kept = {path.name for path in (settings.artifacts_dir / "runs").rglob("*") if path.is_file()}
+    assert {"model.json", "card.md", "error-by-lead.png", "coverage-by-lead.png", "environment.txt"} <= kept
+    card = (forecaster.folder / "card.md").read_text()
+    assert "fingerprint" in card
+    assert "Not for warnings" in card
 
 
 def test_without_history_the_words_say_what_to_run(replayed: Settings) -> None:
@@ -103,7 +170,8 @@ def test_without_history_the_words_say_what_to_run(replayed: Settings) -> None:
         train.run(replayed, "first", "a test", NOW, print)
 
 
-def test_a_short_history_is_refused_in_words(replayed: Settings) -> None:
+@pytest.mark.integration
+def test_a_short_history_is_refused_in_words(local_ray: None, replayed: Settings) -> None:
     prepare(history(days=20), replayed.history_dir)
     with pytest.raises(train.TrainingError, match="20 days"):
         train.run(replayed, "first", "a test", NOW, print)

@@ -1,9 +1,10 @@
 """Whether a station's present reading can be trusted, with reasons.
 
-Hard flags come from rules: `range` (WMO's plausible values), `step` and `flat_line`. Soft flags come from limits learnt
-from history: `forecast_residual` (how far from what was forecast, in half-widths of the 90 % interval) and
-`isolation_forest` (how odd the state of the station is). The limits of soft flags are quantiles of history, so that
-about `FALSE_ALARMS` of ordinary readings would be flagged. "Not checked" is not "ok".
+Hard flags come from rules: `range` (WMO's plausible values), `step`, `flat_line` and `consistency`. Soft flags come
+from the learnt score (`weatherglass.models.learnt`): a model over all checks, trained on injected faults, whose limits
+follow a budget of false alarms; `forecast_residual`, `neighbours` and `isolation_forest` say which checks it rests on.
+Where nothing has been learnt of a station, its distance from the champion's earlier forecast is judged instead. "Not
+checked" is not "ok".
 """
 
 from __future__ import annotations
@@ -17,24 +18,43 @@ import numpy as np
 import numpy.typing as npt
 
 from weatherglass.history import HourGrid
-from weatherglass.models import artefact, oddness, rules
-from weatherglass.models.climatology import Climatology
+from weatherglass.models import artefact, rules
+from weatherglass.models.channels import channels
 from weatherglass.models.forecast import Forecast
-from weatherglass.models.isolation import IsolationForest
-from weatherglass.models.oddness import Oddness
-from weatherglass.models.rules import Finding, Reading
-from weatherglass.records import UNITS, VARIABLES, Anomaly, Quality, WindowFeatures
+from weatherglass.models.learnt import Learnt, Suspicion
+from weatherglass.records import UNITS, VARIABLES, Anomaly, Flag, Quality, WindowFeatures
 
 __all__ = ["AnomalyDetector", "Case", "Expected", "Reading", "expected_at"]
 
 KIND = "anomaly-detector"
-CHECKS = ("range", "step", "flat_line", "forecast_residual", "isolation_forest")
+HARD = ("range", "step", "flat_line", "consistency")
+SOFT = ("forecast_residual", "neighbours", "isolation_forest", "learnt_score")
+CHECKS = (*HARD, *SOFT)
 
 FALSE_ALARMS = 0.001
-"""Share of history's readings that a soft check may flag, for each variable: one or two a station and week."""
+"""Share of readings, for each variable, that may be further from the champion's forecast than the limit."""
 
 DEFAULT_RESIDUAL_LIMIT = 3.0
 """Half-widths of the 90 % interval; before any limit has been learnt."""
+
+PAST_HOURS = 48
+"""How far back the rules look where readings every few minutes do not reach."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One observation: UTC time and values in the order of `VARIABLES`, NaN where missing."""
+
+    time: datetime
+    values: tuple[float, ...]
+
+    @classmethod
+    def of(cls, window: WindowFeatures) -> Reading:
+        """The newest observation of a window."""
+        features = window.aggregated_features
+        blocks = (features.temperature, features.humidity, features.pressure, features.wind_speed)
+        values = tuple(np.nan if block.last is None else block.last for block in blocks)
+        return cls(features.last_observation, values)
 
 
 @dataclass(frozen=True)
@@ -84,112 +104,210 @@ class Case:
 
 @dataclass(frozen=True)
 class AnomalyDetector:
-    """Rules, and limits learnt from history.
+    """Rules, and what has been learnt from history.
 
     Attributes:
-        oddness: the isolation forest and what it needs; None before any training.
-        residual_limit: (4,) half-widths of the 90 % interval beyond which a reading is flagged.
+        learnt: None before any training.
+        residual_limit: (4,) half-widths of the 90 % interval beyond which a reading is flagged where nothing has been
+            learnt of its station.
     """
 
-    oddness: Oddness | None = None
+    learnt: Learnt | None = None
     residual_limit: npt.NDArray[np.float64] = field(
         default_factory=lambda: np.full(len(VARIABLES), DEFAULT_RESIDUAL_LIMIT)
     )
 
     @classmethod
     def rules_only(cls) -> AnomalyDetector:
-        """A detector without training: it cannot check `isolation_forest`."""
+        """A detector without training."""
         return cls()
 
     def save(self, folder: Path) -> None:
         """Write a trained detector into an empty folder."""
-        if self.oddness is None:
+        if self.learnt is None:
             raise ValueError("a detector without training has nothing to save")
         folder.mkdir(parents=True, exist_ok=True)
-        artefact.save_arrays(
-            folder / "arrays.npz",
-            {
-                "coefficients": self.oddness.climatology.coefficients,
-                "scale": self.oddness.scale,
-                "limit": np.array(self.oddness.limit),
-                "residual_limit": self.residual_limit,
-                **self.oddness.forest.arrays(),
-            },
-        )
-        about = {"stations": list(self.oddness.climatology.station_ids), "features": list(oddness.NAMES)}
+        arrays, about = self.learnt.save(folder)
+        artefact.save_arrays(folder / "arrays.npz", {**arrays, "residual_limit": self.residual_limit})
         artefact.seal(folder, KIND, about)
 
     @classmethod
     def load(cls, folder: Path) -> AnomalyDetector:
         """Read a detector; raises `artefact.ModelFileError` where the folder is not one, or was changed."""
         about = artefact.unseal(folder, KIND)
-        if about["features"] != list(oddness.NAMES):
-            raise artefact.ModelFileError(f"{folder}: made for other features than this version uses")
         arrays = artefact.load_arrays(folder / "arrays.npz")
-        learnt = Oddness(
-            Climatology(tuple(about["stations"]), arrays["coefficients"]),
-            arrays["scale"],
-            IsolationForest.of_arrays(arrays),
-            float(arrays["limit"]),
-        )
-        return cls(learnt, arrays["residual_limit"])
+        return cls(Learnt.load(folder, arrays, about), arrays["residual_limit"])
+
+    def limits(self) -> dict[str, float]:
+        """All limits by name, for the registry."""
+        made = {f"residual_limit.{v}": float(x) for v, x in zip(VARIABLES, self.residual_limit, strict=True)}
+        if self.learnt:
+            made |= {f"score_limit.{v}": float(x) for v, x in zip(VARIABLES, self.learnt.limits, strict=True)}
+        return made
 
     def check(self, case: Case, grid: HourGrid, version: str | None) -> Anomaly:
         return self.check_many([case], grid, version)[0]
 
     def check_many(self, cases: Sequence[Case], grid: HourGrid, version: str | None) -> list[Anomaly]:
         """Judge many readings in one go; `version` is the registered version of this detector, None for rules only."""
-        odd = self._odd(cases, grid)
-        return [self._judge(case, grid, finding, version) for case, finding in zip(cases, odd, strict=True)]
+        if not cases:
+            return []
+        readings = [Reading.of(case.window) for case in cases]
+        hard = self._rules(cases, readings, grid)
+        soft: list[list[Suspicion] | None] = [None] * len(cases)
+        if self.learnt is not None:
+            rows = np.array([-1 if case.row is None else case.row for case in cases], dtype=np.int64)
+            values = np.array([reading.values for reading in readings])
+            soft = self.learnt.judge(grid, rows, [reading.time for reading in readings], values)
+        return [
+            self._verdict(case, reading, found, suspicions, version)
+            for case, reading, found, suspicions in zip(cases, readings, hard, soft, strict=True)
+        ]
 
-    def _judge(self, case: Case, grid: HourGrid, odd: Finding, version: str | None) -> Anomaly:
-        reading = Reading.of(case.window)
-        past = grid.values[case.row] if case.row is not None else None
-        findings = {
-            "range": rules.plausible(case.window),
-            "step": rules.step(reading, case.recent),
-            "flat_line": rules.flat_line(reading, case.recent, past, grid.start),
-            "forecast_residual": self._residual(reading, case.expected),
-            "isolation_forest": odd,
-        }
-        score = max(finding.score for finding in findings.values())
+    def _verdict(
+        self,
+        case: Case,
+        reading: Reading,
+        hard: tuple[dict[str, Quality], list[Flag]],
+        soft: list[Suspicion] | None,
+        version: str | None,
+    ) -> Anomaly:
+        checks, flags = dict(hard[0]), list(hard[1])
+        checks |= dict.fromkeys(SOFT, Quality.NOT_CHECKED)
+        highest = 0.0
+        if soft is not None:
+            checks |= dict.fromkeys(SOFT, Quality.OK)
+            for one in soft:
+                highest = max(highest, one.score)
+                if one.reason:
+                    onset = reading.time - timedelta(hours=one.hours)
+                    flags.append(_flag(one.variable, "learnt_score", one.score, one.reason, onset))
+                    checks |= dict.fromkeys((*one.checks, "learnt_score"), Quality.FAILED)
+        elif case.expected is not None and np.isfinite(reading.values).any():
+            found, highest = self._residual(reading, case.expected)
+            flags += found
+            checks["forecast_residual"] = Quality.FAILED if found else Quality.OK
         return Anomaly(
-            is_anomaly=any(finding.quality is Quality.FAILED for finding in findings.values()),
-            score=round(float(score), 3),
-            checks={name: findings[name].quality for name in CHECKS},
-            reasons=[reason for name in CHECKS for reason in findings[name].reasons],
+            is_anomaly=bool(flags),
+            score=round(max([highest, *(flag.severity for flag in flags)]), 3),
+            checks={name: checks[name] for name in CHECKS},
+            reasons=[flag.reason for flag in flags],
+            flags=flags,
             model_version=version,
         )
 
-    def _residual(self, reading: Reading, expected: Expected | None) -> Finding:
-        """Distance from the forecast, in half-widths of the interval on that side; 0.5 is the learnt limit."""
-        if expected is None:
-            return Finding.not_checked()
+    def _residual(self, reading: Reading, expected: Expected) -> tuple[list[Flag], float]:
+        """Distance from the forecast, in half-widths of the interval on that side; 0.5 is the limit."""
         value = np.array(reading.values)
-        if not np.isfinite(value).any():
-            return Finding.not_checked()
         far = np.abs(value - expected.values)
         side = np.where(value >= expected.values, expected.upper, expected.lower)
         half = np.maximum(np.abs(side - expected.values), rules.RESOLUTION)
         ratio = far / half / self.residual_limit
-        reasons = [
-            f"{rules.name(v)} is {far[v]:.1f} {UNITS[name]} {'above' if value[v] > expected.values[v] else 'below'} "
-            f"its forecast of {expected.values[v]:.1f} {UNITS[name]}; at most "
-            f"{half[v] * self.residual_limit[v]:.1f} {UNITS[name]} is usual"
-            for v, name in enumerate(VARIABLES)
-            if ratio[v] > 1
-        ]
-        worst = float(np.nanmax(ratio))
-        return Finding.soft(worst**2 / (1 + worst**2), reasons)
+        score = ratio**2 / (1 + ratio**2)
+        flags = []
+        for v in np.flatnonzero(ratio > 1).tolist():
+            unit = UNITS[VARIABLES[v]]
+            reason = (
+                f"{rules.name(v)} is {far[v]:.1f} {unit} {'above' if value[v] > expected.values[v] else 'below'} "
+                f"its forecast of {expected.values[v]:.1f} {unit}; at most {half[v] * self.residual_limit[v]:.1f} "
+                f"{unit} is usual"
+            )
+            flags.append(_flag(v, "forecast_residual", float(score[v]), reason, reading.time))
+        return flags, float(np.nanmax(score))
 
-    def _odd(self, cases: Sequence[Case], grid: HourGrid) -> list[Finding]:
-        """The isolation forest, once for all cases that it can judge."""
-        findings = [Finding.not_checked()] * len(cases)
-        if self.oddness is None:
-            return findings
-        readings = [Reading.of(case.window) for case in cases]
-        rows = np.array([-1 if case.row is None else case.row for case in cases], dtype=np.int64)
-        judged = self.oddness.judge(
-            grid, rows, [reading.time for reading in readings], np.array([reading.values for reading in readings])
-        )
-        return [finding if finding is not None else Finding.not_checked() for finding in judged]
+    def _rules(
+        self, cases: Sequence[Case], readings: Sequence[Reading], grid: HourGrid
+    ) -> list[tuple[dict[str, Quality], list[Flag]]]:
+        """States of the hard checks and their flags, for each case."""
+        times, values = _series(cases, readings, grid)
+        step_limit = np.broadcast_to(rules.STEP_PER_HOUR, (len(cases), len(VARIABLES))).copy()
+        flat_limit = np.broadcast_to(rules.FLAT_HOURS, step_limit.shape).copy()
+        if self.learnt is not None:
+            known = self.learnt.knows([case.window.station_id for case in cases])
+            step_limit[known >= 0] = self.learnt.background.step_limit[known[known >= 0]]
+            flat_limit[known >= 0] = self.learnt.background.flat_limit[known[known >= 0]]
+        steps, flats = rules.steps(times, values, step_limit), rules.flats(times, values, flat_limit)
+        now = values[:, -1]
+        damp, both = rules.too_damp(now), np.asarray(np.isfinite(now[:, [0, rules.HUMIDITY]]).all(axis=1))
+        step_failed = steps.failed[:, -1]
+        made = []
+        for i, (case, reading) in enumerate(zip(cases, readings, strict=True)):
+            states, flags = _range(case.window)
+            checks = {
+                "range": states,
+                "step": _state(step_failed[i].any(), steps.checked[i, -1].any()),
+                "flat_line": _state(flats.failed[i, -1].any(), flats.checked[i, -1].any()),
+                "consistency": _state(bool(damp[i]), bool(both[i])),
+            }
+            for v in np.flatnonzero(step_failed[i]).tolist():
+                flags.append(_flag(v, "step", 1.0, steps.in_words((i, -1, v)), reading.time))
+            for v in np.flatnonzero(flats.failed[i, -1]).tolist():
+                onset = reading.time - timedelta(hours=float(flats.hours[i, -1, v]))
+                flags.append(_flag(v, "flat_line", 1.0, flats.in_words((i, -1, v), float(now[i, v])), onset))
+            if damp[i]:
+                reason = rules.too_damp_in_words(float(now[i, 0]), float(now[i, rules.HUMIDITY]))
+                flags += [_flag(v, "consistency", 1.0, reason, reading.time) for v in (0, rules.HUMIDITY)]
+            made.append((checks, flags))
+        return made
+
+
+def _flag(variable: int, check: str, severity: float, reason: str, onset: datetime) -> Flag:
+    return Flag(
+        variable=VARIABLES[variable], check=check, severity=round(min(severity, 1.0), 3), reason=reason, onset=onset
+    )
+
+
+def _state(failed: bool | np.bool_, checked: bool | np.bool_) -> Quality:
+    return Quality.FAILED if failed else Quality.OK if checked else Quality.NOT_CHECKED
+
+
+def _range(window: WindowFeatures) -> tuple[Quality, list[Flag]]:
+    """The range check, done where the window was made: a value outside is in no aggregate, so its number is gone."""
+    states = window.aggregated_features.quality
+    time = window.aggregated_features.last_observation
+    flags = [
+        _flag(v, "range", 1.0, rules.outside_in_words(v, None), time)
+        for v, variable in enumerate(VARIABLES)
+        if states.get(variable) is Quality.FAILED
+    ]
+    return _state(bool(flags), Quality.OK in states.values()), flags
+
+
+def _series(
+    cases: Sequence[Case], readings: Sequence[Reading], grid: HourGrid
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Times (n, m), hours, and values (n, m, 4) of each station: its hours, its last readings, and this one at the end.
+
+    Padded in front with missing values.
+    """
+    most = max(len(case.recent) for case in cases)
+    ends = [
+        0 if case.row is None else _hours_until(min([reading.time, *(one.time for one in case.recent)]), grid)
+        for case, reading in zip(cases, readings, strict=True)
+    ]
+    first = max(0, min(ends) - PAST_HOURS)
+    hourly = channels(grid.values[:, first : max(ends)])[..., : len(VARIABLES)]
+    times = np.full((len(cases), PAST_HOURS + most + 1), -1e6)
+    values = np.full((*times.shape, len(VARIABLES)), np.nan)
+    start = _start(grid)
+    for i, (case, reading) in enumerate(zip(cases, readings, strict=True)):
+        last = [*(one for one in case.recent if one.time < reading.time), reading]
+        times[i, -len(last) :] = [(one.time.timestamp() - start) / 3600 for one in last]
+        values[i, -len(last) :] = [one.values for one in last]
+        if case.row is None:
+            continue
+        hours = np.arange(max(0, ends[i] - PAST_HOURS), ends[i])
+        place = slice(times.shape[1] - len(last) - len(hours), times.shape[1] - len(last))
+        times[i, place] = hours
+        values[i, place] = hourly[case.row, hours - first]
+    return times, values
+
+
+def _start(grid: HourGrid) -> float:
+    """Seconds since 1970 of a grid's first hour."""
+    return float(grid.start.astype("datetime64[s]").astype(np.int64))
+
+
+def _hours_until(time: datetime, grid: HourGrid) -> int:
+    """How many hours of the grid lie before a time."""
+    return min(max(0, int(np.ceil((time.timestamp() - _start(grid)) / 3600))), grid.values.shape[1])

@@ -9,7 +9,6 @@ of quality assurance procedures for an applied climate information system, J. At
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -61,6 +60,10 @@ UNITS: dict[str, tuple[tuple[float, float], ...]] = {
     "wind_speed": ((1.943844, 0.0), (2.236936, 0.0), (3.6, 0.0)),
 }
 """Factor and offset of what else the number may stand for: °F, K; a fraction; inHg, mmHg, Pa; knots, mph, km/h."""
+STEPS = (1.0, 0.5, 0.1, 0.01)
+"""Steps in which sources round, coarsest first."""
+ROUNDED = 1e-3
+WHOLE_SHARE = 0.9
 QUIET_HOURS = 48
 """Least time between two faults of a station."""
 LOOK_BACK = 96
@@ -102,7 +105,7 @@ class Injected:
 def inject(
     values: npt.NDArray[np.float32],
     spread: npt.NDArray[np.float64],
-    nearest: Sequence[Sequence[int]],
+    nearest: npt.NDArray[np.int64],
     events: int,
     rng: np.random.Generator,
 ) -> Injected:
@@ -110,7 +113,7 @@ def inject(
 
     Args:
         spread: (stations, 4) standard deviation of the anomalies.
-        nearest: rows of the nearest stations of each, for swaps.
+        nearest: (stations, SWAP_AMONG) rows of the nearest stations of each, -1 for none, for swaps.
     """
     made, faulty = values.copy(), np.zeros(values.shape, bool)
     taken = np.zeros(values.shape[:2], bool)
@@ -122,7 +125,7 @@ def inject(
             continue
         rows = [fault.station]
         if kind is Kind.SWAPPED:
-            free = [row for row in nearest[fault.station][:SWAP_AMONG] if not _blocked(taken, row, fault)]
+            free = [row for row in nearest[fault.station] if row >= 0 and not _blocked(taken, row, fault)]
             if not free:
                 continue
             rows.append(int(rng.choice(free)))
@@ -133,7 +136,27 @@ def inject(
             faults.append(one)
             faulty[row, one.start : one.end, list(one.variables)] = True
     faulty &= np.isfinite(made)
+    for (row, variable), step in _digits(values).items():
+        stretch = faulty[row, :, variable]
+        made[row, stretch, variable] = np.round(made[row, stretch, variable] / step) * step
     return Injected(made, tuple(faults), faulty)
+
+
+def _digits(values: npt.NDArray[np.float32]) -> dict[tuple[int, int], float]:
+    """The step in which each series is reported, where it is: a wrong value is told in whole numbers like a right one.
+
+    Else the digits would give the injected values away.
+    """
+    found = {}
+    for row in range(len(values)):
+        for variable in range(values.shape[2]):
+            mine = values[row, :, variable].astype(np.float64)
+            mine = mine[np.isfinite(mine)]
+            for step in STEPS:
+                if len(mine) and np.mean(np.abs(mine / step - np.round(mine / step)) < ROUNDED) > WHOLE_SHARE:
+                    found[row, variable] = step
+                    break
+    return found
 
 
 def _room(

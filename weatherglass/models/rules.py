@@ -37,7 +37,7 @@ SATURATED = 98.0
 CALM = 0.5
 """m/s: below this a cup does not turn."""
 UNCHANGED = 1e-3
-"""Below this, and below a ten-thousandth of the value, two values are the same."""
+"""Two values that differ by less are the same: single precision is as coarse at 1000 hPa, no instrument is."""
 
 MAX_DEW_POINT = 35.0
 """°C: the highest ever measured (Dhahran, 8 July 2003). Hotter and damper together is one sensor's lie."""
@@ -136,7 +136,7 @@ def flats(times: Array, values: Array, limit: Array = FLAT_HOURS) -> Flats:
     clock = np.broadcast_to(times[..., None], values.shape)
     earlier = np.take_along_axis(values, np.maximum(before, 0), axis=-2)
     gap = clock - np.take_along_axis(clock, np.maximum(before, 0), axis=-2) > GAP_HOURS
-    moved = known & (before >= 0) & (np.abs(values - earlier) > np.maximum(UNCHANGED, 1e-4 * np.abs(values)))
+    moved = known & (before >= 0) & (np.abs(values - earlier) > UNCHANGED)
     first = known & ((before < 0) | gap)
     moment = np.arange(values.shape[-2])[:, None]
     since = np.maximum.accumulate(np.where(moved | first, moment, -1), axis=-2)

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from weatherglass.models import hard_rules, own_past
+from weatherglass.models import own_past, rules
 from weatherglass.records import UNITS, VARIABLES, Quality
 
 Times = npt.NDArray[np.datetime64]
@@ -111,13 +111,13 @@ def check_series(
         severity = np.ones(len(flagged)) if began is None else began
         found.extend(_events(check, what, flagged, severity, times, rows, words, began))
 
-    outside = hard_rules.outside(values)
+    outside = rules.outside(values)
     inside = np.where(outside, np.nan, values)
-    steps, flats = hard_rules.steps(hours, inside), hard_rules.flats(hours, inside)
-    damp, both = hard_rules.too_damp(inside), np.isfinite(inside[:, [0, hard_rules.HUMIDITY]]).all(axis=1)
+    steps, flats = rules.steps(hours, inside), rules.flats(hours, inside)
+    damp, both = rules.too_damp(inside), np.isfinite(inside[:, [0, rules.HUMIDITY]]).all(axis=1)
 
     def range_words(v: int, i: int) -> str:
-        return hard_rules.outside_in_words(v, float(values[i, v]))
+        return rules.outside_in_words(v, float(values[i, v]))
 
     def step_words(v: int, i: int) -> str:
         return steps.in_words((i, v))
@@ -126,7 +126,7 @@ def check_series(
         return flats.in_words((i, v), float(values[i, v]))
 
     def damp_words(i: int) -> str:
-        return hard_rules.too_damp_in_words(float(inside[i, 0]), float(inside[i, hard_rules.HUMIDITY]))
+        return rules.too_damp_in_words(float(inside[i, 0]), float(inside[i, rules.HUMIDITY]))
 
     for v, name in enumerate(VARIABLES):
         if not reports[v]:
@@ -183,7 +183,7 @@ def _soft(
         def words(i: int, v: int = v) -> str:
             usual, unit = judged.expected[at[i], v], UNITS[VARIABLES[v]]
             return (
-                f"{hard_rules.name(v)} of {values[i, v]:.1f} {unit} is {abs(values[i, v] - usual):.1f} {unit} "
+                f"{rules.name(v)} of {values[i, v]:.1f} {unit} is {abs(values[i, v] - usual):.1f} {unit} "
                 f"{'above' if values[i, v] > usual else 'below'} what its own past lets one expect; at most "
                 f"{judged.allowed[at[i], v]:.1f} {unit} is usual at this time of the day"
             )

@@ -6,11 +6,11 @@ import pytest
 
 from tests.synthetic_history import history
 from weatherglass.history import HourGrid
-from weatherglass.models import fitting, ground, oddness
-from weatherglass.models.anomaly import FALSE_ALARMS, AnomalyDetector
+from weatherglass.models import anomaly_training, fitting, ground
+from weatherglass.models.anomaly import AnomalyDetector
 from weatherglass.models.boosted import LEAD_GROUPS, BoostedForecaster
 from weatherglass.models.ground import Ground
-from weatherglass.models.split import Split, only, split
+from weatherglass.models.split import Split, split
 from weatherglass.records import VARIABLES
 
 SMALL = fitting.Size(cases=4000, trees=30, leaves=15, learning_rate=0.15, spread_trees=5, calibration_cases=2000)
@@ -36,5 +36,6 @@ def model() -> Model:
         for variable in range(len(VARIABLES))
         for leads in LEAD_GROUPS
     )
-    detector = AnomalyDetector(oddness.fit(only(grid, parts.train), base.climatology, FALSE_ALARMS, seed=1))
+    effort = anomaly_training.Effort(faults=250, trees=30)
+    detector = AnomalyDetector(anomaly_training.fit(grid, parts.train, base.climatology, 0.1, 1, effort))
     return Model(grid, parts, base, fitting.assemble(grid, parts, base, fitted), detector)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,7 +10,9 @@ import numpy as np
 import pytest
 
 from weatherglass.history import HourGrid
-from weatherglass.models.anomaly import CHECKS, AnomalyDetector, Case, Expected, Reading, expected_at
+from weatherglass.models.anomaly import CHECKS, SOFT, AnomalyDetector, Case, Expected, Reading, expected_at
+from weatherglass.models.artefact import ModelFileError
+from weatherglass.models.channels import channels
 from weatherglass.models.split import bases
 from weatherglass.records import VARIABLES, AggregatedFeatures, Quality, Statistics, Wind, WindowFeatures
 
@@ -60,10 +64,11 @@ def test_an_ordinary_reading_is_no_anomaly_and_says_what_was_not_checked() -> No
     assert anomaly.score == 0
     assert tuple(anomaly.checks) == CHECKS
     assert anomaly.checks["step"] is Quality.OK
-    assert anomaly.checks["forecast_residual"] is anomaly.checks["isolation_forest"] is Quality.NOT_CHECKED
+    assert {anomaly.checks[name] for name in SOFT} == {Quality.NOT_CHECKED}
+    assert anomaly.flags == []
 
 
-@pytest.mark.parametrize(("variable", "jump"), [(0, 15.0), (1, -40.0), (2, 12.0), (3, 9.0)])
+@pytest.mark.parametrize(("variable", "jump"), [(0, 15.0), (1, -40.0), (2, 12.0), (3, 12.0)])
 def test_a_jump_is_flagged_and_named(variable: int, jump: float) -> None:
     values = list(USUAL)
     values[variable] += jump
@@ -72,6 +77,7 @@ def test_a_jump_is_flagged_and_named(variable: int, jump: float) -> None:
     assert len(anomaly.reasons) == 1
     assert VARIABLES[variable].replace("_", " ") in anomaly.reasons[0]
     assert "15 minutes" in anomaly.reasons[0]
+    assert [(flag.variable, flag.check, flag.onset) for flag in anomaly.flags] == [(VARIABLES[variable], "step", NOW)]
 
 
 def test_readings_far_apart_say_nothing_about_a_step() -> None:
@@ -87,6 +93,15 @@ def test_a_stuck_sensor_is_flagged_but_not_before_its_time() -> None:
         anomaly = judged(recent=stuck)
         assert anomaly.checks["flat_line"] is quality
     assert "temperature has been 10.0 °C for 7 h" in anomaly.reasons[0]
+    assert anomaly.flags[0].onset == NOW - timedelta(hours=7)
+
+
+def test_heat_and_damp_beyond_anything_measured_contradict_each_other() -> None:
+    recent = [Reading(NOW - MINUTES * k, (41.0 + k * 0.3, 88.0 + k, 1005.0, 3.0)) for k in range(4, 0, -1)]
+    anomaly = judged((41.0, 88.0, 1005.0, 3.0), recent=recent)
+    assert anomaly.checks["consistency"] is Quality.FAILED
+    assert {flag.variable for flag in anomaly.flags} == {"temperature", "humidity"}
+    assert judged((41.0, 20.0, 1005.0, 3.0), recent=[]).checks["consistency"] is Quality.OK
 
 
 def test_fog_and_calm_may_stand_still() -> None:
@@ -131,21 +146,63 @@ def test_expected_lies_between_the_valid_hours(model: Model) -> None:
     assert expected_at(forecast, 0, start + timedelta(hours=25)) is None
 
 
-def test_the_forest_is_scikit_learns_survives_saving_and_finds_the_odd(model: Model, tmp_path: Path) -> None:
+def case_of(model: Model, row: int, base: int, wrong: tuple[float, ...] = (0, 0, 0, 0)) -> Case:
+    """The reading of a station at hour `base`, changed by `wrong`."""
+    time = (model.grid.start + base).astype("datetime64[s]").astype(datetime).replace(tzinfo=UTC)
+    values = channels(model.grid.values[row, base])[:4].astype(float) + wrong
+    made = window(time, tuple(values.tolist())).model_copy(update={"station_id": model.grid.stations[row].station_id})
+    return Case(made, [], row, None)
+
+
+def until(grid: HourGrid, base: int) -> HourGrid:
+    """What is known when the reading of hour `base` comes in."""
+    return HourGrid(grid.stations, grid.start, grid.values[:, : base + 1])
+
+
+def test_a_trained_detector_survives_saving_and_finds_a_bias_with_its_size_and_neighbours(
+    model: Model, tmp_path: Path
+) -> None:
     model.detector.save(tmp_path / "d")
     again = AnomalyDetector.load(tmp_path / "d")
     base = int(bases(model.parts.test)[5])
-    time = (model.grid.start + base).astype("datetime64[s]").astype(datetime).replace(tzinfo=UTC)
-    t, h, p, u, v = model.grid.values[0, base, :5].astype(float)
-    cases = [
-        Case(window(time, values), [], 0, None)
-        for values in ((t, h, p, float(np.hypot(u, v))), (t + 60, 0.0, p - 60, 40.0))
-    ]
-    found = again.check_many(cases, model.grid, "3")
-    assert found == model.detector.check_many(cases, model.grid, "3")
-    assert [one.checks["isolation_forest"] for one in found] == [Quality.OK, Quality.FAILED]
-    assert found[0].score < found[1].score
+    grid = until(model.grid, base)
+    cases = [case_of(model, 0, base), case_of(model, 1, base, (-15.0, 0, 0, 0)), case_of(model, 2, base)]
+    found = again.check_many(cases, grid, "3")
+    assert found == model.detector.check_many(cases, grid, "3")
+    assert [one.is_anomaly for one in found] == [False, True, False]
+    flag = found[1].flags[0]
+    assert (flag.variable, flag.check) == ("temperature", "learnt_score")
+    assert 0.5 < flag.severity <= 1
+    off = float(re.search(r"is ([0-9.]+) °C below", flag.reason).group(1))  # type: ignore[union-attr]
+    assert off == pytest.approx(15, abs=4)
+    assert found[1].checks["forecast_residual"] is found[1].checks["learnt_score"] is Quality.FAILED
     assert found[1].model_version == "3"
+    assert max(found[0].score, found[2].score) < 0.5
+
+
+def test_a_station_never_seen_is_judged_by_its_forecast(model: Model) -> None:
+    stranger = replace(model.grid.stations[0], station_id="stranger")
+    grid = HourGrid((stranger,), model.grid.start, model.grid.values[:1])
+    reading = window(NOW, USUAL)
+    middle = np.array([USUAL[0] + 50, *USUAL[1:]])
+    cases = [Case(reading, [], 0, Expected(middle, middle - 1, middle + 1)), Case(reading, [], 0, None)]
+    known, unknown = model.detector.check_many(cases, grid, "3")
+    assert [flag.check for flag in known.flags] == ["forecast_residual"]
+    assert {unknown.checks[name] for name in SOFT} == {Quality.NOT_CHECKED}
+
+
+def test_what_is_judged_alone_is_judged_the_same_in_a_batch_with_others_of_another_hour(model: Model) -> None:
+    base = int(bases(model.parts.test)[5])
+    grid = until(model.grid, base)
+    cases = [case_of(model, 0, base - 2), case_of(model, 1, base, (9.0, 0, 0, 0))]
+    assert model.detector.check_many(cases, grid, None) == [model.detector.check(case, grid, None) for case in cases]
+
+
+def test_a_damaged_detector_is_refused(model: Model, tmp_path: Path) -> None:
+    model.detector.save(tmp_path / "d")
+    (tmp_path / "d" / "combiner.txt").write_text("tree")
+    with pytest.raises(ModelFileError, match=r"combiner\.txt"):
+        AnomalyDetector.load(tmp_path / "d")
 
 
 def test_the_plain_arrays_score_as_scikit_learn_does() -> None:

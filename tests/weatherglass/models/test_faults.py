@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.synthetic_history import history
+from weatherglass.models import anomaly_training
+from weatherglass.models.channels import channels
+from weatherglass.models.faults import HOURS, LOOK_BACK, SIZE, WHOLE_STATION, Injected, Kind, inject
+
+GRID = history(count=3, days=90)
+VALUES = channels(GRID.values)[..., :4]
+SPREAD = np.full((3, 4), 2.0)
+
+
+@pytest.fixture(scope="module")
+def injected() -> Injected:
+    nearest = anomaly_training.nearest(GRID.stations)
+    return inject(VALUES, SPREAD, nearest, 4, np.random.default_rng(0))
+
+
+def test_only_labelled_values_differ_and_all_kinds_are_there(injected: Injected) -> None:
+    changed = injected.values != VALUES
+    assert not (changed & ~injected.faulty).any()
+    assert {fault.kind for fault in injected.faults} == set(Kind)
+    assert not injected.faulty[:, :LOOK_BACK].any()
+    for fault in injected.faults:
+        low, high = HOURS[fault.kind]
+        assert low <= fault.end - fault.start <= high
+        assert (fault.variable is None) == (fault.kind in WHOLE_STATION)
+        assert injected.faulty[fault.station, fault.start : fault.end, list(fault.variables)].all()
+
+
+def test_each_kind_is_what_its_name_says(injected: Injected) -> None:
+    for fault in injected.faults:
+        stretch = (fault.station, slice(fault.start, fault.end))
+        wrong, true = injected.values[stretch], VALUES[stretch]
+        if fault.variable is not None:
+            wrong, true = wrong[:, fault.variable].astype(float), true[:, fault.variable].astype(float)
+        if fault.kind is Kind.STUCK:
+            assert np.ptp(wrong) == 0
+        elif fault.kind is Kind.DROPOUT:
+            assert not wrong.any()
+        elif fault.kind in (Kind.SPIKE, Kind.BIAS) and fault.variable in (0, 2):
+            off = np.abs(wrong - true)
+            assert np.ptp(off) < 0.1
+            assert SIZE[0] * 2 - 0.1 <= off.mean() <= SIZE[1] * 2 + 0.1
+        elif fault.kind is Kind.DRIFT and fault.variable in (0, 2):
+            assert np.all(np.diff(np.abs(wrong - true)) > -0.1)
+        elif fault.kind is Kind.TIME_SHIFT:
+            past = VALUES[fault.station]
+            assert any(np.array_equal(wrong, past[fault.start - k : fault.end - k]) for k in range(2, 13))
+        elif fault.kind is Kind.SWAPPED:
+            assert any(np.array_equal(wrong, VALUES[other, stretch[1]]) for other in range(3) if other != fault.station)
+
+
+def test_a_wrong_value_is_rounded_like_the_source() -> None:
+    whole = np.round(VALUES)
+    made = inject(whole, SPREAD, anomaly_training.nearest(GRID.stations), 6, np.random.default_rng(1))
+    np.testing.assert_allclose(made.values, np.round(made.values), atol=1e-3)
+
+
+def test_the_same_seed_makes_the_same_faults() -> None:
+    nearest = anomaly_training.nearest(GRID.stations)
+    one, other = (inject(VALUES, SPREAD, nearest, 2, np.random.default_rng(5)) for _ in range(2))
+    assert one.faults == other.faults
+    np.testing.assert_array_equal(one.values, other.values)
