@@ -129,6 +129,7 @@ class Watcher:
                 get_if_exists=True,
                 max_restarts=-1,
                 num_cpus=CPUS,
+                scheduling_strategy="SPREAD",
                 max_concurrency=2,
                 runtime_env={"env_vars": {"PYTHONPATH": str(PROJECT_ROOT), "OMP_NUM_THREADS": "1"}},
             ).remote(self.settings, shard, self.fingerprint)
