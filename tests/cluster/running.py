@@ -1,0 +1,241 @@
+"""The whole cluster as a user starts it, with names, ports, secrets and volumes of its own."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import requests
+
+from tests.conftest import free_ports
+from weatherglass.records import iso
+from weatherglass.settings import LOOPBACK, PROJECT_ROOT
+
+T = TypeVar("T")
+HERE = Path(__file__).parent
+CORES = 12
+"""What the cluster's twelve containers want; on fewer everything takes accordingly longer."""
+SLOWNESS = max(1.0, CORES / (os.cpu_count() or 1))
+START_LIMIT = 180.0 * SLOWNESS
+EVENT_LIMIT = 60.0 * SLOWNESS
+STATIONS = tuple(f"probe-{number}" for number in range(8))
+"""Enough stations to have some on each partition."""
+PUBLISHED = ("AIRFLOW_PORT", "SPARK_MASTER_PORT", "SPARK_UI_PORT", "RAY_DASHBOARD_PORT", "API_PORT")
+
+
+def until(what: str, look: Callable[[], T | None], limit: float = EVENT_LIMIT) -> T:
+    """Look until there is something to see; `what` names it if it never comes."""
+    end = time.monotonic() + limit
+    while not (seen := look()):
+        assert time.monotonic() < end, f"waited {limit:.0f} s in vain for {what}"
+        time.sleep(1)
+    return seen
+
+
+@dataclass(frozen=True)
+class Record:
+    """A record of a topic, as `kafka.consumer.fetcher.ConsumerRecord` has it. `timestamp` in ms since 1970."""
+
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes
+    value: bytes
+    headers: list[tuple[str, bytes]]
+
+
+class Cluster:
+    """One Compose project. `overlays` are further Compose files; `environment` overrides what .env says."""
+
+    def __init__(self, name: str, folder: Path, engine: Mapping[str, str], overlays: tuple[str, ...] = ()):
+        self.name = name
+        self.env_file = folder / f"{name}.env"
+        self.ports = dict(zip(PUBLISHED, free_ports(len(PUBLISHED)), strict=True))
+        self.environment = {
+            **{key: value for key, value in os.environ.items() if not key.startswith("WEATHERGLASS_")},
+            **engine,
+            **{key: str(port) for key, port in self.ports.items()},
+            "COMPOSE_PROJECT_NAME": name,
+            "WEATHERGLASS_SOURCE": "replay",
+            "POSTGRES_IMAGE": "weatherglass-postgres",
+            "WEATHERGLASS_TRAIN_FULL_MODEL": "false",
+        }
+        self.files = ["docker-compose.yml", *overlays]
+        subprocess.run(
+            [PROJECT_ROOT / "docker" / "make-env", self.env_file], env=self.environment, check=True, capture_output=True
+        )
+        lines = self.env_file.read_text(encoding="utf-8").splitlines()
+        self.secrets = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+        self._airflow_token = ""
+
+    # --- Docker
+
+    def compose(self, *words: str, given: str | None = None, check: bool = True) -> str:
+        """`docker compose …`; its output."""
+        files = [word for file in self.files for word in ("--file", file)]
+        return self._run(["docker", "compose", "--env-file", str(self.env_file), *files, *words], given, check)
+
+    def docker(self, *words: str) -> str:
+        return self._run(["docker", *words], None, True)
+
+    def _run(self, command: list[str], given: str | None, check: bool) -> str:
+        done = subprocess.run(
+            command,
+            cwd=PROJECT_ROOT,
+            env=self.environment,
+            input=given,
+            stdin=None if given is not None else subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if check and done.returncode:
+            raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-3000:]}")
+        return done.stdout
+
+    def build(self) -> None:
+        self.compose("--file", "docker/certificates.yml", "build", "--quiet")
+
+    def up(self, *services: str) -> None:
+        """Start, and return when everything asked for is there and the pipeline has been set going.
+
+        A container that dies once while others wait for it ends Compose's start; it goes on with the next.
+        """
+
+        def started() -> bool:
+            self._said = self._up(*services)
+            return self._said == ""
+
+        until("the containers to start", started, START_LIMIT)
+        if not services:
+            self.wait_for_pipeline()
+
+    def _up(self, *services: str) -> str:
+        try:
+            self.compose("up", "--detach", *services)
+        except AssertionError as error:
+            print(error, file=sys.stderr)
+            return str(error)
+        return ""
+
+    def wait_for_pipeline(self) -> None:
+        """Until the container `pipeline` has ended well."""
+
+        def ended() -> bool:
+            state = self.inspect("pipeline")[0]["State"]
+            return state["Status"] == "exited" and state["ExitCode"] == 0
+
+        try:
+            until("the pipeline to be set going", ended, 2 * START_LIMIT)
+        except AssertionError:
+            print(self.compose("logs", "--tail", "60", "pipeline", "jobs"), file=sys.stderr)
+            raise
+
+    def down(self, *options: str) -> None:
+        self.compose("--profile", "replay", "down", *options)
+
+    def containers(self, service: str) -> list[str]:
+        """Names of the containers of a service, also of those that do not run."""
+        return self.compose("ps", "--all", "--format", "{{.Name}}", service).split()
+
+    def inspect(self, *services: str) -> list[dict[str, Any]]:
+        """What the engine tells of each container of the services; of all without any."""
+        names = self.compose("ps", "--all", "--format", "{{.Name}}", *services).split()
+        return list(json.loads(self.docker("inspect", *names))) if names else []
+
+    def kill(self, container: str) -> None:
+        self.docker("kill", "--signal", "KILL", container)
+
+    def start(self, container: str) -> None:
+        self.docker("start", container)
+
+    # --- HTTP
+
+    def get(self, port: str, path: str, token: str = "") -> requests.Response:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return requests.get(f"http://{LOOPBACK}:{self.ports[port]}{path}", headers=headers, timeout=60)
+
+    def api(self, path: str) -> Any:
+        """A path of the API, as JSON; None while it does not answer with it."""
+        try:
+            answer = self.get("API_PORT", path, self.secrets["WEATHERGLASS_API_TOKEN"])
+        except requests.RequestException:
+            return None
+        return answer.json() if answer.ok else None
+
+    def spark(self) -> dict[str, Any]:
+        """The master's own view of workers and applications."""
+        return dict(self.get("SPARK_MASTER_PORT", "/json/").json())
+
+    def ray(self, what: str) -> list[dict[str, Any]]:
+        """`nodes`, `actors`, … as Ray's state API tells them."""
+        answer = self.get("RAY_DASHBOARD_PORT", f"/api/v0/{what}?detail=1&limit=200", self.secrets["RAY_AUTH_TOKEN"])
+        answer.raise_for_status()
+        return list(answer.json()["data"]["result"]["result"])
+
+    # --- Kafka, from a container of its own, which no test stops
+
+    def kafka(self, *words: str, given: str = "") -> Any:
+        """Run `inside.py` in the network of the cluster; what it prints, as JSON."""
+        if not hasattr(self, "_inside"):
+            self._inside = f"{self.name}-inside"
+            self.docker(
+                *("run", "--detach", "--rm", "--init", "--name", self._inside, "--network", f"{self.name}_default"),
+                *("--volume", f"{HERE / 'inside.py'}:/inside.py:ro", "weatherglass", "sleep", "infinity"),
+            )
+        out = self._run(["docker", "exec", "--interactive", self._inside, "python", "/inside.py", *words], given, True)
+        return json.loads(out)
+
+    def leave(self) -> None:
+        """Remove the container of `kafka`, which holds the network."""
+        if hasattr(self, "_inside"):
+            self.docker("rm", "--force", self._inside)
+            del self._inside
+
+    def records(self, topic: str) -> list[Record]:
+        """All records of a topic up to its present end, as committed."""
+
+        def raw(text: str) -> bytes:
+            return base64.b64decode(text)
+
+        return [
+            Record(r[0], r[1], r[2], raw(r[3]), raw(r[4]), [(name, raw(value)) for name, value in r[5]])
+            for r in self.kafka("records", topic)
+        ]
+
+    def lag(self, group: str, topic: str) -> int:
+        return int(self.kafka("lag", group, topic))
+
+    # --- the flow
+
+    def observe(self) -> str:
+        """Publish an observation of each probe station; its time. Waits for a broker that is away."""
+        now = iso(datetime.now(UTC).replace(microsecond=0))
+        values = {"temperature": 11.0, "humidity": 50.0, "pressure": 1010.0, "wind_speed": 2.0, "wind_direction": 180.0}
+        messages = [{"station_id": station, "timestamp": now, **values} for station in STATIONS]
+        self.kafka("publish", "weather-raw", given=json.dumps(messages))
+        return now
+
+    def flow(self, limit: float) -> float:
+        """Seconds until new observations of the probe stations have become predictions in the API.
+
+        Fails when it takes longer than `limit` times this machine's slowness.
+        """
+        began = time.monotonic()
+        time_of_them = self.observe()
+
+        def answered() -> bool:
+            answers = [self.api(f"/predictions/{station}") for station in STATIONS]
+            return all(answer and answer["timestamp"] >= time_of_them for answer in answers)
+
+        until(f"predictions for the observations of {time_of_them}", answered, limit * SLOWNESS)
+        return time.monotonic() - began

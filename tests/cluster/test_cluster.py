@@ -1,0 +1,225 @@
+"""The running cluster: what is there, what flows, and that it comes back whatever is taken away.
+
+The tests share one cluster and run in this order; each leaves it whole.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+
+import pytest
+import requests
+
+from tests.cluster.running import SLOWNESS, Cluster, until
+from tests.cluster.test_configuration import PROPER
+from tests.e2e.test_stack import assert_features_are_the_oracles
+from weatherglass.topics import (
+    FEATURES,
+    GROUPS,
+    INFERENCE_GROUP,
+    PREDICTIONS,
+    RAW,
+    SPARK_GROUP,
+    STORE_GROUP,
+    TOPICS,
+)
+
+pytestmark = [pytest.mark.timeout(3600)]
+
+FLOW_SECONDS = 60.0
+"""From an observation to its prediction in the API, on a machine with the cluster's cores; also after a loss."""
+DRIVER_SECONDS = 90.0
+"""The same after a loss of the container in which the Spark driver starts anew."""
+
+RESTARTED = [
+    *("airflow-triggerer", "airflow-dag-processor", "airflow-scheduler", "airflow-api", "api", "replay", "postgres"),
+    *("kafka-controller", "spark-master", "ray-head", "jobs", "kafka-broker"),
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def report(cluster: Cluster) -> None:
+    """Shown with `-s`: the memory that each container really uses."""
+    print(cluster.docker("stats", "--no-stream", "--format", "{{.Name}}: {{.MemUsage}}"))
+
+
+def ill(cluster: Cluster) -> list[str]:
+    """What does not run healthy, of all that should."""
+    return [
+        f"{one['Name']}: {one['State']['Status']}, {one['State'].get('Health', {}).get('Status')}"
+        for one in cluster.inspect()
+        if "Health" in one["State"] and one["State"]["Health"]["Status"] != "healthy"
+    ]
+
+
+def healthy(cluster: Cluster) -> None:
+    until("all containers to be healthy", lambda: not ill(cluster))
+
+
+def settle(cluster: Cluster) -> None:
+    """Wait until everything published has been worked off."""
+    for group, topic in ((SPARK_GROUP, RAW), (INFERENCE_GROUP, FEATURES), (STORE_GROUP, PREDICTIONS)):
+        until(f"{group} to read {topic} to its end", lambda g=group, t=topic: cluster.lag(g, t) == 0)
+
+
+def test_all_are_healthy(cluster: Cluster) -> None:
+    healthy(cluster)
+
+
+def test_the_engine_holds_the_limits(cluster: Cluster) -> None:
+    limits = {}
+    for service, expected in PROPER.items():
+        hosts = [one["HostConfig"] for one in cluster.inspect(service)]
+        limits[service] = (len(hosts), hosts[0]["NanoCpus"] / 1e9, hosts[0]["Memory"] / 2**30)
+        assert len({(host["NanoCpus"], host["Memory"]) for host in hosts}) == 1
+        assert limits[service] == expected
+    assert all(one["HostConfig"]["Memory"] and one["HostConfig"]["NanoCpus"] for one in cluster.inspect())
+
+
+def test_containers_run_as_a_plain_user_who_cannot_change_the_code(cluster: Cluster) -> None:
+    for service in ("jobs", "spark-worker", "ray-worker", "airflow-scheduler", "kafka-broker"):
+        container = cluster.containers(service)[0]
+        code = "/opt/kafka" if service.startswith("kafka") else "/opt/weatherglass"
+        found = cluster.docker("exec", container, "sh", "-c", f"id -u; find {code} -writable | head -n 3")
+        assert found.split() == ["10001"]
+
+
+def test_the_workers_are_registered(cluster: Cluster) -> None:
+    until("four Spark workers", lambda: cluster.spark()["aliveworkers"] == 4)
+    until("four Ray workers with a CPU", lambda: len(ray_workers(cluster)) == 4)
+
+
+def ray_workers(cluster: Cluster) -> list[str]:
+    """The living Ray nodes that offer a CPU."""
+    nodes = cluster.ray("nodes")
+    return [node["node_id"] for node in nodes if node["state"] == "ALIVE" and node["resources_total"].get("CPU")]
+
+
+def test_pages_answer(cluster: Cluster) -> None:
+    assert "Spark Master" in cluster.get("SPARK_MASTER_PORT", "/").text
+    assert cluster.get("RAY_DASHBOARD_PORT", "/").ok
+    assert cluster.get("AIRFLOW_PORT", "/").ok
+    assert cluster.get("SPARK_UI_PORT", "/").ok
+
+
+def test_topics_are_those_of_the_table(cluster: Cluster) -> None:
+    found = cluster.kafka("topics")
+    for topic in TOPICS:
+        assert found[topic.name]["partitions"] == topic.partitions
+        config = {name: found[topic.name]["config"][name] for name in topic.broker_config}
+        assert config == topic.broker_config
+
+
+def test_the_groups_are_known_with_their_lag(cluster: Cluster) -> None:
+    assert set(GROUPS) <= set(cluster.kafka("groups"))
+    assert all(cluster.lag(group, topic) >= 0 for group, topics in GROUPS.items() for topic in topics)
+
+
+def test_executors_and_actors_are_spread_over_the_workers(cluster: Cluster) -> None:
+    cluster.flow(FLOW_SECONDS)
+    apps = cluster.get("SPARK_UI_PORT", "/api/v1/applications").json()
+    executors = cluster.get("SPARK_UI_PORT", f"/api/v1/applications/{apps[0]['id']}/executors").json()
+    hosts = {one["hostPort"].split(":")[0] for one in executors if one["id"] != "driver" and one["isActive"]}
+    assert len(hosts) == 4
+    assert hosts == {worker["host"] for worker in cluster.spark()["workers"] if worker["state"] == "ALIVE"}
+    actors = [one for one in cluster.ray("actors") if one["name"].startswith("inference-") and one["state"] == "ALIVE"]
+    assert {one["node_id"] for one in actors} == set(ray_workers(cluster))
+
+
+def test_the_replays_observations_are_predicted_within_a_minute(cluster: Cluster) -> None:
+    """By the broker's clock: from the arrival of an observation to that of its answer."""
+    replayed = ("jfk", "lga", "ewr")
+    before = {station: cluster.api(f"/predictions/{station}") for station in replayed}
+
+    def newer() -> bool:
+        now = {station: cluster.api(f"/predictions/{station}") for station in replayed}
+        return all(now[s] and (not before[s] or now[s]["timestamp"] > before[s]["timestamp"]) for s in replayed)
+
+    until("predictions for the replay's next observations", newer, 180)
+    arrived = {}
+    for record in cluster.records(RAW):
+        value = json.loads(record.value)
+        arrived[value["station_id"], value["timestamp"]] = record.timestamp
+    waited = {}
+    for record in cluster.records(PREDICTIONS):
+        value = json.loads(record.value)
+        if value["station_id"] in replayed:
+            waited[value["station_id"]] = (record.timestamp - arrived[value["station_id"], value["timestamp"]]) / 1000
+    print("seconds from an observation to its answer:", waited)
+    assert set(waited) == set(replayed)
+    assert max(waited.values()) < FLOW_SECONDS * SLOWNESS
+
+
+def test_no_default_password_opens_anything(cluster: Cluster) -> None:
+    usual = ("admin", "airflow", "postgres", "weatherglass", "password", "")
+    for word in usual:
+        assert cluster.get("API_PORT", "/stations", word).status_code == 401
+        assert cluster.get("RAY_DASHBOARD_PORT", "/api/v0/nodes", word).status_code in (401, 403)
+        login = f"http://127.0.0.1:{cluster.ports['AIRFLOW_PORT']}/auth/token"
+        for user in ("admin", "airflow"):
+            assert requests.post(login, json={"username": user, "password": word}, timeout=60).status_code == 401
+    attempt = "import sys, psycopg; psycopg.connect(host='postgres', user=sys.argv[1], password=sys.argv[2])"
+    jobs = cluster.containers("jobs")[0]
+    for user in ("weatherglass", "postgres", "airflow"):
+        for word in usual:
+            with pytest.raises(AssertionError, match=r"authentication failed|no password supplied"):
+                cluster.docker("exec", "--env", "PGPASSWORD=", jobs, "python", "-c", attempt, user, word)
+
+
+@pytest.mark.parametrize("service", RESTARTED)
+def test_a_service_stopped_hard_and_started_comes_back(cluster: Cluster, service: str) -> None:
+    container = cluster.containers(service)[0]
+    cluster.kill(container)
+    time.sleep(3)  # gone for as long as it takes others to notice
+    cluster.start(container)
+    seconds = cluster.flow(DRIVER_SECONDS if service == "jobs" else FLOW_SECONDS)
+    print(f"{service}: flow after {seconds:.0f} s")
+    healthy(cluster)
+
+
+@pytest.mark.parametrize("kind", ["spark-worker", "ray-worker"])
+def test_a_worker_lost_for_good_is_done_without(cluster: Cluster, kind: str) -> None:
+    lost = cluster.containers(kind)[0]
+    cluster.kill(lost)
+    seconds = cluster.flow(FLOW_SECONDS)
+    print(f"{kind} lost: flow after {seconds:.0f} s")
+    cluster.start(lost)
+    test_the_workers_are_registered(cluster)
+    healthy(cluster)
+
+
+def test_nothing_was_lost_or_doubled(cluster: Cluster) -> None:
+    settle(cluster)
+    assert_features_are_the_oracles(cluster)  # type: ignore[arg-type]
+    answered = Counter(
+        (prediction["station_id"], prediction["timestamp"])
+        for prediction in (json.loads(record.value) for record in cluster.records(PREDICTIONS))
+    )
+    assert answered
+    assert set(answered.values()) == {1}
+
+
+def test_all_down_and_up_again_goes_on(cluster: Cluster) -> None:
+    models = cluster.api("/models")
+    before = len(cluster.records(RAW))
+    cluster.leave()
+    cluster.down()
+    began = time.monotonic()
+    cluster.up()
+    print(f"up again after {time.monotonic() - began:.0f} s")
+    cluster.flow(DRIVER_SECONDS)
+    assert len(cluster.records(RAW)) > before
+    assert cluster.api("/models") is not None
+    assert models is not None
+    test_nothing_was_lost_or_doubled(cluster)
+
+
+@pytest.mark.parametrize("workers", [2, 1])
+def test_fewer_workers_by_setting(cluster: Cluster, workers: int) -> None:
+    cluster.environment |= {"SPARK_WORKERS": str(workers), "RAY_WORKERS": str(workers)}
+    cluster.up()
+    until(f"{workers} Spark workers", lambda: cluster.spark()["aliveworkers"] == workers)
+    until(f"{workers} Ray workers", lambda: len(ray_workers(cluster)) == workers)
+    cluster.flow(DRIVER_SECONDS)
