@@ -142,9 +142,9 @@ def load(settings: Settings) -> None:
         paths = [f"{address}/predictions/station-{number:03}" for number in range(0, STATIONS, STATIONS // SIDEWAYS)]
         _report(f"latest prediction, {RATE} requests/s", _loaded(paths, RATE / SIDEWAYS))
         for name, query in {
-            "history, 100 issues": "?from={week}",
-            "history, 100 issues of half a year ago": f"?{far_range}",
-            "history, one lead and variable, 500 issues": "?from={week}&lead=6&variable=temperature&limit=500",
+            "history, 50 issues": "?from={week}",
+            "history, 50 issues of half a year ago": f"?{far_range}",
+            "history, one lead and variable, 200 issues": "?from={week}&lead=6&variable=temperature&limit=200",
         }.items():
             asked = query.replace("{week}", f"{end - timedelta(days=7):%Y-%m-%dT%H:%M:%SZ}")
             _report(f"{name}, one after another", _loaded([f"{paths[1]}/history{asked}"], 5, clients=1))
@@ -161,7 +161,7 @@ def _loaded(addresses: list[str], rate: float, clients: int = CLIENTS // SIDEWAY
 def _report(name: str, said: list[str]) -> None:
     def worst(pattern: str, of: type = float) -> float:
         found = [re.search(pattern, one) for one in said]
-        return max(of(match.group(1)) for match in found if match)
+        return max((of(match.group(1)) for match in found if match), default=float("nan"))
 
     rate = sum(float(match.group(1)) for one in said if (match := re.search(r"Requests/sec:\s+([\d.]+)", one)))
     answered = sum(int(count) for one in said for count in re.findall(r"\[200]\s+(\d+) responses", one))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from plugins.api.answers import UnitsField
@@ -15,9 +16,9 @@ from plugins.api.context import FromTime, Moment, Now, SettingsOf, StationId, St
 from plugins.api.csv_form import CSV, AsCsv, csv_of
 from plugins.api.predictions import Forecast, Value, nothing_yet
 from plugins.api.problems import responses
-from weatherglass.records import UNITS, VARIABLES, Method, Prediction, Time, iso
+from weatherglass.records import UNITS, VARIABLES, Method, Time, iso
 from weatherglass.store import predictions
-from weatherglass.store.past_forecasts import issued
+from weatherglass.store.past_forecasts import Issue, issued
 
 router = APIRouter(tags=["predictions"])
 
@@ -67,9 +68,9 @@ def past_predictions(
     end: ToTime = None,
     lead: Annotated[int | None, Query(ge=1, le=24, description="Only this lead, full hours ahead.")] = None,
     variable: Annotated[Forecast | None, Query(description="Only this variable.")] = None,
-    limit: Annotated[int, Query(ge=1, le=500, description="Issues on a page; each has up to 24 leads.")] = 100,
+    limit: Annotated[int, Query(ge=1, le=200, description="Issues on a page; each has up to 24 leads.")] = 50,
     cursor: Annotated[Moment | None, Query(description="`next_cursor` of the page before.")] = None,
-) -> PastPredictions | Response:
+) -> Response:
     """A page of the forecasts for the observations in [from, to), at most 366 days, by default the last 24 hours.
 
     Forecasts older than 35 days are kept hourly. As CSV the next page's cursor is in the header `Next-Cursor`.
@@ -79,22 +80,24 @@ def past_predictions(
     if not rows and predictions.latest(store, station_id) is None:
         raise nothing_yet("prediction", station_id, settings)
     page, more = rows[:limit], len(rows) > limit
-    following = iso(page[-1].prediction.timestamp) if more else None
+    following = iso(page[-1].timestamp) if more else None
     names = (variable.value,) if variable else VARIABLES
+    forecasts = (past for issue in page for past in _leads(issue, lead, names))
     if as_csv:
         fields = [f"{name}{part}" for name in names for part in ("", "_lower", "_upper")]
         columns = ("station_id", "timestamp", "valid_time", "lead", "model_version", "method", *fields)
-        flat = (row for stored in page for row in _flat(stored.prediction, lead, names))
+        flat = (_flat(station_id, past, names) for past in forecasts)
         return csv_of(columns, flat, {"Next-Cursor": following} if following else None)
-    return PastPredictions(
-        station_id=station_id,
-        start=start,
-        end=end,
-        interval_level=page[-1].prediction.confidence.level if page else 0.9,
-        units=UNITS,
-        forecasts=[past for stored in page for past in _leads(stored.prediction, lead, names)],
-        next_cursor=following,
-    )
+    answer = {
+        "station_id": station_id,
+        "start": iso(start),
+        "end": iso(end),
+        "interval_level": page[-1].confidence["level"] if page else 0.9,
+        "units": UNITS,
+        "forecasts": list(forecasts),
+        "next_cursor": following,
+    }
+    return JSONResponse(answer)  # thousands of numbers: checking each again would take longer than all the rest
 
 
 def lead_of(issue: datetime, valid_time: datetime) -> int:
@@ -102,32 +105,35 @@ def lead_of(issue: datetime, valid_time: datetime) -> int:
     return math.ceil((valid_time - issue) / timedelta(hours=1))
 
 
-def _leads(prediction: Prediction, only: int | None, names: tuple[str, ...]) -> Iterator[PastLead]:
-    values, bounds = prediction.predictions, prediction.confidence
-    for index, valid_time in enumerate(values.valid_times):
-        lead = lead_of(prediction.timestamp, valid_time)
+def _leads(issue: Issue, only: int | None, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    """The leads of an issue, each as a `PastLead`."""
+    values, lower, upper = issue.predictions, issue.confidence["lower"], issue.confidence["upper"]
+    timestamp = iso(issue.timestamp)
+    unasked = dict.fromkeys(name for name in VARIABLES if name not in names)
+    for index, valid_time in enumerate(values["valid_times"]):
+        lead = lead_of(issue.timestamp, datetime.fromisoformat(valid_time))
         if only in (None, lead):
-            yield PastLead(
-                timestamp=prediction.timestamp,
-                valid_time=valid_time,
-                lead=lead,
-                model_version=values.model_version,
-                method=values.method,
+            yield {
+                "timestamp": timestamp,
+                "valid_time": valid_time,
+                "lead": lead,
+                "model_version": values["model_version"],
+                "method": values["method"],
+                **unasked,
                 **{
-                    name: Value(
-                        value=getattr(values, name)[index],
-                        lower=getattr(bounds.lower, name)[index],
-                        upper=getattr(bounds.upper, name)[index],
-                    )
+                    name: {
+                        "value": values[name][index],
+                        "lower": lower[name][index],
+                        "upper": upper[name][index],
+                    }
                     for name in names
                 },
-            )
+            }
 
 
-def _flat(prediction: Prediction, only: int | None, names: tuple[str, ...]) -> Iterator[dict[str, object]]:
-    for past in _leads(prediction, only, names):
-        row = past.model_dump(mode="json", exclude=set(VARIABLES))
-        for name in names:
-            value = getattr(past, name)
-            row |= {name: value.value, f"{name}_lower": value.lower, f"{name}_upper": value.upper}
-        yield {"station_id": prediction.station_id, **row}
+def _flat(station_id: str, past: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    row = {"station_id": station_id, **past}
+    for name in names:
+        bounds = past[name]
+        row |= {name: bounds["value"], f"{name}_lower": bounds["lower"], f"{name}_upper": bounds["upper"]}
+    return row

@@ -35,8 +35,8 @@ def test_pages_join_to_what_the_store_holds(client: TestClient, store: Engine) -
         expected = issued(connection, "new-york", NOON - timedelta(hours=6), NOON, 1000)
     found = pages(client, {**RANGE, "limit": 5})
     assert len(expected) == 24
-    assert [row["timestamp"] for row in found] == [iso(e.prediction.timestamp) for e in expected for _ in LEADS]
-    of_store = [getattr(e.prediction.predictions, name)[i] for e in expected for i in range(24) for name in VARIABLES]
+    assert [row["timestamp"] for row in found] == [iso(e.timestamp) for e in expected for _ in LEADS]
+    of_store = [e.predictions[name][i] for e in expected for i in range(24) for name in VARIABLES]
     assert [row[name]["value"] for row in found for name in VARIABLES] == of_store
 
 
