@@ -1,17 +1,20 @@
-"""`GET /alerts`"""
+"""`GET /alerts`, `POST /alerts/{alert_id}/acknowledge` and `…/silence`"""
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Depends, Path, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
 
+from plugins.api.access import who_writes
 from plugins.api.anomalies import LARGEST_ID
-from plugins.api.context import Store
-from plugins.api.problems import responses
+from plugins.api.context import Now, Store
+from plugins.api.problems import Problem, responses
 from weatherglass.records import Time
-from weatherglass.store.alert_log import listed
+from weatherglass.store import alerts
+from weatherglass.store.alert_log import listed, numbered
 
 router = APIRouter(tags=["health"])
 
@@ -51,3 +54,45 @@ def list_alerts(
     rows = listed(store, limit + 1, cursor, open_only)
     page = [AlertAnswer.model_validate(row, from_attributes=True) for row in rows[:limit]]
     return Alerts(alerts=page, next_cursor=page[-1].id if len(rows) > limit else None)
+
+
+AlertId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="As in `/alerts`.", examples=[17])]
+
+
+class Silence(BaseModel):
+    """For how long an alert is not to be sent on; 0 ends it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    hours: float = Field(ge=0, le=24 * 31, examples=[8])
+
+
+@router.post(
+    "/alerts/{alert_id}/acknowledge",
+    summary="Say that somebody looks after it",
+    responses=responses(403, 404, 422, 503),
+)
+def acknowledge(alert_id: AlertId, by: Annotated[str, Depends(who_writes)], request: Request, now: Now) -> AlertAnswer:
+    """The first to say so stays. An alert that was not sent on yet is not any more; its end ends it as any other."""
+    with request.app.state.store.begin() as connection:
+        alerts.acknowledge(connection, alert_id, by[:100], now)
+        return _answer(connection, alert_id)
+
+
+@router.post("/alerts/{alert_id}/silence", summary="Keep it quiet", responses=responses(403, 404, 422, 503))
+def silence(
+    alert_id: AlertId, asked: Silence, by: Annotated[str, Depends(who_writes)], request: Request, now: Now
+) -> AlertAnswer:
+    """Neither this alert nor a later one of the same rule and subject is sent on meanwhile; it stays in the list."""
+    until: datetime | None = now + timedelta(hours=asked.hours) if asked.hours else None
+    with request.app.state.store.begin() as connection:
+        alerts.silence(connection, alert_id, until)
+        alerts.acknowledge(connection, alert_id, by[:100], now)
+        return _answer(connection, alert_id)
+
+
+def _answer(connection: Store, alert_id: int) -> AlertAnswer:
+    alert = numbered(connection, alert_id)
+    if alert is None:
+        raise Problem(404, "Unknown alert", f"there is no alert {alert_id}; /alerts lists them")
+    return AlertAnswer.model_validate(alert, from_attributes=True)

@@ -18,6 +18,7 @@ from plugins.api import (
     features,
     health,
     history,
+    metric_history,
     metrics,
     models,
     observations,
@@ -55,6 +56,7 @@ PARTS = (
     alerts,
     health,
     system,
+    metric_history,
     metrics,
     events,
     docs,
@@ -101,7 +103,7 @@ def create_app(
     )
     app.state.settings = settings
     app.state.clock = clock
-    app.state.requests = Requests()
+    app.state.requests = Requests(settings)
     app.dependency_overrides[who_writes] = writer
     problems.handle(app)
     # The last added is the outermost.

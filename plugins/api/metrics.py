@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -16,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from plugins.api.context import Now, SettingsOf
 from weatherglass.health import JOBS, State, pipeline_health
 from weatherglass.jobs.folder import JobFolder
+from weatherglass.monitoring.exchange import read_exposition, write_answers
 from weatherglass.settings import Settings
 from weatherglass.store.alert_log import listed
 
@@ -24,10 +27,17 @@ router = APIRouter(tags=["health"])
 BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
-class Requests:
-    """Counts and times of the requests of one app; a registry of its own, so that two apps do not collide."""
+TOLD_AFTER = 1.0
+"""Seconds after an answer at which the watcher can read that it was given."""
 
-    def __init__(self) -> None:
+
+class Requests:
+    """Counts and times of the requests of one app; a registry of its own, so that two apps do not collide.
+
+    How many were answered well and how many with an error of our own is left in a file for the watcher.
+    """
+
+    def __init__(self, settings: Settings) -> None:
         self.registry = CollectorRegistry()
         labels = ("method", "route", "status")
         self.count = Counter("weatherglass_requests", "Requests answered.", labels, registry=self.registry)
@@ -38,6 +48,23 @@ class Requests:
             buckets=BUCKETS,
             registry=self.registry,
         )
+        self._settings = settings
+        self._ok = self._errors = 0
+        self._telling: asyncio.TimerHandle | None = None
+
+    def note(self, status: int) -> None:
+        """Count an answer for the watcher, who is told a moment later of all that came meanwhile."""
+        if status >= 500:
+            self._errors += 1
+        else:
+            self._ok += 1
+        if self._telling is None:
+            self._telling = asyncio.get_running_loop().call_later(TOLD_AFTER, self._tell)
+
+    def _tell(self) -> None:
+        self._telling = None
+        with suppress(OSError):  # a full disk is told of elsewhere
+            write_answers(self._settings, self._ok, self._errors)
 
 
 class Measured:
@@ -58,6 +85,7 @@ class Measured:
                 method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST") else "other"
                 self.requests.count.labels(method, route, str(message["status"])).inc()
                 self.requests.seconds.labels(method, route).observe(time.perf_counter() - started)
+                self.requests.note(message["status"])
             await send(message)
 
         await self.app(scope, receive, measured)
@@ -114,8 +142,12 @@ class Pipeline(Collector):
     responses={200: {"description": "Text exposition.", "content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 def metrics(request: Request, settings: SettingsOf, now: Now) -> Response:
-    """Counters and histograms of the API, gauges of the pipeline: state and age of each part, lag, open alerts."""
+    """Counters and histograms of the API, gauges of the pipeline: state and age of each part, lag, open alerts.
+
+    And all that the watcher measures, as it was at its last look; nothing of it while the watcher does not run.
+    """
     pipeline = CollectorRegistry()
     pipeline.register(Pipeline(settings, now, request))
     text = generate_latest(request.app.state.requests.registry) + generate_latest(pipeline)
+    text += read_exposition(settings, now).encode()
     return Response(text, media_type=CONTENT_TYPE_LATEST)

@@ -44,3 +44,9 @@ def listed(connection: Connection, limit: int, before_id: int | None = None, ope
     if opened is not None:
         query = query.where(table.c.resolved_at.is_(None) if opened else table.c.resolved_at.is_not(None))
     return [Alert(**row._asdict()) for row in connection.execute(query)]
+
+
+def numbered(connection: Connection, alert_id: int) -> Alert | None:
+    """The alert of this number; None if there is none."""
+    row = connection.execute(select(table).where(table.c.id == alert_id)).first()
+    return Alert(**row._asdict()) if row else None
