@@ -15,6 +15,12 @@ FOLDER = Path("/var/tmp/weatherglass-engine")
 """The engine's data: outside the checkout, and kept, so that the next run finds the layers of the images."""
 
 
+def pytest_ignore_collect(config: pytest.Config) -> bool | None:
+    """Collected only when asked for: a whole cluster is no part of a run of all tests."""
+    asked = any(HERE.name in Path(argument.partition("::")[0]).parts for argument in config.args)
+    return None if asked else True
+
+
 @pytest.fixture(scope="session")
 def engine() -> Iterator[dict[str, str]]:
     """The environment in which `docker` reaches an engine, and Compose builds."""

@@ -12,7 +12,7 @@ from weatherglass.topics import RAW, TOPICS
 
 MAKE_TOPICS = (
     "from producer.topic_bootstrap import bootstrap_topics; from weatherglass.settings import load_settings;"
-    "print(bootstrap_topics(load_settings().bootstrap_servers))"
+    "bootstrap_topics(load_settings())"
 )
 
 pytestmark = [pytest.mark.timeout(1800)]
