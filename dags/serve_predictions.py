@@ -5,14 +5,15 @@ Keeps the inference service up: Ray actors that turn `weather-features` into for
 outlive it. It never ends: there is always one run, and never two processes of it.
 
 ### What its log shows
-Every few seconds what was answered, by which model version, and the lag; at once when an actor was restarted or the
-model changed. All of the watcher's output is in `jobs/serve_predictions/job.log` in the state folder, the actors' own
+Every few seconds what was answered, by which model version, and the lag; at once when an actor was restarted, or a model
+was refused, fell back or changed. All of the watcher's output is in `jobs/serve_predictions/job.log` in the state folder, the actors' own
 in Ray's dashboard.
 
 ### When it is red, or tried again (triage)
 A failed try shows the watcher's last words; the next try finds the actors that still live. A run that is *failed* as
 a whole was stopped by somebody. Features wait in Kafka meanwhile, and are answered later.
 - *To stop it*: mark the run failed; the actors finish their batch first. *To start it again*: clear, or trigger.
+- *A model version is refused*: what served before serves on. The line says why; docs/models.md says what to do.
 - *No Ray head*: `make status`; `make up` starts it.
 - *Actors do not get well*: their logs in Ray's dashboard say why; a lack of memory is the usual reason.
 - *No job host took the request*: `make up` starts it.

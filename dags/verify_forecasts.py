@@ -4,11 +4,12 @@ Every hour it pairs the stored forecasts with what came true and keeps errors, c
 and the damped anomaly, per version, lead, variable, station and day. Late observations change the days they belong to;
 a second run changes nothing. A new version is first scored on the last 30 days of history, marked as hindcast. Once a
 day a challenger is tested against the champion, and promoted or withdrawn. Where a model in service has become worse,
-an alert is raised; degradation starts a training, at most one within `WEATHERGLASS_RETRAIN_COOLDOWN_HOURS`.
+an alert is raised. A training on all that has been gathered (`prepare_history`, then `train_models`) starts every
+`WEATHERGLASS_RETRAIN_DAYS`, and on degradation, but not within `WEATHERGLASS_RETRAIN_COOLDOWN_HOURS` of the last.
 
 ### What its log shows
-`verify`: the days that were scored anew, and the table of the decision about a challenger. `watch`: what is wrong, in a
-sentence each. `report` repeats these, and fails while there are any.
+`verify`: the days that were scored anew, the table of the decision about a challenger, and what is wrong, in a sentence
+each. `may_retrain`: whether a training is due, and why. `report` repeats what is wrong, and fails while there is any.
 
 ### When it is red (triage)
 Nothing in the pipeline waits for this; forecasts go on.
@@ -52,15 +53,10 @@ with DAG(
 
     @task.short_circuit(ignore_downstream_trigger_rules=False)
     def may_retrain(wrong: list[str]) -> bool:
-        """Degradation wants a new model, but not one after the other."""
         from weatherglass.verification.retraining import due
 
-        say = logging.getLogger("airflow.task").info
-        if not wrong:
-            say("nothing is wrong, no training")
-            return False
-        wanted, why = due(load_settings(), datetime.now(UTC))
-        say(why)
+        wanted, why = due(load_settings(), datetime.now(UTC), degraded=bool(wrong))
+        logging.getLogger("airflow.task").info(why)
         return wanted
 
     @task
@@ -71,7 +67,7 @@ with DAG(
             raise AirflowFailException("A model in service is worse than it was. " + " ".join(wrong))
 
     found = verify()
-    retrain = TriggerDagRunOperator(task_id="retrain", trigger_dag_id="train_models", conf={"size": "full"})
+    retrain = TriggerDagRunOperator(task_id="retrain", trigger_dag_id="prepare_history")
 
     may_retrain(found) >> retrain  # type: ignore[arg-type]
     report(found)  # type: ignore[arg-type]

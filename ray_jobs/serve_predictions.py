@@ -166,7 +166,7 @@ class Watcher:
         now, before = iso(datetime.now(UTC)), self._conditions
         actors = {}
         for name, health in healths.items():
-            state, why = _condition(health)
+            state, why = _condition(health, name in self.pids)
             known = before.get("actors", {}).get(name)
             same = known is not None and (known["state"], known["why"]) == (state, why)
             actors[name] = {"state": state, "since": known["since"] if known and same else now, "why": why}
@@ -241,10 +241,10 @@ class Watcher:
             time.sleep(0.1)
 
 
-def _condition(health: dict[str, Any] | None) -> tuple[str, str]:
-    """An actor's state, and why."""
+def _condition(health: dict[str, Any] | None, seen: bool) -> tuple[str, str]:
+    """An actor's state, and why; `seen`: it has answered before."""
     if health is None:
-        return "failing", "it does not answer"
+        return ("failing", "it does not answer") if seen else ("degraded", "it has not answered yet")
     if health["idle"] > SILENT_SECONDS:
         return "failing", "it makes no progress"
     if health["phase"] != "serving":

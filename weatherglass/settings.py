@@ -141,7 +141,13 @@ class Settings(BaseSettings):
         0.1,
         gt=0,
         le=10,
-        description="False alarms a week that each variable of a station may raise; the limits of anomaly flags follow.",
+        description="False alarms a week that each variable of a station may raise; the limits of flags follow.",
+    )
+    retrain_days: int = Field(
+        7,
+        ge=0,
+        le=365,
+        description="Days between two trainings on all that has been gathered: 1 daily, 7 weekly, 0 none.",
     )
     retrain_cooldown_hours: float = Field(
         24.0, ge=1, description="Hours after a training before degradation may start the next one."
@@ -212,6 +218,11 @@ class Settings(BaseSettings):
     def history_dir(self) -> Path:
         """Folder of the prepared history: tidy Parquet, see `weatherglass.history`."""
         return self.state_dir / "history"
+
+    @cached_property
+    def kaggle_file(self) -> Path:
+        """Kaggle's zip: the one that was given, else the place of the one that `prepare_history` downloads."""
+        return self.kaggle_zip or self.state_dir / "kaggle" / "historical-hourly-weather-data.zip"
 
     @cached_property
     def archive_dir(self) -> Path:

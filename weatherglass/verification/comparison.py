@@ -32,7 +32,7 @@ MIN_CASES = 200
 """A day with fewer cases of a variable is not a day."""
 MARGIN = 0.02
 """Relative worsening of a single variable that is put up with."""
-EXPECTED = 0.3
+EXPECTED = 0.5
 """The differences one expects to see, in standard deviations of a day; any value keeps the promise, this one is quick
 for improvements that show within some weeks."""
 

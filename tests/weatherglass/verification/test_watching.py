@@ -23,7 +23,7 @@ from weatherglass.store import alert_log, judged, predictions, verdicts, verifie
 from weatherglass.store.judged import InjectedFault
 from weatherglass.store.schema import detection, paired_losses, verification
 from weatherglass.store.verdicts import Judgement, Verdict
-from weatherglass.verification import degradation, drift, flags
+from weatherglass.verification import degradation, drift, flags, retraining
 from weatherglass.verification.baselines import Usual
 from weatherglass.verification.drift import Drift
 from weatherglass.verification.hindcast import hindcast
@@ -202,15 +202,31 @@ def test_a_hindcast_fills_the_same_tables_marked_and_again_changes_nothing(store
     assert np.mean(biased) > 0.5
 
 
-def test_training_on_degradation_waits_for_the_cool_down(monkeypatch: pytest.MonkeyPatch) -> None:
-    from weatherglass.verification import retraining
+@pytest.mark.parametrize(
+    ("hours", "degraded", "days", "expected"),
+    [
+        (23, True, 7, False),
+        (25, True, 7, True),
+        (25, False, 7, False),
+        (7 * 24 + 1, False, 7, True),
+        (7 * 24 + 1, False, 0, False),
+        (25, False, 1, True),
+    ],
+)
+def test_a_training_is_due_by_the_calendar_and_on_degradation_after_the_cool_down(
+    monkeypatch: pytest.MonkeyPatch, hours: int, degraded: bool, days: int, expected: bool
+) -> None:
+    settings: Any = SimpleNamespace(retrain_cooldown_hours=24.0, retrain_days=days)
+    made = [
+        SimpleNamespace(kind="forecaster", created_at=NOW - hours * HOUR),
+        SimpleNamespace(kind="forecaster", created_at=NOW - 9000 * HOUR),
+        SimpleNamespace(kind="anomaly-detector", created_at=NOW - HOUR),
+    ]
+    monkeypatch.setattr(retraining, "registered", lambda _: made)
+    assert retraining.due(settings, NOW, degraded)[0] is expected
 
-    settings: Any = SimpleNamespace(retrain_cooldown_hours=24.0)
-    for hours, expected in ((23, False), (25, True)):
-        made = [
-            SimpleNamespace(kind="forecaster", created_at=NOW - hours * HOUR),
-            SimpleNamespace(kind="forecaster", created_at=NOW - 90 * HOUR),
-            SimpleNamespace(kind="anomaly-detector", created_at=NOW - HOUR),
-        ]
-        monkeypatch.setattr(retraining, "registered", lambda _, made=made: made)
-        assert retraining.due(settings, NOW)[0] is expected
+
+def test_the_first_training_is_not_asked_for_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retraining, "registered", lambda _: [])
+    settings: Any = SimpleNamespace(retrain_cooldown_hours=24.0, retrain_days=7)
+    assert not retraining.due(settings, NOW, degraded=True)[0]
