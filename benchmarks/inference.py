@@ -1,0 +1,205 @@
+"""How fast the inference loop answers: from a feature record to its committed prediction, and how much it can take.
+
+    python -m benchmarks.inference [--stations 20] [--rate 20] [--seconds 60] [--model FOLDER]
+
+Starts a broker of its own in a temporary folder and the loop in this process (in service it is a Ray actor's thread,
+the same code), gives every station two days of hours, then sends leading records at a steady rate, station by station,
+and reads the predictions as a careful consumer does. `--model` is the folder of a forecaster in the registry; without
+it persistence answers. Times are from before the send to after the read. If the lag grows, the rate is beyond its
+capacity, and that is said.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import KafkaAdminClient, NewTopic
+
+from ray_jobs.inference.champion import Champions
+from ray_jobs.inference.service import Service
+from stack.kafka import RunningBroker
+from weatherglass.history import SLIDE, WINDOW, catalogue
+from weatherglass.models.registry import FORECASTER, Registry
+from weatherglass.records import (
+    VARIABLES,
+    AggregatedFeatures,
+    Origin,
+    Prediction,
+    Quality,
+    Statistics,
+    Wind,
+    WindowFeatures,
+    headers,
+)
+from weatherglass.settings import Settings
+from weatherglass.stations import known_stations
+from weatherglass.topics import FEATURES, PREDICTIONS, TOPICS
+
+START = datetime(2026, 1, 5, 12, tzinfo=UTC)
+PAST_HOURS = 48
+PORTS = {"kafka_port": 19092, "kafka_controller_port": 19093}
+GIVE_UP_SECONDS = 60.0
+
+
+def window(station_id: str, time_: datetime, value: float) -> WindowFeatures:
+    """The leading window of a lone reading."""
+    end = time_.replace(second=0, microsecond=0) + SLIDE
+
+    def one(number: float) -> Statistics:
+        return Statistics(mean=number, std=None, min=number, max=number, last=number, rate_per_hour=None, trend=None)
+
+    numbers = {"temperature": value, "humidity": 70.0 + value, "pressure": 1010.0 + value, "wind_speed": 4.0}
+    return WindowFeatures(
+        station_id=station_id,
+        window_start=end - WINDOW,
+        window_end=end,
+        aggregated_features=AggregatedFeatures(
+            count=1,
+            last_observation=time_,
+            **{name: one(number) for name, number in numbers.items()},
+            wind=Wind(u=2.0, v=3.46, direction=210.0, steadiness=1.0),
+            dew_point=1.0,
+            quality=dict.fromkeys(VARIABLES, Quality.OK),
+        ),
+    )
+
+
+@contextmanager
+def loop(settings: Settings) -> Iterator[Service]:
+    """The inference loop of one shard in a thread, drained at the end."""
+    champions = Champions(Registry(settings), "benchmark")
+    service = Service(settings, 0, champions, catalogue(settings))
+    stopping = threading.Event()
+    thread = threading.Thread(target=service.run, args=(stopping,), daemon=True)
+    thread.start()
+    while service.figures.phase != "serving":
+        time.sleep(0.05)
+    try:
+        yield service
+    finally:
+        stopping.set()
+        thread.join(GIVE_UP_SECONDS)
+
+
+class Load:
+    """Sends records and remembers when; reads answers and remembers when."""
+
+    def __init__(self, bootstrap: str, stations: list[str]):
+        self.stations = stations
+        self.sent: dict[tuple[str, datetime], float] = {}
+        self.answered: dict[tuple[str, datetime], float] = {}
+        self._producer = KafkaProducer(bootstrap_servers=bootstrap, linger_ms=0)
+        self._consumer = KafkaConsumer(
+            bootstrap_servers=bootstrap, isolation_level="read_committed", auto_offset_reset="earliest", group_id=None
+        )
+        self._consumer.assign([TopicPartition(PREDICTIONS, number) for number in range(4)])
+        self._stop = threading.Event()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def send(self, station_id: str, time_: datetime, value: float) -> None:
+        made = window(station_id, time_, value)
+        about = headers(made, Origin.SIMULATED, datetime.now(UTC))
+        self.sent[station_id, time_] = time.monotonic()
+        self._producer.send(FEATURES, key=station_id.encode(), value=made.to_json(), headers=about)
+
+    def past(self) -> None:
+        """Two days of full hours of every station, and wait until the newest is answered."""
+        for hour in range(-PAST_HOURS, 1):
+            for number, station in enumerate(self.stations):
+                self.send(station, START + timedelta(hours=hour), number % 10)
+        self._producer.flush()
+        self.wait({(station, START) for station in self.stations})
+
+    def wait(self, wanted: set[tuple[str, datetime]]) -> None:
+        end = time.monotonic() + GIVE_UP_SECONDS
+        while not wanted <= set(self.answered):
+            if time.monotonic() > end:
+                raise SystemExit(f"{len(wanted - set(self.answered))} answers are missing after {GIVE_UP_SECONDS:g} s")
+            time.sleep(0.05)
+
+    def steady(self, rate: float, seconds: float) -> list[tuple[str, datetime]]:
+        """Records at a steady rate, the stations in turn, each a minute of event time after its last."""
+        began, sent = time.monotonic(), []
+        for number in range(int(rate * seconds)):
+            time.sleep(max(0.0, began + number / rate - time.monotonic()))
+            turn, place = divmod(number, len(self.stations))
+            key = self.stations[place], START + timedelta(minutes=turn + 1)
+            self.send(*key, float(place % 10))
+            sent.append(key)
+        return sent
+
+    def close(self) -> None:
+        self._stop.set()
+        self._reader.join(GIVE_UP_SECONDS)
+        self._consumer.close()
+        self._producer.close()
+
+    def _read(self) -> None:
+        while not self._stop.is_set():
+            for records in self._consumer.poll(timeout_ms=20).values():
+                now = time.monotonic()
+                for record in records:
+                    made = Prediction.from_json(record.value)
+                    self.answered[made.station_id, made.timestamp] = now
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--stations", type=int, default=20)
+    parser.add_argument("--rate", type=float, default=20.0, help="records a second, over all stations")
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--model", type=Path, help="folder of a registered forecaster")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="weatherglass-benchmark-") as scratch:
+        settings = Settings(state_dir=Path(scratch), **PORTS)  # type: ignore[arg-type]
+        if chosen.model:
+            registry = Registry(settings)
+            version = registry.register(FORECASTER, chosen.model, {}, {}, {})
+            registry.promote(FORECASTER, version, "benchmark", "to be measured", {})
+        broker = RunningBroker(settings)
+        broker.start()
+        try:
+            _prepare(broker.bootstrap_servers)
+            _measure(settings, chosen)
+        finally:
+            broker.stop()
+
+
+def _prepare(bootstrap: str) -> None:
+    admin = KafkaAdminClient(bootstrap_servers=bootstrap)
+    admin.create_topics([NewTopic(t.name, t.partitions, 1, topic_configs=dict(t.broker_config)) for t in TOPICS])
+    admin.close()
+
+
+def _measure(settings: Settings, chosen: argparse.Namespace) -> None:
+    stations = [*known_stations(), *(f"simulated-{number}" for number in range(chosen.stations))][: chosen.stations]
+    with loop(settings) as service:
+        load = Load(settings.bootstrap_servers, stations)
+        load.past()
+        sent = load.steady(chosen.rate, chosen.seconds)
+        lag = service.figures.lag
+        load.wait({max(key for key in sent if key[0] == station) for station in {station for station, _ in sent}})
+        load.close()
+        version, batch = service.health()["forecaster"], service.figures.batch_ms
+    times = [1000 * (load.answered[key] - load.sent[key]) for key in sent if key in load.answered]
+    cuts = statistics.quantiles(times, n=100)
+    print(
+        f"{len(stations)} stations, {chosen.rate:g} records/s for {chosen.seconds:g} s, model version {version}: "
+        f"{len(times)} of {len(sent)} answered (the others were overtaken by a newer one in the same batch); "
+        f"p50 {cuts[49]:.0f} ms, p95 {cuts[94]:.0f} ms, longest {max(times):.0f} ms; last batch {batch:.0f} ms, "
+        f"lag {lag}{', which grows: beyond capacity' if lag > 2 * chosen.rate else ''}"
+    )
+
+
+if __name__ == "__main__":
+    main()
