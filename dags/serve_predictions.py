@@ -5,9 +5,9 @@ Keeps the inference service up: Ray actors that turn `weather-features` into for
 outlive it. It never ends: there is always one run, and never two processes of it.
 
 ### What its log shows
-Every few seconds what was answered, by which model version, and the lag; at once when an actor was restarted, or a model
-was refused, fell back or changed. All of the watcher's output is in `jobs/serve_predictions/job.log` in the state folder, the actors' own
-in Ray's dashboard.
+Every few seconds what was answered, by which model version, and the lag; at once when an actor was restarted, or a
+model was refused, fell back or changed. All of the watcher's output is in `jobs/serve_predictions/job.log` in the state
+folder, the actors' own in Ray's dashboard.
 
 ### When it is red, or tried again (triage)
 A failed try shows the watcher's last words; the next try finds the actors that still live. A run that is *failed* as
