@@ -250,15 +250,15 @@ def draw(
     truth = seen.present[rows, base + lead, variable]
     keep = np.isfinite(truth)
     rows, base, lead, truth = rows[keep], base[keep], lead[keep], truth[keep]
-    poorer = [
-        given if given is None else given[: len(chosen)][keep] for given in (own_hours, with_neighbours, with_network)
+    limits = [
+        None if given is None else given[: len(chosen)][keep] for given in (own_hours, with_neighbours, with_network)
     ]
     matrix = np.empty((len(rows), len(design.NAMES)), dtype=np.float32)
     residual, linear = np.empty(len(rows), dtype=np.float32), np.empty(len(rows), dtype=np.float32)
     for begin in range(0, len(rows), CHUNK):
         part = slice(begin, begin + CHUNK)
-        limits = [given if given is None else given[part] for given in poorer]
-        made = design.cases(seen, damping, rows[part], base[part], *limits, linear_of=[variable])
+        own, near, member = (None if given is None else given[part] for given in limits)
+        made = design.cases(seen, damping, rows[part], base[part], own, near, member, [variable])
         which = np.arange(len(made.age)), lead[part] - 1, variable
         matrix[part] = made.matrix(variable, which[0], lead[part])
         linear[part] = np.nan_to_num(made.linear[which])
