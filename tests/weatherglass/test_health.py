@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from tests.conftest import free_ports, make_settings
 from tests.weatherglass.store.samples import a_prediction, an_observation
-from weatherglass.health import JOBS, Part, State, pipeline_health, words
+from weatherglass.health import JOBS, Part, State, inference, pipeline_health, words
 from weatherglass.jobs.folder import HOST_LOCK, JobFolder
 from weatherglass.jobs.job import Job
 from weatherglass.records import Method, iso
@@ -213,3 +213,20 @@ def test_a_fallback_instead_of_the_model_is_noticed(settings: Settings, now: dat
 def test_ages_in_words() -> None:
     ages = [timedelta(seconds=42), timedelta(minutes=7), timedelta(hours=3.5), timedelta(days=3)]
     assert [words(age) for age in ages] == ["42 s", "7 min", "3.5 h", "3.0 d"]
+
+
+def test_actors_and_models_are_parts_with_since_when_and_why(tmp_path: Path) -> None:
+    folder = JobFolder(tmp_path / "serve_predictions")
+    assert inference(folder) == ()
+    bad = {"state": "failing", "since": "2026-01-05T12:00:00Z", "why": "version 3 is refused: NaN"}
+    well = {"state": "ok", "since": "2026-01-05T11:00:00Z", "why": "it serves"}
+    folder.path.mkdir(parents=True)
+    Job(folder).report("…", actors={"inference-0": well}, models={"forecaster": bad, "challenger": bad})
+    parts = {part.name: part for part in inference(folder)}
+    assert {name: part.state for name, part in parts.items()} == {
+        "actor inference-0": State.OK,
+        "model forecaster": State.FAILING,
+        "model challenger": State.DEGRADED,
+    }
+    assert "since 2026-01-05T12:00:00Z" in parts["model forecaster"].detail
+    assert "version 3 is refused: NaN" in parts["model forecaster"].detail
