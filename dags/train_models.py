@@ -6,14 +6,17 @@ hand. Where the registry has no champion yet, a first, smaller model is trained 
 
 ### What its log shows
 `choose` says what is trained and why. The training tasks show the Ray job's output: parts trained, errors against the
-baselines, the version that was registered and whether it became champion. The same, whole, is in Ray's dashboard.
+baselines, the version that was registered and which place it took: champion where there is none or where it is better
+beyond chance on the same held-out hours, else challenger. The same, whole, is in Ray's dashboard; parameters, errors by
+lead and variable, plots, environment and model card are in the registry. With `search_trials` so many sizes of the full
+model are tried first; each takes about as long as two of the sixteen parts.
 
 ### When it is red (triage)
 The inference service goes on with the champion it has; without any it forecasts from climatology and persistence.
 - *The Ray head does not answer*: `make status`. The task attaches to a training that still runs.
 - *The Ray job FAILED*: its last lines are in the log. No history? Run `prepare_history`.
-- *LOST*: the head was restarted; the next try trains anew.
-- To stop a training, mark its task failed: the Ray job is stopped.
+- *LOST*: the head was restarted; the next try goes on from what was finished.
+- To stop a training, mark its task failed: the Ray job is stopped. Clear it, and it goes on where it was.
 """
 
 from __future__ import annotations
@@ -31,12 +34,12 @@ from weatherglass.settings import load_settings
 settings = load_settings()
 
 
-def training(size: str, **more: object) -> RayJobOperator:
+def training(size: str, *options: str, **more: object) -> RayJobOperator:
     """A task that trains both models at this size."""
     return RayJobOperator(
         task_id=f"train_{size}",
         dashboard=settings.ray_dashboard,
-        argv=[sys.executable, "-m", "ray_jobs.train", "--size", size],
+        argv=[sys.executable, "-m", "ray_jobs.train", "--size", size, *options],
         pool=policy.HEAVY_POOL,
         execution_timeout=timedelta(hours=3),
         inlets=[assets.HISTORY],
@@ -57,7 +60,15 @@ with DAG(
             enum=["auto", "first", "full"],
             title="Size of the models",
             description="auto: the first where there is no champion, then the full one where the settings want it.",
-        )
+        ),
+        "search_trials": Param(
+            0,
+            type="integer",
+            minimum=0,
+            maximum=40,
+            title="Sizes to try",
+            description="Random sizes of the full model that are tried on the hours of calibration first; 0: none.",
+        ),
     },
     tags=[policy.TAG, "ray", "models"],
     **policy.COMMON,
@@ -65,7 +76,7 @@ with DAG(
 
     @task.branch
     def choose(params: dict[str, str] | None = None) -> list[str]:
-        from weatherglass.history import history_source
+        from weatherglass.history import history_source, read_manifest
         from weatherglass.models.registry import FORECASTER, Registry
 
         say = logging.getLogger("airflow.task").info
@@ -75,7 +86,8 @@ with DAG(
             return [f"train_{size}"]
         settings = load_settings()
         champion = Registry(settings).champion(FORECASTER)
-        source = history_source(settings, settings.source)
+        prepared = read_manifest(settings.history_dir)
+        source = prepared.source if prepared else history_source(settings, settings.source)
         fits = champion is not None and champion.tags.get("data_source") == source
         found = f"champion {champion.version}, trained on {champion.tags.get('data_source')}" if champion else "none"
         say("champion: %s; history: %s; %s", found, source, "it fits" if fits else "the first model first")
@@ -83,7 +95,9 @@ with DAG(
 
     chosen = choose()
     first = training("first")
-    full = training("full", trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
+    full = training(
+        "full", "--trials", "{{ params.search_trials }}", trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS
+    )
 
     chosen >> [first, full]
     first >> full
