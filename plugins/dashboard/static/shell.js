@@ -19,8 +19,9 @@ export function start(draw, told = {}) {
   setInterval(tick, 1000);
   const soon = live(
     async () => {
-      const [state] = await Promise.all([health(), draw()]);
-      showState(state);
+      const [state, drawn] = await Promise.allSettled([health(), draw()]);
+      if (state.status === "fulfilled") showState(state.value);
+      for (const part of [drawn, state]) if (part.status === "rejected") throw part.reason;
     },
     {
       ...told,
