@@ -29,6 +29,7 @@ from ray.exceptions import RayTaskError
 
 from ray_jobs.training.folder import AlreadyTraining, Plan, TrainingFolder, code_version
 from weatherglass.history import read_manifest
+from weatherglass.models.size import SIZES
 from weatherglass.records import iso
 from weatherglass.settings import Settings, load_settings
 
@@ -68,7 +69,7 @@ def run(settings: Settings, size: str, who: str, now: datetime, say: Say, trials
     manifest = read_manifest(settings.history_dir)
     if manifest is None:
         raise TrainingError(f"no history in {settings.history_dir}: run the DAG prepare_history first")
-    wanted = Plan(size, SEED, trials, TEST_CASES[size], manifest, code_version(), now, who)
+    wanted = Plan(size, SIZES[size], SEED, trials, TEST_CASES[size], manifest, code_version(), now, who)
     folder = TrainingFolder.open(settings.state_dir / "training", wanted)
     plan: Plan = folder.load("plan")
     say(f"history from {manifest.source}: {manifest.stations} stations, {manifest.first_hour} to {manifest.last_hour}")

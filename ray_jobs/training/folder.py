@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from weatherglass.history import Manifest
+from weatherglass.models.size import Size
 from weatherglass.settings import PROJECT_ROOT
 
 KEPT = timedelta(days=2)
@@ -38,12 +39,13 @@ class Plan:
     """What is trained, and on what.
 
     Attributes:
-        size: name of the size; `trials` sizes beside it are tried first.
+        size: name of the size; `shape` is what it means, and `trials` shapes beside it are tried first.
         began: UTC; the first start, kept when a training is taken up again.
         who: who asked, for the promotions log.
     """
 
     size: str
+    shape: Size
     seed: int
     trials: int
     test_cases: int
@@ -55,7 +57,7 @@ class Plan:
     @property
     def key(self) -> str:
         """The same for the same training, whenever it is started."""
-        parts = (self.size, self.seed, self.trials, self.test_cases, asdict(self.manifest), self.code)
+        parts = (self.size, self.shape, self.seed, self.trials, self.test_cases, asdict(self.manifest), self.code)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 

@@ -42,9 +42,7 @@ def score(settings: Settings, folder: TrainingFolder, plan: Plan) -> str:
     grid, basis = basis_of(folder)
     ground = basis.ground
     forecaster = fitting.assemble(grid, basis.parts, ground, [folder.load(name).part for name in part_names()])
-    scores = evaluate(
-        grid, basis.parts.test, forecaster, forecaster.climatology, forecaster.damping, plan.test_cases
-    )
+    scores = evaluate(grid, basis.parts.test, forecaster, forecaster.climatology, forecaster.damping, plan.test_cases)
     if not np.isfinite(scores.mae["model"]).all():
         raise HistoryTooShort(
             f"the last {basis.parts.test.sum() / 24:.0f} days of the history have too few values to test a model on"

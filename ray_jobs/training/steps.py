@@ -19,7 +19,7 @@ from weatherglass.history import HourGrid, read_history
 from weatherglass.models import fitting, ground
 from weatherglass.models.boosted import LEAD_GROUPS
 from weatherglass.models.channels import plausible
-from weatherglass.models.fitting import SIZES, Fitted, NothingToLearn, Size
+from weatherglass.models.fitting import Fitted, NothingToLearn, Size
 from weatherglass.models.ground import Ground
 from weatherglass.models.split import HistoryTooShort, Split, split
 from weatherglass.records import UNITS, VARIABLES, iso
@@ -96,7 +96,7 @@ def basis_of(folder: TrainingFolder) -> tuple[HourGrid, Basis]:
 def size_of(folder: TrainingFolder, plan: Plan) -> Size:
     """The size of the plan, or the best one that the search has found."""
     tried = [folder.load(f"trial-{number:02d}") for number in range(plan.trials + 1)] if plan.trials else []
-    return min(tried, key=lambda one: one[1])[0] if tried else SIZES[plan.size]
+    return min(tried, key=lambda one: one[1])[0] if tried else plan.shape
 
 
 def _ground(settings: Settings, folder: TrainingFolder, plan: Plan) -> str:
@@ -134,7 +134,7 @@ def _part(folder: TrainingFolder, plan: Plan, step: str, threads: int) -> str:
 
 
 def _trial(folder: TrainingFolder, plan: Plan, step: str, threads: int) -> str:
-    size = search.trial(SIZES[plan.size], plan.seed, int(step.removeprefix("trial-")))
+    size = search.trial(plan.shape, plan.seed, int(step.removeprefix("trial-")))
     probes = [_fit(folder, plan, variable, leads, size, threads) for variable, leads in search.PROBES]
     error = search.score(probes)
     folder.save(step, (size, error))
