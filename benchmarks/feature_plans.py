@@ -26,14 +26,16 @@ from weatherglass.records import VARIABLES
 from weatherglass.settings import load_settings
 from weatherglass.topics import FEATURES
 
-WINDOW = F.window("timestamp", "5 minutes", "1 minute")
+
+def _window() -> Column:
+    return F.window("timestamp", "5 minutes", "1 minute")
 
 
 def sliding(rows: DataFrame) -> DataFrame:
     time = F.unix_micros("timestamp") / 1e6
     return (
         rows.withWatermark("timestamp", "10 minutes")
-        .groupBy("station_id", WINDOW)
+        .groupBy("station_id", _window())
         .agg(F.count("*").alias("count"), *(_sums(F.col(name), time).alias(name) for name in VARIABLES))
     )
 
@@ -50,7 +52,7 @@ def gathered(rows: DataFrame) -> DataFrame:
     )
     gathered = (
         rows.withWatermark("timestamp", "10 minutes")
-        .groupBy("station_id", WINDOW)
+        .groupBy("station_id", _window())
         .agg(F.sort_array(F.collect_list(row)).alias("rows"))
         .withColumn("rows", kept)
     )

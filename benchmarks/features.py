@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import re
+import resource
 import statistics
 import subprocess
 import sys
@@ -20,12 +21,13 @@ import tempfile
 import time
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from threading import Event, Thread
+from typing import NamedTuple
 
 import psutil
 from kafka import KafkaConsumer, TopicPartition
@@ -68,49 +70,65 @@ def send_backlog(at: TestBroker, start: datetime, minutes: float, stations: int,
     return ends(at.bootstrap_servers, RAW)
 
 
-def timed(action: Callable[[], object]) -> float:
-    begin = time.monotonic()
-    action()
-    return time.monotonic() - begin
+class Cost(NamedTuple):
+    """Of a run, from the start of its process: seconds by the clock, and of CPU."""
+
+    wall: float
+    cpu: float
 
 
-def product(at: TestBroker, folder: Path, offsets: dict[int, int]) -> float:
-    """Seconds from the start of the whole job to the end of the batch with the last message."""
+@contextmanager
+def measured(costs: list[Cost]) -> Iterator[None]:
+    begin, before = time.monotonic(), _cpu_of_ended()
+    yield
+    costs.append(Cost(time.monotonic() - begin, _cpu_of_ended() - before))
+
+
+def _cpu_of_ended() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def product(at: TestBroker, folder: Path, offsets: dict[int, int]) -> None:
+    """The whole job, to the end of the batch with the last message."""
     driver = Driver(at.settings, folder)
+    driver.start()
     try:
-        return timed(lambda: (driver.start(), driver.wait_until_read(offsets)))
+        driver.wait_until_read(offsets)
     finally:
         driver.kill()
 
 
-def plan(at: TestBroker, name: str, folder: Path) -> float:
-    """Seconds of a plan's whole run."""
+def plan(at: TestBroker, name: str, folder: Path) -> None:
     driver = Driver(at.settings, folder)
     driver.script = PROJECT_ROOT / "benchmarks" / "feature_plans.py"
     driver.arguments = [name]
-    begin = time.monotonic()
     if driver.run():
         raise SystemExit(f"the plan {name} failed:\n{driver.last_words()}")
-    return time.monotonic() - begin
 
 
 def catching_up(folder: Path, runs: int, messages: int) -> list[str]:
-    lines = ["| plan | a tenth | all | steady state |", "|---|---|---|---|"]
+    lines = ["| plan | a tenth | all | steady state | CPU of it, per million |", "|---|---|---|---|---|"]
     start = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=1)
-    times: dict[str, dict[bool, list[float]]] = defaultdict(lambda: {False: [], True: []})
+    costs: dict[str, dict[bool, list[Cost]]] = defaultdict(lambda: {False: [], True: []})
     with broker(folder / "backlog") as at:
         for whole in (False, True):
             first = messages // 10
             count, begin, minutes = (messages - first, start + timedelta(minutes=3), 27) if whole else (first, start, 3)
             offsets = send_backlog(at, begin, minutes, STATIONS, count)
             for run in range(runs):
-                times["job"][whole].append(product(at, folder / f"job-{whole}-{run}", offsets))
+                with measured(costs["job"][whole]):
+                    product(at, folder / f"job-{whole}-{run}", offsets)
             for name in PLANS:
-                times[name][whole].append(plan(at, name, folder / f"{name}-{whole}"))
+                with measured(costs[name][whole]):
+                    plan(at, name, folder / f"{name}-{whole}")
     for name, words in {"job": "**the job as it is shipped**", **PLANS}.items():
-        tenth, whole_ = (statistics.median(times[name][whole]) for whole in (False, True))
-        rate = (messages - messages // 10) / (whole_ - tenth)
-        lines.append(f"| {words} | {tenth:.1f} s | {whole_:.1f} s | {rate / 1000:.0f} k messages/s |")
+        tenth, all_ = (Cost(*map(statistics.median, zip(*costs[name][whole], strict=True))) for whole in (False, True))
+        more = messages - messages // 10
+        lines.append(
+            f"| {words} | {tenth.wall:.1f} s | {all_.wall:.1f} s | {more / (all_.wall - tenth.wall) / 1000:.0f} k "
+            f"messages/s | {(all_.cpu - tenth.cpu) / more * 1e6:.1f} s |"
+        )
     return lines
 
 

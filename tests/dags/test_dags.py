@@ -31,6 +31,8 @@ EXPECTED = {
     "verify_forecasts",
     "replay_rejected",
     "backfill_features",
+    "report_stations",
+    "watch_pipeline",
 }
 HEAVY = {"pandas", "numpy", "pyspark", "ray", "mlflow", "sklearn", "lightgbm", "kafka", "pyarrow"}
 PARSE_LIMIT = timedelta(seconds=10)
