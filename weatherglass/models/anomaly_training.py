@@ -22,9 +22,8 @@ from weatherglass.records import VARIABLES
 from weatherglass.stations import Station
 
 STRETCH_HOURS = 50 * 24
-"""Faults are injected into stretches of history of this length."""
+"""Faults are injected into stretches of history of this length, each with all stations."""
 FAULTS_PER_STATION_DAY = 0.1
-MOST_STRETCHES = 60
 CLEAN_ROWS = 25_000
 """Rows without a fault that are kept of each stretch."""
 RECENT_HOURS = 120 * 24
@@ -38,13 +37,14 @@ RULE_SHARE = 0.2
 
 @dataclass(frozen=True)
 class Effort:
-    """How many injected faults, and trees over them."""
+    """How many injected faults are learnt from, in at most how many stretches of history, and by how many trees."""
 
     faults: int
+    stretches: int
     trees: int
 
 
-EFFORTS = {"first": Effort(900, 60), "full": Effort(4_000, 160)}
+EFFORTS = {"first": Effort(900, 10, 60), "full": Effort(4_000, 60, 160)}
 
 
 def fit(
@@ -105,7 +105,7 @@ def _combine(
     candidates = _stretches(np.asarray(np.isfinite(known).any(axis=(0, 2))), length)
     rows, labels, weights, made = [], [], [], 0
     values = np.where(np.isfinite(background.expected.spread)[:, None], known, np.float32(np.nan))
-    for _ in range(MOST_STRETCHES):
+    for _ in range(effort.stretches):
         if made >= effort.faults:
             break
         start = int(rng.choice(candidates))

@@ -36,6 +36,6 @@ def model() -> Model:
         for variable in range(len(VARIABLES))
         for leads in LEAD_GROUPS
     )
-    effort = anomaly_training.Effort(faults=250, trees=30)
+    effort = anomaly_training.Effort(faults=250, stretches=12, trees=30)
     detector = AnomalyDetector(anomaly_training.fit(grid, parts.train, base.climatology, 0.1, 1, effort))
     return Model(grid, parts, base, fitting.assemble(grid, parts, base, fitted), detector)
