@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,10 @@ from weatherglass.models.registry import ANOMALY_DETECTOR, FORECASTER, Registry
 from weatherglass.models.split import HistoryTooShort
 from weatherglass.records import UNITS, VARIABLES
 from weatherglass.settings import Settings
+
+TESTED = "tested"
+"""In a run's record: the forecaster as it was tested. What serves has learnt from the tested hours since, so only this
+one can be compared on them."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,10 @@ def score(settings: Settings, folder: TrainingFolder, plan: Plan) -> str:
         place = folder.path / "models" / kind
         model.save(place)
         artefact.enclose(place, card.FILE, card.of(kind, plan, basis.without, params, metrics[kind], lines))
-    plots.write(folder.path / "record", scores)
+    record = folder.path / "record"
+    plots.write(record, scores)
+    shutil.rmtree(record / TESTED, ignore_errors=True)
+    forecaster.save(record / TESTED)
     folder.save("scores", Verdict(params, metrics, promote, challenge, why, figures, tuple(lines)))
     return "\n".join(["held-out hours forecast", *lines])
 
@@ -86,8 +94,9 @@ def _decide(
     champion = registry.champion(FORECASTER)
     if champion is None:
         return True, False, f"there was no champion; its MAE is {relative:.3f} of the damped anomaly's", figures
+    tested = registry.record(champion) / TESTED
     try:
-        old = BoostedForecaster.load(champion.folder)
+        old = BoostedForecaster.load(tested if tested.is_dir() else champion.folder)
     except ModelFileError as error:
         return True, False, f"champion {champion.version} cannot be loaded ({error})", figures
     result = compare(grid, basis.parts.test, new, old, scores.mae["damped_anomaly"], plan.test_cases)

@@ -158,6 +158,10 @@ class Registry:
         )
         return str(made.version)
 
+    def record(self, version: ModelVersion) -> Path:
+        """The folder of what the run of a version keeps beside the model; empty for an imported one."""
+        return self.artifacts / "runs" / version.folder.name / "artifacts"
+
     def promote(self, kind: str, version: str, who: str, why: str, figures: Mapping[str, Any]) -> None:
         """Make a version the champion, with who, why and the figures in the log.
 
