@@ -90,6 +90,14 @@ def test_data() -> Path:
     return Path(_TEST_DATA_FOLDER)
 
 
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where pictures of the pages are left: the folder that PAGE_PICTURES names, else a temporary one."""
+    folder = Path(os.environ.get("PAGE_PICTURES") or tmp_path_factory.mktemp("pictures"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 class TestBroker(RunningBroker):
     """A real broker for tests; topics are made by the table unless a test asks for others."""
 

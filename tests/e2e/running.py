@@ -18,7 +18,9 @@ import psutil
 import requests
 from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient
+from playwright.sync_api import Page, expect, sync_playwright
 
+from tests.plugins.browser import ARGUMENTS, CHROMIUM
 from weatherglass.settings import LOOPBACK, PROJECT_ROOT, Settings, variable
 
 T = TypeVar("T")
@@ -187,9 +189,27 @@ class RunningStack:
             consumer.close()
         return sum(ends[part] - (committed[part].offset if part in committed else 0) for part in parts)
 
+    @contextmanager
+    def browsing(self) -> Iterator[Page]:
+        """A browser whose user is logged in to Airflow."""
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+            page = browser.new_page(viewport={"width": 1440, "height": 900})
+            page.set_default_timeout(EVENT_LIMIT * 1000)
+            expect.set_options(timeout=EVENT_LIMIT * 1000)
+            page.goto(self.base)
+            page.locator("input[name=username]").fill("admin")
+            page.locator("input[name=password]").fill(self._password())
+            page.locator("button[type=submit]").click()
+            yield page
+            browser.close()
+
+    def _password(self) -> str:
+        return json.loads((self.settings.secrets_dir / "airflow_passwords.json").read_text())["admin"]
+
     def _login(self) -> None:
-        password = json.loads((self.settings.secrets_dir / "airflow_passwords.json").read_text())["admin"]
-        answer = requests.post(f"{self.base}/auth/token", json={"username": "admin", "password": password}, timeout=60)
+        login = {"username": "admin", "password": self._password()}
+        answer = requests.post(f"{self.base}/auth/token", json=login, timeout=60)
         answer.raise_for_status()
         self._token = answer.json()["access_token"]
 

@@ -11,11 +11,13 @@ import signal
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 from kafka import KafkaProducer
+from playwright.sync_api import expect
 
 from producer.sources import observed_stations
 from tests.conftest import make_settings
@@ -132,6 +134,38 @@ def test_a_poll_by_hand_brings_new_predictions(stack: RunningStack) -> None:
         return all(now[station]["timestamp"] > before[station]["timestamp"] for station in before)
 
     until("an answer to a newer observation of each station", moved_on)
+
+
+def test_the_dashboard_within_airflow_shows_it_and_what_is_new(stack: RunningStack, pictures: Path) -> None:
+    """A fault is published, and is on the map, in the lists and a notification, without a reload."""
+    rows = {row["station"]["station_id"]: row for row in stack.api("/stations")["stations"]}
+    with stack.browsing() as page:
+        page.locator("a[href='/plugin/weatherglass']").first.click()
+        frame = page.frame_locator("iframe[title=Weather]")
+        expect(frame.locator("#stations tr")).to_have_count(len(rows))
+        expect(frame.locator("#origin")).to_have_text("Replayed")
+        expect(frame.locator("#state.ok, #state.degraded")).to_be_visible()
+        page.screenshot(path=str(pictures / "airflow-overview.png"))
+        station, row = next((name, row) for name, row in sorted(rows.items()) if row["newest"])
+        newest = stack.api(f"/predictions/{station}")
+        broken = {
+            **{name: row["newest"][name] for name in ("humidity", "pressure", "wind_speed", "wind_direction")},
+            "station_id": station,
+            "timestamp": iso(time_of(newest["timestamp"]) + timedelta(minutes=1)),
+            "temperature": row["newest"]["temperature"] + 30,
+        }
+        producer = KafkaProducer(bootstrap_servers=stack.settings.bootstrap_servers)
+        producer.send(RAW, key=station.encode(), value=json.dumps(broken).encode()).get(60)
+        producer.close()
+        expect(frame.locator("#toasts")).to_contain_text(f"Suspect reading: {station}")
+        expect(frame.locator("#suspects > li").first).to_contain_text(row["station"]["name"])
+        expect(frame.locator(f"#map .place.suspect[data-id='{station}']")).to_have_count(1)
+        page.screenshot(path=str(pictures / "airflow-suspect.png"))
+        for name in ("Station", "Anomalies", "Models", "System"):
+            frame.get_by_role("link", name=name, exact=True).click()
+            expect(frame.locator("#state.ok, #state.degraded, #state.failing")).to_be_visible()
+            expect(frame.locator(".js-plotly-plot, .chart .nothing").first).to_be_visible()
+            page.screenshot(path=str(pictures / f"airflow-{name.lower()}.png"))
 
 
 def test_features_are_those_of_an_independent_computation(stack: RunningStack) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
@@ -43,11 +42,3 @@ def job_host(folder: JobFolder) -> Iterator[Host]:
 def command(folder: JobFolder) -> Callable[[str], list[str]]:
     """The command of a fake job in this folder that behaves in the given manner."""
     return lambda manner: [sys.executable, "-P", str(FAKE_JOB), str(folder.path), manner]
-
-
-@pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where pictures of the pages are left: the folder that PAGE_PICTURES names, else a temporary one."""
-    folder = Path(os.environ.get("PAGE_PICTURES") or tmp_path_factory.mktemp("pictures"))
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
