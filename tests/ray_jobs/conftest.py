@@ -21,10 +21,11 @@ from ray_jobs.inference.champion import Champions
 from ray_jobs.inference.service import Service
 from stack import ray_head as head
 from stack.credentials import Credentials
-from stack.kafka import answers
 from tests.conftest import TestBroker, make_settings
+from tests.ray_jobs import small_models
 from tests.ray_jobs.windows import leading
 from weatherglass.history import catalogue
+from weatherglass.models.boosted import BoostedForecaster
 from weatherglass.models.registry import Registry
 from weatherglass.records import Origin, Prediction, WindowFeatures, headers
 from weatherglass.settings import Settings
@@ -172,6 +173,11 @@ def serving(settings: Settings, shard: int = 0) -> Iterator[tuple[Service, Champ
         assert service.figures.phase == "drained"
 
 
+@pytest.fixture(scope="session")
+def forecaster() -> BoostedForecaster:
+    return small_models.without_trees()
+
+
 @pytest.fixture
 def serving_settings(fresh_broker: TestBroker, tmp_path: Path) -> Settings:
     return make_settings(tmp_path / "state", kafka_port=fresh_broker.settings.kafka_port)
@@ -185,23 +191,31 @@ def feed(serving_settings: Settings) -> Iterator[Feed]:
 
 
 @pytest.fixture
-def ray_head(serving_settings: Settings, tmp_path: Path) -> Iterator[Callable[[], int]]:
-    """Starts the Ray head of `serving_settings` and gives its process id; it is ended after the test."""
+def ray_head(serving_settings: Settings, tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
+    """Starts the Ray head of `serving_settings`, in a session of its own; it is ended after the test."""
     started: list[subprocess.Popen[bytes]] = []
+    log = tmp_path / "ray.log"
 
-    def start() -> int:
+    def attempt() -> subprocess.Popen[bytes]:
         head.prepare(serving_settings)
         environment = {**os.environ, **head.client_environment(Credentials(serving_settings))}
         program = head.program(serving_settings, Path(sys.executable).parent, environment)
-        log = (tmp_path / "ray.log").open("wb")
-        process = subprocess.Popen(
-            program.argv, env=program.environment, stdout=log, stderr=log, start_new_session=True
-        )
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                program.argv, env=program.environment, stdout=out, stderr=out, start_new_session=True
+            )
         started.append(process)
-        host, _, port = serving_settings.ray_head.rpartition(":")
-        until(lambda: process.poll() is not None or answers(host, int(port)), "the Ray head answers")
-        assert process.poll() is None, (tmp_path / "ray.log").read_text()
-        return process.pid
+        until(lambda: process.poll() is not None or b"Ray runtime started" in log.read_bytes(), "the Ray head is up")
+        return process
+
+    def start() -> subprocess.Popen[bytes]:
+        """Ray itself gives up on a start that takes half a minute, as it may on a busy machine; then once more."""
+        for _ in range(3):
+            process = attempt()
+            if process.poll() is None:
+                return process
+            end_group(process)
+        raise AssertionError(log.read_text())
 
     yield start
     for process in started:

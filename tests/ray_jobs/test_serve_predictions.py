@@ -6,25 +6,31 @@ import os
 import signal
 import subprocess
 import sys
-import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 
 import psutil
 import pytest
+from kafka import KafkaConsumer, TopicPartition
 
 from stack.credentials import Credentials
 from stack.ray_head import client_environment
-from tests.ray_jobs.conftest import PATIENCE, Feed, end_group, predictions, until
-from tests.ray_jobs.windows import START, leading
+from tests.conftest import TestBroker
+from tests.ray_jobs.conftest import PATIENCE, Feed, Reader, Rounds, end_group, until
+from tests.ray_jobs.small_models import crown, mad
+from tests.ray_jobs.windows import START
+from weatherglass.health import inference
 from weatherglass.jobs.folder import JobFolder
+from weatherglass.models.boosted import BoostedForecaster
+from weatherglass.models.registry import FORECASTER, Registry
 from weatherglass.settings import Settings
+from weatherglass.topics import PREDICTIONS
 
 pytestmark = pytest.mark.integration
 
-MINUTE = timedelta(minutes=1)
 STATIONS = ("new-york", "boston", "miami", "chicago", "denver", "seattle")
 
 
@@ -50,66 +56,137 @@ def pids(folder: JobFolder) -> list[int]:
     return (folder.last_progress() or {}).get("pids", [])
 
 
-def answered(settings: Settings) -> list[tuple[str, int]]:
-    """Station and minute of every prediction, as often as a careful consumer sees it."""
-    made = predictions(settings.bootstrap_servers)
-    return [(p.station_id, int((p.timestamp - START) / MINUTE)) for p in made]
+class Transactions:
+    """Sees transactions on the predictions while they are open: written, and not yet committed."""
+
+    def __init__(self, bootstrap: str):
+        self._all, self._committed = (
+            KafkaConsumer(bootstrap_servers=bootstrap, group_id=None, isolation_level=level)
+            for level in ("read_uncommitted", "read_committed")
+        )
+        self._partitions = [TopicPartition(PREDICTIONS, n) for n in self._all.partitions_for_topic(PREDICTIONS) or ()]
+
+    def open(self) -> bool:
+        settled = self._committed.end_offsets(self._partitions)
+        return self._all.end_offsets(self._partitions) != settled
+
+    def close(self) -> None:
+        for consumer in (self._all, self._committed):
+            consumer.close()
 
 
-def test_actors_outlive_their_watcher_and_their_own_death_and_are_drained_at_the_end(
-    serving_settings: Settings, feed: Feed, ray_head: Callable[[], int], tmp_path: Path
+def said(what: str, since: float) -> None:
+    """For who runs the test to measure (`pytest -s`); no time is asserted."""
+    print(f"{what}: {time.monotonic() - since:.1f} s")
+
+
+@pytest.mark.timeout(1800)  # two Ray heads and ten processes of actors, one after the other
+def test_whatever_is_killed_every_record_is_answered_once(
+    serving_settings: Settings,
+    fresh_broker: TestBroker,
+    feed: Feed,
+    ray_head: Callable[[], subprocess.Popen[bytes]],
+    forecaster: BoostedForecaster,
+    tmp_path: Path,
 ) -> None:
-    settings = serving_settings
-    ray_head()
-    first, second = JobFolder(tmp_path / "first"), JobFolder(tmp_path / "second")
-    with watcher(settings, first) as process:
-        until(lambda: pids(first), "serving")
-        feed.send([leading(station, START) for station in STATIONS])
-        until(lambda: len(answered(settings)) == len(STATIONS), "answered")
+    """One long story under load: the watcher, actors in mid-transaction, models, the broker, ownership, the head."""
+    settings = serving_settings.model_copy(update={"inference_actors": 2})
+    folders = iter(JobFolder(tmp_path / f"job{number}") for number in range(10))
+    head = ray_head()
+    first = crown(settings, forecaster, tmp_path / "first")
+    reader, transactions = Reader(settings.bootstrap_servers), Transactions(settings.bootstrap_servers)
 
-        # The watcher is killed: the actor answers on, and the next watcher finds it.
-        actor = pids(first)
-        process.kill()
-        process.wait(PATIENCE)
-        feed.send([leading(station, START + MINUTE) for station in STATIONS])
-        until(lambda: len(answered(settings)) == 2 * len(STATIONS), "answered without a watcher")
-    with watcher(settings, second) as process:
-        until(lambda: pids(second), "attached")
-        assert pids(second) == actor
+    def served_by(version: str) -> None:
+        since, began = time.monotonic(), len(reader.read())
+        until(
+            lambda: version in {p.predictions.model_version for p in reader.read()[began:]}, f"version {version} serves"
+        )
+        said(f"version {version} serves", since)
 
-        # The actor is killed again and again in mid-stream.
-        last = 300
-        feeding = threading.Thread(target=lambda: _feed_slowly(feed, 2, last))
-        feeding.start()
-        killed = set()
-        for _ in range(3):
-            until(lambda: set(pids(second)) - killed, "serving")
-            seen = len(answered(settings))
-            until(lambda seen=seen: len(answered(settings)) > seen + 20 or not feeding.is_alive(), "in mid-stream")
-            for pid in set(pids(second)) - killed:
-                os.kill(pid, signal.SIGKILL)
-                killed.add(pid)
-        feeding.join(PATIENCE)
-        until(lambda: {(s, last) for s in STATIONS} <= set(answered(settings)), "the newest of each station answered")
-        until(lambda: (second.last_progress() or {}).get("restarts"), "restarts reported")
-        until(lambda: set(pids(second)) - killed, "serving again")
+    with Rounds(feed, reader, STATIONS, START) as load:
+        folder = next(folders)
+        with watcher(settings, folder) as process:
+            load.wait(3)
+            served_by(first)
+            actors = pids(folder)
+            assert len(actors) == 2
 
-        done = answered(settings)
-        assert len(set(done)) == len(done), "an answer came twice"
+            # The watcher is killed: the actors answer on, and the next watcher finds them.
+            process.kill()
+            process.wait(PATIENCE)
+            load.wait(3)
+        folder = next(folders)
+        with watcher(settings, folder):
+            until(lambda: pids(folder), "attached")
+            assert pids(folder) == actors
+            health = {part.name: part for part in inference(folder)}
+            assert {"actor inference-0", "actor inference-1", "model forecaster"} <= set(health)
+            assert health["model forecaster"].state == "ok"
 
-        # Asked to stop it drains the actors and ends well.
-        actor = sorted(set(pids(second)) - killed)
-        second.request_stop("the test")
-        assert process.wait(PATIENCE) == 0
-    assert second.outcome().ok, second.outcome()
-    until(lambda: not any(psutil.pid_exists(pid) for pid in actor), "the actors have ended")
-    assert answered(settings) == done
+            # Models are swapped, refused and rolled back; the actors see to it themselves.
+            registry = Registry(settings)
+            second = crown(settings, forecaster, tmp_path / "second")
+            served_by(second)
+            hot = crown(settings, mad(forecaster), tmp_path / "mad")
+            until(lambda: hot in registry.refused(FORECASTER) or load.failure, "the mad one is refused")
+            load.wait(2)
+            assert registry.roll_back(FORECASTER, "an operator", "mad").to_version == second
+            assert registry.roll_back(FORECASTER, "an operator", "not good").to_version == first
+            served_by(first)
 
+            # Actors are killed while a transaction is open.
+            killed: set[int] = set()
+            for _ in range(2):
+                until(lambda: len(set(pids(folder)) - killed) == 2, "both actors serve")
+                until(transactions.open, "a transaction is open")
+                since = time.monotonic()
+                for pid in set(pids(folder)) - killed:
+                    os.kill(pid, signal.SIGKILL)
+                    killed.add(pid)
+                load.wait(2)
+                said("two rounds after actors were killed", since)
+            until(lambda: (folder.last_progress() or {}).get("restarts"), "restarts are told")
 
-def _feed_slowly(feed: Feed, first: int, last: int) -> None:
-    for minute in range(first, last + 1):
-        feed.send([leading(station, START + minute * MINUTE, float(minute)) for station in STATIONS])
-        threading.Event().wait(0.05)
+            # The broker is restarted, in good order and not.
+            for sig in (signal.SIGTERM, signal.SIGKILL):
+                fresh_broker.stop(sig)
+                since = time.monotonic()
+                fresh_broker.start()
+                load.wait(2)
+                said(f"two rounds after the broker's {sig.name}", since)
+
+        # Another number of actors: the partitions change hands while records come in.
+        fewer, folder = settings.model_copy(update={"inference_actors": 1}), next(folders)
+        with watcher(fewer, folder) as process:
+            until(lambda: len(pids(folder)) == 1, "one actor serves")
+            load.wait(3)
+
+            # The head is killed with all it holds.
+            end_group(head)
+            assert process.wait(PATIENCE) != 0
+        assert not folder.outcome().ok
+        assert "Ray" in folder.outcome().why
+        until(lambda: not any(map(psutil.pid_exists, pids(folder))), "the actors have ended")
+        since = time.monotonic()
+        ray_head()
+        folder = next(folders)
+        with watcher(fewer, folder) as process:
+            load.wait(3)
+            said("three rounds after the head was started again", since)
+            folder.request_stop("the test")
+            assert process.wait(PATIENCE) == 0
+            until(lambda: not any(map(psutil.pid_exists, pids(folder))), "drained")
+            done = len(reader.read())
+            with watcher(fewer, next(folders)):
+                load.wait(2)
+    assert len(reader.read()) > done
+    counts = Counter(reader.answered())
+    assert {key for key, count in counts.items() if count > 1} == set(), "an answer came twice"
+    assert set(load.sent) == set(counts), "an answer is missing"
+    assert {p.predictions.model_version for p in reader.read()} == {first, second}
+    print(f"{len(load.sent)} records, each answered once")
+    for one in (reader, transactions):
+        one.close()
 
 
 def test_without_a_head_it_says_so_and_ends(serving_settings: Settings, tmp_path: Path) -> None:
@@ -120,22 +197,3 @@ def test_without_a_head_it_says_so_and_ends(serving_settings: Settings, tmp_path
     assert not outcome.ok
     assert f"no Ray head at {serving_settings.ray_head}" in outcome.why
     assert "WEATHERGLASS_RAY_PORT" in outcome.why
-
-
-def test_when_the_head_is_killed_the_watcher_says_so_and_no_actor_is_left(
-    serving_settings: Settings, ray_head: Callable[[], int], tmp_path: Path
-) -> None:
-    folder = JobFolder(tmp_path / "job")
-    head = ray_head()
-    with watcher(serving_settings, folder) as process:
-        until(lambda: pids(folder), "serving")
-        actors = pids(folder)
-        gcs = [p for p in psutil.Process(head).children(recursive=True) if "gcs_server" in p.name()]
-        assert gcs
-        os.kill(head, signal.SIGKILL)
-        for server in gcs:
-            server.kill()
-        assert process.wait(PATIENCE) != 0
-    assert not folder.outcome().ok
-    assert "Ray" in folder.outcome().why
-    until(lambda: not any(psutil.pid_exists(pid) for pid in actors), "the actors have ended")

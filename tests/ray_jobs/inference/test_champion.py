@@ -14,43 +14,19 @@ from ray_jobs.inference.champion import FAILURES, NO_MODEL, Champions
 from ray_jobs.inference.trial import Canary
 from tests.conftest import make_settings
 from tests.ray_jobs.conftest import Feed, Reader, Rounds, serving, until
+from tests.ray_jobs.small_models import GRID, crown, mad
 from tests.ray_jobs.windows import START, windows_of
-from tests.synthetic_history import history
 from weatherglass.history import catalogue, write_stations
-from weatherglass.models import fitting, ground, neighbours
+from weatherglass.models import neighbours
 from weatherglass.models.boosted import BoostedForecaster
 from weatherglass.models.registry import FORECASTER, Registry
-from weatherglass.models.split import Split
 from weatherglass.records import Method, inputs_hash
 from weatherglass.settings import Settings
 from weatherglass.store import alert_log
 from weatherglass.topics import SHADOW
 
-GRID = history(days=60)
 CANARY = Canary.of_grid(GRID)
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture(scope="module")
-def forecaster() -> BoostedForecaster:
-    """A forecaster with no trees yet: the damped anomaly, fitted."""
-    everything = np.ones(GRID.values.shape[1], dtype=bool)
-    base = ground.fit(GRID, everything)
-    return fitting.assemble(GRID, Split(everything, everything, ~everything), base, ())
-
-
-def crown(settings: Settings, forecaster: BoostedForecaster, folder: Path) -> str:
-    forecaster.save(folder)
-    registry = Registry(settings)
-    version = registry.register(FORECASTER, folder, {}, {}, {})
-    registry.promote(FORECASTER, version, "the test", "to see it serve", {})
-    return version
-
-
-def mad(forecaster: BoostedForecaster) -> BoostedForecaster:
-    """Its files are sound, and it forecasts heat that no thermometer has seen."""
-    usual = forecaster.climatology
-    return replace(forecaster, climatology=replace(usual, coefficients=usual.coefficients + 500.0))
 
 
 def broken_files(settings: Settings, forecaster: BoostedForecaster, folder: Path) -> str:

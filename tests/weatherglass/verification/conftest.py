@@ -37,10 +37,13 @@ def store(tmp_path: Path) -> Iterator[Engine]:
     engine.dispose()
 
 
-def observed(hours: int, station_id: str = "boston", start: datetime = MONDAY, seed: int = 0) -> list[Observation]:
-    """On every full hour, wandering."""
+def observed(
+    hours: int, station_id: str = "boston", start: datetime = MONDAY, seed: int = 0, wandering: bool = True
+) -> list[Observation]:
+    """On every full hour, wandering off, or staying around usual values."""
     rng = np.random.default_rng([seed, len(station_id)])
-    walk = rng.normal(size=(hours, 4)).cumsum(axis=0)
+    walk = rng.normal(size=(hours, 4))
+    walk = walk.cumsum(axis=0) if wandering else walk
     return [
         Observation(
             station_id=station_id,
