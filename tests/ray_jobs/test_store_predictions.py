@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,21 +16,22 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from sqlalchemy import select
 
-from ray_jobs.inference.answers import Answers
+from ray_jobs.inference.answers import Answer, Answers
 from ray_jobs.inference.champion import Champions
 from ray_jobs.inference.hours import HourBuffer
 from tests.ray_jobs.conftest import PATIENCE, end_group, until
 from tests.ray_jobs.windows import leading
 from weatherglass.jobs.folder import JobFolder
+from weatherglass.models.fallback import PersistenceForecaster
 from weatherglass.models.registry import Registry
-from weatherglass.records import Observation, Origin, Prediction, headers
+from weatherglass.records import INPUTS_HEADER, Observation, Origin, headers
 from weatherglass.settings import Settings
 from weatherglass.stations import known_stations
 from weatherglass.store.engine import open_store
 from weatherglass.store.migrate import migrate
 from weatherglass.store.predictions import KEPT_WHOLE
-from weatherglass.store.schema import observations, predictions
-from weatherglass.topics import PREDICTIONS, RAW, STORE_GROUP
+from weatherglass.store.schema import observations, predictions, shadow_predictions
+from weatherglass.topics import PREDICTIONS, RAW, SHADOW, STORE_GROUP
 
 pytestmark = pytest.mark.integration
 
@@ -53,10 +55,13 @@ def observation(station_id: str, minutes: int) -> Observation:
     )
 
 
-def some_predictions(settings: Settings, minutes: int) -> list[Prediction]:
-    answers = Answers(HourBuffer(known_stations().__getitem__))
+def some_answers(settings: Settings, minutes: int) -> list[Answer]:
+    champions = Champions(Registry(settings))
+    answers = Answers(HourBuffer(known_stations().__getitem__), champions)
     windows = [leading(station, RECENT + timedelta(minutes=minutes), float(minutes)) for station in STATIONS]
-    return answers.answer(windows, Champions(Registry(settings)).current)
+    return answers.answer(
+        windows, replace(champions.current, challenger=PersistenceForecaster(), challenger_version="8")
+    )
 
 
 def publish(settings: Settings, minutes: int) -> None:
@@ -66,9 +71,12 @@ def publish(settings: Settings, minutes: int) -> None:
     producer.init_transactions()
     for good in (True, False):
         producer.begin_transaction()
-        for prediction in some_predictions(settings, minutes if good else minutes + 1):
-            about = headers(prediction, Origin.REPLAY, now)
-            producer.send(PREDICTIONS, key=prediction.station_id.encode(), value=prediction.to_json(), headers=about)
+        for answer in some_answers(settings, minutes if good else minutes + 1):
+            about = [*headers(answer.prediction, Origin.REPLAY, now), (INPUTS_HEADER, answer.inputs.encode())]
+            key = answer.prediction.station_id.encode()
+            assert answer.shadow
+            for topic, made in ((PREDICTIONS, answer.prediction), (SHADOW, answer.shadow)):
+                producer.send(topic, key=key, value=made.to_json(), headers=about)
         for station in STATIONS:
             reading = observation(station, minutes if good else minutes + 1)
             producer.send(RAW, key=station.encode(), value=reading.to_json(), headers=headers(reading, None, now))
@@ -91,14 +99,15 @@ def rows(settings: Settings) -> dict[str, list[tuple[Any, ...]]]:
                     tuple(str(value) for name, value in row._mapping.items() if name not in ("stored_at", "id"))
                     for row in connection.execute(select(table))
                 )
-                for table in (predictions, observations)
+                for table in (predictions, observations, shadow_predictions)
             }
     finally:
         engine.dispose()
 
 
 def counts(settings: Settings) -> list[int]:
-    return [len(some) for some in rows(settings).values()]
+    """Of predictions and of observations."""
+    return [len(some) for some in rows(settings).values()][:2]
 
 
 @contextmanager
@@ -120,7 +129,7 @@ def rewind(settings: Settings) -> None:
     consumer = KafkaConsumer(
         bootstrap_servers=settings.bootstrap_servers, group_id=STORE_GROUP, enable_auto_commit=False
     )
-    for topic in (RAW, PREDICTIONS):
+    for topic in (RAW, PREDICTIONS, SHADOW):
         partitions = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic) or ()]
         consumer.assign(partitions)
         consumer.seek_to_beginning(*partitions)
@@ -137,7 +146,7 @@ def test_what_is_committed_is_stored_once_however_often_it_is_read(serving_setti
     with sink(settings, folder.path):
         until(lambda: counts(settings) == [3, 3], "stored")
         publish(settings, 15)
-        until(lambda: counts(settings) == [6, 6], "stored")
+        until(lambda: {len(some) for some in rows(settings).values()} == {6}, "stored")
     first = rows(settings)
     rewind(settings)
     folder = JobFolder(tmp_path / "again")
@@ -155,6 +164,17 @@ def test_what_is_committed_is_stored_once_however_often_it_is_read(serving_setti
         assert process.wait(PATIENCE) == 0
     assert rows(settings) == first
     assert folder.outcome().ok
+    engine = open_store(settings.store_url)
+    with engine.connect() as connection:
+        hashes = [
+            set(connection.execute(select(table.c.station_id, table.c.timestamp, table.c.inputs_hash)))
+            for table in (predictions, shadow_predictions)
+        ]
+        versions = set(connection.execute(select(shadow_predictions.c.model_version)).scalars())
+    engine.dispose()
+    assert versions == {"8"}
+    assert hashes[0] == hashes[1], "both forecast from the same inputs"
+    assert all(len(inputs) == 64 for _, _, inputs in hashes[0])
 
 
 def test_a_store_that_is_not_ready_is_waited_for(serving_settings: Settings, tmp_path: Path) -> None:
