@@ -21,7 +21,8 @@ from weatherglass.spark import environment as spark_environment
 from weatherglass.spark import stream_conf
 from weatherglass.topics import RAW
 
-PATIENCE = 240.0
+PATIENCE = 480.0
+"""For a machine that has much else to do: a start of Spark takes ten seconds on a quiet one."""
 
 
 class Driver:
