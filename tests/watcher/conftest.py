@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from tests.conftest import make_settings
+from tests.watcher.receivers import Hook, Mailbox, mail_server, webhook
+from weatherglass.monitoring.rules import LOOK_SECONDS
+from weatherglass.settings import Settings, Source
+from weatherglass.store.engine import open_store
+from weatherglass.store.migrate import migrate
+
+
+@dataclass
+class Clock:
+    """A clock that tests advance. It begins at the real time, since heartbeats are times of files."""
+
+    now: datetime
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def go(self, seconds: float = LOOK_SECONDS) -> datetime:
+        self.now += timedelta(seconds=seconds)
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(datetime.now(UTC))
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return make_settings(tmp_path / "state", source=Source.REPLAY)
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[Engine]:
+    migrate(settings.store_url)
+    engine = open_store(settings.store_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    with webhook() as hook:
+        yield hook
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    with mail_server() as box:
+        yield box
