@@ -8,6 +8,7 @@ import uvicorn
 
 from plugins.api.access import from_here, with_token
 from plugins.api.app import create_app
+from plugins.dashboard.login import add_login
 from weatherglass.settings import SettingsError, load_settings
 
 
@@ -19,6 +20,8 @@ def main() -> int:
         return 1
     token = settings.api_token
     app = create_app(settings, guard=with_token(token) if token else from_here)
+    if token:
+        add_login(app, token)
     uvicorn.run(app, host=settings.api_host, port=settings.api_port, server_header=False)
     return 0
 

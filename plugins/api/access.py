@@ -9,7 +9,7 @@ import hmac
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
-from fastapi import Request
+from fastapi import HTTPException, Request
 
 from plugins.api.problems import Problem
 
@@ -25,6 +25,8 @@ def with_token(token: str) -> Callable[[Request], Awaitable[None]]:
         if scheme.lower() != "bearer":
             given = request.cookies.get(COOKIE, "")
         if not same(given.strip(), token):
+            if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+                raise HTTPException(303, "log in first", {"Location": "/login"})
             detail = "send the header «Authorization: Bearer …» with the token of WEATHERGLASS_API_TOKEN"
             raise Problem(401, "Unauthorized", detail, {"WWW-Authenticate": "Bearer"})
 

@@ -22,7 +22,7 @@ from weatherglass.settings import Settings
 router = APIRouter(include_in_schema=False)
 router.include_router(assets.router)
 
-_templates = Environment(loader=FileSystemLoader(Path(__file__).with_name("templates")), autoescape=True)
+templates = Environment(loader=FileSystemLoader(Path(__file__).with_name("templates")), autoescape=True)
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def page(request: Request, settings: SettingsOf, name: str) -> HTMLResponse:
 
 
 def _page(page: Page, request: Request, settings: Settings) -> HTMLResponse:
-    html = _templates.get_template(f"{page.name}.html").render(
+    html = templates.get_template(f"{page.name}.html").render(
         page=page, pages=PAGES, root=_root(request), tiles=settings.map_tiles, plotly=assets.PLOTLY_VERSION
     )
     return HTMLResponse(html, headers={"Content-Security-Policy": content_security_policy(settings.map_tiles)})

@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 
 from plugins.api.access import from_here, with_token
 from plugins.api.app import create_app
+from plugins.dashboard.login import add_login
 from tests.conftest import free_ports
 from weatherglass.settings import LOOPBACK, Settings
 from weatherglass.store.migrate import migrate
@@ -38,6 +39,27 @@ def test_without_the_token_nobody_passes(settings: Settings, store: Engine, path
 def test_the_token_passes(settings: Settings, store: Engine) -> None:
     with TestClient(create_app(settings, guard=with_token(TOKEN))) as client:
         assert client.get("/stations", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
+
+
+def test_a_browser_gives_the_token_once(settings: Settings, store: Engine) -> None:
+    app = create_app(settings, guard=with_token(TOKEN))
+    add_login(app, TOKEN)
+    html = {"Accept": "text/html"}
+    with TestClient(app, follow_redirects=False) as client:
+        turned = client.get("/dashboard", headers=html)
+        assert (turned.status_code, turned.headers["location"]) == (303, "/login")
+        assert client.get("/stations").status_code == 401
+        assert client.get("/login").status_code == 200
+        for wrong in ("", "token=", "token=wrong", "other=" + TOKEN, "token=" + "x" * 5000):
+            refused = client.post("/login", content=wrong)
+            assert (refused.status_code, "set-cookie" in refused.headers) == (401, False)
+        accepted = client.post("/login", content=f"token={TOKEN}")
+        assert accepted.status_code == 303
+        cookie = accepted.headers["set-cookie"]
+        assert "HttpOnly" in cookie
+        assert "samesite=strict" in cookie.lower()
+        assert client.get("/dashboard", headers=html).status_code == 200
+        assert client.get("/stations").status_code == 200
 
 
 @pytest.mark.parametrize(
