@@ -211,7 +211,13 @@ def _raw(settings: Settings, source: str) -> Raw:
 
 
 def _archive(files: Sequence[Path]) -> pd.DataFrame:
-    return pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+    tables = []
+    for file in files:
+        try:
+            tables.append(pd.read_parquet(file, columns=list(HISTORY_COLUMNS)))
+        except (OSError, ValueError) as error:  # Arrow's own errors are ValueErrors
+            raise SourceError(f"{file} cannot be read: {error}; remove it, and `fetch` brings it again") from error
+    return pd.concat(tables, ignore_index=True)
 
 
 def _frame(spark: SparkSession, table: pd.DataFrame) -> DataFrame:

@@ -34,6 +34,15 @@ FILES = {
 CITIES = "city_attributes.csv"
 CITY_COLUMNS = ("City", "Country", "Latitude", "Longitude")
 KELVIN = 273.15
+USUAL = {
+    "temperature": (230.0, 325.0, "K"),
+    "humidity": (5.0, 100.0, "%"),
+    "pressure": (700.0, 1100.0, "hPa"),
+    "wind_speed": (0.2, 15.0, "m/s"),
+    "wind_direction": (7.0, 360.0, "degrees"),
+}
+"""Where the middle of a file's values lies in its unit, and in no other that such values come in (°C, °F, a share of
+one, inHg, Pa, radians); the file itself does not name its unit."""
 FIRST_MEASURED = pd.Timestamp("2012-10-03", tz="UTC")
 """Everything before is a straight line from the first value, not weather."""
 
@@ -73,6 +82,7 @@ def read_variable(zip_path: Path, variable: str) -> pd.DataFrame:
             table = table.astype(float)
         except (ValueError, pd.errors.ParserError) as error:
             raise SourceError(f"{zip_path}: {name} cannot be read: {error}") from error
+    _check_unit(zip_path, variable, float(table.stack().median()))
     table = table[~table.index.duplicated(keep="last")].sort_index()
     table = table[table.index >= FIRST_MEASURED]
     return table - KELVIN if variable == "temperature" else table
@@ -88,6 +98,12 @@ def read_kaggle(zip_path: Path) -> tuple[pd.DataFrame, tuple[Station, ...]]:
     """
     stations = read_cities(zip_path)
     wide = {variable: read_variable(zip_path, variable) for variable in FILES}
+    known = {station.station_id for station in stations}
+    for variable, table in wide.items():
+        if strangers := [name for name in table.columns if name not in known]:
+            raise SourceError(
+                f"{zip_path}: {FILES[variable]} has a column for {strangers[0]!r}, which {CITIES} does not hold"
+            )
     hours = wide["temperature"].index
     tables = []
     for station in stations:
@@ -100,6 +116,16 @@ def read_kaggle(zip_path: Path) -> tuple[pd.DataFrame, tuple[Station, ...]]:
         tables.append(table.rename_axis("hour").reset_index().assign(station_id=station.station_id, source=NAME))
     rows = pd.concat(tables, ignore_index=True)
     return rows[list(HISTORY_COLUMNS)], stations
+
+
+def _check_unit(zip_path: Path, variable: str, middle: float) -> None:
+    """Raises: SourceError: the values cannot be in the unit that they should be in."""
+    low, high, unit = USUAL[variable]
+    if middle < low or middle > high:
+        raise SourceError(
+            f"{zip_path}: the middle value of {FILES[variable]} is {middle:g}, but in {unit} it lies between {low:g} "
+            f"and {high:g}; the file is in another unit"
+        )
 
 
 @contextmanager

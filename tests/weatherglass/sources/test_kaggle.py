@@ -65,6 +65,10 @@ def test_a_folder_inside_the_zip_is_no_obstacle(tmp_path: Path) -> None:
         ({"humidity": "datetime,New York\nyesterday,1\n"}, r"humidity\.csv cannot be read"),
         ({"city_attributes": "Town,Latitude\nOslo,1\n"}, r"city_attributes\.csv has no column City"),
         ({"city_attributes": "City,Country,Latitude,Longitude\nOslo,Norway,north,1\n"}, r"city_attributes\.csv cannot"),
+        ({"temperature": "datetime,Oslo\n2013-01-01 00:00:00,15.3\n"}, r"temperature\.csv is 15\.3, but in K"),
+        ({"pressure": "datetime,Oslo\n2013-01-01 00:00:00,29.92\n"}, r"pressure\.csv is 29\.92, but in hPa"),
+        ({"humidity": "datetime,Oslo\n2013-01-01 00:00:00,0.8\n"}, r"humidity\.csv is 0\.8, but in %"),
+        ({"humidity": "datetime,Bergen\n2013-01-01 00:00:00,80\n"}, r"humidity\.csv has a column for 'bergen'"),
     ],
 )
 def test_a_changed_file_is_refused_by_name(tmp_path: Path, changed: dict[str, str | None], said: str) -> None:
