@@ -58,7 +58,7 @@ def observation(station_id: str, minutes: int) -> Observation:
 def some_answers(settings: Settings, minutes: int) -> list[Answer]:
     champions = Champions(Registry(settings))
     answers = Answers(HourBuffer(known_stations().__getitem__), champions)
-    windows = [leading(station, RECENT + timedelta(minutes=minutes), float(minutes)) for station in STATIONS]
+    windows = [leading(station, RECENT + timedelta(minutes=minutes), float(minutes % 30)) for station in STATIONS]
     return answers.answer(
         windows, replace(champions.current, challenger=PersistenceForecaster(), challenger_version="8")
     )
