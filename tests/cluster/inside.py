@@ -76,9 +76,7 @@ def publish(topic: str) -> int:
     end = time.monotonic() + PATIENCE
     while True:
         try:
-            producer = KafkaProducer(
-                bootstrap_servers=SERVERS, acks="all", max_block_ms=5000, delivery_timeout_ms=20000
-            )
+            producer = KafkaProducer(bootstrap_servers=SERVERS, acks="all", max_block_ms=5000)
             for sent in [producer.send(topic, json.dumps(m).encode(), m["station_id"].encode()) for m in messages]:
                 sent.get(25)
             producer.close()

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -218,8 +218,13 @@ class Cluster:
     # --- the flow
 
     def observe(self) -> str:
-        """Publish an observation of each probe station; its time. Waits for a broker that is away."""
-        now = iso(datetime.now(UTC).replace(microsecond=0))
+        """Publish an observation of each probe station; its time. Waits for a broker that is away.
+
+        In the replay's time, which may be hours ago: from the present the watermark would make the replay late.
+        """
+        replayed = [json.loads(record.value)["timestamp"] for record in self.records("weather-raw")]
+        newest = datetime.fromisoformat(max(replayed)) if replayed else datetime.now(UTC).replace(microsecond=0)
+        now = iso(newest + timedelta(seconds=1))
         values = {"temperature": 11.0, "humidity": 50.0, "pressure": 1010.0, "wind_speed": 2.0, "wind_direction": 180.0}
         messages = [{"station_id": station, "timestamp": now, **values} for station in STATIONS]
         self.kafka("publish", "weather-raw", given=json.dumps(messages))
