@@ -1,16 +1,12 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 
-from stack.check import CLEAN, FLAGGED, UNUSABLE, check
 from weatherglass.models.single_series import SeriesEvent, SeriesVerdict, TooFewReadings, check_series
 from weatherglass.records import VARIABLES, Quality
-from weatherglass.sources import SourceError
-from weatherglass.sources.series_file import read_series
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 START = np.datetime64("2023-05-01T00:00:00", "s")
@@ -108,45 +104,3 @@ def test_a_short_series_says_what_it_lacks() -> None:
     assert "7 days" in verdict.not_checked["own_past of temperature"]
     with pytest.raises(TooFewReadings, match="1 readings"):
         judged(*(array[:1] for array in weather(10, 2)))
-
-
-def test_a_file_is_read_in_its_own_units(tmp_path: Path) -> None:
-    path = tmp_path / "s.csv"
-    path.write_text(
-        "timestamp,Temperature (°F),humidity (%),wind_speed (km/h),battery\n"
-        "1700000000,50,40,36,12\n1700000600,68,,18,12\nyesterday,1,1,1,1\n"
-    )
-    series = read_series(path)
-    assert series.times[1] - series.times[0] == np.timedelta64(timedelta(minutes=10))
-    np.testing.assert_allclose(series.values, [[10, 40, np.nan, 10], [20, np.nan, np.nan, 5]])
-    assert (series.unread, series.passed_over) == (1, ("battery",))
-
-
-@pytest.mark.parametrize(
-    ("content", "complaint"),
-    [
-        ("when,temperature\n1,2\n", "no column of times"),
-        ("time,x\n2020-01-01,2\n", "none of temperature"),
-        ("time,temperature (furlongs)\n2020-01-01,2\n", "unknown unit"),
-        ("time,temperature,station_id\n2020-01-01,2,a\n2020-01-01,2,b\n", "2 stations"),
-    ],
-)
-def test_a_file_that_cannot_be_used_is_refused_with_its_reason(tmp_path: Path, content: str, complaint: str) -> None:
-    path = tmp_path / "s.csv"
-    path.write_text(content)
-    with pytest.raises(SourceError, match=complaint):
-        read_series(path)
-
-
-def test_the_command_tells_by_its_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert check(tmp_path / "none.csv", 0.1, False, False) == UNUSABLE
-    assert "does not exist" in capsys.readouterr().err
-    lines = [f"2023-05-01T{hour:02d}:00:00Z,{10 + hour / 10}" for hour in range(5)]
-    path = tmp_path / "s.csv"
-    path.write_text("\n".join(["time,temperature", *lines]))
-    assert check(path, 0.1, False, False) == CLEAN
-    path.write_text("\n".join(["time,temperature", *lines, "2023-05-01T05:00:00Z,99"]))
-    assert check(path, 0.1, False, False) == FLAGGED
-    said = capsys.readouterr().out
-    assert "99.0 °C is outside" in said
-    assert "not checked, which is not the same as good" in said
