@@ -71,22 +71,29 @@ def groups() -> list[str]:
 
 
 def publish(topic: str) -> int:
-    """Publish the messages of stdin, keyed by their station; tries on while the broker is away."""
+    """Publish the messages of stdin, keyed by their station."""
     messages = json.loads(sys.stdin.read())
+    producer = KafkaProducer(bootstrap_servers=SERVERS, acks="all")
+    for sent in [producer.send(topic, json.dumps(m).encode(), m["station_id"].encode()) for m in messages]:
+        sent.get(PATIENCE)
+    producer.close()
+    return len(messages)
+
+
+def wait_for_broker() -> None:
+    """Return once a broker answers. Raises KafkaError if none does in time."""
     end = time.monotonic() + PATIENCE
     while True:
         try:
-            producer = KafkaProducer(bootstrap_servers=SERVERS, acks="all", max_block_ms=5000)
-            for sent in [producer.send(topic, json.dumps(m).encode(), m["station_id"].encode()) for m in messages]:
-                sent.get(25)
-            producer.close()
-            return len(messages)
+            KafkaAdminClient(bootstrap_servers=SERVERS).list_topics()
+            return
         except (KafkaError, OSError):
             if time.monotonic() > end:
                 raise
-            time.sleep(1)
+            time.sleep(0.5)
 
 
 if __name__ == "__main__":
     commands = {"records": records, "lag": lag, "topics": topics, "groups": groups, "publish": publish}
+    wait_for_broker()
     print(json.dumps(commands[sys.argv[1]](*sys.argv[2:])))
