@@ -100,8 +100,9 @@ def test_a_silent_station_is_told_of_and_no_other(network: Network) -> None:
 
 def test_a_late_station_is_not_a_silent_one(network: Network) -> None:
     for _ in range(4):
-        network.go(15, reporting=("boston", "miami"))
-        network.report("denver", time=network.clock.now - 4 * QUARTER + timedelta(minutes=7))
+        network.go(14.5, reporting=("boston", "miami"))
+        network.report("denver", time=network.clock.now - timedelta(minutes=35))
+        network.go(0.5, reporting=("boston", "miami"))
     assert network.fired == {("station_late", "denver")}
     network.report("denver")
     network.go(2)

@@ -14,6 +14,7 @@ from typing import Any
 from weatherglass.monitoring import metrics as m
 from weatherglass.monitoring.conditions import Condition, Increase, Latest, Quantile, Share
 from weatherglass.store.alerts import Severity
+from weatherglass.topics import RAW, REJECTED
 
 LOOK_SECONDS = 15.0
 """Between two looks at all rules."""
@@ -235,7 +236,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "many_rejected",
-        Share((m.REJECTED, None), (m.TOPIC_RECORDS, "weather-raw"), timedelta(minutes=15), at_least=10),
+        Share((m.TOPIC_RECORDS, REJECTED), (m.TOPIC_RECORDS, RAW), timedelta(minutes=15), at_least=10),
         0.05,
         0.02,
         timedelta(),

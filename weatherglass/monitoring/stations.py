@@ -116,7 +116,7 @@ def _log(readings: Sequence[Reading], start: datetime, end: datetime, interval: 
     if first > start:
         status = Status.SILENT if first - start > SILENT_AFTER * interval else Status.UP
         parts.append(Stretch(status, start, first))
-    for reading, following in zip(readings, [*(r.time for r in readings[1:]), end], strict=True):
+    for reading, following in zip(readings, [*(later.time for later in readings[1:]), end], strict=False):
         if following - reading.time > SILENT_AFTER * interval:
             parts.append(Stretch(_status(reading, interval), reading.time, reading.time + interval))
             parts.append(Stretch(Status.SILENT, reading.time + interval, following))

@@ -131,7 +131,7 @@ def counter_cases() -> Iterator[Case]:
         {job: [0.0] * 4 + [1.0] * 20 + [2.0] * 80 + [float(n) for n in (3, 4, 5, 6) for _ in range(6)] + [6.0] * 80},
         {40: set(), 100: set(), 126: {"stream_features"}, 207: set()},
     )
-    rejected, raw = (m.REJECTED, ("late",)), (m.TOPIC_RECORDS, ("weather-raw",))
+    rejected, raw = (m.TOPIC_RECORDS, ("weather-rejected",)), (m.TOPIC_RECORDS, ("weather-raw",))
     other = (m.TOPIC_RECORDS, ("weather-features",))
     yield Case(
         "many_rejected",
