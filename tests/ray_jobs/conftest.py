@@ -125,7 +125,7 @@ class Rounds:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join(2 * PATIENCE)
+        self._thread.join(6 * PATIENCE)
         assert not self._thread.is_alive()
         if self.failure is not None:
             raise self.failure
@@ -133,7 +133,7 @@ class Rounds:
     def wait(self, count: int) -> None:
         """Wait until so many more rounds have been answered."""
         goal = self.done + count
-        until(lambda: self.done >= goal or self.failure, f"{count} rounds answered", 2 * PATIENCE)
+        until(lambda: self.done >= goal or self.failure, f"{count} rounds answered", 5 * PATIENCE)
         assert self.failure is None
 
     @property
@@ -147,7 +147,11 @@ class Rounds:
                 wanted = [(station, self._time) for station in self._stations]
                 self.sent += wanted
                 self._feed.send([leading(*one) for one in wanted])
-                until(lambda wanted=wanted: set(wanted) <= set(self._reader.answered()), f"answers of {self._time}")
+                until(
+                    lambda wanted=wanted: set(wanted) <= set(self._reader.answered()),
+                    f"answers of {self._time}",
+                    5 * PATIENCE,
+                )
         except BaseException as error:
             self.failure = error
 
