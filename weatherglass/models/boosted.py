@@ -50,6 +50,7 @@ class Part:
         floor: least spread, in the variable's unit.
         quantiles: (past classes, leads of the group, levels): half-width of the interval in units of the spread.
         station_spread: (stations of the climatology,) factor of the half-width for each.
+        hold: (leads of the group,) share of persistence, which some sensors' steps make hard to beat for an hour.
     """
 
     variable: int
@@ -60,6 +61,7 @@ class Part:
     quantiles: npt.NDArray[np.float64]
     trust: npt.NDArray[np.float64]
     station_spread: npt.NDArray[np.float64]
+    hold: npt.NDArray[np.float64]
 
     @property
     def name(self) -> str:
@@ -103,6 +105,7 @@ class BoostedForecaster:
             arrays[f"{part.name}.quantiles"] = part.quantiles
             arrays[f"{part.name}.trust"] = part.trust
             arrays[f"{part.name}.station_spread"] = part.station_spread
+            arrays[f"{part.name}.hold"] = part.hold
         artefact.save_arrays(folder / "arrays.npz", arrays)
         about = {
             "features": list(design.NAMES),
@@ -129,13 +132,13 @@ class BoostedForecaster:
             raise artefact.ModelFileError(f"{folder / 'arrays.npz'}: the climatology does not fit the stations")
         parts = []
         for item in about["parts"]:
-            name = Part(item["variable"], tuple(item["leads"]), *(None,) * 6).name  # type: ignore[arg-type]
+            name = Part(item["variable"], tuple(item["leads"]), *(None,) * 7).name  # type: ignore[arg-type]
             try:
                 mean = lightgbm.Booster(model_file=folder / f"{name}.mean.txt")
                 spread = lightgbm.Booster(model_file=folder / f"{name}.spread.txt")
             except lightgbm.basic.LightGBMError as error:
                 raise artefact.ModelFileError(f"{folder / name}: LightGBM cannot read it ({error})") from None
-            tuned = (arrays[f"{name}.{key}"] for key in ("quantiles", "trust", "station_spread"))
+            tuned = (arrays[f"{name}.{key}"] for key in ("quantiles", "trust", "station_spread", "hold"))
             parts.append(Part(item["variable"], tuple(item["leads"]), mean, spread, item["floor"], *tuned))
         network = Network(stations, **{key[8:]: values for key, values in arrays.items() if key.startswith("network.")})
         return cls(
@@ -171,7 +174,8 @@ class BoostedForecaster:
             which = (cases[:, None], at[None, :], part.variable)
             matrix = made.matrix(part.variable, np.repeat(cases, len(at)), np.tile(at + 1, len(cases)))
             residual, spread = (answer.reshape(len(cases), len(at)) for answer in part.predict(matrix))
-            values[which] += residual * part.trust
+            last = (made.normal_now + made.present)[cases, part.variable][:, None]
+            values[which] = (1 - part.hold) * (values[which] + residual * part.trust) + part.hold * last
             row = seen.rows[where[cases]]
             known_spread = part.station_spread[np.minimum(row, known - 1)]
             spread *= np.where(row < known, known_spread, STRANGER_SPREAD)[:, None]

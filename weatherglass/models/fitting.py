@@ -53,6 +53,8 @@ class Sample:
     """Truth minus climatology, damped anomaly and linear forecast."""
     linear: npt.NDArray[np.float32]
     """The linear forecast beyond the damped anomaly, 0 where there is none."""
+    still: npt.NDArray[np.float32]
+    """The residual that would make it persistence."""
     stations: npt.NDArray[np.int64]
     """Rows of the climatology."""
 
@@ -132,19 +134,22 @@ def fit_part(
         quantiles=np.zeros((len(PAST_CLASSES), len(leads), len(LEVELS))),
         trust=np.ones(len(leads)),
         station_spread=np.ones(known),
+        hold=np.zeros(len(leads)),
     )
     for k, hours in reversed(list(enumerate(PAST_CLASSES))):
         count = size.calibration_cases
         held_out = draw(seen, split.calibrate, base.damping, variable, leads, np.full(count, hours), rng)
         value, scale = part.predict(held_out.rows)
         if hours == PAST_CLASSES[-1]:  # a whole past, as a station in service has
-            part.trust[:] = trust(held_out, value, leads)
+            part.trust[:] = trust(held_out.residual, value, held_out.leads, leads)
             value *= part.trust[held_out.leads - leads[0]]
+            part.hold[:] = trust(held_out.residual - value, held_out.still - value, held_out.leads, leads)
+            value = _held(part, held_out, value)
             error = np.abs(held_out.residual - value)
             part.station_spread[:] = station_spread(error / scale, held_out.stations, known)
             mae, damped_mae = error.mean(), np.abs(held_out.residual + held_out.linear).mean()
         else:
-            value *= part.trust[held_out.leads - leads[0]]
+            value = _held(part, held_out, value * part.trust[held_out.leads - leads[0]])
         score = np.abs(held_out.residual - value) / (scale * part.station_spread[held_out.stations])
         for i, lead in enumerate(leads):
             part.quantiles[k, i] = conformal(score[held_out.leads == lead])
@@ -197,10 +202,18 @@ def _training(
     return Sample(*(np.concatenate([vars(sample)[name] for sample in samples]) for name in vars(samples[0])))
 
 
-def trust(held_out: Sample, value: npt.NDArray, leads: tuple[int, ...]) -> npt.NDArray[np.float64]:
-    """The factor of `SHRINKAGE` for each lead by which the trees' correction errs least; the smallest of equals."""
-    errors = np.abs(held_out.residual - SHRINKAGE[:, None] * value)
-    return np.array([SHRINKAGE[errors[:, held_out.leads == lead].mean(axis=1).argmin()] for lead in leads])
+def trust(
+    residual: npt.NDArray, value: npt.NDArray, lead_of: npt.NDArray[np.int64], leads: tuple[int, ...]
+) -> npt.NDArray[np.float64]:
+    """The factor of `SHRINKAGE` for each lead by which a correction errs least; the smallest of equals."""
+    errors = np.abs(residual - SHRINKAGE[:, None] * value)
+    return np.array([SHRINKAGE[errors[:, lead_of == lead].mean(axis=1).argmin()] for lead in leads])
+
+
+def _held(part: Part, held_out: Sample, value: npt.NDArray) -> npt.NDArray:
+    """The correction drawn towards persistence, as `boosted` does it."""
+    hold = part.hold[held_out.leads - part.leads[0]]
+    return np.asarray((1 - hold) * value + hold * held_out.still)
 
 
 def station_spread(scores: npt.NDArray, stations: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.float64]:
@@ -254,7 +267,7 @@ def draw(
         None if given is None else given[: len(chosen)][keep] for given in (own_hours, with_neighbours, with_network)
     ]
     matrix = np.empty((len(rows), len(design.NAMES)), dtype=np.float32)
-    residual, linear = np.empty(len(rows), dtype=np.float32), np.empty(len(rows), dtype=np.float32)
+    residual, linear, still = (np.empty(len(rows), dtype=np.float32) for _ in range(3))
     for begin in range(0, len(rows), CHUNK):
         part = slice(begin, begin + CHUNK)
         own, near, member = (None if given is None else given[part] for given in limits)
@@ -262,5 +275,7 @@ def draw(
         which = np.arange(len(made.age)), lead[part] - 1, variable
         matrix[part] = made.matrix(variable, which[0], lead[part])
         linear[part] = np.nan_to_num(made.linear[which])
-        residual[part] = truth[part] - made.normal[which] - made.damped[which] - linear[part]
-    return Sample(matrix, lead, residual, linear, seen.rows[rows])
+        without_trees = made.normal[which] + made.damped[which] + linear[part]
+        residual[part] = truth[part] - without_trees
+        still[part] = made.normal_now[:, variable] + made.present[:, variable] - without_trees
+    return Sample(matrix, lead, residual, linear, still, seen.rows[rows])
