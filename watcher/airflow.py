@@ -9,9 +9,8 @@ import urllib.request
 from datetime import datetime, timedelta
 from typing import Any
 
-from weatherglass.health import JOBS
+from weatherglass.health import JOBS, WATCHER
 from weatherglass.monitoring import metrics as m
-from weatherglass.monitoring.exchange import WATCHER
 from weatherglass.monitoring.sample import Sample
 from weatherglass.settings import Settings
 

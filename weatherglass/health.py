@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -25,6 +25,8 @@ from weatherglass.store.predictions import StoredPrediction
 
 JOBS = ("stream_features", "serve_predictions", "store_predictions")
 """The long-lived jobs without which no new prediction appears; each the name of its DAG and of its folder."""
+WATCHER = "watch_pipeline"
+"""The long-lived job that tells of faults; all others work without it."""
 
 STARTUP_GRACE = timedelta(minutes=2)
 SILENCE = timedelta(seconds=30)
@@ -71,6 +73,7 @@ def pipeline_health(settings: Settings, now: datetime, store: Engine) -> Health:
         _server("ray", settings.ray_head, "the Ray head"),
         _host(settings.jobs_dir / HOST_LOCK),
         *(_job(JobFolder(settings.jobs_dir / name), now) for name in JOBS),
+        *_watcher(JobFolder(settings.jobs_dir / WATCHER), now),
         *(inference(serving) if serving.alive() else ()),
         *_data(settings, now, store),
     )
@@ -108,6 +111,14 @@ def _job(folder: JobFolder, now: datetime) -> Part:
     if silence is not None and silence > SILENCE.total_seconds() and not starting:
         return Part(folder.name, State.FAILING, silence, f"silent for {silence:.0f} s; its last words: {said}")
     return Part(folder.name, State.OK, silence, str(said))
+
+
+def _watcher(folder: JobFolder, now: datetime) -> tuple[Part, ...]:
+    """Degraded where it does not work: then nobody is told of faults. None before its first start."""
+    if not folder.started():
+        return ()
+    part = _job(folder, now)
+    return (replace(part, state=State.DEGRADED) if part.state is State.FAILING else part,)
 
 
 def inference(folder: JobFolder) -> tuple[Part, ...]:

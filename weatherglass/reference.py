@@ -1,4 +1,4 @@
-"""The reference pages that are made from the code: `make reference` writes them, a test holds them to it."""
+"""What is made from the code: pages of docs/, Prometheus' rules. `make reference` writes it, a test holds it to it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from weatherglass.monitoring.prometheus import rule_file
 from weatherglass.records import RECORDS, json_schema
 from weatherglass.settings import PROJECT_ROOT, Settings, variable
 
 DOCS = PROJECT_ROOT / "docs"
+ALERTS = PROJECT_ROOT / "docker" / "monitoring" / "alerts.yml"
 
 _CONFIGURATION = """\
 # Configuration
@@ -40,7 +42,7 @@ def configuration() -> str:
 def pages() -> dict[Path, str]:
     """Each page by its path."""
     schemas = {DOCS / "schemas" / f"{name}.json": json.dumps(json_schema(name), indent=2) + "\n" for name in RECORDS}
-    return {DOCS / "configuration.md": configuration(), **schemas}
+    return {DOCS / "configuration.md": configuration(), ALERTS: rule_file(), **schemas}
 
 
 def _default(value: object) -> str:

@@ -14,8 +14,7 @@ from airflow.sdk import DAG
 
 from plugins import assets, policy
 from plugins.supervision.operator import LongLivedJobOperator
-from weatherglass.health import JOBS
-from weatherglass.monitoring.exchange import WATCHER
+from weatherglass.health import JOBS, WATCHER
 from weatherglass.settings import PROJECT_ROOT, Source, load_settings
 
 DAGS_FOLDER = PROJECT_ROOT / "dags"

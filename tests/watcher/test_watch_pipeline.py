@@ -18,10 +18,10 @@ from tests.conftest import TestBroker
 from tests.watcher.conftest import Clock
 from tests.watcher.receivers import Hook
 from watcher.watch_pipeline import Watcher
+from weatherglass.health import WATCHER
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.jobs.job import Job
 from weatherglass.monitoring import metrics as m
-from weatherglass.monitoring.exchange import WATCHER
 from weatherglass.monitoring.notice import CHANNELS_VARIABLE
 from weatherglass.settings import LOOPBACK, Settings, Source
 from weatherglass.store import metric_history

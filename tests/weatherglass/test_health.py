@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from tests.conftest import free_ports, make_settings
 from tests.weatherglass.store.samples import a_prediction, an_observation
-from weatherglass.health import JOBS, Part, State, inference, pipeline_health, words
+from weatherglass.health import JOBS, WATCHER, Part, State, inference, pipeline_health, words
 from weatherglass.jobs.folder import HOST_LOCK, JobFolder
 from weatherglass.jobs.job import Job
 from weatherglass.records import Method, iso
@@ -230,3 +230,15 @@ def test_actors_and_models_are_parts_with_since_when_and_why(tmp_path: Path) -> 
     }
     assert "since 2026-01-05T12:00:00Z" in parts["model forecaster"].detail
     assert "version 3 is refused: NaN" in parts["model forecaster"].detail
+
+
+def test_a_dead_watcher_is_a_degraded_part_and_no_more(
+    settings: Settings, now: datetime, store: Engine, jobs: dict[str, Holder]
+) -> None:
+    fill(store, now, now)
+    folder = JobFolder(settings.jobs_dir / WATCHER)
+    assert WATCHER not in [part.name for part in pipeline_health(settings, now, store).parts]
+    folder.path.mkdir()
+    folder.write_json(folder.process, {"pid": 1, "at": iso(now - timedelta(hours=1))})
+    health = pipeline_health(settings, now, store)
+    assert (health.state, part(settings, now, store, WATCHER).state) == (State.DEGRADED, State.DEGRADED)

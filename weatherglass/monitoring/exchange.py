@@ -7,11 +7,9 @@ import os
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from weatherglass.health import WATCHER
 from weatherglass.monitoring.sample import Sample, exposition
 from weatherglass.settings import Settings
-
-WATCHER = "watch_pipeline"
-"""The watcher's job and folder."""
 
 FRESH = timedelta(minutes=2)
 """A sample older than this is not shown: Prometheus would take it for the present."""

@@ -12,9 +12,10 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
 from tests.plugins.api.conftest import NOW
+from weatherglass.health import WATCHER
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.monitoring import metrics as m
-from weatherglass.monitoring.exchange import FRESH, WATCHER, read_answers, write_exposition
+from weatherglass.monitoring.exchange import FRESH, read_answers, write_exposition
 from weatherglass.monitoring.sample import Sample
 from weatherglass.records import iso
 from weatherglass.settings import Settings

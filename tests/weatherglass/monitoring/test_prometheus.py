@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.weatherglass.monitoring.cases import CASES, Case
-from weatherglass.monitoring.prometheus import inhibitions, rule_file
+from weatherglass.monitoring.prometheus import DOCS, inhibitions, rule_file
 from weatherglass.monitoring.rules import BY_NAME, LOOK_SECONDS
 from weatherglass.monitoring.sample import exposition
+from weatherglass.settings import PROJECT_ROOT
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +91,11 @@ def test_every_rule_is_in_the_file_with_its_entry() -> None:
     for name, rule in BY_NAME.items():
         assert f'alert: "{name}"' in text
         assert f"#{rule.anchor}" in text
+
+
+def test_every_alert_has_its_entry_in_the_troubleshooting() -> None:
+    headings = re.findall(r"^### (.*)$", (PROJECT_ROOT / DOCS).read_text(encoding="utf-8"), re.MULTILINE)
+    assert {rule.anchor for rule in BY_NAME.values()} <= {heading.lower().replace(" ", "-") for heading in headings}
 
 
 def test_reasons_inhibit_only_what_is_about_the_same() -> None:
