@@ -159,7 +159,8 @@ def test_no_default_password_opens_anything(cluster: Cluster) -> None:
         assert cluster.get("RAY_DASHBOARD_PORT", "/api/v0/nodes", word).status_code in (401, 403)
         login = f"http://127.0.0.1:{cluster.ports['AIRFLOW_PORT']}/auth/token"
         for user in ("admin", "airflow"):
-            assert requests.post(login, json={"username": user, "password": word}, timeout=60).status_code == 401
+            answer = requests.post(login, json={"username": user, "password": word}, timeout=60)
+            assert answer.status_code == (401 if word else 400)
     attempt = "import sys, psycopg; psycopg.connect(host='postgres', user=sys.argv[1], password=sys.argv[2])"
     jobs = cluster.containers("jobs")[0]
     for user in ("weatherglass", "postgres", "airflow"):
@@ -177,6 +178,7 @@ def test_a_service_stopped_hard_and_started_comes_back(cluster: Cluster, service
     seconds = cluster.flow(DRIVER_SECONDS if service == "jobs" else FLOW_SECONDS)
     print(f"{service}: flow after {seconds:.0f} s")
     healthy(cluster)
+    cluster.flow(FLOW_SECONDS)  # what lives on for a while without a lost service has ended by now
 
 
 @pytest.mark.parametrize("kind", ["spark-worker", "ray-worker"])
