@@ -120,6 +120,27 @@ def test_status_is_green(stack: RunningStack) -> None:
     assert stack.get("/weatherglass/health").status_code == 200
 
 
+def test_the_watcher_sees_every_part(stack: RunningStack) -> None:
+    wanted = (
+        "weatherglass_kafka_up 1",
+        "weatherglass_ray_up 1",
+        "weatherglass_store_up 1",
+        'weatherglass_airflow_up{component="scheduler"} 1',
+        'weatherglass_airflow_up{component="triggerer"} 1',
+        'weatherglass_job_up{job="stream_features"} 1',
+        'weatherglass_actor_up{actor="inference-0"} 1',
+        'weatherglass_dag_failed{dag="bootstrap_topics"} 0',
+        'weatherglass_part_processes{part="kafka"} 1',
+        'weatherglass_polls_total{outcome="ok"}',
+    )
+
+    def missing() -> list[str]:
+        shown = stack.get("/weatherglass/metrics").text
+        return [line for line in wanted if line not in shown]
+
+    until("the watcher to measure every part", lambda: not missing())
+
+
 def test_topics_are_made_once(stack: RunningStack) -> None:
     assert stack.run_dag("bootstrap_topics")["state"] == "success"
 
