@@ -96,7 +96,8 @@ class Stored:
             for row in connection.execute(newest_per_station(observations).with_only_columns(*columns))
             if sample.at - row.stored_at < FORGOTTEN and self._is_ours(row.source)
         ]
-        if self._intervals_at is None or sample.at - self._intervals_at >= INTERVALS_EVERY:
+        stale = self._intervals_at is None or sample.at - self._intervals_at >= INTERVALS_EVERY
+        if stale or any(row.station_id not in self._intervals for row in rows):
             self._intervals = {row.station_id: usual_interval(connection, row.station_id) for row in rows}
             self._intervals_at = sample.at
         newest_of_all = max((row.timestamp for row in rows), default=LONG_AGO)

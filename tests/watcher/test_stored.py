@@ -120,6 +120,13 @@ def test_a_frozen_value(network: Network) -> None:
     assert network.over == network.fired
 
 
+def test_a_new_station_is_watched_at_once(network: Network) -> None:
+    network.go(1)
+    network.report("seattle")
+    network.go(1)
+    assert ("seattle",) in network.look().of(m.SILENCE)
+
+
 def test_all_are_silent(network: Network) -> None:
     network.go(27, reporting=())
     assert network.fired == {("no_new_observations", "pipeline")}
