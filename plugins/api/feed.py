@@ -82,10 +82,10 @@ class Feed:
         away = False
         while self._listeners:
             try:
-                stored = self._stored
-                if stored is None:
-                    stored, self._known = await asyncio.to_thread(self._present)
-                events, self._stored = await asyncio.to_thread(self._predictions, stored)
+                if self._stored is None:
+                    present = await asyncio.to_thread(self._present)
+                    self._stored, self._known = present
+                events, self._stored = await asyncio.to_thread(self._predictions, self._stored)
                 raised, self._known = await asyncio.to_thread(self._alerts, self._known)
                 events += raised
                 if away:
