@@ -24,7 +24,9 @@ SERVE = "serve_predictions"
 STORE = "store_predictions"
 WATCH = "watch_pipeline"
 REPORT = "report_stations"
-DAGS = (TOPICS, INGEST, HISTORY, TRAIN, FEATURES, SERVE, STORE, WATCH, REPORT)
+VERIFY = "verify_forecasts"
+BY_HAND = ("rollback_model", "replay_rejected", "backfill_features")
+DAGS = (TOPICS, INGEST, HISTORY, TRAIN, FEATURES, SERVE, STORE, WATCH, REPORT, VERIFY, *BY_HAND)
 
 HEAVY_POOL = "heavy"
 NOTE = "started by make up"
@@ -70,8 +72,12 @@ class Pipeline:
         self._models()
         self._keep_running(SERVE)
         self._keep_running(WATCH)  # last, so that a start is no alarm
-        self.api.unpause(REPORT)
-        return self._wait_for_green()
+        for dag_id in BY_HAND:
+            self.api.unpause(dag_id)
+        green = self._wait_for_green()
+        for dag_id in (REPORT, VERIFY):  # their first run follows at once
+            self.api.unpause(dag_id)
+        return green
 
     def _wait_for_dags(self) -> None:
         def there() -> bool:
