@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import requests
 
+from stack.airflow_api import AirflowApi
 from tests.conftest import free_ports
 from weatherglass.records import iso
 from weatherglass.settings import LOOPBACK, PROJECT_ROOT
@@ -75,7 +76,6 @@ class Cluster:
         )
         lines = self.env_file.read_text(encoding="utf-8").splitlines()
         self.secrets = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
-        self._airflow_token = ""
 
     # --- Docker
 
@@ -181,6 +181,10 @@ class Cluster:
         answer = self.get("RAY_DASHBOARD_PORT", f"/api/v0/{what}?detail=1&limit=200", self.secrets["RAY_AUTH_TOKEN"])
         answer.raise_for_status()
         return list(answer.json()["data"]["result"]["result"])
+
+    def airflow(self) -> AirflowApi:
+        """Airflow's REST API, logged in."""
+        return AirflowApi(f"http://{LOOPBACK}:{self.ports['AIRFLOW_PORT']}", self.secrets["AIRFLOW_PASSWORD"])
 
     # --- Kafka, from a container of its own, which no test stops
 

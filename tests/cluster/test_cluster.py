@@ -8,10 +8,13 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import requests
 
+from stack.pipeline import INGEST
 from tests.cluster.running import SLOWNESS, Cluster, until
 from tests.cluster.test_configuration import PROPER
 from tests.e2e.test_stack import last_windows, observed
@@ -58,6 +61,19 @@ def ill(cluster: Cluster) -> list[str]:
 
 def healthy(cluster: Cluster) -> None:
     until("all containers to be healthy", lambda: not ill(cluster))
+
+
+@contextmanager
+def settled(cluster: Cluster) -> Iterator[None]:
+    """Ingestion pauses, and everything published has been worked off."""
+    airflow = cluster.airflow()
+    airflow.pause(INGEST)
+    until("the poll that runs to end", lambda: not airflow.runs(INGEST, "running"))
+    try:
+        settle(cluster)
+        yield
+    finally:
+        airflow.unpause(INGEST)
 
 
 def settle(cluster: Cluster) -> None:
@@ -200,16 +216,16 @@ def values(features: Features) -> Features:
 
 
 def test_nothing_was_lost_or_doubled(cluster: Cluster) -> None:
-    settle(cluster)
+    with settled(cluster):
+        raw, windows, answers = observed(cluster), last_windows(cluster), cluster.records(PREDICTIONS)  # type: ignore[arg-type]
     elevations = {name: at.elevation for name, at in known_stations().items() if at.elevation is not None}
-    expected = values(expected_features(observed(cluster), elevations))  # type: ignore[arg-type]
-    found = values(last_windows(cluster))  # type: ignore[arg-type]
+    expected, found = values(expected_features(raw, elevations)), values(windows)
     assert found.keys() == expected.keys()
     different = [line for key in expected for line in differences(found[key], expected[key], str(key))]
     assert not different, f"{len(different)} values differ, among them {different[:3]}"
     answered = Counter(
         (prediction["station_id"], prediction["timestamp"])
-        for prediction in (json.loads(record.value) for record in cluster.records(PREDICTIONS))
+        for prediction in (json.loads(record.value) for record in answers)
     )
     assert answered
     assert set(answered.values()) == {1}
