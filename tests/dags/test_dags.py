@@ -87,7 +87,8 @@ def test_what_is_triggered_by_hand_has_typed_params_with_defaults(dag: DAG) -> N
         if param.has_value:
             param.resolve()
         else:
-            assert dag.schedule is None, "only who triggers by hand can be asked for something"
+            may_be_empty = "null" in param.schema["type"]
+            assert dag.schedule is None or may_be_empty, "only who triggers by hand can be asked for something"
 
 
 @pytest.mark.parametrize("job", [*JOBS, WATCHER])

@@ -108,8 +108,8 @@ def test_whatever_is_killed_every_record_is_answered_once(
         with watcher(settings, folder) as process:
             load.wait(3)
             served_by(first)
+            until(lambda: len(pids(folder)) == 2, "both actors serve")
             actors = pids(folder)
-            assert len(actors) == 2
 
             # The watcher is killed: the actors answer on, and the next watcher finds them.
             process.kill()

@@ -59,7 +59,7 @@ def test_hours_lie_in_the_grid_where_they_belong() -> None:
     grid = hours.grid()
     assert grid is not None
     names = [station.station_id for station in grid.stations]
-    assert grid.values.shape == (2, SPAN_HOURS, 5)
+    assert grid.values.shape[:2] == (2, SPAN_HOURS)
     for station, offset in (("new-york", 0), ("boston", 3), ("new-york", 5)):
         cell = grid.values[names.index(station), grid.index(hour64(START + offset * HOUR))]
         assert cell[0] == offset
