@@ -59,7 +59,8 @@ class Broker:
             return
         shutil.rmtree(self.folder / "data", ignore_errors=True)  # a formatting that was cut off
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        tool = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self.properties)]
+        # With "=", since an id may begin with a dash.
+        tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(self.properties)]
         done = subprocess.run([*self._java(), *tool], env=self.environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise BrokerError(f"Kafka could not format {self.folder}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")

@@ -16,8 +16,15 @@ from stack.ports import RAY_RANGE
 from weatherglass.settings import Settings
 from weatherglass.topics import TOPICS, Topic
 
-# Taken out of the environment at once: it is no setting of Weatherglass, which refuses names it does not know.
-_TEST_DATA_FOLDER = os.environ.pop("WEATHERGLASS_TEST_DATA", None)
+_TEST_DATA = pytest.StashKey[str | None]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take the folder of real data out of the environment where tests run: it is no setting of Weatherglass, which
+    refuses names it does not know. Who only hands out the work leaves it for the workers.
+    """
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        config.stash[_TEST_DATA] = os.environ.pop("WEATHERGLASS_TEST_DATA", None)
 
 
 # How fast an example runs is the machine's affair.
@@ -83,11 +90,12 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def test_data() -> Path:
+def test_data(pytestconfig: pytest.Config) -> Path:
     """Folder of real data kept outside the project; tests that want it are skipped without it."""
-    if not _TEST_DATA_FOLDER:
+    folder = pytestconfig.stash[_TEST_DATA]
+    if not folder:
         pytest.skip("WEATHERGLASS_TEST_DATA names no folder with real data")
-    return Path(_TEST_DATA_FOLDER)
+    return Path(folder)
 
 
 @pytest.fixture(scope="session")

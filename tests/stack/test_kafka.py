@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,14 @@ from weatherglass.topics import HOURS, RAW, TOPICS
 def test_missing_jars_name_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(BrokerError, match="make setup"):
         Broker(make_settings(tmp_path, build_dir=tmp_path)).prepare()
+
+
+@pytest.mark.integration
+def test_an_id_that_begins_with_a_dash_is_no_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uuid, "uuid4", lambda: uuid.UUID(bytes=b"\xf8" * 16))
+    broker = Broker(make_settings(tmp_path))
+    broker.prepare()
+    assert "cluster.id=-Pj4" in (broker.folder / "data" / "meta.properties").read_text()
 
 
 @pytest.mark.integration
