@@ -262,6 +262,7 @@ class Launcher:
         self.say("Weatherglass is up" if green else "Weatherglass is started, though not everything is green")
         self.plain(f"""
   Airflow      {base}   login: {USER} / {credentials.password}
+  Dashboard    {base}/plugin/weatherglass
   API          {base}/weatherglass/docs
   Ray          {settings.ray_dashboard}   token: in {credentials.ray_token_file}
   Spark        http://{LOOPBACK}:{settings.spark_ui_port}
