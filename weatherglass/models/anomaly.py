@@ -232,12 +232,14 @@ class AnomalyDetector:
         step_failed = steps.failed[:, -1]
         made = []
         for i, (case, reading) in enumerate(zip(cases, readings, strict=True)):
-            states, flags = _range(case.window)
+            flags = _kept_out(case.window)
+            contradicted = any(flag.check == "consistency" for flag in flags)
+            in_range = Quality.OK in case.window.aggregated_features.quality.values()
             checks = {
-                "range": states,
+                "range": _state(any(flag.check == "range" for flag in flags), in_range),
                 "step": _state(step_failed[i].any(), steps.checked[i, -1].any()),
                 "flat_line": _state(flats.failed[i, -1].any(), flats.checked[i, -1].any()),
-                "consistency": _state(bool(damp[i]), bool(both[i])),
+                "consistency": _state(contradicted or bool(damp[i]), bool(both[i])),
             }
             for v in np.flatnonzero(step_failed[i]).tolist():
                 flags.append(_flag(v, "step", 1.0, steps.in_words((i, -1, v)), reading.time))
@@ -261,16 +263,19 @@ def _state(failed: bool | np.bool_, checked: bool | np.bool_) -> Quality:
     return Quality.FAILED if failed else Quality.OK if checked else Quality.NOT_CHECKED
 
 
-def _range(window: WindowFeatures) -> tuple[Quality, list[Flag]]:
-    """The range check, done where the window was made: a value outside is in no aggregate, so its number is gone."""
-    states = window.aggregated_features.quality
-    time = window.aggregated_features.last_observation
-    flags = [
-        _flag(v, "range", 1.0, rules.outside_in_words(v, None), time)
-        for v, variable in enumerate(VARIABLES)
-        if states.get(variable) is Quality.FAILED
-    ]
-    return _state(bool(flags), Quality.OK in states.values()), flags
+def _kept_out(window: WindowFeatures) -> list[Flag]:
+    """What quality control kept out of the window (`weatherglass.quality`), so that its numbers are gone."""
+    found = window.aggregated_features
+    failed = [check for check, state in found.checks.items() if state is Quality.FAILED]
+    flags = []
+    for v, variable in enumerate(VARIABLES):
+        if found.quality.get(variable) is not Quality.FAILED:
+            continue
+        causes = [check for check in failed if variable in rules.KEPT_OUT_BY.get(check, ())] or ["range"]
+        for check in causes:
+            kind = "consistency" if check in rules.CONTRADICTIONS else "range"
+            flags.append(_flag(v, kind, 1.0, rules.kept_out_in_words(check, v), found.last_observation))
+    return flags
 
 
 def _series(

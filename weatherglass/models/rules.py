@@ -66,6 +66,27 @@ def outside_in_words(variable: int, value: float | None) -> str:
     )
 
 
+KEPT_OUT_BY = {
+    "range": VARIABLES,
+    "climate": ("temperature", "pressure", "wind_speed"),
+    "dew_point": ("temperature", "humidity"),
+    "pressure_elevation": ("pressure",),
+}
+"""Which values the checks of `weatherglass.quality` keep out of a window."""
+CONTRADICTIONS = ("dew_point", "pressure_elevation")
+
+
+def kept_out_in_words(check: str, variable: int) -> str:
+    """Why quality control left a value out of the window; its number is gone."""
+    if check == "climate":
+        return f"{name(variable)} was far outside all that this month has brought to the station, and left out"
+    if check == "dew_point":
+        return f"{name(variable)} was left out: temperature and humidity together give an impossible dew point"
+    if check == "pressure_elevation":
+        return "pressure was left out: it cannot be at the station's elevation"
+    return outside_in_words(variable, None)
+
+
 @dataclass(frozen=True)
 class Steps:
     """Change of each value since the last one that is known; all arrays (..., moments, 4).

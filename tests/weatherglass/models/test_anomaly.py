@@ -116,6 +116,24 @@ def test_a_value_outside_the_physical_range_is_flagged_though_its_number_is_gone
     assert "temperature" in anomaly.reasons[0]
 
 
+@pytest.mark.parametrize(
+    ("check", "flagged", "words"),
+    [
+        ("range", "range", "-80 to 60"),
+        ("climate", "range", "this month"),
+        ("dew_point", "consistency", "dew point"),
+        ("pressure_elevation", "range", "-80 to 60"),  # not a check of temperatures, so it was the range
+    ],
+)
+def test_why_quality_control_left_a_value_out_is_said(check: str, flagged: str, words: str) -> None:
+    made = window(NOW, (None, *USUAL[1:]), "temperature")
+    made.aggregated_features.checks[check] = Quality.FAILED
+    anomaly = AnomalyDetector.rules_only().check(Case(made, readings(4), None, None), NO_GRID, None)
+    assert anomaly.is_anomaly
+    assert {state for name, state in anomaly.checks.items() if name == flagged} == {Quality.FAILED}
+    assert words in anomaly.reasons[0]
+
+
 def test_the_distance_from_the_forecast_counts_in_half_widths() -> None:
     middle = np.array(USUAL)
     expected = Expected(middle, middle - 1, middle + 1)
