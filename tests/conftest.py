@@ -10,10 +10,13 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from sqlalchemy import Engine
 
 from stack.kafka import RunningBroker
 from stack.ports import RAY_RANGE
 from weatherglass.settings import Settings
+from weatherglass.store.engine import open_store
+from weatherglass.store.migrate import migrate
 from weatherglass.topics import TOPICS, Topic
 
 _TEST_DATA = pytest.StashKey[str | None]()
@@ -87,6 +90,15 @@ def make_settings(state_dir: Path, **overrides: object) -> Settings:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return make_settings(tmp_path / "state")
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[Engine]:
+    """The store of `settings`, empty."""
+    migrate(settings.store_url)
+    engine = open_store(settings.store_url)
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture(scope="session")

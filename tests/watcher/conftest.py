@@ -6,14 +6,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
 
 from tests.conftest import make_settings
 from tests.watcher.receivers import Hook, Mailbox, mail_server, webhook
 from weatherglass.monitoring.rules import LOOK_SECONDS
 from weatherglass.settings import Settings, Source
-from weatherglass.store.engine import open_store
-from weatherglass.store.migrate import migrate
 
 
 @dataclass
@@ -38,14 +35,6 @@ def clock() -> Clock:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return make_settings(tmp_path / "state", source=Source.REPLAY)
-
-
-@pytest.fixture
-def store(settings: Settings) -> Iterator[Engine]:
-    migrate(settings.store_url)
-    engine = open_store(settings.store_url)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

@@ -26,8 +26,6 @@ from weatherglass.monitoring.notice import CHANNELS_VARIABLE
 from weatherglass.settings import LOOPBACK, Settings, Source
 from weatherglass.store import metric_history
 from weatherglass.store.alert_log import listed
-from weatherglass.store.engine import open_store
-from weatherglass.store.migrate import migrate
 from weatherglass.topics import RAW, REJECTED, SPARK_GROUP
 
 
@@ -59,14 +57,6 @@ def settings(fresh_broker: TestBroker) -> Iterator[Settings]:
     with socket.create_server((LOOPBACK, 0)) as head:
         changed = {"source": Source.REPLAY, "ray_address": f"{LOOPBACK}:{head.getsockname()[1]}"}
         yield fresh_broker.settings.model_copy(update=changed)
-
-
-@pytest.fixture
-def store(settings: Settings) -> Iterator[Engine]:
-    migrate(settings.store_url)
-    engine = open_store(settings.store_url)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

@@ -20,7 +20,6 @@ from weatherglass.records import Method, iso
 from weatherglass.settings import LOOPBACK, Settings
 from weatherglass.store import observations, predictions
 from weatherglass.store.engine import open_store
-from weatherglass.store.migrate import migrate
 
 HOLD = """
 import fcntl, sys
@@ -67,14 +66,6 @@ def listening() -> Iterator[tuple[str, str]]:
 def settings(tmp_path: Path, listening: tuple[str, str]) -> Settings:
     kafka, ray = listening
     return make_settings(tmp_path / "state", kafka_bootstrap=kafka, ray_address=ray)
-
-
-@pytest.fixture
-def store(settings: Settings) -> Iterator[Engine]:
-    migrate(settings.store_url)
-    engine = open_store(settings.store_url)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture
