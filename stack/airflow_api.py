@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from stack.credentials import USER
 
@@ -12,6 +14,25 @@ TIMEOUT = 20.0
 """Seconds for one answer; on a busy machine the first ones are slow."""
 ERROR_LENGTH = 600
 ACTIVE = ("running", "queued")
+BUSY = Retry(
+    status=5,
+    connect=0,
+    read=0,
+    status_forcelist=(500, 503),
+    allowed_methods=None,
+    backoff_factor=0.5,
+    raise_on_status=False,
+)
+"""On SQLite, Airflow's processes get in each other's way: a request that found the database locked is answered 500, has
+changed nothing, and succeeds when it is sent again. Within some seven seconds; then the last answer stands."""
+
+
+def session() -> requests.Session:
+    """A session for the loopback: no proxy, no .netrc, and patience with a busy database."""
+    session = requests.Session()
+    session.trust_env = False
+    session.mount("http://", HTTPAdapter(max_retries=BUSY))
+    return session
 
 
 class AirflowApi:
@@ -20,8 +41,7 @@ class AirflowApi:
     def __init__(self, url: str, password: str):
         self.url = url
         self._password = password
-        self._session = requests.Session()
-        self._session.trust_env = False  # no proxy, no .netrc: this is the loopback
+        self._session = session()
 
     def healthy(self) -> str | None:
         """None if all four processes live, else which do not."""

@@ -20,6 +20,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient
 from playwright.sync_api import Page, expect, sync_playwright
 
+from stack.airflow_api import session
 from tests.plugins.browser import ARGUMENTS, CHROMIUM
 from weatherglass.settings import LOOPBACK, PROJECT_ROOT, Settings, variable
 
@@ -214,7 +215,7 @@ class RunningStack:
         self._token = answer.json()["access_token"]
 
     def _airflow(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        answer = requests.request(
+        answer = session().request(
             method,
             f"{self.base}/api/v2{path}",
             json=body,

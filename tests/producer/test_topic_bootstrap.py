@@ -143,7 +143,12 @@ def test_a_running_group_is_left_alone(broker: TestBroker, admin: KafkaAdminClie
     group = f"g-{uuid4().hex[:8]}"
     run(broker, topic)
     consumer = KafkaConsumer(
-        topic.name, bootstrap_servers=broker.bootstrap_servers, group_id=group, enable_auto_commit=False
+        topic.name,
+        bootstrap_servers=broker.bootstrap_servers,
+        group_id=group,
+        enable_auto_commit=False,
+        # A client that joins before it has heard of the topic is assigned nothing, until it asks again.
+        metadata_max_age_ms=500,
     )
     try:
         while not consumer.assignment():
