@@ -63,7 +63,8 @@ class DriftAnswer(BaseModel):
     version: str = Field(examples=["7"])
     day: date = Field(examples=["2026-01-05"])
     feature: str = Field(examples=["temperature"])
-    psi: float = Field(description="Population stability index; above 0.25 is a shift.", examples=[0.08])
+    psi: float = Field(description="Population stability index against the same season of history.", examples=[0.08])
+    psi_limit: float = Field(description="Above it the inputs have drifted.", examples=[0.62])
     ks: float = Field(description="Kolmogorov-Smirnov distance, 0 to 1.", examples=[0.05])
     n: int = Field(examples=[2304])
 

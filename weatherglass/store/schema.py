@@ -273,6 +273,7 @@ drift = Table(
     Column("psi", Float, nullable=False, comment="Population stability index against the training's history."),
     Column("ks", Float, nullable=False, comment="Kolmogorov-Smirnov distance."),
     Column("n", Integer, nullable=False),
+    Column("psi_limit", Float, nullable=False, comment="Beyond it the inputs have drifted."),
     comment="How far the inputs have moved from those that a version was trained on.",
 )
 

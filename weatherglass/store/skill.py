@@ -108,7 +108,7 @@ def quarantined(connection: Connection) -> list[Any]:
 
 
 def newest_drift(connection: Connection) -> list[Any]:
-    """The newest day's drift of each version, the largest first: `version`, `day`, `feature`, `psi`, `ks`, `n`."""
+    """The newest day's drift of each version, the largest first: `verification.drift.Drift`, `version` and `day`."""
     newest = select(drift.c.version, func.max(drift.c.day).label("day")).group_by(drift.c.version).subquery()
     query = select(drift).join(newest, (drift.c.version == newest.c.version) & (drift.c.day == newest.c.day))
     return list(connection.execute(query.order_by(drift.c.version, drift.c.psi.desc())))

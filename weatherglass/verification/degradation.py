@@ -27,8 +27,6 @@ RATE_MORE = 0.02
 """An anomaly rate is far from usual at both this many times the usual and this much above it, or at a third of it."""
 USUAL_DAYS = 28
 MIN_READINGS = 200
-PSI_LIMIT = 0.25
-KS_LIMIT = 0.25
 
 
 def watch(connection: Connection, now: datetime, version: str | None, backtest: Mapping[str, float]) -> list[Alert]:
@@ -152,18 +150,19 @@ def anomaly_rate(connection: Connection, now: datetime) -> list[Alert]:
 
 
 def input_drift(connection: Connection, version: str | None) -> list[Alert]:
-    """Features whose newest comparison is beyond the limits of both PSI and KS, or far beyond that of PSI."""
+    """Features whose newest comparison is beyond their limit."""
     newest = select(func.max(drift_table.c.day)).where(drift_table.c.version == version).scalar_subquery()
     query = select(drift_table).where(drift_table.c.version == version, drift_table.c.day == newest)
     found = []
     for row in connection.execute(query.order_by(drift_table.c.feature)):
-        if not (row.psi > PSI_LIMIT and row.ks > KS_LIMIT) and row.psi <= 2 * PSI_LIMIT:
+        if row.psi <= row.psi_limit:
             continue
         words = (
             f"{row.feature} does not look like what version {row.version} was trained on: PSI {row.psi:.2f}, KS "
-            f"{row.ks:.2f} over {row.n} values up to {row.day}; {PSI_LIMIT:g} is a major shift."
+            f"{row.ks:.2f} over {row.n} values up to {row.day}; with this much weather a PSI of {row.psi_limit:.2f} is "
+            "put up with."
         )
-        figures = {"psi": row.psi, "ks": row.ks, "n": row.n}
+        figures = {"psi": row.psi, "psi_limit": row.psi_limit, "ks": row.ks, "n": row.n}
         subject = f"version {row.version}, {row.feature}"
         found.append(Alert("input_drift", subject, Severity.WARNING, words, figures))
     return found

@@ -3,6 +3,10 @@
 Compared are the anomalies from the model's own climatology, not the values, so that the season is no drift; and their
 changes over three hours. PSI is the population stability index over ten equally likely bins of the reference (Siddiqi
 2006, Credit Risk Scorecards; over 0.25 is commonly called a major shift), KS the Kolmogorov-Smirnov distance.
+
+That limit is for independent cases. Hours of weather are not: a week under one high has a pressure unlike the month's,
+though nothing is wrong. So the reference's own stretches, as long as the recent one, are held against the whole
+reference too, and only what lies well beyond all of them is called drift.
 """
 
 from __future__ import annotations
@@ -19,31 +23,35 @@ from weatherglass.records import VARIABLES
 
 BINS = 10
 CHANGE_HOURS = 3
-MIN_VALUES = 500
+MIN_VALUES = 200
 """Fewer values than this are not compared."""
+PSI_LIMIT = 0.25
+BEYOND = 1.5
+"""Times the largest PSI of the reference's own stretches."""
+MIN_STRETCHES, MAX_STRETCHES = 8, 60
+"""With fewer of the reference's own stretches one cannot say what is usual; more are not looked at."""
 
 
 @dataclass(frozen=True)
 class Drift:
-    """How far a feature has moved; `n` recent values were compared."""
+    """How far a feature has moved; `n` recent values were compared. A PSI above `psi_limit` is drift."""
 
     feature: str
     psi: float
     ks: float
     n: int
+    psi_limit: float
 
 
 def features(grid: HourGrid, climatology: Climatology) -> dict[str, npt.NDArray[np.float64]]:
-    """Known values of each feature: a variable's anomaly, and its change over `CHANGE_HOURS`."""
+    """Each feature as (stations, hours), NaN where unknown: a variable's anomaly, its change over `CHANGE_HOURS`."""
     rows = climatology.rows([station.station_id for station in grid.stations])
     present = channels(grid.values)[..., : len(VARIABLES)].astype(np.float64)
     anomalies = present - climatology.at(rows, grid.hours)[..., : len(VARIABLES)]
-    made = {}
-    for axis, variable in enumerate(VARIABLES):
-        change = present[:, CHANGE_HOURS:, axis] - present[:, :-CHANGE_HOURS, axis]
-        for name, values in ((variable, anomalies[..., axis]), (f"{variable}_change", change)):
-            made[name] = values[np.isfinite(values)]
-    return made
+    change = np.full_like(present, np.nan)
+    change[:, CHANGE_HOURS:] = present[:, CHANGE_HOURS:] - present[:, :-CHANGE_HOURS]
+    made = {variable: anomalies[..., axis] for axis, variable in enumerate(VARIABLES)}
+    return made | {f"{variable}_change": change[..., axis] for axis, variable in enumerate(VARIABLES)}
 
 
 def psi(reference: npt.NDArray[np.float64], recent: npt.NDArray[np.float64]) -> float:
@@ -65,10 +73,30 @@ def ks(reference: npt.NDArray[np.float64], recent: npt.NDArray[np.float64]) -> f
 
 
 def compare(reference: HourGrid, recent: HourGrid, climatology: Climatology) -> list[Drift]:
-    """Each feature that both have enough of."""
+    """Each feature that both have enough of, and of which the reference shows what is usual."""
     before, now = features(reference, climatology), features(recent, climatology)
-    return [
-        Drift(name, psi(before[name], now[name]), ks(before[name], now[name]), len(now[name]))
-        for name in before
-        if min(len(before[name]), len(now[name])) >= MIN_VALUES
-    ]
+    hours = int(np.isfinite(recent.values).any(axis=(0, 2)).sum())
+    found = []
+    for name, values in now.items():
+        own, all_known = known(values), known(before[name])
+        if min(len(own), len(all_known)) < MIN_VALUES:
+            continue
+        usual = [psi(all_known, stretch) for stretch in stretches(before[name], hours)]
+        if len(usual) >= MIN_STRETCHES:
+            limit = max(PSI_LIMIT, BEYOND * max(usual))
+            found.append(Drift(name, psi(all_known, own), ks(all_known, own), len(own), limit))
+    return found
+
+
+def stretches(values: npt.NDArray[np.float64], hours: int) -> list[npt.NDArray[np.float64]]:
+    """The known values of stretches of so many hours, evenly over (stations, hours), of those at least half known."""
+    begins = np.arange(0, values.shape[1] - hours + 1, hours)
+    cut = [known(values[:, begin : begin + hours]) for begin in begins]
+    most = max((len(stretch) for stretch in cut), default=0)
+    full = [stretch for stretch in cut if len(stretch) > most / 2]
+    return full[:: -(-len(full) // MAX_STRETCHES)] if full else []
+
+
+def known(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The values that are there, in one dimension."""
+    return values[np.isfinite(values)]

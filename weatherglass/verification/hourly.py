@@ -144,8 +144,11 @@ class Verification:
         with self.store.begin() as connection:
             judged.save_drift(connection, champion.version, day, found)
         if found:
-            most = max(found, key=lambda one: one.psi)
-            self._say(f"inputs up to {day}: most drift in {most.feature}, PSI {most.psi:.2f}, KS {most.ks:.2f}")
+            most = max(found, key=lambda one: one.psi / one.psi_limit)
+            self._say(
+                f"inputs up to {day}: most drift in {most.feature}, PSI {most.psi:.2f} of {most.psi_limit:.2f} put "
+                f"up with, KS {most.ks:.2f}"
+            )
 
     def _history_stations(self) -> tuple[Station, ...]:
         try:

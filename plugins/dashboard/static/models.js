@@ -127,8 +127,8 @@ function drift(rows, champion) {
   const mine = rows.filter((row) => row.version === champion);
   const found = (mine.length ? mine : rows).slice(0, 14).reverse();
   say(by("drift-note"), found.length ? `${found[0].day}, version ${found[0].version}` : "");
-  plot(by("drift"), [{ type: "bar", orientation: "h", y: found.map((row) => row.feature.replaceAll("_", " ")), x: found.map((row) => row.psi), marker: { color: found.map((row) => (row.psi > 0.25 ? bad : row.psi > 0.1 ? warn : one)) }, hovertemplate: "%{x:.3f}<extra></extra>" }],
-    layout({ height: 300, hovermode: "closest", yaxis: axis({ type: "category" }), xaxis: axis({ rangemode: "tozero", title: { text: "population stability index; above 0.25 is a shift", font: { size: 12 } } }), margin: { l: 52, r: 18, t: 8, b: 44 } }), "drift", "No drift has been measured yet.");
+  plot(by("drift"), [{ type: "bar", orientation: "h", y: found.map((row) => row.feature.replaceAll("_", " ")), x: found.map((row) => row.psi), marker: { color: found.map((row) => (row.psi > row.psi_limit ? bad : row.psi > row.psi_limit / 2 ? warn : one)) }, customdata: found.map((row) => row.psi_limit), hovertemplate: "%{x:.3f}, up to %{customdata:.3f} is usual<extra></extra>" }],
+    layout({ height: 300, hovermode: "closest", yaxis: axis({ type: "category" }), xaxis: axis({ rangemode: "tozero", title: { text: "population stability index; red is beyond what weather does", font: { size: 12 } } }), margin: { l: 52, r: 18, t: 8, b: 44 } }), "drift", "No drift has been measured yet.");
 }
 
 const soon = start(draw);

@@ -168,7 +168,15 @@ def watched(connection: Connection, stations: Sequence[Station], now: datetime) 
     connection.execute(
         insert(drift),
         [
-            {"version": "7", "day": now.date(), "feature": feature, "psi": psi, "ks": psi / 2, "n": 2000}
+            {
+                "version": "7",
+                "day": now.date(),
+                "feature": feature,
+                "psi": psi,
+                "ks": psi / 2,
+                "n": 2000,
+                "psi_limit": 0.25,
+            }
             for feature, psi in zip(features, sizes, strict=True)
         ],
     )

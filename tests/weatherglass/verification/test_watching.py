@@ -122,24 +122,41 @@ def test_psi_and_ks_are_those_of_the_textbook_and_drift_is_told(store: Engine) -
     shares = np.diff(stats.norm.cdf(deciles, loc=1.0))
     assert drift.psi(before, moved) == pytest.approx(((shares - 0.1) * np.log(shares / 0.1)).sum(), rel=0.15)
     with store.begin() as connection:
-        found = [Drift("temperature", 0.9, 0.4, 2000), Drift("humidity", 0.05, 0.02, 2000)]
+        found = [
+            Drift("temperature", 0.9, 0.4, 2000, psi_limit=0.8),
+            Drift("humidity", 0.85, 0.4, 2000, psi_limit=0.9),
+        ]
         judged.save_drift(connection, "7", MONDAY.date(), found)
         [alert] = degradation.input_drift(connection, "7")
         assert alert.subject == "version 7, temperature"
         assert degradation.input_drift(connection, "8") == []
 
 
-def test_a_shift_of_the_inputs_is_drift_and_another_stretch_of_the_same_climate_is_not() -> None:
-    grid = history(days=120)
+def test_a_shift_of_the_inputs_is_drift_and_a_few_days_of_weather_are_not() -> None:
+    grid = history(days=400)
     usual = climatology.fit(grid)
-    early, late = (HourGrid(grid.stations, grid.start + at, grid.values[:, at : at + 1000]) for at in (0, 1500))
-    by_name = {one.feature: one for one in drift.compare(early, late, usual)}
-    warm = late.values.copy()
-    warm[..., 0] += 12
-    shifted = {one.feature: one for one in drift.compare(early, replace(late, values=warm), usual)}
-    assert shifted["temperature"].psi > 2 * max(degradation.PSI_LIMIT, by_name["temperature"].psi)
-    assert shifted["pressure"] == by_name["pressure"]
-    assert shifted["temperature_change"].psi < degradation.PSI_LIMIT, "a constant shift changes no change"
+
+    def cut(begin: int, days: int) -> HourGrid:
+        return HourGrid(grid.stations, grid.start + begin * 24, grid.values[:, begin * 24 : (begin + days) * 24])
+
+    before = cut(0, 340)
+    weather = [drift.compare(before, cut(begin, 7), usual) for begin in range(342, 393, 7)]
+    assert max(one.psi for found in weather for one in found) > 2 * drift.PSI_LIMIT, "a week is no independent sample"
+    assert [one for found in weather for one in found if one.psi > one.psi_limit] == []
+    week = cut(342, 7)
+    warm = week.values.copy()
+    warm[..., 0] += 25
+    shifted = {one.feature: one for one in drift.compare(before, replace(week, values=warm), usual)}
+    assert shifted["temperature"].psi > shifted["temperature"].psi_limit
+    assert shifted["pressure"] == weather[0][list(shifted).index("pressure")]
+    change = shifted["temperature_change"]
+    assert change.psi <= change.psi_limit, "a constant shift changes no change"
+
+
+def test_without_a_past_that_shows_what_is_usual_nothing_is_called_drift() -> None:
+    grid = history(days=60)
+    early, late = (HourGrid(grid.stations, grid.start + at, grid.values[:, at : at + 168]) for at in (0, 1200))
+    assert drift.compare(early, late, climatology.fit(grid)) == []
 
 
 def test_flags_are_judged_by_injected_faults_and_by_people(store: Engine) -> None:
