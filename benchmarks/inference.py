@@ -242,12 +242,13 @@ def _measure(settings: Settings, chosen: argparse.Namespace, stations: list[str]
         health = drained()
     times = [1000 * (load.answered[key] - load.sent[key]) for key in done.sent if key in load.answered]
     cuts = statistics.quantiles(times, n=100)
+    overtaken = len(times) < len(done.sent)
     grows = done.lags[1] > done.lags[0] + chosen.rate
     print(
         f"{len(stations)} stations, {done.rate:.0f} of {chosen.rate:g} records/s for {chosen.seconds:g} s, "
         f"{'the model' if chosen.model else 'persistence'}: p50 {cuts[49]:.0f} ms, p95 {cuts[94]:.0f} ms, longest "
-        f"{max(times):.0f} ms; {len(times)} of {len(done.sent)} answered, the others were overtaken by a newer one in "
-        f"the same batch; {health['batches']} batches; lag {done.lags[0]} halfway, {done.lags[1]} at the end"
+        f"{max(times):.0f} ms; {len(times)} of {len(done.sent)} answered{', the others overtaken in their batch' * overtaken}"
+        f"; {health['batches']} batches; lag {done.lags[0]} halfway, {done.lags[1]} at the end"
         f"{', which grows: beyond capacity' if grows else ''}"
     )
 
