@@ -248,7 +248,8 @@ def _measure(settings: Settings, chosen: argparse.Namespace, stations: list[str]
         f"{len(stations)} stations, {done.rate:.0f} of {chosen.rate:g} records/s for {chosen.seconds:g} s, "
         f"{'the model' if chosen.model else 'persistence'}: p50 {cuts[49]:.0f} ms, p95 {cuts[94]:.0f} ms, longest "
         f"{max(times):.0f} ms; {len(times)} of {len(done.sent)} answered"
-        f"{', the others were overtaken by a newer one in their batch' if overtaken else ''}; {health['batches']} batches; lag {done.lags[0]} halfway, {done.lags[1]} at the end"
+        f"{', the others were overtaken by a newer one in their batch' if overtaken else ''}; "
+        f"{health['batches']} batches; lag {done.lags[0]} halfway, {done.lags[1]} at the end"
         f"{', which grows: beyond capacity' if grows else ''}"
     )
 
