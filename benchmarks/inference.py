@@ -2,32 +2,42 @@
 
     python -m benchmarks.inference [--stations 20] [--rate 20] [--seconds 60] [--model FOLDER]
 
-Starts a broker of its own in a temporary folder and the loop in this process (in service it is a Ray actor's thread,
-the same code), gives every station two days of hours, then sends leading records at a steady rate, station by station,
-and reads the predictions as a careful consumer does. `--model` is the folder of a forecaster in the registry; without
-it persistence answers. Times are from before the send to after the read. If the lag grows, the rate is beyond its
-capacity, and that is said.
+Starts a broker of its own in a temporary folder and the loop in a process of its own (in service it is a Ray actor's,
+with the same code), gives every station two days of hours, then sends leading records at a steady rate, station by
+station, and reads the predictions as a careful consumer does. `--model` is the folder of a forecaster in the registry,
+which serves as one of so many stations (see `benchmarks.forecast`); without it persistence answers. Times are from
+before the send to after the read. The lag is that of the consumer group, as any Kafka tool sees it, halfway and at the
+end: if it grows, the rate is beyond its capacity, and that is said. So is the rate that was really sent, since the
+sender may be the slower one.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Event
 from pathlib import Path
+from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 
+from benchmarks.forecast import enlarged
 from ray_jobs.inference.champion import Champions
 from ray_jobs.inference.service import Service
 from stack.kafka import RunningBroker
+from stack.lag import lags
 from weatherglass.history import SLIDE, WINDOW, catalogue
+from weatherglass.models.boosted import BoostedForecaster
 from weatherglass.models.registry import FORECASTER, Registry
 from weatherglass.records import (
     VARIABLES,
@@ -41,8 +51,7 @@ from weatherglass.records import (
     headers,
 )
 from weatherglass.settings import Settings
-from weatherglass.stations import known_stations
-from weatherglass.topics import FEATURES, PREDICTIONS, TOPICS
+from weatherglass.topics import FEATURES, INFERENCE_GROUP, PREDICTIONS, TOPICS
 
 START = datetime(2026, 1, 5, 12, tzinfo=UTC)
 PAST_HOURS = 48
@@ -73,28 +82,57 @@ def window(station_id: str, time_: datetime, value: float) -> WindowFeatures:
     )
 
 
-@contextmanager
-def loop(settings: Settings) -> Iterator[Service]:
-    """The inference loop of one shard in a thread, drained at the end."""
-    champions = Champions(Registry(settings), "benchmark")
-    service = Service(settings, 0, champions, catalogue(settings))
-    stopping = threading.Event()
-    thread = threading.Thread(target=service.run, args=(stopping,), daemon=True)
+def serve(settings: Settings, ready: Event, stopping: Event, told: Connection) -> None:
+    """The inference loop of one shard, until asked to stop; then its health is told."""
+    service = Service(settings, 0, Champions(Registry(settings), "benchmark"), catalogue(settings))
+    thread = threading.Thread(target=service.run, args=(stopping,))
     thread.start()
     while service.figures.phase != "serving":
         time.sleep(0.05)
+    ready.set()
+    thread.join()
+    told.send(service.health())
+
+
+@contextmanager
+def loop(settings: Settings) -> Iterator[Callable[[], dict[str, Any]]]:
+    """The loop in a process; what is yielded drains it and gives its health."""
+    spawn = multiprocessing.get_context("spawn")
+    ready, stopping = spawn.Event(), spawn.Event()
+    here, there = spawn.Pipe(duplex=False)
+    process = spawn.Process(target=serve, args=(settings, ready, stopping, there), daemon=True)
+    process.start()
+    if not ready.wait(GIVE_UP_SECONDS):
+        raise SystemExit("the loop did not start")
+
+    def drained() -> dict[str, Any]:
+        stopping.set()
+        found: dict[str, Any] = here.recv()
+        return found
+
     try:
-        yield service
+        yield drained
     finally:
         stopping.set()
-        thread.join(GIVE_UP_SECONDS)
+        process.join(GIVE_UP_SECONDS)
+
+
+@dataclass(frozen=True)
+class Steady:
+    """What was sent, at which rate, and the lag halfway and at the end."""
+
+    sent: list[tuple[str, datetime]]
+    rate: float
+    lags: tuple[int, ...]
 
 
 class Load:
     """Sends records and remembers when; reads answers and remembers when."""
 
-    def __init__(self, bootstrap: str, stations: list[str]):
+    def __init__(self, settings: Settings, stations: list[str]):
+        bootstrap = settings.bootstrap_servers
         self.stations = stations
+        self._settings = settings
         self.sent: dict[tuple[str, datetime], float] = {}
         self.answered: dict[tuple[str, datetime], float] = {}
         self._producer = KafkaProducer(bootstrap_servers=bootstrap, linger_ms=0)
@@ -127,16 +165,23 @@ class Load:
                 raise SystemExit(f"{len(wanted - set(self.answered))} answers are missing after {GIVE_UP_SECONDS:g} s")
             time.sleep(0.05)
 
-    def steady(self, rate: float, seconds: float) -> list[tuple[str, datetime]]:
+    def lag(self) -> int:
+        return lags(self._settings)[INFERENCE_GROUP, FEATURES] or 0
+
+    def steady(self, rate: float, seconds: float) -> Steady:
         """Records at a steady rate, the stations in turn, each a minute of event time after its last."""
-        began, sent = time.monotonic(), []
-        for number in range(int(rate * seconds)):
+        began, sent, behind = time.monotonic(), [], []
+        count = int(rate * seconds)
+        for number in range(count):
             time.sleep(max(0.0, began + number / rate - time.monotonic()))
+            if number == count // 2:
+                behind.append(self.lag())
             turn, place = divmod(number, len(self.stations))
             key = self.stations[place], START + timedelta(minutes=turn + 1)
             self.send(*key, float(place % 10))
             sent.append(key)
-        return sent
+        took = time.monotonic() - began
+        return Steady(sent, count / took, (*behind, self.lag()))
 
     def close(self) -> None:
         self._stop.set()
@@ -162,15 +207,20 @@ def main() -> None:
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="weatherglass-benchmark-") as scratch:
         settings = Settings(state_dir=Path(scratch), **PORTS)  # type: ignore[arg-type]
+        stations = [f"station-{number}" for number in range(chosen.stations)]  # as `enlarged` names them
         if chosen.model:
+            model = BoostedForecaster.load(chosen.model)
+            model = enlarged(model, max(chosen.stations, len(model.stations)))
+            folder = Path(scratch) / "enlarged"
+            model.save(folder)
             registry = Registry(settings)
-            version = registry.register(FORECASTER, chosen.model, {}, {}, {})
+            version = registry.register(FORECASTER, folder, {}, {}, {})
             registry.promote(FORECASTER, version, "benchmark", "to be measured", {})
         broker = RunningBroker(settings)
         broker.start()
         try:
             _prepare(broker.bootstrap_servers)
-            _measure(settings, chosen)
+            _measure(settings, chosen, stations)
         finally:
             broker.stop()
 
@@ -181,23 +231,26 @@ def _prepare(bootstrap: str) -> None:
     admin.close()
 
 
-def _measure(settings: Settings, chosen: argparse.Namespace) -> None:
-    stations = [*known_stations(), *(f"simulated-{number}" for number in range(chosen.stations))][: chosen.stations]
-    with loop(settings) as service:
-        load = Load(settings.bootstrap_servers, stations)
+def _measure(settings: Settings, chosen: argparse.Namespace, stations: list[str]) -> None:
+    with loop(settings) as drained:
+        load = Load(settings, stations)
         load.past()
-        sent = load.steady(chosen.rate, chosen.seconds)
-        lag = service.figures.lag
-        load.wait({max(key for key in sent if key[0] == station) for station in {station for station, _ in sent}})
+        done = load.steady(chosen.rate, chosen.seconds)
+        newest = {station: max(key for key in done.sent if key[0] == station) for station, _ in done.sent}
+        load.wait(set(newest.values()))
         load.close()
-        version, batch = service.health()["forecaster"], service.figures.batch_ms
-    times = [1000 * (load.answered[key] - load.sent[key]) for key in sent if key in load.answered]
+        health = drained()
+    times = [1000 * (load.answered[key] - load.sent[key]) for key in done.sent if key in load.answered]
     cuts = statistics.quantiles(times, n=100)
+    overtaken = len(times) < len(done.sent)
+    grows = done.lags[1] > done.lags[0] + chosen.rate
     print(
-        f"{len(stations)} stations, {chosen.rate:g} records/s for {chosen.seconds:g} s, model version {version}: "
-        f"{len(times)} of {len(sent)} answered (the others were overtaken by a newer one in the same batch); "
-        f"p50 {cuts[49]:.0f} ms, p95 {cuts[94]:.0f} ms, longest {max(times):.0f} ms; last batch {batch:.0f} ms, "
-        f"lag {lag}{', which grows: beyond capacity' if lag > 2 * chosen.rate else ''}"
+        f"{len(stations)} stations, {done.rate:.0f} of {chosen.rate:g} records/s for {chosen.seconds:g} s, "
+        f"{'the model' if chosen.model else 'persistence'}: p50 {cuts[49]:.0f} ms, p95 {cuts[94]:.0f} ms, longest "
+        f"{max(times):.0f} ms; {len(times)} of {len(done.sent)} answered"
+        f"{', the others were overtaken by a newer one in their batch' if overtaken else ''}; "
+        f"{health['batches']} batches; lag {done.lags[0]} halfway, {done.lags[1]} at the end"
+        f"{', which grows: beyond capacity' if grows else ''}"
     )
 
 

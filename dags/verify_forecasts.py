@@ -53,9 +53,12 @@ with DAG(
 
     @task.short_circuit(ignore_downstream_trigger_rules=False)
     def may_retrain(wrong: list[str]) -> bool:
-        from weatherglass.verification.retraining import due
+        from weatherglass.store.engine import open_store
+        from weatherglass.verification.retraining import ask
 
-        wanted, why = due(load_settings(), datetime.now(UTC), degraded=bool(wrong))
+        settings = load_settings()
+        with open_store(settings.store_url).begin() as connection:
+            wanted, why = ask(connection, settings, datetime.now(UTC), degraded=bool(wrong))
         logging.getLogger("airflow.task").info(why)
         return wanted
 

@@ -16,18 +16,21 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 
+import requests
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from producer.answers import Observed, OpenMeteoError, StationObservations
 from producer.open_meteo import MAX_PAST_DAYS, OpenMeteo, check_budget
 from producer.publish import PublishError, open_producer, publish
+from producer.replay.labels import fetch_labels
 from producer.sources import client_of, observed_stations, origin_of
 from weatherglass.records import Observation, iso
 from weatherglass.settings import Settings, SettingsError, Source, load_settings
 from weatherglass.sources import SourceError
 from weatherglass.stations import Station
 from weatherglass.store.engine import open_store
+from weatherglass.store.judged import note_faults
 from weatherglass.store.polls import Poll, record
 from weatherglass.store.published import last_published, remember
 
@@ -110,6 +113,8 @@ def ingest(settings: Settings, now: datetime, say: Say = print) -> IngestReport:
             newest = _publish(settings, engine, plan, now, say)
             poll.new, poll.filled, poll.revised = len(plan.new), len(plan.filled), len(plan.revised)
             poll.repeated = plan.repeated
+            if settings.source is Source.REPLAY and settings.replay_faults:
+                _label(settings, engine, say)
     finally:
         engine.dispose()
     report = IngestReport(
@@ -226,6 +231,18 @@ def _publish(settings: Settings, engine: Engine, plan: _Plan, now: datetime, say
             with engine.begin() as connection:
                 remember(connection, list(acknowledged.values()))
     return max(observation.timestamp for observation in acknowledged.values())
+
+
+def _label(settings: Settings, engine: Engine, say: Say) -> None:
+    """Keep the labels of the faults that the replay injects. What fails now is made up for by the next poll."""
+    try:
+        labels = fetch_labels(settings)
+        with engine.begin() as connection:
+            note_faults(connection, labels)
+    except (requests.RequestException, SQLAlchemyError) as error:
+        say(f"WARNING the labels of injected faults could not be kept: {error}")
+        return
+    say(f"faults are injected on purpose into {settings.replay_faults:.1%} of the values; {len(labels)} are labelled")
 
 
 def _summary(report: IngestReport, stations: int) -> str:

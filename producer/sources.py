@@ -9,7 +9,7 @@ import requests
 from producer.open_meteo import OpenMeteo, open_meteo_of
 from producer.replay.data import replay_stations
 from weatherglass.records import Origin
-from weatherglass.settings import Settings, Source
+from weatherglass.settings import Settings, Source, variable
 from weatherglass.stations import Network, Station, network
 
 PATIENCE_SECONDS = 3.0
@@ -56,7 +56,13 @@ def _described(source: Source, settings: Settings) -> str:
     if source is Source.OPEN_METEO:
         return f"live from {settings.open_meteo_url}"
     data = f"Kaggle's zip {settings.kaggle_zip}" if settings.kaggle_zip else "three New York airports in 2013"
-    return f"real observations of the same days of an earlier year ({data})"
+    faults = ""
+    if settings.replay_faults:
+        faults = (
+            f", WITH FAULTS INJECTED ON PURPOSE into {settings.replay_faults:.1%} of the values "
+            f"({variable('replay_faults')})"
+        )
+    return f"real observations of the same days of an earlier year ({data}){faults}"
 
 
 def _problem_of_open_meteo(url: str) -> str | None:

@@ -200,11 +200,15 @@ class Bounds(Record):
     wind_speed: Path
 
 
-class Confidence(Record):
+class Interval(Record):
     level: Annotated[float, Field(gt=0, lt=1)] = Field(description="Share of the truth the interval should hold.")
     lower: Bounds
     upper: Bounds
+
+
+class Confidence(Interval):
     history_hours: int = Field(ge=0, description="Hours of the station's own past the forecast could see.")
+    others: list[Interval] = Field([], description="The intervals at other levels.")
 
 
 class Prediction(Record):

@@ -118,6 +118,13 @@ class Settings(BaseSettings):
         60.0, ge=1, le=3600, description="How many times as fast as the clock the replay runs until it has caught up."
     )
     replay_start_hours: float = Field(24.0, ge=0, le=96, description="How long ago the replay starts, hours.")
+    replay_faults: float = Field(
+        0.0,
+        ge=0,
+        le=0.2,
+        description="Share of the replayed values that are disturbed on purpose, with labels in the store, to see how "
+        "good the anomaly flags are; 0: none. Never touches what Open-Meteo answers.",
+    )
 
     # --- what the stream accepts
     future_tolerance_minutes: float = Field(

@@ -13,6 +13,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from plugins.api import (
     alerts,
     anomalies,
+    detection,
     docs,
     events,
     features,
@@ -51,6 +52,7 @@ PARTS = (
     observations,
     features,
     anomalies,
+    detection,
     models,
     verification,
     alerts,

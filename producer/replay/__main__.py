@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from producer.replay.answers import Replay
 from producer.replay.clock import open_clock
 from producer.replay.data import load_data
+from producer.replay.faults import ReplayFaults
 from producer.replay.server import ReplayServer
 from weatherglass.records import iso
 from weatherglass.settings import Settings, SettingsError, load_settings
@@ -21,7 +22,9 @@ def _now() -> datetime:
 
 
 def serve(settings: Settings) -> None:
-    replay = Replay(load_data(settings), open_clock(settings, _now()))
+    data = load_data(settings)
+    faults = ReplayFaults(data, settings.replay_faults) if settings.replay_faults else None
+    replay = Replay(data, open_clock(settings, _now()), faults)
     server = ReplayServer(settings.replay_host, settings.replay_port, replay, _now)
 
     def stop(*_: object) -> None:
@@ -32,7 +35,8 @@ def serve(settings: Settings) -> None:
     time, calendar = replay.clock.time(_now()), replay.data.calendar
     print(
         f"replay ready at {settings.replay_url}: {replay.data.name}, {len(replay.data.stations)} stations; "
-        f"it is {iso(time.replace(microsecond=0))}, shown as {iso(calendar.earlier(time).replace(microsecond=0))}",
+        f"it is {iso(time.replace(microsecond=0))}, shown as {iso(calendar.earlier(time).replace(microsecond=0))}"
+        + (f"; FAULTS ARE INJECTED into {faults.share:.1%} of the values, on purpose" if faults else ""),
         flush=True,
     )
     with server:

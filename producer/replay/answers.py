@@ -2,7 +2,8 @@
 
 What it does not know, it says: a time after the replay's present is null (observations know no future), and so is
 all at a place further than 50 km from any of its stations. Times are UTC only; of variables it knows the five of
-the contract. Values between two hours are interpolated, see `data`.
+the contract. Values between two hours are interpolated, see `data`. Where faults are asked for, `/v1/forecast` answers
+disturbed values, and `/faults` says which; the archive stays as it was observed.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import numpy as np
 from producer.answers import API_NAMES, API_UNITS
 from producer.replay.clock import ReplayClock
 from producer.replay.data import VARIABLES, ReplayData
+from producer.replay.faults import ReplayFaults
+from weatherglass.records import iso
 from weatherglass.stations import Station
 
 HOUR = timedelta(hours=1)
@@ -26,6 +29,7 @@ DAY = timedelta(days=1)
 REACH_KM = 50.0
 EARTH_KM = 6371.0
 MAX_PAST_DAYS, MAX_FORECAST_DAYS = 92, 16
+LABEL_DAYS = 7
 COLUMN = {API_NAMES[name]: VARIABLES.index(name) for name in VARIABLES}
 SPEED_UNITS = {"kmh": ("km/h", 3.6), "ms": ("m/s", 1.0), "mph": ("mp/h", 2.236936), "kn": ("kn", 1.943844)}
 
@@ -38,10 +42,11 @@ class BadRequest(Exception):
 
 @dataclass(frozen=True)
 class Replay:
-    """The observations and the clock they are shown by."""
+    """The observations, the clock they are shown by, and the faults put into them; None: as they were observed."""
 
     data: ReplayData
     clock: ReplayClock
+    faults: ReplayFaults | None = None
 
     def forecast(self, query: Query, now: datetime) -> Any:
         """The answer to `/v1/forecast` at the real time `now`.
@@ -59,7 +64,21 @@ class Replay:
                 suffix = "hours" if part == "hourly" else part
                 parts[part] = names, list(_steps(query, suffix, step, present, days))
         current = _variables(query, "current")
-        return self._locations(query, present, parts, current)
+        return self._locations(query, present, parts, current, self.faults)
+
+    def labels(self, query: Query, now: datetime) -> Any:
+        """The answer to `/faults` at the real time `now`: what is wrong in the last `past_days` (7 if not said).
+
+        Raises:
+            BadRequest: with the reason.
+        """
+        last = _floor(self.clock.time(now), QUARTER)
+        first = last - _count(query, "past_days", LABEL_DAYS, MAX_PAST_DAYS) * DAY
+        found = self.faults.shown(first, last) if self.faults else []
+        return {
+            "share": self.faults.share if self.faults else 0.0,
+            "faults": [{**vars(fault), "start": iso(fault.start), "end": iso(fault.end)} for fault in found],
+        }
 
     def archive(self, query: Query, now: datetime) -> Any:
         """The answer to `/v1/archive` at the real time `now`.
@@ -72,10 +91,15 @@ class Replay:
             raise BadRequest("End-date must be larger or equals than start-date")
         hours = [first + number * HOUR for number in range(((last - first).days + 1) * 24)]
         names = _variables(query, "hourly")
-        return self._locations(query, self.clock.time(now), {"hourly": (names, hours)} if names else {}, [])
+        return self._locations(query, self.clock.time(now), {"hourly": (names, hours)} if names else {}, [], None)
 
     def _locations(
-        self, query: Query, present: datetime, parts: dict[str, tuple[list[str], list[datetime]]], current: list[str]
+        self,
+        query: Query,
+        present: datetime,
+        parts: dict[str, tuple[list[str], list[datetime]]],
+        current: list[str],
+        faults: ReplayFaults | None,
     ) -> Any:
         if query.get("timezone", "GMT") not in ("UTC", "GMT"):
             raise BadRequest(f"Invalid timezone: the replay knows UTC only. Given: {query['timezone']}.")
@@ -105,12 +129,12 @@ class Replay:
                 answer["location_id"] = number
             known = index if distance <= REACH_KM else None
             if current:
-                values = self._values(known, [shown_now], current, factor)
+                values = self._values(known, [shown_now], current, factor, faults)
                 answer["current_units"] = {"time": "iso8601", "interval": "seconds", **_pick(units, current)}
                 answer["current"] = {"time": _text(quarter), "interval": 900, **{n: values[n][0] for n in current}}
             for part, (names, times) in parts.items():
                 answer[f"{part}_units"] = {"time": "iso8601", **_pick(units, names)}
-                values = self._values(known, shown[part], names, factor)
+                values = self._values(known, shown[part], names, factor, faults)
                 answer[part] = {"time": [_text(time) for time in times], **values}
             answers.append(answer)
         return answers[0] if len(answers) == 1 else answers
@@ -121,11 +145,19 @@ class Replay:
         return [calendar.earlier(time) if time <= present else None for time in times]
 
     def _values(
-        self, station: int | None, shown: list[datetime | None], names: list[str], speed: float
+        self,
+        station: int | None,
+        shown: list[datetime | None],
+        names: list[str],
+        speed: float,
+        faults: ReplayFaults | None,
     ) -> dict[str, list[float | int | None]]:
         columns: dict[str, list[float | int | None]] = {name: [] for name in names}
         for time in shown:
-            row = None if station is None or time is None else self.data.at(station, time)
+            row = None
+            if station is not None and time is not None:
+                row = self.data.at(station, time)
+                row = faults.disturbed(station, time, row) if faults else row
             for name, column in columns.items():
                 column.append(None if row is None else _number(name, row[COLUMN[name]], speed))
         return columns

@@ -64,15 +64,27 @@ class ReplayData:
         after = self.values[station, hour + 1].astype(float)
         return _rounded(_between(before, after, rest / HOUR))
 
+    def quarters(self, first: datetime, hours: int) -> npt.NDArray[np.float64]:
+        """The same (stations, 4 * hours, 5) for every quarter of so many hours from the full hour `first` on."""
+        begin = (first - self.start) // HOUR
+        wanted = np.arange(begin, begin + hours + 1)
+        inside = (wanted >= 0) & (wanted < self.values.shape[1])
+        padded = np.full((len(self.stations), hours + 1, len(VARIABLES)), np.nan)
+        padded[:, inside] = self.values[:, wanted[inside]]
+        before, after = padded[:, :-1], padded[:, 1:]
+        made = np.stack([before, *(_between(before, after, part / 4) for part in (1, 2, 3))], axis=2)
+        scale = 10.0**DECIMALS
+        return np.asarray(np.round(made.reshape(len(self.stations), 4 * hours, len(VARIABLES)) * scale) / scale)
+
 
 def _between(before: npt.NDArray, after: npt.NDArray, share: float) -> npt.NDArray[np.float64]:
+    """Values (…, 5) between those of two hours; where a direction is missing the speed alone is interpolated."""
     values = before + share * (after - before)
-    u, v = wind_components([before[3], after[3]], [before[4], after[4]])
-    u, v = u[0] + share * (u[1] - u[0]), v[0] + share * (v[1] - v[0])
-    if np.isnan(u):  # a direction is missing: the speed alone is interpolated
-        values[4] = np.nan
-    else:
-        values[3], values[4] = np.hypot(u, v), wind_direction(u, v)
+    winds = (wind_components(one[..., 3], one[..., 4]) for one in (before, after))
+    u, v = (a + share * (b - a) for a, b in zip(*winds, strict=True))
+    known = np.isfinite(u)
+    values[..., 3] = np.where(known, np.hypot(u, v), values[..., 3])
+    values[..., 4] = np.where(known, wind_direction(u, v), np.nan)
     return values
 
 

@@ -1,4 +1,4 @@
-"""The replay over HTTP: `/v1/forecast`, `/v1/archive`, and `/health` for who starts it."""
+"""The replay over HTTP: `/v1/forecast`, `/v1/archive`, `/faults`, and `/health` for who starts it."""
 
 from __future__ import annotations
 
@@ -47,6 +47,8 @@ class _Handler(BaseHTTPRequestHandler):
                 return 200, replay.forecast(query, now)
             if address.path == "/v1/archive":
                 return 200, replay.archive(query, now)
+            if address.path == "/faults":
+                return 200, replay.labels(query, now)
         except BadRequest as error:
             return 400, {"error": True, "reason": str(error)}
         if address.path == "/health":
@@ -56,6 +58,7 @@ class _Handler(BaseHTTPRequestHandler):
                 "caught_up": replay.clock.caught_up(now),
                 "data": replay.data.name,
                 "stations": len(replay.data.stations),
+                "faults": replay.faults.share if replay.faults else 0.0,
             }
         return 404, {"error": True, "reason": "Not Found"}
 

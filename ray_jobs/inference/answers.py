@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ from weatherglass.history import HourGrid
 from weatherglass.models.anomaly import AnomalyDetector, Case, Expected, Reading, expected_at
 from weatherglass.models.design import PAST_HOURS
 from weatherglass.models.fallback import PersistenceForecaster
-from weatherglass.models.forecast import Forecast, Forecaster
+from weatherglass.models.forecast import LEVELS, Forecast, Forecaster
 from weatherglass.records import (
     LEADS,
     VARIABLES,
@@ -29,6 +30,7 @@ from weatherglass.records import (
     Anomaly,
     Bounds,
     Confidence,
+    Interval,
     Prediction,
     Predictions,
     WindowFeatures,
@@ -37,7 +39,7 @@ from weatherglass.records import (
 log = logging.getLogger(__name__)
 
 LEVEL = 0.9
-"""The level of the intervals that predictions carry."""
+"""The level of the interval that a prediction is shown with; it carries the others of `LEVELS` beside it."""
 RECENT = timedelta(hours=6)
 """How far back the readings go that the present one is compared with."""
 STALE_HOURS = 2
@@ -284,12 +286,16 @@ def _prediction(time: datetime, forecast: Forecast, i: int, version: str, anomal
         ),
         anomaly=anomaly,
         confidence=Confidence(
-            level=LEVEL,
-            lower=Bounds(**_paths(forecast.lower[LEVEL][i, ahead])),
-            upper=Bounds(**_paths(forecast.upper[LEVEL][i, ahead])),
+            **_interval(forecast, LEVEL, i, ahead),
             history_hours=int(forecast.history_hours[i]),
+            others=[Interval(**_interval(forecast, level, i, ahead)) for level in LEVELS if level != LEVEL],
         ),
     )
+
+
+def _interval(forecast: Forecast, level: float, i: int, ahead: Sequence[int]) -> dict[str, Any]:
+    lower, upper = (Bounds(**_paths(bound[level][i, ahead])) for bound in (forecast.lower, forecast.upper))
+    return {"level": level, "lower": lower, "upper": upper}
 
 
 def _paths(values: npt.NDArray[np.float64]) -> dict[str, list[float]]:

@@ -9,12 +9,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import requests
 
 from producer import ingest as ingesting
 from producer.ingest import IngestReport, NothingObservedError, ingest, steps_to_ask_for
 from producer.replay.answers import Replay
 from producer.replay.clock import ReplayClock
 from producer.replay.data import load_data
+from producer.replay.faults import ReplayFaults
 from producer.replay.server import ReplayServer
 from producer.topic_bootstrap import bootstrap_topics
 from tests.conftest import TestBroker, make_settings
@@ -25,6 +27,7 @@ from weatherglass.settings import Settings, SettingsError, Source
 from weatherglass.sources.nycflights13 import read_nycflights13, stations
 from weatherglass.stations import Network, network
 from weatherglass.store.engine import open_store
+from weatherglass.store.judged import faults_between
 from weatherglass.store.migrate import migrate
 from weatherglass.store.polls import Poll, newest
 
@@ -104,13 +107,15 @@ class Poller:
 
 
 @pytest.fixture
-def poller(settings_of: Callable[..., Settings]) -> Iterator[Poller]:
-    settings = settings_of(source=Source.REPLAY)
+def poller(settings_of: Callable[..., Settings], request: pytest.FixtureRequest) -> Iterator[Poller]:
+    """The parameter, if there is one, is the share of values that are disturbed."""
+    share = getattr(request, "param", 0.0)
+    settings = settings_of(source=Source.REPLAY, replay_faults=share)
     found = Poller(settings)
     clock = ReplayClock(NOW - timedelta(days=9), NOW - timedelta(days=10), 60)
-    server = ReplayServer(
-        settings.replay_host, settings.replay_port, Replay(load_data(settings), clock), lambda: found.now
-    )
+    data = load_data(settings)
+    replay = Replay(data, clock, ReplayFaults(data, share) if share else None)
+    server = ReplayServer(settings.replay_host, settings.replay_port, replay, lambda: found.now)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     yield found
@@ -154,6 +159,54 @@ def test_backfill_first_then_live_then_gaps_and_nothing_twice(poller: Poller, re
     assert len(found) == len(set(found))
     assert max(time for _, time in found) <= poller.now
     assert any("past quarters of an hour" in words for words in poller.said)
+
+
+def labels(settings: Settings) -> dict[tuple[str, str, datetime], datetime]:
+    """Ends of the labelled faults by station, variable and start."""
+    engine = open_store(settings.store_url)
+    try:
+        with engine.connect() as connection:
+            found = faults_between(connection, NOW - timedelta(days=30), NOW + timedelta(days=30))
+    finally:
+        engine.dispose()
+    return {(fault.station_id, fault.variable, fault.start): fault.end for fault in found}
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("poller", [0.15], indirect=True)
+def test_the_labels_of_injected_faults_are_kept_and_grow_with_them(poller: Poller, reader: TopicReader) -> None:
+    poller.poll()
+    first = labels(poller.settings)
+    assert first
+    assert max(first.values()) <= poller.now
+    assert any("faults are injected on purpose into 15.0% of the values" in words for words in poller.said)
+    for _ in range(6):
+        poller.poll(timedelta(hours=12))
+    later = labels(poller.settings)
+    assert first.keys() < later.keys()
+    assert all(later[key] >= end for key, end in first.items())
+    published = {(o.station_id, o.timestamp.astimezone(UTC)) for o in reader.observations()}
+    shown = [key for key in later if key[2] > NOW]
+    assert shown
+    assert all((station, start) in published for station, _, start in shown)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("poller", [0.15], indirect=True)
+def test_labels_that_cannot_be_fetched_are_said_and_stop_nothing(
+    poller: Poller, reader: TopicReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(_: Settings) -> None:
+        raise requests.ConnectionError("the replay is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ingesting, "fetch_labels", gone)
+        assert poller.poll().new == 3
+    assert any("WARNING the labels" in words and "is gone" in words for words in poller.said)
+    assert not labels(poller.settings)
+    poller.poll()
+    assert labels(poller.settings)
+    assert reader.observations()
 
 
 @pytest.mark.integration

@@ -51,3 +51,10 @@ def test_stations_client_and_origin_follow_the_source() -> None:
     assert client_of(replay).url == replay.replay_url
     assert client_of(live).url == "https://api.open-meteo.com"
     assert (origin_of(live), origin_of(replay)) == (Origin.OPEN_METEO, Origin.REPLAY)
+
+
+def test_injected_faults_are_said_loudly() -> None:
+    assert "FAULTS" not in choose(Settings(source=Source.REPLAY))[1]
+    words = choose(Settings(source=Source.REPLAY, replay_faults=0.02))[1]
+    assert "WITH FAULTS INJECTED ON PURPOSE into 2.0% of the values (WEATHERGLASS_REPLAY_FAULTS)" in words
+    assert "FAULTS" not in choose(Settings(source=Source.OPEN_METEO, replay_faults=0.02))[1]

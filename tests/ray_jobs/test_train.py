@@ -100,6 +100,8 @@ def test_from_history_to_champions(local_ray: None, tiny: Settings) -> None:
     (folder,) = (path for path in (tiny.state_dir / "training").iterdir() if path.is_dir())
     finished = {file.name: file.stat().st_mtime_ns for file in folder.glob("*.pickle")}
     assert len(finished) >= 13
+    assert registered(tiny) == [], "a training that fails changes nothing"
+    assert Registry(tiny).promotions() == []
 
     said.clear()
     versions = train.run(tiny, "first", "a test", NOW + timedelta(hours=1), say_seeing(said, folder, finished))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,10 +15,8 @@ from weatherglass.models.combiner import Combiner
 from weatherglass.models.events import AFTERMATH_HOURS
 from weatherglass.models.evidence import Background
 from weatherglass.models.expectation import VIEWS
-from weatherglass.models.faults import SWAP_AMONG
 from weatherglass.models.learnt import Learnt
 from weatherglass.records import VARIABLES
-from weatherglass.stations import Station
 
 STRETCH_HOURS = 50 * 24
 """Faults are injected into stretches of history of this length, each with all stations."""
@@ -64,27 +61,13 @@ def fit(
     expected = expectation.fit(station_ids, anomalies, seed)
     forest = oddness.fit_forest(anomalies, expected.spread, seed)
     step_limit, flat_limit = rule_limits.fit(known, RULE_SHARE * budget)
-    background = Background(expected, forest, nearest(grid.stations), step_limit, flat_limit)
+    background = Background(expected, forest, faults.nearest(grid.stations), step_limit, flat_limit)
     trees = _combine(known, normal, background, effort, seed)
     newest = _newest(train)
     usual = _usual((values - normal)[:, newest:], background)
     untried = Learnt(climatology, background, trees, np.ones(len(VARIABLES)), *usual)
     recent = HourGrid(grid.stations, grid.start + newest, grid.values[:, newest:])
     return untried.recalibrated(recent, budget)
-
-
-def nearest(stations: Sequence[Station]) -> npt.NDArray[np.int64]:
-    """Rows (n, SWAP_AMONG) of the nearest stations, -1 where there are fewer or a place is not known."""
-    latitude = np.array([station.latitude for station in stations], float)
-    longitude = np.array([station.longitude for station in stations], float)
-    east = ((longitude[None] - longitude[:, None] + 180) % 360 - 180) * np.cos(np.deg2rad(latitude))[:, None]
-    distance = np.hypot(east, latitude[None] - latitude[:, None])
-    np.fill_diagonal(distance, np.nan)
-    order = np.argsort(distance, axis=1)[:, :SWAP_AMONG]  # NaN comes last
-    made = np.full((len(stations), SWAP_AMONG), -1)
-    there = np.isfinite(np.take_along_axis(distance, order, axis=1))
-    made[:, : order.shape[1]] = np.where(there, order, -1)
-    return made
 
 
 def _newest(train: npt.NDArray[np.bool_]) -> int:

@@ -9,6 +9,7 @@ of quality assurance procedures for an applied climate information system, J. At
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from weatherglass.records import VARIABLES
+from weatherglass.stations import Station
 
 
 class Kind(StrEnum):
@@ -72,7 +74,7 @@ LOOK_BACK = 96
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault of station `station` (row) from hour `start` up to and without hour `end`.
+    """A fault of station `station` (row) from step `start` (an hour, if not said otherwise) up to and without `end`.
 
     `variable` is None where all variables of the station are wrong.
     """
@@ -93,8 +95,8 @@ class Injected:
     """Values with faults in them, and what was done.
 
     Attributes:
-        values: (stations, hours, 4), axes as `VARIABLES`.
-        faulty: (stations, hours, 4), true in a fault.
+        values: (stations, steps, 4), axes as `VARIABLES`.
+        faulty: (stations, steps, 4), true in a fault.
     """
 
     values: npt.NDArray[np.float32]
@@ -109,18 +111,63 @@ def inject(
     events: int,
     rng: np.random.Generator,
 ) -> Injected:
-    """Put `events` faults of each kind into values (stations, hours, 4), as many of them as find room.
+    """Put `events` faults of each kind into hourly values (stations, hours, 4), as many of them as find room.
 
     Args:
         spread: (stations, 4) standard deviation of the anomalies.
         nearest: (stations, SWAP_AMONG) rows of the nearest stations of each, -1 for none, for swaps.
     """
+    return _inject((kind for _ in range(events) for kind in Kind), values, spread, nearest, Steps(1, LOOK_BACK), rng)
+
+
+def inject_share(
+    values: npt.NDArray[np.float32],
+    spread: npt.NDArray[np.float64],
+    nearest: npt.NDArray[np.int64],
+    share: float,
+    steps: Steps,
+    rng: np.random.Generator,
+) -> Injected:
+    """The same with faults of random kinds, all equally likely, until about `share` of the values are wrong.
+
+    Where the last would be too much, chance decides: it is `share` on average, also of a small network.
+    """
+    return _inject(_drawn(share * float(np.isfinite(values).sum()), steps, rng), values, spread, nearest, steps, rng)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The time axis of what faults are put into: steps an hour, and how many hours at its beginning stay without."""
+
+    per_hour: int
+    clean_hours: int
+
+
+def _drawn(wanted: float, steps: Steps, rng: np.random.Generator) -> Iterator[Kind]:
+    while wanted > 0:
+        kind = list(Kind)[int(rng.integers(len(Kind)))]
+        series = len(VARIABLES) if kind in WHOLE_STATION else 1
+        size = sum(HOURS[kind]) / 2 * steps.per_hour * series * (2 if kind is Kind.SWAPPED else 1)
+        if rng.random() < wanted / size:
+            yield kind
+        wanted -= size
+
+
+def _inject(
+    kinds: Iterable[Kind],
+    values: npt.NDArray[np.float32],
+    spread: npt.NDArray[np.float64],
+    nearest: npt.NDArray[np.int64],
+    steps: Steps,
+    rng: np.random.Generator,
+) -> Injected:
     made, faulty = values.copy(), np.zeros(values.shape, bool)
     taken = np.zeros(values.shape[:2], bool)
-    taken[:, :LOOK_BACK] = True
+    taken[:, : steps.clean_hours * steps.per_hour] = True
+    quiet = QUIET_HOURS * steps.per_hour
     faults: list[Fault] = []
-    for kind in (kind for _ in range(events) for kind in Kind):
-        fault = _room(kind, values, taken, rng)
+    for kind in kinds:
+        fault = _room(kind, values, taken, steps, rng)
         if fault is None:
             continue
         rows = [fault.station]
@@ -129,9 +176,9 @@ def inject(
             if not free:
                 continue
             rows.append(int(rng.choice(free)))
-        _apply(fault, rows[-1], values, made, spread, rng)
+        _apply(fault, rows[-1], values, made, spread, steps, rng)
         for row in rows:
-            taken[row, max(0, fault.start - QUIET_HOURS) : fault.end + QUIET_HOURS] = True
+            taken[row, max(0, fault.start - quiet) : fault.end + quiet] = True
             one = Fault(kind, row, fault.variable, fault.start, fault.end)
             faults.append(one)
             faulty[row, one.start : one.end, list(one.variables)] = True
@@ -140,6 +187,20 @@ def inject(
         stretch = faulty[row, :, variable]
         made[row, stretch, variable] = np.round(made[row, stretch, variable] / step) * step
     return Injected(made, tuple(faults), faulty)
+
+
+def nearest(stations: Sequence[Station]) -> npt.NDArray[np.int64]:
+    """Rows (n, SWAP_AMONG) of the nearest stations, -1 where there are fewer or a place is not known."""
+    latitude = np.array([station.latitude for station in stations], float)
+    longitude = np.array([station.longitude for station in stations], float)
+    east = ((longitude[None] - longitude[:, None] + 180) % 360 - 180) * np.cos(np.deg2rad(latitude))[:, None]
+    distance = np.hypot(east, latitude[None] - latitude[:, None])
+    np.fill_diagonal(distance, np.nan)
+    order = np.argsort(distance, axis=1)[:, :SWAP_AMONG]  # NaN comes last
+    made = np.full((len(stations), SWAP_AMONG), -1)
+    there = np.isfinite(np.take_along_axis(distance, order, axis=1))
+    made[:, : order.shape[1]] = np.where(there, order, -1)
+    return made
 
 
 def _digits(values: npt.NDArray[np.float32]) -> dict[tuple[int, int], float]:
@@ -160,14 +221,18 @@ def _digits(values: npt.NDArray[np.float32]) -> dict[tuple[int, int], float]:
 
 
 def _room(
-    kind: Kind, values: npt.NDArray[np.float32], taken: npt.NDArray[np.bool_], rng: np.random.Generator
+    kind: Kind,
+    values: npt.NDArray[np.float32],
+    taken: npt.NDArray[np.bool_],
+    steps: Steps,
+    rng: np.random.Generator,
 ) -> Fault | None:
     """A place for a fault where the variable reports and nothing else is wrong; None after fifty tries."""
-    low, high = HOURS[kind]
+    low, high = (hours * steps.per_hour for hours in HOURS[kind])
     for _ in range(50):
         length = int(rng.integers(low, high + 1))
         variable = None if kind in WHOLE_STATION else int(rng.integers(len(VARIABLES)))
-        start = int(rng.integers(LOOK_BACK, values.shape[1] - length))
+        start = int(rng.integers(steps.clean_hours * steps.per_hour, values.shape[1] - length))
         fault = Fault(kind, int(rng.integers(len(values))), variable, start, start + length)
         seen = np.isfinite(values[fault.station, start : fault.end, list(fault.variables)])
         if seen.all() and not _blocked(taken, fault.station, fault):
@@ -185,16 +250,17 @@ def _apply(
     values: npt.NDArray[np.float32],
     made: npt.NDArray[np.float32],
     spread: npt.NDArray[np.float64],
+    steps: Steps,
     rng: np.random.Generator,
 ) -> None:
     """Write a fault into `made`; `other` is the second station of a swap."""
     stretch, row = slice(fault.start, fault.end), fault.station
-    hours = fault.end - fault.start
+    length = fault.end - fault.start
     if fault.kind is Kind.SWAPPED:
         made[[row, other], stretch] = values[[other, row], stretch]
         return
     if fault.kind is Kind.TIME_SHIFT:
-        late = int(rng.integers(SHIFT_HOURS[0], SHIFT_HOURS[1] + 1))
+        late = int(rng.integers(SHIFT_HOURS[0], SHIFT_HOURS[1] + 1)) * steps.per_hour
         made[row, stretch] = values[row, fault.start - late : fault.end - late]
         return
     assert fault.variable is not None
@@ -202,16 +268,16 @@ def _apply(
     true, size = values[row, stretch, v], spread[row, v]
     height = float(rng.uniform(*SIZE) * size * rng.choice([-1, 1]))
     if fault.kind is Kind.STUCK:
-        wrong = np.full(hours, true[0])
+        wrong = np.full(length, true[0])
     elif fault.kind is Kind.DROPOUT:
-        wrong = np.zeros(hours)
+        wrong = np.zeros(length)
     elif fault.kind is Kind.UNIT:
         factor, offset = UNITS[VARIABLES[v]][int(rng.integers(len(UNITS[VARIABLES[v]])))]
         wrong = true * factor + offset
     elif fault.kind is Kind.NOISE:
-        wrong = true + rng.normal(size=hours) * rng.uniform(*NOISE_SIZE) * size
+        wrong = true + rng.normal(size=length) * rng.uniform(*NOISE_SIZE) * size
     elif fault.kind is Kind.DRIFT:
-        wrong = true + height * np.arange(1, hours + 1) / hours
+        wrong = true + height * np.arange(1, length + 1) / length
     else:
         wrong = true + height
     if VARIABLES[v] == "humidity" and fault.kind is not Kind.UNIT:

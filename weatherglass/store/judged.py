@@ -7,10 +7,18 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, func, select
 
+from weatherglass.records import VARIABLES, Origin
 from weatherglass.store.dialect import upsert
 from weatherglass.store.schema import comparisons, detection, drift, injected_faults, predictions, verdicts
+
+NOT_REAL = (Origin.REPLAY.value, Origin.SIMULATED.value)
+"""Sources into whose readings faults may be injected."""
+INJECTED, VERDICT = "injected", "verdict"
+"""What flags are judged by."""
+WHOLE_STATION = "all"
+"""The variable of a fault of all variables at once."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +30,10 @@ class InjectedFault:
     kind: str
     start: datetime
     end: datetime
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        return VARIABLES if self.variable == WHOLE_STATION else (self.variable,)
 
 
 def note_faults(connection: Connection, faults: Sequence[InjectedFault]) -> None:
@@ -38,11 +50,14 @@ def faults_between(connection: Connection, start: datetime, end: datetime) -> li
     return [InjectedFault(*row) for row in connection.execute(query.order_by(injected_faults.c.start))]
 
 
-def readings_between(connection: Connection, start: datetime, end: datetime) -> Sequence[Any]:
-    """Judged readings of [start, end) by station and time: `station_id`, `timestamp`, `is_anomaly`, `anomaly`."""
+def replayed_between(connection: Connection, start: datetime, end: datetime) -> Sequence[Any]:
+    """Judged readings of [start, end), replayed or simulated, by station and time.
+
+    Rows of `station_id`, `timestamp`, `is_anomaly`, `anomaly`.
+    """
     names = ("station_id", "timestamp", "is_anomaly", "anomaly")
     query = select(*(predictions.c[name] for name in names)).where(
-        predictions.c.timestamp >= start, predictions.c.timestamp < end
+        predictions.c.timestamp >= start, predictions.c.timestamp < end, predictions.c.source.in_(NOT_REAL)
     )
     return connection.execute(query.order_by(predictions.c.station_id, predictions.c.timestamp)).all()
 
@@ -60,9 +75,31 @@ def verdict_counts(connection: Connection, start: datetime, end: datetime) -> Se
     return connection.execute(query).all()
 
 
-def save_detection(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Upsert on (version, day, truth). The caller commits."""
-    upsert(connection, detection, rows, ["version", "day", "truth"])
+def replace_detection(connection: Connection, day: date, rows: Sequence[dict[str, Any]]) -> None:
+    """The day's rows of `detection`, in place of those there were. The caller commits."""
+    connection.execute(delete(detection).where(detection.c.day == day))
+    if rows:
+        connection.execute(detection.insert(), list(rows))
+
+
+@dataclass(frozen=True)
+class Detection:
+    """How good a detector's flags were by one kind of truth; `kind` is empty where it has none."""
+
+    version: str
+    truth: str
+    kind: str
+    hits: int
+    misses: int
+    false_alarms: int
+
+
+def detections(connection: Connection, since: date) -> list[Detection]:
+    """Sums over the days from `since` on, by version, truth and kind."""
+    names = (detection.c.version, detection.c.truth, detection.c.kind)
+    sums = (func.sum(detection.c[name]) for name in ("hits", "misses", "false_alarms"))
+    query = select(*names, *sums).where(detection.c.day >= since).group_by(*names).order_by(*names)
+    return [Detection(*row) for row in connection.execute(query)]
 
 
 def save_drift(connection: Connection, version: str, day: date, found: Sequence[Any]) -> None:

@@ -244,7 +244,7 @@ injected_faults = Table(
     metadata,
     Column("id", RowId, primary_key=True, autoincrement=True),
     Column("station_id", String(100), nullable=False),
-    Column("variable", String(20), nullable=False),
+    Column("variable", String(20), nullable=False, comment="all: of the whole station."),
     Column("kind", String(40), nullable=False, comment="spike, drift, stuck, ..."),
     Column("start", UtcTime, nullable=False),
     Column("end", UtcTime, nullable=False, comment="Of the last reading that is wrong, included."),
@@ -258,10 +258,20 @@ detection = Table(
     Column("version", String(100), primary_key=True, comment="Of the detector; `none`: rules alone."),
     Column("day", Date, primary_key=True),
     Column("truth", String(20), primary_key=True, comment="injected or verdict."),
-    Column("hits", Integer, nullable=False, comment="Events found, or flags confirmed."),
-    Column("misses", Integer, nullable=False, comment="Events not found; 0 for verdicts."),
+    Column("kind", String(40), primary_key=True, comment="Of the injected fault; empty for what has none."),
+    Column("hits", Integer, nullable=False, comment="Faults found, or flags confirmed."),
+    Column("misses", Integer, nullable=False, comment="Faults not found; 0 for verdicts."),
     Column("false_alarms", Integer, nullable=False),
     comment="How good the flags are: precision = hits / (hits + false_alarms), recall = hits / (hits + misses).",
+)
+
+trainings_asked = Table(
+    "trainings_asked",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("at", UtcTime, nullable=False),
+    Column("why", Text, nullable=False),
+    comment="Every time the verification has started a training; the next waits for the cool-down also where it fails.",
 )
 
 drift = Table(

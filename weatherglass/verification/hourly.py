@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 from sqlalchemy import Engine
@@ -61,15 +61,18 @@ class Verification:
         self._usual = Usual(self._model.climatology, self._model.damping) if self._model else None
 
     def verify(self, now: datetime) -> Verified:
-        """Score what is new, judge yesterday's and today's flags."""
+        """Score what is new, and judge the flags of the days that it bears on: verdicts, and faults that go on."""
         done = verify(self.store, now, self._usual, self.contest.pair, catalogue(self._settings), self._say)
+        back = -(-flags.LONGEST // timedelta(days=1))
+        days = {date.fromisoformat(str(day - np.timedelta64(ago, "D"))) for day in done.days for ago in range(back + 1)}
         with self.store.begin() as connection:
-            for day in (now - timedelta(days=1), now):
-                for row in flags.judge(connection, day.astimezone(UTC).date()):
-                    self._say(
-                        f"flags of detector {row['version']} on {row['day']} by {row['truth']}: {row['hits']} hits, "
-                        f"{row['misses']} misses, {row['false_alarms']} false alarms"
-                    )
+            rows = [row for day in sorted(days) for row in flags.judge(connection, day)]
+        for row in rows:
+            of = f"{row['kind']}, {row['truth']}" if row["kind"] else row["truth"]
+            self._say(
+                f"flags of detector {row['version']} on {row['day']} by {of}: {row['hits']} hits, "
+                f"{row['misses']} misses, {row['false_alarms']} false alarms"
+            )
         return done
 
     def hindcast(self, now: datetime) -> int:

@@ -77,9 +77,10 @@ def of_rows(rows: Sequence[Any]) -> Issued:
         base[i] = _utc(datetime.fromisoformat(times[-1])).astype("datetime64[h]") - LEADS[-1]
         first = len(LEADS) - len(times)
         values[i, first:] = np.array([said[name] for name in VARIABLES]).T
-        if sure["level"] in lower:
-            lower[sure["level"]][i, first:] = np.array([sure["lower"][name] for name in VARIABLES]).T
-            upper[sure["level"]][i, first:] = np.array([sure["upper"][name] for name in VARIABLES]).T
+        for interval in (sure, *sure.get("others", [])):
+            if (level := interval["level"]) in lower:
+                lower[level][i, first:] = np.array([interval["lower"][name] for name in VARIABLES]).T
+                upper[level][i, first:] = np.array([interval["upper"][name] for name in VARIABLES]).T
     versions = tuple(made_by(row.model_version, row.method) for row in rows)
     return Issued(versions, tuple(row.station_id for row in rows), at, base, values, lower, upper)
 

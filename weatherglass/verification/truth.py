@@ -13,6 +13,7 @@ from weatherglass.history import GRID_VARIABLES, HOUR_WINDOW_ENDS, WINDOW, HourG
 from weatherglass.quality import LIMITS
 from weatherglass.records import VARIABLES
 from weatherglass.stations import Station
+from weatherglass.store.judged import InjectedFault
 from weatherglass.store.schema import observations
 
 BEFORE = WINDOW - min(HOUR_WINDOW_ENDS)
@@ -27,11 +28,12 @@ def hourly(
     last: np.datetime64,
     stations: Sequence[Station],
     wrong: Collection[tuple[str, datetime]] = (),
+    faults: Sequence[InjectedFault] = (),
 ) -> HourGrid:
     """The hours from `first` to `last` (both included, UTC) of these stations, missing where nothing was observed.
 
-    Left out are values that no instrument can honestly give, and the readings in `wrong` (station, time), which a
-    person has confirmed to be wrong.
+    Left out are values that no instrument can honestly give, the readings in `wrong` (station, time), which a person
+    has confirmed to be wrong, and the values that `faults` have disturbed on purpose.
     """
     start, end = (hour.astype("datetime64[s]").astype(datetime).replace(tzinfo=UTC) for hour in (first, last))
     columns = ("station_id", "timestamp", "temperature", "humidity", "pressure", "wind_speed", "wind_direction")
@@ -39,7 +41,11 @@ def hourly(
         observations.c.timestamp >= start - BEFORE, observations.c.timestamp < end - BEFORE + LENGTH
     )
     rows = [row for row in connection.execute(query) if (row.station_id, row.timestamp) not in wrong]
-    return hours_of(pd.DataFrame(rows, columns=list(columns)), first, last, stations)
+    table = pd.DataFrame(rows, columns=list(columns))
+    for fault in faults if rows else ():
+        disturbed = (table["station_id"] == fault.station_id) & table["timestamp"].between(fault.start, fault.end)
+        table.loc[disturbed, list(fault.variables)] = np.nan
+    return hours_of(table, first, last, stations)
 
 
 def hours_of(table: pd.DataFrame, first: np.datetime64, last: np.datetime64, stations: Sequence[Station]) -> HourGrid:

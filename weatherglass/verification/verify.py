@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine
 
 from weatherglass.records import LEADS
 from weatherglass.stations import Station
-from weatherglass.store import skill, verdicts, verified
+from weatherglass.store import judged, skill, verdicts, verified
 from weatherglass.store.verdicts import Judgement
 from weatherglass.verification import pairing, truth
 from weatherglass.verification.baselines import Usual
@@ -94,7 +94,8 @@ def _verify_day(
     given = verdicts.on(connection, [s.station_id for s in stations], start - 2 * verified.LONGEST)
     wrong = {key for key, verdict in given.items() if verdict.verdict is Judgement.CONFIRMED}
     # The damped anomaly looks twelve hours back from base hours, which lie up to a day before the first valid time.
-    came = truth.hourly(connection, first - (2 * LEADS[-1]), last, stations, wrong)
+    faults = judged.faults_between(connection, start - 2 * verified.LONGEST, end)
+    came = truth.hourly(connection, first - (2 * LEADS[-1]), last, stations, wrong, faults)
     rows = pairing.score(joined(served, shadow), came, usual, day, 1)
     verified.replace_day(connection, start.date(), rows)
     if challenge is not None:

@@ -96,11 +96,15 @@ def test_stations_of_one_batch_get_their_own_answers_though_the_grid_moves_on() 
 def test_intervals_hold_the_values_and_the_version_is_told() -> None:
     made = one(known({("boston", START): 1.0}), START)
     assert made.predictions.model_version == "7"
-    assert made.confidence.level == 0.9
+    wide = made.confidence
+    assert wide.level == 0.9
+    [narrow] = wide.others
+    assert narrow.level == 0.8
     for name in ("temperature", "humidity", "pressure", "wind_speed"):
-        lower, upper = getattr(made.confidence.lower, name), getattr(made.confidence.upper, name)
-        values = getattr(made.predictions, name)
-        assert all(low <= value <= high for low, value, high in zip(lower, values, upper, strict=True))
+        bounds = (wide.lower, narrow.lower, made.predictions, narrow.upper, wide.upper)
+        paths = [getattr(one, name) for one in bounds]
+        assert all(list(numbers) == sorted(numbers) for numbers in zip(*paths, strict=True))
+        assert paths[0] != paths[1]
 
 
 def _raises(*_: Any) -> None:

@@ -4,9 +4,20 @@ import numpy as np
 import pytest
 
 from tests.synthetic_history import history
-from weatherglass.models import anomaly_training
 from weatherglass.models.channels import channels
-from weatherglass.models.faults import HOURS, LOOK_BACK, SIZE, WHOLE_STATION, Injected, Kind, inject
+from weatherglass.models.faults import (
+    HOURS,
+    LOOK_BACK,
+    SHIFT_HOURS,
+    SIZE,
+    WHOLE_STATION,
+    Injected,
+    Kind,
+    Steps,
+    inject,
+    inject_share,
+    nearest,
+)
 
 GRID = history(count=3, days=90)
 VALUES = channels(GRID.values)[..., :4]
@@ -15,8 +26,8 @@ SPREAD = np.full((3, 4), 2.0)
 
 @pytest.fixture(scope="module")
 def injected() -> Injected:
-    nearest = anomaly_training.nearest(GRID.stations)
-    return inject(VALUES, SPREAD, nearest, 4, np.random.default_rng(0))
+    near = nearest(GRID.stations)
+    return inject(VALUES, SPREAD, near, 4, np.random.default_rng(0))
 
 
 def test_only_labelled_values_differ_and_all_kinds_are_there(injected: Injected) -> None:
@@ -56,12 +67,35 @@ def test_each_kind_is_what_its_name_says(injected: Injected) -> None:
 
 def test_a_wrong_value_is_rounded_like_the_source() -> None:
     whole = np.round(VALUES)
-    made = inject(whole, SPREAD, anomaly_training.nearest(GRID.stations), 6, np.random.default_rng(1))
+    made = inject(whole, SPREAD, nearest(GRID.stations), 6, np.random.default_rng(1))
     np.testing.assert_allclose(made.values, np.round(made.values), atol=1e-3)
 
 
 def test_the_same_seed_makes_the_same_faults() -> None:
-    nearest = anomaly_training.nearest(GRID.stations)
-    one, other = (inject(VALUES, SPREAD, nearest, 2, np.random.default_rng(5)) for _ in range(2))
+    near = nearest(GRID.stations)
+    one, other = (inject(VALUES, SPREAD, near, 2, np.random.default_rng(5)) for _ in range(2))
     assert one.faults == other.faults
     np.testing.assert_array_equal(one.values, other.values)
+
+
+def test_a_share_is_about_what_was_asked_for_also_in_steps_of_a_quarter_of_an_hour() -> None:
+    """On average over seeds; a single fault of a small network is more than a small share of it."""
+    fine = np.repeat(VALUES, 4, axis=1)[:, : 30 * 96]
+    near = nearest(GRID.stations)
+    made = [
+        inject_share(fine, SPREAD, near, 0.02, Steps(4, SHIFT_HOURS[1]), np.random.default_rng([2, seed]))
+        for seed in range(60)
+    ]
+    assert 0.014 < np.mean([one.faulty.mean() for one in made]) < 0.026
+    assert {fault.kind for one in made for fault in one.faults} == set(Kind)
+    for one in made:
+        assert not ((one.values != fine) & ~one.faulty).any()
+        for fault in one.faults:
+            low, high = HOURS[fault.kind]
+            assert 4 * low <= fault.end - fault.start <= 4 * high
+
+
+def test_a_share_of_nothing_changes_nothing() -> None:
+    made = inject_share(VALUES, SPREAD, nearest(GRID.stations), 0.0, Steps(1, LOOK_BACK), np.random.default_rng(0))
+    assert made.faults == ()
+    np.testing.assert_array_equal(made.values, VALUES)

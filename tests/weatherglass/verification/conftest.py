@@ -16,6 +16,8 @@ from weatherglass.records import (
     Anomaly,
     Bounds,
     Confidence,
+    Flag,
+    Interval,
     Method,
     Observation,
     Prediction,
@@ -65,9 +67,12 @@ def forecast(
     method: Method = Method.MODEL,
     seed: int = 0,
     half: float = 3.0,
-    flagged: bool = False,
+    flagged: str = "",
 ) -> Prediction:
-    """Around usual values; the base hour is the hour the reading is in."""
+    """Around usual values; the base hour is the hour the reading is in. `flagged`: the variable with a flag.
+
+    The 80 % interval is half as wide.
+    """
     rng = np.random.default_rng([seed, int(time.timestamp())])
     base = time.replace(minute=0)
     valid = [base + lead * HOUR for lead in LEADS]
@@ -80,6 +85,19 @@ def forecast(
         station_id=station_id,
         timestamp=time,
         predictions=Predictions(valid_times=valid, **paths(0), model_version=version, method=method),
-        anomaly=Anomaly(is_anomaly=flagged, score=0.9 if flagged else 0.1, checks={}, reasons=[], model_version="3"),
-        confidence=Confidence(level=0.9, lower=Bounds(**paths(-half)), upper=Bounds(**paths(half)), history_hours=72),
+        anomaly=Anomaly(
+            is_anomaly=bool(flagged),
+            score=0.9 if flagged else 0.1,
+            checks={},
+            reasons=[],
+            flags=[Flag(variable=flagged, check="step", severity=0.9, reason="", onset=time)] if flagged else [],
+            model_version="3",
+        ),
+        confidence=Confidence(
+            level=0.9,
+            lower=Bounds(**paths(-half)),
+            upper=Bounds(**paths(half)),
+            history_hours=72,
+            others=[Interval(level=0.8, lower=Bounds(**paths(-half / 2)), upper=Bounds(**paths(half / 2)))],
+        ),
     )

@@ -16,7 +16,8 @@ from tests.weatherglass.verification.conftest import HOUR, MONDAY, forecast, obs
 from weatherglass.models import climatology, damped, design
 from weatherglass.records import LEADS, VARIABLES, Method, Observation, Prediction
 from weatherglass.stations import Station, known_stations
-from weatherglass.store import observations, predictions, shadow, skill, verdicts
+from weatherglass.store import judged, observations, predictions, shadow, skill, verdicts
+from weatherglass.store.judged import WHOLE_STATION, InjectedFault
 from weatherglass.store.schema import paired_losses, verification
 from weatherglass.store.verdicts import Judgement, Verdict
 from weatherglass.verification.baselines import Usual
@@ -34,7 +35,7 @@ def scores(store: Engine) -> dict[tuple[Any, ...], dict[str, Any]]:
 
 
 def oracle(issued: Sequence[Prediction], truths: Sequence[Observation]) -> dict[tuple[Any, ...], list[tuple[Any, ...]]]:
-    """(error, whether the interval holds the truth, persistence's error) of each pair, by identity."""
+    """Of each pair, by identity: error, whether the 90 % and the 80 % interval hold the truth, persistence's error."""
     came = {(o.station_id, o.timestamp): o for o in truths}
     found = defaultdict(list)
     for made in issued:
@@ -47,9 +48,12 @@ def oracle(issued: Sequence[Prediction], truths: Sequence[Observation]) -> dict[
                 if true is None:
                     continue
                 key = (version, valid.date(), made.station_id, name, round((valid - base) / HOUR))
-                inside = getattr(sure.lower, name)[i] - 1e-6 <= true <= getattr(sure.upper, name)[i] + 1e-6
+                inside = [
+                    getattr(one.lower, name)[i] - 1e-6 <= true <= getattr(one.upper, name)[i] + 1e-6
+                    for one in (sure, *sure.others)
+                ]
                 last = getattr(came.get((made.station_id, base)), name, None)
-                found[key].append((getattr(said, name)[i] - true, inside, None if last is None else last - true))
+                found[key].append((getattr(said, name)[i] - true, *inside, None if last is None else last - true))
     return found
 
 
@@ -96,8 +100,8 @@ def test_every_forecast_is_paired_with_what_came_true(store: Engine, usual: Usua
         assert row["rmse"] == pytest.approx(np.sqrt((error**2).mean()), abs=1e-3)
         assert row["bias"] == pytest.approx(error.mean(), abs=1e-3)
         assert row["coverage_90"] == pytest.approx(np.mean([pair[1] for pair in pairs]))
-        assert row["coverage_80"] is None
-        compared = [(pair[0], pair[2]) for pair in pairs if pair[2] is not None]
+        assert row["coverage_80"] == pytest.approx(np.mean([pair[2] for pair in pairs]))
+        compared = [(pair[0], pair[3]) for pair in pairs if pair[3] is not None]
         assert row["n_baselines"] == len(compared)
         if compared:
             assert row["mae_persistence"] == pytest.approx(np.mean([abs(other) for _, other in compared]), abs=1e-3)
@@ -128,8 +132,30 @@ def test_late_truth_changes_its_days_and_a_second_run_changes_nothing(store: Eng
     assert not verify(store, NOW + 9 * HOUR, usual, None, station_of, QUIET).days, "nothing new, nothing done"
 
 
+def test_a_prediction_of_before_there_were_two_intervals_is_scored_by_the_one(store: Engine, usual: Usual) -> None:
+    made = forecast(MONDAY)
+    old = made.model_copy(update={"confidence": made.confidence.model_copy(update={"others": []})})
+    fill(store, observed(30), [old], NOW)
+    verify(store, NOW, usual, None, station_of, QUIET)
+    assert {row["coverage_80"] for row in scores(store).values()} == {None}
+    assert None not in {row["coverage_90"] for row in scores(store).values()}
+
+
+def test_a_value_that_was_disturbed_on_purpose_is_no_truth_and_the_others_of_its_reading_are(store: Engine) -> None:
+    truths, issued = observed(30), [forecast(MONDAY)]
+    fault = InjectedFault("boston", "humidity", "spike", MONDAY + 4 * HOUR, MONDAY + 6 * HOUR)
+    broken = InjectedFault("boston", WHOLE_STATION, "swapped", MONDAY + 9 * HOUR, MONDAY + 9 * HOUR)
+    with store.begin() as connection:
+        judged.note_faults(connection, [fault, broken])
+    fill(store, truths, issued, NOW)
+    verify(store, NOW, None, None, station_of, QUIET)
+    paired = {(key[3], key[4]) for key in scores(store)}
+    gone = {("humidity", lead) for lead in (4, 5, 6)} | {(variable, 9) for variable in VARIABLES}
+    assert paired == {(variable, lead) for variable in VARIABLES for lead in LEADS} - gone
+
+
 def test_a_reading_that_a_person_says_is_wrong_is_no_truth(store: Engine) -> None:
-    truths, issued = observed(30), [forecast(MONDAY + 2 * HOUR, flagged=True)]
+    truths, issued = observed(30), [forecast(MONDAY + 2 * HOUR, flagged="temperature")]
     fill(store, truths, issued, NOW)
     verify(store, NOW, None, None, station_of, QUIET)
     before = scores(store)

@@ -18,7 +18,7 @@ from weatherglass.history import HourGrid
 from weatherglass.models import climatology, damped, design
 from weatherglass.models.fallback import PersistenceForecaster
 from weatherglass.models.forecast import Forecast
-from weatherglass.records import LEADS, VARIABLES, Method
+from weatherglass.records import LEADS, VARIABLES, Method, Origin
 from weatherglass.store import alert_log, judged, predictions, verdicts, verified
 from weatherglass.store.judged import InjectedFault
 from weatherglass.store.schema import detection, paired_losses, verification
@@ -101,7 +101,7 @@ def test_a_few_cases_and_other_versions_raise_nothing(store: Engine) -> None:
 
 def test_an_anomaly_rate_far_from_usual_is_told(store: Engine) -> None:
     def readings(start: Any, count: int, flagged: int) -> list[Any]:
-        return [forecast(start + i * MINUTE, flagged=i < flagged) for i in range(count)]
+        return [forecast(start + i * MINUTE, flagged="temperature" * (i < flagged)) for i in range(count)]
 
     with store.begin() as connection:
         predictions.save(connection, readings(NOW - 5 * DAY, 400, 4), NOW)
@@ -160,20 +160,36 @@ def test_without_a_past_that_shows_what_is_usual_nothing_is_called_drift() -> No
 
 
 def test_flags_are_judged_by_injected_faults_and_by_people(store: Engine) -> None:
-    """Two faults, one found; a flag on the same station outside them; one on a station nobody tampered with."""
-    flagged_minutes = {"boston": {60, 61, 62, 300}, "miami": {200, 201}}
-    made = [
-        forecast(MONDAY + minute * MINUTE, name, flagged=minute in flagged_minutes[name])
-        for name in flagged_minutes
-        for minute in range(0, 720, 1)
-    ]
+    """Of four faults one is found in time, one shortly after it; one is not, and one only by a flag of what is well.
+
+    A flag outside the faults is a false alarm, also of a station without any; but not of a real one.
+    """
+    flagged = {
+        "boston": dict.fromkeys((60, 61, 62, 300), "temperature") | {900: "wind_speed"},
+        "denver": {100: "humidity", 740: "pressure"},
+        "miami": dict.fromkeys((200, 201), "temperature"),
+    }
+    made = {
+        name: [
+            forecast(MONDAY + minute * MINUTE, name, flagged=flagged[name].get(minute, ""))
+            for minute in range(0, 1440, 1)
+        ]
+        for name in flagged
+    }
+
+    def fault(station: str, variable: str, kind: str, first: int, last: int) -> InjectedFault:
+        return InjectedFault(station, variable, kind, MONDAY + first * MINUTE, MONDAY + last * MINUTE)
+
     faults = [
-        InjectedFault("boston", "temperature", "spike", MONDAY + 58 * MINUTE, MONDAY + 61 * MINUTE),
-        InjectedFault("boston", "pressure", "drift", MONDAY + 500 * MINUTE, MONDAY + 550 * MINUTE),
+        fault("boston", "temperature", "spike", 58, 61),
+        fault("boston", "pressure", "drift", 500, 550),
+        fault("boston", "humidity", "spike", 890, 910),
+        fault("denver", judged.WHOLE_STATION, "swapped", 600, 700),
     ]
     with store.begin() as connection:
-        predictions.save(connection, made, NOW)
-        judged.note_faults(connection, faults)
+        for name, readings in made.items():
+            predictions.save(connection, readings, NOW, Origin.OPEN_METEO if name == "miami" else Origin.REPLAY)
+        judged.note_faults(connection, faults[:1])
         judged.note_faults(connection, faults)
         for minute, verdict in ((200, Judgement.CONFIRMED), (201, Judgement.FALSE_ALARM), (300, Judgement.FALSE_ALARM)):
             name = "miami" if minute < 300 else "boston"
@@ -182,9 +198,27 @@ def test_flags_are_judged_by_injected_faults_and_by_people(store: Engine) -> Non
         for _ in range(2):
             flags.judge(connection, MONDAY.date())
         counted = connection.execute(select(detection)).mappings().all()
-    found = {row["truth"]: (row["hits"], row["misses"], row["false_alarms"]) for row in counted}
-    assert found == {"injected": (1, 1, 1), "verdict": (1, 0, 2)}
+        summed = judged.detections(connection, MONDAY.date())
+    found = {(row["truth"], row["kind"]): (row["hits"], row["misses"], row["false_alarms"]) for row in counted}
+    assert found == {
+        ("injected", "spike"): (1, 1, 0),
+        ("injected", "drift"): (0, 1, 0),
+        ("injected", "swapped"): (1, 0, 0),
+        ("injected", ""): (0, 0, 2),
+        ("verdict", ""): (1, 0, 2),
+    }
     assert {row["version"] for row in counted} == {"3"}
+    assert {(one.truth, one.kind): (one.hits, one.misses, one.false_alarms) for one in summed} == found
+
+
+def test_a_verdict_that_is_taken_back_leaves_nothing(store: Engine) -> None:
+    with store.begin() as connection:
+        predictions.save(connection, [forecast(MONDAY, flagged="pressure")], NOW)
+        verdicts.give(connection, "boston", MONDAY, Verdict(Judgement.CONFIRMED, "me", NOW, ""))
+        assert [row["hits"] for row in flags.judge(connection, MONDAY.date())] == [1]
+        predictions.save(connection, [forecast(MONDAY)], NOW)  # revised: it is not flagged any more
+        assert flags.judge(connection, MONDAY.date()) == []
+        assert judged.detections(connection, MONDAY.date()) == []
 
 
 class Shifted(PersistenceForecaster):
@@ -240,10 +274,22 @@ def test_a_training_is_due_by_the_calendar_and_on_degradation_after_the_cool_dow
         SimpleNamespace(kind="anomaly-detector", created_at=NOW - HOUR),
     ]
     monkeypatch.setattr(retraining, "registered", lambda _: made)
-    assert retraining.due(settings, NOW, degraded)[0] is expected
+    assert retraining.due(settings, NOW, degraded, None)[0] is expected
 
 
 def test_the_first_training_is_not_asked_for_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retraining, "registered", lambda _: [])
     settings: Any = SimpleNamespace(retrain_cooldown_hours=24.0, retrain_days=7)
-    assert not retraining.due(settings, NOW, degraded=True)[0]
+    assert not retraining.due(settings, NOW, True, None)[0]
+
+
+def test_a_training_that_fails_is_not_asked_for_again_every_hour(
+    store: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing new is registered: the cool-down counts from the last time one was asked for."""
+    settings: Any = SimpleNamespace(retrain_cooldown_hours=3.0, retrain_days=7)
+    old = SimpleNamespace(kind="forecaster", created_at=NOW - 30 * DAY)
+    monkeypatch.setattr(retraining, "registered", lambda _: [old])
+    with store.begin() as connection:
+        asked = [retraining.ask(connection, settings, NOW + hour * HOUR, degraded=True)[0] for hour in range(7)]
+    assert asked == [True, False, False, True, False, False, True]

@@ -1,0 +1,107 @@
+"""Faults put into the replay on purpose, with their labels: the truth by which anomaly flags are judged.
+
+Kinds, lengths and sizes are those of `weatherglass.models.faults`. They are drawn month by month of the data with a
+fixed seed, on the quarters of an hour that stations are asked for. So the same data and the same share always give the
+same faults: a reading keeps its value however often it is asked for, and after a restart.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from producer.replay.data import ReplayData
+from weatherglass.models.faults import SHIFT_HOURS, Fault, Steps, inject_share, nearest
+from weatherglass.records import VARIABLES
+from weatherglass.store.judged import WHOLE_STATION, InjectedFault
+
+SEED = 1964
+"""The year of the first version of WMO's guide to quality control; any number would do."""
+QUARTER = timedelta(minutes=15)
+STEPS = Steps(per_hour=4, clean_hours=SHIFT_HOURS[1])
+"""A month begins without faults for as long as a clock may be late, since no earlier readings are at hand."""
+MONTHS = 3
+"""Kept in memory, 2 MB each for 36 stations."""
+
+
+@dataclass(frozen=True)
+class Month:
+    """The faults of a month of the data.
+
+    Attributes:
+        first: its first instant, a time of the data.
+        values: (stations, quarters, 4), axes as `records.VARIABLES`.
+        number: (stations, quarters) index in `faults` of the fault there; -1 where there is none.
+        faulty: (stations, quarters, 4).
+    """
+
+    first: datetime
+    values: npt.NDArray[np.float32]
+    faults: tuple[Fault, ...]
+    number: npt.NDArray[np.int64]
+    faulty: npt.NDArray[np.bool_]
+
+
+class ReplayFaults:
+    """Disturbs about `share` of the values of `data`."""
+
+    def __init__(self, data: ReplayData, share: float):
+        self.share = share
+        self._data = data
+        self._month = lru_cache(MONTHS)(self._drawn)
+
+    def disturbed(self, station: int, time: datetime, true: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """The five values of a station at a quarter of an hour of the data, `true` where nothing is wrong."""
+        month, at = self._at(time)
+        wrong = np.flatnonzero(month.faulty[station, at])
+        if not len(wrong):
+            return true
+        told = true.copy()
+        told[wrong] = month.values[station, at, wrong]
+        return told
+
+    def shown(self, first: datetime, last: datetime) -> list[InjectedFault]:
+        """Labels of the faults that readings between two times of the replay, both included, are part of.
+
+        A fault's first reading is told even where it lies before `first`; its last as far as `last`, which is the
+        present: what is still to come is nobody's business.
+        """
+        ends: dict[tuple[datetime, int], InjectedFault] = {}
+        for time in (first + number * QUARTER for number in range((last - first) // QUARTER + 1)):
+            month, at = self._at(self._data.calendar.earlier(time))
+            for number in {int(number) for number in month.number[:, at]} - {-1}:
+                fault = month.faults[number]
+                known = ends.get((month.first, number))
+                start = known.start if known else time - (at - fault.start) * QUARTER
+                ends[month.first, number] = InjectedFault(
+                    self._data.stations[fault.station].station_id,
+                    WHOLE_STATION if fault.variable is None else VARIABLES[fault.variable],
+                    fault.kind.value,
+                    start,
+                    time,
+                )
+        return list(ends.values())
+
+    def _at(self, time: datetime) -> tuple[Month, int]:
+        first = time.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        return self._month(first), (time - first) // QUARTER
+
+    def _drawn(self, first: datetime) -> Month:
+        following = (first + timedelta(days=31)).replace(day=1)
+        days = (following - first).days
+        true = self._data.quarters(first, 24 * days)[..., : len(VARIABLES)].astype(np.float32)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a series without any value
+            usual = true.reshape(len(true), days, -1, len(VARIABLES))
+            spread = np.nanstd(usual - np.nanmean(usual, axis=1, keepdims=True), axis=(1, 2)).astype(np.float64)
+        rng = np.random.default_rng([SEED, first.year, first.month])
+        made = inject_share(true, spread, nearest(self._data.stations), self.share, STEPS, rng)
+        number = np.full(true.shape[:2], -1)
+        for i, fault in enumerate(made.faults):
+            number[fault.station, fault.start : fault.end] = i
+        return Month(first, made.values, made.faults, number, made.faulty)
