@@ -126,6 +126,8 @@ class BoostedForecaster:
         if about["features"] != list(design.NAMES) or about["levels"] != list(LEVELS):
             raise artefact.ModelFileError(f"{folder}: made for other features or levels than this version uses")
         arrays = artefact.load_arrays(folder / "arrays.npz")
+        if "network.recall" not in arrays:
+            raise artefact.ModelFileError(f"{folder}: made by an earlier version; train a new model")
         places = tuple(Station(i, i, "", y, x, z, "UTC", frozenset()) for i, y, x, z in about["stations"])
         stations = tuple(station.station_id for station in places)
         if arrays["coefficients"].shape != (len(stations), TERMS, len(CHANNELS)):

@@ -57,6 +57,8 @@ class Sample:
     """The residual that would make it persistence."""
     stations: npt.NDArray[np.int64]
     """Rows of the climatology."""
+    base: npt.NDArray[np.int64]
+    """Base hours, as in the grid."""
 
 
 @dataclass(frozen=True)
@@ -278,4 +280,4 @@ def draw(
         without_trees = made.normal[which] + made.damped[which] + linear[part]
         residual[part] = truth[part] - without_trees
         still[part] = made.normal_now[:, variable] + made.present[:, variable] - without_trees
-    return Sample(matrix, lead, residual, linear, still, seen.rows[rows])
+    return Sample(matrix, lead, residual, linear, still, seen.rows[rows], base)
