@@ -69,6 +69,14 @@ class Network:
                 made[row] = standardised(anomalies[[place[station_id]]], self.scale[[row]])[0]
         return made
 
+    def beyond(
+        self, rows: npt.NDArray[np.int64], anomalies: npt.NDArray[np.float32], variable: int
+    ) -> npt.NDArray[np.bool_]:
+        """Whether anomalies (n,) of a variable at the network's stations `rows` are beyond `CLIP`; at others not."""
+        known = (rows >= 0) & (rows < len(self.scale))
+        scale = np.where(known, self.scale[np.where(known, rows, 0), variable], np.nan)
+        return np.asarray(np.abs(anomalies) > CLIP * scale)
+
     def increments(
         self,
         field: npt.NDArray[np.float32],
