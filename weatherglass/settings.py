@@ -145,7 +145,7 @@ class Settings(BaseSettings):
 
     # --- models
     false_alarms_per_week: float = Field(
-        0.1,
+        0.2,
         gt=0,
         le=10,
         description="False alarms a week that each variable of a station may raise; the limits of flags follow.",

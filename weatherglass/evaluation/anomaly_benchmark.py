@@ -5,7 +5,7 @@
 Faults (`weatherglass.models.faults`) are injected into the raw test hours, a hundred of each kind over several passes,
 so that in each pass about one row in a hundred is faulty. What the detectors flag elsewhere counts as a false alarm,
 although real hours hold real faults: the figures are on the cautious side. All detectors are held to the same budget
-of false alarms on the last hours of the history.
+of false alarms on the newest hours before each stretch of a month: each training in service sets the limits anew.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from weatherglass.records import VARIABLES
 EVENTS = 102
 PASSES = 6
 SEED = 20161201
+RENEWED_HOURS = 30 * 24
+"""Limits are set anew so often; a training in service comes more often than that."""
 OURS, RULES, LEARNT = "rules and learnt score", "rules", "learnt score"
 DETECTORS = (
     OURS,
@@ -149,14 +151,10 @@ def anomaly_benchmark(
 def judge(
     learnt: Learnt, recent: HourGrid, test: HourGrid, budgets: Sequence[float], say: Say = print, events: int = EVENTS
 ) -> list[AnomalyBenchmark]:
-    """The benchmark of a detector that is there already; on `recent` hours, before `test`, all limits are set."""
-    found = _scores(learnt, recent, learnt.seen(recent))
-    hard = found["rules"] > 0
-    limits = [
-        {name: combiner.limits(found[name], hard if name == LEARNT else hard & False, budget) for name in SCORED}
-        for budget in budgets
-    ]
+    """The benchmark of a detector that is there already; `recent` hours, before `test`, set the first limits."""
     values = learnt.seen(test)
+    before = _scores(learnt, recent, learnt.seen(recent))
+    stretches = _renewed(before, _scores(learnt, test, values), budgets)
     made = [{name: Tally.empty() for name in DETECTORS} for _ in budgets]
     share = []
     for number in range(PASSES):
@@ -164,8 +162,11 @@ def judge(
         background = learnt.background
         injected = faults.inject(values, background.expected.spread, background.nearest, events // PASSES, rng)
         found = _scores(learnt, test, injected.values)
-        for tallies, limit in zip(made, limits, strict=True):
-            flags = {name: found[name] > limit[name] for name in SCORED} | {RULES: found[RULES] > 0}
+        for tallies, limits in zip(made, stretches, strict=True):
+            flags = {RULES: found[RULES] > 0}
+            for name in SCORED:
+                parts = [found[name][:, at] > limit[name] for at, limit in limits]
+                flags[name] = np.concatenate(parts, axis=1)
             flags[OURS] = flags[RULES] | flags[LEARNT]
             for name in DETECTORS:
                 whole = np.zeros(values.shape, bool)
@@ -179,6 +180,27 @@ def judge(
         AnomalyBenchmark(tallies, budget, float(np.mean(share)), stations)
         for tallies, budget in zip(made, budgets, strict=True)
     ]
+
+
+Limits = list[tuple[slice, dict[str, npt.NDArray[np.float64]]]]
+"""Stretches of the hours from `FIRST` on, and the limit (4,) of each detector in it."""
+
+
+def _renewed(before: dict[str, Array], during: dict[str, Array], budgets: Sequence[float]) -> list[Limits]:
+    """For each budget the limits of each stretch, set on the `RECENT_HOURS` before it, into which no fault was put."""
+    known = {name: np.concatenate([before[name], during[name]], axis=1) for name in before}
+    begin, hours = before[RULES].shape[1], during[RULES].shape[1]
+    made: list[Limits] = [[] for _ in budgets]
+    for start in range(0, hours, RENEWED_HOURS):
+        past = slice(max(0, begin + start - anomaly_training.RECENT_HOURS), begin + start)
+        hard = known[RULES][:, past] > 0
+        for limits, budget in zip(made, budgets, strict=True):
+            limit = {
+                name: combiner.limits(known[name][:, past], hard if name == LEARNT else hard & False, budget)
+                for name in SCORED
+            }
+            limits.append((slice(start, min(start + RENEWED_HOURS, hours)), limit))
+    return made
 
 
 def _scores(learnt: Learnt, grid: HourGrid, values: Array) -> dict[str, Array]:

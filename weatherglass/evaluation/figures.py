@@ -18,7 +18,7 @@ from weatherglass.records import LEADS, VARIABLES
 SEASONS = {"DJF": (12, 1, 2), "MAM": (3, 4, 5), "JJA": (6, 7, 8), "SON": (9, 10, 11)}
 PASTS = (1, 6, 24)
 """Hours of own past that a station is left with, to see what the rest is worth."""
-PAST_STATIONS = 12
+PAST_STATIONS = 36
 MIN_CASES = 100
 """A station with fewer cases is not called the best or the worst."""
 
@@ -54,17 +54,12 @@ def of(held_out: HeldOut, rivals: tuple[str, ...] = ()) -> dict[str, Any]:
 def little_past(grid: HourGrid, held_out: HeldOut, forecaster: BoostedForecaster) -> dict[str, dict[str, float]]:
     """Skill against the damped anomaly of stations whose own past is cut off, their neighbours' is not.
 
-    Each station is cut alone, at base hours so far apart that a cut touches one forecast only.
+    Each station is cut alone, at base hours that are `apart`.
     """
     stations = np.unique(held_out.stations)[:: max(1, len(np.unique(held_out.stations)) // PAST_STATIONS)]
     parts: dict[int, list[HeldOut]] = {hours: [] for hours in (*PASTS, PAST_HOURS + 1)}
     for station in stations:
-        own = np.sort((held_out.base[held_out.stations == station] - grid.start).astype(np.int64))
-        base = [int(own[0])]
-        for hour in own[1:]:
-            if hour - base[-1] > PAST_HOURS:
-                base.append(int(hour))
-        at = np.array(base)
+        at = apart((held_out.base[held_out.stations == station] - grid.start).astype(np.int64))
         first = int(at.min()) - PAST_HOURS
         for hours, kept in parts.items():
             values = grid.values[:, first : int(at.max()) + LEADS[-1] + 1].copy()
@@ -89,6 +84,15 @@ def little_past(grid: HourGrid, held_out: HeldOut, forecaster: BoostedForecaster
         )
         made[str(min(hours, PAST_HOURS))] = _named(metrics.skill(ours, theirs, SKILL_LEADS))
     return made
+
+
+def apart(base: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Of base hours those so far apart that what is cut off before one is neither past nor truth of another."""
+    made: list[int] = []
+    for hour in np.sort(base).tolist():
+        if not made or hour - made[-1] > PAST_HOURS + LEADS[-1]:
+            made.append(hour)
+    return np.array(made, dtype=np.int64)
 
 
 def _group(held_out: HeldOut, cases: npt.NDArray[np.bool_]) -> dict[str, Any]:

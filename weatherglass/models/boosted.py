@@ -50,7 +50,9 @@ class Part:
         floor: least spread, in the variable's unit.
         quantiles: (past classes, leads of the group, levels): half-width of the interval in units of the spread.
         station_spread: (stations of the climatology,) factor of the half-width for each.
-        hold: (leads of the group,) share of persistence, which some sensors' steps make hard to beat for an hour.
+        hold: (2, leads of the group) share of persistence, which some sensors' steps make hard to beat for an hour:
+            usually, and where the present anomaly is `Network.beyond` the weather. A sensor that tells another
+            pressure for weeks, of the sea instead of the station, does not go back to what is usual.
     """
 
     variable: int
@@ -126,6 +128,8 @@ class BoostedForecaster:
         if about["features"] != list(design.NAMES) or about["levels"] != list(LEVELS):
             raise artefact.ModelFileError(f"{folder}: made for other features or levels than this version uses")
         arrays = artefact.load_arrays(folder / "arrays.npz")
+        if "network.recall" not in arrays:
+            raise artefact.ModelFileError(f"{folder}: made by an earlier version; train a new model")
         places = tuple(Station(i, i, "", y, x, z, "UTC", frozenset()) for i, y, x, z in about["stations"])
         stations = tuple(station.station_id for station in places)
         if arrays["coefficients"].shape != (len(stations), TERMS, len(CHANNELS)):
@@ -174,9 +178,11 @@ class BoostedForecaster:
             which = (cases[:, None], at[None, :], part.variable)
             matrix = made.matrix(part.variable, np.repeat(cases, len(at)), np.tile(at + 1, len(cases)))
             residual, spread = (answer.reshape(len(cases), len(at)) for answer in part.predict(matrix))
-            last = (made.normal_now + made.present)[cases, part.variable][:, None]
-            values[which] = (1 - part.hold) * (values[which] + residual * part.trust) + part.hold * last
             row = seen.rows[where[cases]]
+            last = (made.normal_now + made.present)[cases, part.variable][:, None]
+            beyond = self.network.beyond(row, made.present[cases, part.variable], part.variable)
+            hold = part.hold[beyond.astype(np.int64)]
+            values[which] = (1 - hold) * (values[which] + residual * part.trust) + hold * last
             known_spread = part.station_spread[np.minimum(row, known - 1)]
             spread *= np.where(row < known, known_spread, STRANGER_SPREAD)[:, None]
             for i, level in enumerate(LEVELS):

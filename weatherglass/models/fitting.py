@@ -30,6 +30,10 @@ NETWORK_SHARE = 0.92
 STATION_CASES = 200
 """Held-out cases of a station that weigh as much as those of all others, for the width of its intervals."""
 SHRINKAGE = np.linspace(0.0, 1.0, 11)
+MIN_BEYOND = 30
+"""Held-out cases beyond the weather from which a share of persistence of their own is chosen."""
+HALF_LIFE_HOURS = 0.5 * 365.25 * 24
+"""Of the weight of held-out errors: networks of stations change, and the newest errors tell most of the next ones."""
 SEASON = [design.NAMES.index(name) for name in ("season_cos", "season_sin")]
 SEASONAL = [*SEASON, *(design.NAMES.index(name) for name in ("normal", "present_temperature"))]
 MIN_CASES = 500
@@ -57,6 +61,10 @@ class Sample:
     """The residual that would make it persistence."""
     stations: npt.NDArray[np.int64]
     """Rows of the climatology."""
+    base: npt.NDArray[np.int64]
+    """Base hours, as in the grid."""
+    beyond: npt.NDArray[np.bool_]
+    """Whether the present anomaly is `Network.beyond` the weather."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +142,7 @@ def fit_part(
         quantiles=np.zeros((len(PAST_CLASSES), len(leads), len(LEVELS))),
         trust=np.ones(len(leads)),
         station_spread=np.ones(known),
-        hold=np.zeros(len(leads)),
+        hold=np.zeros((2, len(leads))),
     )
     for k, hours in reversed(list(enumerate(PAST_CLASSES))):
         count = size.calibration_cases
@@ -143,7 +151,7 @@ def fit_part(
         if hours == PAST_CLASSES[-1]:  # a whole past, as a station in service has
             part.trust[:] = trust(held_out.residual, value, held_out.leads, leads)
             value *= part.trust[held_out.leads - leads[0]]
-            part.hold[:] = trust(held_out.residual - value, held_out.still - value, held_out.leads, leads)
+            part.hold[:] = _hold(held_out, value, leads)
             value = _held(part, held_out, value)
             error = np.abs(held_out.residual - value)
             part.station_spread[:] = station_spread(error / scale, held_out.stations, known)
@@ -151,8 +159,10 @@ def fit_part(
         else:
             value = _held(part, held_out, value * part.trust[held_out.leads - leads[0]])
         score = np.abs(held_out.residual - value) / (scale * part.station_spread[held_out.stations])
+        weight = 0.5 ** ((held_out.base.max(initial=0) - held_out.base) / HALF_LIFE_HOURS)
         for i, lead in enumerate(leads):
-            part.quantiles[k, i] = conformal(score[held_out.leads == lead])
+            mine = held_out.leads == lead
+            part.quantiles[k, i] = conformal(score[mine], weight[mine])
     return Fitted(part, float(mae), float(damped_mae))
 
 
@@ -210,9 +220,20 @@ def trust(
     return np.array([SHRINKAGE[errors[:, lead_of == lead].mean(axis=1).argmin()] for lead in leads])
 
 
+def _hold(held_out: Sample, value: npt.NDArray, leads: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    """`Part.hold`; cases beyond the weather are few, so their share is one for all leads of the group."""
+    left, still = held_out.residual - value, held_out.still - value
+    far = held_out.beyond
+    usual = trust(left[~far], still[~far], held_out.leads[~far], leads)
+    if far.sum() < MIN_BEYOND:
+        return np.stack([usual, usual])
+    one = SHRINKAGE[np.abs(left[far] - SHRINKAGE[:, None] * still[far]).mean(axis=1).argmin()]
+    return np.stack([usual, np.full(len(leads), one)])
+
+
 def _held(part: Part, held_out: Sample, value: npt.NDArray) -> npt.NDArray:
     """The correction drawn towards persistence, as `boosted` does it."""
-    hold = part.hold[held_out.leads - part.leads[0]]
+    hold = part.hold[held_out.beyond.astype(np.int64), held_out.leads - part.leads[0]]
     return np.asarray((1 - hold) * value + hold * held_out.still)
 
 
@@ -228,13 +249,18 @@ def station_spread(scores: npt.NDArray, stations: npt.NDArray[np.int64], count: 
     return made
 
 
-def conformal(scores: npt.NDArray) -> npt.NDArray[np.float64]:
-    """Quantiles (levels,) of n scores, each the ceil((n + 1) level)-th smallest; the largest where n is too small."""
+def conformal(scores: npt.NDArray, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Weighted quantiles (levels,) of n scores, a new case counting as much as the heaviest; the largest at most.
+
+    With equal weights the ceil((n + 1) level)-th smallest: Barber et al. (2023), Conformal prediction beyond
+    exchangeability, Annals of Statistics 51.
+    """
     if len(scores) == 0:
         raise NothingToLearn("a lead has no truth among the hours of calibration; prepare a longer history")
-    ordered = np.sort(scores)
-    rank = [min(len(ordered), int(np.ceil((len(ordered) + 1) * level))) for level in LEVELS]
-    return np.array([ordered[k - 1] for k in rank], dtype=np.float64)
+    order = np.argsort(scores)
+    share = np.cumsum(weights[order]) / (weights.sum() + weights.max())
+    rank = np.minimum(np.searchsorted(share, np.array(LEVELS) - 1e-9), len(scores) - 1)
+    return np.asarray(scores[order][rank], dtype=np.float64)
 
 
 def draw(
@@ -267,7 +293,7 @@ def draw(
         None if given is None else given[: len(chosen)][keep] for given in (own_hours, with_neighbours, with_network)
     ]
     matrix = np.empty((len(rows), len(design.NAMES)), dtype=np.float32)
-    residual, linear, still = (np.empty(len(rows), dtype=np.float32) for _ in range(3))
+    residual, linear, still, now = (np.empty(len(rows), dtype=np.float32) for _ in range(4))
     for begin in range(0, len(rows), CHUNK):
         part = slice(begin, begin + CHUNK)
         own, near, member = (None if given is None else given[part] for given in limits)
@@ -277,5 +303,8 @@ def draw(
         linear[part] = np.nan_to_num(made.linear[which])
         without_trees = made.normal[which] + made.damped[which] + linear[part]
         residual[part] = truth[part] - without_trees
+        now[part] = made.present[:, variable]
         still[part] = made.normal_now[:, variable] + made.present[:, variable] - without_trees
-    return Sample(matrix, lead, residual, linear, still, seen.rows[rows])
+    of = seen.rows[rows]
+    beyond = seen.network.beyond(of, now, variable) if seen.network else np.zeros(len(rows), bool)
+    return Sample(matrix, lead, residual, linear, still, of, base, beyond)

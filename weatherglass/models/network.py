@@ -44,6 +44,8 @@ class Network:
         weights: (s, BLOCKS x k x channels, leads, variables) float32, to standardised anomalies.
         offset: (s, leads, variables).
         known: (s, variables) whether there is a regression.
+        recall: (s, lags - 1, 2k - 1, channels) what a station's own change between two lags was, where it is not
+            known: from the anomalies of all its stations at the base hour, and from the neighbours' changes.
     """
 
     station_ids: tuple[str, ...]
@@ -52,6 +54,7 @@ class Network:
     weights: npt.NDArray[np.float32]
     offset: npt.NDArray[np.float32]
     known: npt.NDArray[np.bool_]
+    recall: npt.NDArray[np.float32]
 
     def arrays(self) -> dict[str, npt.NDArray]:
         """All but the stations, by name."""
@@ -65,6 +68,14 @@ class Network:
             if station_id in place:  # one by one, since finding the gaps takes four times a station's memory
                 made[row] = standardised(anomalies[[place[station_id]]], self.scale[[row]])[0]
         return made
+
+    def beyond(
+        self, rows: npt.NDArray[np.int64], anomalies: npt.NDArray[np.float32], variable: int
+    ) -> npt.NDArray[np.bool_]:
+        """Whether anomalies (n,) of a variable at the network's stations `rows` are beyond `CLIP`; at others not."""
+        known = (rows >= 0) & (rows < len(self.scale))
+        scale = np.where(known, self.scale[np.where(known, rows, 0), variable], np.nan)
+        return np.asarray(np.abs(anomalies) > CLIP * scale)
 
     def increments(
         self,
@@ -89,7 +100,7 @@ class Network:
                 lagged[np.array(LAGS)[None, :] >= own_hours[which][:, None], 0] = np.nan
             if with_neighbours is not None:
                 lagged[~with_neighbours[which], :, 1:] = np.nan
-            seen = predictors(lagged, hours[which])
+            seen = predictors(lagged, hours[which], self.recall[row])
             weights = self.weights[row][..., list(variables)]
             answer = seen @ weights.reshape(weights.shape[0], -1)
             made[which] = answer.reshape(len(which), len(LEADS), -1) + self.offset[row][:, list(variables)]
@@ -117,21 +128,37 @@ def standardised(anomalies: npt.NDArray[np.float32], scale: npt.NDArray[np.float
     return filled
 
 
-def predictors(lagged: npt.NDArray[np.float32], hours: npt.NDArray[np.datetime64]) -> npt.NDArray[np.float32]:
+def predictors(
+    lagged: npt.NDArray[np.float32],
+    hours: npt.NDArray[np.datetime64],
+    recall: npt.NDArray[np.float32] | None = None,
+) -> npt.NDArray[np.float32]:
     """Regressors (n, BLOCKS x k x channels) from standardised anomalies (n, lags, k, channels) at base hours.
 
     The anomaly at lag 0 and its changes from lag to lag, each in units of what is usual for so many hours: a ridge on
     the lags themselves would take the tendency, a small difference of two large numbers, for unlikely. What is not
-    known has not changed, and is as usual where nothing is known.
+    known has not changed, and is as usual where nothing is known. The first station's unknown changes are told by
+    `recall` (see `Network`) instead: a station that began to report an hour ago has had the weather of its region, and
+    a regression that knows of its neighbours' fronts must not be told that there was none.
     """
     count, lags = lagged.shape[:2]
     made = np.empty((count, BLOCKS, *lagged.shape[2:]), np.float32)
     younger = made[:, 0] = np.nan_to_num(lagged[:, 0])
     for lag in range(1, lags):
-        value = np.where(np.isnan(lagged[:, lag]), younger, lagged[:, lag])
+        unknown = np.isnan(lagged[:, lag])
+        value = np.where(unknown, younger, lagged[:, lag])
         made[:, lag] = (younger - value) / USUAL_CHANGE[lag - 1]
+        if recall is not None and unknown[:, 0].any():
+            told = np.einsum("nkc,kc->nc", recalled_from(made, lag), recall[lag - 1])
+            made[:, lag, 0] = np.where(unknown[:, 0], told, made[:, lag, 0])
+            value[:, 0] = np.where(unknown[:, 0], younger[:, 0] - told * USUAL_CHANGE[lag - 1], value[:, 0])
         younger = value
     day = 2 * np.pi * (hours.astype("datetime64[h]").astype(np.int64) % 24) / 24
     made[:, lags] = made[:, 0] * np.cos(day).astype(np.float32)[:, None, None]
     made[:, lags + 1] = made[:, 0] * np.sin(day).astype(np.float32)[:, None, None]
     return made.reshape(count, -1)
+
+
+def recalled_from(blocks: npt.NDArray, lag: int) -> npt.NDArray:
+    """Of regressors (n, BLOCKS, k, ...) those (n, 2k - 1, ...) that tell the first station's change to a lag."""
+    return np.concatenate([blocks[:, 0], blocks[:, lag, 1:]], axis=1)

@@ -12,7 +12,7 @@ from scipy.linalg import cho_factor, cho_solve
 from weatherglass.models.channels import CHANNELS
 from weatherglass.models.damped import Damping
 from weatherglass.models.neighbours import distances
-from weatherglass.models.network import BLOCKS, LAGS, NEAR, Network, predictors, standardised
+from weatherglass.models.network import BLOCKS, LAGS, NEAR, Network, predictors, recalled_from, standardised
 from weatherglass.records import LEADS, VARIABLES
 from weatherglass.stations import Station
 
@@ -24,6 +24,8 @@ OWN_PENALTY = 0.2
 FAR_KM = 1000.0
 PENALTIES = (1_500.0, 5_000.0, 15_000.0, 50_000.0, 150_000.0)
 """Tried on left-out blocks, one is chosen for each variable; in hours of data."""
+RECALL_PENALTY = 100.0
+"""Of the regression of a station's changes on its neighbours', in hours of data."""
 WILD = 5.0
 SPREAD_STEP = 7
 """Every so many hours are looked at to find what is wild."""
@@ -156,6 +158,8 @@ class Regression:
         shape = (len(LEADS), len(VARIABLES))
         weights = np.zeros((count, size, *shape), np.float32)
         offset = np.zeros((count, *shape), np.float32)
+        near = self.near.shape[1]
+        recall = np.zeros((count, len(LAGS) - 1, 2 * near - 1, len(CHANNELS)), np.float32)
         mean = sums.regressor_mean / max(sums.count, 1)
         for row in range(count) if rows is None else rows:
             if not self.known[row].any():
@@ -163,6 +167,7 @@ class Regression:
             columns, penalty = self.columns(row), self.penalty(row)
             local = mean[columns]
             gram = sums.regressors[np.ix_(columns, columns)] - sums.count * np.outer(local, local)
+            recall[row] = _recall(gram.reshape(BLOCKS, near, len(CHANNELS), BLOCKS, near, len(CHANNELS)), self.step)
             target = sums.targets[row] - np.outer(local, sums.target_sum[row])
             target = target.reshape(size, *shape)
             for value in sorted(set(penalties)):
@@ -178,7 +183,20 @@ class Regression:
             centred = sums.target_sum[row].reshape(shape) / max(sums.count, 1) * shrinkage
             offset[row] = np.where(self.known[row], centred - centre, 0.0)
         ids = tuple(station.station_id for station in self.stations)
-        return Network(ids, self.scale, self.near, weights, offset, self.known)
+        return Network(ids, self.scale, self.near, weights, offset, self.known, recall)
+
+
+def _recall(gram: npt.NDArray, step: int) -> npt.NDArray[np.float32]:
+    """`Network.recall` of a station from the sums of products of its regressors: a small ridge for each change."""
+    made = []
+    for lag in range(1, len(LAGS)):
+        for channel in range(len(CHANNELS)):
+            products = recalled_from(gram[:, :, channel, :, :, channel].reshape(1, BLOCKS, gram.shape[1], -1), lag)[0]
+            products = products.reshape(len(products), BLOCKS, -1)
+            known = recalled_from(products, lag)
+            loaded = known + RECALL_PENALTY / step * np.eye(known.shape[1])
+            made.append(np.linalg.solve(loaded, products[:, lag, 0]))
+    return np.stack(made, axis=1).reshape(-1, len(LAGS) - 1, len(CHANNELS)).transpose(1, 0, 2).astype(np.float32)
 
 
 def _limits(anomalies: npt.NDArray[np.float32], damping: Damping) -> npt.NDArray[np.float32]:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.synthetic_history import history
 from weatherglass.evaluation import anomaly_benchmark
-from weatherglass.evaluation.anomaly_benchmark import DETECTORS, OURS, AnomalyBenchmark
+from weatherglass.evaluation.anomaly_benchmark import DETECTORS, OURS, RULES, SCORED, AnomalyBenchmark
 from weatherglass.history import HourGrid
 from weatherglass.models.anomaly_training import Effort
 
@@ -44,3 +44,20 @@ def test_the_tables_have_a_line_for_each_detector_and_kind(made: list[AnomalyBen
     text = made[0].markdown()
     for word in (*DETECTORS, "time shift", "wind speed"):
         assert f"| {word} |" in text
+
+
+def test_limits_know_nothing_of_what_comes_after_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(anomaly_benchmark, "RENEWED_HOURS", 100)
+    rng = np.random.default_rng(3)
+    before, during = (
+        {name: rng.random((4, hours, 4), dtype=np.float32) for name in (*SCORED, RULES)} for hours in (400, 350)
+    )
+    for scores in (before, during):
+        scores[RULES] = (scores[RULES] > 0.99).astype(np.float32)
+    later = {name: scores.copy() for name, scores in during.items()}
+    for scores in later.values():
+        scores[:, 200:] += 5
+    one, two = (anomaly_benchmark._renewed(before, scores, [1.0])[0] for scores in (during, later))
+    assert [(at.start, at.stop) for at, _ in one] == [(0, 100), (100, 200), (200, 300), (300, 350)]
+    same = [all(np.array_equal(a[name], b[name]) for name in SCORED) for (_, a), (_, b) in zip(one, two, strict=True)]
+    assert same == [True, True, True, False]

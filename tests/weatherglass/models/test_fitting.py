@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,11 +21,52 @@ def test_conformal_intervals_hold_their_share_of_exchangeable_errors() -> None:
     inside = []
     for _ in range(400):
         scores = np.abs(rng.standard_t(3, size=200))
-        inside.append(np.abs(rng.standard_t(3, size=50))[:, None] <= fitting.conformal(scores))
+        inside.append(np.abs(rng.standard_t(3, size=50))[:, None] <= fitting.conformal(scores, np.ones(200)))
     share = np.concatenate(inside).mean(axis=0)
     # The quantile of 200 scores varies the coverage of a draw by about 0.03; over 400 draws by 0.0015.
     np.testing.assert_allclose(share, LEVELS, atol=0.01)
     assert (share >= np.array(LEVELS) - 0.006).all()
+
+
+def test_intervals_follow_the_newest_errors() -> None:
+    """Errors that have doubled lately are held better by quantiles in which the newest count most."""
+    rng = np.random.default_rng(12)
+    age = np.linspace(4, 0, 4000)
+    scores = np.abs(rng.standard_normal(4000)) * np.where(age < 1, 2.0, 1.0)
+    later = 2.0 * np.abs(rng.standard_normal(20_000))
+    even, weighted = (later[:, None] <= fitting.conformal(scores, w) for w in (np.ones(4000), 0.5 ** (age / 0.5)))
+    assert (np.abs(weighted.mean(axis=0) - LEVELS) < 0.5 * np.abs(even.mean(axis=0) - LEVELS)).all()
+
+
+def test_what_is_beyond_the_weather_is_held_where_that_helped(model: Model) -> None:
+    """A source that tells the pressure of the sea for a while instead of the station's: it stays as it is."""
+    rng = np.random.default_rng(5)
+    count, leads = 600, (1, 2, 3)
+    beyond = np.arange(count) < 60
+    still = rng.normal(size=count).astype(np.float32) + np.where(beyond, 20, 0).astype(np.float32)
+    sample = fitting.Sample(
+        rows=np.empty((count, 0), np.float32),
+        leads=rng.choice(leads, count),
+        residual=np.where(beyond, still, 0.0).astype(np.float32),
+        linear=np.zeros(count, np.float32),
+        still=still,
+        stations=np.zeros(count, np.int64),
+        base=np.arange(count),
+        beyond=beyond,
+    )
+    hold = fitting._hold(sample, np.zeros(count), leads)
+    np.testing.assert_array_equal(hold, [[0, 0, 0], [1, 1, 1]])
+
+    part = fitting.fit_part(
+        model.grid, model.parts, model.base, 2, leads, fitting.Size(1000, 3, 7, 0.2, 2, 1000), 4
+    ).part
+    made = fitting.assemble(model.grid, model.parts, model.base, [replace(part, hold=hold)])
+    at = int(bases(model.parts.test)[40])
+    values = model.grid.values.copy()
+    values[0, at - 2 : at + 1, 2] += 300.0
+    jumped = made.forecast(HourGrid(model.grid.stations, model.grid.start, values), [0, 1], [at, at])
+    np.testing.assert_allclose(jumped.values[0, :3, 2], values[0, at, 2], rtol=1e-6)
+    assert not np.allclose(jumped.values[1, :3, 2], values[1, at, 2], atol=0.02)
 
 
 def test_no_hour_is_touched_by_base_hours_of_two_parts() -> None:

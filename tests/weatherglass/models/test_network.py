@@ -106,3 +106,33 @@ def test_what_is_not_known_has_not_changed() -> None:
     made = predictors(lagged, np.array(["2014-01-01T00"], dtype="datetime64[h]")).reshape(BLOCKS)
     np.testing.assert_allclose(made[: len(LAGS)], [2.0, *[0.0] * (len(LAGS) - 1)])
     assert np.isfinite(made).all()
+
+
+def test_an_unknown_past_is_told_from_the_neighbours(regression: Regression) -> None:
+    """A station that feels what its neighbour felt at the same hours: its own changes are found again without its past,
+    all but what the ridge takes for chance.
+    """
+    at = np.arange(100, 1500)
+    twin = regression.field.copy()
+    twin[1] = twin[0]
+    one = replace(regression, field=twin)
+    network = one.solve(one.sums(at), [5000.0] * 4, np.ones((len(LEADS), len(VARIABLES)), np.float32))
+    row = 1
+    lagged = network._lagged(twin, row, at)
+    whole = predictors(lagged, one.start + at).reshape(len(at), BLOCKS, lagged.shape[2], -1)
+    poor = lagged.copy()
+    poor[:, 1:, 0] = np.nan
+    told = predictors(poor, one.start + at, network.recall[row]).reshape(whole.shape)
+    untold = predictors(poor, one.start + at).reshape(whole.shape)
+    change = slice(1, len(LAGS))
+    left, before = (np.abs(x - whole)[:, change, 0, 0].mean() for x in (told, untold))
+    assert left < 0.2 * before
+    np.testing.assert_array_equal(told[:, :, 1:], whole[:, :, 1:])
+
+
+def test_a_known_past_is_not_told_anew(regression: Regression, model: Model) -> None:
+    at = np.arange(100, 1500)
+    lagged = model.base.network._lagged(regression.field, 1, at)
+    lagged = lagged[np.isfinite(lagged[:, :, 0]).all(axis=(1, 2))]
+    hours = regression.start + at[: len(lagged)]
+    np.testing.assert_array_equal(predictors(lagged, hours, model.base.network.recall[1]), predictors(lagged, hours))
