@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from statistics import fmean
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -10,11 +12,16 @@ from pydantic import BaseModel, Field
 
 from plugins.api.context import FromTime, Now, Store, ToTime, checked_range
 from plugins.api.problems import Problem, responses
-from weatherglass.monitoring.metrics import BY_NAME, METRICS, PART_CPU, PART_MEMORY
+from weatherglass.monitoring.metrics import BY_NAME, METRICS, PART_CPU, PART_MEMORY, Kind
 from weatherglass.records import Time
 from weatherglass.store import metric_history
 
 router = APIRouter(tags=["health"])
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FINE = timedelta(days=1)
+COARSE = timedelta(hours=1)
+"""Stretches of a range beyond `FINE`: no screen shows a week in steps of five minutes."""
 
 KEPT = sorted(metric.name for metric in METRICS if metric.kept)
 
@@ -24,13 +31,14 @@ class Series(BaseModel):
 
     name: str = Field(examples=["weatherglass_part_memory_bytes"])
     help: str = Field(examples=["Memory of a part."])
-    kind: str = Field(description="`gauge`: means of five minutes; `counter`: their increase.", examples=["gauge"])
+    kind: str = Field(description="`gauge`: means over a stretch; `counter`: increases.", examples=["gauge"])
     labels: dict[str, str] = Field(examples=[{"part": "kafka"}])
-    times: list[Time] = Field(description="The end of each stretch of five minutes, the oldest first.")
+    times: list[Time] = Field(description="The end of each stretch, the oldest first.")
     values: list[float]
 
 
 class History(BaseModel):
+    stretch_seconds: float = Field(description="Length of the stretches; five minutes up to a day, else an hour.")
     series: list[Series]
 
 
@@ -44,23 +52,44 @@ def history(
     start: FromTime = None,
     end: ToTime = None,
 ) -> History:
-    """What the watcher has measured over the last day, or in the time asked for, in steps of five minutes."""
+    """What the watcher has measured over the last day, or in the time asked for.
+
+    In stretches of five minutes or, beyond a day, of an hour.
+    """
     unknown = [one for one in name if one not in KEPT]
     if unknown:
         raise Problem(422, "Unknown metric", f"{unknown[0]!r} is not kept; these are: {', '.join(KEPT)}")
     start, end = checked_range(start, end, now, timedelta(days=1), metric_history.KEPT)
     found = metric_history.series(store, name, start, end)
+    stretch = metric_history.STRETCH if end - start <= FINE else COARSE
     return History(
+        stretch_seconds=stretch.total_seconds(),
         series=[
             Series(
                 name=metric,
                 help=BY_NAME[metric].help,
                 kind=BY_NAME[metric].kind.value,
                 labels=dict(zip(BY_NAME[metric].labels, labels.split(","), strict=False)),
-                times=[time for time, _ in points],
-                values=[value for _, value in points],
+                times=list(points),
+                values=list(points.values()),
             )
             for metric, by_labels in found.items()
-            for labels, points in by_labels.items()
-        ]
+            for labels, kept in by_labels.items()
+            for points in [dict(kept) if end - start <= FINE else _by_the_hour(kept, start, now, BY_NAME[metric].kind)]
+        ],
     )
+
+
+def _by_the_hour(
+    points: Sequence[tuple[datetime, float]], start: datetime, now: datetime, kind: Kind
+) -> dict[datetime, float]:
+    """By the end of the hour that holds them: the mean of a gauge's values, the sum of a counter's increases.
+
+    Only whole hours: the sum of a part of one would look like a fall.
+    """
+    held: dict[datetime, list[float]] = {}
+    for time, value in points:
+        end = time + (EPOCH - time) % COARSE
+        if start <= end - COARSE and end <= now:
+            held.setdefault(end, []).append(value)
+    return {end: fmean(values) if kind is Kind.GAUGE else sum(values) for end, values in held.items()}

@@ -65,7 +65,7 @@ def system(
     store: Store,
     settings: SettingsOf,
     now: Now,
-    hours: Annotated[float, Query(ge=0.25, le=72, description="How far back the flow reaches.")] = 1,
+    hours: Annotated[float, Query(ge=0.25, le=168, description="How far back the flow reaches.")] = 1,
 ) -> System:
     """Throughput and latency over the last hours, the progress of the long-lived jobs, memory and CPU of the parts."""
     step = timedelta(hours=hours) / STEPS

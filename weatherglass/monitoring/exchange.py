@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import time
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from weatherglass.settings import Settings
 
 FRESH = timedelta(minutes=2)
 """A sample older than this is not shown: Prometheus would take it for the present."""
+FORGOTTEN = timedelta(days=1)
+"""An API process that has not said anything for so long is taken to have ended."""
 
 
 def write_exposition(folder: Path, sample: Sample) -> None:
@@ -35,7 +39,18 @@ def write_answers(settings: Settings, ok: int, errors: int) -> None:
     """Say how many requests this API process has answered, for the watcher. Counts since the process's start."""
     folder = settings.state_dir / "api"
     folder.mkdir(parents=True, exist_ok=True)
-    _replace(folder / f"answers-{os.getpid()}.json", json.dumps({"ok": ok, "errors": errors}))
+    own = folder / f"answers-{os.getpid()}.json"
+    if not own.exists():
+        _forget_ended(folder)
+    _replace(own, json.dumps({"ok": ok, "errors": errors}))
+
+
+def _forget_ended(folder: Path) -> None:
+    """Files of processes that have answered nothing for a day. By time, since a container cannot see others' ids."""
+    for file in folder.glob("answers-*"):
+        with suppress(FileNotFoundError):  # another process tidies up too
+            if time.time() - file.stat().st_mtime > FORGOTTEN.total_seconds():
+                file.unlink()
 
 
 def read_answers(settings: Settings) -> dict[str, tuple[int, int]]:

@@ -145,7 +145,7 @@ PART_MEMORY = _gauge(
 PART_PROCESSES = _gauge("part_processes", "Living processes of a part.", "part")
 PART_READ = _counter("part_read_bytes", "Bytes its living processes have read, network included.", "part")
 PART_WRITTEN = _counter("part_written_bytes", "Bytes its living processes have written, network included.", "part")
-NETWORK = _counter("network_bytes", "Bytes over all of this machine's interfaces.", "direction")
+NETWORK = _counter("network_bytes", "Bytes over all of this machine's interfaces.", "direction", kept=True)
 WATCH_SECONDS = _gauge("watch_look_seconds", "How long the watcher's last look took.", kept=True)
 
 BY_NAME = {metric.name: metric for metric in METRICS}

@@ -49,9 +49,11 @@ class Notice:
 def alert_of(firing: Firing, links: Links) -> Alert:
     """As the store keeps it."""
     rule = firing.rule
+    said = rule.said(firing.subject, firing.value)
     figures: dict[str, Any] = {
         "value": round(firing.value, 3),
         "limit": rule.limit,
+        "said": said,
         "means": rule.means,
         "still_works": rule.still_works,
         "to_do": rule.to_do,
@@ -60,7 +62,7 @@ def alert_of(firing: Firing, links: Links) -> Alert:
     }
     if rule.dag:
         figures["log"] = links.log(rule.dag.format(subject=firing.subject))
-    words = f"{rule.said(firing.subject, firing.value)} {rule.means} Still works: {rule.still_works} {rule.to_do}"
+    words = f"{said} {rule.means} Still works: {rule.still_works} {rule.to_do}"
     return Alert(rule.name, firing.subject, rule.severity, words, figures)
 
 

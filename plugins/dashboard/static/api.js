@@ -16,7 +16,8 @@ export class ApiError extends Error {
 }
 
 export function address(path, query = {}) {
-  const asked = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== null && value !== undefined && value !== ""));
+  const given = Object.entries(query).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const asked = new URLSearchParams(given.flatMap(([name, value]) => [value].flat().map((one) => [name, one])));
   return `${root}${path}${asked.size ? `?${asked}` : ""}`;
 }
 

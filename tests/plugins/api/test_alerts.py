@@ -11,11 +11,12 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
+from plugins.api.metric_history import COARSE
 from tests.plugins.api.conftest import NOW
 from weatherglass.health import WATCHER
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.monitoring import metrics as m
-from weatherglass.monitoring.exchange import FRESH, read_answers, write_exposition
+from weatherglass.monitoring.exchange import FORGOTTEN, FRESH, read_answers, write_answers, write_exposition
 from weatherglass.monitoring.sample import Sample
 from weatherglass.records import iso
 from weatherglass.settings import Settings
@@ -95,3 +96,29 @@ def test_a_week_of_measurements(client: TestClient, store: Engine) -> None:
     refused = client.get("/metrics/history", params={"name": "password"})
     assert refused.status_code == 422
     assert json.loads(refused.text)["title"] == "Unknown metric"
+
+
+def test_more_than_a_day_is_told_in_whole_hours(client: TestClient, store: Engine) -> None:
+    hour = NOW.replace(minute=0, second=0, microsecond=0)
+    gauge, counter = (m.PART_MEMORY.name, ("kafka",)), (m.NETWORK.name, ("received",))
+    with store.begin() as connection:
+        for number in range(13):  # the first hour's twelve stretches, and one of the hour that goes on
+            at = hour - timedelta(minutes=5 * (11 - number))
+            metric_history.save(connection, at, {gauge: float(number), counter: 10.0})
+    asked = {"name": [gauge[0], counter[0]], "from": iso(hour - timedelta(days=2)), "to": iso(hour + COARSE)}
+    answer = client.get("/metrics/history", params=asked).json()
+    assert answer["stretch_seconds"] == 3600
+    shown = {series["name"]: (series["times"], series["values"]) for series in answer["series"]}
+    assert shown == {gauge[0]: ([iso(hour)], [sum(range(12)) / 12]), counter[0]: ([iso(hour)], [120.0])}
+
+
+def test_files_of_ended_api_processes_are_forgotten(settings: Settings) -> None:
+    folder = settings.state_dir / "api"
+    folder.mkdir(parents=True)
+    ages = {"answers-1.json": FORGOTTEN + timedelta(minutes=1), "answers-2.json": timedelta(minutes=1)}
+    for name, age in ages.items():
+        (folder / name).write_text('{"ok": 5, "errors": 0}')
+        then = time.time() - age.total_seconds()
+        os.utime(folder / name, (then, then))
+    write_answers(settings, 1, 0)
+    assert set(read_answers(settings)) == {"answers-2", f"answers-{os.getpid()}"}

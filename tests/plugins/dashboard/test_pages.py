@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from urllib.parse import quote
 
 import httpx
@@ -13,18 +18,25 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
 
+from plugins.api.app import create_app
 from plugins.dashboard.pages import PAGES
 from tests.plugins.browser import PATIENCE_MS
 from tests.plugins.dashboard import scene
 from tests.plugins.dashboard.conftest import STATIONS, Opener, Served, later
-from tests.plugins.serving import running_alone
+from tests.plugins.serving import running_alone, serving
 from tests.weatherglass.store.samples import a_prediction, an_observation
+from weatherglass.monitoring.metrics import LAG_SECONDS, PART_MEMORY
 from weatherglass.records import Origin
-from weatherglass.store import observations, predictions
+from weatherglass.settings import LOOPBACK
+from weatherglass.store import alerts, metric_history, observations, predictions
+from weatherglass.store.metric_history import STRETCH
 
 pytestmark = pytest.mark.integration
 expect.set_options(timeout=PATIENCE_MS)
 
+TILE = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 HOSTILE = "<img src=x onerror=\"document.title='taken'\">"
 
 
@@ -130,6 +142,114 @@ def test_what_is_new_appears_without_a_reload(served: Served, opened: Opener) ->
     expect(page.locator("#toasts")).to_contain_text(f"Suspect reading: {station.station_id}")
     assert page.evaluate("document.body.dataset.before") == "yes"
     assert watched.complaints == []
+
+
+def test_an_alert_is_seen_to_by_keyboard(served: Served, opened: Opener) -> None:
+    said = {"said": "The tank is empty.", "means": "No rain is told.", "still_works": "The sun.", "to_do": "Fill it."}
+    with served.store.begin() as connection:
+        alert = alerts.Alert("tank_empty", "kiel", alerts.Severity.CRITICAL, " ".join(said.values()), said)
+        alerts.report(connection, alert, datetime.now(UTC))
+    watched = opened(f"{served.address}/dashboard/system")
+    page = watched.page
+    item = page.locator("#alerts > li").filter(has_text="tank empty: kiel")
+    for words in said.values():
+        expect(item.get_by_text(words)).to_be_visible()
+    item.get_by_role("button", name="I look after it").focus()
+    page.keyboard.press("Enter")
+    expect(item.locator(".tag.good")).to_contain_text("looked after by")
+    expect(item).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(item.get_by_label("Silence for")).to_be_focused()
+    item.get_by_label("Silence for").select_option("8 hours")
+    item.get_by_role("button", name="Silence: tank empty").press("Enter")
+    expect(item).to_contain_text("silent until")
+    (kept,) = [
+        one for one in httpx.get(f"{served.address}/alerts", timeout=60).json()["alerts"] if one["subject"] == "kiel"
+    ]
+    hours = (datetime.fromisoformat(kept["silenced_until"]) - datetime.now(UTC)).total_seconds() / 3600
+    assert hours == pytest.approx(8, abs=0.5)
+    item.get_by_role("button", name="End the silence").press("Enter")
+    expect(item.get_by_role("button", name="Silence: tank empty")).to_be_visible()
+    with served.store.begin() as connection:
+        alerts.resolve(connection, "tank_empty", "kiel", datetime.now(UTC))
+    page.reload()
+    page.locator("#past-count").click()
+    expect(page.locator("#past > li").filter(has_text="tank empty: kiel")).to_be_visible()
+    assert watched.complaints == []
+
+
+@pytest.mark.parametrize("hours", [1, 6, 24, 168])
+def test_what_was_measured_is_drawn_over_a_week(served: Served, opened: Opener, hours: int) -> None:
+    end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    with served.store.begin() as connection:
+        for back in range(2 * 12):  # the last two hours, and two of six days ago
+            for at in (end - back * STRETCH, end - timedelta(days=6) - back * STRETCH):
+                measured = {(PART_MEMORY.name, ("kafka",)): 3e8, (LAG_SECONDS.name, ("inference", "raw")): 2.0}
+                metric_history.save(connection, at, measured)
+    watched = opened(f"{served.address}/dashboard/system?hours={hours}")
+    page = watched.page
+    page.locator("#memory.js-plotly-plot").wait_for()
+    expect(page.locator("#hours button[aria-pressed=true]")).to_have_attribute("data-value", str(hours))
+    times = page.evaluate("document.getElementById('memory').data[0].x")
+    old = (end - timedelta(days=6)).strftime("%Y-%m-%d")
+    assert any(time.startswith(old) for time in times) == (hours == 168), times
+    if hours > 1:
+        assert page.evaluate("document.getElementById('lag').data[0].name") == "inference, raw"
+    assert watched.complaints == []
+
+
+def test_map_tiles_come_from_where_they_are_configured(browser: Browser, tmp_path: Path, served: Served) -> None:
+    with tile_server() as (tiles, asked):
+        configured = served.settings.model_copy(update={"map_tiles": f"{tiles}/{{z}}/{{x}}/{{y}}.png"})
+        with serving(create_app(configured)) as address:
+            context = browser.new_context()
+            page = context.new_page()
+            complaints: list[str] = []
+            page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
+            page.goto(f"{address}/dashboard")
+            page.locator("#map image").first.wait_for()
+            before = page.locator("#map image").first.get_attribute("href")
+            with page.expect_response(f"{tiles}/**"):
+                page.get_by_role("button", name="Closer").click()
+            expect(page.locator("#map image").first).not_to_have_attribute("href", before or "")
+            page.locator("#map .place").first.wait_for()
+            context.close()
+    assert complaints == []
+    assert asked
+    levels = set()
+    for path in asked:
+        level, x, y = map(int, path.strip("/").removesuffix(".png").split("/"))
+        assert 0 <= x < 2**level, path
+        assert 0 <= y < 2**level, path
+        levels.add(level)
+    assert len(levels) > 1, "a closer look asks for finer tiles"
+
+
+@contextmanager
+def tile_server() -> Iterator[tuple[str, list[str]]]:
+    """A server of map tiles; its address, and the paths that were asked for."""
+    asked: list[str] = []
+
+    class Tiles(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Type", "image/png")
+            self.end_headers()
+            self.wfile.write(TILE)
+
+        def log_message(self, *_: object) -> None:
+            """Silent."""
+
+    server = ThreadingHTTPServer((LOOPBACK, 0), Tiles)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://{LOOPBACK}:{server.server_port}", asked
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def test_hostile_names_stay_text(served: Served, opened: Opener) -> None:
