@@ -15,12 +15,15 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import signal
+import socket
 import statistics
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
@@ -50,12 +53,11 @@ from weatherglass.records import (
     WindowFeatures,
     headers,
 )
-from weatherglass.settings import Settings
+from weatherglass.settings import LOOPBACK, Settings
 from weatherglass.topics import FEATURES, INFERENCE_GROUP, PREDICTIONS, TOPICS
 
 START = datetime(2026, 1, 5, 12, tzinfo=UTC)
 PAST_HOURS = 48
-PORTS = {"kafka_port": 19092, "kafka_controller_port": 19093}
 GIVE_UP_SECONDS = 60.0
 
 
@@ -205,8 +207,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--model", type=Path, help="folder of a registered forecaster")
     chosen = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by TERM"))  # so that the broker is stopped, too
     with tempfile.TemporaryDirectory(prefix="weatherglass-benchmark-") as scratch:
-        settings = Settings(state_dir=Path(scratch), **PORTS)  # type: ignore[arg-type]
+        ports = dict(zip(("kafka_port", "kafka_controller_port"), free_ports(2), strict=True))
+        settings = Settings(state_dir=Path(scratch), **ports)
         stations = [f"station-{number}" for number in range(chosen.stations)]  # as `enlarged` names them
         if chosen.model:
             model = BoostedForecaster.load(chosen.model)
@@ -223,6 +227,12 @@ def main() -> None:
             _measure(settings, chosen, stations)
         finally:
             broker.stop()
+
+
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as held:
+        probes = [held.enter_context(socket.create_server((LOOPBACK, 0))) for _ in range(count)]
+        return [probe.getsockname()[1] for probe in probes]
 
 
 def _prepare(bootstrap: str) -> None:
