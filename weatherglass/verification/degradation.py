@@ -25,6 +25,9 @@ LEVEL = 0.9
 RATE_TIMES = 3.0
 RATE_MORE = 0.02
 """An anomaly rate is far from usual at both this many times the usual and this much above it, or at a third of it."""
+EASED = 0.5
+"""Once told, it is over when this much of both distances is left: the last 24 h move on with every look, and an alert
+should not come and go with them. The other rules look at whole days."""
 USUAL_DAYS = 28
 MIN_READINGS = 200
 
@@ -139,7 +142,9 @@ def anomaly_rate(connection: Connection, now: datetime) -> list[Alert]:
             return []
         rates.append(flagged / count)
     today, usual = rates
-    if not (today > max(RATE_TIMES * usual, usual + RATE_MORE) or today < min(usual / RATE_TIMES, usual - RATE_MORE)):
+    ease = EASED if alerts.open_of(connection, ["anomaly_rate"]) else 1.0
+    times, more = 1 + ease * (RATE_TIMES - 1), ease * RATE_MORE
+    if not (today > max(times * usual, usual + more) or today < min(usual / times, usual - more)):
         return []
     words = (
         f"{today:.1%} of the readings of the last 24 h are flagged, usually {usual:.1%}: sensors that fail, or a "

@@ -19,7 +19,7 @@ from weatherglass.models import climatology, damped, design
 from weatherglass.models.fallback import PersistenceForecaster
 from weatherglass.models.forecast import Forecast
 from weatherglass.records import LEADS, VARIABLES, Method, Origin
-from weatherglass.store import alert_log, judged, predictions, verdicts, verified
+from weatherglass.store import alert_log, alerts, judged, predictions, verdicts, verified
 from weatherglass.store.judged import InjectedFault
 from weatherglass.store.schema import detection, paired_losses, verification
 from weatherglass.store.verdicts import Judgement, Verdict
@@ -111,6 +111,24 @@ def test_an_anomaly_rate_far_from_usual_is_told(store: Engine) -> None:
         [alert] = degradation.anomaly_rate(connection, NOW)
     assert "20.0%" in alert.words
     assert "1.0%" in alert.words
+
+
+def test_an_anomaly_rate_near_the_limit_does_not_come_and_go(store: Engine) -> None:
+    """Usual is 2 %; told beyond 6 %, and over below 4 %."""
+
+    def looks(flagged: list[int]) -> list[bool]:
+        found = []
+        for day, count in enumerate(flagged):
+            now = NOW + 40 * day * DAY
+            with store.begin() as connection:
+                for start, of, wrong in ((now - 5 * DAY, 400, 8), (now - 0.5 * DAY, 400, count)):
+                    made = [forecast(start + i * MINUTE, flagged="humidity" * (i < wrong)) for i in range(of)]
+                    predictions.save(connection, made, now)
+                alerts.settle(connection, "anomaly_rate", degradation.anomaly_rate(connection, now), now)
+                found.append(bool(alerts.open_of(connection, ["anomaly_rate"])))
+        return found
+
+    assert looks([22, 25, 22, 18, 15, 22]) == [False, True, True, True, False, False]
 
 
 def test_psi_and_ks_are_those_of_the_textbook_and_drift_is_told(store: Engine) -> None:
