@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import signal
 import socket
 import statistics
@@ -98,7 +99,8 @@ def serve(settings: Settings, ready: Event, stopping: Event, told: Connection) -
 
 @contextmanager
 def loop(settings: Settings) -> Iterator[Callable[[], dict[str, Any]]]:
-    """The loop in a process; what is yielded drains it and gives its health."""
+    """The loop in a process with one thread for NumPy, as an actor's; what is yielded drains it, gives its health."""
+    os.environ["OMP_NUM_THREADS"] = "1"
     spawn = multiprocessing.get_context("spawn")
     ready, stopping = spawn.Event(), spawn.Event()
     here, there = spawn.Pipe(duplex=False)
