@@ -35,6 +35,8 @@ from weatherglass.settings import Settings, load_settings
 
 SEED = 20130101
 TEST_CASES = {"first": 2_000, "full": 8_000}
+COMPARED = ("full",)
+"""Sizes after which all candidates are compared; it takes minutes, which a first model is not to wait for."""
 MAX_TRIALS = 40
 ACTOR_CPUS = 0.25
 """What an inference actor books at most."""
@@ -97,6 +99,8 @@ def conduct(settings: Settings, folder: TrainingFolder, plan: Plan, say: Say) ->
     _do(settings, folder, ["detector", *folder.load("parts")], say)
     _do(settings, folder, ["scores"], say)
     _do(settings, folder, ["registered"], say)
+    if plan.size in COMPARED:
+        _do(settings, folder, ["candidates"], say)
 
 
 def _do(settings: Settings, folder: TrainingFolder, steps: Iterable[str], say: Say) -> None:

@@ -1,7 +1,8 @@
 """The steps of a training. Each runs in a process of its own that ends with it, and leaves its result in the folder.
 
 `ground` (the grid, its split, and what all parts stand on), one per part of the forecaster, `detector`, the search's
-trials, then `scores` (held-out errors, comparison with the champion, the models' folders) and `registered`.
+trials, then `scores` (held-out errors, comparison with the champion, the models' folders), `registered`, and in a full
+training `candidates` (all that could forecast, side by side).
 """
 
 from __future__ import annotations
@@ -76,6 +77,10 @@ def _do(settings: Settings, folder: TrainingFolder, plan: Plan, step: str, threa
         from ray_jobs.training import registering
 
         return registering.register(settings, folder, plan)
+    if step == "candidates":
+        from ray_jobs.training import candidates
+
+        return candidates.note(settings, folder, plan)
     if step.startswith("trial"):
         return _trial(folder, plan, step, threads)
     return _part(folder, plan, step, threads)

@@ -86,7 +86,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.integration
-def test_from_history_to_champions(local_ray: None, tiny: Settings) -> None:
+def test_from_history_to_champions(local_ray: None, tiny: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed near its end, taken up again, and once more from the start: the same model, registered with its record."""
     said: list[str] = []
 
@@ -104,7 +104,10 @@ def test_from_history_to_champions(local_ray: None, tiny: Settings) -> None:
     assert Registry(tiny).promotions() == []
 
     said.clear()
-    versions = train.run(tiny, "first", "a test", NOW + timedelta(hours=1), say_seeing(said, folder, finished))
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "COMPARED", ("first",))
+        versions = train.run(tiny, "first", "a test", NOW + timedelta(hours=1), say_seeing(said, folder, finished))
+    assert any(line.startswith("| harmonic arma |") for line in said)
     assert any("found finished" in line and "temperature-01-03" in line for line in said)
     assert sum("leads" in line and "damped anomaly" in line for line in said) <= 4, "only what was missing was fitted"
     assert not folder.exists(), "nothing is left of a training that is done"
@@ -152,6 +155,7 @@ def check_record(settings: Settings, forecaster: ModelVersion) -> None:
     """What the registry keeps of a run: parameters, data, code, metrics by lead and variable, plots, card."""
     (known,) = (one for one in registered(settings) if (one.kind, one.version) == (FORECASTER, forecaster.version))
     assert known.tags["data_fingerprint"] == "fingerprint"
+    assert "| seasonal naive |" in known.tags["candidates"]
     assert known.tags["code_version"] == code_version()
     assert known.params["trees"] == str(TINY.trees)
     assert {

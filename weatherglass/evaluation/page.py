@@ -72,6 +72,10 @@ def section(name: str, figures: dict[str, Any]) -> str:
         "",
         *_intervals(figures),
         "",
+        "The intervals are set by a training and stay until the next one, which weighs the newest errors most. Where a "
+        "station's errors have grown since, by a changed sensor or a wilder season, they hold less than they are meant "
+        "to; that is what the worst station shows.",
+        "",
         "### Seasons and stations",
         "",
         *_groups("season", figures["by_season"]),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from weatherglass.history import HourGrid
-from weatherglass.models import artefact
+from weatherglass.models import artefact, boosted
 from weatherglass.models.boosted import BoostedForecaster
 from weatherglass.models.evaluation import evaluate
 from weatherglass.models.forecast import LEVELS, Forecast
@@ -202,4 +202,14 @@ def test_a_model_of_another_kind_or_for_other_features_is_refused(model: Model, 
     with pytest.raises(artefact.ModelFileError, match="anomaly-detector"):
         BoostedForecaster.load(tmp_path / "d")
     with pytest.raises(artefact.ModelFileError, match=r"model\.json is missing"):
+        BoostedForecaster.load(tmp_path)
+
+
+def test_a_model_of_an_earlier_version_is_refused_with_what_to_do(model: Model, tmp_path: Path) -> None:
+    model.forecaster.save(tmp_path)
+    about = artefact.unseal(tmp_path, boosted.KIND)
+    arrays = artefact.load_arrays(tmp_path / "arrays.npz")
+    artefact.save_arrays(tmp_path / "arrays.npz", {k: v for k, v in arrays.items() if k != "network.recall"})
+    artefact.seal(tmp_path, boosted.KIND, {k: about[k] for k in ("features", "levels", "stations", "parts")})
+    with pytest.raises(artefact.ModelFileError, match="train a new model"):
         BoostedForecaster.load(tmp_path)

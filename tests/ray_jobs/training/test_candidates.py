@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ray_jobs.training import candidates
+from tests.synthetic_history import history
+from weatherglass.evaluation import arma, held_out
+from weatherglass.models import fitting, ground
+from weatherglass.models.evaluation import SKILL_LEADS
+from weatherglass.models.split import split
+
+
+def test_all_candidates_are_scored_on_the_same_cases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Persistence's error against the one written out by hand, on the cases for which the rival has an answer."""
+    monkeypatch.setattr(arma, "STATIONS", 1)
+    grid = history(days=110)
+    parts = split(grid.values.shape[1], test_share=0.3)
+    base = ground.fit(grid, parts.train)
+    forecaster = fitting.assemble(grid, parts, base, ())
+    made = candidates.errors(grid, parts.test, forecaster, 200)
+    assert set(made) == {held_out.MODEL, *held_out.BASELINES, arma.NAME}
+    rows, at = held_out.choose(grid, parts.test, 200)
+    at = at[rows == rows.min()]
+    temperature = grid.values[rows.min(), :, 0].astype(float)
+    by_hand = np.mean([np.nanmean(np.abs(temperature[at + lead] - temperature[at])) for lead in SKILL_LEADS])
+    np.testing.assert_allclose(made["persistence"][0], by_hand, rtol=1e-4)
+    assert made[arma.NAME][0] < made["persistence"][0]
+
+
+def test_the_table_marks_the_best_of_each_variable() -> None:
+    lines = candidates.table({"one": np.array([1.0, 2, 3, np.nan]), "the_other": np.array([2.0, 1, 3.5, 4])})
+    assert lines[2:] == [
+        "| one | **1.000** | 2.000 | **3.000** | nan |",
+        "| the other | 2.000 | **1.000** | 3.500 | **4.000** |",
+    ]
