@@ -71,7 +71,7 @@ def fill(settings: Settings) -> None:
     started = time.monotonic()
     for number in range(STATIONS):
         with store.begin() as connection:
-            _fill_station(connection, f"station-{number:03}", end)
+            fill_station(connection, f"station-{number:03}", end)
         print(f"\r{number + 1} of {STATIONS} stations, {time.monotonic() - started:.0f} s", end="", flush=True)
     with store.begin() as connection:
         connection.execute(text("ANALYZE"))
@@ -79,9 +79,10 @@ def fill(settings: Settings) -> None:
     print(f"\n{counts[0]} observations, {counts[1]} predictions")
 
 
-def _fill_station(connection: Connection, station: str, end: datetime) -> None:
+def fill_station(connection: Connection, station: str, end: datetime, days: int = DAYS) -> None:
+    """A reading every quarter of an hour, up to `end`."""
     made = document(end)
-    steps = DAYS * 24 * 60 // STEP_MINUTES
+    steps = days * 24 * 60 // STEP_MINUTES
     sqlite = connection.dialect.name == "sqlite"
     at = (
         "strftime('%Y-%m-%d %H:%M:%f000', :end, '-' || (k * 15) || ' minutes')"

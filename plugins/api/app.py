@@ -106,7 +106,10 @@ def create_app(
     app.state.settings = settings
     app.state.clock = clock
     app.state.requests = Requests(settings)
-    app.dependency_overrides[who_writes] = writer
+    app.state.long_flow = None
+    if writer is not who_writes:
+        # With any override FastAPI examines every dependency's signature anew at each request: most of its time.
+        app.dependency_overrides[who_writes] = writer
     problems.handle(app)
     # The last added is the outermost.
     app.add_middleware(EntityTags)

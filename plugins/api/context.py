@@ -11,7 +11,7 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Query, Request
 from pydantic import AfterValidator, AwareDatetime, WithJsonSchema
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from plugins.api.problems import Problem
 from weatherglass.records import Origin, iso
@@ -29,6 +29,10 @@ async def _now(request: Request) -> datetime:
     return request.app.state.clock()
 
 
+async def _engine(request: Request) -> Engine:
+    return request.app.state.store
+
+
 def _store(request: Request) -> Iterator[Connection]:
     with request.app.state.store.connect() as connection:
         yield connection
@@ -36,6 +40,7 @@ def _store(request: Request) -> Iterator[Connection]:
 
 SettingsOf = Annotated[Settings, Depends(_settings)]
 Now = Annotated[datetime, Depends(_now)]
+StoreEngine = Annotated[Engine, Depends(_engine)]
 Store = Annotated[Connection, Depends(_store)]
 
 
@@ -100,7 +105,7 @@ def _with_history(folder: FilePath, changed: int) -> Mapping[str, Station]:  # n
     return known_stations() | {station.station_id: station for station in read_stations(folder)}
 
 
-def _station(station_id: StationName, store: Store, settings: SettingsOf) -> str:
+def known_station(station_id: StationName, store: Store, settings: SettingsOf) -> str:
     """A station that is known by its place or by its observations; else a problem with the nearest names."""
     described = described_stations(settings)
     if station_id in described or observations.latest(store, station_id) or predictions.latest(store, station_id):
@@ -111,7 +116,7 @@ def _station(station_id: StationName, store: Store, settings: SettingsOf) -> str
     raise Problem(404, "Unknown station", f"there is no station {station_id!r}; {hint}", near=near)
 
 
-StationId = Annotated[str, Depends(_station)]
+StationId = Annotated[str, Depends(known_station)]
 
 
 def origin_of(stored: Origin | None, settings: Settings) -> Origin | None:

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from plugins.api.answers import LiveField, SourceField, StationAnswer, UnitsField
-from plugins.api.context import Now, SettingsOf, StationId, Store, described_stations, origin_of
+from plugins.api.context import Now, SettingsOf, StationName, StoreEngine, described_stations, known_station, origin_of
 from plugins.api.problems import Problem, responses
 from weatherglass.records import UNITS, VARIABLES, Anomaly, Method, Origin, Prediction, Time
 from weatherglass.settings import Settings
@@ -67,11 +67,14 @@ class LatestPrediction(BaseModel):
     summary="The latest prediction of a station",
     responses=responses(404, 422, 503),
 )
-def latest_prediction(station_id: StationId, store: Store, settings: SettingsOf, now: Now) -> LatestPrediction:
+def latest_prediction(station_id: StationName, store: StoreEngine, settings: SettingsOf, now: Now) -> LatestPrediction:
     """All leads with their intervals, and whether the newest reading can be trusted."""
-    stored = predictions.latest(store, station_id)
-    if stored is None:
-        raise nothing_yet("prediction", station_id, settings)
+    # The answer asked for most: all in this thread, since the ways to a connection's and a station's cost more than it.
+    with store.connect() as connection:
+        stored = predictions.latest(connection, station_id)
+        if stored is None:
+            known_station(station_id, connection, settings)
+            raise nothing_yet("prediction", station_id, settings)
     prediction = stored.prediction
     source = origin_of(stored.source, settings)
     return LatestPrediction(

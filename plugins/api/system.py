@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
+from sqlalchemy import Connection
 
 from plugins.api.context import Now, SettingsOf, Store
 from plugins.api.problems import responses
@@ -17,12 +19,24 @@ from weatherglass.health import JOBS
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.records import Time
 from weatherglass.settings import Settings
-from weatherglass.store.flow import flow
+from weatherglass.store.flow import Flow, flow
 
 router = APIRouter(tags=["health"])
 
 STEPS = 60
 PROGRESS_LINES = 120
+LONG_HOURS = 24
+LONG_STAYS = timedelta(minutes=5)
+"""A flow over more than `LONG_HOURS` takes seconds to read, and a page asks again at every prediction."""
+
+
+@dataclass(frozen=True)
+class LongFlow:
+    """The last long flow that was asked for, and when it was read."""
+
+    hours: float
+    at: datetime
+    rows: list[Flow]
 
 
 class Step(BaseModel):
@@ -62,6 +76,7 @@ class System(BaseModel):
 
 @router.get("/system", summary="Speed, jobs and what they use", responses=responses(422, 503))
 def system(
+    request: Request,
     store: Store,
     settings: SettingsOf,
     now: Now,
@@ -69,13 +84,25 @@ def system(
 ) -> System:
     """Throughput and latency over the last hours, the progress of the long-lived jobs, memory and CPU of the parts."""
     step = timedelta(hours=hours) / STEPS
-    rows = flow(store, now - step * STEPS, now, step)
+    rows = _flow(request, store, now, hours)
     return System(
         step_seconds=step.total_seconds(),
         flow=[Step.model_validate(row, from_attributes=True) for row in rows],
         jobs=[_job(name, settings, now) for name in JOBS],
         usage=usage(settings),
     )
+
+
+def _flow(request: Request, store: Connection, now: datetime, hours: float) -> list[Flow]:
+    """Over more than a day as it was up to five minutes ago."""
+    kept = request.app.state.long_flow
+    if kept is not None and kept.hours == hours and timedelta() <= now - kept.at < LONG_STAYS:
+        return kept.rows
+    step = timedelta(hours=hours) / STEPS
+    rows = flow(store, now - step * STEPS, now, step)
+    if hours > LONG_HOURS:
+        request.app.state.long_flow = LongFlow(hours, now, rows)
+    return rows
 
 
 def _job(name: str, settings: Settings, now: Any) -> JobAnswer:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 from weatherglass.monitoring.prometheus import DOCS
 from weatherglass.monitoring.watch import Firing
@@ -58,7 +59,7 @@ def alert_of(firing: Firing, links: Links) -> Alert:
         "still_works": rule.still_works,
         "to_do": rule.to_do,
         "runbook": f"{DOCS}#{rule.anchor}",
-        "page": links.page(rule.page.format(subject=firing.subject)),
+        "page": links.page(rule.page.format(subject=quote(firing.subject, safe=""))),
     }
     if rule.dag:
         figures["log"] = links.log(rule.dag.format(subject=firing.subject))

@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 
 from weatherglass.health import words
-from weatherglass.monitoring.stations import StationDay, Status, station_day
+from weatherglass.monitoring.stations import StationDay, Status, midnight, station_day
 from weatherglass.records import iso
 from weatherglass.settings import Settings
 from weatherglass.stations import known_stations
@@ -61,8 +61,11 @@ def make_report(settings: Settings, day: date, now: datetime) -> tuple[list[Stat
     engine = open_store(settings.store_url)
     try:
         with engine.begin() as connection:
-            found = station_days.readings(connection, day)
-            days = [station_day(station_id, day, readings, now) for station_id, readings in found.items()]
+            since = station_days.watched_since(connection)
+            days = []
+            if since is not None and since < min(now, midnight(day) + timedelta(days=1)):
+                found = station_days.readings(connection, day)
+                days = [station_day(station_id, day, heard, now, since) for station_id, heard in found.items()]
             station_days.save(connection, days)
     finally:
         engine.dispose()
@@ -78,6 +81,8 @@ def make_report(settings: Settings, day: date, now: datetime) -> tuple[list[Stat
 
 def summary(days: Sequence[StationDay]) -> str:
     """A sentence."""
+    if not days:
+        return "No station is judged: the pipeline had heard nothing yet when this day ended."
     whole = sum(all(part.status is Status.UP for part in day.log) for day in days)
     silent = [day.station_id for day in days if day.received == 0]
     said = f"{whole} of {len(days)} stations were up all day."
@@ -123,10 +128,9 @@ def _row(day: StationDay, name: str) -> str:
 
 def _bar(day: StationDay) -> str:
     """The log as a strip of 240 x 14 px, ten an hour."""
-    midnight = day.log[0].start if day.log else None
     parts = []
     for part in day.log:
-        x = (part.start - midnight).total_seconds() / 360  # type: ignore[operator]
+        x = (part.start - midnight(day.day)).total_seconds() / 360
         width = (part.end - part.start).total_seconds() / 360
         said = f"{part.status.value} {part.start:%H:%M} to {part.end:%H:%M}"
         color = COLORS[part.status]

@@ -121,7 +121,7 @@ RULES: tuple[Rule, ...] = (
         value="{:.1f}",
         because_of=NOTHING_COMES,
         dag="ingest_observations",
-        page="station#{subject}",
+        page="station?id={subject}",
     ),
     Rule(
         "station_late",
@@ -137,7 +137,7 @@ RULES: tuple[Rule, ...] = (
         value="{:.1f}",
         because_of=("station_silent", *NOTHING_COMES),
         dag="ingest_observations",
-        page="station#{subject}",
+        page="station?id={subject}",
     ),
     Rule(
         "station_frozen",
@@ -152,7 +152,7 @@ RULES: tuple[Rule, ...] = (
         "Look at the station's readings; a stuck sensor wants a technician.",
         well_for=timedelta(minutes=2),
         dag="serve_predictions",
-        page="station#{subject}",
+        page="station?id={subject}",
     ),
     Rule(
         "budget_nearly_spent",

@@ -47,7 +47,10 @@ class Stretch:
 
 @dataclass(frozen=True)
 class StationDay:
-    """Times in seconds. `failed`: share of the readings with that check that failed it. `log` covers the whole day."""
+    """Times in seconds. `failed`: share of the readings with that check that failed it.
+
+    `log` covers the day as far as it was watched.
+    """
 
     station_id: str
     day: date
@@ -71,14 +74,23 @@ class StationDay:
         return bad / whole
 
 
-def station_day(station_id: str, day: date, readings: Sequence[Reading], now: datetime) -> StationDay:
+def midnight(day: date) -> datetime:
+    """The beginning of a UTC day."""
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def station_day(
+    station_id: str, day: date, readings: Sequence[Reading], now: datetime, watched_since: datetime
+) -> StationDay:
     """How a station did on a UTC day, up to now if that is not over.
 
     Args:
         readings: those of the day and of the day before it, oldest first, one a time.
+        watched_since: when the pipeline first heard anything, before `now` and the day's end. What was observed before
+            was fetched as the past, which tells nothing of how the station sends.
     """
-    start = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    end = min(start + timedelta(days=1), now)
+    start = max(midnight(day), watched_since)
+    end = min(midnight(day) + timedelta(days=1), now)
     before = [reading for reading in readings if reading.time < start]
     own = [reading for reading in readings if start <= reading.time < end]
     interval = _interval(own) or _interval(before) or HOUR

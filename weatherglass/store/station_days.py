@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import Connection, and_, func, select
 
 from weatherglass.monitoring.stations import Reading, StationDay, Status, Stretch
 from weatherglass.records import Quality, iso
@@ -50,6 +50,11 @@ def readings(connection: Connection, day: date) -> dict[str, list[Reading]]:
     for row in connection.execute(query):
         found[row.station_id].append(Reading(row.timestamp, row.stored_at, _passed(row.anomaly)))
     return dict(found)
+
+
+def watched_since(connection: Connection) -> datetime | None:
+    """When the first observation arrived that is still kept; None before it."""
+    return connection.execute(select(func.min(observations.c.stored_at))).scalar()
 
 
 def save(connection: Connection, days: Sequence[StationDay]) -> None:

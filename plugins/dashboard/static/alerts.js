@@ -14,7 +14,7 @@ export async function showAlerts() {
   open = now.alerts;
   list();
   by("past-alerts").hidden = !past.alerts.length;
-  say(by("past-count"), `Past alerts, the last ${past.alerts.length}`);
+  say(by("past-count"), past.next_cursor ? `The last ${PAST} past alerts` : `Past alerts (${past.alerts.length})`);
   keyed(by("past"), past.alerts, (alert) => alert.id, pastItem);
 }
 
@@ -29,14 +29,14 @@ const named = (alert) => `${alert.rule.replaceAll("_", " ")}: ${alert.subject}`;
 const web = (link) => typeof link === "string" && /^https?:/.test(link);
 
 function openItem(alert) {
-  const { said, means, still_works: works, to_do: doing, log, runbook } = alert.figures;
+  const { said, means, still_works: works, to_do: doing, page, log, runbook } = alert.figures;
   const part = (name, words) => words ? [h("dt", {}, name), h("dd", {}, words)] : [];
   const link = (words, target) => web(target) ? h("a", { href: target, target: "_top" }, words) : null;
   return h("li", { tabindex: -1 },
     h("div", { class: "row" }, h("strong", {}, named(alert)), h("span", { class: alert.severity === "critical" ? "tag bad" : "tag warn" }, alert.severity)),
     h("p", {}, said ?? alert.words),
     said ? h("dl", { class: "told" }, ...part("Means", means), ...part("Still works", works), ...part("To do", doing)) : null,
-    h("div", { class: "acts" }, h("span", { class: "muted" }, `since ${dayTime(alert.since)} UTC`), link("Task log", log), link("Runbook", runbook),
+    h("div", { class: "acts" }, h("span", { class: "muted" }, `since ${dayTime(alert.since)} UTC`), link("Page", page?.endsWith("/system") ? null : page), link("Task log", log), link("Runbook", runbook),
       alert.acknowledged_by ? h("span", { class: "tag good" }, `looked after by ${alert.acknowledged_by}`) : button(alert, "I look after it", "acknowledge", () => ({})),
       ...silencing(alert)));
 }

@@ -25,6 +25,11 @@ export function layout(more = {}) {
   };
 }
 
+/** An axis of times; more than half a day of them has the day below the hour. */
+export function timeAxis(box, more = {}) {
+  return axis({ type: "date", nticks: Math.max(4, Math.round(box.clientWidth / 110)), hoverformat: "%a %-d %b, %H:%M", tickformatstops: [{ dtickrange: [null, 86399999], value: "%H:%M\n%a %-d %b" }, { dtickrange: [86400000, null], value: "%a\n%-d %b" }], ...more });
+}
+
 const SETTINGS = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"], toImageButtonOptions: { format: "png", scale: 2 } };
 
 /** Draw, or redraw in place: what the reader has zoomed to stays. Says so where there is nothing to draw. */

@@ -1,6 +1,6 @@
 // One station: what was, what comes, what was expected, and which readings are suspect.
 import { get } from "./api.js";
-import { axis, faded, layout, palette, plot, saveCsv, savePng } from "./charts.js";
+import { axis, faded, layout, palette, plot, saveCsv, savePng, timeAxis } from "./charts.js";
 import { by, choice, h, keyed, say } from "./dom.js";
 import { flagItem } from "./flags.js";
 import { preference, view, viewed } from "./preferences.js";
@@ -148,7 +148,7 @@ function course(station, prediction, flags, past) {
   const shapes = shown.leads.length && shown.readings.length ? [{ type: "line", x0: times.at(-1), x1: times.at(-1), y0: 0, y1: 1, yref: "paper", line: { color: line, width: 2 } }] : [];
   plot(by("course"), traces, layout({
     ...axes, yaxis5: axis({ domain: heights[4], visible: false, range: [-1, 1], fixedrange: true }),
-    xaxis: axis({ anchor: "y5", type: "date", nticks: Math.max(4, Math.round(by("course").clientWidth / 110)), tickformatstops: [{ dtickrange: [null, 86399999], value: "%H:%M\n%a %-d %b" }, { dtickrange: [86400000, null], value: "%a\n%-d %b" }], hoverformat: "%a %-d %b, %H:%M" }),
+    xaxis: timeAxis(by("course"), { anchor: "y5" }),
     annotations: notes, shapes, margin: { l: 52, r: 18, t: 24, b: 44 }, height: 780, uirevision: `${id} ${hours} ${until} ${zone(station.timezone)}`, font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: ink },
   }), `${id} course`, "No reading in this range.");
   const level = prediction ? Math.round(prediction.interval_level * 100) : 90;

@@ -1,7 +1,7 @@
 // The system: is every part alive, how fast is it, what waits, what does it cost, and what is wrong.
 import { showAlerts } from "./alerts.js";
 import { get } from "./api.js";
-import { axis, layout, palette, plot, saveCsv } from "./charts.js";
+import { axis, layout, palette, plot, saveCsv, timeAxis } from "./charts.js";
 import { by, choice, h, keyed, say } from "./dom.js";
 import { health } from "./live.js";
 import { view, viewed } from "./preferences.js";
@@ -11,6 +11,7 @@ import { age, bytes, dayTime, wall } from "./units.js";
 const NAMES = { stream_features: "Features (Spark)", serve_predictions: "Inference (Ray)", store_predictions: "Sink", kafka: "Kafka", ray: "Ray", job_host: "Job host", watch_pipeline: "Watcher", store: "Store", observations: "Observations", predictions: "Predictions", model: "Model" };
 const HISTORY = ["part_memory_bytes", "part_cpu_seconds_total", "consumer_lag_seconds", "spark_batch_seconds", "network_bytes_total", "api_answers_total"].map((name) => `weatherglass_${name}`);
 const NOT_YET = "The watcher writes this down every five minutes; nothing yet.";
+const LAST = { hoverformat: "%H:%M:%S" };
 let hours = Number(viewed("hours", 1));
 let shown = [];
 
@@ -39,7 +40,9 @@ async function draw() {
   if (!system.usage.length) by("usage").replaceChildren(h("tr", {}, h("td", { colspan: 6, class: "nothing" }, "No process of this pipeline can be seen from here.")));
 }
 
-const hover = { hoverformat: "%a %-d %b, %H:%M:%S", type: "date" };
+/** All charts of a range show the whole of it, so that they can be read side by side. */
+const across = (box) => timeAxis(by(box), { range: [wall(Date.now() - hours * 3600e3), wall(Date.now())], hoverformat: "%a %-d %b, %H:%M:%S" });
+const dressed = (more) => layout({ uirevision: hours, ...more });
 
 function flow(system) {
   const { one, two, soft } = palette();
@@ -50,21 +53,25 @@ function flow(system) {
     const rows = system.flow.map((step, index) => [times[index], step[field]]).filter(([, value]) => value !== null);
     return { x: rows.map(([time]) => time), y: rows.map(([, value]) => value), mode: "lines+markers", marker: { size: 5 }, name, line: { color: colour, width: 2 }, hovertemplate: "%{y:.2f} s" };
   };
-  plot(by("latency"), [line("half of them within", "latency_p50", one), line("95 % within", "latency_p95", two)], layout({ height: 280, xaxis: axis(hover), yaxis: axis({ rangemode: "tozero", ticksuffix: " s" }), margin, showlegend: true }), "latency", "Nothing was stored in this time.");
+  plot(by("latency"), [line("half of them within", "latency_p50", one), line("95 % within", "latency_p95", two)], dressed({ height: 280, xaxis: across("latency"), yaxis: axis({ rangemode: "tozero", ticksuffix: " s" }), margin, showlegend: true }), "latency", "Nothing was stored in this time.");
   const rate = (name, field, colour) => ({ type: "bar", x: times, y: system.flow.map((step) => step[field] / minutes), name, marker: { color: colour }, hovertemplate: "%{y:.1f} a minute" });
-  plot(by("flow"), system.flow.some((step) => step.observations || step.predictions) ? [rate("observations", "observations", one), rate("predictions", "predictions", two)] : [], layout({ height: 280, barmode: "group", bargap: 0.15, xaxis: axis(hover), yaxis: axis({ rangemode: "tozero", title: { text: "a minute", font: { size: 12, color: soft } } }), margin }), "flow", "Nothing was stored in this time.");
+  plot(by("flow"), system.flow.some((step) => step.observations || step.predictions) ? [rate("observations", "observations", one), rate("predictions", "predictions", two)] : [], dressed({ height: 280, barmode: "group", bargap: 0.15, xaxis: across("flow"), yaxis: axis({ rangemode: "tozero", title: { text: "a minute", font: { size: 12, color: soft } } }), margin }), "flow", "Nothing was stored in this time.");
 }
 
 /** Lines of one metric, one for each combination of its labels. */
 function lines(measured, metric, share, hovertemplate, wanted = () => true) {
   const { one, two, three, four, quiet, warn, bad, ok } = palette();
-  const colours = [one, two, three, four, warn, ok, quiet, bad];
+  const colours = [one, two, three, four, warn, ok, quiet];
   return measured.series.filter((series) => series.name === `weatherglass_${metric}` && wanted(series.labels)).map((series, index) => ({
-    x: series.times.map((time) => wall(time)), y: series.values.map((value) => value * share), mode: series.times.length < 2 ? "markers" : "lines", name: Object.values(series.labels).join(", "), line: { color: colours[index % colours.length], width: 2, dash: index < colours.length ? "solid" : "4px 3px" }, hovertemplate }));
+    x: series.times.map((time) => wall(time)), y: series.values.map((value) => value * share), mode: series.times.length < 2 ? "markers" : "lines", name: Object.values(series.labels).join(", "), line: { color: series.labels.outcome === "error" ? bad : colours[index % colours.length], width: 2, dash: index < colours.length ? "solid" : "4px 3px" }, hovertemplate }));
 }
 
 function history(box, traces, suffix) {
-  plot(by(box), traces, layout({ height: 300, xaxis: axis(hover), yaxis: axis({ rangemode: "tozero", ticksuffix: suffix }), margin: { l: 52, r: 18, t: 50, b: 30 }, showlegend: true }), box, NOT_YET);
+  // The legend stands above; the plot keeps its height however many lines it takes.
+  const widest = 60 + 7.5 * Math.max(0, ...traces.map((trace) => trace.name.length));
+  const rows = Math.ceil(traces.length / Math.max(1, Math.floor((by(box).clientWidth - 70) / widest)));
+  const legend = { ...layout().legend, maxheight: 1000 };
+  plot(by(box), traces, dressed({ height: 240 + 20 * rows, xaxis: across(box), yaxis: axis({ rangemode: "tozero", ticksuffix: suffix }), margin: { l: 52, r: 18, t: 20 + 20 * rows, b: 40 }, legend, showlegend: true }), box, NOT_YET);
 }
 
 function measurements(measured) {
@@ -92,13 +99,13 @@ function lately(list) {
     const lines = job.progress.filter((one) => Number.isFinite(lagOf(one.figures)));
     return { x: lines.map((line) => wall(line.at)), y: lines.map((line) => lagOf(line.figures)), mode: "lines+markers", marker: { size: 4 }, line: { color: colours[job.name], width: 2, shape: "hv" }, name: NAMES[job.name], hovertemplate: "%{y}" };
   });
-  plot(by("lag"), waiting, layout({ height: 280, xaxis: axis(hover), yaxis: axis({ rangemode: "tozero" }), margin: { ...margin, r: 18 }, showlegend: true }), "lag", "The jobs have not said anything yet.");
+  plot(by("lag"), waiting, dressed({ height: 280, xaxis: timeAxis(by("lag"), LAST), yaxis: axis({ rangemode: "tozero" }), margin: { ...margin, r: 18 }, showlegend: true }), "lag", "The jobs have not said anything yet.");
   const batches = list.find((job) => job.name === "stream_features")?.progress.filter((line) => Number.isFinite(line.figures.ms)) ?? [];
   const times = batches.map((line) => wall(line.at));
   plot(by("spark"), [
     { type: "bar", x: times, y: batches.map((line) => line.figures.rows), yaxis: "y2", name: "observations", marker: { color: two, opacity: 0.55 }, hovertemplate: "%{y}" },
     { x: times, y: batches.map((line) => line.figures.ms), mode: "lines+markers", marker: { size: 4 }, line: { color: one, width: 2 }, name: "duration", hovertemplate: "%{y:.0f} ms" },
-  ], layout({ height: 280, xaxis: axis(hover), yaxis: axis({ rangemode: "tozero", ticksuffix: " ms" }), yaxis2: axis({ overlaying: "y", side: "right", rangemode: "tozero", tickmode: "auto", nticks: 6, showgrid: false }), margin }), "batches", "Spark has not finished a batch yet.");
+  ], dressed({ height: 280, xaxis: timeAxis(by("spark"), LAST), yaxis: axis({ rangemode: "tozero", ticksuffix: " ms" }), yaxis2: axis({ overlaying: "y", side: "right", rangemode: "tozero", tickmode: "auto", nticks: 6, showgrid: false }), margin }), "batches", "Spark has not finished a batch yet.");
 }
 
 function jobs(list) {

@@ -22,6 +22,7 @@ DAY = date(2026, 1, 5)
 START = datetime(2026, 1, 5, tzinfo=UTC)
 END = START + timedelta(days=1)
 QUARTER = timedelta(minutes=15)
+LONG_BEFORE = START - timedelta(days=30)
 LATER = END + timedelta(hours=1)
 
 
@@ -31,7 +32,7 @@ def quarters(*numbers: int, after: timedelta = timedelta(minutes=2), **passed: b
 
 
 def judged(readings: list[Reading], now: datetime = LATER) -> StationDay:
-    return station_day("denver", DAY, sorted(readings, key=lambda reading: reading.time), now)
+    return station_day("denver", DAY, sorted(readings, key=lambda reading: reading.time), now, LONG_BEFORE)
 
 
 def test_a_day_without_a_fault() -> None:
@@ -58,7 +59,7 @@ def test_a_silence_begins_an_interval_after_the_last_word() -> None:
 def test_a_station_silent_all_day_or_never_heard() -> None:
     yesterday = [Reading(START - n * QUARTER, START - n * QUARTER) for n in range(40, 20, -1)]
     for readings in ([], yesterday):
-        day = station_day("denver", DAY, readings, LATER)
+        day = station_day("denver", DAY, readings, LATER, LONG_BEFORE)
         assert (day.received, day.timeliness_median, day.failed) == (0, None, {})
         assert day.log == [Stretch(Status.SILENT, START, END)]
         assert day.badness == 1
@@ -110,6 +111,8 @@ def test_the_report_of_a_store_has_the_worst_first_and_is_kept(tmp_path: Path) -
     migrate(state.store_url)
     store = open_store(state.store_url)
     with store.begin() as connection:
+        before = START - QUARTER
+        observations.save(connection, [an_observation("boston", before)], before, Origin.REPLAY)
         for station, numbers in {"boston": range(96), "denver": range(0, 96, 2), HOSTILE: range(30)}.items():
             for number in numbers:
                 time = START + number * QUARTER
@@ -139,3 +142,25 @@ def test_the_report_of_a_store_has_the_worst_first_and_is_kept(tmp_path: Path) -
     assert tags.count("tr") == 4
     assert "1 of 3 stations were up all day" in text
     assert "http" not in text  # it can be mailed: nothing comes from elsewhere
+
+
+def test_what_was_fetched_as_the_past_is_not_judged() -> None:
+    noon = START + timedelta(hours=12)
+    past = [Reading(START + n * timedelta(hours=1), noon) for n in range(12)]
+    live = [Reading(noon + n * QUARTER, noon + n * QUARTER + timedelta(minutes=2)) for n in range(48)]
+    day = station_day("denver", DAY, past + live, LATER, watched_since=noon)
+    assert day.log == [Stretch(Status.UP, noon, END)]
+    assert (day.expected, day.received, day.timeliness_median) == (48, 48, 120)
+
+
+def test_a_day_before_the_pipelines_first_is_not_judged(tmp_path: Path) -> None:
+    state = make_settings(tmp_path / "state")
+    migrate(state.store_url)
+    store = open_store(state.store_url)
+    with store.begin() as connection:
+        past = [an_observation("boston", START + n * timedelta(hours=1)) for n in range(24)]
+        observations.save(connection, past, END + timedelta(minutes=5), Origin.REPLAY)
+    store.dispose()
+    days, page, _ = make_report(state, DAY, LATER)
+    assert days == []
+    assert "No station is judged" in page.read_text(encoding="utf-8")

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from tests.weatherglass.monitoring.cases import CASES, NOON, STEP, Case
 from weatherglass.monitoring import metrics as m
 from weatherglass.monitoring.metrics import METRICS
+from weatherglass.monitoring.notice import Links, alert_of
 from weatherglass.monitoring.rules import BY_NAME, RULES
 from weatherglass.monitoring.sample import Sample
 from weatherglass.monitoring.watch import Firing, Watch, explained
@@ -98,3 +100,10 @@ def test_every_rule_says_what_a_person_needs() -> None:
         assert rule.fires(rule.limit + 1 if rule.above else rule.limit - 1)
         assert rule.clears <= rule.limit if rule.above else rule.clears >= rule.limit
         assert {metric.name for metric in rule.condition.metrics} <= {metric.name for metric in METRICS}
+
+
+def test_a_stations_alert_links_to_that_stations_page() -> None:
+    firing = Firing(BY_NAME["station_silent"], "a & b#c", NOON, 4.0)
+    address = urlsplit(alert_of(firing, Links("http://airflow.example")).figures["page"])
+    assert address.path == "/weatherglass/dashboard/station"
+    assert parse_qs(address.query) == {"id": ["a & b#c"]}
