@@ -1,15 +1,15 @@
 """The features job alone, beside a broker: catching up, latency, state over a day, and other plans of Spark.
 
-    python -m benchmarks.features [--runs 3] [--messages 1000000] [--seconds 30] [--write]
+    python -m benchmarks.features [PART…] [--runs 3] [--messages 1000000] [--seconds 30] [--write]
 
-Everything runs on free ports in a temporary folder, with the load from a separate process. Prints a table in Markdown;
-`--write` puts it into docs/performance.md as well.
+Parts: `job` (catching up), `plans` (the same by other plans of Spark), `latency`, `state`; all by default, each a few
+minutes. Everything runs on free ports in a temporary folder, with the load from a separate process. Prints tables in
+Markdown; `--write` puts each part into docs/performance.md as soon as it is measured.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import re
@@ -21,7 +21,7 @@ import tempfile
 import time
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -38,9 +38,9 @@ from weatherglass.settings import PROJECT_ROOT
 from weatherglass.topics import FEATURES, RAW
 
 PAGE = PROJECT_ROOT / "docs" / "performance.md"
-MARKS = ("<!-- features: made by `make bench-features` -->\n", "<!-- features: end -->\n")
 STATIONS = 100
 LAST = re.compile(rb'"last_observation":"([^"]+)"')
+JOB = {"job": "**the job as it is shipped**, both queries"}
 PLANS = {"sliding": "built-in sliding windows, running sums (no revisions)",
          "gathered": "built-in sliding windows, rows gathered (revisions)",
          "panes": "one-minute panes in `transformWithState` (revisions): the product's"}  # fmt: skip
@@ -107,24 +107,28 @@ def plan(at: TestBroker, name: str, folder: Path) -> None:
         raise SystemExit(f"the plan {name} failed:\n{driver.last_words()}")
 
 
-def catching_up(folder: Path, runs: int, messages: int) -> list[str]:
-    lines = ["| plan | a tenth | all | steady state | CPU of it, per million |", "|---|---|---|---|---|"]
+def catching_up(folder: Path, names: dict[str, str], runs: int, messages: int) -> list[str]:
+    """From the start of a process to the last message; the steady state is the whole without its first tenth.
+
+    Args:
+        names: "job" or those of plans, with the words for the table.
+    """
+    lines = ["| | a tenth | all | steady state | CPU of it, per million |", "|---|---|---|---|---|"]
     start = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=1)
     costs: dict[str, dict[bool, list[Cost]]] = defaultdict(lambda: {False: [], True: []})
+    first = messages // 10
     with broker(folder / "backlog") as at:
         for whole in (False, True):
-            first = messages // 10
             count, begin, minutes = (messages - first, start + timedelta(minutes=3), 27) if whole else (first, start, 3)
             offsets = send_backlog(at, begin, minutes, STATIONS, count)
             for run in range(runs):
-                with measured(costs["job"][whole]):
-                    product(at, folder / f"job-{whole}-{run}", offsets)
-            for name in PLANS:
-                with measured(costs[name][whole]):
-                    plan(at, name, folder / f"{name}-{whole}")
-    for name, words in {"job": "**the job as it is shipped**", **PLANS}.items():
+                for name in names:
+                    job = folder / f"{name}-{whole}-{run}"
+                    with measured(costs[name][whole]):
+                        product(at, job, offsets) if name == "job" else plan(at, name, job)
+    for name, words in names.items():
         tenth, all_ = (Cost(*map(statistics.median, zip(*costs[name][whole], strict=True))) for whole in (False, True))
-        more = messages - messages // 10
+        more = messages - first
         lines.append(
             f"| {words} | {tenth.wall:.1f} s | {all_.wall:.1f} s | {more / (all_.wall - tenth.wall) / 1000:.0f} k "
             f"messages/s | {(all_.cpu - tenth.cpu) / more * 1e6:.1f} s |"
@@ -246,55 +250,62 @@ def machine() -> str:
                 if line.startswith("model name")), platform.machine())  # fmt: skip
     memory = psutil.virtual_memory().total / 2**30
     return (
-        f"{datetime.now(UTC):%Y-%m-%d}: {os.cpu_count()} cores ({cpu}), {memory:.0f} GiB, Linux {platform.release()}, "
+        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({cpu}), {memory:.0f} GiB, "
         f"Python {platform.python_version()}, Spark {version('pyspark')} with a heap of 1500 MB; "
         f"load of the machine before: {os.getloadavg()[0]:.1f}."
     )
 
 
+def write(part: str, lines: list[str]) -> None:
+    """Into its place on the page."""
+    begin, end = f"<!-- bench-features: {part} -->\n", "<!-- end -->\n"
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(begin)
+    after = rest.partition(end)[2]
+    PAGE.write_text(before + begin + "\n".join(lines) + "\n" + end + after, encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=3, help="of the job, each plan and size; the median counts")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="job, plans, latency, state; all by default")
+    parser.add_argument("--runs", type=int, default=3, help="of each size; the median counts")
     parser.add_argument("--messages", type=int, default=1_000_000)
     parser.add_argument("--seconds", type=float, default=30, help="of each rate")
     parser.add_argument("--hours", type=int, default=24, help="of event time, for the state's curve")
     parser.add_argument("--stations", type=int, default=1000, help="for the state's curve")
-    parser.add_argument("--only", choices=("catching-up", "latency", "state"))
     parser.add_argument("--write", action="store_true", help="into docs/performance.md too")
     chosen = parser.parse_args()
-    text = [machine(), ""]
-    parts = {
-        "catching-up": lambda folder: [
-            f"Catching up with {chosen.messages} messages of {STATIONS} stations and 30 minutes, from the start of the "
-            "process; steady state: without the first tenth.",
-            "",
-            *catching_up(folder, chosen.runs, chosen.messages),
-        ],
-        "latency": lambda folder: [
-            f"From an observation's production to the first record that a consumer can read and that contains it "
-            f"({STATIONS} stations, {chosen.seconds:g} s each):",
-            "",
-            *latency(folder, [100, 1000], chosen.seconds),
-        ],
-        "state": lambda folder: [
+    backlog = (
+        f"{chosen.messages} messages of {STATIONS} stations and 30 minutes, from the start of the process; steady "
+        f"state: without the first tenth; median of {chosen.runs} runs."
+    )
+    parts: dict[str, tuple[str, Callable[[Path], list[str]]]] = {
+        "job": (
+            f"Catching up: {backlog}",
+            lambda folder: catching_up(folder, JOB, chosen.runs, chosen.messages),
+        ),
+        "plans": (
+            f"The same by plans of Spark, each alone in its driver: {backlog}",
+            lambda folder: catching_up(folder, PLANS, chosen.runs, chosen.messages),
+        ),
+        "latency": (
+            "From an observation's production to the first record that a consumer can read and that contains it "
+            f"({STATIONS} stations, {chosen.seconds:g} s each, the first fifth left out):",
+            lambda folder: latency(folder, [100, 1000], chosen.seconds),
+        ),
+        "state": (
             f"State while {chosen.hours} h of event time pass; {chosen.stations} stations, an observation a minute:",
-            "",
-            *a_day(folder, chosen.stations, chosen.hours),
-        ],
+            lambda folder: a_day(folder, chosen.stations, chosen.hours),
+        ),
     }
-    for name, part in parts.items():
-        if chosen.only in (None, name):
-            with tempfile.TemporaryDirectory(prefix="weatherglass-bench-") as folder:
-                made = part(Path(folder))
-            print("\n".join(made), flush=True)
-            text += [*made, ""]
-    if chosen.write:
-        page = PAGE.read_text(encoding="utf-8")
-        before, _, rest = page.partition(MARKS[0])
-        after = rest.partition(MARKS[1])[2]
-        PAGE.write_text(before + MARKS[0] + "\n".join(text) + MARKS[1] + after, encoding="utf-8")
-    else:
-        print(json.dumps({"machine": machine()}))
+    if unknown := set(chosen.parts) - set(parts):
+        parser.error(f"no part {', '.join(sorted(unknown))}: there are {', '.join(parts)}")
+    for name in chosen.parts or parts:
+        words, part = parts[name]
+        with tempfile.TemporaryDirectory(prefix="weatherglass-bench-") as folder:
+            made = [f"{words} {machine()}", "", *part(Path(folder))]
+        print("\n".join(made), flush=True)
+        if chosen.write:
+            write(name, made)
 
 
 if __name__ == "__main__":
