@@ -20,7 +20,7 @@ BUSY = Retry(
     read=0,
     status_forcelist=(500, 503),
     allowed_methods=None,
-    backoff_factor=0.5,
+    backoff_factor=0.25,
     raise_on_status=False,
 )
 """On SQLite, Airflow's processes get in each other's way: a request that found the database locked is answered 500, has

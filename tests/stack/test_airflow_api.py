@@ -11,6 +11,7 @@ from threading import Thread
 import pytest
 import requests
 
+from stack import airflow_api
 from stack.airflow_api import AirflowApi
 from weatherglass.settings import LOOPBACK
 
@@ -75,7 +76,8 @@ def test_a_locked_database_is_asked_again_and_each_call_is_carried_out_once() ->
     ]
 
 
-def test_a_refusal_that_stays_is_told_in_airflows_words() -> None:
+def test_a_refusal_that_stays_is_told_in_airflows_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(airflow_api, "BUSY", airflow_api.BUSY.new(backoff_factor=0.0))
     airflow = Airflow(locked=1000)
     with serving(airflow) as api, pytest.raises(requests.HTTPError, match=r"refused PATCH .*500 .*Database error"):
         api.unpause("rollback_model")
