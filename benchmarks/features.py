@@ -168,7 +168,8 @@ def _warm_up(at: TestBroker, driver: Driver, folder: Path) -> None:
 
 def _live(at: TestBroker, driver: Driver, log: Path, rate: int, seconds: float) -> list[float]:
     """Seconds from an observation's production to the first record holding it that a consumer could read."""
-    stop, seen = Event(), defaultdict(list)
+    stop = Event()
+    seen: dict[str, list[tuple[float, float]]] = defaultdict(list)
     reader = Thread(target=_read_features, args=(at.bootstrap_servers, seen, stop))
     reader.start()
     given = ["--stations", STATIONS, "--rate", rate, "--seconds", seconds, "--log", log]

@@ -1,12 +1,17 @@
-"""Whether the checkpoint can be trusted. A damaged or foreign one is never passed over: the job says what to do."""
+"""Whether the checkpoint can be trusted. A damaged or foreign one is never passed over: the job says what to do.
+
+One of an older format is taken over (`takeover`).
+"""
 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 FORMAT = 2
-"""Of the state in the checkpoint; another number where the state of one cannot be read by the other."""
+"""Of the state in the checkpoint; a higher number where the state of the one before can no longer be read."""
 
 DAMAGE = ("checksum", "EOFException", "CANNOT_LOAD_STATE_STORE", "CANNOT_READ", "STATE_STORE", "FileNotFoundException")
 """What Spark's errors speak of when a file of the checkpoint is torn or missing."""
@@ -23,21 +28,34 @@ def check(checkpoint: Path, queries: list[str]) -> None:
     """Look at the checkpoint before Spark does, and note its format if it is new.
 
     Raises:
-        CheckpointError: it is of another version, or a file of it is torn or missing.
+        CheckpointError: it is of a newer version, or a file of it is torn or missing.
     """
-    mark = checkpoint / "format.json"
-    if any((checkpoint / query).exists() for query in queries):
-        found = _format(mark)
-        if found != FORMAT:
-            raise CheckpointError(
-                f"the checkpoint {checkpoint} has format {found}, this version reads format {FORMAT}: go back to the "
-                f"version that made it, or take over without its state. {_afresh(checkpoint)}"
-            )
-        for query in queries:
-            _check(checkpoint, checkpoint / query)
-        return
     checkpoint.mkdir(parents=True, exist_ok=True)
-    mark.write_text(json.dumps({"format": FORMAT}), encoding="utf-8")
+    if not any(checkpoint.iterdir()):
+        note_format(checkpoint)
+    found = format_of(checkpoint)["format"]
+    if not isinstance(found, int) or found > FORMAT:
+        raise CheckpointError(
+            f"the checkpoint {checkpoint} has format {found}, this version reads formats up to {FORMAT}: go back to "
+            f"the version that made it, or take over without its state. {_afresh(checkpoint)}"
+        )
+    for query in queries:
+        _check(checkpoint, checkpoint / query)
+
+
+def is_older(checkpoint: Path) -> bool:
+    """Whether a checkpoint, once checked, is of an older format."""
+    return bool(format_of(checkpoint)["format"] != FORMAT)
+
+
+def note_format(checkpoint: Path, **more: Any) -> None:
+    """Note that the checkpoint is of this version's format, in one step."""
+    written = checkpoint / "format.json.tmp"
+    with written.open("w", encoding="utf-8") as file:
+        json.dump({"format": FORMAT, **more}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    written.replace(checkpoint / "format.json")
 
 
 def damages(error: str) -> bool:
@@ -56,13 +74,16 @@ def _afresh(checkpoint: Path) -> str:
     )
 
 
-def _format(mark: Path) -> object:
+def format_of(checkpoint: Path) -> dict[str, Any]:
+    """What is noted of the checkpoint: its `format`, and where it took over from an older one, if it did."""
+    mark = checkpoint / "format.json"
     try:
-        return json.loads(mark.read_text(encoding="utf-8"))["format"]
+        noted = json.loads(mark.read_text(encoding="utf-8"))
+        return {"format": noted["format"], **noted}
     except FileNotFoundError:
-        return 1
+        return {"format": 1}
     except (ValueError, KeyError, TypeError):
-        return f"unknown ({mark} is torn)"
+        return {"format": f"unknown ({mark} is torn)"}
 
 
 def _check(checkpoint: Path, query: Path) -> None:

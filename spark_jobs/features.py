@@ -34,7 +34,7 @@ FAILED = "failed_values"
 """Name of the observed figures of a stream: observations that failed each check of quality control."""
 
 
-def window_features(observations: DataFrame, rules: Rules) -> DataFrame:
+def window_features(observations: DataFrame, rules: Rules, closed: int = 0) -> DataFrame:
     """Features of every window that holds an observation: 5 minutes wide, every minute, `[start, end)`, event time.
 
     Args:
@@ -43,6 +43,7 @@ def window_features(observations: DataFrame, rules: Rules) -> DataFrame:
             the five variables (double, units of the contract, null is missing) and `source` (string, null where
             unknown). Stream or batch.
         rules: what quality control knows of the stations.
+        closed: milliseconds since 1970. A stream treats windows that end at or before it as closed.
 
     Returns:
         The columns of `records.WindowFeatures`, and `source`, that of the window's last observation. A stream gives
@@ -84,7 +85,7 @@ def window_features(observations: DataFrame, rules: Rules) -> DataFrame:
     if observations.isStreaming:
         prepared = prepared.observe(FAILED, *(F.count_if(_bit(_failed(check))).alias(check) for check in CHECKS))
         prepared = prepared.withWatermark("ahead", f"{(WATERMARK + AHEAD) // timedelta(seconds=1)} seconds")
-    windows = jvm.windows(prepared, slide, panes)
+    windows = jvm.windows(prepared, slide, panes, closed * 1000)
     if observations.isStreaming:
         late = F.sum(F.when(F.col("end").isNull(), F.col("count")).otherwise(0))
         windows = windows.observe(LATE, late.alias(LATE)).where("end is not null")

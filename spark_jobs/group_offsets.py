@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 
 from kafka import TopicPartition
 from kafka.admin import KafkaAdminClient, OffsetSpec
@@ -55,6 +56,15 @@ class GroupOffsets:
             for partition, offset in wanted.items()
             if earliest[partition].offset > offset
         ]
+
+    def arrived_since(self, topic: str, time: datetime) -> dict[str, int]:
+        """Each partition's offset of the first message that arrived at `time` or later; its end where there is none."""
+        admin = self._connected()
+        (described,) = admin.describe_topics([topic])
+        partitions = [TopicPartition(topic, one["partition_index"]) for one in described["partitions"]]
+        ends = admin.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
+        found = admin.list_partition_offsets(dict.fromkeys(partitions, int(time.timestamp() * 1000)))
+        return {str(at.partition): (one if one.offset >= 0 else ends[at]).offset for at, one in found.items()}
 
     def missing(self, topics: list[str]) -> list[str]:
         """Which of the topics the broker does not have."""

@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 
 from spark_jobs.batches import Batch, finished_batches
 from spark_jobs.parsing import parse, rejected
+from spark_jobs.takeover import EARLIEST, Takeover
 from weatherglass.history import SLIDE, WINDOW
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.quality import Reason
@@ -36,6 +37,10 @@ class LateRows:
         """Note that a batch dropped nothing."""
         self._folder.write_json(self._file, {"batch": number})
 
+    def begin_anew(self) -> None:
+        """The batches are about to be counted from 0 again."""
+        self._file.unlink(missing_ok=True)
+
     def publish(self) -> int:
         """Look after all batches not yet looked at; the number of observations published."""
         published = 0
@@ -51,9 +56,11 @@ class LateRows:
             return -1
 
     def _publish(self, batch: Batch) -> int:
-        if batch.watermark == 0 or batch.start == batch.end:
+        taken = Takeover.noted(self._checkpoint.parent)
+        watermark = max(batch.watermark, taken.closed if taken else 0)
+        if watermark == 0 or batch.start == batch.end:
             return 0
-        late = rejected(late_rows(self._messages(batch), batch.watermark, self._settings)).cache()
+        late = rejected(late_rows(self._messages(batch, taken), watermark, self._settings)).cache()
         try:
             if count := late.count():
                 servers = self._settings.bootstrap_servers
@@ -62,9 +69,12 @@ class LateRows:
         finally:
             late.unpersist()
 
-    def _messages(self, batch: Batch) -> DataFrame:
+    def _messages(self, batch: Batch, taken: Takeover | None) -> DataFrame:
         end = batch.end[RAW]
-        start = {partition: batch.start.get(RAW, {}).get(partition, -2) for partition in end}
+        begin = batch.start.get(RAW, {})
+        if batch.number == 0 and taken:
+            begin = taken.read  # what lies before was judged by the older query
+        start = {partition: begin.get(partition, EARLIEST) for partition in end}
         return (
             self._spark.read.format("kafka")
             .option("kafka.bootstrap.servers", self._settings.bootstrap_servers)

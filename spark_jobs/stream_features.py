@@ -16,9 +16,11 @@ would lose what comes as well.
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -28,7 +30,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.streaming import StreamingQuery
 
 from spark_jobs.batches import last_batch
-from spark_jobs.checkpoint import CheckpointError, check, damaged, damages
+from spark_jobs.checkpoint import CheckpointError, check, damaged, damages, is_older
 from spark_jobs.features import window_features
 from spark_jobs.group_offsets import GroupOffsets
 from spark_jobs.late import LateRows
@@ -36,8 +38,10 @@ from spark_jobs.parsing import observations, parse, rejected
 from spark_jobs.progress import Events, Progress, Work, figures, in_words
 from spark_jobs.publishing import feature_records
 from spark_jobs.rules import station_rules
+from spark_jobs.takeover import Takeover, take_over
 from weatherglass.jobs.job import Job, running
 from weatherglass.quality import Reason, Rules
+from weatherglass.records import iso
 from weatherglass.settings import Settings, load_settings
 from weatherglass.topics import FEATURES, RAW, REJECTED
 
@@ -58,13 +62,14 @@ class FeaturesError(RuntimeError):
     """The job cannot go on; the message says why and what to do."""
 
 
-def raw_messages(spark: SparkSession, settings: Settings) -> DataFrame:
-    """`weather-raw` from its beginning, or from where the checkpoint stands."""
+def raw_messages(spark: SparkSession, settings: Settings, start: dict[str, int] | None = None) -> DataFrame:
+    """`weather-raw` from where the checkpoint stands, or without one from `start` (partition -> offset) or the
+    beginning."""
     return (
         spark.readStream.format("kafka")
         .option("kafka.bootstrap.servers", settings.bootstrap_servers)
         .option("subscribe", RAW)
-        .option("startingOffsets", "earliest")
+        .option("startingOffsets", json.dumps({RAW: start}) if start else "earliest")
         .option("failOnDataLoss", "false")
         .option("includeHeaders", "true")
         # Spark asks for a partition's offsets right behind a fetch, on the same connection, and the broker answers in
@@ -76,8 +81,9 @@ def raw_messages(spark: SparkSession, settings: Settings) -> DataFrame:
 
 def start_queries(spark: SparkSession, settings: Settings, checkpoint: Path, rules: Rules) -> list[StreamingQuery]:
     """Start both queries; each has its own folder below `checkpoint`."""
-    parsed = parse(raw_messages(spark, settings), settings)
-    features = feature_records(window_features(observations(parsed), rules))
+    taken = Takeover.noted(checkpoint)
+    parsed = parse(raw_messages(spark, settings, taken.start if taken else None), settings)
+    features = feature_records(window_features(observations(parsed), rules, taken.closed if taken else 0))
     by_reason = [F.count_if(F.col("reason") == reason.value).alias(reason.value) for reason in Reason]
     refused = rejected(parsed.where("reason is not null").observe(REJECTED_QUERY, *by_reason))
     return [
@@ -133,14 +139,34 @@ class FeaturesJob:
     def _look_around(self) -> None:
         if missing := self._group.missing([RAW, FEATURES, REJECTED]):
             raise FeaturesError(f"no topic {', '.join(missing)} on the broker: run the DAG bootstrap_topics first")
+        if is_older(self._checkpoint):
+            self._take_over()
         newest = last_batch(self._checkpoint / FEATURES_QUERY)
         if newest is None:
-            self._job.report("starts at the beginning of weather-raw")
+            if not Takeover.noted(self._checkpoint):
+                self._job.report("starts at the beginning of weather-raw")
             return
         for loss in self._group.deleted(newest.end):
             self._job.report(loss, lost=True)
         late = self._late.publish()
         self._job.report(f"goes on after batch {newest.number}" + (f"; {late} late observations" if late else ""))
+
+    def _take_over(self) -> None:
+        """From a checkpoint of an older version."""
+        self._late.publish()
+        self._late.begin_anew()
+        tolerance = timedelta(minutes=self._settings.future_tolerance_minutes)
+        taken = take_over(
+            self._checkpoint, FEATURES_QUERY, tolerance, lambda time: self._group.arrived_since(RAW, time)
+        )
+        if taken:
+            for loss in self._group.deleted({RAW: taken.read}):
+                self._job.report(loss, lost=True)
+            self._job.report(
+                f"takes over from a checkpoint of an older version, which is kept beside the new one: windows beyond "
+                f"{iso(datetime.fromtimestamp(taken.closed / 1000, UTC))} are made again from weather-raw, from "
+                f"offsets {json.dumps(taken.start)}"
+            )
 
     def _follow(self, queries: list[StreamingQuery]) -> None:
         try:

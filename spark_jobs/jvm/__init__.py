@@ -37,9 +37,13 @@ def verdicts(station: Column, time: Column, values: list[Column], rules: Rules) 
     return _column(_package().QualityControl.verdicts(_java(station), _java(time), array, rules.to_json()))
 
 
-def windows(observations: DataFrame, slide: int, panes: int) -> DataFrame:
-    """Windows of `panes` slides of so many microseconds; see `Windows.java` for the columns."""
-    java = _package().Windows(slide, panes)
+def windows(observations: DataFrame, slide: int, panes: int, closed: int) -> DataFrame:
+    """Windows of `panes` slides of so many microseconds; see `Windows.java` for the columns.
+
+    Args:
+        closed: microseconds since 1970; in a stream, no window that ends at or before it is sent.
+    """
+    java = _package().Windows(slide, panes, closed)
     frame = observations._jdf
     made = java.ofStream(frame) if observations.isStreaming else java.ofBatch(frame)
     return DataFrame(made, observations.sparkSession)

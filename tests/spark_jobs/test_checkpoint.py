@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from spark_jobs.checkpoint import CheckpointError, check, damages
+from spark_jobs.checkpoint import CheckpointError, check, damages, is_older
 
 QUERIES = ["features"]
 OFFSETS = 'v1\n{"batchWatermarkMs":0,"batchTimestampMs":1,"conf":{}}\n{"weather-raw":{"0":5}}'
@@ -67,16 +67,18 @@ def test_lost_offsets_are_no_fresh_start(checkpoint: Path) -> None:
         check(checkpoint, QUERIES)
 
 
-@pytest.mark.parametrize(
-    ("mark", "words"), [(None, "format 1,"), ('{"format": 99}', "format 99"), ('{"for', "unknown .* is torn")]
-)
-def test_another_format_is_refused(checkpoint: Path, mark: str | None, words: str) -> None:
-    file = checkpoint / "format.json"
-    file.unlink()
-    if mark is not None:
-        file.write_text(mark, encoding="utf-8")
+@pytest.mark.parametrize(("mark", "words"), [('{"format": 99}', "format 99"), ('{"for', "unknown .* is torn")])
+def test_a_newer_or_unknown_format_is_refused(checkpoint: Path, mark: str, words: str) -> None:
+    (checkpoint / "format.json").write_text(mark, encoding="utf-8")
     with pytest.raises(CheckpointError, match=words):
         check(checkpoint, QUERIES)
+
+
+def test_an_older_format_is_told_from_todays(checkpoint: Path) -> None:
+    assert not is_older(checkpoint)
+    (checkpoint / "format.json").unlink()  # the first format was not noted
+    check(checkpoint, QUERIES)
+    assert is_older(checkpoint)
 
 
 def test_sparks_words_for_a_damaged_state_are_known() -> None:

@@ -39,7 +39,7 @@ final class WindowProcessor extends StatefulProcessor<String, Row, Row> {
 
     @Override
     public Iterator<Row> handleInputRows(String station, Iterator<Row> rows, TimerValues timers) {
-        long closed = timers.getCurrentWatermarkInMs() * 1000;
+        long closed = windows.closed(timers.getCurrentWatermarkInMs());
         Map<Long, Pane> touched = new HashMap<>();
         Map<Long, Summary> changed = new HashMap<>();
         int late = 0;

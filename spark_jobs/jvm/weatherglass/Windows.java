@@ -37,14 +37,17 @@ public final class Windows implements Serializable {
 
     private final long slide;
     private final int panes;
+    private final long closed;
 
     /**
      * @param slide microseconds between two windows
      * @param panes slides in a window
+     * @param closed in a stream, windows that end at or before it are closed whatever the watermark
      */
-    public Windows(long slide, int panes) {
+    public Windows(long slide, int panes, long closed) {
         this.slide = slide;
         this.panes = panes;
+        this.closed = closed;
     }
 
     /** Windows that changed in each batch. The watermark is on any column; it is read as microseconds of `time`. */
@@ -76,6 +79,11 @@ public final class Windows implements Serializable {
         Map<Long, Summary> summaries = new HashMap<>();
         panesByStart.forEach((start, pane) -> summaries.put(start, Summary.of(pane, start)));
         return windows(station, endsOf(summaries.keySet(), Long.MIN_VALUE), summaries::get).iterator();
+    }
+
+    /** Up to where windows are closed, microseconds since 1970, given the watermark in milliseconds. */
+    long closed(long watermark) {
+        return Math.max(closed, watermark * 1000);
     }
 
     static Reading reading(Row row) {
