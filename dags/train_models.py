@@ -5,11 +5,11 @@ hand. Where the registry has no champion yet, a first, smaller model is trained 
 (unless `WEATHERGLASS_TRAIN_FULL_MODEL` is off).
 
 ### What its log shows
-`choose` says what is trained and why. The training tasks show the Ray job's output: parts trained, errors against the
-baselines, the version that was registered and which place it took: champion where there is none or where it is better
-beyond chance on the same held-out hours, else challenger. The same, whole, is in Ray's dashboard; parameters, errors by
-lead and variable, plots, environment and model card are in the registry. With `search_trials` so many sizes of the full
-model are tried first; each takes about as long as two of the sixteen parts.
+`wants_first` says what is trained and why. The training tasks show the Ray job's output: parts trained, errors against
+the baselines, the version that was registered and which place it took: champion where there is none or where it is
+better beyond chance on the same held-out hours, else challenger. The same, whole, is in Ray's dashboard; parameters,
+errors by lead and variable, plots, environment and model card are in the registry. With `search_trials` so many sizes
+of the full model are tried first; each takes about as long as two of the sixteen parts.
 
 ### When it is red (triage)
 The inference service goes on with the champion it has; without any it forecasts from climatology and persistence.
@@ -74,8 +74,8 @@ with DAG(
     **policy.COMMON,
 ):
 
-    @task.branch
-    def choose(params: dict[str, str] | None = None) -> list[str]:
+    @task.short_circuit(ignore_downstream_trigger_rules=False)
+    def wants_first(params: dict[str, str] | None = None) -> bool:
         from weatherglass.history import history_source, read_manifest
         from weatherglass.models.registry import FORECASTER, Registry
 
@@ -83,7 +83,7 @@ with DAG(
         size = (params or {})["size"]
         if size != "auto":
             say("asked for by hand: %s", size)
-            return [f"train_{size}"]
+            return size == "first"
         settings = load_settings()
         champion = Registry(settings).champion(FORECASTER)
         prepared = read_manifest(settings.history_dir)
@@ -91,13 +91,12 @@ with DAG(
         fits = champion is not None and champion.tags.get("data_source") == source
         found = f"champion {champion.version}, trained on {champion.tags.get('data_source')}" if champion else "none"
         say("champion: %s; history: %s; %s", found, source, "it fits" if fits else "the first model first")
-        return ["train_first"] * (not fits) + ["train_full"] * settings.train_full_model
+        return not fits
 
-    chosen = choose()
-    first = training("first")
-    full = training(
-        "full", "--trials", "{{ params.search_trials }}", trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS
-    )
+    # Not a branch: Airflow never skips what lies behind a branch that was taken.
+    @task.short_circuit(ignore_downstream_trigger_rules=False, trigger_rule=TriggerRule.NONE_FAILED)
+    def wants_full(params: dict[str, str] | None = None) -> bool:
+        size = (params or {})["size"]
+        return size == "full" or (size == "auto" and load_settings().train_full_model)
 
-    chosen >> [first, full]
-    first >> full
+    (wants_first() >> training("first") >> wants_full() >> training("full", "--trials", "{{ params.search_trials }}"))

@@ -38,7 +38,7 @@ def environment(settings: Settings, credentials: Credentials, common: dict[str, 
     """The environment of Airflow's processes and, through them, of their tasks."""
     own = {
         # Four processes share one file: on a busy machine a writer waits longer than SQLite's five seconds.
-        ("database", "sql_alchemy_conn"): f"sqlite:///{home(settings)}/airflow.db?timeout=30",
+        ("database", "sql_alchemy_conn"): f"sqlite:///{home(settings)}/airflow.db?timeout=15",
         ("core", "simple_auth_manager_passwords_file"): credentials.passwords_file,
         ("core", "fernet_key"): credentials.key("airflow_fernet_key"),
         ("api", "host"): LOOPBACK,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import requests
@@ -10,21 +11,22 @@ from urllib3.util import Retry
 
 from stack.credentials import USER
 
-TIMEOUT = 20.0
-"""Seconds for one answer; on a busy machine the first ones are slow."""
+TIMEOUT = 60.0
+"""Seconds for one answer; on a busy machine the first ones are slow, and a writer waits for SQLite's other writers."""
 ERROR_LENGTH = 600
 ACTIVE = ("running", "queued")
 BUSY = Retry(
     status=5,
     connect=0,
-    read=0,
+    read=2,
     status_forcelist=(500, 503),
     allowed_methods=None,
     backoff_factor=0.25,
     raise_on_status=False,
 )
 """On SQLite, Airflow's processes get in each other's way: a request that found the database locked is answered 500, has
-changed nothing, and succeeds when it is sent again. Within some seven seconds; then the last answer stands."""
+changed nothing, and succeeds when it is sent again. What gets no answer may have been done: what is created has a name,
+and is there already when it is created again."""
 
 
 def session() -> requests.Session:
@@ -76,8 +78,9 @@ class AirflowApi:
 
     def trigger(self, dag_id: str, note: str) -> str:
         """Start a run; its id."""
-        answer = self._send("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None, "note": note})
-        return str(answer["dag_run_id"])
+        run_id = f"manual__{datetime.now(UTC).isoformat()}"
+        self._create(f"/dags/{dag_id}/dagRuns", {"dag_run_id": run_id, "logical_date": None, "note": note})
+        return run_id
 
     def ensure_pool(self, name: str, slots: int, description: str) -> None:
         """Make a pool, or set it right."""
@@ -85,7 +88,7 @@ class AirflowApi:
         if any(known["name"] == name for known in self._get("/pools", limit=100)["pools"]):
             self._send("PATCH", f"/pools/{name}", pool)
         else:
-            self._send("POST", "/pools", pool)
+            self._create("/pools", pool)
 
     def last_words(self, dag_id: str, run_id: str, lines: int = 15) -> str:
         """Which tasks of a run failed, and the end of their logs."""
@@ -111,6 +114,13 @@ class AirflowApi:
 
     def _send(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         return self._call(method, path, json=body)
+
+    def _create(self, path: str, body: dict[str, Any]) -> None:
+        try:
+            self._send("POST", path, body)
+        except requests.HTTPError as error:
+            if error.response is None or error.response.status_code != requests.codes.conflict:
+                raise
 
     def _call(self, method: str, path: str, **what: Any) -> dict[str, Any]:
         for first in (True, False):

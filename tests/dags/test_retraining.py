@@ -2,71 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import os
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.dags.airflow import Airflow
 from tests.ray_jobs.small_models import crown, without_trees
 from tests.weatherglass.verification.conftest import HOUR, forecast, observed
 from tests.weatherglass.verification.test_hourly import STATIONS, nearer
 from weatherglass.models.registry import FORECASTER, Registry
-from weatherglass.settings import PROJECT_ROOT, Settings
+from weatherglass.settings import Settings
 from weatherglass.store import alert_log, observations, predictions
 from weatherglass.store.schema import trainings_asked
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
-
-RUN = """
-import json
-from airflow.dag_processing.dagbag import DagBag
-from airflow.sdk import timezone
-dag = DagBag("dags/verify_forecasts.py").dags["verify_forecasts"]
-run = dag.test(logical_date=timezone.utcnow())
-print("STATES", json.dumps({one.task_id: one.state for one in run.get_task_instances()}))
-"""
-
-
-class Airflow:
-    """Its own home and database; DAGs run in a process of their own."""
-
-    def __init__(self, home: Path, settings: Settings):
-        self._database = home / "airflow.db"
-        self._environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "WEATHERGLASS_"))},
-            "AIRFLOW_HOME": str(home),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT_ROOT / "dags"),
-            "AIRFLOW__CORE__PLUGINS_FOLDER": str(home / "plugins"),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self._database}",
-            "WEATHERGLASS_STATE_DIR": str(settings.state_dir),
-        }
-        self._do([sys.executable, "-m", "airflow", "db", "migrate"])
-
-    def verify(self) -> dict[str, str]:
-        """One run of `verify_forecasts`; its tasks' states."""
-        said = self._do([sys.executable, "-c", RUN])
-        [line] = [line for line in said.splitlines() if line.startswith("STATES ")]
-        states: dict[str, str] = json.loads(line.removeprefix("STATES "))
-        return states
-
-    def triggered(self, dag_id: str) -> list[Any]:
-        with closing(sqlite3.connect(self._database)) as connection:
-            return connection.execute("SELECT run_id FROM dag_run WHERE dag_id = ?", (dag_id,)).fetchall()
-
-    def _do(self, command: list[str]) -> str:
-        done = subprocess.run(
-            command, env=self._environment, cwd=PROJECT_ROOT, capture_output=True, text=True, check=False, timeout=600
-        )
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-        return done.stdout
 
 
 def made_before(settings: Settings, age: timedelta) -> None:
@@ -93,7 +45,7 @@ def test_degradation_is_told_and_starts_one_training(settings: Settings, tmp_pat
         predictions.save(connection, bad, today)
 
     airflow = Airflow(tmp_path / "airflow", settings)
-    states = airflow.verify()
+    states = airflow.run("verify_forecasts")
     assert states == {"verify": "success", "may_retrain": "success", "retrain": "success", "report": "failed"}
     assert len(airflow.triggered("prepare_history")) == 1
     with registry.store().connect() as connection:
@@ -104,6 +56,6 @@ def test_degradation_is_told_and_starts_one_training(settings: Settings, tmp_pat
     assert registry.champion(FORECASTER).version == version  # type: ignore[union-attr]
 
     # It is still bad an hour later; the training that was asked for may be at work, or have failed.
-    states = airflow.verify()
+    states = airflow.run("verify_forecasts")
     assert states == {"verify": "success", "may_retrain": "success", "retrain": "skipped", "report": "failed"}
     assert len(airflow.triggered("prepare_history")) == 1

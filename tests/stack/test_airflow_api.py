@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from time import sleep
 
 import pytest
 import requests
@@ -19,21 +20,32 @@ LOCKED = {"detail": {"reason": "Database error", "message": "Serious error when 
 
 
 class Airflow:
-    """Refuses the first `locked` calls of the API; counts those that it carried out."""
+    """Refuses the first `locked` calls of the API and does the next `slow` ones without an answer in time; counts those
+    that it carried out. A run that is there is not made again.
+    """
 
-    def __init__(self, locked: int):
+    def __init__(self, locked: int = 0, slow: int = 0):
         self.locked = locked
+        self.slow = slow
+        self.runs: set[str] = set()
         self.done: list[tuple[str, str]] = []
         self.url = ""
 
-    def answer(self, method: str, path: str) -> tuple[int, object]:
+    def answer(self, method: str, path: str, body: dict[str, str]) -> tuple[int, object]:
         if path == "/auth/token":
             return 201, {"access_token": "word"}
         if self.locked:
             self.locked -= 1
             return 500, LOCKED
+        if method == "POST":
+            if body["dag_run_id"] in self.runs:
+                return 409, {"detail": "there already"}
+            self.runs.add(body["dag_run_id"])
         self.done.append((method, path))
-        return 200, {"dag_run_id": "run"}
+        if self.slow:
+            self.slow -= 1
+            sleep(2 * airflow_api.TIMEOUT)
+        return 200, {}
 
 
 @contextmanager
@@ -42,8 +54,8 @@ def serving(airflow: Airflow) -> Iterator[AirflowApi]:
         protocol_version = "HTTP/1.1"
 
         def answer(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            status, body = airflow.answer(self.command, self.path)
+            given = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            status, body = airflow.answer(self.command, self.path, json.loads(given or "{}"))
             content = json.dumps(body).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(content)))
@@ -69,11 +81,19 @@ def test_a_locked_database_is_asked_again_and_each_call_is_carried_out_once() ->
     airflow = Airflow(locked=2)
     with serving(airflow) as api:
         api.unpause("rollback_model")
-        assert api.trigger("stream_features", "note") == "run"
+        assert {api.trigger("stream_features", "note")} == airflow.runs
     assert airflow.done == [
         ("PATCH", "/api/v2/dags/rollback_model"),
         ("POST", "/api/v2/dags/stream_features/dagRuns"),
     ]
+
+
+def test_a_run_whose_start_was_not_answered_in_time_is_not_started_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(airflow_api, "TIMEOUT", 0.5)
+    airflow = Airflow(slow=1)
+    with serving(airflow) as api:
+        assert {api.trigger("stream_features", "note")} == airflow.runs
+    assert airflow.done == [("POST", "/api/v2/dags/stream_features/dagRuns")]
 
 
 def test_a_refusal_that_stays_is_told_in_airflows_words(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,47 @@
+"""Which trainings `train_models` starts: the real DAG in a real Airflow; the trainings themselves do nothing here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.conftest import make_settings
+from tests.dags.airflow import Airflow
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+
+NO_TRAINING = "from plugins.ray_submission.operator import RayJobOperator as R; R.execute = lambda self, context: None"
+FAILED_TRAINING = NO_TRAINING.replace("None", "1 / 0 if self.task_id == 'train_first' else None")
+
+
+@pytest.fixture(scope="module")
+def airflow(tmp_path_factory: pytest.TempPathFactory) -> Airflow:
+    folder = tmp_path_factory.mktemp("train_models")
+    return Airflow(folder / "airflow", make_settings(folder / "state"))
+
+
+def trained(states: dict[str, Any]) -> set[str]:
+    return {name for name, state in states.items() if name.startswith("train_") and state == "success"}
+
+
+@pytest.mark.parametrize(
+    ("conf", "full", "expected"),
+    [
+        ({}, "true", {"train_first", "train_full"}),
+        ({}, "false", {"train_first"}),
+        ({"size": "full"}, "false", {"train_full"}),
+        ({"size": "first"}, "true", {"train_first"}),
+    ],
+)
+def test_what_is_wanted_is_trained_and_nothing_else(
+    airflow: Airflow, conf: dict[str, Any], full: str, expected: set[str]
+) -> None:
+    states = airflow.run("train_models", conf, NO_TRAINING, WEATHERGLASS_TRAIN_FULL_MODEL=full)
+    assert trained(states) == expected
+    assert set(states.values()) <= {"success", "skipped"}
+
+
+def test_after_a_first_training_that_failed_there_is_no_full_one(airflow: Airflow) -> None:
+    states = airflow.run("train_models", {}, FAILED_TRAINING, WEATHERGLASS_TRAIN_FULL_MODEL="true")
+    assert states["train_full"] == "upstream_failed"
