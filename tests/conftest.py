@@ -19,6 +19,11 @@ from weatherglass.store.engine import open_store
 from weatherglass.store.migrate import migrate
 from weatherglass.topics import TOPICS, Topic
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # The workers are the threads: those of LightGBM and of the linear algebra would only wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 _TEST_DATA = pytest.StashKey[str | None]()
 
 

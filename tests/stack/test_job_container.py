@@ -13,6 +13,8 @@ from weatherglass.jobs.folder import JobFolder, StartRequest
 from weatherglass.jobs.host import Host, Patience
 from weatherglass.settings import Settings
 
+pytestmark = pytest.mark.integration
+
 FAKE_JOB = Path(__file__).resolve().parents[1] / "fake_job.py"
 
 

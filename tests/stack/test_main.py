@@ -14,6 +14,8 @@ from stack.__main__ import main
 from stack.ports import RAY_RANGE
 from weatherglass.settings import LOOPBACK, PROJECT_ROOT, Settings, variable
 
+pytestmark = pytest.mark.integration
+
 
 def environment(settings: Settings) -> dict[str, str]:
     fields = ["state_dir", *(name for name in Settings.model_fields if name.endswith("_port"))]

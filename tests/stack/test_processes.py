@@ -16,6 +16,8 @@ import pytest
 from stack.processes import MARK, Children, Program, Record, Records, identity, members, send, wait_until
 from weatherglass.settings import Settings
 
+pytestmark = pytest.mark.integration
+
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 LIMIT = 60.0
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -44,11 +45,22 @@ def fill(store: Engine) -> None:
         alerts.report(connection, alerts.Alert("drift", HOSTILE, alerts.Severity.WARNING, HOSTILE), NOON)
 
 
-@pytest.fixture
-def store(settings: Settings) -> Iterator[Engine]:
-    migrate(settings.store_url)
-    engine = open_store(settings.store_url)
+@pytest.fixture(scope="session")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with `fill` in it, to be copied: hundreds of tests begin with one."""
+    made = make_settings(tmp_path_factory.mktemp("filled"))
+    migrate(made.store_url)
+    engine = open_store(made.store_url)
     fill(engine)
+    engine.dispose()
+    return made.state_dir / "weatherglass.db"
+
+
+@pytest.fixture
+def store(settings: Settings, filled: Path) -> Iterator[Engine]:
+    settings.state_dir.mkdir(exist_ok=True)
+    shutil.copyfile(filled, settings.state_dir / filled.name)
+    engine = open_store(settings.store_url)
     yield engine
     engine.dispose()
 

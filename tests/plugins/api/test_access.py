@@ -84,6 +84,7 @@ def run_alone(tmp_path: Path, **settings: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.integration
 def test_another_address_is_refused_without_a_token(tmp_path: Path) -> None:
     said, _ = run_alone(tmp_path, api_host="0.0.0.0").communicate(timeout=120)
     assert "WEATHERGLASS_API_TOKEN" in said

@@ -19,6 +19,8 @@ from plugins.supervision.trigger import USER, JobTrigger
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.jobs.host import Host
 
+pytestmark = pytest.mark.integration
+
 GENEROUS = 60.0
 Command = Callable[[str], list[str]]
 

@@ -17,6 +17,8 @@ from plugins.supervision.trigger import USER, JobTrigger, Silence
 from weatherglass.jobs.folder import JobFolder, StartRequest
 from weatherglass.jobs.host import Host
 
+pytestmark = pytest.mark.integration
+
 GENEROUS = 60.0
 Command = Callable[[str], list[str]]
 

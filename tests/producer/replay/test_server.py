@@ -177,6 +177,7 @@ def test_values_are_missing_where_the_data_have_a_gap(url: str, moment: Moment) 
     assert set(observed.failures) == {"ewr", "jfk", "lga"}
 
 
+@pytest.mark.integration
 def test_the_process_says_when_it_is_ready_and_stops_at_term(settings: Settings) -> None:
     environment = os.environ | {
         "WEATHERGLASS_STATE_DIR": str(settings.state_dir),

@@ -25,6 +25,8 @@ from weatherglass.settings import Settings
 from weatherglass.store import alert_log
 from weatherglass.topics import SHADOW
 
+pytestmark = pytest.mark.integration
+
 CANARY = Canary.of_grid(GRID)
 MINUTE = timedelta(minutes=1)
 

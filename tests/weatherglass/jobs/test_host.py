@@ -17,6 +17,8 @@ from weatherglass.jobs import processes
 from weatherglass.jobs.folder import JobFolder, StartRequest
 from weatherglass.jobs.host import AnotherHostError, Host, Patience, bound_log
 
+pytestmark = pytest.mark.integration
+
 FAKE_JOB = Path(__file__).resolve().parents[2] / "fake_job.py"
 GENEROUS = 20.0
 

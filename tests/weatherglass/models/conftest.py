@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import pytest
 
@@ -13,29 +14,35 @@ from weatherglass.models.ground import Ground
 from weatherglass.models.split import Split, split
 from weatherglass.records import VARIABLES
 
-SMALL = fitting.Size(cases=4000, trees=30, leaves=15, learning_rate=0.15, spread_trees=5, calibration_cases=2000)
+SMALL = fitting.Size(cases=2000, trees=25, leaves=15, learning_rate=0.15, spread_trees=5, calibration_cases=1000)
 
 
 @dataclass(frozen=True)
 class Model:
+    """A made-up climate, and small models really trained on it once a test asks for them: that takes seconds."""
+
     grid: HourGrid
     parts: Split
     base: Ground
-    forecaster: BoostedForecaster
-    detector: AnomalyDetector
+
+    @cached_property
+    def forecaster(self) -> BoostedForecaster:
+        fitted = tuple(
+            fitting.fit_part(self.grid, self.parts, self.base, variable, leads, SMALL, seed=1).part
+            for variable in range(len(VARIABLES))
+            for leads in LEAD_GROUPS
+        )
+        return fitting.assemble(self.grid, self.parts, self.base, fitted)
+
+    @cached_property
+    def detector(self) -> AnomalyDetector:
+        effort = anomaly_training.Effort(faults=250, stretches=12, trees=30)
+        climatology = self.base.climatology
+        return AnomalyDetector(anomaly_training.fit(self.grid, self.parts.train, climatology, 0.1, 1, effort))
 
 
 @pytest.fixture(scope="session")
 def model() -> Model:
-    """A small forecaster and detector, really trained on a made-up climate."""
     grid = history()
     parts = split(grid.values.shape[1])
-    base = ground.fit(grid, parts.train)
-    fitted = tuple(
-        fitting.fit_part(grid, parts, base, variable, leads, SMALL, seed=1).part
-        for variable in range(len(VARIABLES))
-        for leads in LEAD_GROUPS
-    )
-    effort = anomaly_training.Effort(faults=250, stretches=12, trees=30)
-    detector = AnomalyDetector(anomaly_training.fit(grid, parts.train, base.climatology, 0.1, 1, effort))
-    return Model(grid, parts, base, fitting.assemble(grid, parts, base, fitted), detector)
+    return Model(grid, parts, ground.fit(grid, parts.train))

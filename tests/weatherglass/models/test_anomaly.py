@@ -4,19 +4,20 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from tests.weatherglass.models.conftest import Model
 from weatherglass.history import HourGrid
 from weatherglass.models.anomaly import CHECKS, SOFT, AnomalyDetector, Case, Expected, Reading, expected_at
 from weatherglass.models.artefact import ModelFileError
+from weatherglass.models.boosted import BoostedForecaster
 from weatherglass.models.channels import channels
+from weatherglass.models.forecast import LEVELS, Forecast
 from weatherglass.models.split import bases
-from weatherglass.records import VARIABLES, AggregatedFeatures, Quality, Statistics, Wind, WindowFeatures
+from weatherglass.records import LEADS, VARIABLES, AggregatedFeatures, Method, Quality, Statistics, Wind, WindowFeatures
 
-Model = SimpleNamespace
 MINUTES = timedelta(minutes=15)
 
 
@@ -147,21 +148,22 @@ def test_a_reading_without_any_value_is_not_checked() -> None:
     assert set(judged((None,) * 4).checks.values()) == {Quality.NOT_CHECKED}
 
 
-def test_expected_lies_between_the_valid_hours(model: Model) -> None:
-    base = int(bases(model.parts.test)[5])
-    forecast = model.forecaster.forecast(model.grid, [0], [base])
-    start = forecast.base_hours[0].astype("datetime64[s]").astype(datetime).replace(tzinfo=UTC)
-    at_two = expected_at(forecast, 0, start + timedelta(hours=2))
-    between = expected_at(forecast, 0, start + timedelta(hours=2, minutes=30))
-    last = expected_at(forecast, 0, start + timedelta(hours=24))
+def test_expected_lies_between_the_valid_hours() -> None:
+    values = np.random.default_rng(3).normal(size=(1, len(LEADS), len(VARIABLES)))
+    lower, upper = ({level: values + sign * level for level in LEVELS} for sign in (-1, 1))
+    base_hours = np.array([NOW.replace(tzinfo=None)], dtype="datetime64[h]")
+    forecast = Forecast(("s0",), base_hours, values, lower, upper, (Method.MODEL,), np.array([72]))
+    at_two = expected_at(forecast, 0, NOW + timedelta(hours=2))
+    between = expected_at(forecast, 0, NOW + timedelta(hours=2, minutes=30))
+    last = expected_at(forecast, 0, NOW + timedelta(hours=24))
     assert at_two is not None
     assert between is not None
     assert last is not None
     np.testing.assert_allclose(at_two.values, forecast.values[0, 1])
     np.testing.assert_allclose(between.values, forecast.values[0, 1:3].mean(axis=0))
     np.testing.assert_allclose(last.upper, forecast.upper[0.9][0, 23])
-    assert expected_at(forecast, 0, start + timedelta(minutes=30)) is None
-    assert expected_at(forecast, 0, start + timedelta(hours=25)) is None
+    assert expected_at(forecast, 0, NOW + timedelta(minutes=30)) is None
+    assert expected_at(forecast, 0, NOW + timedelta(hours=25)) is None
 
 
 def case_of(model: Model, row: int, base: int, wrong: tuple[float, ...] = (0, 0, 0, 0)) -> Case:
@@ -216,8 +218,10 @@ def test_what_is_judged_alone_is_judged_the_same_in_a_batch_with_others_of_anoth
     assert model.detector.check_many(cases, grid, None) == [model.detector.check(case, grid, None) for case in cases]
 
 
-def test_a_damaged_detector_is_refused(model: Model, tmp_path: Path) -> None:
+def test_a_damaged_detector_is_refused_and_so_is_one_for_a_forecaster(model: Model, tmp_path: Path) -> None:
     model.detector.save(tmp_path / "d")
+    with pytest.raises(ModelFileError, match="anomaly-detector"):
+        BoostedForecaster.load(tmp_path / "d")
     (tmp_path / "d" / "combiner.txt").write_text("tree")
     with pytest.raises(ModelFileError, match=r"combiner\.txt"):
         AnomalyDetector.load(tmp_path / "d")

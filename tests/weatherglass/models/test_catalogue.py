@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from fastapi.testclient import TestClient
 
 from plugins.api.app import create_app
@@ -11,6 +12,8 @@ from weatherglass.models.catalogue import registered
 from weatherglass.models.registry import FORECASTER, Registry
 from weatherglass.settings import Settings
 from weatherglass.store.migrate import migrate
+
+pytestmark = pytest.mark.integration
 
 
 def test_before_the_first_model_the_catalogue_is_empty_and_makes_no_file(settings: Settings) -> None:

@@ -10,6 +10,8 @@ from weatherglass.models.__main__ import main
 from weatherglass.models.registry import FORECASTER, Registry
 from weatherglass.settings import Settings
 
+pytestmark = pytest.mark.integration
+
 
 def test_the_walk_by_hand(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

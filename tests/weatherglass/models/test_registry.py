@@ -14,6 +14,8 @@ from weatherglass.store import quarantine
 from weatherglass.store.promotions import Action
 from weatherglass.store.quarantine import Quarantined
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -98,7 +100,6 @@ def _first_write(state_dir: Path, folder: Path) -> None:
     register(Registry(Settings(state_dir=state_dir)), folder)
 
 
-@pytest.mark.integration
 def test_two_processes_at_a_first_start_do_not_break_the_tables(tmp_path: Path, folder: Path) -> None:
     spawn = multiprocessing.get_context("spawn")
     both = [spawn.Process(target=_first_write, args=(tmp_path / "state", folder)) for _ in range(2)]

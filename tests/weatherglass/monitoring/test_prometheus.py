@@ -69,6 +69,7 @@ def as_test(case: Case) -> dict[str, object]:
     }
 
 
+@pytest.mark.integration
 def test_prometheus_does_the_same_with_the_same_cases(promtool: str, tmp_path: Path) -> None:
     (tmp_path / "alerts.yml").write_text(rule_file())
     # JSON is YAML.

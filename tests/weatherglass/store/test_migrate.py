@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -25,6 +26,7 @@ def test_the_migrations_go_back_to_nothing(store: Engine) -> None:
         assert set(inspect(connection).get_table_names()) <= {"alembic_version"}
 
 
+@pytest.mark.integration
 def test_several_processes_may_migrate_at_once(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'new' / 'weatherglass.db'}"
     code = f"from weatherglass.store.migrate import migrate; migrate({url!r})"

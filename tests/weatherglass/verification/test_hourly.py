@@ -25,6 +25,8 @@ from weatherglass.store.schema import comparisons, drift
 from weatherglass.verification.comparison import MIN_DAYS
 from weatherglass.verification.hourly import Verification, same_season
 
+pytestmark = pytest.mark.integration
+
 DAYS = MIN_DAYS + 8
 STATIONS = ("s0", "s1")
 """Those that the model knows."""
