@@ -48,6 +48,7 @@ with DAG(
         now = datetime.now(UTC)
         look.verify(now)
         look.hindcast(now)
+        look.recalibrate(now)
         look.compare(now)
         return [alert.words for alert in look.watch(now)]
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -110,7 +111,18 @@ def _job(folder: JobFolder, now: datetime) -> Part:
     starting = age is not None and age < STARTUP_GRACE.total_seconds()
     if silence is not None and silence > SILENCE.total_seconds() and not starting:
         return Part(folder.name, State.FAILING, silence, f"silent for {silence:.0f} s; its last words: {said}")
+    if said_since_start(folder) is None:
+        return Part(folder.name, State.DEGRADED, silence, "starts, and has not said anything yet")
     return Part(folder.name, State.OK, silence, str(said))
+
+
+def said_since_start(folder: JobFolder) -> dict[str, Any] | None:
+    """The newest line of progress, if it is of the job's present start and not of one before."""
+    line = folder.last_progress()
+    started = folder.started().get("at")
+    if line is None or (started is not None and datetime.fromisoformat(line["at"]) < datetime.fromisoformat(started)):
+        return None
+    return line
 
 
 def _watcher(folder: JobFolder, now: datetime) -> tuple[Part, ...]:
@@ -123,7 +135,7 @@ def _watcher(folder: JobFolder, now: datetime) -> tuple[Part, ...]:
 
 def inference(folder: JobFolder) -> tuple[Part, ...]:
     """The actors and the models in service, as the watcher of this job folder last saw them."""
-    seen = folder.last_progress() or {}
+    seen = said_since_start(folder) or {}
     parts = [
         (f"{what} {name}", State(one["state"]), f"since {one['since']}: {one['why']}")
         for what, kind in (("actor", "actors"), ("model", "models"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from ray_jobs.inference.seat import Condition, Seat
 from ray_jobs.inference.trial import Canary, try_detector, try_forecaster
@@ -17,8 +17,9 @@ from weatherglass.models.anomaly import AnomalyDetector
 from weatherglass.models.boosted import BoostedForecaster
 from weatherglass.models.fallback import PersistenceForecaster
 from weatherglass.models.forecast import Forecaster
+from weatherglass.models.recalibration import Recalibrated, Widths
 from weatherglass.models.registry import ANOMALY_DETECTOR, FORECASTER, ModelVersion, Registry
-from weatherglass.store import alerts, quarantine
+from weatherglass.store import alerts, quarantine, widths
 from weatherglass.store.alerts import Alert, Severity
 from weatherglass.store.quarantine import Quarantined
 
@@ -59,6 +60,8 @@ class Champions:
         self._detector = Seat[AnomalyDetector](
             "detector", ANOMALY_DETECTOR, AnomalyDetector.load, try_detector, AnomalyDetector.rules_only(), None
         )
+        self._widths: dict[str | None, tuple[date, Widths]] = {}
+        """Of each version in service: the day its intervals were held to the truth, and the factors."""
         self._seats = {seat.name: seat for seat in (self._forecaster, self._detector, self._challenger)}
         self.wake = threading.Event()
         """Set when there is something to do before the next look at the registry."""
@@ -71,7 +74,7 @@ class Champions:
         """
         self.wake.clear()
         for seat in self._seats.values():
-            for step in (self._share_refusals, lambda seat: self._renew(seat, canary), self._note):
+            for step in (self._share_refusals, lambda seat: self._renew(seat, canary), self._resize, self._note):
                 try:
                     step(seat)
                 except Exception as error:
@@ -104,13 +107,34 @@ class Champions:
     def _models(self) -> Models:
         other = self._challenger
         return Models(
-            self._forecaster.model,
+            self._sized(self._forecaster),
             str(self._forecaster.version),
             self._detector.model,
             self._detector.version,
-            other.model if other.by_model else None,
+            self._sized(other) if other.by_model else None,
             other.version,
         )
+
+    def _sized(self, seat: Seat[Forecaster]) -> Forecaster:
+        _, factors = self._widths.get(seat.version, (None, {}))
+        return Recalibrated(seat.model, factors) if factors else seat.model
+
+    def _resize(self, seat: Seat) -> None:
+        """Take over the factors of the intervals, where the verification has made new ones."""
+        if seat.kind != FORECASTER or seat.version is None or not seat.by_model:
+            return
+        known, _ = self._widths.get(seat.version, (None, {}))
+        with self._registry.store().connect() as connection:
+            made = widths.day(connection, seat.version)
+            if made is None or made == known:
+                return
+            factors = widths.of(connection, seat.version)
+        with self._lock:
+            serving = {other.version for other in self._seats.values()}
+            self._widths = {version: kept for version, kept in self._widths.items() if version in serving}
+            self._widths[seat.version] = made, factors
+            self.current = self._models()
+        log.info("%s version %s: intervals of %d stations as of %s", seat.name, seat.version, len(factors), made)
 
     def _wanted(self, seat: Seat) -> list[ModelVersion]:
         """Who should serve, the best first."""

@@ -129,6 +129,22 @@ def test_a_silent_job_fails_but_not_while_it_starts(
     assert "stream_features works" in silent.detail
 
 
+@pytest.mark.parametrize("name", JOBS)
+def test_a_job_that_starts_again_is_not_ok_by_what_it_said_before(
+    settings: Settings, store: Engine, jobs: dict[str, Holder], name: str
+) -> None:
+    now = datetime.now(UTC) + timedelta(seconds=1)
+    fill(store, now, now)
+    folder = JobFolder(settings.jobs_dir / name)
+    well = {"state": "ok", "since": "2026-01-05T11:00:00Z", "why": "it serves"}
+    Job(folder).report("as before", actors={"inference-0": well})
+    folder.write_json(folder.process, {"pid": jobs[name].process.pid, "at": iso(now)})
+    health = pipeline_health(settings, now, store)
+    assert health.state is State.DEGRADED
+    assert "starts" in part(settings, now, store, name).detail
+    assert "actor inference-0" not in {part.name for part in health.parts} or name != "serve_predictions"
+
+
 def test_a_dead_host_and_unreachable_servers_are_named(settings: Settings, now: datetime, store: Engine) -> None:
     dead, ray = free_ports(2)
     away = settings.model_copy(update={"kafka_bootstrap": f"{LOOPBACK}:{dead}", "ray_address": f"{LOOPBACK}:{ray}"})

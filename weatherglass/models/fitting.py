@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from weatherglass.history import HourGrid
-from weatherglass.models import damped, design, ground
+from weatherglass.models import conformal, damped, design, ground
 from weatherglass.models.boosted import PAST_CLASSES, BoostedForecaster, Part
 from weatherglass.models.damped import Damping
 from weatherglass.models.forecast import LEVELS
@@ -162,7 +162,9 @@ def fit_part(
         weight = 0.5 ** ((held_out.base.max(initial=0) - held_out.base) / HALF_LIFE_HOURS)
         for i, lead in enumerate(leads):
             mine = held_out.leads == lead
-            part.quantiles[k, i] = conformal(score[mine], weight[mine])
+            if not mine.any():
+                raise NothingToLearn("a lead has no truth among the hours of calibration; prepare a longer history")
+            part.quantiles[k, i] = conformal.quantiles(score[mine], weight[mine])
     return Fitted(part, float(mae), float(damped_mae))
 
 
@@ -247,20 +249,6 @@ def station_spread(scores: npt.NDArray, stations: npt.NDArray[np.int64], count: 
         weight = len(own) / (len(own) + STATION_CASES)
         made[station] = (max(np.quantile(own, middle), 1e-6) / usual) ** weight
     return made
-
-
-def conformal(scores: npt.NDArray, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Weighted quantiles (levels,) of n scores, a new case counting as much as the heaviest; the largest at most.
-
-    With equal weights the ceil((n + 1) level)-th smallest: Barber et al. (2023), Conformal prediction beyond
-    exchangeability, Annals of Statistics 51.
-    """
-    if len(scores) == 0:
-        raise NothingToLearn("a lead has no truth among the hours of calibration; prepare a longer history")
-    order = np.argsort(scores)
-    share = np.cumsum(weights[order]) / (weights.sum() + weights.max())
-    rank = np.minimum(np.searchsorted(share, np.array(LEVELS) - 1e-9), len(scores) - 1)
-    return np.asarray(scores[order][rank], dtype=np.float64)
 
 
 def draw(

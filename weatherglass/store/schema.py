@@ -287,6 +287,16 @@ drift = Table(
     comment="How far the inputs have moved from those that a version was trained on.",
 )
 
+interval_widths = Table(
+    "interval_widths",
+    metadata,
+    Column("version", String(100), primary_key=True),
+    Column("station_id", String(100), primary_key=True),
+    Column("day", Date, nullable=False, comment="UTC; what came true before it was looked at."),
+    Column("factors", Document, nullable=False, comment="[lead][variable][level] of the interval's half-width."),
+    comment="How much wider or narrower than its training says a version's intervals are made, station by station.",
+)
+
 alerts = Table(
     "alerts",
     metadata,

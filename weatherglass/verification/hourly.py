@@ -14,15 +14,17 @@ from weatherglass.models.artefact import ModelFileError
 from weatherglass.models.boosted import BoostedForecaster
 from weatherglass.models.catalogue import registered
 from weatherglass.models.registry import FORECASTER, ModelVersion, Registry
+from weatherglass.records import VARIABLES
 from weatherglass.settings import Settings
 from weatherglass.sources.calendar import excluded_stretches
 from weatherglass.stations import Station
-from weatherglass.store import judged, skill, verified
+from weatherglass.store import judged, observations, skill, verified, widths
 from weatherglass.store.alerts import Alert
 from weatherglass.verification import comparison, degradation, drift, flags, truth
 from weatherglass.verification.baselines import Usual
 from weatherglass.verification.comparison import Comparison, Decision
 from weatherglass.verification.hindcast import hindcast
+from weatherglass.verification.recalibrate import first_hour, recalibrate
 from weatherglass.verification.verify import Verified, verify
 
 COMPARE_EVERY = timedelta(hours=20)
@@ -117,6 +119,33 @@ class Verification:
             judged.save_comparison(connection, now, champion, challenger, made)
         return made
 
+    def recalibrate(self, now: datetime) -> None:
+        """Once a UTC day: hold the intervals of champion and challenger to what came true in the last weeks."""
+        today = now.astimezone(UTC).date()
+        last = np.datetime64((now - truth.MARGIN).astimezone(UTC).replace(tzinfo=None), "h")
+        for version in (self.contest.champion, self.contest.challenger):
+            if version is None:
+                continue
+            first = first_hour(last, _learnt(version))
+            model = self._load(version)
+            if first is None or model is None:
+                continue
+            with self.store.connect() as connection:
+                if widths.day(connection, version.version) == today:
+                    continue
+                stations = [catalogue(self._settings)(name) for name in sorted(observations.latest_all(connection))]
+                came = truth.trusted(connection, first, last, stations)
+            found = recalibrate(model, came)
+            if not found:
+                continue
+            with self.store.begin() as connection:
+                widths.replace(connection, version.version, today, found)
+            usual = np.median([factors[..., -1] for factors in found.values()], axis=(0, 1))
+            self._say(
+                f"intervals of version {version.version} held to what came true at {len(found)} stations, mostly by "
+                + ", ".join(f"{name.replace('_', ' ')} {f:.2f}" for name, f in zip(VARIABLES, usual, strict=True))
+            )
+
     def watch(self, now: datetime) -> list[Alert]:
         """Compare the inputs with those of the training, then look for what has become worse; what is wrong now."""
         champion = self.contest.champion
@@ -186,6 +215,12 @@ def same_season(history: HourGrid, at: np.datetime64) -> HourGrid:
     near = (away <= SEASON) | (year - away <= SEASON)
     values = np.where(near[None, :, None], history.values, np.float32(np.nan))
     return HourGrid(history.stations, history.start, values)
+
+
+def _learnt(version: ModelVersion) -> np.datetime64 | None:
+    """The last hour that a version has learnt from, as far as that is known."""
+    hour = version.tags.get("data_last_hour")
+    return np.datetime64(hour.removesuffix("Z"), "h") if hour else None
 
 
 def _is(model: object, version: ModelVersion) -> bool:

@@ -13,8 +13,10 @@ from weatherglass.history import GRID_VARIABLES, HOUR_WINDOW_ENDS, WINDOW, HourG
 from weatherglass.quality import LIMITS
 from weatherglass.records import VARIABLES
 from weatherglass.stations import Station
+from weatherglass.store import judged, verdicts
 from weatherglass.store.judged import InjectedFault
 from weatherglass.store.schema import observations
+from weatherglass.store.verdicts import Judgement
 
 BEFORE = WINDOW - min(HOUR_WINDOW_ENDS)
 """An hour rests on the observations from this long before it, 19 minutes, …"""
@@ -46,6 +48,15 @@ def hourly(
         disturbed = (table["station_id"] == fault.station_id) & table["timestamp"].between(fault.start, fault.end)
         table.loc[disturbed, list(fault.variables)] = np.nan
     return hours_of(table, first, last, stations)
+
+
+def trusted(connection: Connection, first: np.datetime64, last: np.datetime64, stations: Sequence[Station]) -> HourGrid:
+    """The same without what a person has confirmed to be wrong, and without what was disturbed on purpose."""
+    start, end = (hour.astype("datetime64[s]").astype(datetime).replace(tzinfo=UTC) for hour in (first, last))
+    given = verdicts.on(connection, [station.station_id for station in stations], start - BEFORE)
+    wrong = {key for key, verdict in given.items() if verdict.verdict is Judgement.CONFIRMED}
+    faults = judged.faults_between(connection, start - BEFORE, end + LENGTH)
+    return hourly(connection, first, last, stations, wrong, faults)
 
 
 def hours_of(table: pd.DataFrame, first: np.datetime64, last: np.datetime64, stations: Sequence[Station]) -> HourGrid:

@@ -12,8 +12,7 @@ from sqlalchemy import Connection, Engine
 
 from weatherglass.records import LEADS
 from weatherglass.stations import Station
-from weatherglass.store import judged, skill, verdicts, verified
-from weatherglass.store.verdicts import Judgement
+from weatherglass.store import skill, verified
 from weatherglass.verification import pairing, truth
 from weatherglass.verification.baselines import Usual
 from weatherglass.verification.issued import Issued, joined, of_rows
@@ -91,11 +90,8 @@ def _verify_day(
     if not stations:
         verified.replace_day(connection, start.date(), [])
         return 0, []
-    given = verdicts.on(connection, [s.station_id for s in stations], start - 2 * verified.LONGEST)
-    wrong = {key for key, verdict in given.items() if verdict.verdict is Judgement.CONFIRMED}
     # The damped anomaly looks twelve hours back from base hours, which lie up to a day before the first valid time.
-    faults = judged.faults_between(connection, start - 2 * verified.LONGEST, end)
-    came = truth.hourly(connection, first - (2 * LEADS[-1]), last, stations, wrong, faults)
+    came = truth.trusted(connection, first - 2 * LEADS[-1], last, stations)
     rows = pairing.score(joined(served, shadow), came, usual, day, 1)
     verified.replace_day(connection, start.date(), rows)
     if challenge is not None:
