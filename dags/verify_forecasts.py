@@ -3,13 +3,15 @@
 Every hour it pairs the stored forecasts with what came true and keeps errors, coverage and skill against persistence
 and the damped anomaly, per version, lead, variable, station and day. Late observations change the days they belong to;
 a second run changes nothing. A new version is first scored on the last 30 days of history, marked as hindcast. Once a
-day a challenger is tested against the champion, and promoted or withdrawn. Where a model in service has become worse,
+day a challenger is tested against the champion, and promoted or withdrawn, and each station's intervals are made wider
+or narrower by what came true in the last 60 days. Where a model in service has become worse,
 an alert is raised. A training on all that has been gathered (`prepare_history`, then `train_models`) starts every
 `WEATHERGLASS_RETRAIN_DAYS`, and on degradation, but not within `WEATHERGLASS_RETRAIN_COOLDOWN_HOURS` of the last.
 
 ### What its log shows
-`verify`: the days that were scored anew, the table of the decision about a challenger, and what is wrong, in a sentence
-each. `may_retrain`: whether a training is due, and why. `report` repeats what is wrong, and fails while there is any.
+`verify`: the days that were scored anew, the table of the decision about a challenger, by how much the intervals have
+been changed, and what is wrong, in a sentence each. `may_retrain`: whether a training is due, and why. `report` repeats
+what is wrong, and fails while there is any.
 
 ### When it is red (triage)
 Nothing in the pipeline waits for this; forecasts go on.

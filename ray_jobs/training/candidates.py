@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from ray_jobs.training.basis import basis_of
 from ray_jobs.training.folder import Plan, TrainingFolder
 from ray_jobs.training.scoring import TESTED
-from ray_jobs.training.steps import basis_of
 from weatherglass.evaluation import arma, held_out, metrics
 from weatherglass.history import HourGrid
 from weatherglass.models.boosted import BoostedForecaster

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from ray_jobs.training import card, plots
+from ray_jobs.training.basis import Basis, basis_of, part_names, size_of
 from ray_jobs.training.comparison import CONFIDENCE, Comparison, compare
 from ray_jobs.training.folder import Plan, TrainingFolder
-from ray_jobs.training.steps import Basis, basis_of, part_names, size_of
 from weatherglass.history import HourGrid
 from weatherglass.models import artefact, fitting
 from weatherglass.models.anomaly import FALSE_ALARMS, AnomalyDetector

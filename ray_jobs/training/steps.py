@@ -8,41 +8,22 @@ training `candidates` (all that could forecast, side by side).
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
 from ray_jobs.training import search
+from ray_jobs.training.basis import GRID_FILE, Basis, basis_of, part_names, size_of
 from ray_jobs.training.folder import Plan, TrainingFolder
-from weatherglass.history import HourGrid, read_history
+from weatherglass.history import read_history
 from weatherglass.models import fitting, ground
 from weatherglass.models.boosted import LEAD_GROUPS
 from weatherglass.models.channels import plausible
 from weatherglass.models.fitting import Fitted, NothingToLearn, Size
-from weatherglass.models.ground import Ground
-from weatherglass.models.split import HistoryTooShort, Split, split
+from weatherglass.models.split import HistoryTooShort, split
 from weatherglass.records import UNITS, VARIABLES, iso
 from weatherglass.settings import Settings
 from weatherglass.sources.calendar import excluded_stretches
-from weatherglass.stations import Station
-
-GRID_FILE = "grid.npy"
-
-
-@dataclass(frozen=True)
-class Basis:
-    """What every part stands on; the grid's values lie beside it and are mapped, not read.
-
-    `without`: stretches of the history that are left out, since they are replayed as the present.
-    """
-
-    stations: tuple[Station, ...]
-    start: np.datetime64
-    parts: Split
-    ground: Ground
-    without: tuple[tuple[datetime, datetime], ...]
 
 
 class CannotTrain(ValueError):
@@ -84,24 +65,6 @@ def _do(settings: Settings, folder: TrainingFolder, plan: Plan, step: str, threa
     if step.startswith("trial"):
         return _trial(folder, plan, step, threads)
     return _part(folder, plan, step, threads)
-
-
-def part_names() -> list[str]:
-    """A part is a variable and a group of leads, the leads fastest."""
-    return [f"{variable}-{leads[0]:02d}-{leads[-1]:02d}" for variable in VARIABLES for leads in LEAD_GROUPS]
-
-
-def basis_of(folder: TrainingFolder) -> tuple[HourGrid, Basis]:
-    """The grid (values mapped from disk, read-only) and what stands beside it."""
-    basis: Basis = folder.load("ground")
-    values = np.load(folder.path / GRID_FILE, mmap_mode="r")
-    return HourGrid(basis.stations, basis.start, values), basis
-
-
-def size_of(folder: TrainingFolder, plan: Plan) -> Size:
-    """The size of the plan, or the best one that the search has found."""
-    tried = [folder.load(f"trial-{number:02d}") for number in range(plan.trials + 1)] if plan.trials else []
-    return min(tried, key=lambda one: one[1])[0] if tried else plan.shape
 
 
 def _ground(settings: Settings, folder: TrainingFolder, plan: Plan) -> str:

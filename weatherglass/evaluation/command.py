@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from weatherglass.evaluation import arma, figures, held_out, page, plots, tables, training
+from weatherglass.evaluation import arma, figures, held_out, page, plots, recalibrated, tables, training
 from weatherglass.history import HourGrid
 from weatherglass.models.artefact import ModelFileError
 from weatherglass.models.boosted import BoostedForecaster
@@ -55,12 +55,14 @@ def _evaluate(options: argparse.Namespace, say: Any) -> dict[str, Any]:
     if len(base) == 0:
         raise HistoryTooShort("the test has no stretch of four days to forecast in")
     usual, damping = forecaster.climatology, forecaster.damping
-    scored = held_out.forecast(grid, rows, base, forecaster, usual, damping)
+    trained = held_out.forecast(grid, rows, base, forecaster, usual, damping)
+    scored = recalibrated.as_served(trained)
     say(f"{len(base):,} forecasts of {len(np.unique(rows))} stations")
     stations = np.unique(rows)[:: max(1, len(np.unique(rows)) // arma.STATIONS)][: arma.STATIONS]
     scored.answers[arma.NAME] = arma.forecast(grid, training_hours, usual, scored, stations.tolist())
     say(f"harmonic regression with ARMA errors at {len(stations)} stations")
     made = figures.of(scored, (arma.NAME,))
+    made["coverage_as_trained"] = figures.coverage(trained)
     made["little_past"] = figures.little_past(grid, scored, forecaster)
     made["about"] = {
         "title": options.name or options.history.stem,

@@ -40,7 +40,7 @@ def of(held_out: HeldOut, rivals: tuple[str, ...] = ()) -> dict[str, Any]:
         "skill": {who: _skill(held_out, who) for who in names},
         "gain_over_best": _by_variable(1 - ours / best),
         "bias": _by_variable(metrics.mean(held_out.answers[MODEL] - held_out.truth)),
-        "coverage": {f"{level:.0%}": _by_variable(metrics.coverage(held_out, level)) for level in held_out.lower},
+        "coverage": coverage(held_out),
         "width": {
             f"{level:.0%}": _by_variable(metrics.mean(held_out.upper[level] - held_out.lower[level]))
             for level in held_out.lower
@@ -49,6 +49,11 @@ def of(held_out: HeldOut, rivals: tuple[str, ...] = ()) -> dict[str, Any]:
         "by_season": {name: _group(held_out, cases) for name, cases in seasons.items() if cases.any()},
         "by_station": {name: _group(held_out, cases) for name, cases in stations.items()},
     }
+
+
+def coverage(held_out: HeldOut) -> dict[str, Any]:
+    """Share of the truth that each interval holds: level -> variable -> by lead."""
+    return {f"{level:.0%}": _by_variable(metrics.coverage(held_out, level)) for level in held_out.lower}
 
 
 def little_past(grid: HourGrid, held_out: HeldOut, forecaster: BoostedForecaster) -> dict[str, dict[str, float]]:

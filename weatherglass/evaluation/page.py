@@ -10,6 +10,7 @@ import numpy as np
 
 from weatherglass.models.design import PAST_HOURS
 from weatherglass.models.evaluation import SKILL_LEADS
+from weatherglass.models.recalibration import DAYS
 from weatherglass.records import LEADS, UNITS, VARIABLES
 
 PAGE = "evaluation.md"
@@ -72,9 +73,8 @@ def section(name: str, figures: dict[str, Any]) -> str:
         "",
         *_intervals(figures),
         "",
-        "The intervals are set by a training and stay until the next one, which weighs the newest errors most. Where a "
-        "station's errors have grown since, by a changed sensor or a wilder season, they hold less than they are meant "
-        "to; that is what the worst station shows.",
+        "The intervals are those of service: a training sets them, and every UTC day each station's are made wider or "
+        f"narrower by what came true in the {DAYS} days before. *As trained* is without that.",
         "",
         "### Seasons and stations",
         "",
@@ -149,11 +149,14 @@ def _intervals(figures: dict[str, Any]) -> list[str]:
                     f"{level}, {_words(variable)}",
                     _percent(_mean(shares[variable])),
                     f"{_percent(worst)} ({name})",
+                    _percent(_mean(figures["coverage_as_trained"][level][variable])),
                     _number(_mean(figures["width"][level][variable])),
                     _number(_mean(figures["crps"][variable])),
                 ]
             )
-    return table(["interval", "holds", "at the worst station", "mean width", "CRPS of the forecast"], rows)
+    return table(
+        ["interval", "holds", "at the worst station", "as trained", "mean width", "CRPS of the forecast"], rows
+    )
 
 
 def _groups(what: str, groups: dict[str, Any]) -> list[str]:
