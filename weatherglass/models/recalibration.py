@@ -29,6 +29,8 @@ HALF_LIFE_HOURS = 20 * 24
 """Age at which an error counts half."""
 DOUBT_DAYS = 5.0
 """Days of a station's own errors that count as much as the belief that it is like the others."""
+DOUBT_DAYS_ALL = 14.0
+"""The same for the errors of all stations, against the belief that training was right."""
 LEAST_DAYS = 3
 """Before so many days have come true, nothing is changed."""
 BOUNDS = (0.25, 4.0)
@@ -115,15 +117,15 @@ def widths_from(
     for leads in LEAD_GROUPS:
         at = np.array(leads) - 1
         for v in range(len(VARIABLES)):
-            common[at, v] = _quantiles(scored[:, at, v], weight[:, at])
+            told = np.isfinite(scored[:, at, v, 0])
+            common[at, v] = _drawn(_quantiles(scored[:, at, v], weight[:, at]), age[:, at][told], DOUBT_DAYS_ALL)
     relative = scored / common
     own = np.ones((len(names), len(VARIABLES), len(LEVELS)))
     for s in range(len(names)):
         mine = row == s
         for v in range(len(VARIABLES)):
             told = np.isfinite(relative[mine, :, v, 0])
-            days = len(np.unique(age[mine][told] // 24))
-            own[s, v] = _quantiles(relative[mine, :, v], weight[mine]) ** (days / (days + DOUBT_DAYS))
+            own[s, v] = _drawn(_quantiles(relative[mine, :, v], weight[mine]), age[mine][told], DOUBT_DAYS)
     made = np.clip(common * own[:, None], *BOUNDS)
     return dict(zip(names.tolist(), made, strict=True))
 
@@ -131,6 +133,12 @@ def widths_from(
 def _half(values: npt.NDArray, lower: npt.NDArray, upper: npt.NDArray) -> npt.NDArray:
     """Intervals are symmetric, but cut off where physics ends, on one side at most."""
     return np.maximum(upper - values, values - lower)
+
+
+def _drawn(factor: npt.NDArray[np.float64], ages: npt.NDArray[np.int64], doubt: float) -> npt.NDArray[np.float64]:
+    """A factor drawn towards 1, by the days that have told it (`ages` in hours) and the days that the belief weighs."""
+    days = len(np.unique(ages // 24))
+    return np.asarray(factor ** (days / (days + doubt)))
 
 
 def _quantiles(scored: npt.NDArray, weight: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
