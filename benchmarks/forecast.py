@@ -28,11 +28,8 @@ def enlarged(model: BoostedForecaster, count: int) -> BoostedForecaster:
     from_row = np.arange(count) % len(model.stations)
     stations = tuple(replace(model.stations[row], station_id=f"station-{i}") for i, row in enumerate(from_row))
     ids = tuple(station.station_id for station in stations)
-    network = replace(
-        model.network,
-        station_ids=ids,
-        **{name: getattr(model.network, name)[from_row] for name in ("scale", "near", "weights", "offset", "known")},
-    )
+    rows = {name: values[from_row] for name, values in model.network.arrays().items()}
+    network = replace(model.network, station_ids=ids, **rows)
     parts = tuple(replace(part, station_spread=part.station_spread[from_row]) for part in model.parts)
     usual = Climatology(ids, model.climatology.coefficients[from_row])
     return replace(
