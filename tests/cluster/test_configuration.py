@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,14 @@ def test_two_clusters_share_no_secret_and_nobody_else_reads_them(engine: dict[st
     kept = one.env_file.read_text(encoding="utf-8")
     Cluster("one", tmp_path, engine)
     assert one.env_file.read_text(encoding="utf-8") == kept
+
+
+def test_the_image_has_every_package_of_the_project() -> None:
+    told = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    packages = set(told["tool"]["setuptools"]["packages"])
+    copied = re.findall(r"(?m)^COPY (\w+) \1$", (PROJECT_ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8"))
+    given = re.findall(r"(?m)^!(\w+)$", (PROJECT_ROOT / ".dockerignore").read_text(encoding="utf-8"))
+    assert packages == set(copied) == packages & set(given)
 
 
 def test_compose_has_nothing_to_complain_of(configured: Cluster) -> None:
