@@ -58,7 +58,7 @@ cluster-up: cluster-env ## Build and start the cluster in containers (Docker Com
 	@echo "docs/deployment.md tells the addresses; the passwords are in .env"
 
 cluster-down: ## Stop the cluster; its volumes stay
-	@docker compose --profile replay down
+	@docker compose --profile '*' down
 
 cluster-status: ## The cluster's containers, their health, and what they use
 	@docker compose ps --all --format 'table {{.Name}}\t{{.Status}}'

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from airflow.sdk import ExceptionRetryPolicy, RetryRule
+
 OWNER = "weatherglass"
 TAG = "weatherglass"
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
@@ -29,6 +31,10 @@ LONG_LIVED: dict[str, Any] = COMMON | {
         "retry_delay": timedelta(seconds=5),
         "retry_exponential_backoff": 2,
         "max_retry_delay": timedelta(seconds=30),
+        # The delay above grows with every failure of the run's life, which is weeks; it is meant for one that repeats.
+        "retry_policy": ExceptionRetryPolicy(
+            rules=[RetryRule("plugins.supervision.operator.EndedAfterWork", retry_delay=timedelta(seconds=1))]
+        ),
     },
 }
 """For a job that never ends: always one run, tried again until a user stops it."""

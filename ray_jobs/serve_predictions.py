@@ -3,8 +3,9 @@
     python -m ray_jobs.serve_predictions <job folder>
 
 The actors are detached: they outlive this process, and the next watcher finds them by name. Ray restarts an actor
-whose process dies; the watcher restarts one that is silent, and replaces all when the settings have changed. Asked to
-stop it drains them: each finishes its batch and commits, then ends.
+whose process dies; the watcher restarts one that is silent, moves one to a node that has none while another has two,
+and replaces all when the settings have changed. Asked to stop it drains them: each finishes its batch and commits, then
+ends.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,8 +27,10 @@ os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "15")
 import ray
 from ray.exceptions import GetTimeoutError, RayError
 from ray.util import list_named_actors
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ray_jobs.inference.actor import InferenceActor
+from ray_jobs.inference.placement import move
 from weatherglass.jobs.job import Job, running
 from weatherglass.records import iso
 from weatherglass.settings import PROJECT_ROOT, Settings, load_settings, variable
@@ -121,18 +125,22 @@ class Watcher:
             self._drain(strange)
 
     def _ensure(self) -> None:
+        for name in self._names():
+            self.actors[name] = self._start(name, "SPREAD")
+
+    def _start(self, name: str, where: Any) -> Any:
+        """The actor of this name: the one there is, or a new one; `where` is Ray's scheduling strategy."""
         remote: Any = ray.remote(InferenceActor)
-        for shard, name in enumerate(self._names()):
-            self.actors[name] = remote.options(
-                name=name,
-                lifetime="detached",
-                get_if_exists=True,
-                max_restarts=-1,
-                num_cpus=CPUS,
-                scheduling_strategy="SPREAD",
-                max_concurrency=2,
-                runtime_env={"env_vars": {"PYTHONPATH": str(PROJECT_ROOT), "OMP_NUM_THREADS": "1"}},
-            ).remote(self.settings, shard, self.fingerprint)
+        return remote.options(
+            name=name,
+            lifetime="detached",
+            get_if_exists=True,
+            max_restarts=-1,
+            num_cpus=CPUS,
+            scheduling_strategy=where,
+            max_concurrency=2,
+            runtime_env={"env_vars": {"PYTHONPATH": str(PROJECT_ROOT), "OMP_NUM_THREADS": "1"}},
+        ).remote(self.settings, int(name.removeprefix(NAME)), self.fingerprint)
 
     def _names(self) -> list[str]:
         return [f"{NAME}{shard}" for shard in range(self.settings.inference_actors)]
@@ -152,6 +160,7 @@ class Watcher:
         if len(serving) == len(healths):
             self._healthy_at = time.monotonic()
             self._report(serving, changed)
+            self._spread(healths)
             return
         waited = time.monotonic() - self._healthy_at
         missing = [name for name, health in healths.items() if health not in serving]
@@ -160,6 +169,18 @@ class Watcher:
         if waited > PATIENCE_SECONDS:
             raise RayUnhealthy(f"{words}; see the actors' logs in Ray's dashboard at {self.settings.ray_dashboard}")
         self._say(words)
+
+    def _spread(self, healths: Mapping[str, dict[str, Any] | None]) -> None:
+        """Move one actor, if one is in the wrong place; the next when all serve again."""
+        places = {name: health["node"] for name, health in healths.items() if health}
+        nodes = {node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")}
+        if step := move(places, nodes):
+            name, node = step
+            self._say(f"{name} moves to a node of its own")
+            self._drain({name: self.actors[name]})
+            del self.pids[name]
+            self._before = {}
+            self.actors[name] = self._start(name, NodeAffinitySchedulingStrategy(node, soft=True))
 
     def _note_conditions(self, healths: dict[str, dict[str, Any] | None]) -> bool:
         """How each actor and each model stands (state, since, why); whether anything changed."""

@@ -20,6 +20,14 @@ END_SECONDS = 60.0
 """Within this a job that was asked to stop has ended; the host kills it after 25."""
 
 
+WORKED_SECONDS = 60.0
+"""A job that worked for so long is started again at once; one that ended sooner would likely end again."""
+
+
+class EndedAfterWork(AirflowException):
+    """The job has ended, and had worked well before."""
+
+
 class LongLivedJobOperator(BaseOperator):
     """Keeps one detached process running, and fails the try with the job's last words when it ends.
 
@@ -86,7 +94,8 @@ class LongLivedJobOperator(BaseOperator):
         for line in words:
             self.log.error("%s| %s", job, line)
         said = f"; its last words: {words[-1]}" if words else "; it printed nothing"
-        raise AirflowException(f"{job} ended: {why}{said} (all of its output: {JobFolder(self.folder).log})")
+        ended = EndedAfterWork if JobFolder(self.folder).worked() >= WORKED_SECONDS else AirflowException
+        raise ended(f"{job} ended: {why}{said} (all of its output: {JobFolder(self.folder).log})")
 
     def on_kill(self) -> None:
         """The task is ended before the trigger watches: withdraw the request, stop what it has started."""

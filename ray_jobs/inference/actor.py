@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 
 import psutil
+import ray
 
 from weatherglass.settings import Settings
 
@@ -47,9 +48,10 @@ class InferenceActor:
         threading.Thread(target=_or_die, args=(self._follow_registry,), name="registry", daemon=True).start()
 
     def health(self) -> dict[str, object]:
-        """`Service.health`, and of the process: pid, memory in MB, the fingerprint of its settings."""
-        memory = psutil.Process().memory_info().rss / 1e6
-        return {**self._service.health(), "pid": os.getpid(), "rss_mb": memory, "fingerprint": self._fingerprint}
+        """`Service.health`, and of the process: pid, memory in MB, Ray's node, the fingerprint of its settings."""
+        process = {"pid": os.getpid(), "rss_mb": psutil.Process().memory_info().rss / 1e6}
+        node = ray.get_runtime_context().get_node_id()
+        return {**self._service.health(), **process, "node": node, "fingerprint": self._fingerprint}
 
     def drain(self) -> bool:
         """Finish the batch in hand, commit it and read no further; whether that was done in time."""

@@ -23,14 +23,15 @@ from weatherglass.settings import LOOPBACK, PROJECT_ROOT
 
 T = TypeVar("T")
 HERE = Path(__file__).parent
-CORES = 12
-"""What the cluster's twelve containers want; on fewer everything takes accordingly longer."""
-SLOWNESS = max(1.0, CORES / (os.cpu_count() or 1))
-START_LIMIT = 180.0 * SLOWNESS
-EVENT_LIMIT = 60.0 * SLOWNESS
+START_LIMIT = 1500.0
+EVENT_LIMIT = 600.0
+"""Seconds; how long nobody would wait on the busiest machine. How long it took is printed, not judged."""
 STATIONS = tuple(f"probe-{number}" for number in range(8))
 """Enough stations to have some on each partition."""
-PUBLISHED = ("AIRFLOW_PORT", "SPARK_MASTER_PORT", "SPARK_UI_PORT", "RAY_DASHBOARD_PORT", "API_PORT")
+PUBLISHED = (
+    *("AIRFLOW_PORT", "SPARK_MASTER_PORT", "SPARK_UI_PORT", "RAY_DASHBOARD_PORT", "API_PORT"),
+    *("PROMETHEUS_PORT", "ALERTMANAGER_PORT"),
+)
 
 
 def until(what: str, look: Callable[[], T | None], limit: float = EVENT_LIMIT) -> T:
@@ -60,22 +61,32 @@ class Cluster:
     def __init__(self, name: str, folder: Path, engine: Mapping[str, str], overlays: tuple[str, ...] = ()):
         self.name = name
         self.env_file = folder / f"{name}.env"
-        self.ports = dict(zip(PUBLISHED, free_ports(len(PUBLISHED)), strict=True))
         self.environment = {
             **{key: value for key, value in os.environ.items() if not key.startswith("WEATHERGLASS_")},
             **engine,
-            **{key: str(port) for key, port in self.ports.items()},
             "COMPOSE_PROJECT_NAME": name,
             "WEATHERGLASS_SOURCE": "replay",
             "POSTGRES_IMAGE": "weatherglass-postgres",
+            "PROMETHEUS_IMAGE": "weatherglass-prometheus",
+            "ALERTMANAGER_IMAGE": "weatherglass-alertmanager",
             "WEATHERGLASS_TRAIN_FULL_MODEL": "false",
         }
         self.files = ["docker-compose.yml", *overlays]
-        subprocess.run(
-            [PROJECT_ROOT / "docker" / "make-env", self.env_file], env=self.environment, check=True, capture_output=True
-        )
+        self._make_env()
         lines = self.env_file.read_text(encoding="utf-8").splitlines()
         self.secrets = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+        self.ports = {name: int(self.secrets.pop(name)) for name in PUBLISHED}
+
+    def _make_env(self) -> None:
+        """As a user does, with ports that are free; a file that is there is kept."""
+        command = [PROJECT_ROOT / "docker" / "make-env", self.env_file]
+        subprocess.run(command, env=self.environment, check=True, capture_output=True)
+        if PUBLISHED[0] in self.env_file.read_text(encoding="utf-8"):
+            return
+        with self.env_file.open("a", encoding="utf-8") as file:
+            file.writelines(
+                f"{name}={port}\n" for name, port in zip(PUBLISHED, free_ports(len(PUBLISHED)), strict=True)
+            )
 
     # --- Docker
 
@@ -141,7 +152,7 @@ class Cluster:
             raise
 
     def down(self, *options: str) -> None:
-        self.compose("--profile", "replay", "down", *options)
+        self.compose("--profile", "*", "down", *options)
 
     def containers(self, service: str) -> list[str]:
         """Names of the containers of a service, also of those that do not run."""
@@ -153,7 +164,9 @@ class Cluster:
         return list(json.loads(self.docker("inspect", *names))) if names else []
 
     def kill(self, container: str) -> None:
+        """Stop it hard, and return when it has ended."""
         self.docker("kill", "--signal", "KILL", container)
+        self.docker("wait", container)
 
     def start(self, container: str) -> None:
         self.docker("start", container)
@@ -234,17 +247,17 @@ class Cluster:
         self.kafka("publish", "weather-raw", given=json.dumps(messages))
         return now
 
-    def flow(self, limit: float) -> float:
-        """Seconds until new observations of the probe stations have become predictions in the API.
-
-        Fails when it takes longer than `limit` times this machine's slowness.
-        """
+    def flow(self) -> float:
+        """Seconds until new observations of the probe stations have become predictions in the API."""
         began = time.monotonic()
-        time_of_them = self.observe()
+        self.await_answers(self.observe())
+        return time.monotonic() - began
+
+    def await_answers(self, time_of_them: str) -> None:
+        """Until the observations of this time have become predictions in the API."""
 
         def answered() -> bool:
             answers = [self.api(f"/predictions/{station}") for station in STATIONS]
             return all(answer and answer["timestamp"] >= time_of_them for answer in answers)
 
-        until(f"predictions for the observations of {time_of_them}", answered, limit * SLOWNESS)
-        return time.monotonic() - began
+        until(f"predictions for the observations of {time_of_them}", answered)

@@ -10,15 +10,19 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 import pytest
 import requests
 
 from stack.pipeline import INGEST
-from tests.cluster.running import SLOWNESS, Cluster, until
+from tests.cluster.running import Cluster, until
 from tests.cluster.test_configuration import PROPER
 from tests.e2e.test_stack import last_windows, observed
 from tests.oracle import Features, differences, expected_features
+from weatherglass.health import JOBS
 from weatherglass.stations import known_stations
 from weatherglass.topics import (
     FEATURES,
@@ -32,11 +36,6 @@ from weatherglass.topics import (
 )
 
 pytestmark = [pytest.mark.timeout(3600)]
-
-FLOW_SECONDS = 60.0
-"""From an observation to its prediction in the API, on a machine with the cluster's cores; also after a loss."""
-DRIVER_SECONDS = 90.0
-"""The same after a loss of the container in which the Spark driver starts anew."""
 
 RESTARTED = [
     *("airflow-triggerer", "airflow-dag-processor", "airflow-scheduler", "airflow-api", "api", "replay", "postgres"),
@@ -136,17 +135,26 @@ def test_the_groups_are_known_with_their_lag(cluster: Cluster) -> None:
 
 
 def test_executors_and_actors_are_spread_over_the_workers(cluster: Cluster) -> None:
-    cluster.flow(FLOW_SECONDS)
+    cluster.flow()
     apps = cluster.get("SPARK_UI_PORT", "/api/v1/applications").json()
     executors = cluster.get("SPARK_UI_PORT", f"/api/v1/applications/{apps[0]['id']}/executors").json()
     hosts = {one["hostPort"].split(":")[0] for one in executors if one["id"] != "driver" and one["isActive"]}
     assert len(hosts) == 4
     assert hosts == {worker["host"] for worker in cluster.spark()["workers"] if worker["state"] == "ALIVE"}
-    actors = [one for one in cluster.ray("actors") if one["name"].startswith("inference-") and one["state"] == "ALIVE"]
-    assert {one["node_id"] for one in actors} == set(ray_workers(cluster))
+    wait_for_an_actor_on_each_worker(cluster)
 
 
-def test_the_replays_observations_are_predicted_within_a_minute(cluster: Cluster) -> None:
+def wait_for_an_actor_on_each_worker(cluster: Cluster) -> None:
+    """They need not be there at once: an actor moves to a worker that came later."""
+
+    def spread() -> bool:
+        actors = [one for one in cluster.ray("actors") if one["name"].startswith("inference-")]
+        return sorted(one["node_id"] for one in actors if one["state"] == "ALIVE") == sorted(ray_workers(cluster))
+
+    until("an inference actor on each Ray worker", spread)
+
+
+def test_the_replays_observations_are_predicted(cluster: Cluster) -> None:
     """By the broker's clock: from the arrival of an observation to that of its answer."""
     replayed = ("jfk", "lga", "ewr")
     before = {station: cluster.api(f"/predictions/{station}") for station in replayed}
@@ -155,7 +163,7 @@ def test_the_replays_observations_are_predicted_within_a_minute(cluster: Cluster
         now = {station: cluster.api(f"/predictions/{station}") for station in replayed}
         return all(now[s] and (not before[s] or now[s]["timestamp"] > before[s]["timestamp"]) for s in replayed)
 
-    until("predictions for the replay's next observations", newer, 180)
+    until("predictions for the replay's next observations", newer)
     arrived = {}
     for record in cluster.records(RAW):
         value = json.loads(record.value)
@@ -167,7 +175,6 @@ def test_the_replays_observations_are_predicted_within_a_minute(cluster: Cluster
             waited[value["station_id"]] = (record.timestamp - arrived[value["station_id"], value["timestamp"]]) / 1000
     print("seconds from an observation to its answer:", waited)
     assert set(waited) == set(replayed)
-    assert max(waited.values()) < FLOW_SECONDS * SLOWNESS
 
 
 def test_no_default_password_opens_anything(cluster: Cluster) -> None:
@@ -187,35 +194,13 @@ def test_no_default_password_opens_anything(cluster: Cluster) -> None:
                 cluster.docker("exec", "--env", "PGPASSWORD=", jobs, "python", "-c", attempt, user, word)
 
 
-@pytest.mark.parametrize("service", RESTARTED)
-def test_a_service_stopped_hard_and_started_comes_back(cluster: Cluster, service: str) -> None:
-    container = cluster.containers(service)[0]
-    cluster.kill(container)
-    time.sleep(3)  # gone for as long as it takes others to notice
-    cluster.start(container)
-    seconds = cluster.flow(DRIVER_SECONDS if service == "jobs" else FLOW_SECONDS)
-    print(f"{service}: flow after {seconds:.0f} s")
-    healthy(cluster)
-    cluster.flow(FLOW_SECONDS)  # what lives on for a while without a lost service has ended by now
-
-
-@pytest.mark.parametrize("kind", ["spark-worker", "ray-worker"])
-def test_a_worker_lost_for_good_is_done_without(cluster: Cluster, kind: str) -> None:
-    lost = cluster.containers(kind)[0]
-    cluster.kill(lost)
-    seconds = cluster.flow(FLOW_SECONDS)
-    print(f"{kind} lost: flow after {seconds:.0f} s")
-    cluster.start(lost)
-    test_the_workers_are_registered(cluster)
-    healthy(cluster)
-
-
 def values(features: Features) -> Features:
     """Without the verdicts of the checks: which climate they knew depends on when the job was started."""
     return {key: {name: one for name, one in found.items() if name != "checks"} for key, found in features.items()}
 
 
-def test_nothing_was_lost_or_doubled(cluster: Cluster) -> None:
+def assert_nothing_lost_or_doubled(cluster: Cluster) -> None:
+    """Each window's last record is the oracle's, of everything published so far; and each answer stands once."""
     with settled(cluster):
         raw, windows, answers = observed(cluster), last_windows(cluster), cluster.records(PREDICTIONS)  # type: ignore[arg-type]
     elevations = {name: at.elevation for name, at in known_stations().items() if at.elevation is not None}
@@ -231,19 +216,109 @@ def test_nothing_was_lost_or_doubled(cluster: Cluster) -> None:
     assert set(answered.values()) == {1}
 
 
+@pytest.mark.parametrize("service", RESTARTED)
+def test_a_service_stopped_hard_and_started_comes_back(cluster: Cluster, service: str) -> None:
+    container = cluster.containers(service)[0]
+    cluster.kill(container)
+    missed = "" if service == "kafka-broker" else cluster.observe()  # published while it is away
+    cluster.start(container)
+    seconds = cluster.flow()
+    print(f"{service}: flow after {seconds:.0f} s")
+    if missed:
+        cluster.await_answers(missed)
+    healthy(cluster)
+    if service == "ray-head":
+        wait_for_an_actor_on_each_worker(cluster)
+    cluster.flow()  # what lives on for a while without a lost service has ended by now
+    assert_nothing_lost_or_doubled(cluster)
+
+
+@pytest.mark.parametrize("kind", ["spark-worker", "ray-worker"])
+def test_a_worker_lost_for_good_is_done_without(cluster: Cluster, kind: str) -> None:
+    lost = cluster.containers(kind)[0]
+    cluster.kill(lost)
+    seconds = cluster.flow()
+    print(f"{kind} lost: flow after {seconds:.0f} s")
+    assert_nothing_lost_or_doubled(cluster)
+    cluster.start(lost)
+    test_the_workers_are_registered(cluster)
+    healthy(cluster)
+    if kind == "ray-worker":
+        wait_for_an_actor_on_each_worker(cluster)
+    assert_nothing_lost_or_doubled(cluster)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What must outlive the containers."""
+
+    records: set[tuple[str, int, int, bytes]]
+    windows: set[tuple[str, datetime]]
+    models: set[tuple[str, str]]
+    batch: int
+    """The stream's newest, by its checkpoint."""
+
+    @classmethod
+    def of(cls, cluster: Cluster) -> Standing:
+        records = {(t, r.partition, r.offset, r.value) for t in (RAW, PREDICTIONS) for r in cluster.records(t)}
+        models = {(one["kind"], one["version"]) for one in cluster.api("/models")["models"]}
+        commits = "/var/lib/weatherglass/jobs/stream_features/checkpoint/features/commits"
+        names = cluster.docker("exec", cluster.containers("jobs")[0], "ls", commits).split()
+        batch = max(int(name) for name in names if name.isdigit())
+        return cls(records, set(last_windows(cluster)), models, batch)  # type: ignore[arg-type]
+
+
 def test_all_down_and_up_again_goes_on(cluster: Cluster) -> None:
-    models = cluster.api("/models")
-    before = len(cluster.records(RAW))
+    with settled(cluster):
+        before = Standing.of(cluster)
     cluster.leave()
     cluster.down()
+    assert cluster.inspect() == []
     began = time.monotonic()
     cluster.up()
     print(f"up again after {time.monotonic() - began:.0f} s")
-    cluster.flow(DRIVER_SECONDS)
-    assert len(cluster.records(RAW)) > before
-    assert cluster.api("/models") is not None
-    assert models is not None
-    test_nothing_was_lost_or_doubled(cluster)
+    seconds = cluster.flow()
+    print(f"flow after {seconds:.0f} s more")
+    healthy(cluster)
+    until("all jobs to be well", lambda: states_of_jobs(cluster) == dict.fromkeys(JOBS, "ok"))
+    after = Standing.of(cluster)
+    assert before.records < after.records
+    assert before.windows < after.windows
+    assert before.models <= after.models
+    assert before.batch < after.batch  # from its checkpoint, not from the beginning
+    assert_nothing_lost_or_doubled(cluster)
+
+
+def states_of_jobs(cluster: Cluster) -> dict[str, str]:
+    """As the API tells them, whatever else may be amiss."""
+    parts = cluster.get("API_PORT", "/health", cluster.secrets["WEATHERGLASS_API_TOKEN"]).json()["parts"]
+    return {part["name"]: part["state"] for part in parts if part["name"] in JOBS}
+
+
+def test_prometheus_sees_the_pipeline_and_finds_alertmanager(cluster: Cluster) -> None:
+    cluster.compose("--profile", "monitoring", "up", "--detach", "--wait", "prometheus", "alertmanager")
+
+    def asked(what: str) -> dict[str, Any]:
+        return dict(cluster.get("PROMETHEUS_PORT", f"/api/v1/{what}").json()["data"])
+
+    def targets() -> dict[str, str]:
+        return {one["scrapeUrl"]: one["health"] for one in asked("targets")["activeTargets"]}
+
+    until("three targets to be up", lambda: list(targets().values()) == ["up"] * 3)
+    assert asked("query?query=weatherglass_watch_look_seconds")["result"]
+    rules = [rule for group in asked("rules")["groups"] for rule in group["rules"]]
+    assert {rule["name"] for rule in rules} >= {"no_new_observations", "watcher_gone"}
+    assert {rule["health"] for rule in rules} <= {"ok", "unknown"}
+    until("Prometheus to find Alertmanager", lambda: asked("alertmanagers")["activeAlertmanagers"])
+    cluster.compose("stop", "api")
+
+    def alerts() -> set[str]:
+        return {one["labels"]["alertname"] for one in cluster.get("ALERTMANAGER_PORT", "/api/v2/alerts").json()}
+
+    until("the silence to arrive at Alertmanager", lambda: "watcher_gone" in alerts())
+    cluster.compose("start", "api")
+    until("it to be over", lambda: "watcher_gone" not in alerts())
+    cluster.compose("--profile", "monitoring", "rm", "--stop", "--force", "prometheus", "alertmanager")
 
 
 @pytest.mark.parametrize("workers", [2, 1])
@@ -252,4 +327,4 @@ def test_fewer_workers_by_setting(cluster: Cluster, workers: int) -> None:
     cluster.up()
     until(f"{workers} Spark workers", lambda: cluster.spark()["aliveworkers"] == workers)
     until(f"{workers} Ray workers", lambda: len(ray_workers(cluster)) == workers)
-    cluster.flow(DRIVER_SECONDS)
+    cluster.flow()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ PROPER = {
     "ray-worker": (4, 1, 3),
 }
 """The cluster proper: containers, cores each, GB each."""
+MONITORED = "replay,monitoring"
+"""The profiles with Prometheus and Alertmanager."""
 
 
 def services(cluster: Cluster, **choices: str) -> dict[str, Any]:
@@ -36,7 +39,7 @@ def configured(request: pytest.FixtureRequest, engine: dict[str, str], tmp_path:
 
 def test_twelve_containers_have_twelve_cores_and_31_gb(configured: Cluster) -> None:
     found = {}
-    for name, service in services(configured).items():
+    for name, service in services(configured, COMPOSE_PROFILES=MONITORED).items():
         limits = service["deploy"]["resources"]["limits"]
         found[name] = (service["deploy"].get("replicas", 1), limits["cpus"], int(limits["memory"]) / 2**30)
     proper = {name: found[name] for name in PROPER}
@@ -59,7 +62,7 @@ def test_workers_executors_and_actors_follow_the_settings(configured: Cluster, w
 def test_only_pages_and_the_api_are_published_and_on_loopback(configured: Cluster) -> None:
     published = {
         (name, port["target"], port["host_ip"])
-        for name, service in services(configured).items()
+        for name, service in services(configured, COMPOSE_PROFILES=MONITORED).items()
         for port in service.get("ports", [])
     }
     assert published == {
@@ -68,11 +71,13 @@ def test_only_pages_and_the_api_are_published_and_on_loopback(configured: Cluste
         ("ray-head", 8265, "127.0.0.1"),
         ("jobs", 4040, "127.0.0.1"),
         ("api", 8000, "127.0.0.1"),
+        ("prometheus", 9090, "127.0.0.1"),
+        ("alertmanager", 9093, "127.0.0.1"),
     }
 
 
 def test_every_service_that_stays_is_checked_and_started_again(configured: Cluster) -> None:
-    for name, service in services(configured).items():
+    for name, service in services(configured, COMPOSE_PROFILES=MONITORED).items():
         if name not in ("prepare", "pipeline"):
             assert service["healthcheck"]["test"], name
             assert service["restart"] == "unless-stopped", name
@@ -83,6 +88,40 @@ def test_checkpoints_lie_on_a_volume_where_executors_write(configured: Cluster) 
     for name in ("jobs", "spark-worker", "airflow-scheduler"):
         mounted = {volume["target"]: volume["source"] for volume in found[name]["volumes"]}
         assert mounted["/var/lib/weatherglass/jobs"] == "checkpoints", name
+
+
+def test_monitoring_comes_only_when_asked_for_and_is_whichever_image_the_settings_name(configured: Cluster) -> None:
+    monitoring = {"prometheus", "alertmanager"}
+    without = services(configured)
+    images = {"PROMETHEUS_IMAGE": "a/prometheus:1", "ALERTMANAGER_IMAGE": "an/alertmanager:2"}
+    with_it = services(configured, COMPOSE_PROFILES=MONITORED, **images)
+    assert not monitoring & without.keys()
+    assert with_it.keys() - without.keys() == monitoring
+    assert {with_it[name]["image"] for name in monitoring} == set(images.values())
+
+
+RULES = (PROJECT_ROOT / "docker" / "monitoring" / "alerts.yml").read_text(encoding="utf-8").count("- alert:")
+
+
+@pytest.mark.parametrize(
+    ("service", "check", "expected"),
+    [
+        ("prometheus", "promtool check config /etc/weatherglass/prometheus.yml", f"{RULES} rules found"),
+        ("alertmanager", "amtool check-config /etc/alertmanager/weatherglass.yml", "1 receivers"),
+    ],
+)
+def test_the_tools_of_prometheus_find_all_and_no_fault(
+    engine: dict[str, str], tmp_path: Path, service: str, check: str, expected: str
+) -> None:
+    """In the container, so that what is mounted is looked at as well: the product's rules, and the API's token."""
+    cluster = Cluster("weatherglass-configuration", tmp_path, engine)
+    cluster.environment["COMPOSE_PROFILES"] = MONITORED
+    tool, *words = check.split()
+    try:
+        said = cluster.compose("run", "--rm", "--no-deps", "--entrypoint", tool, service, *words)
+    finally:
+        cluster.down("--volumes")
+    assert expected in said
 
 
 def test_without_secrets_nothing_starts(engine: dict[str, str], tmp_path: Path) -> None:
@@ -105,6 +144,14 @@ def test_two_clusters_share_no_secret_and_nobody_else_reads_them(engine: dict[st
     kept = one.env_file.read_text(encoding="utf-8")
     Cluster("one", tmp_path, engine)
     assert one.env_file.read_text(encoding="utf-8") == kept
+
+
+def test_the_image_has_every_package_of_the_project() -> None:
+    told = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    packages = set(told["tool"]["setuptools"]["packages"])
+    copied = re.findall(r"(?m)^COPY (\w+) \1$", (PROJECT_ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8"))
+    given = re.findall(r"(?m)^!(\w+)$", (PROJECT_ROOT / ".dockerignore").read_text(encoding="utf-8"))
+    assert packages == set(copied) == packages & set(given)
 
 
 def test_compose_has_nothing_to_complain_of(configured: Cluster) -> None:

@@ -114,6 +114,13 @@ class JobFolder:
         """The last start, by the host: `start_id`, `at`, `argv`, `pid`, `pgid`, `created`; empty before any."""
         return self._read(self.process) or {}
 
+    def worked(self) -> float:
+        """Seconds from the last start to the last heartbeat; 0 if there was none."""
+        try:
+            return self.heartbeat.stat().st_mtime - datetime.fromisoformat(self.started()["at"]).timestamp()
+        except (FileNotFoundError, KeyError, ValueError):
+            return 0.0
+
     def last_progress(self) -> dict[str, Any] | None:
         """The newest complete line of progress."""
         try:

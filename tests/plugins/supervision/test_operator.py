@@ -8,16 +8,19 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowException, TaskDeferred
 
+from plugins import policy
 from plugins.supervision import operator as operator_module
 from plugins.supervision.operator import LongLivedJobOperator
 from plugins.supervision.trigger import USER, JobTrigger
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.jobs.host import Host
+from weatherglass.records import iso
 
 pytestmark = pytest.mark.integration
 
@@ -151,6 +154,20 @@ def test_a_stop_by_somebody_else_fails_the_try_and_the_next_one_starts_it(
     event = asyncio.run(scene())
     with pytest.raises(AirflowException, match="make down"):
         operator.ended({}, event)
+
+
+@pytest.mark.parametrize(("hours_of_work", "delay"), [(1, timedelta(seconds=1)), (0, None)])
+def test_only_a_job_that_had_worked_is_tried_again_at_once(
+    folder: JobFolder, hours_of_work: int, delay: timedelta | None
+) -> None:
+    operator = an_operator(folder, [sys.executable], **policy.LONG_LIVED["default_args"])
+    folder.path.mkdir(parents=True, exist_ok=True)
+    folder.heartbeat.touch()
+    folder.write_json(folder.process, {"at": iso(datetime.now(UTC) - timedelta(hours=hours_of_work))})
+    with pytest.raises(AirflowException, match="died without a word") as caught:
+        operator.ended({}, {"ok": False, "why": folder.outcome().why, "stopped_by": None, "attended": True})
+    assert operator.retry_policy is not None
+    assert operator.retry_policy.evaluate(caught.value, try_number=9, max_tries=99).retry_delay == delay
 
 
 def test_a_task_ended_before_it_waits_leaves_no_request(folder: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:
