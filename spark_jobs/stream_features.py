@@ -141,11 +141,13 @@ class FeaturesJob:
             raise FeaturesError(f"no topic {', '.join(missing)} on the broker: run the DAG bootstrap_topics first")
         if is_older(self._checkpoint):
             self._take_over()
-        newest = last_batch(self._checkpoint / FEATURES_QUERY)
+        newest, taken = last_batch(self._checkpoint / FEATURES_QUERY), Takeover.noted(self._checkpoint)
         if newest is None:
-            if not Takeover.noted(self._checkpoint):
+            self._group.commit_start(RAW, taken.read if taken else {})
+            if not taken:
                 self._job.report("starts at the beginning of weather-raw")
             return
+        self._group.commit_start(RAW, newest.end[RAW])
         for loss in self._group.deleted(newest.end):
             self._job.report(loss, lost=True)
         late = self._late.publish()

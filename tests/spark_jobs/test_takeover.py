@@ -16,7 +16,7 @@ from spark_jobs.takeover import Takeover, take_over
 from tests.conftest import TestBroker
 from tests.oracle import differences, expected_features, time_of
 from tests.spark_jobs.driver import Driver, ends
-from tests.spark_jobs.test_stream_features import ELEVATIONS, features_on_topic, observe, rejected_on_topic
+from tests.spark_jobs.messages import ELEVATIONS, features_on_topic, observe, rejected_on_topic
 from weatherglass.settings import PROJECT_ROOT
 from weatherglass.topics import RAW
 
