@@ -43,9 +43,9 @@ class GroupOffsets:
             log.warning("the offsets of group %s could not be committed: %s", SPARK_GROUP, error)
             self.close()
             return False
-        refused = {partition: error for partition, error in answers.items() if error.errno}
-        for partition, error in refused.items():
-            log.warning("group %s: no commit of %s: %s", SPARK_GROUP, partition, error.__name__)
+        refused = {partition: answer for partition, answer in answers.items() if answer.errno}
+        for partition, answer in refused.items():
+            log.warning("group %s: no commit of %s: %s", SPARK_GROUP, partition, answer.__name__)
         return not refused
 
     def commit_start(self, topic: str, read: dict[str, int]) -> None:
