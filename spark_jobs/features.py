@@ -34,7 +34,7 @@ FAILED = "failed_values"
 """Name of the observed figures of a stream: observations that failed each check of quality control."""
 
 
-def window_features(observations: DataFrame, rules: Rules, closed: int = 0) -> DataFrame:
+def window_features(observations: DataFrame, rules: Rules, closed: int = 0, counted: Column | None = None) -> DataFrame:
     """Features of every window that holds an observation: 5 minutes wide, every minute, `[start, end)`, event time.
 
     Args:
@@ -44,6 +44,8 @@ def window_features(observations: DataFrame, rules: Rules, closed: int = 0) -> D
             unknown). Stream or batch.
         rules: what quality control knows of the stations.
         closed: milliseconds since 1970. A stream treats windows that end at or before it as closed.
+        counted: which observations a stream counts in the observed figures `FAILED`, of their columns (boolean); None
+            is all. Others were counted before, and are read once more only for their windows.
 
     Returns:
         The columns of `records.WindowFeatures`, and `source`, that of the window's last observation. A stream gives
@@ -80,10 +82,12 @@ def window_features(observations: DataFrame, rules: Rules, closed: int = 0) -> D
         jvm.verdicts(F.col("station_id"), time, values, rules).alias("verdicts"),
         "source",
         (F.col("timestamp") + F.lit(AHEAD)).alias("ahead"),
+        (F.lit(True) if counted is None else counted).alias("counted"),
     )
     panes, slide = WINDOW // SLIDE, SLIDE // timedelta(microseconds=1)
     if observations.isStreaming:
-        prepared = prepared.observe(FAILED, *(F.count_if(_bit(_failed(check))).alias(check) for check in CHECKS))
+        failed = (F.count_if(F.col("counted") & _bit(_failed(check))).alias(check) for check in CHECKS)
+        prepared = prepared.observe(FAILED, *failed).drop("counted")
         prepared = prepared.withWatermark("ahead", f"{(WATERMARK + AHEAD) // timedelta(seconds=1)} seconds")
     windows = jvm.windows(prepared, slide, panes, closed * 1000)
     if observations.isStreaming:

@@ -54,8 +54,16 @@ def parse(messages: DataFrame, settings: Settings, now: datetime | None = None) 
 
 
 def observations(parsed: DataFrame) -> DataFrame:
-    """The messages that are observations, with the columns `features.window_features` takes."""
-    return parsed.where("reason is null").select("station_id", "timestamp", "arrived", "offset", *LIMITS, "source")
+    """The messages that are observations, with the columns `features.window_features` takes, and `partition`."""
+    return parsed.where("reason is null").select(
+        "station_id", "timestamp", "arrived", "partition", "offset", *LIMITS, "source"
+    )
+
+
+def beyond(read: dict[str, int]) -> Column:
+    """Whether a message lies at or beyond these offsets (partition -> offset); all do of a partition not named."""
+    offsets = F.create_map(*(F.lit(part) for pair in read.items() for part in pair))
+    return F.col("offset") >= F.coalesce(offsets[F.col("partition").cast("string")], F.lit(0))
 
 
 def rejected(parsed: DataFrame) -> DataFrame:

@@ -34,7 +34,7 @@ from spark_jobs.checkpoint import CheckpointError, check, damaged, damages, is_o
 from spark_jobs.features import window_features
 from spark_jobs.group_offsets import GroupOffsets
 from spark_jobs.late import LateRows
-from spark_jobs.parsing import observations, parse, rejected
+from spark_jobs.parsing import beyond, observations, parse, rejected
 from spark_jobs.progress import Events, Progress, Work, figures, in_words
 from spark_jobs.publishing import feature_records
 from spark_jobs.rules import station_rules
@@ -83,7 +83,8 @@ def start_queries(spark: SparkSession, settings: Settings, checkpoint: Path, rul
     """Start both queries; each has its own folder below `checkpoint`."""
     taken = Takeover.noted(checkpoint)
     parsed = parse(raw_messages(spark, settings, taken.start if taken else None), settings)
-    features = feature_records(window_features(observations(parsed), rules, taken.closed if taken else 0))
+    closed, unread = (taken.closed, beyond(taken.read)) if taken else (0, None)
+    features = feature_records(window_features(observations(parsed), rules, closed, unread))
     by_reason = [F.count_if(F.col("reason") == reason.value).alias(reason.value) for reason in Reason]
     refused = rejected(parsed.where("reason is not null").observe(REJECTED_QUERY, *by_reason))
     return [
@@ -141,11 +142,13 @@ class FeaturesJob:
             raise FeaturesError(f"no topic {', '.join(missing)} on the broker: run the DAG bootstrap_topics first")
         if is_older(self._checkpoint):
             self._take_over()
-        newest = last_batch(self._checkpoint / FEATURES_QUERY)
+        newest, taken = last_batch(self._checkpoint / FEATURES_QUERY), Takeover.noted(self._checkpoint)
         if newest is None:
-            if not Takeover.noted(self._checkpoint):
+            self._group.commit_start(RAW, taken.read if taken else {})
+            if not taken:
                 self._job.report("starts at the beginning of weather-raw")
             return
+        self._group.commit_start(RAW, newest.end[RAW])
         for loss in self._group.deleted(newest.end):
             self._job.report(loss, lost=True)
         late = self._late.publish()

@@ -133,7 +133,11 @@ class RunningBroker:
             self._process = subprocess.Popen(
                 self.broker.command, env=self.broker.environment, stdout=log, stderr=log, start_new_session=True
             )
-        self.broker.wait(lambda: self._process is not None and self._process.poll() is None, self.log)
+        try:
+            self.broker.wait(lambda: self._process is not None and self._process.poll() is None, self.log)
+        except BrokerError:
+            self.stop(signal.SIGKILL)  # who could not have it will not stop it
+            raise
 
     def stop(self, sig: signal.Signals = signal.SIGTERM) -> None:
         """Stop it in good order (TERM), or not (KILL)."""

@@ -1,13 +1,15 @@
-"""One local Spark for all tests here."""
+"""One local Spark for all tests here, and a features job on a broker of the test's own."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from pyspark.sql import SparkSession
 
-from tests.conftest import make_settings
+from tests.conftest import TestBroker, make_settings
+from tests.spark_jobs.driver import Driver
 from weatherglass.spark import batch_conf, stream_conf
 
 
@@ -20,3 +22,16 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     session = builder.getOrCreate()
     yield session
     session.stop()
+
+
+@pytest.fixture
+def driver(fresh_broker: TestBroker) -> Iterator[Driver]:
+    driver = Driver(fresh_broker.settings, fresh_broker.settings.jobs_dir / "stream_features")
+    yield driver
+    driver.kill()
+
+
+@pytest.fixture
+def start() -> datetime:
+    """An hour ago, on the minute: the stream judges future and past by the clock."""
+    return (datetime.now(UTC) - timedelta(hours=1)).replace(second=0, microsecond=0)

@@ -14,12 +14,13 @@ from typing import Any
 
 import psutil
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import KafkaAdminClient
 
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.settings import PROJECT_ROOT, Settings, variable
 from weatherglass.spark import environment as spark_environment
 from weatherglass.spark import stream_conf
-from weatherglass.topics import RAW
+from weatherglass.topics import RAW, SPARK_GROUP
 
 PATIENCE = 480.0
 """For a machine that has much else to do: a start of Spark takes ten seconds on a quiet one."""
@@ -64,9 +65,18 @@ class Driver:
 
     def kill(self) -> None:
         """As a power cut would: no process of the job gets a last word."""
-        if self.process and self.process.poll() is None:
+        if self.process and self.lives():
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+
+    def lives(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def in_batch(self) -> bool:
+        """Whether a batch of the windows is begun and not ended, by the checkpoint: also that of a job that died."""
+        logs = (self.checkpoint / "features" / name for name in ("offsets", "commits"))
+        begun, ended = ({file.name for file in log.glob("[0-9]*")} for log in logs)
+        return bool(begun - ended)
 
     def stop(self) -> int:
         assert self.process
@@ -154,3 +164,13 @@ def read_all(servers: str, topic: str) -> list[Any]:
         return found
     finally:
         consumer.close()
+
+
+def committed(servers: str) -> dict[int, int]:
+    """The offsets of Spark's group, as every Kafka tool sees them."""
+    admin = KafkaAdminClient(bootstrap_servers=servers)
+    try:
+        offsets = admin.list_group_offsets({SPARK_GROUP: None})[SPARK_GROUP]
+    finally:
+        admin.close()
+    return {partition.partition: offset.offset for partition, offset in offsets.items()}

@@ -5,85 +5,23 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 from kafka.admin import KafkaAdminClient, NewPartitions
 from pyspark.sql import SparkSession
 
 from spark_jobs.backfill_features import backfill
 from tests.conftest import TestBroker
-from tests.oracle import Features, differences, expected_features, time_of
-from tests.spark_jobs.driver import Driver, ends, read_all, send
-from weatherglass.records import Observation, iso, json_schema
+from tests.oracle import differences, expected_features, time_of
+from tests.spark_jobs.driver import Driver, committed, ends, send
+from tests.spark_jobs.messages import ELEVATIONS, features_on_topic, keyed, observe, rejected_on_topic
+from weatherglass.records import iso
 from weatherglass.settings import LOOPBACK
-from weatherglass.stations import known_stations
-from weatherglass.topics import FEATURES, RAW, REJECTED, SPARK_GROUP
+from weatherglass.topics import RAW, REJECTED
 
 pytestmark = pytest.mark.integration
-
-ELEVATIONS = {name: at.elevation for name, at in known_stations().items() if at.elevation is not None}
-
-
-@pytest.fixture
-def driver(fresh_broker: TestBroker) -> Iterator[Driver]:
-    driver = Driver(fresh_broker.settings, fresh_broker.settings.jobs_dir / "stream_features")
-    yield driver
-    driver.kill()
-
-
-@pytest.fixture
-def start() -> datetime:
-    """An hour ago, on the minute: the stream judges future and past by the clock."""
-    return (datetime.now(UTC) - timedelta(hours=1)).replace(second=0, microsecond=0)
-
-
-def observe(station: str, time: datetime, seed: int) -> dict[str, Any]:
-    draw = random.Random(seed)
-    record = Observation(
-        station_id=station,
-        timestamp=time,
-        temperature=round(draw.gauss(12, 3), 1),
-        humidity=draw.randint(40, 100),
-        pressure=round(draw.gauss(1000, 5), 1),
-        wind_speed=round(draw.uniform(0, 9), 2),
-        wind_direction=draw.choice([None, draw.randint(0, 360)]),
-    )
-    return json.loads(record.to_json())
-
-
-def keyed(observations: list[dict[str, Any]]) -> list[tuple[bytes | None, bytes | None]]:
-    return [(o["station_id"].encode(), json.dumps(o).encode()) for o in observations]
-
-
-def features_on_topic(servers: str) -> Features:
-    """The last record of each (station, window end); every record is held against the published schema."""
-    schema = jsonschema.Draft202012Validator(json_schema("window-features"))
-    last: Features = {}
-    for message in read_all(servers, FEATURES):
-        record = json.loads(message.value)
-        schema.validate(record)
-        assert message.key.decode() == record["station_id"]
-        headers = dict(message.headers)
-        assert headers["schema"] == b"window-features/1"
-        assert time_of(headers["produced_at"].decode())
-        last[record["station_id"], time_of(record["window_end"])] = record["aggregated_features"]
-    return last
-
-
-def rejected_on_topic(servers: str) -> list[tuple[str, bytes | None, bytes | None]]:
-    """(reason, key, value) of each rejected message, once for each place it came from."""
-    found = {}
-    for message in read_all(servers, REJECTED):
-        headers = {name: value.decode() for name, value in message.headers}
-        assert headers["topic"] == RAW
-        origin = (int(headers["partition"]), int(headers["offset"]))
-        found[origin] = (headers["reason"], message.key, message.value)
-    return list(found.values())
 
 
 @pytest.mark.timeout(1800)
@@ -109,7 +47,7 @@ def test_bad_input_crashes_and_late_rows(
         send(servers, keyed(phase))
         sent += phase
         if number in (0, 1, 3):
-            driver.wait_for("begun batch", lambda: _unfinished(driver.checkpoint / "features"))
+            driver.wait_for("begun batch", driver.in_batch)
             time.sleep(random.uniform(0, 0.5))
             driver.kill()
             if number == 3:
@@ -230,24 +168,9 @@ def _told(driver: Driver, kind: str, name: str) -> bool:
     return any(line.get(kind, {}).get(name) for line in driver.progress())
 
 
-def _unfinished(folder: Path) -> bool:
-    begun = {file.name for file in (folder / "offsets").glob("[0-9]*")}
-    return bool(begun - {file.name for file in (folder / "commits").glob("[0-9]*")})
-
-
 def _add_partitions(servers: str, total: int) -> None:
     admin = KafkaAdminClient(bootstrap_servers=servers)
     try:
         admin.create_partitions({RAW: NewPartitions(total)})
     finally:
         admin.close()
-
-
-def committed(servers: str) -> dict[int, int]:
-    """The offsets of Spark's group, as every Kafka tool sees them."""
-    admin = KafkaAdminClient(bootstrap_servers=servers)
-    try:
-        offsets = admin.list_group_offsets({SPARK_GROUP: None})[SPARK_GROUP]
-    finally:
-        admin.close()
-    return {partition.partition: offset.offset for partition, offset in offsets.items()}
