@@ -109,18 +109,17 @@ def hours(
     predicted: dict[str, Any], confidence: dict[str, Any], names: tuple[str, ...] = VARIABLES
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each valid time of a stored prediction, ISO 8601, with a `Value` of each of these variables."""
-    paths = zip(
-        *(zip(predicted[name], confidence["lower"][name], confidence["upper"][name], strict=True) for name in names),
-        strict=True,
+    paths = (
+        [
+            {"value": value, "lower": lower, "upper": upper}
+            for value, lower, upper in zip(
+                predicted[name], confidence["lower"][name], confidence["upper"][name], strict=True
+            )
+        ]
+        for name in names
     )
-    for valid_time, values in zip(predicted["valid_times"], paths, strict=True):
-        yield (
-            valid_time,
-            {
-                name: {"value": value, "lower": lower, "upper": upper}
-                for name, (value, lower, upper) in zip(names, values, strict=True)
-            },
-        )
+    for valid_time, *values in zip(predicted["valid_times"], *paths, strict=True):
+        yield valid_time, dict(zip(names, values, strict=True))
 
 
 def nothing_yet(what: str, station_id: str, settings: Settings) -> Problem:
