@@ -1,14 +1,15 @@
 """How fast the API is alone, with a year of 100 stations in the store, measured by the load tool `hey`.
 
-    python -m benchmarks.api fill <state folder>      makes the store (about 4 GB); needs some minutes
-    python -m benchmarks.api load <state folder>      serves it and loads it; needs `hey` (Debian: apt install hey)
+    python -m benchmarks.api fill <state folder> [days]   makes the store (a year: several GB, some minutes)
+    python -m benchmarks.api load <state folder>          serves it and loads it; needs `hey` (Debian: apt install hey)
+    python -m benchmarks.api cpu <state folder>           CPU time of one answer, asked within one process
 
 With WEATHERGLASS_DATABASE_URL the store is that database instead of the folder's SQLite file.
 """
 
 from __future__ import annotations
 
-import json
+import asyncio
 import os
 import re
 import subprocess
@@ -16,16 +17,30 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
+from statistics import median
 from urllib.request import urlopen
 
-from sqlalchemy import Connection, func, select, text
+from fastapi import FastAPI
+from sqlalchemy import Connection, Engine, create_engine, func, select, text
+from starlette.types import Message
 
-from weatherglass.records import LEADS, VARIABLES, Method
+from plugins.api.app import create_app
+from weatherglass.records import (
+    LEADS,
+    VARIABLES,
+    Anomaly,
+    Bounds,
+    Confidence,
+    Interval,
+    Method,
+    Origin,
+    Predictions,
+    Quality,
+)
 from weatherglass.settings import Settings, load_settings
-from weatherglass.store.engine import open_store
 from weatherglass.store.migrate import migrate
 from weatherglass.store.schema import observations, predictions
 
@@ -38,40 +53,42 @@ SECONDS = 15
 CLIENTS = 8
 """Loaders at once, each for a station of its own; together they make `RATE`."""
 SIDEWAYS = 4
+WARM_UP, MEASURED = 5, 31
 
 
-@dataclass(frozen=True)
-class Document:
-    """The documents of a prediction, as long as real ones."""
-
-    predictions: str
-    anomaly: str
-    confidence: str
-
-
-def document(end: datetime) -> Document:
-    def path(shift: float) -> list[float]:
-        return [round(1.234567 * lead + shift, 4) for lead in LEADS]
-
-    values = {name: path(number) for number, name in enumerate(VARIABLES)}
-    hours = [(end + timedelta(hours=lead)).strftime("%Y-%m-%dT%H:00:00Z") for lead in LEADS]
-    checks = dict.fromkeys(("range", "step", "flat_line", "forecast_residual", "isolation_forest"), "ok")
-    return Document(
-        json.dumps({"valid_times": hours, **values, "model_version": "7", "method": Method.MODEL.value}),
-        json.dumps({"is_anomaly": False, "score": 0.12, "checks": checks, "reasons": [], "model_version": "3"}),
-        json.dumps({"level": 0.9, "lower": values, "upper": values, "history_hours": 72}),
-    )
+@cache
+def documents(hour: datetime) -> dict[str, str]:
+    """The documents of a prediction for a reading in this hour, as long as real ones."""
+    values = {name: [round(1.234567 * lead + number, 4) for lead in LEADS] for number, name in enumerate(VARIABLES)}
+    checks = dict.fromkeys(("range", "step", "flat_line", "forecast_residual", "isolation_forest"), Quality.OK)
+    bounds = {"lower": Bounds(**values), "upper": Bounds(**values)}
+    made = {
+        "predictions": Predictions(
+            valid_times=[hour + timedelta(hours=lead) for lead in LEADS],
+            **values,
+            model_version="7",
+            method=Method.MODEL,
+        ),
+        "anomaly": Anomaly(is_anomaly=False, score=0.12, checks=checks, reasons=[], model_version="3"),
+        "confidence": Confidence(level=0.9, **bounds, history_hours=72, others=[Interval(level=0.8, **bounds)]),
+    }
+    return {name: document.model_dump_json() for name, document in made.items()}
 
 
-def fill(settings: Settings) -> None:
-    """Every reading of a year, every issue of the last 35 days and one an hour before, as the sink would leave it."""
+def open_to_fill(settings: Settings) -> Engine:
+    """The store for `fill_station`, which gives documents as JSON: the same ones go into many rows."""
+    return create_engine(settings.store_url, json_serializer=str)
+
+
+def fill(settings: Settings, days: int = DAYS) -> None:
+    """Every reading, every issue of the last 35 days and one an hour before, as the sink would leave it."""
     migrate(settings.store_url)
-    store = open_store(settings.store_url)
+    store = open_to_fill(settings)
     end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     started = time.monotonic()
     for number in range(STATIONS):
         with store.begin() as connection:
-            fill_station(connection, f"station-{number:03}", end)
+            fill_station(connection, f"station-{number:03}", end, days)
         print(f"\r{number + 1} of {STATIONS} stations, {time.monotonic() - started:.0f} s", end="", flush=True)
     with store.begin() as connection:
         connection.execute(text("ANALYZE"))
@@ -81,34 +98,38 @@ def fill(settings: Settings) -> None:
 
 def fill_station(connection: Connection, station: str, end: datetime, days: int = DAYS) -> None:
     """A reading every quarter of an hour, up to `end`."""
-    made = document(end)
-    steps = days * 24 * 60 // STEP_MINUTES
-    sqlite = connection.dialect.name == "sqlite"
-    at = (
-        "strftime('%Y-%m-%d %H:%M:%f000', :end, '-' || (k * 15) || ' minutes')"
-        if sqlite
-        else "CAST(:end AS timestamptz) - k * interval '15 minutes'"
-    )
-    numbers = f"WITH RECURSIVE n(k) AS (SELECT 0 UNION ALL SELECT k + 1 FROM n WHERE k < {steps - 1})"  # noqa: S608
-    values = {"station": station, "end": end.strftime("%Y-%m-%d %H:%M:%S" + ("" if sqlite else "+00"))}
-    connection.execute(
-        text(
-            f"{numbers} INSERT INTO observations (station_id, timestamp, temperature, humidity, pressure, wind_speed,"  # noqa: S608
-            f" wind_direction, source, stored_at) SELECT :station, {at}, k % 30, 50 + k % 40, 1000 + k % 20, k % 9,"
-            f" k % 360, 'simulated', {at} FROM n"
-        ),
-        values,
-    )
-    as_json = "" if sqlite else "::jsonb"
-    connection.execute(
-        text(
-            f"{numbers} INSERT INTO predictions (station_id, timestamp, method, model_version, is_anomaly, score,"  # noqa: S608
-            f" predictions, anomaly, confidence, source, stored_at) SELECT :station, {at}, 'model', '7', false, 0.12,"
-            f" (:predictions){as_json}, (:anomaly){as_json}, (:confidence){as_json}, 'simulated', {at} FROM n"
-            f" WHERE k < {WHOLE_DAYS * 96} OR k % 4 = 0"
-        ),
-        {**values, "predictions": made.predictions, "anomaly": made.anomaly, "confidence": made.confidence},
-    )
+    steps = [(k, end - timedelta(minutes=STEP_MINUTES * k)) for k in range(days * 24 * 60 // STEP_MINUTES)]
+    readings = [
+        {
+            "station_id": station,
+            "timestamp": time,
+            "temperature": k % 30,
+            "humidity": 50 + k % 40,
+            "pressure": 1000 + k % 20,
+            "wind_speed": k % 9,
+            "wind_direction": k % 360,
+            "source": Origin.SIMULATED.value,
+            "stored_at": time,
+        }
+        for k, time in steps
+    ]
+    issues = [
+        {
+            "station_id": station,
+            "timestamp": time,
+            "method": Method.MODEL.value,
+            "model_version": "7",
+            "is_anomaly": False,
+            "score": 0.12,
+            **documents(time.replace(minute=0)),
+            "source": Origin.SIMULATED.value,
+            "stored_at": time,
+        }
+        for k, time in steps
+        if k < WHOLE_DAYS * 24 * 60 // STEP_MINUTES or time.minute == 0
+    ]
+    connection.execute(observations.insert(), readings)
+    connection.execute(predictions.insert(), issues)
 
 
 @contextmanager
@@ -175,10 +196,62 @@ def _report(name: str, said: list[str]) -> None:
     )
 
 
+def cpu(settings: Settings) -> None:
+    """CPU time of an answer from the request's first byte to the answer's last: all but reading and writing HTTP."""
+    week = f"{datetime.now(UTC) - timedelta(days=7):%Y-%m-%dT%H:%M:%SZ}"
+    asked = {
+        "latest prediction": ("/predictions/station-025", ""),
+        "history, 50 issues": ("/predictions/station-025/history", f"from={week}"),
+        "history, one lead and variable, 200 issues": (
+            "/predictions/station-025/history",
+            f"from={week}&lead=6&variable=temperature&limit=200",
+        ),
+        "observations, 7 days": ("/observations/station-025", f"from={week}"),
+        "observations, all stations": ("/observations", ""),
+        "anomalies, 50": ("/anomalies", ""),
+        "stations": ("/stations", ""),
+    }
+
+    async def measure() -> None:
+        app = create_app(settings)
+        async with app.router.lifespan_context(app):
+            for name, (path, query) in asked.items():
+                times, sent = [], 0
+                for _ in range(WARM_UP + MEASURED):
+                    before = time.process_time()
+                    sent = await _answered(app, path, query)
+                    times.append(1000 * (time.process_time() - before))
+                print(f"{name}: {median(times[WARM_UP:]):.2f} ms, {sent} bytes packed", flush=True)
+
+    asyncio.run(measure())
+
+
+async def _answered(app: FastAPI, path: str, query: str) -> int:
+    """Bytes of the body."""
+    sent = 0
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        nonlocal sent
+        assert message.get("status", 200) == 200, (path, message)
+        sent += len(message.get("body", b""))
+
+    headers = [(b"host", b"localhost"), (b"accept", b"application/json"), (b"accept-encoding", b"gzip")]
+    scope = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "root_path": ""}
+    scope |= {"query_string": query.encode(), "headers": headers, "scheme": "http", "http_version": "1.1"}
+    await app({**scope, "server": ("localhost", 80), "client": ("127.0.0.1", 1)}, receive, send)
+    return sent
+
+
 def main() -> None:
-    what, folder = sys.argv[1:]
+    what, folder, *days = sys.argv[1:]
     settings = load_settings(state_dir=Path(folder))
-    {"fill": fill, "load": load}[what](settings)
+    if what == "fill":
+        fill(settings, *map(int, days))
+    else:
+        {"load": load, "cpu": cpu}[what](settings)
 
 
 if __name__ == "__main__":

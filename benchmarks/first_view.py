@@ -16,10 +16,9 @@ from statistics import median
 
 from playwright.sync_api import Browser, sync_playwright
 
-from benchmarks.api import fill_station, served
+from benchmarks.api import fill_station, open_to_fill, served
 from weatherglass.settings import Settings, load_settings
 from weatherglass.stations import known_stations
-from weatherglass.store.engine import open_store
 from weatherglass.store.migrate import migrate
 
 CHROMIUM = "/usr/bin/chromium"
@@ -37,7 +36,7 @@ def filled(settings: Settings, count: int) -> int:
     known = [name for name, station in known_stations().items() if station.latitude is not None]
     names = [*known, *(f"station-{number:03}" for number in range(count))][:count]
     migrate(settings.store_url)
-    store = open_store(settings.store_url)
+    store = open_to_fill(settings)
     end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     for name in names:
         with store.begin() as connection:

@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, Row
 from sqlalchemy.exc import SQLAlchemyError
 
 from weatherglass.jobs.folder import HOST_LOCK, JobFolder, held
@@ -22,7 +22,6 @@ from weatherglass.records import Method, iso
 from weatherglass.settings import Settings
 from weatherglass.store import observations, predictions
 from weatherglass.store.observations import StoredObservation
-from weatherglass.store.predictions import StoredPrediction
 
 JOBS = ("stream_features", "serve_predictions", "store_predictions")
 """The long-lived jobs without which no new prediction appears; each the name of its DAG and of its folder."""
@@ -160,7 +159,8 @@ def _data(settings: Settings, now: datetime, store: Engine) -> tuple[Part, ...]:
     try:
         with store.connect() as connection:
             observed = observations.latest_all(connection)
-            predicted = predictions.latest_all(connection)
+            columns = ("station_id", "timestamp", "stored_at", "method", "model_version")
+            predicted = {row.station_id: row for row in predictions.newest_of_all(connection, *columns)}
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
         return (Part("store", State.FAILING, None, f"the store at {store.url!r} cannot be read: {reason}"),)
@@ -186,20 +186,18 @@ def _observation(observed: Mapping[str, StoredObservation], now: datetime, poll:
     return Part("observations", state, age.total_seconds(), detail)
 
 
-def _prediction(
-    observed: Mapping[str, StoredObservation], predicted: Mapping[str, StoredPrediction], now: datetime
-) -> Part:
+def _prediction(observed: Mapping[str, StoredObservation], predicted: Mapping[str, Row[Any]], now: datetime) -> Part:
     """Degraded while a station's newest observation waits longer than `ANSWER` for its prediction."""
     if not predicted:
         return Part("predictions", State.DEGRADED, None, "none yet; the first follows the first new observation")
     age = now - max(row.stored_at for row in predicted.values())
-    newest = max(row.prediction.timestamp for row in predicted.values())
+    newest = max(row.timestamp for row in predicted.values())
     detail = f"the last arrived {words(age)} ago, for the observation of {iso(newest)}"
     unanswered = [
         station
         for station, row in observed.items()
         if now - row.stored_at > ANSWER
-        and (station not in predicted or predicted[station].prediction.timestamp < row.observation.timestamp)
+        and (station not in predicted or predicted[station].timestamp < row.observation.timestamp)
     ]
     if unanswered:
         named = ", ".join(unanswered[:3]) + (", …" if len(unanswered) > 3 else "")
@@ -207,15 +205,15 @@ def _prediction(
     return Part("predictions", State.DEGRADED if unanswered else State.OK, age.total_seconds(), detail)
 
 
-def _model(predicted: Mapping[str, StoredPrediction]) -> Part:
+def _model(predicted: Mapping[str, Row[Any]]) -> Part:
     """The model that made the newest predictions; degraded while most are made without one.
 
     A few always may be: a station whose sensor fails, or one that has just been added.
     """
     if not predicted:
         return Part("model", State.DEGRADED, None, "unknown before the first prediction")
-    latest = max(predicted.values(), key=lambda row: row.stored_at).prediction.predictions
-    without = [s for s, row in predicted.items() if row.prediction.predictions.method is not Method.MODEL]
+    latest = max(predicted.values(), key=lambda row: row.stored_at)
+    without = [s for s, row in predicted.items() if row.method != Method.MODEL]
     detail = f"version {latest.model_version} forecasts"
     if without:
         detail += f"; {len(without)} of {len(predicted)} stations are forecast by a fallback method"

@@ -49,7 +49,7 @@ async def from_here(request: Request) -> None:
 
 
 def who_writes(request: Request) -> str:
-    """The name under which a change is kept; the app replaces it where there are users."""
+    """The name under which a change is kept where there are no users."""
     from_own_pages(request)
     return "somebody on this machine" if request.url.hostname in LOCAL_NAMES else "the holder of the token"
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from plugins.api.access import who_writes
 from plugins.api.anomalies import LARGEST_ID
 from plugins.api.context import Now, Store
 from plugins.api.problems import Problem, responses
@@ -67,28 +67,36 @@ class Silence(BaseModel):
     hours: float = Field(ge=0, le=24 * 31, examples=[8])
 
 
-@router.post(
-    "/alerts/{alert_id}/acknowledge",
-    summary="Say that somebody looks after it",
-    responses=responses(403, 404, 422, 503),
-)
-def acknowledge(alert_id: AlertId, by: Annotated[str, Depends(who_writes)], request: Request, now: Now) -> AlertAnswer:
-    """The first to say so stays. An alert that was not sent on yet is not any more; its end ends it as any other."""
-    with request.app.state.store.begin() as connection:
-        alerts.acknowledge(connection, alert_id, by[:100], now)
-        return _answer(connection, alert_id)
+def changes(writer: Callable[..., str]) -> APIRouter:
+    """The routes that change an alert; `writer` is a dependency: the user's name, or raises for who may not."""
+    router = APIRouter(tags=["health"])
 
+    @router.post(
+        "/alerts/{alert_id}/acknowledge",
+        summary="Say that somebody looks after it",
+        responses=responses(403, 404, 422, 503),
+    )
+    def acknowledge(alert_id: AlertId, request: Request, now: Now, by: str = Depends(writer)) -> AlertAnswer:
+        """The first to say so stays.
 
-@router.post("/alerts/{alert_id}/silence", summary="Keep it quiet", responses=responses(403, 404, 422, 503))
-def silence(
-    alert_id: AlertId, asked: Silence, by: Annotated[str, Depends(who_writes)], request: Request, now: Now
-) -> AlertAnswer:
-    """Neither this alert nor a later one of the same rule and subject is sent on meanwhile; it stays in the list."""
-    until: datetime | None = now + timedelta(hours=asked.hours) if asked.hours else None
-    with request.app.state.store.begin() as connection:
-        alerts.silence(connection, alert_id, until)
-        alerts.acknowledge(connection, alert_id, by[:100], now)
-        return _answer(connection, alert_id)
+        An alert that was not sent on yet is not any more; its end ends it as any other.
+        """
+        with request.app.state.store.begin() as connection:
+            alerts.acknowledge(connection, alert_id, by[:100], now)
+            return _answer(connection, alert_id)
+
+    @router.post("/alerts/{alert_id}/silence", summary="Keep it quiet", responses=responses(403, 404, 422, 503))
+    def silence(
+        alert_id: AlertId, asked: Silence, request: Request, now: Now, by: str = Depends(writer)
+    ) -> AlertAnswer:
+        """Meanwhile neither this alert nor a later one of its rule and subject is sent on; it stays in the list."""
+        until: datetime | None = now + timedelta(hours=asked.hours) if asked.hours else None
+        with request.app.state.store.begin() as connection:
+            alerts.silence(connection, alert_id, until)
+            alerts.acknowledge(connection, alert_id, by[:100], now)
+            return _answer(connection, alert_id)
+
+    return router
 
 
 def _answer(connection: Store, alert_id: int) -> AlertAnswer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated
@@ -11,16 +12,14 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection
 
-from plugins.api.access import who_writes
 from plugins.api.answers import LiveField, SourceField
 from plugins.api.context import STATION_PATTERN, Moment, Now, SettingsOf, Store, origin_of
 from plugins.api.csv_form import CSV, AsCsv, csv_of
 from plugins.api.problems import Problem, responses
-from weatherglass.records import Origin, Quality, Time
+from weatherglass.records import Origin, Time
 from weatherglass.settings import Settings
 from weatherglass.store import verdicts
-from weatherglass.store.anomalies import flagged, numbered
-from weatherglass.store.predictions import StoredPrediction
+from weatherglass.store.anomalies import JudgedReading, flagged, numbered
 from weatherglass.store.verdicts import Judgement, Verdict
 
 router = APIRouter(tags=["anomalies"])
@@ -68,7 +67,7 @@ class Flagged(BaseModel):
 
 
 class Anomalies(BaseModel):
-    anomalies: list[Flagged] = Field(description="The last flagged first.")
+    anomalies: list[Flagged] = Field(description="The newest reading first.")
     next_cursor: int | None = Field(
         description="Give it as `cursor` for the next page; null on the last one.", examples=[None]
     )
@@ -118,7 +117,7 @@ def list_anomalies(
     limit: Annotated[int, Query(ge=1, le=500, description="Readings on a page.")] = 50,
     cursor: Annotated[int | None, Query(ge=1, le=LARGEST_ID, description="`next_cursor` of the page before.")] = None,
 ) -> Anomalies | Response:
-    """A page of flagged readings. New ones never shift the pages that follow.
+    """A page of flagged readings, the newest first by their own time. New ones never shift the pages that follow.
 
     As CSV the next page's cursor is in the header `Next-Cursor`.
     """
@@ -143,66 +142,64 @@ def count_anomalies(
     since = since or now - timedelta(days=7)
     rows = flagged(store, MOST_COUNTED, since=since, station_id=station_id)
     undecided = flagged(store, MOST_COUNTED, since=since, station_id=station_id, judged=False)
-    counted = Counter(
-        (row.prediction.timestamp.date().isoformat(), check, row.prediction.station_id)
-        for row in rows
-        for check in failed(row)
-    )
+    counted = Counter((row.timestamp.date().isoformat(), check, row.station_id) for row in rows for check in row.failed)
     counts = [DayCount(day=d, kind=k, station_id=s, count=n) for (d, k, s), n in sorted(counted.items())]
     return Counts(since=since, total=len(rows), open=len(undecided), counts=counts)
 
 
-@router.post(
-    "/anomalies/{anomaly_id}/verdict",
-    summary="Say what a flag is worth",
-    responses=responses(403, 404, 422, 503),
-)
-def give_verdict(
-    anomaly_id: Annotated[int, Path(ge=1, le=LARGEST_ID, description="As in `/anomalies`.", examples=[4711])],
-    said: NewVerdict,
-    by: Annotated[str, Depends(who_writes)],
-    request: Request,
-    settings: SettingsOf,
-    now: Now,
-) -> Flagged:
-    """Confirm that the reading is wrong, or call the flag a false alarm; the last word counts.
+def changes(writer: Callable[..., str]) -> APIRouter:
+    """The route that takes a verdict; `writer` is a dependency: the user's name, or raises for who may not."""
+    router = APIRouter(tags=["anomalies"])
 
-    Verdicts are the truth by which the detector is judged.
-    """
-    with request.app.state.store.begin() as connection:
-        row = numbered(connection, anomaly_id)
-        if row is None:
-            raise Problem(404, "Unknown anomaly", f"there is no flagged reading {anomaly_id}; /anomalies lists them")
-        verdict = Verdict(said.verdict, by, now, said.note)
-        verdicts.give(connection, row.prediction.station_id, row.prediction.timestamp, verdict)
-        return answers(connection, [row], settings)[0]
+    @router.post(
+        "/anomalies/{anomaly_id}/verdict",
+        summary="Say what a flag is worth",
+        responses=responses(403, 404, 422, 503),
+    )
+    def give_verdict(
+        anomaly_id: Annotated[int, Path(ge=1, le=LARGEST_ID, description="As in `/anomalies`.", examples=[4711])],
+        said: NewVerdict,
+        request: Request,
+        settings: SettingsOf,
+        now: Now,
+        by: str = Depends(writer),
+    ) -> Flagged:
+        """Confirm that the reading is wrong, or call the flag a false alarm; the last word counts.
+
+        Verdicts are the truth by which the detector is judged.
+        """
+        with request.app.state.store.begin() as connection:
+            row = numbered(connection, anomaly_id)
+            if row is None:
+                detail = f"there is no flagged reading {anomaly_id}; /anomalies lists them"
+                raise Problem(404, "Unknown anomaly", detail)
+            verdict = Verdict(said.verdict, by, now, said.note)
+            verdicts.give(connection, row.station_id, row.timestamp, verdict)
+            return answers(connection, [row], settings)[0]
+
+    return router
 
 
-def answers(store: Connection, rows: list[StoredPrediction], settings: Settings) -> list[Flagged]:
+def answers(store: Connection, rows: Sequence[JudgedReading], settings: Settings) -> list[Flagged]:
     """Flagged readings with what was said of them."""
     if not rows:
         return []
-    stations = sorted({row.prediction.station_id for row in rows})
-    said = verdicts.on(store, stations, min(row.prediction.timestamp for row in rows))
-    return [_answer(row, said.get((row.prediction.station_id, row.prediction.timestamp)), settings) for row in rows]
+    stations = sorted({row.station_id for row in rows})
+    said = verdicts.on(store, stations, min(row.timestamp for row in rows))
+    return [_answer(row, said.get((row.station_id, row.timestamp)), settings) for row in rows]
 
 
-def failed(row: StoredPrediction) -> list[str]:
-    """The checks that a reading failed."""
-    return [check for check, state in row.prediction.anomaly.checks.items() if state is Quality.FAILED]
-
-
-def _answer(row: StoredPrediction, verdict: Verdict | None, settings: Settings) -> Flagged:
-    source, found = origin_of(row.source, settings), row.prediction.anomaly
+def _answer(row: JudgedReading, verdict: Verdict | None, settings: Settings) -> Flagged:
+    source, found = origin_of(row.source, settings), row.found
     return Flagged(
         id=row.id,
-        station_id=row.prediction.station_id,
-        timestamp=row.prediction.timestamp,
+        station_id=row.station_id,
+        timestamp=row.timestamp,
         stored_at=row.stored_at,
-        score=found.score,
-        kinds=failed(row),
-        reasons=found.reasons,
-        model_version=found.model_version,
+        score=row.score,
+        kinds=row.failed,
+        reasons=found["reasons"],
+        model_version=found["model_version"],
         source=source,
         live=source is Origin.OPEN_METEO,
         verdict=VerdictAnswer.model_validate(verdict, from_attributes=True) if verdict else None,

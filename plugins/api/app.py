@@ -107,9 +107,6 @@ def create_app(
     app.state.clock = clock
     app.state.requests = Requests(settings)
     app.state.long_flow = None
-    if writer is not who_writes:
-        # With any override FastAPI examines every dependency's signature anew at each request: most of its time.
-        app.dependency_overrides[who_writes] = writer
     problems.handle(app)
     # The last added is the outermost.
     app.add_middleware(EntityTags)
@@ -118,4 +115,7 @@ def create_app(
     app.add_middleware(Measured, requests=app.state.requests)
     for part in PARTS:
         app.include_router(part.router)
+    # Given to them as they are made: an override would have FastAPI examine every dependency anew at each request.
+    for part in (anomalies, alerts):
+        app.include_router(part.changes(writer))
     return app

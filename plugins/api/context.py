@@ -108,7 +108,7 @@ def _with_history(folder: FilePath, changed: int) -> Mapping[str, Station]:  # n
 def known_station(station_id: StationName, store: Store, settings: SettingsOf) -> str:
     """A station that is known by its place or by its observations; else a problem with the nearest names."""
     described = described_stations(settings)
-    if station_id in described or observations.latest(store, station_id) or predictions.latest(store, station_id):
+    if station_id in described or observations.latest(store, station_id) or predictions.newest(store, station_id):
         return station_id
     names = {*described, *observations.latest_all(store)}
     near = difflib.get_close_matches(station_id.lower().replace(" ", "-"), sorted(names), n=3)

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from plugins.api.anomalies import answers, failed
+from plugins.api.anomalies import answers
 from weatherglass.records import iso
 from weatherglass.settings import Settings
 from weatherglass.store.alert_log import listed
@@ -116,7 +116,7 @@ class Feed:
         """Events for what was stored later, and the time up to which that is."""
         with self._store.connect() as connection:
             rows = stored_since(connection, after, MOST_AT_ONCE)
-            flagged = answers(connection, [row for row in rows if row.prediction.anomaly.is_anomaly], self._settings)
+            flagged = answers(connection, [row for row in rows if row.is_anomaly], self._settings)
         if len(rows) == MOST_AT_ONCE and rows[0].stored_at != rows[-1].stored_at:
             # What one transaction stored has one time; the rest of it comes with the next look.
             rows = [row for row in rows if row.stored_at != rows[-1].stored_at]
@@ -124,11 +124,11 @@ class Feed:
         events = []
         for row in rows:
             said = {
-                "station_id": row.prediction.station_id,
-                "timestamp": iso(row.prediction.timestamp),
+                "station_id": row.station_id,
+                "timestamp": iso(row.timestamp),
                 "stored_at": iso(row.stored_at),
-                "model_version": row.prediction.predictions.model_version,
-                "is_anomaly": bool(failed(row)),
+                "model_version": row.model_version,
+                "is_anomaly": bool(row.failed),
             }
             events.append(Event("prediction", iso_exact(row.stored_at), said))
             if row.id in by_id:

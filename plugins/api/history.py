@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from plugins.api.answers import UnitsField
+from plugins.api.answers import UnitsField, json_of
 from plugins.api.context import FromTime, Moment, Now, SettingsOf, StationId, Store, ToTime, checked_range
 from plugins.api.csv_form import CSV, AsCsv, csv_of
-from plugins.api.predictions import Forecast, Value, nothing_yet
+from plugins.api.predictions import Forecast, Value, hours, nothing_yet
 from plugins.api.problems import responses
 from weatherglass.records import UNITS, VARIABLES, Method, Time, iso
 from weatherglass.store import predictions
@@ -22,6 +20,7 @@ from weatherglass.store.past_forecasts import Issue, issued
 
 router = APIRouter(tags=["predictions"])
 
+HOUR = timedelta(hours=1)
 DEFAULT_SPAN = timedelta(hours=24)
 LONGEST_SPAN = timedelta(days=366)
 
@@ -77,7 +76,7 @@ def past_predictions(
     """
     start, end = checked_range(start, end, now, DEFAULT_SPAN, LONGEST_SPAN)
     rows = issued(store, station_id, start, end, limit + 1, cursor)
-    if not rows and predictions.latest(store, station_id) is None:
+    if not rows and predictions.newest(store, station_id) is None:
         raise nothing_yet("prediction", station_id, settings)
     page, more = rows[:limit], len(rows) > limit
     following = iso(page[-1].timestamp) if more else None
@@ -97,38 +96,23 @@ def past_predictions(
         "forecasts": list(forecasts),
         "next_cursor": following,
     }
-    return JSONResponse(answer)  # thousands of numbers: checking each again would take longer than all the rest
+    return json_of(answer)
 
 
 def lead_of(issue: datetime, valid_time: datetime) -> int:
     """Full hours from the observation to the hour that is forecast, rounded up: 12:15 to 13:00 is 1."""
-    return math.ceil((valid_time - issue) / timedelta(hours=1))
+    return -((issue - valid_time) // HOUR)
 
 
 def _leads(issue: Issue, only: int | None, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     """The leads of an issue, each as a `PastLead`."""
-    values, lower, upper = issue.predictions, issue.confidence["lower"], issue.confidence["upper"]
     timestamp = iso(issue.timestamp)
+    maker = {name: issue.predictions[name] for name in ("model_version", "method")}
     unasked = dict.fromkeys(name for name in VARIABLES if name not in names)
-    for index, valid_time in enumerate(values["valid_times"]):
+    for valid_time, values in hours(issue.predictions, issue.confidence, names):
         lead = lead_of(issue.timestamp, datetime.fromisoformat(valid_time))
         if only in (None, lead):
-            yield {
-                "timestamp": timestamp,
-                "valid_time": valid_time,
-                "lead": lead,
-                "model_version": values["model_version"],
-                "method": values["method"],
-                **unasked,
-                **{
-                    name: {
-                        "value": values[name][index],
-                        "lower": lower[name][index],
-                        "upper": upper[name][index],
-                    }
-                    for name in names
-                },
-            }
+            yield {"timestamp": timestamp, "valid_time": valid_time, "lead": lead, **maker, **unasked, **values}
 
 
 def _flat(station_id: str, past: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

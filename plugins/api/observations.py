@@ -9,7 +9,16 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
-from plugins.api.answers import LiveField, Reading, SourceField, StationAnswer, UnitsField
+from plugins.api.answers import (
+    LiveField,
+    Reading,
+    SourceField,
+    StationAnswer,
+    UnitsField,
+    json_of,
+    place_of,
+    reading_of,
+)
 from plugins.api.context import (
     FromTime,
     Now,
@@ -24,7 +33,7 @@ from plugins.api.context import (
 from plugins.api.csv_form import CSV, AsCsv, csv_of
 from plugins.api.predictions import nothing_yet
 from plugins.api.problems import responses
-from weatherglass.records import UNITS, Origin, Time
+from weatherglass.records import UNITS, Origin, Time, iso
 from weatherglass.store import observations, recent
 
 router = APIRouter(tags=["observations"])
@@ -68,12 +77,17 @@ class RecentReadings(BaseModel):
     stations: list[Series]
 
 
-@router.get("/observations", summary="The last hours of one variable, all stations", responses=responses(422, 503))
+@router.get(
+    "/observations",
+    summary="The last hours of one variable, all stations",
+    responses=responses(422, 503),
+    response_model=RecentReadings,
+)
 def recent_observations(
     store: Store,
     variable: Annotated[Observed, Query()] = Observed.TEMPERATURE,
     hours: Annotated[int, Query(ge=1, le=72, description="Back from the newest observation of any station.")] = 24,
-) -> RecentReadings:
+) -> Response:
     """For small pictures of many stations. The hours end at the newest observation, so a replay has its own past."""
     newest = observations.latest_all(store)
     found: dict = {}
@@ -82,10 +96,10 @@ def recent_observations(
         end = last + timedelta(seconds=1)
         found = recent.series(store, variable.value, end - timedelta(hours=hours), end, list(newest))
     stations = [
-        Series(station_id=name, times=[time for time, _ in rows], values=[value for _, value in rows])
+        {"station_id": name, "times": [iso(time) for time, _ in rows], "values": [value for _, value in rows]}
         for name, rows in found.items()
     ]
-    return RecentReadings(variable=variable, unit=UNITS[variable.value], hours=hours, stations=stations)
+    return json_of({"variable": variable, "unit": UNITS[variable.value], "hours": hours, "stations": stations})
 
 
 @router.get(
@@ -102,7 +116,7 @@ def observations_of(
     as_csv: AsCsv,
     start: FromTime = None,
     end: ToTime = None,
-) -> Readings | Response:
+) -> Response:
     """The observations in [from, to), oldest first; at most 31 days in one answer, by default the last 24 hours."""
     start, end = checked_range(start, end, now, DEFAULT_SPAN, LONGEST_SPAN)
     newest = observations.latest(store, station_id)
@@ -111,14 +125,16 @@ def observations_of(
     source = origin_of(newest.source, settings)
     rows = observations.history(store, station_id, start, end)
     if as_csv:
-        named = ({"station_id": station_id, **Reading.of(row).model_dump(mode="json")} for row in rows)
+        named = ({"station_id": station_id, **reading_of(row)} for row in rows)
         return csv_of(("station_id", *Reading.model_fields), named)
-    return Readings(
-        station=StationAnswer.of(station_id, described_stations(settings).get(station_id)),
-        start=start,
-        end=end,
-        source=source,
-        live=source is Origin.OPEN_METEO,
-        units=UNITS,
-        observations=[Reading.of(row) for row in rows],
+    return json_of(
+        {
+            "station": place_of(station_id, described_stations(settings).get(station_id)),
+            "start": iso(start),
+            "end": iso(end),
+            "source": source,
+            "live": source is Origin.OPEN_METEO,
+            "units": UNITS,
+            "observations": [reading_of(row) for row in rows],
+        }
     )

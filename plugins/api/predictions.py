@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from plugins.api.answers import LiveField, SourceField, StationAnswer, UnitsField
+from plugins.api.answers import LiveField, SourceField, StationAnswer, UnitsField, json_of, place_of
 from plugins.api.context import Now, SettingsOf, StationName, StoreEngine, described_stations, known_station, origin_of
 from plugins.api.problems import Problem, responses
-from weatherglass.records import UNITS, VARIABLES, Anomaly, Method, Origin, Prediction, Time
+from weatherglass.records import UNITS, VARIABLES, Anomaly, Method, Origin, Time, iso
 from weatherglass.settings import Settings
 from weatherglass.store import predictions
 
@@ -66,48 +68,58 @@ class LatestPrediction(BaseModel):
     "/predictions/{station_id}",
     summary="The latest prediction of a station",
     responses=responses(404, 422, 503),
+    response_model=LatestPrediction,
 )
-def latest_prediction(station_id: StationName, store: StoreEngine, settings: SettingsOf, now: Now) -> LatestPrediction:
+def latest_prediction(station_id: StationName, store: StoreEngine, settings: SettingsOf, now: Now) -> Response:
     """All leads with their intervals, and whether the newest reading can be trusted."""
     # The answer asked for most: all in this thread, since the ways to a connection's and a station's cost more than it.
     with store.connect() as connection:
-        stored = predictions.latest(connection, station_id)
-        if stored is None:
+        row = predictions.newest(connection, station_id)
+        if row is None:
             known_station(station_id, connection, settings)
             raise nothing_yet("prediction", station_id, settings)
-    prediction = stored.prediction
-    source = origin_of(stored.source, settings)
-    return LatestPrediction(
-        station=StationAnswer.of(station_id, described_stations(settings).get(station_id)),
-        timestamp=prediction.timestamp,
-        stored_at=stored.stored_at,
-        age_seconds=(now - prediction.timestamp).total_seconds(),
-        source=source,
-        live=source is Origin.OPEN_METEO,
-        model_version=prediction.predictions.model_version,
-        method=prediction.predictions.method,
-        interval_level=prediction.confidence.level,
-        history_hours=prediction.confidence.history_hours,
-        units=UNITS,
-        leads=[_lead(prediction, i, time) for i, time in enumerate(prediction.predictions.valid_times)],
-        anomaly=prediction.anomaly,
+    source = origin_of(row.source and Origin(row.source), settings)
+    return json_of(
+        {
+            "station": place_of(station_id, described_stations(settings).get(station_id)),
+            "timestamp": iso(row.timestamp),
+            "stored_at": iso(row.stored_at),
+            "age_seconds": (now - row.timestamp).total_seconds(),
+            "source": source,
+            "live": source is Origin.OPEN_METEO,
+            "model_version": row.model_version,
+            "method": row.method,
+            "interval_level": row.confidence["level"],
+            "history_hours": row.confidence["history_hours"],
+            "units": UNITS,
+            "leads": [
+                {
+                    "valid_time": valid_time,
+                    "hours_ahead": (datetime.fromisoformat(valid_time) - row.timestamp).total_seconds() / 3600,
+                    **values,
+                }
+                for valid_time, values in hours(row.predictions, row.confidence)
+            ],
+            "anomaly": row.anomaly,
+        }
     )
 
 
-def _lead(prediction: Prediction, index: int, valid_time: datetime) -> Lead:
-    values, bounds = prediction.predictions, prediction.confidence
-    return Lead(
-        valid_time=valid_time,
-        hours_ahead=(valid_time - prediction.timestamp).total_seconds() / 3600,
-        **{
-            name: Value(
-                value=getattr(values, name)[index],
-                lower=getattr(bounds.lower, name)[index],
-                upper=getattr(bounds.upper, name)[index],
+def hours(
+    predicted: dict[str, Any], confidence: dict[str, Any], names: tuple[str, ...] = VARIABLES
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each valid time of a stored prediction, ISO 8601, with a `Value` of each of these variables."""
+    paths = (
+        [
+            {"value": value, "lower": lower, "upper": upper}
+            for value, lower, upper in zip(
+                predicted[name], confidence["lower"][name], confidence["upper"][name], strict=True
             )
-            for name in VARIABLES
-        },
+        ]
+        for name in names
     )
+    for valid_time, *values in zip(predicted["valid_times"], *paths, strict=True):
+        yield valid_time, dict(zip(names, values, strict=True))
 
 
 def nothing_yet(what: str, station_id: str, settings: Settings) -> Problem:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Any
+
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from plugins.api.answers import LiveField, Reading, SourceField, StationAnswer, UnitsField
+from plugins.api.answers import (
+    LiveField,
+    Reading,
+    SourceField,
+    StationAnswer,
+    UnitsField,
+    json_of,
+    place_of,
+    reading_of,
+)
 from plugins.api.context import Now, SettingsOf, Store, described_stations, origin_of
 from plugins.api.problems import responses
-from weatherglass.records import UNITS, VARIABLES, Method, Origin, Predictions, Time
+from weatherglass.records import UNITS, VARIABLES, Method, Origin, Time, iso
 from weatherglass.store import observations, predictions
 
 router = APIRouter(tags=["stations"])
@@ -32,16 +43,6 @@ class Ahead(BaseModel):
     model_version: str = Field(examples=["7"])
     method: Method
 
-    @classmethod
-    def of(cls, forecast: Predictions) -> Ahead:
-        paths = {name: getattr(forecast, name) for name in VARIABLES}
-        return cls(
-            **{name: Extremes(least=min(path), greatest=max(path)) for name, path in paths.items()},
-            until=forecast.valid_times[-1],
-            model_version=forecast.model_version,
-            method=forecast.method,
-        )
-
 
 class ObservedStation(BaseModel):
     station: StationAnswer
@@ -62,27 +63,44 @@ class Stations(BaseModel):
     stations: list[ObservedStation]
 
 
-@router.get("/stations", summary="The stations and their newest readings", responses=responses(503))
-def list_stations(store: Store, settings: SettingsOf, now: Now) -> Stations:
+@router.get(
+    "/stations",
+    summary="The stations and their newest readings",
+    responses=responses(503),
+    response_model=Stations,
+)
+def list_stations(store: Store, settings: SettingsOf, now: Now) -> Response:
     """All stations that have been observed or forecast, in the order of their names; empty before the first reading."""
     described = described_stations(settings)
-    observed, predicted = observations.latest_all(store), predictions.latest_all(store)
+    observed = observations.latest_all(store)
+    columns = ("station_id", "timestamp", "source", "is_anomaly", "anomaly", "predictions")
+    predicted = {row.station_id: row for row in predictions.newest_of_all(store, *columns)}
     rows = []
     for station_id in observed.keys() | predicted.keys():
         reading, prediction = observed.get(station_id), predicted.get(station_id)
         row = reading or prediction
-        source = origin_of(row.source if row else None, settings)
+        source = origin_of(Origin(row.source) if row and row.source else None, settings)
         rows.append(
-            ObservedStation(
-                station=StationAnswer.of(station_id, described.get(station_id)),
-                newest=Reading.of(reading) if reading else None,
-                age_seconds=(now - reading.observation.timestamp).total_seconds() if reading else None,
-                source=source,
-                live=source is Origin.OPEN_METEO,
-                forecast_of=prediction.prediction.timestamp if prediction else None,
-                is_anomaly=prediction.prediction.anomaly.is_anomaly if prediction else None,
-                reasons=prediction.prediction.anomaly.reasons if prediction else [],
-                ahead=Ahead.of(prediction.prediction.predictions) if prediction else None,
-            )
+            {
+                "station": place_of(station_id, described.get(station_id)),
+                "newest": reading and reading_of(reading),
+                "age_seconds": reading and (now - reading.observation.timestamp).total_seconds(),
+                "source": source,
+                "live": source is Origin.OPEN_METEO,
+                "forecast_of": prediction and iso(prediction.timestamp),
+                "is_anomaly": prediction and prediction.is_anomaly,
+                "reasons": prediction.anomaly["reasons"] if prediction else [],
+                "ahead": prediction and _ahead(prediction.predictions),
+            }
         )
-    return Stations(units=UNITS, stations=sorted(rows, key=lambda row: row.station.name))
+    return json_of({"units": UNITS, "stations": sorted(rows, key=lambda row: row["station"]["name"])})
+
+
+def _ahead(forecast: dict[str, Any]) -> dict[str, Any]:
+    """An `Ahead`."""
+    return {
+        **{name: {"least": min(forecast[name]), "greatest": max(forecast[name])} for name in VARIABLES},
+        "until": forecast["valid_times"][-1],
+        "model_version": forecast["model_version"],
+        "method": forecast["method"],
+    }

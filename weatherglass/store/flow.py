@@ -9,19 +9,19 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, and_, func, select
 
-from weatherglass.store.predictions import StoredPrediction, stored
+from weatherglass.store.anomalies import JudgedReading, judged_readings
 from weatherglass.store.schema import observations, predictions
 
 
-def stored_since(connection: Connection, after: datetime, limit: int) -> list[StoredPrediction]:
-    """Predictions stored or revised after a time, in the order of storing."""
+def stored_since(connection: Connection, after: datetime, limit: int) -> list[JudgedReading]:
+    """Readings whose predictions were stored or revised after a time, in the order of storing."""
     query = (
         select(predictions)
         .where(predictions.c.stored_at > after)
         .order_by(predictions.c.stored_at, predictions.c.id)
         .limit(limit)
     )
-    return [stored(row) for row in connection.execute(query)]
+    return judged_readings(connection, query)
 
 
 def newest_stored(connection: Connection) -> datetime | None:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from itertools import zip_longest
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, exists, func, not_, select
+from sqlalchemy import Connection, Row, bindparam, delete, exists, func, not_, select
 
 from weatherglass.records import Origin, Prediction
 from weatherglass.store.dialect import hour_start, upsert
@@ -17,6 +17,9 @@ from weatherglass.store.skip_scan import newest_per_station
 
 KEPT_WHOLE = timedelta(days=35)
 """Older issues than this are thinned to one an hour."""
+
+NEWEST = select(table).where(table.c.station_id == bindparam("station_id")).order_by(table.c.timestamp.desc()).limit(1)
+"""Made once: it is asked hundreds of times a second."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +61,23 @@ def save(
     upsert(connection, table, rows, ["station_id", "timestamp"])
 
 
+def newest(connection: Connection, station_id: str) -> Row[Any] | None:
+    """A station's row of the table for its newest observation, documents as they lie there; None before the first.
+
+    They were checked when they came; `latest` checks each of their numbers again.
+    """
+    return connection.execute(NEWEST, {"station_id": station_id}).first()
+
+
+def newest_of_all(connection: Connection, *columns: str) -> Sequence[Row[Any]]:
+    """These columns of each station's row for its newest observation, in the order of the stations."""
+    wanted = (table.c[name] for name in columns)
+    return connection.execute(newest_per_station(table).with_only_columns(*wanted)).all()
+
+
 def latest(connection: Connection, station_id: str) -> StoredPrediction | None:
     """A station's prediction for its newest observation; None before the first."""
-    query = select(table).where(table.c.station_id == station_id).order_by(table.c.timestamp.desc()).limit(1)
-    row = connection.execute(query).first()
+    row = newest(connection, station_id)
     return stored(row) if row else None
 
 

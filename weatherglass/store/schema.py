@@ -112,7 +112,13 @@ predictions = Table(
     Column("inputs_hash", String(64), comment="SHA-256 of what the model was given."),
     Column("stored_at", UtcTime, nullable=False),
     UniqueConstraint("station_id", "timestamp"),
-    Index(None, "is_anomaly", "id"),
+    Index(
+        "ix_predictions_flagged",
+        "timestamp",
+        "id",
+        sqlite_where=text("is_anomaly = 1"),
+        postgresql_where=text("is_anomaly"),
+    ),
     Index(None, "timestamp"),
     Index(None, "stored_at"),
     sqlite_autoincrement=True,  # the id of a thinned row is never given again: pages of anomalies stay true

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, event
 
 from tests.weatherglass.store.samples import NOON, a_prediction
 from weatherglass.store import predictions
@@ -20,12 +21,12 @@ def _fill(connection: Connection) -> None:
     predictions.save(connection, issues, NOON)
 
 
-def test_only_flagged_readings_are_listed_last_stored_first(connection: Connection) -> None:
+def test_only_flagged_readings_are_listed_the_newest_first(connection: Connection) -> None:
     _fill(connection)
     rows = flagged(connection, limit=100)
     assert len(rows) == 9
-    assert all(row.prediction.anomaly.is_anomaly for row in rows)
-    assert [row.id for row in rows] == sorted((row.id for row in rows), reverse=True)
+    assert all(row.is_anomaly for row in rows)
+    assert rows == sorted(rows, key=lambda row: (row.timestamp, row.id), reverse=True)
 
 
 def test_the_filters_agree_with_a_plain_loop(connection: Connection) -> None:
@@ -37,21 +38,46 @@ def test_the_filters_agree_with_a_plain_loop(connection: Connection) -> None:
             expected = [
                 row
                 for row in everything
-                if (station is None or row.prediction.station_id == station)
-                and (check is None or row.prediction.anomaly.checks.get(check) == "failed")
-                and row.prediction.timestamp >= since
+                if (station is None or row.station_id == station)
+                and (check is None or row.found["checks"].get(check) == "failed")
+                and row.timestamp >= since
             ]
             assert flagged(connection, 100, since=since, station_id=station, check=check) == expected
 
 
-def test_pages_join_to_the_whole_even_while_new_ones_arrive(connection: Connection) -> None:
+def test_a_reading_that_arrives_late_is_listed_by_its_own_time(connection: Connection) -> None:
+    arriving = [30, 0, 45, 15]
+    for minutes in arriving:
+        predictions.save(
+            connection, [a_prediction(timestamp=NOON + timedelta(minutes=minutes), failed=("step",))], NOON
+        )
+    listed = [row.timestamp for row in flagged(connection, limit=100)]
+    assert listed == [NOON + timedelta(minutes=minutes) for minutes in sorted(arriving, reverse=True)]
+
+
+def test_flagged_readings_are_found_by_an_index_in_their_order(connection: Connection) -> None:
     _fill(connection)
+    asked: list[tuple[str, Any]] = []
+    event.listen(connection, "before_cursor_execute", lambda *said: asked.append((said[2], said[3])))
+    flagged(connection, limit=2, after=flagged(connection, limit=1)[0].id)
+    plan = [str(step) for step in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked[-1][0]}", asked[-1][1])]
+    assert any("ix_predictions_flagged" in step for step in plan), plan
+    assert not any("TEMP B-TREE" in step for step in plan), plan
+
+
+def test_pages_join_to_the_whole_even_while_others_arrive(connection: Connection) -> None:
+    """Newer readings, and late ones that belong to pages seen before: neither shifts what follows."""
+    _fill(connection)
+    out_of_order = a_prediction("boston", NOON - timedelta(hours=1), ("step",))
+    predictions.save(connection, [out_of_order], NOON)
     everything = [row.id for row in flagged(connection, limit=100)]
     pages: list[int] = []
     cursor = None
-    while page := flagged(connection, limit=2, before_id=cursor):
+    while page := flagged(connection, limit=2, after=cursor):
         pages += [row.id for row in page]
         cursor = page[-1].id
-        newcomer = a_prediction("chicago", NOON + timedelta(minutes=len(pages)), ("range",))
-        predictions.save(connection, [newcomer], NOON)
+        newcomer = a_prediction("chicago", NOON + timedelta(minutes=46 + len(pages)), ("range",))
+        # The first page was read down to this time: what comes late belongs before it.
+        late = a_prediction("chicago", page[0].timestamp + timedelta(seconds=len(pages)), ("range",))
+        predictions.save(connection, [newcomer, late], NOON)
     assert pages == everything

@@ -1,0 +1,25 @@
+"""Flagged readings are listed by their own time; the index holds these alone, a few in a thousand rows"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0009"
+down_revision = "0008"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.drop_index("ix_predictions_is_anomaly_id", "predictions")
+    op.create_index(
+        "ix_predictions_flagged",
+        "predictions",
+        ["timestamp", "id"],
+        sqlite_where=sa.text("is_anomaly = 1"),
+        postgresql_where=sa.text("is_anomaly"),
+    )
+
+
+def downgrade() -> None:
+    op.drop_index("ix_predictions_flagged", "predictions")
+    op.create_index("ix_predictions_is_anomaly_id", "predictions", ["is_anomaly", "id"])
