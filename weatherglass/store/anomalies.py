@@ -41,7 +41,7 @@ def judged_readings(connection: Connection, query: Select) -> list[JudgedReading
     """The readings that a query on the table `predictions` selects, in its order."""
     names = ("id", "station_id", "timestamp", "is_anomaly", "score", "anomaly", "model_version", "source", "stored_at")
     rows = connection.execute(query.with_only_columns(*(table.c[name] for name in names)))
-    return [JudgedReading(*row[:-2], source=row.source and Origin(row.source), stored_at=row.stored_at) for row in rows]
+    return [JudgedReading(*judged, source and Origin(source), stored_at) for *judged, source, stored_at in rows]
 
 
 def flagged(
