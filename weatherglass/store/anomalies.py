@@ -39,9 +39,10 @@ class JudgedReading:
 
 def judged_readings(connection: Connection, query: Select) -> list[JudgedReading]:
     """The readings that a query on the table `predictions` selects, in its order."""
-    names = ("id", "station_id", "timestamp", "is_anomaly", "score", "anomaly", "model_version", "source", "stored_at")
-    rows = connection.execute(query.with_only_columns(*(table.c[name] for name in names)))
-    return [JudgedReading(*judged, source and Origin(source), stored_at) for *judged, source, stored_at in rows]
+    names = ("id", "station_id", "timestamp", "is_anomaly", "score", "model_version", "source", "stored_at")
+    columns = [table.c[name] for name in names]
+    named = connection.execute(query.with_only_columns(*columns, table.c.anomaly.label("found"))).mappings()
+    return [JudgedReading(**{**row, "source": row["source"] and Origin(row["source"])}) for row in named]
 
 
 def flagged(
