@@ -40,8 +40,20 @@ class JudgedReading:
 def judged_readings(connection: Connection, query: Select) -> list[JudgedReading]:
     """The readings that a query on the table `predictions` selects, in its order."""
     names = ("id", "station_id", "timestamp", "is_anomaly", "score", "anomaly", "model_version", "source", "stored_at")
-    rows = connection.execute(query.with_only_columns(*(table.c[name] for name in names)))
-    return [JudgedReading(*row[:-2], source=row.source and Origin(row.source), stored_at=row.stored_at) for row in rows]
+    return [
+        JudgedReading(
+            id=row.id,
+            station_id=row.station_id,
+            timestamp=row.timestamp,
+            is_anomaly=row.is_anomaly,
+            score=row.score,
+            found=row.anomaly,
+            model_version=row.model_version,
+            source=row.source and Origin(row.source),
+            stored_at=row.stored_at,
+        )
+        for row in connection.execute(query.with_only_columns(*(table.c[name] for name in names)))
+    ]
 
 
 def flagged(
