@@ -83,7 +83,7 @@ def flagged(
     if after is not None:
         last = table.alias("last")
         time = select(last.c.timestamp).where(last.c.id == after).scalar_subquery()
-        query = query.where(tuple_(table.c.timestamp, table.c.id) < tuple_(time, literal(after)))
+        query = query.where(tuple_(table.c.timestamp, table.c.id) < tuple_(time, literal(after, table.c.id.type)))
     if since is not None:
         query = query.where(table.c.timestamp >= since)
     if until is not None:
