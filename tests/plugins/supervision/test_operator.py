@@ -131,6 +131,7 @@ def test_a_job_ended_by_the_stack_is_started_again_at_its_next_start(
 ) -> None:
     operator = an_operator(folder, command("polite"))
     trigger = deferred(operator)
+    until(folder.heartbeat.exists, "the job works, and heeds a stop")
     folder.request_stop("make down")
     until(lambda: not folder.alive(), "the job stops")
     event = asyncio.run(event_of(trigger))  # only now does the triggerer run again
@@ -144,6 +145,7 @@ def test_a_stop_by_somebody_else_fails_the_try_and_the_next_one_starts_it(
 ) -> None:
     operator = an_operator(folder, command("polite"))
     trigger = deferred(operator)
+    until(folder.heartbeat.exists, "the job works, and heeds a stop")
 
     async def scene() -> dict[str, Any]:
         watching = asyncio.create_task(event_of(trigger))
