@@ -91,11 +91,11 @@ def test_retries_are_bounded_and_the_error_has_the_reason(client: OpenMeteo, pla
 
 
 def test_silence_is_tried_again_then_a_connection_error(play: Play, stations: Stations) -> None:
-    with OpenMeteo(play.url, play.url, replace(HASTY, read_seconds=0.5, attempts=4)) as client:
+    with OpenMeteo(play.url, play.url, replace(HASTY, read_seconds=0.5, attempts=8)) as client:
         play.answers = [None, good(three_locations())]
         assert len(client.observe(stations).stations) == 3
         play.answers = [None]
-        with pytest.raises(OpenMeteoConnectionError, match=r"did not answer within .* \(asked 4 times\)"):
+        with pytest.raises(OpenMeteoConnectionError, match=r"did not answer within .* \(asked 8 times\)"):
             client.observe(stations)
 
 

@@ -127,11 +127,11 @@ class Verification:
             if version is None:
                 continue
             first = first_hour(last, _learnt(version))
-            model = self._load(version)
-            if first is None or model is None:
-                continue
             with self.store.connect() as connection:
-                if widths.day(connection, version.version) == today:
+                if first is None or widths.day(connection, version.version) == today:
+                    continue
+                model = self._load(version)
+                if model is None:
                     continue
                 stations = [catalogue(self._settings)(name) for name in sorted(observations.latest_all(connection))]
                 came = truth.trusted(connection, first, last, stations)
