@@ -83,6 +83,10 @@ def _pair(name: str, text: Column) -> Column:
 
 
 def _header(name: str) -> Column:
-    """A header's text; null where there is none or its bytes are no text."""
-    found = F.get(F.filter("headers", lambda header: header["key"] == name), F.lit(0))["value"].cast("string")
+    """A header's text; null where there is none or its bytes are no text.
+
+    By position: a function that takes a lambda would keep the whole parsing out of Spark's generated code.
+    """
+    place = F.array_position(F.col("headers.key"), name) - 1
+    found = F.get(F.col("headers.value"), place.cast("int")).cast("string")
     return F.when(F.is_valid_utf8(found), found)

@@ -5,18 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from queue import Queue
 from typing import Any
 
 from pyspark.sql import SparkSession
-from pyspark.sql.streaming.listener import (
-    QueryIdleEvent,
-    QueryProgressEvent,
-    QueryStartedEvent,
-    QueryTerminatedEvent,
-    StreamingQueryListener,
-)
 
+from spark_jobs import jvm
 from spark_jobs.features import AHEAD, FAILED, LATE
 from weatherglass.records import iso
 from weatherglass.topics import RAW
@@ -30,24 +23,21 @@ class Progress:
     batch: dict[str, Any] | None
 
 
-class Events(StreamingQueryListener):
-    """Puts each query's progress on a queue; Spark calls it from a thread of its own."""
+class Events:
+    """The queries' progress, in the order in which Spark tells it."""
 
-    def __init__(self) -> None:
-        self.queue: Queue[Progress] = Queue()
-        self._names: dict[str, str] = {}
+    def __init__(self, spark: SparkSession) -> None:
+        self._told = jvm.query_events(spark)
 
-    def onQueryStarted(self, event: QueryStartedEvent) -> None:
-        self._names[str(event.id)] = event.name or ""
-
-    def onQueryProgress(self, event: QueryProgressEvent) -> None:
-        self.queue.put(Progress(event.progress.name or "", json.loads(event.progress.json)))
-
-    def onQueryIdle(self, event: QueryIdleEvent) -> None:
-        self.queue.put(Progress(self._names.get(str(event.id), ""), None))
-
-    def onQueryTerminated(self, event: QueryTerminatedEvent) -> None:
-        """The loop sees it by the query itself, with its exception."""
+    def next(self, seconds: float) -> Progress | None:
+        """The next one, or None if none came for so long."""
+        told: str | None = self._told.next(int(seconds * 1000))
+        if told is None:
+            return None
+        if told.startswith("{"):
+            batch = json.loads(told)
+            return Progress(batch["name"], batch)
+        return Progress(told, None)
 
 
 def figures(batch: dict[str, Any]) -> dict[str, Any]:

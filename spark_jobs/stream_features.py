@@ -22,7 +22,6 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from queue import Empty
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -116,7 +115,7 @@ class FeaturesJob:
         self._checkpoint = job.folder.path / "checkpoint"
         self._group = GroupOffsets(settings.bootstrap_servers)
         self._late = LateRows(spark, settings, job.folder.path)
-        self._events = Events()
+        self._events = Events(spark)
         self._work = Work(spark)
 
     def run(self) -> None:
@@ -128,7 +127,6 @@ class FeaturesJob:
         """
         try:
             self._look_around()
-            self._spark.streams.addListener(self._events)
             rules = station_rules(self._settings, self._job.folder.path)
             queries = start_queries(self._spark, self._settings, self._checkpoint, rules)
             while not self._job.stopping():
@@ -172,12 +170,11 @@ class FeaturesJob:
             )
 
     def _follow(self, queries: list[StreamingQuery]) -> None:
-        try:
-            event = self._events.queue.get(timeout=0.5)
-        except Empty:
+        event = self._events.next(seconds=0.5)
+        if event is None:
             for query in queries:
                 if not query.isActive:
-                    raise self._failure(query) from None
+                    raise self._failure(query)
             if self._work.moved():
                 self._job.beat()
             return

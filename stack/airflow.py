@@ -69,6 +69,8 @@ def options(settings: Settings) -> dict[str, str]:
         ("api", "port"): settings.airflow_port,
         ("api", "workers"): 1,
         ("logging", "colored_console_log"): False,
+        # Each connection's coming and going would fill a task's log.
+        ("logging", "namespace_levels"): "kafka=WARNING",
         # A task whose process died with the last stop must not wait five minutes for its next try.
         ("scheduler", "task_instance_heartbeat_timeout"): 90,
         ("dag_processor", "refresh_interval"): DAG_REFRESH_SECONDS,

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from weatherglass.meteorology import MAGNUS_A, MAGNUS_B
+from weatherglass import meteorology as met
 from weatherglass.records import Quality
 from weatherglass.settings import Settings
 
@@ -80,10 +80,16 @@ class Rules:
     elevations: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        """With the limits that are the same everywhere; what `QualityControl.java` reads."""
+        """With what is the same everywhere; what `Rules.java` reads."""
         rules = {
+            "variables": list(LIMITS),
+            "checks": CHECKS,
             "limits": [[limits.low, limits.high] for limits in LIMITS.values()],
-            "magnus": [MAGNUS_A, MAGNUS_B],
+            "resolutions": [limits.resolution for limits in LIMITS.values()],
+            "magnus": [met.MAGNUS_A, met.MAGNUS_B, met.MAGNUS_E],
+            "reduction": [met.ZERO, met.REDUCTION, met.LAPSE_RATE, met.VAPOUR_CORRECTION, met.LOWEST, met.HIGHEST],
+            "steadman": met.STEADMAN,
+            "steadmanVapour": met.STEADMAN_VAPOUR,
             "highestDewPoint": HIGHEST_DEW_POINT,
             "pressureTolerance": PRESSURE_TOLERANCE,
         }

@@ -37,16 +37,23 @@ def verdicts(station: Column, time: Column, values: list[Column], rules: Rules) 
     return _column(_package().QualityControl.verdicts(_java(station), _java(time), array, rules.to_json()))
 
 
-def windows(observations: DataFrame, slide: int, panes: int, closed: int) -> DataFrame:
+def windows(observations: DataFrame, slide: int, panes: int, closed: int, rules: Rules) -> DataFrame:
     """Windows of `panes` slides of so many microseconds; see `Windows.java` for the columns.
 
     Args:
         closed: microseconds since 1970; in a stream, no window that ends at or before it is sent.
     """
-    java = _package().Windows(slide, panes, closed)
+    java = _package().Windows(slide, panes, closed, rules.to_json())
     frame = observations._jdf
     made = java.ofStream(frame) if observations.isStreaming else java.ofBatch(frame)
     return DataFrame(made, observations.sparkSession)
+
+
+def query_events(spark: SparkSession) -> Any:
+    """What the session's queries say from now on; see `QueryEvents.java`."""
+    events = _package().QueryEvents()
+    spark.streams._jsqm.addListener(events)
+    return events
 
 
 def _package() -> Any:

@@ -2,10 +2,8 @@ package weatherglass;
 
 import java.time.Instant;
 import java.time.ZoneOffset;
-import java.util.Map;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.databind.ObjectMapper;
 import org.apache.spark.sql.Column;
 import org.apache.spark.sql.api.java.UDF7;
 import org.apache.spark.sql.functions;
@@ -16,20 +14,16 @@ import org.apache.spark.sql.types.DataTypes;
  * `weatherglass.quality`.
  *
  * <p>The result is a set of bits: bit i &lt; 5 says that value i must stay out of the aggregates, bit 5 that there is a
- * direction of the wind; check number c has bit 8 + 2c where it was passed and bit 9 + 2c where it failed, neither where it was not made.
+ * direction of the wind; check number c has bit 8 + 2c where it was passed and bit 9 + 2c where it failed,
+ * neither where it was not made.
  */
 public final class QualityControl implements UDF7<String, Long, Double, Double, Double, Double, Double, Integer> {
-    private static final int HAS_DIRECTION = 1 << 5;
+    static final int HAS_DIRECTION = 1 << 5;
     private static final int RANGE = 0;
     private static final int CLIMATE = 1;
     private static final int DEW_POINT = 2;
     private static final int WIND = 3;
-    private static final int PRESSURE_ELEVATION = 4;
-
-    /** `weatherglass.quality.Rules`, as JSON. */
-    record Rules(double[][] limits, Map<String, Double[][][]> climate, Map<String, Double> elevations,
-                         double[] magnus, double highestDewPoint, double pressureTolerance) implements java.io.Serializable {
-    }
+    static final int PRESSURE_ELEVATION = 4;
 
     private final Rules rules;
 
@@ -43,7 +37,7 @@ public final class QualityControl implements UDF7<String, Long, Double, Double, 
      */
     public static Column verdicts(Column station, Column time, Column[] values, String rules)
             throws JsonProcessingException {
-        QualityControl control = new QualityControl(new ObjectMapper().readValue(rules, Rules.class));
+        QualityControl control = new QualityControl(Rules.parsed(rules));
         return functions.udf(control, DataTypes.IntegerType)
                 .apply(station, time, values[0], values[1], values[2], values[3], values[4]);
     }
@@ -55,10 +49,10 @@ public final class QualityControl implements UDF7<String, Long, Double, Double, 
         int verdicts = 0;
         for (int i = 0; i < values.length; i++) {
             if (values[i] != null) {
-                verdicts |= within(values[i], rules.limits[i]) ? ok(RANGE) : failed(RANGE) | 1 << i;
+                verdicts |= within(values[i], rules.limits()[i]) ? ok(RANGE) : failed(RANGE) | 1 << i;
             }
         }
-        if (direction != null && within(direction, rules.limits[Reading.WIND_DIRECTION])) {
+        if (direction != null && within(direction, rules.limits()[Reading.WIND_DIRECTION])) {
             verdicts |= HAS_DIRECTION;
         }
         verdicts |= climate(station, time, values);
@@ -70,7 +64,7 @@ public final class QualityControl implements UDF7<String, Long, Double, Double, 
     }
 
     private int climate(String station, long time, Double[] values) {
-        Double[][][] months = rules.climate.get(station);
+        Double[][][] months = rules.climate().get(station);
         if (months == null) {
             return 0;
         }
@@ -88,28 +82,28 @@ public final class QualityControl implements UDF7<String, Long, Double, Double, 
 
     private int dewPoint(Double temperature, Double humidity) {
         if (temperature == null || humidity == null || humidity <= 0
-                || !within(temperature, rules.limits[Reading.TEMPERATURE])) {
+                || !within(temperature, rules.limits()[Reading.TEMPERATURE])) {
             return 0;
         }
-        double a = rules.magnus[0], b = rules.magnus[1];
+        double a = rules.magnus()[0], b = rules.magnus()[1];
         double gamma = Math.log(humidity / 100) + a * temperature / (b + temperature);
         if (humidity > 100) {
             return failed(DEW_POINT) | 1 << Reading.HUMIDITY;
         }
-        return b * gamma / (a - gamma) <= rules.highestDewPoint
+        return b * gamma / (a - gamma) <= rules.highestDewPoint()
                 ? ok(DEW_POINT)
                 : failed(DEW_POINT) | 1 << Reading.TEMPERATURE | 1 << Reading.HUMIDITY;
     }
 
     private int pressure(String station, Double pressure) {
-        Double elevation = rules.elevations.get(station);
-        if (pressure == null || elevation == null || !within(pressure, rules.limits[Reading.PRESSURE])) {
+        Double elevation = rules.elevations().get(station);
+        if (pressure == null || elevation == null || !within(pressure, rules.limits()[Reading.PRESSURE])) {
             return 0;
         }
-        if (Math.abs(pressure - standard(elevation)) <= rules.pressureTolerance) {
+        if (Math.abs(pressure - standard(elevation)) <= rules.pressureTolerance()) {
             return ok(PRESSURE_ELEVATION);
         }
-        boolean ofTheSea = Math.abs(pressure - standard(0)) <= rules.pressureTolerance;
+        boolean ofTheSea = Math.abs(pressure - standard(0)) <= rules.pressureTolerance();
         return failed(PRESSURE_ELEVATION) | (ofTheSea ? 0 : 1 << Reading.PRESSURE);
     }
 
@@ -122,11 +116,11 @@ public final class QualityControl implements UDF7<String, Long, Double, Double, 
         return value >= limits[0] && value <= limits[1];
     }
 
-    private static int ok(int check) {
+    static int ok(int check) {
         return 1 << 8 + 2 * check;
     }
 
-    private static int failed(int check) {
+    static int failed(int check) {
         return 2 << 8 + 2 * check;
     }
 }

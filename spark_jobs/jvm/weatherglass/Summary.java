@@ -3,9 +3,6 @@ package weatherglass;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 
-import org.apache.spark.sql.Row;
-import org.apache.spark.sql.RowFactory;
-
 /**
  * All that a window needs to know of a pane, and of a window once panes are joined.
  *
@@ -80,23 +77,5 @@ record Summary(int count, long lastTime, String source, int verdicts, Moments[] 
         int length = bytes.getInt();
         String source = length < 0 ? null : new String(encoded, bytes.position(), length, StandardCharsets.UTF_8);
         return new Summary(count, last, source, verdicts, variables, winds, u, v, speed);
-    }
-
-    /** The columns of {@link Windows#FEATURES} but for the station. */
-    Row row(String station, long end) {
-        Object[] row = new Object[6 + VARIABLES + 1];
-        row[0] = station;
-        row[1] = end;
-        row[2] = count;
-        row[3] = lastTime;
-        row[4] = source;
-        row[5] = verdicts;
-        for (int i = 0; i < VARIABLES; i++) {
-            Moments m = variables[i];
-            row[6 + i] = m.n() == 0 ? null : RowFactory.create(m.n(), m.mean(), m.min(), m.max(), m.last(),
-                    (m.lastTime() - m.firstTime()) / 1e6, m.timeTime(), m.timeValue(), m.valueValue());
-        }
-        row[6 + VARIABLES] = winds == 0 ? null : RowFactory.create(winds, u, v, speed);
-        return RowFactory.create(row);
     }
 }

@@ -9,6 +9,7 @@ import java.util.Map;
 import java.util.TreeSet;
 import java.util.function.LongFunction;
 
+import com.fasterxml.jackson.core.JsonProcessingException;
 import org.apache.spark.sql.Dataset;
 import org.apache.spark.sql.Encoder;
 import org.apache.spark.sql.Encoders;
@@ -27,27 +28,26 @@ import org.apache.spark.sql.types.StructType;
  * Output: {@link #FEATURES}.
  */
 public final class Windows implements Serializable {
-    private static final String MOMENTS = "struct<n:int,mean:double,min:double,max:double,last:double,span:double,"
-            + "xx:double,xy:double,yy:double>";
-
-    /** A window; or, without an end, a station's number of late observations in `count`. */
-    static final StructType FEATURES = StructType.fromDDL("station_id string, end bigint, count int, last bigint,"
-            + " source string, verdicts int, temperature " + MOMENTS + ", humidity " + MOMENTS + ", pressure " + MOMENTS
-            + ", wind_speed " + MOMENTS + ", wind struct<n:int,u:double,v:double,speed:double>");
+    /** A window as its record; or, without an end, a station's number of `late` observations. */
+    static final StructType FEATURES =
+            StructType.fromDDL("station_id string, end bigint, late int, source string, value binary");
 
     private final long slide;
     private final int panes;
     private final long closed;
+    private final FeatureRecord record;
 
     /**
      * @param slide microseconds between two windows
      * @param panes slides in a window
      * @param closed in a stream, windows that end at or before it are closed whatever the watermark
+     * @param rules the JSON of `weatherglass.quality.Rules`
      */
-    public Windows(long slide, int panes, long closed) {
+    public Windows(long slide, int panes, long closed, String rules) throws JsonProcessingException {
         this.slide = slide;
         this.panes = panes;
         this.closed = closed;
+        this.record = new FeatureRecord(Rules.parsed(rules), panes * slide);
     }
 
     /** Windows that changed in each batch. The watermark is on any column; it is read as microseconds of `time`. */
@@ -100,10 +100,7 @@ public final class Windows implements Serializable {
 
     /** What tells that observations of a station came too late for any window. */
     static Row late(String station, int observations) {
-        Object[] row = new Object[FEATURES.size()];
-        row[0] = station;
-        row[2] = observations;
-        return RowFactory.create(row);
+        return RowFactory.create(station, null, observations, null, null);
     }
 
     /** Start of the pane that holds a reading. */
@@ -138,7 +135,7 @@ public final class Windows implements Serializable {
                 Summary pane = summaries.apply(end - (panes - i) * slide);
                 window = pane == null ? window : window.and(pane, i * slide / 1e6);
             }
-            rows.add(window.row(station, end));
+            rows.add(RowFactory.create(station, end, null, window.source(), record.json(station, end, window)));
         }
         return rows;
     }
