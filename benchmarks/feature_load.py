@@ -1,7 +1,7 @@
 """The load of the features benchmark, in a process of its own: observations of ~370 bytes on `weather-raw`.
 
 python -m benchmarks.feature_load backlog SERVERS JARS --start TIME --minutes 30 --stations 100 --messages 900000
-python -m benchmarks.feature_load live SERVERS --stations 100 --rate 1000 --seconds 30 --log FILE
+python -m benchmarks.feature_load live SERVERS JARS --stations 100 --rate 1000 --seconds 30 --log FILE
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import random
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-
-from kafka import KafkaProducer
+from typing import IO
 
 from weatherglass.topics import RAW
 
@@ -40,34 +40,39 @@ def backlog(start: datetime, minutes: float, stations: int, messages: int) -> It
         yield f"station-{i % stations:04d}\t{message(i % stations, at, draw)}\n"
 
 
-def send_backlog(servers: str, jars: Path, lines: Iterator[str]) -> None:
-    """By Kafka's own console producer: the one in Python would take minutes."""
-    command = ["java", "-Xmx256m", "-cp", f"{jars}/*", "org.apache.kafka.tools.ConsoleProducer"]
+@contextmanager
+def console_producer(servers: str, jars: Path, *tuned: str) -> Iterator[IO[str]]:
+    """Kafka's own: it takes key and value with a tab between, a line each. One in Python would take minutes for a
+    backlog, and the better part of a core at 1,000 messages a second.
+    """
+    command = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-cp", f"{jars}/*", "org.apache.kafka.tools.ConsoleProducer"]
     options = ["--bootstrap-server", servers, "--topic", RAW, "--reader-property", "parse.key=true"]
-    tuned = ["linger.ms=20", "batch.size=262144", "acks=1"]
-    properties = [part for one in tuned for part in ("--command-property", one)]
+    properties = [part for one in ("acks=1", *tuned) for part in ("--command-property", one)]
     with subprocess.Popen([*command, *options, *properties], stdin=subprocess.PIPE, text=True) as producer:
         assert producer.stdin
-        producer.stdin.writelines(lines)
+        yield producer.stdin
     if producer.returncode:
         raise SystemExit(f"the console producer ended with {producer.returncode}")
 
 
-def send_live(servers: str, stations: int, rate: float, seconds: float, log: Path) -> None:
+def send_backlog(servers: str, jars: Path, lines: Iterator[str]) -> None:
+    with console_producer(servers, jars, "linger.ms=20", "batch.size=262144") as producer:
+        producer.writelines(lines)
+
+
+def send_live(servers: str, jars: Path, stations: int, rate: float, seconds: float, log: Path) -> None:
     """At a steady rate; the log holds station and time of each, and the time is that of its production."""
     draw = random.Random(1)  # noqa: S311
-    producer = KafkaProducer(bootstrap_servers=servers, acks=1, linger_ms=0)
-    begin = time.monotonic()
-    with log.open("w", encoding="utf-8") as file:
+    with console_producer(servers, jars, "linger.ms=0") as producer, log.open("w", encoding="utf-8") as file:
+        begin = time.monotonic()
         for i in range(int(rate * seconds)):
             if (wait := begin + i / rate - time.monotonic()) > 0:
                 time.sleep(wait)
             now = datetime.now(UTC)
             name = f"station-{i % stations:04d}"
-            producer.send(RAW, key=name.encode(), value=message(i % stations, now, draw).encode())
+            producer.write(f"{name}\t{message(i % stations, now, draw)}\n")
+            producer.flush()
             file.write(f"{name} {int(now.timestamp() * 1000) / 1000:.3f}\n")  # as the message has it
-    producer.flush()
-    producer.close()
 
 
 def main() -> None:
@@ -82,6 +87,7 @@ def main() -> None:
     past.add_argument("--messages", type=int, required=True)
     live = commands.add_parser("live")
     live.add_argument("servers")
+    live.add_argument("jars", type=Path)
     live.add_argument("--stations", type=int, required=True)
     live.add_argument("--rate", type=float, required=True)
     live.add_argument("--seconds", type=float, required=True)
@@ -91,7 +97,7 @@ def main() -> None:
         lines = backlog(options.start, options.minutes, options.stations, options.messages)
         send_backlog(options.servers, options.jars, lines)
     else:
-        send_live(options.servers, options.stations, options.rate, options.seconds, options.log)
+        send_live(options.servers, options.jars, options.stations, options.rate, options.seconds, options.log)
 
 
 if __name__ == "__main__":

@@ -43,6 +43,9 @@ def stream_conf(settings: Settings) -> dict[str, str]:
         # mode, for chained stateful operators, drops late rows by the watermark of the batch before.
         "spark.sql.streaming.statefulOperator.allowMultiple": "false",
         "spark.sql.streaming.numRecentProgressUpdates": "10",
+        # Each task of each batch writes and compiles the code of its small projections anew, which takes longer than the
+        # batch's rows gain by it. Whole stages are still generated, once a batch.
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
         "spark.hadoop.fs.file.impl": LOCAL_FILES,
         "spark.sql.streaming.checkpointFileManagerClass": (
             "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
