@@ -145,10 +145,11 @@ def catching_up(folder: Path, names: dict[str, str], runs: int, messages: int) -
 def latency(folder: Path, rates: list[int], seconds: float) -> list[str]:
     lines = ["| messages/s | p50 | p95 | longest | CPU of the job |", "|---|---|---|---|---|"]
     with broker(folder / "latency") as at:
+        load("live", at.bootstrap_servers, _jars(at), *_series(folder / "first.log", 100, 1)).wait()
         driver = Driver(at.settings, folder / "live")
         begin = time.monotonic()
         driver.start()
-        _warm_up(at, driver, folder)
+        driver.wait_until_read(ends(at.bootstrap_servers, RAW))
         started = time.monotonic() - begin
         try:
             for number, rate in enumerate([rates[0], *rates]):
@@ -168,11 +169,8 @@ def latency(folder: Path, rates: list[int], seconds: float) -> list[str]:
     return [*lines, "", f"From the start of the process to the first batch's end: {started:.1f} s."]
 
 
-def _warm_up(at: TestBroker, driver: Driver, folder: Path) -> None:
-    """Until the first batch is done."""
-    given = ["--stations", STATIONS, "--rate", 100, "--seconds", 1, "--log", folder / "warm.log"]
-    load("live", at.bootstrap_servers, _jars(at), *given).wait()
-    driver.wait_until_read(ends(at.bootstrap_servers, RAW))
+def _series(log: Path, rate: float, seconds: float) -> list[object]:
+    return ["--stations", STATIONS, "--rate", rate, "--seconds", seconds, "--log", log]
 
 
 def _live(at: TestBroker, driver: Driver, log: Path, rate: int, seconds: float) -> list[float]:
@@ -181,8 +179,7 @@ def _live(at: TestBroker, driver: Driver, log: Path, rate: int, seconds: float) 
     seen: dict[str, list[tuple[float, float]]] = defaultdict(list)
     reader = Thread(target=_read_features, args=(at.bootstrap_servers, seen, stop))
     reader.start()
-    given = ["--stations", STATIONS, "--rate", rate, "--seconds", seconds, "--log", log]
-    load("live", at.bootstrap_servers, _jars(at), *given).wait()
+    load("live", at.bootstrap_servers, _jars(at), *_series(log, rate, seconds)).wait()
     driver.wait_until_read(ends(at.bootstrap_servers, RAW))
     time.sleep(2)
     stop.set()

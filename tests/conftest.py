@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import hypothesis
 import pytest
@@ -14,6 +15,7 @@ from sqlalchemy import Engine
 
 from stack.kafka import RunningBroker
 from stack.ports import RAY_RANGE
+from tests.postgres import PostgresServer, postgres
 from weatherglass.settings import Settings
 from weatherglass.store.engine import open_store
 from weatherglass.store.migrate import migrate
@@ -104,6 +106,21 @@ def store(settings: Settings) -> Iterator[Engine]:
     engine = open_store(settings.store_url)
     yield engine
     engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    with postgres(free_ports(1)[0]) as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.integration)])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a store that is not there yet, once for each kind of database."""
+    if request.param == "postgresql":
+        server: PostgresServer = request.getfixturevalue("postgres_server")
+        return server.create(f"test_{uuid4().hex}")
+    return f"sqlite:///{tmp_path / 'state' / 'weatherglass.db'}"
 
 
 @pytest.fixture(scope="session")

@@ -43,8 +43,13 @@ def stream_conf(settings: Settings) -> dict[str, str]:
         # mode, for chained stateful operators, drops late rows by the watermark of the batch before.
         "spark.sql.streaming.statefulOperator.allowMultiple": "false",
         "spark.sql.streaming.numRecentProgressUpdates": "10",
-        # Each task of each batch writes and compiles the code of its small projections anew, which takes longer than the
-        # batch's rows gain by it. Whole stages are still generated, once a batch.
+        # For Prometheus, at /metrics/prometheus/ of the UI, under names that do not change with every start.
+        "spark.metrics.conf.*.sink.prometheusServlet.class": "org.apache.spark.metrics.sink.PrometheusServlet",
+        "spark.metrics.conf.*.sink.prometheusServlet.path": "/metrics/prometheus",
+        "spark.metrics.namespace": "weatherglass",
+        "spark.sql.streaming.metricsEnabled": "true",
+        # Each task of each batch would write and look up the code of its small projections anew, which takes longer
+        # than its rows gain by it. Whole stages are still generated, once a batch.
         "spark.sql.codegen.factoryMode": "NO_CODEGEN",
         "spark.hadoop.fs.file.impl": LOCAL_FILES,
         "spark.sql.streaming.checkpointFileManagerClass": (

@@ -48,6 +48,9 @@ class ObservedStation(BaseModel):
     station: StationAnswer
     newest: Reading | None = Field(description="The newest observation.")
     age_seconds: float | None = Field(description="Age of the newest observation, by its own time.", examples=[42.0])
+    arrived_seconds: float | None = Field(
+        description="Since the newest observation came in: what is replayed is old by its own time.", examples=[12.0]
+    )
     source: SourceField
     live: LiveField
     forecast_of: Time | None = Field(
@@ -85,6 +88,7 @@ def list_stations(store: Store, settings: SettingsOf, now: Now) -> Response:
                 "station": place_of(station_id, described.get(station_id)),
                 "newest": reading and reading_of(reading),
                 "age_seconds": reading and (now - reading.observation.timestamp).total_seconds(),
+                "arrived_seconds": reading and (now - reading.stored_at).total_seconds(),
                 "source": source,
                 "live": source is Origin.OPEN_METEO,
                 "forecast_of": prediction and iso(prediction.timestamp),

@@ -301,10 +301,12 @@ def test_prometheus_sees_the_pipeline_and_finds_alertmanager(cluster: Cluster) -
     def asked(what: str) -> dict[str, Any]:
         return dict(cluster.get("PROMETHEUS_PORT", f"/api/v1/{what}").json()["data"])
 
-    def targets() -> dict[str, str]:
-        return {one["scrapeUrl"]: one["health"] for one in asked("targets")["activeTargets"]}
+    def targets() -> Counter[tuple[str, str]]:
+        return Counter((one["labels"]["job"], one["health"]) for one in asked("targets")["activeTargets"])
 
-    until("three targets to be up", lambda: list(targets().values()) == ["up"] * 3)
+    nodes = 1 + len(ray_workers(cluster))
+    parts = {"weatherglass": 1, "spark": 1, "ray": nodes, "monitoring": 2}
+    until(f"{parts} to be up", lambda: targets() == {(job, "up"): count for job, count in parts.items()})
     assert asked("query?query=weatherglass_watch_look_seconds")["result"]
     rules = [rule for group in asked("rules")["groups"] for rule in group["rules"]]
     assert {rule["name"] for rule in rules} >= {"no_new_observations", "watcher_gone"}

@@ -111,6 +111,21 @@ class RunningStack:
                 continue
         return [process for process in found if process.pid != os.getpid()]
 
+    @contextmanager
+    def held(self, *words: str) -> Iterator[None]:
+        """Hold the programs whose command line holds one of the words, and the launcher, which would replace them."""
+        assert self._process is not None
+        launcher = psutil.Process(self._process.pid)
+        hung = [p for p in self.processes() if any(word in " ".join(p.cmdline()) for word in words)]
+        assert hung, f"no process of {words}"
+        for process in [launcher, *hung]:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in [*hung, launcher]:
+                process.resume()
+
     def get(self, path: str) -> requests.Response:
         return requests.get(f"{self.base}{path}", headers={"Authorization": f"Bearer {self._token}"}, timeout=60)
 
@@ -138,9 +153,9 @@ class RunningStack:
         runs = self._airflow("GET", f"/dags/{dag_id}/dagRuns?order_by=-run_after&limit=1")["dag_runs"]
         return f"/dags/{dag_id}/dagRuns/{quote(runs[0]['dag_run_id'], safe='')}"
 
-    def run_dag(self, dag_id: str) -> dict[str, Any]:
+    def run_dag(self, dag_id: str, **parameters: object) -> dict[str, Any]:
         """Trigger a DAG as the web UI does, and wait for the run to end."""
-        answer = self._airflow("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None})
+        answer = self._airflow("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": parameters})
         run = f"/dags/{dag_id}/dagRuns/{quote(answer['dag_run_id'], safe='')}"
 
         def ended() -> dict[str, Any] | None:

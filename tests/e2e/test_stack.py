@@ -258,6 +258,23 @@ def test_rubbish_is_laid_aside_and_the_stream_goes_on(stack: RunningStack) -> No
     assert stack.api("/health") is not None
 
 
+def test_the_watcher_tells_each_fault_by_its_name_and_when_it_is_over(stack: RunningStack) -> None:
+    """A run fails, Airflow's triggerer hangs, the Ray head is lost, and `make up` cannot put another in its place."""
+    wanted = {("dag_failed", "replay_rejected"), ("airflow_unwell", "triggerer"), ("ray_unreachable", "pipeline")}
+
+    def open_alerts() -> set[tuple[str, str]]:
+        return {(alert["rule"], alert["subject"]) for alert in stack.api("/alerts?open=true")["alerts"]}
+
+    assert stack.run_dag("replay_rejected", reasons=["whatever"])["state"] == "failed"
+    with stack.held("airflow triggerer"):
+        (gcs,) = [process for process in stack.processes() if process.name() == "gcs_server"]
+        gcs.kill()
+        until("an alert for each fault", lambda: wanted <= open_alerts())
+    assert stack.run_dag("replay_rejected")["state"] == "success"
+    until("the alerts to be over", lambda: not wanted & open_alerts())
+    until("everything to be green again", lambda: stack.status().returncode == 0)
+
+
 def test_a_killed_driver_is_replaced_and_a_user_stops_and_starts_it(stack: RunningStack) -> None:
     """What a user does in Airflow's web UI: watch a crash heal, mark the run failed, clear it."""
     folder = JobFolder(stack.settings.jobs_dir / "stream_features")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, insert, text
 
+from tests.conftest import free_ports, make_settings
+from tests.postgres import postgres
 from tests.watcher.conftest import Clock
 from tests.weatherglass.store.samples import a_prediction, an_observation
 from watcher.stored import WARM_UP, Stored
@@ -16,8 +19,10 @@ from weatherglass.monitoring.rules import RULES
 from weatherglass.monitoring.sample import Sample
 from weatherglass.monitoring.watch import Watch
 from weatherglass.records import Method, Origin
-from weatherglass.settings import Settings
+from weatherglass.settings import Settings, Source
 from weatherglass.store import observations, polls, predictions
+from weatherglass.store.engine import open_store
+from weatherglass.store.migrate import migrate
 from weatherglass.store.schema import promotions, verification_runs
 
 QUARTER = timedelta(minutes=15)
@@ -222,3 +227,30 @@ def test_stations_of_another_source_are_not_missed(settings: Settings, store: En
     network.stored.close()
     assert network.fired == set()
     assert set(network.look().of(m.SILENCE)) == {(station,) for station in STATIONS}
+
+
+@pytest.mark.integration
+def test_a_database_that_goes_away_and_comes_back(tmp_path: Path, clock: Clock) -> None:
+    with postgres(free_ports(1)[0]) as server:
+        settings = make_settings(tmp_path / "state", source=Source.REPLAY, database_url=server.create("weatherglass"))
+        migrate(settings.store_url)
+        engine = open_store(settings.store_url)
+        network = Network(settings, engine, clock)
+
+        def go(looks: int) -> None:
+            for _ in range(looks):
+                clock.go()
+                network.look()
+
+        try:
+            network.go(3)
+            assert network.fired == set()
+            server.stop()
+            go(4)
+            assert network.fired == {("store_unreachable", "pipeline")}
+            server.start()
+            go(8)
+            assert network.over == network.fired
+        finally:
+            network.stored.close()
+            engine.dispose()

@@ -117,7 +117,7 @@ function tile(label, figure, below, mood = "") {
 }
 
 function glance(answer, counts, verification) {
-  const reporting = stations.filter((row) => row.age_seconds !== null && row.age_seconds < 2 * 3600);
+  const reporting = stations.filter((row) => row.arrived_seconds !== null && row.arrived_seconds < 2 * 3600);
   const newest = stations.map((row) => row.newest?.timestamp).filter(Boolean).sort().at(-1);
   const suspect = stations.filter((row) => row.is_anomaly);
   const model = stations.map((row) => row.ahead).filter((ahead) => ahead?.method === "model");
@@ -160,7 +160,7 @@ async function draw() {
   say(by("count"), stations.length ? `${stations.length} stations` : "");
   if (stations.length) {
     const units = shownIn();
-    keyed(by("stations"), stations.map((row) => ({ row: { ...row, age_seconds: null }, series: series.get(row.station.station_id), units })), (item) => item.row.station.station_id, line);
+    keyed(by("stations"), stations.map((row) => ({ row: { ...row, age_seconds: null, arrived_seconds: null }, series: series.get(row.station.station_id), units })), (item) => item.row.station.station_id, line);
   } else {
     by("stations").replaceChildren(h("tr", {}, h("td", { colspan: 8, class: "nothing" }, "No reading yet. The first ones come within minutes of the pipeline's start.")));
   }

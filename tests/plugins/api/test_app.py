@@ -58,6 +58,7 @@ def test_stations_are_those_observed_with_their_newest(client: TestClient) -> No
     answer = client.get("/stations").json()
     by_id = {row["station"]["station_id"]: row for row in answer["stations"]}
     assert set(by_id) == {"new-york", "boston", HOSTILE_STATION}
+    assert (by_id["boston"]["age_seconds"], by_id["boston"]["arrived_seconds"]) == (120, 117)
     assert by_id["new-york"]["station"]["country"] == "United States"
     assert by_id["new-york"]["newest"]["timestamp"] == iso(NOON)
     assert by_id[HOSTILE_STATION]["station"]["latitude"] is None

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, Engine
@@ -11,10 +10,9 @@ from weatherglass.store.migrate import migrate
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Engine]:
-    url = f"sqlite:///{tmp_path / 'state' / 'weatherglass.db'}"
-    migrate(url)
-    engine = open_store(url)
+def store(store_url: str) -> Iterator[Engine]:
+    migrate(store_url)
+    engine = open_store(store_url)
     yield engine
     engine.dispose()
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import Connection, event
 
 from tests.weatherglass.store.samples import NOON, a_prediction
@@ -55,6 +56,7 @@ def test_a_reading_that_arrives_late_is_listed_by_its_own_time(connection: Conne
     assert listed == [NOON + timedelta(minutes=minutes) for minutes in sorted(arriving, reverse=True)]
 
 
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 def test_flagged_readings_are_found_by_an_index_in_their_order(connection: Connection) -> None:
     _fill(connection)
     asked: list[tuple[str, Any]] = []

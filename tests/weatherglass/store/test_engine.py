@@ -9,6 +9,7 @@ from tests.weatherglass.store.samples import NOON, a_prediction
 from weatherglass.store import predictions
 
 
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 def test_sqlite_is_opened_for_several_processes(store: Engine) -> None:
     with store.connect() as connection:
         pragmas = {

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from alembic import command
@@ -27,27 +26,25 @@ def test_the_migrations_go_back_to_nothing(store: Engine) -> None:
 
 
 @pytest.mark.integration
-def test_several_processes_may_migrate_at_once(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'new' / 'weatherglass.db'}"
-    code = f"from weatherglass.store.migrate import migrate; migrate({url!r})"
+def test_several_processes_may_migrate_at_once(store_url: str) -> None:
+    code = f"from weatherglass.store.migrate import migrate; migrate({store_url!r})"
     processes = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) for _ in range(4)]
     said = [process.communicate(timeout=120)[1] for process in processes]
     assert [process.returncode for process in processes] == [0] * 4, said
-    engine = open_store(url)
+    engine = open_store(store_url)
     assert set(metadata.tables) <= set(inspect(engine).get_table_names())
     engine.dispose()
 
 
-def test_migrating_again_keeps_what_is_stored(tmp_path: Path) -> None:
+def test_migrating_again_keeps_what_is_stored(store_url: str) -> None:
     from tests.weatherglass.store.samples import NOON, an_observation
     from weatherglass.store import observations
 
-    url = f"sqlite:///{tmp_path / 'weatherglass.db'}"
-    migrate(url)
-    engine = open_store(url)
+    migrate(store_url)
+    engine = open_store(store_url)
     with engine.begin() as connection:
         observations.save(connection, [an_observation()], NOON)
-    migrate(url)
+    migrate(store_url)
     with engine.connect() as connection:
         assert observations.latest(connection, "new-york") is not None
     engine.dispose()

@@ -1,0 +1,72 @@
+"""The API gives errors of its own, as a user's programs see them, and the watcher tells of it."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+import httpx
+import pytest
+from sqlalchemy import Engine, text
+
+from tests.plugins.serving import running_alone
+from tests.watcher.conftest import Clock
+from watcher.api import Api
+from watcher.stored import Stored
+from weatherglass.monitoring import metrics as m
+from weatherglass.monitoring.rules import RULES
+from weatherglass.monitoring.sample import Sample
+from weatherglass.monitoring.watch import Watch
+from weatherglass.settings import Settings
+
+REQUESTS = 20
+
+
+@pytest.mark.integration
+def test_a_table_is_gone_and_comes_back(settings: Settings, store: Engine, clock: Clock) -> None:
+    stored = Stored(settings, clock.now, clock.now)
+    watch = Watch(RULES)
+    fired: set[tuple[str, str]] = set()
+    over: set[tuple[str, str]] = set()
+
+    def look() -> Sample:
+        sample = Sample(clock.go())
+        stored.look(sample)
+        api.look(sample)
+        seen = watch.look(sample)
+        fired.update((firing.rule.name, firing.subject) for firing in seen.begun)
+        over.update((firing.rule.name, firing.subject) for firing in seen.over)
+        return sample
+
+    with running_alone(settings) as address:
+        api = Api(settings)
+
+        def ask(path: str, outcome: str) -> None:
+            """So many requests, and looks until they are all seen."""
+            before = look().get(m.API_REQUESTS, outcome) or 0
+            for _ in range(REQUESTS):
+                httpx.get(f"{address}{path}", timeout=60)
+            end = time.monotonic() + 60
+            while (look().get(m.API_REQUESTS, outcome) or 0) < before + REQUESTS:
+                assert time.monotonic() < end, f"the answers to {path} are not told"
+                time.sleep(0.2)
+
+        def rename(table: str, name: str) -> None:
+            with store.begin() as connection:
+                connection.execute(text(f"ALTER TABLE {table} RENAME TO {name}"))
+
+        try:
+            ask("/stations", "ok")
+            assert fired == set()
+            rename("features", "lost")
+            ask("/features/boston", "error")
+            look()
+            assert fired == {("api_errors", "pipeline")}
+            rename("lost", "features")
+            clock.now += timedelta(minutes=6)
+            ask("/stations", "ok")
+            for _ in range(8):
+                look()
+            assert ("api_errors", "pipeline") in over
+        finally:
+            stored.close()
