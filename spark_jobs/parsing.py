@@ -85,7 +85,7 @@ def _pair(name: str, text: Column) -> Column:
 def _header(name: str) -> Column:
     """A header's text; null where there is none or its bytes are no text.
 
-    By position: a function that takes a lambda would keep the whole parsing out of Spark's generated code.
+    By position: a function that takes a lambda would keep the parsing of a batch job out of Spark's generated code.
     """
     place = F.array_position(F.col("headers.key"), name) - 1
     found = F.get(F.col("headers.value"), place.cast("int")).cast("string")

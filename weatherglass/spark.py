@@ -48,8 +48,8 @@ def stream_conf(settings: Settings) -> dict[str, str]:
         "spark.metrics.conf.*.sink.prometheusServlet.path": "/metrics/prometheus",
         "spark.metrics.namespace": "weatherglass",
         "spark.sql.streaming.metricsEnabled": "true",
-        # Each task of each batch would write and look up the code of its small projections anew, which takes longer
-        # than its rows gain by it. Whole stages are still generated, once a batch.
+        # No code is generated, neither for projections nor for whole stages: what is heavy is in Java already, and each
+        # batch would take longer to write and look up the code of the rest than its rows gain by it.
         "spark.sql.codegen.factoryMode": "NO_CODEGEN",
         "spark.hadoop.fs.file.impl": LOCAL_FILES,
         "spark.sql.streaming.checkpointFileManagerClass": (

@@ -38,7 +38,7 @@ def test_bad_input_and_late_rows(
     assert {ip.removeprefix("::ffff:") for ip in driver.listening_on()} == {LOOPBACK}
     metrics = requests.get(f"http://{LOOPBACK}:{driver.settings.spark_ui_port}/metrics/prometheus/", timeout=60).text
     assert "metrics_weatherglass_driver_spark_streaming_features_states_rowsTotal_Value" in metrics
-    # told after the batch is committed: a crash may take what is not told yet
+    # told after the batch is committed
     driver.wait_for("line with what was refused", lambda: _told(driver, "rejected", "malformed_json"))
     driver.wait_for("line with values that failed", lambda: _told(driver, "failed_values", "range"))
 
