@@ -78,6 +78,8 @@ def main(plan: str, folder: Path) -> None:
     if plan == "panes":
         records = feature_records(window_features(rows, Rules())).select("key", "value")
     else:
+        # What these compute is columns of Spark's own, which want its generated code.
+        spark.conf.set("spark.sql.codegen.factoryMode", "FALLBACK")
         windows = {"sliding": sliding, "gathered": gathered}[plan](rows)
         records = windows.select(F.encode("station_id", "UTF-8").alias("key"), F.to_json(F.struct("*")).alias("value"))
     query = (

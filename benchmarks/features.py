@@ -149,9 +149,9 @@ def latency(folder: Path, rates: list[int], seconds: float) -> list[str]:
         driver = Driver(at.settings, folder / "live")
         begin = time.monotonic()
         driver.start()
-        driver.wait_until_read(ends(at.bootstrap_servers, RAW))
-        started = time.monotonic() - begin
         try:
+            driver.wait_until_read(ends(at.bootstrap_servers, RAW))
+            started = time.monotonic() - begin
             for number, rate in enumerate([rates[0], *rates]):
                 if number == 1:
                     _live(at, driver, folder / "compiling.log", rates[-1], COMPILING_SECONDS)

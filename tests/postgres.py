@@ -26,17 +26,25 @@ class PostgresServer:
 
     def __init__(self, folder: Path, programs: Path, port: int, user: str | None):
         self._data, self._programs, self._port, self._user = folder / "data", programs, port, user
+        self._started = False
 
     def make(self) -> None:
         self._run("initdb", "--username=weatherglass", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C")
 
     def start(self) -> None:
+        self._started = True
         options = f"-c listen_addresses={LOOPBACK} -p {self._port} -c unix_socket_directories='' -c fsync=off"
         self._run("pg_ctl", "--wait", "--timeout=120", f"--log={self._data / 'server.log'}", f"-o {options}", "start")
 
     def stop(self) -> None:
         """At once, as a crash would."""
         self._run("pg_ctl", "--wait", "--mode=immediate", "stop")
+        self._started = False
+
+    def end(self) -> None:
+        """Stop it if it was started, however far that went."""
+        if self._started:
+            self.stop()
 
     def create(self, database: str) -> str:
         """An empty database; its URL."""
@@ -79,10 +87,10 @@ def postgres(port: int) -> Iterator[PostgresServer]:
             os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
         server = PostgresServer(folder, found, port, user)
         server.make()
-        server.start()
         try:
+            server.start()
             yield server
         finally:
-            server.stop()
+            server.end()
     finally:
         shutil.rmtree(folder)

@@ -304,7 +304,7 @@ def test_prometheus_sees_the_pipeline_and_finds_alertmanager(cluster: Cluster) -
     def targets() -> Counter[tuple[str, str]]:
         return Counter((one["labels"]["job"], one["health"]) for one in asked("targets")["activeTargets"])
 
-    nodes = 1 + len(ray_workers(cluster))
+    nodes = 2 + len(ray_workers(cluster))  # the head's, and the one beside the jobs
     parts = {"weatherglass": 1, "spark": 1, "ray": nodes, "monitoring": 2}
     until(f"{parts} to be up", lambda: targets() == {(job, "up"): count for job, count in parts.items()})
     assert asked("query?query=weatherglass_watch_look_seconds")["result"]

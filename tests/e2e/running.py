@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -111,20 +111,29 @@ class RunningStack:
                 continue
         return [process for process in found if process.pid != os.getpid()]
 
+    def programs(self, words: str) -> list[psutil.Process]:
+        """Those of `processes` whose command line holds the words."""
+        found = []
+        for process in self.processes():
+            with suppress(psutil.NoSuchProcess):
+                if words in " ".join(process.cmdline()):
+                    found.append(process)
+        return found
+
     @contextmanager
-    def held(self, *words: str) -> Iterator[None]:
-        """Hold the programs whose command line holds one of the words, and the launcher, which would replace them."""
+    def held(self, words: str) -> Iterator[None]:
+        """Hold the programs with these words, and the launcher, which would replace what is lost."""
         assert self._process is not None
-        launcher = psutil.Process(self._process.pid)
-        hung = [p for p in self.processes() if any(word in " ".join(p.cmdline()) for word in words)]
-        assert hung, f"no process of {words}"
-        for process in [launcher, *hung]:
-            process.suspend()
+        held = [psutil.Process(self._process.pid), *self.programs(words)]
+        assert len(held) > 1, f"no process of {words}"
         try:
+            for process in held:
+                process.suspend()
             yield
         finally:
-            for process in [*hung, launcher]:
-                process.resume()
+            for process in held:
+                with suppress(psutil.NoSuchProcess):
+                    process.resume()
 
     def get(self, path: str) -> requests.Response:
         return requests.get(f"{self.base}{path}", headers={"Authorization": f"Bearer {self._token}"}, timeout=60)

@@ -170,6 +170,7 @@ def test_the_dashboard_within_airflow_shows_it_and_what_is_new(stack: RunningSta
         expect(frame.locator("#stations tr")).to_have_count(len(rows))
         expect(frame.locator("#origin")).to_have_text("Replayed")
         expect(frame.locator("#state.ok, #state.degraded")).to_be_visible()
+        expect(frame.locator("#glance")).to_contain_text(f"{len(rows)} of {len(rows)}")  # though what they say is old
         page.screenshot(path=str(pictures / "airflow-overview.png"))
         station, row = next((name, row) for name, row in sorted(rows.items()) if row["newest"])
         newest = stack.api(f"/predictions/{station}")
@@ -267,7 +268,7 @@ def test_the_watcher_tells_each_fault_by_its_name_and_when_it_is_over(stack: Run
 
     assert stack.run_dag("replay_rejected", reasons=["whatever"])["state"] == "failed"
     with stack.held("airflow triggerer"):
-        (gcs,) = [process for process in stack.processes() if process.name() == "gcs_server"]
+        (gcs,) = stack.programs("gcs_server")
         gcs.kill()
         until("an alert for each fault", lambda: wanted <= open_alerts())
     assert stack.run_dag("replay_rejected")["state"] == "success"

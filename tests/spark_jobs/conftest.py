@@ -10,7 +10,11 @@ from pyspark.sql import SparkSession
 
 from tests.conftest import TestBroker, make_settings
 from tests.spark_jobs.driver import Driver
+from weatherglass.settings import Settings
 from weatherglass.spark import batch_conf, stream_conf
+
+CODE = "spark.sql.codegen.factoryMode"
+"""Batches run generated code, and the stream does not; tests of the stream in this session take over its setting."""
 
 
 @pytest.fixture(scope="session")
@@ -18,10 +22,19 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     settings = make_settings(tmp_path_factory.mktemp("spark"))
     builder = SparkSession.builder.appName("tests")
     for name, value in (stream_conf(settings) | batch_conf(settings)).items():
-        builder = builder.config(name, value)
+        if name != CODE:
+            builder = builder.config(name, value)
     session = builder.getOrCreate()
     yield session
     session.stop()
+
+
+@pytest.fixture
+def streaming(spark: SparkSession, settings: Settings) -> Iterator[SparkSession]:
+    """The same session, as the stream runs."""
+    spark.conf.set(CODE, stream_conf(settings)[CODE])
+    yield spark
+    spark.conf.unset(CODE)
 
 
 @pytest.fixture

@@ -62,6 +62,11 @@ def test_bad_input_and_late_rows(
     too_late = observe("rome", watermark - timedelta(minutes=5), 4)  # its last window ends with the watermark
     driver.wait_until_read(send(servers, keyed([in_time, half, too_late])))
     driver.wait_for("all rejected", lambda: sum(ends(servers, REJECTED).values()) > len(bad))
+
+    # with nothing to do it still gives signs of life
+    for _ in range(2):
+        last = driver.folder.heartbeat.stat().st_mtime_ns
+        driver.wait_for("sign of life", lambda last=last: driver.folder.heartbeat.stat().st_mtime_ns > last)  # type: ignore[misc]
     assert driver.stop() == 0, driver.last_words()
     assert driver.folder.outcome().ok, driver.folder.outcome()
 

@@ -119,9 +119,11 @@ def streamed(spark: SparkSession, batches: list[list[dict[str, Any]]], folder: P
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )
 @given(drawn=stations)
-def test_equal_to_sql_batch_by_batch(spark: SparkSession, tmp_path: Path, drawn: list[list[dict[str, Any]]]) -> None:
+def test_equal_to_sql_batch_by_batch(
+    streaming: SparkSession, tmp_path: Path, drawn: list[list[dict[str, Any]]]
+) -> None:
     batches = observations_of(drawn)
-    found, late = streamed(spark, batches, tmp_path / uuid4().hex)
+    found, late = streamed(streaming, batches, tmp_path / uuid4().hex)
     windows, too_late = expected(batches)
     assert differences(found, windows)[:20] == []
     assert late == too_late

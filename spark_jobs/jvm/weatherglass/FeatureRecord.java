@@ -93,7 +93,7 @@ final class FeatureRecord implements Serializable {
 
     private static String trend(Moments m, double slope, double resolution) {
         double change = Math.abs(slope) * (m.lastTime() - m.firstTime()) / 1e6;
-        if (change <= resolution * SLACK || slope == 0) {
+        if (change <= resolution * SLACK) {
             return "steady";
         }
         if (m.n() > 2) {
@@ -109,10 +109,11 @@ final class FeatureRecord implements Serializable {
     private static void wind(JsonGenerator json, Summary window) throws IOException {
         double u = window.u() / window.winds(), v = window.v() / window.winds();
         double speed = Math.hypot(u, v);
-        double from = Math.toDegrees(Math.atan2(-u, -v));
+        double angle = Math.toDegrees(Math.atan2(-u, -v));
+        double from = angle < 0 ? (angle + 360) % 360 : Math.abs(angle);  // a northerly may come as -0
         number(json, "u", u);
         number(json, "v", v);
-        number(json, "direction", speed > CALM ? (from + 360) % 360 : Double.NaN);
+        number(json, "direction", speed > CALM ? from : Double.NaN);
         double steadiness = Math.min(speed * window.winds() / window.speed(), 1);
         number(json, "steadiness", window.speed() > 0 ? steadiness : Double.NaN);
     }
