@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 import uvicorn
@@ -22,6 +23,9 @@ def main() -> int:
     app = create_app(settings, guard=with_token(token) if token else from_here)
     if token:
         add_login(app, token)
+    # What is there now stays: looking through all of it for garbage, again and again, would hold up requests.
+    gc.collect()
+    gc.freeze()
     uvicorn.run(app, host=settings.api_host, port=settings.api_port, server_header=False)
     return 0
 
