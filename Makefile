@@ -27,7 +27,7 @@ status: ## What runs, what lags, how old the newest is
 setup: prerequisites .venv/.synced build/jars/kafka/.fetched build/jars/spark/.fetched build/jars/spark/weatherglass.jar ## Install what is missing, and only that
 
 test: setup lint ## All tests: unit, integration with real servers, end to end
-	@$(RUN) pytest -n 2
+	@$(RUN) pytest -n 3
 
 test-fast: setup ## The tests that need no server
 	@$(RUN) pytest -n 2 -m "not integration and not e2e"

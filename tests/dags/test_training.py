@@ -12,7 +12,16 @@ from tests.dags.airflow import Airflow
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 NO_TRAINING = "from plugins.ray_submission.operator import RayJobOperator as R; R.execute = lambda self, context: None"
-FAILED_TRAINING = NO_TRAINING.replace("None", "1 / 0 if self.task_id == 'train_first' else None")
+FAILED_TRAINING = """
+from airflow.sdk.exceptions import AirflowFailException
+from plugins.ray_submission.operator import RayJobOperator
+
+def execute(self, context):
+    if self.task_id == "train_first":
+        raise AirflowFailException("no retry helps")
+
+RayJobOperator.execute = execute
+"""
 
 
 @pytest.fixture(scope="module")
