@@ -62,8 +62,8 @@ UNITS: dict[str, tuple[tuple[float, float], ...]] = {
     "wind_speed": ((1.943844, 0.0), (2.236936, 0.0), (3.6, 0.0)),
 }
 """Factor and offset of what else the number may stand for: °F, K; a fraction; inHg, mmHg, Pa; knots, mph, km/h."""
-STEPS = (1.0, 0.5, 0.1, 0.01)
-"""Steps in which sources round, coarsest first."""
+STEPS = (1.0, 1852 / 3600, 0.5, 1609.344 / 3600, 1 / 3.6, 0.1, 0.01)
+"""Steps in which sources round, coarsest first: tenths and the like, and whole knots, miles and kilometres an hour."""
 ROUNDED = 1e-3
 WHOLE_SHARE = 0.9
 QUIET_HOURS = 48

