@@ -85,7 +85,7 @@ function measurements(measured) {
 /** What waits and Spark's batches over more than the jobs' last lines. */
 function longer(measured) {
   history("lag", lines(measured, "consumer_lag_seconds", 1, "%{y:.1f} s"), " s");
-  history("spark", lines(measured, "spark_batch_seconds", 1000, "%{y:.0f} ms"), " ms");
+  history("spark", lines(measured, "spark_batch_seconds", 1, "%{y:.2f} s"), " s");
 }
 
 const lagOf = (figures) => (typeof figures.lag === "object" && figures.lag !== null ? Object.values(figures.lag).reduce((sum, value) => sum + value, 0) : figures.lag);
@@ -104,8 +104,8 @@ function lately(list) {
   const times = batches.map((line) => wall(line.at));
   plot(by("spark"), [
     { type: "bar", x: times, y: batches.map((line) => line.figures.rows), yaxis: "y2", name: "observations", marker: { color: two, opacity: 0.55 }, hovertemplate: "%{y}" },
-    { x: times, y: batches.map((line) => line.figures.ms), mode: "lines+markers", marker: { size: 4 }, line: { color: one, width: 2 }, name: "duration", hovertemplate: "%{y:.0f} ms" },
-  ], dressed({ height: 280, xaxis: timeAxis(by("spark"), LAST), yaxis: axis({ rangemode: "tozero", ticksuffix: " ms" }), yaxis2: axis({ overlaying: "y", side: "right", rangemode: "tozero", tickmode: "auto", nticks: 6, showgrid: false }), margin }), "batches", "Spark has not finished a batch yet.");
+    { x: times, y: batches.map((line) => line.figures.ms / 1000), mode: "lines+markers", marker: { size: 4 }, line: { color: one, width: 2 }, name: "duration", hovertemplate: "%{y:.2f} s" },
+  ], dressed({ height: 280, xaxis: timeAxis(by("spark"), LAST), yaxis: axis({ rangemode: "tozero", ticksuffix: " s" }), yaxis2: axis({ overlaying: "y", side: "right", rangemode: "tozero", tickmode: "auto", nticks: 6, showgrid: false }), margin }), "batches", "Spark has not finished a batch yet.");
 }
 
 function jobs(list) {
