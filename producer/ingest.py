@@ -33,6 +33,7 @@ from weatherglass.store.engine import open_store
 from weatherglass.store.judged import note_faults
 from weatherglass.store.polls import Poll, record
 from weatherglass.store.published import last_published, remember
+from weatherglass.wording import counted
 
 QUARTER = timedelta(minutes=15)
 HOUR = timedelta(hours=1)
@@ -186,7 +187,8 @@ def _plan(observed: Observed, last: dict[str, Observation], now: datetime, say: 
         steps = _steps(found, has_past=before is not None)
         future = [time for time in steps if time > now]
         if future:
-            say(f"WARNING {name}: {len(future)} observations up to {iso(max(future))} are in the future, left out")
+            many = counted(len(future), "observation")
+            say(f"WARNING {name}: {many} in the future, up to {iso(max(future))}, left out")
         present = found.current.timestamp if found.current else None
         for time, observation in steps.items():
             if time > now or (before and time < before.timestamp):
@@ -251,7 +253,7 @@ def _summary(report: IngestReport, stations: int) -> str:
     words = [f"{report.new} new", f"{report.filled} filled", f"{report.revised} revised", f"{report.repeated} repeated"]
     if report.failures:
         words.append(f"{len(report.failures)} of {stations} stations failed")
-    return f"published {report.published} observations up to {iso(report.newest)}: {', '.join(words)}"
+    return f"published {counted(report.published, 'observation')} up to {iso(report.newest)}: {', '.join(words)}"
 
 
 def main() -> int:

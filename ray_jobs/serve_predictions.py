@@ -34,6 +34,7 @@ from ray_jobs.inference.placement import move
 from weatherglass.jobs.job import Job, running
 from weatherglass.records import iso
 from weatherglass.settings import PROJECT_ROOT, Settings, load_settings, variable
+from weatherglass.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -219,13 +220,13 @@ class Watcher:
 
     def _report(self, healths: list[dict[str, Any]], changed: bool) -> None:
         """A line when something was answered, or how the models stand has changed; else only a heartbeat."""
-        counted = ("records", "answers", "rejected", "hours", "batches")
-        now = {name: sum(health[name] for health in healths) for name in counted}
-        new = {name: now[name] - self._before.get(name, now[name] if self._before else 0) for name in counted}
+        names = ("records", "answers", "rejected", "hours", "batches")
+        now = {name: sum(health[name] for health in healths) for name in names}
+        new = {name: now[name] - self._before.get(name, now[name] if self._before else 0) for name in names}
         first, self._before = not self._before, now
         versions = ", ".join(sorted({health["forecaster"] for health in healths}))
         said = (
-            f"{new['answers']} answers to {new['records']} records by model version {versions}"
+            f"{counted(new['answers'], 'answer')} to {counted(new['records'], 'record')} by model version {versions}"
             if new["records"]
             else f"serving with model version {versions}, nothing new"
         )

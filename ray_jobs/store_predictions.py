@@ -31,6 +31,7 @@ from weatherglass.settings import Settings, load_settings
 from weatherglass.store import features, observations, predictions, shadow
 from weatherglass.store.engine import open_store
 from weatherglass.topics import FEATURES, GROUPS, PREDICTIONS, RAW, SHADOW, STORE_GROUP
+from weatherglass.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -197,7 +198,7 @@ class Sink:
             return
         done, skipped = self.stored, self.stored["skipped"]
         self.job.report(
-            f"stored {done[PREDICTIONS]} predictions and {done[RAW]} observations"
+            f"stored {counted(done[PREDICTIONS], 'prediction')} and {counted(done[RAW], 'observation')}"
             + (f", skipped {skipped} that could not be used (see job.log)" if skipped else ""),
             predictions=done[PREDICTIONS],
             observations=done[RAW],

@@ -13,6 +13,7 @@ from spark_jobs import jvm
 from spark_jobs.features import AHEAD, FAILED, LATE
 from weatherglass.records import iso
 from weatherglass.topics import RAW
+from weatherglass.wording import counted
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,8 @@ def in_words(figures: dict[str, Any], late: int) -> str:
     """One line for the task log."""
     lag = sum(figures["lag"].values())
     return (
-        f"batch {figures['batch']}: {figures['rows']} observations ({figures['rows_per_second']:g}/s) "
-        f"in {figures['ms']} ms, {figures['windows_sent']} windows sent, {lag} waiting, "
+        f"batch {figures['batch']}: {counted(figures['rows'], 'observation')} ({figures['rows_per_second']:g}/s) "
+        f"in {figures['ms']} ms, {counted(figures['windows_sent'], 'window')} sent, {lag} waiting, "
         f"newest {figures['newest'] or 'none'}, watermark {figures['watermark']}"
         + "".join(f", {count} failed the check {name}" for name, count in figures["failed_values"].items())
         + (f", {late} too late for any window (in weather-rejected)" if late else "")

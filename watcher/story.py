@@ -9,6 +9,7 @@ from weatherglass.monitoring import metrics as m
 from weatherglass.monitoring.metrics import Metric
 from weatherglass.monitoring.sample import Sample
 from weatherglass.monitoring.watch import Firing, Look
+from weatherglass.wording import counted
 
 SUMMARY_EVERY = timedelta(minutes=1)
 
@@ -41,7 +42,7 @@ def _summary(look: Look, sample: Sample) -> str:
     if look.on:
         longest = min(firing.since for firing in look.on)
         names = ", ".join(sorted(_named(firing) for firing in look.on)[:5]) + (", …" if len(look.on) > 5 else "")
-        state = f"{len(look.on)} alerts open, the oldest for {words(sample.at - longest)}: {names}"
+        state = f"{counted(len(look.on), 'alert')} open, the oldest for {words(sample.at - longest)}: {names}"
     return "; ".join([state, *_figures(sample)])
 
 
