@@ -73,6 +73,8 @@ def options(settings: Settings) -> dict[str, str]:
         ("logging", "namespace_levels"): "kafka=WARNING",
         # A task whose process died with the last stop must not wait five minutes for its next try.
         ("scheduler", "task_instance_heartbeat_timeout"): 90,
+        # Nor must one whose scheduler died wait so long until another scheduler finds it.
+        ("scheduler", "orphaned_tasks_check_interval"): 30,
         ("dag_processor", "refresh_interval"): DAG_REFRESH_SECONDS,
         ("dag_processor", "min_file_process_interval"): DAG_REFRESH_SECONDS,
         ("dag_processor", "stale_dag_threshold"): 3 * DAG_REFRESH_SECONDS,

@@ -82,6 +82,10 @@ class AirflowApi:
         self._create(f"/dags/{dag_id}/dagRuns", {"dag_run_id": run_id, "logical_date": None, "note": note})
         return run_id
 
+    def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """The task instances of a run."""
+        return list(self._get(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"])
+
     def ensure_pool(self, name: str, slots: int, description: str) -> None:
         """Make a pool, or set it right."""
         pool = {"name": name, "slots": slots, "description": description, "include_deferred": True}
@@ -92,9 +96,8 @@ class AirflowApi:
 
     def last_words(self, dag_id: str, run_id: str, lines: int = 15) -> str:
         """Which tasks of a run failed, and the end of their logs."""
-        tasks = self._get(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
         words = []
-        for task in tasks:
+        for task in self.tasks(dag_id, run_id):
             if task["state"] in ("failed", "up_for_retry"):
                 log = self._log(dag_id, run_id, task)
                 words += [f"task {task['task_id']}, try {task['try_number']}:", *log[-lines:]]
