@@ -1,6 +1,6 @@
-"""What the tests ask Kafka, run inside the cluster's network; prints JSON.
+"""What the tests ask Kafka, run inside the cluster's network: questions and answers as JSON, a line each.
 
-inside.py records <topic> | lag <group> <topic> | topics | groups | publish <topic> (messages as JSON on stdin)
+["records", topic] | ["lag", group, topic] | ["topics"] | ["groups"] | ["publish", topic, messages]
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import base64
 import json
 import sys
 import time
+from contextlib import closing
 from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -21,19 +22,27 @@ PATIENCE = 300.0
 
 def records(topic: str) -> list[Any]:
     """Partition, offset, time, key, value and headers of each committed record; bytes in base64."""
-    consumer = KafkaConsumer(bootstrap_servers=SERVERS, isolation_level="read_committed", enable_auto_commit=False)
-    parts = [TopicPartition(topic, part) for part in consumer.partitions_for_topic(topic)]
-    consumer.assign(parts)
-    consumer.seek_to_beginning(*parts)
-    ends = consumer.end_offsets(parts)
-    found = []
-    while any(consumer.position(part) < ends[part] for part in parts):
-        for batch in consumer.poll(1000).values():
-            found += batch
+    found: list[Any] = []
+    with closing(consumer(isolation_level="read_committed", enable_auto_commit=False)) as reader:
+        parts = [TopicPartition(topic, part) for part in reader.partitions_for_topic(topic)]
+        reader.assign(parts)
+        reader.seek_to_beginning(*parts)
+        ends = reader.end_offsets(parts)
+        while any(reader.position(part) < ends[part] for part in parts):
+            for batch in reader.poll(1000).values():
+                found += batch
     return [
         [r.partition, r.offset, r.timestamp, text(r.key), text(r.value), [[name, text(v)] for name, v in r.headers]]
         for r in found
     ]
+
+
+def consumer(**options: Any) -> KafkaConsumer:
+    return KafkaConsumer(bootstrap_servers=SERVERS, **options)
+
+
+def admin() -> KafkaAdminClient:
+    return KafkaAdminClient(bootstrap_servers=SERVERS)
 
 
 def text(value: bytes | None) -> str:
@@ -42,41 +51,38 @@ def text(value: bytes | None) -> str:
 
 def lag(group: str, topic: str) -> int:
     """Records of the topic that the group has not committed yet."""
-    admin = KafkaAdminClient(bootstrap_servers=SERVERS)
-    committed = admin.list_group_offsets({group: None})[group]
-    consumer = KafkaConsumer(bootstrap_servers=SERVERS)
-    parts = [TopicPartition(topic, part) for part in consumer.partitions_for_topic(topic)]
-    ends = consumer.end_offsets(parts)
+    with closing(admin()) as client, closing(consumer()) as reader:
+        committed = client.list_group_offsets({group: None})[group]
+        parts = [TopicPartition(topic, part) for part in reader.partitions_for_topic(topic)]
+        ends = reader.end_offsets(parts)
     return sum(ends[part] - (committed[part].offset if part in committed else 0) for part in parts)
 
 
 def topics() -> dict[str, Any]:
     """Partitions and configuration of each topic."""
-    admin = KafkaAdminClient(bootstrap_servers=SERVERS)
-    names = [name for name in admin.list_topics() if not name.startswith("__")]
-    consumer = KafkaConsumer(bootstrap_servers=SERVERS)
-    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
-    found = admin.describe_configs(resources, config_filter="all")["topic"]
-    return {
-        name: {
-            "partitions": len(consumer.partitions_for_topic(name)),
-            "config": {key: entry["value"] for key, entry in found[name].items()},
+    with closing(admin()) as client, closing(consumer()) as reader:
+        names = [name for name in client.list_topics() if not name.startswith("__")]
+        resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+        found = client.describe_configs(resources, config_filter="all")["topic"]
+        return {
+            name: {
+                "partitions": len(reader.partitions_for_topic(name)),
+                "config": {key: entry["value"] for key, entry in found[name].items()},
+            }
+            for name in names
         }
-        for name in names
-    }
 
 
 def groups() -> list[str]:
-    return sorted(group["group_id"] for group in KafkaAdminClient(bootstrap_servers=SERVERS).list_groups())
+    with closing(admin()) as client:
+        return sorted(group["group_id"] for group in client.list_groups())
 
 
-def publish(topic: str) -> int:
-    """Publish the messages of stdin, keyed by their station."""
-    messages = json.loads(sys.stdin.read())
-    producer = KafkaProducer(bootstrap_servers=SERVERS, acks="all")
-    for sent in [producer.send(topic, json.dumps(m).encode(), m["station_id"].encode()) for m in messages]:
-        sent.get(PATIENCE)
-    producer.close()
+def publish(topic: str, messages: list[dict[str, Any]]) -> int:
+    """Publish the messages, keyed by their station."""
+    with closing(KafkaProducer(bootstrap_servers=SERVERS, acks="all")) as producer:
+        for sent in [producer.send(topic, json.dumps(m).encode(), m["station_id"].encode()) for m in messages]:
+            sent.get(PATIENCE)
     return len(messages)
 
 
@@ -85,7 +91,8 @@ def wait_for_broker() -> None:
     end = time.monotonic() + PATIENCE
     while True:
         try:
-            KafkaAdminClient(bootstrap_servers=SERVERS).list_topics()
+            with closing(admin()) as client:
+                client.list_topics()
             return
         except (KafkaError, OSError):
             if time.monotonic() > end:
@@ -95,5 +102,7 @@ def wait_for_broker() -> None:
 
 if __name__ == "__main__":
     commands = {"records": records, "lag": lag, "topics": topics, "groups": groups, "publish": publish}
-    wait_for_broker()
-    print(json.dumps(commands[sys.argv[1]](*sys.argv[2:])))
+    for line in sys.stdin:
+        what, *about = json.loads(line)
+        wait_for_broker()
+        print(json.dumps(commands[what](*about)), flush=True)

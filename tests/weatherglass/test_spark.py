@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,6 +37,12 @@ def test_executors_are_as_many_as_the_partitions_of_a_shuffle_and_find_the_drive
     assert found["spark.sql.shuffle.partitions"] == "3"
     assert found["spark.executor.extraClassPath"] == found["spark.driver.extraClassPath"]
     assert found["spark.executor.memory"] == "900m"
+
+
+def test_java_knows_the_options_of_a_clusters_processes(clustered: Settings) -> None:
+    options = stream_conf(clustered)["spark.executor.extraJavaOptions"].split()
+    started = subprocess.run(["java", *options, "-version"], capture_output=True, text=True, check=False)
+    assert started.returncode == 0, started.stdout + started.stderr
 
 
 @pytest.mark.parametrize("conf", [stream_conf, batch_conf])
