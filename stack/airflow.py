@@ -73,7 +73,8 @@ def options(settings: Settings) -> dict[str, str]:
         ("logging", "namespace_levels"): "kafka=WARNING",
         # A task whose process died with the last stop must not wait five minutes for its next try.
         ("scheduler", "task_instance_heartbeat_timeout"): 90,
-        # Nor must one whose scheduler died wait so long until another scheduler finds it.
+        # Nor must one whose scheduler died: the first look for such, at the start of the next scheduler, may come
+        # before that death is certain, and the second would be five minutes later.
         ("scheduler", "orphaned_tasks_check_interval"): 30,
         ("dag_processor", "refresh_interval"): DAG_REFRESH_SECONDS,
         ("dag_processor", "min_file_process_interval"): DAG_REFRESH_SECONDS,

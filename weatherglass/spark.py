@@ -19,10 +19,10 @@ PATIENT_COMPILER = (
     "-XX:Tier4InvocationThreshold=50000 -XX:Tier4MinInvocationThreshold=6000 "
     "-XX:Tier4CompileThreshold=150000 -XX:Tier4BackEdgeThreshold=400000"
 )
-"""Of a cluster's processes, each of which starts on one core: a method is called, or a loop runs, ten times as often as
-Java would have it before the second compiler takes it. Otherwise that compiler has half of an executor's processor time
-in its first minute, for code of the start that hardly runs again. On one machine, where the job compiles once and has a
-core beside it for that, a backlog takes a tenth longer with them."""
+"""Of a cluster's executors and drivers: a method is called, or a loop runs, ten times as often as Java would have it
+before the second compiler takes it. Otherwise that compiler has half of an executor's processor time in the first
+minute, on the one core that it shares with the work, for code of the start that hardly runs again. Not on one machine,
+where a job compiles once, with a core beside it: there a backlog takes a tenth longer with them."""
 
 
 def environment(settings: Settings) -> dict[str, str]:

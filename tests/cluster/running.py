@@ -210,28 +210,36 @@ class Cluster:
 
     def kafka(self, *question: Any) -> Any:
         """What `inside.py`, in the network of the cluster, answers."""
-        if self._inside is None:
-            where = ("--network", f"{self.name}_default", "--volume", f"{HERE / 'inside.py'}:/inside.py:ro")
-            self._inside = subprocess.Popen(
-                ["docker", "run", "--rm", "--init", "--interactive", *where, "weatherglass", "python", "/inside.py"],
-                env=self.environment,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-        assert self._inside.stdin
-        assert self._inside.stdout
-        self._inside.stdin.write(json.dumps(question) + "\n")
-        self._inside.stdin.flush()
-        answer = self._inside.stdout.readline()
-        if not answer:
-            self.leave()
-            raise AssertionError(f"no answer to {question[0]}; the reason is on stderr")
+        asker = self._inside = self._inside or self._enter()
+        assert asker.stdin
+        assert asker.stdout
+        try:
+            asker.stdin.write(json.dumps(question) + "\n")
+            asker.stdin.flush()
+            answer = asker.stdout.readline()
+            assert answer, f"no answer to {question[0]}; the reason is on stderr"
+        except BaseException:
+            self.leave()  # an answer that is still due would be taken for the next one's
+            raise
         return json.loads(answer)
+
+    def _enter(self) -> subprocess.Popen[str]:
+        where = (
+            *("--name", f"{self.name}-inside", "--network", f"{self.name}_default"),
+            *("--volume", f"{HERE / 'inside.py'}:/inside.py:ro", "--log-driver", "none"),
+        )
+        return subprocess.Popen(
+            ["docker", "run", "--rm", "--init", "--interactive", *where, "weatherglass", "python", "/inside.py"],
+            env=self.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
 
     def leave(self) -> None:
         """End the container of `kafka`, which holds the network."""
         if self._inside is not None:
+            self.docker("rm", "--force", f"{self.name}-inside")
             self._inside.communicate()
             self._inside = None
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from weatherglass.settings import LOOPBACK, Settings, SettingsError, load_settings
-from weatherglass.spark import batch_conf, environment, stream_conf
+from weatherglass.spark import PATIENT_COMPILER, batch_conf, environment, stream_conf
 
 MASTER = "spark://spark-master:7077"
 
@@ -41,6 +41,7 @@ def test_executors_are_as_many_as_the_partitions_of_a_shuffle_and_find_the_drive
 
 def test_java_knows_the_options_of_a_clusters_processes(clustered: Settings) -> None:
     options = stream_conf(clustered)["spark.executor.extraJavaOptions"].split()
+    assert set(PATIENT_COMPILER.split()) < set(options)
     started = subprocess.run(["java", *options, "-version"], capture_output=True, text=True, check=False)
     assert started.returncode == 0, started.stdout + started.stderr
 
@@ -52,6 +53,7 @@ def test_on_one_machine_all_is_on_loopback(tmp_path: Path, conf: Callable[[Setti
     assert found["spark.driver.host"] == found["spark.driver.bindAddress"] == LOOPBACK
     assert set(environment(settings).values()) == {LOOPBACK}
     assert not any(name.startswith("spark.executor") for name in found)
+    assert PATIENT_COMPILER not in found["spark.driver.extraJavaOptions"]
 
 
 @pytest.mark.parametrize("wrong", ["local[2]", "spark-master:7077", "spark://", "spark://a b:7077", "yarn"])
