@@ -230,10 +230,10 @@ def test_the_scheduler_stopped_hard_comes_back_and_its_poll_is_tried_again(clust
         airflow.trigger(INGEST, "loses its scheduler, or waits for another that does")
         poll = until("a poll to ask", asking)
         cluster.kill(scheduler)
+    assert airflow.run(INGEST, poll)["state"] == "running"  # it was lost, and not just done
     cluster.start(scheduler)
     began = time.monotonic()
     seconds = cluster.flow()
-    assert airflow.run(INGEST, poll)["state"] == "running"
     until("the poll to succeed", lambda: airflow.run(INGEST, poll)["state"] == "success")
     print(f"airflow-scheduler: flow after {seconds:.0f} s, its poll done after {time.monotonic() - began:.0f} s")
     healthy(cluster)
