@@ -66,11 +66,15 @@ def healthy(cluster: Cluster) -> None:
 def settled(cluster: Cluster) -> Iterator[None]:
     """Ingestion pauses, and everything published has been worked off."""
     airflow = cluster.airflow()
-    # Before the pause, too: a poll that lost its scheduler is not tried again while its DAG is paused.
-    until("the poll that runs to end", lambda: not airflow.runs(INGEST, "running"))
+
+    def polling() -> bool:
+        """By its tasks: a run whose task has not begun, or lost its scheduler, stays one while its DAG is paused."""
+        tasks = [task for run in airflow.runs(INGEST, "running") for task in airflow.tasks(INGEST, run["dag_run_id"])]
+        return any(task["state"] in ("queued", "running") for task in tasks)
+
     airflow.pause(INGEST)
     try:
-        until("the last poll to end", lambda: not airflow.runs(INGEST, "running"))
+        until("the poll that runs to end", lambda: not polling())
         settle(cluster)
         yield
     finally:
