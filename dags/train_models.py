@@ -9,7 +9,9 @@ hand. Where the registry has no champion yet, a first, smaller model is trained 
 the baselines, the version that was registered and which place it took: champion where there is none or where it is
 better beyond chance on the same held-out hours, else challenger. The same, whole, is in Ray's dashboard; parameters,
 errors by lead and variable, plots, environment and model card are in the registry. With `search_trials` so many sizes
-of the full model are tried first; each takes about as long as two of the sixteen parts.
+of the full model are tried first; each takes about as long as two of the sixteen parts. While a part takes longer than
+a minute, a line a minute tells what is waited for. A part that hangs (10 minutes in a first training, an hour in a full
+one) is ended and begun anew, twice at most; the log then shows where it stood.
 
 ### When it is red (triage)
 The inference service goes on with the champion it has; without any it forecasts from climatology and persistence.

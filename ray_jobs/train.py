@@ -25,7 +25,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import ray
-from ray.exceptions import RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from ray_jobs.training.folder import AlreadyTraining, Plan, TrainingFolder, code_version
 from weatherglass.history import read_manifest
@@ -38,6 +38,10 @@ TEST_CASES = {"first": 2_000, "full": 8_000}
 COMPARED = ("full",)
 """Sizes after which all candidates are compared; it takes minutes, which a first model is not to wait for."""
 MAX_TRIALS = 40
+STEP_LIMIT = {"first": 600.0, "full": 3600.0}
+"""Seconds after which a step counts as hung."""
+PULSE = 60.0
+"""Seconds between lines about what is waited for."""
 ACTOR_CPUS = 0.25
 """What an inference actor books at most."""
 
@@ -108,30 +112,43 @@ def _do(settings: Settings, folder: TrainingFolder, steps: Iterable[str], say: S
     missing = [step for step in steps if not folder.has(step)]
     if kept := len(steps) - len(missing):
         say(f"{kept} of {len(steps)} found finished: {', '.join(step for step in steps if step not in missing)}")
-    share = _share(settings)
-    task = (_ALONE if folder.load("plan").size == "full" else _IN_TURN).options(num_cpus=share.cpus)
-    pending = {task.remote(settings, folder.path, step, share.threads): step for step in missing}
+    share, size = _share(settings), folder.load("plan").size
+    task = (_ALONE if size == "full" else _IN_TURN).options(num_cpus=share.cpus)
+    pending = {task.remote(settings, folder.path, step, share.threads, STEP_LIMIT[size]): step for step in missing}
     while pending:
-        (ready,), _ = ray.wait(list(pending), num_returns=1)
-        step = pending.pop(ready)
-        try:
-            lines = ray.get(ready).splitlines()
-        except RayTaskError as error:
-            for other in pending:
-                ray.cancel(other, force=True)
-            if type(error.cause).__name__ == "CannotTrain":
-                raise TrainingError(str(error.cause)) from None
-            raise TrainingError(f"the step {step} failed: {error}") from error
-        done = f"{len(steps) - len(pending)} of {len(steps)} parts: " if len(steps) > 1 else ""
-        say(done + lines[0])
-        for line in lines[1:]:
+        for line in _finished(folder, pending, len(steps), say):
             say(line)
 
 
-def _step(settings: Settings, path: Path, step: str, threads: int) -> str:
-    from ray_jobs.training import steps
+def _finished(folder: TrainingFolder, pending: dict[ray.ObjectRef[str], str], count: int, say: Say) -> list[str]:
+    """Wait for a step, telling meanwhile what is waited for; the step's lines, and it is pending no more."""
+    began = time.monotonic()
+    while True:
+        ready, _ = ray.wait(list(pending), num_returns=1, timeout=PULSE)
+        for step, stack in folder.hung():
+            say(f"the step {step} hung and was ended, to be begun anew; it stood at:\n{stack}")
+        if ready:
+            break
+        say(f"waiting for {', '.join(pending.values())} ({time.monotonic() - began:.0f} s)")
+    step = pending.pop(ready[0])
+    try:
+        lines = ray.get(ready[0]).splitlines()
+    except RayError as error:
+        for other in pending:
+            ray.cancel(other, force=True)
+        cause = error.cause if isinstance(error, RayTaskError) else None
+        if type(cause).__name__ == "CannotTrain":
+            raise TrainingError(str(cause)) from None
+        raise TrainingError(f"the step {step} failed: {error}") from error
+    done = f"{count - len(pending)} of {count} parts: " if count > 1 else ""
+    return [done + lines[0], *lines[1:]]
 
-    return steps.run(settings, path, step, threads)
+
+def _step(settings: Settings, path: Path, step: str, threads: int, limit: float) -> str:
+    with TrainingFolder(path).watched(step, limit):
+        from ray_jobs.training import steps
+
+        return steps.run(settings, path, step, threads)
 
 
 _ALONE = ray.remote(max_calls=1, max_retries=2)(_step)

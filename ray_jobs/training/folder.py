@@ -7,6 +7,7 @@ or absent. The folder is removed when its models are registered.
 
 from __future__ import annotations
 
+import faulthandler
 import fcntl
 import hashlib
 import os
@@ -28,6 +29,8 @@ KEPT = timedelta(days=2)
 
 CODE = ("weatherglass/history.py", "weatherglass/models/*.py", "ray_jobs/train.py", "ray_jobs/training/*.py")
 """What decides which model comes out of the same data."""
+
+_STACK = ".stack"
 
 
 class AlreadyTraining(RuntimeError):
@@ -108,6 +111,31 @@ class TrainingFolder:
         """A step's result. Pickled by ourselves into a folder that only its owner can write, and never carried off."""
         with self._file(step).open("rb") as file:
             return pickle.load(file)  # noqa: S301
+
+    @contextmanager
+    def watched(self, step: str, limit: float) -> Iterator[None]:
+        """End this process if it is still at the step after `limit` seconds; `hung` tells where it stood.
+
+        Ray takes that for a lost process and begins the step anew. It works without the interpreter, so also where a
+        library has locked itself up.
+        """
+        place = self.path / f".{step}.{os.getpid()}{_STACK}"
+        with place.open("w") as file:
+            faulthandler.dump_traceback_later(limit, exit=True, file=file)
+            try:
+                yield
+            finally:
+                faulthandler.cancel_dump_traceback_later()
+                place.unlink(missing_ok=True)
+
+    def hung(self) -> list[tuple[str, str]]:
+        """Steps that hung since this was asked last, with the stacks of all threads of their processes."""
+        found = []
+        for place in sorted(self.path.glob(f".*{_STACK}")):
+            if stack := place.read_text():
+                found.append((place.name.split(".")[1], stack))
+                place.unlink()
+        return found
 
     def remove(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)

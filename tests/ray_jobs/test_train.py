@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -77,6 +78,7 @@ def tiny(replayed: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """A history is prepared, and a first model is tiny."""
     monkeypatch.setitem(train.SIZES, "first", TINY)
     monkeypatch.setitem(train.TEST_CASES, "first", 300)
+    monkeypatch.setitem(train.STEP_LIMIT, "first", 150.0)
     prepare(history(days=120), replayed.history_dir)
     return replayed
 
@@ -91,6 +93,7 @@ def test_from_history_to_champions(local_ray: None, tiny: Settings, monkeypatch:
     said: list[str] = []
 
     def say_until_killed(line: str) -> None:
+        print(line)
         said.append(line)
         if line.startswith("13 of 17 parts"):
             raise Killed
@@ -144,6 +147,7 @@ def say_seeing(said: list[str], folder: Path, finished: dict[str, int]) -> Calla
     """Notes lines, and that what was finished is not written anew as long as the training runs."""
 
     def say(line: str) -> None:
+        print(line)
         said.append(line)
         for name, at in finished.items():
             assert (folder / name).stat().st_mtime_ns == at, name
@@ -181,6 +185,32 @@ def test_a_short_history_is_refused_in_words(local_ray: None, replayed: Settings
     prepare(history(days=20), replayed.history_dir)
     with pytest.raises(train.TrainingError, match="20 days"):
         train.run(replayed, "first", "a test", NOW, print)
+
+
+@pytest.mark.integration
+def test_a_step_that_hangs_is_ended_and_begun_anew(
+    local_ray: None, replayed: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its reading of the stations blocks, until what it reads is whole again; the log tells where it stood."""
+    monkeypatch.setitem(train.STEP_LIMIT, "first", 20.0)
+    monkeypatch.setattr(train, "PULSE", 1.0)
+    prepare(history(days=20), replayed.history_dir)
+    stations = replayed.history_dir / "stations.json"
+    whole = stations.rename(stations.with_suffix(".whole"))
+    os.mkfifo(stations)
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        if "hung" in line and whole.exists():
+            whole.replace(stations)
+
+    with pytest.raises(train.TrainingError, match="20 days"):
+        train.run(replayed, "first", "a test", NOW, say)
+    hung = [line for line in said if "the step ground hung" in line]
+    assert hung
+    assert "read_stations" in hung[0]
+    assert any(line.startswith("waiting for ground (") for line in said), "meanwhile it tells what it waits for"
 
 
 def test_a_ray_that_does_not_answer_is_said_at_once(replayed: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
