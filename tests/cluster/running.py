@@ -100,11 +100,11 @@ class Cluster:
     def docker(self, *words: str) -> str:
         return self._run(["docker", *words])
 
-    def _run(self, command: list[str]) -> str:
+    def _run(self, command: list[str], **more: str) -> str:
         done = subprocess.run(
             command,
             cwd=PROJECT_ROOT,
-            env=self.environment,
+            env={**self.environment, **more},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -154,6 +154,13 @@ class Cluster:
 
     def down(self, *options: str) -> None:
         self.compose("--profile", "*", "down", *options)
+
+    def follow(self, heading: str, backup: Path) -> None:
+        """Do what the page on deployment tells an administrator to type under a bold heading."""
+        page = (PROJECT_ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+        told = page.partition(f"**{heading}.**")[2].partition("\n\n    ")[2].partition("\n\n")[0]
+        assert told, heading
+        self._run(["bash", "-euo", "pipefail", "-c", told], COMPOSE_ENV_FILES=str(self.env_file), BACKUP=str(backup))
 
     def containers(self, *services: str) -> list[str]:
         """Names of the containers of the services, of all without any; also of those that do not run.

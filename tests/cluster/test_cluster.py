@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -306,13 +307,18 @@ class Standing:
         return cls(records, set(last_windows(cluster)), models, batch)  # type: ignore[arg-type]
 
 
-def test_all_down_and_up_again_with_one_worker_goes_on(cluster: Cluster) -> None:
-    """As many workers as the settings say; that of two is read in the resolved configuration."""
+def test_all_down_restored_from_a_backup_and_up_again_with_one_worker_goes_on(cluster: Cluster, tmp_path: Path) -> None:
+    """A backup is of volumes that outlived their containers; then these go too, and what stands comes from the backup.
+
+    As many workers as the settings say; that of two is read in the resolved configuration.
+    """
     with settled(cluster):
         before = Standing.of(cluster)
     cluster.leave()
-    cluster.down()
+    cluster.follow("Backup", tmp_path)
     assert cluster.inspect() == []
+    cluster.down("--volumes")
+    cluster.follow("Restore", tmp_path)
     cluster.environment |= {"SPARK_WORKERS": "1", "RAY_WORKERS": "1"}
     began = time.monotonic()
     cluster.up()
