@@ -132,7 +132,11 @@ class TrainingFolder:
         """Steps that hung since this was asked last, with the stacks of all threads of their processes."""
         found = []
         for place in sorted(self.path.glob(f".*{_STACK}")):
-            if stack := place.read_text():
+            try:
+                stack = place.read_text()
+            except FileNotFoundError:  # its step has just ended
+                continue
+            if stack:
                 found.append((place.name.split(".")[1], stack))
                 place.unlink()
         return found

@@ -72,3 +72,35 @@ def test_one_conductor_at_a_time_and_a_dead_one_holds_nothing(tmp_path: Path) ->
     with folder.lock():
         folder.remove()
     assert not folder.path.exists()
+
+
+HANGS = """
+import sys, time
+from pathlib import Path
+from ray_jobs.training.folder import TrainingFolder
+def stands_here():
+    time.sleep(600)
+with TrainingFolder(Path(sys.argv[1])).watched("part", 0.5):
+    stands_here()
+"""
+
+
+def test_a_step_that_hangs_ends_and_tells_where_it_stood_once(tmp_path: Path) -> None:
+    folder = TrainingFolder.open(tmp_path, PLAN)
+    process = subprocess.run([sys.executable, "-c", HANGS, str(folder.path)], check=False, timeout=300)
+    assert process.returncode == 1
+    ((step, stack),) = folder.hung()
+    assert step == "part"
+    assert "stands_here" in stack
+    assert folder.hung() == []
+
+
+def test_a_step_that_ends_in_time_has_not_hung(tmp_path: Path) -> None:
+    folder = TrainingFolder.open(tmp_path, PLAN)
+    with folder.watched("part", 600):
+        assert folder.hung() == []
+    with pytest.raises(ZeroDivisionError), folder.watched("other", 600):
+        raise ZeroDivisionError
+    # One that ends while one looks: its file is seen, and gone when it is read.
+    (folder.path / ".third.1.stack").symlink_to("gone")
+    assert folder.hung() == []
