@@ -192,7 +192,7 @@ def test_a_step_that_hangs_is_ended_and_begun_anew(
     local_ray: None, replayed: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its reading of the stations blocks, until what it reads is whole again; the log tells where it stood."""
-    monkeypatch.setitem(train.STEP_LIMIT, "first", 20.0)
+    monkeypatch.setitem(train.STEP_LIMIT, "first", 40.0)
     monkeypatch.setattr(train, "PULSE", 1.0)
     prepare(history(days=20), replayed.history_dir)
     stations = replayed.history_dir / "stations.json"
