@@ -126,7 +126,7 @@ def _finished(folder: TrainingFolder, pending: dict[ray.ObjectRef[str], str], co
     while True:
         ready, _ = ray.wait(list(pending), num_returns=1, timeout=PULSE)
         for step, stack in folder.hung():
-            say(f"the step {step} hung and was ended, to be begun anew; it stood at:\n{stack}")
+            say(f"the step {step} hung and was ended; it stood at:\n{stack}")
         if ready:
             break
         say(f"waiting for {', '.join(pending.values())} ({time.monotonic() - began:.0f} s)")
