@@ -80,7 +80,8 @@ from pathlib import Path
 from ray_jobs.training.folder import TrainingFolder
 def stands_here():
     time.sleep(600)
-with TrainingFolder(Path(sys.argv[1])).watched("part", 0.5):
+# Long enough to be there by then, on the slowest machine.
+with TrainingFolder(Path(sys.argv[1])).watched("part", 5):
     stands_here()
 """
 
