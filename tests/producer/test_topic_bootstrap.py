@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from uuid import uuid4
 
@@ -142,25 +143,27 @@ def test_offsets_of_a_group_are_kept_and_new_partitions_added(
 def test_a_running_group_is_left_alone(broker: TestBroker, admin: KafkaAdminClient, topic: Topic) -> None:
     group = f"g-{uuid4().hex[:8]}"
     run(broker, topic)
+    with closing(KafkaProducer(bootstrap_servers=broker.bootstrap_servers)) as producer:
+        producer.send(topic.name, b"value").get(30)
     consumer = KafkaConsumer(
         topic.name,
         bootstrap_servers=broker.bootstrap_servers,
         group_id=group,
         enable_auto_commit=False,
+        auto_offset_reset="earliest",
         # A client that joins before it has heard of the topic is assigned nothing, until it asks again.
         metadata_max_age_ms=500,
     )
-    try:
-        while not consumer.assignment():
-            consumer.poll(timeout_ms=200)
+    with closing(consumer):
+        # One poll, which a record ends: kafka-python 3.0.12 forgets what it is assigned on joining again where a poll
+        # ends just before the answer.
+        assert consumer.poll(timeout_ms=60_000)
         report = run(broker, topic, groups={group: (topic.name,)})
         assert f"group {group}" in report.drift[0]
         assert not report.groups
         assert all(found.offset < 0 for found in admin.list_group_offsets([group])[group].values())
         consumer.poll(timeout_ms=200)
         assert len(consumer.assignment()) == 2
-    finally:
-        consumer.close()
 
 
 def test_an_unreachable_broker_is_said_with_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
