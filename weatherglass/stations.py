@@ -78,7 +78,7 @@ def _station(row: dict[str, str]) -> Station:
         country=row["country"],
         latitude=float(row["latitude"]),
         longitude=float(row["longitude"]),
-        elevation=float(row["elevation"]),
+        elevation=float(row["elevation"]) if row["elevation"] else None,
         timezone=row["timezone"],
         networks=frozenset(Network(name) for name in row["networks"].split()),
     )
