@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 from weatherglass.evaluation.arguments import add_arguments as evaluation_arguments
-from weatherglass.settings import Settings, SettingsError, load_settings
+from weatherglass.settings import SettingsError, load_settings
 
 UNUSABLE_SETTINGS = 2
+MODEL_KINDS = ("forecaster", "anomaly-detector")
+"""As the registry has them, which takes too long to import for a `--help`."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     checking.add_argument("--json", action="store_true", help="print everything as JSON")
     checking.add_argument("--all", action="store_true", help="list every event, not only the worst of each check")
     evaluation_arguments(commands.add_parser("evaluate", help="learn from a history, forecast what came after it"))
-    _add_models(commands.add_parser("models", help="carry a registered model from one machine to another"))
+    _add_models(commands.add_parser("models", help="who serves, who challenges; carry a model to another machine"))
     options = parser.parse_args(arguments)
     command = options.command
     if command == "evaluate":
@@ -33,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
 
         return evaluate(options)
     try:
-        settings = _absolute(load_settings())
+        settings = load_settings()
     except SettingsError as error:
         print(f"Weatherglass is not started, a setting is wrong:\n{error}", file=sys.stderr)
         return UNUSABLE_SETTINGS
@@ -43,11 +45,9 @@ def main(arguments: list[str] | None = None) -> int:
 
         return check(options.series, settings.false_alarms_per_week, options.json, options.all)
     if command == "models":
-        from stack.models import export_model, import_model
+        from stack.models import run
 
-        if options.action == "export":
-            return export_model(settings, options.kind, options.version, options.file)
-        return import_model(settings, options.file, options.promote)
+        return run(settings, options)
     if command == "status":
         from stack.status import show
 
@@ -64,21 +64,25 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _add_models(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True)
+    actions.add_parser("list", help="versions, quarantine, and the log of promotions")
+    for name, words in (
+        ("promote", "make a version champion, or have one in quarantine tried again"),
+        ("challenge", "compare a version with the champion"),
+        ("withdraw", "have no challenger"),
+        ("rollback", "make the previous champion serve again"),
+    ):
+        changing = actions.add_parser(name, help=words)
+        if name in ("promote", "challenge"):
+            changing.add_argument("version")
+        changing.add_argument("--kind", choices=MODEL_KINDS, default=MODEL_KINDS[0])
+        changing.add_argument("--reason", required=True, help="kept in the log for good")
     exporting = actions.add_parser("export", help="write a model with its card and checksums into one file")
-    exporting.add_argument("kind", choices=("forecaster", "anomaly-detector"))
+    exporting.add_argument("kind", choices=MODEL_KINDS)
     exporting.add_argument("file", type=Path)
     exporting.add_argument("--version", default="champion", help="its number; the champion where none is given")
     importing = actions.add_parser("import", help="register an exported model, after checking all of it")
     importing.add_argument("file", type=Path)
     importing.add_argument("--promote", action="store_true", help="make it serve, though there is a champion")
-
-
-def _absolute(settings: Settings) -> Settings:
-    """The same with absolute paths: the programs that get them run in another folder."""
-    paths = {"state_dir": settings.state_dir.absolute(), "build_dir": settings.build_dir.absolute()}
-    if settings.kaggle_zip:
-        paths["kaggle_zip"] = settings.kaggle_zip.absolute()
-    return settings.model_copy(update=paths)
 
 
 if __name__ == "__main__":

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from weatherglass.evaluation.held_out import BASELINES
 from weatherglass.models.design import PAST_HOURS
 from weatherglass.models.evaluation import SKILL_LEADS
 from weatherglass.models.recalibration import DAYS
@@ -17,6 +19,7 @@ PAGE = "evaluation.md"
 FOLDER = "evaluation"
 """Under the folder of the page: the figures and plots of each data set."""
 SHOWN_LEADS = (1, 3, 6, 12, 18, 24)
+BEST = "the best of persistence, seasonal naive, climatology and damped anomaly"
 HEAD = f"""# How good the forecasts are
 
 *Made by `weatherglass evaluate`; `make evaluate` makes it anew. The numbers of each table lie beside the plots in
@@ -120,9 +123,19 @@ def _beaten(figures: dict[str, Any]) -> str:
         ]
         if leads:
             worse.append(f"{_words(variable)} at {', '.join(leads)}")
-    if not worse:
-        return "At every lead from 1 to 24 h and for every variable the model errs less than the best of the baselines."
-    return f"Worse than the best of the baselines: {'; '.join(worse)}. At all other leads the model errs less."
+    if worse:
+        said = f"Worse than {BEST}: {'; '.join(worse)}. At all other leads the model errs less."
+    else:
+        said = f"At every lead from 1 to 24 h and for every variable the model errs less than {BEST}."
+    return " ".join([said, *_beaten_by_rivals(figures)])
+
+
+def _beaten_by_rivals(figures: dict[str, Any]) -> Iterator[str]:
+    for who in (name for name in figures["skill"] if name not in BASELINES):
+        for variable, (skill, low, high) in figures["skill"][who].items():
+            if skill is not None and skill < 0:
+                chance = "more than by chance" if high < 0 else f"within chance ({low:+.3f} … {high:+.3f})"
+                yield f"Against {_words(who)} its {_words(variable)} is not better: {skill:+.1%}, {chance}."
 
 
 def _errors(figures: dict[str, Any]) -> list[str]:
@@ -163,7 +176,10 @@ def _groups(what: str, groups: dict[str, Any]) -> list[str]:
     head = [what, "forecasts", *(f"{_words(v)}: MAE, skill" for v in VARIABLES)]
     rows = []
     for name, group in groups.items():
-        cells = [f"{_number(group['mae'][v])}, {_signed(group['skill'][v])}" for v in VARIABLES]
+        cells = [
+            "–" if group["mae"][v] is None else f"{_number(group['mae'][v])}, {_signed(group['skill'][v])}"
+            for v in VARIABLES
+        ]
         rows.append([name, f"{group['cases']:,}", *cells])
     return table(head, rows)
 

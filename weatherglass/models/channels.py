@@ -12,6 +12,8 @@ from weatherglass.records import VARIABLES
 
 CHANNELS = (*VARIABLES, "wind_u", "wind_v", "dew_point")
 """The first four are `records.VARIABLES`, so a variable has the same index on both axes."""
+LOW = np.array([LIMITS[variable].low for variable in VARIABLES])
+HIGH = np.array([LIMITS[variable].high for variable in VARIABLES])
 
 
 def channels(values: npt.NDArray) -> npt.NDArray[np.float32]:
@@ -39,7 +41,8 @@ def plausible(grid: HourGrid) -> HourGrid:
 
 
 def bounded(values: npt.NDArray) -> npt.NDArray:
-    """Variables (..., 4) with humidity kept within 0-100 % and wind speed from 0 up."""
-    low = np.array([-np.inf, 0.0, 0.0, 0.0])
-    high = np.array([np.inf, 100.0, np.inf, np.inf])
-    return np.clip(values, low, high)
+    """Variables (..., 4) kept within `quality.LIMITS`: what no instrument can honestly give is no forecast either.
+
+    A sensor stuck at the end of its range would else be forecast beyond it.
+    """
+    return np.clip(values, LOW, HIGH)

@@ -106,6 +106,26 @@ def fit_part(
         rows[:, SEASON] = np.nan
         rows = rows.copy()
         rows[:, SEASONAL] = np.nan
+    mean, spread, floor = _grow(train, rows, size, seed, threads)
+    part = Part(
+        variable,
+        leads,
+        mean,
+        spread,
+        floor,
+        quantiles=np.zeros((len(PAST_CLASSES), len(leads), len(LEVELS))),
+        trust=np.ones(len(leads)),
+        station_spread=np.ones(len(base.climatology.station_ids)),
+        hold=np.zeros((2, len(leads))),
+    )
+    mae, damped_mae = _calibrate(part, seen, split, base, size, rng)
+    return Fitted(part, mae, damped_mae)
+
+
+def _grow(
+    train: Sample, rows: npt.NDArray[np.float32], size: Size, seed: int, threads: int
+) -> tuple[lightgbm.Booster, lightgbm.Booster, float]:
+    """Trees for the residual, which see `rows`, trees for its spread, which see all, and the least spread."""
     common = {
         "num_leaves": size.leaves,
         "learning_rate": size.learning_rate,
@@ -131,30 +151,28 @@ def fit_part(
         spread_data,
         num_boost_round=size.spread_trees,
     )
-    floor = max(float(np.quantile(error, 0.1)), 1e-3)
-    known = len(base.climatology.station_ids)
-    part = Part(
-        variable,
-        leads,
-        mean,
-        spread,
-        floor,
-        quantiles=np.zeros((len(PAST_CLASSES), len(leads), len(LEVELS))),
-        trust=np.ones(len(leads)),
-        station_spread=np.ones(known),
-        hold=np.zeros((2, len(leads))),
-    )
+    return mean, spread, max(float(np.quantile(error, 0.1)), 1e-3)
+
+
+def _calibrate(
+    part: Part, seen: design.View, split: Split, base: Ground, size: Size, rng: np.random.Generator
+) -> tuple[float, float]:
+    """Fill in a part's trust, hold, spread by station and quantiles; its error and the damped anomaly's.
+
+    All on the hours of calibration. A whole past comes first, as a station in service has: the others use its trust.
+    """
+    leads = part.leads
     for k, hours in reversed(list(enumerate(PAST_CLASSES))):
         count = size.calibration_cases
-        held_out = draw(seen, split.calibrate, base.damping, variable, leads, np.full(count, hours), rng)
+        held_out = draw(seen, split.calibrate, base.damping, part.variable, leads, np.full(count, hours), rng)
         value, scale = part.predict(held_out.rows)
-        if hours == PAST_CLASSES[-1]:  # a whole past, as a station in service has
+        if hours == PAST_CLASSES[-1]:
             part.trust[:] = trust(held_out.residual, value, held_out.leads, leads)
             value *= part.trust[held_out.leads - leads[0]]
             part.hold[:] = _hold(held_out, value, leads)
             value = _held(part, held_out, value)
             error = np.abs(held_out.residual - value)
-            part.station_spread[:] = station_spread(error / scale, held_out.stations, known)
+            part.station_spread[:] = station_spread(error / scale, held_out.stations, len(part.station_spread))
             mae, damped_mae = error.mean(), np.abs(held_out.residual + held_out.linear).mean()
         else:
             value = _held(part, held_out, value * part.trust[held_out.leads - leads[0]])
@@ -165,7 +183,7 @@ def fit_part(
             if not mine.any():
                 raise NothingToLearn("a lead has no truth among the hours of calibration; prepare a longer history")
             part.quantiles[k, i] = conformal.quantiles(score[mine], weight[mine])
-    return Fitted(part, float(mae), float(damped_mae))
+    return float(mae), float(damped_mae)
 
 
 def assemble(grid: HourGrid, split: Split, base: Ground, parts: Sequence[Part]) -> BoostedForecaster:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from weatherglass.meteorology import dew_point
+from weatherglass.models.channels import HIGH, LOW
 from weatherglass.quality import LIMITS
 from weatherglass.records import UNITS, VARIABLES
 
@@ -42,8 +43,6 @@ UNCHANGED = 1e-3
 MAX_DEW_POINT = 35.0
 """°C: the highest ever measured (Dhahran, 8 July 2003). Hotter and damper together is one sensor's lie."""
 
-LOW = np.array([LIMITS[variable].low for variable in VARIABLES])
-HIGH = np.array([LIMITS[variable].high for variable in VARIABLES])
 RESOLUTION = np.array([LIMITS[variable].resolution for variable in VARIABLES])
 HUMIDITY, WIND_SPEED = VARIABLES.index("humidity"), VARIABLES.index("wind_speed")
 

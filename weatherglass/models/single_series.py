@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -89,32 +89,66 @@ def check_series(
     """
     if len(times) < 2:
         raise TooFewReadings(f"{len(times)} readings with a time; two are needed to check anything")
-    found, sound = _clock(times, rows, now)
+    events, sound = _clock(times, rows, now)
     order = np.flatnonzero(sound)[np.argsort(times[sound], kind="stable")]
-    times, values, rows = times[order], values[order], rows[order]
-    hours = (times - times[0]).astype(np.float64) / 3600
+    found = _Findings(times[order], rows[order], events)
+    hours = (found.times - found.times[0]).astype(np.float64) / 3600
     step = float(np.median(np.diff(hours))) if len(hours) > 1 else 1.0
-    reports = [bool(np.isfinite(values[:, v]).any()) for v in range(len(VARIABLES))]
-    checks: dict[str, dict[str, Quality]] = {name: {} for name in CHECKS}
-    why: dict[str, str] = {}
+    inside = _hard(found, values[order], hours)
+    _soft(found, inside, hours, step, budget)
+    found.skip("neighbours", "all", "neighbours", "one series has no other stations beside it")
+    for check in ("climatology", "isolation_forest"):
+        why = "what is usual at this place and season takes years of it; so does the isolation forest"
+        found.skip(check, "all", "climatology", why)
+    weeks = float(hours[-1] / 168) if len(hours) else 0.0
+    return SeriesVerdict(found.sorted(), found.checks, found.not_checked, weeks, step * 60)
+
+
+class _Findings:
+    """What the checks find, one after the other, among readings `rows` at `times` (n,)."""
+
+    def __init__(self, times: Times, rows: npt.NDArray[np.int64], of_the_clock: list[SeriesEvent]):
+        self.times, self.rows = times, rows
+        self.checks: dict[str, dict[str, Quality]] = {name: {} for name in CHECKS}
+        self.checks[CLOCK][CLOCK] = Quality.FAILED if of_the_clock else Quality.OK
+        self.not_checked: dict[str, str] = {}
+        self._events = list(of_the_clock)
 
     def settle(
+        self,
         check: str,
         what: str,
         flagged: npt.NDArray[np.bool_],
-        could: npt.NDArray[np.bool_] | np.bool_,
+        could: npt.NDArray[np.bool_],
         words: Words,
+        severity: npt.NDArray | None = None,
         began: npt.NDArray | None = None,
     ) -> None:
-        state = Quality.FAILED if flagged.any() else Quality.OK if could.any() else Quality.NOT_CHECKED
-        checks[check][what] = state
-        severity = np.ones(len(flagged)) if began is None else began
-        found.extend(_events(check, what, flagged, severity, times, rows, words, began))
+        """Note what a check says of each reading (n,); `severity` is 1 where it is not given.
 
+        `began`: how many hours before a flag it began; the longest is the worst.
+        """
+        self.checks[check][what] = (
+            Quality.FAILED if flagged.any() else Quality.OK if could.any() else Quality.NOT_CHECKED
+        )
+        worth = np.ones(len(flagged)) if severity is None else severity
+        self._events += _events(check, what, flagged, worth, self.times, self.rows, words, began)
+
+    def skip(self, check: str, what: str, name: str, why: str) -> None:
+        """Note that a check could not be made; `name` is what the reader is told it under."""
+        self.checks[check][what] = Quality.NOT_CHECKED
+        self.not_checked[name] = why
+
+    def sorted(self) -> tuple[SeriesEvent, ...]:
+        return tuple(sorted(self._events, key=lambda event: (event.onset, event.check, event.what)))
+
+
+def _hard(found: _Findings, values: npt.NDArray[np.float64], hours: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The rules; the values within their ranges (n, 4), NaN for the others."""
     outside = rules.outside(values)
     inside = np.where(outside, np.nan, values)
     steps, flats = rules.steps(hours, inside), rules.flats(hours, inside)
-    damp, both = rules.too_damp(inside), np.isfinite(inside[:, [0, rules.HUMIDITY]]).all(axis=1)
+    damp, both = rules.too_damp(inside), np.asarray(np.isfinite(inside[:, [0, rules.HUMIDITY]]).all(axis=1))
 
     def range_words(v: int, i: int) -> str:
         return rules.outside_in_words(v, float(values[i, v]))
@@ -129,56 +163,41 @@ def check_series(
         return rules.too_damp_in_words(float(inside[i, 0]), float(inside[i, rules.HUMIDITY]))
 
     for v, name in enumerate(VARIABLES):
-        if not reports[v]:
-            for check in ("range", "step", "flat_line", "own_past"):
-                checks[check][name] = Quality.NOT_CHECKED
-            why[name] = "the file has no values of it"
+        reported = np.isfinite(values[:, v])
+        if not reported.any():
+            for check in ("range", "step", "flat_line"):
+                found.skip(check, name, name, "the file has no values of it")
             continue
-        settle("range", name, outside[:, v], np.isfinite(values[:, v]), partial(range_words, v))
-        settle("step", name, steps.failed[:, v], steps.checked[:, v], partial(step_words, v))
-        settle("flat_line", name, flats.failed[:, v], flats.checked[:, v], partial(flat_words, v), flats.hours[:, v])
-    settle("consistency", DAMP, damp, both, damp_words)
+        found.settle("range", name, outside[:, v], reported, partial(range_words, v))
+        found.settle("step", name, steps.failed[:, v], steps.checked[:, v], partial(step_words, v))
+        lasting, words = flats.hours[:, v], partial(flat_words, v)
+        found.settle("flat_line", name, flats.failed[:, v], flats.checked[:, v], words, lasting, lasting)
+    found.settle("consistency", DAMP, damp, both, damp_words)
     if not both.any():
-        why["consistency"] = "needs temperature and humidity"
-    _soft(inside, times, hours, step, budget, reports, checks, why, found, rows)
-    checks[CLOCK][CLOCK] = Quality.FAILED if any(event.check == CLOCK for event in found) else Quality.OK
-    why["neighbours"] = "one series has no other stations beside it"
-    why["climatology"] = "what is usual at this place and season takes years of it; so does the isolation forest"
-    for check in ("neighbours", "climatology", "isolation_forest"):
-        checks[check]["all"] = Quality.NOT_CHECKED
-    found.sort(key=lambda event: (event.onset, event.check, event.what))
-    return SeriesVerdict(tuple(found), checks, why, float(hours[-1] / 168) if len(hours) else 0.0, step * 60)
+        found.skip("consistency", DAMP, "consistency", "needs temperature and humidity")
+    return inside
 
 
 def _soft(
-    values: npt.NDArray,
-    times: Times,
-    hours: npt.NDArray,
-    step: float,
-    budget: float,
-    reports: Sequence[bool],
-    checks: dict[str, dict[str, Quality]],
-    why: dict[str, str],
-    found: list[SeriesEvent],
-    rows: npt.NDArray[np.int64],
+    found: _Findings, values: npt.NDArray[np.float64], hours: npt.NDArray[np.float64], step: float, budget: float
 ) -> None:
     """The check against the series' own past, on a regular axis of the usual step."""
     at = np.round(hours / step).astype(np.int64)
     first = np.concatenate([[True], np.diff(at) > 0])
     regular = np.full((int(at[-1]) + 1, len(VARIABLES)), np.nan)
     regular[at[first]] = values[first]
-    midnight = times[0].astype("datetime64[D]")
-    start = float((times[0] - midnight).astype(np.float64) / 3600)
+    midnight = found.times[0].astype("datetime64[D]")
+    start = float((found.times[0] - midnight).astype(np.float64) / 3600)
     judged = own_past.judge(regular, start, step, budget)
     for v, name in enumerate(VARIABLES):
-        if not reports[v]:
+        if name in found.not_checked:
+            found.checks["own_past"][name] = Quality.NOT_CHECKED
             continue
         if judged is None or not np.isfinite(judged.ratio[:, v]).any():
-            checks["own_past"][name] = Quality.NOT_CHECKED
-            why[f"own_past of {name}"] = f"needs {own_past.MIN_DAYS} days of readings"
+            why = f"needs {own_past.MIN_DAYS} days of readings"
+            found.skip("own_past", name, f"own_past of {name}", why)
             continue
         ratio = np.where(first, judged.ratio[at, v], np.nan)
-        flagged = ratio > 1
 
         def words(i: int, v: int = v) -> str:
             usual, unit = judged.expected[at[i], v], UNITS[VARIABLES[v]]
@@ -188,9 +207,7 @@ def _soft(
                 f"{judged.allowed[at[i], v]:.1f} {unit} is usual at this time of the day"
             )
 
-        checks["own_past"][name] = Quality.FAILED if flagged.any() else Quality.OK
-        severity = ratio**2 / (1 + ratio**2)
-        found.extend(_events("own_past", name, flagged, severity, times, rows, words))
+        found.settle("own_past", name, ratio > 1, np.isfinite(ratio), words, ratio**2 / (1 + ratio**2))
 
 
 def _clock(times: Times, rows: npt.NDArray[np.int64], now: datetime) -> tuple[list[SeriesEvent], npt.NDArray[np.bool_]]:

@@ -8,12 +8,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from weatherglass.history import HourGrid
+from weatherglass.history import GRID_VARIABLES, HourGrid
 from weatherglass.models import artefact, boosted
 from weatherglass.models.boosted import BoostedForecaster
 from weatherglass.models.evaluation import evaluate
 from weatherglass.models.forecast import LEVELS, Forecast
 from weatherglass.models.split import bases
+from weatherglass.quality import LIMITS
 from weatherglass.records import LEADS, VARIABLES, Method
 
 Model = SimpleNamespace
@@ -32,9 +33,9 @@ def sound(forecast: Forecast, count: int) -> None:
     assert (forecast.lower[0.9] <= forecast.lower[0.8] + 1e-9).all()
     assert (forecast.upper[0.9] >= forecast.upper[0.8] - 1e-9).all()
     everything = np.stack([forecast.values, *forecast.lower.values(), *forecast.upper.values()])
-    assert (everything[..., 1] >= 0).all()
-    assert (everything[..., 1] <= 100).all()
-    assert (everything[..., 3] >= 0).all()
+    for axis, name in enumerate(VARIABLES):
+        assert (everything[..., axis] >= LIMITS[name].low).all()
+        assert (everything[..., axis] <= LIMITS[name].high).all()
 
 
 def holed(grid: HourGrid, values: np.ndarray) -> HourGrid:
@@ -88,6 +89,21 @@ def test_random_holes_never_break_a_forecast(model: Model) -> None:
         values = model.grid.values.copy()
         values[rng.random(values.shape) < share] = np.nan
         sound(model.forecaster.forecast(holed(model.grid, values), [0, 1, 2] * 20, some.tolist()), 60)
+
+
+@pytest.mark.parametrize("end", ["low", "high"])
+@pytest.mark.parametrize("axis", range(len(VARIABLES)), ids=VARIABLES)
+def test_a_sensor_at_the_end_of_its_range_is_not_forecast_beyond_it(model: Model, axis: int, end: str) -> None:
+    """A batch holds many stations, and one with such a forecast would fail it for all of them."""
+    some = bases(model.parts.test)[::200]
+    values = model.grid.values.copy()
+    column = axis if axis < 3 else GRID_VARIABLES.index("wind_speed")
+    for base in some:
+        values[:, base - 5 : base + 1, column] = getattr(LIMITS[VARIABLES[axis]], end)
+    if VARIABLES[axis] == "temperature":
+        values[..., 1] = np.nan  # else the dew point would be at odds with it, and the humidity left out
+    for grid in (holed(model.grid, values), renamed(holed(model.grid, values))):
+        sound(model.forecaster.forecast(grid, [1] * len(some), some.tolist()), len(some))
 
 
 def test_a_past_that_is_too_old_falls_back_to_the_damped_anomaly_and_then_to_the_climatology(model: Model) -> None:

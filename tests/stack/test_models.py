@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from weatherglass.models.__main__ import main
-from weatherglass.models.registry import FORECASTER, Registry
+from stack.__main__ import MODEL_KINDS, main
+from weatherglass.models.registry import FORECASTER, KINDS, Registry
 from weatherglass.settings import Settings
 
 pytestmark = pytest.mark.integration
@@ -23,19 +23,23 @@ def test_the_walk_by_hand(
     registry = Registry(settings)
     for _ in range(2):
         registry.register(FORECASTER, folder, {}, {}, {})
-    assert main(["rollback", "--reason", "too early"]) == 1
+    assert main(["models", "rollback", "--reason", "too early"]) == 1
     assert "no forecaster served before" in capsys.readouterr().err
-    assert main(["promote", "1", "--reason", "the first"]) == 0
-    assert main(["challenge", "2", "--reason", "newer"]) == 0
+    assert main(["models", "promote", "1", "--reason", "the first"]) == 0
+    assert main(["models", "challenge", "2", "--reason", "newer"]) == 0
     assert registry.challenger(FORECASTER).version == "2"  # type: ignore[union-attr]
-    assert main(["promote", "2", "--reason", "better"]) == 0
-    assert main(["promote", "7", "--reason", "a slip"]) == 1
+    assert main(["models", "promote", "2", "--reason", "better"]) == 0
+    assert main(["models", "promote", "7", "--reason", "a slip"]) == 1
     assert "registered are: 2, 1" in capsys.readouterr().err
-    assert main(["rollback", "--reason", "cold bias"]) == 0
+    assert main(["models", "rollback", "--reason", "cold bias"]) == 0
     assert "version 1 serves again instead of 2" in capsys.readouterr().out
-    assert main(["list"]) == 0
+    assert main(["models", "list"]) == 0
     said = capsys.readouterr().out
     assert "forecaster          1" in said
     assert "champion" in said
     assert "rollback 2 -> 1" in said
     assert "cold bias" in said
+
+
+def test_the_command_knows_the_kinds_of_the_registry() -> None:
+    assert MODEL_KINDS == KINDS
