@@ -53,8 +53,12 @@ cluster-env: ## Make .env for the cluster: random secrets, the source of observa
 	@docker/make-env
 
 cluster-up: cluster-env ## Build and start the cluster in containers (Docker Compose)
-	@docker compose up --detach --build || docker compose up --detach
+	@docker compose build
+	@# `up` ends at a container that is unhealthy once; what runs is kept, and the second goes on.
+	@docker compose up --detach || docker compose up --detach
 	@docker compose logs --follow --no-log-prefix pipeline
+	@docker compose ps --all --format '{{.ExitCode}}' pipeline | grep -qx 0 || \
+		{ echo "NOT everything is up: make cluster-status, docker compose logs SERVICE"; exit 1; }
 	@echo "docs/deployment.md tells the addresses; the passwords are in .env"
 
 cluster-down: ## Stop the cluster; its volumes stay
