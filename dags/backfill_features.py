@@ -13,7 +13,8 @@ Spark's own lines, and at the end how many windows were published.
 
 ### When it is red (triage)
 - *nothing was filled in*: the stream has closed no window in that time; it takes what comes now by itself.
-- *no Kafka broker answers*, timeouts: `make status`. A second try does no harm.
+- *no Kafka broker answers*, timeouts: see whether it runs, and read its log (docs/troubleshooting.md, *Logs*). A second
+  try does no harm.
 """
 
 from __future__ import annotations

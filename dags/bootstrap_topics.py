@@ -8,8 +8,8 @@ One line for each topic that was made and each setting that was changed, and a `
 table and is left alone (drift), such as more partitions than the table says.
 
 ### When it is red (triage)
-- *The broker cannot be reached*: `make status` says whether Kafka runs; its own log is `kafka.log` in the folder of
-  logs. Nothing else works meanwhile; no data is lost.
+- *The broker cannot be reached*: see whether it runs, and read its log (docs/troubleshooting.md, *Logs*). Nothing else
+  works meanwhile; no data is lost.
 - *The broker refuses a change*: the message names the topic and the setting. Correct the table, clear the task.
 """
 

@@ -12,9 +12,9 @@ could not be observed, with the reason.
 ### When it is red (triage)
 Predictions go on, from ever older observations; a run that succeeds later fills the gap by itself.
 - *The source does not answer*: look whether it is a passing fault (the next run may be green). With the replay,
-  `make status` says whether its server runs.
+  see whether its server runs, and read its log (docs/troubleshooting.md, *Logs*).
 - *It answers 400*: the reason is the source's own, most often a wrong station; a retry will not help.
-- *Not everything was published*: the broker did not take it; see `make status`. What it took is remembered.
+- *Not everything was published*: the broker did not take it; see whether it runs. What it took is remembered.
 - *Beyond the free budget*: set `WEATHERGLASS_POLL_MINUTES` higher, or watch fewer stations.
 """
 

@@ -12,7 +12,7 @@ itself in the task log of `serve_predictions`.
 Nothing has changed then: the champion is the same as before.
 - *No version served before*: there is nothing to go back to, or all earlier ones are in quarantine. Train a new one
   with `train_models`.
-- *The registry or the store cannot be reached*: `make status`; then clear the task.
+- *The registry or the store cannot be reached*: see whether the disk is full or the database down; then clear the task.
 """
 
 from __future__ import annotations

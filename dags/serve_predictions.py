@@ -14,9 +14,9 @@ A failed try shows the watcher's last words; the next try finds the actors that 
 a whole was stopped by somebody. Features wait in Kafka meanwhile, and are answered later.
 - *To stop it*: mark the run failed; the actors finish their batch first. *To start it again*: clear, or trigger.
 - *A model version is refused*: what served before serves on. The line says why; docs/models.md says what to do.
-- *No Ray head*: `make status`; `make up` starts it.
+- *No Ray head*: see whether it runs, and read its log (docs/troubleshooting.md, *Logs*).
 - *Actors do not get well*: their logs in Ray's dashboard say why; a lack of memory is the usual reason.
-- *No job host took the request*: `make up` starts it.
+- *No job host took the request*: see whether it runs, and read its log (docs/troubleshooting.md, *Logs*).
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ A failed try shows the job's last words; the next try reads on from the last com
 *failed* as a whole was stopped by somebody. Until it runs again the API shows what it has, ever older.
 - *To stop it*: mark the run failed; it finishes its batch first. *To start it again*: clear the task, or trigger.
 - *The store did not answer*: the disk may be full, or the database of `WEATHERGLASS_DATABASE_URL` down.
-- *No job host took the request*: `make up` starts it.
+- *No job host took the request*: see whether it runs, and read its log (docs/troubleshooting.md, *Logs*).
 - *Skipped records*: `job.log` names each with its topic, partition and offset.
 """
 

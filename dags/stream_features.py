@@ -11,7 +11,7 @@ the same process. All of the job's own output is in `jobs/stream_features/job.lo
 A failed try shows the job's last words, and the next try goes on from the checkpoint: nothing is lost or doubled. A
 run that is *failed* as a whole was stopped by somebody.
 - *To stop it*: mark the run failed; it finishes its batch first. *To start it again*: clear the task, or trigger.
-- *No job host took the request*: `make status`; `make up` starts it.
+- *No job host took the request*: see whether it runs, and read its log (docs/troubleshooting.md, *Logs*).
 - *Made no progress*: the job hung and was killed. If that repeats, see whether the broker answers.
 - *OutOfMemoryError*: raise `WEATHERGLASS_SPARK_MEMORY_MB`.
 - Try after try with the same words: it is a fault that a restart does not cure; the words name it.

@@ -15,7 +15,8 @@ one) is ended and begun anew, twice at most; the log then shows where it stood.
 
 ### When it is red (triage)
 The inference service goes on with the champion it has; without any it forecasts from climatology and persistence.
-- *The Ray head does not answer*: `make status`. The task attaches to a training that still runs.
+- *The Ray head does not answer*: see whether it runs, and read its log (docs/troubleshooting.md, *Logs*). The task
+  attaches to a training that still runs.
 - *The Ray job FAILED*: its last lines are in the log. No history? Run `prepare_history`.
 - *LOST*: the head was restarted; the next try goes on from what was finished.
 - To stop a training, mark its task failed: the Ray job is stopped. Clear it, and it goes on where it was.

@@ -14,7 +14,7 @@ Everything else runs on; only nobody is told of faults. A failed try shows the j
 open alerts and does not send them again. A run that is *failed* as a whole was stopped by somebody.
 - *To stop it*: mark the run failed. *To start it again*, or to have it use changed connections: clear the task.
 - *`alerts_email` names nobody*: put `"to"` into the connection's extra.
-- *No job host took the request*: `make up` starts it.
+- *No job host took the request*: see whether it runs, and read its log (docs/troubleshooting.md, *Logs*).
 - *Could not be sent on*: the log says what the webhook or the mail server answered; it is tried again.
 """
 

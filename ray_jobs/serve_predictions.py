@@ -94,8 +94,9 @@ class Watcher:
             socket.create_connection((host, int(port)), timeout=3).close()
         except OSError as error:
             raise RayUnhealthy(
-                f"no Ray head at {self.settings.ray_head} ({error.strerror or error}): start it with `make up`, "
-                f"or set {variable('ray_port')} or {variable('ray_address')} to where it is"
+                f"no Ray head at {self.settings.ray_head} ({error.strerror or error}): see whether it runs and read "
+                f"its log (docs/troubleshooting.md, Logs), or set {variable('ray_port')} or {variable('ray_address')} "
+                "to where it is"
             ) from None
 
     def _join(self) -> None:

@@ -175,7 +175,9 @@ def connect(settings: Settings) -> None:
         with closing(socket.create_connection((host, int(port)), timeout=5)):
             pass
     except (OSError, ValueError):
-        raise TrainingError(f"no Ray head answers at {address}: start it with `make up`") from None
+        raise TrainingError(
+            f"no Ray head answers at {address}: see whether it runs and read its log (docs/troubleshooting.md, Logs)"
+        ) from None
     ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
 
 

@@ -12,10 +12,11 @@ from stack.lag import lags
 from stack.processes import members
 from stack.stopping import launcher_runs
 from stack.usage import total, usage
-from weatherglass.health import State, pipeline_health, words
+from weatherglass.health import State, pipeline_health
 from weatherglass.models.registry import KINDS, Registry
 from weatherglass.settings import Settings
 from weatherglass.store.engine import open_store
+from weatherglass.wording import words
 
 SIGNS = {State.OK: "ok", State.DEGRADED: "DEGRADED", State.FAILING: "FAILING"}
 NOTHING_RUNS = 3

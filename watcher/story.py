@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from weatherglass.health import words
 from weatherglass.monitoring import metrics as m
 from weatherglass.monitoring.metrics import Metric
 from weatherglass.monitoring.sample import Sample
 from weatherglass.monitoring.watch import Firing, Look
-from weatherglass.wording import counted
+from weatherglass.wording import counted, words
 
 SUMMARY_EVERY = timedelta(minutes=1)
 

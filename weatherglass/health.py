@@ -22,6 +22,7 @@ from weatherglass.records import Method, iso
 from weatherglass.settings import Settings
 from weatherglass.store import observations, predictions
 from weatherglass.store.observations import StoredObservation
+from weatherglass.wording import words
 
 JOBS = ("stream_features", "serve_predictions", "store_predictions")
 """The long-lived jobs without which no new prediction appears; each the name of its DAG and of its folder."""
@@ -96,7 +97,8 @@ def _server(name: str, addresses: str, what: str) -> Part:
 def _host(lock: Path) -> Part:
     if held(lock):
         return Part("job_host", State.OK, None, "the job host runs")
-    return Part("job_host", State.FAILING, None, "the job host does not run: no job can be started; run make up")
+    why = "the job host does not run: no job can be started; docs/troubleshooting.md, Logs, says where its log is"
+    return Part("job_host", State.FAILING, None, why)
 
 
 def _job(folder: JobFolder, now: datetime) -> Part:
@@ -218,15 +220,3 @@ def _model(predicted: Mapping[str, Row[Any]]) -> Part:
     if without:
         detail += f"; {len(without)} of {len(predicted)} stations are forecast by a fallback method"
     return Part("model", State.DEGRADED if 2 * len(without) > len(predicted) else State.OK, None, detail)
-
-
-def words(age: timedelta) -> str:
-    """An age a person reads at a glance: `42 s`, `7 min`, `3.5 h`, `2.0 d`."""
-    seconds = age.total_seconds()
-    if abs(seconds) < 120:
-        return f"{seconds:.0f} s"
-    if abs(seconds) < 2 * 3600:
-        return f"{seconds / 60:.0f} min"
-    if abs(seconds) < 48 * 3600:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 86400:.1f} d"

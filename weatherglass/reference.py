@@ -6,19 +6,20 @@ import json
 from pathlib import Path
 from typing import Any
 
-from weatherglass.monitoring.prometheus import rule_file
+from weatherglass.monitoring.prometheus import alertmanager_file, rule_file
 from weatherglass.records import RECORDS, json_schema
 from weatherglass.settings import PROJECT_ROOT, Settings, variable
 
 DOCS = PROJECT_ROOT / "docs"
-ALERTS = PROJECT_ROOT / "docker" / "monitoring" / "alerts.yml"
+MONITORING = PROJECT_ROOT / "docker" / "monitoring"
 
 _CONFIGURATION = """\
 # Configuration
 
 Every port, path and rate is an environment variable. Nothing needs to be set: the defaults run everything on one
-machine, on loopback, with all state in one folder. A value that cannot be used is refused at the start with its
-name and what is allowed; a `WEATHERGLASS_` variable that is no setting is refused too, with the nearest name.
+machine, on loopback except [Ray](../README.md#who-can-reach-it), with all state in one folder. A value that cannot be
+used is refused at the start with its name and what is allowed; a `WEATHERGLASS_` variable that is no setting is refused
+too, with the nearest name.
 
     WEATHERGLASS_AIRFLOW_PORT=9088 WEATHERGLASS_POLL_MINUTES=2 make up
 
@@ -42,12 +43,15 @@ def configuration() -> str:
 def pages() -> dict[Path, str]:
     """Each page by its path."""
     schemas = {DOCS / "schemas" / f"{name}.json": json.dumps(json_schema(name), indent=2) + "\n" for name in RECORDS}
-    return {DOCS / "configuration.md": configuration(), ALERTS: rule_file(), **schemas}
+    monitoring = {MONITORING / "alerts.yml": rule_file(), MONITORING / "alertmanager.yml": alertmanager_file()}
+    return {DOCS / "configuration.md": configuration(), **monitoring, **schemas}
 
 
 def _default(value: object) -> str:
     if isinstance(value, Path):
         return f"`{value.relative_to(PROJECT_ROOT)}`"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
     return f"`{value}`" if value not in (None, "") else "none"
 
 
@@ -59,6 +63,8 @@ def _allowed(name: str, schema: dict[str, Any]) -> str:
     if "enum" in field:
         return ", ".join(f"`{value}`" for value in field["enum"])
     low, high = field.get("minimum"), field.get("maximum")
+    if (above := field.get("exclusiveMinimum")) is not None:
+        return f"above {above:g}" + (f", up to {high:g}" if high is not None else "")
     if low is not None and high is not None:
         return f"{low:g} to {high:g}" if high < 10_000 else f"{low:.0f} to {high:.0f}"
     if low is not None:

@@ -54,13 +54,13 @@ class Settings(BaseSettings):
     )
     build_dir: Path = Field(PROJECT_ROOT / "build", description="Folder of the jars that `make setup` fetches.")
 
-    # --- ports, all on loopback
+    # --- ports, on loopback except Ray's
     kafka_port: int = _port(9092, "the Kafka broker")
     kafka_controller_port: int = _port(9093, "Kafka's controller")
     airflow_port: int = _port(8088, "Airflow's web UI, with the API inside")
     ray_port: int = _port(6379, "the Ray head")
     ray_dashboard_port: int = _port(8265, "Ray's dashboard")
-    ray_worker_port_min: int = _port(20000, "the first of Ray's workers; the range reaches up to 100 ports higher")
+    ray_worker_port_min: int = _port(20000, "the first of the 100 ports of Ray's workers and services")
     spark_ui_port: int = _port(4040, "the Spark UI of the features job")
     replay_port: int = _port(8090, "the replay server")
     api_port: int = _port(8000, "the API when it runs alone")

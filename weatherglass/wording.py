@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 
 def counted(number: int, noun: str) -> str:
     """A number with its noun: `1 observation`, `20 observations`; for nouns whose plural is an `s`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def words(age: timedelta) -> str:
+    """An age or a duration that a person reads at a glance: `42 s`, `7 min`, `3.5 h`, `30 d`."""
+    seconds = age.total_seconds()
+    if abs(seconds) < 120:
+        return f"{seconds:.0f} s"
+    if abs(seconds) < 2 * 3600:
+        return f"{seconds / 60:.0f} min"
+    if abs(seconds) < 48 * 3600:
+        return f"{_short(seconds / 3600)} h"
+    return f"{_short(seconds / 86400)} d"
+
+
+def _short(number: float) -> str:
+    return f"{number:.1f}".removesuffix(".0")

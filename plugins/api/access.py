@@ -44,7 +44,7 @@ async def from_here(request: Request) -> None:
     A page of a foreign site whose name was made to point at 127.0.0.1 could read the answers otherwise.
     """
     if request.url.hostname not in LOCAL_NAMES:
-        detail = f"asked for as {request.url.hostname!r}; without a token the API answers as localhost, 127.0.0.1 or ::1 only"
+        detail = f"asked for as {request.url.hostname!r}; without a token only localhost, 127.0.0.1 and ::1 answer"
         raise Problem(421, "Misdirected request", detail)
 
 

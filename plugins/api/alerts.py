@@ -23,14 +23,16 @@ class AlertAnswer(BaseModel):
     """Something that is wrong with the pipeline or a model, or was."""
 
     id: int = Field(examples=[17])
-    rule: str = Field(description="What was looked at.", examples=["drift"])
-    subject: str = Field(description="A version, a variable, a station, a job.", examples=["temperature"])
+    rule: str = Field(description="What was looked at.", examples=["input_drift"])
+    subject: str = Field(description="A version, a variable, a station, a job.", examples=["version 3, temperature"])
     severity: str = Field(description="`warning` or `critical`.", examples=["warning"])
     since: Time = Field(examples=["2026-01-05T12:10:00Z"])
     seen_at: Time = Field(description="When it was last found so.", examples=["2026-01-05T12:15:00Z"])
     resolved_at: Time | None = Field(description="Null while it is open.", examples=[None])
     words: str = Field(description="What is wrong and what to do, for a person.")
-    figures: dict[str, Any] = Field(description="The numbers behind it.", examples=[{"psi": 0.31, "limit": 0.25}])
+    figures: dict[str, Any] = Field(
+        description="The numbers behind it.", examples=[{"psi": 0.41, "psi_limit": 0.25, "ks": 0.18, "n": 3360}]
+    )
     acknowledged_by: str | None
     acknowledged_at: Time | None
     silenced_until: Time | None
@@ -73,7 +75,7 @@ def changes(writer: Callable[..., str]) -> APIRouter:
 
     @router.post(
         "/alerts/{alert_id}/acknowledge",
-        summary="Say that somebody looks after it",
+        summary="Acknowledge it",
         responses=responses(403, 404, 422, 503),
     )
     def acknowledge(alert_id: AlertId, request: Request, now: Now, by: str = Depends(writer)) -> AlertAnswer:

@@ -90,7 +90,8 @@ class RayJobs:
         except httpx.HTTPError as error:
             raise RayHeadError(
                 f"the Ray head does not answer at {self.dashboard} ({str(error) or type(error).__name__}); "
-                "start it with `make up`, or set WEATHERGLASS_RAY_DASHBOARD_PORT to where its dashboard is"
+                "see whether it runs and read its log (docs/troubleshooting.md, Logs), "
+                "or set WEATHERGLASS_RAY_DASHBOARD_PORT to where its dashboard is"
             ) from None
         if answer.status_code == httpx.codes.NOT_FOUND and absent_is_none:
             return None

@@ -114,7 +114,7 @@ class LongLivedJobOperator(BaseOperator):
             if not _within(END_SECONDS, lambda: not folder.alive()):
                 raise AirflowException(
                     f"{folder.name} was asked to stop and still runs after {END_SECONDS:g} s, process "
-                    f"{folder.started().get('pid')}; does the job host run? (`make status`)"
+                    f"{folder.started().get('pid')}; does the job host run? (docs/troubleshooting.md, Logs)"
                 )
         before = folder.started().get("start_id")
         self._requested = True
@@ -122,8 +122,8 @@ class LongLivedJobOperator(BaseOperator):
         if not _within(TAKE_SECONDS, lambda: folder.started().get("start_id") != before or _runs(folder)):
             folder.start.unlink(missing_ok=True)
             raise AirflowException(
-                f"no job host took the request to start {folder.name} within {TAKE_SECONDS:g} s: start it with "
-                f"`make up`, or alone with `python -m weatherglass.jobs.host` (it looks after {self.folder.parent})"
+                f"no job host took the request to start {folder.name} within {TAKE_SECONDS:g} s: see whether "
+                f"one runs that looks after {self.folder.parent}, and read its log (docs/troubleshooting.md, Logs)"
             )
         self.log.info("%s is started, process %s", folder.name, folder.started().get("pid"))
 

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from tests.conftest import free_ports, make_settings
 from tests.weatherglass.store.samples import a_prediction, an_observation
-from weatherglass.health import JOBS, WATCHER, Part, State, inference, pipeline_health, words
+from weatherglass.health import JOBS, WATCHER, Part, State, inference, pipeline_health
 from weatherglass.jobs.folder import HOST_LOCK, JobFolder
 from weatherglass.jobs.job import Job
 from weatherglass.records import Method, iso
@@ -215,11 +215,6 @@ def test_a_fallback_instead_of_the_model_is_noticed(settings: Settings, now: dat
     model = part(settings, now, store, "model")
     assert model.state is State.DEGRADED
     assert "fallback" in model.detail
-
-
-def test_ages_in_words() -> None:
-    ages = [timedelta(seconds=42), timedelta(minutes=7), timedelta(hours=3.5), timedelta(days=3)]
-    assert [words(age) for age in ages] == ["42 s", "7 min", "3.5 h", "3.0 d"]
 
 
 def test_actors_and_models_are_parts_with_since_when_and_why(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from weatherglass.monitoring.prometheus import DOCS
+from weatherglass.monitoring.prometheus import runbook
 from weatherglass.monitoring.watch import Firing
 from weatherglass.records import iso
 from weatherglass.store.alerts import Alert
@@ -58,7 +58,7 @@ def alert_of(firing: Firing, links: Links) -> Alert:
         "means": rule.means,
         "still_works": rule.still_works,
         "to_do": rule.to_do,
-        "runbook": f"{DOCS}#{rule.anchor}",
+        "runbook": runbook(rule.name),
         "page": links.page(rule.page.format(subject=quote(firing.subject, safe=""))),
     }
     if rule.dag:
@@ -111,9 +111,10 @@ def _named(notice: Notice) -> str:
 def _lines(notice: Notice) -> list[str]:
     if notice.over:
         return [f"OVER at {iso(notice.over)}: {_named(notice)} (since {iso(notice.since)})"]
-    shown = {"page": "Page", "log": "Log", "runbook": "Runbook"}
+    links = {"page": "Page", "log": "Log"}
     return [
         f"{notice.severity.upper()} since {iso(notice.since)}: {_named(notice)}",
         notice.words,
-        *(f"{name}: {notice.figures[field]}" for field, name in shown.items() if field in notice.figures),
+        *(f"{name}: {notice.figures[field]}" for field, name in links.items() if field in notice.figures),
+        f"Runbook: {runbook(notice.rule)}",
     ]

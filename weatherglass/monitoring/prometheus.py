@@ -1,4 +1,4 @@
-"""The rules as Prometheus' rule file, and which alert keeps which quiet as Alertmanager's."""
+"""The rules as Prometheus' rule file, and Alertmanager's configuration: which alert keeps which quiet."""
 
 from __future__ import annotations
 
@@ -7,19 +7,43 @@ import re
 from collections.abc import Iterator, Sequence
 
 from weatherglass.monitoring.conditions import Latest, duration
-from weatherglass.monitoring.rules import BY_NAME, LOOK_SECONDS, RULES, Rule
+from weatherglass.monitoring.rules import BY_NAME, DURATION, LOOK_SECONDS, RULES, Rule
 from weatherglass.monitoring.watch import subject_of
 
 DOCS = "docs/troubleshooting.md"
+
+
+def runbook(rule: str) -> str:
+    """Page and section with the entry of a rule of this name."""
+    return f"{DOCS}#{rule.replace('_', '-')}"
+
+
+GONE = "watcher_gone"
 MADE = "# Made by `make reference` from weatherglass/monitoring/rules.py; edit there."
-GONE = """\
-      - alert: "watcher_gone"
+_WATCHER = f"""\
+      - alert: "{GONE}"
         expr: "absent(weatherglass_watch_look_seconds)"
         for: "1m"
-        labels: {"severity": "critical"}
+        labels: {{"severity": "critical"}}
         annotations:
           summary: "The watcher does not run, or the API's /metrics cannot be scraped: nothing else is watched."
-          runbook: "docs/troubleshooting.md#job-not-running"
+          runbook: "{runbook(GONE)}"
+"""
+_ALERTMANAGER = f"""\
+{MADE}
+# Where alerts go: here nowhere but to Alertmanager's own page. Copy this file, add `webhook_configs` or `email_configs`
+# to the receiver, and name the copy in ALERTMANAGER_CONFIG.
+route:
+  receiver: everybody
+  group_by: [alertname]
+  group_wait: 15s
+  repeat_interval: 12h
+
+receivers:
+  - name: everybody
+
+# While an alert that explains others is on, these are not sent.
+inhibit_rules:
 """
 
 
@@ -29,7 +53,12 @@ def rule_file(rules: Sequence[Rule] = RULES) -> str:
     The watcher itself is watched by one rule more, which only somebody outside can evaluate.
     """
     head = f"{MADE}\ngroups:\n  - name: weatherglass\n    interval: {LOOK_SECONDS:g}s\n    rules:\n"
-    return head + "".join(_alert(rule) for rule in rules) + GONE
+    return head + "".join(_alert(rule) for rule in rules) + _WATCHER
+
+
+def alertmanager_file(rules: Sequence[Rule] = RULES) -> str:
+    """YAML for Alertmanager, from version 0.22 on (`source_matchers`)."""
+    return _ALERTMANAGER + "".join(f"  - {json.dumps(inhibition)}\n" for inhibition in inhibitions(rules))
 
 
 def expression(rule: Rule) -> str:
@@ -65,7 +94,7 @@ def _alert(rule: Rule) -> str:
         "means": rule.means,
         "still_works": rule.still_works,
         "to_do": rule.to_do,
-        "runbook": f"{DOCS}#{rule.anchor}",
+        "runbook": runbook(rule.name),
     }
     lines = [
         f"      - alert: {json.dumps(rule.name)}",
@@ -80,7 +109,9 @@ def _alert(rule: Rule) -> str:
 
 
 def _template(value: str) -> str:
-    """Python's format of the value as a template of Prometheus'."""
+    """How the value is written, as a template of Prometheus'."""
+    if value == DURATION:
+        return "{{ $value | humanizeDuration }}"
     found = re.fullmatch(r"\{:\.(\d)([f%])\}", value)
     if found is None:
         raise ValueError(f"no template for the format {value!r}")

@@ -9,13 +9,13 @@ from datetime import date, datetime, timedelta
 from html import escape
 from pathlib import Path
 
-from weatherglass.health import words
-from weatherglass.monitoring.stations import StationDay, Status, midnight, station_day
 from weatherglass.records import iso
 from weatherglass.settings import Settings
+from weatherglass.station_day import StationDay, Status, midnight, station_day
 from weatherglass.stations import known_stations
 from weatherglass.store import station_days
 from weatherglass.store.engine import open_store
+from weatherglass.wording import words
 
 COLORS = {Status.UP: "#2e7d32", Status.LATE: "#f9a825", Status.SUSPECT: "#6a1b9a", Status.SILENT: "#c62828"}
 COLUMNS = (

@@ -15,6 +15,7 @@ from weatherglass.monitoring import metrics as m
 from weatherglass.monitoring.conditions import Condition, Increase, Latest, Quantile, Share
 from weatherglass.store.alerts import Severity
 from weatherglass.topics import RAW, REJECTED
+from weatherglass.wording import words as in_words
 
 LOOK_SECONDS = 15.0
 """Between two looks at all rules."""
@@ -22,10 +23,15 @@ LOOK_SECONDS = 15.0
 MINUTE = timedelta(minutes=1)
 HALF_MINUTE = timedelta(seconds=30)
 
+DURATION = "duration"
+"""How a value in seconds is written: in words."""
+LOGS = "docs/troubleshooting.md, Logs"
+"""The section that says where each part's log is, on one machine and in the cluster."""
+
 
 @dataclass(frozen=True)
 class Rule:
-    """`words` may hold `{subject}` and `{value}`; `value` says how the number is written.
+    """`words` may hold `{subject}` and `{value}`; `value` says how the number is written: a format, or `DURATION`.
 
     `above`: whether the value must be above `limit`, else below. `because_of`: rules that explain this one: while one
     of them fires, this one is kept but not sent on. `dag`: whose log shows it. `page`: of the dashboard.
@@ -55,13 +61,9 @@ class Rule:
         """Whether a firing alert may be over. A value at the limit itself is neither."""
         return value <= self.clears if self.above else value >= self.clears
 
-    @property
-    def anchor(self) -> str:
-        """Of its entry in docs/troubleshooting.md."""
-        return self.name.replace("_", "-")
-
     def said(self, subject: str, value: float) -> str:
-        return self.words.format(subject=subject, value=self.value.format(value))
+        shown = in_words(timedelta(seconds=value)) if self.value == DURATION else self.value.format(value)
+        return self.words.format(subject=subject, value=shown)
 
 
 def _down(name: str, metric: m.Metric, words: str, means: str, still_works: str, to_do: str, **others: Any) -> Rule:
@@ -86,8 +88,8 @@ RULES: tuple[Rule, ...] = (
         "The source has not been polled with success for {value} intervals.",
         "Forecasts rest on ever older observations.",
         "Forecasts, the API and the dashboard, with what they have; the next good poll fills the gap.",
-        "Read the log of ingest_observations: it has the source's own answer. With the replay, see that its server "
-        "runs (`make status`).",
+        "Read the log of ingest_observations: it has the source's own answer. With the replay, see whether its server "
+        f"runs, and read its log ({LOGS}).",
         value="{:.1f}",
         because_of=("airflow_unwell", *BROKER),
         dag="ingest_observations",
@@ -99,10 +101,11 @@ RULES: tuple[Rule, ...] = (
         900,
         HALF_MINUTE,
         Severity.CRITICAL,
-        "No observation of any station has arrived for {value} s.",
+        "No observation of any station has arrived for {value}.",
         "Forecasts rest on ever older observations.",
         "Forecasts, the API and the dashboard, with what they have.",
         "See whether ingest_observations publishes; if it does, whether store_predictions gets on.",
+        value=DURATION,
         because_of=("source_not_answering", "job_not_running", "job_silent", "store_unreachable", *BROKER),
         dag="ingest_observations",
     ),
@@ -175,10 +178,11 @@ RULES: tuple[Rule, ...] = (
         10,
         timedelta(),
         Severity.WARNING,
-        "This machine's clock is {value} s off the source's.",
+        "This machine's clock is {value} off the source's.",
         "Beyond the tolerance observations are rejected as being from the future.",
         "Everything, until then.",
         "Set the clock by NTP (`timedatectl set-ntp true`).",
+        value=DURATION,
         dag="ingest_observations",
     ),
     # --- the stream
@@ -188,8 +192,7 @@ RULES: tuple[Rule, ...] = (
         "The Kafka broker does not answer.",
         "Nothing new is published, computed or forecast.",
         "The API and the dashboard, with what is stored; observations missed meanwhile are fetched again.",
-        "`make status` says whether it runs, `logs/kafka.log` in the state folder why not; make up's window starts it "
-        "again by itself.",
+        f"See whether the broker runs, and read its log ({LOGS}). A broker that ends is started again by itself.",
     ),
     Rule(
         "consumer_behind",
@@ -198,11 +201,12 @@ RULES: tuple[Rule, ...] = (
         15,
         HALF_MINUTE,
         Severity.CRITICAL,
-        "{subject}: records have waited for {value} s, and lag grows.",
+        "{subject}: records have waited for {value}, and lag grows.",
         "Forecasts come later and later.",
         "Everything, late; nothing is lost while the topic keeps it.",
         "Read the log of the job that reads there: does it get on, and how long are its batches? If it cannot keep "
         "up, give it more cores.",
+        value=DURATION,
         because_of=("job_not_running", "job_silent", "ray_unreachable", "actor_lost", *BROKER),
     ),
     Rule(
@@ -212,10 +216,11 @@ RULES: tuple[Rule, ...] = (
         5400,
         MINUTE,
         Severity.WARNING,
-        "The watermark is {value} s behind the newest observation.",
+        "The watermark is {value} behind the newest observation.",
         "Windows are not closed: memory grows, and late readings are not told from others.",
         "Features and forecasts, for now.",
         "See the features query's batches in the log of stream_features; clear its task to start it again.",
+        value=DURATION,
         because_of=("job_not_running", "job_silent", "consumer_behind", *BROKER),
         dag="stream_features",
     ),
@@ -255,10 +260,11 @@ RULES: tuple[Rule, ...] = (
         30,
         timedelta(),
         Severity.WARNING,
-        "One forecast in twenty takes longer than {value} s from the observation's arrival.",
+        "One forecast in twenty takes longer than {value} from the observation's arrival.",
         "The newest forecasts are late.",
         "Everything, late.",
         "See which job lags on the page System, then its log; free the machine's CPU.",
+        value=DURATION,
         because_of=("consumer_behind", "job_not_running", "job_silent", "actor_lost", "ray_unreachable", *BROKER),
     ),
     # --- jobs
@@ -268,7 +274,7 @@ RULES: tuple[Rule, ...] = (
         "The job host does not run.",
         "The jobs that run go on; one that ends is not started again.",
         "Everything, until a job ends.",
-        "`make up` starts it; its log is `logs/job-host.log` in the state folder.",
+        f"See whether the job host runs, and read its log ({LOGS}). One that ends is started again by itself.",
     ),
     _down(
         "job_not_running",
@@ -288,10 +294,11 @@ RULES: tuple[Rule, ...] = (
         15,
         HALF_MINUTE,
         Severity.CRITICAL,
-        "{subject} runs, but has given no sign of work for {value} s.",
+        "{subject} runs, but has given no sign of work for {value}.",
         "What it makes is not made.",
         "All that does not rest on it.",
-        "It is killed and started again by itself; if not, `job.log` in its folder shows what it hangs on.",
+        f"It is killed and started again by itself; if not, its log shows what it hangs on ({LOGS}).",
+        value=DURATION,
         because_of=("job_host_down", *BROKER),
         dag="{subject}",
     ),
@@ -315,7 +322,7 @@ RULES: tuple[Rule, ...] = (
         "The Ray head does not answer.",
         "No forecast is made.",
         "Observations, features, the API and the dashboard with the forecasts so far.",
-        "`make status` says whether it runs, `logs/ray.log` in the state folder why not.",
+        f"See whether the Ray head runs, and read its log ({LOGS}). A head that ends is started again by itself.",
         dag="serve_predictions",
     ),
     _down(
@@ -335,7 +342,7 @@ RULES: tuple[Rule, ...] = (
         "No polls, training or restarts of jobs while the scheduler, triggerer or DAG processor is down; no page while "
         "the API server is.",
         "The jobs that run go on.",
-        "make up's window starts a dead process again; its log lies in `logs/` in the state folder.",
+        f"A process that ends is started again by itself; its log says why it ended ({LOGS}).",
         lasting=MINUTE,
     ),
     # --- models
@@ -376,10 +383,11 @@ RULES: tuple[Rule, ...] = (
         29 * 86400,
         timedelta(),
         Severity.WARNING,
-        "The model in service was trained {value} s ago.",
+        "The model in service was trained {value} ago.",
         "It does not know the season's last month.",
         "Everything.",
         "Run prepare_history with new history; training follows by itself.",
+        value=DURATION,
         dag="train_models",
         page="models",
     ),
@@ -390,10 +398,11 @@ RULES: tuple[Rule, ...] = (
         2 * 3600,
         timedelta(),
         Severity.WARNING,
-        "Forecasts have not been compared with what came true for {value} s.",
+        "Forecasts have not been compared with what came true for {value}.",
         "Nobody sees a forecast getting worse.",
         "Everything else.",
         "Read the log of the verification's last run.",
+        value=DURATION,
         dag="verify_forecasts",
         page="models",
     ),
@@ -404,10 +413,11 @@ RULES: tuple[Rule, ...] = (
         3 * 3600,
         timedelta(),
         Severity.WARNING,
-        "Verification has found nothing to compare for {value} s.",
+        "Verification has found nothing to compare for {value}.",
         "Nobody sees a forecast getting worse.",
         "Everything else.",
         "See whether observations of past valid times are in the store, under the stations' own names.",
+        value=DURATION,
         because_of=NOTHING_COMES,
         dag="verify_forecasts",
         page="models",
@@ -445,7 +455,7 @@ RULES: tuple[Rule, ...] = (
         "{value} of the API's answers in the last five minutes are errors of its own (5xx).",
         "Pages and programs that ask the API get no answer.",
         "All that does not ask the API.",
-        "Read the API server's log in `logs/` in the state folder; `/health` says which part is failing.",
+        f"Read the API server's log ({LOGS}); `/health` says which part is failing.",
         value="{:.0%}",
         because_of=("store_unreachable",),
     ),
@@ -456,10 +466,11 @@ RULES: tuple[Rule, ...] = (
         0.07,
         HALF_MINUTE,
         Severity.CRITICAL,
-        "The disk of the state folder has {value} free.",
+        "The disk that holds the pipeline's data has {value} free.",
         "Kafka and the store stop when it is full.",
         "Everything, until then.",
-        "Free some: `du -sh .weatherglass/*`; shorten the topics' retention, or move WEATHERGLASS_STATE_DIR.",
+        "See what takes the room (one machine: `du -sh .weatherglass/*`, cluster: `docker system df --verbose`); "
+        "shorten the topics' retention, or move the data to a larger disk.",
         above=False,
         value="{:.1%}",
     ),

@@ -26,18 +26,19 @@ function list() {
 }
 
 const named = (alert) => `${alert.rule.replaceAll("_", " ")}: ${alert.subject}`;
+const runbook = (alert) => `docs/troubleshooting.md#${alert.rule.replaceAll("_", "-")}`;
 const web = (link) => typeof link === "string" && /^https?:/.test(link);
 
 function openItem(alert) {
-  const { said, means, still_works: works, to_do: doing, page, log, runbook } = alert.figures;
+  const { said, means, still_works: works, to_do: doing, page, log } = alert.figures;
   const part = (name, words) => words ? [h("dt", {}, name), h("dd", {}, words)] : [];
   const link = (words, target) => web(target) ? h("a", { href: target, target: "_top" }, words) : null;
   return h("li", { tabindex: -1 },
     h("div", { class: "row" }, h("strong", {}, named(alert)), h("span", { class: alert.severity === "critical" ? "tag bad" : "tag warn" }, alert.severity)),
     h("p", {}, said ?? alert.words),
     said ? h("dl", { class: "told" }, ...part("Means", means), ...part("Still works", works), ...part("To do", doing)) : null,
-    h("div", { class: "acts" }, h("span", { class: "muted" }, `since ${dayTime(alert.since)} UTC`), link("Page", page?.endsWith("/system") ? null : page), link("Task log", log), link("Runbook", runbook),
-      alert.acknowledged_by ? h("span", { class: "tag good" }, `looked after by ${alert.acknowledged_by}`) : button(alert, "I look after it", "acknowledge", () => ({})),
+    h("div", { class: "acts" }, h("span", { class: "muted" }, `since ${dayTime(alert.since)} UTC`), link("Page", page?.endsWith("/system") ? null : page), link("Task log", log), h("span", { class: "muted" }, runbook(alert)),
+      alert.acknowledged_by ? h("span", { class: "tag good" }, `acknowledged by ${alert.acknowledged_by}`) : button(alert, "Acknowledge", "acknowledge", () => ({})),
       ...silencing(alert)));
 }
 
@@ -64,5 +65,5 @@ function button(alert, label, act, body) {
 
 function pastItem(alert) {
   return h("li", {}, h("div", { class: "row" }, h("strong", {}, named(alert)), h("span", { class: "muted" }, `${dayTime(alert.since)} to ${dayTime(alert.resolved_at)} UTC`)),
-    h("p", { class: "why" }, alert.figures.said ?? alert.words), alert.acknowledged_by ? h("p", { class: "muted" }, `looked after by ${alert.acknowledged_by}`) : null);
+    h("p", { class: "why" }, alert.figures.said ?? alert.words), alert.acknowledged_by ? h("p", { class: "muted" }, `acknowledged by ${alert.acknowledged_by}`) : null);
 }

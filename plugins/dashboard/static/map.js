@@ -23,7 +23,7 @@ export class StationMap {
     this.svg = h("svg", { role: "group", "aria-label": "Map of the stations" }, this.land, this.tiles, this.places);
     const button = (label, words, act) => h("button", { type: "button", "aria-label": words, onclick: act }, label);
     box.append(this.svg, h("div", { class: "zoom" },
-      button("+", "Closer", () => this.zoom(2)), button("−", "Farther", () => this.zoom(0.5)), button("⌂", "All stations", () => this.fit())));
+      button("+", "Zoom in", () => this.zoom(2)), button("−", "Zoom out", () => this.zoom(0.5)), button("⌂", "All stations", () => this.fit())));
     this.stations = [];
     this.view = null;
     this.looks = new Map();

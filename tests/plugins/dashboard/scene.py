@@ -183,8 +183,8 @@ def watched(connection: Connection, stations: Sequence[Station], now: datetime) 
     alerts.report(
         connection,
         alerts.Alert(
-            "drift",
-            "temperature",
+            "input_drift",
+            "version 7, temperature",
             alerts.Severity.WARNING,
             "temperature has moved away from the training's history: stability index 0.31, limit 0.25. "
             "Train anew if it stays so.",
@@ -194,7 +194,7 @@ def watched(connection: Connection, stations: Sequence[Station], now: datetime) 
     )
     alerts.report(
         connection,
-        alerts.Alert("silent_station", stations[0].station_id, alerts.Severity.CRITICAL, "no reading for 3 hours", {}),
+        alerts.Alert("station_silent", stations[0].station_id, alerts.Severity.CRITICAL, "no reading for 3 hours", {}),
         now - timedelta(hours=20),
     )
-    alerts.resolve(connection, "silent_station", stations[0].station_id, now - timedelta(hours=17))
+    alerts.resolve(connection, "station_silent", stations[0].station_id, now - timedelta(hours=17))

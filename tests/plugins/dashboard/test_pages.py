@@ -154,9 +154,10 @@ def test_an_alert_is_seen_to_by_keyboard(served: Served, opened: Opener) -> None
     item = page.locator("#alerts > li").filter(has_text="tank empty: kiel")
     for words in said.values():
         expect(item.get_by_text(words)).to_be_visible()
-    item.get_by_role("button", name="I look after it").focus()
+    expect(item.get_by_text("docs/troubleshooting.md#tank-empty")).to_be_visible()
+    item.get_by_role("button", name="Acknowledge: tank empty").focus()
     page.keyboard.press("Enter")
-    expect(item.locator(".tag.good")).to_contain_text("looked after by")
+    expect(item.locator(".tag.good")).to_contain_text("acknowledged by")
     expect(item).to_be_focused()
     page.keyboard.press("Tab")
     expect(item.get_by_label("Silence for")).to_be_focused()
@@ -210,7 +211,7 @@ def test_map_tiles_come_from_where_they_are_configured(browser: Browser, tmp_pat
             page.locator("#map image").first.wait_for()
             before = page.locator("#map image").first.get_attribute("href")
             with page.expect_response(f"{tiles}/**"):
-                page.get_by_role("button", name="Closer").click()
+                page.get_by_role("button", name="Zoom in").click()
             expect(page.locator("#map image").first).not_to_have_attribute("href", before or "")
             page.locator("#map .place").first.wait_for()
             context.close()

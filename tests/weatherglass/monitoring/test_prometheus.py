@@ -9,12 +9,20 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.weatherglass.monitoring.cases import CASES, Case
-from weatherglass.monitoring.prometheus import DOCS, inhibitions, rule_file
+from ray_jobs.inference.champion import Champions
+from tests.weatherglass.monitoring.cases import CASES, NOON, Case
+from weatherglass.models.registry import Registry
+from weatherglass.monitoring.notice import Notice
+from weatherglass.monitoring.notice import text as told
+from weatherglass.monitoring.prometheus import DOCS, GONE, alertmanager_file, inhibitions, rule_file, runbook
 from weatherglass.monitoring.rules import BY_NAME, LOOK_SECONDS
 from weatherglass.monitoring.sample import exposition
-from weatherglass.settings import PROJECT_ROOT
+from weatherglass.settings import PROJECT_ROOT, Settings
+from weatherglass.store.engine import open_store
+from weatherglass.store.migrate import migrate
+from weatherglass.verification import degradation
 
 
 @pytest.fixture(scope="module")
@@ -91,12 +99,52 @@ def test_every_rule_is_in_the_file_with_its_entry() -> None:
     text = rule_file()
     for name, rule in BY_NAME.items():
         assert f'alert: "{name}"' in text
-        assert f"#{rule.anchor}" in text
+        assert f'runbook: "{runbook(rule.name)}"' in text
 
 
-def test_every_alert_has_its_entry_in_the_troubleshooting() -> None:
+def of_the_models_watch(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The rules that `degradation.watch` settles."""
+    settled: set[str] = set()
+    monkeypatch.setattr(degradation.alerts, "settle", lambda connection, rule, found, now: settled.add(rule))
+    migrate(settings.store_url)
+    with open_store(settings.store_url).begin() as connection:
+        degradation.watch(connection, NOON, None, {})
+    return settled
+
+
+def test_every_alert_has_its_entry_in_the_troubleshooting(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    seats = {seat.rule for seat in Champions(Registry(settings))._seats.values()}
+    models = of_the_models_watch(settings, monkeypatch)
+    assert len(seats) == 3
+    assert len(models) == 5
     headings = re.findall(r"^### (.*)$", (PROJECT_ROOT / DOCS).read_text(encoding="utf-8"), re.MULTILINE)
-    assert {rule.anchor for rule in BY_NAME.values()} <= {heading.lower().replace(" ", "-") for heading in headings}
+    entries = {f"{DOCS}#{heading.lower().replace(' ', '-')}" for heading in headings}
+    assert {runbook(name) for name in {*BY_NAME, *models, *seats, GONE}} <= entries
+    assert set(re.findall(r'runbook: "(.*)"', rule_file())) <= entries
+
+
+def test_a_notice_names_the_section_of_any_alert() -> None:
+    assert f"Runbook: {DOCS}#input-drift" in told([Notice("input_drift", "version 3, pressure", "warning", NOON, "…")])
+
+
+def test_durations_are_written_as_such_by_prometheus() -> None:
+    assert "was trained {{ $value | humanizeDuration }} ago" in rule_file()
+
+
+def test_alertmanagers_file_inhibits_what_the_rules_say() -> None:
+    written = yaml.safe_load(alertmanager_file())
+    assert written["inhibit_rules"] == list(inhibitions())
+    assert len(written["inhibit_rules"]) == sum(len(rule.because_of) for rule in BY_NAME.values()) > 0
+    assert written["route"]["receiver"] in [receiver["name"] for receiver in written["receivers"]]
+
+
+def test_amtool_finds_no_fault_in_alertmanagers_file(tmp_path: Path) -> None:
+    amtool = shutil.which("amtool")
+    if not amtool:
+        pytest.skip("no amtool here; Debian has it in its package `prometheus-alertmanager`")
+    (tmp_path / "alertmanager.yml").write_text(alertmanager_file())
+    count = len(list(inhibitions()))
+    assert f"{count} inhibit rules" in run(amtool, "check-config", str(tmp_path / "alertmanager.yml"))
 
 
 def test_reasons_inhibit_only_what_is_about_the_same() -> None:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.conftest import make_settings
 from tests.weatherglass.store.samples import a_prediction, an_observation
 from weatherglass.monitoring.report import make_report
-from weatherglass.monitoring.stations import Reading, StationDay, Status, Stretch, station_day
 from weatherglass.records import Origin
+from weatherglass.station_day import Reading, StationDay, Status, Stretch, station_day
 from weatherglass.store import observations, predictions, station_days
 from weatherglass.store.engine import open_store
 from weatherglass.store.migrate import migrate

@@ -7,9 +7,10 @@ import pytest
 
 from tests.weatherglass.monitoring.cases import CASES, NOON, STEP, Case
 from weatherglass.monitoring import metrics as m
+from weatherglass.monitoring.conditions import Latest, Quantile
 from weatherglass.monitoring.metrics import METRICS
 from weatherglass.monitoring.notice import Links, alert_of
-from weatherglass.monitoring.rules import BY_NAME, RULES
+from weatherglass.monitoring.rules import BY_NAME, DURATION, RULES
 from weatherglass.monitoring.sample import Sample
 from weatherglass.monitoring.watch import Firing, Watch, explained
 
@@ -100,6 +101,28 @@ def test_every_rule_says_what_a_person_needs() -> None:
         assert rule.fires(rule.limit + 1 if rule.above else rule.limit - 1)
         assert rule.clears <= rule.limit if rule.above else rule.clears >= rule.limit
         assert {metric.name for metric in rule.condition.metrics} <= {metric.name for metric in METRICS}
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "said"),
+    [
+        ("model_too_old", 30 * 86400 + 1, "The model in service was trained 30 d ago."),
+        ("verification_stopped", 3 * 3600 + 1, "Forecasts have not been compared with what came true for 3 h."),
+        ("no_new_observations", 1501, "No observation of any station has arrived for 25 min."),
+        ("clock_skew", 45, "This machine's clock is 45 s off the source's."),
+        ("budget_nearly_spent", 0.93, "93% of Open-Meteo's free calls of a day are used."),
+    ],
+)
+def test_a_value_is_written_as_a_person_reads_it(rule: str, value: float, said: str) -> None:
+    assert BY_NAME[rule].said("pipeline", value) == said
+
+
+def test_every_value_in_seconds_is_written_as_a_duration() -> None:
+    for rule in RULES:
+        seconds = isinstance(rule.condition, Latest | Quantile) and rule.condition.metric.name.endswith("_seconds")
+        if "{value}" in rule.words:
+            assert (rule.value == DURATION) == seconds, rule.name
+        assert "{value} s" not in rule.words
 
 
 def test_a_stations_alert_links_to_that_stations_page() -> None:
