@@ -5,15 +5,19 @@ features job refuse them, such as a clock that ran ahead or limits that were too
 
 - `reasons`: which (`future`, `past`, `malformed_json`, …); empty is all. The header `reason` of a message says its own.
 - `since`, `until`: when they were rejected, ISO 8601 with `Z`; empty is no bound.
+- `again`: what an earlier run has sent, too. Without it every message is sent once.
 - `dry_run`: only count. It is on unless you turn it off.
 
 ### What its log shows
-How many messages of each reason go back. What is still wrong lies in `weather-rejected` again afterwards, with the
-header `replayed`, and is not sent a second time. An observation of which every window is closed is `late` again.
+How many messages of each reason go back, and how many do not: those that an earlier run has sent, and those that
+inference refused, which never lay on `weather-raw` (their header `topic` says `weather-features`). What is still wrong
+lies in `weather-rejected` again afterwards, with the header `replayed`, and that one is never sent; mend the fault and
+send the first one with `again`. An observation of which every window is closed is `late` again.
 
 ### When it is red (triage)
 - *no reason …*: the parameter; the message lists the reasons.
-- *no Kafka broker answers*: `make status`. Messages that were sent before count once, so a second try does no harm.
+- *no Kafka broker answers*: see whether it runs, and read its log (docs/troubleshooting.md, *Logs*). Messages that were
+  sent before are passed over.
 """
 
 from __future__ import annotations
@@ -38,6 +42,7 @@ with DAG(
         ),
         "since": Param(None, type=["null", "string"], format="date-time", description="Rejected then or later."),
         "until": Param(None, type=["null", "string"], format="date-time", description="Rejected before then."),
+        "again": Param(False, type="boolean", description="Also what an earlier run has sent."),
         "dry_run": Param(True, type="boolean", description="Only count."),
     },
     **policy.COMMON,
@@ -53,7 +58,7 @@ with DAG(
         since, until = (datetime.fromisoformat(asked[name]) if asked.get(name) else None for name in ("since", "until"))
         selection = Selection(reasons_of(asked.get("reasons", [])), since, until)
         say = logging.getLogger("airflow.task").info
-        servers = load_settings().bootstrap_servers
-        return dict(replay_rejected(servers, selection, datetime.now(UTC), asked.get("dry_run", True), say))
+        dry, again = asked.get("dry_run", True), asked.get("again", False)
+        return dict(replay_rejected(load_settings(), selection, datetime.now(UTC), dry, say, again))
 
     replay()

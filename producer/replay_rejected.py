@@ -2,26 +2,34 @@
 
 What is sent again is judged again: it becomes an observation, or lies in `weather-rejected` once more. A message that
 was replayed before says so in its header `replayed`; it is passed over, or two replays would chase each other's
-rejections for ever.
+rejections for ever. The original stays in `weather-rejected` too; that it was sent is kept in the state folder, so that
+the next run passes it over.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
+from kafka.producer.future import FutureRecordMetadata
 
 from producer.publish import ACKNOWLEDGEMENT_SECONDS, open_producer
 from weatherglass.quality import Reason
 from weatherglass.records import iso
+from weatherglass.settings import Settings
 from weatherglass.topics import RAW, REJECTED
 
 REPLAYED = "replayed"
 """Header of a message that was sent again: when."""
+
+
+SENT_FILE = "replayed.txt"
 
 
 class ReplayError(ValueError):
@@ -51,50 +59,121 @@ def reasons_of(names: list[str]) -> frozenset[Reason]:
     return frozenset(map(Reason, names))
 
 
+@dataclass(frozen=True)
+class Rejected:
+    """A message of `weather-rejected`."""
+
+    record: ConsumerRecord
+
+    @cached_property
+    def headers(self) -> dict[str, str]:
+        return {name: value.decode(errors="replace") for name, value in self.record.headers}
+
+    @property
+    def topic(self) -> str:
+        """That it lay on: inference refuses messages too, of `weather-features`."""
+        return self.headers.get("topic", "")
+
+    @property
+    def origin(self) -> str:
+        return ":".join(self.headers.get(name, "") for name in ("topic", "partition", "offset"))
+
+    @property
+    def reason(self) -> str:
+        return self.headers.get("reason", "")
+
+    @property
+    def time(self) -> datetime:
+        return datetime.fromtimestamp(self.record.timestamp / 1000, UTC)
+
+
+class Sent:
+    """The origins of what was sent again, kept from one run to the next: a line each in a file of the state folder."""
+
+    def __init__(self, file: Path):
+        self._file = file
+        self.origins = frozenset(file.read_text(encoding="utf-8").split()) if file.exists() else frozenset()
+
+    def keep(self, origins: Iterable[str]) -> None:
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = self._file.with_suffix(".part")
+        unfinished.write_text("".join(f"{origin}\n" for origin in sorted(origins)), encoding="utf-8")
+        unfinished.replace(self._file)
+
+
 def replay_rejected(
-    bootstrap_servers: str, selection: Selection, now: datetime, dry: bool, say: Callable[[str], None]
+    settings: Settings, selection: Selection, now: datetime, dry: bool, say: Callable[[str], None], again: bool = False
 ) -> Counter[str]:
     """Send the selected messages to `weather-raw` once more; how many of each reason.
 
     Reads to the end that `weather-rejected` has at the start. Of a message that was rejected twice, by a repeated
-    batch, one goes back.
+    batch, one goes back, and only what came from `weather-raw` does.
 
     Args:
         dry: only count.
         say: takes lines for the log.
+        again: send what an earlier run has sent too.
 
     Raises:
         producer.publish.PublishError: the broker cannot be reached.
-        kafka.errors.KafkaError: it did not take a message.
+        kafka.errors.KafkaError: it did not take a message. What it took before is not sent by the next run.
     """
     counted: Counter[str] = Counter()
-    seen: set[tuple[str, ...]] = set()
-    with open_producer(bootstrap_servers) as producer:
-        sent = []
-        for message in _rejected(bootstrap_servers):
-            headers = {name: value.decode(errors="replace") for name, value in message.headers}
-            origin = tuple(headers.get(name, "") for name in ("topic", "partition", "offset"))
-            reason = headers.get("reason", "")
-            rejected = datetime.fromtimestamp(message.timestamp / 1000, now.tzinfo)
-            if origin in seen or REPLAYED in headers or not selection.takes(reason, rejected):
-                continue
-            seen.add(origin)
-            counted[reason] += 1
-            if not dry:
-                marks = [("origin", ":".join(origin).encode()), (REPLAYED, iso(now).encode())]
-                kept = [pair for pair in message.headers if pair[0] == "source"]
-                sent.append(producer.send(RAW, key=message.key, value=message.value, headers=[*kept, *marks]))
-        for future in sent:
-            future.get(ACKNOWLEDGEMENT_SECONDS)
-    for reason, count in sorted(counted.items()):
-        say(f"{count} rejected as {reason} {'would be' if dry else 'were'} sent to {RAW} again")
-    if not counted:
-        say("nothing in weather-rejected is of that kind")
+    elsewhere: Counter[str] = Counter()
+    sent = Sent(settings.state_dir / SENT_FILE)
+    remembered, earlier = sent.origins, set[str]()
+    lying: set[str] = set()
+    sending: dict[str, FutureRecordMetadata] = {}
+    seen: set[str] = set()
+    try:
+        with open_producer(settings.bootstrap_servers) as producer:
+            for message in _rejected(settings.bootstrap_servers):
+                if message.origin in sent.origins:
+                    lying.add(message.origin)
+                if message.origin in seen or not selection.takes(message.reason, message.time):
+                    continue
+                seen.add(message.origin)
+                if message.topic != RAW:
+                    elsewhere[message.topic] += 1
+                elif message.origin in sent.origins and not again:
+                    earlier.add(message.origin)
+                else:
+                    counted[message.reason] += 1
+                    if not dry:
+                        sending[message.origin] = _send(producer, message, now)
+            remembered = frozenset(lying)  # what the topic has let go needs no memory
+            for future in sending.values():
+                future.get(ACKNOWLEDGEMENT_SECONDS)
+    finally:
+        if sending:
+            sent.keep(remembered | {origin for origin, future in sending.items() if future.succeeded()})
+    _tell(say, counted, len(earlier), elsewhere, dry)
     return counted
 
 
-def _rejected(bootstrap_servers: str) -> Iterator[ConsumerRecord]:
-    consumer = KafkaConsumer(bootstrap_servers=bootstrap_servers, enable_auto_commit=False)
+def _send(producer: KafkaProducer, message: Rejected, now: datetime) -> FutureRecordMetadata:
+    marks = [("origin", message.origin.encode()), (REPLAYED, iso(now).encode())]
+    kept = [pair for pair in message.record.headers if pair[0] == "source"]
+    return producer.send(RAW, key=message.record.key, value=message.record.value, headers=[*kept, *marks])
+
+
+def _tell(say: Callable[[str], None], counted: Counter[str], earlier: int, elsewhere: Counter[str], dry: bool) -> None:
+    for reason, count in sorted(counted.items()):
+        say(f"{count} rejected as {reason} {'would be' if dry else 'were'} sent to {RAW} again")
+    if earlier:
+        say(f"{earlier} were sent by an earlier run and are passed over; `again` sends them once more")
+    for topic, count in sorted(elsewhere.items()):
+        say(f"{count} came from {topic or 'nowhere that is known'}, not from {RAW}, and stay where they are")
+    if not (counted or earlier or elsewhere):
+        say(f"nothing in {REJECTED} is of that kind")
+
+
+def _rejected(bootstrap_servers: str) -> Iterator[Rejected]:
+    """Those that were not sent again before."""
+    # Inference rejects inside its transactions; what it took back was rejected once more, or not at all.
+    consumer = KafkaConsumer(
+        bootstrap_servers=bootstrap_servers, enable_auto_commit=False, isolation_level="read_committed"
+    )
     try:
         partitions = [TopicPartition(REJECTED, number) for number in consumer.partitions_for_topic(REJECTED) or ()]
         consumer.assign(partitions)
@@ -102,6 +181,7 @@ def _rejected(bootstrap_servers: str) -> Iterator[ConsumerRecord]:
         ends = consumer.end_offsets(partitions)
         while any(consumer.position(partition) < ends[partition] for partition in partitions):
             for partition, records in consumer.poll(timeout_ms=500).items():
-                yield from (record for record in records if record.offset < ends[partition])
+                found = [Rejected(record) for record in records if record.offset < ends[partition]]
+                yield from (message for message in found if REPLAYED not in message.headers)
     finally:
         consumer.close()

@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import socket
 import sys
 import time
 from collections.abc import Mapping
@@ -32,6 +31,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from ray_jobs.inference.actor import InferenceActor
 from ray_jobs.inference.placement import move
 from weatherglass.jobs.job import Job, running
+from weatherglass.reachable import refusal
 from weatherglass.records import iso
 from weatherglass.settings import PROJECT_ROOT, Settings, load_settings, variable
 from weatherglass.wording import counted
@@ -89,15 +89,12 @@ class Watcher:
 
     def _probe(self) -> None:
         """`ray.init` on a dead head blocks for minutes, and a head that dies takes this process along wordless."""
-        host, _, port = self.settings.ray_head.rpartition(":")
-        try:
-            socket.create_connection((host, int(port)), timeout=3).close()
-        except OSError as error:
+        if why := refusal(self.settings.ray_head):
             raise RayUnhealthy(
-                f"no Ray head at {self.settings.ray_head} ({error.strerror or error}): see whether it runs and read "
-                f"its log (docs/troubleshooting.md, Logs), or set {variable('ray_port')} or {variable('ray_address')} "
-                "to where it is"
-            ) from None
+                f"no Ray head at {self.settings.ray_head} ({why}): see whether it runs and read its log "
+                f"(docs/troubleshooting.md, Logs), or set {variable('ray_port')} or {variable('ray_address')} to where "
+                "it is"
+            )
 
     def _join(self) -> None:
         head = self.settings.ray_head

@@ -15,11 +15,9 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterable
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +28,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray_jobs.training.folder import AlreadyTraining, Plan, TrainingFolder, code_version
 from weatherglass.history import read_manifest
 from weatherglass.models.size import SIZES
+from weatherglass.reachable import refusal
 from weatherglass.records import iso
 from weatherglass.settings import Settings, load_settings
 
@@ -170,14 +169,11 @@ def connect(settings: Settings) -> None:
         TrainingError: nobody answers there. (`ray.init` would wait for minutes.)
     """
     address = os.environ.get("RAY_ADDRESS") or settings.ray_head
-    host, _, port = address.rpartition(":")
-    try:
-        with closing(socket.create_connection((host, int(port)), timeout=5)):
-            pass
-    except (OSError, ValueError):
+    if why := refusal(address):
         raise TrainingError(
-            f"no Ray head answers at {address}: see whether it runs and read its log (docs/troubleshooting.md, Logs)"
-        ) from None
+            f"no Ray head answers at {address} ({why}): see whether it runs and read its log "
+            "(docs/troubleshooting.md, Logs)"
+        )
     ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import uuid
@@ -13,6 +12,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from pathlib import Path
 
+from weatherglass.reachable import answers
 from weatherglass.settings import LOOPBACK, Settings
 
 HEAP = (
@@ -72,7 +72,7 @@ class Broker:
             BrokerError: it ended, or does not answer in time.
         """
         end = time.monotonic() + START_LIMIT
-        while not answers(LOOPBACK, self.port):
+        while not answers(f"{LOOPBACK}:{self.port}"):
             if not alive():
                 raise BrokerError(f"the Kafka broker ended while starting; its last words:\n{tail(log)}")
             if time.monotonic() > end:
@@ -151,13 +151,6 @@ class RunningBroker:
                 self._process.kill()
                 self._process.wait()
         self._process = None
-
-
-def answers(host: str, port: int) -> bool:
-    """Whether somebody accepts connections there."""
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex((host, port)) == 0
 
 
 def tail(log: Path, size: int = 3000) -> str:

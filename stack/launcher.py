@@ -22,9 +22,10 @@ from stack import airflow, environment, ports, ray_head, stopping
 from stack.airflow_api import AirflowApi
 from stack.credentials import USER, Credentials
 from stack.errors import StartError
-from stack.kafka import Broker, BrokerError, answers, tail
+from stack.kafka import Broker, BrokerError, tail
 from stack.processes import Children, Program, Records, members
 from stack.progress import Progress
+from weatherglass.reachable import answers
 from weatherglass.settings import LOOPBACK, Settings, Source
 
 RESTARTS = 5
@@ -194,7 +195,7 @@ class Launcher:
         self.children.start(program)
 
     def _wait_for_port(self, name: str, host: str, port: int, what: str) -> None:
-        self._wait(lambda: answers(host, port), 90, lambda: f"{what} on {host}:{port}", needs=(name,))
+        self._wait(lambda: answers(f"{host}:{port}"), 90, lambda: f"{what} on {host}:{port}", needs=(name,))
 
     # --- watching
 

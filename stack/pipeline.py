@@ -9,7 +9,7 @@ from typing import Protocol
 from stack.airflow_api import ACTIVE, AirflowApi
 from stack.errors import PipelineError
 from weatherglass.health import JOBS, State, pipeline_health
-from weatherglass.history import history_source, read_manifest
+from weatherglass.history import is_of_source, read_manifest
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.models.registry import FORECASTER, Registry
 from weatherglass.settings import Settings, Source
@@ -119,23 +119,27 @@ class Pipeline:
         self.say(f"{INGEST}: the past first, then what is new")
 
     def _models(self) -> None:
-        """History and models, where there are none. Nothing here is fatal: forecasts work without, only worse."""
+        """History and models, where there are none. Nothing here is fatal: forecasts work without, only worse.
+
+        What takes longer than the start waits for goes on in Airflow, and what comes of it is taken without a restart:
+        new history triggers the training, and the running service takes a new model.
+        """
         self.api.unpause(TRAIN)  # before any new history, which triggers it
         fresh = self._history_missing()
-        if fresh:
-            self.say(f"{HISTORY}: there is no history of this source yet; this takes a while")
-            if why := self._run_to_end(HISTORY):
-                self.say(f"NO HISTORY, so forecasts are made without a model:\n{why}")
-                return
-            self.say("history is prepared")
-        else:
+        if not fresh:
             self.api.unpause(HISTORY)
+        elif not self._prepare_history():
+            return
         if self.registry.champion(FORECASTER) is not None:
             return
         if not fresh and not self.api.runs(TRAIN, *ACTIVE):
             self.api.trigger(TRAIN, NOTE)
         self.say(f"{TRAIN}: there is no model yet; training the first")
-        self.wait(self._trained_or_failed, RUN_LIMIT, lambda: "the first model")
+        try:
+            self.wait(self._trained_or_failed, RUN_LIMIT, lambda: "the first model")
+        except TimeoutError as error:
+            self.say(f"NO MODEL YET, so forecasts are made without; look at {TRAIN} in Airflow: {error}")
+            return
         champion = self.registry.champion(FORECASTER)
         if champion is None:
             run = self.api.runs(TRAIN)[0]
@@ -145,7 +149,18 @@ class Pipeline:
 
     def _history_missing(self) -> bool:
         manifest = read_manifest(self.settings.history_dir)
-        return manifest is None or manifest.source != history_source(self.settings, self.source)
+        return manifest is None or not is_of_source(manifest, self.settings, self.source)
+
+    def _prepare_history(self) -> bool:
+        """Whether it is prepared; why it is not has been said."""
+        self.say(f"{HISTORY}: there is no history of this source yet; this takes a while")
+        try:
+            why = self._run_to_end(HISTORY)
+        except TimeoutError as error:
+            self.say(f"NO HISTORY YET; training follows when it is there, look at {HISTORY} in Airflow: {error}")
+            return False
+        self.say(f"NO HISTORY, so forecasts are made without a model:\n{why}" if why else "history is prepared")
+        return why is None
 
     def _trained_or_failed(self) -> bool:
         if self.registry.champion(FORECASTER) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import logging
 import urllib.error
@@ -37,7 +38,7 @@ class Airflow:
     def look(self, sample: Sample) -> None:
         try:
             health = self._get("/api/v2/monitor/health")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             log.info("Airflow at %s: %s", self._url, error)
             sample.put(m.AIRFLOW_UP, 0, "api_server")
             return
@@ -75,7 +76,7 @@ class Airflow:
                 self._token = None  # it is a day old
             log.info("Airflow at %s does not tell its runs: %s", self._url, error)
             return
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, http.client.HTTPException) as error:
             log.info("Airflow at %s does not tell its runs: %s", self._url, error)
             return
         newest: dict[str, dict[str, Any]] = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 from collections import Counter, defaultdict, deque
 from datetime import datetime, timedelta
 
@@ -14,29 +13,19 @@ from kafka.structs import TopicPartition
 
 from weatherglass.monitoring import metrics as m
 from weatherglass.monitoring.sample import Sample
+from weatherglass.reachable import answers
 from weatherglass.settings import Settings
 from weatherglass.topics import GROUPS, PREDICTIONS, REJECTED, SHADOW, TOPICS
 
 log = logging.getLogger(__name__)
 
 PATIENCE_MS = 4000
-CONNECT_SECONDS = 2.0
 PARTITIONS_EVERY = timedelta(minutes=1)
 """How often topics are described anew, and measured."""
 MARKED = (PREDICTIONS, SHADOW)
 """Written in transactions: each ends with a marker, an offset that no consumer reads or has to commit."""
 MARKS_KEPT = 400
 MOST_REJECTED = 2000
-
-
-def answers(address: str) -> bool:
-    """Whether something takes a connection at `host:port`."""
-    host, _, port = address.strip().rpartition(":")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
-    except (OSError, ValueError):
-        return False
-    return True
 
 
 class Waiting:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import smtplib
 import ssl
@@ -50,8 +51,12 @@ class Webhook:
                 answer.read(1000)
         except urllib.error.HTTPError as error:
             raise ChannelError(f"the webhook answered {error.code} {error.reason}") from error
-        except (OSError, ValueError) as error:
+        except OSError as error:
             raise ChannelError(f"the webhook does not answer: {getattr(error, 'reason', error)}") from error
+        except (http.client.HTTPException, ValueError) as error:
+            # Its words may hold the address or the token, which are secrets.
+            why = f"something else than HTTP answers there, or its address or token cannot be sent ({_kind(error)})"
+            raise ChannelError(f"the webhook cannot be used: {why}") from error
 
 
 @dataclass(frozen=True)
@@ -81,12 +86,20 @@ class Email:
                 server.send_message(message)
         except (OSError, smtplib.SMTPException) as error:
             raise ChannelError(f"the mail server {self.host}:{self.port} did not take it: {error}") from error
+        except ValueError as error:
+            # Its words may hold a part of the password.
+            why = f"a character of an address, the user or the password cannot be sent ({_kind(error)})"
+            raise ChannelError(f"the mail server {self.host}:{self.port} cannot be used: {why}") from error
 
     def _connected(self) -> smtplib.SMTP:
         if self.security == "tls":
             context = ssl.create_default_context()
             return smtplib.SMTP_SSL(self.host, self.port, timeout=PATIENCE_SECONDS, context=context)
         return smtplib.SMTP(self.host, self.port, timeout=PATIENCE_SECONDS)
+
+
+def _kind(error: Exception) -> str:
+    return type(error).__name__
 
 
 def channels(environment: Mapping[str, str]) -> list[Channel]:

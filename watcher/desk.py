@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 
 RENEWED_EVERY = timedelta(minutes=1)
 """How often the store is told that an alert still stands."""
-LONGEST_PAUSE = timedelta(minutes=5)
-"""Between two tries of a channel that does not take anything."""
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=30), timedelta(minutes=5)
+"""Between two tries of a channel that does not take anything; each is twice the one before."""
 
 Key = tuple[str, str, bool]
 
@@ -35,7 +35,7 @@ class Post:
     def __init__(self, channel: Channel):
         self.channel = channel
         self.taken: set[Key] = set()
-        self._failures = 0
+        self._pause = FIRST_PAUSE
         self._not_before: datetime | None = None
 
     def deliver(self, notices: Sequence[Notice], now: datetime) -> str | None:
@@ -46,12 +46,17 @@ class Post:
         try:
             self.channel.send(due)
         except ChannelError as error:
-            self._failures += 1
-            self._not_before = now + min(timedelta(seconds=15 * 2**self._failures), LONGEST_PAUSE)
-            return f"{len(due)} alerts could not be sent on by {self.channel.name}, trying again: {error}"
-        self._failures, self._not_before = 0, None
+            return self._failed(len(due), now, str(error))
+        except Exception as error:  # whatever it is, it must keep neither the other channels nor the watcher
+            return self._failed(len(due), now, type(error).__name__)  # its words may hold a password
+        self._pause, self._not_before = FIRST_PAUSE, None
         self.taken |= {notice.key for notice in due}
         return None
+
+    def _failed(self, due: int, now: datetime, why: str) -> str:
+        self._not_before = now + self._pause
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        return f"{due} alerts could not be sent on by {self.channel.name}, trying again: {why}"
 
     def forget(self, rule: str, subject: str) -> None:
         """What was sent of it is over and done: it may begin anew."""

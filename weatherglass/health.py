@@ -6,7 +6,6 @@ healthy though its observations are hours old; the observations' own time is in 
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -18,6 +17,7 @@ from sqlalchemy import Engine, Row
 from sqlalchemy.exc import SQLAlchemyError
 
 from weatherglass.jobs.folder import HOST_LOCK, JobFolder, held
+from weatherglass.reachable import answers
 from weatherglass.records import Method, iso
 from weatherglass.settings import Settings
 from weatherglass.store import observations, predictions
@@ -37,7 +37,6 @@ STEP = timedelta(minutes=15)
 """Stations renew their current observation in these steps. Source: open-meteo.com/en/docs."""
 ANSWER = timedelta(minutes=1)
 """An observation that has waited longer for its prediction is unanswered."""
-CONNECT_SECONDS = 1.0
 
 
 class State(StrEnum):
@@ -85,12 +84,8 @@ def pipeline_health(settings: Settings, now: datetime, store: Engine) -> Health:
 def _server(name: str, addresses: str, what: str) -> Part:
     """A server is there if one of its addresses (`host:port,…`) takes a connection."""
     for address in addresses.split(","):
-        host, _, port = address.strip().rpartition(":")
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
-        except (OSError, ValueError):
-            continue
-        return Part(name, State.OK, None, f"{what} answers at {address.strip()}")
+        if answers(address):
+            return Part(name, State.OK, None, f"{what} answers at {address.strip()}")
     return Part(name, State.FAILING, None, f"{what} does not answer at {addresses}")
 
 

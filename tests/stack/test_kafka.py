@@ -9,9 +9,9 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.admin import KafkaAdminClient
 
-from stack.kafka import Broker, BrokerError, answers
+from stack.kafka import Broker, BrokerError
 from tests.conftest import TestBroker, make_settings
-from weatherglass.settings import LOOPBACK
+from weatherglass.reachable import answers
 from weatherglass.topics import HOURS, RAW, TOPICS
 
 
@@ -38,7 +38,7 @@ def test_messages_survive_a_restart(fresh_broker: TestBroker) -> None:
     producer.close()
 
     fresh_broker.stop()
-    assert not answers(LOOPBACK, fresh_broker.broker.port)
+    assert not answers(fresh_broker.bootstrap_servers)
     fresh_broker.start()
 
     consumer = KafkaConsumer(

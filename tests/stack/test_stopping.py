@@ -14,11 +14,11 @@ import psutil
 import pytest
 
 from stack.down import down
-from stack.kafka import answers
 from stack.processes import Records, members, send, wait_until
 from stack.stopping import LAUNCHER, WHO, launcher_runs, stop_everything
 from weatherglass.jobs.folder import JobFolder, StartRequest
-from weatherglass.settings import LOOPBACK, PROJECT_ROOT, Settings, variable
+from weatherglass.reachable import answers
+from weatherglass.settings import PROJECT_ROOT, Settings, variable
 
 pytestmark = pytest.mark.integration
 LIMIT = 120.0
@@ -82,13 +82,13 @@ def test_down_after_the_launcher_was_killed(launcher: subprocess.Popen[bytes], s
     launcher.kill()
     launcher.wait()
     assert not launcher_runs(settings)
-    assert answers(LOOPBACK, settings.kafka_port)
+    assert answers(settings.bootstrap_servers)
     assert len(members(settings)) >= 5
 
     assert down(settings) == 0
 
     assert members(settings) == []
-    assert not answers(LOOPBACK, settings.kafka_port)
+    assert not answers(settings.bootstrap_servers)
     assert not job.alive()
     assert job.outcome().ok
     assert WHO in job.outcome().why

@@ -51,6 +51,20 @@ def webhook() -> Iterator[Hook]:
         yield hook
 
 
+@contextmanager
+def garbled(answer: bytes) -> Iterator[str]:
+    """The address of something that reads a request, gives this answer, whatever it is, and hangs up."""
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while self.rfile.readline().strip():
+                pass
+            self.wfile.write(answer)
+
+    with _serving(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
 @dataclass
 class Mailbox:
     port: int = 0

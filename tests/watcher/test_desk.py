@@ -10,12 +10,12 @@ import pytest
 from sqlalchemy import Engine, text
 
 from tests.watcher.conftest import Clock
-from tests.watcher.receivers import Hook, Mailbox
+from tests.watcher.receivers import Hook, Mailbox, garbled
 from watcher.channels import Channel, Email, Webhook
 from watcher.desk import Desk
 from weatherglass.monitoring import metrics as m
-from weatherglass.monitoring.notice import Links
-from weatherglass.monitoring.rules import RULES
+from weatherglass.monitoring.notice import Links, Notice
+from weatherglass.monitoring.rules import LOOK_SECONDS, RULES
 from weatherglass.monitoring.sample import Sample
 from weatherglass.monitoring.watch import Watch
 from weatherglass.store import alerts
@@ -111,6 +111,66 @@ def test_who_does_not_answer_is_named_without_a_password(store: Engine, clock: C
     assert any("webhook" in words for words in said)
     assert any(f"127.0.0.1:{port}" in words for words in said)
     assert "a-secret" not in " ".join(said)
+
+
+NO_HTTP = b"SSH-2.0-OpenSSH_9.6\r\n"
+CUT_OFF = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhe"
+
+
+@pytest.mark.parametrize("answer", [NO_HTTP, CUT_OFF])
+def test_a_webhook_that_answers_garbage_keeps_no_mail_back(
+    store: Engine, mailbox: Mailbox, clock: Clock, answer: bytes
+) -> None:
+    email = Email("127.0.0.1", mailbox.port, "w@here", ("a@there",), security="none")
+    with garbled(answer) as address:
+        said = Scene(store, [Webhook(address), email], clock).go(8, stream_features=0)
+    assert "by webhook, trying again" in said[0]
+    assert len(mailbox.messages) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "token"), [("/my secret", ""), ("/ünsecret", ""), ("/hook", "secret\n"), ("/hook", "secret€")]
+)
+def test_an_address_or_token_that_cannot_be_sent_is_said_without_it(
+    store: Engine, hook: Hook, mailbox: Mailbox, clock: Clock, path: str, token: str
+) -> None:
+    webhook = Webhook(hook.url.removesuffix("/hook") + path, token)
+    email = Email("127.0.0.1", mailbox.port, "w@here", ("a@there",), security="none")
+    said = Scene(store, [webhook, email], clock).go(4, stream_features=0)
+    assert "webhook" in said[0]
+    assert "secret" not in " ".join(said)
+    assert len(mailbox.messages) == 1
+
+
+def test_a_password_that_cannot_be_sent_is_said_without_it(
+    store: Engine, hook: Hook, mailbox: Mailbox, clock: Clock
+) -> None:
+    email = Email("127.0.0.1", mailbox.port, "w@here", ("a@there",), "me", "a-sécret", security="none")
+    said = Scene(store, [email, Webhook(hook.url)], clock).go(4, stream_features=0)
+    assert "e-mail" in said[0]
+    assert not {"é", "\\xe9"} & set(" ".join(said).replace("\\xe9", "é"))
+    assert hook.told() == [("begun", "job_not_running", JOB)]
+
+
+class Faulty:
+    """A channel with a fault that nobody has thought of."""
+
+    name = "faulty"
+
+    def send(self, notices: Sequence[Notice]) -> None:
+        raise KeyError("a-secret")
+
+
+def test_a_channel_with_an_unknown_fault_keeps_no_other_back(store: Engine, hook: Hook, clock: Clock) -> None:
+    said = Scene(store, [Faulty(), Webhook(hook.url)], clock).go(8, stream_features=0)
+    assert ["KeyError" in words and "a-secret" not in words for words in said] == [True, True]  # the pause grows
+    assert hook.told() == [("begun", "job_not_running", JOB)]
+
+
+def test_a_channel_that_refuses_for_hours_is_tried_every_five_minutes(store: Engine, clock: Clock) -> None:
+    scene = Scene(store, [Faulty()], clock)
+    said = scene.go(5 * 3600 // int(LOOK_SECONDS), stream_features=0)
+    assert 55 < len(said) < 65
 
 
 @pytest.mark.parametrize("how", ["acknowledged", "silenced"])

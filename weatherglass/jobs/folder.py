@@ -122,14 +122,14 @@ class JobFolder:
             return 0.0
 
     def last_progress(self) -> dict[str, Any] | None:
-        """The newest complete line of progress."""
+        """The newest whole line of progress; one that was cut, by a full disk or a power cut, is passed over."""
         try:
             with self.progress.open("rb") as file:
                 file.seek(max(0, self.progress.stat().st_size - 65536))
                 lines = file.read().split(b"\n")[:-1]
         except FileNotFoundError:
             return None
-        return json.loads(lines[-1]) if lines else None
+        return next(filter(None, map(_object, reversed(lines))), None)
 
     def outcome(self) -> Outcome:
         """How the job ended, by its own words where it had any."""
@@ -146,7 +146,15 @@ class JobFolder:
 
     def _read(self, file: Path) -> dict[str, Any] | None:
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
+            return _object(file.read_bytes())
+        except FileNotFoundError:
             return None
-        return content if isinstance(content, dict) else None
+
+
+def _object(text: bytes) -> dict[str, Any] | None:
+    """The JSON object that this is, or None."""
+    try:
+        content = json.loads(text)
+    except ValueError:
+        return None
+    return content if isinstance(content, dict) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 import threading
 import time
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.records import iso
@@ -40,9 +41,9 @@ class Job:
         """Append a line of progress, `said` in words for the task log, the figures for machines; also a heartbeat."""
         if self.folder.progress.exists() and self.folder.progress.stat().st_size > PROGRESS_BYTES:
             self.folder.progress.replace(self.folder.progress.with_suffix(".old.jsonl"))
-        line = json.dumps({"at": iso(datetime.now(UTC)), "said": said, **figures})
-        with self.folder.progress.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        line = json.dumps({"at": iso(datetime.now(UTC)), "said": said, **figures}) + "\n"
+        with self.folder.progress.open("ab+") as file:
+            file.write((b"\n" if _ends_inside_a_line(file) else b"") + line.encode())
         self.beat()
 
     def stopping(self) -> bool:
@@ -60,6 +61,14 @@ class Job:
         """Leave the last words. The first call counts."""
         if not self.folder.exit.exists():
             self.folder.write_json(self.folder.exit, {"ok": ok, "why": why, "at": iso(datetime.now(UTC))})
+
+
+def _ends_inside_a_line(file: BinaryIO) -> bool:
+    """Whether the last line was cut, by a full disk or a power cut; what is appended to it could not be read."""
+    if file.seek(0, os.SEEK_END) == 0:
+        return False
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) != b"\n"
 
 
 @contextmanager

@@ -22,11 +22,20 @@ export function address(path, query = {}) {
 }
 
 export async function get(path, query = {}) {
-  return answered(await reached(fetch(address(path, query), { headers: { Accept: "application/json" }, signal: AbortSignal.timeout(20_000) })));
+  return answered(
+    await reached(
+      fetch(address(path, query), { headers: { Accept: "application/json" }, signal: AbortSignal.timeout(20_000) }),
+    ),
+  );
 }
 
 export async function post(path, body) {
-  const init = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal: AbortSignal.timeout(20_000) };
+  const init = {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+    signal: AbortSignal.timeout(20_000),
+  };
   return answered(await reached(fetch(`${root}${path}`, init)));
 }
 

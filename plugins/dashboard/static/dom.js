@@ -52,10 +52,21 @@ export function keyed(container, items, key, make) {
 export function choice(container, options, chosen, choose) {
   container.replaceChildren(
     ...options.map(([value, label]) =>
-      h("button", { type: "button", "aria-pressed": String(value === chosen), "data-value": value, onclick: () => {
-        for (const other of container.children) other.setAttribute("aria-pressed", String(other.dataset.value === String(value)));
-        choose(value);
-      } }, label)),
+      h(
+        "button",
+        {
+          type: "button",
+          "aria-pressed": String(value === chosen),
+          "data-value": value,
+          onclick: () => {
+            for (const other of container.children)
+              other.setAttribute("aria-pressed", String(other.dataset.value === String(value)));
+            choose(value);
+          },
+        },
+        label,
+      ),
+    ),
   );
 }
 

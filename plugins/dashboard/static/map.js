@@ -22,8 +22,16 @@ export class StationMap {
     this.places = h("g", {});
     this.svg = h("svg", { role: "group", "aria-label": "Map of the stations" }, this.land, this.tiles, this.places);
     const button = (label, words, act) => h("button", { type: "button", "aria-label": words, onclick: act }, label);
-    box.append(this.svg, h("div", { class: "zoom" },
-      button("+", "Zoom in", () => this.zoom(2)), button("−", "Zoom out", () => this.zoom(0.5)), button("⌂", "All stations", () => this.fit())));
+    box.append(
+      this.svg,
+      h(
+        "div",
+        { class: "zoom" },
+        button("+", "Zoom in", () => this.zoom(2)),
+        button("−", "Zoom out", () => this.zoom(0.5)),
+        button("⌂", "All stations", () => this.fit()),
+      ),
+    );
     this.stations = [];
     this.view = null;
     this.looks = new Map();
@@ -37,7 +45,20 @@ export class StationMap {
     for (const feature of collection.features) {
       const { type, coordinates } = feature.geometry;
       const lines = type === "MultiPolygon" ? coordinates.flat() : coordinates;
-      const path = lines.map((line) => "M" + line.map((point) => mercator(...point).map((value) => (value * 1000).toFixed(3)).join(" ")).join("L") + (type === "MultiPolygon" ? "Z" : "")).join("");
+      const path = lines
+        .map(
+          (line) =>
+            "M" +
+            line
+              .map((point) =>
+                mercator(...point)
+                  .map((value) => (value * 1000).toFixed(3))
+                  .join(" "),
+              )
+              .join("L") +
+            (type === "MultiPolygon" ? "Z" : ""),
+        )
+        .join("");
       this.land.append(h("path", { d: path, class: feature.properties.what }));
     }
     this.draw();
@@ -60,7 +81,10 @@ export class StationMap {
     const [top, bottom] = [Math.min(...points.map((p) => p[1])), Math.max(...points.map((p) => p[1]))];
     const { clientWidth: width, clientHeight: height } = this.box;
     const least = 0.0035; // about a degree, so that stations of one town do not fill the map with nothing
-    const scale = Math.min((width - 130) / Math.max(right - left, least), (height - 90) / Math.max(bottom - top, least));
+    const scale = Math.min(
+      (width - 130) / Math.max(right - left, least),
+      (height - 90) / Math.max(bottom - top, least),
+    );
     this.view = { x: (left + right) / 2, y: (top + bottom) / 2, scale };
     this.draw();
   }
@@ -75,20 +99,30 @@ export class StationMap {
   }
 
   world(x, y) {
-    return [this.view.x + (x - this.box.clientWidth / 2) / this.view.scale, this.view.y + (y - this.box.clientHeight / 2) / this.view.scale];
+    return [
+      this.view.x + (x - this.box.clientWidth / 2) / this.view.scale,
+      this.view.y + (y - this.box.clientHeight / 2) / this.view.scale,
+    ];
   }
 
   screen([x, y]) {
-    return [(x - this.view.x) * this.view.scale + this.box.clientWidth / 2, (y - this.view.y) * this.view.scale + this.box.clientHeight / 2];
+    return [
+      (x - this.view.x) * this.view.scale + this.box.clientWidth / 2,
+      (y - this.view.y) * this.view.scale + this.box.clientHeight / 2,
+    ];
   }
 
   draggable() {
     let from = null;
-    this.svg.addEventListener("wheel", (event) => {
-      event.preventDefault();
-      const box = this.svg.getBoundingClientRect();
-      this.zoom(event.deltaY < 0 ? 1.25 : 0.8, [event.clientX - box.left, event.clientY - box.top]);
-    }, { passive: false });
+    this.svg.addEventListener(
+      "wheel",
+      (event) => {
+        event.preventDefault();
+        const box = this.svg.getBoundingClientRect();
+        this.zoom(event.deltaY < 0 ? 1.25 : 0.8, [event.clientX - box.left, event.clientY - box.top]);
+      },
+      { passive: false },
+    );
     this.svg.addEventListener("pointerdown", (event) => {
       from = { x: event.clientX, y: event.clientY, view: { ...this.view }, moved: false };
     });
@@ -125,12 +159,17 @@ export class StationMap {
     const count = 2 ** level;
     const size = this.view.scale / count;
     const [left, top] = this.world(0, 0).map((value) => Math.floor(value * count));
-    const [right, bottom] = this.world(this.box.clientWidth, this.box.clientHeight).map((value) => Math.floor(value * count));
+    const [right, bottom] = this.world(this.box.clientWidth, this.box.clientHeight).map((value) =>
+      Math.floor(value * count),
+    );
     const wanted = [];
     for (let x = left; x <= right; x++) {
       for (let y = Math.max(top, 0); y <= Math.min(bottom, count - 1); y++) {
         const [sx, sy] = this.screen([x / count, y / count]);
-        const source = tiles.replace("{z}", level).replace("{x}", ((x % count) + count) % count).replace("{y}", y);
+        const source = tiles
+          .replace("{z}", level)
+          .replace("{x}", ((x % count) + count) % count)
+          .replace("{y}", y);
         wanted.push(h("image", { href: source, x: sx, y: sy, width: size + 0.5, height: size + 0.5 }));
       }
     }
@@ -140,9 +179,17 @@ export class StationMap {
   drawPlaces() {
     const taken = [];
     const width = this.box.clientWidth;
-    const free = (box) => box.x > 2 && box.x + box.w < width - 2 && !taken.some((other) => box.x < other.x + other.w && other.x < box.x + box.w && box.y < other.y + other.h && other.y < box.y + box.h);
+    const free = (box) =>
+      box.x > 2 &&
+      box.x + box.w < width - 2 &&
+      !taken.some(
+        (other) =>
+          box.x < other.x + other.w && other.x < box.x + box.w && box.y < other.y + other.h && other.y < box.y + box.h,
+      );
     const known = new Map([...this.places.children].map((place) => [place.dataset.id, place]));
-    const order = [...this.stations].sort((a, b) => Number(this.looks.get(b.id).suspect) - Number(this.looks.get(a.id).suspect));
+    const order = [...this.stations].sort(
+      (a, b) => Number(this.looks.get(b.id).suspect) - Number(this.looks.get(a.id).suspect),
+    );
     for (const station of order) {
       const [x, y] = this.screen(mercator(station.longitude, station.latitude));
       taken.push({ x: x - 8, y: y - 8, w: 16, h: 16 });
@@ -151,11 +198,19 @@ export class StationMap {
       const look = this.looks.get(station.id);
       const [x, y] = this.screen(mercator(station.longitude, station.latitude));
       // The value, and the name where there is room: on the right, else on the left, else none.
-      const sides = [[11, "start"], [-11, "end"]];
+      const sides = [
+        [11, "start"],
+        [-11, "end"],
+      ];
       let label = null;
-      for (const [text, named] of [[`${look.text} ${station.name}`, true], [look.text, false]]) {
+      for (const [text, named] of [
+        [`${look.text} ${station.name}`, true],
+        [look.text, false],
+      ]) {
         const long = text.length * 6.6 + 4;
-        const side = sides.find(([dx, anchor]) => free({ x: anchor === "start" ? x + dx : x + dx - long, y: y - 8, w: long, h: 16 }));
+        const side = sides.find(([dx, anchor]) =>
+          free({ x: anchor === "start" ? x + dx : x + dx - long, y: y - 8, w: long, h: 16 }),
+        );
         if (side) {
           const [dx, anchor] = side;
           taken.push({ x: anchor === "start" ? x + dx : x + dx - long, y: y - 8, w: long, h: 16 });
@@ -180,11 +235,33 @@ export class StationMap {
 
   place(station, look, label) {
     const words = `${station.name}: ${look.words}`;
-    const mark = look.angle === null
-      ? h("circle", { r: 7, fill: look.colour })
-      : h("g", {}, h("circle", { r: 5, fill: look.colour }), h("path", { d: "M0 15 L0 -15 M0 15 L-4 8 M0 15 L4 8", stroke: look.colour, "stroke-width": 2.2, fill: "none", transform: `rotate(${look.angle})` }));
-    const text = label && h("text", { x: label.dx, y: 4, "text-anchor": label.anchor }, look.text, label.named ? h("tspan", { class: "name", dx: 5 }, station.name) : null);
-    return h("g", { class: look.suspect ? "place suspect" : "place", "data-id": station.id },
-      h("svg:a", { href: this.link(station.id), "aria-label": words }, h("title", {}, words), mark, text));
+    const mark =
+      look.angle === null
+        ? h("circle", { r: 7, fill: look.colour })
+        : h(
+            "g",
+            {},
+            h("circle", { r: 5, fill: look.colour }),
+            h("path", {
+              d: "M0 15 L0 -15 M0 15 L-4 8 M0 15 L4 8",
+              stroke: look.colour,
+              "stroke-width": 2.2,
+              fill: "none",
+              transform: `rotate(${look.angle})`,
+            }),
+          );
+    const text =
+      label &&
+      h(
+        "text",
+        { x: label.dx, y: 4, "text-anchor": label.anchor },
+        look.text,
+        label.named ? h("tspan", { class: "name", dx: 5 }, station.name) : null,
+      );
+    return h(
+      "g",
+      { class: look.suspect ? "place suspect" : "place", "data-id": station.id },
+      h("svg:a", { href: this.link(station.id), "aria-label": words }, h("title", {}, words), mark, text),
+    );
   }
 }

@@ -1,6 +1,11 @@
 // Units, times and colours: from the address, else as they were chosen last.
 
-const CHOICES = { temp: ["c", "f"], wind: ["ms", "kmh", "kn"], time: ["utc", "local"], theme: ["auto", "light", "dark"] };
+const CHOICES = {
+  temp: ["c", "f"],
+  wind: ["ms", "kmh", "kn"],
+  time: ["utc", "local"],
+  theme: ["auto", "light", "dark"],
+};
 
 function kept(name) {
   try {
@@ -18,7 +23,9 @@ export function preference(name) {
 export function prefer(name, value) {
   try {
     localStorage.setItem(`weatherglass.${name}`, value);
-  } catch { /* then it holds for this view only, by its address */ }
+  } catch {
+    /* then it holds for this view only, by its address */
+  }
   view({ [name]: value === CHOICES[name][0] ? null : value });
   dispatchEvent(new Event("weatherglass:preferences"));
 }

@@ -30,7 +30,13 @@ export function start(draw, told = {}) {
         told.anomaly?.(flag);
       },
       alert: (alert) => {
-        if (alert.open) toast(alert.severity === "critical" ? "Critical alert" : "Alert", alert.words, "/dashboard/system", alert.severity === "critical");
+        if (alert.open)
+          toast(
+            alert.severity === "critical" ? "Critical alert" : "Alert",
+            alert.words,
+            "/dashboard/system",
+            alert.severity === "critical",
+          );
         told.alert?.(alert);
       },
     },
@@ -67,7 +73,16 @@ function preferences() {
   const shown = () => {
     const may = window.Notification?.permission;
     notify.disabled = may !== "default";
-    say(notify, may === "granted" ? "The browser notifies you" : may === "denied" ? "Notifications are blocked by the browser" : may ? "Notify me of suspect readings" : "This browser has no notifications");
+    say(
+      notify,
+      may === "granted"
+        ? "The browser notifies you"
+        : may === "denied"
+          ? "Notifications are blocked by the browser"
+          : may
+            ? "Notify me of suspect readings"
+            : "This browser has no notifications",
+    );
   };
   notify.addEventListener("click", async () => {
     await Notification.requestPermission();
@@ -80,7 +95,12 @@ function showState(state) {
   const line = by("state");
   line.className = `state ${state.state}`;
   const wrong = state.parts.filter((part) => part.state !== "ok");
-  const spoken = { stream_features: "features", serve_predictions: "inference", store_predictions: "sink", job_host: "job host" };
+  const spoken = {
+    stream_features: "features",
+    serve_predictions: "inference",
+    store_predictions: "sink",
+    job_host: "job host",
+  };
   const named = wrong.map((part) => `${spoken[part.name] ?? part.name}: ${part.detail}`);
   const arrived = state.parts.find((part) => part.name === "predictions");
   const words = wrong.length
@@ -88,8 +108,10 @@ function showState(state) {
     : `All ${state.parts.length} parts of the pipeline work. Last prediction ${age(arrived?.age_seconds)} ago.`;
   say(by("state-words"), words);
   const observed = state.parts.find((part) => part.name === "observations");
-  old = observed && observed.state !== "ok" && observed.age_seconds !== null
-    ? `The data are old: the last observation came ${age(observed.age_seconds)} ago. What you see may no longer be so.` : null;
+  old =
+    observed && observed.state !== "ok" && observed.age_seconds !== null
+      ? `The data are old: the last observation came ${age(observed.age_seconds)} ago. What you see may no longer be so.`
+      : null;
   notice();
 }
 
@@ -126,7 +148,10 @@ export function showOrigin(sources) {
   const pill = by("origin");
   const known = [...new Set(sources)].filter((source) => source in ORIGINS);
   pill.hidden = known.length === 0;
-  pill.classList.toggle("live", known.every((source) => source === "open-meteo"));
+  pill.classList.toggle(
+    "live",
+    known.every((source) => source === "open-meteo"),
+  );
   say(pill, known.map((source) => ORIGINS[source][0]).join(" + "));
   pill.title = known.map((source) => ORIGINS[source][1]).join(" ");
 }
@@ -140,14 +165,19 @@ function announce(flag) {
   const title = `Suspect reading: ${flag.station_id}`;
   const words = flag.reasons[0] ?? flag.kinds.map(checkName).join(", ");
   toast(title, `${dayTime(flag.timestamp)}: ${words}`, stationLink(flag.station_id), true);
-  if (window.Notification?.permission === "granted") new Notification(title, { body: words, tag: `weatherglass-${flag.id}` });
+  if (window.Notification?.permission === "granted")
+    new Notification(title, { body: words, tag: `weatherglass-${flag.id}` });
 }
 
 export function toast(title, words, path = null, bad = false) {
   const close = () => made.remove();
-  const made = h("div", { class: bad ? "toast bad" : "toast" },
+  const made = h(
+    "div",
+    { class: bad ? "toast bad" : "toast" },
     h("button", { type: "button", "aria-label": "Close", onclick: close }, "×"),
-    h("b", {}, path ? h("a", { href: path.startsWith("/dashboard") ? address(path) : path }, title) : title), words);
+    h("b", {}, path ? h("a", { href: path.startsWith("/dashboard") ? address(path) : path }, title) : title),
+    words,
+  );
   const box = by("toasts");
   box.append(made);
   while (box.children.length > 4) box.firstElementChild.remove();

@@ -13,7 +13,11 @@
   const apply = () => {
     const asked = new URLSearchParams(location.search).get("theme");
     let kept = null;
-    try { kept = localStorage.getItem("weatherglass.theme"); } catch { /* storage may be forbidden */ }
+    try {
+      kept = localStorage.getItem("weatherglass.theme");
+    } catch {
+      /* storage may be forbidden */
+    }
     const theme = ["light", "dark"].find((name) => name === (asked ?? kept));
     document.documentElement.dataset.theme = theme ?? around() ?? (dark.matches ? "dark" : "light");
   };

@@ -12,11 +12,25 @@ const SCALES = {
 };
 
 export const VARIABLES = ["temperature", "humidity", "pressure", "wind_speed"];
-export const NAMES = { temperature: "Temperature", humidity: "Humidity", pressure: "Pressure", wind_speed: "Wind", wind_direction: "Wind direction" };
+export const NAMES = {
+  temperature: "Temperature",
+  humidity: "Humidity",
+  pressure: "Pressure",
+  wind_speed: "Wind",
+  wind_direction: "Wind direction",
+};
 
 export const CHECKS = {
-  range: "impossible value", step: "sudden step", flat_line: "stuck value", forecast_residual: "far from the forecast", isolation_forest: "unusual state",
-  consistency: "inconsistent values", buddy: "unlike its neighbours", spike: "spike", clock: "wrong clock", score: "unusual altogether",
+  range: "impossible value",
+  step: "sudden step",
+  flat_line: "stuck value",
+  forecast_residual: "far from the forecast",
+  isolation_forest: "unusual state",
+  consistency: "inconsistent values",
+  buddy: "unlike its neighbours",
+  spike: "spike",
+  clock: "wrong clock",
+  score: "unusual altogether",
 };
 export const checkName = (kind) => CHECKS[kind] ?? kind.replaceAll("_", " ");
 
@@ -24,7 +38,9 @@ export function scale(variable) {
   if (variable === "temperature") return SCALES[preference("temp")];
   if (variable === "wind_speed") return SCALES[preference("wind")];
   if (variable === "wind_direction") return { unit: "°", digits: 0, of: identity, difference: identity };
-  return variable === "humidity" ? { unit: "%", digits: 0, of: identity, difference: identity } : { unit: "hPa", digits: 1, of: identity, difference: identity };
+  return variable === "humidity"
+    ? { unit: "%", digits: 0, of: identity, difference: identity }
+    : { unit: "hPa", digits: 1, of: identity, difference: identity };
 }
 
 const missing = (value) => value === null || value === undefined;
@@ -60,21 +76,34 @@ export function zone(timezone) {
 const formats = new Map();
 function format(timezone, options) {
   const key = timezone + JSON.stringify(options);
-  if (!formats.has(key)) formats.set(key, new Intl.DateTimeFormat("en-GB", { timeZone: timezone, hourCycle: "h23", ...options }));
+  if (!formats.has(key))
+    formats.set(key, new Intl.DateTimeFormat("en-GB", { timeZone: timezone, hourCycle: "h23", ...options }));
   return formats.get(key);
 }
 
-export const clockTime = (time, timezone) => format(zone(timezone), { hour: "2-digit", minute: "2-digit" }).format(new Date(time));
+export const clockTime = (time, timezone) =>
+  format(zone(timezone), { hour: "2-digit", minute: "2-digit" }).format(new Date(time));
 export function dayTime(time, timezone) {
   const day = format(zone(timezone), { weekday: "short", day: "numeric", month: "short" }).format(new Date(time));
   return `${day.replace(",", "")}, ${clockTime(time, timezone)}`;
 }
-export const zoneName = (timezone) => (zone(timezone) === "UTC" ? "UTC" : timezone.split("/").pop().replaceAll("_", " ") + " time");
+export const zoneName = (timezone) =>
+  zone(timezone) === "UTC" ? "UTC" : timezone.split("/").pop().replaceAll("_", " ") + " time";
 
 /** Plotly draws times without a zone as they stand, so this is the wall clock of the zone. */
 export function wall(time, timezone) {
-  const parts = Object.fromEntries(format(zone(timezone), { year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit" })
-    .formatToParts(new Date(time)).map((part) => [part.type, part.value]));
+  const parts = Object.fromEntries(
+    format(zone(timezone), {
+      year: "numeric",
+      month: "2-digit",
+      day: "2-digit",
+      hour: "2-digit",
+      minute: "2-digit",
+      second: "2-digit",
+    })
+      .formatToParts(new Date(time))
+      .map((part) => [part.type, part.value]),
+  );
   return `${parts.year}-${parts.month}-${parts.day} ${parts.hour}:${parts.minute}:${parts.second}`;
 }
 

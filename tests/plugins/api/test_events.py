@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -12,12 +14,15 @@ import pytest
 from sqlalchemy import Engine
 
 from plugins.api.app import create_app
+from plugins.api.feed import Alerts, Event, Feed
 from tests.plugins.serving import serving
 from tests.weatherglass.store.samples import NOON, a_prediction
 from weatherglass.settings import Settings
 from weatherglass.store import alerts, predictions
 
 pytestmark = pytest.mark.timeout(120)
+
+Queue = asyncio.Queue[Event | None]
 
 
 @contextmanager
@@ -93,3 +98,53 @@ def test_a_strange_last_event_id_is_passed_over(address: str, store: Engine) -> 
     with listening(address, **{"Last-Event-ID": "4711"}) as found:
         save(store, 15)
         assert next(found)["data"]["timestamp"] == "2026-01-05T12:30:00Z"
+
+
+class SlowToLook(Feed):
+    """A feed whose first look at the present takes until `go`."""
+
+    def __init__(self, store: Engine, settings: Settings):
+        super().__init__(store, settings, lambda: datetime.now(UTC))
+        self.looks, self.began, self.go = 0, threading.Event(), threading.Event()
+
+    def _present(self) -> tuple[datetime, Alerts]:
+        self.looks += 1
+        self.began.set()
+        assert self.go.wait(60)
+        return super()._present()
+
+    async def looking_for(self, listeners: int) -> list[asyncio.Task[Queue]]:
+        """So many listeners that have come while the first look is still under way."""
+        tasks = [asyncio.ensure_future(self.listen().__aenter__()) for _ in range(listeners)]
+        assert await asyncio.to_thread(self.began.wait, 60)
+        return tasks
+
+
+def test_listeners_that_come_together_share_one_look(settings: Settings, store: Engine) -> None:
+    async def scene() -> None:
+        feed = SlowToLook(store, settings)
+        coming = await feed.looking_for(3)
+        feed.go.set()
+        await asyncio.gather(*coming)
+        loops = [task for task in asyncio.all_tasks() if task.get_coro().__name__ == "_look"]  # type: ignore[union-attr]
+        await feed.close()
+        assert (feed.looks, len(loops)) == (1, 1)
+
+    asyncio.run(scene())
+
+
+def test_a_listener_that_goes_before_the_first_look_is_forgotten(settings: Settings, store: Engine) -> None:
+    async def scene() -> None:
+        feed = SlowToLook(store, settings)
+        (leaving,) = await feed.looking_for(1)
+        leaving.cancel()
+        feed.go.set()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        assert not feed._listeners
+        async with feed.listen() as queue:
+            save(store, 15)
+            assert (await asyncio.wait_for(queue.get(), 60)).kind == "prediction"  # type: ignore[union-attr]
+        await feed.close()
+
+    asyncio.run(scene())

@@ -62,7 +62,7 @@ def url(moment: Moment, data: ReplayData) -> Iterator[str]:
 
 
 def ask(url: str, path: str = "/v1/forecast", **query: str) -> requests.Response:
-    return requests.get(url + path, params=query, timeout=20)
+    return requests.get(url + path, params=query, timeout=120)
 
 
 def test_our_client_reads_the_present_of_the_same_date_in_2013(url: str) -> None:
@@ -153,9 +153,25 @@ def test_bad_requests_are_answered_with_a_reason(url: str, query: dict[str, str]
     assert reason in response.json()["reason"]
 
 
-@pytest.mark.parametrize(("first", "last"), [("2013-03-02", "2013-03-01"), ("spring", "2013-03-01")])
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [
+        ("2013-03-02", "2013-03-01"),
+        ("spring", "2013-03-01"),
+        ("0001-01-01", "9999-12-31"),
+        ("2013-01-01", "2014-01-02"),  # a day longer than a year with a 29 February
+    ],
+)
 def test_bad_days_of_the_archive(url: str, first: str, last: str) -> None:
-    assert ask(url, "/v1/archive", **JFK, start_date=first, end_date=last, hourly=ALL).status_code == 400
+    answer = ask(url, "/v1/archive", **JFK, start_date=first, end_date=last, hourly=ALL)
+    assert answer.status_code == 400
+    assert answer.json()["error"] is True
+    assert "date" in answer.json()["reason"]
+
+
+def test_a_year_of_the_archive_is_told(url: str) -> None:
+    answer = ask(url, "/v1/archive", **JFK, start_date="2012-01-01", end_date="2012-12-31", hourly="temperature_2m")
+    assert len(answer.json()["hourly"]["time"]) == 366 * 24
 
 
 def test_another_path_is_not_found(url: str) -> None:

@@ -67,6 +67,26 @@ def test_the_newest_progress_is_read_even_while_a_line_is_being_written(tmp_path
     assert (newest["said"], newest["rows"]) == ("batch 2", 4)
 
 
+@pytest.mark.parametrize("torn", ['{"said": "batch 2", "ro', "\0\0\0\0", "17"])
+def test_a_line_that_was_cut_costs_nothing_but_itself(tmp_path: Path, torn: str) -> None:
+    folder = JobFolder(tmp_path)
+    with running(tmp_path) as job:
+        job.report("batch 1")
+        with folder.progress.open("a") as half:
+            half.write(torn)
+        job.report("batch 3")
+        assert (folder.last_progress() or {})["said"] == "batch 3"
+        with folder.progress.open("a") as half:
+            half.write(torn + "\n")
+        assert (folder.last_progress() or {})["said"] == "batch 3"
+
+
+def test_a_first_line_that_was_cut_is_no_progress(tmp_path: Path) -> None:
+    folder = JobFolder(tmp_path)
+    folder.progress.write_text('{"said": "batch 1", "ro{"said": "batch 2"}\n')
+    assert folder.last_progress() is None
+
+
 def test_progress_does_not_grow_forever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job_module, "PROGRESS_BYTES", 1_000)
     folder = JobFolder(tmp_path)
