@@ -8,24 +8,27 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import requests
 
 from stack.airflow_api import AirflowApi
+from tests import waiting
 from tests.conftest import free_ports
 from weatherglass.records import iso
 from weatherglass.settings import LOOPBACK, PROJECT_ROOT
 
-T = TypeVar("T")
 HERE = Path(__file__).parent
 START_LIMIT = 1500.0
 EVENT_LIMIT = 600.0
 """Seconds; how long nobody would wait on the busiest machine. How long it took is printed, not judged."""
+PROBE_TRIES = 5
+"""A poll of the replay now and then comes between a look at its time and the probes; hardly so often in a row."""
 STATIONS = ("probe-1", "probe-4", "probe-6")
 """On three partitions; the replay's stations lie on the fourth too. No model knows them: were they more than the
 replay's, the pipeline would rightly be degraded."""
@@ -35,13 +38,7 @@ PUBLISHED = (
 )
 
 
-def until(what: str, look: Callable[[], T | None], limit: float = EVENT_LIMIT) -> T:
-    """Look until there is something to see; `what` names it if it never comes."""
-    end = time.monotonic() + limit
-    while not (seen := look()):
-        assert time.monotonic() < end, f"waited {limit:.0f} s in vain for {what}"
-        time.sleep(1)
-    return seen
+until = partial(waiting.until, limit=EVENT_LIMIT, pause=1)
 
 
 @dataclass(frozen=True)
@@ -127,7 +124,7 @@ class Cluster:
             self._said = self._up(*services)
             return self._said == ""
 
-        until("the containers to start", started, START_LIMIT)
+        until("the containers to start", started, limit=START_LIMIT)
         if not services:
             self.wait_for_pipeline()
 
@@ -147,7 +144,7 @@ class Cluster:
             return state["Status"] == "exited" and state["ExitCode"] == 0
 
         try:
-            until("the pipeline to be set going", ended, 2 * START_LIMIT)
+            until("the pipeline to be set going", ended, limit=2 * START_LIMIT)
         except AssertionError:
             print(self.compose("logs", "--tail", "60", "pipeline", "jobs"), file=sys.stderr)
             raise
@@ -269,15 +266,22 @@ class Cluster:
     def observe(self) -> str:
         """Publish an observation of each probe station; its time. Waits for a broker that is away.
 
-        In the replay's time, which may be hours ago: from the present the watermark would make the replay late.
+        In the replay's time, which may be hours ago: from the present the watermark would make the replay late. And
+        once more when the replay went on meanwhile, which may have made the probes late.
         """
-        replayed = [json.loads(record.value)["timestamp"] for record in self.records("weather-raw")]
-        newest = datetime.fromisoformat(max(replayed)) if replayed else datetime.now(UTC).replace(microsecond=0)
-        now = iso(newest + timedelta(seconds=1))
         values = {"temperature": 11.0, "humidity": 50.0, "pressure": 1010.0, "wind_speed": 2.0, "wind_direction": 180.0}
-        messages = [{"station_id": station, "timestamp": now, **values} for station in STATIONS]
-        self.kafka("publish", "weather-raw", messages)
-        return now
+        for _ in range(PROBE_TRIES):
+            newest = self._newest_observation() or datetime.now(UTC).replace(microsecond=0)
+            probed = newest + timedelta(seconds=1)
+            messages = [{"station_id": station, "timestamp": iso(probed), **values} for station in STATIONS]
+            self.kafka("publish", "weather-raw", messages)
+            if self._newest_observation() == probed:
+                return iso(probed)
+        raise AssertionError(f"the replay overtook the probes {PROBE_TRIES} times")
+
+    def _newest_observation(self) -> datetime | None:
+        times = [json.loads(record.value)["timestamp"] for record in self.records("weather-raw")]
+        return datetime.fromisoformat(max(times)) if times else None
 
     def flow(self) -> float:
         """Seconds until new observations of the probe stations have become predictions in the API."""

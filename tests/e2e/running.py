@@ -7,36 +7,53 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 import psutil
 import requests
 from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient
 from playwright.sync_api import Page, expect, sync_playwright
 
+from producer.replay.data import load_data
 from stack.airflow_api import session
+from tests import waiting
 from tests.plugins.browser import ARGUMENTS, CHROMIUM
 from weatherglass.settings import LOOPBACK, PROJECT_ROOT, Settings, variable
 
-T = TypeVar("T")
 START_LIMIT = 900.0
 STOP_LIMIT = 180.0
-EVENT_LIMIT = 300.0
+until = partial(waiting.until, pause=0.5)  # a look starts a program or asks Airflow
 
 
-def until(what: str, look: Callable[[], T | None], limit: float = EVENT_LIMIT) -> T:
-    """Look until there is something to see; `what` names it if it never comes."""
-    end = time.monotonic() + limit
-    while not (seen := look()):
-        assert time.monotonic() < end, f"waited {limit:.0f} s in vain for {what}"
-        time.sleep(0.5)
-    return seen
+def replay_without_a_gap(now: datetime) -> dict[str, float]:
+    """Settings with which the replay meets no hour in which a station is silent, as all were in the night of
+    26 October 2013: who waits for its prediction would wait for hours.
+
+    Empty where the present is far from such hours; else the replay begins days ago, and so slow that it takes the
+    longest run to get through a day.
+    """
+    data = load_data(Settings())
+
+    def whole(first: datetime, last: datetime) -> bool:
+        hours = [first + number * timedelta(hours=1) for number in range((last - first) // timedelta(hours=1) + 2)]
+        shown = [data.calendar.earlier(hour) for hour in hours]
+        return not any(np.isnan(data.at(n, hour)).all() for n in range(len(data.stations)) for hour in shown)
+
+    day = timedelta(days=1)
+    now = now.replace(minute=0, second=0, microsecond=0)
+    if whole(now - day, now + timedelta(hours=3)):
+        return {}
+    starts = [now - timedelta(hours=ago) for ago in range(24, 97, 6)]
+    start = next(start for start in starts if whole(start, start + day))
+    return {"replay_start_hours": (now - start) / timedelta(hours=1), "replay_speed": 16.0}
 
 
 class RunningStack:
@@ -77,6 +94,7 @@ class RunningStack:
             said = self.output.read_bytes()[mark:].decode(errors="replace")
             assert self._process is not None
             assert self._process.poll() is None, f"`up` ended while starting:\n{said}"
+            assert "not everything is green" not in said, f"`up` gave up waiting:\n{said}"
             return "Weatherglass is up" in said
 
         until("the stack to be up", ready, START_LIMIT)
@@ -90,8 +108,12 @@ class RunningStack:
         left = self.processes()
         assert not left, f"left behind: {[' '.join(process.cmdline())[:120] for process in left]}"
 
-    def status(self) -> subprocess.CompletedProcess[str]:
-        return self._stack("status")
+    def is_green(self) -> bool:
+        """By `make status`; what it says otherwise is printed, for who waits for it in vain."""
+        done = self._stack("status")
+        if done.returncode:
+            print(done.stdout, done.stderr)
+        return done.returncode == 0
 
     def down(self) -> None:
         """`make down`, and as the last resort every process of this stack by its id."""
@@ -220,8 +242,8 @@ class RunningStack:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
             page = browser.new_page(viewport={"width": 1440, "height": 900})
-            page.set_default_timeout(EVENT_LIMIT * 1000)
-            expect.set_options(timeout=EVENT_LIMIT * 1000)
+            page.set_default_timeout(waiting.LIMIT * 1000)
+            expect.set_options(timeout=waiting.LIMIT * 1000)
             page.goto(self.base)
             page.locator("input[name=username]").fill("admin")
             page.locator("input[name=password]").fill(self._password())

@@ -16,6 +16,9 @@ from weatherglass.jobs.folder import JobFolder
 from weatherglass.jobs.host import Host, Patience
 
 FAKE_JOB = Path(__file__).resolve().parents[1] / "fake_job.py"
+GENEROUS = 120.0
+HASTY = Patience(before_term=1, before_kill=1)
+"""For a host with a deaf job; one that heeds a stop has its time for it, also on a slow machine."""
 
 
 @pytest.fixture
@@ -26,9 +29,11 @@ def folder(tmp_path: Path) -> Iterator[JobFolder]:
 
 
 @pytest.fixture
-def job_host(folder: JobFolder) -> Iterator[Host]:
-    """Looks after the folder in a thread of its own; it is quick to lose patience."""
-    host = Host(folder.path.parent, Patience(before_term=1, before_kill=1))
+def job_host(folder: JobFolder, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+    """Looks after the folder in a thread of its own; it and who waits for it have patience."""
+    for limit in ("operator.TAKE_SECONDS", "operator.END_SECONDS", "trigger.STOP_SECONDS", "trigger.KILL_SECONDS"):
+        monkeypatch.setattr(f"plugins.supervision.{limit}", GENEROUS)
+    host = Host(folder.path.parent, Patience(before_term=GENEROUS, before_kill=GENEROUS))
     ending = threading.Event()
     thread = threading.Thread(target=host.run, args=(ending,))
     thread.start()

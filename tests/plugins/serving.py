@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from tests.conftest import free_ports
 from weatherglass.settings import LOOPBACK, Settings, variable
 
-START_SECONDS = 120
+START_SECONDS = STOP_SECONDS = 120
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def serving(app: FastAPI, port: int | None = None) -> Iterator[str]:
         yield f"http://{LOOPBACK}:{port}"
     finally:
         server.should_exit = True
-        thread.join(30)
+        thread.join(STOP_SECONDS)
         assert not thread.is_alive(), "the server did not stop"
 
 
@@ -53,13 +53,13 @@ def running_alone(settings: Settings) -> Iterator[str]:
             assert process.poll() is None, "the API ended while starting"
             assert time.monotonic() < end, f"the API did not start in {START_SECONDS} s"
             try:
-                httpx.get(f"{address}/stations", timeout=30)
+                httpx.get(f"{address}/stations", timeout=START_SECONDS)
                 break
             except httpx.TransportError:
                 time.sleep(0.2)
         yield address
         process.terminate()
-        process.wait(60)
+        process.wait(STOP_SECONDS)
     finally:
         process.kill()
         process.wait()

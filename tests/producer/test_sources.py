@@ -7,13 +7,14 @@ import pytest
 from producer import sources
 from producer.sources import choose, client_of, observed_stations, origin_of
 from tests.producer.conftest import Play, error, good, location
+from tests.waiting import until
 from weatherglass.records import Origin
 from weatherglass.settings import Settings, Source
 from weatherglass.stations import Network, network
 
 
 def test_open_meteo_when_it_answers(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "PATIENCE_SECONDS", 30.0)  # a slow machine is not the matter here
+    monkeypatch.setattr(sources, "PATIENCE_SECONDS", 120.0)  # a slow machine is not the matter here
     play.answers = [good(location())]
     source, words = choose(Settings(open_meteo_url=play.url))
     assert source is Source.OPEN_METEO
@@ -25,12 +26,13 @@ def test_open_meteo_when_it_answers(play: Play, monkeypatch: pytest.MonkeyPatch)
     "answer", [error(503, "The service is overloaded"), (200, "<html>Sign in</html>"), good({"hello": 1}), None]
 )
 def test_else_the_replay_said_loudly(play: Play, monkeypatch: pytest.MonkeyPatch, answer: tuple | None) -> None:
-    monkeypatch.setattr(sources, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(sources, "PATIENCE_SECONDS", 1.0 if answer is None else 120.0)
     play.answers = [answer]
     source, words = choose(Settings(open_meteo_url=play.url))
     assert source is Source.REPLAY
     assert "OPEN-METEO CANNOT BE USED" in words
     assert "not today's weather" in words
+    until("the question", lambda: play.asked)  # which a slow server hears of after who asked has given up
     assert len(play.asked) == 1
 
 

@@ -117,7 +117,7 @@ def test_an_unknown_group_starts_at_the_beginning_and_its_lag_shows(
     run(broker, topic)
     producer = KafkaProducer(bootstrap_servers=broker.bootstrap_servers)
     for number in range(6):
-        producer.send(topic.name, partition=number % 2, value=b"x").get(30)
+        producer.send(topic.name, partition=number % 2, value=b"x").get(120)
     producer.close()
     run(broker, topic, groups={group: (topic.name,)})
     committed = admin.list_group_offsets([group])[group]
@@ -144,7 +144,7 @@ def test_a_running_group_is_left_alone(broker: TestBroker, admin: KafkaAdminClie
     group = f"g-{uuid4().hex[:8]}"
     run(broker, topic)
     with closing(KafkaProducer(bootstrap_servers=broker.bootstrap_servers)) as producer:
-        producer.send(topic.name, b"value").get(30)
+        producer.send(topic.name, b"value").get(120)
     consumer = KafkaConsumer(
         topic.name,
         bootstrap_servers=broker.bootstrap_servers,

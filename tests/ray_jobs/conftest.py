@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,11 +15,11 @@ from kafka.consumer.fetcher import ConsumerRecord
 
 from ray_jobs.inference.champion import Champions
 from ray_jobs.inference.service import Service
-from stack import ray_head as head
-from stack.credentials import Credentials
 from tests.conftest import TestBroker, make_settings
+from tests.ray_heads import ray_heads
 from tests.ray_jobs import small_models
 from tests.ray_jobs.windows import leading
+from tests.waiting import until
 from weatherglass.history import catalogue
 from weatherglass.models.boosted import BoostedForecaster
 from weatherglass.models.registry import Registry
@@ -32,14 +28,9 @@ from weatherglass.settings import Settings
 from weatherglass.topics import FEATURES, PREDICTIONS
 
 PATIENCE = 120.0
-"""Seconds that anything may take on a slow machine."""
-
-
-def until(true: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, f"{what}: not within {seconds:g} s"
-        time.sleep(0.05)
+"""Seconds that the end of a process or thread may take on a slow machine."""
+ROUNDS_LIMIT = 600.0
+"""Seconds that rounds may take, during which jobs are killed and come back."""
 
 
 class Feed:
@@ -88,7 +79,7 @@ class Reader:
         self._consumer = KafkaConsumer(
             bootstrap_servers=bootstrap, isolation_level="read_committed", auto_offset_reset="earliest", group_id=None
         )
-        until(lambda: self._consumer.partitions_for_topic(topic), f"{topic} is there")
+        until(topic, lambda: self._consumer.partitions_for_topic(topic))
         self._consumer.assign([TopicPartition(topic, n) for n in self._consumer.partitions_for_topic(topic)])
 
     def read(self) -> list[Prediction]:
@@ -125,7 +116,7 @@ class Rounds:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join(6 * PATIENCE)
+        self._thread.join(ROUNDS_LIMIT + PATIENCE)
         assert not self._thread.is_alive()
         if self.failure is not None:
             raise self.failure
@@ -133,7 +124,7 @@ class Rounds:
     def wait(self, count: int) -> None:
         """Wait until so many more rounds have been answered."""
         goal = self.done + count
-        until(lambda: self.done >= goal or self.failure, f"{count} rounds answered", 5 * PATIENCE)
+        until(f"{count} rounds answered", lambda: self.done >= goal or self.failure, ROUNDS_LIMIT)
         assert self.failure is None
 
     @property
@@ -148,9 +139,9 @@ class Rounds:
                 self.sent += wanted
                 self._feed.send([leading(*one) for one in wanted])
                 until(
-                    lambda wanted=wanted: set(wanted) <= set(self._reader.answered()),
                     f"answers of {self._time}",
-                    5 * PATIENCE,
+                    lambda wanted=wanted: set(wanted) <= set(self._reader.answered()),
+                    ROUNDS_LIMIT,
                 )
         except BaseException as error:
             self.failure = error
@@ -169,7 +160,7 @@ def serving(settings: Settings, shard: int = 0) -> Iterator[tuple[Service, Champ
     thread = threading.Thread(target=service.run, args=(stopping,), daemon=True)
     thread.start()
     try:
-        until(lambda: service.figures.phase == "serving" or not thread.is_alive(), "recovered")
+        until("its recovery", lambda: service.figures.phase == "serving" or not thread.is_alive())
         yield service, champions
     finally:
         stopping.set()
@@ -197,38 +188,5 @@ def feed(serving_settings: Settings) -> Iterator[Feed]:
 @pytest.fixture
 def ray_head(serving_settings: Settings, tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
     """Starts the Ray head of `serving_settings`, in a session of its own; it is ended after the test."""
-    started: list[subprocess.Popen[bytes]] = []
-    log = tmp_path / "ray.log"
-
-    def attempt() -> subprocess.Popen[bytes]:
-        head.prepare(serving_settings)
-        environment = {**os.environ, **head.client_environment(Credentials(serving_settings))}
-        program = head.program(serving_settings, Path(sys.executable).parent, environment)
-        with log.open("wb") as out:
-            process = subprocess.Popen(
-                program.argv, env=program.environment, stdout=out, stderr=out, start_new_session=True
-            )
-        started.append(process)
-        until(lambda: process.poll() is not None or b"Ray runtime started" in log.read_bytes(), "the Ray head is up")
-        return process
-
-    def start() -> subprocess.Popen[bytes]:
-        """Ray itself gives up on a start that takes half a minute, as it may on a busy machine; then once more."""
-        for _ in range(3):
-            process = attempt()
-            if process.poll() is None:
-                return process
-            end_group(process)
-        raise AssertionError(log.read_text())
-
-    yield start
-    for process in started:
-        end_group(process)
-    head.clean(serving_settings)
-
-
-def end_group(process: subprocess.Popen[bytes]) -> None:
-    """End a process with all it started in its session."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait(PATIENCE)
+    with ray_heads(serving_settings, tmp_path / "ray.log") as start:
+        yield start

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,9 +20,11 @@ from kafka import KafkaConsumer, TopicPartition
 from stack.credentials import Credentials
 from stack.ray_head import client_environment
 from tests.conftest import TestBroker
-from tests.ray_jobs.conftest import PATIENCE, Feed, Reader, Rounds, end_group, until
+from tests.ray_heads import end_group
+from tests.ray_jobs.conftest import PATIENCE, Feed, Reader, Rounds
 from tests.ray_jobs.small_models import crown, mad
 from tests.ray_jobs.windows import START
+from tests.waiting import until
 from weatherglass.health import inference
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.models.boosted import BoostedForecaster
@@ -99,7 +102,8 @@ def test_whatever_is_killed_every_record_is_answered_once(
     def served_by(version: str) -> None:
         since, began = time.monotonic(), len(reader.read())
         until(
-            lambda: version in {p.predictions.model_version for p in reader.read()[began:]}, f"version {version} serves"
+            f"an answer of version {version}",
+            lambda: version in {p.predictions.model_version for p in reader.read()[began:]},
         )
         said(f"version {version} serves", since)
 
@@ -108,7 +112,7 @@ def test_whatever_is_killed_every_record_is_answered_once(
         with watcher(settings, folder) as process:
             load.wait(3)
             served_by(first)
-            until(lambda: len(pids(folder)) == 2, "both actors serve")
+            until("both actors serve", lambda: len(pids(folder)) == 2)
             actors = pids(folder)
 
             # The watcher is killed: the actors answer on, and the next watcher finds them.
@@ -117,7 +121,7 @@ def test_whatever_is_killed_every_record_is_answered_once(
             load.wait(3)
         folder = next(folders)
         with watcher(settings, folder):
-            until(lambda: pids(folder), "attached")
+            until("attached", lambda: pids(folder))
             assert pids(folder) == actors
             health = {part.name: part for part in inference(folder)}
             assert {"actor inference-0", "actor inference-1", "model forecaster"} <= set(health)
@@ -128,7 +132,7 @@ def test_whatever_is_killed_every_record_is_answered_once(
             second = crown(settings, forecaster, tmp_path / "second")
             served_by(second)
             hot = crown(settings, mad(forecaster), tmp_path / "mad")
-            until(lambda: hot in registry.refused(FORECASTER) or load.failure, "the mad one is refused")
+            until("the mad one is refused", lambda: hot in registry.refused(FORECASTER) or load.failure)
             load.wait(2)
             assert registry.roll_back(FORECASTER, "an operator", "mad").to_version == second
             assert registry.roll_back(FORECASTER, "an operator", "not good").to_version == first
@@ -137,15 +141,15 @@ def test_whatever_is_killed_every_record_is_answered_once(
             # Actors are killed while a transaction is open.
             killed: set[int] = set()
             for _ in range(2):
-                until(lambda: len(set(pids(folder)) - killed) == 2, "both actors serve")
-                until(transactions.open, "a transaction is open")
+                until("both actors serve", lambda: len(set(pids(folder)) - killed) == 2)
+                until("a transaction is open", transactions.open)
                 since = time.monotonic()
                 for pid in set(pids(folder)) - killed:
                     os.kill(pid, signal.SIGKILL)
                     killed.add(pid)
                 load.wait(2)
                 said("two rounds after actors were killed", since)
-            until(lambda: (folder.last_progress() or {}).get("restarts"), "restarts are told")
+            until("restarts are told", lambda: (folder.last_progress() or {}).get("restarts"))
 
             # The broker is restarted, in good order and not.
             for sig in (signal.SIGTERM, signal.SIGKILL):
@@ -158,15 +162,16 @@ def test_whatever_is_killed_every_record_is_answered_once(
         # Another number of actors: the partitions change hands while records come in.
         fewer, folder = settings.model_copy(update={"inference_actors": 1}), next(folders)
         with watcher(fewer, folder) as process:
-            until(lambda: len(pids(folder)) == 1, "one actor serves")
+            until("one actor serves", lambda: len(pids(folder)) == 1)
             load.wait(3)
 
             # The head is killed with all it holds.
             end_group(head)
             assert process.wait(PATIENCE) != 0
         assert not folder.outcome().ok
-        assert "Ray" in folder.outcome().why
-        until(lambda: not any(map(psutil.pid_exists, pids(folder))), "the actors have ended")
+        # Where the head dies while the watcher asks it for its nodes, Ray takes the watcher along wordless.
+        assert re.search("Ray|died without a word", folder.outcome().why)
+        until("the actors have ended", lambda: not any(map(psutil.pid_exists, pids(folder))))
         since = time.monotonic()
         ray_head()
         folder = next(folders)
@@ -175,7 +180,7 @@ def test_whatever_is_killed_every_record_is_answered_once(
             said("three rounds after the head was started again", since)
             folder.request_stop("the test")
             assert process.wait(PATIENCE) == 0
-            until(lambda: not any(map(psutil.pid_exists, pids(folder))), "drained")
+            until("drained", lambda: not any(map(psutil.pid_exists, pids(folder))))
             done = len(reader.read())
             with watcher(fewer, next(folders)):
                 load.wait(2)

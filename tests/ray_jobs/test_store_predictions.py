@@ -19,8 +19,10 @@ from sqlalchemy import select
 from ray_jobs.inference.answers import Answer, Answers
 from ray_jobs.inference.champion import Champions
 from ray_jobs.inference.hours import HourBuffer
-from tests.ray_jobs.conftest import PATIENCE, end_group, until
+from tests.ray_heads import end_group
+from tests.ray_jobs.conftest import PATIENCE
 from tests.ray_jobs.windows import leading
+from tests.waiting import until
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.models.fallback import PersistenceForecaster
 from weatherglass.models.registry import Registry
@@ -38,7 +40,8 @@ pytestmark = pytest.mark.integration
 STATIONS = ("new-york", "boston", "miami")
 
 
-RECENT = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+RECENT = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
+"""So that a quarter of an hour later is no future either."""
 OLD = -int((KEPT_WHOLE + timedelta(days=1)).total_seconds()) // 60
 """Minutes from `RECENT`, on a full hour."""
 
@@ -82,6 +85,8 @@ def publish(settings: Settings, minutes: int) -> None:
             producer.send(RAW, key=station.encode(), value=reading.to_json(), headers=headers(reading, None, now))
         if good:
             producer.send(RAW, key=b"x", value=b"{rubbish")
+            for year in (b"0001-01-01T00:00:00+01:00", b"9999-12-31T23:59:59-10:00"):  # UTC has no such year
+                producer.send(RAW, key=b"x", value=b'{"station_id": "x", "timestamp": "%s", "temperature": 1}' % year)
             producer.commit_transaction()
         else:
             producer.flush()
@@ -144,9 +149,9 @@ def test_what_is_committed_is_stored_once_however_often_it_is_read(serving_setti
     migrate(settings.store_url)
     publish(settings, 0)
     with sink(settings, folder.path):
-        until(lambda: counts(settings) == [3, 3], "stored")
+        until("stored", lambda: counts(settings) == [3, 3])
         publish(settings, 15)
-        until(lambda: {len(some) for some in rows(settings).values()} == {6}, "stored")
+        until("stored", lambda: {len(some) for some in rows(settings).values()} == {6})
     first = rows(settings)
     rewind(settings)
     folder = JobFolder(tmp_path / "again")
@@ -159,7 +164,7 @@ def test_what_is_committed_is_stored_once_however_often_it_is_read(serving_setti
             done = max(done, progress.get("predictions", 0))
             return done > 0 and progress.get("lag") == 0
 
-        until(stored, "read again")
+        until("read again", stored)
         folder.request_stop("the test")
         assert process.wait(PATIENCE) == 0
     assert rows(settings) == first
@@ -181,9 +186,9 @@ def test_a_store_that_is_not_ready_is_waited_for(serving_settings: Settings, tmp
     settings, folder = serving_settings, JobFolder(tmp_path / "job")
     publish(settings, 0)
     with sink(settings, folder.path):
-        until(lambda: "does not answer" in (folder.last_progress() or {}).get("said", ""), "said so")
+        until("said so", lambda: "does not answer" in (folder.last_progress() or {}).get("said", ""))
         migrate(settings.store_url)
-        until(lambda: counts(settings) == [3, 3], "stored")
+        until("stored", lambda: counts(settings) == [3, 3])
 
 
 def test_it_needs_no_ray() -> None:
@@ -197,12 +202,12 @@ def test_old_predictions_are_thinned_to_one_an_hour(serving_settings: Settings, 
     migrate(settings.store_url)
     publish(settings, OLD)
     with sink(settings, folder.path):
-        until(lambda: counts(settings) == [3, 0], "stored, but for readings beyond the horizon of the past")
+        until("stored, but for readings beyond the horizon of the past", lambda: counts(settings) == [3, 0])
         publish(settings, OLD + 15)
-        until(lambda: counts(settings) == [6, 0], "stored")
+        until("stored", lambda: counts(settings) == [6, 0])
     with sink(settings, folder.path):
         publish(settings, 0)
-        until(lambda: counts(settings) == [3 + 3, 3], "the old predictions of each hour but its first gone")
+        until("the old predictions of each hour but its first gone", lambda: counts(settings) == [3 + 3, 3])
 
 
 def test_a_reading_of_the_future_is_not_the_newest(serving_settings: Settings, tmp_path: Path) -> None:
@@ -211,4 +216,4 @@ def test_a_reading_of_the_future_is_not_the_newest(serving_settings: Settings, t
     publish(settings, 60 * 24 * 365)
     publish(settings, 0)
     with sink(settings, folder.path):
-        until(lambda: counts(settings) == [6, 3], "stored, but for the readings of next year")
+        until("stored, but for the readings of next year", lambda: counts(settings) == [6, 3])

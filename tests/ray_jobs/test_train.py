@@ -14,6 +14,7 @@ import pytest
 
 from ray_jobs import train
 from ray_jobs.training.folder import code_version
+from tests.ray_heads import init_ray
 from tests.synthetic_history import history
 from weatherglass.history import HourGrid, Manifest, wind_direction, write_manifest, write_stations
 from weatherglass.models.anomaly import AnomalyDetector
@@ -57,13 +58,7 @@ def local_ray() -> Iterator[None]:
     import ray
 
     with tempfile.TemporaryDirectory(prefix="wg", ignore_cleanup_errors=True) as folder:
-        ray.init(
-            num_cpus=2,
-            include_dashboard=False,
-            _temp_dir=folder,
-            object_store_memory=100_000_000,
-            log_to_driver=False,
-        )
+        init_ray(Path(folder))
         yield
         ray.shutdown()
 
@@ -88,6 +83,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.integration
+@pytest.mark.timeout(1800)  # three trainings, any step of which may hang to its limit and be begun anew
 def test_from_history_to_champions(local_ray: None, tiny: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed near its end, taken up again, and once more from the start: the same model, registered with its record."""
     said: list[str] = []

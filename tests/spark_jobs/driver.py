@@ -134,7 +134,7 @@ def send(servers: str, messages: list[tuple[bytes | None, bytes | None]]) -> dic
     producer = KafkaProducer(bootstrap_servers=servers, acks="all")
     try:
         for future in [producer.send(RAW, key=key, value=value) for key, value in messages]:
-            future.get(30)
+            future.get(120)
     finally:
         producer.close()
     return ends(servers, RAW)

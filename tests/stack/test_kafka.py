@@ -34,7 +34,7 @@ def test_messages_survive_a_restart(fresh_broker: TestBroker) -> None:
     assert {topic.name for topic in TOPICS} <= set(admin.list_topics())
     admin.close()
     producer = KafkaProducer(bootstrap_servers=fresh_broker.bootstrap_servers)
-    producer.send(RAW, b"value", key=b"station").get(30)
+    producer.send(RAW, b"value", key=b"station").get(120)
     producer.close()
 
     fresh_broker.stop()
@@ -42,7 +42,7 @@ def test_messages_survive_a_restart(fresh_broker: TestBroker) -> None:
     fresh_broker.start()
 
     consumer = KafkaConsumer(
-        RAW, bootstrap_servers=fresh_broker.bootstrap_servers, auto_offset_reset="earliest", consumer_timeout_ms=30_000
+        RAW, bootstrap_servers=fresh_broker.bootstrap_servers, auto_offset_reset="earliest", consumer_timeout_ms=120_000
     )
     assert next(iter(consumer)).value == b"value"
     consumer.close()

@@ -133,11 +133,11 @@ def test_a_silent_job_fails_but_not_while_it_starts(
 def test_a_job_that_starts_again_is_not_ok_by_what_it_said_before(
     settings: Settings, store: Engine, jobs: dict[str, Holder], name: str
 ) -> None:
-    now = datetime.now(UTC) + timedelta(seconds=1)
-    fill(store, now, now)
     folder = JobFolder(settings.jobs_dir / name)
     well = {"state": "ok", "since": "2026-01-05T11:00:00Z", "why": "it serves"}
     Job(folder).report("as before", actors={"inference-0": well})
+    now = datetime.now(UTC) + timedelta(seconds=1)  # taken after the report, so surely later
+    fill(store, now, now)
     folder.write_json(folder.process, {"pid": jobs[name].process.pid, "at": iso(now)})
     health = pipeline_health(settings, now, store)
     assert health.state is State.DEGRADED

@@ -21,6 +21,16 @@ from weatherglass.stations import Network, Station, known_stations, network
 from weatherglass.store.engine import open_store
 from weatherglass.store.migrate import migrate
 
+KEEP_TOASTS = """
+new MutationObserver((changes) => {
+  const kept = document.documentElement.dataset;
+  for (const { target, addedNodes } of changes)
+    if (target.id === "toasts")
+      for (const made of addedNodes) kept.toasted = `${kept.toasted ?? ""}${made.innerText}; `;
+}).observe(document, { childList: true, subtree: true });
+"""
+"""A notification goes after some seconds, in which a slow machine may not look: `data-toasted` of <html> keeps all."""
+
 STATIONS: tuple[Station, ...] = (*network(Network.LIVE)[:5], known_stations()["new-york"])
 SIZES = {"wide": (1440, 900), "narrow": (390, 844)}
 
@@ -85,6 +95,7 @@ def opened(browser: Browser) -> Iterator[Opener]:
         width, height = SIZES[size]
         context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme)  # type: ignore[arg-type]
         contexts.append(context)
+        context.add_init_script(KEEP_TOASTS)
         page = context.new_page()
         page.set_default_timeout(PATIENCE_MS)
         watched = Watched(page)

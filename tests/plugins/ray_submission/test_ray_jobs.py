@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
-import psutil
 import pytest
 from airflow.sdk.exceptions import AirflowException, TaskDeferred
 
+from plugins.ray_submission import client
 from plugins.ray_submission.client import RayHeadError, RayJobs, token_from
 from plugins.ray_submission.operator import RayJobOperator, submission_id_of
 from plugins.ray_submission.trigger import RayJobTrigger, readable
-from stack import ray_head
 from stack.credentials import Credentials
 from tests.conftest import free_ports, make_settings
+from tests.ray_heads import ray_heads
+from tests.waiting import until
 from weatherglass.settings import LOOPBACK
 
 GENEROUS = 120.0
@@ -59,43 +56,32 @@ def test_a_head_that_is_not_there_is_named() -> None:
         RayJobs(f"http://{LOOPBACK}:{port}").find("any")
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow machine is not the matter here."""
+    monkeypatch.setattr(client, "TIMEOUT", GENEROUS)
+    monkeypatch.setattr(client, "AGENT_PATIENCE", GENEROUS)
+
+
 @pytest.fixture(scope="module")
 def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a head's dashboard."""
     settings = make_settings(tmp_path_factory.mktemp("ray"), ray_cpus=1)
-    credentials = Credentials(settings)
+    Credentials(settings)  # makes the folder
     (settings.secrets_dir / "ray_token").write_text(TOKEN)
-    ray_head.prepare(settings)
-    environment = {**os.environ, **ray_head.client_environment(credentials)}
-    program = ray_head.program(settings, Path(sys.executable).parent, environment)
-    output = settings.state_dir / "head.log"
-    with output.open("wb") as log:
-        process = subprocess.Popen(
-            program.argv, env=program.environment, stdout=log, stderr=log, start_new_session=True
-        )
-    url = settings.ray_dashboard
-    try:
-        end = time.monotonic() + GENEROUS
-        while True:
-            try:
-                if httpx.get(f"{url}/api/version", headers={"Authorization": f"Bearer {TOKEN}"}).is_success:
-                    break
-            except httpx.HTTPError:
-                pass
+    url, output = settings.ray_dashboard, settings.state_dir / "head.log"
+    with ray_heads(settings, output) as start:
+        process = start()
+
+        def answers() -> bool:
             assert process.poll() is None, output.read_text()
-            assert time.monotonic() < end, "the Ray head did not start"
-            time.sleep(0.2)
+            try:
+                return httpx.get(f"{url}/api/version", headers={"Authorization": f"Bearer {TOKEN}"}).is_success
+            except httpx.HTTPError:
+                return False
+
+        until("the head's dashboard", answers)
         yield url
-    finally:
-        children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
-        process.send_signal(signal.SIGTERM)
-        psutil.wait_procs(children, timeout=10)
-        for child in children:
-            if child.is_running():
-                child.kill()
-        process.kill()
-        process.wait()
-        ray_head.clean(settings)
 
 
 @pytest.fixture
@@ -145,10 +131,7 @@ class TestOnRay:
         deferred(operator, "long")
         jobs = RayJobs(head, TOKEN)
         submission = submission_id_of(a_context("long"))
-        end = time.monotonic() + GENEROUS
-        while "at work" not in jobs.log(submission).splitlines():
-            assert time.monotonic() < end, "the job does not start"
-            time.sleep(0.2)
+        until("the job to be at work", lambda: "at work" in jobs.log(submission).splitlines())
         second = deferred(operator, "long")
         assert jobs.log(submission).splitlines().count("at work") == 1
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,13 +18,14 @@ from plugins import policy
 from plugins.supervision import operator as operator_module
 from plugins.supervision.operator import LongLivedJobOperator
 from plugins.supervision.trigger import USER, JobTrigger
+from tests.plugins.conftest import GENEROUS, HASTY
+from tests.waiting import until
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.jobs.host import Host
 from weatherglass.records import iso
 
 pytestmark = pytest.mark.integration
 
-GENEROUS = 60.0
 Command = Callable[[str], list[str]]
 
 
@@ -44,13 +45,6 @@ def deferred(operator: LongLivedJobOperator) -> JobTrigger:
 async def event_of(trigger: JobTrigger) -> dict[str, Any]:
     async with asyncio.timeout(GENEROUS):
         return (await anext(aiter(trigger.run()))).payload
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    end = time.monotonic() + GENEROUS
-    while not condition():
-        assert time.monotonic() < end, f"waited in vain: {what}"
-        time.sleep(0.02)
 
 
 def test_it_starts_the_job_and_a_second_try_attaches(job_host: Host, folder: JobFolder, command: Command) -> None:
@@ -87,16 +81,17 @@ def test_a_silent_job_fails_the_try(job_host: Host, folder: JobFolder, command: 
         operator.ended({}, event)
 
 
-def test_without_a_host_it_says_how_to_start_one(
+def test_without_a_host_it_says_where_one_should_run(
     folder: JobFolder, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(operator_module, "TAKE_SECONDS", 0.3)
-    with pytest.raises(AirflowException, match=r"python -m weatherglass\.jobs\.host"):
+    with pytest.raises(AirflowException, match=f"looks after {re.escape(str(folder.path.parent))}"):
         an_operator(folder, command("polite")).execute({})
     assert not folder.start.exists()
 
 
 def test_a_try_after_a_clear_waits_for_the_old_process(job_host: Host, folder: JobFolder, command: Command) -> None:
+    job_host.patience = HASTY
     deferred(an_operator(folder, command("deaf")))
     first = folder.started()["pid"]
     folder.request_stop(USER)
@@ -131,9 +126,9 @@ def test_a_job_ended_by_the_stack_is_started_again_at_its_next_start(
 ) -> None:
     operator = an_operator(folder, command("polite"))
     trigger = deferred(operator)
-    until(folder.heartbeat.exists, "the job works, and heeds a stop")
+    until("the job works, and heeds a stop", folder.heartbeat.exists)
     folder.request_stop("make down")
-    until(lambda: not folder.alive(), "the job stops")
+    until("the job stops", lambda: not folder.alive())
     event = asyncio.run(event_of(trigger))  # only now does the triggerer run again
     with pytest.raises(TaskDeferred):
         operator.ended({}, event)
@@ -145,7 +140,7 @@ def test_a_stop_by_somebody_else_fails_the_try_and_the_next_one_starts_it(
 ) -> None:
     operator = an_operator(folder, command("polite"))
     trigger = deferred(operator)
-    until(folder.heartbeat.exists, "the job works, and heeds a stop")
+    until("the job works, and heeds a stop", folder.heartbeat.exists)
 
     async def scene() -> dict[str, Any]:
         watching = asyncio.create_task(event_of(trigger))
@@ -194,4 +189,4 @@ def test_two_tries_at_once_start_one_process(job_host: Host, folder: JobFolder, 
             future.result()
     pid = folder.started()["pid"]
     os.kill(pid, signal.SIGKILL)
-    until(lambda: not folder.alive(), "no second process holds the lock")
+    until("no second process holds the lock", lambda: not folder.alive())

@@ -13,9 +13,10 @@ import pytest
 from ray_jobs.inference.champion import FAILURES, NO_MODEL, Champions
 from ray_jobs.inference.trial import Canary
 from tests.conftest import make_settings
-from tests.ray_jobs.conftest import Feed, Reader, Rounds, serving, until
+from tests.ray_jobs.conftest import Feed, Reader, Rounds, serving
 from tests.ray_jobs.small_models import GRID, crown, mad
 from tests.ray_jobs.windows import START, windows_of
+from tests.waiting import until
 from weatherglass.history import catalogue, write_stations
 from weatherglass.models import neighbours
 from weatherglass.models.boosted import BoostedForecaster
@@ -184,12 +185,12 @@ def test_models_are_swapped_and_rolled_back_under_load_and_no_answer_is_missing_
         past = {START + timedelta(hours=h): 5.0 for h in range(-48, 1)}
         for name in names:
             feed.send(windows_of(name, past))
-        until(lambda: {(name, START) for name in names} <= set(reader.answered()), "the past is known")
+        until("the past is known", lambda: {(name, START) for name in names} <= set(reader.answered()))
         with Rounds(feed, reader, names, START) as load:
             load.wait(3)
             second = crown(settings, warmer, tmp_path / "second")
             champions.refresh(service.canary)
-            until(lambda: served() == second, "the second serves")
+            until("the second serves", lambda: served() == second)
             load.wait(3)
             hot = crown(settings, mad(forecaster), tmp_path / "mad")
             champions.refresh(service.canary)
@@ -197,7 +198,7 @@ def test_models_are_swapped_and_rolled_back_under_load_and_no_answer_is_missing_
             assert registry.roll_back(FORECASTER, "an operator", "mad").to_version == second
             assert registry.roll_back(FORECASTER, "an operator", "too warm").to_version == first
             champions.refresh(service.canary)
-            until(lambda: served() == first, "the first serves again")
+            until("the first serves again", lambda: served() == first)
             registry.challenge(FORECASTER, second, "an operator", "once more beside the first", {})
             champions.refresh(service.canary)
             load.wait(4)
@@ -213,7 +214,7 @@ def test_models_are_swapped_and_rolled_back_under_load_and_no_answer_is_missing_
     assert set(methods.values()) == {Method.MODEL}
     assert all(inputs_hash(record.headers) for record in reader.records)
     aside = Reader(settings.bootstrap_servers, SHADOW)
-    until(lambda: len(aside.answered()) >= len(names), "a round in shadow")
+    until("a round in shadow", lambda: len(aside.answered()) >= len(names))
     served_inputs = {(r.key, inputs_hash(r.headers)) for r in reader.records}
     assert {p.predictions.model_version for p in aside.read()} == {second}
     assert {(r.key, inputs_hash(r.headers)) for r in aside.records} <= served_inputs, "the same inputs"

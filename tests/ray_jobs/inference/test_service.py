@@ -9,8 +9,9 @@ import pytest
 from jsonschema import Draft202012Validator
 from kafka import KafkaConsumer, TopicPartition
 
-from tests.ray_jobs.conftest import Feed, committed, predictions, serving, until
+from tests.ray_jobs.conftest import Feed, committed, predictions, serving
 from tests.ray_jobs.windows import START, every, leading, windows_of
+from tests.waiting import until
 from weatherglass.records import Hour, Method, json_schema
 from weatherglass.settings import Settings
 from weatherglass.topics import FEATURES, HOURS, INFERENCE_GROUP, PREDICTIONS, REJECTED
@@ -44,7 +45,7 @@ def test_features_become_predictions_and_hours_and_rubbish_does_not_stop_them(
             feed.send_raw(value)
         feed.send(windows_of("new-york", {START: 1.0, START + 15 * MINUTE: 2.0}))
         feed.send([leading("nowhere-known", START)])
-        until(lambda: len(predictions(bootstrap)) >= 2 and lag(serving_settings) == 0, "answered")
+        until("answered", lambda: len(predictions(bootstrap)) >= 2 and lag(serving_settings) == 0)
     records = committed(bootstrap)
     validator = Draft202012Validator(json_schema("prediction"))
     for record in records:
@@ -71,14 +72,14 @@ def test_a_new_process_knows_the_past_and_answers_nothing_twice(serving_settings
     before = windows_of("boston", {hour - 15 * MINUTE: 1.0, hour - 9 * MINUTE: 4.0})
     with serving(serving_settings):
         feed.send(windows_of("boston", dict.fromkeys(every(15, 0.5), 3.0)) + before)
-        until(lambda: lag(serving_settings) == 0, "read")
+        until("read", lambda: lag(serving_settings) == 0)
     first = predictions(bootstrap)
     with serving(serving_settings) as (service, _):
         assert service.grid is not None
         assert [station.station_id for station in service.grid.stations] == ["boston"]
         feed.send(before)  # a repeated batch
         feed.send(windows_of("boston", {hour: 7.0}))
-        until(lambda: lag(serving_settings) == 0, "read")
+        until("read", lambda: lag(serving_settings) == 0)
     after = predictions(bootstrap)
     assert [(p.station_id, p.timestamp) for p in after[len(first) :]] == [("boston", hour)]
     last = [Hour.from_json(r.value) for r in committed(bootstrap, HOURS) if r.key == b"boston|2026-01-05T13:00:00Z"][-1]
@@ -91,9 +92,9 @@ def test_shards_share_the_partitions_and_see_each_others_hours(serving_settings:
     stations = ["new-york", "boston", "miami", "chicago", "denver", "seattle", "dallas", "atlanta"]
     with serving(settings, 0) as (one, _), serving(settings, 1) as (other, _):
         feed.send([leading(station, START) for station in stations])
-        until(lambda: lag(settings) == 0, "answered")
+        until("answered", lambda: lag(settings) == 0)
         feed.send([leading(station, START + 15 * MINUTE) for station in stations])
-        until(lambda: len(predictions(bootstrap)) == 2 * len(stations), "answered")
+        until("answered", lambda: len(predictions(bootstrap)) == 2 * len(stations))
         assert min(one.figures.answers, other.figures.answers) > 0
         grids = [service.grid for service in (one, other)]
     for grid in grids:

@@ -1,0 +1,90 @@
+"""Ray for tests: a head of its own, or one in the test's process.
+
+Ray itself gives up on a node whose start takes half a minute, as it may on a busy machine; then it is started again.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+
+from stack import ray_head
+from stack.credentials import Credentials
+from tests.waiting import until
+from weatherglass.settings import Settings
+
+TRIES = 3
+KILL_LIMIT = 120.0
+
+
+@contextmanager
+def ray_heads(settings: Settings, log: Path) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
+    """What starts the Ray head of `settings`, in a session of its own; whatever was started is ended."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def attempt() -> subprocess.Popen[bytes]:
+        ray_head.prepare(settings)
+        environment = {**os.environ, **ray_head.client_environment(Credentials(settings))}
+        program = ray_head.program(settings, Path(sys.executable).parent, environment)
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                program.argv, env=program.environment, stdout=out, stderr=out, start_new_session=True
+            )
+        started.append(process)
+        until("the Ray head", lambda: process.poll() is not None or b"Ray runtime started" in log.read_bytes())
+        return process
+
+    def start() -> subprocess.Popen[bytes]:
+        for _ in range(TRIES):
+            process = attempt()
+            if process.poll() is None:
+                return process
+            end_group(process)
+        raise AssertionError(log.read_text())
+
+    try:
+        yield start
+    finally:
+        for process in started:
+            # Jobs of the head have sessions of their own.
+            children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+            end_group(process)
+            for child in children:
+                with suppress(psutil.NoSuchProcess):
+                    child.kill()
+        ray_head.clean(settings)
+
+
+def init_ray(folder: Path) -> None:
+    """A Ray in this process, for this process."""
+    import ray
+
+    for number in range(TRIES):
+        try:
+            ray.init(
+                "local",
+                num_cpus=2,
+                include_dashboard=False,
+                _temp_dir=str(folder / str(number)),
+                object_store_memory=100_000_000,
+                log_to_driver=False,
+            )
+            return
+        except Exception:  # Ray has no narrower one for this
+            ray.shutdown()
+            if number == TRIES - 1:
+                raise
+
+
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """End a process with all it started in its session."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(KILL_LIMIT)
