@@ -29,6 +29,8 @@ REPLAYED = "replayed"
 """Header of a message that was sent again: when."""
 
 
+CUT = frozenset({"truncated", "truncated_key"})
+"""Headers of a message of which only the beginning was kept, being too long."""
 SENT_FILE = "replayed.txt"
 
 
@@ -75,6 +77,11 @@ class Rejected:
         return self.headers.get("topic", "")
 
     @property
+    def cut(self) -> bool:
+        """Whether only its beginning is here."""
+        return not CUT.isdisjoint(self.headers)
+
+    @property
     def origin(self) -> str:
         return ":".join(self.headers.get(name, "") for name in ("topic", "partition", "offset"))
 
@@ -119,9 +126,9 @@ def replay_rejected(
         kafka.errors.KafkaError: it did not take a message. What it took before is not sent by the next run.
     """
     counted: Counter[str] = Counter()
-    elsewhere: Counter[str] = Counter()
+    staying: Counter[str] = Counter()
     sent = Sent(settings.state_dir / SENT_FILE)
-    remembered, earlier = sent.origins, set[str]()
+    remembered = sent.origins
     lying: set[str] = set()
     sending: dict[str, FutureRecordMetadata] = {}
     seen: set[str] = set()
@@ -133,10 +140,8 @@ def replay_rejected(
                 if message.origin in seen or not selection.takes(message.reason, message.time):
                     continue
                 seen.add(message.origin)
-                if message.topic != RAW:
-                    elsewhere[message.topic] += 1
-                elif message.origin in sent.origins and not again:
-                    earlier.add(message.origin)
+                if why := _why_it_stays(message, frozenset() if again else sent.origins):
+                    staying[why] += 1
                 else:
                     counted[message.reason] += 1
                     if not dry:
@@ -147,7 +152,12 @@ def replay_rejected(
     finally:
         if sending:
             sent.keep(remembered | {origin for origin, future in sending.items() if future.succeeded()})
-    _tell(say, counted, len(earlier), elsewhere, dry)
+    for reason, count in sorted(counted.items()):
+        say(f"{count} rejected as {reason} {'would be' if dry else 'were'} sent to {RAW} again")
+    for why, count in sorted(staying.items()):
+        say(f"{count} {why}")
+    if not (counted or staying):
+        say(f"nothing in {REJECTED} is of that kind")
     return counted
 
 
@@ -157,15 +167,15 @@ def _send(producer: KafkaProducer, message: Rejected, now: datetime) -> FutureRe
     return producer.send(RAW, key=message.record.key, value=message.record.value, headers=[*kept, *marks])
 
 
-def _tell(say: Callable[[str], None], counted: Counter[str], earlier: int, elsewhere: Counter[str], dry: bool) -> None:
-    for reason, count in sorted(counted.items()):
-        say(f"{count} rejected as {reason} {'would be' if dry else 'were'} sent to {RAW} again")
-    if earlier:
-        say(f"{earlier} were sent by an earlier run and are passed over; `again` sends them once more")
-    for topic, count in sorted(elsewhere.items()):
-        say(f"{count} came from {topic or 'nowhere that is known'}, not from {RAW}, and stay where they are")
-    if not (counted or earlier or elsewhere):
-        say(f"nothing in {REJECTED} is of that kind")
+def _why_it_stays(message: Rejected, sent: frozenset[str]) -> str | None:
+    """Why a selected message is not sent again; None if it is."""
+    if message.topic != RAW:
+        return f"came from {message.topic or 'nowhere that is known'}, not from {RAW}, and stay where they are"
+    if message.cut:
+        return f"are longer than what {REJECTED} has of them, and stay; the whole lies on {RAW} for seven days"
+    if message.origin in sent:
+        return "were sent by an earlier run and are passed over; `again` sends them once more"
+    return None
 
 
 def _rejected(bootstrap_servers: str) -> Iterator[Rejected]:

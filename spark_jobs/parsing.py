@@ -11,6 +11,13 @@ from spark_jobs import jvm
 from weatherglass.quality import LIMITS
 from weatherglass.settings import Settings
 
+LONGEST_HEADER = 100
+"""Bytes of a header that is read: ours are shorter, and what is no word of ours is not handed on."""
+
+LONGEST_KEY, LONGEST_VALUE = 10_000, 1_000_000
+"""Bytes of a rejected message that are kept: with the headers they fit into what Kafka's producer and the broker take
+by default for one record, 1,048,576 and 1,048,588 bytes. A message that its sender compressed may be far longer."""
+
 
 def parse(messages: DataFrame, settings: Settings, now: datetime | None = None) -> DataFrame:
     """Parse messages of `weather-raw`, strictly: the contract's types or nothing; unknown fields are ignored.
@@ -67,14 +74,25 @@ def beyond(read: dict[str, int]) -> Column:
 
 
 def rejected(parsed: DataFrame) -> DataFrame:
-    """The messages with a `reason`, as records for `weather-rejected`: key and value untouched, the rest in
-    headers, with `replayed` where it was sent once more already."""
+    """The messages with a `reason`, as records for `weather-rejected`: key and value as they came, the rest in headers.
+
+    `replayed` is there where it was sent once more already. Of what is too long for a record only the beginning is
+    kept, or the broker would refuse it, and the stream stop at it for ever; the header `truncated` then says how many
+    bytes the value had, `truncated_key` how many the key. The whole message lies where the other headers say.
+    """
     pairs = {name: F.col(name).cast("string") for name in ("reason", "topic", "partition", "offset", "replayed")}
+    pairs |= {"truncated": _length_beyond("value", LONGEST_VALUE), "truncated_key": _length_beyond("key", LONGEST_KEY)}
     return parsed.where("reason is not null").select(
-        "key",
-        "value",
+        F.substring("key", 1, LONGEST_KEY).alias("key"),
+        F.substring("value", 1, LONGEST_VALUE).alias("value"),
         F.array_compact(F.array(*(_pair(name, text) for name, text in pairs.items()))).alias("headers"),
     )
+
+
+def _length_beyond(name: str, longest: int) -> Column:
+    """How long a binary column is, as text, where it is longer than that; else null."""
+    length = F.octet_length(name)
+    return F.when(length > longest, length.cast("string"))
 
 
 def _pair(name: str, text: Column) -> Column:
@@ -83,10 +101,10 @@ def _pair(name: str, text: Column) -> Column:
 
 
 def _header(name: str) -> Column:
-    """A header's text; null where there is none or its bytes are no text.
+    """A header's text; null where there is none or its bytes are no text, or more than we would write.
 
     By position: a function that takes a lambda would keep the parsing of a batch job out of Spark's generated code.
     """
     place = F.array_position(F.col("headers.key"), name) - 1
     found = F.get(F.col("headers.value"), place.cast("int")).cast("string")
-    return F.when(F.is_valid_utf8(found), found)
+    return F.when(F.is_valid_utf8(found) & (F.octet_length(found) <= LONGEST_HEADER), found)

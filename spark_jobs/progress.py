@@ -30,15 +30,21 @@ class Events:
     def __init__(self, spark: SparkSession) -> None:
         self._told = jvm.query_events(spark)
 
-    def next(self, seconds: float) -> Progress | None:
-        """The next one, or None if none came for so long."""
+    def next(self, seconds: float) -> list[Progress]:
+        """The next ones: what there is, or the first that comes within so long."""
+        found = []
         told: str | None = self._told.next(int(seconds * 1000))
-        if told is None:
-            return None
-        if told.startswith("{"):
-            batch = json.loads(told)
-            return Progress(batch["name"], batch)
-        return Progress(told, None)
+        while told is not None:
+            found.append(_progress(told))
+            told = self._told.next(0)
+        return found
+
+
+def _progress(told: str) -> Progress:
+    if told.startswith("{"):
+        batch = json.loads(told)
+        return Progress(batch["name"], batch)
+    return Progress(told, None)
 
 
 def figures(batch: dict[str, Any]) -> dict[str, Any]:
@@ -78,7 +84,7 @@ def in_words(figures: dict[str, Any], late: int) -> str:
 
 
 class Work:
-    """Whether the running tasks get on, so that a long batch is told from a hanging one."""
+    """Whether the running tasks get on, so that long work is told from work that hangs."""
 
     def __init__(self, spark: SparkSession):
         self._store = spark.sparkContext._jsc.sc().statusStore()

@@ -20,15 +20,18 @@ import json
 import logging
 import sys
 import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming import StreamingQuery
 
-from spark_jobs.batches import last_batch
+from spark_jobs.batches import last_batch, told_batch
 from spark_jobs.checkpoint import CheckpointError, check, damaged, damages, is_older
 from spark_jobs.features import window_features
 from spark_jobs.group_offsets import GroupOffsets
@@ -55,6 +58,12 @@ FETCH_WAIT_MS = 10
 
 LAST_BATCH_SECONDS = 15.0
 """How long a stop waits for the running batch; TERM would come after 20."""
+
+
+LOOK_SECONDS = 0.5
+"""How often the loop looks at the queries and their tasks while nothing is told."""
+
+T = TypeVar("T")
 
 
 class FeaturesError(RuntimeError):
@@ -142,6 +151,7 @@ class FeaturesJob:
             self._take_over()
         newest, taken = last_batch(self._checkpoint / FEATURES_QUERY), Takeover.noted(self._checkpoint)
         if newest is None:
+            self._late.begin_anew()
             self._group.commit_start(RAW, taken.read if taken else {})
             if not taken:
                 self._job.report("starts at the beginning of weather-raw")
@@ -149,13 +159,12 @@ class FeaturesJob:
         self._group.commit_start(RAW, newest.end[RAW])
         for loss in self._group.deleted(newest.end):
             self._job.report(loss, lost=True)
-        late = self._late.publish()
+        late = self._catch_up()
         self._job.report(f"goes on after batch {newest.number}" + (f"; {late} late observations" if late else ""))
 
     def _take_over(self) -> None:
         """From a checkpoint of an older version."""
-        self._late.publish()
-        self._late.begin_anew()
+        self._catch_up()
         tolerance = timedelta(minutes=self._settings.future_tolerance_minutes)
         taken = take_over(
             self._checkpoint, FEATURES_QUERY, tolerance, lambda time: self._group.arrived_since(RAW, time)
@@ -170,31 +179,48 @@ class FeaturesJob:
             )
 
     def _follow(self, queries: list[StreamingQuery]) -> None:
-        event = self._events.next(seconds=0.5)
-        if event is None:
-            for query in queries:
-                if not query.isActive:
-                    raise self._failure(query)
-            if self._work.moved():
-                self._job.beat()
-            return
-        if event.query == FEATURES_QUERY:
-            self._features(event)
-        elif event.batch:
-            self._rejected(event.batch)
-
-    def _features(self, event: Progress) -> None:
-        if event.batch is None or not event.batch["numInputRows"]:
+        for query in queries:
+            if not query.isActive:
+                raise self._failure(query)
+        events = self._events.next(LOOK_SECONDS)
+        if not events and self._work.moved():
             self._job.beat()
+        self._take(events)
+
+    def _take(self, events: list[Progress]) -> None:
+        features = [event.batch for event in events if event.query == FEATURES_QUERY]
+        if features:
+            self._job.beat()
+        self._features([batch for batch in features if batch and batch["numInputRows"]])
+        for event in events:
+            if event.query == REJECTED_QUERY and event.batch:
+                self._rejected(event.batch)
+
+    def _features(self, told: list[dict[str, Any]]) -> None:
+        """Of these batches, in their order: publish what was late, all at once, and report."""
+        if not told:
             return
-        batch = figures(event.batch)
-        late = 0
-        if batch["too_late"]:
-            late = self._late.publish()
-        else:
-            self._late.clean(batch["batch"])
-        self._group.commit(event.batch["sources"][0]["endOffset"])
-        self._job.report(in_words(batch, late), late=late, **batch)
+        batches = [(figures(progress), told_batch(progress)) for progress in told]
+        with_late = [batch for read, batch in batches if read["too_late"]]
+        late = self._beating(lambda: self._late.publish(with_late)) if with_late else Counter[int]()
+        newest = batches[-1][1]
+        self._late.done(newest)
+        self._group.commit(newest.end)
+        for read, batch in batches:
+            self._job.report(in_words(read, late[batch.number]), late=late[batch.number], **read)
+
+    def _catch_up(self) -> int:
+        """Publish what was late in the batches that the loop was not told of."""
+        return self._beating(lambda: self._late.catch_up(lambda words: self._job.report(words, unexamined=True)))
+
+    def _beating(self, work: Callable[[], T]) -> T:
+        """Do it, and beat for as long as Spark's tasks get on."""
+        with ThreadPoolExecutor(1) as other:
+            done = other.submit(work)
+            while not wait([done], LOOK_SECONDS).done:
+                if self._work.moved():
+                    self._job.beat()
+            return done.result()
 
     def _rejected(self, batch: dict[str, Any]) -> None:
         counted = batch.get("observedMetrics", {}).get(REJECTED_QUERY, {})
@@ -217,7 +243,8 @@ class FeaturesJob:
             while query.isActive and query.status["isTriggerActive"] and time.monotonic() < end:
                 time.sleep(0.02)
             query.stop()
-        self._late.publish()
+        self._take(self._events.next(0))
+        self._catch_up()
         if newest := last_batch(self._checkpoint / FEATURES_QUERY):
             self._group.commit(newest.end)
             self._job.report(f"stopped after batch {newest.number}")

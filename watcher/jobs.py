@@ -6,12 +6,12 @@ from collections import Counter, defaultdict
 from datetime import datetime
 from typing import Any
 
-from watcher.brokers import answers
 from weatherglass.health import JOBS, STARTUP_GRACE
 from weatherglass.jobs.folder import HOST_LOCK, JobFolder, held
 from weatherglass.jobs.following import Following
 from weatherglass.monitoring import metrics as m
 from weatherglass.monitoring.sample import Sample
+from weatherglass.reachable import answers
 from weatherglass.settings import Settings
 
 STREAM, SERVE, STORE = "stream_features", "serve_predictions", "store_predictions"
@@ -63,11 +63,11 @@ class Jobs:
 
     def _stream(self, sample: Sample, reports: list[dict[str, Any]]) -> None:
         batches = [report for report in reports if "batch" in report and "ms" in report]
-        counts = self._count(STREAM, batches, "rows", "windows_closed_to_rows")
+        counts = self._count(STREAM, batches, "rows", "too_late")
         counts["batches"] += len(batches)
         sample.put(m.BATCHES, counts["batches"])
         sample.put(m.ROWS, counts["rows"])
-        sample.put(m.LATE_ROWS, counts["windows_closed_to_rows"])
+        sample.put(m.LATE_ROWS, counts["too_late"])
         if batches:
             seconds = sum(batch["ms"] for batch in batches) / len(batches) / 1000
             trigger = max(self._settings.spark_trigger_seconds, SHORTEST_TRIGGER)

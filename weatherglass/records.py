@@ -6,12 +6,26 @@ from which the wind blows. A missing number is `null`, never NaN. Headers carry 
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NoReturn, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    ValidationError,
+    WithJsonSchema,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 VARIABLES = ("temperature", "humidity", "pressure", "wind_speed")
 """The variables that are summarised, forecast and checked, in this order wherever an axis holds variables."""
@@ -33,6 +47,36 @@ Time = Annotated[
     PlainSerializer(iso, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date-time", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$"}),
 ]
+TIME_TEXT = (
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?"
+    r"(Z|[+-](?:0[0-9]|1[0-7]):[0-5][0-9])?"
+)
+"""The time of an observation as anybody may write it: its date, time, fraction and zone, for Python and for Java.
+
+One without a zone fits, so that it can be told from what is no time at all, and is refused all the same.
+"""
+_TIME_TEXT = re.compile(TIME_TEXT)
+
+
+def _read_time(value: object) -> object:
+    """A text in the contract's form as a time; anything else is left for pydantic to judge."""
+    if not isinstance(value, str):
+        return value
+    if not _TIME_TEXT.fullmatch(value):
+        raise ValueError("no time such as 2026-01-05T12:15:00Z")
+    return datetime.fromisoformat(value)
+
+
+def _to_milliseconds(time: datetime) -> datetime:
+    """In UTC, cut to the millisecond; refuses one that UTC has no year for."""
+    try:
+        time = time.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("a time before the year 1 or after 9999") from error
+    return time.replace(microsecond=time.microsecond // 1000 * 1000)
+
+
+ObservationTime = Annotated[Time, BeforeValidator(_read_time), AfterValidator(_to_milliseconds)]
 StationId = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -54,18 +98,55 @@ class Record(BaseModel):
 class Observation(Record):
     """One reading of a station, on `weather-raw`, keyed by the station.
 
-    Others may publish too, so a variable may be left out, and further fields are passed over.
+    Others may publish too, so a variable may be left out, and further fields are passed over. What they send is read
+    here as `ObservationParser.java` reads it in the features job: no message is an observation for one of them only.
     """
 
     model_config = ConfigDict(extra="ignore")
 
     station_id: StationId
-    timestamp: Time
+    timestamp: ObservationTime = Field(
+        description="Cut to the millisecond when it is read: with the station it is the observation's identity, in "
+        "the windows, in its prediction and in the store. Another offset than Z may be sent."
+    )
     temperature: Number | None = None
     humidity: Number | None = None
     pressure: Number | None = None
     wind_speed: Number | None = None
     wind_direction: Number | None = None
+
+    @classmethod
+    def from_json(cls, value: bytes | str) -> Self:
+        """As of every record; beyond that, no name may come twice in an object, and what is passed over is JSON too."""
+        read = super().from_json(value)
+        try:
+            _WHOLE.decode(value if isinstance(value, str) else value.decode())
+        except PydanticCustomError as error:
+            wrong: list[InitErrorDetails] = [{"type": error, "input": value}]
+            raise ValidationError.from_exception_data(cls.__name__, wrong) from None
+        return read
+
+
+LONGEST_NUMBER = 4300
+"""Digits of a number; pydantic reads no longer integer, and Java is told the same."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> None:
+    if len(dict(pairs)) < len(pairs):
+        raise PydanticCustomError("repeated_name", "a name comes twice in an object")
+
+
+def _no_number(text: str) -> NoReturn:
+    raise PydanticCustomError("no_number", "{text} is no number", {"text": text})
+
+
+def _short(number: str) -> None:
+    if len(number) > LONGEST_NUMBER and sum(map(str.isdigit, number)) > LONGEST_NUMBER:
+        raise PydanticCustomError("long_number", "a number of too many digits")
+
+
+_WHOLE = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_number, parse_float=_short)
+"""Sees what pydantic passes over. Made once, since making it takes longer than reading an observation."""
 
 
 class Trend(StrEnum):

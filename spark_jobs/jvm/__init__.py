@@ -13,6 +13,7 @@ from typing import Any
 from pyspark.sql import Column, DataFrame, SparkSession
 
 from weatherglass.quality import Rules
+from weatherglass.records import TIME_TEXT
 
 MICROSECOND = timedelta(microseconds=1)
 
@@ -25,7 +26,7 @@ def parsed(value: Column, arrived: Column, ahead: timedelta, behind: timedelta) 
         arrived: bigint, microseconds since 1970; future and past are told from it.
     """
     parser = _package().ObservationParser
-    return _column(parser.parsed(_java(value), _java(arrived), ahead // MICROSECOND, behind // MICROSECOND))
+    return _column(parser.parsed(_java(value), _java(arrived), TIME_TEXT, ahead // MICROSECOND, behind // MICROSECOND))
 
 
 def verdicts(station: Column, time: Column, values: list[Column], rules: Rules) -> Column:

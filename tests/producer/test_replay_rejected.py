@@ -89,6 +89,16 @@ def test_only_what_lay_on_weather_raw_and_was_committed_goes_back(fresh_broker: 
 
 
 @pytest.mark.integration
+def test_what_was_cut_stays(fresh_broker: TestBroker) -> None:
+    scene = Scene(fresh_broker)
+    cut = (b"{", "malformed_json", 1, [("truncated", b"2000000")]), (b"{}", "future", 2, [("truncated_key", b"20000")])
+    reject(fresh_broker.bootstrap_servers, *cut, (b"{}", "future", 3, []))
+    assert scene.replay() == {"future": 1}
+    assert any(line.startswith("2 are longer than what weather-rejected has of them") for line in scene.said)
+    assert scene.origins() == [f"{RAW}:2:3"]
+
+
+@pytest.mark.integration
 def test_what_one_run_has_sent_the_next_does_not_send_unless_asked_to(fresh_broker: TestBroker) -> None:
     scene, servers = Scene(fresh_broker), fresh_broker.bootstrap_servers
     reject(servers, (b"1", "future", 1, []), (b"2", "past", 2, []))

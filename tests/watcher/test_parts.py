@@ -7,11 +7,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from spark_jobs.features import AHEAD, LATE
+from spark_jobs.progress import figures
 from tests.conftest import make_settings
 from tests.watcher.conftest import Clock
 from tests.weatherglass.test_health import Holder
@@ -26,17 +29,27 @@ from weatherglass.monitoring.sample import Sample
 from weatherglass.monitoring.watch import Watch
 from weatherglass.records import iso
 from weatherglass.settings import Settings
+from weatherglass.topics import RAW
 
 STREAM, SERVE = "stream_features", "serve_predictions"
-BATCH = {
-    "rows": 20,
-    "ms": 400,
-    "ms_by_phase": {"triggerExecution": 400, "addBatch": 300},
-    "rows_per_second": 20.0,
-    "windows_closed_to_rows": 1,
-    "state_rows": 120,
-    "state_bytes": 9000,
-}
+
+
+def batch_of_spark(newest: datetime, watermark: datetime) -> dict[str, Any]:
+    """What the features job reports of a batch: its own words on what Spark tells."""
+    offsets = {RAW: {"0": 20}}
+    return figures(
+        {
+            "batchId": 1,
+            "numInputRows": 20,
+            "inputRowsPerSecond": 20.0,
+            "eventTime": {"max": (newest + AHEAD).isoformat(), "watermark": iso(watermark)},
+            "durationMs": {"triggerExecution": 400, "addBatch": 300},
+            "sources": [{"endOffset": offsets, "latestOffset": offsets}],
+            "stateOperators": [{"numRowsTotal": 120, "memoryUsedBytes": 9000}],
+            "sink": {"numOutputRows": 20},
+            "observedMetrics": {LATE: {LATE: 1}},
+        }
+    )
 
 
 class Running:
@@ -122,7 +135,7 @@ def test_a_silent_job_and_a_killed_host(running: Running) -> None:
 
 def test_what_the_stream_reports(running: Running) -> None:
     now = running.clock.now
-    batch = {**BATCH, "batch": 1, "newest": iso(now), "watermark": iso(now - timedelta(minutes=10))}
+    batch = batch_of_spark(now, now - timedelta(minutes=10))
     sample = running.go(4, batch)
     assert (sample.get(m.BATCHES), sample.get(m.ROWS), sample.get(m.LATE_ROWS)) == (4, 80, 4)
     assert sample.get(m.BATCH_SECONDS, "addBatch") == 0.3

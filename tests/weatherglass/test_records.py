@@ -61,6 +61,38 @@ def test_a_time_without_zone_is_refused() -> None:
         Observation.from_json(b'{"station_id": "jfk", "timestamp": "2026-01-05T12:15:00"}')
 
 
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("2026-01-05T12:15:00.123999Z", "2026-01-05T12:15:00.123Z"),
+        ("2026-01-05T14:15:00.0009999+02:00", "2026-01-05T12:15:00Z"),
+        ("1969-12-31T23:59:59.999999Z", "1969-12-31T23:59:59.999Z"),
+    ],
+)
+def test_an_observation_has_the_time_that_is_written(text: str, read: str) -> None:
+    """It is the observation's identity, and the windows and predictions write milliseconds."""
+    observation = Observation.from_json(json.dumps({"station_id": "jfk", "timestamp": text}))
+    assert observation.timestamp == datetime.fromisoformat(read)
+    assert iso(observation.timestamp) == read
+    assert Observation(station_id="jfk", timestamp=datetime.fromisoformat(text)) == observation
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-01-05T12:15:00+0000", "2026-01-05T12:15Z", "1767614100", "0001-01-01T00:00:00+01:00"]
+)
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(ValidationError):
+        Observation.from_json(json.dumps({"station_id": "jfk", "timestamp": text}))
+
+
+@pytest.mark.parametrize(
+    "more", ['"station_id": "jfk"', '"extra": {"a": 1, "a": 2}', '"extra": NaN', f'"extra": 1.{"1" * 5000}']
+)
+def test_a_message_that_only_one_parser_would_take_is_refused(more: str) -> None:
+    with pytest.raises(ValidationError):
+        Observation.from_json(f'{{"station_id": "jfk", "timestamp": "2026-01-05T12:15:00Z", {more}}}')
+
+
 @given(times, st.integers(-12, 14))
 def test_times_are_written_in_utc(time: datetime, zone: int) -> None:
     elsewhere = time.astimezone(timezone(timedelta(hours=zone)))

@@ -13,6 +13,7 @@ import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.JsonToken;
+import com.fasterxml.jackson.core.StreamReadConstraints;
 import com.fasterxml.jackson.core.StreamReadFeature;
 import org.apache.spark.sql.Column;
 import org.apache.spark.sql.Row;
@@ -24,7 +25,8 @@ import org.apache.spark.sql.types.StructType;
 /**
  * Reads a message of `weather-raw` strictly: the contract's types or nothing; unknown fields are passed over.
  *
- * <p>One pass over the bytes. The reasons are those of `weatherglass.quality.Reason`.
+ * <p>One pass over the bytes. The reasons are those of `weatherglass.quality.Reason`. `weatherglass.records.Observation`
+ * reads the same messages for the store, and a test holds the two against each other: what one takes, the other takes.
  */
 public final class ObservationParser implements UDF2<byte[], Long, Row> {
     private static final StructType OBSERVATION = StructType.fromDDL("station_id string, time bigint,"
@@ -33,15 +35,19 @@ public final class ObservationParser implements UDF2<byte[], Long, Row> {
     private static final String[] NAMES = {"temperature", "humidity", "pressure", "wind_speed", "wind_direction"};
     private static final int LONGEST_STATION_ID = 100;
     private static final Pattern NOT_FINITE = Pattern.compile("[:,\\[\\s][+-]?(NaN|Infinity|Inf)\\s*[,\\]}]");
-    private static final Pattern TIME = Pattern.compile(
-            "(\\d{4}-\\d{2}-\\d{2})[T ](\\d{2}:\\d{2}:\\d{2})(?:\\.(\\d{1,9}))?(Z|[+-]\\d{2}:\\d{2})?");
-    private static final JsonFactory JSON =
-            JsonFactory.builder().enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION).build();
 
+    /** The limits of Python's parser, `pydantic`, instead of Jackson's own. */
+    private static final StreamReadConstraints LIMITS = StreamReadConstraints.builder().maxNestingDepth(200)
+            .maxNumberLength(4300).maxNameLength(Integer.MAX_VALUE).maxStringLength(Integer.MAX_VALUE).build();
+    private static final JsonFactory JSON = JsonFactory.builder().streamReadConstraints(LIMITS)
+            .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION).build();
+
+    private final Pattern time;
     private final long ahead;
     private final long behind;
 
-    private ObservationParser(long ahead, long behind) {
+    private ObservationParser(Pattern time, long ahead, long behind) {
+        this.time = time;
         this.ahead = ahead;
         this.behind = behind;
     }
@@ -51,12 +57,14 @@ public final class ObservationParser implements UDF2<byte[], Long, Row> {
      *
      * @param value the message, binary
      * @param arrived when it came, microseconds since 1970
+     * @param time `weatherglass.records.TIME_TEXT`
      * @param ahead how far in the future an observation may be, microseconds
      * @param behind and how far in the past
      */
-    public static Column parsed(Column value, Column arrived, long ahead, long behind) {
+    public static Column parsed(Column value, Column arrived, String time, long ahead, long behind) {
+        var parser = new ObservationParser(Pattern.compile(time), ahead, behind);
         // called non-deterministic, or the optimizer would copy it into every use of a field and parse that often
-        return functions.udf(new ObservationParser(ahead, behind), OBSERVATION).asNondeterministic().apply(value, arrived);
+        return functions.udf(parser, OBSERVATION).asNondeterministic().apply(value, arrived);
     }
 
     @Override
@@ -74,6 +82,9 @@ public final class ObservationParser implements UDF2<byte[], Long, Row> {
         if (!isUtf8(value)) {
             return "not_utf8";
         }
+        if (seemsOtherwiseEncoded(value)) {
+            return "malformed_json";
+        }
         Fields fields = new Fields(found);
         try (JsonParser json = JSON.createParser(value)) {
             JsonToken first = json.nextToken();
@@ -83,7 +94,7 @@ public final class ObservationParser implements UDF2<byte[], Long, Row> {
                 fields.wrongType = true;
                 json.skipChildren();
             }
-            if (first == null || json.nextToken() != null) {
+            if (first == null || json.nextToken() != null || hasHalfCharacter(value)) {
                 return "malformed_json";
             }
         } catch (JsonProcessingException error) {
@@ -107,23 +118,53 @@ public final class ObservationParser implements UDF2<byte[], Long, Row> {
     }
 
     private String clock(String text, long arrived, Object[] found) {
-        var match = TIME.matcher(text);
+        var match = time.matcher(text);
         if (!match.matches()) {
             return "bad_time";
         }
         if (match.group(4) == null) {
             return "no_zone";
         }
-        long time;
+        long microseconds;
         try {
+            // cut to the millisecond, like the times that are written: or the prediction that answers it had another
             String fraction = match.group(3) == null ? "" : match.group(3);
-            time = LocalDateTime.parse(match.group(1) + "T" + match.group(2)).toEpochSecond(ZoneOffset.of(match.group(4)))
-                    * 1_000_000 + Long.parseLong((fraction + "000000").substring(0, 6));
+            microseconds = LocalDateTime.parse(match.group(1) + "T" + match.group(2))
+                    .toEpochSecond(ZoneOffset.of(match.group(4))) * 1_000_000
+                    + Long.parseLong((fraction + "000").substring(0, 3)) * 1000;
         } catch (DateTimeException error) {
             return "bad_time";
         }
-        found[1] = time;
-        return time - arrived > ahead ? "future" : arrived - time > behind ? "past" : null;
+        found[1] = microseconds;
+        return microseconds - arrived > ahead ? "future" : arrived - microseconds > behind ? "past" : null;
+    }
+
+    /** Whether Jackson would take UTF-8 for another encoding, by its first bytes, or pass over a byte order mark. */
+    private static boolean seemsOtherwiseEncoded(byte[] value) {
+        for (int i = 0; i < Math.min(value.length, 4); i++) {
+            if (value[i] == 0) {
+                return true;
+            }
+        }
+        return value[0] == (byte) 0xEF;
+    }
+
+    /** Whether any text of the document holds a lone surrogate, which can only be written as an escape. */
+    private static boolean hasHalfCharacter(byte[] value) throws IOException {
+        String bytes = new String(value, StandardCharsets.ISO_8859_1);
+        if (!bytes.contains("\\ud") && !bytes.contains("\\uD")) {
+            return false;
+        }
+        var encoder = StandardCharsets.UTF_8.newEncoder();
+        try (JsonParser json = JSON.createParser(value)) {
+            for (JsonToken token = json.nextToken(); token != null; token = json.nextToken()) {
+                boolean text = token == JsonToken.VALUE_STRING || token == JsonToken.FIELD_NAME;
+                if (text && !encoder.canEncode(json.getText())) {
+                    return true;
+                }
+            }
+        }
+        return false;
     }
 
     private static boolean isUtf8(byte[] value) {

@@ -1,0 +1,188 @@
+"""What the features job takes for an observation, against what the store does: of any message both say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+from pydantic import ValidationError
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from spark_jobs.parsing import parse
+from weatherglass.quality import LIMITS, clock_fault
+from weatherglass.records import Observation
+from weatherglass.settings import Settings
+
+pytestmark = pytest.mark.integration
+
+NOW = datetime(2026, 1, 5, 13, 0, tzinfo=UTC)
+MESSAGES = "value binary, key binary, topic string, partition int, offset bigint, timestamp timestamp, " + (
+    "headers array<struct<key: string, value: binary>>"
+)
+TIMES = [
+    "2026-01-05T12:15:00Z",
+    "2026-01-05 12:15:00Z",
+    "2026-01-05T12:15:00.5Z",
+    "2026-01-05T12:15:00.123456789Z",
+    "2026-01-05T12:15:00.1234567891Z",
+    "2026-01-05T12:15:00.999999Z",
+    "2026-01-05T12:15:00.Z",
+    "2026-01-05T12:15:00,5Z",
+    "2026-01-05T12:15:00+00:00",
+    "2026-01-05T12:15:00-00:00",
+    "2026-01-05T13:45:00+01:30",
+    "2026-01-06T06:14:00+17:59",
+    "2026-01-06T06:15:00+18:00",
+    "2026-01-06T11:15:00+23:00",
+    "2026-01-05T12:15:00+00:60",
+    "2026-01-05T12:15:00+0000",
+    "2026-01-05T12:15:00+00",
+    "2026-01-05T12:15:00\u221200:00",
+    "2026-01-05T12:15:00 Z",
+    "2026-01-05T12:15:00UTC",
+    "2026-01-05T12:15:00",
+    "2026-01-05T12:15Z",
+    "2026-01-05T12Z",
+    "2026-01-05",
+    "2026-01-05T12:15:60Z",
+    "2026-01-05T24:00:00Z",
+    "2026-02-30T12:15:00Z",
+    "2026-1-5T12:15:00Z",
+    "20260105T121500Z",
+    "2026-W02-1T12:15:00Z",
+    "2026-01-05t12:15:00Z",
+    "2026-01-05_12:15:00Z",
+    "2026-01-05T12:15:00z",
+    " 2026-01-05T12:15:00Z",
+    "2026-01-05T12:15:00Z\\n",
+    "2026-01-05T12:15:0\u0660Z",
+    "1767614100",
+    "1767614100.0",
+    "",
+    "now",
+    "9999-12-31T23:59:59-01:00",
+    "0001-01-01T00:00:00+01:00",
+    "0000-01-01T00:00:00Z",
+]
+ODD = [
+    '{"station_id":"a","timestamp":"2026-01-05T12:15:00Z"}',
+    ' {"station_id" : "a" , "timestamp" : "2026-01-05T12:15:00Z" } \r\n\t',
+    '{"station_id":"a","station_id":"a","timestamp":"2026-01-05T12:15:00Z"}',
+    '{"station_id":"a","st\\u0061tion_id":"b","timestamp":"2026-01-05T12:15:00Z"}',
+    '{"station_id":"a","timestamp":"2026-01-05T12:15:00Z","timestamp":"2026-01-05T12:15:00Z"}',
+    "\ufeff" + '{"station_id":"a","timestamp":"2026-01-05T12:15:00Z"}',
+    '{"station_id":null,"timestamp":"2026-01-05T12:15:00Z"}',
+    '{"station_id":"a","timestamp":null}',
+    '{"station_id":"a","timestamp":1767614100}',
+    '{"station_id":"a","timestamp":1767614100.5}',
+    '{"station_id":"a","timestamp":["2026-01-05T12:15:00Z"]}',
+    '{"station_id":"\\ud83d\\ude00","timestamp":"2026-01-05T12:15:00Z"}',
+    '{"station_id":"\\ud83d","timestamp":"2026-01-05T12:15:00Z"}',
+    '{"station_id":"\\ude00\\ud83d","timestamp":"2026-01-05T12:15:00Z"}',
+    '{"station_id":"a\\u0000","timestamp":"2026-01-05T12:15:00Z"}',
+    '{"station_id":"%s","timestamp":"2026-01-05T12:15:00Z"}' % ("\\ud83d\\ude00" * 100),
+    '{"station_id":"%s","timestamp":"2026-01-05T12:15:00Z"}' % ("a" * 101),
+    '{"station_id":"","timestamp":"2026-01-05T12:15:00Z"}',
+    '[{"station_id":"a","timestamp":"2026-01-05T12:15:00Z"}]',
+    '{"station_id":"a","timestamp":"2026-01-05T12:15:00Z"},',
+    '{"station_id":"a","timestamp":"2026-01-05T12:15:00Z",}',
+    "{'station_id':'a','timestamp':'2026-01-05T12:15:00Z'}",
+    '{"station_id":"a","timestamp":"2026-01-05T12:15:00Z"} /* */',
+    '{"station_id":"a\tb","timestamp":"2026-01-05T12:15:00Z"}',
+    "{}",
+    '"text"',
+    "null",
+    "0",
+    "",
+    " ",
+]
+UNKNOWN = [
+    "NaN",
+    "[-Infinity]",
+    '{"a":1,"a":2}',
+    '[{"a":1},{"a":2}]',
+    '{"a":{"a":1}}',
+    '"\\ud800"',
+    '{"\\udc00":1}',
+    '"\\\\ud800"',
+    '"\\ud83d\\ude00"',
+    "1e999",
+    "01",
+    "1.",
+    "+1",
+    "TRUE",
+    '"' + "x" * 100_000 + '"',
+    '{"' + "x" * 100_000 + '":1}',
+    "[" * 190 + "]" * 190,
+    "[" * 300 + "]" * 300,
+    "1" * 4300,
+    "1" * 4301,
+    "-1." + "1" * 4299,
+    "1." + "1" * 4300,
+    "1" * 4299 + "e1",
+    "1" * 4300 + "e1",
+]
+NUMBERS = [
+    "3",
+    "-0",
+    "3.25",
+    "1e2",
+    "1e999",
+    "-1e999",
+    "1" + "0" * 400,
+    "NaN",
+    '"3"',
+    "true",
+    "null",
+    "[3]",
+    "{}",
+    "3e",
+]
+
+
+def corpus() -> Iterator[bytes]:
+    """Messages of every oddity, each alone."""
+    yield from (f'{{"station_id":"a","timestamp":"{text}"}}'.encode() for text in TIMES)
+    yield from (text.encode() for text in ODD)
+    fields = [("unknown", value) for value in UNKNOWN]
+    fields += [(name, value) for value in NUMBERS for name in ("temperature", "wind_direction")]
+    yield from (f'{ODD[0][:-1]},"{name}":{value}}}'.encode() for name, value in fields)
+    whole = ODD[0]
+    yield from (whole.encode(name) for name in ("utf-16-le", "utf-16-be", "utf-16", "utf-32-le", "utf-32-be"))
+    yield from (
+        whole.encode().replace(b'"a"', text) for text in (b'"\xff"', b'"\xc0\x80"', b'"\xed\xa0\x80"', b'"\x00"')
+    )
+    yield whole.encode().replace(b'"a"', b'"a","u":"\xff"')
+
+
+def test_what_the_windows_take_the_store_takes(spark: SparkSession, settings: Settings) -> None:
+    """And the same of it: station, time and numbers."""
+    messages = list(corpus())
+    judged = _taken_by_the_job(spark, settings, messages)
+    stored = [_taken_by_the_store(message, settings) for message in messages]
+    assert [m[:120] for m, job, store in zip(messages, judged, stored, strict=True) if job != store] == []
+    taken = sum(one is not None for one in stored)
+    assert 20 < taken < len(messages) - 60, "a corpus of both kinds"
+
+
+def _taken_by_the_store(message: bytes, settings: Settings) -> Observation | None:
+    """As the sink judges it."""
+    try:
+        read = Observation.from_json(message)
+    except ValidationError:
+        return None
+    return None if clock_fault(read.timestamp, NOW, settings) else read
+
+
+def _taken_by_the_job(spark: SparkSession, settings: Settings, messages: list[bytes]) -> list[Observation | None]:
+    rows = [(bytearray(message), None, "weather-raw", 0, n, NOW, []) for n, message in enumerate(messages)]
+    good = parse(spark.createDataFrame(rows, MESSAGES), settings, NOW).where("reason is null")
+    found: list[Observation | None] = [None] * len(messages)
+    for row in good.select("offset", "station_id", F.unix_micros("timestamp").alias("time"), *LIMITS).collect():
+        fields = row.asDict()
+        del fields["offset"]
+        time = datetime.fromtimestamp(0, UTC) + fields.pop("time") * datetime.resolution
+        found[row.offset] = Observation.model_construct(timestamp=time, **fields)
+    return found
