@@ -57,7 +57,7 @@ cluster-up: cluster-env ## Build and start the cluster in containers (Docker Com
 	@# `up` ends at a container that is unhealthy once; what runs is kept, and the second goes on.
 	@docker compose up --detach || docker compose up --detach
 	@docker compose logs --follow --no-log-prefix pipeline
-	@docker compose ps --all --format '{{.ExitCode}}' pipeline | grep -qx 0 || \
+	@docker compose ps --all --format '{{.State}} {{.ExitCode}}' pipeline | grep -qx 'exited 0' || \
 		{ echo "NOT everything is up: make cluster-status, docker compose logs SERVICE"; exit 1; }
 	@echo "docs/deployment.md tells the addresses; the passwords are in .env"
 

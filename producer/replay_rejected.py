@@ -9,7 +9,7 @@ the next run passes it over.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -61,7 +61,7 @@ def reasons_of(names: list[str]) -> frozenset[Reason]:
     return frozenset(map(Reason, names))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rejected:
     """A message of `weather-rejected`."""
 
@@ -95,16 +95,22 @@ class Rejected:
 
 
 class Sent:
-    """The origins of what was sent again, kept from one run to the next: a line each in a file of the state folder."""
+    """What was sent again, kept from one run to the next: origin and time of rejection, a line each in a file of the
+    state folder. Topics that were made anew count from 0 again, so the origin alone would not tell one from another.
+    """
 
     def __init__(self, file: Path):
         self._file = file
-        self.origins = frozenset(file.read_text(encoding="utf-8").split()) if file.exists() else frozenset()
+        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+        self.times = {origin: datetime.fromisoformat(time) for origin, time in map(str.split, lines)}
 
-    def keep(self, origins: Iterable[str]) -> None:
+    def has(self, message: Rejected) -> bool:
+        return self.times.get(message.origin) == message.time
+
+    def keep(self, times: Mapping[str, datetime]) -> None:
         self._file.parent.mkdir(parents=True, exist_ok=True)
         unfinished = self._file.with_suffix(".part")
-        unfinished.write_text("".join(f"{origin}\n" for origin in sorted(origins)), encoding="utf-8")
+        unfinished.write_text("".join(f"{origin} {iso(times[origin])}\n" for origin in sorted(times)), encoding="utf-8")
         unfinished.replace(self._file)
 
 
@@ -128,34 +134,35 @@ def replay_rejected(
     counted: Counter[str] = Counter()
     staying: Counter[str] = Counter()
     sent = Sent(settings.state_dir / SENT_FILE)
-    remembered = sent.origins
-    lying: set[str] = set()
-    sending: dict[str, FutureRecordMetadata] = {}
+    remembered = sent.times
+    lying: dict[str, datetime] = {}
+    sending: dict[Rejected, FutureRecordMetadata] = {}
     seen: set[str] = set()
     try:
         with open_producer(settings.bootstrap_servers) as producer:
             for message in _rejected(settings.bootstrap_servers):
-                if message.origin in sent.origins:
-                    lying.add(message.origin)
+                if sent.has(message):
+                    lying[message.origin] = message.time
                 if message.origin in seen or not selection.takes(message.reason, message.time):
                     continue
                 seen.add(message.origin)
-                if why := _why_it_stays(message, frozenset() if again else sent.origins):
+                if why := _why_it_stays(message, sent.has(message) and not again):
                     staying[why] += 1
                 else:
                     counted[message.reason] += 1
                     if not dry:
-                        sending[message.origin] = _send(producer, message, now)
-            remembered = frozenset(lying)  # what the topic has let go needs no memory
+                        sending[message] = _send(producer, message, now)
+            remembered = lying  # what the topic has let go needs no memory
             for future in sending.values():
                 future.get(ACKNOWLEDGEMENT_SECONDS)
     finally:
         if sending:
-            sent.keep(remembered | {origin for origin, future in sending.items() if future.succeeded()})
+            done = {message.origin: message.time for message, future in sending.items() if future.succeeded()}
+            sent.keep(remembered | done)
     for reason, count in sorted(counted.items()):
-        say(f"{count} rejected as {reason} {'would be' if dry else 'were'} sent to {RAW} again")
+        say(f"{'to be sent' if dry else 'sent'} to {RAW} again, rejected as {reason}: {count}")
     for why, count in sorted(staying.items()):
-        say(f"{count} {why}")
+        say(f"{why}: {count}")
     if not (counted or staying):
         say(f"nothing in {REJECTED} is of that kind")
     return counted
@@ -167,14 +174,14 @@ def _send(producer: KafkaProducer, message: Rejected, now: datetime) -> FutureRe
     return producer.send(RAW, key=message.record.key, value=message.record.value, headers=[*kept, *marks])
 
 
-def _why_it_stays(message: Rejected, sent: frozenset[str]) -> str | None:
+def _why_it_stays(message: Rejected, sent: bool) -> str | None:
     """Why a selected message is not sent again; None if it is."""
     if message.topic != RAW:
-        return f"came from {message.topic or 'nowhere that is known'}, not from {RAW}, and stay where they are"
+        return f"not sent, from {message.topic or 'nowhere that is known'} and not from {RAW}"
     if message.cut:
-        return f"are longer than what {REJECTED} has of them, and stay; the whole lies on {RAW} for seven days"
-    if message.origin in sent:
-        return "were sent by an earlier run and are passed over; `again` sends them once more"
+        return f"not sent, too long and only the beginning is kept (the whole lies on {RAW} for seven days)"
+    if sent:
+        return "not sent, an earlier run has done so (`again` sends them once more)"
     return None
 
 

@@ -62,6 +62,8 @@ LAST_BATCH_SECONDS = 15.0
 
 LOOK_SECONDS = 0.5
 """How often the loop looks at the queries and their tasks while nothing is told."""
+BEATING_SECONDS = 600.0
+"""The longest that work beside the queries may take: their tasks move too, so that it hangs could not be told."""
 
 T = TypeVar("T")
 
@@ -214,11 +216,12 @@ class FeaturesJob:
         return self._beating(lambda: self._late.catch_up(lambda words: self._job.report(words, unexamined=True)))
 
     def _beating(self, work: Callable[[], T]) -> T:
-        """Do it, and beat for as long as Spark's tasks get on."""
+        """Do it, and beat for as long as Spark's tasks get on, `BEATING_SECONDS` at most."""
+        end = time.monotonic() + BEATING_SECONDS
         with ThreadPoolExecutor(1) as other:
             done = other.submit(work)
             while not wait([done], LOOK_SECONDS).done:
-                if self._work.moved():
+                if time.monotonic() < end and self._work.moved():
                     self._job.beat()
             return done.result()
 

@@ -88,9 +88,10 @@ class Pipeline:
         self.wait(there, PARSED_LIMIT, lambda: f"the DAGs {', '.join(set(DAGS) - set(self.api.dags()))}")
 
     def _run_to_end(self, dag_id: str) -> str | None:
-        """Run a DAG once; None when it succeeded, else the last words of what failed."""
+        """Run a DAG once, or see the run through that is under way; None when it succeeded, else its last words."""
         self.api.unpause(dag_id)
-        run_id = self.api.trigger(dag_id, NOTE)
+        active = self.api.runs(dag_id, *ACTIVE)
+        run_id = active[0]["dag_run_id"] if active else self.api.trigger(dag_id, NOTE)
         self.wait(lambda: self._ended(dag_id, run_id), RUN_LIMIT, lambda: f"the end of {dag_id}")
         if self.api.run(dag_id, run_id)["state"] == "success":
             return None

@@ -6,8 +6,10 @@ While the store is away alerts are sent all the same, and kept when it is back.
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row
@@ -48,7 +50,9 @@ class Post:
         except ChannelError as error:
             return self._failed(len(due), now, str(error))
         except Exception as error:  # whatever it is, it must keep neither the other channels nor the watcher
-            return self._failed(len(due), now, type(error).__name__)  # its words may hold a password
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            why = f"{type(error).__name__} at {Path(where.filename).name}:{where.lineno}"
+            return self._failed(len(due), now, why)  # without its words, which may hold a password
         self._pause, self._not_before = FIRST_PAUSE, None
         self.taken |= {notice.key for notice in due}
         return None

@@ -163,10 +163,10 @@ def history_source(settings: Settings, observed: Source) -> str:
 
 
 def is_of_source(manifest: Manifest, settings: Settings, observed: Source) -> bool:
-    """Whether a prepared history is of the source that `prepare_history` chooses by itself.
+    """Whether a prepared history is of the source that `prepare_history` chooses by itself, or one that does as well.
 
-    It chooses Kaggle where there is an account too. Only Airflow knows that one, but the zip that was downloaded with
-    it shows that it was chosen.
+    It chooses Kaggle where there is an account too, which only Airflow knows; the zip that was downloaded with one
+    shows that there was. Such a history is good also when the account is gone.
     """
     if manifest.source == "kaggle" and settings.kaggle_file.exists():
         return True

@@ -56,6 +56,7 @@ TIME_TEXT = (
 One without a zone fits, so that it can be told from what is no time at all, and is refused all the same.
 """
 _TIME_TEXT = re.compile(TIME_TEXT)
+_TIME_PATTERN = "^" + TIME_TEXT.removesuffix("?") + "$"
 
 
 def _read_time(value: object) -> object:
@@ -76,7 +77,12 @@ def _to_milliseconds(time: datetime) -> datetime:
     return time.replace(microsecond=time.microsecond // 1000 * 1000)
 
 
-ObservationTime = Annotated[Time, BeforeValidator(_read_time), AfterValidator(_to_milliseconds)]
+ObservationTime = Annotated[
+    Time,
+    BeforeValidator(_read_time),
+    AfterValidator(_to_milliseconds),
+    WithJsonSchema({"type": "string", "pattern": _TIME_PATTERN}),
+]
 StationId = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -99,7 +105,8 @@ class Observation(Record):
     """One reading of a station, on `weather-raw`, keyed by the station.
 
     Others may publish too, so a variable may be left out, and further fields are passed over. What they send is read
-    here as `ObservationParser.java` reads it in the features job: no message is an observation for one of them only.
+    here as `ObservationParser.java` reads it in the features job: no message is an observation for one of them only,
+    but for what nests exactly one level deeper than both allow.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -107,7 +114,7 @@ class Observation(Record):
     station_id: StationId
     timestamp: ObservationTime = Field(
         description="Cut to the millisecond when it is read: with the station it is the observation's identity, in "
-        "the windows, in its prediction and in the store. Another offset than Z may be sent."
+        "the windows, in its prediction and in the store."
     )
     temperature: Number | None = None
     humidity: Number | None = None
@@ -129,11 +136,15 @@ class Observation(Record):
 
 LONGEST_NUMBER = 4300
 """Digits of a number; pydantic reads no longer integer, and Java is told the same."""
+LONGEST_NAME = 1000
+"""Bytes of a name; Java keeps each that it has seen, and somebody might send ever new ones."""
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> None:
+def _sound_names(pairs: list[tuple[str, Any]]) -> None:
     if len(dict(pairs)) < len(pairs):
         raise PydanticCustomError("repeated_name", "a name comes twice in an object")
+    if any(len(name.encode()) > LONGEST_NAME for name, _ in pairs):
+        raise PydanticCustomError("long_name", "a name of more than {longest} bytes", {"longest": LONGEST_NAME})
 
 
 def _no_number(text: str) -> NoReturn:
@@ -145,7 +156,7 @@ def _short(number: str) -> None:
         raise PydanticCustomError("long_number", "a number of too many digits")
 
 
-_WHOLE = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_number, parse_float=_short)
+_WHOLE = json.JSONDecoder(object_pairs_hook=_sound_names, parse_constant=_no_number, parse_float=_short)
 """Sees what pydantic passes over. Made once, since making it takes longer than reading an observation."""
 
 

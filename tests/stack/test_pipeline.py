@@ -82,6 +82,14 @@ def test_history_that_takes_too_long_stops_nothing(settings: Settings) -> None:
     assert TRAIN not in scene.airflow.triggered, "the history triggers it when it is there"
 
 
+def test_history_under_way_is_not_begun_once_more(settings: Settings) -> None:
+    scene = Scene(settings, prepare_history="running")
+    scene.airflow.triggered.append(HISTORY)  # by an earlier start
+    scene.pipeline.run()
+    assert scene.airflow.triggered.count(HISTORY) == 1
+    assert "NO HISTORY YET" in scene.heard()
+
+
 def test_a_first_model_that_takes_too_long_stops_nothing(settings: Settings) -> None:
     prepared(settings, "nycflights13")
     scene = Scene(settings, train_models="running")

@@ -192,7 +192,7 @@ RULES: tuple[Rule, ...] = (
         "The Kafka broker does not answer.",
         "Nothing new is published, computed or forecast.",
         "The API and the dashboard, with what is stored; observations missed meanwhile are fetched again.",
-        f"See whether the broker runs, and read its log ({LOGS}). A broker that ends is started again by itself.",
+        f"See whether the broker runs, read its log, and start it if it stays away ({LOGS}).",
     ),
     Rule(
         "consumer_behind",
@@ -274,7 +274,7 @@ RULES: tuple[Rule, ...] = (
         "The job host does not run.",
         "The jobs that run go on; one that ends is not started again.",
         "Everything, until a job ends.",
-        f"See whether the job host runs, and read its log ({LOGS}). One that ends is started again by itself.",
+        f"See whether the job host runs, read its log, and start it if it stays away ({LOGS}).",
     ),
     _down(
         "job_not_running",
@@ -322,7 +322,7 @@ RULES: tuple[Rule, ...] = (
         "The Ray head does not answer.",
         "No forecast is made.",
         "Observations, features, the API and the dashboard with the forecasts so far.",
-        f"See whether the Ray head runs, and read its log ({LOGS}). A head that ends is started again by itself.",
+        f"See whether the Ray head runs, read its log, and start it if it stays away ({LOGS}).",
         dag="serve_predictions",
     ),
     _down(
@@ -342,7 +342,7 @@ RULES: tuple[Rule, ...] = (
         "No polls, training or restarts of jobs while the scheduler, triggerer or DAG processor is down; no page while "
         "the API server is.",
         "The jobs that run go on.",
-        f"A process that ends is started again by itself; its log says why it ended ({LOGS}).",
+        f"See whether it runs, read its log, and start it if it stays away ({LOGS}).",
         lasting=MINUTE,
     ),
     # --- models

@@ -36,9 +36,9 @@ public final class ObservationParser implements UDF2<byte[], Long, Row> {
     private static final int LONGEST_STATION_ID = 100;
     private static final Pattern NOT_FINITE = Pattern.compile("[:,\\[\\s][+-]?(NaN|Infinity|Inf)\\s*[,\\]}]");
 
-    /** The limits of Python's parser, `pydantic`, instead of Jackson's own. */
+    /** The limits of `weatherglass.records` and of its parser, `pydantic`, instead of Jackson's own. */
     private static final StreamReadConstraints LIMITS = StreamReadConstraints.builder().maxNestingDepth(200)
-            .maxNumberLength(4300).maxNameLength(Integer.MAX_VALUE).maxStringLength(Integer.MAX_VALUE).build();
+            .maxNumberLength(4300).maxNameLength(1000).maxStringLength(Integer.MAX_VALUE).build();
     private static final JsonFactory JSON = JsonFactory.builder().streamReadConstraints(LIMITS)
             .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION).build();
 
