@@ -53,7 +53,8 @@ class Network:
         failed: tuple[str, ...] = (),
         method: Method = Method.MODEL,
     ) -> None:
-        time, arrived = time or self.clock.now, arrived or self.clock.now
+        # Whole seconds: an observation is told from others to the millisecond, and so is what answers it.
+        time, arrived = (time or self.clock.now).replace(microsecond=0), arrived or self.clock.now
         with self.store.begin() as connection:
             for station in stations:
                 observations.save(connection, [an_observation(station, time)], arrived, Origin.REPLAY)
