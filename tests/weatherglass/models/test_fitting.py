@@ -40,7 +40,7 @@ def test_what_is_beyond_the_weather_is_held_where_that_helped(model: Model) -> N
     made = fitting.assemble(model.grid, model.parts, model.base, [replace(part, hold=hold)])
     at = int(bases(model.parts.test)[40])
     values = model.grid.values.copy()
-    values[0, at - 2 : at + 1, 2] += 300.0
+    values[0, at - 2 : at + 1, 2] -= 300.0
     jumped = made.forecast(HourGrid(model.grid.stations, model.grid.start, values), [0, 1], [at, at])
     np.testing.assert_allclose(jumped.values[0, :3, 2], values[0, at, 2], rtol=1e-6)
     assert not np.allclose(jumped.values[1, :3, 2], values[1, at, 2], atol=0.02)
