@@ -68,3 +68,12 @@ def test_a_port_in_use_stops_the_start_before_anything_runs(settings: Settings) 
     assert str(settings.kafka_port) in done.stdout
     assert not (settings.state_dir / "kafka").exists()
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(settings: Settings) -> None:
+    """As in `weatherglass status | head -1`; this one leaves before anything is written."""
+    command = f"{sys.executable} -m stack status | true"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=PROJECT_ROOT, env=environment(settings), capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
