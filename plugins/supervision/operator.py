@@ -122,8 +122,8 @@ class LongLivedJobOperator(BaseOperator):
         if not _within(TAKE_SECONDS, lambda: folder.started().get("start_id") != before or _runs(folder)):
             folder.start.unlink(missing_ok=True)
             raise AirflowException(
-                f"no job host took the request to start {folder.name} within {TAKE_SECONDS:g} s: see whether "
-                f"one runs that looks after {self.folder.parent}, and read its log (docs/troubleshooting.md, Logs)"
+                f"no job host took the request to start {folder.name} within {TAKE_SECONDS:g} s: start one that looks "
+                f"after {self.folder.parent} (docs/troubleshooting.md, Logs; alone: `python -m weatherglass.jobs.host`)"
             )
         self.log.info("%s is started, process %s", folder.name, folder.started().get("pid"))
 

@@ -27,6 +27,10 @@ def test_the_live_network_fits_the_free_budget_at_the_default_rate() -> None:
     assert len(network(Network.LIVE)) * polls <= OPEN_METEO_CALLS_PER_DAY
 
 
+def test_every_live_station_has_history() -> None:
+    assert set(network(Network.LIVE)) <= set(network(Network.KAGGLE))
+
+
 @pytest.mark.parametrize(
     ("name", "expected"), [("New York", "new-york"), ("Montréal ", "montreal"), ("St. John's", "st-john-s")]
 )
