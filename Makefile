@@ -16,13 +16,13 @@ help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 up: setup ## Start everything and stay; Ctrl-C stops it
-	@$(RUN) stack up
+	@$(RUN) weatherglass.launcher up
 
 down: ## Stop everything, from wherever it was started
-	@if [ -x $(BIN)/python ]; then $(RUN) stack down; else echo "nothing is set up, so nothing runs"; fi
+	@if [ -x $(BIN)/python ]; then $(RUN) weatherglass.launcher down; else echo "nothing is set up, so nothing runs"; fi
 
 status: ## What runs, what lags, how old the newest is
-	@if [ -x $(BIN)/python ]; then $(RUN) stack status; else echo "nothing is set up: make up"; exit 3; fi
+	@if [ -x $(BIN)/python ]; then $(BIN)/weatherglass status; else echo "nothing is set up: make up"; exit 3; fi
 
 setup: prerequisites .venv/.synced build/jars/kafka/.fetched build/jars/spark/.fetched build/jars/spark/weatherglass.jar ## Install what is missing, and only that
 
@@ -47,7 +47,7 @@ lock: .venv/.synced ## Resolve the versions of pyproject.toml anew, with hashes
 	@$(COMPILE) --constraint requirements/all.lock pyproject.toml --output-file requirements/image.lock
 
 reference: .venv/.synced ## Make the pages of docs/ that are made from the code
-	@$(RUN) weatherglass.reference
+	@$(RUN) weatherglass.cli.generate_docs
 
 cluster-env: ## Make .env for the cluster: random secrets, the source of observations
 	@docker/make-env
@@ -80,7 +80,7 @@ clean: ## Remove what setup installed; the state folder stays
 	@rm -rf .venv build
 
 prerequisites:
-	@PYTHON="$(PYTHON)" sh stack/prerequisites.sh
+	@PYTHON="$(PYTHON)" sh weatherglass/launcher/prerequisites.sh
 
 .venv/.synced: $(LOCKS) pyproject.toml | prerequisites
 	@echo "Setting up the Python packages (the first time this takes about a minute) …"
@@ -91,10 +91,10 @@ prerequisites:
 	@touch $@
 
 # The hot loop of the features job, against the Spark that it runs in.
-build/jars/spark/weatherglass.jar: $(wildcard spark_jobs/jvm/weatherglass/*.java) .venv/.synced build/jars/spark/.fetched
+build/jars/spark/weatherglass.jar: $(wildcard spark_jobs/java/src/main/java/weatherglass/*.java) .venv/.synced build/jars/spark/.fetched
 	@rm -rf build/classes && mkdir -p build/classes
 	@javac --release 17 -Xlint:all,-processing,-serial,-path -Werror -d build/classes \
-		-cp ".venv/lib/python3.11/site-packages/pyspark/jars/*" spark_jobs/jvm/weatherglass/*.java
+		-cp ".venv/lib/python3.11/site-packages/pyspark/jars/*" spark_jobs/java/src/main/java/weatherglass/*.java
 	@jar --create --file $@ -C build/classes .
 
 build/jars/%/.fetched: pom.xml | prerequisites

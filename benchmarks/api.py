@@ -27,7 +27,7 @@ from fastapi import FastAPI
 from sqlalchemy import Connection, Engine, create_engine, func, select, text
 from starlette.types import Message
 
-from plugins.api.app import create_app
+from weatherglass.api.app import create_app
 from weatherglass.records import (
     LEADS,
     VARIABLES,
@@ -135,7 +135,7 @@ def fill_station(connection: Connection, station: str, end: datetime, days: int 
 @contextmanager
 def served(settings: Settings) -> Iterator[str]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "plugins.api"],
+        [sys.executable, "-m", "weatherglass.api"],
         env={**os.environ, "WEATHERGLASS_STATE_DIR": str(settings.state_dir)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -148,7 +148,9 @@ def served(settings: Settings) -> Iterator[str]:
                 break
             except OSError:
                 if process.poll() is not None:
-                    raise SystemExit("the API ended while starting; run `python -m plugins.api` to see why") from None
+                    raise SystemExit(
+                        "the API ended while starting; run `python -m weatherglass.api` to see why"
+                    ) from None
                 time.sleep(0.2)
         yield address
     finally:

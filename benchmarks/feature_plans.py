@@ -17,11 +17,11 @@ from pathlib import Path
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from spark_jobs.features import window_features
+from spark_jobs.feature_records import feature_records
 from spark_jobs.parsing import observations, parse
-from spark_jobs.publishing import feature_records
 from spark_jobs.stream_features import raw_messages
-from weatherglass.quality import Rules
+from spark_jobs.window_features import window_features
+from weatherglass.qc.observation_checks import Rules
 from weatherglass.records import VARIABLES
 from weatherglass.settings import load_settings
 from weatherglass.topics import FEATURES

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
+from weatherglass.forecast.boosted_trees import BoostedForecaster
+from weatherglass.forecast.climatology import Climatology
+from weatherglass.forecast.damped_anomaly import Damping
+from weatherglass.forecast.features import PAST_HOURS
+from weatherglass.forecast.variables import bounded
 from weatherglass.history import GRID_VARIABLES, HourGrid, wind_components
-from weatherglass.models.boosted import BoostedForecaster
-from weatherglass.models.channels import bounded
-from weatherglass.models.climatology import Climatology
-from weatherglass.models.damped import Damping
-from weatherglass.models.design import PAST_HOURS
 
 
 def enlarged(model: BoostedForecaster, count: int) -> BoostedForecaster:

@@ -36,13 +36,12 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 
 from benchmarks.forecast import enlarged
-from ray_jobs.inference.champion import Champions
+from ray_jobs.inference.model_manager import Champions
 from ray_jobs.inference.service import Service
-from stack.kafka import RunningBroker
-from stack.lag import lags
+from weatherglass.forecast.boosted_trees import BoostedForecaster
 from weatherglass.history import SLIDE, WINDOW, catalogue
-from weatherglass.models.boosted import BoostedForecaster
-from weatherglass.models.registry import FORECASTER, Registry
+from weatherglass.launcher.consumer_lag import lags
+from weatherglass.launcher.kafka import RunningBroker
 from weatherglass.records import (
     VARIABLES,
     AggregatedFeatures,
@@ -54,6 +53,7 @@ from weatherglass.records import (
     WindowFeatures,
     headers,
 )
+from weatherglass.registry.registry import FORECASTER, Registry
 from weatherglass.settings import LOOPBACK, Settings
 from weatherglass.topics import FEATURES, INFERENCE_GROUP, PREDICTIONS, TOPICS
 

@@ -19,10 +19,10 @@ from typing import Any
 import requests
 
 from producer.publish import open_producer, publish
-from stack import airflow
-from stack.airflow_api import AirflowApi
-from stack.credentials import Credentials
-from stack.pipeline import INGEST
+from weatherglass.launcher import airflow
+from weatherglass.launcher.airflow_api import AirflowApi
+from weatherglass.launcher.credentials import Credentials
+from weatherglass.launcher.pipeline import INGEST
 from weatherglass.records import Observation, Origin
 from weatherglass.settings import Settings, load_settings
 

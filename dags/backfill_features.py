@@ -25,8 +25,8 @@ from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOpe
 from airflow.sdk import DAG, Param
 
 from plugins import assets, policy
+from spark_jobs.spark_conf import batch_conf
 from weatherglass.settings import PROJECT_ROOT, load_settings
-from weatherglass.spark import batch_conf
 
 with DAG(
     dag_id="backfill_features",

@@ -28,18 +28,18 @@ from airflow.sdk import DAG, Connection, Param, task
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from plugins import assets, policy
+from spark_jobs.spark_conf import batch_conf
 from weatherglass.settings import PROJECT_ROOT, load_settings
-from weatherglass.spark import batch_conf
 
 if TYPE_CHECKING:
-    from producer.kaggle import Account
+    from producer.kaggle_download import Account
 
 settings = load_settings()
 
 
 def kaggle_account() -> Account | None:
     """The account of Airflow's connection `kaggle`; None without one."""
-    from producer.kaggle import CONNECTION, URL, Account
+    from producer.kaggle_download import CONNECTION, URL, Account
 
     try:
         found = Connection.get(CONNECTION)
@@ -71,7 +71,7 @@ with DAG(
 
     @task(execution_timeout=timedelta(hours=1))
     def fetch(params: dict[str, str] | None = None) -> str:
-        from producer.archive import fetch_history
+        from producer.history_download import fetch_history
 
         say = logging.getLogger("airflow.task").info
         return fetch_history(load_settings(), (params or {})["source"], datetime.now(UTC), say, kaggle_account())

@@ -41,7 +41,7 @@ with DAG(
 
     @task(inlets=[assets.STORE], execution_timeout=timedelta(minutes=15))
     def report(params: dict[str, Any] | None = None) -> list[str]:
-        from weatherglass.monitoring.report import make_report, summary
+        from weatherglass.monitor.station_report import make_report, summary
 
         now = datetime.now(UTC)
         asked = (params or {}).get("day")

@@ -49,7 +49,7 @@ with DAG(
 
     @task(outlets=[assets.MODELS])
     def roll_back(params: dict[str, str] | None = None, dag_run: object = None) -> str:
-        from weatherglass.models.registry import NothingToRollBackTo, Registry
+        from weatherglass.registry.registry import NothingToRollBackTo, Registry
 
         chosen = params or {}
         who = getattr(dag_run, "triggering_user_name", None) or "rollback_model"

@@ -38,7 +38,7 @@ with DAG(
     LongLivedJobOperator(
         task_id="store_predictions",
         folder=folder,
-        argv=[sys.executable, "-m", "ray_jobs.store_predictions", str(folder)],
+        argv=[sys.executable, "-m", "weatherglass.sink", str(folder)],
         inlets=[assets.RAW, assets.PREDICTIONS],
         outlets=[assets.STORE],
     )

@@ -23,8 +23,8 @@ from airflow.sdk import DAG
 
 from plugins import assets, policy
 from plugins.supervision.spark_stream import SparkStreamOperator
+from spark_jobs.spark_conf import environment, stream_conf
 from weatherglass.settings import PROJECT_ROOT, load_settings
-from weatherglass.spark import environment, stream_conf
 
 settings = load_settings()
 

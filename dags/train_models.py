@@ -80,7 +80,7 @@ with DAG(
     @task.short_circuit(ignore_downstream_trigger_rules=False)
     def wants_first(params: dict[str, str] | None = None) -> bool:
         from weatherglass.history import history_source, read_manifest
-        from weatherglass.models.registry import FORECASTER, Registry
+        from weatherglass.registry.registry import FORECASTER, Registry
 
         say = logging.getLogger("airflow.task").info
         size = (params or {})["size"]

@@ -44,7 +44,7 @@ with DAG(
 
     @task(inlets=[assets.STORE, assets.MODELS], outlets=[assets.SCORES], execution_timeout=timedelta(minutes=30))
     def verify() -> list[str]:
-        from weatherglass.verification.hourly import Verification
+        from weatherglass.verification.hourly_run import Verification
 
         look = Verification(load_settings(), logging.getLogger("airflow.task").info)
         now = datetime.now(UTC)

@@ -8,9 +8,9 @@ from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_vi
 from airflow.plugins_manager import AirflowPlugin
 from fastapi import Request
 
-from plugins.api.access import from_own_pages
-from plugins.api.app import create_app
-from plugins.api.problems import Problem
+from weatherglass.api.app import create_app
+from weatherglass.api.auth import from_own_pages
+from weatherglass.api.problems import Problem
 from weatherglass.settings import load_settings
 
 PREFIX = "/weatherglass"

@@ -20,20 +20,20 @@ import requests
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from producer.answers import Observed, OpenMeteoError, StationObservations
 from producer.open_meteo import MAX_PAST_DAYS, OpenMeteo, check_budget
+from producer.open_meteo_schema import Observed, OpenMeteoError, StationObservations
 from producer.publish import PublishError, open_producer, publish
 from producer.replay.labels import fetch_labels
 from producer.sources import client_of, observed_stations, origin_of
+from weatherglass.formatting import counted
+from weatherglass.history.sources import SourceError
 from weatherglass.records import Observation, iso
 from weatherglass.settings import Settings, SettingsError, Source, load_settings
-from weatherglass.sources import SourceError
 from weatherglass.stations import Station
+from weatherglass.store.detection_scores import note_faults
 from weatherglass.store.engine import open_store
-from weatherglass.store.judged import note_faults
+from weatherglass.store.last_published import last_published, remember
 from weatherglass.store.polls import Poll, record
-from weatherglass.store.published import last_published, remember
-from weatherglass.wording import counted
 
 QUARTER = timedelta(minutes=15)
 HOUR = timedelta(hours=1)

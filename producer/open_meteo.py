@@ -17,7 +17,7 @@ import pandas as pd
 import requests
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from producer.answers import (
+from producer.open_meteo_schema import (
     API_NAMES,
     API_UNITS,
     Observed,

@@ -20,7 +20,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 from kafka.producer.future import FutureRecordMetadata
 
 from producer.publish import ACKNOWLEDGEMENT_SECONDS, open_producer
-from weatherglass.quality import Reason
+from weatherglass.qc.observation_checks import Reason
 from weatherglass.records import iso
 from weatherglass.settings import Settings
 from weatherglass.topics import RAW, REJECTED

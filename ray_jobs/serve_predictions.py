@@ -30,11 +30,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ray_jobs.inference.actor import InferenceActor
 from ray_jobs.inference.placement import move
+from weatherglass.formatting import counted
 from weatherglass.jobs.job import Job, running
-from weatherglass.reachable import refusal
+from weatherglass.net import refusal
 from weatherglass.records import iso
 from weatherglass.settings import PROJECT_ROOT, Settings, load_settings, variable
-from weatherglass.wording import counted
 
 log = logging.getLogger(__name__)
 

@@ -26,9 +26,9 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from ray_jobs.training.folder import AlreadyTraining, Plan, TrainingFolder, code_version
+from weatherglass.forecast.presets import SIZES
 from weatherglass.history import read_manifest
-from weatherglass.models.size import SIZES
-from weatherglass.reachable import refusal
+from weatherglass.net import refusal
 from weatherglass.records import iso
 from weatherglass.settings import Settings, load_settings
 

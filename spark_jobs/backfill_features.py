@@ -1,6 +1,6 @@
 """Window features of the past, by batch: what came too late for the stream, such as a station's gap filled hours later.
 
-Run by spark-submit with the configuration of `weatherglass.spark.batch_conf`; settings come from the environment. Reads
+Run by spark-submit with the configuration of `spark_conf.batch_conf`; settings come from the environment. Reads
 `weather-raw`, which keeps the observations that the stream called late, through the stream's own functions, and
 publishes whole windows to `weather-features`, where the last record of a window counts. Only windows that the stream
 has closed are touched, so the two never write the same one.
@@ -17,10 +17,10 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from spark_jobs.batches import last_batch
-from spark_jobs.features import window_features
+from spark_jobs.feature_records import feature_records
 from spark_jobs.parsing import observations, parse
-from spark_jobs.publishing import feature_records
-from spark_jobs.rules import station_rules
+from spark_jobs.station_rules import station_rules
+from spark_jobs.window_features import window_features
 from weatherglass.history import WINDOW
 from weatherglass.records import iso
 from weatherglass.settings import Settings, load_settings

@@ -8,7 +8,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs import jvm
-from weatherglass.quality import LIMITS
+from weatherglass.qc.observation_checks import LIMITS
 from weatherglass.settings import Settings
 
 LONGEST_HEADER = 100

@@ -1,12 +1,12 @@
 """Prepare hourly history: a source's observations as tidy Parquet in the history folder, checked and counted.
 
-Run by spark-submit with the configuration of `weatherglass.spark.batch_conf`; settings come from the environment.
+Run by spark-submit with the configuration of `spark_jobs.spark_conf.batch_conf`; settings come from the environment.
 What the folder holds is said in `weatherglass.history`. It is written beside and put in place in one step
-(`weatherglass.history_versions`), so a reader sees the old history or the new, and a preparation that fails or is
+(`weatherglass.history.versions`), so a reader sees the old history or the new, and a preparation that fails or is
 killed leaves the old one.
 
-A value outside its physical range (`weatherglass.quality`) becomes missing; an hour left without any value is left
-out. Nothing else is mended: what is doubtful gets a flag (`weatherglass.flags`) and is counted in the report. What the
+A value outside its physical range (`qc.observation_checks`) becomes missing; an hour left without any value is left
+out. Nothing else is mended: what is doubtful gets a flag (`qc.history_checks`) and is counted in the report. What the
 pipeline has stored since the source ended (never replayed or simulated observations) is appended by the rule of the
 hour.
 """
@@ -25,21 +25,14 @@ import pandas as pd
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from weatherglass.flags import flagged
-from weatherglass.history import (
-    FLAG_COLUMNS,
-    HISTORY_COLUMNS,
-    Manifest,
-    read_manifest,
-    write_manifest,
-    write_stations,
-)
-from weatherglass.history_report import write_report
-from weatherglass.history_versions import new_version
-from weatherglass.quality import LIMITS
+from weatherglass.history import FLAG_COLUMNS, HISTORY_COLUMNS, Manifest, read_manifest, write_manifest, write_stations
+from weatherglass.history.report import write_report
+from weatherglass.history.sources import SourceError, kaggle, nycflights13
+from weatherglass.history.versions import new_version
+from weatherglass.qc.history_checks import flagged
+from weatherglass.qc.observation_checks import LIMITS
 from weatherglass.records import VARIABLES, Origin, iso
 from weatherglass.settings import Settings, load_settings
-from weatherglass.sources import SourceError, kaggle, nycflights13
 from weatherglass.stations import Network, Station, network
 from weatherglass.store.engine import open_store, sqlite_file
 from weatherglass.store.hours import JOINS_WITHIN, stored_hours, stored_span

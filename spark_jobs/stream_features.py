@@ -1,6 +1,6 @@
 """The features job: observations from `weather-raw` to window features on `weather-features`, for ever.
 
-Run by spark-submit with the configuration of `weatherglass.spark.stream_conf`; settings come from the environment.
+Run by spark-submit with the configuration of `spark_jobs.spark_conf.stream_conf`; settings come from the environment.
 
 Two queries. *features* is the stateful one, in update mode: a window is sent again whenever an observation changes
 it. *rejected* is stateless and sends what is no observation to `weather-rejected`. Both judge a message by the same
@@ -33,16 +33,16 @@ from pyspark.sql.streaming import StreamingQuery
 
 from spark_jobs.batches import last_batch, told_batch
 from spark_jobs.checkpoint import CheckpointError, check, damaged, damages, is_older
-from spark_jobs.features import window_features
+from spark_jobs.checkpoint_migration import Takeover, take_over
+from spark_jobs.feature_records import feature_records
 from spark_jobs.group_offsets import GroupOffsets
-from spark_jobs.late import LateRows
+from spark_jobs.late_rows import LateRows
 from spark_jobs.parsing import beyond, observations, parse, rejected
-from spark_jobs.progress import Events, Progress, Work, figures, in_words
-from spark_jobs.publishing import feature_records
-from spark_jobs.rules import station_rules
-from spark_jobs.takeover import Takeover, take_over
+from spark_jobs.query_progress import Events, Progress, Work, figures, in_words
+from spark_jobs.station_rules import station_rules
+from spark_jobs.window_features import window_features
 from weatherglass.jobs.job import Job, running
-from weatherglass.quality import Reason, Rules
+from weatherglass.qc.observation_checks import Reason, Rules
 from weatherglass.records import iso
 from weatherglass.settings import Settings, load_settings
 from weatherglass.topics import FEATURES, RAW, REJECTED

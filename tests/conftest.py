@@ -13,9 +13,9 @@ import hypothesis
 import pytest
 from sqlalchemy import Engine
 
-from stack.kafka import RunningBroker
-from stack.ports import RAY_RANGE
 from tests.postgres import PostgresServer, postgres
+from weatherglass.launcher.kafka import RunningBroker
+from weatherglass.launcher.ports import RAY_RANGE
 from weatherglass.settings import Settings
 from weatherglass.store.engine import open_store
 from weatherglass.store.migrate import migrate

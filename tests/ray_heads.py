@@ -15,9 +15,9 @@ from pathlib import Path
 
 import psutil
 
-from stack import ray_head
-from stack.credentials import Credentials
 from tests.waiting import until
+from weatherglass.launcher import ray_head
+from weatherglass.launcher.credentials import Credentials
 from weatherglass.settings import Settings
 
 TRIES = 3

@@ -9,7 +9,7 @@ from airflow.sdk import BaseHook, Context
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from plugins.supervision.operator import LongLivedJobOperator
-from weatherglass.monitoring.notice import CHANNELS_VARIABLE
+from weatherglass.alerts.notification import CHANNELS_VARIABLE
 
 WEBHOOK = "alerts_webhook"
 """A connection of type `http`: host, schema, port; the path and `token` in extra's `path` and the password."""

@@ -10,7 +10,7 @@ from typing import Any
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowException
 
-from plugins.supervision.last_words import last_words
+from plugins.supervision.log_tail import last_words
 from plugins.supervision.trigger import GRACE_SECONDS, SILENCE_SECONDS, USER, JobTrigger
 from weatherglass.jobs.folder import JobFolder, StartRequest
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from plugins.supervision.progress import ProgressReader
+from plugins.supervision.progress_reader import ProgressReader
 from weatherglass.jobs.folder import JobFolder
 
 USER = "a user in Airflow"

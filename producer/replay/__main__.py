@@ -7,14 +7,14 @@ import sys
 import threading
 from datetime import UTC, datetime
 
-from producer.replay.answers import Replay
+from producer.replay.api import Replay
 from producer.replay.clock import open_clock
 from producer.replay.data import load_data
 from producer.replay.faults import ReplayFaults
 from producer.replay.server import ReplayServer
+from weatherglass.history.sources import SourceError
 from weatherglass.records import iso
 from weatherglass.settings import Settings, SettingsError, load_settings
-from weatherglass.sources import SourceError
 
 
 def _now() -> datetime:

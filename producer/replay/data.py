@@ -17,9 +17,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from weatherglass.history import wind_components, wind_direction
+from weatherglass.history.sources import SourceError, kaggle, nycflights13
+from weatherglass.history.sources.calendar import ReplayCalendar
 from weatherglass.settings import Settings
-from weatherglass.sources import SourceError, kaggle, nycflights13
-from weatherglass.sources.calendar import ReplayCalendar
 from weatherglass.stations import Station
 
 VARIABLES = ("temperature", "humidity", "pressure", "wind_speed", "wind_direction")

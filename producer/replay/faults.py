@@ -1,6 +1,6 @@
 """Faults put into the replay on purpose, with their labels: the truth by which anomaly flags are judged.
 
-Kinds, lengths and sizes are those of `weatherglass.models.faults`. They are drawn month by month of the data with a
+Kinds, lengths and sizes are those of `anomaly.fault_injection`. They are drawn month by month of the data with a
 fixed seed, on the quarters of an hour that stations are asked for. So the same data and the same share always give the
 same faults: a reading keeps its value however often it is asked for, and after a restart.
 """
@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from producer.replay.data import ReplayData
-from weatherglass.models.faults import SHIFT_HOURS, Fault, Steps, inject_share, nearest
+from weatherglass.anomaly.fault_injection import SHIFT_HOURS, Fault, Steps, inject_share, nearest
 from weatherglass.records import VARIABLES
-from weatherglass.store.judged import WHOLE_STATION, InjectedFault
+from weatherglass.store.detection_scores import WHOLE_STATION, InjectedFault
 
 SEED = 1964
 """The year of the first version of WMO's guide to quality control; any number would do."""

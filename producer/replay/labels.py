@@ -8,7 +8,7 @@ from typing import Any
 import requests
 
 from weatherglass.settings import Settings
-from weatherglass.store.judged import InjectedFault
+from weatherglass.store.detection_scores import InjectedFault
 
 TIMEOUT_SECONDS = 30.0
 

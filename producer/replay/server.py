@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from producer.replay.answers import BadRequest, Replay
+from producer.replay.api import BadRequest, Replay
 from weatherglass.records import iso
 
 

@@ -32,10 +32,10 @@ class InferenceActor:
             level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr, force=True
         )
         logging.getLogger("kafka").setLevel(logging.WARNING)
-        from ray_jobs.inference.champion import Champions
+        from ray_jobs.inference.model_manager import Champions
         from ray_jobs.inference.service import Service
         from weatherglass.history import catalogue
-        from weatherglass.models.registry import Registry
+        from weatherglass.registry.registry import Registry
 
         self._fingerprint = fingerprint
         self._stopping = threading.Event()

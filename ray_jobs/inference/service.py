@@ -25,14 +25,14 @@ from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 from pydantic import ValidationError
 
-from ray_jobs.inference.answers import Answer, Answers
-from ray_jobs.inference.champion import Champions
-from ray_jobs.inference.hours import HourBuffer, WindowBuffer
-from ray_jobs.inference.leading import LastAnswers
-from ray_jobs.inference.recovery import POLL_MS, HoursFollower, partitions_of, reread
-from ray_jobs.inference.trial import Canary
+from ray_jobs.inference.canary_check import Canary
+from ray_jobs.inference.deduplication import LastAnswers
+from ray_jobs.inference.hour_buffer import HourBuffer, WindowBuffer
+from ray_jobs.inference.model_manager import Champions
+from ray_jobs.inference.predictor import Answer, Answers
+from ray_jobs.inference.state_recovery import POLL_MS, HoursFollower, partitions_of, reread
 from weatherglass.history import HourGrid
-from weatherglass.quality import Reason
+from weatherglass.qc.observation_checks import Reason
 from weatherglass.records import INPUTS_HEADER, Hour, Origin, WindowFeatures, headers, iso, origin
 from weatherglass.settings import Settings
 from weatherglass.stations import Station

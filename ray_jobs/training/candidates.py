@@ -9,16 +9,16 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ray_jobs.training.basis import basis_of
+from ray_jobs.training.context import basis_of
 from ray_jobs.training.folder import Plan, TrainingFolder
-from ray_jobs.training.scoring import TESTED
+from ray_jobs.training.promotion import TESTED
 from weatherglass.evaluation import arma, held_out, metrics
+from weatherglass.forecast.boosted_trees import BoostedForecaster
 from weatherglass.history import HourGrid
-from weatherglass.models.boosted import BoostedForecaster
-from weatherglass.models.evaluation import SKILL_LEADS
-from weatherglass.models.registry import FORECASTER, Registry
 from weatherglass.records import UNITS, VARIABLES
+from weatherglass.registry.registry import FORECASTER, Registry
 from weatherglass.settings import Settings
+from weatherglass.verification.held_out_scores import SKILL_LEADS
 
 TAG = "candidates"
 """Of a version in the registry: the table, as Markdown."""

@@ -20,14 +20,21 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from weatherglass.forecast.presets import Size
 from weatherglass.history import Manifest
-from weatherglass.models.size import Size
 from weatherglass.settings import PROJECT_ROOT
 
 KEPT = timedelta(days=2)
 """An unfinished training older than this is begun anew."""
 
-CODE = ("weatherglass/history.py", "weatherglass/models/*.py", "ray_jobs/train.py", "ray_jobs/training/*.py")
+CODE = (
+    "weatherglass/history/__init__.py",
+    "weatherglass/forecast/*.py",
+    "weatherglass/anomaly/*.py",
+    "weatherglass/verification/held_out*.py",
+    "ray_jobs/train.py",
+    "ray_jobs/training/*.py",
+)
 """What decides which model comes out of the same data."""
 
 _STACK = ".stack"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from weatherglass.models.evaluation import Scores
 from weatherglass.records import LEADS, UNITS, VARIABLES
+from weatherglass.verification.held_out_scores import Scores
 
 
 def write(folder: Path, scores: Scores) -> None:

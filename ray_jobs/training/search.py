@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from weatherglass.models.boosted import LEAD_GROUPS
-from weatherglass.models.fitting import Fitted, Size
+from weatherglass.forecast.boosted_trees import LEAD_GROUPS
+from weatherglass.forecast.fit import Fitted, Size
 from weatherglass.records import VARIABLES
 
 PROBES = ((VARIABLES.index("temperature"), LEAD_GROUPS[1]), (VARIABLES.index("wind_speed"), LEAD_GROUPS[2]))

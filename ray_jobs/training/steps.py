@@ -13,17 +13,17 @@ from pathlib import Path
 import numpy as np
 
 from ray_jobs.training import search
-from ray_jobs.training.basis import GRID_FILE, Basis, basis_of, part_names, size_of
+from ray_jobs.training.context import GRID_FILE, Basis, basis_of, part_names, size_of
 from ray_jobs.training.folder import Plan, TrainingFolder
+from weatherglass.forecast import base_models, fit
+from weatherglass.forecast.boosted_trees import LEAD_GROUPS
+from weatherglass.forecast.fit import Fitted, NothingToLearn, Size
+from weatherglass.forecast.splits import HistoryTooShort, split
+from weatherglass.forecast.variables import plausible
 from weatherglass.history import read_history
-from weatherglass.models import fitting, ground
-from weatherglass.models.boosted import LEAD_GROUPS
-from weatherglass.models.channels import plausible
-from weatherglass.models.fitting import Fitted, NothingToLearn, Size
-from weatherglass.models.split import HistoryTooShort, split
+from weatherglass.history.sources.calendar import excluded_stretches
 from weatherglass.records import UNITS, VARIABLES, iso
 from weatherglass.settings import Settings
-from weatherglass.sources.calendar import excluded_stretches
 
 
 class CannotTrain(ValueError):
@@ -51,13 +51,13 @@ def _do(settings: Settings, folder: TrainingFolder, plan: Plan, step: str, threa
     if step == "detector":
         return _detector(settings, folder, plan)
     if step == "scores":
-        from ray_jobs.training import scoring
+        from ray_jobs.training import promotion
 
-        return scoring.score(settings, folder, plan)
+        return promotion.score(settings, folder, plan)
     if step == "registered":
-        from ray_jobs.training import registering
+        from ray_jobs.training import register
 
-        return registering.register(settings, folder, plan)
+        return register.register(settings, folder, plan)
     if step == "candidates":
         from ray_jobs.training import candidates
 
@@ -71,7 +71,7 @@ def _ground(settings: Settings, folder: TrainingFolder, plan: Plan) -> str:
     without = excluded_stretches(settings, plan.began)
     grid = plausible(read_history(settings.history_dir, without))
     parts = split(grid.values.shape[1])
-    fitted = ground.fit(grid, parts.train)
+    fitted = base_models.fit(grid, parts.train)
     np.save(folder.path / GRID_FILE, grid.values)
     folder.save("parts", part_names())
     folder.save("ground", Basis(grid.stations, grid.start, parts, fitted, without))
@@ -85,7 +85,7 @@ def _ground(settings: Settings, folder: TrainingFolder, plan: Plan) -> str:
 
 def _fit(folder: TrainingFolder, plan: Plan, variable: int, leads: tuple[int, ...], size: Size, threads: int) -> Fitted:
     grid, basis = basis_of(folder)
-    return fitting.fit_part(grid, basis.parts, basis.ground, variable, leads, size, plan.seed, threads)
+    return fit.fit_part(grid, basis.parts, basis.ground, variable, leads, size, plan.seed, threads)
 
 
 def _part(folder: TrainingFolder, plan: Plan, step: str, threads: int) -> str:
@@ -111,14 +111,14 @@ def _trial(folder: TrainingFolder, plan: Plan, step: str, threads: int) -> str:
 
 
 def _detector(settings: Settings, folder: TrainingFolder, plan: Plan) -> str:
-    from weatherglass.models import anomaly_training, oddness
+    from weatherglass.anomaly import fit, isolation_features
 
     grid, basis = basis_of(folder)
-    effort, budget = anomaly_training.EFFORTS[plan.size], settings.false_alarms_per_week
+    effort, budget = fit.EFFORTS[plan.size], settings.false_alarms_per_week
     usual = basis.ground.climatology
     try:
-        learnt = anomaly_training.fit(grid, basis.parts.train, usual, budget, plan.seed, effort)
-    except oddness.TooFewHours as error:
+        learnt = fit.fit(grid, basis.parts.train, usual, budget, plan.seed, effort)
+    except isolation_features.TooFewHours as error:
         raise CannotTrain(str(error)) from None
     folder.save("detector", learnt)
     return "anomaly detector"

@@ -17,9 +17,9 @@ from typing import Any
 
 import requests
 
-from stack.airflow_api import AirflowApi
 from tests import waiting
 from tests.conftest import free_ports
+from weatherglass.launcher.airflow_api import AirflowApi
 from weatherglass.records import iso
 from weatherglass.settings import LOOPBACK, PROJECT_ROOT
 

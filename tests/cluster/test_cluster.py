@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 import requests
 
-from stack.pipeline import INGEST
 from tests.cluster.running import Cluster, until
 from tests.cluster.test_configuration import PROPER
 from tests.e2e.test_stack import last_windows, observed
 from tests.oracle import Features, differences, expected_features
-from weatherglass.health import JOBS
+from weatherglass.alerts.health import JOBS
+from weatherglass.launcher.pipeline import INGEST
 from weatherglass.stations import known_stations
 from weatherglass.topics import (
     FEATURES,

@@ -172,7 +172,7 @@ def test_compose_has_nothing_to_complain_of(configured: Cluster) -> None:
 
 def test_the_brokers_of_the_cluster_are_configured_as_the_embedded_one() -> None:
     """But for names, folders and who keeps the metadata."""
-    from stack.kafka import Broker
+    from weatherglass.launcher.kafka import Broker
     from weatherglass.settings import load_settings
 
     def read(text: str) -> dict[str, str]:

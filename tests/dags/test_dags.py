@@ -14,7 +14,7 @@ from airflow.sdk import DAG
 
 from plugins import assets, policy
 from plugins.supervision.operator import LongLivedJobOperator
-from weatherglass.health import JOBS, WATCHER
+from weatherglass.alerts.health import JOBS, WATCHER
 from weatherglass.settings import PROJECT_ROOT, Source, load_settings
 
 DAGS_FOLDER = PROJECT_ROOT / "dags"
@@ -31,7 +31,7 @@ EXPECTED = {
     "replay_rejected",
     "backfill_features",
     "report_stations",
-    "watch_pipeline",
+    "monitor_pipeline",
 }
 HEAVY = {"pandas", "numpy", "pyspark", "ray", "mlflow", "sklearn", "lightgbm", "kafka", "pyarrow"}
 PARSE_LIMIT = timedelta(seconds=10)

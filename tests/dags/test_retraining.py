@@ -12,8 +12,8 @@ import pytest
 from tests.dags.airflow import Airflow
 from tests.ray_jobs.small_models import crown, without_trees
 from tests.weatherglass.verification.conftest import HOUR, forecast, observed
-from tests.weatherglass.verification.test_hourly import STATIONS, nearer
-from weatherglass.models.registry import FORECASTER, Registry
+from tests.weatherglass.verification.test_hourly_run import STATIONS, nearer
+from weatherglass.registry.registry import FORECASTER, Registry
 from weatherglass.settings import Settings
 from weatherglass.store import alert_log, observations, predictions
 from weatherglass.store.schema import trainings_asked

@@ -23,9 +23,9 @@ from kafka.admin import KafkaAdminClient
 from playwright.sync_api import Page, expect, sync_playwright
 
 from producer.replay.data import load_data
-from stack.airflow_api import session
 from tests import waiting
-from tests.plugins.browser import ARGUMENTS, CHROMIUM
+from tests.weatherglass.api.browser import ARGUMENTS, CHROMIUM
+from weatherglass.launcher.airflow_api import session
 from weatherglass.settings import LOOPBACK, PROJECT_ROOT, Settings, variable
 
 START_LIMIT = 900.0
@@ -81,7 +81,7 @@ class RunningStack:
         mark = self.output.stat().st_size if self.output.exists() else 0
         with self.output.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-u", "-m", "stack", "up"],
+                [sys.executable, "-u", "-m", "weatherglass.launcher", "up"],
                 cwd=PROJECT_ROOT,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,

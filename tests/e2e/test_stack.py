@@ -23,9 +23,9 @@ from producer.sources import observed_stations
 from tests.conftest import make_settings
 from tests.e2e.running import RunningStack, replay_without_a_gap, until
 from tests.oracle import Features, differences, expected_features, time_of
+from weatherglass.cli.generate_docs import DOCS
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.records import RECORDS, VARIABLES, Method, Observation, Origin, headers, iso
-from weatherglass.reference import DOCS
 from weatherglass.settings import Source
 from weatherglass.stations import known_stations
 from weatherglass.topics import (

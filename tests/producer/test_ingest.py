@@ -13,7 +13,7 @@ import requests
 
 from producer import ingest as ingesting
 from producer.ingest import IngestReport, NothingObservedError, ingest, steps_to_ask_for
-from producer.replay.answers import Replay
+from producer.replay.api import Replay
 from producer.replay.clock import ReplayClock
 from producer.replay.data import load_data
 from producer.replay.faults import ReplayFaults
@@ -22,12 +22,12 @@ from producer.topic_bootstrap import bootstrap_topics
 from tests.conftest import TestBroker, make_settings
 from tests.producer.conftest import VALUES, Play, good, location
 from tests.producer.topic_reader import TopicReader, reading
+from weatherglass.history.sources.nycflights13 import read_nycflights13, stations
 from weatherglass.records import Observation
 from weatherglass.settings import Settings, SettingsError, Source
-from weatherglass.sources.nycflights13 import read_nycflights13, stations
 from weatherglass.stations import Network, network
+from weatherglass.store.detection_scores import faults_between
 from weatherglass.store.engine import open_store
-from weatherglass.store.judged import faults_between
 from weatherglass.store.migrate import migrate
 from weatherglass.store.polls import Poll, newest
 

@@ -8,13 +8,8 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from producer.answers import (
-    API_UNITS,
-    OpenMeteoAnswerError,
-    OpenMeteoConnectionError,
-    OpenMeteoRequestError,
-)
 from producer.open_meteo import OpenMeteo, check_budget
+from producer.open_meteo_schema import API_UNITS, OpenMeteoAnswerError, OpenMeteoConnectionError, OpenMeteoRequestError
 from tests.producer.conftest import HASTY, VALUES, Play, error, good, location, three_locations
 from weatherglass.history import HISTORY_COLUMNS
 from weatherglass.settings import Settings, SettingsError

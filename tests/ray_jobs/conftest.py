@@ -13,17 +13,17 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
-from ray_jobs.inference.champion import Champions
+from ray_jobs.inference.model_manager import Champions
 from ray_jobs.inference.service import Service
 from tests.conftest import TestBroker, make_settings
 from tests.ray_heads import ray_heads
 from tests.ray_jobs import small_models
 from tests.ray_jobs.windows import leading
 from tests.waiting import until
+from weatherglass.forecast.boosted_trees import BoostedForecaster
 from weatherglass.history import catalogue
-from weatherglass.models.boosted import BoostedForecaster
-from weatherglass.models.registry import Registry
 from weatherglass.records import Origin, Prediction, WindowFeatures, headers
+from weatherglass.registry.registry import Registry
 from weatherglass.settings import Settings
 from weatherglass.topics import FEATURES, PREDICTIONS
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from tests.synthetic_history import history
-from weatherglass.models import fitting, ground
-from weatherglass.models.boosted import BoostedForecaster
-from weatherglass.models.registry import FORECASTER, Registry
-from weatherglass.models.split import Split
+from weatherglass.forecast import base_models, fit
+from weatherglass.forecast.boosted_trees import BoostedForecaster
+from weatherglass.forecast.splits import Split
+from weatherglass.registry.registry import FORECASTER, Registry
 from weatherglass.settings import Settings
 
 GRID = history(days=60)
@@ -20,8 +20,8 @@ GRID = history(days=60)
 def without_trees() -> BoostedForecaster:
     """A forecaster that has no trees yet."""
     everything = np.ones(GRID.values.shape[1], dtype=bool)
-    base = ground.fit(GRID, everything)
-    return fitting.assemble(GRID, Split(everything, everything, ~everything), base, ())
+    base = base_models.fit(GRID, everything)
+    return fit.assemble(GRID, Split(everything, everything, ~everything), base, ())
 
 
 def crown(settings: Settings, forecaster: BoostedForecaster, folder: Path) -> str:

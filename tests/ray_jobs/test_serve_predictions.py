@@ -16,18 +16,18 @@ import psutil
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 
-from stack.credentials import Credentials
-from stack.ray_head import client_environment
 from tests.conftest import TestBroker
 from tests.ray_heads import end_group
 from tests.ray_jobs.conftest import PATIENCE, Feed, Reader, Rounds
 from tests.ray_jobs.small_models import crown, mad
 from tests.ray_jobs.windows import START
 from tests.waiting import until
-from weatherglass.health import inference
+from weatherglass.alerts.health import inference
+from weatherglass.forecast.boosted_trees import BoostedForecaster
 from weatherglass.jobs.folder import JobFolder
-from weatherglass.models.boosted import BoostedForecaster
-from weatherglass.models.registry import FORECASTER, Registry
+from weatherglass.launcher.credentials import Credentials
+from weatherglass.launcher.ray_head import client_environment
+from weatherglass.registry.registry import FORECASTER, Registry
 from weatherglass.settings import Settings
 from weatherglass.topics import PREDICTIONS
 

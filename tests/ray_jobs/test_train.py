@@ -16,13 +16,13 @@ from ray_jobs import train
 from ray_jobs.training.folder import code_version
 from tests.ray_heads import init_ray
 from tests.synthetic_history import history
+from weatherglass.anomaly.detector import AnomalyDetector
+from weatherglass.forecast.boosted_trees import BoostedForecaster
+from weatherglass.forecast.presets import Size
 from weatherglass.history import HourGrid, Manifest, wind_direction, write_manifest, write_stations
-from weatherglass.models.anomaly import AnomalyDetector
-from weatherglass.models.boosted import BoostedForecaster
-from weatherglass.models.catalogue import registered
-from weatherglass.models.registry import ANOMALY_DETECTOR, FORECASTER, ModelVersion, Registry
-from weatherglass.models.size import Size
 from weatherglass.records import LEADS, VARIABLES, Method
+from weatherglass.registry.catalog import registered
+from weatherglass.registry.registry import ANOMALY_DETECTOR, FORECASTER, ModelVersion, Registry
 from weatherglass.settings import Settings, Source
 from weatherglass.store.promotions import Action
 

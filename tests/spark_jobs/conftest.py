@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pyspark.sql import SparkSession
 
+from spark_jobs.spark_conf import batch_conf, stream_conf
 from tests.conftest import TestBroker, make_settings
 from tests.spark_jobs.driver import Driver
 from weatherglass.settings import Settings
-from weatherglass.spark import batch_conf, stream_conf
 
 CODE = "spark.sql.codegen.factoryMode"
 """Batches run generated code, and the stream does not; tests of the stream in this session take over its setting."""

@@ -16,10 +16,10 @@ import psutil
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
 
+from spark_jobs.spark_conf import environment as spark_environment
+from spark_jobs.spark_conf import stream_conf
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.settings import PROJECT_ROOT, Settings, variable
-from weatherglass.spark import environment as spark_environment
-from weatherglass.spark import stream_conf
 from weatherglass.topics import RAW, SPARK_GROUP
 
 PATIENCE = 480.0

@@ -11,11 +11,11 @@ from pathlib import Path
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from spark_jobs.features import window_features
+from spark_jobs.feature_records import feature_records
 from spark_jobs.parsing import observations, parse
-from spark_jobs.publishing import feature_records
-from spark_jobs.rules import station_rules
+from spark_jobs.station_rules import station_rules
 from spark_jobs.stream_features import raw_messages
+from spark_jobs.window_features import window_features
 from weatherglass.settings import load_settings
 from weatherglass.topics import FEATURES
 

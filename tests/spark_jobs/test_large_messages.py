@@ -12,12 +12,12 @@ from pyspark.sql import SparkSession
 
 from spark_jobs.batches import finished_batches, told_batch
 from spark_jobs.parsing import LONGEST_KEY, LONGEST_VALUE
-from spark_jobs.progress import Events
+from spark_jobs.query_progress import Events
 from spark_jobs.stream_features import start_queries
 from tests.conftest import TestBroker
 from tests.spark_jobs.driver import read_all
 from tests.spark_jobs.messages import observe
-from weatherglass.quality import Rules
+from weatherglass.qc.observation_checks import Rules
 from weatherglass.topics import FEATURES, RAW, REJECTED
 
 pytestmark = pytest.mark.integration

@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from spark_jobs.parsing import parse
-from weatherglass.quality import LIMITS, clock_fault
+from weatherglass.qc.observation_checks import LIMITS, clock_fault
 from weatherglass.records import Observation
 from weatherglass.settings import Settings
 

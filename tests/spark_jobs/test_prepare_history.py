@@ -14,20 +14,20 @@ import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
 
-from producer.archive import fetch_archive
+from producer.history_download import fetch_archive
 from producer.open_meteo import OpenMeteo
-from producer.replay.answers import Replay
+from producer.replay.api import Replay
 from producer.replay.clock import ReplayClock
 from producer.replay.data import load_data
 from producer.replay.server import ReplayServer
 from spark_jobs.prepare_history import prepare
 from tests.conftest import make_settings
-from weatherglass.flags import Flag
 from weatherglass.history import FLAG_COLUMNS, HISTORY_COLUMNS, read_history, read_manifest
+from weatherglass.history.sources import SourceError
+from weatherglass.history.sources.nycflights13 import weather_csv
+from weatherglass.qc.history_checks import Flag
 from weatherglass.records import VARIABLES, Observation, Origin
 from weatherglass.settings import LOOPBACK, Settings
-from weatherglass.sources import SourceError
-from weatherglass.sources.nycflights13 import weather_csv
 from weatherglass.stations import known_stations
 from weatherglass.store import observations
 from weatherglass.store.engine import open_store

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
 
-from spark_jobs.features import LATE, window_features
-from spark_jobs.publishing import feature_records
+from spark_jobs.feature_records import feature_records
+from spark_jobs.window_features import LATE, window_features
 from tests.oracle import VARIABLES, Features, differences, expected_features, time_of
-from weatherglass.quality import Rules
+from weatherglass.qc.observation_checks import Rules
 
 pytestmark = pytest.mark.integration
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from weatherglass.models import oddness
-from weatherglass.models.evidence import Evidence
-from weatherglass.models.expectation import VIEWS
-from weatherglass.models.learnt import FORECASTS, Learnt
+from weatherglass.anomaly import isolation_features
+from weatherglass.anomaly.expected_values import VIEWS
+from weatherglass.anomaly.features import Evidence
+from weatherglass.anomaly.learned_score import FORECASTS, Learnt
 from weatherglass.records import VARIABLES
 
 Array = npt.NDArray[np.float32]
@@ -26,8 +26,8 @@ def forest(learnt: Learnt, values: Array, normal: Array, first: int) -> Array:
     """The isolation forest's score, given to the variable that is furthest from usual."""
     anomalies = values - normal
     spread = learnt.background.expected.spread
-    odd = oddness.scores(anomalies, spread, learnt.background.forest, first)
-    states = np.abs(oddness.states(anomalies, spread, first)).reshape(*odd.shape, -1, len(VARIABLES))
+    odd = isolation_features.scores(anomalies, spread, learnt.background.forest, first)
+    states = np.abs(isolation_features.states(anomalies, spread, first)).reshape(*odd.shape, -1, len(VARIABLES))
     furthest = np.argmax(np.nan_to_num(np.fmax.reduce(states, axis=2), nan=-1), axis=2)
     mine = furthest[..., None] == np.arange(len(VARIABLES))
     return np.where(np.isfinite(values[:, first:]), np.where(mine, odd[..., None], 0), np.nan)

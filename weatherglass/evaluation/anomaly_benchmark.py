@@ -2,7 +2,7 @@
 
     python -m weatherglass.evaluation.anomaly_benchmark --history HISTORY.zip --test TEST.parquet [--out TABLE.md]
 
-Faults (`weatherglass.models.faults`) are injected into the raw test hours, a hundred of each kind over several passes,
+Faults (`anomaly.fault_injection`) are injected into the raw test hours, a hundred of each kind over several passes,
 so that in each pass about one row in a hundred is faulty. What the detectors flag elsewhere counts as a false alarm,
 although real hours hold real faults: the figures are on the cautious side. All detectors are held to the same budget
 of false alarms on the newest hours before each stretch of a month: each training in service sets the limits anew.
@@ -18,14 +18,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from weatherglass.anomaly import classifier, fault_injection, features, fit
+from weatherglass.anomaly.episodes import Tally
+from weatherglass.anomaly.fault_injection import Kind
+from weatherglass.anomaly.learned_score import Learnt
 from weatherglass.evaluation import anomaly_baselines as baselines
-from weatherglass.evaluation import tables
+from weatherglass.evaluation import datasets
+from weatherglass.forecast import climatology
+from weatherglass.forecast.splits import only, split
 from weatherglass.history import HourGrid
-from weatherglass.models import anomaly_training, climatology, combiner, evidence, faults
-from weatherglass.models.events import Tally
-from weatherglass.models.faults import Kind
-from weatherglass.models.learnt import Learnt
-from weatherglass.models.split import only, split
 from weatherglass.records import VARIABLES
 
 EVENTS = 102
@@ -45,7 +46,7 @@ DETECTORS = (
     "titanlib buddy check",
 )
 SCORED = tuple(name for name in DETECTORS if name not in (OURS, RULES))
-FIRST = evidence.LOOK_BACK
+FIRST = features.LOOK_BACK
 
 Array = npt.NDArray[np.float32]
 Say = Callable[[str], object]
@@ -132,7 +133,7 @@ def anomaly_benchmark(
     budgets: Sequence[float],
     say: Say = print,
     events: int = EVENTS,
-    effort: anomaly_training.Effort = anomaly_training.EFFORTS["full"],
+    effort: fit.Effort = fit.EFFORTS["full"],
 ) -> list[AnomalyBenchmark]:
     """Train on a history, inject faults into later hours, and count what is found under each budget.
 
@@ -141,9 +142,9 @@ def anomaly_benchmark(
     """
     parts = split(history.values.shape[1])
     usual = climatology.fit(only(history, parts.train))
-    learnt = anomaly_training.fit(history, parts.train, usual, budgets[0], SEED, effort)
+    learnt = fit.fit(history, parts.train, usual, budgets[0], SEED, effort)
     say(f"trained on {len(history.stations)} stations; limits {np.round(learnt.limits, 3).tolist()}")
-    begin = max(0, history.values.shape[1] - anomaly_training.RECENT_HOURS)
+    begin = max(0, history.values.shape[1] - fit.RECENT_HOURS)
     recent = HourGrid(history.stations, history.start + begin, history.values[:, begin:])
     return judge(learnt, recent, test, budgets, say, events)
 
@@ -160,7 +161,7 @@ def judge(
     for number in range(PASSES):
         rng = np.random.default_rng([SEED, number])
         background = learnt.background
-        injected = faults.inject(values, background.expected.spread, background.nearest, events // PASSES, rng)
+        injected = fault_injection.inject(values, background.expected.spread, background.nearest, events // PASSES, rng)
         found = _scores(learnt, test, injected.values)
         for tallies, limits in zip(made, stretches, strict=True):
             flags = {RULES: found[RULES] > 0}
@@ -192,11 +193,11 @@ def _renewed(before: dict[str, Array], during: dict[str, Array], budgets: Sequen
     begin, hours = before[RULES].shape[1], during[RULES].shape[1]
     made: list[Limits] = [[] for _ in budgets]
     for start in range(0, hours, RENEWED_HOURS):
-        past = slice(max(0, begin + start - anomaly_training.RECENT_HOURS), begin + start)
+        past = slice(max(0, begin + start - fit.RECENT_HOURS), begin + start)
         hard = known[RULES][:, past] > 0
         for limits, budget in zip(made, budgets, strict=True):
             limit = {
-                name: combiner.limits(known[name][:, past], hard if name == LEARNT else hard & False, budget)
+                name: classifier.limits(known[name][:, past], hard if name == LEARNT else hard & False, budget)
                 for name in SCORED
             }
             limits.append((slice(start, min(start + RENEWED_HOURS, hours)), limit))
@@ -206,8 +207,8 @@ def _renewed(before: dict[str, Array], during: dict[str, Array], budgets: Sequen
 def _scores(learnt: Learnt, grid: HourGrid, values: Array) -> dict[str, Array]:
     """Scores (stations, hours from FIRST, 4) of each detector but ours; those of the rules are 0 and 1."""
     normal = learnt.normal(grid.hours)
-    found = evidence.gather(values, normal, learnt.background, FIRST)
-    known = np.where(np.isfinite(found.features[..., evidence.NAMES.index("anomaly")]), values[:, FIRST:], np.nan)
+    found = features.gather(values, normal, learnt.background, FIRST)
+    known = np.where(np.isfinite(found.features[..., features.NAMES.index("anomaly")]), values[:, FIRST:], np.nan)
     places = {station.station_id: (station.latitude, station.longitude) for station in grid.stations}
     located = np.array([places.get(name, (np.nan, np.nan)) for name in learnt.climatology.station_ids], float)
     kept = values.copy()
@@ -251,11 +252,11 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=EVENTS, help="faults of each kind")
     parser.add_argument("--out", type=Path, help="file for the tables; they are printed anyway")
     options = parser.parse_args()
-    rows, stations = tables.read(
-        options.history, tables.read_station_table(options.stations) if options.stations else None
+    rows, stations = datasets.read(
+        options.history, datasets.read_station_table(options.stations) if options.stations else None
     )
-    later, _ = tables.read(options.test, stations)
-    grid, begin = tables.join(rows, later, stations)
+    later, _ = datasets.read(options.test, stations)
+    grid, begin = datasets.join(rows, later, stations)
     history = HourGrid(grid.stations, grid.start, grid.values[:, :begin])
     test = HourGrid(grid.stations, grid.start + begin, grid.values[:, begin:])
     made = anomaly_benchmark(history, test, options.budgets, events=options.events)

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from weatherglass.evaluation.held_out import HeldOut
+from weatherglass.forecast import features
+from weatherglass.forecast.climatology import Climatology
+from weatherglass.forecast.variables import bounded
 from weatherglass.history import HourGrid
-from weatherglass.models import design
-from weatherglass.models.channels import bounded
-from weatherglass.models.climatology import Climatology
 from weatherglass.records import LEADS, VARIABLES
 
 NAME = "harmonic_arma"
@@ -38,7 +38,7 @@ def forecast(
     stations: Sequence[int],
 ) -> npt.NDArray[np.float32]:
     """Forecasts (n, leads, variables) of the held-out cases of some stations (grid rows); NaN for the others."""
-    seen = design.view(grid, climatology)
+    seen = features.view(grid, climatology)
     made = np.full(held_out.truth.shape, np.nan, np.float32)
     last = int(np.flatnonzero(training)[-1]) + 1
     learn = slice(max(0, last - DAYS * 24), last)

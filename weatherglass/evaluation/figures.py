@@ -9,11 +9,11 @@ import numpy.typing as npt
 
 from weatherglass.evaluation import metrics
 from weatherglass.evaluation.held_out import BASELINES, MODEL, HeldOut, forecast
+from weatherglass.forecast.boosted_trees import BoostedForecaster
+from weatherglass.forecast.features import PAST_HOURS
 from weatherglass.history import HourGrid
-from weatherglass.models.boosted import BoostedForecaster
-from weatherglass.models.design import PAST_HOURS
-from weatherglass.models.evaluation import SKILL_LEADS
 from weatherglass.records import LEADS, VARIABLES
+from weatherglass.verification.held_out_scores import SKILL_LEADS
 
 SEASONS = {"DJF": (12, 1, 2), "MAM": (3, 4, 5), "JJA": (6, 7, 8), "SON": (9, 10, 11)}
 PASTS = (1, 6, 24)

@@ -8,13 +8,13 @@ from math import gcd
 import numpy as np
 import numpy.typing as npt
 
+from weatherglass.forecast import features
+from weatherglass.forecast.climatology import Climatology
+from weatherglass.forecast.damped_anomaly import Damping
+from weatherglass.forecast.forecaster import LEVELS, Forecaster
+from weatherglass.forecast.splits import bases
+from weatherglass.forecast.variables import bounded
 from weatherglass.history import HourGrid
-from weatherglass.models import design
-from weatherglass.models.channels import bounded
-from weatherglass.models.climatology import Climatology
-from weatherglass.models.damped import Damping
-from weatherglass.models.forecast import LEVELS, Forecaster
-from weatherglass.models.split import bases
 from weatherglass.records import LEADS, VARIABLES
 
 MODEL = "model"
@@ -76,7 +76,7 @@ def forecast(
     Persistence is the value of the base hour; the seasonal naive forecast the value a day before the valid time.
     """
     width = len(VARIABLES)
-    seen = design.view(grid, climatology)
+    seen = features.view(grid, climatology)
     ahead = np.array(LEADS)
     parts: dict[str, list[npt.NDArray]] = {name: [] for name in (MODEL, *BASELINES)}
     lower: dict[float, list[npt.NDArray]] = {level: [] for level in LEVELS}
@@ -84,7 +84,7 @@ def forecast(
     for begin in range(0, len(base), CHUNK):
         where, when = rows[begin : begin + CHUNK], base[begin : begin + CHUNK]
         made = forecaster.forecast(grid, where.tolist(), when.tolist())
-        cases = design.cases(seen, damping, where, when)
+        cases = features.cases(seen, damping, where, when)
         last = seen.present[where, when, :width][:, None]
         day_before = seen.present[where[:, None], when[:, None] + ahead - 24, :width]
         parts[MODEL].append(made.values)

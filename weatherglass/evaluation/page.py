@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from weatherglass.evaluation.held_out import BASELINES
-from weatherglass.models.design import PAST_HOURS
-from weatherglass.models.evaluation import SKILL_LEADS
-from weatherglass.models.recalibration import DAYS
+from weatherglass.forecast.features import PAST_HOURS
+from weatherglass.forecast.recalibration import DAYS
 from weatherglass.records import LEADS, UNITS, VARIABLES
+from weatherglass.verification.held_out_scores import SKILL_LEADS
 
 PAGE = "evaluation.md"
 FOLDER = "evaluation"

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from weatherglass.evaluation.held_out import MODEL, HeldOut
-from weatherglass.models.recalibration import factors, resized, scores, widths_from
+from weatherglass.forecast.recalibration import factors, resized, scores, widths_from
 
 
 def as_served(held: HeldOut) -> HeldOut:

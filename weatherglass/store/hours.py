@@ -11,7 +11,7 @@ import numpy as np
 from sqlalchemy import Connection, func, select
 
 from weatherglass.history import AFTER_HOUR, BEFORE_HOUR, hour_holding, wind_components, wind_direction
-from weatherglass.quality import LIMITS
+from weatherglass.qc.observation_checks import LIMITS
 from weatherglass.records import Origin
 from weatherglass.store.schema import observations as table
 

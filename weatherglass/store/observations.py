@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Row, select
 
 from weatherglass.records import Observation, Origin
 from weatherglass.store.dialect import upsert
+from weatherglass.store.latest_per_station import newest_per_station
 from weatherglass.store.schema import observations as table
-from weatherglass.store.skip_scan import newest_per_station
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Row, bindparam, delete, exists, func, not_, s
 
 from weatherglass.records import Origin, Prediction
 from weatherglass.store.dialect import hour_start, upsert
+from weatherglass.store.latest_per_station import newest_per_station
 from weatherglass.store.schema import predictions as table
-from weatherglass.store.skip_scan import newest_per_station
 
 KEPT_WHOLE = timedelta(days=35)
 """Older issues than this are thinned to one an hour."""

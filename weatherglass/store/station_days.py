@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, func, select
 
+from weatherglass.qc.station_status import Reading, StationDay, Status, Stretch
 from weatherglass.records import Quality, iso
-from weatherglass.station_day import Reading, StationDay, Status, Stretch
 from weatherglass.store.dialect import upsert
 from weatherglass.store.schema import observations, predictions
 from weatherglass.store.schema import station_days as table

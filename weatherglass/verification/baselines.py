@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from weatherglass.forecast.climatology import Climatology
+from weatherglass.forecast.damped_anomaly import MAX_AGE, Damping, present_anomaly
+from weatherglass.forecast.variables import bounded, channels
 from weatherglass.history import HourGrid
-from weatherglass.models.channels import bounded, channels
-from weatherglass.models.climatology import Climatology
-from weatherglass.models.damped import MAX_AGE, Damping, present_anomaly
 from weatherglass.records import LEADS, VARIABLES
 
 

@@ -8,11 +8,11 @@ from datetime import UTC, date, datetime, timedelta
 from sqlalchemy import Connection, func, select
 
 from weatherglass.records import UNITS, VARIABLES
-from weatherglass.store import alerts, skill
+from weatherglass.store import alerts, verification_queries
 from weatherglass.store.alerts import Alert, Severity
 from weatherglass.store.schema import drift as drift_table
 from weatherglass.store.schema import predictions
-from weatherglass.store.skill import Score
+from weatherglass.store.verification_queries import Score
 
 MIN_CASES = 100
 """Pairs behind a score before a rule looks at it."""
@@ -59,7 +59,7 @@ def watch(connection: Connection, now: datetime, version: str | None, backtest: 
 def _scores(connection: Connection, day: date, version: str | None, by_lead: bool) -> list[Score]:
     if version is None:
         return []
-    found = skill.scores(connection, day, by_lead=by_lead, by_day=True, version=version)
+    found = verification_queries.scores(connection, day, by_lead=by_lead, by_day=True, version=version)
     return [score for score in found if score.day == day and not score.hindcast]
 
 

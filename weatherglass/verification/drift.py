@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from weatherglass.forecast.climatology import Climatology
+from weatherglass.forecast.variables import channels
 from weatherglass.history import HourGrid
-from weatherglass.models.channels import channels
-from weatherglass.models.climatology import Climatology
 from weatherglass.records import VARIABLES
 
 BINS = 10

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection
 
+from weatherglass.forecast.features import PAST_HOURS
+from weatherglass.forecast.forecaster import Forecaster
 from weatherglass.history import HourGrid
-from weatherglass.models.design import PAST_HOURS
-from weatherglass.models.forecast import Forecaster
 from weatherglass.records import LEADS
-from weatherglass.store import verified
-from weatherglass.verification import pairing
+from weatherglass.store import verification_rows
+from weatherglass.verification import scores
 from weatherglass.verification.baselines import Usual
-from weatherglass.verification.issued import Issued, of_forecasts
+from weatherglass.verification.forecasts import Issued, of_forecasts
 
 DAYS = 30
 EVERY_HOURS = 7
@@ -72,14 +72,14 @@ def hindcast(
     count, made = 0, {}
     for version, model in models.items():
         made[version] = forecasts(model, version, grid)
-        rows = pairing.score(made[version], grid, usual, first, days)
-        verified.replace_hindcast(connection, version, rows)
+        rows = scores.score(made[version], grid, usual, first, days)
+        verification_rows.replace_hindcast(connection, version, rows)
         count += sum(row["n"] for row in rows)
         say(f"hindcast of version {version}: {len(made[version])} forecasts from {first} on, {len(rows)} scores")
     if len(models) == 2:
         champion, challenger = models
-        losses: list[dict[str, Any]] = pairing.paired(made[champion], made[challenger], grid, first, days)
+        losses: list[dict[str, Any]] = scores.paired(made[champion], made[challenger], grid, first, days)
         start = first.astype("datetime64[s]").item().replace(tzinfo=UTC)
         end = start + timedelta(days=days)
-        verified.replace_pairs(connection, champion, challenger, True, start, end, losses)
+        verification_rows.replace_pairs(connection, champion, challenger, True, start, end, losses)
     return count

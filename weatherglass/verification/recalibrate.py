@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from weatherglass.forecast.features import PAST_HOURS
+from weatherglass.forecast.forecaster import Forecaster
+from weatherglass.forecast.recalibration import DAYS, LEAST_DAYS, Widths, scores, widths_from
 from weatherglass.history import HourGrid
-from weatherglass.models.design import PAST_HOURS
-from weatherglass.models.forecast import Forecaster
-from weatherglass.models.recalibration import DAYS, LEAST_DAYS, Widths, scores, widths_from
 from weatherglass.records import LEADS
 from weatherglass.verification.hindcast import forecasts
-from weatherglass.verification.pairing import errors
+from weatherglass.verification.scores import errors
 
 
 def first_hour(last: np.datetime64, learnt: np.datetime64 | None) -> np.datetime64 | None:

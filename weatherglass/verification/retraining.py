@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, func, select
 
-from weatherglass.models.catalogue import registered
-from weatherglass.models.registry import FORECASTER
+from weatherglass.formatting import words
+from weatherglass.registry.catalog import registered
+from weatherglass.registry.registry import FORECASTER
 from weatherglass.settings import Settings, variable
 from weatherglass.store.schema import trainings_asked
-from weatherglass.wording import words
 
 
 def ask(connection: Connection, settings: Settings, now: datetime, degraded: bool) -> tuple[bool, str]:

@@ -12,10 +12,10 @@ from sqlalchemy import Connection, Engine
 
 from weatherglass.records import LEADS
 from weatherglass.stations import Station
-from weatherglass.store import skill, verified
-from weatherglass.verification import pairing, truth
+from weatherglass.store import verification_queries, verification_rows
+from weatherglass.verification import observed_hours, scores
 from weatherglass.verification.baselines import Usual
-from weatherglass.verification.issued import Issued, joined, of_rows
+from weatherglass.verification.forecasts import Issued, joined, of_rows
 
 KEPT_DAYS = 30
 """Days that late truth may still change; older predictions are thinned out."""
@@ -47,10 +47,10 @@ def verify(
     """
     began = time.monotonic()
     with store.connect() as connection:
-        last = skill.last_run(connection)
+        last = verification_queries.last_run(connection)
         since = last.through if last else None
-        days = _days(*verified.new_since(connection, since), now)
-    through = now - truth.MARGIN
+        days = _days(*verification_rows.new_since(connection, since), now)
+    through = now - observed_hours.MARGIN
     pairs = 0
     for day in days:
         with store.begin() as connection:
@@ -59,17 +59,17 @@ def verify(
         say(f"{day}: {count} numbers paired with what came true" + (f", of {', '.join(versions)}" if versions else ""))
     seconds = time.monotonic() - began
     with store.begin() as connection:
-        verified.note_run(connection, now, through, len(days), pairs, seconds)
+        verification_rows.note_run(connection, now, through, len(days), pairs, seconds)
     say(f"{len(days)} days scored anew, {pairs} pairs, {seconds:.1f} s")
     return Verified(tuple(days), pairs)
 
 
 def _days(observed: Sequence[datetime], answered: Sequence[datetime], now: datetime) -> list[np.datetime64]:
     """The days that new truth or new forecasts bear on: truth also as the base hour of baselines until a day later."""
-    today = truth.day_of(now)
+    today = observed_hours.day_of(now)
     days = set()
     for stamp in (*observed, *answered):
-        days |= {truth.day_of(stamp), truth.day_of(stamp) + np.timedelta64(1, "D")}
+        days |= {observed_hours.day_of(stamp), observed_hours.day_of(stamp) + np.timedelta64(1, "D")}
     return sorted(day for day in days if today - np.timedelta64(KEPT_DAYS, "D") <= day <= today)
 
 
@@ -80,23 +80,24 @@ def _verify_day(
     challenge: tuple[str, str] | None,
     station_of: Callable[[str], Station],
 ) -> tuple[int, list[str]]:
-    first, last = truth.day_hours(day)
+    first, last = observed_hours.day_hours(day)
     start = first.astype("datetime64[s]").item().replace(tzinfo=UTC)
     end = start + timedelta(days=1)
     served, shadow = (
-        of_rows(verified.issued_between(connection, start - verified.LONGEST, end, aside)) for aside in (False, True)
+        of_rows(verification_rows.issued_between(connection, start - verification_rows.LONGEST, end, aside))
+        for aside in (False, True)
     )
     stations = [station_of(name) for name in sorted({*served.station_ids, *shadow.station_ids})]
     if not stations:
-        verified.replace_day(connection, start.date(), [])
+        verification_rows.replace_day(connection, start.date(), [])
         return 0, []
     # The damped anomaly looks twelve hours back from base hours, which lie up to a day before the first valid time.
-    came = truth.trusted(connection, first - 2 * LEADS[-1], last, stations)
-    rows = pairing.score(joined(served, shadow), came, usual, day, 1)
-    verified.replace_day(connection, start.date(), rows)
+    came = observed_hours.trusted(connection, first - 2 * LEADS[-1], last, stations)
+    rows = scores.score(joined(served, shadow), came, usual, day, 1)
+    verification_rows.replace_day(connection, start.date(), rows)
     if challenge is not None:
-        losses = pairing.paired(*_sides(served, shadow, *challenge), came, day, 1)
-        verified.replace_pairs(connection, *challenge, False, start, end, losses)
+        losses = scores.paired(*_sides(served, shadow, *challenge), came, day, 1)
+        verification_rows.replace_pairs(connection, *challenge, False, start, end, losses)
     return sum(row["n"] for row in rows), sorted({row["version"] for row in rows})
 
 

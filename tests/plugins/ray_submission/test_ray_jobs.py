@@ -17,10 +17,10 @@ from plugins.ray_submission import client
 from plugins.ray_submission.client import RayHeadError, RayJobs, token_from
 from plugins.ray_submission.operator import RayJobOperator, submission_id_of
 from plugins.ray_submission.trigger import RayJobTrigger, readable
-from stack.credentials import Credentials
 from tests.conftest import free_ports, make_settings
 from tests.ray_heads import ray_heads
 from tests.waiting import until
+from weatherglass.launcher.credentials import Credentials
 from weatherglass.settings import LOOPBACK
 
 GENEROUS = 120.0

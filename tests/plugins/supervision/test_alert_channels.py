@@ -11,9 +11,9 @@ from airflow.sdk import Connection
 from airflow.sdk.exceptions import TaskDeferred
 
 from plugins.supervision.alert_channels import WatcherOperator, email_of, webhook_of
+from weatherglass.alerts.notification import CHANNELS_VARIABLE
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.jobs.host import Host
-from weatherglass.monitoring.notice import CHANNELS_VARIABLE
 
 
 @pytest.mark.parametrize(

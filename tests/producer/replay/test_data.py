@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from producer.replay.data import VARIABLES, ReplayData, load_data, replay_stations
-from tests.weatherglass.sources.test_kaggle import make_zip
+from tests.weatherglass.history.sources.test_kaggle import make_zip
+from weatherglass.history.sources.nycflights13 import read_nycflights13
 from weatherglass.settings import Settings
-from weatherglass.sources.nycflights13 import read_nycflights13
 from weatherglass.stations import known_stations
 
 START = datetime(2013, 1, 1, tzinfo=UTC)

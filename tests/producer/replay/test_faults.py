@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 import requests
 
-from producer.answers import API_NAMES
-from producer.replay.answers import Replay
+from producer.open_meteo_schema import API_NAMES
+from producer.replay.api import Replay
 from producer.replay.clock import ReplayClock
 from producer.replay.data import ReplayData, load_data
 from producer.replay.faults import ReplayFaults
 from producer.replay.labels import fetch_labels
 from producer.replay.server import ReplayServer
+from weatherglass.history.sources.nycflights13 import stations
 from weatherglass.records import VARIABLES
 from weatherglass.settings import LOOPBACK, Settings
-from weatherglass.sources.nycflights13 import stations
-from weatherglass.store.judged import InjectedFault
+from weatherglass.store.detection_scores import InjectedFault
 
 NOW = datetime(2026, 7, 25, 12, 22, tzinfo=UTC)
 QUARTER = timedelta(minutes=15)

@@ -13,15 +13,15 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 import requests
 
-from producer.answers import API_UNITS
 from producer.open_meteo import OpenMeteo
-from producer.replay.answers import Replay
+from producer.open_meteo_schema import API_UNITS
+from producer.replay.api import Replay
 from producer.replay.clock import ReplayClock
 from producer.replay.data import ReplayData, load_data
 from producer.replay.server import ReplayServer
 from tests.producer.conftest import HASTY
+from weatherglass.history.sources.nycflights13 import read_nycflights13, stations
 from weatherglass.settings import LOOPBACK, Settings
-from weatherglass.sources.nycflights13 import read_nycflights13, stations
 from weatherglass.stations import known_stations
 
 NOW = datetime(2026, 7, 14, 12, 22, 33, tzinfo=UTC)

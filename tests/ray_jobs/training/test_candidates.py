@@ -6,9 +6,9 @@ import pytest
 from ray_jobs.training import candidates
 from tests.synthetic_history import history
 from weatherglass.evaluation import arma, held_out
-from weatherglass.models import fitting, ground
-from weatherglass.models.evaluation import SKILL_LEADS
-from weatherglass.models.split import split
+from weatherglass.forecast import base_models, fit
+from weatherglass.forecast.splits import split
+from weatherglass.verification.held_out_scores import SKILL_LEADS
 
 
 def test_all_candidates_are_scored_on_the_same_cases(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -16,8 +16,8 @@ def test_all_candidates_are_scored_on_the_same_cases(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(arma, "STATIONS", 1)
     grid = history(days=110)
     parts = split(grid.values.shape[1], test_share=0.3)
-    base = ground.fit(grid, parts.train)
-    forecaster = fitting.assemble(grid, parts, base, ())
+    base = base_models.fit(grid, parts.train)
+    forecaster = fit.assemble(grid, parts, base, ())
     made = candidates.errors(grid, parts.test, forecaster, 200)
     assert set(made) == {held_out.MODEL, *held_out.BASELINES, arma.NAME}
     rows, at = held_out.choose(grid, parts.test, 200)

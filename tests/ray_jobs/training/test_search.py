@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ray_jobs.training import search
-from weatherglass.models.size import FULL
+from weatherglass.forecast.presets import FULL
 
 
 def test_trials_are_bounded_and_the_same_for_a_seed() -> None:

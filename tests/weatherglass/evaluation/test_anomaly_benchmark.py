@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tests.synthetic_history import history
+from weatherglass.anomaly.fit import Effort
 from weatherglass.evaluation import anomaly_benchmark
 from weatherglass.evaluation.anomaly_benchmark import DETECTORS, OURS, RULES, SCORED, AnomalyBenchmark
 from weatherglass.history import HourGrid
-from weatherglass.models.anomaly_training import Effort
 
 SPLIT = 130 * 24
 

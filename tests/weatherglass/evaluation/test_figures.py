@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from weatherglass.evaluation import figures
-from weatherglass.models.design import PAST_HOURS
+from weatherglass.forecast.features import PAST_HOURS
 from weatherglass.records import LEADS
 
 

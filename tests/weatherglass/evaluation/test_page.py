@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from weatherglass.cli.generate_docs import DOCS
 from weatherglass.evaluation import page
-from weatherglass.reference import DOCS
 
 KEPT = sorted((DOCS / page.FOLDER).glob("*.json"))
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, delete
 
 from tests.weatherglass.store.samples import NOON, an_observation
 from weatherglass.records import Observation, Origin
-from weatherglass.store import observations, published, schema
+from weatherglass.store import last_published, observations, schema
 
 HOSTILE = ("'; DROP TABLE observations; --", "<script>alert(1)</script>", 'a"b', "naïve ☃", "%_", "{{7*7}}", "$.x")
 
@@ -34,7 +34,7 @@ def test_the_store_holds_the_last_reading_of_each_station_and_time(
         for batch in batches:
             for _ in range(repeats):
                 observations.save(connection, batch, NOON)
-                published.remember(connection, batch)
+                last_published.remember(connection, batch)
         stations = {station for station, _ in oracle}
         stored = [
             row.observation
@@ -48,7 +48,7 @@ def test_the_store_holds_the_last_reading_of_each_station_and_time(
             s: max((o for o in oracle.values() if o.station_id == s), key=lambda o: o.timestamp) for s in stations
         }
         assert {s: row.observation for s, row in observations.latest_all(connection).items()} == newest
-        assert published.last_published(connection) == newest
+        assert last_published.last_published(connection) == newest
         for table in (schema.observations, schema.published):
             connection.execute(delete(table))
 
@@ -86,12 +86,12 @@ def test_times_are_the_same_instant_whatever_their_zone(connection: Connection) 
 
 
 def test_an_older_observation_is_not_the_last_published(connection: Connection) -> None:
-    published.remember(connection, [an_observation()])
-    published.remember(connection, [an_observation(timestamp=NOON - timedelta(hours=1), temperature=-5.0)])
-    assert published.last_published(connection) == {"new-york": an_observation()}
+    last_published.remember(connection, [an_observation()])
+    last_published.remember(connection, [an_observation(timestamp=NOON - timedelta(hours=1), temperature=-5.0)])
+    assert last_published.last_published(connection) == {"new-york": an_observation()}
 
 
 def test_a_revised_observation_of_the_same_time_is_remembered(connection: Connection) -> None:
-    published.remember(connection, [an_observation()])
-    published.remember(connection, [an_observation(temperature=4.0)])
-    assert published.last_published(connection)["new-york"].temperature == 4.0
+    last_published.remember(connection, [an_observation()])
+    last_published.remember(connection, [an_observation(temperature=4.0)])
+    assert last_published.last_published(connection)["new-york"].temperature == 4.0

@@ -8,23 +8,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ray_jobs.inference.champion import Champions
-from ray_jobs.inference.trial import Canary
+from ray_jobs.inference.canary_check import Canary
+from ray_jobs.inference.model_manager import Champions
 from tests.ray_jobs.small_models import GRID, crown, without_trees
 from tests.weatherglass.verification.conftest import HOUR, MONDAY, observed
+from weatherglass.forecast.forecaster import LEVELS
+from weatherglass.forecast.recalibration import DAYS, scores
 from weatherglass.history import HourGrid
-from weatherglass.models.forecast import LEVELS
-from weatherglass.models.recalibration import DAYS, scores
-from weatherglass.models.registry import FORECASTER, Registry
 from weatherglass.records import VARIABLES, iso
+from weatherglass.registry.registry import FORECASTER, Registry
 from weatherglass.settings import Settings
-from weatherglass.store import observations, widths
+from weatherglass.store import interval_scaling, observations
 from weatherglass.store.migrate import migrate
-from weatherglass.verification import truth
+from weatherglass.verification import observed_hours
 from weatherglass.verification.hindcast import forecasts
-from weatherglass.verification.hourly import Verification
-from weatherglass.verification.pairing import errors
+from weatherglass.verification.hourly_run import Verification
 from weatherglass.verification.recalibrate import first_hour
+from weatherglass.verification.scores import errors
 
 pytestmark = pytest.mark.integration
 
@@ -61,7 +61,7 @@ def test_what_serves_has_intervals_that_hold_what_came_true_lately(settings: Set
     with store.begin() as connection:
         observations.save(connection, readings, end)
         hours = np.datetime64(MONDAY.replace(tzinfo=None), "h") + np.array([0, 24 * (TOLD + LATER) - 1])
-        grid = truth.hourly(connection, *hours, [s for s in GRID.stations if s.station_id in STATIONS])
+        grid = observed_hours.hourly(connection, *hours, [s for s in GRID.stations if s.station_id in STATIONS])
     before, after = (coverage(one, grid) for one in (model, champions.current.forecaster))
     assert np.abs(before - LEVELS).max() > 0.08, "else the test would show nothing"
     assert np.abs(after - LEVELS).max() < 0.04
@@ -71,7 +71,7 @@ def test_what_serves_has_intervals_that_hold_what_came_true_lately(settings: Set
     assert len(lines) == said, "once a day"
     Verification(settings, lines.append).recalibrate(end + timedelta(days=1))
     with store.connect() as connection:
-        assert widths.day(connection, version) == (end + timedelta(days=1)).date()
+        assert interval_scaling.day(connection, version) == (end + timedelta(days=1)).date()
 
 
 def test_a_version_that_has_just_learnt_all_of_it_keeps_its_intervals(settings: Settings, tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_version_that_has_just_learnt_all_of_it_keeps_its_intervals(settings: 
         observations.save(connection, observed(10 * 24, "s0", wandering=False), end)
     Verification(settings, print).recalibrate(end)
     with registry.store().connect() as connection:
-        assert widths.of(connection, version) == {}
+        assert interval_scaling.of(connection, version) == {}
 
 
 def test_hours_that_were_learnt_from_are_not_asked_for() -> None:

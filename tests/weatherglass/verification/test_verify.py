@@ -13,11 +13,11 @@ from sqlalchemy import Engine, select
 
 from tests.synthetic_history import history
 from tests.weatherglass.verification.conftest import HOUR, MONDAY, forecast, observed
-from weatherglass.models import climatology, damped, design
+from weatherglass.forecast import climatology, damped_anomaly, features
 from weatherglass.records import LEADS, VARIABLES, Method, Observation, Prediction
 from weatherglass.stations import Station, known_stations
-from weatherglass.store import judged, observations, predictions, shadow, skill, verdicts
-from weatherglass.store.judged import WHOLE_STATION, InjectedFault
+from weatherglass.store import detection_scores, observations, predictions, shadow, verdicts, verification_queries
+from weatherglass.store.detection_scores import WHOLE_STATION, InjectedFault
 from weatherglass.store.schema import paired_losses, verification
 from weatherglass.store.verdicts import Judgement, Verdict
 from weatherglass.verification.baselines import Usual
@@ -72,7 +72,7 @@ def usual() -> Usual:
     grid = history(count=2, days=60)
     fitted = climatology.fit(grid)
     renamed = climatology.Climatology(("boston", "new-york"), fitted.coefficients)
-    return Usual(renamed, damped.fit(design.view(grid, fitted).anomalies))
+    return Usual(renamed, damped_anomaly.fit(features.view(grid, fitted).anomalies))
 
 
 def test_every_forecast_is_paired_with_what_came_true(store: Engine, usual: Usual) -> None:
@@ -125,7 +125,7 @@ def test_late_truth_changes_its_days_and_a_second_run_changes_nothing(store: Eng
     assert {key: row["n"] for key, row in late.items()} == {k: len(v) for k, v in oracle(issued, truths).items()}
     verify(store, NOW + 3 * HOUR, usual, None, station_of, QUIET)
     with store.begin() as connection:
-        connection.execute(skill.verification_runs.delete())
+        connection.execute(verification_queries.verification_runs.delete())
     done = verify(store, NOW + 3 * HOUR, usual, None, station_of, QUIET)
     assert len(done.days) == 3, "all days anew"
     assert scores(store) == late
@@ -146,7 +146,7 @@ def test_a_value_that_was_disturbed_on_purpose_is_no_truth_and_the_others_of_its
     fault = InjectedFault("boston", "humidity", "spike", MONDAY + 4 * HOUR, MONDAY + 6 * HOUR)
     broken = InjectedFault("boston", WHOLE_STATION, "swapped", MONDAY + 9 * HOUR, MONDAY + 9 * HOUR)
     with store.begin() as connection:
-        judged.note_faults(connection, [fault, broken])
+        detection_scores.note_faults(connection, [fault, broken])
     fill(store, truths, issued, NOW)
     verify(store, NOW, None, None, station_of, QUIET)
     paired = {(key[3], key[4]) for key in scores(store)}

@@ -1,1 +1,0 @@
-"""The REST API: one FastAPI app, mounted in Airflow behind its login, or alone (`python -m plugins.api`)."""

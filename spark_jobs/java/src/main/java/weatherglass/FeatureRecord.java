@@ -1,0 +1,192 @@
+package weatherglass;
+
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.Serializable;
+import java.io.UncheckedIOException;
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
+
+import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.JsonGenerator;
+
+/**
+ * What is made of a window's sums: the JSON of `weatherglass.records.WindowFeatures`. What each feature means is said
+ * in `spark_jobs.window_features`, where the formulas come from in `weatherglass.meteorology`. A value that cannot be told is
+ * NaN here and null there.
+ */
+final class FeatureRecord implements Serializable {
+    private static final JsonFactory JSON = new JsonFactory();
+
+    /** A mean wind below this, m/s, is what rounding leaves of winds that cancel: it has no direction. */
+    private static final double CALM = 1e-6;
+
+    /** How many of its own standard errors a slope must exceed to be a trend. */
+    private static final double ERRORS_OF_A_TREND = 2;
+
+    /** The rules of the trend compare with this much room, so that rounding in the last digit decides nothing. */
+    private static final double SLACK = 1 + 1e-6;
+
+    private final Rules rules;
+    private final long width;
+
+    /** @param width of a window, microseconds */
+    FeatureRecord(Rules rules, long width) {
+        this.rules = rules;
+        this.width = width;
+    }
+
+    byte[] json(String station, long end, Summary window) {
+        ByteArrayOutputStream bytes = new ByteArrayOutputStream(2048);
+        try (JsonGenerator json = JSON.createGenerator(bytes)) {
+            json.writeStartObject();
+            json.writeStringField("station_id", station);
+            json.writeStringField("window_start", iso(end - width));
+            json.writeStringField("window_end", iso(end));
+            json.writeObjectFieldStart("aggregated_features");
+            features(json, station, window);
+            json.writeEndObject();
+            json.writeEndObject();
+        } catch (IOException error) {
+            throw new UncheckedIOException(error);
+        }
+        return bytes.toByteArray();
+    }
+
+    private void features(JsonGenerator json, String station, Summary window) throws IOException {
+        json.writeNumberField("count", window.count());
+        json.writeStringField("last_observation", iso(window.lastTime()));
+        for (int i = 0; i < Summary.VARIABLES; i++) {
+            json.writeObjectFieldStart(rules.variables()[i]);
+            statistics(json, window.variables()[i], rules.resolutions()[i]);
+            json.writeEndObject();
+        }
+        json.writeObjectFieldStart("wind");
+        wind(json, window);
+        json.writeEndObject();
+        number(json, "dew_point", dewPoint(window));
+        number(json, "sea_level_pressure", seaLevelPressure(station, window));
+        number(json, "apparent_temperature", apparentTemperature(window));
+        json.writeObjectFieldStart("quality");
+        for (int i = 0; i < Reading.VALUES; i++) {
+            json.writeStringField(rules.variables()[i], quality(window, i));
+        }
+        json.writeEndObject();
+        json.writeObjectFieldStart("checks");
+        for (int i = 0; i < rules.checks().length; i++) {
+            json.writeStringField(rules.checks()[i], check(window, i));
+        }
+        json.writeEndObject();
+    }
+
+    private static void statistics(JsonGenerator json, Moments m, double resolution) throws IOException {
+        boolean any = m.n() > 0;
+        double slope = m.n() > 1 ? m.timeValue() / m.timeTime() : Double.NaN;
+        number(json, "mean", any ? m.mean() : Double.NaN);
+        number(json, "std", m.n() > 1 ? Math.sqrt(m.valueValue() / (m.n() - 1)) : Double.NaN);
+        number(json, "min", any ? m.min() : Double.NaN);
+        number(json, "max", any ? m.max() : Double.NaN);
+        number(json, "last", any ? m.last() : Double.NaN);
+        number(json, "rate_per_hour", slope * 3600);
+        json.writeStringField("trend", Double.isNaN(slope) ? null : trend(m, slope, resolution));
+    }
+
+    private static String trend(Moments m, double slope, double resolution) {
+        double change = Math.abs(slope) * (m.lastTime() - m.firstTime()) / 1e6;
+        if (change <= resolution * SLACK) {
+            return "steady";
+        }
+        if (m.n() > 2) {
+            double unexplained = Math.max(m.valueValue() - slope * slope * m.timeTime(), 0);
+            double error = Math.sqrt(unexplained / (m.n() - 2) / m.timeTime());
+            if (Math.abs(slope) <= ERRORS_OF_A_TREND * SLACK * error) {
+                return "steady";
+            }
+        }
+        return slope > 0 ? "rising" : "falling";
+    }
+
+    private static void wind(JsonGenerator json, Summary window) throws IOException {
+        double u = window.u() / window.winds(), v = window.v() / window.winds();
+        double speed = Math.hypot(u, v);
+        double angle = Math.toDegrees(Math.atan2(-u, -v));
+        double from = angle < 0 ? (angle + 360) % 360 : Math.abs(angle);  // a northerly may come as -0
+        number(json, "u", u);
+        number(json, "v", v);
+        number(json, "direction", speed > CALM ? from : Double.NaN);
+        double steadiness = Math.min(speed * window.winds() / window.speed(), 1);
+        number(json, "steadiness", window.speed() > 0 ? steadiness : Double.NaN);
+    }
+
+    /** As `meteorology.dew_point`. */
+    private double dewPoint(Summary window) {
+        double a = rules.magnus()[0], b = rules.magnus()[1];
+        double temperature = mean(window, Reading.TEMPERATURE), humidity = mean(window, Reading.HUMIDITY);
+        double gamma = Math.log(humidity > 0 ? humidity / 100 : Double.NaN) + a * temperature / (b + temperature);
+        return b * gamma / (a - gamma);
+    }
+
+    /**
+     * As `meteorology.sea_level_pressure`; NaN where the pressure contradicts the elevation, and where that is unknown
+     * or out of the formula's range.
+     */
+    private double seaLevelPressure(String station, Summary window) {
+        Double elevation = rules.elevations().get(station);
+        double[] r = rules.reduction();
+        double zero = r[0], kp = r[1], lapseRate = r[2], ch = r[3], lowest = r[4], highest = r[5];
+        boolean fits = check(window, QualityControl.PRESSURE_ELEVATION).equals("ok");
+        if (!fits || elevation == null || elevation < lowest || elevation > highest) {
+            return Double.NaN;
+        }
+        double[] magnus = rules.magnus();
+        double temperature = mean(window, Reading.TEMPERATURE);
+        double saturated = magnus[2] * Math.exp(magnus[0] * temperature / (magnus[1] + temperature));
+        double vapour = saturated * mean(window, Reading.HUMIDITY) / 100;
+        double column = temperature + zero + lapseRate * elevation / 2 + ch * vapour;
+        return mean(window, Reading.PRESSURE) * Math.pow(10, kp * elevation / column);
+    }
+
+    /** As `meteorology.apparent_temperature`. */
+    private double apparentTemperature(Summary window) {
+        double[] vapour = rules.steadmanVapour(), weights = rules.steadman();
+        double temperature = mean(window, Reading.TEMPERATURE);
+        double pressure = mean(window, Reading.HUMIDITY) / 100 * vapour[2]
+                * Math.exp(vapour[0] * temperature / (vapour[1] + temperature));
+        return temperature + weights[0] * pressure + weights[1] * mean(window, Reading.WIND_SPEED) + weights[2];
+    }
+
+    private static double mean(Summary window, int variable) {
+        Moments moments = window.variables()[variable];
+        return moments.n() > 0 ? moments.mean() : Double.NaN;
+    }
+
+    private static String quality(Summary window, int variable) {
+        if ((window.verdicts() >> variable & 1) != 0) {
+            return "failed";
+        }
+        boolean there = variable == Reading.WIND_DIRECTION
+                ? (window.verdicts() & QualityControl.HAS_DIRECTION) != 0
+                : window.variables()[variable].n() > 0;
+        return there ? "ok" : "not_checked";
+    }
+
+    private static String check(Summary window, int number) {
+        if ((window.verdicts() & QualityControl.failed(number)) != 0) {
+            return "failed";
+        }
+        return (window.verdicts() & QualityControl.ok(number)) != 0 ? "ok" : "not_checked";
+    }
+
+    private static void number(JsonGenerator json, String name, double value) throws IOException {
+        if (Double.isFinite(value)) {
+            json.writeNumberField(name, value);
+        } else {
+            json.writeNullField(name);
+        }
+    }
+
+    /** As `records.iso`: whole seconds, or milliseconds where there are any. */
+    private static String iso(long microseconds) {
+        return Instant.EPOCH.plus(microseconds, ChronoUnit.MICROS).truncatedTo(ChronoUnit.MILLIS).toString();
+    }
+}

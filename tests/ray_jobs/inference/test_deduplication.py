@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ray_jobs.inference.deduplication import LastAnswers, is_leading
+from tests.ray_jobs.windows import START, leading, window, windows_of
+
+SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
+
+
+@given(st.integers(0, 24 * 3600))
+def test_each_observation_has_exactly_one_leading_window(second: int) -> None:
+    time = START + second * SECOND
+    windows = windows_of("oslo", {time: 1.0})
+    assert len(windows) == 5
+    assert [w.window_end for w in windows if is_leading(w)] == [min(w.window_end for w in windows)]
+
+
+def test_bounds_of_the_leading_window() -> None:
+    end = START
+    assert is_leading(window("oslo", end, end - 60 * SECOND))
+    assert is_leading(window("oslo", end, end - timedelta(milliseconds=1)))
+    assert not is_leading(window("oslo", end, end - 61 * SECOND))
+    assert not is_leading(window("oslo", end, end))
+
+
+def test_of_several_only_the_newest_and_only_leading_ones() -> None:
+    first, second = leading("oslo", START), leading("oslo", START + 15 * MINUTE)
+    other = leading("bergen", START)
+    trailing = windows_of("oslo", {START + 30 * MINUTE: 1.0})[1:]
+    needed = LastAnswers().needed([second, first, other, *trailing])
+    assert {(w.station_id, w.window_end) for w in needed} == {
+        ("oslo", second.window_end),
+        ("bergen", other.window_end),
+    }
+
+
+def test_a_repeat_is_ignored_a_revision_answered_an_older_one_passed_over() -> None:
+    last = LastAnswers()
+    now, before = leading("oslo", START + 15 * MINUTE), leading("oslo", START)
+    last.mark([now])
+    assert last.needed([now]) == []
+    assert last.needed([before]) == []
+    revised = leading("oslo", START + 15 * MINUTE, 6.0)
+    assert last.needed([revised]) == [revised]
+    last.mark([revised])
+    assert last.needed([revised, before]) == []
+
+
+def test_the_last_state_of_a_record_in_a_batch_is_answered() -> None:
+    first, revised = leading("oslo", START), leading("oslo", START, 6.0)
+    assert LastAnswers().needed([first, revised]) == [revised]
+
+
+@given(st.data())
+def test_however_a_stream_is_cut_and_repeated_each_station_ends_with_its_newest_answered(data: st.DataObject) -> None:
+    """Batches may be cut anywhere and come twice, as after a crash: no (record, content) is answered twice."""
+    times = data.draw(st.lists(st.integers(0, 40), min_size=1, max_size=30))
+    stream = [leading("oslo" if n % 2 else "bergen", START + n * MINUTE, float(n)) for n in times]
+    last, answered = LastAnswers(), []
+    position = 0
+    while position < len(stream):
+        size = data.draw(st.integers(1, 7))
+        batch = stream[position : position + size]
+        for _ in range(data.draw(st.integers(1, 2))):
+            needed = last.needed(batch)
+            answered += needed
+            last.mark(batch)
+        position += size
+    assert len({(w.station_id, w.window_end, w.aggregated_features.temperature.mean) for w in answered}) == len(
+        answered
+    )
+    for station in {w.station_id for w in stream}:
+        newest = max(w.window_end for w in stream if w.station_id == station)
+        assert max(w.window_end for w in answered if w.station_id == station) == newest
+
+
+def test_marking_a_reread_stream_knows_what_was_answered() -> None:
+    """A new process marks what the old one had read, in any batches, and then answers none of it again."""
+    stream = [leading("oslo", START + n * MINUTE, float(n)) for n in (0, 15, 15, 30, 20)]
+    old = LastAnswers()
+    for record in stream:
+        old.needed([record])
+        old.mark([record])
+    new = LastAnswers()
+    new.mark(stream)
+    shuffled = random.Random(7).sample(stream, len(stream))
+    assert new.needed(shuffled) == old.needed(shuffled) == []

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import random
+from datetime import datetime, timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ray_jobs.inference.hour_buffer import SPAN_HOURS, HourBuffer, WindowBuffer, hour64
+from tests.ray_jobs.windows import START, every, windows_of
+from weatherglass.records import Hour
+from weatherglass.stations import known_stations
+
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+
+
+def buffer() -> HourBuffer:
+    return HourBuffer(known_stations().__getitem__)
+
+
+def hour(station_id: str, time: datetime, temperature: float | None = 1.0, count: int = 1) -> Hour:
+    return Hour(
+        station_id=station_id,
+        hour=time,
+        count=count,
+        temperature=temperature,
+        humidity=50.0,
+        pressure=1000.0,
+        wind_u=1.0,
+        wind_v=1.0,
+    )
+
+
+@given(st.integers(0, 2**32), st.integers(1, 400))
+def test_windows_in_any_order_make_the_mean_of_the_hours_observations(seed: int, size: int) -> None:
+    """Against the rule itself, computed from the observations: their mean in [H - 19 min, H + 1 min)."""
+    chance = random.Random(seed)
+    observations = {START + chance.randrange(0, 240) * MINUTE: chance.uniform(-20, 30) for _ in range(60)}
+    windows = windows_of("new-york", observations)
+    chance.shuffle(windows)
+    kept, hours = WindowBuffer(), {}
+    for start in range(0, len(windows), size):
+        hours |= {hour.hour: hour for hour in kept.take(windows[start : start + size])}
+    expected = {}
+    for number in range(7):
+        time = START + number * HOUR
+        inside = [value for at, value in observations.items() if time - 19 * MINUTE <= at < time + MINUTE]
+        if inside:
+            expected[time] = (len(inside), pytest.approx(np.mean(inside), abs=1e-9))
+    assert {time: (hour.count, hour.temperature) for time, hour in hours.items()} == expected
+
+
+def test_hours_lie_in_the_grid_where_they_belong() -> None:
+    hours = buffer()
+    for station, offset in (("new-york", 0), ("boston", 3), ("new-york", 5)):
+        assert hours.put(hour(station, START + offset * HOUR, float(offset)))
+    grid = hours.grid()
+    assert grid is not None
+    names = [station.station_id for station in grid.stations]
+    assert grid.values.shape[:2] == (2, SPAN_HOURS)
+    for station, offset in (("new-york", 0), ("boston", 3), ("new-york", 5)):
+        cell = grid.values[names.index(station), grid.index(hour64(START + offset * HOUR))]
+        assert cell[0] == offset
+    assert np.isfinite(grid.values[..., 0]).sum() == 3
+
+
+@given(st.lists(st.tuples(st.sampled_from(["new-york", "boston", "miami"]), st.integers(0, 400)), min_size=1))
+def test_the_grid_is_the_last_value_of_each_hour_within_the_span(puts: list[tuple[str, int]]) -> None:
+    hours, model = buffer(), {}
+    newest = 0
+    for i, (station, offset) in enumerate(puts):
+        newest = max(newest, offset)
+        if offset > newest - SPAN_HOURS:
+            model[station, offset] = float(i)
+        hours.put(hour(station, START + offset * HOUR, float(i), count=i + 1))
+    grid = hours.grid()
+    assert grid is not None
+    found = {
+        (grid.stations[row].station_id, int((grid.hours[column] - hour64(START)).astype(int))): grid.values[
+            row, column, 0
+        ]
+        for row, column in np.argwhere(np.isfinite(grid.values[..., 0]))
+    }
+    assert found == {key: value for key, value in model.items() if key[1] > newest - SPAN_HOURS}
+
+
+def test_an_hour_from_fewer_windows_than_were_known_does_not_replace_it() -> None:
+    hours = buffer()
+    hours.follow(hour("new-york", START, 5.0, count=4))
+    assert not hours.put(hour("new-york", START, 9.0, count=2))
+    assert hours.put(hour("new-york", START, 6.0, count=4))
+    assert not hours.put(hour("new-york", START, 6.0, count=4)), "unchanged is no news"
+    assert hours.put(hour("new-york", START, None, count=5))
+
+
+def test_the_echo_of_an_own_hour_does_not_undo_a_newer_value() -> None:
+    hours = buffer()
+    hours.put(hour("new-york", START, 5.0, count=2))
+    hours.follow(hour("new-york", START, 4.0, count=1))
+    hours.follow(hour("boston", START, 4.0, count=1))
+    hours.follow(hour("boston", START, 3.0, count=1))
+    grid = hours.grid()
+    assert grid is not None
+    assert grid.values[:, -1, 0].tolist() == [5.0, 3.0]
+
+
+def test_base_is_the_newest_hour_with_a_value() -> None:
+    hours = buffer()
+    hours.put(hour("new-york", START, 5.0))
+    hours.put(hour("boston", START + 3 * HOUR, 5.0))
+    row, column = hours.place("new-york", hour64(START + 2 * HOUR)) or (0, 0)
+    assert hours.base(row, column) == column - 2
+    assert hours.base(row, column - 3) is None
+    assert hours.place("miami", hour64(START - 200 * HOUR)) is None
+
+
+def test_a_backfill_of_days_in_one_batch_makes_every_hour() -> None:
+    times = list(every(60, 72))
+    made = WindowBuffer().take(windows_of("new-york", dict.fromkeys(times, 1.0)))
+    assert [hour.hour for hour in made] == times
+
+
+def test_old_windows_are_let_go() -> None:
+    """After days, a late window of an old hour finds none of the others: the hour is made of it alone."""
+    kept, windows = WindowBuffer(), windows_of("new-york", dict.fromkeys(every(5, 48), 1.0))
+    kept.take(windows)
+    ends = (START + HOUR + MINUTE, START + 47 * HOUR + MINUTE)
+    old, new = kept.take([w for w in windows if w.window_end in ends])
+    assert (old.count, new.count) == (1, 4)

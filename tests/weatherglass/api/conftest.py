@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import Engine
+
+from tests.conftest import make_settings
+from tests.weatherglass.store.samples import NOON, a_prediction, a_window, an_observation
+from weatherglass.api.app import create_app
+from weatherglass.records import Origin
+from weatherglass.settings import Settings
+from weatherglass.store import alerts, latest_windows, observations, predictions
+from weatherglass.store.engine import open_store
+from weatherglass.store.migrate import migrate
+
+NOW = NOON + timedelta(minutes=2)
+HOSTILE = "<script>alert('x')</script>' OR 1=1 --"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return make_settings(tmp_path / "state")
+
+
+def fill(store: Engine) -> None:
+    """A day of readings of three stations, one with a hostile name, every fifth reading flagged."""
+    with store.begin() as connection:
+        for number, (station, origin) in enumerate(
+            [("new-york", Origin.OPEN_METEO), ("boston", Origin.REPLAY), (HOSTILE.replace("/", ""), None)]
+        ):
+            times = [NOON - timedelta(minutes=15 * step) for step in range(96)]
+            readings = [an_observation(station, time, temperature=step / 10) for step, time in enumerate(times)]
+            issues = [
+                a_prediction(station, time, ("step",) if step % 5 == number else (), temperature=step / 10)
+                for step, time in enumerate(times)
+            ]
+            observations.save(connection, readings, NOON + timedelta(seconds=3), origin)
+            predictions.save(connection, issues, NOON + timedelta(seconds=4), origin)
+            latest_windows.save(connection, [a_window(NOON, station)], NOON + timedelta(seconds=4))
+        alerts.report(connection, alerts.Alert("drift", HOSTILE, alerts.Severity.WARNING, HOSTILE), NOON)
+
+
+@pytest.fixture(scope="session")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with `fill` in it, to be copied: hundreds of tests begin with one."""
+    made = make_settings(tmp_path_factory.mktemp("filled"))
+    migrate(made.store_url)
+    engine = open_store(made.store_url)
+    fill(engine)
+    engine.dispose()
+    return made.state_dir / "weatherglass.db"
+
+
+@pytest.fixture
+def store(settings: Settings, filled: Path) -> Iterator[Engine]:
+    settings.state_dir.mkdir(exist_ok=True)
+    shutil.copyfile(filled, settings.state_dir / filled.name)
+    engine = open_store(settings.store_url)
+    yield engine
+    engine.dispose()
+
+
+def clock() -> datetime:
+    return NOW
+
+
+@pytest.fixture
+def client(settings: Settings, store: Engine) -> Iterator[TestClient]:
+    with TestClient(create_app(settings, clock=clock), raise_server_exceptions=False) as client:
+        yield client

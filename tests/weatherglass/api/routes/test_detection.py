@@ -1,0 +1,46 @@
+"""How good the flags are, as the API sums it up."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from fastapi.testclient import TestClient
+from sqlalchemy import Engine
+
+from tests.weatherglass.store.samples import NOON
+from weatherglass.store import detection_scores
+
+
+def test_precision_is_over_all_kinds_and_recall_also_of_each(client: TestClient, store: Engine) -> None:
+    days = [NOON.date() - timedelta(days=ago) for ago in (0, 1, 40)]
+    counts = (("injected", "spike", 2, 1, 0), ("injected", "drift", 0, 3, 0), ("injected", "", 0, 0, 1))
+    with store.begin() as connection:
+        for day in days:
+            rows = [
+                {
+                    "version": "3",
+                    "day": day,
+                    "truth": truth,
+                    "kind": kind,
+                    "hits": hits,
+                    "misses": misses,
+                    "false_alarms": alarms,
+                }
+                for truth, kind, hits, misses, alarms in (*counts, ("verdict", "", 3, 0, 1))
+            ]
+            detection_scores.replace_detection(connection, day, rows)
+    answer = client.get("/anomalies/detection", params={"days": 30}).json()
+    found = {
+        (row["truth"], row["kind"]): (row["hits"], row["misses"], row["precision"], row["recall"])
+        for row in answer["detection"]
+    }
+    assert found == {
+        ("injected", None): (4, 8, 4 / 6, 4 / 12),
+        ("injected", "drift"): (0, 6, None, 0.0),
+        ("injected", "spike"): (4, 2, None, 4 / 6),
+        ("verdict", None): (6, 0, 6 / 8, None),
+    }
+
+
+def test_before_anything_is_judged_there_is_nothing(client: TestClient) -> None:
+    assert client.get("/anomalies/detection").json()["detection"] == []

@@ -1,0 +1,89 @@
+"""Past forecasts: pages that join, filters that agree with the store, CSV that says the same."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import datetime, timedelta
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import Engine
+
+from tests.weatherglass.api.conftest import HOSTILE
+from tests.weatherglass.store.samples import NOON
+from weatherglass.api.routes.history import lead_of
+from weatherglass.records import LEADS, VARIABLES, iso
+from weatherglass.store.past_forecasts import issued
+
+PATH = "/predictions/new-york/history"
+RANGE = {"from": iso(NOON - timedelta(hours=6)), "to": iso(NOON)}
+
+
+def pages(client: TestClient, query: dict[str, object]) -> list[dict]:  # type: ignore[type-arg]
+    found, cursor = [], None
+    while True:
+        page = client.get(PATH, params={**query, **({"cursor": cursor} if cursor else {})}).json()
+        found += page["forecasts"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            return found
+
+
+def test_pages_join_to_what_the_store_holds(client: TestClient, store: Engine) -> None:
+    with store.connect() as connection:
+        expected = issued(connection, "new-york", NOON - timedelta(hours=6), NOON, 1000)
+    found = pages(client, {**RANGE, "limit": 5})
+    assert len(expected) == 24
+    assert [row["timestamp"] for row in found] == [iso(e.timestamp) for e in expected for _ in LEADS]
+    of_store = [e.predictions[name][i] for e in expected for i in range(24) for name in VARIABLES]
+    assert [row[name]["value"] for row in found for name in VARIABLES] == of_store
+
+
+def test_one_lead_and_one_variable(client: TestClient) -> None:
+    rows = client.get(PATH, params={**RANGE, "lead": 6, "variable": "pressure"}).json()["forecasts"]
+    assert len(rows) == 24
+    for row in rows:
+        assert row["lead"] == 6
+        ahead = datetime.fromisoformat(row["valid_time"]) - datetime.fromisoformat(row["timestamp"])
+        assert timedelta(hours=5) < ahead <= timedelta(hours=6)
+        assert row["pressure"]["lower"] < row["pressure"]["value"] < row["pressure"]["upper"]
+        assert row["temperature"] is None
+
+
+def test_csv_says_the_same(client: TestClient) -> None:
+    rows = client.get(PATH, params={**RANGE, "limit": 3}).json()
+    answer = client.get(PATH, params={**RANGE, "limit": 3}, headers={"Accept": "text/csv"})
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    assert answer.headers["next-cursor"] == rows["next_cursor"]
+    table = list(csv.DictReader(io.StringIO(answer.text)))
+    assert [float(row["temperature_upper"]) for row in table] == [r["temperature"]["upper"] for r in rows["forecasts"]]
+    assert [row["valid_time"] for row in table] == [row["valid_time"] for row in rows["forecasts"]]
+
+
+@pytest.mark.parametrize("path", ["/observations/{}", "/predictions/{}/history", "/anomalies?station_id={}"])
+def test_csv_never_becomes_a_formula(client: TestClient, store: Engine, path: str) -> None:
+    from tests.weatherglass.store.samples import a_prediction, an_observation
+    from weatherglass.store import observations, predictions
+
+    name = '=HYPERLINK("https://elsewhere.example")'
+    with store.begin() as connection:
+        observations.save(connection, [an_observation(name.replace("/", "|"))], NOON)
+        predictions.save(connection, [a_prediction(name.replace("/", "|"), failed=("step",))], NOON)
+    answer = client.get(path.format(name.replace("/", "|")), headers={"Accept": "text/csv"})
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert rows
+    assert all(row["station_id"].startswith("'=") for row in rows)
+
+
+def test_a_hostile_name_is_a_name(client: TestClient) -> None:
+    station = HOSTILE.replace("/", "")
+    assert client.get(f"/predictions/{station}/history").json()["station_id"] == station
+
+
+@pytest.mark.parametrize(
+    ("minutes", "lead"), [(0, 1), (1, 1), (15, 1), (59, 1)], ids=["on the hour", "just after", "quarter", "just before"]
+)
+def test_the_lead_of_the_next_full_hour_is_one(minutes: int, lead: int) -> None:
+    hour = NOON.replace(minute=0)
+    assert lead_of(hour + timedelta(minutes=minutes), hour + timedelta(hours=1)) == lead

@@ -1,0 +1,61 @@
+"""Verdicts on flagged readings, and who may give them."""
+
+from __future__ import annotations
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.weatherglass.api.conftest import NOW
+from weatherglass.records import iso
+
+
+def newest(client: TestClient) -> int:
+    return client.get("/anomalies", params={"limit": 1}).json()["anomalies"][0]["id"]
+
+
+def test_a_verdict_is_kept_and_the_last_word_counts(client: TestClient) -> None:
+    number = newest(client)
+    for verdict in ("confirmed", "false_alarm"):
+        answer = client.post(f"/anomalies/{number}/verdict", json={"verdict": verdict, "note": "<b>seen</b>"})
+        assert answer.status_code == 200
+        assert answer.json()["verdict"]["verdict"] == verdict
+    kept = client.get("/anomalies", params={"verdict": "false_alarm"}).json()["anomalies"]
+    assert [(row["id"], row["verdict"]["note"], row["verdict"]["at"]) for row in kept] == [
+        (number, "<b>seen</b>", iso(NOW))
+    ]
+    everything = client.get("/anomalies", params={"limit": 500}).json()["anomalies"]
+    open_ones = client.get("/anomalies", params={"verdict": "open", "limit": 500}).json()["anomalies"]
+    assert {row["id"] for row in everything} - {row["id"] for row in open_ones} == {number}
+    counts = client.get("/anomalies/counts").json()
+    assert (counts["total"], counts["open"]) == (len(everything), len(everything) - 1)
+    assert sum(count["count"] for count in counts["counts"]) == sum(len(row["kinds"]) for row in everything)
+
+
+def test_the_least_score_is_a_bound(client: TestClient) -> None:
+    assert client.get("/anomalies", params={"min_score": 0.9}).json()["anomalies"]
+    assert client.get("/anomalies", params={"min_score": 0.91}).json()["anomalies"] == []
+
+
+def test_what_was_not_flagged_has_no_verdict(client: TestClient) -> None:
+    answer = client.post("/anomalies/999999/verdict", json={"verdict": "confirmed"})
+    assert (answer.status_code, answer.json()["title"]) == (404, "Unknown anomaly")
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status"),
+    [
+        ({"Origin": "https://elsewhere.example"}, b'{"verdict": "confirmed"}', 403),
+        ({"Origin": "null"}, b'{"verdict": "confirmed"}', 403),
+        ({"Origin": "http://testserver"}, b'{"verdict": "confirmed"}', 200),
+        ({"Content-Type": "text/plain"}, b'{"verdict": "confirmed"}', 422),
+        ({}, b'{"verdict": "maybe"}', 422),
+        ({}, b'{"verdict": "confirmed", "by": "somebody else"}', 422),
+        ({}, b"not JSON", 422),
+    ],
+)
+def test_only_pages_of_its_own_change_anything(
+    client: TestClient, headers: dict[str, str], body: bytes, status: int
+) -> None:
+    sent = {"Content-Type": "application/json", **headers}
+    answer = client.post(f"/anomalies/{newest(client)}/verdict", content=body, headers=sent)
+    assert answer.status_code == status

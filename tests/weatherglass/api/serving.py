@@ -1,0 +1,65 @@
+"""The app really served, for tests that speak HTTP."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import uvicorn
+from fastapi import FastAPI
+
+from tests.conftest import free_ports
+from weatherglass.settings import LOOPBACK, Settings, variable
+
+START_SECONDS = STOP_SECONDS = 120
+
+
+@contextmanager
+def serving(app: FastAPI, port: int | None = None) -> Iterator[str]:
+    """Serve an app in a thread of its own; its address."""
+    port = port or free_ports(1)[0]
+    server = uvicorn.Server(uvicorn.Config(app, host=LOOPBACK, port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    end = time.monotonic() + START_SECONDS
+    while not server.started:
+        assert thread.is_alive(), "the server ended while starting"
+        assert time.monotonic() < end, f"the server did not start in {START_SECONDS} s"
+        time.sleep(0.05)
+    try:
+        yield f"http://{LOOPBACK}:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(STOP_SECONDS)
+        assert not thread.is_alive(), "the server did not stop"
+
+
+@contextmanager
+def running_alone(settings: Settings) -> Iterator[str]:
+    """`python -m weatherglass.api`, as a user starts it; TERM ends it, also with open event streams."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("WEATHERGLASS_")}
+    ours = {variable(name): str(getattr(settings, name)) for name in ("state_dir", "api_port")}
+    process = subprocess.Popen([sys.executable, "-m", "weatherglass.api"], env={**inherited, **ours})
+    address = f"http://{LOOPBACK}:{settings.api_port}"
+    try:
+        end = time.monotonic() + START_SECONDS
+        while True:
+            assert process.poll() is None, "the API ended while starting"
+            assert time.monotonic() < end, f"the API did not start in {START_SECONDS} s"
+            try:
+                httpx.get(f"{address}/stations", timeout=START_SECONDS)
+                break
+            except httpx.TransportError:
+                time.sleep(0.2)
+        yield address
+        process.terminate()
+        process.wait(STOP_SECONDS)
+    finally:
+        process.kill()
+        process.wait()

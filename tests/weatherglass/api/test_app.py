@@ -1,0 +1,234 @@
+"""The API against a really filled store."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from html.parser import HTMLParser
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import Engine, text
+
+from tests.weatherglass.api.conftest import HOSTILE, NOW, clock
+from tests.weatherglass.store.samples import NOON
+from weatherglass.api.app import create_app
+from weatherglass.records import LEADS, UNITS, VARIABLES, iso
+from weatherglass.settings import Settings
+from weatherglass.store import observations, predictions
+
+HOSTILE_STATION = HOSTILE.replace("/", "")
+ROUTES = ("/stations", "/predictions/new-york", "/anomalies", "/observations/new-york", "/openapi.json", "/docs")
+
+
+def problem(answer) -> dict:  # type: ignore[no-untyped-def, type-arg]
+    """The problem document of an error, checked for what RFC 9457 and the API promise."""
+    assert answer.headers["content-type"] == "application/problem+json"
+    body = answer.json()
+    assert body["status"] == answer.status_code
+    assert body["title"]
+    assert body["detail"]
+    return body
+
+
+def test_the_latest_prediction_is_what_the_store_holds(client: TestClient, store: Engine) -> None:
+    answer = client.get("/predictions/new-york").json()
+    with store.connect() as connection:
+        stored = predictions.latest(connection, "new-york")
+    assert stored is not None
+    assert answer["timestamp"] == iso(NOON)
+    assert answer["age_seconds"] == 120
+    assert (answer["model_version"], answer["method"], answer["live"]) == ("7", "model", True)
+    assert answer["units"] == UNITS
+    assert len(answer["leads"]) == len(LEADS)
+    for index, lead in enumerate(answer["leads"]):
+        assert datetime.fromisoformat(lead["valid_time"]) == stored.prediction.predictions.valid_times[index]
+        for name in VARIABLES:
+            assert lead[name]["value"] == getattr(stored.prediction.predictions, name)[index]
+            assert lead[name]["lower"] <= lead[name]["value"] <= lead[name]["upper"]
+    assert answer["anomaly"] == json.loads(stored.prediction.anomaly.model_dump_json())
+
+
+def test_replayed_data_is_not_called_live(client: TestClient) -> None:
+    assert client.get("/predictions/boston").json()["source"] == "replay"
+    assert [client.get(f"/{kind}/boston").json()["live"] for kind in ("predictions", "observations")] == [False] * 2
+
+
+def test_stations_are_those_observed_with_their_newest(client: TestClient) -> None:
+    answer = client.get("/stations").json()
+    by_id = {row["station"]["station_id"]: row for row in answer["stations"]}
+    assert set(by_id) == {"new-york", "boston", HOSTILE_STATION}
+    assert (by_id["boston"]["age_seconds"], by_id["boston"]["arrived_seconds"]) == (120, 117)
+    assert by_id["new-york"]["station"]["country"] == "United States"
+    assert by_id["new-york"]["newest"]["timestamp"] == iso(NOON)
+    assert by_id[HOSTILE_STATION]["station"]["latitude"] is None
+    assert [row["is_anomaly"] for row in by_id.values()].count(True) == 1
+
+
+def test_observations_of_a_range(client: TestClient, store: Engine) -> None:
+    start, end = NOON - timedelta(hours=2), NOON - timedelta(hours=1)
+    answer = client.get("/observations/new-york", params={"from": iso(start), "to": iso(end)}).json()
+    with store.connect() as connection:
+        expected = observations.history(connection, "new-york", start, end)
+    assert [row["timestamp"] for row in answer["observations"]] == [iso(row.observation.timestamp) for row in expected]
+    assert len(expected) == 4
+
+
+def test_observations_reach_from_a_day_ago_to_now_by_default(client: TestClient) -> None:
+    rows = client.get("/observations/new-york").json()["observations"]
+    assert rows[-1]["timestamp"] == iso(NOON)
+    assert datetime.fromisoformat(rows[0]["timestamp"]) >= NOW - timedelta(days=1)
+
+
+def test_pages_of_anomalies_join_to_all_of_them(client: TestClient) -> None:
+    everything = client.get("/anomalies", params={"limit": 500}).json()
+    assert everything["next_cursor"] is None
+    assert all(row["kinds"] == ["step"] and row["reasons"] for row in everything["anomalies"])
+    pages, cursor = [], None
+    while True:
+        query = {"limit": 7, **({"cursor": cursor} if cursor else {})}
+        page = client.get("/anomalies", params=query).json()
+        pages += page["anomalies"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert pages == everything["anomalies"]
+
+
+def test_anomalies_are_filtered(client: TestClient) -> None:
+    since = iso(NOON - timedelta(hours=3))
+    rows = client.get("/anomalies", params={"station_id": "boston", "since": since, "kind": "step"}).json()
+    assert {row["station_id"] for row in rows["anomalies"]} == {"boston"}
+    assert all(row["timestamp"] >= since for row in rows["anomalies"])
+    assert client.get("/anomalies", params={"kind": "range"}).json()["anomalies"] == []
+
+
+@pytest.mark.parametrize("kind", ["predictions", "observations"])
+def test_an_unknown_station_is_answered_with_near_names(client: TestClient, kind: str) -> None:
+    answer = client.get(f"/{kind}/new-yrok")
+    assert answer.status_code == 404
+    assert "new-york" in problem(answer)["near"]
+
+
+@pytest.mark.parametrize("kind", ["predictions", "observations"])
+def test_a_station_without_data_says_when_to_expect_it(client: TestClient, kind: str) -> None:
+    answer = client.get(f"/{kind}/chicago")
+    assert answer.status_code == 404
+    assert problem(answer)["title"] == "Nothing yet"
+    assert int(answer.headers["Retry-After"]) == problem(answer)["expected_within_seconds"] > 0
+
+
+@pytest.mark.parametrize(
+    ("path", "parameter"),
+    [
+        ("/anomalies?limit=0", "limit"),
+        ("/anomalies?limit=501", "limit"),
+        ("/anomalies?limit=many", "limit"),
+        ("/anomalies?cursor=99999999999999999999999", "cursor"),
+        ("/anomalies?since=yesterday", "since"),
+        ("/anomalies?since=2026-01-05T12:00:00", "since"),
+        ("/anomalies?since=0001-01-01T00:00:00%2B14:00", "since"),
+        ("/anomalies?kind=%22%27;--", "kind"),
+        ("/anomalies?station_id=%00", "station_id"),
+        ("/observations/new-york?to=9999-12-31T23:59:59-14:00", "to"),
+        ("/predictions/a%00b", "station_id"),
+        ("/predictions/" + "x" * 101, "station_id"),
+    ],
+)
+def test_a_bad_parameter_is_named(client: TestClient, path: str, parameter: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 422
+    assert parameter in [fault["parameter"] for fault in problem(answer)["errors"]]
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [("2026-01-05T12:00:00Z", "2026-01-05T11:00:00Z"), ("2025-01-05T12:00:00Z", "2026-01-05T12:00:00Z")],
+    ids=["backwards", "too long"],
+)
+def test_a_bad_range_is_refused(client: TestClient, start: str, end: str) -> None:
+    answer = client.get("/observations/new-york", params={"from": start, "to": end})
+    assert answer.status_code == 422
+    assert start in problem(answer)["detail"]
+
+
+def test_other_errors_are_problems_too(client: TestClient) -> None:
+    assert problem(client.get("/nowhere"))["status"] == 404
+    assert problem(client.post("/stations"))["status"] == 405
+
+
+@pytest.mark.parametrize("path", ["/stations", "/predictions/nobody", "/anomalies", "/observations/new-york"])
+def test_a_store_that_is_away_is_said_to_be(client: TestClient, store: Engine, path: str) -> None:
+    with store.begin() as connection:
+        for table in ("observations", "predictions"):
+            connection.execute(text(f"ALTER TABLE {table} RENAME TO {table}_gone"))
+    answer = client.get(path)
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) > 0
+    assert problem(answer)["title"] == "Store unavailable"
+    assert "no such table" not in answer.text
+
+
+def test_a_broken_store_file_is_said_too(settings: Settings) -> None:
+    settings.state_dir.mkdir(parents=True)
+    (settings.state_dir / "weatherglass.db").write_bytes(b"this is no database" * 100)
+    with TestClient(create_app(settings, clock=clock), raise_server_exceptions=False) as client:
+        assert problem(client.get("/stations"))["status"] == 503
+
+
+@pytest.mark.parametrize("path", ["/stations", "/anomalies", f"/predictions/{HOSTILE_STATION}"])
+def test_hostile_names_stay_data(client: TestClient, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert HOSTILE_STATION in json.dumps(answer.json(), ensure_ascii=False)
+
+
+def test_a_hostile_unknown_name_selects_nothing(client: TestClient) -> None:
+    assert problem(client.get("/predictions/x' OR '1'='1"))["status"] == 404
+    assert client.get("/anomalies", params={"station_id": "x' OR '1'='1"}).json()["anomalies"] == []
+
+
+@pytest.mark.parametrize("path", [*ROUTES, "/nowhere", "/anomalies?limit=0"])
+def test_every_answer_carries_the_security_headers(client: TestClient, path: str) -> None:
+    headers = client.get(path, headers={"Origin": "https://elsewhere.example"}).headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert "access-control-allow-origin" not in headers
+
+
+def test_health_has_a_reason_for_each_part(client: TestClient) -> None:
+    answer = client.get("/health")
+    assert answer.status_code == 503
+    parts = {part["name"]: part for part in answer.json()["parts"]}
+    assert {"kafka", "ray", "job_host", "stream_features", "store", "observations", "predictions"} <= set(parts)
+    assert all(part["detail"] for part in parts.values())
+    assert parts["store"]["state"] == "ok"
+
+
+class Links(HTMLParser):
+    """What a page would load, and what it links to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loaded: list[str] = []
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        named = dict(attrs)
+        if tag in ("script", "link", "img", "iframe"):
+            self.loaded.append(tag)
+        if tag == "a" and named.get("href"):
+            self.links.append(str(named["href"]))
+
+
+def test_the_documentation_shows_every_route_and_loads_nothing(client: TestClient) -> None:
+    page = client.get("/docs").text
+    parsed = Links()
+    parsed.feed(page)
+    assert parsed.loaded == []
+    for path in client.get("/openapi.json").json()["paths"]:
+        assert path in page
+    assert "`" not in page
+    assert all(client.get(link).status_code in (200, 404, 503) for link in parsed.links)

@@ -1,0 +1,37 @@
+"""The climate check's limits: wide enough for a record, narrow enough for a fault."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from weatherglass.history import GRID_VARIABLES, HourGrid
+from weatherglass.history.climate_limits import climate_of
+from weatherglass.records import VARIABLES
+from weatherglass.stations import known_stations
+
+
+@pytest.fixture
+def grid() -> HourGrid:
+    """A year of a station whose temperature follows the seasons from -5 to 25 °C, and whose pressure is missing."""
+    hours = 24 * 365
+    values = np.full((1, hours, len(GRID_VARIABLES)), np.nan, np.float32)
+    noise = np.random.default_rng(1).normal(0, 2, hours)
+    values[0, :, GRID_VARIABLES.index("temperature")] = 10 - 15 * np.cos(2 * np.pi * np.arange(hours) / hours) + noise
+    return HourGrid((known_stations()["new-york"],), np.datetime64("2025-01-01T00", "h"), values)
+
+
+def test_limits_follow_the_month_and_leave_room(grid: HourGrid) -> None:
+    months = climate_of(grid)["new-york"]
+    temperature = VARIABLES.index("temperature")
+    january, july = months[0][temperature], months[6][temperature]
+    assert january is not None
+    assert july is not None
+    seen = grid.values[0, : 24 * 31, 0]
+    assert january[0] < seen.min() < seen.max() < january[1]
+    assert january[1] < 15 < july[0] + 15 < 30, "a July afternoon is a fault in January"
+
+
+def test_what_history_does_not_tell_is_not_checked(grid: HourGrid) -> None:
+    months = climate_of(grid)["new-york"]
+    assert {month[VARIABLES.index(name)] for month in months for name in ("pressure", "humidity")} == {None}

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import csv
+import io
+from datetime import UTC, date, datetime, timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.conftest import make_settings
+from tests.weatherglass.store.samples import a_prediction, an_observation
+from weatherglass.monitor.station_report import make_report
+from weatherglass.qc.station_status import Reading, StationDay, Status, Stretch, station_day
+from weatherglass.records import Origin
+from weatherglass.store import observations, predictions, station_days
+from weatherglass.store.engine import open_store
+from weatherglass.store.migrate import migrate
+
+DAY = date(2026, 1, 5)
+START = datetime(2026, 1, 5, tzinfo=UTC)
+END = START + timedelta(days=1)
+QUARTER = timedelta(minutes=15)
+LONG_BEFORE = START - timedelta(days=30)
+LATER = END + timedelta(hours=1)
+
+
+def quarters(*numbers: int, after: timedelta = timedelta(minutes=2), **passed: bool) -> list[Reading]:
+    """Readings of these quarters of an hour of the day, arrived so long after their time."""
+    return [Reading(START + n * QUARTER, START + n * QUARTER + after, dict(passed)) for n in numbers]
+
+
+def judged(readings: list[Reading], now: datetime = LATER) -> StationDay:
+    return station_day("denver", DAY, sorted(readings, key=lambda reading: reading.time), now, LONG_BEFORE)
+
+
+def test_a_day_without_a_fault() -> None:
+    day = judged(quarters(*range(96), range_check=True))
+    assert (day.expected, day.received, day.interval_seconds) == (96, 96, 900)
+    assert (day.timeliness_median, day.timeliness_p95, day.longest_gap) == (120, 120, 900)
+    assert day.failed == {"range_check": 0.0}
+    assert day.log == [Stretch(Status.UP, START, END)]
+    assert day.badness == 0
+
+
+def test_a_silence_begins_an_interval_after_the_last_word() -> None:
+    day = judged(quarters(*range(20), *range(60, 96)))
+    assert (day.expected, day.received) == (96, 56)
+    last, again = START + 19 * QUARTER, START + 60 * QUARTER
+    assert day.longest_gap == (again - last).total_seconds()
+    assert day.log == [
+        Stretch(Status.UP, START, last + QUARTER),
+        Stretch(Status.SILENT, last + QUARTER, again),
+        Stretch(Status.UP, again, END),
+    ]
+
+
+def test_a_station_silent_all_day_or_never_heard() -> None:
+    yesterday = [Reading(START - n * QUARTER, START - n * QUARTER) for n in range(40, 20, -1)]
+    for readings in ([], yesterday):
+        day = station_day("denver", DAY, readings, LATER, LONG_BEFORE)
+        assert (day.received, day.timeliness_median, day.failed) == (0, None, {})
+        assert day.log == [Stretch(Status.SILENT, START, END)]
+        assert day.badness == 1
+        assert day.expected == (96 if readings else 24)
+
+
+def test_late_and_suspect_readings() -> None:
+    late = quarters(*range(10, 20), after=timedelta(hours=1), step=True)
+    suspect = quarters(*range(20, 24), after=timedelta(hours=1), step=False)
+    day = judged(quarters(*range(10), step=True) + late + suspect + quarters(*range(24, 96), step=True))
+    assert [(part.status, part.end - part.start) for part in day.log] == [
+        (Status.UP, 10 * QUARTER),
+        (Status.LATE, 10 * QUARTER),
+        (Status.SUSPECT, 4 * QUARTER),
+        (Status.UP, 72 * QUARTER),
+    ]
+    assert day.failed == {"step": 4 / 96}
+
+
+def test_today_is_judged_up_to_now() -> None:
+    day = judged(quarters(*range(40)), now=START + 40 * QUARTER)
+    assert (day.expected, day.received) == (40, 40)
+    assert day.log == [Stretch(Status.UP, START, START + 40 * QUARTER)]
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(st.integers(-2 * 1440, 1439), st.integers(0, 600), st.booleans()), unique_by=lambda r: r[0]))
+def test_the_log_covers_the_day_without_gap_or_overlap(found: list[tuple[int, int, bool]]) -> None:
+    readings = [
+        Reading(START + timedelta(minutes=at), START + timedelta(minutes=at + delay), {"step": passed})
+        for at, delay, passed in sorted(found)
+    ]
+    day = judged(readings)
+    assert day.log[0].start == START
+    assert day.log[-1].end == END
+    assert all(one.end == other.start for one, other in zip(day.log, day.log[1:], strict=False))
+    assert all(one.status is not other.status for one, other in zip(day.log, day.log[1:], strict=False))
+    assert sum(day.seconds(status) for status in Status) == 86400
+    assert day.received == sum(START <= reading.time < END for reading in readings)
+    assert 0 <= day.badness <= 1
+    assert day.longest_gap >= day.seconds(Status.SILENT) / max(sum(p.status is Status.SILENT for p in day.log), 1)
+
+
+HOSTILE = "=<script>alert('x')</script>"
+
+
+def test_the_report_of_a_store_has_the_worst_first_and_is_kept(tmp_path: Path) -> None:
+    state = make_settings(tmp_path / "state")
+    migrate(state.store_url)
+    store = open_store(state.store_url)
+    with store.begin() as connection:
+        before = START - QUARTER
+        observations.save(connection, [an_observation("boston", before)], before, Origin.REPLAY)
+        for station, numbers in {"boston": range(96), "denver": range(0, 96, 2), HOSTILE: range(30)}.items():
+            for number in numbers:
+                time = START + number * QUARTER
+                arrived = time + timedelta(minutes=3)
+                failed = ("step",) if station == "denver" and number < 24 else ()
+                observations.save(connection, [an_observation(station, time)], arrived, Origin.REPLAY)
+                predictions.save(connection, [a_prediction(station, time, failed)], arrived, Origin.REPLAY)
+    days, page, table = make_report(state, DAY, LATER)
+    assert [day.station_id for day in days] == [HOSTILE, "denver", "boston"]
+    with store.connect() as connection:
+        kept = station_days.saved(connection, DAY, DAY + timedelta(days=1))
+    store.dispose()
+    assert sorted(kept, key=lambda day: -day.badness) == days
+    assert days[1].failed["step"] == 12 / 48
+
+    rows = list(csv.DictReader(io.StringIO(table.read_text(encoding="utf-8"))))
+    assert [row["received"] for row in rows] == ["30", "48", "96"]
+    assert rows[0]["station_id"] == "'" + HOSTILE  # no formula
+    assert rows[2]["timeliness_median_s"] == "180"
+
+    tags: list[str] = []
+    parser = HTMLParser()
+    parser.handle_starttag = lambda tag, attrs: tags.append(tag)  # type: ignore[method-assign]
+    text = page.read_text(encoding="utf-8")
+    parser.feed(text)
+    assert "script" not in tags
+    assert tags.count("tr") == 4
+    assert "1 of 3 stations were up all day" in text
+    assert "http" not in text  # it can be mailed: nothing comes from elsewhere
+
+
+def test_what_was_fetched_as_the_past_is_not_judged() -> None:
+    noon = START + timedelta(hours=12)
+    past = [Reading(START + n * timedelta(hours=1), noon) for n in range(12)]
+    live = [Reading(noon + n * QUARTER, noon + n * QUARTER + timedelta(minutes=2)) for n in range(48)]
+    day = station_day("denver", DAY, past + live, LATER, watched_since=noon)
+    assert day.log == [Stretch(Status.UP, noon, END)]
+    assert (day.expected, day.received, day.timeliness_median) == (48, 48, 120)
+
+
+def test_a_day_before_the_pipelines_first_is_not_judged(tmp_path: Path) -> None:
+    state = make_settings(tmp_path / "state")
+    migrate(state.store_url)
+    store = open_store(state.store_url)
+    with store.begin() as connection:
+        past = [an_observation("boston", START + n * timedelta(hours=1)) for n in range(24)]
+        observations.save(connection, past, END + timedelta(minutes=5), Origin.REPLAY)
+    store.dispose()
+    days, page, _ = make_report(state, DAY, LATER)
+    assert days == []
+    assert "No station is judged" in page.read_text(encoding="utf-8")

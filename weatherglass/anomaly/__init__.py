@@ -1,0 +1,1 @@
+"""Anomaly detection: rule limits, the learned score, checks of a single series, fault injection."""

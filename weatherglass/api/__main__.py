@@ -1,0 +1,34 @@
+"""The API alone: `python -m weatherglass.api`"""
+
+from __future__ import annotations
+
+import gc
+import sys
+
+import uvicorn
+
+from weatherglass.api.app import create_app
+from weatherglass.api.auth import from_here, with_token
+from weatherglass.api.dashboard.login import add_login
+from weatherglass.settings import SettingsError, load_settings
+
+
+def main() -> int:
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 1
+    token = settings.api_token
+    app = create_app(settings, guard=with_token(token) if token else from_here)
+    if token:
+        add_login(app, token)
+    # What is there now stays: looking through all of it for garbage, again and again, would hold up requests.
+    gc.collect()
+    gc.freeze()
+    uvicorn.run(app, host=settings.api_host, port=settings.api_port, server_header=False)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

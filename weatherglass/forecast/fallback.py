@@ -1,0 +1,107 @@
+"""Persistence: the forecast where nothing has been learnt, with wide intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from weatherglass.forecast.forecaster import LEVELS, Forecast
+from weatherglass.forecast.variables import bounded, channels
+from weatherglass.history import HourGrid
+from weatherglass.records import LEADS, VARIABLES, Method
+from weatherglass.stations import Station
+
+HISTORY_HOURS = 72
+"""Hours of own past that a forecast looks at, before its base hour."""
+
+_AT = np.array([1, 3, 6, 9, 12, 15, 18, 21, 24])
+_SPREAD = {
+    0.8: np.array(
+        [
+            [1.5, 3.7, 6.5, 8.4, 9.1, 8.8, 7.4, 5.5, 4.3],
+            [8.0, 15, 24, 30, 32, 31, 27, 22, 19],
+            [1.0, 2.0, 4.0, 5.0, 6.0, 6.0, 7.0, 7.0, 8.0],
+            [1.0, 2.0, 2.5, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0],
+        ]
+    ),
+    0.9: np.array(
+        [
+            [2.2, 5.1, 8.6, 10.7, 11.5, 11.1, 9.5, 7.4, 6.3],
+            [12.0, 21, 32, 39, 42, 41, 36, 31, 28],
+            [1.0, 3.0, 6.0, 8.0, 9.0, 10.0, 11.0, 11.0, 12.0],
+            [2.0, 3.0, 3.5, 4.0, 4.0, 4.0, 4.0, 4.0, 4.0],
+        ]
+    ),
+}
+"""Quantiles of persistence's absolute error at the leads `_AT`, rows as `VARIABLES`, measured over the 36 cities of
+Kaggle's «Historical Hourly Weather Data» 2012-2017. For a station that nobody has seen before this is a guess."""
+
+_BORROWED = np.array([20.0, 50.0, 100.0, 12.0])
+"""Half-width where the station itself has never reported the variable."""
+
+
+def persistence_spread(level: float) -> npt.NDArray[np.float64]:
+    """Half-widths (leads, variables) of persistence at a level of `LEVELS`."""
+    return np.stack([np.interp(LEADS, _AT, row) for row in _SPREAD[level]], axis=1)
+
+
+def history_hours(grid: HourGrid, rows: npt.NDArray[np.int64], base: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Hours with a temperature among the last 72 up to and with the base hour."""
+    hours = base[:, None] - np.arange(HISTORY_HOURS)
+    temperature = grid.values[rows[:, None], np.maximum(hours, 0), 0]
+    return (np.isfinite(temperature) & (hours >= 0)).sum(axis=1)
+
+
+class PersistenceForecaster:
+    """It stays as it is. Needs no training, answers any station.
+
+    A variable that a station has never reported is taken as the mean of the other stations' newest values, or from
+    the standard atmosphere where there are none, with an interval that says how little that is worth.
+    """
+
+    def forecast(self, grid: HourGrid, rows: Sequence[int], base: Sequence[int]) -> Forecast:
+        """See `forecast.Forecaster`; needs no past at all."""
+        where, when = np.asarray(rows, dtype=np.int64), np.asarray(base, dtype=np.int64)
+        last, own = _newest(grid, where, when)
+        values = np.repeat(last[:, None, :], len(LEADS), axis=1)
+        lower, upper = {}, {}
+        for level in LEVELS:
+            spread = np.where(own[:, None, :], persistence_spread(level), _BORROWED)
+            lower[level], upper[level] = bounded(values - spread), bounded(values + spread)
+        return Forecast(
+            tuple(grid.stations[row].station_id for row in where),
+            grid.start + when,
+            values,
+            lower,
+            upper,
+            (Method.PERSISTENCE,) * len(where),
+            history_hours(grid, where, when),
+        )
+
+
+def _newest(
+    grid: HourGrid, rows: npt.NDArray[np.int64], base: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Newest values (n, variables) at or before each base hour, and whether they are the station's own."""
+    values = np.empty((len(rows), len(VARIABLES)))
+    own = np.empty(values.shape, dtype=bool)
+    for hour in np.unique(base):
+        past = channels(grid.values[:, max(0, hour + 1 - HISTORY_HOURS) : hour + 1])[..., : len(VARIABLES)][:, ::-1]
+        known = np.isfinite(past)
+        newest = np.take_along_axis(past, known.argmax(axis=1)[:, None, :], axis=1)[:, 0].astype(np.float64)
+        seen = np.isfinite(newest)
+        count = seen.sum(axis=0)
+        mean = np.where(count > 0, np.where(seen, newest, 0).sum(axis=0) / np.maximum(count, 1), np.nan)
+        for i in np.flatnonzero(base == hour):
+            borrowed = np.where(np.isfinite(mean), mean, _standard(grid.stations[rows[i]]))
+            own[i] = seen[rows[i]]
+            values[i] = np.where(own[i], newest[rows[i]], borrowed)
+    return bounded(values), own
+
+
+def _standard(station: Station) -> npt.NDArray[np.float64]:
+    """The ICAO standard atmosphere's pressure at the station's elevation (sea level if unknown), the rest typical."""
+    pressure = 1013.25 * (1 - 2.25577e-5 * (station.elevation or 0.0)) ** 5.25588
+    return np.array([15.0, 70.0, pressure, 3.0])

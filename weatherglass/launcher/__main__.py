@@ -1,0 +1,39 @@
+"""`python -m weatherglass.launcher up | down`, which `make up` and `make down` call."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from weatherglass.settings import SettingsError, load_settings
+
+UNUSABLE_SETTINGS = 2
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m weatherglass.launcher", description="Weatherglass on this machine."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("up", help="start everything and stay in the foreground; Ctrl-C stops it")
+    commands.add_parser("down", help="stop everything")
+    command = parser.parse_args(arguments).command
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        print(f"Invalid settings, nothing was started:\n{error}", file=sys.stderr)
+        return UNUSABLE_SETTINGS
+    # Imported only now, so that an invalid setting is reported immediately.
+    if command == "down":
+        from weatherglass.launcher.down import down
+
+        return down(settings)
+    from weatherglass.launcher.status import show
+    from weatherglass.launcher.up import up
+
+    return up(settings, show)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

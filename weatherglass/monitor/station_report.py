@@ -1,0 +1,148 @@
+"""The daily report on the stations, worst first: HTML to read and mail, CSV to count with."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from html import escape
+from pathlib import Path
+
+from weatherglass.formatting import words
+from weatherglass.qc.station_status import StationDay, Status, midnight, station_day
+from weatherglass.records import iso
+from weatherglass.settings import Settings
+from weatherglass.stations import known_stations
+from weatherglass.store import station_days
+from weatherglass.store.engine import open_store
+
+COLORS = {Status.UP: "#2e7d32", Status.LATE: "#f9a825", Status.SUSPECT: "#6a1b9a", Status.SILENT: "#c62828"}
+COLUMNS = (
+    "station_id",
+    "name",
+    "day",
+    "expected",
+    "received",
+    "interval_s",
+    "timeliness_median_s",
+    "timeliness_p95_s",
+    "longest_gap_s",
+    *(f"{status.value}_s" for status in Status),
+    "failed_checks",
+)
+
+_PAGE = """\
+<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Stations on {day}</title><style>
+body {{ font: 15px/1.4 system-ui, sans-serif; margin: 2em; color: #1a1a1a; background: #fff }}
+table {{ border-collapse: collapse }} th, td {{ padding: .35em .8em; border-bottom: 1px solid #ccc; text-align: right }}
+th:first-child, td:first-child, td.text {{ text-align: left }} svg {{ vertical-align: middle }}
+</style></head><body>
+<h1>Stations on {day}</h1>
+<p>{summary} Times in UTC; made {made}. Worst first: by the share of the day that a station was silent or suspect, and
+half of what it was late.</p>
+<table><thead><tr><th scope="col">Station</th><th scope="col">Received</th><th scope="col">Expected</th>
+<th scope="col">Arrives after (median, 95 %)</th><th scope="col">Longest gap</th><th scope="col">The day, 0 to 24 h</th>
+<th scope="col">Checks failed</th></tr></thead><tbody>
+{rows}
+</tbody></table>
+<p>{legend}</p>
+</body></html>
+"""
+
+
+def make_report(settings: Settings, day: date, now: datetime) -> tuple[list[StationDay], Path, Path]:
+    """Judge every station's day, keep that in the store, and write the report into the state folder's `reports`.
+
+    Returns:
+        The days, worst first, and the files: HTML, CSV.
+    """
+    engine = open_store(settings.store_url)
+    try:
+        with engine.begin() as connection:
+            since = station_days.watched_since(connection)
+            days = []
+            if since is not None and since < min(now, midnight(day) + timedelta(days=1)):
+                found = station_days.readings(connection, day)
+                days = [station_day(station_id, day, heard, now, since) for station_id, heard in found.items()]
+            station_days.save(connection, days)
+    finally:
+        engine.dispose()
+    days.sort(key=lambda one: (-one.badness, one.received - one.expected, one.station_id))
+    names = {station.station_id: station.name for station in known_stations().values()}
+    folder = settings.state_dir / "reports"
+    folder.mkdir(parents=True, exist_ok=True)
+    page, table = folder / f"stations-{day}.html", folder / f"stations-{day}.csv"
+    page.write_text(html(days, names, day, now), encoding="utf-8")
+    table.write_text(as_csv(days, names), encoding="utf-8")
+    return days, page, table
+
+
+def summary(days: Sequence[StationDay]) -> str:
+    """A sentence."""
+    if not days:
+        return "No station is judged: the pipeline had heard nothing yet when this day ended."
+    whole = sum(all(part.status is Status.UP for part in day.log) for day in days)
+    silent = [day.station_id for day in days if day.received == 0]
+    said = f"{whole} of {len(days)} stations were up all day."
+    return f"{said} Not heard at all: {', '.join(silent)}." if silent else said
+
+
+def html(days: Sequence[StationDay], names: Mapping[str, str], day: date, now: datetime) -> str:
+    """One page without anything from elsewhere, so that it can be mailed."""
+    legend = " ".join(f'<span style="color:{color}">■</span> {status.value}' for status, color in COLORS.items())
+    rows = "\n".join(_row(one, names.get(one.station_id, one.station_id)) for one in days)
+    return _PAGE.format(day=day, summary=escape(summary(days)), made=iso(now), rows=rows, legend=legend)
+
+
+def as_csv(days: Sequence[StationDay], names: Mapping[str, str]) -> str:
+    """A line a station; times in seconds."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for day in days:
+        failed = " ".join(f"{check}={share:.3f}" for check, share in day.failed.items() if share)
+        text = (_plain(day.station_id), _plain(names.get(day.station_id, day.station_id)), day.day)
+        numbers = (
+            day.interval_seconds,
+            day.timeliness_median,
+            day.timeliness_p95,
+            day.longest_gap,
+            *(day.seconds(status) for status in Status),
+        )
+        rounded = ["" if number is None else f"{number:.0f}" for number in numbers]
+        writer.writerow([*text, day.expected, day.received, *rounded, failed])
+    return out.getvalue()
+
+
+def _row(day: StationDay, name: str) -> str:
+    failed = ", ".join(f"{check} {share:.0%}" for check, share in day.failed.items() if share) or "none"
+    cells = (
+        f"<td>{escape(name)}</td><td>{day.received}</td><td>{day.expected}</td>"
+        f"<td>{_age(day.timeliness_median)}, {_age(day.timeliness_p95)}</td><td>{_age(day.longest_gap)}</td>"
+        f'<td>{_bar(day)}</td><td class="text">{escape(failed)}</td>'
+    )
+    return f"<tr>{cells}</tr>"
+
+
+def _bar(day: StationDay) -> str:
+    """The log as a strip of 240 x 14 px, ten an hour."""
+    parts = []
+    for part in day.log:
+        x = (part.start - midnight(day.day)).total_seconds() / 360
+        width = (part.end - part.start).total_seconds() / 360
+        said = f"{part.status.value} {part.start:%H:%M} to {part.end:%H:%M}"
+        color = COLORS[part.status]
+        parts.append(f'<rect x="{x:.1f}" width="{width:.1f}" height="14" fill="{color}"><title>{said}</title></rect>')
+    shares = ", ".join(f"{status.value} {words(timedelta(seconds=day.seconds(status)))}" for status in Status)
+    return f'<svg width="240" height="14" role="img" aria-label="{shares}">{"".join(parts)}</svg>'
+
+
+def _age(seconds: float | None) -> str:
+    return "-" if seconds is None else words(timedelta(seconds=seconds))
+
+
+def _plain(text: str) -> str:
+    """A spreadsheet takes what begins like this for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
