@@ -17,7 +17,7 @@ import numpy as np
 
 from weatherglass.forecast.boosted_trees import BoostedForecaster
 from weatherglass.forecast.climatology import Climatology
-from weatherglass.forecast.damped_anomaly import Damping
+from weatherglass.forecast.damped_anomaly import DampedAnomaly
 from weatherglass.forecast.features import PAST_HOURS
 from weatherglass.forecast.variables import bounded
 from weatherglass.history import GRID_VARIABLES, HourGrid, wind_components
@@ -36,7 +36,7 @@ def enlarged(model: BoostedForecaster, count: int) -> BoostedForecaster:
         model,
         stations=stations,
         climatology=usual,
-        damping=Damping(model.damping.rho[from_row]),
+        damping=DampedAnomaly(model.damping.rho[from_row]),
         network=network,
         parts=parts,
     )

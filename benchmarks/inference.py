@@ -36,10 +36,10 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 
 from benchmarks.forecast import enlarged
-from ray_jobs.inference.model_manager import Champions
-from ray_jobs.inference.service import Service
+from ray_jobs.inference.model_manager import ModelManager
+from ray_jobs.inference.service import InferenceService
 from weatherglass.forecast.boosted_trees import BoostedForecaster
-from weatherglass.history import SLIDE, WINDOW, catalogue
+from weatherglass.history import SLIDE, WINDOW, station_lookup
 from weatherglass.launcher.consumer_lag import lags
 from weatherglass.launcher.kafka import RunningBroker
 from weatherglass.records import (
@@ -87,7 +87,7 @@ def window(station_id: str, time_: datetime, value: float) -> WindowFeatures:
 
 def serve(settings: Settings, ready: Event, stopping: Event, told: Connection) -> None:
     """The inference loop of one shard, until asked to stop; then its health is told."""
-    service = Service(settings, 0, Champions(Registry(settings), "benchmark"), catalogue(settings))
+    service = InferenceService(settings, 0, ModelManager(Registry(settings), "benchmark"), station_lookup(settings))
     thread = threading.Thread(target=service.run, args=(stopping,))
     thread.start()
     while service.figures.phase != "serving":

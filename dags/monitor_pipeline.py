@@ -25,7 +25,7 @@ import sys
 from airflow.sdk import DAG
 
 from plugins import assets, policy
-from plugins.supervision.alert_channels import WatcherOperator
+from plugins.supervision.alert_channels import MonitorOperator
 from weatherglass.settings import load_settings
 
 folder = load_settings().jobs_dir / "monitor_pipeline"
@@ -37,7 +37,7 @@ with DAG(
     tags=[policy.TAG, "monitoring", "long-lived"],
     **policy.LONG_LIVED,
 ):
-    WatcherOperator(
+    MonitorOperator(
         task_id="monitor_pipeline",
         folder=folder,
         argv=[sys.executable, "-m", "weatherglass.monitor", str(folder)],

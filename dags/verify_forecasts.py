@@ -44,9 +44,9 @@ with DAG(
 
     @task(inlets=[assets.STORE, assets.MODELS], outlets=[assets.SCORES], execution_timeout=timedelta(minutes=30))
     def verify() -> list[str]:
-        from weatherglass.verification.hourly_run import Verification
+        from weatherglass.verification.hourly_run import HourlyVerification
 
-        look = Verification(load_settings(), logging.getLogger("airflow.task").info)
+        look = HourlyVerification(load_settings(), logging.getLogger("airflow.task").info)
         now = datetime.now(UTC)
         look.verify(now)
         look.hindcast(now)

@@ -44,7 +44,7 @@ class _Transient(OpenMeteoConnectionError):
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How long to wait for an answer, and how often to ask again."""
 
     connect_seconds: float = 5.0
@@ -57,10 +57,10 @@ class Patience:
 class OpenMeteo:
     """Asks for all stations at once; joins the answer by order, never by the coordinates in it."""
 
-    def __init__(self, url: str, archive_url: str, patience: Patience | None = None):
+    def __init__(self, url: str, archive_url: str, patience: RetryPolicy | None = None):
         self.url = url.rstrip("/")
         self.archive_url = archive_url.rstrip("/")
-        self.patience = patience or Patience()
+        self.patience = patience or RetryPolicy()
         self.calls = 0
         """Of the source's budget, used so far: one a location and request."""
         self.clock_skew: float | None = None

@@ -60,11 +60,11 @@ ApiTime = Annotated[datetime, AfterValidator(_as_utc)]
 Value = Annotated[float, Field(allow_inf_nan=False)] | None
 
 
-class Answer(BaseModel):
+class ForecastResponse(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Current(Answer):
+class Current(ForecastResponse):
     """Values at one time."""
 
     time: ApiTime
@@ -75,7 +75,7 @@ class Current(Answer):
     wind_direction_10m: Value
 
 
-class Series(Answer):
+class TimeSeries(ForecastResponse):
     """Values at several times; each list as long as `time`."""
 
     time: list[ApiTime]
@@ -93,15 +93,15 @@ class Series(Answer):
         return self
 
 
-class Location(Answer):
+class Location(ForecastResponse):
     """One location's part of an answer. The coordinates are the model's grid cell, not those we asked for."""
 
     latitude: float
     longitude: float
     elevation: float | None = None
     current: Current | None = None
-    minutely_15: Series | None = None
-    hourly: Series | None = None
+    minutely_15: TimeSeries | None = None
+    hourly: TimeSeries | None = None
     current_units: dict[str, str] = {}
     minutely_15_units: dict[str, str] = {}
     hourly_units: dict[str, str] = {}
@@ -200,7 +200,7 @@ def _json(body: bytes) -> Any:
         raise OpenMeteoAnswerError(f"the answer is not JSON; it begins with {start!r}") from None
 
 
-def _series(station_id: str, series: Series | None) -> tuple[Observation, ...]:
+def _series(station_id: str, series: TimeSeries | None) -> tuple[Observation, ...]:
     if series is None:
         return ()
     columns = [getattr(series, name) for name in API_UNITS]

@@ -58,7 +58,7 @@ class RayUnhealthy(RuntimeError):
     """Ray or the actors do not answer; the message says what, and what to do."""
 
 
-class Watcher:
+class ActorSupervisor:
     """Holds the actors of one set of settings."""
 
     def __init__(self, settings: Settings, job: Job):
@@ -277,7 +277,7 @@ def main(folder: Path) -> None:
     code = 1
     try:
         with running(folder) as job:
-            Watcher(load_settings(), job).run()
+            ActorSupervisor(load_settings(), job).run()
         code = 0
     except Exception as error:
         log.error("%s", error, exc_info=not isinstance(error, RayUnhealthy))

@@ -35,7 +35,7 @@ def finished_batches(checkpoint: Path, after: int) -> list[Batch]:
     return [_read(checkpoint, number) for number in numbers if number > after and _log(checkpoint, number).exists()]
 
 
-def told_batch(progress: dict[str, Any]) -> Batch:
+def batch_from_progress(progress: dict[str, Any]) -> Batch:
     """The batch of which a query with one source tells in its progress: whatever of it is purged meanwhile."""
     source, watermark = progress["sources"][0], datetime.fromisoformat(progress["eventTime"]["watermark"])
     start, end = source["startOffset"] or {}, source["endOffset"]

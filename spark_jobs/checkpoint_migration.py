@@ -25,7 +25,7 @@ EARLIEST = -2
 
 
 @dataclass(frozen=True)
-class Takeover:
+class CheckpointMigration:
     """Where a query began that took over from one of another format.
 
     Attributes:
@@ -39,15 +39,15 @@ class Takeover:
     read: dict[str, int]
 
     @classmethod
-    def noted(cls, checkpoint: Path) -> Takeover | None:
+    def noted(cls, checkpoint: Path) -> CheckpointMigration | None:
         """That of a checkpoint; None if its query began at the beginning."""
         note: dict[str, Any] | None = format_of(checkpoint).get("taken_over")
         return cls(**note) if note else None
 
 
-def take_over(
+def migrate_checkpoint(
     checkpoint: Path, query: str, tolerance: timedelta, arrived_since: Callable[[datetime], dict[str, int]]
-) -> Takeover | None:
+) -> CheckpointMigration | None:
     """Put the older query aside and note where the new one begins; may be called again after a crash in between.
 
     Args:
@@ -76,6 +76,6 @@ def take_over(
     oldest = datetime.fromtimestamp(batch.watermark / 1000, UTC) - WINDOW - tolerance if batch.watermark else BEGINNING
     found = arrived_since(oldest)
     start = {partition: min(offset, read.get(partition, EARLIEST)) for partition, offset in found.items()}
-    taken = Takeover(batch.watermark, start, read)
+    taken = CheckpointMigration(batch.watermark, start, read)
     note_format(checkpoint, taken_over=vars(taken))
     return taken

@@ -19,7 +19,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from spark_jobs.batches import Batch, Offsets, finished_batches
-from spark_jobs.checkpoint_migration import EARLIEST, Takeover
+from spark_jobs.checkpoint_migration import EARLIEST, CheckpointMigration
 from spark_jobs.parsing import parse, rejected
 from weatherglass.history import SLIDE, WINDOW
 from weatherglass.jobs.folder import JobFolder
@@ -132,7 +132,7 @@ class LateRows:
         return known
 
     def _spans(self, batch: Batch) -> list[Span]:
-        taken = Takeover.noted(self._checkpoint.parent)
+        taken = CheckpointMigration.noted(self._checkpoint.parent)
         watermark = max(batch.watermark, taken.closed if taken else 0)
         begin = (batch.start or {}).get(RAW, {})
         if batch.number == 0 and taken:

@@ -17,7 +17,7 @@ from weatherglass.topics import RAW
 
 
 @dataclass(frozen=True)
-class Progress:
+class QueryProgress:
     """A query's batch, or (`batch` None) that it looked and found nothing new."""
 
     query: str
@@ -30,7 +30,7 @@ class Events:
     def __init__(self, spark: SparkSession) -> None:
         self._told = jvm.query_events(spark)
 
-    def next(self, seconds: float) -> list[Progress]:
+    def next(self, seconds: float) -> list[QueryProgress]:
         """The next ones: what there is, or the first that comes within so long."""
         found = []
         told: str | None = self._told.next(int(seconds * 1000))
@@ -40,11 +40,11 @@ class Events:
         return found
 
 
-def _progress(told: str) -> Progress:
+def _progress(told: str) -> QueryProgress:
     if told.startswith("{"):
         batch = json.loads(told)
-        return Progress(batch["name"], batch)
-    return Progress(told, None)
+        return QueryProgress(batch["name"], batch)
+    return QueryProgress(told, None)
 
 
 def figures(batch: dict[str, Any]) -> dict[str, Any]:

@@ -31,14 +31,14 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming import StreamingQuery
 
-from spark_jobs.batches import last_batch, told_batch
+from spark_jobs.batches import batch_from_progress, last_batch
 from spark_jobs.checkpoint import CheckpointError, check, damaged, damages, is_older
-from spark_jobs.checkpoint_migration import Takeover, take_over
+from spark_jobs.checkpoint_migration import CheckpointMigration, migrate_checkpoint
 from spark_jobs.feature_records import feature_records
 from spark_jobs.group_offsets import GroupOffsets
 from spark_jobs.late_rows import LateRows
 from spark_jobs.parsing import beyond, observations, parse, rejected
-from spark_jobs.query_progress import Events, Progress, Work, figures, in_words
+from spark_jobs.query_progress import Events, QueryProgress, Work, figures, in_words
 from spark_jobs.station_rules import station_rules
 from spark_jobs.window_features import window_features
 from weatherglass.jobs.job import Job, running
@@ -91,7 +91,7 @@ def raw_messages(spark: SparkSession, settings: Settings, start: dict[str, int] 
 
 def start_queries(spark: SparkSession, settings: Settings, checkpoint: Path, rules: Rules) -> list[StreamingQuery]:
     """Start both queries; each has its own folder below `checkpoint`."""
-    taken = Takeover.noted(checkpoint)
+    taken = CheckpointMigration.noted(checkpoint)
     parsed = parse(raw_messages(spark, settings, taken.start if taken else None), settings)
     closed, unread = (taken.closed, beyond(taken.read)) if taken else (0, None)
     features = feature_records(window_features(observations(parsed), rules, closed, unread))
@@ -151,7 +151,7 @@ class FeaturesJob:
             raise FeaturesError(f"no topic {', '.join(missing)} on the broker: run the DAG bootstrap_topics first")
         if is_older(self._checkpoint):
             self._take_over()
-        newest, taken = last_batch(self._checkpoint / FEATURES_QUERY), Takeover.noted(self._checkpoint)
+        newest, taken = last_batch(self._checkpoint / FEATURES_QUERY), CheckpointMigration.noted(self._checkpoint)
         if newest is None:
             self._late.begin_anew()
             self._group.commit_start(RAW, taken.read if taken else {})
@@ -168,7 +168,7 @@ class FeaturesJob:
         """From a checkpoint of an older version."""
         self._catch_up()
         tolerance = timedelta(minutes=self._settings.future_tolerance_minutes)
-        taken = take_over(
+        taken = migrate_checkpoint(
             self._checkpoint, FEATURES_QUERY, tolerance, lambda time: self._group.arrived_since(RAW, time)
         )
         if taken:
@@ -189,7 +189,7 @@ class FeaturesJob:
             self._job.beat()
         self._take(events)
 
-    def _take(self, events: list[Progress]) -> None:
+    def _take(self, events: list[QueryProgress]) -> None:
         features = [event.batch for event in events if event.query == FEATURES_QUERY]
         if features:
             self._job.beat()
@@ -202,7 +202,7 @@ class FeaturesJob:
         """Of these batches, in their order: publish what was late, all at once, and report."""
         if not told:
             return
-        batches = [(figures(progress), told_batch(progress)) for progress in told]
+        batches = [(figures(progress), batch_from_progress(progress)) for progress in told]
         with_late = [batch for read, batch in batches if read["too_late"]]
         late = self._beating(lambda: self._late.publish(with_late)) if with_late else Counter[int]()
         newest = batches[-1][1]

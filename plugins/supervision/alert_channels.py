@@ -17,7 +17,7 @@ EMAIL = "alerts_email"
 """A connection of type `smtp`, its fields as the SMTP provider has them; in extra `to`: addresses by commas."""
 
 
-class WatcherOperator(LongLivedJobOperator):
+class MonitorOperator(LongLivedJobOperator):
     """Hands the connections `alerts_webhook` and `alerts_email` to the job, where they exist.
 
     They are read when the job is started: to change them, clear the task. The job gets them in its environment, so

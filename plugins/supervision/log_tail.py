@@ -10,7 +10,7 @@ START_LINE = "==== "
 """How the job host heads the output of each start."""
 
 
-def last_words(log: Path, lines: int = LINES) -> list[str]:
+def log_tail(log: Path, lines: int = LINES) -> list[str]:
     """The last lines of this start's output, without the frames of Java's stack traces; empty if it said nothing."""
     try:
         with log.open("rb") as file:

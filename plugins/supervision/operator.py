@@ -10,7 +10,7 @@ from typing import Any
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowException
 
-from plugins.supervision.log_tail import last_words
+from plugins.supervision.log_tail import log_tail
 from plugins.supervision.trigger import GRACE_SECONDS, SILENCE_SECONDS, USER, JobTrigger
 from weatherglass.jobs.folder import JobFolder, StartRequest
 
@@ -90,7 +90,7 @@ class LongLivedJobOperator(BaseOperator):
         if event.get("ok") and not event.get("attended"):
             self.log.info("%s had ended while nobody watched (%s); starting it again", job, why)
             return self.execute(context)
-        words = last_words(JobFolder(self.folder).log)
+        words = log_tail(JobFolder(self.folder).log)
         for line in words:
             self.log.error("%s| %s", job, line)
         said = f"; its last words: {words[-1]}" if words else "; it printed nothing"

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from weatherglass.jobs.progress_tail import Following
+from weatherglass.jobs.progress_tail import ProgressTail
 
 EVERY_SECONDS = 10.0
 """Between two lines while all goes on as before; a change of state is told at once."""
@@ -31,7 +31,7 @@ class ProgressReader:
 
     def __init__(self, file: Path, every: float = EVERY_SECONDS):
         self.every = every
-        self._following = Following(file)
+        self._following = ProgressTail(file)
         self._unsaid: list[dict[str, Any]] = []
         self._state: tuple[object, ...] | None = None
         self._said_at = float("-inf")

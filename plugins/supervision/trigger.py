@@ -28,7 +28,7 @@ STOP_SECONDS = 26.0
 KILL_SECONDS = 10.0
 
 
-class Silence:
+class SilenceCheck:
     """How long the heartbeat has stood still while we looked on.
 
     On the steady clock and only while watched: neither a laptop's sleep nor a corrected clock makes a job silent.
@@ -89,7 +89,7 @@ class JobTrigger(BaseTrigger):
         self._start_id = started.get("start_id")
         attended, hung = False, ""
         progress = ProgressReader(folder.progress)
-        silence = Silence(folder, time.monotonic())
+        silence = SilenceCheck(folder, time.monotonic())
         if folder.alive():
             self.log.info("watching %s, process %s since %s", folder.name, started.get("pid"), started.get("at"))
             last = folder.last_progress()

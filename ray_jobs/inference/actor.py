@@ -32,15 +32,15 @@ class InferenceActor:
             level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr, force=True
         )
         logging.getLogger("kafka").setLevel(logging.WARNING)
-        from ray_jobs.inference.model_manager import Champions
-        from ray_jobs.inference.service import Service
-        from weatherglass.history import catalogue
+        from ray_jobs.inference.model_manager import ModelManager
+        from ray_jobs.inference.service import InferenceService
+        from weatherglass.history import station_lookup
         from weatherglass.registry.registry import Registry
 
         self._fingerprint = fingerprint
         self._stopping = threading.Event()
-        self._champions = Champions(Registry(settings), f"inference-{shard}")
-        self._service = Service(settings, shard, self._champions, catalogue(settings))
+        self._champions = ModelManager(Registry(settings), f"inference-{shard}")
+        self._service = InferenceService(settings, shard, self._champions, station_lookup(settings))
         self._loop = threading.Thread(
             target=_or_die, args=(lambda: self._service.run(self._stopping),), name="loop", daemon=True
         )
@@ -48,7 +48,7 @@ class InferenceActor:
         threading.Thread(target=_or_die, args=(self._follow_registry,), name="registry", daemon=True).start()
 
     def health(self) -> dict[str, object]:
-        """`Service.health`, and of the process: pid, memory in MB, Ray's node, the fingerprint of its settings."""
+        """`InferenceService.health` with the process id, memory in MB, Ray node and fingerprint of the settings."""
         process = {"pid": os.getpid(), "rss_mb": psutil.Process().memory_info().rss / 1e6}
         node = ray.get_runtime_context().get_node_id()
         return {**self._service.health(), **process, "node": node, "fingerprint": self._fingerprint}

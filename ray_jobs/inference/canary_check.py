@@ -31,12 +31,12 @@ FEW = 4
 T = TypeVar("T")
 
 
-class RefusedModel(ValueError):
+class ModelRejected(ValueError):
     """A model that failed its trial; the message says how."""
 
 
 @dataclass(frozen=True)
-class Canary:
+class CanaryBatch:
     """A batch to try a model on: (station row, base hour) pairs of a grid, and readings to be judged."""
 
     grid: HourGrid
@@ -45,7 +45,7 @@ class Canary:
     cases: Sequence[Case] = ()
 
     @classmethod
-    def of_grid(cls, grid: HourGrid | None) -> Canary | None:
+    def of_grid(cls, grid: HourGrid | None) -> CanaryBatch | None:
         """Every station of a grid from its last hour; None while nothing is known."""
         if grid is None or not grid.stations:
             return None
@@ -71,7 +71,7 @@ def fault(forecast: Forecast) -> str | None:
     return None
 
 
-def try_forecaster(model: Forecaster, serving: Forecaster, canary: Canary) -> str:
+def check_forecaster(model: Forecaster, serving: Forecaster, canary: CanaryBatch) -> str:
     """Ask a forecaster for the canary batch; the outcome in words.
 
     Raises:
@@ -80,7 +80,7 @@ def try_forecaster(model: Forecaster, serving: Forecaster, canary: Canary) -> st
     """
     made, seconds = _timed(lambda: model.forecast(canary.grid, canary.rows, canary.bases))
     if wrong := fault(made):
-        raise RefusedModel(f"its forecast from the present hours: {wrong}")
+        raise ModelRejected(f"its forecast from the present hours: {wrong}")
     said = f"{len(canary.rows)} forecasts in {seconds * 1000:.0f} ms"
     if isinstance(serving, PersistenceForecaster):
         return said
@@ -89,14 +89,14 @@ def try_forecaster(model: Forecaster, serving: Forecaster, canary: Canary) -> st
     distance = np.abs(made.values - old.values).mean(axis=(0, 1)) / half.mean(axis=(0, 1))
     worst = int(np.argmax(distance))
     if distance[worst] > FARTHEST:
-        raise RefusedModel(
+        raise ModelRejected(
             f"its {VARIABLES[worst].replace('_', ' ')} is on average {distance[worst]:.1f} half-widths of the 90 % "
             f"interval away from what the model in service forecasts; {FARTHEST:g} is allowed"
         )
     return f"{said}, at most {distance[worst]:.2f} half-widths from the model in service"
 
 
-def try_detector(model: AnomalyDetector, serving: AnomalyDetector, canary: Canary) -> str:
+def check_detector(model: AnomalyDetector, serving: AnomalyDetector, canary: CanaryBatch) -> str:
     """Let a detector judge the canary's readings; the outcome in words.
 
     Raises:
@@ -107,7 +107,7 @@ def try_detector(model: AnomalyDetector, serving: AnomalyDetector, canary: Canar
     flagged = sum(verdict.is_anomaly for verdict in made)
     old = sum(verdict.is_anomaly for verdict in serving.check_many(canary.cases, canary.grid, "canary"))
     if len(made) >= FEW and flagged - old > FLAGGED_MORE * len(made):
-        raise RefusedModel(f"it flags {flagged} of {len(made)} present readings, the detector in service {old}")
+        raise ModelRejected(f"it flags {flagged} of {len(made)} present readings, the detector in service {old}")
     return f"{flagged} of {len(made)} readings flagged in {seconds * 1000:.0f} ms"
 
 
@@ -120,4 +120,4 @@ def _timed(ask: Callable[[], T]) -> tuple[T, float]:
         fastest = min(fastest, time.perf_counter() - began)
         if fastest <= SLOWEST_SECONDS:
             return answer, fastest
-    raise RefusedModel(f"a canary batch takes {fastest:.1f} s, {SLOWEST_SECONDS:g} s are allowed")
+    raise ModelRejected(f"a canary batch takes {fastest:.1f} s, {SLOWEST_SECONDS:g} s are allowed")

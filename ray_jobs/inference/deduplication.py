@@ -15,7 +15,7 @@ def is_leading(window: WindowFeatures) -> bool:
     return timedelta(0) < window.window_end - window.aggregated_features.last_observation <= LEADING
 
 
-class LastAnswers:
+class LastPredicted:
     """The record that each station was last answered for."""
 
     def __init__(self) -> None:

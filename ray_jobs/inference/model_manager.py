@@ -11,8 +11,8 @@ import threading
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from ray_jobs.inference.canary_check import Canary, try_detector, try_forecaster
-from ray_jobs.inference.model_slot import Condition, Seat
+from ray_jobs.inference.canary_check import CanaryBatch, check_detector, check_forecaster
+from ray_jobs.inference.model_slot import ModelSlot, SlotStatus
 from weatherglass.anomaly.detector import AnomalyDetector
 from weatherglass.forecast.boosted_trees import BoostedForecaster
 from weatherglass.forecast.fallback import PersistenceForecaster
@@ -32,7 +32,7 @@ FAILURES = 3
 
 
 @dataclass(frozen=True)
-class Models:
+class ActiveModels:
     """The models that answer one batch, with their registered versions."""
 
     forecaster: Forecaster
@@ -43,7 +43,7 @@ class Models:
     challenger_version: str | None = None
 
 
-class Champions:
+class ModelManager:
     """Follows the registry. `refresh` runs beside the serving loop, which takes `current` once a batch."""
 
     def __init__(self, registry: Registry, who: str = "inference"):
@@ -51,14 +51,16 @@ class Champions:
         self._who = who
         self._lock = threading.RLock()
         self._refused: dict[tuple[str, str], Quarantined] = {}
-        self._untold: list[tuple[Seat, Quarantined]] = []
+        self._untold: list[tuple[ModelSlot, Quarantined]] = []
         load, persistence = BoostedForecaster.load, PersistenceForecaster()
-        self._forecaster = Seat[Forecaster]("forecaster", FORECASTER, load, try_forecaster, persistence, NO_MODEL)
-        self._challenger = Seat[Forecaster](
-            "challenger", FORECASTER, load, try_forecaster, persistence, None, falls_back=False
+        self._forecaster = ModelSlot[Forecaster](
+            "forecaster", FORECASTER, load, check_forecaster, persistence, NO_MODEL
         )
-        self._detector = Seat[AnomalyDetector](
-            "detector", ANOMALY_DETECTOR, AnomalyDetector.load, try_detector, AnomalyDetector.rules_only(), None
+        self._challenger = ModelSlot[Forecaster](
+            "challenger", FORECASTER, load, check_forecaster, persistence, None, falls_back=False
+        )
+        self._detector = ModelSlot[AnomalyDetector](
+            "detector", ANOMALY_DETECTOR, AnomalyDetector.load, check_detector, AnomalyDetector.rules_only(), None
         )
         self._widths: dict[str | None, tuple[date, Widths]] = {}
         """Of each version in service: the day its intervals were held to the truth, and the factors."""
@@ -67,7 +69,7 @@ class Champions:
         """Set when there is something to do before the next look at the registry."""
         self.current = self._models()
 
-    def refresh(self, canary: Canary | None) -> None:
+    def refresh(self, canary: CanaryBatch | None) -> None:
         """Bring the seats to what the registry wants, trying each newcomer on the canary batch.
 
         While the registry or the store cannot be asked, all stays as it is.
@@ -98,15 +100,15 @@ class Champions:
         """The serving loop tells that a model answered a batch."""
         self._seats[name].failures = 0
 
-    def conditions(self) -> dict[str, Condition]:
+    def conditions(self) -> dict[str, SlotStatus]:
         """How each seat is filled; the challenger's only where there is one."""
         return {
             name: seat.condition for name, seat in self._seats.items() if seat is not self._challenger or seat.by_model
         }
 
-    def _models(self) -> Models:
+    def _models(self) -> ActiveModels:
         other = self._challenger
-        return Models(
+        return ActiveModels(
             self._sized(self._forecaster),
             str(self._forecaster.version),
             self._detector.model,
@@ -115,11 +117,11 @@ class Champions:
             other.version,
         )
 
-    def _sized(self, seat: Seat[Forecaster]) -> Forecaster:
+    def _sized(self, seat: ModelSlot[Forecaster]) -> Forecaster:
         _, factors = self._widths.get(seat.version, (None, {}))
         return Recalibrated(seat.model, factors) if factors else seat.model
 
-    def _resize(self, seat: Seat) -> None:
+    def _resize(self, seat: ModelSlot) -> None:
         """Take over the factors of the intervals, where the verification has made new ones."""
         if seat.kind != FORECASTER or seat.version is None or not seat.by_model:
             return
@@ -136,7 +138,7 @@ class Champions:
             self.current = self._models()
         log.info("%s version %s: intervals of %d stations as of %s", seat.name, seat.version, len(factors), made)
 
-    def _wanted(self, seat: Seat) -> list[ModelVersion]:
+    def _wanted(self, seat: ModelSlot) -> list[ModelVersion]:
         """Who should serve, the best first."""
         if seat is self._challenger:
             challenger = self._registry.challenger(seat.kind)
@@ -146,7 +148,7 @@ class Champions:
             return []
         return [champion, *(self._registry.earlier_champions(seat.kind) if self._is_refused(champion) else [])]
 
-    def _renew(self, seat: Seat, canary: Canary | None) -> None:
+    def _renew(self, seat: ModelSlot, canary: CanaryBatch | None) -> None:
         """Seat the first of those wanted that is not refused and passes its trial."""
         if seat is self._detector and seat.by_model and canary and not canary.cases:
             return  # a moment later there are readings to try the next one on
@@ -160,7 +162,7 @@ class Champions:
             with self._lock:
                 self._leave(seat)
 
-    def _seat(self, seat: Seat, version: ModelVersion, canary: Canary | None) -> bool:
+    def _seat(self, seat: ModelSlot, version: ModelVersion, canary: CanaryBatch | None) -> bool:
         serving = self._forecaster.model if seat is self._challenger else seat.model
         try:
             model, said = seat.audition(version, canary, serving)
@@ -175,7 +177,7 @@ class Champions:
             self.current = self._models()
         return True
 
-    def _leave(self, seat: Seat) -> None:
+    def _leave(self, seat: ModelSlot) -> None:
         before = seat.version
         seat.leave(self._refused_of(seat))
         self.current = self._models()
@@ -185,16 +187,16 @@ class Champions:
     def _is_refused(self, version: ModelVersion) -> bool:
         return (version.kind, version.version) in self._refused
 
-    def _refused_of(self, seat: Seat) -> set[str]:
+    def _refused_of(self, seat: ModelSlot) -> set[str]:
         return {version for kind, version in self._refused if kind == seat.kind}
 
-    def _refuse(self, seat: Seat, version: str, reason: str) -> None:
+    def _refuse(self, seat: ModelSlot, version: str, reason: str) -> None:
         refused = Quarantined(seat.kind, version, datetime.now(UTC), self._who, reason)
         self._refused[seat.kind, version] = refused
         self._untold.append((seat, refused))
         log.error("%s version %s is refused: %s", seat.name, version, reason)
 
-    def _share_refusals(self, seat: Seat) -> None:
+    def _share_refusals(self, seat: ModelSlot) -> None:
         """Write what was refused to the store, and learn what others refused, or somebody has released."""
         untold = [entry for entry in self._untold if entry[0] is seat]
         if not untold and not self._wanted(seat):
@@ -210,7 +212,7 @@ class Champions:
             others = {key: one for key, one in self._refused.items() if key[0] != seat.kind}
             self._refused = others | {(one.kind, one.version): one for one in known}
 
-    def _note(self, seat: Seat) -> None:
+    def _note(self, seat: ModelSlot) -> None:
         """The seat's condition. With the wanted model in service the alert of an earlier refusal is over."""
         wanted = self._wanted(seat)
         if not wanted:
@@ -227,7 +229,7 @@ class Champions:
             seat.stands("degraded" if seat.by_model else "failing", why)
 
 
-def _alert(seat: Seat, refused: Quarantined) -> Alert:
+def _alert(seat: ModelSlot, refused: Quarantined) -> Alert:
     words = (
         f"{seat.name} version {refused.version} is refused by {refused.by}: {refused.reason}. What served before "
         "serves on; train a new version, roll back, or promote it again to have it tried again."

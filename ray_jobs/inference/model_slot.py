@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from ray_jobs.inference.canary_check import Canary
+from ray_jobs.inference.canary_check import CanaryBatch
 from weatherglass.registry.registry import ModelVersion
 
 M = TypeVar("M")
 
 
 @dataclass(frozen=True)
-class Condition:
+class SlotStatus:
     """How a seat is filled: `ok`, `degraded` or `failing`, since when (UTC) and why."""
 
     state: str
@@ -23,7 +23,7 @@ class Condition:
     why: str
 
 
-class Seat(Generic[M]):
+class ModelSlot(Generic[M]):
     """One model serves in it; without any the baseline does.
 
     Args:
@@ -37,7 +37,7 @@ class Seat(Generic[M]):
         name: str,
         kind: str,
         load: Callable[[Path], M],
-        trial: Callable[[M, M, Canary], str],
+        trial: Callable[[M, M, CanaryBatch], str],
         baseline: M,
         baseline_version: str | None,
         falls_back: bool = True,
@@ -47,7 +47,7 @@ class Seat(Generic[M]):
         self.model, self.version = baseline, baseline_version
         self.failures = 0
         """Batches failed in a row."""
-        self.condition = Condition("degraded", datetime.now(UTC), "no model has been trained yet")
+        self.condition = SlotStatus("degraded", datetime.now(UTC), "no model has been trained yet")
         self._load, self._trial = load, trial
         self._baseline = baseline
         self._falls_back = falls_back
@@ -62,7 +62,7 @@ class Seat(Generic[M]):
     def by_model(self) -> bool:
         return self.version != self.baseline_version
 
-    def audition(self, version: ModelVersion, canary: Canary | None, serving: M) -> tuple[M, str]:
+    def audition(self, version: ModelVersion, canary: CanaryBatch | None, serving: M) -> tuple[M, str]:
         """Load a version and try it beside the one that serves; the model, and how it did. What fails raises."""
         model = self._load(version.folder)
         return model, self._trial(model, serving, canary) if canary else "no hours yet to try it on"
@@ -83,4 +83,4 @@ class Seat(Generic[M]):
     def stands(self, state: str, why: str) -> None:
         """Note the condition; `since` moves when it changes."""
         if (state, why) != (self.condition.state, self.condition.why):
-            self.condition = Condition(state, datetime.now(UTC), why)
+            self.condition = SlotStatus(state, datetime.now(UTC), why)

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ray_jobs.inference.canary_check import Canary, fault
+from ray_jobs.inference.canary_check import CanaryBatch, fault
 from ray_jobs.inference.deduplication import is_leading
 from ray_jobs.inference.hour_buffer import HourBuffer, hour64
-from ray_jobs.inference.model_manager import NO_MODEL, Champions, Models
-from weatherglass.anomaly.detector import AnomalyDetector, Case, Expected, Reading, expected_at
+from ray_jobs.inference.model_manager import NO_MODEL, ActiveModels, ModelManager
+from weatherglass.anomaly.detector import AnomalyDetector, Case, CurrentReading, Expected, expected_at
 from weatherglass.forecast.fallback import PersistenceForecaster
 from weatherglass.forecast.features import PAST_HOURS
 from weatherglass.forecast.forecaster import LEVELS, Forecast, Forecaster
@@ -63,7 +63,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Answer:
+class PredictionResult:
     """A prediction, what the other version would have said (None without one), and a SHA-256 of the inputs.
 
     The same version gives the same prediction for the same inputs.
@@ -74,20 +74,20 @@ class Answer:
     inputs: str
 
 
-class Answers:
+class Predictor:
     """Makes predictions; keeps the readings of the last hours and the last forecasts, to judge readings by.
 
     Args:
         challenger_share: share of the stations that the challenger answers for; the champion then is its shadow.
     """
 
-    def __init__(self, hours: HourBuffer, champions: Champions, challenger_share: float = 0.0):
+    def __init__(self, hours: HourBuffer, champions: ModelManager, challenger_share: float = 0.0):
         self._hours = hours
         self._champions = champions
         self._share = challenger_share
-        self._recent: dict[str, dict[datetime, Reading]] = defaultdict(dict)
+        self._recent: dict[str, dict[datetime, CurrentReading]] = defaultdict(dict)
         self._issued: dict[str, dict[np.datetime64, tuple[Forecast, int]]] = defaultdict(dict)
-        self.canary: Canary | None = None
+        self.canary: CanaryBatch | None = None
         """The inputs of the last batch that had something to answer."""
 
     def note(self, windows: Iterable[WindowFeatures]) -> None:
@@ -95,12 +95,12 @@ class Answers:
         for window in windows:
             if is_leading(window):
                 recent = self._recent[window.station_id]
-                recent[window.aggregated_features.last_observation] = Reading.of(window)
+                recent[window.aggregated_features.last_observation] = CurrentReading.of(window)
                 oldest = max(recent) - RECENT
                 for time in [time for time in recent if time < oldest]:
                     del recent[time]
 
-    def answer(self, windows: Sequence[WindowFeatures], models: Models) -> list[Answer]:
+    def answer(self, windows: Sequence[WindowFeatures], models: ActiveModels) -> list[PredictionResult]:
         """An answer to each leading record, forecasts and verdicts each in one call.
 
         A reading that is older than the whole grid, five days behind the newest hour of any station, is history and
@@ -131,7 +131,7 @@ class Answers:
         anomalies = self._judge(cases, grid, models)
         for i in range(len(places)):
             self._keep(forecast, i)
-        self.canary = Canary(grid, rows, bases, cases)
+        self.canary = CanaryBatch(grid, rows, bases, cases)
         other = self._challenge(models, grid, rows, bases)
         hashes = _hashes(grid, places, bases)
         return [
@@ -147,7 +147,7 @@ class Answers:
         challenger: tuple[Forecast, str] | None,
         anomaly: Anomaly,
         inputs: str,
-    ) -> Answer:
+    ) -> PredictionResult:
         serves, shadow = champion, challenger
         if challenger and serves_challenger(place.window.station_id, self._share):
             serves, shadow = challenger, champion
@@ -156,7 +156,7 @@ class Answers:
             for one in (serves, shadow)
         ]
         assert made[0] is not None
-        return Answer(made[0], made[1], inputs)
+        return PredictionResult(made[0], made[1], inputs)
 
     def _place(self, window: WindowFeatures) -> Place | None:
         at = self._hours.place(window.station_id, hour64(window.aggregated_features.last_observation))
@@ -188,7 +188,7 @@ class Answers:
             Case(place.window, self._before(place.window), place.row, self._expected(place, grid)) for place in places
         ]
 
-    def _judge(self, cases: Sequence[Case], grid: HourGrid, models: Models) -> list[Anomaly]:
+    def _judge(self, cases: Sequence[Case], grid: HourGrid, models: ActiveModels) -> list[Anomaly]:
         try:
             verdicts = models.detector.check_many(cases, grid, models.detector_version)
         except Exception as error:
@@ -199,7 +199,7 @@ class Answers:
         return verdicts
 
     def _forecast(
-        self, models: Models, grid: HourGrid, rows: Sequence[int], bases: Sequence[int]
+        self, models: ActiveModels, grid: HourGrid, rows: Sequence[int], bases: Sequence[int]
     ) -> tuple[Forecast, str]:
         """The champion's forecast, or persistence's where it fails: an answer all the same, and marked."""
         made = self._ask("forecaster", models.forecaster, models.forecaster_version, grid, rows, bases)
@@ -208,7 +208,7 @@ class Answers:
         return PersistenceForecaster().forecast(grid, rows, bases), NO_MODEL
 
     def _challenge(
-        self, models: Models, grid: HourGrid, rows: Sequence[int], bases: Sequence[int]
+        self, models: ActiveModels, grid: HourGrid, rows: Sequence[int], bases: Sequence[int]
     ) -> tuple[Forecast, str] | None:
         """The challenger's forecast; None without a challenger, and where it fails."""
         if models.challenger is None or models.challenger_version is None:
@@ -239,7 +239,7 @@ class Answers:
             self._champions.well(seat)
         return forecast
 
-    def _before(self, window: WindowFeatures) -> list[Reading]:
+    def _before(self, window: WindowFeatures) -> list[CurrentReading]:
         now = window.aggregated_features.last_observation
         recent = self._recent[window.station_id]
         return [recent[time] for time in sorted(recent) if now - RECENT <= time < now]

@@ -25,12 +25,12 @@ from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 from pydantic import ValidationError
 
-from ray_jobs.inference.canary_check import Canary
-from ray_jobs.inference.deduplication import LastAnswers
+from ray_jobs.inference.canary_check import CanaryBatch
+from ray_jobs.inference.deduplication import LastPredicted
 from ray_jobs.inference.hour_buffer import HourBuffer, WindowBuffer
-from ray_jobs.inference.model_manager import Champions
-from ray_jobs.inference.predictor import Answer, Answers
-from ray_jobs.inference.state_recovery import POLL_MS, HoursFollower, partitions_of, reread
+from ray_jobs.inference.model_manager import ModelManager
+from ray_jobs.inference.predictor import PredictionResult, Predictor
+from ray_jobs.inference.state_recovery import POLL_MS, HourlyTopicReader, partitions_of, replay_features
 from weatherglass.history import HourGrid
 from weatherglass.qc.observation_checks import Reason
 from weatherglass.records import INPUTS_HEADER, Hour, Origin, WindowFeatures, headers, iso, origin
@@ -53,7 +53,7 @@ class LostTransaction(RuntimeError):
 
 
 @dataclass
-class Figures:
+class ServiceStatistics:
     """What the service has done since it started, for the watcher."""
 
     phase: str = "starting"
@@ -69,7 +69,7 @@ class Figures:
 
 
 @dataclass(frozen=True)
-class Batch:
+class FeatureBatch:
     """What one poll brought."""
 
     records: list[ConsumerRecord]
@@ -79,18 +79,18 @@ class Batch:
     sources: dict[str, Origin | None]
 
 
-class Service:
+class InferenceService:
     """One shard. Runs in one thread; `figures` and `grid` may be read from others."""
 
-    def __init__(self, settings: Settings, shard: int, champions: Champions, station_of: Callable[[str], Station]):
+    def __init__(self, settings: Settings, shard: int, champions: ModelManager, station_of: Callable[[str], Station]):
         self._settings = settings
         self._shard = shard
         self._champions = champions
         self._windows = WindowBuffer()
         self._hours = HourBuffer(station_of)
-        self._last = LastAnswers()
-        self._answers = Answers(self._hours, champions, settings.challenger_share)
-        self.figures = Figures(last_turn=time.monotonic())
+        self._last = LastPredicted()
+        self._answers = Predictor(self._hours, champions, settings.challenger_share)
+        self.figures = ServiceStatistics(last_turn=time.monotonic())
         self.grid: HourGrid | None = None
         """The hours as of the last batch."""
 
@@ -134,7 +134,7 @@ class Service:
         self.figures.phase = "recovering"
         began = time.monotonic()
         self._producer.init_transactions()
-        self._follower = HoursFollower(self._follower_consumer, self._hours.follow, self._beat)
+        self._follower = HourlyTopicReader(self._follower_consumer, self._hours.follow, self._beat)
         hours = self._follower.catch_up()
         every = partitions_of(self._consumer, FEATURES, self._beat)
         own = [tp for tp in every if tp.partition % self._settings.inference_actors == self._shard]
@@ -142,7 +142,7 @@ class Service:
         committed = {tp: offset for tp in own if (offset := self._consumer.committed(tp)) is not None}
         self._consumer.pause(*(tp for tp in own if tp not in committed))
         read = 0
-        for record in reread(self._consumer, committed, self._beat):
+        for record in replay_features(self._consumer, committed, self._beat):
             read += 1
             window = _window(record)
             if isinstance(window, WindowFeatures):
@@ -175,16 +175,16 @@ class Service:
         self._count(batch, changed, answers, began)
 
     @property
-    def canary(self) -> Canary | None:
+    def canary(self) -> CanaryBatch | None:
         """What a new model is tried on: the inputs of the last answers, else the present hours."""
-        return self._answers.canary or Canary.of_grid(self.grid)
+        return self._answers.canary or CanaryBatch.of_grid(self.grid)
 
     def _take(self, windows: list[WindowFeatures]) -> list[Hour]:
         """Take windows into the buffers; the hours they changed."""
         self._answers.note(windows)
         return [hour for hour in self._windows.take(windows) if self._hours.put(hour)]
 
-    def _commit(self, batch: Batch, hours: list[Hour], answers: list[Answer]) -> None:
+    def _commit(self, batch: FeatureBatch, hours: list[Hour], answers: list[PredictionResult]) -> None:
         offsets = {tp: OffsetAndMetadata(self._consumer.position(tp), "", -1) for tp in batch.starts}
         for attempt in range(1, RETRIES + 1):
             try:
@@ -210,7 +210,7 @@ class Service:
         except KafkaError as error:
             raise LostTransaction(f"the producer cannot go on after {cause!r}: {error!r}") from error
 
-    def _send(self, batch: Batch, hours: list[Hour], answers: list[Answer]) -> None:
+    def _send(self, batch: FeatureBatch, hours: list[Hour], answers: list[PredictionResult]) -> None:
         now = datetime.now(UTC)
         for hour in hours:
             key = f"{hour.station_id}|{iso(hour.hour)}".encode()
@@ -229,7 +229,7 @@ class Service:
             why = [(name, str(value).encode()) for name, value in {"reason": reason.value, **place}.items()]
             self._producer.send(REJECTED, key=record.key, value=record.value, headers=why)
 
-    def _count(self, batch: Batch, hours: list[Hour], answers: list[Answer], began: float) -> None:
+    def _count(self, batch: FeatureBatch, hours: list[Hour], answers: list[PredictionResult], began: float) -> None:
         figures = self.figures
         figures.records += len(batch.records)
         figures.answers += len(answers)
@@ -279,8 +279,8 @@ def _window(record: ConsumerRecord) -> WindowFeatures | Reason:
         return Reason.MALFORMED_JSON if malformed else Reason.WRONG_TYPE
 
 
-def _parse(polled: dict[TopicPartition, list[ConsumerRecord]]) -> Batch:
-    batch = Batch([], {tp: records[0].offset for tp, records in polled.items()}, [], [], {})
+def _parse(polled: dict[TopicPartition, list[ConsumerRecord]]) -> FeatureBatch:
+    batch = FeatureBatch([], {tp: records[0].offset for tp, records in polled.items()}, [], [], {})
     for record in (record for records in polled.values() for record in records):
         batch.records.append(record)
         window = _window(record)

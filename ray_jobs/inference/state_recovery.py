@@ -42,7 +42,7 @@ def read_until(
         beat()
 
 
-class HoursFollower:
+class HourlyTopicReader:
     """Follows the whole of `weather-hours`: the past before this process, and every neighbour's hours."""
 
     def __init__(self, consumer: KafkaConsumer, take: Callable[[Hour], None], beat: Callable[[], None]):
@@ -64,7 +64,7 @@ class HoursFollower:
         return count
 
 
-def reread(
+def replay_features(
     consumer: KafkaConsumer, committed: dict[TopicPartition, int], beat: Callable[[], None]
 ) -> Iterator[ConsumerRecord]:
     """The features before the committed offsets again: the last `REREAD` of each partition, oldest first.

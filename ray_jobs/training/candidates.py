@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ray_jobs.training.context import basis_of
+from ray_jobs.training.context import load_context
 from ray_jobs.training.folder import Plan, TrainingFolder
 from ray_jobs.training.promotion import TESTED
 from weatherglass.evaluation import arma, held_out, metrics
@@ -26,7 +26,7 @@ TAG = "candidates"
 
 def note(settings: Settings, folder: TrainingFolder, plan: Plan) -> str:
     """Compare, write the table to the new version in the registry, and give it as lines."""
-    grid, basis = basis_of(folder)
+    grid, basis = load_context(folder)
     tested = BoostedForecaster.load(folder.path / "record" / TESTED)
     rows = table(errors(grid, basis.parts.test, tested, plan.test_cases))
     version = folder.load("registered")[FORECASTER]

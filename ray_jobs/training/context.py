@@ -8,7 +8,7 @@ from datetime import datetime
 import numpy as np
 
 from ray_jobs.training.folder import Plan, TrainingFolder
-from weatherglass.forecast.base_models import Ground
+from weatherglass.forecast.base_models import BaseModels
 from weatherglass.forecast.boosted_trees import LEAD_GROUPS
 from weatherglass.forecast.presets import Size
 from weatherglass.forecast.splits import Split
@@ -20,7 +20,7 @@ GRID_FILE = "grid.npy"
 
 
 @dataclass(frozen=True)
-class Basis:
+class TrainingContext:
     """What every part stands on; the grid's values lie beside it and are mapped, not read.
 
     `without`: stretches of the history that are left out, since they are replayed as the present.
@@ -29,7 +29,7 @@ class Basis:
     stations: tuple[Station, ...]
     start: np.datetime64
     parts: Split
-    ground: Ground
+    ground: BaseModels
     without: tuple[tuple[datetime, datetime], ...]
 
 
@@ -38,9 +38,9 @@ def part_names() -> list[str]:
     return [f"{variable}-{leads[0]:02d}-{leads[-1]:02d}" for variable in VARIABLES for leads in LEAD_GROUPS]
 
 
-def basis_of(folder: TrainingFolder) -> tuple[HourGrid, Basis]:
+def load_context(folder: TrainingFolder) -> tuple[HourGrid, TrainingContext]:
     """The grid (values mapped from disk, read-only) and what stands beside it."""
-    basis: Basis = folder.load("ground")
+    basis: TrainingContext = folder.load("ground")
     values = np.load(folder.path / GRID_FILE, mmap_mode="r")
     return HourGrid(basis.stations, basis.start, values), basis
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ray_jobs.training import model_card, plots
-from ray_jobs.training.context import Basis, basis_of, part_names, size_of
+from ray_jobs.training.context import TrainingContext, load_context, part_names, size_of
 from ray_jobs.training.folder import Plan, TrainingFolder
 from weatherglass.anomaly.detector import FALSE_ALARMS, AnomalyDetector
 from weatherglass.forecast import fit
@@ -23,7 +23,7 @@ from weatherglass.registry.artifact import ModelFileError
 from weatherglass.registry.registry import ANOMALY_DETECTOR, FORECASTER, Registry
 from weatherglass.settings import Settings
 from weatherglass.verification.held_out_scores import Scores, evaluate
-from weatherglass.verification.held_out_test import CONFIDENCE, Comparison, compare
+from weatherglass.verification.held_out_test import CONFIDENCE, HeldOutTest, compare
 
 TESTED = "tested"
 """In a run's record: the forecaster as it was tested. What serves has learnt from the tested hours since, so only this
@@ -31,7 +31,7 @@ one can be compared on them."""
 
 
 @dataclass(frozen=True)
-class Verdict:
+class PromotionDecision:
     """What is to be recorded of the new models, and which place the forecaster takes."""
 
     params: dict[str, Any]
@@ -45,7 +45,7 @@ class Verdict:
 
 def score(settings: Settings, folder: TrainingFolder, plan: Plan) -> str:
     """Score, compare, and write `models/<kind>` and `record/` into the training's folder."""
-    grid, basis = basis_of(folder)
+    grid, basis = load_context(folder)
     ground = basis.ground
     forecaster = fit.assemble(grid, basis.parts, ground, [folder.load(name).part for name in part_names()])
     scores = evaluate(grid, basis.parts.test, forecaster, forecaster.climatology, forecaster.damping, plan.test_cases)
@@ -64,12 +64,14 @@ def score(settings: Settings, folder: TrainingFolder, plan: Plan) -> str:
     for kind, model in ((FORECASTER, newest), (ANOMALY_DETECTOR, detector)):
         place = folder.path / "models" / kind
         model.save(place)
-        artifact.enclose(place, model_card.FILE, model_card.of(kind, plan, basis.without, params, metrics[kind], lines))
+        artifact.add_text(
+            place, model_card.FILE, model_card.of(kind, plan, basis.without, params, metrics[kind], lines)
+        )
     record = folder.path / "record"
     plots.write(record, scores)
     shutil.rmtree(record / TESTED, ignore_errors=True)
     forecaster.save(record / TESTED)
-    folder.save("scores", Verdict(params, metrics, promote, challenge, why, figures, tuple(lines)))
+    folder.save("scores", PromotionDecision(params, metrics, promote, challenge, why, figures, tuple(lines)))
     return "\n".join(["held-out hours forecast", *lines])
 
 
@@ -86,7 +88,7 @@ def _params(folder: TrainingFolder, plan: Plan, grid: HourGrid) -> dict[str, Any
 
 
 def _decide(
-    registry: Registry, new: BoostedForecaster, scores: Scores, grid: HourGrid, basis: Basis, plan: Plan
+    registry: Registry, new: BoostedForecaster, scores: Scores, grid: HourGrid, basis: TrainingContext, plan: Plan
 ) -> tuple[bool, bool, str, dict[str, float]]:
     """Whether the new forecaster is to serve, whether it is to be the challenger, why, and the figures."""
     figures = {f"skill.{v}": float(s) for v, s in zip(VARIABLES, scores.skill(), strict=True)}
@@ -111,7 +113,7 @@ def _decide(
     return result.better, not result.worse, _in_words(result, champion.version), figures
 
 
-def _in_words(result: Comparison, champion: str) -> str:
+def _in_words(result: HeldOutTest, champion: str) -> str:
     verb = "better" if result.better else "not better"
     return (
         f"MAE {result.new:.3f} of the damped anomaly's, {verb} beyond chance than champion {champion} with "

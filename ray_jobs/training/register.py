@@ -6,7 +6,7 @@ import platform
 from importlib import metadata
 
 from ray_jobs.training.folder import Plan, TrainingFolder
-from ray_jobs.training.promotion import Verdict, models_of
+from ray_jobs.training.promotion import PromotionDecision, models_of
 from weatherglass.registry.registry import ANOMALY_DETECTOR, FORECASTER, Registry
 from weatherglass.settings import Settings
 
@@ -16,7 +16,7 @@ def register(settings: Settings, folder: TrainingFolder, plan: Plan) -> str:
 
     Killed in between, it registers no model twice.
     """
-    verdict: Verdict = folder.load("scores")
+    verdict: PromotionDecision = folder.load("scores")
     registry = Registry(settings)
     tags = {
         "size": plan.size,

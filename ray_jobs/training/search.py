@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from weatherglass.forecast.boosted_trees import LEAD_GROUPS
-from weatherglass.forecast.fit import Fitted, Size
+from weatherglass.forecast.fit import FittedModel, Size
 from weatherglass.records import VARIABLES
 
 PROBES = ((VARIABLES.index("temperature"), LEAD_GROUPS[1]), (VARIABLES.index("wind_speed"), LEAD_GROUPS[2]))
@@ -32,6 +32,6 @@ def trial(size: Size, seed: int, number: int) -> Size:
     return replace(size, leaves=int(rng.choice(LEAVES)), learning_rate=round(rate, 4), trees=trees)
 
 
-def score(probes: list[Fitted]) -> float:
+def score(probes: list[FittedModel]) -> float:
     """Error in damped anomalies' errors, mean over the probes; the smallest wins."""
     return float(np.mean([probe.mae / probe.damped_mae for probe in probes]))

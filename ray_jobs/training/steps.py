@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from ray_jobs.training import search
-from ray_jobs.training.context import GRID_FILE, Basis, basis_of, part_names, size_of
+from ray_jobs.training.context import GRID_FILE, TrainingContext, load_context, part_names, size_of
 from ray_jobs.training.folder import Plan, TrainingFolder
 from weatherglass.forecast import base_models, fit
 from weatherglass.forecast.boosted_trees import LEAD_GROUPS
-from weatherglass.forecast.fit import Fitted, NothingToLearn, Size
+from weatherglass.forecast.fit import FittedModel, InsufficientTrainingData, Size
 from weatherglass.forecast.splits import HistoryTooShort, split
 from weatherglass.forecast.variables import plausible
 from weatherglass.history import read_history
@@ -40,7 +40,7 @@ def run(settings: Settings, path: Path, step: str, threads: int) -> str:
     began = time.monotonic()
     try:
         line = _do(settings, folder, folder.load("plan"), step, threads)
-    except (FileNotFoundError, HistoryTooShort, NothingToLearn) as error:
+    except (FileNotFoundError, HistoryTooShort, InsufficientTrainingData) as error:
         raise CannotTrain(str(error)) from None
     return f"{line} ({time.monotonic() - began:.1f} s)"
 
@@ -74,7 +74,7 @@ def _ground(settings: Settings, folder: TrainingFolder, plan: Plan) -> str:
     fitted = base_models.fit(grid, parts.train)
     np.save(folder.path / GRID_FILE, grid.values)
     folder.save("parts", part_names())
-    folder.save("ground", Basis(grid.stations, grid.start, parts, fitted, without))
+    folder.save("ground", TrainingContext(grid.stations, grid.start, parts, fitted, without))
     left_out = "".join(f"left out, since it is replayed: {iso(first)} to {iso(last)}; " for first, last in without)
     return (
         f"{left_out}climatology, damped anomaly and linear network of {len(grid.stations)} stations from "
@@ -83,8 +83,10 @@ def _ground(settings: Settings, folder: TrainingFolder, plan: Plan) -> str:
     )
 
 
-def _fit(folder: TrainingFolder, plan: Plan, variable: int, leads: tuple[int, ...], size: Size, threads: int) -> Fitted:
-    grid, basis = basis_of(folder)
+def _fit(
+    folder: TrainingFolder, plan: Plan, variable: int, leads: tuple[int, ...], size: Size, threads: int
+) -> FittedModel:
+    grid, basis = load_context(folder)
     return fit.fit_part(grid, basis.parts, basis.ground, variable, leads, size, plan.seed, threads)
 
 
@@ -113,7 +115,7 @@ def _trial(folder: TrainingFolder, plan: Plan, step: str, threads: int) -> str:
 def _detector(settings: Settings, folder: TrainingFolder, plan: Plan) -> str:
     from weatherglass.anomaly import fit, isolation_features
 
-    grid, basis = basis_of(folder)
+    grid, basis = load_context(folder)
     effort, budget = fit.EFFORTS[plan.size], settings.false_alarms_per_week
     usual = basis.ground.climatology
     try:

@@ -13,11 +13,11 @@ import pytest
 from tests import airflow_home  # noqa: F401 (before Airflow is imported)
 from weatherglass.jobs import processes
 from weatherglass.jobs.folder import JobFolder
-from weatherglass.jobs.host import Host, Patience
+from weatherglass.jobs.host import Host, HostTimeouts
 
 FAKE_JOB = Path(__file__).resolve().parents[1] / "fake_job.py"
 GENEROUS = 120.0
-HASTY = Patience(before_term=1, before_kill=1)
+HASTY = HostTimeouts(before_term=1, before_kill=1)
 """For a host with a deaf job; one that heeds a stop has its time for it, also on a slow machine."""
 
 
@@ -33,7 +33,7 @@ def job_host(folder: JobFolder, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hos
     """Looks after the folder in a thread of its own; it and who waits for it have patience."""
     for limit in ("operator.TAKE_SECONDS", "operator.END_SECONDS", "trigger.STOP_SECONDS", "trigger.KILL_SECONDS"):
         monkeypatch.setattr(f"plugins.supervision.{limit}", GENEROUS)
-    host = Host(folder.path.parent, Patience(before_term=GENEROUS, before_kill=GENEROUS))
+    host = Host(folder.path.parent, HostTimeouts(before_term=GENEROUS, before_kill=GENEROUS))
     ending = threading.Event()
     thread = threading.Thread(target=host.run, args=(ending,))
     thread.start()

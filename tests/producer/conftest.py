@@ -13,11 +13,11 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from producer.open_meteo import OpenMeteo, Patience
+from producer.open_meteo import OpenMeteo, RetryPolicy
 from producer.open_meteo_schema import API_UNITS
 from weatherglass.stations import Station, known_stations
 
-HASTY = Patience(connect_seconds=20, read_seconds=20, attempts=3, longest_wait_seconds=0.01)
+HASTY = RetryPolicy(connect_seconds=20, read_seconds=20, attempts=3, longest_wait_seconds=0.01)
 """Asks again at once, but gives a slow machine its time."""
 
 

@@ -13,15 +13,15 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
-from ray_jobs.inference.model_manager import Champions
-from ray_jobs.inference.service import Service
+from ray_jobs.inference.model_manager import ModelManager
+from ray_jobs.inference.service import InferenceService
 from tests.conftest import TestBroker, make_settings
 from tests.ray_heads import ray_heads
 from tests.ray_jobs import small_models
 from tests.ray_jobs.windows import leading
 from tests.waiting import until
 from weatherglass.forecast.boosted_trees import BoostedForecaster
-from weatherglass.history import catalogue
+from weatherglass.history import station_lookup
 from weatherglass.records import Origin, Prediction, WindowFeatures, headers
 from weatherglass.registry.registry import Registry
 from weatherglass.settings import Settings
@@ -152,10 +152,10 @@ def predictions(bootstrap: str) -> list[Prediction]:
 
 
 @contextmanager
-def serving(settings: Settings, shard: int = 0) -> Iterator[tuple[Service, Champions]]:
+def serving(settings: Settings, shard: int = 0) -> Iterator[tuple[InferenceService, ModelManager]]:
     """The service in a thread of this process, drained at the end."""
-    champions = Champions(Registry(settings))
-    service = Service(settings, shard, champions, catalogue(settings))
+    champions = ModelManager(Registry(settings))
+    service = InferenceService(settings, shard, champions, station_lookup(settings))
     stopping = threading.Event()
     thread = threading.Thread(target=service.run, args=(stopping,), daemon=True)
     thread.start()

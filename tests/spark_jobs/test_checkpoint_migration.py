@@ -12,7 +12,7 @@ from kafka import KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
 from spark_jobs.checkpoint import CheckpointError, check, is_older
-from spark_jobs.checkpoint_migration import Takeover, take_over
+from spark_jobs.checkpoint_migration import CheckpointMigration, migrate_checkpoint
 from tests.conftest import TestBroker
 from tests.oracle import differences, expected_features, time_of
 from tests.spark_jobs.driver import Driver, ends
@@ -43,9 +43,11 @@ def arrived_since(time: datetime) -> dict[str, int]:
 
 def test_begins_where_the_oldest_open_window_does(older: Path) -> None:
     check(older, ["features"])
-    taken = take_over(older, "features", TOLERANCE, arrived_since)
-    assert taken == Takeover(int(WATERMARK.timestamp() * 1000), {"0": 20, "1": 7, "2": -2}, {"0": 50, "1": 7})
-    assert Takeover.noted(older) == taken
+    taken = migrate_checkpoint(older, "features", TOLERANCE, arrived_since)
+    assert taken == CheckpointMigration(
+        int(WATERMARK.timestamp() * 1000), {"0": 20, "1": 7, "2": -2}, {"0": 50, "1": 7}
+    )
+    assert CheckpointMigration.noted(older) == taken
     assert not is_older(older)
     assert (older / "features-format-1" / "commits" / "0").exists(), "kept"
 
@@ -55,16 +57,16 @@ def test_a_crash_in_between_is_made_good_by_the_next_start(older: Path) -> None:
         raise TimeoutError
 
     with pytest.raises(TimeoutError):
-        take_over(older, "features", TOLERANCE, crash)
+        migrate_checkpoint(older, "features", TOLERANCE, crash)
     check(older, ["features"])
     assert is_older(older)
-    assert take_over(older, "features", TOLERANCE, arrived_since)
+    assert migrate_checkpoint(older, "features", TOLERANCE, arrived_since)
 
 
 def test_what_an_earlier_upgrade_left_is_not_overwritten(older: Path) -> None:
     (older / "features-format-1").mkdir()
     with pytest.raises(CheckpointError, match=r"move .*features-format-1 away"):
-        take_over(older, "features", TOLERANCE, arrived_since)
+        migrate_checkpoint(older, "features", TOLERANCE, arrived_since)
 
 
 @pytest.mark.integration
@@ -104,7 +106,7 @@ def test_goes_on_from_state_that_it_cannot_read(fresh_broker: TestBroker) -> Non
     finally:
         driver.kill()
 
-    taken = Takeover.noted(driver.checkpoint)
+    taken = CheckpointMigration.noted(driver.checkpoint)
     assert taken
     assert any(offset > 0 for offset in taken.start.values()), "not everything was read again"
     assert any("takes over" in line["said"] for line in driver.progress())

@@ -10,7 +10,7 @@ import pytest
 from kafka import KafkaProducer
 from pyspark.sql import SparkSession
 
-from spark_jobs.batches import finished_batches, told_batch
+from spark_jobs.batches import batch_from_progress, finished_batches
 from spark_jobs.parsing import LONGEST_KEY, LONGEST_VALUE
 from spark_jobs.query_progress import Events
 from spark_jobs.stream_features import start_queries
@@ -62,4 +62,4 @@ def test_large_messages(fresh_broker: TestBroker, streaming: SparkSession, start
     assert all("source" not in dict(record.headers) for record in windows)
 
     told = [event.batch for event in events.next(60) if event.query == "features" and event.batch]
-    assert [told_batch(batch) for batch in told] == finished_batches(tmp_path / "features", -1)
+    assert [batch_from_progress(batch) for batch in told] == finished_batches(tmp_path / "features", -1)

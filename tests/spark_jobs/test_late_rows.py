@@ -12,10 +12,10 @@ import pytest
 from kafka import KafkaProducer
 from pyspark.sql import SparkSession
 
-from spark_jobs.batches import Batch, told_batch
+from spark_jobs.batches import Batch, batch_from_progress
 from spark_jobs.checkpoint_migration import EARLIEST
 from spark_jobs.late_rows import LateRows, Span
-from spark_jobs.query_progress import Progress
+from spark_jobs.query_progress import QueryProgress
 from spark_jobs.stream_features import REJECTED_QUERY, FeaturesError, FeaturesJob
 from tests.conftest import TestBroker
 from tests.spark_jobs.driver import read_all
@@ -152,8 +152,8 @@ def test_only_batches_with_late_observations_are_read(
         _progress(102, start + timedelta(minutes=10), 3, 5, too_late=1),
         _progress(103, start + timedelta(minutes=20), 5, 6, too_late=0),
     ]
-    job._take([Progress("features", batch) for batch in told])
-    job._take([Progress("features", batch) for batch in told[2:]])  # as a batch that is done once more
+    job._take([QueryProgress("features", batch) for batch in told])
+    job._take([QueryProgress("features", batch) for batch in told[2:]])  # as a batch that is done once more
     job._group.close()
     assert read[0] == [101, 102]
     assert _late_on_topic(spread) == [(0, 1), (0, 3)]
@@ -180,7 +180,7 @@ def _progress(number: int, watermark: datetime, start: int, end: int, too_late: 
 def test_where_the_first_batch_began(start: datetime) -> None:
     first = _progress(0, start, 0, 5, 0)
     first["sources"][0]["startOffset"] = None
-    assert told_batch(first) == Batch(0, round(start.timestamp() * 1000), {}, {RAW: {"0": 5}})
+    assert batch_from_progress(first) == Batch(0, round(start.timestamp() * 1000), {}, {RAW: {"0": 5}})
 
 
 @pytest.mark.integration
@@ -201,7 +201,7 @@ def test_a_dead_query_is_seen_however_busy_the_others_are(
     spark: SparkSession, settings: Settings, folder: Path
 ) -> None:
     job = FeaturesJob(spark, settings, Job(JobFolder(folder)))
-    job._events = SimpleNamespace(next=lambda seconds: [Progress(REJECTED_QUERY, None)])  # type: ignore[assignment]
+    job._events = SimpleNamespace(next=lambda seconds: [QueryProgress(REJECTED_QUERY, None)])  # type: ignore[assignment]
     dead = SimpleNamespace(name=REJECTED_QUERY, isActive=False, exception=lambda: None)
     with pytest.raises(FeaturesError, match="rejected ended"):
         job._follow([dead])  # type: ignore[list-item]

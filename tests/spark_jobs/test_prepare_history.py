@@ -25,7 +25,7 @@ from tests.conftest import make_settings
 from weatherglass.history import FLAG_COLUMNS, HISTORY_COLUMNS, read_history, read_manifest
 from weatherglass.history.sources import SourceError
 from weatherglass.history.sources.nycflights13 import weather_csv
-from weatherglass.qc.history_checks import Flag
+from weatherglass.qc.history_checks import HistoryFlag
 from weatherglass.records import VARIABLES, Observation, Origin
 from weatherglass.settings import LOOPBACK, Settings
 from weatherglass.stations import known_stations
@@ -70,8 +70,8 @@ def test_bundled_history_value_by_value(spark: SparkSession, settings: Settings)
             assert np.isclose(getattr(row, name), value, rtol=1e-12, equal_nan=True), (key, name)
         for name in VARIABLES:
             flag = getattr(row, f"{name}_flag")
-            assert (flag in (Flag.MISSING, Flag.RANGE)) == math.isnan(getattr(row, name)), (key, name)
-        assert (row.wind_speed_flag == Flag.RANGE) == (mph * 1609.344 / 3600 > 75)
+            assert (flag in (HistoryFlag.MISSING, HistoryFlag.RANGE)) == math.isnan(getattr(row, name)), (key, name)
+        assert (row.wind_speed_flag == HistoryFlag.RANGE) == (mph * 1609.344 / 3600 > 75)
     assert found == {}, "hours that the file does not hold"
     assert impossible, "the file's wind of 468 m/s"
     assert any(words.startswith("wind_speed") and str(impossible) in words for words in said)

@@ -9,7 +9,7 @@ from tests.synthetic_history import history
 from weatherglass.anomaly import fit as anomaly_fit
 from weatherglass.anomaly.detector import AnomalyDetector
 from weatherglass.forecast import base_models, fit
-from weatherglass.forecast.base_models import Ground
+from weatherglass.forecast.base_models import BaseModels
 from weatherglass.forecast.boosted_trees import LEAD_GROUPS, BoostedForecaster
 from weatherglass.forecast.splits import Split, split
 from weatherglass.history import HourGrid
@@ -24,7 +24,7 @@ class Model:
 
     grid: HourGrid
     parts: Split
-    base: Ground
+    base: BaseModels
 
     @cached_property
     def forecaster(self) -> BoostedForecaster:

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from weatherglass.alerts.metrics import Metric
-from weatherglass.alerts.sample import Labels, Sample
+from weatherglass.alerts.sample import Labels, MetricSample
 
 
 class Condition(Protocol):
@@ -28,7 +28,7 @@ class Condition(Protocol):
     @property
     def window(self) -> timedelta: ...
 
-    def values(self, past: Sequence[Sample]) -> dict[Labels, float]:
+    def values(self, past: Sequence[MetricSample]) -> dict[Labels, float]:
         """From the samples so far, oldest first, the newest last."""
 
     def promql(self) -> str: ...
@@ -50,7 +50,7 @@ class Latest:
     def labels(self) -> tuple[str, ...]:
         return self.metric.labels
 
-    def values(self, past: Sequence[Sample]) -> dict[Labels, float]:
+    def values(self, past: Sequence[MetricSample]) -> dict[Labels, float]:
         return past[-1].of(self.metric)
 
     def promql(self) -> str:
@@ -73,7 +73,7 @@ class Increase:
     def labels(self) -> tuple[str, ...]:
         return self.metric.labels
 
-    def values(self, past: Sequence[Sample]) -> dict[Labels, float]:
+    def values(self, past: Sequence[MetricSample]) -> dict[Labels, float]:
         return _increase(past, self.metric, self.window)
 
     def promql(self) -> str:
@@ -82,7 +82,7 @@ class Increase:
 
 
 @dataclass(frozen=True)
-class Share:
+class Ratio:
     """The increase of a part of a counter over that of a whole; nothing while the part grew by less than `at_least`.
 
     `part` and `whole` are metrics with the one value of their one label that counts, or None for all of them.
@@ -98,11 +98,11 @@ class Share:
     def metrics(self) -> tuple[Metric, ...]:
         return self.part[0], self.whole[0]
 
-    def values(self, past: Sequence[Sample]) -> dict[Labels, float]:
+    def values(self, past: Sequence[MetricSample]) -> dict[Labels, float]:
         part, whole = (self._sum(past, *which) for which in (self.part, self.whole))
         return {(): part / whole} if whole > 0 and part >= self.at_least else {}
 
-    def _sum(self, past: Sequence[Sample], metric: Metric, value: str | None) -> float:
+    def _sum(self, past: Sequence[MetricSample], metric: Metric, value: str | None) -> float:
         grown = _increase(past, metric, self.window)
         return sum(increase for labels, increase in grown.items() if value is None or labels == (value,))
 
@@ -130,7 +130,7 @@ class Quantile:
     def metrics(self) -> tuple[Metric, ...]:
         return (self.metric,)
 
-    def values(self, past: Sequence[Sample]) -> dict[Labels, float]:
+    def values(self, past: Sequence[MetricSample]) -> dict[Labels, float]:
         first, last = _window(past, self.window)
         before, now = first.distributions_of(self.metric), last.distributions_of(self.metric)
         counts = [0] * (len(self.metric.buckets) + 1)
@@ -164,12 +164,12 @@ def duration(time: timedelta) -> str:
     return f"{seconds}s"
 
 
-def _window(past: Sequence[Sample], window: timedelta) -> tuple[Sample, Sample]:
+def _window(past: Sequence[MetricSample], window: timedelta) -> tuple[MetricSample, MetricSample]:
     last = past[-1]
     return next(sample for sample in past if last.at - sample.at <= window), last
 
 
-def _increase(past: Sequence[Sample], metric: Metric, window: timedelta) -> dict[Labels, float]:
+def _increase(past: Sequence[MetricSample], metric: Metric, window: timedelta) -> dict[Labels, float]:
     last = past[-1]
     inside = [sample.of(metric) for sample in past if last.at - sample.at <= window]
     grown: defaultdict[Labels, float] = defaultdict(float)

@@ -39,7 +39,7 @@ ANSWER = timedelta(minutes=1)
 """An observation that has waited longer for its prediction is unanswered."""
 
 
-class State(StrEnum):
+class HealthState(StrEnum):
     OK = "ok"
     DEGRADED = "degraded"
     """Works, but not as it should, or has not begun to."""
@@ -47,11 +47,11 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True)
-class Part:
+class ComponentHealth:
     """One part of the pipeline. `age_seconds` is the time since its last sign of work; None where it has none."""
 
     name: str
-    state: State
+    state: HealthState
     age_seconds: float | None
     detail: str
 
@@ -60,9 +60,9 @@ class Part:
 class Health:
     """`state` is that of the worst part."""
 
-    state: State
+    state: HealthState
     at: datetime
-    parts: tuple[Part, ...]
+    parts: tuple[ComponentHealth, ...]
 
 
 def pipeline_health(settings: Settings, now: datetime, store: Engine) -> Health:
@@ -77,39 +77,41 @@ def pipeline_health(settings: Settings, now: datetime, store: Engine) -> Health:
         *(inference(serving) if serving.alive() else ()),
         *_data(settings, now, store),
     )
-    order = list(State)
+    order = list(HealthState)
     return Health(max((part.state for part in parts), key=order.index), now, parts)
 
 
-def _server(name: str, addresses: str, what: str) -> Part:
+def _server(name: str, addresses: str, what: str) -> ComponentHealth:
     """A server is there if one of its addresses (`host:port,…`) takes a connection."""
     for address in addresses.split(","):
         if answers(address):
-            return Part(name, State.OK, None, f"{what} answers at {address.strip()}")
-    return Part(name, State.FAILING, None, f"{what} does not answer at {addresses}")
+            return ComponentHealth(name, HealthState.OK, None, f"{what} answers at {address.strip()}")
+    return ComponentHealth(name, HealthState.FAILING, None, f"{what} does not answer at {addresses}")
 
 
-def _host(lock: Path) -> Part:
+def _host(lock: Path) -> ComponentHealth:
     if held(lock):
-        return Part("job_host", State.OK, None, "the job host runs")
+        return ComponentHealth("job_host", HealthState.OK, None, "the job host runs")
     why = "the job host does not run: no job can be started; docs/troubleshooting.md, Logs, says where its log is"
-    return Part("job_host", State.FAILING, None, why)
+    return ComponentHealth("job_host", HealthState.FAILING, None, why)
 
 
-def _job(folder: JobFolder, now: datetime) -> Part:
+def _job(folder: JobFolder, now: datetime) -> ComponentHealth:
     silence = folder.silence(now)
     if not folder.alive():
         started = folder.started()
         why = folder.outcome().why if started else "was never started"
-        return Part(folder.name, State.FAILING, silence, f"does not run: {why}")
+        return ComponentHealth(folder.name, HealthState.FAILING, silence, f"does not run: {why}")
     said = (folder.last_progress() or {}).get("said", "no progress yet")
     age = _seconds_since(folder.started().get("at"), now)
     starting = age is not None and age < STARTUP_GRACE.total_seconds()
     if silence is not None and silence > SILENCE.total_seconds() and not starting:
-        return Part(folder.name, State.FAILING, silence, f"silent for {silence:.0f} s; its last words: {said}")
+        return ComponentHealth(
+            folder.name, HealthState.FAILING, silence, f"silent for {silence:.0f} s; its last words: {said}"
+        )
     if said_since_start(folder) is None:
-        return Part(folder.name, State.DEGRADED, silence, "starts, and has not said anything yet")
-    return Part(folder.name, State.OK, silence, str(said))
+        return ComponentHealth(folder.name, HealthState.DEGRADED, silence, "starts, and has not said anything yet")
+    return ComponentHealth(folder.name, HealthState.OK, silence, str(said))
 
 
 def said_since_start(folder: JobFolder) -> dict[str, Any] | None:
@@ -121,25 +123,30 @@ def said_since_start(folder: JobFolder) -> dict[str, Any] | None:
     return line
 
 
-def _watcher(folder: JobFolder, now: datetime) -> tuple[Part, ...]:
+def _watcher(folder: JobFolder, now: datetime) -> tuple[ComponentHealth, ...]:
     """Degraded where it does not work: then nobody is told of faults. None before its first start."""
     if not folder.started():
         return ()
     part = _job(folder, now)
-    return (replace(part, state=State.DEGRADED) if part.state is State.FAILING else part,)
+    return (replace(part, state=HealthState.DEGRADED) if part.state is HealthState.FAILING else part,)
 
 
-def inference(folder: JobFolder) -> tuple[Part, ...]:
+def inference(folder: JobFolder) -> tuple[ComponentHealth, ...]:
     """The actors and the models in service, as the watcher of this job folder last saw them."""
     seen = said_since_start(folder) or {}
     parts = [
-        (f"{what} {name}", State(one["state"]), f"since {one['since']}: {one['why']}")
+        (f"{what} {name}", HealthState(one["state"]), f"since {one['since']}: {one['why']}")
         for what, kind in (("actor", "actors"), ("model", "models"))
         for name, one in seen.get(kind, {}).items()
     ]
     # A challenger serves nobody, so its failing is no failure of the pipeline.
     return tuple(
-        Part(name, State.DEGRADED if name == "model challenger" and state is State.FAILING else state, None, detail)
+        ComponentHealth(
+            name,
+            HealthState.DEGRADED if name == "model challenger" and state is HealthState.FAILING else state,
+            None,
+            detail,
+        )
         for name, state, detail in parts
     )
 
@@ -151,7 +158,7 @@ def _seconds_since(time: object, now: datetime) -> float | None:
         return None
 
 
-def _data(settings: Settings, now: datetime, store: Engine) -> tuple[Part, ...]:
+def _data(settings: Settings, now: datetime, store: Engine) -> tuple[ComponentHealth, ...]:
     """The store, and the newest of what it holds."""
     try:
         with store.connect() as connection:
@@ -160,33 +167,41 @@ def _data(settings: Settings, now: datetime, store: Engine) -> tuple[Part, ...]:
             predicted = {row.station_id: row for row in predictions.newest_of_all(connection, *columns)}
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-        return (Part("store", State.FAILING, None, f"the store at {store.url!r} cannot be read: {reason}"),)
+        return (
+            ComponentHealth("store", HealthState.FAILING, None, f"the store at {store.url!r} cannot be read: {reason}"),
+        )
     return (
-        Part("store", State.OK, None, f"{len(observed)} stations observed, {len(predicted)} with a forecast"),
+        ComponentHealth(
+            "store", HealthState.OK, None, f"{len(observed)} stations observed, {len(predicted)} with a forecast"
+        ),
         _observation(observed, now, timedelta(minutes=settings.poll_minutes)),
         _prediction(observed, predicted, now),
         _model(predicted),
     )
 
 
-def _observation(observed: Mapping[str, StoredObservation], now: datetime, poll: timedelta) -> Part:
+def _observation(observed: Mapping[str, StoredObservation], now: datetime, poll: timedelta) -> ComponentHealth:
     """Late beyond two polls after a step was due; failing after an hour without any."""
     if not observed:
-        return Part("observations", State.DEGRADED, None, "none yet; see the DAG ingest_observations")
+        return ComponentHealth("observations", HealthState.DEGRADED, None, "none yet; see the DAG ingest_observations")
     age = now - max(row.stored_at for row in observed.values())
     newest = max(row.observation.timestamp for row in observed.values())
     due = STEP + 2 * poll
-    state = State.OK if age <= due else State.DEGRADED if age <= 4 * STEP else State.FAILING
+    state = HealthState.OK if age <= due else HealthState.DEGRADED if age <= 4 * STEP else HealthState.FAILING
     detail = f"the last arrived {words(age)} ago, the newest is of {iso(newest)} ({words(now - newest)} ago)"
-    if state is not State.OK:
+    if state is not HealthState.OK:
         detail += f"; one is due every {words(due)}: see the DAG ingest_observations"
-    return Part("observations", state, age.total_seconds(), detail)
+    return ComponentHealth("observations", state, age.total_seconds(), detail)
 
 
-def _prediction(observed: Mapping[str, StoredObservation], predicted: Mapping[str, Row[Any]], now: datetime) -> Part:
+def _prediction(
+    observed: Mapping[str, StoredObservation], predicted: Mapping[str, Row[Any]], now: datetime
+) -> ComponentHealth:
     """Degraded while a station's newest observation waits longer than `ANSWER` for its prediction."""
     if not predicted:
-        return Part("predictions", State.DEGRADED, None, "none yet; the first follows the first new observation")
+        return ComponentHealth(
+            "predictions", HealthState.DEGRADED, None, "none yet; the first follows the first new observation"
+        )
     age = now - max(row.stored_at for row in predicted.values())
     newest = max(row.timestamp for row in predicted.values())
     detail = f"the last arrived {words(age)} ago, for the observation of {iso(newest)}"
@@ -199,19 +214,23 @@ def _prediction(observed: Mapping[str, StoredObservation], predicted: Mapping[st
     if unanswered:
         named = ", ".join(unanswered[:3]) + (", …" if len(unanswered) > 3 else "")
         detail += f"; {len(unanswered)} of {len(observed)} stations wait for the answer to their newest: {named}"
-    return Part("predictions", State.DEGRADED if unanswered else State.OK, age.total_seconds(), detail)
+    return ComponentHealth(
+        "predictions", HealthState.DEGRADED if unanswered else HealthState.OK, age.total_seconds(), detail
+    )
 
 
-def _model(predicted: Mapping[str, Row[Any]]) -> Part:
+def _model(predicted: Mapping[str, Row[Any]]) -> ComponentHealth:
     """The model that made the newest predictions; degraded while most are made without one.
 
     A few always may be: a station whose sensor fails, or one that has just been added.
     """
     if not predicted:
-        return Part("model", State.DEGRADED, None, "unknown before the first prediction")
+        return ComponentHealth("model", HealthState.DEGRADED, None, "unknown before the first prediction")
     latest = max(predicted.values(), key=lambda row: row.stored_at)
     without = [s for s, row in predicted.items() if row.method != Method.MODEL]
     detail = f"version {latest.model_version} forecasts"
     if without:
         detail += f"; {len(without)} of {len(predicted)} stations are forecast by a fallback method"
-    return Part("model", State.DEGRADED if 2 * len(without) > len(predicted) else State.OK, None, detail)
+    return ComponentHealth(
+        "model", HealthState.DEGRADED if 2 * len(without) > len(predicted) else HealthState.OK, None, detail
+    )

@@ -11,7 +11,7 @@ from enum import StrEnum
 PREFIX = "weatherglass_"
 
 
-class Kind(StrEnum):
+class MetricKind(StrEnum):
     GAUGE = "gauge"
     COUNTER = "counter"
     HISTOGRAM = "histogram"
@@ -25,7 +25,7 @@ class Metric:
     """
 
     name: str
-    kind: Kind
+    kind: MetricKind
     help: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
@@ -38,15 +38,15 @@ METRICS: list[Metric] = []
 
 
 def _gauge(name: str, words: str, *labels: str, kept: bool = False) -> Metric:
-    return _listed(Metric(PREFIX + name, Kind.GAUGE, words, labels, kept=kept))
+    return _listed(Metric(PREFIX + name, MetricKind.GAUGE, words, labels, kept=kept))
 
 
 def _counter(name: str, words: str, *labels: str, kept: bool = False) -> Metric:
-    return _listed(Metric(f"{PREFIX}{name}_total", Kind.COUNTER, words, labels, kept=kept))
+    return _listed(Metric(f"{PREFIX}{name}_total", MetricKind.COUNTER, words, labels, kept=kept))
 
 
 def _histogram(name: str, words: str, buckets: tuple[float, ...], *labels: str) -> Metric:
-    return _listed(Metric(PREFIX + name, Kind.HISTOGRAM, words, labels, buckets))
+    return _listed(Metric(PREFIX + name, MetricKind.HISTOGRAM, words, labels, buckets))
 
 
 def _listed(metric: Metric) -> Metric:

@@ -31,7 +31,7 @@ class Links:
 
 
 @dataclass(frozen=True)
-class Notice:
+class Notification:
     """An alert that began, or (`over` set) ended."""
 
     rule: str
@@ -67,7 +67,7 @@ def alert_of(firing: Firing, links: Links) -> Alert:
     return Alert(rule.name, firing.subject, rule.severity, words, figures)
 
 
-def title(notices: Sequence[Notice]) -> str:
+def title(notices: Sequence[Notification]) -> str:
     """One line for all of them, the worst first."""
     begun = [notice for notice in notices if notice.over is None]
     if not begun:
@@ -79,12 +79,12 @@ def title(notices: Sequence[Notice]) -> str:
     return f"[Weatherglass: {state}] {_named(first)}{more}"
 
 
-def text(notices: Sequence[Notice]) -> str:
+def text(notices: Sequence[Notification]) -> str:
     """All of them, for a person."""
     return "\n\n".join("\n".join(_lines(notice)) for notice in notices) + "\n"
 
 
-def document(notices: Sequence[Notice]) -> dict[str, Any]:
+def document(notices: Sequence[Notification]) -> dict[str, Any]:
     """All of them, for a program; `text` is what most chat services show."""
     return {
         "text": f"{title(notices)}\n\n{text(notices)}",
@@ -104,11 +104,11 @@ def document(notices: Sequence[Notice]) -> dict[str, Any]:
     }
 
 
-def _named(notice: Notice) -> str:
+def _named(notice: Notification) -> str:
     return f"{notice.rule.replace('_', ' ')}: {notice.subject}"
 
 
-def _lines(notice: Notice) -> list[str]:
+def _lines(notice: Notification) -> list[str]:
     if notice.over:
         return [f"OVER at {iso(notice.over)}: {_named(notice)} (since {iso(notice.since)})"]
     links = {"page": "Page", "log": "Log"}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from weatherglass.alerts.rules import Rule
-from weatherglass.alerts.sample import Sample
+from weatherglass.alerts.sample import MetricSample
 
 Key = tuple[str, str]
 """Rule and subject."""
@@ -26,7 +26,7 @@ class Firing:
 
 
 @dataclass(frozen=True)
-class Look:
+class Evaluation:
     """What came of a sample: alerts that began, that are on (those included), and that are over."""
 
     begun: list[Firing]
@@ -34,7 +34,7 @@ class Look:
     over: list[Firing]
 
 
-class Watch:
+class RuleEvaluator:
     """All rules over time.
 
     Args:
@@ -45,11 +45,11 @@ class Watch:
         self.rules = rules
         self.on: dict[Key, Firing] = {(firing.rule.name, firing.subject): firing for firing in known}
         self._waiting: dict[Key, datetime] = {}
-        self._past: deque[Sample] = deque()
+        self._past: deque[MetricSample] = deque()
         self._longest = max((rule.condition.window for rule in rules), default=timedelta())
         self._needed = {m.name for rule in rules if rule.condition.window for m in rule.condition.metrics}
 
-    def look(self, sample: Sample) -> Look:
+    def look(self, sample: MetricSample) -> Evaluation:
         """Take a newer sample into account."""
         past = [*self._past, sample]
         begun, over = [], []
@@ -60,7 +60,7 @@ class Watch:
         self._past.append(sample.only(self._needed))
         while sample.at - self._past[0].at > self._longest:
             self._past.popleft()
-        return Look(begun, list(self.on.values()), over)
+        return Evaluation(begun, list(self.on.values()), over)
 
     def _begin(self, rule: Rule, found: dict[str, float], now: datetime) -> list[Firing]:
         beyond = {subject for subject, value in found.items() if rule.fires(value)}

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from weatherglass.alerts import metrics as m
-from weatherglass.alerts.conditions import Condition, Increase, Latest, Quantile, Share
+from weatherglass.alerts.conditions import Condition, Increase, Latest, Quantile, Ratio
 from weatherglass.formatting import words as in_words
 from weatherglass.store.alerts import Severity
 from weatherglass.topics import RAW, REJECTED
@@ -241,7 +241,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "many_rejected",
-        Share((m.TOPIC_RECORDS, REJECTED), (m.TOPIC_RECORDS, RAW), timedelta(minutes=15), at_least=10),
+        Ratio((m.TOPIC_RECORDS, REJECTED), (m.TOPIC_RECORDS, RAW), timedelta(minutes=15), at_least=10),
         0.05,
         0.02,
         timedelta(),
@@ -447,7 +447,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "api_errors",
-        Share((m.API_REQUESTS, "error"), (m.API_REQUESTS, None), timedelta(minutes=5), at_least=5),
+        Ratio((m.API_REQUESTS, "error"), (m.API_REQUESTS, None), timedelta(minutes=5), at_least=5),
         0.05,
         0.02,
         timedelta(),

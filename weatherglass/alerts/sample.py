@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from weatherglass.alerts.metrics import METRICS, Kind, Metric
+from weatherglass.alerts.metrics import METRICS, Metric, MetricKind
 
 Labels = tuple[str, ...]
 """The values of a metric's labels, in its order."""
@@ -21,7 +21,7 @@ class Distribution:
 
 
 @dataclass
-class Sample:
+class MetricSample:
     """Values by metric and labels. What could not be measured is not there; nothing is ever guessed."""
 
     at: datetime
@@ -42,14 +42,14 @@ class Sample:
     def distributions_of(self, metric: Metric) -> dict[Labels, Distribution]:
         return self.distributions.get(metric.name, {})
 
-    def only(self, metrics: set[str]) -> Sample:
+    def only(self, metrics: set[str]) -> MetricSample:
         """The part of it that these metrics are; histograms are copied, since they go on counting."""
         copied = {
             name: {labels: Distribution(list(d.counts), d.total) for labels, d in found.items()}
             for name, found in self.distributions.items()
             if name in metrics
         }
-        return Sample(self.at, {name: found for name, found in self.values.items() if name in metrics}, copied)
+        return MetricSample(self.at, {name: found for name, found in self.values.items() if name in metrics}, copied)
 
 
 class Histogram:
@@ -65,11 +65,11 @@ class Histogram:
         one.counts[next((i for i, bound in enumerate(bounds) if value <= bound), len(bounds))] += 1
         one.total += value
 
-    def into(self, sample: Sample) -> None:
+    def into(self, sample: MetricSample) -> None:
         sample.distributions[self.metric.name] = self.found
 
 
-def exposition(sample: Sample) -> str:
+def exposition(sample: MetricSample) -> str:
     """Prometheus' text format, version 0.0.4. Metrics without a value are left out."""
     lines: list[str] = []
     for metric in METRICS:
@@ -79,8 +79,8 @@ def exposition(sample: Sample) -> str:
     return "\n".join(lines) + "\n" if lines else ""
 
 
-def _lines(sample: Sample, metric: Metric) -> Iterator[str]:
-    if metric.kind is not Kind.HISTOGRAM:
+def _lines(sample: MetricSample, metric: Metric) -> Iterator[str]:
+    if metric.kind is not MetricKind.HISTOGRAM:
         for labels, value in sorted(sample.of(metric).items()):
             yield f"{metric.name}{_named(metric.labels, labels)} {_number(value)}"
         return

@@ -12,7 +12,7 @@ import lightgbm
 import numpy as np
 import numpy.typing as npt
 
-from weatherglass.anomaly.episodes import WEEK, events
+from weatherglass.anomaly.episodes import WEEK, find_episodes
 from weatherglass.anomaly.features import NAMES
 from weatherglass.records import VARIABLES
 
@@ -21,7 +21,7 @@ PREDICT_ROWS = 200_000
 
 
 @dataclass(frozen=True)
-class Combiner:
+class FaultClassifier:
     """Trees over `features.NAMES`; the answer is the chance of a fault in the mix that it was trained on."""
 
     booster: lightgbm.Booster
@@ -39,7 +39,7 @@ class Combiner:
 
 def fit(
     rows: npt.NDArray[np.float32], faulty: npt.NDArray[np.bool_], weight: npt.NDArray[np.float32], trees: int, seed: int
-) -> Combiner:
+) -> FaultClassifier:
     """Fit on rows (n, len(features.NAMES)) and whether each lies in a fault."""
     data = lightgbm.Dataset(
         rows,
@@ -64,7 +64,7 @@ def fit(
         "seed": seed,
         "verbosity": -1,
     }
-    return Combiner(lightgbm.train(params, data, num_boost_round=trees))
+    return FaultClassifier(lightgbm.train(params, data, num_boost_round=trees))
 
 
 def limits(scores: npt.NDArray[np.float32], hard: npt.NDArray[np.bool_], budget: float) -> npt.NDArray[np.float64]:
@@ -81,11 +81,11 @@ def limits(scores: npt.NDArray[np.float32], hard: npt.NDArray[np.bool_], budget:
         weeks = np.isfinite(mine).sum() / WEEK
         if weeks == 0:
             continue
-        alone = len(events(hard[..., v : v + 1]))
+        alone = len(find_episodes(hard[..., v : v + 1]))
         allowed = max(budget * weeks, alone + 0.1 * budget * weeks)
         candidates = np.unique(np.quantile(mine[np.isfinite(mine)], 1 - np.geomspace(2e-5, 0.05, CANDIDATE_LIMITS)))
         for limit in candidates[::-1]:
-            if len(events((hard[..., v] | (mine > limit))[..., None])) > allowed:
+            if len(find_episodes((hard[..., v] | (mine > limit))[..., None])) > allowed:
                 break
             made[v] = limit
     return made

@@ -17,15 +17,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from weatherglass.anomaly.learned_score import Learnt, Suspicion
+from weatherglass.anomaly.learned_score import LearnedScore, SoftFlag
 from weatherglass.forecast.forecaster import Forecast
-from weatherglass.forecast.variables import channels
+from weatherglass.forecast.variables import model_variables
 from weatherglass.history import HourGrid
 from weatherglass.qc import series_checks
 from weatherglass.records import UNITS, VARIABLES, Anomaly, Flag, Quality, WindowFeatures
 from weatherglass.registry import artifact
 
-__all__ = ["AnomalyDetector", "Case", "Expected", "Reading", "expected_at"]
+__all__ = ["AnomalyDetector", "Case", "Expected", "CurrentReading", "expected_at"]
 
 KIND = "anomaly-detector"
 HARD = ("range", "step", "flat_line", "consistency")
@@ -43,14 +43,14 @@ PAST_HOURS = 48
 
 
 @dataclass(frozen=True)
-class Reading:
+class CurrentReading:
     """One observation: UTC time and values in the order of `VARIABLES`, NaN where missing."""
 
     time: datetime
     values: tuple[float, ...]
 
     @classmethod
-    def of(cls, window: WindowFeatures) -> Reading:
+    def of(cls, window: WindowFeatures) -> CurrentReading:
         """The newest observation of a window."""
         features = window.aggregated_features
         blocks = (features.temperature, features.humidity, features.pressure, features.wind_speed)
@@ -98,7 +98,7 @@ class Case:
     """
 
     window: WindowFeatures
-    recent: Sequence[Reading]
+    recent: Sequence[CurrentReading]
     row: int | None
     expected: Expected | None
 
@@ -113,7 +113,7 @@ class AnomalyDetector:
             learnt of its station.
     """
 
-    learnt: Learnt | None = None
+    learnt: LearnedScore | None = None
     residual_limit: npt.NDArray[np.float64] = field(
         default_factory=lambda: np.full(len(VARIABLES), DEFAULT_RESIDUAL_LIMIT)
     )
@@ -130,14 +130,14 @@ class AnomalyDetector:
         folder.mkdir(parents=True, exist_ok=True)
         arrays, about = self.learnt.save(folder)
         artifact.save_arrays(folder / "arrays.npz", {**arrays, "residual_limit": self.residual_limit})
-        artifact.seal(folder, KIND, about)
+        artifact.write_manifest(folder, KIND, about)
 
     @classmethod
     def load(cls, folder: Path) -> AnomalyDetector:
         """Read a detector; raises `artefact.ModelFileError` where the folder is not one, or was changed."""
-        about = artifact.unseal(folder, KIND)
+        about = artifact.verify(folder, KIND)
         arrays = artifact.load_arrays(folder / "arrays.npz")
-        return cls(Learnt.load(folder, arrays, about), arrays["residual_limit"])
+        return cls(LearnedScore.load(folder, arrays, about), arrays["residual_limit"])
 
     def limits(self) -> dict[str, float]:
         """All limits by name, for the registry."""
@@ -153,9 +153,9 @@ class AnomalyDetector:
         """Judge many readings in one go; `version` is the registered version of this detector, None for rules only."""
         if not cases:
             return []
-        readings = [Reading.of(case.window) for case in cases]
+        readings = [CurrentReading.of(case.window) for case in cases]
         hard = self._rules(cases, readings, grid)
-        soft: list[list[Suspicion] | None] = [None] * len(cases)
+        soft: list[list[SoftFlag] | None] = [None] * len(cases)
         if self.learnt is not None:
             rows = np.array([-1 if case.row is None else case.row for case in cases], dtype=np.int64)
             values = np.array([reading.values for reading in readings])
@@ -168,9 +168,9 @@ class AnomalyDetector:
     def _verdict(
         self,
         case: Case,
-        reading: Reading,
+        reading: CurrentReading,
         hard: tuple[dict[str, Quality], list[Flag]],
-        soft: list[Suspicion] | None,
+        soft: list[SoftFlag] | None,
         version: str | None,
     ) -> Anomaly:
         checks, flags = dict(hard[0]), list(hard[1])
@@ -197,7 +197,7 @@ class AnomalyDetector:
             model_version=version,
         )
 
-    def _residual(self, reading: Reading, expected: Expected) -> tuple[list[Flag], float]:
+    def _residual(self, reading: CurrentReading, expected: Expected) -> tuple[list[Flag], float]:
         """Distance from the forecast, in half-widths of the interval on that side; 0.5 is the limit."""
         value = np.array(reading.values)
         far = np.abs(value - expected.values)
@@ -218,7 +218,7 @@ class AnomalyDetector:
         return flags, float(np.nanmax(score))
 
     def _rules(
-        self, cases: Sequence[Case], readings: Sequence[Reading], grid: HourGrid
+        self, cases: Sequence[Case], readings: Sequence[CurrentReading], grid: HourGrid
     ) -> list[tuple[dict[str, Quality], list[Flag]]]:
         """States of the hard checks and their flags, for each case."""
         times, values = _series(cases, readings, grid)
@@ -284,7 +284,7 @@ def _kept_out(window: WindowFeatures) -> list[Flag]:
 
 
 def _series(
-    cases: Sequence[Case], readings: Sequence[Reading], grid: HourGrid
+    cases: Sequence[Case], readings: Sequence[CurrentReading], grid: HourGrid
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Times (n, m), hours, and values (n, m, 4) of each station: its hours, its last readings, and this one at the end.
 
@@ -296,7 +296,7 @@ def _series(
         for case, reading in zip(cases, readings, strict=True)
     ]
     first = max(0, min(ends) - PAST_HOURS)
-    hourly = channels(grid.values[:, first : max(ends)])[..., : len(VARIABLES)]
+    hourly = model_variables(grid.values[:, first : max(ends)])[..., : len(VARIABLES)]
     times = np.full((len(cases), PAST_HOURS + most + 1), -1e6)
     values = np.full((*times.shape, len(VARIABLES)), np.nan)
     start = _start(grid)

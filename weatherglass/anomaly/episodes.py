@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from weatherglass.anomaly.fault_injection import Fault, Kind
+from weatherglass.anomaly.fault_injection import Fault, FaultKind
 from weatherglass.records import VARIABLES
 
 MERGE_HOURS = 12
@@ -19,7 +19,7 @@ WEEK = 168
 
 
 @dataclass(frozen=True)
-class Event:
+class Episode:
     """A flagged stretch of one variable of one station, first and last flagged hour."""
 
     station: int
@@ -28,7 +28,7 @@ class Event:
     last: int
 
 
-def events(flagged: npt.NDArray[np.bool_]) -> list[Event]:
+def find_episodes(flagged: npt.NDArray[np.bool_]) -> list[Episode]:
     """Events of flags (stations, hours, variables)."""
     found = []
     for station, variable in zip(*np.nonzero(flagged.any(axis=1)), strict=True):
@@ -36,13 +36,14 @@ def events(flagged: npt.NDArray[np.bool_]) -> list[Event]:
         breaks = np.flatnonzero(np.diff(at) > MERGE_HOURS)
         firsts, lasts = at[np.concatenate([[0], breaks + 1])], at[np.concatenate([breaks, [len(at) - 1]])]
         found += [
-            Event(int(station), int(variable), int(first), int(last)) for first, last in zip(firsts, lasts, strict=True)
+            Episode(int(station), int(variable), int(first), int(last))
+            for first, last in zip(firsts, lasts, strict=True)
         ]
     return found
 
 
 @dataclass
-class Tally:
+class EpisodeCounts:
     """Counts that add up over several runs; what a detector found and what it cried wolf over.
 
     Attributes:
@@ -53,9 +54,9 @@ class Tally:
         station_weeks: by variable, of hours with a value.
     """
 
-    faults: dict[tuple[Kind, int | None], int]
-    found: dict[tuple[Kind, int | None], int]
-    delays: dict[Kind, list[int]]
+    faults: dict[tuple[FaultKind, int | None], int]
+    found: dict[tuple[FaultKind, int | None], int]
+    delays: dict[FaultKind, list[int]]
     hits: npt.NDArray[np.int64]
     misses: npt.NDArray[np.int64]
     false_rows: npt.NDArray[np.int64]
@@ -64,7 +65,7 @@ class Tally:
     station_weeks: npt.NDArray[np.float64]
 
     @classmethod
-    def empty(cls) -> Tally:
+    def empty(cls) -> EpisodeCounts:
         hits, misses, false_rows, true_events, false_events = np.zeros((5, len(VARIABLES)), np.int64)
         weeks = np.zeros(len(VARIABLES))
         return cls({}, {}, {}, hits, misses, false_rows, true_events, false_events, weeks)
@@ -91,11 +92,11 @@ class Tally:
             if inside.any():
                 self.found[key] = self.found.get(key, 0) + 1
                 self.delays.setdefault(fault.kind, []).append(int(inside.argmax()))
-        for event in events(flagged):
+        for event in find_episodes(flagged):
             true = (flagged & touched)[event.station, event.first : event.last + 1, event.variable].any()
             (self.true_events if true else self.false_events)[event.variable] += 1
 
-    def recall(self, kind: Kind | None = None, variable: int | None = None) -> float:
+    def recall(self, kind: FaultKind | None = None, variable: int | None = None) -> float:
         """Share of faults found: of a kind, of a variable (faults of whole stations left out), or all."""
         keys = [key for key in self.faults if kind in (None, key[0]) and (variable is None or key[1] == variable)]
         total = sum(self.faults[key] for key in keys)

@@ -63,7 +63,7 @@ def _lead(view: str) -> int:
 
 
 @dataclass(frozen=True)
-class Expectation:
+class ExpectedValues:
     """Regressions of n stations, known by their ids.
 
     Attributes:
@@ -132,13 +132,13 @@ def _inputs(
     return made
 
 
-def fit(station_ids: Sequence[str], anomalies: npt.NDArray[np.float32], seed: int) -> Expectation:
+def fit(station_ids: Sequence[str], anomalies: npt.NDArray[np.float32], seed: int) -> ExpectedValues:
     """Fit on anomalies (n, hours, 4) of history, NaN where missing or not to be used."""
     with threadpool_limits(1):  # products this small take twenty times as long on threads that wait for each other
         return _fit(station_ids, anomalies, seed)
 
 
-def _fit(station_ids: Sequence[str], anomalies: npt.NDArray[np.float32], seed: int) -> Expectation:
+def _fit(station_ids: Sequence[str], anomalies: npt.NDArray[np.float32], seed: int) -> ExpectedValues:
     rng = np.random.default_rng(seed)
     count = len(station_ids)
     enough = np.isfinite(anomalies).sum(axis=1) >= MIN_HOURS
@@ -167,7 +167,7 @@ def _fit(station_ids: Sequence[str], anomalies: npt.NDArray[np.float32], seed: i
                 scale[station, variable] = np.maximum(1.4826 * np.median(left, axis=0), 1e-3)
                 usual = (left / scale[station, variable] <= OUTLIERS).all(axis=1)
             tail[station, variable] = np.quantile(left / scale[station, variable], TAIL, axis=0)
-    return Expectation(tuple(station_ids), spread, neighbours, weights, scale, tail)
+    return ExpectedValues(tuple(station_ids), spread, neighbours, weights, scale, tail)
 
 
 def _ridge(seen: npt.NDArray[np.float32], target: npt.NDArray[np.float32], variable: int) -> npt.NDArray[np.float32]:

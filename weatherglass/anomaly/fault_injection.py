@@ -20,7 +20,7 @@ from weatherglass.records import VARIABLES
 from weatherglass.stations import Station
 
 
-class Kind(StrEnum):
+class FaultKind(StrEnum):
     """What is wrong with the readings."""
 
     SPIKE = "spike"
@@ -34,17 +34,17 @@ class Kind(StrEnum):
     TIME_SHIFT = "time_shift"
 
 
-WHOLE_STATION = (Kind.SWAPPED, Kind.TIME_SHIFT)
-HOURS: dict[Kind, tuple[int, int]] = {
-    Kind.SPIKE: (1, 2),
-    Kind.STUCK: (8, 24),
-    Kind.DRIFT: (24, 72),
-    Kind.BIAS: (12, 48),
-    Kind.NOISE: (6, 24),
-    Kind.UNIT: (6, 24),
-    Kind.DROPOUT: (3, 12),
-    Kind.SWAPPED: (12, 36),
-    Kind.TIME_SHIFT: (12, 36),
+WHOLE_STATION = (FaultKind.SWAPPED, FaultKind.TIME_SHIFT)
+HOURS: dict[FaultKind, tuple[int, int]] = {
+    FaultKind.SPIKE: (1, 2),
+    FaultKind.STUCK: (8, 24),
+    FaultKind.DRIFT: (24, 72),
+    FaultKind.BIAS: (12, 48),
+    FaultKind.NOISE: (6, 24),
+    FaultKind.UNIT: (6, 24),
+    FaultKind.DROPOUT: (3, 12),
+    FaultKind.SWAPPED: (12, 36),
+    FaultKind.TIME_SHIFT: (12, 36),
 }
 """Shortest and longest, hours, both included."""
 
@@ -79,7 +79,7 @@ class Fault:
     `variable` is None where all variables of the station are wrong.
     """
 
-    kind: Kind
+    kind: FaultKind
     station: int
     variable: int | None
     start: int
@@ -117,7 +117,9 @@ def inject(
         spread: (stations, 4) standard deviation of the anomalies.
         nearest: (stations, SWAP_AMONG) rows of the nearest stations of each, -1 for none, for swaps.
     """
-    return _inject((kind for _ in range(events) for kind in Kind), values, spread, nearest, Steps(1, LOOK_BACK), rng)
+    return _inject(
+        (kind for _ in range(events) for kind in FaultKind), values, spread, nearest, Steps(1, LOOK_BACK), rng
+    )
 
 
 def inject_share(
@@ -143,18 +145,18 @@ class Steps:
     clean_hours: int
 
 
-def _drawn(wanted: float, steps: Steps, rng: np.random.Generator) -> Iterator[Kind]:
+def _drawn(wanted: float, steps: Steps, rng: np.random.Generator) -> Iterator[FaultKind]:
     while wanted > 0:
-        kind = list(Kind)[int(rng.integers(len(Kind)))]
+        kind = list(FaultKind)[int(rng.integers(len(FaultKind)))]
         series = len(VARIABLES) if kind in WHOLE_STATION else 1
-        size = sum(HOURS[kind]) / 2 * steps.per_hour * series * (2 if kind is Kind.SWAPPED else 1)
+        size = sum(HOURS[kind]) / 2 * steps.per_hour * series * (2 if kind is FaultKind.SWAPPED else 1)
         if rng.random() < wanted / size:
             yield kind
         wanted -= size
 
 
 def _inject(
-    kinds: Iterable[Kind],
+    kinds: Iterable[FaultKind],
     values: npt.NDArray[np.float32],
     spread: npt.NDArray[np.float64],
     nearest: npt.NDArray[np.int64],
@@ -171,7 +173,7 @@ def _inject(
         if fault is None:
             continue
         rows = [fault.station]
-        if kind is Kind.SWAPPED:
+        if kind is FaultKind.SWAPPED:
             free = [row for row in nearest[fault.station] if row >= 0 and not _blocked(taken, row, fault)]
             if not free:
                 continue
@@ -221,7 +223,7 @@ def _digits(values: npt.NDArray[np.float32]) -> dict[tuple[int, int], float]:
 
 
 def _room(
-    kind: Kind,
+    kind: FaultKind,
     values: npt.NDArray[np.float32],
     taken: npt.NDArray[np.bool_],
     steps: Steps,
@@ -256,10 +258,10 @@ def _apply(
     """Write a fault into `made`; `other` is the second station of a swap."""
     stretch, row = slice(fault.start, fault.end), fault.station
     length = fault.end - fault.start
-    if fault.kind is Kind.SWAPPED:
+    if fault.kind is FaultKind.SWAPPED:
         made[[row, other], stretch] = values[[other, row], stretch]
         return
-    if fault.kind is Kind.TIME_SHIFT:
+    if fault.kind is FaultKind.TIME_SHIFT:
         late = int(rng.integers(SHIFT_HOURS[0], SHIFT_HOURS[1] + 1)) * steps.per_hour
         made[row, stretch] = values[row, fault.start - late : fault.end - late]
         return
@@ -267,20 +269,20 @@ def _apply(
     v = fault.variable
     true, size = values[row, stretch, v], spread[row, v]
     height = float(rng.uniform(*SIZE) * size * rng.choice([-1, 1]))
-    if fault.kind is Kind.STUCK:
+    if fault.kind is FaultKind.STUCK:
         wrong = np.full(length, true[0])
-    elif fault.kind is Kind.DROPOUT:
+    elif fault.kind is FaultKind.DROPOUT:
         wrong = np.zeros(length)
-    elif fault.kind is Kind.UNIT:
+    elif fault.kind is FaultKind.UNIT:
         factor, offset = UNITS[VARIABLES[v]][int(rng.integers(len(UNITS[VARIABLES[v]])))]
         wrong = true * factor + offset
-    elif fault.kind is Kind.NOISE:
+    elif fault.kind is FaultKind.NOISE:
         wrong = true + rng.normal(size=length) * rng.uniform(*NOISE_SIZE) * size
-    elif fault.kind is Kind.DRIFT:
+    elif fault.kind is FaultKind.DRIFT:
         wrong = true + height * np.arange(1, length + 1) / length
     else:
         wrong = true + height
-    if VARIABLES[v] == "humidity" and fault.kind is not Kind.UNIT:
+    if VARIABLES[v] == "humidity" and fault.kind is not FaultKind.UNIT:
         wrong = np.clip(wrong, 0, 100)
     if VARIABLES[v] == "wind_speed":
         wrong = np.maximum(wrong, 0)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from weatherglass.anomaly import expected_values, isolation_features
-from weatherglass.anomaly.expected_values import NEIGHBOURS, VIEWS, Expectation
+from weatherglass.anomaly.expected_values import NEIGHBOURS, VIEWS, ExpectedValues
 from weatherglass.anomaly.fault_injection import SHIFT_HOURS, SWAP_AMONG, UNITS
 from weatherglass.anomaly.isolation_forest import IsolationForest
 from weatherglass.qc import series_checks
@@ -68,7 +68,7 @@ COUNT = len(VARIABLES)
 
 
 @dataclass(frozen=True)
-class Background:
+class StationStatistics:
     """What history says of n stations, rows as the expectation's.
 
     Attributes:
@@ -76,7 +76,7 @@ class Background:
         step_limit, flat_limit: (n, 4) limits of the rules, in the variable's unit per hour and in hours.
     """
 
-    expected: Expectation
+    expected: ExpectedValues
     forest: IsolationForest
     nearest: npt.NDArray[np.int64]
     step_limit: npt.NDArray[np.float64]
@@ -94,7 +94,7 @@ class Background:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class AnomalyFeatures:
     """What is known of hours `first` and later; n stations.
 
     Attributes:
@@ -108,7 +108,7 @@ class Evidence:
     residuals: Array
 
 
-def gather(values: Array, normal: Array, background: Background, first: int) -> Evidence:
+def compute(values: Array, normal: Array, background: StationStatistics, first: int) -> AnomalyFeatures:
     """Evidence of hours `first` on, from values and climatology (n, hours, 4), rows as the background's.
 
     Needs `LOOK_BACK` hours before `first` to see all.
@@ -117,17 +117,22 @@ def gather(values: Array, normal: Array, background: Background, first: int) -> 
     for begin in range(first, values.shape[1], CHUNK_HOURS):
         seen = slice(max(0, begin - LOOK_BACK), min(begin + CHUNK_HOURS, values.shape[1]))
         parts.append(_gather(values[:, seen], normal[:, seen], background, begin - seen.start))
-    return Evidence(
-        *(np.concatenate([getattr(part, name) for part in parts], axis=1) for name in Evidence.__dataclass_fields__)
+    return AnomalyFeatures(
+        *(
+            np.concatenate([getattr(part, name) for part in parts], axis=1)
+            for name in AnomalyFeatures.__dataclass_fields__
+        )
     )
 
 
-def newest(values: Array, normal: Array, background: Background) -> Evidence:
+def newest(values: Array, normal: Array, background: StationStatistics) -> AnomalyFeatures:
     """Evidence of the last hour alone, its `usual` and `residuals` with those of the hours before (`MEMORY`)."""
     return _gather(values, normal, background, values.shape[1] - 1, with_past=True)
 
 
-def _gather(values: Array, normal: Array, background: Background, first: int, with_past: bool = False) -> Evidence:
+def _gather(
+    values: Array, normal: Array, background: StationStatistics, first: int, with_past: bool = False
+) -> AnomalyFeatures:
     expected = background.expected
     known = np.where(series_checks.outside(values), np.nan, values).astype(np.float32)
     anomalies = known - normal
@@ -185,7 +190,11 @@ def _gather(values: Array, normal: Array, background: Background, first: int, wi
     )
     columns += _explained(known[:, begin:], by_neighbours, width, background.nearest, skip)
     features = np.stack([np.broadcast_to(column, change.shape) for column in columns], axis=-1, dtype=np.float32)
-    return Evidence(features, usual, residuals) if with_past else Evidence(features, now(usual), now(residuals))
+    return (
+        AnomalyFeatures(features, usual, residuals)
+        if with_past
+        else AnomalyFeatures(features, now(usual), now(residuals))
+    )
 
 
 def _mean(series: Array, hours: int) -> Array:
@@ -197,7 +206,7 @@ def _mean(series: Array, hours: int) -> Array:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
 
 
-def _buddies(anomalies: Array, expected: Expectation, first: int) -> list[npt.NDArray]:
+def _buddies(anomalies: Array, expected: ExpectedValues, first: int) -> list[npt.NDArray]:
     """Distance from the neighbours' mean anomaly in standard deviations of theirs, and how many there are."""
     rows = expected.neighbours
     there = anomalies[np.maximum(rows, 0), first:, np.arange(COUNT)[None, :, None]]  # (n, 4, NEIGHBOURS, hours)

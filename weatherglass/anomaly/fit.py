@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from weatherglass.anomaly import classifier, expected_values, fault_injection, features, isolation_features, rule_limits
-from weatherglass.anomaly.classifier import Combiner
+from weatherglass.anomaly.classifier import FaultClassifier
 from weatherglass.anomaly.episodes import AFTERMATH_HOURS
 from weatherglass.anomaly.expected_values import VIEWS
-from weatherglass.anomaly.features import Background
-from weatherglass.anomaly.learned_score import Learnt
+from weatherglass.anomaly.features import StationStatistics
+from weatherglass.anomaly.learned_score import LearnedScore
 from weatherglass.forecast.climatology import Climatology
-from weatherglass.forecast.variables import channels
+from weatherglass.forecast.variables import model_variables
 from weatherglass.history import HourGrid
 from weatherglass.records import VARIABLES
 
@@ -46,7 +46,7 @@ EFFORTS = {"first": Effort(900, 10, 60), "full": Effort(4_000, 60, 160)}
 
 def fit(
     grid: HourGrid, train: npt.NDArray[np.bool_], climatology: Climatology, budget: float, seed: int, effort: Effort
-) -> Learnt:
+) -> LearnedScore:
     """Learn from the hours `train` (a mask over the grid); set the limits on the newest of the others.
 
     Raises:
@@ -54,18 +54,18 @@ def fit(
     """
     station_ids = [station.station_id for station in grid.stations]
     climatology = Climatology(tuple(station_ids), climatology.coefficients[climatology.rows(station_ids)])
-    values = channels(grid.values)[..., : len(VARIABLES)]
+    values = model_variables(grid.values)[..., : len(VARIABLES)]
     normal = climatology.at(np.arange(len(station_ids)), grid.hours)[..., : len(VARIABLES)]
     known = np.where(train[None, :, None], values, np.nan)
     anomalies = known - normal
     expected = expected_values.fit(station_ids, anomalies, seed)
     forest = isolation_features.fit_forest(anomalies, expected.spread, seed)
     step_limit, flat_limit = rule_limits.fit(known, RULE_SHARE * budget)
-    background = Background(expected, forest, fault_injection.nearest(grid.stations), step_limit, flat_limit)
+    background = StationStatistics(expected, forest, fault_injection.nearest(grid.stations), step_limit, flat_limit)
     trees = _combine(known, normal, background, effort, seed)
     newest = _newest(train)
     usual = _usual((values - normal)[:, newest:], background)
-    untried = Learnt(climatology, background, trees, np.ones(len(VARIABLES)), *usual)
+    untried = LearnedScore(climatology, background, trees, np.ones(len(VARIABLES)), *usual)
     recent = HourGrid(grid.stations, grid.start + newest, grid.values[:, newest:])
     return untried.recalibrated(recent, budget)
 
@@ -78,13 +78,17 @@ def _newest(train: npt.NDArray[np.bool_]) -> int:
 
 
 def _combine(
-    known: npt.NDArray[np.float32], normal: npt.NDArray[np.float32], background: Background, effort: Effort, seed: int
-) -> Combiner:
+    known: npt.NDArray[np.float32],
+    normal: npt.NDArray[np.float32],
+    background: StationStatistics,
+    effort: Effort,
+    seed: int,
+) -> FaultClassifier:
     """Inject faults into random stretches of the hours that may be learnt from, and learn to tell them."""
     rng = np.random.default_rng([seed, 1])
     count, hours = known.shape[:2]
     length = min(STRETCH_HOURS, hours)
-    each = max(1, round(FAULTS_PER_STATION_DAY * count * length / 24 / len(fault_injection.Kind)))
+    each = max(1, round(FAULTS_PER_STATION_DAY * count * length / 24 / len(fault_injection.FaultKind)))
     candidates = _stretches(np.asarray(np.isfinite(known).any(axis=(0, 2))), length)
     rows, labels, weights, made = [], [], [], 0
     values = np.where(np.isfinite(background.expected.spread)[:, None], known, np.float32(np.nan))
@@ -95,7 +99,7 @@ def _combine(
         stretch = slice(start, start + length)
         injected = fault_injection.inject(values[:, stretch], background.expected.spread, background.nearest, each, rng)
         made += len(injected.faults)
-        found = features.gather(injected.values, normal[:, stretch], background, features.LOOK_BACK)
+        found = features.compute(injected.values, normal[:, stretch], background, features.LOOK_BACK)
         weight = _weights(injected)[:, features.LOOK_BACK :]
         faulty = injected.faulty[:, features.LOOK_BACK :]
         usable = np.isfinite(found.features[..., features.NAMES.index("anomaly")]) & (weight > 0)
@@ -128,7 +132,7 @@ def _weights(injected: fault_injection.Injected) -> npt.NDArray[np.float32]:
 
 
 def _usual(
-    anomalies: npt.NDArray[np.float32], background: Background
+    anomalies: npt.NDArray[np.float32], background: StationStatistics
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Sorted distances (4, views, QUANTILES) and forest scores (QUANTILES,) of recent hours."""
     left = np.abs(background.expected.residuals(anomalies, expected_values.LOOK_BACK))

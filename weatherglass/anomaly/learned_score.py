@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from weatherglass.anomaly import classifier, features
-from weatherglass.anomaly.classifier import Combiner
-from weatherglass.anomaly.expected_values import VIEWS, Expectation
-from weatherglass.anomaly.features import Background, Evidence
+from weatherglass.anomaly.classifier import FaultClassifier
+from weatherglass.anomaly.expected_values import VIEWS, ExpectedValues
+from weatherglass.anomaly.features import AnomalyFeatures, StationStatistics
 from weatherglass.anomaly.isolation_forest import IsolationForest
 from weatherglass.forecast.climatology import Climatology
-from weatherglass.forecast.variables import channels
+from weatherglass.forecast.variables import model_variables
 from weatherglass.history import HourGrid
 from weatherglass.qc.series_checks import name
 from weatherglass.records import UNITS, VARIABLES
@@ -39,7 +39,7 @@ NEIGHBOURS = VIEWS.index("neighbours")
 
 
 @dataclass(frozen=True)
-class Suspicion:
+class SoftFlag:
     """What the learnt score says of one variable of a reading.
 
     Attributes:
@@ -56,7 +56,7 @@ class Suspicion:
 
 
 @dataclass(frozen=True)
-class Learnt:
+class LearnedScore:
     """Rows of the background are the stations of the climatology.
 
     Attributes:
@@ -67,8 +67,8 @@ class Learnt:
     """
 
     climatology: Climatology
-    background: Background
-    combiner: Combiner
+    background: StationStatistics
+    combiner: FaultClassifier
     limits: npt.NDArray[np.float64]
     usual_distance: npt.NDArray[np.float64]
     usual_oddness: npt.NDArray[np.float64]
@@ -83,9 +83,9 @@ class Learnt:
 
     def judge(
         self, grid: HourGrid, rows: npt.NDArray[np.int64], times: Sequence[datetime], values: npt.NDArray
-    ) -> list[list[Suspicion] | None]:
+    ) -> list[list[SoftFlag] | None]:
         """Readings `values` (n, 4) at UTC times of stations `rows` (of the grid; -1: not in it); None: not checked."""
-        found: list[list[Suspicion] | None] = [None] * len(rows)
+        found: list[list[SoftFlag] | None] = [None] * len(rows)
         ids = [grid.stations[row].station_id if row >= 0 else "" for row in rows]
         known = self.knows(ids)
         instants = np.array([time.astimezone(UTC).replace(tzinfo=None) for time in times], dtype="datetime64[s]")
@@ -113,13 +113,13 @@ class Learnt:
         inside = (columns >= 0) & (columns < grid.values.shape[1])
         seen = np.full((len(self.climatology.station_ids), len(columns), COUNT), np.nan, np.float32)
         mine = np.flatnonzero(rows >= 0)
-        seen[np.ix_(rows[mine], inside)] = channels(grid.values[mine][:, columns[inside]])[..., :COUNT]
+        seen[np.ix_(rows[mine], inside)] = model_variables(grid.values[mine][:, columns[inside]])[..., :COUNT]
         return seen
 
-    def _suspicion(self, made: Evidence, row: int, v: int, raw: float, value: float) -> Suspicion:
+    def _suspicion(self, made: AnomalyFeatures, row: int, v: int, raw: float, value: float) -> SoftFlag:
         limit = self.limits[v]
         if raw <= limit:
-            return Suspicion(v, 0.5 * raw / limit, (), "", 0)
+            return SoftFlag(v, 0.5 * raw / limit, (), "", 0)
         named = dict(zip(features.NAMES, made.features[row, 0, v].tolist(), strict=True))
         distances = np.abs(made.residuals[row, -1, v])
         chance = [_chance(distances[view], self.usual_distance[v, view]) for view in range(len(VIEWS))]
@@ -132,10 +132,10 @@ class Learnt:
             checks.append("isolation_forest")
         view = min((*FORECASTS, NEIGHBOURS), key=lambda view: (chance[view], -distances[view]))
         reason, hours = self._reason(made, row, v, view, value, named)
-        return Suspicion(v, 0.5 + 0.5 * (raw - limit) / (1 - limit), tuple(checks), reason, hours)
+        return SoftFlag(v, 0.5 + 0.5 * (raw - limit) / (1 - limit), tuple(checks), reason, hours)
 
     def _reason(
-        self, made: Evidence, row: int, v: int, view: int, value: float, named: dict[str, float]
+        self, made: AnomalyFeatures, row: int, v: int, view: int, value: float, named: dict[str, float]
     ) -> tuple[str, int]:
         past = made.residuals[row, :, v, view]
         side = np.sign(past[-1])
@@ -162,14 +162,14 @@ class Learnt:
             reason += f"; {hints[hint]}"
         return reason, max(0, hours - 1)
 
-    def recalibrated(self, recent: HourGrid, budget: float) -> Learnt:
+    def recalibrated(self, recent: HourGrid, budget: float) -> LearnedScore:
         """The same with limits that keep to the budget on recent hours: false alarms a station, variable and week.
 
         The first `evidence.LOOK_BACK` hours of `recent` are past only.
         """
         values, normal = self.seen(recent), self.normal(recent.hours)
         first = features.LOOK_BACK
-        scores = self.combiner.score(features.gather(values, normal, self.background, first).features)
+        scores = self.combiner.score(features.compute(values, normal, self.background, first).features)
         hard = self.background.hard(values)[:, first:]
         return replace(self, limits=classifier.limits(scores, hard, budget))
 
@@ -177,7 +177,7 @@ class Learnt:
         """Values (stations, hours, 4) of a grid in the order of these stations, without series never learnt from."""
         rows = self.knows([station.station_id for station in grid.stations])
         values = np.full((len(self.climatology.station_ids), grid.values.shape[1], COUNT), np.nan, np.float32)
-        values[rows[rows >= 0]] = channels(grid.values[rows >= 0])[..., :COUNT]
+        values[rows[rows >= 0]] = model_variables(grid.values[rows >= 0])[..., :COUNT]
         return np.where(np.isfinite(self.background.expected.spread)[:, None], values, np.float32(np.nan))
 
     def save(self, folder: Path) -> tuple[dict[str, npt.NDArray], dict[str, Any]]:
@@ -195,15 +195,15 @@ class Learnt:
         return arrays, about
 
     @classmethod
-    def load(cls, folder: Path, arrays: dict[str, npt.NDArray], about: dict[str, Any]) -> Learnt:
+    def load(cls, folder: Path, arrays: dict[str, npt.NDArray], about: dict[str, Any]) -> LearnedScore:
         """Raises `artefact.ModelFileError` where it was made for other features or cannot be read."""
         if about["features"] != list(features.NAMES) or about["views"] != list(VIEWS):
             raise artifact.ModelFileError(f"{folder}: made for other features than this version uses")
         stations = tuple(about["stations"])
         try:
             booster = lightgbm.Booster(model_file=folder / BOOSTER)
-            expected = Expectation(stations, *(arrays[f"expected.{key}"] for key in EXPECTED))
-            background = Background(
+            expected = ExpectedValues(stations, *(arrays[f"expected.{key}"] for key in EXPECTED))
+            background = StationStatistics(
                 expected,
                 IsolationForest.of_arrays(arrays),
                 *(arrays[key] for key in ("nearest", "step_limit", "flat_limit")),
@@ -211,7 +211,7 @@ class Learnt:
             return cls(
                 Climatology(stations, arrays["coefficients"]),
                 background,
-                Combiner(booster),
+                FaultClassifier(booster),
                 *(arrays[key] for key in ("limits", "usual_distance", "usual_oddness")),
             )
         except (KeyError, lightgbm.basic.LightGBMError) as error:

@@ -32,7 +32,7 @@ LOWEST_LIMIT = 4.0
 
 
 @dataclass(frozen=True)
-class OwnPast:
+class SelfPrediction:
     """Axes (moments, variables); NaN where nothing could be expected.
 
     Attributes:
@@ -46,7 +46,9 @@ class OwnPast:
     allowed: npt.NDArray[np.float64]
 
 
-def judge(values: npt.NDArray[np.float64], start_hour: float, step_hours: float, budget: float) -> OwnPast | None:
+def judge(
+    values: npt.NDArray[np.float64], start_hour: float, step_hours: float, budget: float
+) -> SelfPrediction | None:
     """Judge values (moments, 4) on a regular axis that begins at `start_hour` of the day (UTC), NaN where missing.
 
     `budget` false alarms a week and variable. None for a series shorter than `MIN_DAYS`.
@@ -66,7 +68,7 @@ def judge(values: npt.NDArray[np.float64], start_hour: float, step_hours: float,
             worse = np.isfinite(distance) & ~(distance / limit <= made[1][:, v])
             for array, column in zip(made, (expected, distance / limit, scale * limit), strict=True):
                 array[worse, v] = column[worse]
-    return OwnPast(*made)
+    return SelfPrediction(*made)
 
 
 def _expect(

@@ -8,7 +8,7 @@ import sys
 import uvicorn
 
 from weatherglass.api.app import create_app
-from weatherglass.api.auth import from_here, with_token
+from weatherglass.api.auth import local_only, with_token
 from weatherglass.api.dashboard.login import add_login
 from weatherglass.settings import SettingsError, load_settings
 
@@ -20,7 +20,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     token = settings.api_token
-    app = create_app(settings, guard=with_token(token) if token else from_here)
+    app = create_app(settings, guard=with_token(token) if token else local_only)
     if token:
         add_login(app, token)
     # What is there now stays: looking through all of it for garbage, again and again, would hold up requests.

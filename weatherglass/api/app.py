@@ -11,10 +11,10 @@ from fastapi import Depends, FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
 from weatherglass.api import problems
-from weatherglass.api.auth import who_writes
+from weatherglass.api.auth import current_user
 from weatherglass.api.dashboard import pages
 from weatherglass.api.etag import EntityTags
-from weatherglass.api.event_stream import Feed
+from weatherglass.api.event_stream import EventStream
 from weatherglass.api.routes import (
     alerts,
     anomalies,
@@ -74,7 +74,7 @@ def create_app(
     settings: Settings,
     guard: Callable[..., Any] | None = None,
     clock: Callable[[], datetime] = utc_now,
-    writer: Callable[..., str] = who_writes,
+    writer: Callable[..., str] = current_user,
 ) -> FastAPI:
     """The API over the store of `settings`; the store is opened when the app starts, not before.
 
@@ -87,7 +87,7 @@ def create_app(
     @asynccontextmanager
     async def with_store(app: FastAPI) -> AsyncIterator[None]:
         app.state.store = open_store(settings.store_url)
-        app.state.feed = Feed(app.state.store, settings, clock)
+        app.state.feed = EventStream(app.state.store, settings, clock)
         yield
         await app.state.feed.close()
         app.state.store.dispose()

@@ -38,7 +38,7 @@ def same(given: str, token: str) -> bool:
     return hmac.compare_digest(given.encode(), token.encode())
 
 
-async def from_here(request: Request) -> None:
+async def local_only(request: Request) -> None:
     """A guard that refuses names other than this machine's own.
 
     A page of a foreign site whose name was made to point at 127.0.0.1 could read the answers otherwise.
@@ -48,7 +48,7 @@ async def from_here(request: Request) -> None:
         raise Problem(421, "Misdirected request", detail)
 
 
-def who_writes(request: Request) -> str:
+def current_user(request: Request) -> str:
     """The name under which a change is kept where there are no users."""
     from_own_pages(request)
     return "somebody on this machine" if request.url.hostname in LOCAL_NAMES else "the holder of the token"

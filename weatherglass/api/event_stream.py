@@ -30,7 +30,7 @@ REPLAYED = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
-class Event:
+class StreamEvent:
     """`kind`: `prediction`, `anomaly`, `alert` or `store`; `id`: the time of storing, where to go on after a break."""
 
     kind: str
@@ -42,21 +42,21 @@ Alerts = dict[int, tuple[str, bool]]
 """Severity of each alert, and whether it is open, by its number."""
 
 
-class Feed:
+class EventStream:
     """Looks into the store while anybody listens."""
 
     def __init__(self, store: Engine, settings: Settings, clock: Callable[[], datetime]):
         self._store, self._settings, self._clock = store, settings, clock
-        self._listeners: set[asyncio.Queue[Event | None]] = set()
+        self._listeners: set[asyncio.Queue[StreamEvent | None]] = set()
         self._looking: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
         self._stored: datetime | None = None
         self._known: Alerts = {}
 
     @asynccontextmanager
-    async def listen(self, since: datetime | None = None) -> AsyncIterator[asyncio.Queue[Event | None]]:
+    async def listen(self, since: datetime | None = None) -> AsyncIterator[asyncio.Queue[StreamEvent | None]]:
         """A queue of events from now on, or from `since`; None in it means that the listener was too slow."""
-        queue: asyncio.Queue[Event | None] = asyncio.Queue(WAITING_EVENTS)
+        queue: asyncio.Queue[StreamEvent | None] = asyncio.Queue(WAITING_EVENTS)
         if since is not None and self._clock() - since <= REPLAYED:
             missed, _ = await asyncio.to_thread(self._predictions, since)
             for event in missed[-WAITING_EVENTS // 2 :]:
@@ -95,17 +95,17 @@ class Feed:
                 raised, self._known = await asyncio.to_thread(self._alerts, self._known)
                 events += raised
                 if away:
-                    events.append(Event("store", None, {"state": "back"}))
+                    events.append(StreamEvent("store", None, {"state": "back"}))
                 away = False
             except SQLAlchemyError as error:
-                events = [] if away else [Event("store", None, {"state": "away"})]
+                events = [] if away else [StreamEvent("store", None, {"state": "away"})]
                 away = True
                 log.warning("the feed cannot read the store: %s", str(getattr(error, "orig", None) or error))
             for event in events:
                 self._tell(event)
             await asyncio.sleep(LOOK_SECONDS)
 
-    def _tell(self, event: Event) -> None:
+    def _tell(self, event: StreamEvent) -> None:
         for queue in list(self._listeners):
             if queue.qsize() >= WAITING_EVENTS - 1:
                 self._listeners.discard(queue)
@@ -118,7 +118,7 @@ class Feed:
             newest = newest_stored(connection) or datetime(1970, 1, 1, tzinfo=UTC)
         return newest, self._alerts({})[1]
 
-    def _predictions(self, after: datetime) -> tuple[list[Event], datetime]:
+    def _predictions(self, after: datetime) -> tuple[list[StreamEvent], datetime]:
         """Events for what was stored later, and the time up to which that is."""
         with self._store.connect() as connection:
             rows = stored_since(connection, after, MOST_AT_ONCE)
@@ -136,18 +136,18 @@ class Feed:
                 "model_version": row.model_version,
                 "is_anomaly": bool(row.failed),
             }
-            events.append(Event("prediction", iso_exact(row.stored_at), said))
+            events.append(StreamEvent("prediction", iso_exact(row.stored_at), said))
             if row.id in by_id:
-                events.append(Event("anomaly", iso_exact(row.stored_at), by_id[row.id].model_dump(mode="json")))
+                events.append(StreamEvent("anomaly", iso_exact(row.stored_at), by_id[row.id].model_dump(mode="json")))
         return events, rows[-1].stored_at if rows else after
 
-    def _alerts(self, known: Alerts) -> tuple[list[Event], Alerts]:
+    def _alerts(self, known: Alerts) -> tuple[list[StreamEvent], Alerts]:
         """Alerts raised or resolved since the last look."""
         with self._store.connect() as connection:
             rows = listed(connection, 100)
         now = {row.id: (row.severity, row.resolved_at is None) for row in rows}
         events = [
-            Event(
+            StreamEvent(
                 "alert",
                 None,
                 {

@@ -60,7 +60,7 @@ def place_of(station_id: str, station: Station | None) -> dict[str, Any]:
     return {name: getattr(station, name) for name in StationAnswer.model_fields}
 
 
-class Reading(BaseModel):
+class ReadingResponse(BaseModel):
     """One observation; a missing value is null."""
 
     timestamp: Time = Field(examples=["2026-01-05T12:15:00Z"])
@@ -73,7 +73,7 @@ class Reading(BaseModel):
 
 
 def reading_of(stored: StoredObservation) -> dict[str, Any]:
-    """A `Reading`."""
+    """A `ReadingResponse`."""
     values = stored.observation
     return {
         "timestamp": iso(values.timestamp),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from weatherglass.anomaly.single_series import SeriesVerdict, TooFewReadings, check_series
 from weatherglass.history.sources import SourceError
-from weatherglass.history.sources.series_file import Series, read_series
+from weatherglass.history.sources.series_file import StationSeries, read_series
 from weatherglass.records import Quality, iso
 
 CLEAN, FLAGGED, UNUSABLE = 0, 1, 2
@@ -36,7 +36,7 @@ def _json(verdict: SeriesVerdict) -> str:
     return json.dumps({**said, "events": events}, ensure_ascii=False, indent=1)
 
 
-def _lines(file: Path, series: Series, verdict: SeriesVerdict, budget: float, every: bool) -> list[str]:
+def _lines(file: Path, series: StationSeries, verdict: SeriesVerdict, budget: float, every: bool) -> list[str]:
     lines = [
         f"{file}: {len(series.times)} readings over {verdict.weeks:.1f} weeks, usually {verdict.step_minutes:.0f} "
         f"minutes apart; soft flags may cry wolf {budget:g} times a week and variable"

@@ -13,7 +13,7 @@ import pandas as pd
 
 from weatherglass.evaluation import arma, datasets, figures, held_out, local_training, page, plots, recalibrated
 from weatherglass.forecast.boosted_trees import BoostedForecaster
-from weatherglass.forecast.fit import SIZES, NothingToLearn
+from weatherglass.forecast.fit import SIZES, InsufficientTrainingData
 from weatherglass.forecast.splits import TEST_SHARE, HistoryTooShort
 from weatherglass.history import HourGrid
 from weatherglass.history.sources import SourceError
@@ -29,7 +29,7 @@ def evaluate(options: argparse.Namespace) -> int:
 
     try:
         made = _evaluate(options, say)
-    except (SourceError, HistoryTooShort, NothingToLearn, ModelFileError) as error:
+    except (SourceError, HistoryTooShort, InsufficientTrainingData, ModelFileError) as error:
         print(f"evaluation failed: {error}", file=sys.stderr)
         return 1
     name = options.name or options.history.stem

@@ -14,7 +14,7 @@ from weatherglass.anomaly.detector import AnomalyDetector
 from weatherglass.forecast.boosted_trees import BoostedForecaster
 from weatherglass.records import iso
 from weatherglass.registry.artifact import ModelFileError
-from weatherglass.registry.bundle import ParcelError, pack, receive
+from weatherglass.registry.bundle import BundleError, export_bundle, import_bundle
 from weatherglass.registry.catalog import registered
 from weatherglass.registry.registry import ANOMALY_DETECTOR, CHAMPION, FORECASTER, KINDS, NothingToRollBackTo, Registry
 from weatherglass.settings import Settings
@@ -81,7 +81,7 @@ def export_model(settings: Settings, kind: str, version: str, file: Path) -> int
         print(f"{file} exists already; choose another name or remove it", file=sys.stderr)
         return 1
     try:
-        digest = pack(settings, found, file, LOADERS)
+        digest = export_bundle(settings, found, file, LOADERS)
     except (ModelFileError, OSError) as error:
         print(f"{kind} {found.version} cannot be exported: {error}", file=sys.stderr)
         return 1
@@ -93,8 +93,8 @@ def import_model(settings: Settings, file: Path, promote: bool) -> int:
     """Register the model of a file; it serves if asked to, or if there is no champion. The exit status."""
     registry = Registry(settings)
     try:
-        about, version = receive(registry, file, LOADERS)
-    except ParcelError as error:
+        about, version = import_bundle(registry, file, LOADERS)
+    except BundleError as error:
         print(f"not imported: {error}", file=sys.stderr)
         return 1
     champion = registry.champion(about.kind)

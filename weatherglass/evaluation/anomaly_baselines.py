@@ -7,8 +7,8 @@ import numpy.typing as npt
 
 from weatherglass.anomaly import isolation_features
 from weatherglass.anomaly.expected_values import VIEWS
-from weatherglass.anomaly.features import Evidence
-from weatherglass.anomaly.learned_score import FORECASTS, Learnt
+from weatherglass.anomaly.features import AnomalyFeatures
+from weatherglass.anomaly.learned_score import FORECASTS, LearnedScore
 from weatherglass.records import VARIABLES
 
 Array = npt.NDArray[np.float32]
@@ -22,7 +22,7 @@ BUDDY_THRESHOLDS = (2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0)
 """titanlib's check answers yes or no; the highest threshold that still says no is its score."""
 
 
-def forest(learnt: Learnt, values: Array, normal: Array, first: int) -> Array:
+def forest(learnt: LearnedScore, values: Array, normal: Array, first: int) -> Array:
     """The isolation forest's score, given to the variable that is furthest from usual."""
     anomalies = values - normal
     spread = learnt.background.expected.spread
@@ -48,7 +48,7 @@ def robust_z(values: Array, first: int) -> Array:
     return made
 
 
-def buddies(learnt: Learnt, places: npt.NDArray[np.float64], values: Array, normal: Array, first: int) -> Array:
+def buddies(learnt: LearnedScore, places: npt.NDArray[np.float64], values: Array, normal: Array, first: int) -> Array:
     """titanlib's buddy check of each hour's anomalies; `places` (n, 2) latitude and longitude."""
     import titanlib
 
@@ -73,17 +73,17 @@ def buddies(learnt: Learnt, places: npt.NDArray[np.float64], values: Array, norm
     return made
 
 
-def forecast_residuals(learnt: Learnt, found: Evidence) -> Array:
+def forecast_residuals(learnt: LearnedScore, found: AnomalyFeatures) -> Array:
     """The smallest conformal p-value over the leads, as -log10 p."""
     return _unlikely(learnt, found, FORECASTS)
 
 
-def neighbours(learnt: Learnt, found: Evidence) -> Array:
+def neighbours(learnt: LearnedScore, found: AnomalyFeatures) -> Array:
     """The conformal p-value of the distance from what the neighbours let expect, as -log10 p."""
     return _unlikely(learnt, found, (VIEWS.index("neighbours"),))
 
 
-def _unlikely(learnt: Learnt, found: Evidence, views: tuple[int, ...]) -> Array:
+def _unlikely(learnt: LearnedScore, found: AnomalyFeatures, views: tuple[int, ...]) -> Array:
     made = np.full(found.features.shape[:3], np.nan, np.float32)
     distance = np.abs(found.residuals)
     for v in range(len(VARIABLES)):

@@ -19,13 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from weatherglass.anomaly import classifier, fault_injection, features, fit
-from weatherglass.anomaly.episodes import Tally
-from weatherglass.anomaly.fault_injection import Kind
-from weatherglass.anomaly.learned_score import Learnt
+from weatherglass.anomaly.episodes import EpisodeCounts
+from weatherglass.anomaly.fault_injection import FaultKind
+from weatherglass.anomaly.learned_score import LearnedScore
 from weatherglass.evaluation import anomaly_baselines as baselines
 from weatherglass.evaluation import datasets
 from weatherglass.forecast import climatology
-from weatherglass.forecast.splits import only, split
+from weatherglass.forecast.splits import mask_hours, split
 from weatherglass.history import HourGrid
 from weatherglass.records import VARIABLES
 
@@ -63,7 +63,7 @@ class AnomalyBenchmark:
         stations: how many had a history to learn from.
     """
 
-    tallies: dict[str, Tally]
+    tallies: dict[str, EpisodeCounts]
     budget: float
     faulty_share: float
     stations: int
@@ -93,7 +93,7 @@ class AnomalyBenchmark:
         """Our detector: recall and median delay of each kind of fault, and recall by variable."""
         tally = self.tallies[OURS]
         made: list[dict[str, float | str]] = []
-        for kind in Kind:
+        for kind in FaultKind:
             row: dict[str, float | str] = {
                 "kind": kind.value.replace("_", " "),
                 "faults": sum(count for key, count in tally.faults.items() if key[0] is kind),
@@ -141,7 +141,7 @@ def anomaly_benchmark(
         HistoryTooShort, oddness.TooFewHours: the history does not suffice.
     """
     parts = split(history.values.shape[1])
-    usual = climatology.fit(only(history, parts.train))
+    usual = climatology.fit(mask_hours(history, parts.train))
     learnt = fit.fit(history, parts.train, usual, budgets[0], SEED, effort)
     say(f"trained on {len(history.stations)} stations; limits {np.round(learnt.limits, 3).tolist()}")
     begin = max(0, history.values.shape[1] - fit.RECENT_HOURS)
@@ -150,13 +150,18 @@ def anomaly_benchmark(
 
 
 def judge(
-    learnt: Learnt, recent: HourGrid, test: HourGrid, budgets: Sequence[float], say: Say = print, events: int = EVENTS
+    learnt: LearnedScore,
+    recent: HourGrid,
+    test: HourGrid,
+    budgets: Sequence[float],
+    say: Say = print,
+    events: int = EVENTS,
 ) -> list[AnomalyBenchmark]:
     """The benchmark of a detector that is there already; `recent` hours, before `test`, set the first limits."""
     values = learnt.seen(test)
     before = _scores(learnt, recent, learnt.seen(recent))
     stretches = _renewed(before, _scores(learnt, test, values), budgets)
-    made = [{name: Tally.empty() for name in DETECTORS} for _ in budgets]
+    made = [{name: EpisodeCounts.empty() for name in DETECTORS} for _ in budgets]
     share = []
     for number in range(PASSES):
         rng = np.random.default_rng([SEED, number])
@@ -204,10 +209,10 @@ def _renewed(before: dict[str, Array], during: dict[str, Array], budgets: Sequen
     return made
 
 
-def _scores(learnt: Learnt, grid: HourGrid, values: Array) -> dict[str, Array]:
+def _scores(learnt: LearnedScore, grid: HourGrid, values: Array) -> dict[str, Array]:
     """Scores (stations, hours from FIRST, 4) of each detector but ours; those of the rules are 0 and 1."""
     normal = learnt.normal(grid.hours)
-    found = features.gather(values, normal, learnt.background, FIRST)
+    found = features.compute(values, normal, learnt.background, FIRST)
     known = np.where(np.isfinite(found.features[..., features.NAMES.index("anomaly")]), values[:, FIRST:], np.nan)
     places = {station.station_id: (station.latitude, station.longitude) for station in grid.stations}
     located = np.array([places.get(name, (np.nan, np.nan)) for name in learnt.climatology.station_ids], float)

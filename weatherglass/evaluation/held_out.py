@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from weatherglass.forecast import features
 from weatherglass.forecast.climatology import Climatology
-from weatherglass.forecast.damped_anomaly import Damping
+from weatherglass.forecast.damped_anomaly import DampedAnomaly
 from weatherglass.forecast.forecaster import LEVELS, Forecaster
-from weatherglass.forecast.splits import bases
+from weatherglass.forecast.splits import base_hours
 from weatherglass.forecast.variables import bounded
 from weatherglass.history import HourGrid
 from weatherglass.records import LEADS, VARIABLES
@@ -54,7 +54,7 @@ def choose(
     grid: HourGrid, hours: npt.NDArray[np.bool_], most: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """At most about `most` cases (rows, base hours) within the hours, evenly spread over stations and times of day."""
-    candidates = bases(hours)
+    candidates = base_hours(hours)
     known = np.isfinite(grid.values[:, candidates, 0])
     step = max(1, int(np.ceil(known.sum() / most)))
     while gcd(step, 24) > 1:
@@ -69,7 +69,7 @@ def forecast(
     base: npt.NDArray[np.int64],
     forecaster: Forecaster,
     climatology: Climatology,
-    damping: Damping,
+    damping: DampedAnomaly,
 ) -> HeldOut:
     """Forecast the cases with the forecaster and the baselines, whose climatology and damping are given.
 

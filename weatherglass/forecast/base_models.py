@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from weatherglass.forecast import climatology, damped_anomaly, features
 from weatherglass.forecast.climatology import Climatology
-from weatherglass.forecast.damped_anomaly import Damping
-from weatherglass.forecast.spatial_regression import Network
-from weatherglass.forecast.spatial_regression_fit import PENALTIES, Regression
-from weatherglass.forecast.splits import bases, only, stretches
+from weatherglass.forecast.damped_anomaly import DampedAnomaly
+from weatherglass.forecast.spatial_regression import SpatialRegression
+from weatherglass.forecast.spatial_regression_fit import PENALTIES, SpatialRegressionFit
+from weatherglass.forecast.splits import base_hours, mask_hours, segments
 from weatherglass.history import HourGrid
 from weatherglass.records import LEADS, VARIABLES
 
@@ -27,7 +27,7 @@ TRIAL_STEP = 13
 
 
 @dataclass(frozen=True)
-class Ground:
+class BaseModels:
     """Fitted on the hours of training.
 
     Attributes:
@@ -38,22 +38,22 @@ class Ground:
     """
 
     climatology: Climatology
-    damping: Damping
-    network: Network
-    left_out: tuple[tuple[npt.NDArray[np.bool_], Network], ...]
+    damping: DampedAnomaly
+    network: SpatialRegression
+    left_out: tuple[tuple[npt.NDArray[np.bool_], SpatialRegression], ...]
     penalties: tuple[float, ...]
     shrinkage: npt.NDArray[np.float32]
 
 
-def fit(grid: HourGrid, hours: npt.NDArray[np.bool_]) -> Ground:
+def fit(grid: HourGrid, hours: npt.NDArray[np.bool_]) -> BaseModels:
     """Fit on the hours of a mask, choosing penalties and shrinkage on blocks of them that are left out."""
-    known = only(grid, hours)
+    known = mask_hours(grid, hours)
     usual = climatology.fit(known)
     anomalies = features.view(known, usual).anomalies
     damping = damped_anomaly.fit(anomalies)
-    regression = Regression.of(grid.stations, grid.start, anomalies, damping, MOST_HOURS)
+    regression = SpatialRegressionFit.of(grid.stations, grid.start, anomalies, damping, MOST_HOURS)
     masks = _folds(hours)
-    sums = [regression.sums(bases(mask)) for mask in masks]
+    sums = [regression.sums(base_hours(mask)) for mask in masks]
     total = sum(sums[1:], start=sums[0])
     full = np.ones((len(LEADS), len(VARIABLES)), np.float32)
     stations = np.flatnonzero(regression.known.any(axis=1))
@@ -69,23 +69,23 @@ def fit(grid: HourGrid, hours: npt.NDArray[np.bool_]) -> Ground:
     shrinkage = _shrinkage(regression, list(zip(masks, plain, strict=True)), stations)
     left_out = tuple((mask, made.shrunk(shrinkage)) for mask, made in zip(masks, plain, strict=True))
     network = regression.solve(total, penalties, shrinkage)
-    return Ground(usual, damping, network, left_out, penalties, shrinkage)
+    return BaseModels(usual, damping, network, left_out, penalties, shrinkage)
 
 
-def refit(ground: Ground, grid: HourGrid, hours: npt.NDArray[np.bool_]) -> Ground:
+def refit(ground: BaseModels, grid: HourGrid, hours: npt.NDArray[np.bool_]) -> BaseModels:
     """The same with climatology, damping and network fitted on other hours; what was chosen before stays chosen."""
-    known = only(grid, hours)
+    known = mask_hours(grid, hours)
     usual = climatology.fit(known)
     anomalies = features.view(known, usual).anomalies
     damping = damped_anomaly.fit(anomalies)
-    regression = Regression.of(grid.stations, grid.start, anomalies, damping, MOST_HOURS)
-    network = regression.solve(regression.sums(bases(hours)), ground.penalties, ground.shrinkage)
-    return Ground(usual, damping, network, (), ground.penalties, ground.shrinkage)
+    regression = SpatialRegressionFit.of(grid.stations, grid.start, anomalies, damping, MOST_HOURS)
+    network = regression.solve(regression.sums(base_hours(hours)), ground.penalties, ground.shrinkage)
+    return BaseModels(usual, damping, network, (), ground.penalties, ground.shrinkage)
 
 
 def _folds(hours: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.bool_]]:
     """The stretches of the mask dealt out to the folds in turn; a mask of few stretches is cut into more."""
-    parts = stretches(hours, 2 * FOLDS)
+    parts = segments(hours, 2 * FOLDS)
     made = [np.zeros(len(hours), dtype=bool) for _ in range(FOLDS)]
     for i, part in enumerate(parts):
         made[i % FOLDS][part] = True
@@ -93,10 +93,13 @@ def _folds(hours: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.bool_]]:
 
 
 def _trials(
-    regression: Regression, network: Network, mask: npt.NDArray[np.bool_], stations: Sequence[int] | npt.NDArray
+    regression: SpatialRegressionFit,
+    network: SpatialRegression,
+    mask: npt.NDArray[np.bool_],
+    stations: Sequence[int] | npt.NDArray,
 ) -> list[tuple[npt.NDArray, npt.NDArray]]:
     """Forecast and truth (n, leads, variables), beyond the damped anomaly, of each station on left-out hours."""
-    at = bases(mask)[::TRIAL_STEP]
+    at = base_hours(mask)[::TRIAL_STEP]
     if len(at) == 0:
         return []
     truth = regression.residuals(at).reshape(len(at), -1, len(LEADS), len(VARIABLES))
@@ -112,8 +115,8 @@ def _trials(
 
 
 def _shrinkage(
-    regression: Regression,
-    left_out: Sequence[tuple[npt.NDArray[np.bool_], Network]],
+    regression: SpatialRegressionFit,
+    left_out: Sequence[tuple[npt.NDArray[np.bool_], SpatialRegression]],
     stations: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.float32]:
     """By which factor (leads, variables) of `SHRINKAGE` the regressions err least on the hours they have not seen."""

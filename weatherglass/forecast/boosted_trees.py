@@ -17,13 +17,13 @@ import numpy.typing as npt
 
 from weatherglass.forecast import features
 from weatherglass.forecast.climatology import TERMS, Climatology
-from weatherglass.forecast.damped_anomaly import Damping
+from weatherglass.forecast.damped_anomaly import DampedAnomaly
 from weatherglass.forecast.fallback import PersistenceForecaster, history_hours
 from weatherglass.forecast.forecaster import LEVELS, Forecast
 from weatherglass.forecast.lightgbm_import import lightgbm
-from weatherglass.forecast.spatial_regression import Network
+from weatherglass.forecast.spatial_regression import SpatialRegression
 from weatherglass.forecast.unseen_stations import introduce
-from weatherglass.forecast.variables import CHANNELS, bounded
+from weatherglass.forecast.variables import MODEL_VARIABLES, bounded
 from weatherglass.history import HourGrid
 from weatherglass.records import LEADS, VARIABLES, Method
 from weatherglass.registry import artifact
@@ -42,7 +42,7 @@ TREES_AGE = 3
 
 
 @dataclass(frozen=True)
-class Part:
+class TreeModel:
     """A variable and a group of leads.
 
     Attributes:
@@ -52,7 +52,7 @@ class Part:
         quantiles: (past classes, leads of the group, levels): half-width of the interval in units of the spread.
         station_spread: (stations of the climatology,) factor of the half-width for each.
         hold: (2, leads of the group) share of persistence, which some sensors' steps make hard to beat for an hour:
-            usually, and where the present anomaly is `Network.beyond` the weather. A sensor that tells another
+            usually, and where the present anomaly is `SpatialRegression.beyond` the weather. A sensor that tells another
             pressure for weeks, of the sea instead of the station, does not go back to what is usual.
     """
 
@@ -88,10 +88,10 @@ class BoostedForecaster:
 
     stations: tuple[Station, ...]
     climatology: Climatology
-    damping: Damping
-    network: Network
+    damping: DampedAnomaly
+    network: SpatialRegression
     damped_error: npt.NDArray[np.float64]
-    parts: tuple[Part, ...]
+    parts: tuple[TreeModel, ...]
 
     def save(self, folder: Path) -> None:
         """Write the model into an empty folder."""
@@ -116,7 +116,7 @@ class BoostedForecaster:
             "stations": [[s.station_id, s.latitude, s.longitude, s.elevation] for s in self.stations],
             "parts": [{"variable": part.variable, "leads": part.leads, "floor": part.floor} for part in self.parts],
         }
-        artifact.seal(folder, KIND, about)
+        artifact.write_manifest(folder, KIND, about)
 
     @classmethod
     def load(cls, folder: Path) -> BoostedForecaster:
@@ -125,7 +125,7 @@ class BoostedForecaster:
         Raises:
             artefact.ModelFileError: the folder is not such a model, was changed, or was made for other features.
         """
-        about = artifact.unseal(folder, KIND)
+        about = artifact.verify(folder, KIND)
         if about["features"] != list(features.NAMES) or about["levels"] != list(LEVELS):
             raise artifact.ModelFileError(f"{folder}: made for other features or levels than this version uses")
         arrays = artifact.load_arrays(folder / "arrays.npz")
@@ -133,23 +133,25 @@ class BoostedForecaster:
             raise artifact.ModelFileError(f"{folder}: made by an earlier version; train a new model")
         places = tuple(Station(i, i, "", y, x, z, "UTC", frozenset()) for i, y, x, z in about["stations"])
         stations = tuple(station.station_id for station in places)
-        if arrays["coefficients"].shape != (len(stations), TERMS, len(CHANNELS)):
+        if arrays["coefficients"].shape != (len(stations), TERMS, len(MODEL_VARIABLES)):
             raise artifact.ModelFileError(f"{folder / 'arrays.npz'}: the climatology does not fit the stations")
         parts = []
         for item in about["parts"]:
-            name = Part(item["variable"], tuple(item["leads"]), *(None,) * 7).name  # type: ignore[arg-type]
+            name = TreeModel(item["variable"], tuple(item["leads"]), *(None,) * 7).name  # type: ignore[arg-type]
             try:
                 mean = lightgbm.Booster(model_file=folder / f"{name}.mean.txt")
                 spread = lightgbm.Booster(model_file=folder / f"{name}.spread.txt")
             except lightgbm.basic.LightGBMError as error:
                 raise artifact.ModelFileError(f"{folder / name}: LightGBM cannot read it ({error})") from None
             tuned = (arrays[f"{name}.{key}"] for key in ("quantiles", "trust", "station_spread", "hold"))
-            parts.append(Part(item["variable"], tuple(item["leads"]), mean, spread, item["floor"], *tuned))
-        network = Network(stations, **{key[8:]: values for key, values in arrays.items() if key.startswith("network.")})
+            parts.append(TreeModel(item["variable"], tuple(item["leads"]), mean, spread, item["floor"], *tuned))
+        network = SpatialRegression(
+            stations, **{key[8:]: values for key, values in arrays.items() if key.startswith("network.")}
+        )
         return cls(
             places,
             Climatology(stations, arrays["coefficients"]),
-            Damping(arrays["rho"]),
+            DampedAnomaly(arrays["rho"]),
             network,
             arrays["damped_error"],
             tuple(parts),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from weatherglass.forecast.variables import CHANNELS, channels
+from weatherglass.forecast.variables import MODEL_VARIABLES, model_variables
 from weatherglass.history import HourGrid
 
 ANNUAL = 2
@@ -71,14 +71,14 @@ class Climatology:
     def at(self, rows: npt.NDArray[np.int64], hours: npt.NDArray[np.datetime64]) -> npt.NDArray[np.float32]:
         """Usual values (len(rows), len(hours), channels) of every row at every hour; NaN for row -1."""
         regressors = terms(hours)
-        values = np.full((len(rows), len(hours), len(CHANNELS)), np.nan, dtype=np.float32)
+        values = np.full((len(rows), len(hours), len(MODEL_VARIABLES)), np.nan, dtype=np.float32)
         for i in np.flatnonzero(rows >= 0):
             values[i] = regressors @ self.coefficients[rows[i]]
         return values
 
     def at_pairs(self, rows: npt.NDArray[np.int64], hours: npt.NDArray[np.datetime64]) -> npt.NDArray[np.float32]:
         """Usual values (n, channels) of row i at hour i."""
-        values = np.empty((len(rows), len(CHANNELS)), dtype=np.float32)
+        values = np.empty((len(rows), len(MODEL_VARIABLES)), dtype=np.float32)
         for begin in range(0, len(rows), PAIRS):
             part = slice(begin, begin + PAIRS)
             values[part] = np.einsum("nt,ntc->nc", terms(hours[part]), self.coefficients[rows[part]], optimize=True)
@@ -89,10 +89,10 @@ class Climatology:
 def fit(grid: HourGrid) -> Climatology:
     """Fit every station and channel of a grid, twice: the second time without what lies far outside the first fit."""
     regressors = terms(grid.hours)
-    values = channels(grid.values)
-    coefficients = np.full((len(grid.stations), TERMS, len(CHANNELS)), np.nan)
+    values = model_variables(grid.values)
+    coefficients = np.full((len(grid.stations), TERMS, len(MODEL_VARIABLES)), np.nan)
     for station in range(len(grid.stations)):
-        for channel in range(len(CHANNELS)):
+        for channel in range(len(MODEL_VARIABLES)):
             known = np.isfinite(values[station, :, channel])
             if known.sum() >= MIN_HOURS:
                 coefficients[station, :, channel] = _fit(regressors[known], values[station, known, channel])
@@ -106,7 +106,7 @@ def _borrow(coefficients: npt.NDArray[np.float64]) -> None:
     Pressure and temperature depend too much on the place to be borrowed.
     """
     known = np.isfinite(coefficients[:, 0])
-    for channel in (CHANNELS.index(name) for name in ("humidity", "wind_speed", "wind_u", "wind_v")):
+    for channel in (MODEL_VARIABLES.index(name) for name in ("humidity", "wind_speed", "wind_u", "wind_v")):
         missing = known[:, 0] & ~known[:, channel]
         if missing.any() and known[:, channel].any():
             coefficients[missing, :, channel] = 0.0

@@ -22,7 +22,7 @@ _POOL_HOURS = 720.0
 
 
 @dataclass(frozen=True)
-class Damping:
+class DampedAnomaly:
     """rho (stations, lag 0..36 h, variables) between 0 and 1; stations as in the climatology."""
 
     rho: npt.NDArray[np.float64]
@@ -47,7 +47,7 @@ def present_anomaly(past: npt.NDArray) -> tuple[npt.NDArray[np.float32], npt.NDA
     return np.take_along_axis(recent, age[:, None, :], axis=1)[:, 0], age
 
 
-def fit(anomalies: npt.NDArray[np.float32]) -> Damping:
+def fit(anomalies: npt.NDArray[np.float32]) -> DampedAnomaly:
     """rho from anomalies (stations, hours, channels) with NaN where missing."""
     longest = LEADS[-1] + MAX_AGE
     count = len(VARIABLES)
@@ -63,11 +63,11 @@ def fit(anomalies: npt.NDArray[np.float32]) -> Damping:
     hours = np.isfinite(series).sum(axis=1)[:, None, :]
     weight = squares / np.maximum(hours, 1) * _POOL_HOURS
     rho = (products + weight * pooled) / np.maximum(squares + weight, 1e-9)
-    return Damping(np.clip(np.where(squares > 0, rho, pooled), 0.0, 1.0))
+    return DampedAnomaly(np.clip(np.where(squares > 0, rho, pooled), 0.0, 1.0))
 
 
 def error_quantiles(
-    anomalies: npt.NDArray[np.float32], rows: npt.NDArray[np.int64], damping: Damping, levels: tuple[float, ...]
+    anomalies: npt.NDArray[np.float32], rows: npt.NDArray[np.int64], damping: DampedAnomaly, levels: tuple[float, ...]
 ) -> npt.NDArray[np.float64]:
     """Quantiles (lags 0..36, variables, levels) of the damped anomaly's absolute error over held-out anomalies.
 

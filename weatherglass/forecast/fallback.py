@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from weatherglass.forecast.forecaster import LEVELS, Forecast
-from weatherglass.forecast.variables import bounded, channels
+from weatherglass.forecast.variables import bounded, model_variables
 from weatherglass.history import HourGrid
 from weatherglass.records import LEADS, VARIABLES, Method
 from weatherglass.stations import Station
@@ -88,7 +88,9 @@ def _newest(
     values = np.empty((len(rows), len(VARIABLES)))
     own = np.empty(values.shape, dtype=bool)
     for hour in np.unique(base):
-        past = channels(grid.values[:, max(0, hour + 1 - HISTORY_HOURS) : hour + 1])[..., : len(VARIABLES)][:, ::-1]
+        past = model_variables(grid.values[:, max(0, hour + 1 - HISTORY_HOURS) : hour + 1])[..., : len(VARIABLES)][
+            :, ::-1
+        ]
         known = np.isfinite(past)
         newest = np.take_along_axis(past, known.argmax(axis=1)[:, None, :], axis=1)[:, 0].astype(np.float64)
         seen = np.isfinite(newest)

@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from weatherglass.forecast.climatology import Climatology
-from weatherglass.forecast.damped_anomaly import Damping, present_anomaly
+from weatherglass.forecast.damped_anomaly import DampedAnomaly, present_anomaly
 from weatherglass.forecast.neighbours import KERNELS, around, kernels
-from weatherglass.forecast.spatial_regression import Network
+from weatherglass.forecast.spatial_regression import SpatialRegression
 from weatherglass.forecast.unseen_stations import own_level
-from weatherglass.forecast.variables import CHANNELS, channels
+from weatherglass.forecast.variables import MODEL_VARIABLES, model_variables
 from weatherglass.history import HourGrid
 from weatherglass.records import LEADS, VARIABLES
 from weatherglass.stations import Station
@@ -30,17 +30,19 @@ CHANGES = (1, 3, 6, 24)
 MEANS = (6, 24, 72)
 SPREAD_HOURS = 24
 
-NEIGHBOUR_CHANNELS = tuple(CHANNELS.index(name) for name in ("temperature", "humidity", "pressure", "wind_u", "wind_v"))
+NEIGHBOUR_CHANNELS = tuple(
+    MODEL_VARIABLES.index(name) for name in ("temperature", "humidity", "pressure", "wind_u", "wind_v")
+)
 NEIGHBOUR_LAGS = (0, 6)
 
 BASE_NAMES = (
-    *(f"{channel}_lag{lag}" for lag in LAGS for channel in CHANNELS),
-    *(f"{channel}_change{hours}" for hours in CHANGES for channel in CHANNELS),
-    *(f"{channel}_mean{hours}" for hours in MEANS for channel in CHANNELS),
-    *(f"{channel}_spread{SPREAD_HOURS}" for channel in CHANNELS),
-    *(f"present_{channel}" for channel in CHANNELS),
+    *(f"{channel}_lag{lag}" for lag in LAGS for channel in MODEL_VARIABLES),
+    *(f"{channel}_change{hours}" for hours in CHANGES for channel in MODEL_VARIABLES),
+    *(f"{channel}_mean{hours}" for hours in MEANS for channel in MODEL_VARIABLES),
+    *(f"{channel}_spread{SPREAD_HOURS}" for channel in MODEL_VARIABLES),
+    *(f"present_{channel}" for channel in MODEL_VARIABLES),
     *(
-        f"around{kernel}_{CHANNELS[channel]}_lag{lag}"
+        f"around{kernel}_{MODEL_VARIABLES[channel]}_lag{lag}"
         for lag in NEIGHBOUR_LAGS
         for kernel in range(KERNELS)
         for channel in NEIGHBOUR_CHANNELS
@@ -74,7 +76,7 @@ class View:
     rows: npt.NDArray[np.int64]
     """Each station's row in the climatology, -1 if it is unknown there."""
     kernels: npt.NDArray[np.float32]
-    network: Network | None
+    network: SpatialRegression | None
     field: npt.NDArray[np.float32] | None
     """Of the network, over the same hours."""
     strange: npt.NDArray[np.bool_]
@@ -86,7 +88,7 @@ def view(
     climatology: Climatology,
     first: int = 0,
     last: int | None = None,
-    network: Network | None = None,
+    network: SpatialRegression | None = None,
     known: int | None = None,
 ) -> View:
     """The grid's hours `first` to `last` (both included; whole grid by default).
@@ -95,7 +97,7 @@ def view(
     """
     last = grid.values.shape[1] - 1 if last is None else last
     first = max(0, first)
-    present = channels(grid.values[:, first : last + 1])
+    present = model_variables(grid.values[:, first : last + 1])
     rows = climatology.rows([station.station_id for station in grid.stations])
     usual = climatology.at(rows, grid.start + np.arange(first, last + 1))
     anomalies = present - usual
@@ -159,7 +161,7 @@ class Cases:
 
 def cases(
     seen: View,
-    damping: Damping,
+    damping: DampedAnomaly,
     rows: npt.NDArray[np.int64],
     base: npt.NDArray[np.int64],
     own_hours: npt.NDArray[np.int64] | None = None,

@@ -9,18 +9,18 @@ import numpy as np
 import numpy.typing as npt
 
 from weatherglass.forecast import base_models, conformal, damped_anomaly, features
-from weatherglass.forecast.base_models import Ground
-from weatherglass.forecast.boosted_trees import PAST_CLASSES, BoostedForecaster, Part
-from weatherglass.forecast.damped_anomaly import Damping
+from weatherglass.forecast.base_models import BaseModels
+from weatherglass.forecast.boosted_trees import PAST_CLASSES, BoostedForecaster, TreeModel
+from weatherglass.forecast.damped_anomaly import DampedAnomaly
 from weatherglass.forecast.forecaster import LEVELS
 from weatherglass.forecast.lightgbm_import import lightgbm
 from weatherglass.forecast.presets import FIRST, FULL, SIZES, Size
 from weatherglass.forecast.season_widening import widening
-from weatherglass.forecast.splits import Split, bases, is_long, only
+from weatherglass.forecast.splits import Split, base_hours, is_long, mask_hours
 from weatherglass.history import HourGrid
 from weatherglass.records import VARIABLES
 
-__all__ = ["FIRST", "FULL", "SIZES", "Fitted", "NothingToLearn", "Size", "assemble", "fit_part"]
+__all__ = ["FIRST", "FULL", "SIZES", "FittedModel", "InsufficientTrainingData", "Size", "assemble", "fit_part"]
 
 FULL_PAST_SHARE = 0.6
 """Share of training cases that keep all their past; the others keep 1 to 48 hours (history dropout)."""
@@ -43,12 +43,12 @@ CHUNK = 4_000
 """Cases whose features are made at a time; bounds the memory."""
 
 
-class NothingToLearn(ValueError):
+class InsufficientTrainingData(ValueError):
     """The history holds too few values of a variable."""
 
 
 @dataclass(frozen=True)
-class Sample:
+class TrainingSample:
     """Pairs of a case and a lead, with what came true."""
 
     rows: npt.NDArray[np.float32]
@@ -68,10 +68,10 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedModel:
     """A part, and its mean absolute error beside the damped anomaly's on the hours of calibration."""
 
-    part: Part
+    part: TreeModel
     mae: float
     damped_mae: float
 
@@ -79,13 +79,13 @@ class Fitted:
 def fit_part(
     grid: HourGrid,
     split: Split,
-    base: Ground,
+    base: BaseModels,
     variable: int,
     leads: tuple[int, ...],
     size: Size,
     seed: int,
     threads: int = 1,
-) -> Fitted:
+) -> FittedModel:
     """Fit one part: trees for the residual over the damped anomaly, trees for its spread, conformal quantiles.
 
     The spread is a regression on the absolute residuals of training. These are too small, by a factor that
@@ -107,7 +107,7 @@ def fit_part(
         rows = rows.copy()
         rows[:, SEASONAL] = np.nan
     mean, spread, floor = _grow(train, rows, size, seed, threads)
-    part = Part(
+    part = TreeModel(
         variable,
         leads,
         mean,
@@ -119,11 +119,11 @@ def fit_part(
         hold=np.zeros((2, len(leads))),
     )
     mae, damped_mae = _calibrate(part, seen, split, base, size, rng)
-    return Fitted(part, mae, damped_mae)
+    return FittedModel(part, mae, damped_mae)
 
 
 def _grow(
-    train: Sample, rows: npt.NDArray[np.float32], size: Size, seed: int, threads: int
+    train: TrainingSample, rows: npt.NDArray[np.float32], size: Size, seed: int, threads: int
 ) -> tuple[lightgbm.Booster, lightgbm.Booster, float]:
     """Trees for the residual, which see `rows`, trees for its spread, which see all, and the least spread."""
     common = {
@@ -155,7 +155,7 @@ def _grow(
 
 
 def _calibrate(
-    part: Part, seen: features.View, split: Split, base: Ground, size: Size, rng: np.random.Generator
+    part: TreeModel, seen: features.View, split: Split, base: BaseModels, size: Size, rng: np.random.Generator
 ) -> tuple[float, float]:
     """Fill in a part's trust, hold, spread by station and quantiles; its error and the damped anomaly's.
 
@@ -181,18 +181,20 @@ def _calibrate(
         for i, lead in enumerate(leads):
             mine = held_out.leads == lead
             if not mine.any():
-                raise NothingToLearn("a lead has no truth among the hours of calibration; prepare a longer history")
+                raise InsufficientTrainingData(
+                    "a lead has no truth among the hours of calibration; prepare a longer history"
+                )
             part.quantiles[k, i] = conformal.quantiles(score[mine], weight[mine])
     return float(mae), float(damped_mae)
 
 
-def assemble(grid: HourGrid, split: Split, base: Ground, parts: Sequence[Part]) -> BoostedForecaster:
+def assemble(grid: HourGrid, split: Split, base: BaseModels, parts: Sequence[TreeModel]) -> BoostedForecaster:
     """A forecaster from its parts, on a ground that has learnt from all hours but those of the test.
 
     The damped anomaly's own errors are measured on the hours of calibration, before these are learnt from. The
     intervals of a short record are widened for the season it has not seen.
     """
-    held_out = features.view(only(grid, split.calibrate), base.climatology)
+    held_out = features.view(mask_hours(grid, split.calibrate), base.climatology)
     errors = damped_anomaly.error_quantiles(held_out.anomalies, held_out.rows, base.damping, LEVELS)
     if not is_long(int((~split.test).sum())):
         wider = widening(grid, ~split.test, base)
@@ -205,7 +207,7 @@ def assemble(grid: HourGrid, split: Split, base: Ground, parts: Sequence[Part]) 
 
 
 def refit(
-    forecaster: BoostedForecaster, base: Ground, grid: HourGrid, hours: npt.NDArray[np.bool_]
+    forecaster: BoostedForecaster, base: BaseModels, grid: HourGrid, hours: npt.NDArray[np.bool_]
 ) -> BoostedForecaster:
     """The same trees and intervals on a climatology, damped anomaly and network of more hours.
 
@@ -217,8 +219,8 @@ def refit(
 
 
 def _training(
-    seen: features.View, base: Ground, variable: int, leads: tuple[int, ...], size: Size, rng: np.random.Generator
-) -> Sample:
+    seen: features.View, base: BaseModels, variable: int, leads: tuple[int, ...], size: Size, rng: np.random.Generator
+) -> TrainingSample:
     """Cases of each fold with the linear forecast of the network that has not seen the fold, as in service."""
     samples = []
     total = sum(mask.sum() for mask, _ in base.left_out)
@@ -229,7 +231,7 @@ def _training(
         near, member = rng.random(count) < NEIGHBOURS_SHARE, rng.random(count) < NETWORK_SHARE
         unseen = replace(seen, network=network)
         samples.append(draw(unseen, mask, base.damping, variable, leads, own, rng, near, member))
-    return Sample(*(np.concatenate([vars(sample)[name] for sample in samples]) for name in vars(samples[0])))
+    return TrainingSample(*(np.concatenate([vars(sample)[name] for sample in samples]) for name in vars(samples[0])))
 
 
 def trust(
@@ -240,8 +242,8 @@ def trust(
     return np.array([SHRINKAGE[errors[:, lead_of == lead].mean(axis=1).argmin()] for lead in leads])
 
 
-def _hold(held_out: Sample, value: npt.NDArray, leads: tuple[int, ...]) -> npt.NDArray[np.float64]:
-    """`Part.hold`; cases beyond the weather are few, so their share is one for all leads of the group."""
+def _hold(held_out: TrainingSample, value: npt.NDArray, leads: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    """`TreeModel.hold`; cases beyond the weather are few, so their share is one for all leads of the group."""
     left, still = held_out.residual - value, held_out.still - value
     far = held_out.beyond
     usual = trust(left[~far], still[~far], held_out.leads[~far], leads)
@@ -251,7 +253,7 @@ def _hold(held_out: Sample, value: npt.NDArray, leads: tuple[int, ...]) -> npt.N
     return np.stack([usual, np.full(len(leads), one)])
 
 
-def _held(part: Part, held_out: Sample, value: npt.NDArray) -> npt.NDArray:
+def _held(part: TreeModel, held_out: TrainingSample, value: npt.NDArray) -> npt.NDArray:
     """The correction drawn towards persistence, as `boosted` does it."""
     hold = part.hold[held_out.beyond.astype(np.int64), held_out.leads - part.leads[0]]
     return np.asarray((1 - hold) * value + hold * held_out.still)
@@ -272,20 +274,20 @@ def station_spread(scores: npt.NDArray, stations: npt.NDArray[np.int64], count: 
 def draw(
     seen: features.View,
     hours: npt.NDArray[np.bool_],
-    damping: Damping,
+    damping: DampedAnomaly,
     variable: int,
     leads: tuple[int, ...],
     own_hours: npt.NDArray[np.int64],
     rng: np.random.Generator,
     with_neighbours: npt.NDArray[np.bool_] | None = None,
     with_network: npt.NDArray[np.bool_] | None = None,
-) -> Sample:
+) -> TrainingSample:
     """At most `len(own_hours)` random cases within the hours, each with one random lead of the group."""
-    candidates = bases(hours)
+    candidates = base_hours(hours)
     present = np.isfinite(seen.anomalies[:, candidates, variable])
     stations, at = np.nonzero(present)
     if len(at) < MIN_CASES:
-        raise NothingToLearn(
+        raise InsufficientTrainingData(
             f"the history holds {len(at)} hours of {VARIABLES[variable]} that can be used; {MIN_CASES} are needed"
         )
     chosen = np.sort(rng.choice(len(at), min(len(at), len(own_hours)), replace=False))
@@ -313,4 +315,4 @@ def draw(
         still[part] = made.normal_now[:, variable] + made.present[:, variable] - without_trees
     of = seen.rows[rows]
     beyond = seen.network.beyond(of, now, variable) if seen.network else np.zeros(len(rows), bool)
-    return Sample(matrix, lead, residual, linear, still, of, base, beyond)
+    return TrainingSample(matrix, lead, residual, linear, still, of, base, beyond)

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from weatherglass.forecast import base_models, features
-from weatherglass.forecast.base_models import Ground
-from weatherglass.forecast.splits import bases
+from weatherglass.forecast.base_models import BaseModels
+from weatherglass.forecast.splits import base_hours
 from weatherglass.history import HourGrid
 from weatherglass.records import LEADS, VARIABLES
 
@@ -26,7 +26,7 @@ QUANTILE = 0.85
 WIDEST = 2.5
 
 
-def widening(grid: HourGrid, hours: npt.NDArray[np.bool_], base: Ground) -> npt.NDArray[np.float64]:
+def widening(grid: HourGrid, hours: npt.NDArray[np.bool_], base: BaseModels) -> npt.NDArray[np.float64]:
     """Factor (leads, variables) of the half-width, from 1 to `WIDEST`; `hours` is all that may be learnt from.
 
     It is that of the third with the widest errors: whether a stormy season comes is not known either.
@@ -41,16 +41,16 @@ def widening(grid: HourGrid, hours: npt.NDArray[np.bool_], base: Ground) -> npt.
         unseen.append(_quantile(list(_errors(grid, third, without))))
     seen: list[npt.NDArray] = []
     for mask, network in base.left_out:
-        fold = Ground(base.climatology, base.damping, network, (), base.penalties, base.shrinkage)
+        fold = BaseModels(base.climatology, base.damping, network, (), base.penalties, base.shrinkage)
         seen.extend(_errors(grid, mask, fold))
     ratio = np.fmax.reduce(unseen) / _quantile(seen)
     return np.asarray(np.nan_to_num(np.clip(ratio, 1.0, WIDEST), nan=1.0))
 
 
-def _errors(grid: HourGrid, hours: npt.NDArray[np.bool_], fitted: Ground) -> Iterator[npt.NDArray[np.float32]]:
+def _errors(grid: HourGrid, hours: npt.NDArray[np.bool_], fitted: BaseModels) -> Iterator[npt.NDArray[np.float32]]:
     """Absolute errors (n, leads, variables) of damped anomaly and network in these hours, a station at a time."""
     seen = features.view(grid, fitted.climatology, network=fitted.network)
-    when = bases(hours)[::STEP]
+    when = base_hours(hours)[::STEP]
     for station in range(len(grid.stations)):
         made = features.cases(seen, fitted.damping, np.full(len(when), station), when)
         truth = seen.present[station, when[:, None] + np.array(LEADS), : len(VARIABLES)]

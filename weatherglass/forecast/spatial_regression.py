@@ -34,7 +34,7 @@ CLIP = 4.0
 
 
 @dataclass(frozen=True)
-class Network:
+class SpatialRegression:
     """Coefficients for every known station.
 
     Attributes:
@@ -107,7 +107,7 @@ class Network:
             made[np.ix_(which, np.arange(len(LEADS)), np.flatnonzero(~self.known[row, list(variables)]))] = np.nan
         return made
 
-    def shrunk(self, factor: npt.NDArray[np.float32]) -> Network:
+    def shrunk(self, factor: npt.NDArray[np.float32]) -> SpatialRegression:
         """The same with all it says times a factor (leads, variables)."""
         return replace(self, weights=self.weights * factor, offset=self.offset * factor)
 
@@ -138,8 +138,8 @@ def predictors(
     The anomaly at lag 0 and its changes from lag to lag, each in units of what is usual for so many hours: a ridge on
     the lags themselves would take the tendency, a small difference of two large numbers, for unlikely. What is not
     known has not changed, and is as usual where nothing is known. The first station's unknown changes are told by
-    `recall` (see `Network`) instead: a station that began to report an hour ago has had the weather of its region, and
-    a regression that knows of its neighbours' fronts must not be told that there was none.
+    `recall` (see `SpatialRegression`) instead: a station that began to report an hour ago has had the weather of
+    its region, and a regression that knows of its neighbours' fronts must not be told that there was none.
     """
     count, lags = lagged.shape[:2]
     made = np.empty((count, BLOCKS, *lagged.shape[2:]), np.float32)

@@ -9,18 +9,18 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve
 
-from weatherglass.forecast.damped_anomaly import Damping
+from weatherglass.forecast.damped_anomaly import DampedAnomaly
 from weatherglass.forecast.neighbours import distances
 from weatherglass.forecast.spatial_regression import (
     BLOCKS,
     LAGS,
     NEAR,
-    Network,
+    SpatialRegression,
     predictors,
     recalled_from,
     standardised,
 )
-from weatherglass.forecast.variables import CHANNELS
+from weatherglass.forecast.variables import MODEL_VARIABLES
 from weatherglass.records import LEADS, VARIABLES
 from weatherglass.stations import Station
 
@@ -63,13 +63,13 @@ class Sums:
 
 
 @dataclass(frozen=True)
-class Regression:
+class SpatialRegressionFit:
     """A network to be fitted on hours of a grid; `fit` gives it without those of a fold, or with all."""
 
     stations: tuple[Station, ...]
     start: np.datetime64
     anomalies: npt.NDArray[np.float32]
-    damping: Damping
+    damping: DampedAnomaly
     scale: npt.NDArray[np.float32]
     field: npt.NDArray[np.float32]
     """(s, hours, channels) standardised anomalies."""
@@ -85,9 +85,9 @@ class Regression:
         stations: tuple[Station, ...],
         start: np.datetime64,
         anomalies: npt.NDArray[np.float32],
-        damping: Damping,
+        damping: DampedAnomaly,
         most_hours: int,
-    ) -> Regression:
+    ) -> SpatialRegressionFit:
         """Anomalies (s, hours, channels) with NaN where an hour must not be learnt from."""
         finite = np.isfinite(anomalies)
         hours = max(1, int(finite.any(axis=(0, 2)).sum()))
@@ -106,7 +106,7 @@ class Regression:
 
     def columns(self, row: int) -> npt.NDArray[np.int64]:
         """The regressors of a station among those of all, in the order of `predictors`."""
-        stations, width = len(self.stations), len(CHANNELS)
+        stations, width = len(self.stations), len(MODEL_VARIABLES)
         at = np.arange(BLOCKS)[:, None, None] * (stations * width) + self.near[row][None, :, None] * width
         return (at + np.arange(width)).ravel()
 
@@ -116,7 +116,7 @@ class Regression:
         far = np.nan_to_num(1 + (apart / FAR_KM) ** 2, nan=1e3)
         far[0] = OWN_PENALTY
         lag = np.array([0.5 + lag / 10 for lag in LAGS] + [1.0, 1.0])
-        return np.repeat((lag[:, None] * far[None, :]).ravel(), len(CHANNELS))
+        return np.repeat((lag[:, None] * far[None, :]).ravel(), len(MODEL_VARIABLES))
 
     def _chunks(self, base: npt.NDArray[np.int64]) -> Iterator[tuple[npt.NDArray, npt.NDArray]]:
         """Regressors of all stations (n, p) and residuals over the damped anomaly (n, s, leads x variables)."""
@@ -138,7 +138,7 @@ class Regression:
 
     def sums(self, base: npt.NDArray[np.int64]) -> Sums:
         """Over every `step`-th of the base hours."""
-        width = len(self.stations) * len(CHANNELS) * BLOCKS
+        width = len(self.stations) * len(MODEL_VARIABLES) * BLOCKS
         total: Sums | None = None
         columns = [self.columns(row) for row in range(len(self.stations))]
         outcomes = len(LEADS) * len(VARIABLES)
@@ -159,15 +159,15 @@ class Regression:
         penalties: Sequence[float],
         shrinkage: npt.NDArray[np.float32],
         rows: Sequence[int] | None = None,
-    ) -> Network:
+    ) -> SpatialRegression:
         """The network with these penalties, one a variable, its weights times `shrinkage` (leads, variables)."""
         count = len(self.stations)
-        size = BLOCKS * self.near.shape[1] * len(CHANNELS)
+        size = BLOCKS * self.near.shape[1] * len(MODEL_VARIABLES)
         shape = (len(LEADS), len(VARIABLES))
         weights = np.zeros((count, size, *shape), np.float32)
         offset = np.zeros((count, *shape), np.float32)
         near = self.near.shape[1]
-        recall = np.zeros((count, len(LAGS) - 1, 2 * near - 1, len(CHANNELS)), np.float32)
+        recall = np.zeros((count, len(LAGS) - 1, 2 * near - 1, len(MODEL_VARIABLES)), np.float32)
         mean = sums.regressor_mean / max(sums.count, 1)
         for row in range(count) if rows is None else rows:
             if not self.known[row].any():
@@ -175,7 +175,9 @@ class Regression:
             columns, penalty = self.columns(row), self.penalty(row)
             local = mean[columns]
             gram = sums.regressors[np.ix_(columns, columns)] - sums.count * np.outer(local, local)
-            recall[row] = _recall(gram.reshape(BLOCKS, near, len(CHANNELS), BLOCKS, near, len(CHANNELS)), self.step)
+            recall[row] = _recall(
+                gram.reshape(BLOCKS, near, len(MODEL_VARIABLES), BLOCKS, near, len(MODEL_VARIABLES)), self.step
+            )
             target = sums.targets[row] - np.outer(local, sums.target_sum[row])
             target = target.reshape(size, *shape)
             for value in sorted(set(penalties)):
@@ -191,23 +193,23 @@ class Regression:
             centred = sums.target_sum[row].reshape(shape) / max(sums.count, 1) * shrinkage
             offset[row] = np.where(self.known[row], centred - centre, 0.0)
         ids = tuple(station.station_id for station in self.stations)
-        return Network(ids, self.scale, self.near, weights, offset, self.known, recall)
+        return SpatialRegression(ids, self.scale, self.near, weights, offset, self.known, recall)
 
 
 def _recall(gram: npt.NDArray, step: int) -> npt.NDArray[np.float32]:
-    """`Network.recall` of a station from the sums of products of its regressors: a small ridge for each change."""
+    """`SpatialRegression.recall` of a station from the sums of products of its regressors: ridge per change."""
     made = []
     for lag in range(1, len(LAGS)):
-        for channel in range(len(CHANNELS)):
+        for channel in range(len(MODEL_VARIABLES)):
             products = recalled_from(gram[:, :, channel, :, :, channel].reshape(1, BLOCKS, gram.shape[1], -1), lag)[0]
             products = products.reshape(len(products), BLOCKS, -1)
             known = recalled_from(products, lag)
             loaded = known + RECALL_PENALTY / step * np.eye(known.shape[1])
             made.append(np.linalg.solve(loaded, products[:, lag, 0]))
-    return np.stack(made, axis=1).reshape(-1, len(LAGS) - 1, len(CHANNELS)).transpose(1, 0, 2).astype(np.float32)
+    return np.stack(made, axis=1).reshape(-1, len(LAGS) - 1, len(MODEL_VARIABLES)).transpose(1, 0, 2).astype(np.float32)
 
 
-def _limits(anomalies: npt.NDArray[np.float32], damping: Damping) -> npt.NDArray[np.float32]:
+def _limits(anomalies: npt.NDArray[np.float32], damping: DampedAnomaly) -> npt.NDArray[np.float32]:
     """`WILD` robust standard deviations of what the damped anomaly leaves over, (s, lag 0 to 24 h, variables)."""
     made = np.zeros((len(anomalies), LEADS[-1] + 1, len(VARIABLES)), np.float32)
     for lead in LEADS:

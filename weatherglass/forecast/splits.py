@@ -65,14 +65,14 @@ def is_long(hours: int) -> bool:
     return hours >= LONG_YEARS * 365.25 * DAY
 
 
-def bases(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+def base_hours(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     """Base hours (grid indices) whose past and leads lie within the mask."""
     reach = PAST_HOURS + LEADS[-1] + 1
     inside = np.convolve(mask.astype(np.int64), np.ones(reach, dtype=np.int64), mode="valid") == reach
     return np.flatnonzero(inside) + PAST_HOURS
 
 
-def stretches(mask: npt.NDArray[np.bool_], least: int) -> list[slice]:
+def segments(mask: npt.NDArray[np.bool_], least: int) -> list[slice]:
     """The unbroken stretches of a mask in order, each cut into equal ones until there are at least so many."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
     made = [slice(int(begin), int(end)) for begin, end in edges.reshape(-1, 2)]
@@ -81,6 +81,6 @@ def stretches(mask: npt.NDArray[np.bool_], least: int) -> list[slice]:
     return [slice(int(a), int(b)) for cut in cuts for a, b in pairwise(cut)]
 
 
-def only(grid: HourGrid, mask: npt.NDArray[np.bool_]) -> HourGrid:
+def mask_hours(grid: HourGrid, mask: npt.NDArray[np.bool_]) -> HourGrid:
     """The grid with every other hour missing."""
     return HourGrid(grid.stations, grid.start, np.where(mask[None, :, None], grid.values, np.float32(np.nan)))

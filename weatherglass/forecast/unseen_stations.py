@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from weatherglass.forecast.climatology import Climatology
-from weatherglass.forecast.damped_anomaly import Damping
+from weatherglass.forecast.damped_anomaly import DampedAnomaly
 from weatherglass.forecast.neighbours import distances
-from weatherglass.forecast.variables import CHANNELS
+from weatherglass.forecast.variables import MODEL_VARIABLES
 from weatherglass.stations import Station
 
 FARTHEST_KM = 1500.0
@@ -23,13 +23,13 @@ NEAR_KM = 300.0
 """By this distance a known station's say falls to a third."""
 
 _HOURS = {"pressure": 0.0, "wind_speed": 40.0, "wind_u": 40.0, "wind_v": 40.0, "humidity": 60.0}
-LEVEL_HOURS = np.array([_HOURS.get(channel, 80.0) for channel in CHANNELS])
+LEVEL_HOURS = np.array([_HOURS.get(channel, 80.0) for channel in MODEL_VARIABLES])
 """Hours of own past that weigh as much as the borrowed level. The pressure's depends on the height: it is all own."""
 
 
 def introduce(
-    climatology: Climatology, damping: Damping, known: Sequence[Station], stations: Sequence[Station]
-) -> tuple[Climatology, Damping]:
+    climatology: Climatology, damping: DampedAnomaly, known: Sequence[Station], stations: Sequence[Station]
+) -> tuple[Climatology, DampedAnomaly]:
     """Both with a row more for each of `stations` that is new and not too far from the known ones."""
     ids = set(climatology.station_ids)
     new = [s for s in stations if s.station_id not in ids and np.isfinite([s.latitude, s.longitude]).all()]
@@ -49,7 +49,7 @@ def introduce(
         return climatology, damping
     return (
         Climatology((*climatology.station_ids, *names), np.concatenate([climatology.coefficients, coefficients])),
-        Damping(np.concatenate([damping.rho, rho])),
+        DampedAnomaly(np.concatenate([damping.rho, rho])),
     )
 
 

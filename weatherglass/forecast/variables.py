@@ -11,18 +11,18 @@ from weatherglass.qc.observation_checks import LIMITS
 from weatherglass.qc.series_checks import HIGH, LOW
 from weatherglass.records import VARIABLES
 
-CHANNELS = (*VARIABLES, "wind_u", "wind_v", "dew_point")
+MODEL_VARIABLES = (*VARIABLES, "wind_u", "wind_v", "dew_point")
 """The first four are `records.VARIABLES`, so a variable has the same index on both axes."""
 
 
-def channels(values: npt.NDArray) -> npt.NDArray[np.float32]:
-    """Channels (..., 7) from grid values (..., 6), axes as `CHANNELS` and `history.GRID_VARIABLES`; NaN stays NaN.
+def model_variables(values: npt.NDArray) -> npt.NDArray[np.float32]:
+    """Model variables (..., 7) from grid values (..., 6), axes `MODEL_VARIABLES` and `history.GRID_VARIABLES`; NaN stays NaN.
 
     Where the speed is missing but the components are known, it is theirs.
     """
     temperature, humidity, pressure, u, v, told = (values[..., i] for i in range(6))
     speed = np.where(np.isnan(told), np.hypot(u, v), told)
-    made = np.empty((*values.shape[:-1], len(CHANNELS)), dtype=np.float32)
+    made = np.empty((*values.shape[:-1], len(MODEL_VARIABLES)), dtype=np.float32)
     for i, channel in enumerate((temperature, humidity, pressure, speed, u, v, dew_point(temperature, humidity))):
         made[..., i] = channel
     return made

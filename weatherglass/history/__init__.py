@@ -183,7 +183,7 @@ def read_stations(folder: Path) -> tuple[Station, ...]:
     return tuple(Station(**{**row, "networks": frozenset(map(Network, row["networks"]))}) for row in rows)
 
 
-def catalogue(settings: Settings) -> Callable[[str], Station]:
+def station_lookup(settings: Settings) -> Callable[[str], Station]:
     """Finds a station by its id: those of `stations.csv`, those of the prepared history, or one of unknown place."""
     known = dict(known_stations())
     if (settings.history_dir / "stations.json").exists():

@@ -18,22 +18,29 @@ import numpy as np
 import numpy.typing as npt
 
 from weatherglass.history import FLAG_COLUMNS, Manifest, read_stations
-from weatherglass.qc.history_checks import Flag, runs
+from weatherglass.qc.history_checks import HistoryFlag, runs
 from weatherglass.records import VARIABLES
 from weatherglass.stations import Station
 
 FILE = "report.html"
 LONGEST = 12
 """Stretches listed for each kind."""
-DOUBTS = (Flag.RANGE, Flag.JUMP, Flag.FLAT, Flag.LINE, Flag.INTERPOLATED, Flag.OTHER_LEVEL)
+DOUBTS = (
+    HistoryFlag.RANGE,
+    HistoryFlag.JUMP,
+    HistoryFlag.FLAT,
+    HistoryFlag.LINE,
+    HistoryFlag.INTERPOLATED,
+    HistoryFlag.OTHER_LEVEL,
+)
 WORDS = {
-    Flag.RANGE: "outside its physical range, left out",
-    Flag.JUMP: "a jump within an hour",
-    Flag.FLAT: "the same value for many hours",
-    Flag.LINE: "on a straight line, so somebody filled it in",
-    Flag.INTERPOLATED: "finer than measured values are, so computed from other stations",
-    Flag.OTHER_LEVEL: "a pressure of the sea's level at a station high above it",
-    Flag.MISSING: "no value",
+    HistoryFlag.RANGE: "outside its physical range, left out",
+    HistoryFlag.JUMP: "a jump within an hour",
+    HistoryFlag.FLAT: "the same value for many hours",
+    HistoryFlag.LINE: "on a straight line, so somebody filled it in",
+    HistoryFlag.INTERPOLATED: "finer than measured values are, so computed from other stations",
+    HistoryFlag.OTHER_LEVEL: "a pressure of the sea's level at a station high above it",
+    HistoryFlag.MISSING: "no value",
 }
 
 STYLE = """
@@ -46,14 +53,14 @@ img{max-width:100%} .wide{overflow-x:auto}
 
 
 @dataclass(frozen=True)
-class Record:
-    """One station: codes (variables, hours) into `Flag`, every hour of the history there."""
+class StationRecord:
+    """One station: codes (variables, hours) into `HistoryFlag`, every hour of the history there."""
 
     station: Station
     codes: npt.NDArray[np.int8]
 
 
-CODES = {flag.value: code for code, flag in enumerate(Flag)}
+CODES = {flag.value: code for code, flag in enumerate(HistoryFlag)}
 
 
 def write_report(folder: Path, manifest: Manifest) -> Path:
@@ -77,7 +84,13 @@ def write_report(folder: Path, manifest: Manifest) -> Path:
         "<h2>The longest stretches</h2>",
         *(
             _stretches(records, flag, first)
-            for flag in (Flag.MISSING, Flag.FLAT, Flag.LINE, Flag.INTERPOLATED, Flag.OTHER_LEVEL)
+            for flag in (
+                HistoryFlag.MISSING,
+                HistoryFlag.FLAT,
+                HistoryFlag.LINE,
+                HistoryFlag.INTERPOLATED,
+                HistoryFlag.OTHER_LEVEL,
+            )
         ),
     ]
     page = (
@@ -89,12 +102,12 @@ def write_report(folder: Path, manifest: Manifest) -> Path:
     return file
 
 
-def _records(folder: Path, first: np.datetime64, hours: int) -> list[Record]:
+def _records(folder: Path, first: np.datetime64, hours: int) -> list[StationRecord]:
     from pyarrow import parquet
 
     stations = read_stations(folder)
     row = {station.station_id: i for i, station in enumerate(stations)}
-    codes = np.full((len(stations), len(VARIABLES), hours), CODES[Flag.MISSING], dtype=np.int8)
+    codes = np.full((len(stations), len(VARIABLES), hours), CODES[HistoryFlag.MISSING], dtype=np.int8)
     for file in sorted((folder / "observations").rglob("*.parquet")):
         table = parquet.ParquetFile(file).read(["station_id", "hour", *FLAG_COLUMNS])
         rows = np.array([row[name] for name in table["station_id"].to_pylist()])
@@ -103,11 +116,11 @@ def _records(folder: Path, first: np.datetime64, hours: int) -> list[Record]:
             flags = table[column].combine_chunks().dictionary_encode()
             meaning = np.array([CODES[flag] for flag in flags.dictionary.to_pylist()], dtype=np.int8)
             codes[rows, v, at] = meaning[flags.indices.to_numpy()]
-    return [Record(station, codes[i]) for i, station in enumerate(stations)]
+    return [StationRecord(station, codes[i]) for i, station in enumerate(stations)]
 
 
 def _known(codes: npt.NDArray[np.int8]) -> npt.NDArray[np.bool_]:
-    return (codes != CODES[Flag.MISSING]) & (codes != CODES[Flag.RANGE])
+    return (codes != CODES[HistoryFlag.MISSING]) & (codes != CODES[HistoryFlag.RANGE])
 
 
 def _months(first: np.datetime64, hours: int) -> tuple[npt.NDArray[np.int64], list[str]]:
@@ -120,7 +133,7 @@ def _by_month(true: npt.NDArray[np.bool_], which: npt.NDArray[np.int64]) -> npt.
     return np.bincount(which, true) / np.bincount(which)
 
 
-def _coverage(records: Sequence[Record], first: np.datetime64, hours: int) -> Any:
+def _coverage(records: Sequence[StationRecord], first: np.datetime64, hours: int) -> Any:
     pyplot = _pyplot()
     which, names = _months(first, hours)
     height = 1.5 + 0.14 * len(records)
@@ -136,7 +149,7 @@ def _coverage(records: Sequence[Record], first: np.datetime64, hours: int) -> An
     return figure
 
 
-def _doubts_by_month(records: Sequence[Record], first: np.datetime64, hours: int) -> Any:
+def _doubts_by_month(records: Sequence[StationRecord], first: np.datetime64, hours: int) -> Any:
     pyplot = _pyplot()
     which, names = _months(first, hours)
     figure, axes = pyplot.subplots(2, 2, figsize=(12, 6), layout="constrained", sharex=True)
@@ -155,33 +168,33 @@ def _doubts_by_month(records: Sequence[Record], first: np.datetime64, hours: int
     return figure
 
 
-def _doubts(records: Sequence[Record]) -> str:
+def _doubts(records: Sequence[StationRecord]) -> str:
     rows = []
-    for flag in (Flag.MISSING, *DOUBTS):
+    for flag in (HistoryFlag.MISSING, *DOUBTS):
         cells = []
         for v in range(len(VARIABLES)):
             codes = np.array([record.codes[v] for record in records])
-            of = codes.size if flag in (Flag.MISSING, Flag.RANGE) else max(int(_known(codes).sum()), 1)
+            of = codes.size if flag in (HistoryFlag.MISSING, HistoryFlag.RANGE) else max(int(_known(codes).sum()), 1)
             count = int((codes == CODES[flag]).sum())
             cells.append(f"{count:,} ({count / of:.2%})" if count else "none")
         rows.append([f"{flag.value.replace('_', ' ')}: {WORDS[flag]}", *cells])
     return _table("Values by flag", ["", *(name.replace("_", " ") for name in VARIABLES)], rows)
 
 
-def _by_station(records: Sequence[Record]) -> str:
+def _by_station(records: Sequence[StationRecord]) -> str:
     header = ["Station", *(f"{name.replace('_', ' ')}: known, doubtful" for name in VARIABLES)]
     rows = []
     for record in records:
         cells = []
         for codes in record.codes:
             known = _known(codes)
-            doubtful = (known & (codes != CODES[Flag.OK])).sum() / max(int(known.sum()), 1)
+            doubtful = (known & (codes != CODES[HistoryFlag.OK])).sum() / max(int(known.sum()), 1)
             cells.append(f"{known.mean():.1%}, {doubtful:.1%}" if known.any() else "none")
         rows.append([record.station.name, *cells])
     return _table("Stations", header, rows)
 
 
-def _stretches(records: Sequence[Record], flag: Flag, first: np.datetime64) -> str:
+def _stretches(records: Sequence[StationRecord], flag: HistoryFlag, first: np.datetime64) -> str:
     found = sorted(_runs_of(records, flag), key=lambda one: one[3] - one[2], reverse=True)
     rows = [
         [
@@ -199,10 +212,10 @@ def _stretches(records: Sequence[Record], flag: Flag, first: np.datetime64) -> s
     return _table(f"{title} ({len(found):,} stretches)", ["Station", "Variable", "From", "To", "Hours"], rows)
 
 
-def _runs_of(records: Sequence[Record], flag: Flag) -> Iterator[tuple[str, int, int, int]]:
+def _runs_of(records: Sequence[StationRecord], flag: HistoryFlag) -> Iterator[tuple[str, int, int, int]]:
     for record in records:
         for v, codes in enumerate(record.codes):
-            if flag is Flag.MISSING and not _known(codes).any():
+            if flag is HistoryFlag.MISSING and not _known(codes).any():
                 continue  # never observed there: no gap
             for begin, end in runs(codes == CODES[flag]):
                 yield record.station.name, v, begin, end

@@ -43,7 +43,7 @@ class AnotherHostError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Patience:
+class HostTimeouts:
     """How long an unheeded stop waits before the next step, seconds."""
 
     before_term: float = 20.0
@@ -65,9 +65,9 @@ class Host:
         AnotherHostError: from the constructor, if a host runs there already.
     """
 
-    def __init__(self, jobs_dir: Path, patience: Patience | None = None):
+    def __init__(self, jobs_dir: Path, patience: HostTimeouts | None = None):
         self.jobs_dir = jobs_dir
-        self.patience = patience or Patience()
+        self.patience = patience or HostTimeouts()
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._stopping: dict[str, Stopping] = {}
         self._looks = 0

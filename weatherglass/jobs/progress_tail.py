@@ -10,7 +10,7 @@ READ_BYTES = 1_000_000
 """At most so much at a time."""
 
 
-class Following:
+class ProgressTail:
     """The reports that are appended to `progress.jsonl` from now on."""
 
     def __init__(self, file: Path):

@@ -55,15 +55,15 @@ def become_airflow(process: str, settings: Settings, environment: Mapping[str, s
 def run_pipeline(settings: Settings, environment: Mapping[str, str]) -> int:
     """Open the DAGs in their order; 0 once everything is green."""
     from weatherglass.launcher.airflow_api import AirflowApi
-    from weatherglass.launcher.console import Progress
+    from weatherglass.launcher.console import Console
     from weatherglass.launcher.errors import PipelineError
-    from weatherglass.launcher.pipeline import Pipeline
+    from weatherglass.launcher.pipeline import PipelineStart
 
-    progress = Progress()
+    progress = Console()
     api = AirflowApi(airflow.url(settings), environment["AIRFLOW_PASSWORD"])
     try:
         wait(lambda: api.healthy() is None, AIRFLOW_LIMIT, lambda: f"Airflow: {api.healthy()}")
-        green = Pipeline(settings, settings.source, api, progress.say, wait).run()
+        green = PipelineStart(settings, settings.source, api, progress.say, wait).run()
     except (PipelineError, TimeoutError) as error:
         progress.say(f"the pipeline could not be set going: {error}")
         return 1

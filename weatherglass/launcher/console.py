@@ -8,7 +8,7 @@ import threading
 import time
 
 
-class Progress:
+class Console:
     """Prints steps with times. Never raises: the terminal may be gone while the stack still has to be stopped."""
 
     def __init__(self) -> None:

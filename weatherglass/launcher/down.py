@@ -6,8 +6,8 @@ import contextlib
 import os
 import signal
 
-from weatherglass.launcher.console import Progress
-from weatherglass.launcher.processes import Records, members, wait_until
+from weatherglass.launcher.console import Console
+from weatherglass.launcher.processes import ProcessRecords, members, wait_until
 from weatherglass.launcher.stopping import LAUNCHER, launcher_runs, stop_everything
 from weatherglass.settings import Settings
 
@@ -17,8 +17,8 @@ LAUNCHER_SECONDS = 50.0
 
 def down(settings: Settings) -> int:
     """Stop the stack; 0 if nothing of it is left."""
-    progress = Progress()
-    records = Records(settings)
+    progress = Console()
+    records = ProcessRecords(settings)
     launcher = records.read(LAUNCHER)
     if launcher and launcher.alive():
         progress.say("asking the launcher to stop everything")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
 
-from weatherglass.alerts.health import JOBS, State, pipeline_health
+from weatherglass.alerts.health import JOBS, HealthState, pipeline_health
 from weatherglass.history import is_of_source, read_manifest
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.launcher.airflow_api import ACTIVE, AirflowApi
@@ -43,7 +43,7 @@ class Wait(Protocol):
     def __call__(self, done: Callable[[], bool], seconds: float, what: Callable[[], str]) -> None: ...
 
 
-class Pipeline:
+class PipelineStart:
     """The order of the start. `source` is settled; the settings' own may still be `auto`."""
 
     def __init__(self, settings: Settings, source: Source, api: AirflowApi, say: Callable[[str], None], wait: Wait):
@@ -182,7 +182,7 @@ class Pipeline:
 
         def green() -> bool:
             health = pipeline_health(self.settings, datetime.now(UTC), store)
-            late[:] = [f"{part.name}: {part.detail}" for part in health.parts if part.state is not State.OK]
+            late[:] = [f"{part.name}: {part.detail}" for part in health.parts if part.state is not HealthState.OK]
             late.extend(f"{name}: has not said anything since its start" for name in JOBS if not self._has_spoken(name))
             return not late
 

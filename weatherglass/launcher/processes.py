@@ -30,7 +30,7 @@ LOG_BYTES = 10_000_000
 
 
 @dataclass(frozen=True)
-class Record:
+class ProcessRecord:
     """A process that was started: enough to know it again, or to know that its id is another's now.
 
     `identity` is the boot of the machine and the process's start in it, see `identity`.
@@ -62,28 +62,28 @@ def _boot() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
-class Records:
+class ProcessRecords:
     """The records in `<state>/run/`."""
 
     def __init__(self, settings: Settings):
         self.folder = settings.state_dir / "run"
 
-    def write(self, name: str, pid: int) -> Record:
+    def write(self, name: str, pid: int) -> ProcessRecord:
         """Record a process that has just been started and is still a child of ours, so that its id is its own."""
-        record = Record(name, pid, identity(pid) or "gone", time.time())
+        record = ProcessRecord(name, pid, identity(pid) or "gone", time.time())
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = self.folder / f".{name}.tmp"
         temporary.write_text(json.dumps(asdict(record)), encoding="utf-8")
         temporary.replace(self.folder / f"{name}.json")
         return record
 
-    def read(self, name: str) -> Record | None:
+    def read(self, name: str) -> ProcessRecord | None:
         try:
-            return Record(**json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8")))
+            return ProcessRecord(**json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8")))
         except (FileNotFoundError, ValueError, TypeError):
             return None
 
-    def all(self) -> list[Record]:
+    def all(self) -> list[ProcessRecord]:
         names = sorted(file.stem for file in self.folder.glob("*.json"))
         return [record for name in names if (record := self.read(name))]
 
@@ -91,11 +91,11 @@ class Records:
         (self.folder / f"{name}.json").unlink(missing_ok=True)
 
 
-def members(settings: Settings, records: Iterable[Record] | None = None) -> list[psutil.Process]:
+def members(settings: Settings, records: Iterable[ProcessRecord] | None = None) -> list[psutil.Process]:
     """The living processes of the stack; with `records`, only those of their sessions. Never this process."""
     sessions = {
         record.pid
-        for record in (Records(settings).all() if records is None else records)
+        for record in (ProcessRecords(settings).all() if records is None else records)
         # A session outlives its leader, and while it lives nobody gets its number; a stranger with it ends the claim.
         if record.identity.startswith(_boot()) and identity(record.pid) in (record.identity, None)
     }
@@ -150,7 +150,7 @@ class Children:
     def __init__(self, settings: Settings):
         self.settings = settings
         self.logs = settings.state_dir / "logs"
-        self.records = Records(settings)
+        self.records = ProcessRecords(settings)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, program: Program) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from weatherglass.launcher.processes import Records, members
+from weatherglass.launcher.processes import ProcessRecords, members
 from weatherglass.launcher.stopping import LAUNCHER, job_folders
 from weatherglass.settings import Settings
 
@@ -31,7 +31,7 @@ class Usage:
 
 def usage(settings: Settings) -> list[Usage]:
     """Every program of the stack that has a living process, the CPU measured over half a second."""
-    records = {record.pid: record.name for record in Records(settings).all() if record.alive()}
+    records = {record.pid: record.name for record in ProcessRecords(settings).all() if record.alive()}
     sessions = records | {
         folder.started()["pid"]: folder.name for folder in job_folders(settings) if folder.alive() and folder.started()
     }

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from kafka.errors import KafkaError
 from sqlalchemy.exc import SQLAlchemyError
 
-from weatherglass.alerts.health import State, pipeline_health
+from weatherglass.alerts.health import HealthState, pipeline_health
 from weatherglass.formatting import words
 from weatherglass.launcher.consumer_lag import lags
 from weatherglass.launcher.latest_forecast import in_words
@@ -18,7 +18,7 @@ from weatherglass.registry.registry import KINDS, Registry
 from weatherglass.settings import Settings
 from weatherglass.store.engine import open_store
 
-SIGNS = {State.OK: "ok", State.DEGRADED: "DEGRADED", State.FAILING: "FAILING"}
+SIGNS = {HealthState.OK: "ok", HealthState.DEGRADED: "DEGRADED", HealthState.FAILING: "FAILING"}
 NOTHING_RUNS = 3
 
 
@@ -34,7 +34,7 @@ def show(settings: Settings) -> int:
     finally:
         store.dispose()
     watched = launcher_runs(settings)
-    green = health.state is State.OK and watched
+    green = health.state is HealthState.OK and watched
     print(f"Weatherglass in {settings.state_dir}: {'everything is green' if green else 'NOT everything is green'}")
     if not watched:
         print("NOBODY WATCHES it: the launcher was killed; `make down` ends what is left, `make up` starts anew")

@@ -17,7 +17,7 @@ from weatherglass.jobs.folder import JobFolder
 from weatherglass.launcher import ray_head
 from weatherglass.launcher.airflow import MIGRATION
 from weatherglass.launcher.airflow import PROCESSES as AIRFLOW
-from weatherglass.launcher.processes import Record, Records, members, send, wait_until
+from weatherglass.launcher.processes import ProcessRecord, ProcessRecords, members, send, wait_until
 from weatherglass.settings import Settings
 
 WHO = "make down"
@@ -35,7 +35,7 @@ def stop_everything(settings: Settings, say: Callable[[str], None]) -> bool:
 
     `say` gets a sentence a step.
     """
-    records = Records(settings)
+    records = ProcessRecords(settings)
     found = {record.name: record for record in records.all() if record.name != LAUNCHER}
     airflow = [record for name, record in found.items() if name in AIRFLOW or name == MIGRATION]
     broker = [record for name, record in found.items() if name == "kafka"]
@@ -76,7 +76,7 @@ def stop_everything(settings: Settings, say: Callable[[str], None]) -> bool:
 
 def launcher_runs(settings: Settings) -> bool:
     """Whether a `make up` watches over this stack."""
-    launcher = Records(settings).read(LAUNCHER)
+    launcher = ProcessRecords(settings).read(LAUNCHER)
     return launcher is not None and launcher.alive()
 
 
@@ -87,7 +87,7 @@ def job_folders(settings: Settings) -> list[JobFolder]:
     return [JobFolder(path) for path in sorted(settings.jobs_dir.iterdir()) if (path / "process.json").exists()]
 
 
-def _signal(number: signal.Signals, records: list[Record]) -> None:
+def _signal(number: signal.Signals, records: list[ProcessRecord]) -> None:
     """Signal the leaders; they end their own children in the order they know."""
     for record in records:
         if record.alive():

@@ -20,11 +20,11 @@ import requests
 
 from weatherglass.launcher import airflow, environment, ports, ray_head, stopping
 from weatherglass.launcher.airflow_api import AirflowApi
-from weatherglass.launcher.console import Progress
+from weatherglass.launcher.console import Console
 from weatherglass.launcher.credentials import USER, Credentials
 from weatherglass.launcher.errors import StartError
 from weatherglass.launcher.kafka import Broker, BrokerError, tail
-from weatherglass.launcher.processes import Children, Program, Records, members
+from weatherglass.launcher.processes import Children, ProcessRecords, Program, members
 from weatherglass.net import answers
 from weatherglass.settings import LOOPBACK, Settings, Source
 
@@ -41,7 +41,7 @@ class Stopped(Exception):
 def up(settings: Settings, show_status: Callable[[Settings], int]) -> int:
     """Run the stack in the foreground until it is stopped. The exit status: 0, or 1 if it could not be started."""
     os.umask(0o077)
-    progress = Progress()
+    progress = Console()
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     lock = os.open(settings.state_dir / "stack.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -52,7 +52,7 @@ def up(settings: Settings, show_status: Callable[[Settings], int]) -> int:
         return 0
     launcher = Launcher(settings, progress)
     launcher.listen()
-    records = Records(settings)
+    records = ProcessRecords(settings)
     records.write(stopping.LAUNCHER, os.getpid())
     try:
         launcher.run()
@@ -72,7 +72,7 @@ def up(settings: Settings, show_status: Callable[[Settings], int]) -> int:
 class Launcher:
     """The life of one `make up`."""
 
-    def __init__(self, settings: Settings, progress: Progress):
+    def __init__(self, settings: Settings, progress: Console):
         self.settings = settings
         self.say = progress.say
         self.plain = progress.plain
@@ -110,9 +110,9 @@ class Launcher:
         api = AirflowApi(airflow.url(settings), credentials.password)
         self._wait(lambda: api.healthy() is None, 180, lambda: f"Airflow: {api.healthy()}", needs=airflow.PROCESSES)
         self.say(f"Airflow is up: {airflow.url(settings)}")
-        from weatherglass.launcher.pipeline import Pipeline
+        from weatherglass.launcher.pipeline import PipelineStart
 
-        green = Pipeline(settings, source, api, self.say, self._wait).run()
+        green = PipelineStart(settings, source, api, self.say, self._wait).run()
         self._welcome(credentials, green)
         while True:
             self.tick()

@@ -12,7 +12,7 @@ from typing import Any
 
 from weatherglass.alerts import metrics as m
 from weatherglass.alerts.health import JOBS, WATCHER
-from weatherglass.alerts.sample import Sample
+from weatherglass.alerts.sample import MetricSample
 from weatherglass.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ UNTOLD = (*JOBS, WATCHER, "ingest_observations", "verify_forecasts")
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-class Airflow:
+class AirflowMetrics:
     def __init__(self, settings: Settings, url: str):
         self._url = url
         self._passwords = settings.secrets_dir / "airflow_passwords.json"
@@ -35,7 +35,7 @@ class Airflow:
         self._looked: datetime | None = None
         self._runs: dict[str, dict[str, Any]] = {}
 
-    def look(self, sample: Sample) -> None:
+    def look(self, sample: MetricSample) -> None:
         try:
             health = self._get("/api/v2/monitor/health")
         except (OSError, ValueError, http.client.HTTPException) as error:
@@ -55,7 +55,7 @@ class Airflow:
         for dag, run in self._runs.items():
             self._run(sample, dag, run)
 
-    def _run(self, sample: Sample, dag: str, run: dict[str, Any]) -> None:
+    def _run(self, sample: MetricSample, dag: str, run: dict[str, Any]) -> None:
         if dag not in UNTOLD:
             sample.put(m.DAG_FAILED, run["state"] == "failed", dag)
         queued, began, ended = (_time(run.get(name)) for name in ("queued_at", "start_date", "end_date"))

@@ -15,10 +15,10 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row
 from sqlalchemy.exc import SQLAlchemyError
 
-from weatherglass.alerts.notification import Links, Notice, alert_of
-from weatherglass.alerts.rule_evaluator import Firing, Look, explained
+from weatherglass.alerts.notification import Links, Notification, alert_of
+from weatherglass.alerts.rule_evaluator import Evaluation, Firing, explained
 from weatherglass.alerts.rules import BY_NAME
-from weatherglass.monitor.notification_channels import Channel, ChannelError
+from weatherglass.monitor.notification_channels import ChannelError, NotificationChannel
 from weatherglass.store import alerts
 
 log = logging.getLogger(__name__)
@@ -31,16 +31,16 @@ FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=30), timedelta(minutes=5)
 Key = tuple[str, str, bool]
 
 
-class Post:
+class DeliveryQueue:
     """A channel, what it has taken, and when it is tried again."""
 
-    def __init__(self, channel: Channel):
+    def __init__(self, channel: NotificationChannel):
         self.channel = channel
         self.taken: set[Key] = set()
         self._pause = FIRST_PAUSE
         self._not_before: datetime | None = None
 
-    def deliver(self, notices: Sequence[Notice], now: datetime) -> str | None:
+    def deliver(self, notices: Sequence[Notification], now: datetime) -> str | None:
         """Send what it has not taken yet; in words why that failed, where it did."""
         due = [notice for notice in notices if notice.key not in self.taken]
         if not due or (self._not_before and now < self._not_before):
@@ -67,14 +67,14 @@ class Post:
         self.taken -= {(rule, subject, False), (rule, subject, True)}
 
 
-class Desk:
-    def __init__(self, store: Engine, channels: Sequence[Channel], links: Links):
+class AlertDispatcher:
+    def __init__(self, store: Engine, channels: Sequence[NotificationChannel], links: Links):
         self._store = store
-        self._posts = [Post(channel) for channel in channels]
+        self._posts = [DeliveryQueue(channel) for channel in channels]
         self._links = links
         self._over: dict[tuple[str, str], tuple[Firing, datetime]] = {}
         self._kept_at: datetime | None = None
-        self._away: list[Notice] = []
+        self._away: list[Notification] = []
         """What was sent, or is to be, while the store is away."""
 
     def known(self) -> list[Firing]:
@@ -83,7 +83,7 @@ class Desk:
             rows = alerts.open_of(connection, list(BY_NAME))
         return [Firing(BY_NAME[row.rule], row.subject, row.since, float(row.figures.get("value", 0.0))) for row in rows]
 
-    def take(self, look: Look, now: datetime) -> list[str]:
+    def take(self, look: Evaluation, now: datetime) -> list[str]:
         """Keep and send; in words what went wrong with that."""
         self._over |= {(f.rule.name, f.subject): (f, now) for f in look.over}
         for firing in look.begun:
@@ -110,7 +110,7 @@ class Desk:
         self._mark(due, now)
         return said
 
-    def _keep(self, connection: Connection, look: Look, now: datetime) -> None:
+    def _keep(self, connection: Connection, look: Evaluation, now: datetime) -> None:
         for rule, subject in self._over:
             firing, ended = self._over[rule, subject]
             # It may have come and gone while the store was away.
@@ -122,12 +122,12 @@ class Desk:
         if renew:
             self._kept_at = now
 
-    def _explained(self, notice: Notice, look: Look) -> bool:
+    def _explained(self, notice: Notification, look: Evaluation) -> bool:
         return any(
             explained(firing, look.on) for firing in look.on if (firing.rule.name, firing.subject) == notice.key[:2]
         )
 
-    def _send_without_store(self, look: Look, now: datetime) -> list[str]:
+    def _send_without_store(self, look: Evaluation, now: datetime) -> list[str]:
         self._kept_at = None  # when it is back everything is kept anew
         begun = [_told(firing, self._links) for firing in look.begun if not explained(firing, look.on)]
         self._away += begun
@@ -140,10 +140,10 @@ class Desk:
         self._away = [n for n in self._away if any(n.key not in post.taken for post in self._posts)]
         return said
 
-    def _deliver(self, notices: list[Notice], now: datetime) -> list[str]:
+    def _deliver(self, notices: list[Notification], now: datetime) -> list[str]:
         return [said for post in self._posts if (said := post.deliver(notices, now))]
 
-    def _mark(self, due: dict[int, Notice], now: datetime) -> None:
+    def _mark(self, due: dict[int, Notification], now: datetime) -> None:
         done = {
             number: notice
             for number, notice in due.items()
@@ -164,8 +164,8 @@ class Desk:
                     post.forget(notice.rule, notice.subject)
 
 
-def _notice(row: Row[Any]) -> Notice:
-    return Notice(
+def _notice(row: Row[Any]) -> Notification:
+    return Notification(
         rule=row.rule,
         subject=row.subject,
         severity=row.severity,
@@ -176,6 +176,8 @@ def _notice(row: Row[Any]) -> Notice:
     )
 
 
-def _told(firing: Firing, links: Links, over: datetime | None = None) -> Notice:
+def _told(firing: Firing, links: Links, over: datetime | None = None) -> Notification:
     alert = alert_of(firing, links)
-    return Notice(alert.rule, alert.subject, alert.severity.value, firing.since, alert.words, dict(alert.figures), over)
+    return Notification(
+        alert.rule, alert.subject, alert.severity.value, firing.since, alert.words, dict(alert.figures), over
+    )

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from weatherglass.alerts import metrics as m
-from weatherglass.alerts.sample import Sample
+from weatherglass.alerts.sample import MetricSample
 from weatherglass.monitor.exchange import read_answers
 from weatherglass.settings import Settings
 
 
-class Api:
+class ApiMetrics:
     def __init__(self, settings: Settings):
         self._settings = settings
         self._seen = read_answers(settings)
         self._ok = self._errors = 0
 
-    def look(self, sample: Sample) -> None:
+    def look(self, sample: MetricSample) -> None:
         """Counts go on though an API process is started anew; those before the watcher's start are left out."""
         for process, (ok, errors) in read_answers(self._settings).items():
             had_ok, had_errors = self._seen.get(process, (0, 0))

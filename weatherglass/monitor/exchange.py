@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from weatherglass.alerts.health import WATCHER
-from weatherglass.alerts.sample import Sample, exposition
+from weatherglass.alerts.sample import MetricSample, exposition
 from weatherglass.settings import Settings
 
 FRESH = timedelta(minutes=2)
@@ -19,7 +19,7 @@ FORGOTTEN = timedelta(days=1)
 """An API process that has not said anything for so long is taken to have ended."""
 
 
-def write_exposition(folder: Path, sample: Sample) -> None:
+def write_exposition(folder: Path, sample: MetricSample) -> None:
     """Leave the newest sample in the watcher's folder, as text for Prometheus."""
     _replace(folder / "metrics.prom", exposition(sample))
 

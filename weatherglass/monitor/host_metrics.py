@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from weatherglass.alerts import metrics as m
-from weatherglass.alerts.sample import Sample
+from weatherglass.alerts.sample import MetricSample
 from weatherglass.settings import Settings, variable
 
 PROCESSES_EVERY = timedelta(minutes=1)
@@ -21,7 +21,7 @@ PROCESSES_EVERY = timedelta(minutes=1)
 
 
 @dataclass
-class Use:
+class ProcessUse:
     processes: int = 0
     memory: int = 0
     cpu: float = 0.0
@@ -29,16 +29,16 @@ class Use:
     written: int = 0
 
 
-class Machine:
+class HostMetrics:
     def __init__(self, settings: Settings):
         self._settings = settings
         self._mark = f"{variable('state_dir')}={settings.state_dir}".encode()
         self._parts: dict[tuple[int, float], str | None] = {}
         """The part of each process seen, by its id and start; None: not one of ours."""
-        self._seen: dict[str, Use] = {}
+        self._seen: dict[str, ProcessUse] = {}
         self._looked: datetime | None = None
 
-    def look(self, sample: Sample) -> None:
+    def look(self, sample: MetricSample) -> None:
         with contextlib.suppress(OSError):
             disk = psutil.disk_usage(str(self._settings.state_dir))
             if disk.total:
@@ -56,10 +56,10 @@ class Machine:
             sample.put(m.PART_READ, use.read, part)
             sample.put(m.PART_WRITTEN, use.written, part)
 
-    def _measure(self) -> dict[str, Use]:
+    def _measure(self) -> dict[str, ProcessUse]:
         sessions = self._sessions()
         known = self._parts
-        found: defaultdict[str, Use] = defaultdict(Use)
+        found: defaultdict[str, ProcessUse] = defaultdict(ProcessUse)
         self._parts = {}
         for process in psutil.process_iter():
             try:

@@ -8,9 +8,9 @@ from typing import Any
 
 from weatherglass.alerts import metrics as m
 from weatherglass.alerts.health import JOBS, STARTUP_GRACE
-from weatherglass.alerts.sample import Sample
+from weatherglass.alerts.sample import MetricSample
 from weatherglass.jobs.folder import HOST_LOCK, JobFolder, held
-from weatherglass.jobs.progress_tail import Following
+from weatherglass.jobs.progress_tail import ProgressTail
 from weatherglass.net import answers
 from weatherglass.settings import Settings
 
@@ -22,25 +22,25 @@ SHORTEST_TRIGGER = 1.0
 """A trigger of 0 s means as fast as it can: its batches are measured against this."""
 
 
-class Jobs:
+class JobMetrics:
     def __init__(self, settings: Settings, watched: tuple[str, ...] = JOBS):
         self._settings = settings
         self._folders = {name: JobFolder(settings.jobs_dir / name) for name in watched}
-        self._following = {name: Following(folder.progress) for name, folder in self._folders.items()}
+        self._following = {name: ProgressTail(folder.progress) for name, folder in self._folders.items()}
         self._start_ids = {name: folder.started().get("start_id") for name, folder in self._folders.items()}
         self._starts: Counter[str] = Counter()
         self._counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._newest: str | None = None
         self._restarts_seen: int | None = None
 
-    def look(self, sample: Sample) -> None:
+    def look(self, sample: MetricSample) -> None:
         sample.put(m.JOB_HOST_UP, held(self._settings.jobs_dir / HOST_LOCK))
         new = {name: self._look_at(sample, name, folder) for name, folder in self._folders.items()}
         self._stream(sample, new[STREAM])
         self._serve(sample, new[SERVE])
         self._store(sample, new[STORE])
 
-    def _look_at(self, sample: Sample, name: str, folder: JobFolder) -> list[dict[str, Any]]:
+    def _look_at(self, sample: MetricSample, name: str, folder: JobFolder) -> list[dict[str, Any]]:
         started = folder.started()
         if started:
             if started.get("start_id") != self._start_ids[name]:
@@ -61,7 +61,7 @@ class Jobs:
             counts.update({f: report[f] for f in figures if isinstance(report.get(f), int | float)})
         return counts
 
-    def _stream(self, sample: Sample, reports: list[dict[str, Any]]) -> None:
+    def _stream(self, sample: MetricSample, reports: list[dict[str, Any]]) -> None:
         batches = [report for report in reports if "batch" in report and "ms" in report]
         counts = self._count(STREAM, batches, "rows", "too_late")
         counts["batches"] += len(batches)
@@ -89,7 +89,7 @@ class Jobs:
             if newest:
                 sample.put(m.WATERMARK_LAG, max((newest - watermark).total_seconds(), 0.0))
 
-    def _serve(self, sample: Sample, reports: list[dict[str, Any]]) -> None:
+    def _serve(self, sample: MetricSample, reports: list[dict[str, Any]]) -> None:
         sample.put(m.RAY_UP, answers(self._settings.ray_head))
         counts = self._count(SERVE, reports, "records", "answers")
         sample.put(m.INFERENCE_RECORDS, counts["records"])
@@ -117,7 +117,7 @@ class Jobs:
         if last.get("model_version"):
             sample.put(m.MODEL_INFO, 1, str(last["model_version"]))
 
-    def _store(self, sample: Sample, reports: list[dict[str, Any]]) -> None:
+    def _store(self, sample: MetricSample, reports: list[dict[str, Any]]) -> None:
         counts = self._count(STORE, reports, "observations", "predictions", "skipped")
         for kind in ("observations", "predictions", "skipped"):
             sample.put(m.STORED, counts[kind], kind)

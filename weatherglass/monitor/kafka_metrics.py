@@ -12,7 +12,7 @@ from kafka.errors import KafkaError
 from kafka.structs import TopicPartition
 
 from weatherglass.alerts import metrics as m
-from weatherglass.alerts.sample import Sample
+from weatherglass.alerts.sample import MetricSample
 from weatherglass.net import answers
 from weatherglass.settings import Settings
 from weatherglass.topics import GROUPS, PREDICTIONS, REJECTED, SHADOW, TOPICS
@@ -28,7 +28,7 @@ MARKS_KEPT = 400
 MOST_REJECTED = 2000
 
 
-class Waiting:
+class LagAge:
     """Since when records have waited: the times at which a partition's end was first seen beyond an offset."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Waiting:
         return next(at for at, end in self._marks if end > committed)
 
 
-class Brokers:
+class KafkaMetrics:
     """`look` takes some tens of milliseconds, and up to a few seconds where the broker does not answer."""
 
     def __init__(self, settings: Settings):
@@ -59,11 +59,11 @@ class Brokers:
         self._partitions: list[TopicPartition] = []
         self._bytes: dict[str, int] = {}
         self._described: datetime | None = None
-        self._waiting: defaultdict[TopicPartition, Waiting] = defaultdict(Waiting)
+        self._waiting: defaultdict[TopicPartition, LagAge] = defaultdict(LagAge)
         self._rejected: Counter[str] = Counter()
         self._rejected_from: int | None = None
 
-    def look(self, sample: Sample) -> None:
+    def look(self, sample: MetricSample) -> None:
         if not any(answers(address) for address in self._servers.split(",")):
             self.close()
             sample.put(m.KAFKA_UP, 0)
@@ -81,7 +81,7 @@ class Brokers:
         if admin:
             admin.close()
 
-    def _look(self, sample: Sample) -> None:
+    def _look(self, sample: MetricSample) -> None:
         if self._admin is None:
             self._admin = KafkaAdminClient(
                 bootstrap_servers=self._servers,
@@ -119,7 +119,7 @@ class Brokers:
                     sizes[topic["name"]] += sum(partition["partition_size"] for partition in topic["partitions"])
         self._bytes = dict(sizes)
 
-    def _lag(self, sample: Sample, admin: KafkaAdminClient, group: str, ends: dict[TopicPartition, int]) -> None:
+    def _lag(self, sample: MetricSample, admin: KafkaAdminClient, group: str, ends: dict[TopicPartition, int]) -> None:
         committed = admin.list_group_offsets({group: None}).get(group, {})
         for topic in GROUPS[group]:
             partitions = [p for p in ends if p.topic == topic]

@@ -6,18 +6,18 @@ from datetime import datetime, timedelta
 
 from weatherglass.alerts import metrics as m
 from weatherglass.alerts.metrics import Metric
-from weatherglass.alerts.rule_evaluator import Firing, Look
-from weatherglass.alerts.sample import Sample
+from weatherglass.alerts.rule_evaluator import Evaluation, Firing
+from weatherglass.alerts.sample import MetricSample
 from weatherglass.formatting import counted, words
 
 SUMMARY_EVERY = timedelta(minutes=1)
 
 
-class Story:
+class LogSummary:
     def __init__(self) -> None:
         self._summed_up: datetime | None = None
 
-    def tell(self, look: Look, sample: Sample, problems: list[str]) -> list[str]:
+    def tell(self, look: Evaluation, sample: MetricSample, problems: list[str]) -> list[str]:
         """Lines for the task log."""
         lines = [f"ALERT {_about(firing)}" for firing in look.begun]
         lines += [f"over after {words(sample.at - firing.since)}: {_named(firing)}" for firing in look.over]
@@ -36,7 +36,7 @@ def _about(firing: Firing) -> str:
     return f"{_named(firing)}, {firing.rule.severity.value}: {firing.rule.said(firing.subject, firing.value)}"
 
 
-def _summary(look: Look, sample: Sample) -> str:
+def _summary(look: Evaluation, sample: MetricSample) -> str:
     state = "all is well"
     if look.on:
         longest = min(firing.since for firing in look.on)
@@ -45,7 +45,7 @@ def _summary(look: Look, sample: Sample) -> str:
     return "; ".join([state, *_figures(sample)])
 
 
-def _figures(sample: Sample) -> list[str]:
+def _figures(sample: MetricSample) -> list[str]:
     said = []
     stations = sample.of(m.SILENCE)
     if stations:
@@ -64,5 +64,5 @@ def _figures(sample: Sample) -> list[str]:
     return said
 
 
-def _total(sample: Sample, metric: Metric) -> float:
+def _total(sample: MetricSample, metric: Metric) -> float:
     return sum(sample.of(metric).values())

@@ -10,8 +10,8 @@ from pathlib import Path
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from weatherglass.alerts.metrics import METRICS, Kind
-from weatherglass.alerts.sample import Labels, Sample
+from weatherglass.alerts.metrics import METRICS, MetricKind
+from weatherglass.alerts.sample import Labels, MetricSample
 from weatherglass.monitor.exchange import write_exposition
 from weatherglass.store import metric_history
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 Series = tuple[str, Labels]
 
 
-class Memory:
+class MetricRecorder:
     """Args:
     folder: the watcher's own, where the API finds the newest sample.
     """
@@ -33,7 +33,7 @@ class Memory:
         self._grown: defaultdict[Series, float] = defaultdict(float)
         self._end: datetime | None = None
 
-    def take(self, sample: Sample) -> None:
+    def take(self, sample: MetricSample) -> None:
         write_exposition(self._folder, sample)
         end = _end_of_stretch(sample.at)
         if self._end is not None and end != self._end:
@@ -44,7 +44,7 @@ class Memory:
                 continue
             for labels, value in sample.of(metric).items():
                 series = (metric.name, labels)
-                if metric.kind is Kind.GAUGE:
+                if metric.kind is MetricKind.GAUGE:
                     self._gauges[series].append(value)
                     continue
                 before = self._counters.get(series)

@@ -19,20 +19,20 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from weatherglass.alerts import metrics as m
 from weatherglass.alerts.notification import Links
-from weatherglass.alerts.rule_evaluator import Watch
+from weatherglass.alerts.rule_evaluator import RuleEvaluator
 from weatherglass.alerts.rules import LOOK_SECONDS, RULES
-from weatherglass.alerts.sample import Sample
+from weatherglass.alerts.sample import MetricSample
 from weatherglass.jobs.job import Job, running
-from weatherglass.monitor.airflow_metrics import Airflow
-from weatherglass.monitor.alert_dispatcher import Desk
-from weatherglass.monitor.api_metrics import Api
-from weatherglass.monitor.host_metrics import Machine
-from weatherglass.monitor.job_metrics import Jobs
-from weatherglass.monitor.kafka_metrics import Brokers
-from weatherglass.monitor.log_summary import Story
-from weatherglass.monitor.metric_recorder import Memory
+from weatherglass.monitor.airflow_metrics import AirflowMetrics
+from weatherglass.monitor.alert_dispatcher import AlertDispatcher
+from weatherglass.monitor.api_metrics import ApiMetrics
+from weatherglass.monitor.host_metrics import HostMetrics
+from weatherglass.monitor.job_metrics import JobMetrics
+from weatherglass.monitor.kafka_metrics import KafkaMetrics
+from weatherglass.monitor.log_summary import LogSummary
+from weatherglass.monitor.metric_recorder import MetricRecorder
 from weatherglass.monitor.notification_channels import channels
-from weatherglass.monitor.store_metrics import LONG_AGO, Stored
+from weatherglass.monitor.store_metrics import LONG_AGO, StoreMetrics
 from weatherglass.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
@@ -41,27 +41,27 @@ STORE_PATIENCE = timedelta(minutes=1)
 """For which a store is waited for at the start, to learn what an earlier watcher has told."""
 
 
-class Watcher:
+class Monitor:
     """All of it together. `now` is asked for the time of each look."""
 
     def __init__(self, settings: Settings, job: Job, environment: Mapping[str, str], now: Callable[[], datetime]):
         self.job = job
         self.now = now
         airflow = f"http://{settings.airflow_host}:{settings.airflow_port}"
-        self.stored = Stored(settings, now(), beginning(settings))
-        self.brokers = Brokers(settings)
+        self.stored = StoreMetrics(settings, now(), beginning(settings))
+        self.brokers = KafkaMetrics(settings)
         self.parts = (
             self.stored,
             self.brokers,
-            Jobs(settings),
-            Api(settings),
-            Airflow(settings, airflow),
-            Machine(settings),
+            JobMetrics(settings),
+            ApiMetrics(settings),
+            AirflowMetrics(settings, airflow),
+            HostMetrics(settings),
         )
-        self.desk = Desk(self.stored.engine, channels(environment), Links(airflow))
-        self.memory = Memory(self.stored.engine, job.folder.path)
-        self.story = Story()
-        self.watch = Watch(RULES)
+        self.desk = AlertDispatcher(self.stored.engine, channels(environment), Links(airflow))
+        self.memory = MetricRecorder(self.stored.engine, job.folder.path)
+        self.story = LogSummary()
+        self.watch = RuleEvaluator(RULES)
 
     def run(self) -> None:
         """Until the job is asked to stop."""
@@ -74,7 +74,7 @@ class Watcher:
     def look(self) -> None:
         """One look at everything, and what follows from it."""
         started = time.monotonic()
-        sample = Sample(self.now())
+        sample = MetricSample(self.now())
         for part in self.parts:
             part.look(sample)
             self.job.beat()
@@ -102,7 +102,7 @@ class Watcher:
                     known = []
                     break
                 self.job.beat()
-        self.watch = Watch(RULES, known)
+        self.watch = RuleEvaluator(RULES, known)
         names = ", ".join(f"{firing.rule.name} ({firing.subject})" for firing in known)
         self.job.report(f"watching {len(RULES)} rules every {LOOK_SECONDS:g} s; open from before: {names or 'nothing'}")
 
@@ -120,7 +120,7 @@ def main(folder: Path) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("kafka").setLevel(logging.ERROR)
     with running(folder) as job:
-        watcher = Watcher(load_settings(), job, os.environ, lambda: datetime.now(UTC))
+        watcher = Monitor(load_settings(), job, os.environ, lambda: datetime.now(UTC))
         try:
             watcher.run()
         finally:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from email.message import EmailMessage
 from typing import Protocol
 
-from weatherglass.alerts.notification import CHANNELS_VARIABLE, Notice, document, text, title
+from weatherglass.alerts.notification import CHANNELS_VARIABLE, Notification, document, text, title
 
 PATIENCE_SECONDS = 10.0
 
@@ -22,11 +22,11 @@ class ChannelError(Exception):
     """The notices were not taken; the message says why, and never holds a password."""
 
 
-class Channel(Protocol):
+class NotificationChannel(Protocol):
     @property
     def name(self) -> str: ...
 
-    def send(self, notices: Sequence[Notice]) -> None:
+    def send(self, notices: Sequence[Notification]) -> None:
         """Raises ChannelError."""
 
 
@@ -38,7 +38,7 @@ class Webhook:
     token: str = ""
     name = "webhook"
 
-    def send(self, notices: Sequence[Notice]) -> None:
+    def send(self, notices: Sequence[Notification]) -> None:
         if not self.url.startswith(("http://", "https://")):
             raise ChannelError("the webhook's address must begin with http:// or https://")
         request = urllib.request.Request(  # noqa: S310
@@ -72,7 +72,7 @@ class Email:
     security: str = "starttls"
     name = "e-mail"
 
-    def send(self, notices: Sequence[Notice]) -> None:
+    def send(self, notices: Sequence[Notification]) -> None:
         message = EmailMessage()
         message["Subject"] = " ".join(title(notices).split())[:200]
         message["From"], message["To"] = self.sender, ", ".join(self.to)
@@ -102,14 +102,14 @@ def _kind(error: Exception) -> str:
     return type(error).__name__
 
 
-def channels(environment: Mapping[str, str]) -> list[Channel]:
+def channels(environment: Mapping[str, str]) -> list[NotificationChannel]:
     """Those that the environment names: JSON with the fields of the classes here as `webhook` and `email`.
 
     Raises:
         ValueError: it names them in another form than this module's.
     """
     said = json.loads(environment.get(CHANNELS_VARIABLE) or "{}")
-    found: list[Channel] = []
+    found: list[NotificationChannel] = []
     try:
         if "webhook" in said:
             found.append(Webhook(**said["webhook"]))

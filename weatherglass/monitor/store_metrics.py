@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, and_, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from weatherglass.alerts import metrics as m
-from weatherglass.alerts.sample import Histogram, Sample
+from weatherglass.alerts.sample import Histogram, MetricSample
 from weatherglass.records import Method, Quality
 from weatherglass.settings import OPEN_METEO_CALLS_PER_DAY, Settings, Source
 from weatherglass.store import polls
@@ -35,7 +35,7 @@ MOST_AT_ONCE = 5000
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Stored:
+class StoreMetrics:
     """Args:
     beginning: since when the pipeline runs; nobody was silent while it did not.
     now: the watcher's start.
@@ -55,7 +55,7 @@ class Stored:
         self._from_publishing = Histogram(m.FROM_PUBLISHING)
         self._from_observation = Histogram(m.FROM_OBSERVATION)
 
-    def look(self, sample: Sample) -> None:
+    def look(self, sample: MetricSample) -> None:
         self._from_publishing.into(sample)
         self._from_observation.into(sample)
         try:
@@ -79,12 +79,12 @@ class Stored:
     def close(self) -> None:
         self.engine.dispose()
 
-    def _age(self, sample: Sample, time: datetime | None) -> float:
+    def _age(self, sample: MetricSample, time: datetime | None) -> float:
         return max((sample.at - max(time or LONG_AGO, self._beginning)).total_seconds(), 0.0)
 
     # --- stations
 
-    def _stations(self, connection: Connection, sample: Sample) -> None:
+    def _stations(self, connection: Connection, sample: MetricSample) -> None:
         newest = select(func.max(observations.c.stored_at))
         arrived = connection.execute(newest).scalar()
         if arrived is None and self._beginning == LONG_AGO:
@@ -114,7 +114,7 @@ class Stored:
 
     # --- forecasts
 
-    def _forecasts(self, connection: Connection, sample: Sample) -> None:
+    def _forecasts(self, connection: Connection, sample: MetricSample) -> None:
         arrived = connection.execute(select(func.max(predictions.c.stored_at))).scalar()
         if arrived is not None:
             sample.put(m.PREDICTION_AGE, self._age(sample, arrived))
@@ -173,7 +173,7 @@ class Stored:
 
     # --- polls and verification
 
-    def _polls(self, connection: Connection, sample: Sample) -> None:
+    def _polls(self, connection: Connection, sample: MetricSample) -> None:
         last = polls.last_number(connection)
         new, self._poll_number = polls.after(connection, last - 1 if self._poll_number is None else self._poll_number)
         if not new and last == 0 and self._beginning == LONG_AGO:
@@ -197,7 +197,7 @@ class Stored:
         used = polls.calls_since(connection, sample.at - timedelta(days=1))
         sample.put(m.BUDGET, used / OPEN_METEO_CALLS_PER_DAY)
 
-    def _verification(self, connection: Connection, sample: Sample) -> None:
+    def _verification(self, connection: Connection, sample: MetricSample) -> None:
         first, last = connection.execute(
             select(func.min(verification_runs.c.at), func.max(verification_runs.c.at))
         ).one()

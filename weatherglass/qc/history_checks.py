@@ -20,7 +20,7 @@ from weatherglass.qc.observation_checks import LIMITS
 from weatherglass.records import VARIABLES
 
 
-class Flag(StrEnum):
+class HistoryFlag(StrEnum):
     """Of several that fit, the first here."""
 
     RANGE = "range"
@@ -75,17 +75,17 @@ def _flags(
     beyond = (raw < limits.low) | (raw > limits.high)
     values = np.where(beyond, np.nan, raw)
     found = {
-        Flag.RANGE: beyond,
-        Flag.MISSING: np.isnan(raw),
-        Flag.JUMP: jumps(values, JUMP[name]),
-        Flag.FLAT: flat(values, FLAT_HOURS[name]) & ~((name == "humidity") & (values >= SATURATED)),
-        Flag.LINE: straight(values, LINE_HOURS),
+        HistoryFlag.RANGE: beyond,
+        HistoryFlag.MISSING: np.isnan(raw),
+        HistoryFlag.JUMP: jumps(values, JUMP[name]),
+        HistoryFlag.FLAT: flat(values, FLAT_HOURS[name]) & ~((name == "humidity") & (values >= SATURATED)),
+        HistoryFlag.LINE: straight(values, LINE_HOURS),
     }
     if resolution is not None:
-        found[Flag.INTERPOLATED] = finer(values, resolution)
+        found[HistoryFlag.INTERPOLATED] = finer(values, resolution)
     if elevation is not None and elevation >= TELLING_ELEVATION:
-        found[Flag.OTHER_LEVEL] = values > (standard_pressure(elevation) + standard_pressure(0.0)) / 2
-    flags = np.full(len(raw), Flag.OK.value, dtype=object)
+        found[HistoryFlag.OTHER_LEVEL] = values > (standard_pressure(elevation) + standard_pressure(0.0)) / 2
+    flags = np.full(len(raw), HistoryFlag.OK.value, dtype=object)
     for flag, where in reversed(found.items()):
         flags[where] = flag.value
     return flags

@@ -90,7 +90,7 @@ def kept_out_in_words(check: str, variable: int) -> str:
 
 
 @dataclass(frozen=True)
-class Steps:
+class StepCheck:
     """Change of each value since the last one that is known; all arrays (..., moments, 4).
 
     Attributes:
@@ -116,7 +116,7 @@ class Steps:
         )
 
 
-def steps(times: Array, values: Array, limit: Array = STEP_PER_HOUR) -> Steps:
+def steps(times: Array, values: Array, limit: Array = STEP_PER_HOUR) -> StepCheck:
     """Steps of values (..., moments, 4) at `times` (..., moments) in hours, ascending; limit (..., 4) per hour."""
     before = _previous(values)
     known = before >= 0
@@ -126,11 +126,11 @@ def steps(times: Array, values: Array, limit: Array = STEP_PER_HOUR) -> Steps:
     hours = times[..., None] - then
     checked = known & np.isfinite(values) & (hours <= GAP_HOURS)
     allowed = limit[..., None, :] * np.maximum(STEP_SHARE, np.sqrt(np.maximum(hours, 0)))
-    return Steps(change, hours, allowed, checked)
+    return StepCheck(change, hours, allowed, checked)
 
 
 @dataclass(frozen=True)
-class Flats:
+class FlatLineCheck:
     """How long each value has not changed; all arrays (..., moments, 4).
 
     Attributes:
@@ -152,7 +152,7 @@ class Flats:
         )
 
 
-def flats(times: Array, values: Array, limit: Array = FLAT_HOURS) -> Flats:
+def flats(times: Array, values: Array, limit: Array = FLAT_HOURS) -> FlatLineCheck:
     """Flat stretches of values (..., moments, 4) at `times` (..., moments), ascending; times and limit in hours."""
     known = np.isfinite(values)
     before = _previous(values)
@@ -173,7 +173,9 @@ def flats(times: Array, values: Array, limit: Array = FLAT_HOURS) -> Flats:
     may_rest[..., WIND_SPEED] = values[..., WIND_SPEED] < CALM
     allowed = np.broadcast_to(limit[..., None, :], values.shape)
     failed = known & (hours >= allowed) & (readings >= FLAT_MIN_READINGS) & ~may_rest
-    return Flats(hours, np.where(known, readings, 0), allowed, known & (seen_change | failed | may_rest), failed)
+    return FlatLineCheck(
+        hours, np.where(known, readings, 0), allowed, known & (seen_change | failed | may_rest), failed
+    )
 
 
 def _previous(values: Array) -> npt.NDArray[np.int64]:

@@ -28,7 +28,7 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReceivedReading:
     """An observation: its own time, when it arrived, and how each check of it went (only those that were made)."""
 
     time: datetime
@@ -37,7 +37,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Stretch:
+class StatusPeriod:
     """[start, end) of one status."""
 
     status: Status
@@ -61,7 +61,7 @@ class StationDay:
     timeliness_p95: float | None
     longest_gap: float
     failed: dict[str, float]
-    log: list[Stretch]
+    log: list[StatusPeriod]
 
     def seconds(self, status: Status) -> float:
         return sum((part.end - part.start).total_seconds() for part in self.log if part.status is status)
@@ -80,7 +80,7 @@ def midnight(day: date) -> datetime:
 
 
 def station_day(
-    station_id: str, day: date, readings: Sequence[Reading], now: datetime, watched_since: datetime
+    station_id: str, day: date, readings: Sequence[ReceivedReading], now: datetime, watched_since: datetime
 ) -> StationDay:
     """How a station did on a UTC day, up to now if that is not over.
 
@@ -110,48 +110,50 @@ def station_day(
     )
 
 
-def _interval(readings: Sequence[Reading]) -> timedelta | None:
+def _interval(readings: Sequence[ReceivedReading]) -> timedelta | None:
     steps = [(later.time - earlier.time).total_seconds() for earlier, later in pairwise(readings)]
     return timedelta(seconds=median(steps)) if len(steps) >= FEWEST_STEPS else None
 
 
-def _failed(readings: Sequence[Reading]) -> dict[str, float]:
+def _failed(readings: Sequence[ReceivedReading]) -> dict[str, float]:
     made = Counter(check for reading in readings for check in reading.passed)
     failed = Counter(check for reading in readings for check, passed in reading.passed.items() if not passed)
     return {check: failed[check] / count for check, count in sorted(made.items())}
 
 
-def _log(readings: Sequence[Reading], start: datetime, end: datetime, interval: timedelta) -> list[Stretch]:
+def _log(
+    readings: Sequence[ReceivedReading], start: datetime, end: datetime, interval: timedelta
+) -> list[StatusPeriod]:
     """Each reading stands for the time up to the next one, or, before a silence, for one interval."""
-    parts: list[Stretch] = []
+    parts: list[StatusPeriod] = []
     first = readings[0].time if readings else end
     if first > start:
         status = Status.SILENT if first - start > SILENT_AFTER * interval else Status.UP
-        parts.append(Stretch(status, start, first))
+        parts.append(StatusPeriod(status, start, first))
     for reading, following in zip(readings, [*(later.time for later in readings[1:]), end], strict=False):
         if following - reading.time > SILENT_AFTER * interval:
-            parts.append(Stretch(_status(reading, interval), reading.time, reading.time + interval))
-            parts.append(Stretch(Status.SILENT, reading.time + interval, following))
+            parts.append(StatusPeriod(_status(reading, interval), reading.time, reading.time + interval))
+            parts.append(StatusPeriod(Status.SILENT, reading.time + interval, following))
         else:
-            parts.append(Stretch(_status(reading, interval), reading.time, following))
+            parts.append(StatusPeriod(_status(reading, interval), reading.time, following))
     return _joined(parts, start, end)
 
 
-def _status(reading: Reading, interval: timedelta) -> Status:
+def _status(reading: ReceivedReading, interval: timedelta) -> Status:
     if not all(reading.passed.values()):
         return Status.SUSPECT
     return Status.LATE if reading.arrived - reading.time > LATE_AFTER * interval else Status.UP
 
 
-def _joined(parts: Sequence[Stretch], start: datetime, end: datetime) -> list[Stretch]:
+def _joined(parts: Sequence[StatusPeriod], start: datetime, end: datetime) -> list[StatusPeriod]:
     """Cut to [start, end), neighbours of one status made one."""
-    joined: list[Stretch] = []
+    joined: list[StatusPeriod] = []
     for part in parts:
-        part = Stretch(part.status, max(part.start, start), min(part.end, end))
+        part = StatusPeriod(part.status, max(part.start, start), min(part.end, end))
         if part.end <= part.start:
             continue
         if joined and joined[-1].status is part.status:
-            joined[-1] = Stretch(part.status, joined[-1].start, part.end)
+            joined[-1] = StatusPeriod(part.status, joined[-1].start, part.end)
         else:
             joined.append(part)
     return joined

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-SEAL = "model.json"
+MANIFEST = "model.json"
 FORMAT = 1
 
 
@@ -21,33 +21,33 @@ class ModelFileError(ValueError):
     """A model folder that cannot be used: a file is missing, changed, or of another kind or format."""
 
 
-def seal(folder: Path, kind: str, about: dict[str, Any]) -> None:
+def write_manifest(folder: Path, kind: str, about: dict[str, Any]) -> None:
     """Write `model.json`: the kind, `about` (plain JSON) and the SHA-256 of every other file of the folder."""
-    files = {path.name: _digest(path) for path in sorted(folder.iterdir()) if path.name != SEAL}
+    files = {path.name: _digest(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST}
     content = {"format": FORMAT, "kind": kind, "about": about, "files": files}
-    (folder / SEAL).write_text(json.dumps(content, indent=1, sort_keys=True), encoding="utf-8")
+    (folder / MANIFEST).write_text(json.dumps(content, indent=1, sort_keys=True), encoding="utf-8")
 
 
-def enclose(folder: Path, name: str, text: str) -> None:
+def add_text(folder: Path, name: str, text: str) -> None:
     """Add a text file to a sealed folder, and seal it anew."""
-    content = json.loads((folder / SEAL).read_text(encoding="utf-8"))
+    content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     (folder / name).write_text(text, encoding="utf-8")
-    seal(folder, content["kind"], content["about"])
+    write_manifest(folder, content["kind"], content["about"])
 
 
-def unseal(folder: Path, kind: str) -> dict[str, Any]:
+def verify(folder: Path, kind: str) -> dict[str, Any]:
     """Check the folder against its seal and return `about`.
 
     Raises:
         ModelFileError: naming the file that is missing or changed, or the kind or format that does not fit.
     """
     try:
-        content = json.loads((folder / SEAL).read_text(encoding="utf-8"))
+        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         found, files, about = (content["format"], content["kind"]), content["files"], content["about"]
     except FileNotFoundError:
-        raise ModelFileError(f"{folder}: no model here, {SEAL} is missing") from None
+        raise ModelFileError(f"{folder}: no model here, {MANIFEST} is missing") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise ModelFileError(f"{folder / SEAL}: not a model's seal ({error})") from None
+        raise ModelFileError(f"{folder / MANIFEST}: not a model's seal ({error})") from None
     if found != (FORMAT, kind):
         raise ModelFileError(f"{folder}: format {found[0]} of kind {found[1]!r}, expected {FORMAT} of {kind!r}")
     for name, digest in files.items():

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from weatherglass.registry.artifact import SEAL, ModelFileError
+from weatherglass.registry.artifact import MANIFEST, ModelFileError
 from weatherglass.registry.catalog import registered
 from weatherglass.registry.registry import ModelVersion, Registry
 from weatherglass.settings import Settings
@@ -31,12 +31,12 @@ Loaders = Mapping[str, Callable[[Path], object]]
 """Kind of model -> what loads its folder, which raises `ModelFileError` where it cannot be used."""
 
 
-class ParcelError(ValueError):
+class BundleError(ValueError):
     """A file that is no parcel of ours, or was changed; the message names it and what is wrong."""
 
 
 @dataclass(frozen=True)
-class About:
+class BundleInfo:
     """What a parcel says of its model; `exported_version` is its version where it was exported."""
 
     kind: str
@@ -46,7 +46,7 @@ class About:
     metrics: dict[str, float]
 
 
-def pack(settings: Settings, version: ModelVersion, file: Path, loaders: Loaders) -> str:
+def export_bundle(settings: Settings, version: ModelVersion, file: Path, loaders: Loaders) -> str:
     """Write a version into a new file, whole or not at all; its SHA-256.
 
     Raises:
@@ -55,7 +55,7 @@ def pack(settings: Settings, version: ModelVersion, file: Path, loaders: Loaders
     loaders[version.kind](version.folder)
     known = next(one for one in registered(settings) if (one.kind, one.version) == (version.kind, version.version))
     tags = {name: value for name, value in known.tags.items() if name != "folder"}
-    about = About(version.kind, version.version, tags, known.params, known.metrics)
+    about = BundleInfo(version.kind, version.version, tags, known.params, known.metrics)
     contents = {path.name: path.read_bytes() for path in sorted(version.folder.iterdir()) if path.is_file()}
     files = {name: _digest(content) for name, content in contents.items()}
     header = {"format": FORMAT, **asdict(about), "files": files}
@@ -71,23 +71,23 @@ def pack(settings: Settings, version: ModelVersion, file: Path, loaders: Loaders
     return _digest(file.read_bytes())
 
 
-def receive(registry: Registry, file: Path, loaders: Loaders) -> tuple[About, str]:
+def import_bundle(registry: Registry, file: Path, loaders: Loaders) -> tuple[BundleInfo, str]:
     """Register the model of a file; what the file says of it, and its version here.
 
     Raises:
         ParcelError: the file is no parcel, was changed, or holds a model that this version cannot use.
     """
-    with opened(file, loaders) as (about, folder):
+    with open_bundle(file, loaders) as (about, folder):
         tags = {**about.tags, "imported_from_version": about.exported_version}
         return about, registry.register(about.kind, folder, about.metrics, about.params, tags)
 
 
 @contextmanager
-def opened(file: Path, loaders: Loaders) -> Iterator[tuple[About, Path]]:
+def open_bundle(file: Path, loaders: Loaders) -> Iterator[tuple[BundleInfo, Path]]:
     """A parcel's model in a temporary folder, checked and loadable.
 
     Raises:
-        ParcelError: as `receive`.
+        ParcelError: as `import_bundle`.
     """
     with TemporaryDirectory(prefix="weatherglass-") as scratch:
         folder = Path(scratch)
@@ -97,12 +97,12 @@ def opened(file: Path, loaders: Loaders) -> Iterator[tuple[About, Path]]:
                 for name, digest in header["files"].items():
                     content = archive.read(name)
                     if _digest(content) != digest:
-                        raise ParcelError(f"{file}: {name} was changed since it was exported; export it again")
+                        raise BundleError(f"{file}: {name} was changed since it was exported; export it again")
                     (folder / name).write_bytes(content)
-            about = About(**{name: header[name] for name in About.__dataclass_fields__})
+            about = BundleInfo(**{name: header[name] for name in BundleInfo.__dataclass_fields__})
             loaders[about.kind](folder)
         except FileNotFoundError as error:
-            raise ParcelError(f"{file} does not exist") from error
+            raise BundleError(f"{file} does not exist") from error
         except (
             zipfile.BadZipFile,
             zipfile.LargeZipFile,
@@ -111,9 +111,9 @@ def opened(file: Path, loaders: Loaders) -> Iterator[tuple[About, Path]]:
             OSError,
             EOFError,
         ) as error:
-            raise ParcelError(f"{file} is no exported model, or damaged: {error}") from error
+            raise BundleError(f"{file} is no exported model, or damaged: {error}") from error
         except ModelFileError as error:
-            raise ParcelError(f"{file} holds a model that cannot be used: {error}") from error
+            raise BundleError(f"{file} holds a model that cannot be used: {error}") from error
         yield about, folder
 
 
@@ -121,27 +121,27 @@ def _header(file: Path, archive: zipfile.ZipFile, loaders: Loaders) -> Mapping[s
     members = archive.infolist()
     names = [member.filename for member in members]
     if ABOUT not in names:
-        raise ParcelError(f"{file} is no exported model: it holds no {ABOUT}")
+        raise BundleError(f"{file} is no exported model: it holds no {ABOUT}")
     if len(names) != len(set(names)) or len(names) > MOST_FILES:
-        raise ParcelError(f"{file} holds files twice, or more than {MOST_FILES}")
+        raise BundleError(f"{file} holds files twice, or more than {MOST_FILES}")
     if (size := sum(member.file_size for member in members)) > LARGEST:
-        raise ParcelError(f"{file} would be {size:,} bytes; no model is larger than {LARGEST:,}")
+        raise BundleError(f"{file} would be {size:,} bytes; no model is larger than {LARGEST:,}")
     if strange := [name for name in names if PurePosixPath(name).name != name or name.startswith(".") or "\\" in name]:
-        raise ParcelError(f"{file} holds {strange[0]!r}, which would lie outside a model's folder")
+        raise BundleError(f"{file} holds {strange[0]!r}, which would lie outside a model's folder")
     try:
         header = json.loads(archive.read(ABOUT))
         files, kind = dict(header["files"]), header["kind"]
         found = header["format"]
-        missing = [name for name in About.__dataclass_fields__ if name not in header]
+        missing = [name for name in BundleInfo.__dataclass_fields__ if name not in header]
     except (ValueError, KeyError, TypeError) as error:
-        raise ParcelError(f"{file}: {ABOUT} cannot be read: {error}") from error
+        raise BundleError(f"{file}: {ABOUT} cannot be read: {error}") from error
     if found != FORMAT or kind not in loaders or missing:
-        raise ParcelError(
+        raise BundleError(
             f"{file}: format {found!r} of kind {kind!r}; this version reads {FORMAT} of {', '.join(loaders)}"
         )
-    if set(files) != set(names) - {ABOUT} or SEAL not in files:
-        odd = sorted(set(files) ^ (set(names) - {ABOUT})) or [SEAL]
-        raise ParcelError(f"{file}: {odd[0]} is missing, or was added since it was exported")
+    if set(files) != set(names) - {ABOUT} or MANIFEST not in files:
+        odd = sorted(set(files) ^ (set(names) - {ABOUT})) or [MANIFEST]
+        raise BundleError(f"{file}: {odd[0]} is missing, or was added since it was exported")
     return dict(header)
 
 

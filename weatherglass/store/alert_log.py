@@ -12,7 +12,7 @@ from weatherglass.store.schema import alerts as table
 
 
 @dataclass(frozen=True)
-class Alert:
+class LoggedAlert:
     """Something that is wrong, or was. Times in UTC; `resolved_at` None while it is open."""
 
     id: int
@@ -31,7 +31,9 @@ class Alert:
     end_sent_at: datetime | None
 
 
-def listed(connection: Connection, limit: int, before_id: int | None = None, opened: bool | None = None) -> list[Alert]:
+def listed(
+    connection: Connection, limit: int, before_id: int | None = None, opened: bool | None = None
+) -> list[LoggedAlert]:
     """Alerts, the last raised first.
 
     Args:
@@ -43,10 +45,10 @@ def listed(connection: Connection, limit: int, before_id: int | None = None, ope
         query = query.where(table.c.id < before_id)
     if opened is not None:
         query = query.where(table.c.resolved_at.is_(None) if opened else table.c.resolved_at.is_not(None))
-    return [Alert(**row._asdict()) for row in connection.execute(query)]
+    return [LoggedAlert(**row._asdict()) for row in connection.execute(query)]
 
 
-def numbered(connection: Connection, alert_id: int) -> Alert | None:
+def numbered(connection: Connection, alert_id: int) -> LoggedAlert | None:
     """The alert of this number; None if there is none."""
     row = connection.execute(select(table).where(table.c.id == alert_id)).first()
-    return Alert(**row._asdict()) if row else None
+    return LoggedAlert(**row._asdict()) if row else None

@@ -83,7 +83,7 @@ def replace_detection(connection: Connection, day: date, rows: Sequence[dict[str
 
 
 @dataclass(frozen=True)
-class Detection:
+class DetectionScore:
     """How good a detector's flags were by one kind of truth; `kind` is empty where it has none."""
 
     version: str
@@ -94,12 +94,12 @@ class Detection:
     false_alarms: int
 
 
-def detections(connection: Connection, since: date) -> list[Detection]:
+def detections(connection: Connection, since: date) -> list[DetectionScore]:
     """Sums over the days from `since` on, by version, truth and kind."""
     names = (detection.c.version, detection.c.truth, detection.c.kind)
     sums = (func.sum(detection.c[name]) for name in ("hits", "misses", "false_alarms"))
     query = select(*names, *sums).where(detection.c.day >= since).group_by(*names).order_by(*names)
-    return [Detection(*row) for row in connection.execute(query)]
+    return [DetectionScore(*row) for row in connection.execute(query)]
 
 
 def save_drift(connection: Connection, version: str, day: date, found: Sequence[Any]) -> None:

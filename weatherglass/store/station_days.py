@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, func, select
 
-from weatherglass.qc.station_status import Reading, StationDay, Status, Stretch
+from weatherglass.qc.station_status import ReceivedReading, StationDay, Status, StatusPeriod
 from weatherglass.records import Quality, iso
 from weatherglass.store.dialect import upsert
 from weatherglass.store.schema import observations, predictions
@@ -19,7 +19,7 @@ REMEMBERED = timedelta(days=30)
 """A station without an observation for longer than this is no longer reported on."""
 
 
-def readings(connection: Connection, day: date) -> dict[str, list[Reading]]:
+def readings(connection: Connection, day: date) -> dict[str, list[ReceivedReading]]:
     """The readings of a UTC day and the day before, oldest first, by station; empty for one that was silent for both.
 
     Stations heard in the last `REMEMBERED` are all there.
@@ -28,7 +28,7 @@ def readings(connection: Connection, day: date) -> dict[str, list[Reading]]:
     known = select(observations.c.station_id).where(
         observations.c.timestamp >= start - REMEMBERED, observations.c.timestamp < start + timedelta(days=1)
     )
-    found: defaultdict[str, list[Reading]] = defaultdict(list)
+    found: defaultdict[str, list[ReceivedReading]] = defaultdict(list)
     for (station_id,) in connection.execute(known.distinct()):
         found[station_id] = []
     query = (
@@ -48,7 +48,7 @@ def readings(connection: Connection, day: date) -> dict[str, list[Reading]]:
         .order_by(observations.c.station_id, observations.c.timestamp)
     )
     for row in connection.execute(query):
-        found[row.station_id].append(Reading(row.timestamp, row.stored_at, _passed(row.anomaly)))
+        found[row.station_id].append(ReceivedReading(row.timestamp, row.stored_at, _passed(row.anomaly)))
     return dict(found)
 
 
@@ -77,7 +77,7 @@ def saved(connection: Connection, start: date, end: date) -> list[StationDay]:
 
 def _day(columns: dict[str, Any]) -> StationDay:
     log = [
-        Stretch(Status(status), datetime.fromisoformat(start), datetime.fromisoformat(end))
+        StatusPeriod(Status(status), datetime.fromisoformat(start), datetime.fromisoformat(end))
         for status, start, end in columns.pop("log")
     ]
     return StationDay(log=log, **columns)

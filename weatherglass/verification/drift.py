@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from weatherglass.forecast.climatology import Climatology
-from weatherglass.forecast.variables import channels
+from weatherglass.forecast.variables import model_variables
 from weatherglass.history import HourGrid
 from weatherglass.records import VARIABLES
 
@@ -46,7 +46,7 @@ class Drift:
 def features(grid: HourGrid, climatology: Climatology) -> dict[str, npt.NDArray[np.float64]]:
     """Each feature as (stations, hours), NaN where unknown: a variable's anomaly, its change over `CHANGE_HOURS`."""
     rows = climatology.rows([station.station_id for station in grid.stations])
-    present = channels(grid.values)[..., : len(VARIABLES)].astype(np.float64)
+    present = model_variables(grid.values)[..., : len(VARIABLES)].astype(np.float64)
     anomalies = present - climatology.at(rows, grid.hours)[..., : len(VARIABLES)]
     change = np.full_like(present, np.nan)
     change[:, CHANGE_HOURS:] = present[:, CHANGE_HOURS:] - present[:, :-CHANGE_HOURS]

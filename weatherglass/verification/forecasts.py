@@ -20,7 +20,7 @@ def made_by(version: str, method: str) -> str:
 
 
 @dataclass(frozen=True)
-class Issued:
+class IssuedForecasts:
     """n forecasts; lead and variable axes as `records.LEADS` and `records.VARIABLES`, NaN for what was not said.
 
     Attributes:
@@ -42,10 +42,10 @@ class Issued:
     def __len__(self) -> int:
         return len(self.station_ids)
 
-    def part(self, which: slice | npt.NDArray[np.int64]) -> Issued:
+    def part(self, which: slice | npt.NDArray[np.int64]) -> IssuedForecasts:
         """Some of the forecasts."""
         chosen = range(len(self))[which] if isinstance(which, slice) else which.tolist()
-        return Issued(
+        return IssuedForecasts(
             tuple(self.versions[i] for i in chosen),
             tuple(self.station_ids[i] for i in chosen),
             self.at[which],
@@ -56,7 +56,7 @@ class Issued:
         )
 
 
-def of_rows(rows: Sequence[Any]) -> Issued:
+def of_rows(rows: Sequence[Any]) -> IssuedForecasts:
     """From rows of the store: `station_id`, `timestamp`, `model_version`, `method`, `predictions`, `confidence`.
 
     The last valid time is the base hour and 24 h; the first leads are missing where the base hour was an older one.
@@ -82,14 +82,14 @@ def of_rows(rows: Sequence[Any]) -> Issued:
                 lower[level][i, first:] = np.array([interval["lower"][name] for name in VARIABLES]).T
                 upper[level][i, first:] = np.array([interval["upper"][name] for name in VARIABLES]).T
     versions = tuple(made_by(row.model_version, row.method) for row in rows)
-    return Issued(versions, tuple(row.station_id for row in rows), at, base, values, lower, upper)
+    return IssuedForecasts(versions, tuple(row.station_id for row in rows), at, base, values, lower, upper)
 
 
-def of_forecasts(version: str, forecasts: Iterable[Forecast]) -> Issued:
+def of_forecasts(version: str, forecasts: Iterable[Forecast]) -> IssuedForecasts:
     """From a model's own forecasts, as if each had been issued at its base hour."""
     made = list(forecasts)
     base = np.concatenate([one.base_hours for one in made]).astype("datetime64[h]")
-    return Issued(
+    return IssuedForecasts(
         tuple(made_by(version, method.value) for one in made for method in one.methods),
         tuple(station for one in made for station in one.station_ids),
         base.astype("datetime64[us]"),
@@ -100,9 +100,9 @@ def of_forecasts(version: str, forecasts: Iterable[Forecast]) -> Issued:
     )
 
 
-def joined(one: Issued, other: Issued) -> Issued:
+def joined(one: IssuedForecasts, other: IssuedForecasts) -> IssuedForecasts:
     """Both, one after the other."""
-    return Issued(
+    return IssuedForecasts(
         one.versions + other.versions,
         one.station_ids + other.station_ids,
         np.concatenate([one.at, other.at]),

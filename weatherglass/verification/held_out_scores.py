@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from weatherglass.forecast import features
 from weatherglass.forecast.climatology import Climatology
-from weatherglass.forecast.damped_anomaly import Damping
+from weatherglass.forecast.damped_anomaly import DampedAnomaly
 from weatherglass.forecast.forecaster import LEVELS, Forecaster
-from weatherglass.forecast.splits import bases
-from weatherglass.forecast.variables import bounded, channels
+from weatherglass.forecast.splits import base_hours
+from weatherglass.forecast.variables import bounded, model_variables
 from weatherglass.history import HourGrid
 from weatherglass.records import LEADS, VARIABLES
 
@@ -69,7 +69,7 @@ def evaluate(
     hours: npt.NDArray[np.bool_],
     forecaster: Forecaster,
     climatology: Climatology,
-    damping: Damping,
+    damping: DampedAnomaly,
     max_cases: int,
 ) -> Scores:
     """Score a forecaster on base hours within `hours`, evenly spread, of stations that have a temperature then.
@@ -77,7 +77,7 @@ def evaluate(
     Baselines use the given climatology and damping. Baselines, model and truth are compared on the same cases.
     """
     seen = features.view(grid, climatology)
-    candidates = bases(hours)
+    candidates = base_hours(hours)
     present = np.isfinite(seen.present[:, candidates, 0]) & (seen.rows >= 0)[:, None]
     step = max(1, int(np.ceil(present.sum() / max_cases)))
     while gcd(step, 24) > 1:  # so that every hour of the day is visited
@@ -93,7 +93,7 @@ def evaluate(
         made = forecaster.forecast(grid, rows.tolist(), when.tolist())
         truth = seen.present[rows[:, None], when[:, None] + np.array(LEADS), variables].astype(np.float64)
         cases = features.cases(seen, damping, rows, when)
-        last = channels(grid.values[rows, when])[:, None, variables].astype(np.float64)
+        last = model_variables(grid.values[rows, when])[:, None, variables].astype(np.float64)
         answers = {
             "model": made.values,
             "persistence": np.broadcast_to(last, truth.shape),

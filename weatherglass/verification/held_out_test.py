@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from weatherglass.forecast.forecaster import Forecaster
-from weatherglass.forecast.splits import bases
-from weatherglass.forecast.variables import channels
+from weatherglass.forecast.splits import base_hours
+from weatherglass.forecast.variables import model_variables
 from weatherglass.history import HourGrid
 from weatherglass.records import VARIABLES
 from weatherglass.verification.held_out_scores import SKILL_LEADS
@@ -27,7 +27,7 @@ CHUNK = 1_000
 
 
 @dataclass(frozen=True)
-class Comparison:
+class HeldOutTest:
     """Relative errors (1 is the scale's) of the new and the old forecaster on the same cases.
 
     Attributes:
@@ -58,13 +58,13 @@ def compare(
     old: Forecaster,
     scale: npt.NDArray[np.float64],
     max_cases: int,
-) -> Comparison:
+) -> HeldOutTest:
     """Compare on base hours within `hours`, evenly spread.
 
     Args:
         scale: (leads, variables) errors of a baseline, which make those of the variables comparable.
     """
-    candidates = bases(hours)
+    candidates = base_hours(hours)
     known = np.isfinite(grid.values[:, candidates, 0])
     step = max(1, int(np.ceil(known.sum() / max_cases)))
     step += step % 2 == 0  # an odd step visits every hour of the day
@@ -74,7 +74,7 @@ def compare(
     errors: tuple[list[npt.NDArray], list[npt.NDArray]] = ([], [])
     for begin in range(0, len(base), CHUNK):
         where, when = rows[begin : begin + CHUNK], base[begin : begin + CHUNK]
-        truth = channels(grid.values[where[:, None], when[:, None] + leads])[..., : len(VARIABLES)]
+        truth = model_variables(grid.values[where[:, None], when[:, None] + leads])[..., : len(VARIABLES)]
         both = [
             np.abs(one.forecast(grid, where.tolist(), when.tolist()).values[:, leads - 1] - truth) for one in (new, old)
         ]
@@ -85,7 +85,7 @@ def compare(
     return of_blocks(base // BLOCK_HOURS, np.concatenate(errors[0]), np.concatenate(errors[1]))
 
 
-def of_blocks(block: npt.NDArray[np.int64], new: npt.NDArray, old: npt.NDArray) -> Comparison:
+def of_blocks(block: npt.NDArray[np.int64], new: npt.NDArray, old: npt.NDArray) -> HeldOutTest:
     """Compare paired errors (n,) that lie in blocks (n,)."""
     from scipy import special
 
@@ -96,4 +96,4 @@ def of_blocks(block: npt.NDArray[np.int64], new: npt.NDArray, old: npt.NDArray) 
     spread = difference.std(ddof=1) / np.sqrt(n) if n > 1 else np.inf
     quantile = special.stdtrit(max(n - 1, 1), CONFIDENCE)
     gain = float(difference.mean())
-    return Comparison(float(new.mean()), float(old.mean()), gain, float(gain - quantile * spread), n)
+    return HeldOutTest(float(new.mean()), float(old.mean()), gain, float(gain - quantile * spread), n)

@@ -15,8 +15,8 @@ from weatherglass.history import HourGrid
 from weatherglass.records import LEADS
 from weatherglass.store import verification_rows
 from weatherglass.verification import scores
-from weatherglass.verification.baselines import Usual
-from weatherglass.verification.forecasts import Issued, of_forecasts
+from weatherglass.verification.baselines import ReferenceModel
+from weatherglass.verification.forecasts import IssuedForecasts, of_forecasts
 
 DAYS = 30
 EVERY_HOURS = 7
@@ -33,7 +33,7 @@ def last_days(history: HourGrid, days: int = DAYS) -> HourGrid:
     return HourGrid(history.stations, history.start + start, history.values[:, start:end])
 
 
-def forecasts(model: Forecaster, version: str, grid: HourGrid) -> Issued:
+def forecasts(model: Forecaster, version: str, grid: HourGrid) -> IssuedForecasts:
     """A version's forecasts over a grid from `last_days`, of the stations that have a temperature at the base hour."""
     length = grid.values.shape[1]
     bases = np.arange(min(PAST_HOURS, length), length - 1, EVERY_HOURS)
@@ -49,7 +49,7 @@ def forecasts(model: Forecaster, version: str, grid: HourGrid) -> Issued:
 def hindcast(
     connection: Connection,
     models: Mapping[str, Forecaster],
-    usual: Usual | None,
+    usual: ReferenceModel | None,
     history: HourGrid,
     say: Callable[[str], None],
 ) -> int:

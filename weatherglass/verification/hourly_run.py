@@ -10,7 +10,7 @@ import numpy as np
 from sqlalchemy import Engine
 
 from weatherglass.forecast.boosted_trees import BoostedForecaster
-from weatherglass.history import HourGrid, catalogue, read_history, read_stations
+from weatherglass.history import HourGrid, read_history, read_stations, station_lookup
 from weatherglass.history.sources.calendar import excluded_stretches
 from weatherglass.records import VARIABLES
 from weatherglass.registry.artifact import ModelFileError
@@ -21,10 +21,10 @@ from weatherglass.stations import Station
 from weatherglass.store import detection_scores, interval_scaling, observations, verification_queries, verification_rows
 from weatherglass.store.alerts import Alert
 from weatherglass.verification import degradation, detection, drift, observed_hours, sequential_test
-from weatherglass.verification.baselines import Usual
+from weatherglass.verification.baselines import ReferenceModel
 from weatherglass.verification.hindcast import hindcast
 from weatherglass.verification.recalibrate import first_hour, recalibrate
-from weatherglass.verification.sequential_test import Comparison, Decision
+from weatherglass.verification.sequential_test import Decision, SequentialTest
 from weatherglass.verification.verify import Verified, verify
 
 COMPARE_EVERY = timedelta(hours=20)
@@ -36,7 +36,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Contest:
+class ChampionChallenger:
     """Who serves and who challenges; each None without one."""
 
     champion: ModelVersion | None
@@ -49,7 +49,7 @@ class Contest:
         return self.champion.version, self.challenger.version
 
 
-class Verification:
+class HourlyVerification:
     """One look at everything; `say` takes sentences for the task log. Times are UTC."""
 
     def __init__(self, settings: Settings, say: Say):
@@ -58,13 +58,13 @@ class Verification:
         self.registry = Registry(settings)
         self.store: Engine = self.registry.store()
         champion, challenger = self.registry.champion(FORECASTER), self.registry.challenger(FORECASTER)
-        self.contest = Contest(champion, challenger)
+        self.contest = ChampionChallenger(champion, challenger)
         self._model = self._load(champion)
-        self._usual = Usual(self._model.climatology, self._model.damping) if self._model else None
+        self._usual = ReferenceModel(self._model.climatology, self._model.damping) if self._model else None
 
     def verify(self, now: datetime) -> Verified:
         """Score what is new, and judge the flags of the days that it bears on: verdicts, and faults that go on."""
-        done = verify(self.store, now, self._usual, self.contest.pair, catalogue(self._settings), self._say)
+        done = verify(self.store, now, self._usual, self.contest.pair, station_lookup(self._settings), self._say)
         back = -(-detection.LONGEST // timedelta(days=1))
         days = {date.fromisoformat(str(day - np.timedelta64(ago, "D"))) for day in done.days for ago in range(back + 1)}
         with self.store.begin() as connection:
@@ -91,7 +91,7 @@ class Verification:
         with self.store.begin() as connection:
             return hindcast(connection, models, self._usual, history, self._say)
 
-    def compare(self, now: datetime) -> Comparison | None:
+    def compare(self, now: datetime) -> SequentialTest | None:
         """Look at the challenger once a day; promote it, withdraw it, or wait. None when there was nothing to do."""
         if self.contest.pair is None:
             return None
@@ -133,7 +133,9 @@ class Verification:
                 model = self._load(version)
                 if model is None:
                     continue
-                stations = [catalogue(self._settings)(name) for name in sorted(observations.latest_all(connection))]
+                stations = [
+                    station_lookup(self._settings)(name) for name in sorted(observations.latest_all(connection))
+                ]
                 came = observed_hours.trusted(connection, first, last, stations)
             found = recalibrate(model, came)
             if not found:

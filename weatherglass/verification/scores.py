@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from weatherglass.forecast.variables import channels
+from weatherglass.forecast.variables import model_variables
 from weatherglass.history import HourGrid
 from weatherglass.records import LEADS, VARIABLES
-from weatherglass.verification.baselines import Usual, damped_anomaly, persistence
-from weatherglass.verification.forecasts import Issued
+from weatherglass.verification.baselines import ReferenceModel, damped_anomaly, persistence
+from weatherglass.verification.forecasts import IssuedForecasts
 
 CHUNK = 2_000
 """Forecasts at a time; bounds the memory."""
@@ -21,15 +21,15 @@ ROUNDING = 1e-3
 SUMS = ("n", "abs", "square", "error", "n_80", "in_80", "n_90", "in_90", "n_base", "abs_base", "persistence", "damped")
 
 
-def rows_of(issued: Issued, grid: HourGrid) -> npt.NDArray[np.int64]:
+def rows_of(issued: IssuedForecasts, grid: HourGrid) -> npt.NDArray[np.int64]:
     """Each forecast's row in the grid."""
     row = {station.station_id: i for i, station in enumerate(grid.stations)}
     return np.array([row[station_id] for station_id in issued.station_ids], dtype=np.int64)
 
 
-def errors(issued: Issued, truth: HourGrid) -> npt.NDArray[np.float64]:
+def errors(issued: IssuedForecasts, truth: HourGrid) -> npt.NDArray[np.float64]:
     """(n, leads, variables) forecast minus truth; NaN where either is missing. Every station must be in the grid."""
-    came = channels(truth.values)[..., : len(VARIABLES)].astype(np.float64)
+    came = model_variables(truth.values)[..., : len(VARIABLES)].astype(np.float64)
     at = (issued.base - truth.start).astype(np.int64)[:, None] + np.array(LEADS)
     known = (at >= 0) & (at < came.shape[1])
     true = came[rows_of(issued, truth)[:, None], np.clip(at, 0, came.shape[1] - 1)]
@@ -37,7 +37,7 @@ def errors(issued: Issued, truth: HourGrid) -> npt.NDArray[np.float64]:
 
 
 def score(
-    issued: Issued, truth: HourGrid, usual: Usual | None, first: np.datetime64, days: int
+    issued: IssuedForecasts, truth: HourGrid, usual: ReferenceModel | None, first: np.datetime64, days: int
 ) -> list[dict[str, Any]]:
     """Rows of the table `verification` (without `hindcast`) for the valid times of some days, from `first` on.
 
@@ -69,7 +69,11 @@ def score(
 
 
 def _terms(
-    part: Issued, error: npt.NDArray[np.float64], truth: HourGrid, rows: npt.NDArray[np.int64], usual: Usual | None
+    part: IssuedForecasts,
+    error: npt.NDArray[np.float64],
+    truth: HourGrid,
+    rows: npt.NDArray[np.int64],
+    usual: ReferenceModel | None,
 ) -> dict[str, npt.NDArray[np.float64]]:
     """What is summed up, by the names of `SUMS`; NaN does not count."""
     true = part.values - error
@@ -126,7 +130,9 @@ def _rows(
     return rows
 
 
-def paired(one: Issued, other: Issued, truth: HourGrid, first: np.datetime64, days: int) -> list[dict[str, Any]]:
+def paired(
+    one: IssuedForecasts, other: IssuedForecasts, truth: HourGrid, first: np.datetime64, days: int
+) -> list[dict[str, Any]]:
     """Mean absolute errors of two versions on the same cases, by valid hour and variable; rows of `paired_losses`.
 
     A case is a station, the reading that was answered, and a lead. `one` is the champion. Without the columns of who

@@ -45,7 +45,7 @@ class Decision(StrEnum):
 
 
 @dataclass(frozen=True)
-class Difference:
+class LossDifference:
     """Of one variable: mean absolute errors on the same cases, and how much better the challenger is (0.02: 2 %)."""
 
     variable: str
@@ -56,7 +56,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SequentialTest:
     """A look at a challenger.
 
     Attributes:
@@ -68,7 +68,7 @@ class Comparison:
     better: float
     standard_error: float
     p_value: float
-    variables: tuple[Difference, ...]
+    variables: tuple[LossDifference, ...]
     decision: Decision
     why: str
 
@@ -115,7 +115,7 @@ def always_valid_p(series: npt.NDArray[np.float64]) -> float:
     return float(min(1.0, np.exp(0.5 * np.log(wider) - log_ratio)))
 
 
-def compare(rows: Sequence[Any]) -> Comparison:
+def compare(rows: Sequence[Any]) -> SequentialTest:
     """From rows of `paired_losses`: `valid_hour`, `variable`, `n`, `champion_mae`, `challenger_mae`."""
     found = {variable: _by_day([row for row in rows if row.variable == variable]) for variable in VARIABLES}
     variables = tuple(_difference(variable, days) for variable, days in found.items() if days)
@@ -129,12 +129,12 @@ def compare(rows: Sequence[Any]) -> Comparison:
     days = len(daily)
     if days < MIN_DAYS:
         why = f"{days} days with enough cases; {MIN_DAYS} are needed"
-        return Comparison(days, float(daily.mean()) if days else 0.0, 0.0, 1.0, variables, Decision.WAIT, why)
+        return SequentialTest(days, float(daily.mean()) if days else 0.0, 0.0, 1.0, variables, Decision.WAIT, why)
     error = float(np.sqrt(long_run_variance(daily) / days))
     p_value = min(always_valid_p(daily[:until]) for until in range(MIN_DAYS, days + 1))
     better = float(daily.mean())
     decision, why = _decide(days, better, p_value, variables)
-    return Comparison(days, better, error, p_value, variables, decision, why)
+    return SequentialTest(days, better, error, p_value, variables, decision, why)
 
 
 def _by_day(rows: Sequence[Any]) -> dict[Any, tuple[int, float, float]]:
@@ -148,15 +148,15 @@ def _by_day(rows: Sequence[Any]) -> dict[Any, tuple[int, float, float]]:
     return {day: (int(n), a / n, b / n) for day, (n, a, b) in sorted(totals.items()) if n >= MIN_CASES}
 
 
-def _difference(variable: str, days: dict[Any, tuple[int, float, float]]) -> Difference:
+def _difference(variable: str, days: dict[Any, tuple[int, float, float]]) -> LossDifference:
     """Every day counts the same, however many cases it has."""
     champion, challenger = (float(np.mean([one[i] for one in days.values()])) for i in (1, 2))
-    return Difference(
+    return LossDifference(
         variable, sum(one[0] for one in days.values()), champion, challenger, 1 - challenger / max(champion, 1e-9)
     )
 
 
-def _decide(days: int, better: float, p_value: float, variables: Sequence[Difference]) -> tuple[Decision, str]:
+def _decide(days: int, better: float, p_value: float, variables: Sequence[LossDifference]) -> tuple[Decision, str]:
     if p_value <= ALPHA:
         worse = [one for one in variables if one.better < -MARGIN]
         if better <= 0:

@@ -14,8 +14,8 @@ from weatherglass.records import LEADS
 from weatherglass.stations import Station
 from weatherglass.store import verification_queries, verification_rows
 from weatherglass.verification import observed_hours, scores
-from weatherglass.verification.baselines import Usual
-from weatherglass.verification.forecasts import Issued, joined, of_rows
+from weatherglass.verification.baselines import ReferenceModel
+from weatherglass.verification.forecasts import IssuedForecasts, joined, of_rows
 
 KEPT_DAYS = 30
 """Days that late truth may still change; older predictions are thinned out."""
@@ -34,7 +34,7 @@ class Verified:
 def verify(
     store: Engine,
     now: datetime,
-    usual: Usual | None,
+    usual: ReferenceModel | None,
     challenge: tuple[str, str] | None,
     station_of: Callable[[str], Station],
     say: Say,
@@ -76,7 +76,7 @@ def _days(observed: Sequence[datetime], answered: Sequence[datetime], now: datet
 def _verify_day(
     connection: Connection,
     day: np.datetime64,
-    usual: Usual | None,
+    usual: ReferenceModel | None,
     challenge: tuple[str, str] | None,
     station_of: Callable[[str], Station],
 ) -> tuple[int, list[str]]:
@@ -101,7 +101,9 @@ def _verify_day(
     return sum(row["n"] for row in rows), sorted({row["version"] for row in rows})
 
 
-def _sides(served: Issued, shadow: Issued, champion: str, challenger: str) -> tuple[Issued, Issued]:
+def _sides(
+    served: IssuedForecasts, shadow: IssuedForecasts, champion: str, challenger: str
+) -> tuple[IssuedForecasts, IssuedForecasts]:
     """All forecasts of each of the two, served or in shadow."""
     sides = []
     for version in (champion, challenger):

@@ -10,7 +10,7 @@ import pytest
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import TaskDeferred
 
-from plugins.supervision.alert_channels import WatcherOperator, email_of, webhook_of
+from plugins.supervision.alert_channels import MonitorOperator, email_of, webhook_of
 from weatherglass.alerts.notification import CHANNELS_VARIABLE
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.jobs.host import Host
@@ -63,7 +63,7 @@ def test_the_job_gets_them_in_its_environment_and_no_file_keeps_them(
     monkeypatch.setenv("AIRFLOW_CONN_ALERTS_WEBHOOK", json.dumps(webhook))
     monkeypatch.setenv("AIRFLOW_CONN_ALERTS_EMAIL", json.dumps(email))
     with pytest.raises(TaskDeferred):
-        WatcherOperator(task_id="watch", folder=folder.path, argv=command("polite")).execute({})
+        MonitorOperator(task_id="watch", folder=folder.path, argv=command("polite")).execute({})
     said = json.loads(psutil.Process(folder.started()["pid"]).environ()[CHANNELS_VARIABLE])
     assert said["webhook"] == {"url": "https://hooks.example/", "token": "a-secret"}
     assert said["email"]["to"] == ["a@b.example"]

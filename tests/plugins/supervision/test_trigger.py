@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from airflow.triggers.base import BaseTrigger
 
-from plugins.supervision.trigger import USER, JobTrigger, Silence
+from plugins.supervision.trigger import USER, JobTrigger, SilenceCheck
 from tests.plugins.conftest import GENEROUS, HASTY
 from tests.waiting import until
 from weatherglass.jobs.folder import JobFolder, StartRequest
@@ -167,7 +167,7 @@ def test_a_heartbeat_ends_the_silence_whatever_the_clock_says(folder: JobFolder)
     folder.path.mkdir(parents=True)
     folder.heartbeat.touch()
     os.utime(folder.heartbeat, (0, 0))  # 1970: the clock was corrected, or the laptop slept
-    silence = Silence(folder, now=100)
+    silence = SilenceCheck(folder, now=100)
     assert silence.seconds(101) == 1
     os.utime(folder.heartbeat, (1, 1))
     assert silence.seconds(140) == 0

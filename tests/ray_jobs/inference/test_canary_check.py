@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ray_jobs.inference import canary_check
-from ray_jobs.inference.canary_check import Canary, RefusedModel, fault, try_detector, try_forecaster
+from ray_jobs.inference.canary_check import CanaryBatch, ModelRejected, check_detector, check_forecaster, fault
 from tests.ray_jobs.windows import START, leading
 from tests.synthetic_history import history
 from weatherglass.anomaly.detector import AnomalyDetector, Case
@@ -20,7 +20,7 @@ from weatherglass.forecast.forecaster import LEVELS, Forecast, Forecaster
 from weatherglass.records import LEADS, VARIABLES
 
 GRID = history(days=60)
-CANARY = Canary(GRID, [0, 1, 2], [500, 500, 600])
+CANARY = CanaryBatch(GRID, [0, 1, 2], [500, 500, 600])
 
 
 @dataclass(frozen=True)
@@ -62,22 +62,22 @@ def test_a_sound_forecast_has_no_fault_and_a_broken_one_is_named() -> None:
 
 
 def test_a_model_near_the_one_in_service_passes_and_one_far_from_it_does_not() -> None:
-    assert "half-widths" in try_forecaster(shifted(1.0), Changed(), CANARY)
-    with pytest.raises(RefusedModel, match=r"its pressure is on average .* half-widths"):
-        try_forecaster(shifted(30.0, "pressure"), Changed(), CANARY)
-    assert try_forecaster(shifted(30.0, "pressure"), PersistenceForecaster(), CANARY), "no model, no distance"
+    assert "half-widths" in check_forecaster(shifted(1.0), Changed(), CANARY)
+    with pytest.raises(ModelRejected, match=r"its pressure is on average .* half-widths"):
+        check_forecaster(shifted(30.0, "pressure"), Changed(), CANARY)
+    assert check_forecaster(shifted(30.0, "pressure"), PersistenceForecaster(), CANARY), "no model, no distance"
 
 
 def test_a_model_that_gives_nan_is_refused() -> None:
-    with pytest.raises(RefusedModel, match="not finite"):
-        try_forecaster(Changed(lambda made: replace(made, values=made.values * np.nan)), Changed(), CANARY)
+    with pytest.raises(ModelRejected, match="not finite"):
+        check_forecaster(Changed(lambda made: replace(made, values=made.values * np.nan)), Changed(), CANARY)
 
 
 def test_a_model_that_is_too_slow_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(float(second) for second in range(0, 1000, 3))
     monkeypatch.setattr(canary_check, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
-    with pytest.raises(RefusedModel, match=r"takes 3\.0 s, 2 s are allowed"):
-        try_forecaster(Changed(), Changed(), CANARY)
+    with pytest.raises(ModelRejected, match=r"takes 3\.0 s, 2 s are allowed"):
+        check_forecaster(Changed(), Changed(), CANARY)
 
 
 def test_a_detector_that_flags_everything_or_raises_is_refused() -> None:
@@ -91,8 +91,8 @@ def test_a_detector_that_flags_everything_or_raises_is_refused() -> None:
     def broken(*_: Any) -> Any:
         raise ZeroDivisionError("no spread")
 
-    assert "0 of 5" in try_detector(sound, sound, canary)
-    with pytest.raises(RefusedModel, match="flags 5 of 5"):
-        try_detector(SimpleNamespace(check_many=alarmed), sound, canary)  # type: ignore[arg-type]
+    assert "0 of 5" in check_detector(sound, sound, canary)
+    with pytest.raises(ModelRejected, match="flags 5 of 5"):
+        check_detector(SimpleNamespace(check_many=alarmed), sound, canary)  # type: ignore[arg-type]
     with pytest.raises(ZeroDivisionError):
-        try_detector(SimpleNamespace(check_many=broken), sound, canary)  # type: ignore[arg-type]
+        check_detector(SimpleNamespace(check_many=broken), sound, canary)  # type: ignore[arg-type]

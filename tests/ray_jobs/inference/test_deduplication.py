@@ -6,7 +6,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ray_jobs.inference.deduplication import LastAnswers, is_leading
+from ray_jobs.inference.deduplication import LastPredicted, is_leading
 from tests.ray_jobs.windows import START, leading, window, windows_of
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
@@ -32,7 +32,7 @@ def test_of_several_only_the_newest_and_only_leading_ones() -> None:
     first, second = leading("oslo", START), leading("oslo", START + 15 * MINUTE)
     other = leading("bergen", START)
     trailing = windows_of("oslo", {START + 30 * MINUTE: 1.0})[1:]
-    needed = LastAnswers().needed([second, first, other, *trailing])
+    needed = LastPredicted().needed([second, first, other, *trailing])
     assert {(w.station_id, w.window_end) for w in needed} == {
         ("oslo", second.window_end),
         ("bergen", other.window_end),
@@ -40,7 +40,7 @@ def test_of_several_only_the_newest_and_only_leading_ones() -> None:
 
 
 def test_a_repeat_is_ignored_a_revision_answered_an_older_one_passed_over() -> None:
-    last = LastAnswers()
+    last = LastPredicted()
     now, before = leading("oslo", START + 15 * MINUTE), leading("oslo", START)
     last.mark([now])
     assert last.needed([now]) == []
@@ -53,7 +53,7 @@ def test_a_repeat_is_ignored_a_revision_answered_an_older_one_passed_over() -> N
 
 def test_the_last_state_of_a_record_in_a_batch_is_answered() -> None:
     first, revised = leading("oslo", START), leading("oslo", START, 6.0)
-    assert LastAnswers().needed([first, revised]) == [revised]
+    assert LastPredicted().needed([first, revised]) == [revised]
 
 
 @given(st.data())
@@ -61,7 +61,7 @@ def test_however_a_stream_is_cut_and_repeated_each_station_ends_with_its_newest_
     """Batches may be cut anywhere and come twice, as after a crash: no (record, content) is answered twice."""
     times = data.draw(st.lists(st.integers(0, 40), min_size=1, max_size=30))
     stream = [leading("oslo" if n % 2 else "bergen", START + n * MINUTE, float(n)) for n in times]
-    last, answered = LastAnswers(), []
+    last, answered = LastPredicted(), []
     position = 0
     while position < len(stream):
         size = data.draw(st.integers(1, 7))
@@ -82,11 +82,11 @@ def test_however_a_stream_is_cut_and_repeated_each_station_ends_with_its_newest_
 def test_marking_a_reread_stream_knows_what_was_answered() -> None:
     """A new process marks what the old one had read, in any batches, and then answers none of it again."""
     stream = [leading("oslo", START + n * MINUTE, float(n)) for n in (0, 15, 15, 30, 20)]
-    old = LastAnswers()
+    old = LastPredicted()
     for record in stream:
         old.needed([record])
         old.mark([record])
-    new = LastAnswers()
+    new = LastPredicted()
     new.mark(stream)
     shuffled = random.Random(7).sample(stream, len(stream))
     assert new.needed(shuffled) == old.needed(shuffled) == []

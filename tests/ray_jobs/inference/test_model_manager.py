@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ray_jobs.inference.canary_check import Canary
-from ray_jobs.inference.model_manager import FAILURES, NO_MODEL, Champions
+from ray_jobs.inference.canary_check import CanaryBatch
+from ray_jobs.inference.model_manager import FAILURES, NO_MODEL, ModelManager
 from tests.conftest import make_settings
 from tests.ray_jobs.conftest import Feed, Reader, Rounds, serving
 from tests.ray_jobs.small_models import GRID, crown, mad
@@ -19,7 +19,7 @@ from tests.ray_jobs.windows import START, windows_of
 from tests.waiting import until
 from weatherglass.forecast import neighbours
 from weatherglass.forecast.boosted_trees import BoostedForecaster
-from weatherglass.history import catalogue, write_stations
+from weatherglass.history import station_lookup, write_stations
 from weatherglass.records import Method, inputs_hash
 from weatherglass.registry.registry import FORECASTER, Registry
 from weatherglass.settings import Settings
@@ -28,7 +28,7 @@ from weatherglass.topics import SHADOW
 
 pytestmark = pytest.mark.integration
 
-CANARY = Canary.of_grid(GRID)
+CANARY = CanaryBatch.of_grid(GRID)
 MINUTE = timedelta(minutes=1)
 
 
@@ -50,7 +50,7 @@ def test_versions_that_fail_their_trial_are_quarantined_for_good_and_the_old_one
     forecaster: BoostedForecaster, tmp_path: Path
 ) -> None:
     settings = make_settings(tmp_path / "state")
-    champions = Champions(Registry(settings), "inference-0")
+    champions = ModelManager(Registry(settings), "inference-0")
     champions.refresh(CANARY)
     assert champions.current.forecaster_version == NO_MODEL
     assert champions.conditions()["forecaster"].state == "degraded"
@@ -77,7 +77,7 @@ def test_versions_that_fail_their_trial_are_quarantined_for_good_and_the_old_one
     assert reasons[damaged] in told[f"forecaster version {damaged}"]
 
     # A process started anew knows, and serves the last good one.
-    anew = Champions(Registry(settings), "inference-1")
+    anew = ModelManager(Registry(settings), "inference-1")
     anew.refresh(CANARY)
     assert anew.current.forecaster_version == good
     with Registry(settings).store().connect() as connection:
@@ -99,7 +99,7 @@ def test_a_champion_that_fails_in_service_gives_way_to_the_one_before_and_at_las
 ) -> None:
     settings = make_settings(tmp_path / "state")
     first = crown(settings, forecaster, tmp_path / "first")
-    champions = Champions(Registry(settings), "inference-0")
+    champions = ModelManager(Registry(settings), "inference-0")
     champions.refresh(CANARY)
     second = crown(settings, forecaster, tmp_path / "second")
     champions.refresh(CANARY)
@@ -132,7 +132,7 @@ def test_a_challenger_comes_goes_and_is_never_replaced_by_an_older_one(
     first = crown(settings, forecaster, tmp_path / "first")
     forecaster.save(tmp_path / "others")
     other, last = (registry.register(FORECASTER, tmp_path / "others", {}, {}, {}) for _ in range(2))
-    champions = Champions(Registry(settings), "inference-0")
+    champions = ModelManager(Registry(settings), "inference-0")
     for version in (other, last):
         registry.challenge(FORECASTER, version, "training", "to be compared", {})
         champions.refresh(CANARY)
@@ -155,12 +155,12 @@ def test_a_challenger_comes_goes_and_is_never_replaced_by_an_older_one(
 def test_a_registry_that_cannot_be_asked_changes_nothing(forecaster: BoostedForecaster, tmp_path: Path) -> None:
     settings = make_settings(tmp_path / "state")
     version = crown(settings, forecaster, tmp_path / "good")
-    champions = Champions(Registry(settings))
+    champions = ModelManager(Registry(settings))
     champions.refresh(CANARY)
     (settings.state_dir / "mlflow.db").write_bytes(b"no database any more" * 100)
     champions.refresh(CANARY)
     assert champions.current.forecaster_version == version
-    assert Champions(Registry(settings)).current.forecaster_version == NO_MODEL
+    assert ModelManager(Registry(settings)).current.forecaster_version == NO_MODEL
 
 
 @pytest.mark.integration
@@ -170,7 +170,7 @@ def test_models_are_swapped_and_rolled_back_under_load_and_no_answer_is_missing_
     settings = serving_settings
     settings.history_dir.mkdir(parents=True)
     write_stations(settings.history_dir, GRID.stations)
-    assert catalogue(settings)("s1") == GRID.stations[1]
+    assert station_lookup(settings)("s1") == GRID.stations[1]
     names = [station.station_id for station in GRID.stations] + ["nowhere-known"]
     first = crown(settings, forecaster, tmp_path / "first")
     warmer = replace(
@@ -228,7 +228,7 @@ def _versions(reader: Reader, station_id: str) -> list[str]:
 
 def test_a_station_of_unknown_place_does_not_touch_the_others() -> None:
     """The stream may bring any station; the catalogue then knows no coordinates for it."""
-    unknown = catalogue(make_settings(Path("nowhere")))("nowhere-known")
+    unknown = station_lookup(make_settings(Path("nowhere")))("nowhere-known")
     weights = neighbours.kernels((*GRID.stations, unknown))
     np.testing.assert_array_equal(weights[:, :-1, :-1], neighbours.kernels(GRID.stations))
     assert not weights[:, -1].any()

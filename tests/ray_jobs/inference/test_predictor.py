@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from ray_jobs.inference.hour_buffer import HourBuffer
-from ray_jobs.inference.model_manager import NO_MODEL, Champions, Models
-from ray_jobs.inference.predictor import Answers, serves_challenger
+from ray_jobs.inference.model_manager import NO_MODEL, ActiveModels, ModelManager
+from ray_jobs.inference.predictor import Predictor, serves_challenger
 from tests.conftest import make_settings
 from tests.ray_jobs.windows import START, every, leading, window
 from weatherglass.anomaly.detector import AnomalyDetector
@@ -21,7 +21,7 @@ from weatherglass.registry.registry import Registry
 from weatherglass.stations import known_stations
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
-MODELS = Models(PersistenceForecaster(), "7", AnomalyDetector.rules_only(), None)
+MODELS = ActiveModels(PersistenceForecaster(), "7", AnomalyDetector.rules_only(), None)
 
 
 def known(temperatures: dict[tuple[str, datetime], float]) -> HourBuffer:
@@ -42,11 +42,11 @@ def known(temperatures: dict[tuple[str, datetime], float]) -> HourBuffer:
     return hours
 
 
-def answering(hours: HourBuffer, share: float = 0.0) -> Answers:
-    return Answers(hours, Champions(Registry(make_settings(Path("nowhere")))), share)
+def answering(hours: HourBuffer, share: float = 0.0) -> Predictor:
+    return Predictor(hours, ModelManager(Registry(make_settings(Path("nowhere")))), share)
 
 
-def one(hours: HourBuffer, time: datetime, temperature: float = 5.0, models: Models = MODELS) -> Prediction:
+def one(hours: HourBuffer, time: datetime, temperature: float = 5.0, models: ActiveModels = MODELS) -> Prediction:
     [answer] = answering(hours).answer([leading("boston", time, temperature)], models)
     assert answer.shadow is None
     return answer.prediction

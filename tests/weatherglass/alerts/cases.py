@@ -11,7 +11,7 @@ from weatherglass.alerts import metrics as m
 from weatherglass.alerts.conditions import Latest
 from weatherglass.alerts.metrics import Metric
 from weatherglass.alerts.rules import BY_NAME, LOOK_SECONDS, RULES
-from weatherglass.alerts.sample import Distribution, Sample
+from weatherglass.alerts.sample import Distribution, MetricSample
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 STEP = timedelta(seconds=LOOK_SECONDS)
@@ -33,9 +33,9 @@ class Case:
     def steps(self) -> int:
         return max(len(values) for values in self.series.values())
 
-    def samples(self) -> Iterator[Sample]:
+    def samples(self) -> Iterator[MetricSample]:
         for step in range(self.steps):
-            sample = Sample(NOON + step * STEP)
+            sample = MetricSample(NOON + step * STEP)
             for (metric, labels), values in self.series.items():
                 value = values[step] if step < len(values) else None
                 if value is None:

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from tests.conftest import free_ports, make_settings
 from tests.weatherglass.store.samples import a_prediction, an_observation
-from weatherglass.alerts.health import JOBS, WATCHER, Part, State, inference, pipeline_health
+from weatherglass.alerts.health import JOBS, WATCHER, ComponentHealth, HealthState, inference, pipeline_health
 from weatherglass.jobs.folder import HOST_LOCK, JobFolder
 from weatherglass.jobs.job import Job
 from weatherglass.records import Method, iso
@@ -86,15 +86,15 @@ def fill(store: Engine, arrived: datetime, observed: datetime, method: Method = 
         predictions.save(connection, [a_prediction(timestamp=observed, method=method)], arrived)
 
 
-def part(settings: Settings, now: datetime, store: Engine, name: str) -> Part:
+def part(settings: Settings, now: datetime, store: Engine, name: str) -> ComponentHealth:
     return next(part for part in pipeline_health(settings, now, store).parts if part.name == name)
 
 
 def test_a_working_pipeline_is_ok(settings: Settings, now: datetime, store: Engine, jobs: dict[str, Holder]) -> None:
     fill(store, now - timedelta(seconds=5), now - timedelta(minutes=1))
     health = pipeline_health(settings, now, store)
-    assert {p.name: p.detail for p in health.parts if p.state is not State.OK} == {}
-    assert health.state is State.OK
+    assert {p.name: p.detail for p in health.parts if p.state is not HealthState.OK} == {}
+    assert health.state is HealthState.OK
     assert part(settings, now, store, "stream_features").detail == "stream_features works"
     assert "version 7" in part(settings, now, store, "model").detail
 
@@ -108,8 +108,8 @@ def test_a_killed_job_fails_with_its_reason(
     folder.write_json(folder.process, {"pid": jobs[name].process.pid, "at": iso(now - timedelta(hours=1))})
     jobs[name].kill()
     health = pipeline_health(settings, now, store)
-    (failing,) = [p for p in health.parts if p.state is not State.OK]
-    assert (health.state, failing.name, failing.state) == (State.FAILING, name, State.FAILING)
+    (failing,) = [p for p in health.parts if p.state is not HealthState.OK]
+    assert (health.state, failing.name, failing.state) == (HealthState.FAILING, name, HealthState.FAILING)
     assert "died without a word" in failing.detail
 
     folder.write_json(folder.exit, {"ok": False, "why": "OutOfMemoryError: heap"})
@@ -122,9 +122,9 @@ def test_a_silent_job_fails_but_not_while_it_starts(
     folder = JobFolder(settings.jobs_dir / "stream_features")
     folder.write_json(folder.process, {"pid": 1, "at": iso(now)})
     soon, later = now + timedelta(seconds=90), now + timedelta(minutes=10)
-    assert part(settings, soon, store, "stream_features").state is State.OK
+    assert part(settings, soon, store, "stream_features").state is HealthState.OK
     silent = part(settings, later, store, "stream_features")
-    assert silent.state is State.FAILING
+    assert silent.state is HealthState.FAILING
     assert "silent" in silent.detail
     assert "stream_features works" in silent.detail
 
@@ -140,7 +140,7 @@ def test_a_job_that_starts_again_is_not_ok_by_what_it_said_before(
     fill(store, now, now)
     folder.write_json(folder.process, {"pid": jobs[name].process.pid, "at": iso(now)})
     health = pipeline_health(settings, now, store)
-    assert health.state is State.DEGRADED
+    assert health.state is HealthState.DEGRADED
     assert "starts" in part(settings, now, store, name).detail
     assert "actor inference-0" not in {part.name for part in health.parts} or name != "serve_predictions"
 
@@ -150,7 +150,7 @@ def test_a_dead_host_and_unreachable_servers_are_named(settings: Settings, now: 
     away = settings.model_copy(update={"kafka_bootstrap": f"{LOOPBACK}:{dead}", "ray_address": f"{LOOPBACK}:{ray}"})
     away = Settings(**away.model_dump())  # a copy keeps what was computed before
     parts = {p.name: p for p in pipeline_health(away, now, store).parts}
-    assert all(parts[name].state is State.FAILING for name in ("kafka", "ray", "job_host"))
+    assert all(parts[name].state is HealthState.FAILING for name in ("kafka", "ray", "job_host"))
     assert f"{LOOPBACK}:{dead}" in parts["kafka"].detail
     assert "never started" in parts["serve_predictions"].detail
 
@@ -159,19 +159,20 @@ def test_any_broker_of_several_is_enough(settings: Settings, now: datetime, stor
     (dead,) = free_ports(1)
     several = f"{LOOPBACK}:{dead},{settings.bootstrap_servers}"
     assert (
-        part(Settings(**{**settings.model_dump(), "kafka_bootstrap": several}), now, store, "kafka").state is State.OK
+        part(Settings(**{**settings.model_dump(), "kafka_bootstrap": several}), now, store, "kafka").state
+        is HealthState.OK
     )
 
 
 def test_an_empty_store_is_degraded_not_failing(settings: Settings, now: datetime, store: Engine) -> None:
     for name in ("observations", "predictions", "model"):
-        assert part(settings, now, store, name).state is State.DEGRADED
+        assert part(settings, now, store, name).state is HealthState.DEGRADED
 
 
 def test_a_store_without_tables_fails_and_says_why(settings: Settings, now: datetime, tmp_path: Path) -> None:
     empty = open_store(f"sqlite:///{tmp_path / 'empty.db'}")
     failing = part(settings, now, empty, "store")
-    assert failing.state is State.FAILING
+    assert failing.state is HealthState.FAILING
     assert "no such table" in failing.detail
     empty.dispose()
 
@@ -181,20 +182,20 @@ def test_a_replay_that_catches_up_is_healthy_though_its_observations_are_old(
 ) -> None:
     fill(store, arrived=now - timedelta(seconds=3), observed=now - timedelta(hours=20))
     observed = part(settings, now, store, "observations")
-    assert (observed.state, observed.age_seconds) == (State.OK, 3.0)
+    assert (observed.state, observed.age_seconds) == (HealthState.OK, 3.0)
     assert iso(now - timedelta(hours=20)) in observed.detail
 
 
 @pytest.mark.parametrize(
     ("age", "state"),
     [
-        (timedelta(minutes=14), State.OK),
-        (timedelta(minutes=40), State.DEGRADED),
-        (timedelta(hours=2), State.FAILING),
+        (timedelta(minutes=14), HealthState.OK),
+        (timedelta(minutes=40), HealthState.DEGRADED),
+        (timedelta(hours=2), HealthState.FAILING),
     ],
 )
 def test_observations_that_stay_away(
-    settings: Settings, now: datetime, store: Engine, age: timedelta, state: State
+    settings: Settings, now: datetime, store: Engine, age: timedelta, state: HealthState
 ) -> None:
     fill(store, now - age, now - age)
     assert part(settings, now, store, "observations").state is state
@@ -204,16 +205,16 @@ def test_an_unanswered_observation_is_noticed(settings: Settings, now: datetime,
     fill(store, now - timedelta(minutes=15), now - timedelta(minutes=15))
     with store.begin() as connection:
         observations.save(connection, [an_observation(timestamp=now)], now)
-    assert part(settings, now + timedelta(seconds=10), store, "predictions").state is State.OK
+    assert part(settings, now + timedelta(seconds=10), store, "predictions").state is HealthState.OK
     waiting = part(settings, now + timedelta(minutes=5), store, "predictions")
-    assert waiting.state is State.DEGRADED
+    assert waiting.state is HealthState.DEGRADED
     assert "new-york" in waiting.detail
 
 
 def test_a_fallback_instead_of_the_model_is_noticed(settings: Settings, now: datetime, store: Engine) -> None:
     fill(store, now, now, Method.PERSISTENCE)
     model = part(settings, now, store, "model")
-    assert model.state is State.DEGRADED
+    assert model.state is HealthState.DEGRADED
     assert "fallback" in model.detail
 
 
@@ -226,9 +227,9 @@ def test_actors_and_models_are_parts_with_since_when_and_why(tmp_path: Path) -> 
     Job(folder).report("…", actors={"inference-0": well}, models={"forecaster": bad, "challenger": bad})
     parts = {part.name: part for part in inference(folder)}
     assert {name: part.state for name, part in parts.items()} == {
-        "actor inference-0": State.OK,
-        "model forecaster": State.FAILING,
-        "model challenger": State.DEGRADED,
+        "actor inference-0": HealthState.OK,
+        "model forecaster": HealthState.FAILING,
+        "model challenger": HealthState.DEGRADED,
     }
     assert "since 2026-01-05T12:00:00Z" in parts["model forecaster"].detail
     assert "version 3 is refused: NaN" in parts["model forecaster"].detail
@@ -243,4 +244,4 @@ def test_a_dead_watcher_is_a_degraded_part_and_no_more(
     folder.path.mkdir()
     folder.write_json(folder.process, {"pid": 1, "at": iso(now - timedelta(hours=1))})
     health = pipeline_health(settings, now, store)
-    assert (health.state, part(settings, now, store, WATCHER).state) == (State.DEGRADED, State.DEGRADED)
+    assert (health.state, part(settings, now, store, WATCHER).state) == (HealthState.DEGRADED, HealthState.DEGRADED)

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ray_jobs.inference.model_manager import Champions
+from ray_jobs.inference.model_manager import ModelManager
 from tests.weatherglass.alerts.cases import CASES, NOON, Case
-from weatherglass.alerts.notification import Notice
+from weatherglass.alerts.notification import Notification
 from weatherglass.alerts.notification import text as told
 from weatherglass.alerts.prometheus_rules import DOCS, GONE, alertmanager_file, inhibitions, rule_file, runbook
 from weatherglass.alerts.rules import BY_NAME, LOOK_SECONDS
@@ -113,7 +113,7 @@ def of_the_models_watch(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_every_alert_has_its_entry_in_the_troubleshooting(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    seats = {seat.rule for seat in Champions(Registry(settings))._seats.values()}
+    seats = {seat.rule for seat in ModelManager(Registry(settings))._seats.values()}
     models = of_the_models_watch(settings, monkeypatch)
     assert len(seats) == 3
     assert len(models) == 5
@@ -124,7 +124,9 @@ def test_every_alert_has_its_entry_in_the_troubleshooting(settings: Settings, mo
 
 
 def test_a_notice_names_the_section_of_any_alert() -> None:
-    assert f"Runbook: {DOCS}#input-drift" in told([Notice("input_drift", "version 3, pressure", "warning", NOON, "…")])
+    assert f"Runbook: {DOCS}#input-drift" in told(
+        [Notification("input_drift", "version 3, pressure", "warning", NOON, "…")]
+    )
 
 
 def test_durations_are_written_as_such_by_prometheus() -> None:

@@ -10,12 +10,12 @@ from weatherglass.alerts import metrics as m
 from weatherglass.alerts.conditions import Latest, Quantile
 from weatherglass.alerts.metrics import METRICS
 from weatherglass.alerts.notification import Links, alert_of
-from weatherglass.alerts.rule_evaluator import Firing, Watch, explained
+from weatherglass.alerts.rule_evaluator import Firing, RuleEvaluator, explained
 from weatherglass.alerts.rules import BY_NAME, DURATION, RULES
-from weatherglass.alerts.sample import Sample
+from weatherglass.alerts.sample import MetricSample
 
 
-def cumulative_to_single(sample: Sample) -> Sample:
+def cumulative_to_single(sample: MetricSample) -> MetricSample:
     """Cases hold a histogram's buckets as Prometheus has them, cumulative."""
     for found in sample.distributions.values():
         for one in found.values():
@@ -25,7 +25,7 @@ def cumulative_to_single(sample: Sample) -> Sample:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.rule}: {case.name}")
 def test_it_fires_and_resolves_when_it_should(case: Case) -> None:
-    watch = Watch([BY_NAME[case.rule]])
+    watch = RuleEvaluator([BY_NAME[case.rule]])
     on: list[set[str]] = []
     begun: list[str] = []
     over: list[str] = []
@@ -41,10 +41,10 @@ def test_it_fires_and_resolves_when_it_should(case: Case) -> None:
 
 def test_since_is_when_it_began_not_when_it_was_told() -> None:
     rule = BY_NAME["job_not_running"]
-    watch = Watch([rule])
+    watch = RuleEvaluator([rule])
     begun = []
     for step in range(10):
-        sample = Sample(NOON + step * STEP)
+        sample = MetricSample(NOON + step * STEP)
         sample.put(m.JOB_UP, 0 if step >= 2 else 1, "stream_features")
         begun += watch.look(sample).begun
     (firing,) = begun
@@ -53,13 +53,13 @@ def test_since_is_when_it_began_not_when_it_was_told() -> None:
 
 def test_a_new_watcher_tells_nothing_again_and_resolves_what_the_old_one_told() -> None:
     rule = BY_NAME["job_not_running"]
-    watch = Watch([rule], [Firing(rule, "stream_features", NOON - timedelta(hours=1), 0.0)])
-    still = Sample(NOON)
+    watch = RuleEvaluator([rule], [Firing(rule, "stream_features", NOON - timedelta(hours=1), 0.0)])
+    still = MetricSample(NOON)
     still.put(m.JOB_UP, 0, "stream_features")
     assert watch.look(still).begun == []
     over = []
     for step in range(1, 10):
-        well = Sample(NOON + step * STEP)
+        well = MetricSample(NOON + step * STEP)
         well.put(m.JOB_UP, 1, "stream_features")
         look = watch.look(well)
         assert look.begun == []

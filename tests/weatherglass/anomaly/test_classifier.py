@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from weatherglass.anomaly import classifier
-from weatherglass.anomaly.episodes import WEEK, events
+from weatherglass.anomaly.episodes import WEEK, find_episodes
 
 RNG = np.random.default_rng(4)
 SCORES = RNG.random((5, 8 * WEEK, 4)).astype(np.float32) ** 3
@@ -16,7 +16,7 @@ def test_limits_keep_to_the_budget_and_use_it(budget: float) -> None:
     nothing = np.zeros(SCORES.shape, bool)
     limits = classifier.limits(SCORES, nothing, budget)
     for v in range(4):
-        alarms = len(events((SCORES[..., v] > limits[v])[..., None])) / WEEKS
+        alarms = len(find_episodes((SCORES[..., v] > limits[v])[..., None])) / WEEKS
         assert 0 < alarms <= budget
         assert alarms >= budget / 3
 

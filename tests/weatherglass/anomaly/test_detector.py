@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from tests.weatherglass.conftest import Model
-from weatherglass.anomaly.detector import CHECKS, SOFT, AnomalyDetector, Case, Expected, Reading, expected_at
+from weatherglass.anomaly.detector import CHECKS, SOFT, AnomalyDetector, Case, CurrentReading, Expected, expected_at
 from weatherglass.forecast.boosted_trees import BoostedForecaster
 from weatherglass.forecast.forecaster import LEVELS, Forecast
-from weatherglass.forecast.splits import bases
-from weatherglass.forecast.variables import channels
+from weatherglass.forecast.splits import base_hours
+from weatherglass.forecast.variables import model_variables
 from weatherglass.history import HourGrid
 from weatherglass.records import LEADS, VARIABLES, AggregatedFeatures, Method, Quality, Statistics, Wind, WindowFeatures
 from weatherglass.registry.artifact import ModelFileError
@@ -48,9 +48,11 @@ USUAL = (10.0, 60.0, 1005.0, 3.0)
 NO_GRID = HourGrid((), np.datetime64("2014-05-01T00", "h"), np.empty((0, 0, 6), np.float32))
 
 
-def readings(count: int, change: float = 0.3) -> list[Reading]:
+def readings(count: int, change: float = 0.3) -> list[CurrentReading]:
     """Readings every 15 minutes up to 15 minutes before now, each variable moving by `change`."""
-    return [Reading(NOW - MINUTES * k, tuple(v + change * ((k % 5) + 1) for v in USUAL)) for k in range(count, 0, -1)]
+    return [
+        CurrentReading(NOW - MINUTES * k, tuple(v + change * ((k % 5) + 1) for v in USUAL)) for k in range(count, 0, -1)
+    ]
 
 
 def judged(values: tuple[float | None, ...] = USUAL, **given: object):
@@ -82,14 +84,15 @@ def test_a_jump_is_flagged_and_named(variable: int, jump: float) -> None:
 
 
 def test_readings_far_apart_say_nothing_about_a_step() -> None:
-    old = [Reading(NOW - timedelta(hours=5), tuple(v + 20 for v in USUAL))]
+    old = [CurrentReading(NOW - timedelta(hours=5), tuple(v + 20 for v in USUAL))]
     assert judged(recent=old).checks["step"] is Quality.NOT_CHECKED
 
 
 def test_a_stuck_sensor_is_flagged_but_not_before_its_time() -> None:
     for hours, quality in ((5, Quality.OK), (7, Quality.FAILED)):
         stuck = [
-            Reading(NOW - MINUTES * k, (USUAL[0], *(v + k * 0.3 for v in USUAL[1:]))) for k in range(hours * 4, 0, -1)
+            CurrentReading(NOW - MINUTES * k, (USUAL[0], *(v + k * 0.3 for v in USUAL[1:])))
+            for k in range(hours * 4, 0, -1)
         ]
         anomaly = judged(recent=stuck)
         assert anomaly.checks["flat_line"] is quality
@@ -98,7 +101,7 @@ def test_a_stuck_sensor_is_flagged_but_not_before_its_time() -> None:
 
 
 def test_heat_and_damp_beyond_anything_measured_contradict_each_other() -> None:
-    recent = [Reading(NOW - MINUTES * k, (41.0 + k * 0.3, 88.0 + k, 1005.0, 3.0)) for k in range(4, 0, -1)]
+    recent = [CurrentReading(NOW - MINUTES * k, (41.0 + k * 0.3, 88.0 + k, 1005.0, 3.0)) for k in range(4, 0, -1)]
     anomaly = judged((41.0, 88.0, 1005.0, 3.0), recent=recent)
     assert anomaly.checks["consistency"] is Quality.FAILED
     assert {flag.variable for flag in anomaly.flags} == {"temperature", "humidity"}
@@ -107,7 +110,7 @@ def test_heat_and_damp_beyond_anything_measured_contradict_each_other() -> None:
 
 def test_fog_and_calm_may_stand_still() -> None:
     still = (10.0, 99.0, 1005.0, 0.0)
-    held = [Reading(NOW - MINUTES * k, (10 + k * 0.3, 99.0, 1005 + k * 0.1, 0.0)) for k in range(30 * 4, 0, -1)]
+    held = [CurrentReading(NOW - MINUTES * k, (10 + k * 0.3, 99.0, 1005 + k * 0.1, 0.0)) for k in range(30 * 4, 0, -1)]
     assert judged(still, recent=held).checks["flat_line"] is Quality.OK
 
 
@@ -169,7 +172,7 @@ def test_expected_lies_between_the_valid_hours() -> None:
 def case_of(model: Model, row: int, base: int, wrong: tuple[float, ...] = (0, 0, 0, 0)) -> Case:
     """The reading of a station at hour `base`, changed by `wrong`."""
     time = (model.grid.start + base).astype("datetime64[s]").astype(datetime).replace(tzinfo=UTC)
-    values = channels(model.grid.values[row, base])[:4].astype(float) + wrong
+    values = model_variables(model.grid.values[row, base])[:4].astype(float) + wrong
     made = window(time, tuple(values.tolist())).model_copy(update={"station_id": model.grid.stations[row].station_id})
     return Case(made, [], row, None)
 
@@ -184,7 +187,7 @@ def test_a_trained_detector_survives_saving_and_finds_a_bias_with_its_size_and_n
 ) -> None:
     model.detector.save(tmp_path / "d")
     again = AnomalyDetector.load(tmp_path / "d")
-    base = int(bases(model.parts.test)[5])
+    base = int(base_hours(model.parts.test)[5])
     grid = until(model.grid, base)
     cases = [case_of(model, 0, base), case_of(model, 1, base, (-15.0, 0, 0, 0)), case_of(model, 2, base)]
     found = again.check_many(cases, grid, "3")
@@ -212,7 +215,7 @@ def test_a_station_never_seen_is_judged_by_its_forecast(model: Model) -> None:
 
 
 def test_what_is_judged_alone_is_judged_the_same_in_a_batch_with_others_of_another_hour(model: Model) -> None:
-    base = int(bases(model.parts.test)[5])
+    base = int(base_hours(model.parts.test)[5])
     grid = until(model.grid, base)
     cases = [case_of(model, 0, base - 2), case_of(model, 1, base, (9.0, 0, 0, 0))]
     assert model.detector.check_many(cases, grid, None) == [model.detector.check(case, grid, None) for case in cases]

@@ -5,11 +5,11 @@ import numpy as np
 from tests.synthetic_history import history
 from weatherglass.anomaly import expected_values
 from weatherglass.forecast import climatology
-from weatherglass.forecast.variables import channels
+from weatherglass.forecast.variables import model_variables
 
 GRID = history(count=3, days=120)
 USUAL = climatology.fit(GRID)
-ANOMALIES = channels(GRID.values)[..., :4] - USUAL.at(np.arange(3), GRID.hours)[..., :4]
+ANOMALIES = model_variables(GRID.values)[..., :4] - USUAL.at(np.arange(3), GRID.hours)[..., :4]
 IDS = [station.station_id for station in GRID.stations]
 
 

@@ -10,17 +10,17 @@ from weatherglass.anomaly.fault_injection import (
     SHIFT_HOURS,
     SIZE,
     WHOLE_STATION,
+    FaultKind,
     Injected,
-    Kind,
     Steps,
     inject,
     inject_share,
     nearest,
 )
-from weatherglass.forecast.variables import channels
+from weatherglass.forecast.variables import model_variables
 
 GRID = history(count=3, days=90)
-VALUES = channels(GRID.values)[..., :4]
+VALUES = model_variables(GRID.values)[..., :4]
 SPREAD = np.full((3, 4), 2.0)
 
 
@@ -33,7 +33,7 @@ def injected() -> Injected:
 def test_only_labelled_values_differ_and_all_kinds_are_there(injected: Injected) -> None:
     changed = injected.values != VALUES
     assert not (changed & ~injected.faulty).any()
-    assert {fault.kind for fault in injected.faults} == set(Kind)
+    assert {fault.kind for fault in injected.faults} == set(FaultKind)
     assert not injected.faulty[:, :LOOK_BACK].any()
     for fault in injected.faults:
         low, high = HOURS[fault.kind]
@@ -48,20 +48,20 @@ def test_each_kind_is_what_its_name_says(injected: Injected) -> None:
         wrong, true = injected.values[stretch], VALUES[stretch]
         if fault.variable is not None:
             wrong, true = wrong[:, fault.variable].astype(float), true[:, fault.variable].astype(float)
-        if fault.kind is Kind.STUCK:
+        if fault.kind is FaultKind.STUCK:
             assert np.ptp(wrong) == 0
-        elif fault.kind is Kind.DROPOUT:
+        elif fault.kind is FaultKind.DROPOUT:
             assert not wrong.any()
-        elif fault.kind in (Kind.SPIKE, Kind.BIAS) and fault.variable in (0, 2):
+        elif fault.kind in (FaultKind.SPIKE, FaultKind.BIAS) and fault.variable in (0, 2):
             off = np.abs(wrong - true)
             assert np.ptp(off) < 0.1
             assert SIZE[0] * 2 - 0.1 <= off.mean() <= SIZE[1] * 2 + 0.1
-        elif fault.kind is Kind.DRIFT and fault.variable in (0, 2):
+        elif fault.kind is FaultKind.DRIFT and fault.variable in (0, 2):
             assert np.all(np.diff(np.abs(wrong - true)) > -0.1)
-        elif fault.kind is Kind.TIME_SHIFT:
+        elif fault.kind is FaultKind.TIME_SHIFT:
             past = VALUES[fault.station]
             assert any(np.array_equal(wrong, past[fault.start - k : fault.end - k]) for k in range(2, 13))
-        elif fault.kind is Kind.SWAPPED:
+        elif fault.kind is FaultKind.SWAPPED:
             assert any(np.array_equal(wrong, VALUES[other, stretch[1]]) for other in range(3) if other != fault.station)
 
 
@@ -90,7 +90,7 @@ def test_a_share_is_about_what_was_asked_for_also_in_steps_of_a_quarter_of_an_ho
         for seed in range(60)
     ]
     assert 0.014 < np.mean([one.faulty.mean() for one in made]) < 0.026
-    assert {fault.kind for one in made for fault in one.faults} == set(Kind)
+    assert {fault.kind for one in made for fault in one.faults} == set(FaultKind)
     for one in made:
         assert not ((one.values != fine) & ~one.faulty).any()
         for fault in one.faults:

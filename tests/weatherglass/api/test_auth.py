@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 
 from tests.conftest import free_ports
 from weatherglass.api.app import create_app
-from weatherglass.api.auth import from_here, with_token
+from weatherglass.api.auth import local_only, with_token
 from weatherglass.api.dashboard.login import add_login
 from weatherglass.settings import LOOPBACK, Settings
 from weatherglass.store.migrate import migrate
@@ -68,7 +68,7 @@ def test_a_browser_gives_the_token_once(settings: Settings, store: Engine) -> No
 def test_without_a_token_only_this_machine_is_answered(
     settings: Settings, store: Engine, host: str, status: int
 ) -> None:
-    with TestClient(create_app(settings, guard=from_here)) as client:
+    with TestClient(create_app(settings, guard=local_only)) as client:
         assert client.get("/stations", headers={"Host": host}).status_code == status
 
 

@@ -11,7 +11,7 @@ import pytest
 from weatherglass.forecast import boosted_trees
 from weatherglass.forecast.boosted_trees import BoostedForecaster
 from weatherglass.forecast.forecaster import LEVELS, Forecast
-from weatherglass.forecast.splits import bases
+from weatherglass.forecast.splits import base_hours
 from weatherglass.history import GRID_VARIABLES, HourGrid
 from weatherglass.qc.observation_checks import LIMITS
 from weatherglass.records import LEADS, VARIABLES, Method
@@ -44,7 +44,7 @@ def holed(grid: HourGrid, values: np.ndarray) -> HourGrid:
 
 
 def test_what_comes_after_the_base_hour_changes_nothing(model: Model) -> None:
-    base = int(bases(model.parts.test)[40])
+    base = int(base_hours(model.parts.test)[40])
     later = model.grid.values.copy()
     later[:, base + 1 :] += 50
     rows, at = [0, 1, 2], [base] * 3
@@ -55,7 +55,7 @@ def test_what_comes_after_the_base_hour_changes_nothing(model: Model) -> None:
 
 
 def test_what_lies_before_the_base_hour_does_change_the_forecast(model: Model) -> None:
-    base = int(bases(model.parts.test)[40])
+    base = int(base_hours(model.parts.test)[40])
     earlier = model.grid.values.copy()
     earlier[:, base] += 3
     before = model.forecaster.forecast(model.grid, [0], [base])
@@ -63,7 +63,7 @@ def test_what_lies_before_the_base_hour_does_change_the_forecast(model: Model) -
 
 
 def test_a_long_grid_and_a_short_buffer_give_the_same_forecast(model: Model) -> None:
-    base = int(bases(model.parts.test)[40])
+    base = int(base_hours(model.parts.test)[40])
     first = base - 72
     buffer = HourGrid(model.grid.stations, model.grid.start + first, model.grid.values[:, first : base + 1])
     whole = model.forecaster.forecast(model.grid, [2, 0], [base, base])
@@ -74,7 +74,7 @@ def test_a_long_grid_and_a_short_buffer_give_the_same_forecast(model: Model) -> 
 
 @pytest.mark.parametrize("hours", [1, 2, 6, 24])
 def test_little_past_still_gives_sound_forecasts_by_the_model(model: Model, hours: int) -> None:
-    base = int(bases(model.parts.test)[0])
+    base = int(base_hours(model.parts.test)[0])
     values = model.grid.values.copy()
     values[:, : base - hours + 1] = np.nan
     forecast = model.forecaster.forecast(holed(model.grid, values), [0, 1, 2], [base] * 3)
@@ -85,7 +85,7 @@ def test_little_past_still_gives_sound_forecasts_by_the_model(model: Model, hour
 
 def test_random_holes_never_break_a_forecast(model: Model) -> None:
     rng = np.random.default_rng(3)
-    some = rng.choice(bases(model.parts.test), 60)
+    some = rng.choice(base_hours(model.parts.test), 60)
     for share in (0.1, 0.5, 0.95):
         values = model.grid.values.copy()
         values[rng.random(values.shape) < share] = np.nan
@@ -96,7 +96,7 @@ def test_random_holes_never_break_a_forecast(model: Model) -> None:
 @pytest.mark.parametrize("axis", range(len(VARIABLES)), ids=VARIABLES)
 def test_a_sensor_at_the_end_of_its_range_is_not_forecast_beyond_it(model: Model, axis: int, end: str) -> None:
     """A batch holds many stations, and one with such a forecast would fail it for all of them."""
-    some = bases(model.parts.test)[::200]
+    some = base_hours(model.parts.test)[::200]
     values = model.grid.values.copy()
     column = axis if axis < 3 else GRID_VARIABLES.index("wind_speed")
     for base in some:
@@ -108,7 +108,7 @@ def test_a_sensor_at_the_end_of_its_range_is_not_forecast_beyond_it(model: Model
 
 
 def test_a_past_that_is_too_old_falls_back_to_the_damped_anomaly_and_then_to_the_climatology(model: Model) -> None:
-    base = int(bases(model.parts.test)[0])
+    base = int(base_hours(model.parts.test)[0])
     for silent in (6, 40):
         values = model.grid.values.copy()
         values[:, base - silent + 1 : base + 1] = np.nan
@@ -128,7 +128,7 @@ def renamed(grid: HourGrid, **changes: object) -> HourGrid:
 
 def test_a_station_nobody_knows_borrows_its_climate_and_beats_persistence(model: Model) -> None:
     stranger = renamed(model.grid)
-    base = bases(model.parts.test)[::5]
+    base = base_hours(model.parts.test)[::5]
     forecast = model.forecaster.forecast(stranger, [1] * len(base), base.tolist())
     sound(forecast, len(base))
     assert set(forecast.methods) == {Method.MODEL}
@@ -139,7 +139,7 @@ def test_a_station_nobody_knows_borrows_its_climate_and_beats_persistence(model:
 
 
 def test_a_station_nobody_knows_sees_no_future(model: Model) -> None:
-    base = int(bases(model.parts.test)[40])
+    base = int(base_hours(model.parts.test)[40])
     stranger = renamed(model.grid)
     later = model.grid.values.copy()
     later[:, base + 1 :] += 50
@@ -175,7 +175,7 @@ def test_it_beats_persistence_and_the_damped_anomaly_on_hours_it_has_not_seen(mo
 def test_saved_and_loaded_it_answers_the_same(model: Model, tmp_path: Path) -> None:
     model.forecaster.save(tmp_path / "m")
     again = BoostedForecaster.load(tmp_path / "m")
-    base = bases(model.parts.test)[:20].tolist()
+    base = base_hours(model.parts.test)[:20].tolist()
     one, two = (f.forecast(model.grid, [1] * 20, base) for f in (model.forecaster, again))
     np.testing.assert_array_equal(one.values, two.values)
     for level in LEVELS:
@@ -208,7 +208,7 @@ def test_a_pickle_in_the_arrays_is_never_executed(model: Model, tmp_path: Path) 
     artifact.save_arrays(folder / "arrays.npz", arrays)
 
     about = json.loads((folder / "model.json").read_text())["about"]
-    artifact.seal(folder, "forecaster", about)
+    artifact.write_manifest(folder, "forecaster", about)
     with pytest.raises(artifact.ModelFileError, match="arrays"):
         BoostedForecaster.load(folder)
     assert not witness.exists()
@@ -221,9 +221,11 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
 
 def test_a_model_of_an_earlier_version_is_refused_with_what_to_do(model: Model, tmp_path: Path) -> None:
     model.forecaster.save(tmp_path)
-    about = artifact.unseal(tmp_path, boosted_trees.KIND)
+    about = artifact.verify(tmp_path, boosted_trees.KIND)
     arrays = artifact.load_arrays(tmp_path / "arrays.npz")
     artifact.save_arrays(tmp_path / "arrays.npz", {k: v for k, v in arrays.items() if k != "network.recall"})
-    artifact.seal(tmp_path, boosted_trees.KIND, {k: about[k] for k in ("features", "levels", "stations", "parts")})
+    artifact.write_manifest(
+        tmp_path, boosted_trees.KIND, {k: about[k] for k in ("features", "levels", "stations", "parts")}
+    )
     with pytest.raises(artifact.ModelFileError, match="train a new model"):
         BoostedForecaster.load(tmp_path)

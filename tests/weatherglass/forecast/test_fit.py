@@ -8,7 +8,7 @@ import pytest
 
 from tests.synthetic_history import DAMPING, climate, history
 from weatherglass.forecast import base_models, climatology, damped_anomaly, features, fit
-from weatherglass.forecast.splits import HistoryTooShort, bases, split
+from weatherglass.forecast.splits import HistoryTooShort, base_hours, split
 from weatherglass.history import HourGrid
 from weatherglass.records import LEADS
 
@@ -21,7 +21,7 @@ def test_what_is_beyond_the_weather_is_held_where_that_helped(model: Model) -> N
     count, leads = 600, (1, 2, 3)
     beyond = np.arange(count) < 60
     still = rng.normal(size=count).astype(np.float32) + np.where(beyond, 20, 0).astype(np.float32)
-    sample = fit.Sample(
+    sample = fit.TrainingSample(
         rows=np.empty((count, 0), np.float32),
         leads=rng.choice(leads, count),
         residual=np.where(beyond, still, 0.0).astype(np.float32),
@@ -36,7 +36,7 @@ def test_what_is_beyond_the_weather_is_held_where_that_helped(model: Model) -> N
 
     part = fit.fit_part(model.grid, model.parts, model.base, 2, leads, fit.Size(1000, 3, 7, 0.2, 2, 1000), 4).part
     made = fit.assemble(model.grid, model.parts, model.base, [replace(part, hold=hold)])
-    at = int(bases(model.parts.test)[40])
+    at = int(base_hours(model.parts.test)[40])
     values = model.grid.values.copy()
     values[0, at - 2 : at + 1, 2] -= 300.0
     jumped = made.forecast(HourGrid(model.grid.stations, model.grid.start, values), [0, 1], [at, at])
@@ -48,7 +48,7 @@ def test_no_hour_is_touched_by_base_hours_of_two_parts() -> None:
     parts = split(400 * 24)
     touched = []
     for mask in (parts.train, parts.calibrate, parts.test):
-        at = bases(mask)
+        at = base_hours(mask)
         assert len(at) > 24
         reach = at[:, None] + np.arange(-features.PAST_HOURS, LEADS[-1] + 1)
         touched.append(set(reach.ravel().tolist()))
@@ -68,7 +68,7 @@ def test_a_variable_without_values_is_named(model: Model) -> None:
     values[..., 3:] = np.nan
     grid = HourGrid(model.grid.stations, model.grid.start, values)
     base = base_models.fit(grid, model.parts.train)
-    with pytest.raises(fit.NothingToLearn, match="wind_speed"):
+    with pytest.raises(fit.InsufficientTrainingData, match="wind_speed"):
         fit.fit_part(grid, model.parts, base, 3, (1, 2, 3), fit.FIRST, seed=1)
 
 

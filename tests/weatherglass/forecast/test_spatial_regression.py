@@ -9,8 +9,8 @@ import pytest
 from tests.synthetic_history import CROSSING_HOURS, history
 from weatherglass.forecast import base_models, features
 from weatherglass.forecast.spatial_regression import BLOCKS, CLIP, LAGS, predictors
-from weatherglass.forecast.spatial_regression_fit import Regression
-from weatherglass.forecast.splits import bases
+from weatherglass.forecast.spatial_regression_fit import SpatialRegressionFit
+from weatherglass.forecast.splits import base_hours
 from weatherglass.history import HourGrid
 from weatherglass.records import LEADS, VARIABLES
 
@@ -18,12 +18,14 @@ Model = SimpleNamespace
 
 
 @pytest.fixture(scope="module")
-def regression(model: Model) -> Regression:
+def regression(model: Model) -> SpatialRegressionFit:
     seen = features.view(model.grid, model.base.climatology)
-    return Regression.of(model.grid.stations, model.grid.start, seen.anomalies, model.base.damping, most_hours=10**6)
+    return SpatialRegressionFit.of(
+        model.grid.stations, model.grid.start, seen.anomalies, model.base.damping, most_hours=10**6
+    )
 
 
-def test_the_sums_of_hours_add_up_and_can_be_taken_away(regression: Regression) -> None:
+def test_the_sums_of_hours_add_up_and_can_be_taken_away(regression: SpatialRegressionFit) -> None:
     hours = np.arange(100, 400)
     whole, part, rest = (regression.sums(at) for at in (hours, hours[:120], hours[120:]))
     assert (whole - part).count == rest.count
@@ -31,7 +33,7 @@ def test_the_sums_of_hours_add_up_and_can_be_taken_away(regression: Regression) 
     np.testing.assert_allclose((part + rest).targets, whole.targets, rtol=1e-3, atol=0.05)
 
 
-def test_a_stations_weights_are_those_of_a_ridge_regression(regression: Regression) -> None:
+def test_a_stations_weights_are_those_of_a_ridge_regression(regression: SpatialRegressionFit) -> None:
     """Against the normal equations written out with NumPy in double precision."""
     at = np.arange(100, 1500)
     network = regression.solve(regression.sums(at), [5000.0] * 4, np.ones((len(LEADS), len(VARIABLES)), np.float32))
@@ -53,7 +55,7 @@ def test_weather_that_crosses_is_seen_coming(model: Model) -> None:
     """Station 1 feels what station 0 felt some hours before; what station 0 will feel nobody can know."""
     errors = {}
     seen = features.view(model.grid, model.base.climatology, network=model.base.network)
-    when = bases(model.parts.calibrate)[::3]
+    when = base_hours(model.parts.calibrate)[::3]
     for station in (0, 1):
         made = features.cases(seen, model.base.damping, np.full(len(when), station), when)
         truth = seen.present[station, when + CROSSING_HOURS, 0]
@@ -108,7 +110,7 @@ def test_what_is_not_known_has_not_changed() -> None:
     assert np.isfinite(made).all()
 
 
-def test_an_unknown_past_is_told_from_the_neighbours(regression: Regression) -> None:
+def test_an_unknown_past_is_told_from_the_neighbours(regression: SpatialRegressionFit) -> None:
     """A station that feels what its neighbour felt at the same hours: its own changes are found again without its past,
     all but what the ridge takes for chance.
     """
@@ -130,7 +132,7 @@ def test_an_unknown_past_is_told_from_the_neighbours(regression: Regression) -> 
     np.testing.assert_array_equal(told[:, :, 1:], whole[:, :, 1:])
 
 
-def test_a_known_past_is_not_told_anew(regression: Regression, model: Model) -> None:
+def test_a_known_past_is_not_told_anew(regression: SpatialRegressionFit, model: Model) -> None:
     at = np.arange(100, 1500)
     lagged = model.base.network._lagged(regression.field, 1, at)
     lagged = lagged[np.isfinite(lagged[:, :, 0]).all(axis=(1, 2))]

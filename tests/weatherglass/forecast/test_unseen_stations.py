@@ -6,14 +6,14 @@ import numpy as np
 
 from tests.synthetic_history import stations
 from weatherglass.forecast.climatology import TERMS, Climatology
-from weatherglass.forecast.damped_anomaly import Damping
+from weatherglass.forecast.damped_anomaly import DampedAnomaly
 from weatherglass.forecast.unseen_stations import introduce, own_level
-from weatherglass.forecast.variables import CHANNELS
+from weatherglass.forecast.variables import MODEL_VARIABLES
 
 KNOWN = stations(3)
 RNG = np.random.default_rng(4)
-USUAL = Climatology(tuple(s.station_id for s in KNOWN), RNG.normal(size=(3, TERMS, len(CHANNELS))))
-DAMPING = Damping(RNG.uniform(size=(3, 37, 4)))
+USUAL = Climatology(tuple(s.station_id for s in KNOWN), RNG.normal(size=(3, TERMS, len(MODEL_VARIABLES))))
+DAMPING = DampedAnomaly(RNG.uniform(size=(3, 37, 4)))
 
 
 def test_a_stranger_next_door_borrows_most_from_next_door() -> None:
@@ -41,11 +41,11 @@ def test_nobody_new_nothing_new_and_none_from_the_other_side_of_the_world() -> N
 
 
 def test_the_own_level_counts_the_more_the_longer_it_is_known_and_pressures_at_once() -> None:
-    past = np.full((2, 73, len(CHANNELS)), 4.0, np.float32)
+    past = np.full((2, 73, len(MODEL_VARIABLES)), 4.0, np.float32)
     past[0, 1:] = np.nan
     level = own_level(past)
-    np.testing.assert_allclose(level[:, CHANNELS.index("pressure")], 4.0)
-    temperature = level[:, CHANNELS.index("temperature")]
+    np.testing.assert_allclose(level[:, MODEL_VARIABLES.index("pressure")], 4.0)
+    temperature = level[:, MODEL_VARIABLES.index("temperature")]
     assert 0 < temperature[0] < 0.2
     assert 1.5 < temperature[1] < 4.0
-    assert not own_level(np.full((1, 73, len(CHANNELS)), np.nan, np.float32)).any()
+    assert not own_level(np.full((1, 73, len(MODEL_VARIABLES)), np.nan, np.float32)).any()

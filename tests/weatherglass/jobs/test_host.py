@@ -15,12 +15,12 @@ import pytest
 from tests import waiting
 from weatherglass.jobs import processes
 from weatherglass.jobs.folder import JobFolder, StartRequest
-from weatherglass.jobs.host import AnotherHostError, Host, Patience, bound_log
+from weatherglass.jobs.host import AnotherHostError, Host, HostTimeouts, bound_log
 
 pytestmark = pytest.mark.integration
 
 FAKE_JOB = Path(__file__).resolve().parents[2] / "fake_job.py"
-GENEROUS = Patience(before_term=60, before_kill=60)
+GENEROUS = HostTimeouts(before_term=60, before_kill=60)
 """A job that heeds a stop has its time for it, also on a slow machine."""
 
 
@@ -87,7 +87,7 @@ def test_a_stop_is_heeded_and_the_job_has_the_last_word(host: Host, folder: JobF
 
 def test_an_unheeded_stop_ends_in_a_kill(host: Host, folder: JobFolder) -> None:
     process = start(host, folder, "deaf")
-    host.patience = Patience(before_term=0.5, before_kill=0.5)
+    host.patience = HostTimeouts(before_term=0.5, before_kill=0.5)
     folder.request_stop("the reader")
     until(host, lambda: gone(process), "the deaf job is killed")
     assert not folder.alive()

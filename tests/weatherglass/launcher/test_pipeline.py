@@ -12,7 +12,7 @@ from tests.conftest import make_settings
 from weatherglass.history import Manifest, write_manifest
 from weatherglass.launcher.airflow_api import AirflowApi
 from weatherglass.launcher.errors import PipelineError
-from weatherglass.launcher.pipeline import DAGS, HISTORY, INGEST, SERVE, TOPICS, TRAIN, WATCH, Pipeline
+from weatherglass.launcher.pipeline import DAGS, HISTORY, INGEST, SERVE, TOPICS, TRAIN, WATCH, PipelineStart
 from weatherglass.settings import Settings, Source
 
 GREEN = ""
@@ -59,7 +59,7 @@ class Scene:
     def __init__(self, settings: Settings, source: Source = Source.REPLAY, **states: str):
         self.airflow = Airflow(**states)
         self.said: list[str] = []
-        self.pipeline = Pipeline(settings, source, cast(AirflowApi, self.airflow), self.said.append, self._wait)
+        self.pipeline = PipelineStart(settings, source, cast(AirflowApi, self.airflow), self.said.append, self._wait)
 
     def _wait(self, done: Callable[[], bool], seconds: float, what: Callable[[], str]) -> None:
         if what() != GREEN and not done():

@@ -16,9 +16,9 @@ import pytest
 from weatherglass.launcher.processes import (
     MARK,
     Children,
+    ProcessRecord,
+    ProcessRecords,
     Program,
-    Record,
-    Records,
     identity,
     members,
     send,
@@ -47,7 +47,7 @@ def program(name: str, argv: list[str]) -> Program:
 
 def test_a_record_knows_its_process_until_that_ends(children: Children, settings: Settings) -> None:
     children.start(program("sleeper", SLEEP))
-    record = Records(settings).read("sleeper")
+    record = ProcessRecords(settings).read("sleeper")
     assert record
     assert record.alive()
     os.kill(record.pid, signal.SIGKILL)
@@ -64,10 +64,10 @@ def test_a_recycled_process_id_is_nobody_of_ours(settings: Settings) -> None:
         now = identity(stranger.pid)
         assert now
         boot, _, ticks = now.partition(":")
-        folder = Records(settings).folder
+        folder = ProcessRecords(settings).folder
         folder.mkdir(parents=True)
         for name, told in {"earlier": f"{boot}:{int(ticks) - 1}", "before-the-boot": f"another:{ticks}"}.items():
-            record = Record(name, stranger.pid, told, 0.0)
+            record = ProcessRecord(name, stranger.pid, told, 0.0)
             (folder / f"{name}.json").write_text(json.dumps(record.__dict__))
             assert not record.alive()
         assert members(settings) == []
@@ -91,7 +91,7 @@ time.sleep(600)
     pids = settings.state_dir / "pids.done"
     assert wait_until(pids.exists, LIMIT)
     grandchildren = {int(pid) for pid in pids.read_text().split()}
-    parent = Records(settings).read("parent")
+    parent = ProcessRecords(settings).read("parent")
     assert parent
     os.kill(parent.pid, signal.SIGKILL)
     assert wait_until(lambda: not children.alive("parent"), LIMIT)
@@ -111,7 +111,7 @@ def test_another_stack_is_not_ours(children: Children, settings: Settings, tmp_p
 
 
 def test_an_unreadable_record_is_no_record(settings: Settings) -> None:
-    records = Records(settings)
+    records = ProcessRecords(settings)
     records.folder.mkdir(parents=True)
     (records.folder / "torn.json").write_text('{"name": "torn", "pi')
     (records.folder / "older.json").write_text('{"name": "older"}')

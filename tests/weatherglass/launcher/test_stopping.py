@@ -15,7 +15,7 @@ import pytest
 
 from weatherglass.jobs.folder import JobFolder, StartRequest
 from weatherglass.launcher.down import down
-from weatherglass.launcher.processes import Records, members, send, wait_until
+from weatherglass.launcher.processes import ProcessRecords, members, send, wait_until
 from weatherglass.launcher.stopping import LAUNCHER, WHO, launcher_runs, stop_everything
 from weatherglass.net import answers
 from weatherglass.settings import PROJECT_ROOT, Settings, variable
@@ -92,7 +92,7 @@ def test_down_after_the_launcher_was_killed(launcher: subprocess.Popen[bytes], s
     assert not job.alive()
     assert job.outcome().ok
     assert WHO in job.outcome().why
-    assert Records(settings).all() == []
+    assert ProcessRecords(settings).all() == []
     assert down(settings) == 0  # and again, with nothing there
 
 
@@ -100,7 +100,7 @@ def test_the_launcher_itself_is_spared_by_its_own_stop(launcher: subprocess.Pope
     """The launcher calls the same function about its own children, from inside."""
     assert stop_everything(settings, lambda _: None)
     assert launcher.poll() is None
-    assert [record.name for record in Records(settings).all()] == [LAUNCHER]
+    assert [record.name for record in ProcessRecords(settings).all()] == [LAUNCHER]
     assert members(settings) == []
 
 
@@ -109,7 +109,7 @@ def test_a_job_that_heeds_nothing_is_ended_though_the_host_is_dead(
 ) -> None:
     job = start_job(settings, "deaf")
     for name in ("job-host", LAUNCHER):
-        record = Records(settings).read(name)
+        record = ProcessRecords(settings).read(name)
         assert record
         os.kill(record.pid, signal.SIGKILL)
     launcher.wait()

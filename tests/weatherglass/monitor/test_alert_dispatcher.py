@@ -12,12 +12,12 @@ from sqlalchemy import Engine, text
 from tests.weatherglass.monitor.conftest import Clock
 from tests.weatherglass.monitor.receivers import Hook, Mailbox, garbled
 from weatherglass.alerts import metrics as m
-from weatherglass.alerts.notification import Links, Notice
-from weatherglass.alerts.rule_evaluator import Watch
+from weatherglass.alerts.notification import Links, Notification
+from weatherglass.alerts.rule_evaluator import RuleEvaluator
 from weatherglass.alerts.rules import LOOK_SECONDS, RULES
-from weatherglass.alerts.sample import Sample
-from weatherglass.monitor.alert_dispatcher import Desk
-from weatherglass.monitor.notification_channels import Channel, Email, Webhook
+from weatherglass.alerts.sample import MetricSample
+from weatherglass.monitor.alert_dispatcher import AlertDispatcher
+from weatherglass.monitor.notification_channels import Email, NotificationChannel, Webhook
 from weatherglass.store import alerts
 from weatherglass.store.alert_log import listed
 
@@ -28,16 +28,16 @@ JOB = "stream_features"
 class Scene:
     """A watch and a desk whose samples a test writes."""
 
-    def __init__(self, store: Engine, channels: Sequence[Channel], clock: Clock):
-        self.desk = Desk(store, channels, LINKS)
-        self.watch = Watch(RULES, self.desk.known())
+    def __init__(self, store: Engine, channels: Sequence[NotificationChannel], clock: Clock):
+        self.desk = AlertDispatcher(store, channels, LINKS)
+        self.watch = RuleEvaluator(RULES, self.desk.known())
         self.clock = clock
 
     def go(self, looks: int = 1, **values: float) -> list[str]:
         """So many looks, with these jobs up or down, and `broker`."""
         said = []
         for _ in range(looks):
-            sample = Sample(self.clock.go())
+            sample = MetricSample(self.clock.go())
             for name, value in values.items():
                 if name == "broker":
                     sample.put(m.KAFKA_UP, value)
@@ -157,7 +157,7 @@ class Faulty:
 
     name = "faulty"
 
-    def send(self, notices: Sequence[Notice]) -> None:
+    def send(self, notices: Sequence[Notification]) -> None:
         raise KeyError("a-secret")
 
 

@@ -11,12 +11,12 @@ from sqlalchemy import Engine, text
 
 from tests.weatherglass.api.serving import running_alone
 from tests.weatherglass.monitor.conftest import Clock
-from weatherglass.alerts.rule_evaluator import Watch
+from weatherglass.alerts.rule_evaluator import RuleEvaluator
 from weatherglass.alerts.rules import RULES
-from weatherglass.alerts.sample import Sample
-from weatherglass.monitor.api_metrics import Api
+from weatherglass.alerts.sample import MetricSample
+from weatherglass.monitor.api_metrics import ApiMetrics
 from weatherglass.monitor.exchange import read_answers
-from weatherglass.monitor.store_metrics import Stored
+from weatherglass.monitor.store_metrics import StoreMetrics
 from weatherglass.settings import Settings
 
 REQUESTS = 20
@@ -25,13 +25,13 @@ WELL, FAILED = 0, 1
 
 @pytest.mark.integration
 def test_a_table_is_gone_and_comes_back(settings: Settings, store: Engine, clock: Clock) -> None:
-    stored = Stored(settings, clock.now, clock.now)
-    watch = Watch(RULES)
+    stored = StoreMetrics(settings, clock.now, clock.now)
+    watch = RuleEvaluator(RULES)
     fired: set[tuple[str, str]] = set()
     over: set[tuple[str, str]] = set()
 
     def look() -> None:
-        sample = Sample(clock.go())
+        sample = MetricSample(clock.go())
         stored.look(sample)
         api.look(sample)
         seen = watch.look(sample)
@@ -39,7 +39,7 @@ def test_a_table_is_gone_and_comes_back(settings: Settings, store: Engine, clock
         over.update((firing.rule.name, firing.subject) for firing in seen.over)
 
     with running_alone(settings) as address:
-        api = Api(settings)
+        api = ApiMetrics(settings)
 
         def ask(path: str, kind: int) -> None:
             """So many requests, and a look before and after; `kind` is 0 where they go well, 1 where they fail."""

@@ -20,13 +20,13 @@ from tests.weatherglass.alerts.test_health import Holder
 from tests.weatherglass.monitor.conftest import Clock
 from weatherglass.alerts import metrics as m
 from weatherglass.alerts.health import JOBS
-from weatherglass.alerts.rule_evaluator import Watch
+from weatherglass.alerts.rule_evaluator import RuleEvaluator
 from weatherglass.alerts.rules import RULES
-from weatherglass.alerts.sample import Sample
+from weatherglass.alerts.sample import MetricSample
 from weatherglass.jobs.folder import HOST_LOCK, JobFolder
 from weatherglass.jobs.job import Job
-from weatherglass.monitor.host_metrics import Machine
-from weatherglass.monitor.job_metrics import Jobs
+from weatherglass.monitor.host_metrics import HostMetrics
+from weatherglass.monitor.job_metrics import JobMetrics
 from weatherglass.records import iso
 from weatherglass.settings import Settings
 from weatherglass.topics import RAW
@@ -61,8 +61,8 @@ class Running:
         self.holders: dict[str, Holder] = {}
         for name in JOBS:
             self.start(name)
-        self.jobs = Jobs(settings)
-        self.watch = Watch(RULES)
+        self.jobs = JobMetrics(settings)
+        self.watch = RuleEvaluator(RULES)
         self.fired: set[tuple[str, str]] = set()
         self.over: set[tuple[str, str]] = set()
 
@@ -79,7 +79,7 @@ class Running:
     def report(self, name: str, **figures: object) -> None:
         Job(self.folder(name)).report("works", **figures)
 
-    def go(self, looks: int = 6, batch: dict[str, object] | None = None, silent: str = "") -> Sample:
+    def go(self, looks: int = 6, batch: dict[str, object] | None = None, silent: str = "") -> MetricSample:
         for _ in range(looks):
             now = self.clock.go().timestamp()
             if batch:
@@ -87,7 +87,7 @@ class Running:
             for name in JOBS:
                 if name != silent:
                     os.utime(self.folder(name).heartbeat, (now, now))
-            sample = Sample(self.clock.now)
+            sample = MetricSample(self.clock.now)
             self.jobs.look(sample)
             look = self.watch.look(sample)
             self.fired |= {(f.rule.name, f.subject) for f in look.begun} - {("ray_unreachable", "pipeline")}
@@ -177,12 +177,12 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_disk_fills_up(small_disk: Path, clock: Clock) -> None:
-    machine, watch = Machine(make_settings(small_disk)), Watch(RULES)
+    machine, watch = HostMetrics(make_settings(small_disk)), RuleEvaluator(RULES)
 
     def fired(looks: int) -> tuple[set[str], set[str]]:
         begun, over = set(), set()
         for _ in range(looks):
-            sample = Sample(clock.go())
+            sample = MetricSample(clock.go())
             machine.look(sample)
             look = watch.look(sample)
             begun |= {firing.rule.name for firing in look.begun}
@@ -215,9 +215,9 @@ def test_a_part_is_its_process_with_its_children(settings: Settings, clock: Cloc
         folder = JobFolder(settings.jobs_dir / "some_job")
         folder.path.mkdir(parents=True)
         folder.write_json(folder.process, {"pid": leader.pid})
-        machine = Machine(settings)
+        machine = HostMetrics(settings)
         for _ in range(200):
-            sample = Sample(clock.go(60))
+            sample = MetricSample(clock.go(60))
             machine.look(sample)
             if sample.get(m.PART_PROCESSES, "some_job") == 2:
                 break

@@ -24,7 +24,7 @@ from weatherglass.alerts.notification import CHANNELS_VARIABLE
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.jobs.job import Job
 from weatherglass.monitor import kafka_metrics
-from weatherglass.monitor.monitor import Watcher
+from weatherglass.monitor.monitor import Monitor
 from weatherglass.settings import LOOPBACK, Settings, Source
 from weatherglass.store import metric_history
 from weatherglass.store.alert_log import listed
@@ -64,19 +64,19 @@ def settings(fresh_broker: TestBroker) -> Iterator[Settings]:
 @pytest.fixture
 def watcher(
     settings: Settings, store: Engine, hook: Hook, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Watcher]:
+) -> Iterator[Monitor]:
     monkeypatch.setattr(kafka_metrics, "PATIENCE_MS", 60_000)  # a slow machine is not the matter here
     folder = JobFolder(settings.jobs_dir / WATCHER)
     folder.path.mkdir(parents=True)
     channels = {CHANNELS_VARIABLE: json.dumps({"webhook": {"url": hook.url}})}
-    watcher = Watcher(settings, Job(folder), channels, clock)
+    watcher = Monitor(settings, Job(folder), channels, clock)
     yield watcher
     watcher.close()
 
 
 @pytest.mark.integration
 def test_a_broker_that_stops_lags_and_rejects(
-    fresh_broker: TestBroker, settings: Settings, store: Engine, hook: Hook, clock: Clock, watcher: Watcher
+    fresh_broker: TestBroker, settings: Settings, store: Engine, hook: Hook, clock: Clock, watcher: Monitor
 ) -> None:
     kafka = Kafka(settings.bootstrap_servers)
     kafka.write(RAW, 40)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.conftest import make_settings
 from tests.weatherglass.store.samples import a_prediction, an_observation
 from weatherglass.monitor.station_report import make_report
-from weatherglass.qc.station_status import Reading, StationDay, Status, Stretch, station_day
+from weatherglass.qc.station_status import ReceivedReading, StationDay, Status, StatusPeriod, station_day
 from weatherglass.records import Origin
 from weatherglass.store import observations, predictions, station_days
 from weatherglass.store.engine import open_store
@@ -26,12 +26,12 @@ LONG_BEFORE = START - timedelta(days=30)
 LATER = END + timedelta(hours=1)
 
 
-def quarters(*numbers: int, after: timedelta = timedelta(minutes=2), **passed: bool) -> list[Reading]:
+def quarters(*numbers: int, after: timedelta = timedelta(minutes=2), **passed: bool) -> list[ReceivedReading]:
     """Readings of these quarters of an hour of the day, arrived so long after their time."""
-    return [Reading(START + n * QUARTER, START + n * QUARTER + after, dict(passed)) for n in numbers]
+    return [ReceivedReading(START + n * QUARTER, START + n * QUARTER + after, dict(passed)) for n in numbers]
 
 
-def judged(readings: list[Reading], now: datetime = LATER) -> StationDay:
+def judged(readings: list[ReceivedReading], now: datetime = LATER) -> StationDay:
     return station_day("denver", DAY, sorted(readings, key=lambda reading: reading.time), now, LONG_BEFORE)
 
 
@@ -40,7 +40,7 @@ def test_a_day_without_a_fault() -> None:
     assert (day.expected, day.received, day.interval_seconds) == (96, 96, 900)
     assert (day.timeliness_median, day.timeliness_p95, day.longest_gap) == (120, 120, 900)
     assert day.failed == {"range_check": 0.0}
-    assert day.log == [Stretch(Status.UP, START, END)]
+    assert day.log == [StatusPeriod(Status.UP, START, END)]
     assert day.badness == 0
 
 
@@ -50,18 +50,18 @@ def test_a_silence_begins_an_interval_after_the_last_word() -> None:
     last, again = START + 19 * QUARTER, START + 60 * QUARTER
     assert day.longest_gap == (again - last).total_seconds()
     assert day.log == [
-        Stretch(Status.UP, START, last + QUARTER),
-        Stretch(Status.SILENT, last + QUARTER, again),
-        Stretch(Status.UP, again, END),
+        StatusPeriod(Status.UP, START, last + QUARTER),
+        StatusPeriod(Status.SILENT, last + QUARTER, again),
+        StatusPeriod(Status.UP, again, END),
     ]
 
 
 def test_a_station_silent_all_day_or_never_heard() -> None:
-    yesterday = [Reading(START - n * QUARTER, START - n * QUARTER) for n in range(40, 20, -1)]
+    yesterday = [ReceivedReading(START - n * QUARTER, START - n * QUARTER) for n in range(40, 20, -1)]
     for readings in ([], yesterday):
         day = station_day("denver", DAY, readings, LATER, LONG_BEFORE)
         assert (day.received, day.timeliness_median, day.failed) == (0, None, {})
-        assert day.log == [Stretch(Status.SILENT, START, END)]
+        assert day.log == [StatusPeriod(Status.SILENT, START, END)]
         assert day.badness == 1
         assert day.expected == (96 if readings else 24)
 
@@ -82,14 +82,14 @@ def test_late_and_suspect_readings() -> None:
 def test_today_is_judged_up_to_now() -> None:
     day = judged(quarters(*range(40)), now=START + 40 * QUARTER)
     assert (day.expected, day.received) == (40, 40)
-    assert day.log == [Stretch(Status.UP, START, START + 40 * QUARTER)]
+    assert day.log == [StatusPeriod(Status.UP, START, START + 40 * QUARTER)]
 
 
 @settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(-2 * 1440, 1439), st.integers(0, 600), st.booleans()), unique_by=lambda r: r[0]))
 def test_the_log_covers_the_day_without_gap_or_overlap(found: list[tuple[int, int, bool]]) -> None:
     readings = [
-        Reading(START + timedelta(minutes=at), START + timedelta(minutes=at + delay), {"step": passed})
+        ReceivedReading(START + timedelta(minutes=at), START + timedelta(minutes=at + delay), {"step": passed})
         for at, delay, passed in sorted(found)
     ]
     day = judged(readings)
@@ -146,10 +146,10 @@ def test_the_report_of_a_store_has_the_worst_first_and_is_kept(tmp_path: Path) -
 
 def test_what_was_fetched_as_the_past_is_not_judged() -> None:
     noon = START + timedelta(hours=12)
-    past = [Reading(START + n * timedelta(hours=1), noon) for n in range(12)]
-    live = [Reading(noon + n * QUARTER, noon + n * QUARTER + timedelta(minutes=2)) for n in range(48)]
+    past = [ReceivedReading(START + n * timedelta(hours=1), noon) for n in range(12)]
+    live = [ReceivedReading(noon + n * QUARTER, noon + n * QUARTER + timedelta(minutes=2)) for n in range(48)]
     day = station_day("denver", DAY, past + live, LATER, watched_since=noon)
-    assert day.log == [Stretch(Status.UP, noon, END)]
+    assert day.log == [StatusPeriod(Status.UP, noon, END)]
     assert (day.expected, day.received, day.timeliness_median) == (48, 48, 120)
 
 

@@ -14,10 +14,10 @@ from tests.postgres import postgres
 from tests.weatherglass.monitor.conftest import Clock
 from tests.weatherglass.store.samples import a_prediction, an_observation
 from weatherglass.alerts import metrics as m
-from weatherglass.alerts.rule_evaluator import Watch
+from weatherglass.alerts.rule_evaluator import RuleEvaluator
 from weatherglass.alerts.rules import RULES
-from weatherglass.alerts.sample import Sample
-from weatherglass.monitor.store_metrics import WARM_UP, Stored
+from weatherglass.alerts.sample import MetricSample
+from weatherglass.monitor.store_metrics import WARM_UP, StoreMetrics
 from weatherglass.records import Method, Origin
 from weatherglass.settings import Settings, Source
 from weatherglass.store import observations, polls, predictions
@@ -39,8 +39,8 @@ class Network:
         for back in range(15, -1, -1):
             self.report(*STATIONS, time=clock.now - back * QUARTER, arrived=clock.now - back * QUARTER)
         self.poll()
-        self.stored = Stored(settings, clock.now, clock.now - timedelta(days=1))
-        self.watch = Watch(RULES)
+        self.stored = StoreMetrics(settings, clock.now, clock.now - timedelta(days=1))
+        self.watch = RuleEvaluator(RULES)
         self.fired: Fired = set()
         self.over: Fired = set()
 
@@ -76,8 +76,8 @@ class Network:
                 self.poll()
             self.look()
 
-    def look(self) -> Sample:
-        sample = Sample(self.clock.now)
+    def look(self) -> MetricSample:
+        sample = MetricSample(self.clock.now)
         self.stored.look(sample)
         look = self.watch.look(sample)
         self.fired |= {(firing.rule.name, firing.subject) for firing in look.begun}
@@ -156,9 +156,9 @@ def test_a_stop_of_the_pipeline_is_no_silence(settings: Settings, store: Engine,
     """After a night off every station was last heard yesterday, and nobody polled."""
     Network(settings, store, clock).stored.close()
     clock.go(12 * 3600)
-    stored = Stored(settings, clock.now, beginning=clock.now)
+    stored = StoreMetrics(settings, clock.now, beginning=clock.now)
     clock.go(60)
-    sample = Sample(clock.now)
+    sample = MetricSample(clock.now)
     stored.look(sample)
     stored.close()
     assert max(sample.of(m.SILENCE).values()) < 0.1

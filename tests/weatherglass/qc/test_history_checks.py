@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weatherglass.qc.history_checks import FLAT_HOURS, LINE_HOURS, Flag, flagged, standard_pressure
+from weatherglass.qc.history_checks import FLAT_HOURS, LINE_HOURS, HistoryFlag, flagged, standard_pressure
 from weatherglass.qc.observation_checks import LIMITS
 from weatherglass.records import VARIABLES
 
@@ -27,7 +27,9 @@ def flags_of(name: str, values: np.ndarray, elevation: float | None = None, **re
 
 
 def test_weather_without_a_fault_has_no_flag() -> None:
-    assert all((flags == Flag.OK).all() for flags in flagged(series(), 10.0, dict.fromkeys(VARIABLES, 0.1)).values())
+    assert all(
+        (flags == HistoryFlag.OK).all() for flags in flagged(series(), 10.0, dict.fromkeys(VARIABLES, 0.1)).values()
+    )
 
 
 def test_each_fault_is_flagged_where_it_is() -> None:
@@ -36,20 +38,20 @@ def test_each_fault_is_flagged_where_it_is() -> None:
         values[10], values[20] = np.nan, LIMITS[name].high + 1
         values[30 : 30 + FLAT_HOURS[name]] = values[30]
         flags = flags_of(name, values)
-        assert flags[10] == Flag.MISSING
-        assert flags[20] == Flag.RANGE
-        assert (flags[30 : 30 + FLAT_HOURS[name]] == Flag.FLAT).all()
+        assert flags[10] == HistoryFlag.MISSING
+        assert flags[20] == HistoryFlag.RANGE
+        assert (flags[30 : 30 + FLAT_HOURS[name]] == HistoryFlag.FLAT).all()
         shorter = series()[name]
         shorter[30 : 30 + FLAT_HOURS[name] - 1] = 7.77
-        assert Flag.FLAT not in flags_of(name, shorter)
+        assert HistoryFlag.FLAT not in flags_of(name, shorter)
 
 
 def test_a_line_through_a_gap_is_flagged_from_end_to_end() -> None:
     values = series()["temperature"]
     values[40 : 40 + LINE_HOURS] = 5 + 0.3 * np.arange(LINE_HOURS)
     flags = flags_of("temperature", values)
-    assert (flags[40 : 40 + LINE_HOURS] == Flag.LINE).all()
-    assert (np.delete(flags, np.s_[39 : 41 + LINE_HOURS]) == Flag.OK).all()
+    assert (flags[40 : 40 + LINE_HOURS] == HistoryFlag.LINE).all()
+    assert (np.delete(flags, np.s_[39 : 41 + LINE_HOURS]) == HistoryFlag.OK).all()
 
 
 def test_a_spike_is_one_jump_and_a_lasting_step_one() -> None:
@@ -57,17 +59,17 @@ def test_a_spike_is_one_jump_and_a_lasting_step_one() -> None:
     spike[50] += 30
     step[50:] += 30
     for values in (spike, step):
-        assert np.flatnonzero(flags_of("temperature", values) == Flag.JUMP).tolist() == [50]
+        assert np.flatnonzero(flags_of("temperature", values) == HistoryFlag.JUMP).tolist() == [50]
 
 
 def test_fog_may_last() -> None:
-    assert Flag.FLAT not in flags_of("humidity", np.full(72, 100.0))
+    assert HistoryFlag.FLAT not in flags_of("humidity", np.full(72, 100.0))
 
 
 def test_values_finer_than_the_record_are_computed_ones() -> None:
     values = series()["temperature"]
     values[5] = 10.1234
-    assert np.flatnonzero(flags_of("temperature", values, temperature=0.1) == Flag.INTERPOLATED).tolist() == [5]
+    assert np.flatnonzero(flags_of("temperature", values, temperature=0.1) == HistoryFlag.INTERPOLATED).tolist() == [5]
 
 
 @pytest.mark.parametrize(("elevation", "told"), [(1609.0, True), (20.0, False), (None, False)])
@@ -76,8 +78,8 @@ def test_a_sea_level_pressure_is_told_high_above_the_sea(elevation: float | None
     station = np.round(standard_pressure(elevation or 0.0) + weather, 1)
     mixed = np.where(np.arange(len(station)) < 48, station, np.round(1013.25 + weather, 1))
     flags = flags_of("pressure", mixed, elevation)
-    assert (flags[:48] == Flag.OK).all()
-    assert (flags[49:] == (Flag.OTHER_LEVEL if told else Flag.OK)).all()
+    assert (flags[:48] == HistoryFlag.OK).all()
+    assert (flags[49:] == (HistoryFlag.OTHER_LEVEL if told else HistoryFlag.OK)).all()
 
 
 def test_standard_pressure_as_tabled() -> None:
@@ -97,6 +99,6 @@ def test_any_series_gets_a_flag_for_every_hour(values: list[float], name: str) -
     made = np.array(values)
     flags = flagged({**dict.fromkeys(VARIABLES, made), name: made}, 500.0, {})[name]
     assert len(flags) == len(made)
-    assert ((flags == Flag.MISSING) == np.isnan(made)).all()
+    assert ((flags == HistoryFlag.MISSING) == np.isnan(made)).all()
     beyond = (made < LIMITS[name].low) | (made > LIMITS[name].high)
-    assert ((flags == Flag.RANGE) == beyond).all()
+    assert ((flags == HistoryFlag.RANGE) == beyond).all()

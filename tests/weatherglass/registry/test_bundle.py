@@ -19,7 +19,7 @@ from weatherglass.cli.models import LOADERS, export_model, import_model
 from weatherglass.forecast import fit
 from weatherglass.forecast.boosted_trees import LEAD_GROUPS, BoostedForecaster
 from weatherglass.registry import artifact
-from weatherglass.registry.bundle import ABOUT, ParcelError, opened, pack
+from weatherglass.registry.bundle import ABOUT, BundleError, export_bundle, open_bundle
 from weatherglass.registry.registry import FORECASTER, Registry
 from weatherglass.settings import Settings
 
@@ -42,7 +42,7 @@ def exported(forecaster: BoostedForecaster, tmp_path_factory: pytest.TempPathFac
     settings = make_settings(place / "state")
     folder = place / "model"
     forecaster.save(folder)
-    artifact.enclose(folder, "card.md", "# what it is")
+    artifact.add_text(folder, "card.md", "# what it is")
     registry = Registry(settings)
     version = registry.register(
         FORECASTER, folder, {"skill.temperature": 0.25}, {"trees": 30}, {"data_source": "made-up"}
@@ -51,7 +51,7 @@ def exported(forecaster: BoostedForecaster, tmp_path_factory: pytest.TempPathFac
     file = place / "forecaster.weatherglass"
     champion = registry.champion(FORECASTER)
     assert champion is not None
-    pack(settings, champion, file, LOADERS)
+    export_bundle(settings, champion, file, LOADERS)
     return settings, file
 
 
@@ -146,7 +146,7 @@ def test_a_tampered_file_is_refused_by_name_and_nothing_in_it_runs(
     with zipfile.ZipFile(file, "w") as archive:
         for name, data in change(contents, mark).items():
             archive.writestr(name, data)
-    with pytest.raises(ParcelError, match=words), opened(file, LOADERS):
+    with pytest.raises(BundleError, match=words), open_bundle(file, LOADERS):
         pass
     assert import_model(make_settings(tmp_path / "state"), file, promote=True) == 1
     assert not mark.exists()
@@ -158,9 +158,9 @@ def test_a_tampered_file_is_refused_by_name_and_nothing_in_it_runs(
 def test_a_foreign_file_is_refused(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "foreign"
     file.write_bytes(content)
-    with pytest.raises(ParcelError, match="foreign"), opened(file, LOADERS):
+    with pytest.raises(BundleError, match="foreign"), open_bundle(file, LOADERS):
         pass
-    with pytest.raises(ParcelError, match="does not exist"), opened(tmp_path / "nowhere", LOADERS):
+    with pytest.raises(BundleError, match="does not exist"), open_bundle(tmp_path / "nowhere", LOADERS):
         pass
 
 
@@ -169,5 +169,5 @@ def test_a_cut_off_file_is_refused(exported: tuple[Settings, Path], tmp_path: Pa
     file = tmp_path / "cut"
     for share in (0.2, 0.9, 0.999):
         file.write_bytes(whole[: int(len(whole) * share)])
-        with pytest.raises(ParcelError, match="cut"), opened(file, LOADERS):
+        with pytest.raises(BundleError, match="cut"), open_bundle(file, LOADERS):
             pass

@@ -17,8 +17,8 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from sqlalchemy import select
 
 from ray_jobs.inference.hour_buffer import HourBuffer
-from ray_jobs.inference.model_manager import Champions
-from ray_jobs.inference.predictor import Answer, Answers
+from ray_jobs.inference.model_manager import ModelManager
+from ray_jobs.inference.predictor import PredictionResult, Predictor
 from tests.ray_heads import end_group
 from tests.ray_jobs.conftest import PATIENCE
 from tests.ray_jobs.windows import leading
@@ -58,9 +58,9 @@ def observation(station_id: str, minutes: int) -> Observation:
     )
 
 
-def some_answers(settings: Settings, minutes: int) -> list[Answer]:
-    champions = Champions(Registry(settings))
-    answers = Answers(HourBuffer(known_stations().__getitem__), champions)
+def some_answers(settings: Settings, minutes: int) -> list[PredictionResult]:
+    champions = ModelManager(Registry(settings))
+    answers = Predictor(HourBuffer(known_stations().__getitem__), champions)
     windows = [leading(station, RECENT + timedelta(minutes=minutes), float(minutes % 30)) for station in STATIONS]
     return answers.answer(
         windows, replace(champions.current, challenger=PersistenceForecaster(), challenger_version="8")

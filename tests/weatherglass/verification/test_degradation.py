@@ -25,7 +25,7 @@ from weatherglass.store.schema import detection as detection_table
 from weatherglass.store.schema import paired_losses, verification
 from weatherglass.store.verdicts import Judgement, Verdict
 from weatherglass.verification import degradation, detection, drift, retraining
-from weatherglass.verification.baselines import Usual
+from weatherglass.verification.baselines import ReferenceModel
 from weatherglass.verification.drift import Drift
 from weatherglass.verification.hindcast import hindcast
 
@@ -251,7 +251,7 @@ class Shifted(PersistenceForecaster):
 def test_a_hindcast_fills_the_same_tables_marked_and_again_changes_nothing(store: Engine) -> None:
     grid = history(days=90)
     usual = climatology.fit(grid)
-    yardstick = Usual(usual, damped_anomaly.fit(features.view(grid, usual).anomalies))
+    yardstick = ReferenceModel(usual, damped_anomaly.fit(features.view(grid, usual).anomalies))
     contents = []
     for _ in range(2):
         with store.begin() as connection:

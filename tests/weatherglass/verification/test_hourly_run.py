@@ -22,7 +22,7 @@ from weatherglass.settings import PROJECT_ROOT, Settings
 from weatherglass.store import alert_log, observations, predictions, shadow
 from weatherglass.store.promotions import Action
 from weatherglass.store.schema import comparisons, drift
-from weatherglass.verification.hourly_run import Verification, same_season
+from weatherglass.verification.hourly_run import HourlyVerification, same_season
 from weatherglass.verification.sequential_test import MIN_DAYS
 
 pytestmark = pytest.mark.integration
@@ -74,7 +74,7 @@ def test_a_better_challenger_is_promoted_and_rolled_back_when_it_turns_bad(
         shadow.save(connection, aside, end, [None] * len(aside))
 
     lines: list[str] = []
-    look = Verification(settings, lines.append)
+    look = HourlyVerification(settings, lines.append)
     look.verify(end + HOUR)
     made = look.compare(end + HOUR)
     assert made is not None
@@ -88,7 +88,7 @@ def test_a_better_challenger_is_promoted_and_rolled_back_when_it_turns_bad(
     assert registry.promotions()[-1].figures["decision"] == "promote"
     with registry.store().connect() as connection:
         assert [row.decision for row in connection.execute(select(comparisons))] == ["promote"]
-    assert Verification(settings, lines.append).compare(end + 2 * HOUR) is None, "nothing to compare any more"
+    assert HourlyVerification(settings, lines.append).compare(end + 2 * HOUR) is None, "nothing to compare any more"
 
     # Now it serves, and errs twice as much as anything else.
     bad = [
@@ -100,7 +100,7 @@ def test_a_better_challenger_is_promoted_and_rolled_back_when_it_turns_bad(
     with registry.store().begin() as connection:
         observations.save(connection, [o for o in truths if end <= o.timestamp < later], later)
         predictions.save(connection, bad, later)
-    look = Verification(settings, lines.append)
+    look = HourlyVerification(settings, lines.append)
     look.verify(later)
     wrong = look.watch(later)
     assert ("skill_below_zero", f"version {challenger}, temperature") in {(a.rule, a.subject) for a in wrong}
@@ -116,7 +116,7 @@ def test_a_better_challenger_is_promoted_and_rolled_back_when_it_turns_bad(
     assert (last.action, last.from_version, last.why) == (Action.ROLLBACK, challenger, "it has turned bad")
     with pytest.raises(AirflowFailException, match="no forecaster served before"):
         task("rollback_model", "roll_back")(params={"kind": FORECASTER, "reason": "once more"})
-    look = Verification(settings, lines.append)
+    look = HourlyVerification(settings, lines.append)
     assert look.watch(later + timedelta(days=2)) == [], "the old champion is not blamed for it"
     with registry.store().connect() as connection:
         assert alert_log.listed(connection, 20, opened=True) == []

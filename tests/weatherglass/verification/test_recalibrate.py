@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ray_jobs.inference.canary_check import Canary
-from ray_jobs.inference.model_manager import Champions
+from ray_jobs.inference.canary_check import CanaryBatch
+from ray_jobs.inference.model_manager import ModelManager
 from tests.ray_jobs.small_models import GRID, crown, without_trees
 from tests.weatherglass.verification.conftest import HOUR, MONDAY, observed
 from weatherglass.forecast.forecaster import LEVELS
@@ -22,7 +22,7 @@ from weatherglass.store import interval_scaling, observations
 from weatherglass.store.migrate import migrate
 from weatherglass.verification import observed_hours
 from weatherglass.verification.hindcast import forecasts
-from weatherglass.verification.hourly_run import Verification
+from weatherglass.verification.hourly_run import HourlyVerification
 from weatherglass.verification.recalibrate import first_hour
 from weatherglass.verification.scores import errors
 
@@ -51,12 +51,12 @@ def test_what_serves_has_intervals_that_hold_what_came_true_lately(settings: Set
     with store.begin() as connection:
         observations.save(connection, [o for o in readings if o.timestamp < end], end)
 
-    champions = Champions(Registry(settings))
-    champions.refresh(Canary.of_grid(GRID))
+    champions = ModelManager(Registry(settings))
+    champions.refresh(CanaryBatch.of_grid(GRID))
     lines: list[str] = []
-    Verification(settings, lines.append).recalibrate(end)
+    HourlyVerification(settings, lines.append).recalibrate(end)
     assert any(f"version {version} held to what came true at 2 stations" in line for line in lines)
-    champions.refresh(Canary.of_grid(GRID))
+    champions.refresh(CanaryBatch.of_grid(GRID))
 
     with store.begin() as connection:
         observations.save(connection, readings, end)
@@ -67,9 +67,9 @@ def test_what_serves_has_intervals_that_hold_what_came_true_lately(settings: Set
     assert np.abs(after - LEVELS).max() < 0.04
 
     said = len(lines)
-    Verification(settings, lines.append).recalibrate(end + 2 * HOUR)
+    HourlyVerification(settings, lines.append).recalibrate(end + 2 * HOUR)
     assert len(lines) == said, "once a day"
-    Verification(settings, lines.append).recalibrate(end + timedelta(days=1))
+    HourlyVerification(settings, lines.append).recalibrate(end + timedelta(days=1))
     with store.connect() as connection:
         assert interval_scaling.day(connection, version) == (end + timedelta(days=1)).date()
 
@@ -83,7 +83,7 @@ def test_a_version_that_has_just_learnt_all_of_it_keeps_its_intervals(settings: 
     registry.promote(FORECASTER, version, "the test", "to see it serve", {})
     with registry.store().begin() as connection:
         observations.save(connection, observed(10 * 24, "s0", wandering=False), end)
-    Verification(settings, print).recalibrate(end)
+    HourlyVerification(settings, print).recalibrate(end)
     with registry.store().connect() as connection:
         assert interval_scaling.of(connection, version) == {}
 

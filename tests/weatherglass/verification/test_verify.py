@@ -20,7 +20,7 @@ from weatherglass.store import detection_scores, observations, predictions, shad
 from weatherglass.store.detection_scores import WHOLE_STATION, InjectedFault
 from weatherglass.store.schema import paired_losses, verification
 from weatherglass.store.verdicts import Judgement, Verdict
-from weatherglass.verification.baselines import Usual
+from weatherglass.verification.baselines import ReferenceModel
 from weatherglass.verification.verify import verify
 
 NOW = MONDAY + 50 * HOUR
@@ -68,14 +68,14 @@ def fill(store: Engine, truths: Sequence[Observation], issued: Sequence[Predicti
 
 
 @pytest.fixture(scope="module")
-def usual() -> Usual:
+def usual() -> ReferenceModel:
     grid = history(count=2, days=60)
     fitted = climatology.fit(grid)
     renamed = climatology.Climatology(("boston", "new-york"), fitted.coefficients)
-    return Usual(renamed, damped_anomaly.fit(features.view(grid, fitted).anomalies))
+    return ReferenceModel(renamed, damped_anomaly.fit(features.view(grid, fitted).anomalies))
 
 
-def test_every_forecast_is_paired_with_what_came_true(store: Engine, usual: Usual) -> None:
+def test_every_forecast_is_paired_with_what_came_true(store: Engine, usual: ReferenceModel) -> None:
     truths = [o for name in ("boston", "new-york") for o in observed(40, name) if o.timestamp.hour != 5]
     issued = [
         forecast(MONDAY + minutes * timedelta(minutes=1), name, method=method, version=version)
@@ -111,7 +111,7 @@ def test_every_forecast_is_paired_with_what_came_true(store: Engine, usual: Usua
     assert not any(row["hindcast"] for row in found.values())
 
 
-def test_late_truth_changes_its_days_and_a_second_run_changes_nothing(store: Engine, usual: Usual) -> None:
+def test_late_truth_changes_its_days_and_a_second_run_changes_nothing(store: Engine, usual: ReferenceModel) -> None:
     truths, issued = observed(40), [forecast(MONDAY + hour * HOUR) for hour in range(0, 30, 2)]
     fill(store, truths[:10], issued, NOW)
     verify(store, NOW, usual, None, station_of, QUIET)
@@ -132,7 +132,9 @@ def test_late_truth_changes_its_days_and_a_second_run_changes_nothing(store: Eng
     assert not verify(store, NOW + 9 * HOUR, usual, None, station_of, QUIET).days, "nothing new, nothing done"
 
 
-def test_a_prediction_of_before_there_were_two_intervals_is_scored_by_the_one(store: Engine, usual: Usual) -> None:
+def test_a_prediction_of_before_there_were_two_intervals_is_scored_by_the_one(
+    store: Engine, usual: ReferenceModel
+) -> None:
     made = forecast(MONDAY)
     old = made.model_copy(update={"confidence": made.confidence.model_copy(update={"others": []})})
     fill(store, observed(30), [old], NOW)

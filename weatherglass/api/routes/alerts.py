@@ -61,7 +61,7 @@ def list_alerts(
 AlertId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="As in `/alerts`.", examples=[17])]
 
 
-class Silence(BaseModel):
+class SilenceRequest(BaseModel):
     """For how long an alert is not to be sent on; 0 ends it."""
 
     model_config = ConfigDict(extra="forbid")
@@ -89,7 +89,7 @@ def changes(writer: Callable[..., str]) -> APIRouter:
 
     @router.post("/alerts/{alert_id}/silence", summary="Keep it quiet", responses=responses(403, 404, 422, 503))
     def silence(
-        alert_id: AlertId, asked: Silence, request: Request, now: Now, by: str = Depends(writer)
+        alert_id: AlertId, asked: SilenceRequest, request: Request, now: Now, by: str = Depends(writer)
     ) -> AlertAnswer:
         """Meanwhile neither this alert nor a later one of its rule and subject is sent on; it stays in the list."""
         until: datetime | None = now + timedelta(hours=asked.hours) if asked.hours else None

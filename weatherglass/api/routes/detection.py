@@ -33,7 +33,7 @@ class DetectionAnswer(BaseModel):
     recall: float | None = Field(description="hits / (hits + misses); null where nobody knows.", examples=[0.73])
 
 
-class Detection(BaseModel):
+class DetectionResponse(BaseModel):
     since: date = Field(examples=["2025-12-29"])
     detection: list[DetectionAnswer] = Field(description="By version and truth: all kinds together, then each.")
 
@@ -43,7 +43,7 @@ def detection(
     store: Store,
     now: Now,
     days: Annotated[int, Query(ge=1, le=366, description="Days back from now.")] = 30,
-) -> Detection:
+) -> DetectionResponse:
     """Precision and recall of the flags, by people's verdicts and by faults that were injected into a replay."""
     since = (now - timedelta(days=days)).date()
     found = detection_scores.detections(store, since)
@@ -67,7 +67,7 @@ def detection(
             if row.kind
         ]
         answers += [of_all, *kinds]
-    return Detection(since=since, detection=answers)
+    return DetectionResponse(since=since, detection=answers)
 
 
 def _share(part: int, rest: int) -> float | None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from weatherglass.api.csv_response import CSV, AsCsv, csv_of
 from weatherglass.api.dependencies import FromTime, Moment, Now, SettingsOf, StationId, Store, ToTime, checked_range
 from weatherglass.api.problems import responses
-from weatherglass.api.routes.predictions import Forecast, Value, hours, nothing_yet
+from weatherglass.api.routes.predictions import ForecastResponse, Value, hours, nothing_yet
 from weatherglass.api.schemas import UnitsField, json_of
 from weatherglass.records import UNITS, VARIABLES, Method, Time, iso
 from weatherglass.store import predictions
@@ -66,7 +66,7 @@ def past_predictions(
     start: FromTime = None,
     end: ToTime = None,
     lead: Annotated[int | None, Query(ge=1, le=24, description="Only this lead, full hours ahead.")] = None,
-    variable: Annotated[Forecast | None, Query(description="Only this variable.")] = None,
+    variable: Annotated[ForecastResponse | None, Query(description="Only this variable.")] = None,
     limit: Annotated[int, Query(ge=1, le=200, description="Issues on a page; each has up to 24 leads.")] = 50,
     cursor: Annotated[Moment | None, Query(description="`next_cursor` of the page before.")] = None,
 ) -> Response:

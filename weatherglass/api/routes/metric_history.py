@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from weatherglass.alerts.metrics import BY_NAME, METRICS, PART_CPU, PART_MEMORY, Kind
+from weatherglass.alerts.metrics import BY_NAME, METRICS, PART_CPU, PART_MEMORY, MetricKind
 from weatherglass.api.dependencies import FromTime, Now, Store, ToTime, checked_range
 from weatherglass.api.problems import Problem, responses
 from weatherglass.records import Time
@@ -26,7 +26,7 @@ COARSE = timedelta(hours=1)
 KEPT = sorted(metric.name for metric in METRICS if metric.kept)
 
 
-class Series(BaseModel):
+class MetricSeries(BaseModel):
     """A metric's values for one combination of its labels."""
 
     name: str = Field(examples=["weatherglass_part_memory_bytes"])
@@ -39,7 +39,7 @@ class Series(BaseModel):
 
 class History(BaseModel):
     stretch_seconds: float = Field(description="Length of the stretches; five minutes up to a day, else an hour.")
-    series: list[Series]
+    series: list[MetricSeries]
 
 
 @router.get("/metrics/history", summary="A week of measurements", responses=responses(422, 503))
@@ -65,7 +65,7 @@ def history(
     return History(
         stretch_seconds=stretch.total_seconds(),
         series=[
-            Series(
+            MetricSeries(
                 name=metric,
                 help=BY_NAME[metric].help,
                 kind=BY_NAME[metric].kind.value,
@@ -81,7 +81,7 @@ def history(
 
 
 def _by_the_hour(
-    points: Sequence[tuple[datetime, float]], start: datetime, now: datetime, kind: Kind
+    points: Sequence[tuple[datetime, float]], start: datetime, now: datetime, kind: MetricKind
 ) -> dict[datetime, float]:
     """By the end of the hour that holds them: the mean of a gauge's values, the sum of a counter's increases.
 
@@ -92,4 +92,4 @@ def _by_the_hour(
         end = time + (EPOCH - time) % COARSE
         if start <= end - COARSE and end <= now:
             held.setdefault(end, []).append(value)
-    return {end: fmean(values) if kind is Kind.GAUGE else sum(values) for end, values in held.items()}
+    return {end: fmean(values) if kind is MetricKind.GAUGE else sum(values) for end, values in held.items()}

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from weatherglass.alerts.health import JOBS, State, pipeline_health
+from weatherglass.alerts.health import JOBS, HealthState, pipeline_health
 from weatherglass.api.dependencies import Now, SettingsOf
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.monitor.exchange import read_exposition, write_answers
@@ -91,7 +91,7 @@ class Measured:
         await self.app(scope, receive, measured)
 
 
-class Pipeline(Collector):
+class PipelineCollector(Collector):
     """Gauges of the pipeline's parts, looked up when they are asked for."""
 
     def __init__(self, settings: Settings, now: Now, request: Request):
@@ -106,7 +106,7 @@ class Pipeline(Collector):
             "weatherglass_part_age_seconds", "Time since a part's last sign of work.", labels=("part",)
         )
         for part in health.parts:
-            state.add_metric((part.name,), list(State).index(part.state))
+            state.add_metric((part.name,), list(HealthState).index(part.state))
             if part.age_seconds is not None:
                 age.add_metric((part.name,), part.age_seconds)
         yield from (state, age, self._lag(), self._alerts())
@@ -147,7 +147,7 @@ def metrics(request: Request, settings: SettingsOf, now: Now) -> Response:
     And all that the watcher measures, as it was at its last look; nothing of it while the watcher does not run.
     """
     pipeline = CollectorRegistry()
-    pipeline.register(Pipeline(settings, now, request))
+    pipeline.register(PipelineCollector(settings, now, request))
     text = generate_latest(request.app.state.requests.registry) + generate_latest(pipeline)
     text += read_exposition(settings, now).encode()
     return Response(text, media_type=CONTENT_TYPE_LATEST)

@@ -23,7 +23,7 @@ CHALLENGER = "challenger"
 LAST_PROMOTIONS = 50
 
 
-class Kind(StrEnum):
+class ModelKind(StrEnum):
     FORECASTER = FORECASTER
     ANOMALY_DETECTOR = ANOMALY_DETECTOR
 
@@ -31,10 +31,10 @@ class Kind(StrEnum):
 VersionQuery = Annotated[str | None, Query(pattern=r"^[\w.-]{1,100}$")]
 
 
-class ModelVersion(BaseModel):
+class RegisteredVersion(BaseModel):
     """A version in the registry."""
 
-    kind: Kind
+    kind: ModelKind
     version: str = Field(examples=["7"])
     created_at: Time = Field(examples=["2026-01-05T03:10:00Z"])
     aliases: list[str] = Field(description="`champion` serves, `challenger` may replace it.", examples=[["champion"]])
@@ -69,20 +69,20 @@ class DriftAnswer(BaseModel):
     n: int = Field(examples=[2304])
 
 
-class Models(BaseModel):
-    versions: list[ModelVersion] = Field(description="The newest first.")
+class ModelsResponse(BaseModel):
+    versions: list[RegisteredVersion] = Field(description="The newest first.")
     promotions: list[PromotionAnswer] = Field(description="The last first.")
     drift: list[DriftAnswer] = Field(description="The newest day of each version, the largest first.")
 
 
-class Difference(BaseModel):
+class ErrorDifference(BaseModel):
     name: str = Field(examples=["mae_temperature"])
     first: float | None = Field(examples=[1.42])
     second: float | None = Field(examples=[1.37])
     change: float | None = Field(description="Second minus first.", examples=[-0.05])
 
 
-class Look(BaseModel):
+class ComparisonPoint(BaseModel):
     """The last decision between the two, from forecasts of both on the same cases."""
 
     at: Time
@@ -91,23 +91,23 @@ class Look(BaseModel):
     figures: dict[str, Any]
 
 
-class Comparison(BaseModel):
-    kind: Kind
+class ModelComparison(BaseModel):
+    kind: ModelKind
     first: str = Field(examples=["6"])
     second: str = Field(examples=["7"])
-    metrics: list[Difference] = Field(description="Of the evaluations after training, by name.")
-    decision: Look | None = Field(description="Null where the two have not been compared in service.")
+    metrics: list[ErrorDifference] = Field(description="Of the evaluations after training, by name.")
+    decision: ComparisonPoint | None = Field(description="Null where the two have not been compared in service.")
 
 
 @router.get("/models", summary="Models, promotions and drift", responses=responses(503))
-def list_models(store: Store, settings: SettingsOf) -> Models:
+def list_models(store: Store, settings: SettingsOf) -> ModelsResponse:
     """Every registered version with its figures, who promoted what and why, and how far the inputs have drifted."""
     refused = {(row.kind, row.version): row.reason for row in reversed(verification_queries.quarantined(store))}
     versions = [
-        ModelVersion(**_fields(model), quarantined=refused.get((model.kind, model.version)))
+        RegisteredVersion(**_fields(model), quarantined=refused.get((model.kind, model.version)))
         for model in registered(settings)
     ]
-    return Models(
+    return ModelsResponse(
         versions=versions,
         promotions=[
             PromotionAnswer.model_validate(row, from_attributes=True)
@@ -123,31 +123,33 @@ def list_models(store: Store, settings: SettingsOf) -> Models:
 def compare_models(
     store: Store,
     settings: SettingsOf,
-    kind: Annotated[Kind, Query()] = Kind.FORECASTER,
+    kind: Annotated[ModelKind, Query()] = ModelKind.FORECASTER,
     first: VersionQuery = None,
     second: VersionQuery = None,
-) -> Comparison:
+) -> ModelComparison:
     """`first` is the champion, `second` the challenger, or else the newest other version, where they are left out."""
     versions = [model for model in registered(settings) if model.kind == kind]
     one = _chosen(versions, kind, first, CHAMPION, None)
     two = _chosen(versions, kind, second, CHALLENGER, one)
     names = sorted(one.metrics.keys() | two.metrics.keys())
-    decided = verification_queries.last_comparison(store, one.version, two.version) if kind is Kind.FORECASTER else None
-    return Comparison(
+    decided = (
+        verification_queries.last_comparison(store, one.version, two.version) if kind is ModelKind.FORECASTER else None
+    )
+    return ModelComparison(
         kind=kind,
         first=one.version,
         second=two.version,
         metrics=[_difference(name, one.metrics.get(name), two.metrics.get(name)) for name in names],
-        decision=Look.model_validate(decided, from_attributes=True) if decided else None,
+        decision=ComparisonPoint.model_validate(decided, from_attributes=True) if decided else None,
     )
 
 
 def _fields(model: RegisteredModel) -> dict[str, Any]:
-    return {**model.__dict__, "kind": Kind(model.kind), "aliases": list(model.aliases)}
+    return {**model.__dict__, "kind": ModelKind(model.kind), "aliases": list(model.aliases)}
 
 
 def _chosen(
-    versions: Sequence[RegisteredModel], kind: Kind, version: str | None, alias: str, other: RegisteredModel | None
+    versions: Sequence[RegisteredModel], kind: ModelKind, version: str | None, alias: str, other: RegisteredModel | None
 ) -> RegisteredModel:
     if version is not None:
         wanted = [model for model in versions if model.version == version]
@@ -160,6 +162,6 @@ def _chosen(
     return wanted[0]
 
 
-def _difference(name: str, first: float | None, second: float | None) -> Difference:
+def _difference(name: str, first: float | None, second: float | None) -> ErrorDifference:
     change = second - first if first is not None and second is not None else None
-    return Difference(name=name, first=first, second=second, change=change)
+    return ErrorDifference(name=name, first=first, second=second, change=change)

@@ -25,7 +25,7 @@ from weatherglass.api.problems import responses
 from weatherglass.api.routes.predictions import nothing_yet
 from weatherglass.api.schemas import (
     LiveField,
-    Reading,
+    ReadingResponse,
     SourceField,
     StationAnswer,
     UnitsField,
@@ -42,7 +42,7 @@ DEFAULT_SPAN = timedelta(hours=24)
 LONGEST_SPAN = timedelta(days=31)
 
 
-class Observed(StrEnum):
+class StationObservation(StrEnum):
     """What a station observes."""
 
     TEMPERATURE = "temperature"
@@ -59,10 +59,10 @@ class Readings(BaseModel):
     source: SourceField
     live: LiveField
     units: UnitsField
-    observations: list[Reading]
+    observations: list[ReadingResponse]
 
 
-class Series(BaseModel):
+class RecentSeries(BaseModel):
     """One variable of one station; the two lists belong together, oldest first."""
 
     station_id: str = Field(examples=["new-york"])
@@ -71,10 +71,10 @@ class Series(BaseModel):
 
 
 class RecentReadings(BaseModel):
-    variable: Observed
+    variable: StationObservation
     unit: str = Field(examples=["°C"])
     hours: int = Field(examples=[24])
-    stations: list[Series]
+    stations: list[RecentSeries]
 
 
 @router.get(
@@ -85,7 +85,7 @@ class RecentReadings(BaseModel):
 )
 def recent_observations(
     store: Store,
-    variable: Annotated[Observed, Query()] = Observed.TEMPERATURE,
+    variable: Annotated[StationObservation, Query()] = StationObservation.TEMPERATURE,
     hours: Annotated[int, Query(ge=1, le=72, description="Back from the newest observation of any station.")] = 24,
 ) -> Response:
     """For small pictures of many stations. The hours end at the newest observation, so a replay has its own past."""
@@ -126,7 +126,7 @@ def observations_of(
     rows = observations.history(store, station_id, start, end)
     if as_csv:
         named = ({"station_id": station_id, **reading_of(row)} for row in rows)
-        return csv_of(("station_id", *Reading.model_fields), named)
+        return csv_of(("station_id", *ReadingResponse.model_fields), named)
     return json_of(
         {
             "station": place_of(station_id, described_stations(settings).get(station_id)),

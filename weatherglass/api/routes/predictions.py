@@ -28,7 +28,7 @@ from weatherglass.store import predictions
 router = APIRouter(tags=["predictions"])
 
 
-class Forecast(StrEnum):
+class ForecastResponse(StrEnum):
     """What is forecast."""
 
     TEMPERATURE = "temperature"

@@ -11,7 +11,7 @@ from weatherglass.api.dependencies import Now, SettingsOf, Store, described_stat
 from weatherglass.api.problems import responses
 from weatherglass.api.schemas import (
     LiveField,
-    Reading,
+    ReadingResponse,
     SourceField,
     StationAnswer,
     UnitsField,
@@ -46,7 +46,7 @@ class Ahead(BaseModel):
 
 class ObservedStation(BaseModel):
     station: StationAnswer
-    newest: Reading | None = Field(description="The newest observation.")
+    newest: ReadingResponse | None = Field(description="The newest observation.")
     age_seconds: float | None = Field(description="Age of the newest observation, by its own time.", examples=[42.0])
     arrived_seconds: float | None = Field(
         description="Since the newest observation came in: what is replayed is old by its own time.", examples=[12.0]
@@ -61,7 +61,7 @@ class ObservedStation(BaseModel):
     ahead: Ahead | None
 
 
-class Stations(BaseModel):
+class StationsResponse(BaseModel):
     units: UnitsField
     stations: list[ObservedStation]
 
@@ -70,7 +70,7 @@ class Stations(BaseModel):
     "/stations",
     summary="The stations and their newest readings",
     responses=responses(503),
-    response_model=Stations,
+    response_model=StationsResponse,
 )
 def list_stations(store: Store, settings: SettingsOf, now: Now) -> Response:
     """All stations that have been observed or forecast, in the order of their names; empty before the first reading."""

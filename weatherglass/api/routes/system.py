@@ -51,7 +51,7 @@ class Step(BaseModel):
     latency_p95: float | None = Field(description="The same, of all but the slowest twentieth.", examples=[1.8])
 
 
-class Progress(BaseModel):
+class ProgressEntry(BaseModel):
     """A line of a job's progress; `figures` are the job's own."""
 
     at: Time = Field(examples=["2026-01-05T12:15:03Z"])
@@ -64,7 +64,7 @@ class JobAnswer(BaseModel):
     running: bool
     heartbeat_age: float | None = Field(description="Seconds since its last sign of work.", examples=[0.4])
     started_at: Time | None = Field(examples=["2026-01-05T08:00:00Z"])
-    progress: list[Progress] = Field(description="Its last lines, the oldest first.")
+    progress: list[ProgressEntry] = Field(description="Its last lines, the oldest first.")
 
 
 class System(BaseModel):
@@ -116,7 +116,7 @@ def _job(name: str, settings: Settings, now: Any) -> JobAnswer:
     )
 
 
-def _progress(folder: JobFolder) -> list[Progress]:
+def _progress(folder: JobFolder) -> list[ProgressEntry]:
     """The last complete lines of a job's progress that can be read."""
     try:
         with folder.progress.open("rb") as file:
@@ -128,7 +128,7 @@ def _progress(folder: JobFolder) -> list[Progress]:
     for line in lines:
         try:
             figures = json.loads(line)
-            found.append(Progress(at=figures.pop("at"), said=figures.pop("said"), figures=figures))
+            found.append(ProgressEntry(at=figures.pop("at"), said=figures.pop("said"), figures=figures))
         except (ValueError, KeyError, AttributeError):  # the first line may be cut off
             continue
     return found

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from weatherglass.api.dependencies import STATION_PATTERN, Now, Store
 from weatherglass.api.problems import responses
 from weatherglass.api.routes.models import VersionQuery
-from weatherglass.api.routes.predictions import Forecast
+from weatherglass.api.routes.predictions import ForecastResponse
 from weatherglass.records import UNITS, Time
 from weatherglass.store import verification_queries
 
@@ -32,7 +32,7 @@ class ScoreAnswer(BaseModel):
 
     version: str = Field(description="A model version, or a fallback's method.", examples=["7"])
     hindcast: bool = Field(description="Forecast afterwards from history, not live.", examples=[False])
-    variable: Forecast
+    variable: ForecastResponse
     unit: str = Field(examples=["°C"])
     lead: int | None = Field(description="Hours, 1 to 24; null for all.", examples=[6])
     day: date | None = Field(description="UTC day of the valid times; null for all.", examples=[None])
@@ -50,7 +50,7 @@ class ScoreAnswer(BaseModel):
     skill_damped: float | None = Field(description="1 - MAE / the damped anomaly's MAE.", examples=[0.31])
 
 
-class Verification(BaseModel):
+class VerificationResponse(BaseModel):
     since: date = Field(examples=["2025-12-29"])
     verified_through: Time | None = Field(
         description="What was stored up to here has been verified; null before the first run.",
@@ -67,14 +67,14 @@ def verification(
     by: Annotated[By, Query(description="Split up by lead, by day, or not at all.")] = By.LEAD,
     station_id: Annotated[str | None, Query(max_length=100, pattern=STATION_PATTERN)] = None,
     version: VersionQuery = None,
-    variable: Annotated[Forecast | None, Query()] = None,
-) -> Verification:
+    variable: Annotated[ForecastResponse | None, Query()] = None,
+) -> VerificationResponse:
     """Errors, bias, coverage of the intervals, and skill against persistence and the damped anomaly."""
     since = (now - timedelta(days=days)).date()
     found = verification_queries.scores(
         store, since, by is By.LEAD, by is By.DAY, station_id, version, variable.value if variable else None
     )
-    return Verification(
+    return VerificationResponse(
         since=since,
         verified_through=verification_queries.newest_verified(store),
         scores=[_answer(score) for score in found],

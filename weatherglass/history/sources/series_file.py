@@ -33,7 +33,7 @@ EPOCH_FROM = 1e8
 
 
 @dataclass(frozen=True)
-class Series:
+class StationSeries:
     """Readings in the order of the file.
 
     Attributes:
@@ -51,7 +51,7 @@ class Series:
     passed_over: tuple[str, ...]
 
 
-def read_series(path: Path) -> Series:
+def read_series(path: Path) -> StationSeries:
     """Read a file of one station.
 
     Raises:
@@ -82,7 +82,7 @@ def read_series(path: Path) -> Series:
     values[~np.isfinite(values)] = np.nan
     readable = ~np.isnat(times)
     used = {time, *columns.values()}
-    return Series(
+    return StationSeries(
         times[readable],
         values[readable],
         np.flatnonzero(readable) + 1,

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from tests.weatherglass.api.conftest import NOW
 from weatherglass.alerts import metrics as m
 from weatherglass.alerts.health import WATCHER
-from weatherglass.alerts.sample import Sample
+from weatherglass.alerts.sample import MetricSample
 from weatherglass.api.routes.metric_history import COARSE
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.monitor.exchange import FORGOTTEN, FRESH, read_answers, write_answers, write_exposition
@@ -55,7 +55,7 @@ def test_what_is_refused(client: TestClient, path: str, body: object, headers: d
 def test_the_watchers_measurements_are_shown_while_they_are_fresh(client: TestClient, settings: Settings) -> None:
     folder = JobFolder(settings.jobs_dir / WATCHER).path
     folder.mkdir(parents=True)
-    sample = Sample(NOW)
+    sample = MetricSample(NOW)
     sample.put(m.SILENCE, 4.5, 'a "strange"\nname')
     write_exposition(folder, sample)
     file = folder / "metrics.prom"

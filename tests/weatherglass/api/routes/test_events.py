@@ -16,13 +16,13 @@ from sqlalchemy import Engine
 from tests.weatherglass.api.serving import serving
 from tests.weatherglass.store.samples import NOON, a_prediction
 from weatherglass.api.app import create_app
-from weatherglass.api.event_stream import Alerts, Event, Feed
+from weatherglass.api.event_stream import Alerts, EventStream, StreamEvent
 from weatherglass.settings import Settings
 from weatherglass.store import alerts, predictions
 
 pytestmark = pytest.mark.timeout(120)
 
-Queue = asyncio.Queue[Event | None]
+Queue = asyncio.Queue[StreamEvent | None]
 
 
 @contextmanager
@@ -100,7 +100,7 @@ def test_a_strange_last_event_id_is_passed_over(address: str, store: Engine) -> 
         assert next(found)["data"]["timestamp"] == "2026-01-05T12:30:00Z"
 
 
-class SlowToLook(Feed):
+class SlowToLook(EventStream):
     """A feed whose first look at the present takes until `go`."""
 
     def __init__(self, store: Engine, settings: Settings):
