@@ -10,6 +10,7 @@ from pathlib import Path
 
 from producer.kaggle_download import Account, download
 from producer.open_meteo import OpenMeteo, open_meteo_of
+from weatherglass.files import replacing
 from weatherglass.history import history_source
 from weatherglass.settings import Settings
 from weatherglass.stations import Network, Station, network
@@ -79,9 +80,8 @@ def fetch_archive(
             time.sleep(pause_seconds)
         table = client.archive([station], first, last)
         file = _file(folder, station)
-        unfinished = file.with_suffix(".part")
-        table.to_parquet(unfinished, index=False)
-        unfinished.replace(file)
+        with replacing(file) as temporary:
+            table.to_parquet(temporary, index=False)
         say(f"{number} of {len(missing)}: {station.name}, {len(table):,} hours")
 
 

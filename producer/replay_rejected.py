@@ -20,6 +20,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 from kafka.producer.future import FutureRecordMetadata
 
 from producer.publish import ACKNOWLEDGEMENT_SECONDS, open_producer
+from weatherglass.files import write_atomically
 from weatherglass.qc.observation_checks import Reason
 from weatherglass.records import iso
 from weatherglass.settings import Settings
@@ -109,9 +110,7 @@ class Sent:
 
     def keep(self, times: Mapping[str, datetime]) -> None:
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = self._file.with_suffix(".part")
-        unfinished.write_text("".join(f"{origin} {iso(times[origin])}\n" for origin in sorted(times)), encoding="utf-8")
-        unfinished.replace(self._file)
+        write_atomically(self._file, "".join(f"{origin} {iso(times[origin])}\n" for origin in sorted(times)))
 
 
 def replay_rejected(

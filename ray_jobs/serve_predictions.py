@@ -30,7 +30,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ray_jobs.inference.actor import InferenceActor
 from ray_jobs.inference.placement import move
-from weatherglass.formatting import counted
+from weatherglass.formatting import counted, first_line
 from weatherglass.jobs.job import Job, running
 from weatherglass.net import refusal
 from weatherglass.records import iso
@@ -206,7 +206,7 @@ class ActorSupervisor:
             health: dict[str, Any] = ray.get(actor.health.remote(), timeout=HEALTH_SECONDS)
             return health
         except (GetTimeoutError, RayError) as error:
-            log.info("no answer from an actor: %s", str(error).splitlines()[0])
+            log.info("no answer from an actor: %s", first_line(error))
             return None
 
     def _note_pid(self, name: str, pid: int) -> None:

@@ -6,9 +6,10 @@ One of an older format is taken over (`takeover`).
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
+
+from weatherglass.files import write_atomically
 
 FORMAT = 2
 """Of the state in the checkpoint; a higher number where the state of the one before can no longer be read."""
@@ -50,12 +51,7 @@ def is_older(checkpoint: Path) -> bool:
 
 def note_format(checkpoint: Path, **more: Any) -> None:
     """Note that the checkpoint is of this version's format, in one step."""
-    written = checkpoint / "format.json.tmp"
-    with written.open("w", encoding="utf-8") as file:
-        json.dump({"format": FORMAT, **more}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    written.replace(checkpoint / "format.json")
+    write_atomically(checkpoint / "format.json", json.dumps({"format": FORMAT, **more}), durable=True)
 
 
 def damages(error: str) -> bool:

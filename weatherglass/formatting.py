@@ -1,4 +1,4 @@
-"""How log lines and messages put numbers into words."""
+"""How log lines and messages show numbers, durations and errors."""
 
 from __future__ import annotations
 
@@ -20,6 +20,12 @@ def words(age: timedelta) -> str:
     if abs(seconds) < 48 * 3600:
         return f"{_short(seconds / 3600)} h"
     return f"{_short(seconds / 86400)} d"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, without SQL statement and parameters; its repr where it has no message."""
+    message = str(getattr(error, "orig", None) or error)
+    return message.splitlines()[0] if message else repr(error)
 
 
 def _short(number: float) -> str:

@@ -1,8 +1,10 @@
-"""Whether a server is there: the cheapest question, to be asked before a client that would wait for minutes."""
+"""Connections to servers on this machine and in its network."""
 
 from __future__ import annotations
 
 import socket
+
+import requests
 
 PATIENCE_SECONDS = 2.0
 
@@ -22,3 +24,10 @@ def refusal(address: str) -> str | None:
 def answers(address: str) -> bool:
     """Whether something takes a connection at `host:port`."""
     return refusal(address) is None
+
+
+def direct_session() -> requests.Session:
+    """An HTTP session for servers on this machine or in its network: no proxy and no .netrc."""
+    session = requests.Session()
+    session.trust_env = False
+    return session

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import httpx
+import requests
+
+from weatherglass.net import direct_session
 
 TIMEOUT = 20.0
 """Seconds for one answer. The first submission starts an agent on the head, which takes a few."""
@@ -85,22 +87,22 @@ class RayJobs:
     def _call(self, method: str, path: str, absent_is_none: bool = False, **what: Any) -> dict[str, Any] | None:
         url = f"{self.dashboard}/api/jobs{path}"
         try:
-            # No proxy and no .netrc: the head is on this machine or in its network.
-            answer = httpx.request(method, url, headers=self._headers, timeout=TIMEOUT, trust_env=False, **what)
-        except httpx.HTTPError as error:
+            with direct_session() as session:
+                answer = session.request(method, url, headers=self._headers, timeout=TIMEOUT, **what)
+        except requests.RequestException as error:
             raise RayHeadError(
                 f"the Ray head does not answer at {self.dashboard} ({str(error) or type(error).__name__}); "
                 "see whether it runs and read its log (docs/troubleshooting.md, Logs), "
                 "or set WEATHERGLASS_RAY_DASHBOARD_PORT to where its dashboard is"
             ) from None
-        if answer.status_code == httpx.codes.NOT_FOUND and absent_is_none:
+        if answer.status_code == requests.codes.not_found and absent_is_none:
             return None
-        if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+        if answer.status_code in (requests.codes.unauthorized, requests.codes.forbidden):
             raise RayHeadError(
                 f"the Ray head at {self.dashboard} refuses our token; "
                 "RAY_AUTH_TOKEN_PATH must name the file with which the head was started"
             )
-        if answer.is_error:
+        if not answer.ok:
             last = (answer.text.strip().splitlines() or [""])[-1]
             raise RayHeadError(f"the Ray head refused {method} {path}: {answer.status_code} {last}")
         try:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
 
+from weatherglass.files import write_atomically
 from weatherglass.settings import Settings
 
 
@@ -64,7 +65,5 @@ def open_clock(settings: Settings, now: datetime) -> ReplayClock:
             return clock
         clock = ReplayClock(now, clock.time(now), settings.replay_speed)
     file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_suffix(".new")
-    draft.write_text(clock.to_json(), encoding="utf-8")
-    draft.replace(file)
+    write_atomically(file, clock.to_json())
     return clock

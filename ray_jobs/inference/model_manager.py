@@ -18,6 +18,7 @@ from weatherglass.forecast.boosted_trees import BoostedForecaster
 from weatherglass.forecast.fallback import PersistenceForecaster
 from weatherglass.forecast.forecaster import Forecaster
 from weatherglass.forecast.recalibration import Recalibrated, Widths
+from weatherglass.formatting import first_line
 from weatherglass.registry.registry import ANOMALY_DETECTOR, FORECASTER, ModelVersion, Registry
 from weatherglass.store import alerts, interval_scaling, quarantine
 from weatherglass.store.alerts import Alert, Severity
@@ -80,7 +81,7 @@ class ModelManager:
                 try:
                     step(seat)
                 except Exception as error:
-                    words = str(error).splitlines()[0] if str(error) else repr(error)
+                    words = first_line(error)
                     log.warning("the %s stays at version %s: %s", seat.name, seat.version, words)
 
     def failed(self, name: str, version: str | None, why: str) -> None:

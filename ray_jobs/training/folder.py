@@ -20,6 +20,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from weatherglass.files import write_atomically
 from weatherglass.forecast.presets import Size
 from weatherglass.history import Manifest
 from weatherglass.settings import PROJECT_ROOT
@@ -107,12 +108,8 @@ class TrainingFolder:
         return self._file(step).exists()
 
     def save(self, step: str, result: Any) -> None:
-        unfinished = self.path / f".{step}.{os.getpid()}"
-        with unfinished.open("wb") as file:
-            pickle.dump(result, file, protocol=pickle.HIGHEST_PROTOCOL)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(self._file(step))
+        content = pickle.dumps(result, protocol=pickle.HIGHEST_PROTOCOL)
+        write_atomically(self._file(step), content, durable=True)
 
     def load(self, step: str) -> Any:
         """A step's result. Pickled by ourselves into a folder that only its owner can write, and never carried off."""

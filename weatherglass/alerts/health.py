@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Engine, Row
 from sqlalchemy.exc import SQLAlchemyError
 
-from weatherglass.formatting import words
+from weatherglass.formatting import first_line, words
 from weatherglass.jobs.folder import HOST_LOCK, JobFolder, held
 from weatherglass.net import answers
 from weatherglass.records import Method, iso
@@ -166,7 +166,7 @@ def _data(settings: Settings, now: datetime, store: Engine) -> tuple[ComponentHe
             columns = ("station_id", "timestamp", "stored_at", "method", "model_version")
             predicted = {row.station_id: row for row in predictions.newest_of_all(connection, *columns)}
     except SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        reason = first_line(error)
         return (
             ComponentHealth("store", HealthState.FAILING, None, f"the store at {store.url!r} cannot be read: {reason}"),
         )

@@ -25,7 +25,7 @@ from weatherglass.qc import series_checks
 from weatherglass.records import UNITS, VARIABLES, Anomaly, Flag, Quality, WindowFeatures
 from weatherglass.registry import artifact
 
-__all__ = ["AnomalyDetector", "Case", "Expected", "CurrentReading", "expected_at"]
+__all__ = ["AnomalyDetector", "Case", "CurrentReading", "Expected", "expected_at"]
 
 KIND = "anomaly-detector"
 HARD = ("range", "step", "flat_line", "consistency")

@@ -14,6 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
+from weatherglass.formatting import first_line
+
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
@@ -113,7 +115,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 
 async def _store(request: Request, error: Exception) -> Response:
-    reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+    reason = first_line(error)
     log.error("%s: the store did not answer: %s", request.url.path, reason)
     detail = f"the store cannot be read now; try again in {RETRY_AFTER} s; if it stays so, `/health` says more"
     return document(request, Problem(503, "Store unavailable", detail, {"Retry-After": str(RETRY_AFTER)}))

@@ -52,8 +52,8 @@ class TreeModel:
         quantiles: (past classes, leads of the group, levels): half-width of the interval in units of the spread.
         station_spread: (stations of the climatology,) factor of the half-width for each.
         hold: (2, leads of the group) share of persistence, which some sensors' steps make hard to beat for an hour:
-            usually, and where the present anomaly is `SpatialRegression.beyond` the weather. A sensor that tells another
-            pressure for weeks, of the sea instead of the station, does not go back to what is usual.
+            usually, and where the present anomaly is `SpatialRegression.beyond` the weather. A sensor that tells
+            another pressure for weeks, of the sea instead of the station, does not go back to what is usual.
     """
 
     variable: int

@@ -16,7 +16,7 @@ MODEL_VARIABLES = (*VARIABLES, "wind_u", "wind_v", "dew_point")
 
 
 def model_variables(values: npt.NDArray) -> npt.NDArray[np.float32]:
-    """Model variables (..., 7) from grid values (..., 6), axes `MODEL_VARIABLES` and `history.GRID_VARIABLES`; NaN stays NaN.
+    """Model variables (..., 7) from grid values (..., 6), axes `MODEL_VARIABLES` and `GRID_VARIABLES`; NaN stays NaN.
 
     Where the speed is missing but the components are known, it is theirs.
     """

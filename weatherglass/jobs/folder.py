@@ -5,12 +5,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import uuid
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from weatherglass.files import write_atomically
 from weatherglass.records import iso
 
 HOST_LOCK = "host.lock"
@@ -140,9 +140,7 @@ class JobFolder:
 
     def write_json(self, file: Path, content: dict[str, Any]) -> None:
         """Replace a file of the folder in one step, so that no reader sees half of it."""
-        temporary = file.with_suffix(f".{uuid.uuid4().hex}.tmp")  # containers and threads share process ids
-        temporary.write_text(json.dumps(content), encoding="utf-8")
-        temporary.replace(file)
+        write_atomically(file, json.dumps(content))
 
     def _read(self, file: Path) -> dict[str, Any] | None:
         try:

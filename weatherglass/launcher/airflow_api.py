@@ -10,6 +10,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from weatherglass.launcher.credentials import USER
+from weatherglass.net import direct_session
 
 TIMEOUT = 60.0
 """Seconds for one answer; on a busy machine the first ones are slow, and a writer waits for SQLite's other writers."""
@@ -31,8 +32,7 @@ and is there already when it is created again."""
 
 def session() -> requests.Session:
     """A session for the loopback: no proxy, no .netrc, and patience with a busy database."""
-    session = requests.Session()
-    session.trust_env = False
+    session = direct_session()
     session.mount("http://", HTTPAdapter(max_retries=BUSY))
     return session
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from pathlib import Path
 
+from weatherglass.files import write_atomically
 from weatherglass.settings import Settings
 
 USER = "admin"
@@ -44,8 +44,5 @@ class Credentials:
     def _kept(self, name: str, make: Callable[[], str]) -> str:
         file = self.folder / name
         if not file.exists():
-            temporary = file.with_name(f".{name}.{os.getpid()}")
-            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as new:
-                new.write(make())
-            temporary.replace(file)
+            write_atomically(file, make(), private=True)
         return file.read_text(encoding="utf-8")

@@ -7,9 +7,10 @@ import os
 import signal
 
 from weatherglass.launcher.console import Console
-from weatherglass.launcher.processes import ProcessRecords, members, wait_until
+from weatherglass.launcher.processes import ProcessRecords, members
 from weatherglass.launcher.stopping import LAUNCHER, launcher_runs, stop_everything
 from weatherglass.settings import Settings
+from weatherglass.waiting import wait_until
 
 LAUNCHER_SECONDS = 50.0
 """The launcher needs at most 45 s to stop everything."""

@@ -14,12 +14,13 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
 
+from weatherglass.files import write_atomically
 from weatherglass.settings import Settings
 
 MARK = "STACK_OF_STATE_DIR"
@@ -72,9 +73,7 @@ class ProcessRecords:
         """Record a process that has just been started and is still a child of ours, so that its id is its own."""
         record = ProcessRecord(name, pid, identity(pid) or "gone", time.time())
         self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.folder / f".{name}.tmp"
-        temporary.write_text(json.dumps(asdict(record)), encoding="utf-8")
-        temporary.replace(self.folder / f"{name}.json")
+        write_atomically(self.folder / f"{name}.json", json.dumps(asdict(record)))
         return record
 
     def read(self, name: str) -> ProcessRecord | None:
@@ -123,16 +122,6 @@ def send(number: signal.Signals, processes: Iterable[psutil.Process]) -> None:
     for process in processes:
         with contextlib.suppress(psutil.Error):
             process.send_signal(number)
-
-
-def wait_until(done: Callable[[], bool], seconds: float) -> bool:
-    """Whether `done` came true within the time; it is asked at least once."""
-    end = time.monotonic() + seconds
-    while not done():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.1)
-    return True
 
 
 @dataclass(frozen=True)

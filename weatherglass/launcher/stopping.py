@@ -17,8 +17,9 @@ from weatherglass.jobs.folder import JobFolder
 from weatherglass.launcher import ray_head
 from weatherglass.launcher.airflow import MIGRATION
 from weatherglass.launcher.airflow import PROCESSES as AIRFLOW
-from weatherglass.launcher.processes import ProcessRecord, ProcessRecords, members, send, wait_until
+from weatherglass.launcher.processes import ProcessRecord, ProcessRecords, members, send
 from weatherglass.settings import Settings
+from weatherglass.waiting import wait_until
 
 WHO = "make down"
 """Who asks the jobs to stop; no user of Airflow, so the next start takes them up again."""

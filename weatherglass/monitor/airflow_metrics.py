@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import logging
-import urllib.error
-import urllib.request
 from datetime import datetime, timedelta
 from typing import Any
+
+import requests
 
 from weatherglass.alerts import metrics as m
 from weatherglass.alerts.health import JOBS, WATCHER
 from weatherglass.alerts.sample import MetricSample
+from weatherglass.net import direct_session
 from weatherglass.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -23,8 +23,6 @@ RUNS_EVERY = timedelta(minutes=1)
 RUNS = 100
 UNTOLD = (*JOBS, WATCHER, "ingest_observations", "verify_forecasts")
 """Their failures are told of by rules of their own: a job does not run, the source is not polled, a model is worse."""
-
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class AirflowMetrics:
@@ -38,7 +36,7 @@ class AirflowMetrics:
     def look(self, sample: MetricSample) -> None:
         try:
             health = self._get("/api/v2/monitor/health")
-        except (OSError, ValueError, http.client.HTTPException) as error:
+        except (requests.RequestException, ValueError) as error:
             log.info("Airflow at %s: %s", self._url, error)
             sample.put(m.AIRFLOW_UP, 0, "api_server")
             return
@@ -71,12 +69,15 @@ class AirflowMetrics:
             if self._token is None:
                 self._token = self._log_in()
             runs = self._get(query)["dag_runs"]
-        except urllib.error.HTTPError as error:
-            if error.code in (401, 403):
+        except requests.HTTPError as error:
+            if error.response is not None and error.response.status_code in (
+                requests.codes.unauthorized,
+                requests.codes.forbidden,
+            ):
                 self._token = None  # it is a day old
             log.info("Airflow at %s does not tell its runs: %s", self._url, error)
             return
-        except (OSError, ValueError, KeyError, http.client.HTTPException) as error:
+        except (requests.RequestException, OSError, ValueError, KeyError) as error:
             log.info("Airflow at %s does not tell its runs: %s", self._url, error)
             return
         newest: dict[str, dict[str, Any]] = {}
@@ -87,20 +88,20 @@ class AirflowMetrics:
     def _log_in(self) -> str:
         """With the first login of the stack's own file; raises OSError where there is none."""
         user, password = next(iter(json.loads(self._passwords.read_text(encoding="utf-8")).items()))
-        body = json.dumps({"username": user, "password": password}).encode()
+        body = {"username": user, "password": password}
         return str(self._ask("/auth/token", body)["access_token"])
 
     def _get(self, path: str) -> dict[str, Any]:
         return self._ask(path, None)
 
-    def _ask(self, path: str, body: bytes | None) -> dict[str, Any]:
-        request = urllib.request.Request(self._url + path, data=body, headers={"Accept": "application/json"})  # noqa: S310
-        if body:
-            request.add_header("Content-Type", "application/json")
-        if self._token:
-            request.add_header("Authorization", f"Bearer {self._token}")
-        with _opener.open(request, timeout=PATIENCE_SECONDS) as answer:
-            content = json.loads(answer.read())
+    def _ask(self, path: str, body: dict[str, str] | None) -> dict[str, Any]:
+        headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {self._token}"} if self._token else {})
+        with direct_session() as session:
+            answer = session.request(
+                "POST" if body else "GET", self._url + path, json=body, headers=headers, timeout=PATIENCE_SECONDS
+            )
+        answer.raise_for_status()
+        content = answer.json()
         if not isinstance(content, dict):
             raise ValueError(f"{path} answered no object")
         return content

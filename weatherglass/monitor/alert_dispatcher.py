@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from weatherglass.alerts.notification import Links, Notification, alert_of
 from weatherglass.alerts.rule_evaluator import Evaluation, Firing, explained
 from weatherglass.alerts.rules import BY_NAME
+from weatherglass.formatting import first_line
 from weatherglass.monitor.notification_channels import ChannelError, NotificationChannel
 from weatherglass.store import alerts
 
@@ -96,7 +97,7 @@ class AlertDispatcher:
                 rows = alerts.to_send(connection)
                 quiet = alerts.silenced(connection, now)
         except SQLAlchemyError as error:
-            log.info("alerts cannot be kept: %s", str(getattr(error, "orig", None) or error).splitlines()[0])
+            log.info("alerts cannot be kept: %s", first_line(error))
             return self._send_without_store(look, now)
         self._over.clear()
         self._away.clear()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from weatherglass.alerts.health import WATCHER
 from weatherglass.alerts.sample import MetricSample, exposition
+from weatherglass.files import write_atomically
 from weatherglass.settings import Settings
 
 FRESH = timedelta(minutes=2)
@@ -21,7 +22,7 @@ FORGOTTEN = timedelta(days=1)
 
 def write_exposition(folder: Path, sample: MetricSample) -> None:
     """Leave the newest sample in the watcher's folder, as text for Prometheus."""
-    _replace(folder / "metrics.prom", exposition(sample))
+    write_atomically(folder / "metrics.prom", exposition(sample))
 
 
 def read_exposition(settings: Settings, now: datetime) -> str:
@@ -42,7 +43,7 @@ def write_answers(settings: Settings, ok: int, errors: int) -> None:
     own = folder / f"answers-{os.getpid()}.json"
     if not own.exists():
         _forget_ended(folder)
-    _replace(own, json.dumps({"ok": ok, "errors": errors}))
+    write_atomically(own, json.dumps({"ok": ok, "errors": errors}))
 
 
 def _forget_ended(folder: Path) -> None:
@@ -63,10 +64,3 @@ def read_answers(settings: Settings) -> dict[str, tuple[int, int]]:
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return found
-
-
-def _replace(file: Path, text: str) -> None:
-    """In one step, so that no reader sees half of it."""
-    temporary = file.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(file)

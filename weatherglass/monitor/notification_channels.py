@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import smtplib
 import ssl
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.message import EmailMessage
 from typing import Protocol
+
+import requests
 
 from weatherglass.alerts.notification import CHANNELS_VARIABLE, Notification, document, text, title
 
@@ -41,22 +40,27 @@ class Webhook:
     def send(self, notices: Sequence[Notification]) -> None:
         if not self.url.startswith(("http://", "https://")):
             raise ChannelError("the webhook's address must begin with http:// or https://")
-        request = urllib.request.Request(  # noqa: S310
-            self.url, json.dumps(document(notices)).encode(), {"Content-Type": "application/json"}
-        )
-        if self.token:
-            request.add_unredirected_header("Authorization", f"Bearer {self.token}")
         try:
-            with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:  # noqa: S310
-                answer.read(1000)
-        except urllib.error.HTTPError as error:
-            raise ChannelError(f"the webhook answered {error.code} {error.reason}") from error
-        except OSError as error:
-            raise ChannelError(f"the webhook does not answer: {getattr(error, 'reason', error)}") from error
-        except (http.client.HTTPException, ValueError) as error:
-            # Its words may hold the address or the token, which are secrets.
-            why = f"something else than HTTP answers there, or its address or token cannot be sent ({_kind(error)})"
-            raise ChannelError(f"the webhook cannot be used: {why}") from error
+            with requests.post(
+                self.url,
+                json=document(notices),
+                auth=self._authorize,
+                timeout=PATIENCE_SECONDS,
+                allow_redirects=False,
+                stream=True,
+            ) as answer:
+                if not 200 <= answer.status_code < 300:
+                    raise ChannelError(f"the webhook answered {answer.status_code} {answer.reason}")
+                next(answer.iter_content(1000), b"")
+        except (requests.RequestException, ValueError) as error:
+            # Its message may hold the address or the token, which are secrets.
+            why = "no connection, no HTTP response, or an address or token that cannot be sent"
+            raise ChannelError(f"the webhook cannot be reached: {why} ({_kind(error)})") from error
+
+    def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self.token:
+            request.headers["Authorization"] = f"Bearer {self.token}"
+        return request
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from weatherglass.alerts import metrics as m
 from weatherglass.alerts.sample import Histogram, MetricSample
+from weatherglass.formatting import first_line
 from weatherglass.records import Method, Quality
 from weatherglass.settings import OPEN_METEO_CALLS_PER_DAY, Settings, Source
 from weatherglass.store import polls
@@ -68,7 +69,7 @@ class StoreMetrics:
                 self._verification(connection, sample)
             sample.put(m.STORE_UP, 1)
         except SQLAlchemyError as error:
-            words = str(getattr(error, "orig", None) or error).splitlines()[0]
+            words = first_line(error)
             log.warning("the store at %r cannot be read: %s", self.engine.url, words)
             self.engine.dispose()
             sample.put(m.STORE_UP, 0)

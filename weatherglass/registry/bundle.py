@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from weatherglass.files import replacing
 from weatherglass.registry.artifact import MANIFEST, ModelFileError
 from weatherglass.registry.catalog import registered
 from weatherglass.registry.registry import ModelVersion, Registry
@@ -59,15 +60,10 @@ def export_bundle(settings: Settings, version: ModelVersion, file: Path, loaders
     contents = {path.name: path.read_bytes() for path in sorted(version.folder.iterdir()) if path.is_file()}
     files = {name: _digest(content) for name, content in contents.items()}
     header = {"format": FORMAT, **asdict(about), "files": files}
-    unfinished = file.with_name(f".{file.name}.part")
-    try:
-        with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr(ABOUT, json.dumps(header, indent=1, sort_keys=True))
-            for name, content in contents.items():
-                archive.writestr(name, content)
-        unfinished.replace(file)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with replacing(file) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(ABOUT, json.dumps(header, indent=1, sort_keys=True))
+        for name, content in contents.items():
+            archive.writestr(name, content)
     return _digest(file.read_bytes())
 
 

@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
-from weatherglass.formatting import counted
+from weatherglass.formatting import counted, first_line
 from weatherglass.jobs.job import Job, running
 from weatherglass.qc.observation_checks import Reason, clock_fault
 from weatherglass.records import Observation, Origin, Prediction, Record, WindowFeatures, inputs_hash, iso, origin
@@ -153,7 +153,7 @@ class Sink:
                 self._save_one_by_one(batches)
                 return
             except SQLAlchemyError as error:
-                words = str(getattr(error, "orig", None) or error).splitlines()[0]
+                words = first_line(error)
                 if time.monotonic() > with_patience:
                     raise StoreError(
                         f"the store did not answer for {STORE_PATIENCE:g} s ({words}); the topics keep everything, "

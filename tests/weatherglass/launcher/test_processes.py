@@ -22,9 +22,9 @@ from weatherglass.launcher.processes import (
     identity,
     members,
     send,
-    wait_until,
 )
 from weatherglass.settings import Settings
+from weatherglass.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 

@@ -15,10 +15,11 @@ import pytest
 
 from weatherglass.jobs.folder import JobFolder, StartRequest
 from weatherglass.launcher.down import down
-from weatherglass.launcher.processes import ProcessRecords, members, send, wait_until
+from weatherglass.launcher.processes import ProcessRecords, members, send
 from weatherglass.launcher.stopping import LAUNCHER, WHO, launcher_runs, stop_everything
 from weatherglass.net import answers
 from weatherglass.settings import PROJECT_ROOT, Settings, variable
+from weatherglass.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 LIMIT = 120.0

@@ -128,9 +128,7 @@ def test_a_webhook_that_answers_garbage_keeps_no_mail_back(
     assert len(mailbox.messages) == 1
 
 
-@pytest.mark.parametrize(
-    ("path", "token"), [("/my secret", ""), ("/ünsecret", ""), ("/hook", "secret\n"), ("/hook", "secret€")]
-)
+@pytest.mark.parametrize(("path", "token"), [(":secret/", ""), ("/hook", "secret\n"), ("/hook", "secret€")])
 def test_an_address_or_token_that_cannot_be_sent_is_said_without_it(
     store: Engine, hook: Hook, mailbox: Mailbox, clock: Clock, path: str, token: str
 ) -> None:
