@@ -19,8 +19,9 @@ from weatherglass.forecast.boosted_trees import BoostedForecaster
 from weatherglass.forecast.climatology import Climatology
 from weatherglass.forecast.damped_anomaly import DampedAnomaly
 from weatherglass.forecast.features import PAST_HOURS
-from weatherglass.forecast.variables import bounded
-from weatherglass.history import GRID_VARIABLES, HourGrid, wind_components
+from weatherglass.forecast.variables import clip_to_limits
+from weatherglass.history.grid import GRID_VARIABLES, HourGrid
+from weatherglass.meteorology import wind_components
 
 
 def enlarged(model: BoostedForecaster, count: int) -> BoostedForecaster:
@@ -47,9 +48,9 @@ def readings(model: BoostedForecaster, seed: int = 1) -> HourGrid:
     rng = np.random.default_rng(seed)
     start = np.datetime64("2017-01-10T00", "h")
     hours = start + np.arange(PAST_HOURS + 1)
-    usual = bounded(model.climatology.at(np.arange(len(model.stations)), hours)[..., :4])
+    usual = clip_to_limits(model.climatology.at(np.arange(len(model.stations)), hours)[..., :4])
     weather = rng.normal(size=(len(model.stations), 1, 4)) * np.array([5.0, 15.0, 8.0, 1.0])
-    values = bounded(usual + weather + rng.normal(size=usual.shape) * np.array([0.5, 2.0, 0.3, 0.5]))
+    values = clip_to_limits(usual + weather + rng.normal(size=usual.shape) * np.array([0.5, 2.0, 0.3, 0.5]))
     u, v = wind_components(values[..., 3], rng.uniform(0, 360, values.shape[:2]))
     columns = [*values[..., :3].transpose(2, 0, 1), u, v, values[..., 3]]
     assert len(columns) == len(GRID_VARIABLES)

@@ -39,7 +39,8 @@ from benchmarks.forecast import enlarged
 from ray_jobs.inference.model_manager import ModelManager
 from ray_jobs.inference.service import InferenceService
 from weatherglass.forecast.boosted_trees import BoostedForecaster
-from weatherglass.history import SLIDE, WINDOW, station_lookup
+from weatherglass.history.hours import SLIDE, WINDOW
+from weatherglass.history.prepared import station_lookup
 from weatherglass.launcher.consumer_lag import lags
 from weatherglass.launcher.kafka import RunningBroker
 from weatherglass.records import (

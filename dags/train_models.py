@@ -74,12 +74,12 @@ with DAG(
         ),
     },
     tags=[policy.TAG, "ray", "models"],
-    **policy.COMMON,
+    **policy.DAG_DEFAULTS,
 ):
 
     @task.short_circuit(ignore_downstream_trigger_rules=False)
     def wants_first(params: dict[str, str] | None = None) -> bool:
-        from weatherglass.history import history_source, read_manifest
+        from weatherglass.history.prepared import history_source, read_manifest
         from weatherglass.registry.registry import FORECASTER, Registry
 
         say = logging.getLogger("airflow.task").info

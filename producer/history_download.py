@@ -11,7 +11,7 @@ from pathlib import Path
 from producer.kaggle_download import Account, download
 from producer.open_meteo import OpenMeteo, open_meteo_of
 from weatherglass.files import replacing
-from weatherglass.history import history_source
+from weatherglass.history.prepared import history_source
 from weatherglass.settings import Settings
 from weatherglass.stations import Network, Station, network
 

@@ -27,7 +27,7 @@ from producer.open_meteo_schema import (
     read_answer,
     reason_of,
 )
-from weatherglass.history import HISTORY_COLUMNS
+from weatherglass.history.prepared import HISTORY_COLUMNS
 from weatherglass.settings import OPEN_METEO_CALLS_PER_DAY, Settings, SettingsError, variable
 from weatherglass.stations import Station
 

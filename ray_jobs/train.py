@@ -27,7 +27,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from ray_jobs.training.folder import AlreadyTraining, Plan, TrainingFolder, code_version
 from weatherglass.forecast.presets import SIZES
-from weatherglass.history import read_manifest
+from weatherglass.history.prepared import read_manifest
 from weatherglass.net import refusal
 from weatherglass.records import iso
 from weatherglass.settings import Settings, load_settings

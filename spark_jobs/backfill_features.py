@@ -21,7 +21,7 @@ from spark_jobs.feature_records import feature_records
 from spark_jobs.parsing import observations, parse
 from spark_jobs.station_rules import station_rules
 from spark_jobs.window_features import window_features
-from weatherglass.history import WINDOW
+from weatherglass.history.hours import WINDOW
 from weatherglass.records import iso
 from weatherglass.settings import Settings, load_settings
 from weatherglass.topics import FEATURES, RAW

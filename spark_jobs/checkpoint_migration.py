@@ -15,7 +15,7 @@ from typing import Any
 
 from spark_jobs.batches import last_batch
 from spark_jobs.checkpoint import CheckpointError, format_of, note_format
-from weatherglass.history import WINDOW
+from weatherglass.history.hours import WINDOW
 from weatherglass.topics import RAW
 
 BEGINNING = datetime.fromtimestamp(0, UTC)

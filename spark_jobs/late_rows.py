@@ -21,7 +21,7 @@ from pyspark.sql import functions as F
 from spark_jobs.batches import Batch, Offsets, finished_batches
 from spark_jobs.checkpoint_migration import EARLIEST, CheckpointMigration
 from spark_jobs.parsing import parse, rejected
-from weatherglass.history import SLIDE, WINDOW
+from weatherglass.history.hours import SLIDE, WINDOW
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.qc.observation_checks import Reason
 from weatherglass.settings import Settings

@@ -1,7 +1,7 @@
 """Prepare hourly history: a source's observations as tidy Parquet in the history folder, checked and counted.
 
 Run by spark-submit with the configuration of `spark_jobs.spark_conf.batch_conf`; settings come from the environment.
-What the folder holds is said in `weatherglass.history`. It is written beside and put in place in one step
+What the folder holds is said in `weatherglass.history.prepared`. It is written beside and put in place in one step
 (`weatherglass.history.versions`), so a reader sees the old history or the new, and a preparation that fails or is
 killed leaves the old one.
 
@@ -25,7 +25,14 @@ import pandas as pd
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from weatherglass.history import FLAG_COLUMNS, HISTORY_COLUMNS, Manifest, read_manifest, write_manifest, write_stations
+from weatherglass.history.prepared import (
+    FLAG_COLUMNS,
+    HISTORY_COLUMNS,
+    Manifest,
+    read_manifest,
+    write_manifest,
+    write_stations,
+)
 from weatherglass.history.report import write_report
 from weatherglass.history.sources import SourceError, kaggle, nycflights13
 from weatherglass.history.versions import new_version

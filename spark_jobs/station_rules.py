@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from weatherglass.history import read_history, read_manifest
+from weatherglass.history.prepared import read_history, read_manifest
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.qc.observation_checks import Rules
 from weatherglass.settings import Settings

@@ -8,7 +8,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs import jvm
-from weatherglass.history import SLIDE, WATERMARK, WINDOW
+from weatherglass.history.hours import SLIDE, WATERMARK, WINDOW
 from weatherglass.qc.observation_checks import CHECKS, LIMITS, Rules
 
 AHEAD = timedelta(days=1000)
@@ -69,7 +69,7 @@ def window_features(observations: DataFrame, rules: Rules, closed: int = 0, coun
         F.unix_micros("arrived").alias("arrived"),
         "offset",
         *values,
-        jvm.verdicts(F.col("station_id"), time, values, rules).alias("verdicts"),
+        jvm.qc_flags(F.col("station_id"), time, values, rules).alias("qc_flags"),
         "source",
         (F.col("timestamp") + F.lit(AHEAD)).alias("ahead"),
         (F.lit(True) if counted is None else counted).alias("counted"),
@@ -86,7 +86,7 @@ def window_features(observations: DataFrame, rules: Rules, closed: int = 0, coun
 
 
 def _bit(number: int) -> Column:
-    return F.col("verdicts").bitwiseAND(F.lit(1 << number)) != 0
+    return F.col("qc_flags").bitwiseAND(F.lit(1 << number)) != 0
 
 
 def _failed(check: str) -> int:

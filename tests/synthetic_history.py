@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from weatherglass.history import HourGrid
+from weatherglass.history.grid import HourGrid
 from weatherglass.stations import Network, Station
 
 DAMPING = 0.97

@@ -73,3 +73,20 @@ def apparent_temperature(
     vapour = np.asarray(humidity, float) / 100 * e * np.exp(a * temperature / (b + temperature))
     warmth, wind, constant = STEADMAN
     return temperature + warmth * vapour + wind * np.asarray(wind_speed, float) + constant
+
+
+def wind_components(speed: npt.ArrayLike, direction: npt.ArrayLike) -> tuple[npt.NDArray, npt.NDArray]:
+    """Components towards east (u) and north (v), m/s, of a wind that blows *from* `direction`, degrees.
+
+    A calm (speed 0) has components 0 whatever its direction, even a missing one.
+    Source: WMO-No. 8, Guide to Instruments and Methods of Observation, volume I, chapter 5.
+    """
+    speed, direction = np.asarray(speed, float), np.asarray(direction, float)
+    radians = np.deg2rad(np.where(speed == 0, 0.0, direction))
+    return -speed * np.sin(radians), -speed * np.cos(radians)
+
+
+def wind_direction(u: npt.ArrayLike, v: npt.ArrayLike) -> npt.NDArray:
+    """Degrees [0, 360) from which a wind with these components blows; NaN in a calm."""
+    u, v = np.asarray(u, float), np.asarray(v, float)
+    return np.where((u == 0) & (v == 0), np.nan, np.rad2deg(np.arctan2(-u, -v)) % 360)

@@ -223,7 +223,7 @@ class Settings(BaseSettings):
 
     @cached_property
     def history_dir(self) -> Path:
-        """Folder of the prepared history: tidy Parquet, see `weatherglass.history`."""
+        """Folder of the prepared history: tidy Parquet, see `weatherglass.history.prepared`."""
         return self.state_dir / "history"
 
     @cached_property

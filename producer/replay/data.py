@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from weatherglass.history import wind_components, wind_direction
 from weatherglass.history.sources import SourceError, kaggle, nycflights13
 from weatherglass.history.sources.calendar import ReplayCalendar
+from weatherglass.meteorology import wind_components, wind_direction
 from weatherglass.settings import Settings
 from weatherglass.stations import Station
 

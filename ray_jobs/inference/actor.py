@@ -34,7 +34,7 @@ class InferenceActor:
         logging.getLogger("kafka").setLevel(logging.WARNING)
         from ray_jobs.inference.model_manager import ModelManager
         from ray_jobs.inference.service import InferenceService
-        from weatherglass.history import station_lookup
+        from weatherglass.history.prepared import station_lookup
         from weatherglass.registry.registry import Registry
 
         self._fingerprint = fingerprint

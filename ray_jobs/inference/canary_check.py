@@ -12,7 +12,7 @@ import numpy as np
 from weatherglass.anomaly.detector import AnomalyDetector, Case
 from weatherglass.forecast.fallback import PersistenceForecaster
 from weatherglass.forecast.forecaster import Forecast, Forecaster
-from weatherglass.history import HourGrid
+from weatherglass.history.grid import HourGrid
 from weatherglass.qc.observation_checks import LIMITS
 from weatherglass.records import LEADS, VARIABLES
 

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import numpy.typing as npt
 
-from weatherglass.history import GRID_VARIABLES, HourGrid, hour_of, hours_touched
+from weatherglass.history.grid import GRID_VARIABLES, HourGrid
+from weatherglass.history.hours import affected_hours, hour_from_windows
 from weatherglass.records import AggregatedFeatures, Hour, WindowFeatures
 from weatherglass.stations import Station
 
@@ -37,10 +38,10 @@ class WindowBuffer:
         """
         touched = set()
         for window in windows:
-            for hour in hours_touched(window):
+            for hour in affected_hours(window):
                 self._windows[window.station_id][window.window_end] = window.aggregated_features
                 touched.add((window.station_id, hour))
-        hours = [hour_of(*key, self._windows[key[0]]) for key in sorted(touched)]
+        hours = [hour_from_windows(*key, self._windows[key[0]]) for key in sorted(touched)]
         for station_id in {station_id for station_id, _ in touched}:
             self._let_go(self._windows[station_id])
         return [hour for hour in hours if hour is not None]

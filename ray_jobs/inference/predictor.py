@@ -22,7 +22,7 @@ from weatherglass.anomaly.detector import AnomalyDetector, Case, CurrentReading,
 from weatherglass.forecast.fallback import PersistenceForecaster
 from weatherglass.forecast.features import PAST_HOURS
 from weatherglass.forecast.forecaster import LEVELS, Forecast, Forecaster
-from weatherglass.history import HourGrid
+from weatherglass.history.grid import HourGrid
 from weatherglass.records import (
     LEADS,
     VARIABLES,

@@ -31,7 +31,7 @@ from ray_jobs.inference.hour_buffer import HourBuffer, WindowBuffer
 from ray_jobs.inference.model_manager import ModelManager
 from ray_jobs.inference.predictor import PredictionResult, Predictor
 from ray_jobs.inference.state_recovery import POLL_MS, HourlyTopicReader, partitions_of, replay_features
-from weatherglass.history import HourGrid
+from weatherglass.history.grid import HourGrid
 from weatherglass.qc.observation_checks import Reason
 from weatherglass.records import INPUTS_HEADER, Hour, Origin, WindowFeatures, headers, iso, origin
 from weatherglass.settings import Settings

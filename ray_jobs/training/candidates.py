@@ -14,7 +14,7 @@ from ray_jobs.training.folder import Plan, TrainingFolder
 from ray_jobs.training.promotion import TESTED
 from weatherglass.evaluation import arma, held_out, metrics
 from weatherglass.forecast.boosted_trees import BoostedForecaster
-from weatherglass.history import HourGrid
+from weatherglass.history.grid import HourGrid
 from weatherglass.records import UNITS, VARIABLES
 from weatherglass.registry.registry import FORECASTER, Registry
 from weatherglass.settings import Settings
@@ -42,7 +42,7 @@ def errors(
 
     On at most about `most` cases of at most `arma.STATIONS` stations. The classical rival learns from the hours before.
     """
-    rows, base = held_out.choose(grid, hours, most)
+    rows, base = held_out.choose_cases(grid, hours, most)
     known = np.unique(rows)
     stations = known[:: max(1, len(known) // arma.STATIONS)][: arma.STATIONS]
     mine = np.isin(rows, stations)

@@ -10,9 +10,9 @@ import numpy as np
 from ray_jobs.training.folder import Plan, TrainingFolder
 from weatherglass.forecast.base_models import BaseModels
 from weatherglass.forecast.boosted_trees import LEAD_GROUPS
-from weatherglass.forecast.presets import Size
+from weatherglass.forecast.presets import ModelSize
 from weatherglass.forecast.splits import Split
-from weatherglass.history import HourGrid
+from weatherglass.history.grid import HourGrid
 from weatherglass.records import VARIABLES
 from weatherglass.stations import Station
 
@@ -45,7 +45,7 @@ def load_context(folder: TrainingFolder) -> tuple[HourGrid, TrainingContext]:
     return HourGrid(basis.stations, basis.start, values), basis
 
 
-def size_of(folder: TrainingFolder, plan: Plan) -> Size:
+def size_of(folder: TrainingFolder, plan: Plan) -> ModelSize:
     """The size of the plan, or the best one that the search has found."""
     tried = [folder.load(f"trial-{number:02d}") for number in range(plan.trials + 1)] if plan.trials else []
     return min(tried, key=lambda one: one[1])[0] if tried else plan.shape

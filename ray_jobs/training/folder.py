@@ -21,15 +21,20 @@ from pathlib import Path
 from typing import Any
 
 from weatherglass.files import write_atomically
-from weatherglass.forecast.presets import Size
-from weatherglass.history import Manifest
+from weatherglass.forecast.presets import ModelSize
+from weatherglass.history.prepared import Manifest
 from weatherglass.settings import PROJECT_ROOT
 
 KEPT = timedelta(days=2)
 """An unfinished training older than this is begun anew."""
 
 CODE = (
-    "weatherglass/history/__init__.py",
+    "weatherglass/meteorology.py",
+    "weatherglass/history/grid.py",
+    "weatherglass/history/hours.py",
+    "weatherglass/history/prepared.py",
+    "weatherglass/qc/limits.py",
+    "weatherglass/qc/series_checks.py",
     "weatherglass/forecast/*.py",
     "weatherglass/anomaly/*.py",
     "weatherglass/verification/held_out*.py",
@@ -56,7 +61,7 @@ class Plan:
     """
 
     size: str
-    shape: Size
+    shape: ModelSize
     seed: int
     trials: int
     test_cases: int

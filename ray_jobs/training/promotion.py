@@ -16,7 +16,7 @@ from weatherglass.anomaly.detector import FALSE_ALARMS, AnomalyDetector
 from weatherglass.forecast import fit
 from weatherglass.forecast.boosted_trees import BoostedForecaster
 from weatherglass.forecast.splits import HistoryTooShort
-from weatherglass.history import HourGrid
+from weatherglass.history.grid import HourGrid
 from weatherglass.records import UNITS, VARIABLES
 from weatherglass.registry import artifact
 from weatherglass.registry.artifact import ModelFileError

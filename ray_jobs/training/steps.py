@@ -17,10 +17,10 @@ from ray_jobs.training.context import GRID_FILE, TrainingContext, load_context, 
 from ray_jobs.training.folder import Plan, TrainingFolder
 from weatherglass.forecast import base_models, fit
 from weatherglass.forecast.boosted_trees import LEAD_GROUPS
-from weatherglass.forecast.fit import FittedModel, InsufficientTrainingData, Size
+from weatherglass.forecast.fit import FittedTrees, InsufficientTrainingData, Size
 from weatherglass.forecast.splits import HistoryTooShort, split
-from weatherglass.forecast.variables import plausible
-from weatherglass.history import read_history
+from weatherglass.forecast.variables import drop_implausible
+from weatherglass.history.prepared import read_history
 from weatherglass.history.sources.calendar import excluded_stretches
 from weatherglass.records import UNITS, VARIABLES, iso
 from weatherglass.settings import Settings
@@ -69,7 +69,7 @@ def _do(settings: Settings, folder: TrainingFolder, plan: Plan, step: str, threa
 
 def _ground(settings: Settings, folder: TrainingFolder, plan: Plan) -> str:
     without = excluded_stretches(settings, plan.began)
-    grid = plausible(read_history(settings.history_dir, without))
+    grid = drop_implausible(read_history(settings.history_dir, without))
     parts = split(grid.values.shape[1])
     fitted = base_models.fit(grid, parts.train)
     np.save(folder.path / GRID_FILE, grid.values)
@@ -85,9 +85,9 @@ def _ground(settings: Settings, folder: TrainingFolder, plan: Plan) -> str:
 
 def _fit(
     folder: TrainingFolder, plan: Plan, variable: int, leads: tuple[int, ...], size: Size, threads: int
-) -> FittedModel:
+) -> FittedTrees:
     grid, basis = load_context(folder)
-    return fit.fit_part(grid, basis.parts, basis.ground, variable, leads, size, plan.seed, threads)
+    return fit.fit_tree_model(grid, basis.parts, basis.ground, variable, leads, size, plan.seed, threads)
 
 
 def _part(folder: TrainingFolder, plan: Plan, step: str, threads: int) -> str:

@@ -13,7 +13,7 @@ from producer.history_download import FRESH, fetch_archive
 from producer.open_meteo import OpenMeteo
 from producer.open_meteo_schema import OpenMeteoError
 from tests.producer.conftest import Play, error, good, location
-from weatherglass.history import HISTORY_COLUMNS
+from weatherglass.history.prepared import HISTORY_COLUMNS
 from weatherglass.stations import Station
 
 Stations = tuple[Station, ...]

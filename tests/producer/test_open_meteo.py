@@ -11,7 +11,7 @@ import pytest
 from producer.open_meteo import OpenMeteo, check_budget
 from producer.open_meteo_schema import API_UNITS, OpenMeteoAnswerError, OpenMeteoConnectionError, OpenMeteoRequestError
 from tests.producer.conftest import HASTY, VALUES, Play, error, good, location, three_locations
-from weatherglass.history import HISTORY_COLUMNS
+from weatherglass.history.prepared import HISTORY_COLUMNS
 from weatherglass.settings import Settings, SettingsError
 from weatherglass.stations import Station
 

@@ -21,7 +21,7 @@ from tests.ray_jobs import small_models
 from tests.ray_jobs.windows import leading
 from tests.waiting import until
 from weatherglass.forecast.boosted_trees import BoostedForecaster
-from weatherglass.history import station_lookup
+from weatherglass.history.prepared import station_lookup
 from weatherglass.records import Origin, Prediction, WindowFeatures, headers
 from weatherglass.registry.registry import Registry
 from weatherglass.settings import Settings

@@ -18,16 +18,18 @@ from tests.ray_heads import init_ray
 from tests.synthetic_history import history
 from weatherglass.anomaly.detector import AnomalyDetector
 from weatherglass.forecast.boosted_trees import BoostedForecaster
-from weatherglass.forecast.presets import Size
-from weatherglass.history import HourGrid, Manifest, wind_direction, write_manifest, write_stations
+from weatherglass.forecast.presets import ModelSize
+from weatherglass.history.grid import HourGrid
+from weatherglass.history.prepared import Manifest, write_manifest, write_stations
+from weatherglass.meteorology import wind_direction
 from weatherglass.records import LEADS, VARIABLES, Method
-from weatherglass.registry.catalog import registered
+from weatherglass.registry.catalog import registered_models
 from weatherglass.registry.registry import ANOMALY_DETECTOR, FORECASTER, ModelVersion, Registry
 from weatherglass.settings import Settings, Source
 from weatherglass.store.promotions import Action
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
-TINY = Size(cases=1500, trees=15, leaves=15, learning_rate=0.2, spread_trees=3, calibration_cases=1000)
+TINY = ModelSize(cases=1500, trees=15, leaves=15, learning_rate=0.2, spread_trees=3, calibration_cases=1000)
 
 
 def prepare(grid: HourGrid, folder: Path) -> None:
@@ -99,7 +101,7 @@ def test_from_history_to_champions(local_ray: None, tiny: Settings, monkeypatch:
     (folder,) = (path for path in (tiny.state_dir / "training").iterdir() if path.is_dir())
     finished = {file.name: file.stat().st_mtime_ns for file in folder.glob("*.pickle")}
     assert len(finished) >= 13
-    assert registered(tiny) == [], "a training that fails changes nothing"
+    assert registered_models(tiny) == [], "a training that fails changes nothing"
     assert Registry(tiny).promotions() == []
 
     said.clear()
@@ -153,7 +155,7 @@ def say_seeing(said: list[str], folder: Path, finished: dict[str, int]) -> Calla
 
 def check_record(settings: Settings, forecaster: ModelVersion) -> None:
     """What the registry keeps of a run: parameters, data, code, metrics by lead and variable, plots, card."""
-    (known,) = (one for one in registered(settings) if (one.kind, one.version) == (FORECASTER, forecaster.version))
+    (known,) = (one for one in registered_models(settings) if (one.kind, one.version) == (FORECASTER, forecaster.version))
     assert known.tags["data_fingerprint"] == "fingerprint"
     assert "| seasonal naive |" in known.tags["candidates"]
     assert known.tags["code_version"] == code_version()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from weatherglass.history import SLIDE, WINDOW
+from weatherglass.history.hours import SLIDE, WINDOW
 from weatherglass.records import AggregatedFeatures, Quality, Statistics, Wind, WindowFeatures
 
 START = datetime(2026, 1, 5, 12, tzinfo=UTC)

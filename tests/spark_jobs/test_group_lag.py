@@ -17,7 +17,7 @@ from kafka.structs import OffsetAndMetadata
 from tests.conftest import TestBroker
 from tests.spark_jobs.driver import Driver, committed, ends, send
 from tests.spark_jobs.messages import keyed, observe
-from weatherglass.history import Manifest
+from weatherglass.history.prepared import Manifest
 from weatherglass.topics import RAW, SPARK_GROUP
 
 pytestmark = pytest.mark.integration

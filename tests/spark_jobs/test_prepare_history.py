@@ -22,7 +22,7 @@ from producer.replay.data import load_data
 from producer.replay.server import ReplayServer
 from spark_jobs.prepare_history import prepare
 from tests.conftest import make_settings
-from weatherglass.history import FLAG_COLUMNS, HISTORY_COLUMNS, read_history, read_manifest
+from weatherglass.history.prepared import FLAG_COLUMNS, HISTORY_COLUMNS, read_history, read_manifest
 from weatherglass.history.sources import SourceError
 from weatherglass.history.sources.nycflights13 import weather_csv
 from weatherglass.qc.history_checks import HistoryFlag

@@ -12,7 +12,7 @@ from weatherglass.forecast import base_models, fit
 from weatherglass.forecast.base_models import BaseModels
 from weatherglass.forecast.boosted_trees import LEAD_GROUPS, BoostedForecaster
 from weatherglass.forecast.splits import Split, split
-from weatherglass.history import HourGrid
+from weatherglass.history.grid import HourGrid
 from weatherglass.records import VARIABLES
 
 SMALL = fit.Size(cases=2000, trees=25, leaves=15, learning_rate=0.15, spread_trees=5, calibration_cases=1000)
@@ -29,7 +29,7 @@ class Model:
     @cached_property
     def forecaster(self) -> BoostedForecaster:
         fitted = tuple(
-            fit.fit_part(self.grid, self.parts, self.base, variable, leads, SMALL, seed=1).part
+            fit.fit_tree_model(self.grid, self.parts, self.base, variable, leads, SMALL, seed=1).part
             for variable in range(len(VARIABLES))
             for leads in LEAD_GROUPS
         )

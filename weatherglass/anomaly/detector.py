@@ -20,7 +20,7 @@ import numpy.typing as npt
 from weatherglass.anomaly.learned_score import LearnedScore, SoftFlag
 from weatherglass.forecast.forecaster import Forecast
 from weatherglass.forecast.variables import model_variables
-from weatherglass.history import HourGrid
+from weatherglass.history.grid import HourGrid
 from weatherglass.qc import series_checks
 from weatherglass.records import UNITS, VARIABLES, Anomaly, Flag, Quality, WindowFeatures
 from weatherglass.registry import artifact

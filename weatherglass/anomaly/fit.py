@@ -15,7 +15,7 @@ from weatherglass.anomaly.features import StationStatistics
 from weatherglass.anomaly.learned_score import LearnedScore
 from weatherglass.forecast.climatology import Climatology
 from weatherglass.forecast.variables import model_variables
-from weatherglass.history import HourGrid
+from weatherglass.history.grid import HourGrid
 from weatherglass.records import VARIABLES
 
 STRETCH_HOURS = 50 * 24

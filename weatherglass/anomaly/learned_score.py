@@ -19,7 +19,7 @@ from weatherglass.anomaly.features import AnomalyFeatures, StationStatistics
 from weatherglass.anomaly.isolation_forest import IsolationForest
 from weatherglass.forecast.climatology import Climatology
 from weatherglass.forecast.variables import model_variables
-from weatherglass.history import HourGrid
+from weatherglass.history.grid import HourGrid
 from weatherglass.qc.series_checks import name
 from weatherglass.records import UNITS, VARIABLES
 from weatherglass.registry import artifact

@@ -33,26 +33,26 @@ async def _engine(request: Request) -> Engine:
     return request.app.state.store
 
 
-def _store(request: Request) -> Iterator[Connection]:
+def _connection(request: Request) -> Iterator[Connection]:
     with request.app.state.store.connect() as connection:
         yield connection
 
 
-SettingsOf = Annotated[Settings, Depends(_settings)]
-Now = Annotated[datetime, Depends(_now)]
-StoreEngine = Annotated[Engine, Depends(_engine)]
-Store = Annotated[Connection, Depends(_store)]
+SettingsDep = Annotated[Settings, Depends(_settings)]
+NowDep = Annotated[datetime, Depends(_now)]
+EngineDep = Annotated[Engine, Depends(_engine)]
+ConnectionDep = Annotated[Connection, Depends(_connection)]
 
 
-def _sensible(time: datetime) -> datetime:
+def _to_utc(time: datetime) -> datetime:
     if not 1900 <= time.year <= 2200:
         raise ValueError("the year must lie between 1900 and 2200")
     return time.astimezone(UTC)
 
 
-Moment = Annotated[
+UtcTime = Annotated[
     AwareDatetime,
-    AfterValidator(_sensible),
+    AfterValidator(_to_utc),
     WithJsonSchema(
         {
             "type": "string",
@@ -63,11 +63,11 @@ Moment = Annotated[
 ]
 """A time with its zone, in which arithmetic cannot overflow."""
 
-FromTime = Annotated[Moment | None, Query(alias="from", description="From this time on.")]
-ToTime = Annotated[Moment | None, Query(alias="to", description="Up to, but without, this time; now if left out.")]
+FromTime = Annotated[UtcTime | None, Query(alias="from", description="From this time on.")]
+ToTime = Annotated[UtcTime | None, Query(alias="to", description="Up to, but without, this time; now if left out.")]
 
 
-def checked_range(
+def resolve_range(
     start: datetime | None, end: datetime | None, now: datetime, usual: timedelta, longest: timedelta
 ) -> tuple[datetime, datetime]:
     """[start, end) with what was left out filled in; a problem where it is empty or longer than allowed."""
@@ -84,31 +84,31 @@ def checked_range(
 
 
 STATION_PATTERN = r"^[^\x00-\x1f\x7f/]+$"
-StationName = Annotated[
+StationIdPath = Annotated[
     str, Path(max_length=100, pattern=STATION_PATTERN, description="As in `/stations`.", examples=["new-york"])
 ]
 
 
-def described_stations(settings: Settings) -> Mapping[str, Station]:
+def located_stations(settings: Settings) -> Mapping[str, Station]:
     """The stations whose place is known: those of Weatherglass, and those of the prepared history."""
     try:
         changed = (settings.history_dir / "stations.json").stat().st_mtime_ns
     except FileNotFoundError:
         return known_stations()
-    return _with_history(settings.history_dir, changed)
+    return _with_history_stations(settings.history_dir, changed)
 
 
 @lru_cache(maxsize=2)
-def _with_history(folder: FilePath, changed: int) -> Mapping[str, Station]:  # noqa: ARG001 (read anew when it changes)
-    from weatherglass.history import read_stations  # brings pandas, which few installations need here
+def _with_history_stations(folder: FilePath, changed: int) -> Mapping[str, Station]:  # noqa: ARG001 (read anew when it changes)
+    from weatherglass.history.prepared import read_stations  # brings pandas, which few installations need here
 
     return known_stations() | {station.station_id: station for station in read_stations(folder)}
 
 
-def known_station(station_id: StationName, store: Store, settings: SettingsOf) -> str:
+def require_known_station(station_id: StationIdPath, store: ConnectionDep, settings: SettingsDep) -> str:
     """A station that is known by its place or by its observations; else a problem with the nearest names."""
-    described = described_stations(settings)
-    if station_id in described or observations.latest(store, station_id) or predictions.newest(store, station_id):
+    described = located_stations(settings)
+    if station_id in described or observations.latest(store, station_id) or predictions.latest_row(store, station_id):
         return station_id
     names = {*described, *observations.latest_all(store)}
     near = difflib.get_close_matches(station_id.lower().replace(" ", "-"), sorted(names), n=3)
@@ -116,10 +116,10 @@ def known_station(station_id: StationName, store: Store, settings: SettingsOf) -
     raise Problem(404, "Unknown station", f"there is no station {station_id!r}; {hint}", near=near)
 
 
-StationId = Annotated[str, Depends(known_station)]
+KnownStationId = Annotated[str, Depends(require_known_station)]
 
 
-def origin_of(stored: Origin | None, settings: Settings) -> Origin | None:
+def source_of(stored: Origin | None, settings: Settings) -> Origin | None:
     """Where a record comes from: as it was stored, else as the settings fix it, else unknown."""
     if stored is None and settings.source is not Source.AUTO:
         return Origin(settings.source.value)

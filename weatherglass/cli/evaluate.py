@@ -15,7 +15,7 @@ from weatherglass.evaluation import arma, datasets, figures, held_out, local_tra
 from weatherglass.forecast.boosted_trees import BoostedForecaster
 from weatherglass.forecast.fit import SIZES, InsufficientTrainingData
 from weatherglass.forecast.splits import TEST_SHARE, HistoryTooShort
-from weatherglass.history import HourGrid
+from weatherglass.history.grid import HourGrid
 from weatherglass.history.sources import SourceError
 from weatherglass.registry.artifact import ModelFileError
 

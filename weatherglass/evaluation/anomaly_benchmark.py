@@ -26,7 +26,7 @@ from weatherglass.evaluation import anomaly_baselines as baselines
 from weatherglass.evaluation import datasets
 from weatherglass.forecast import climatology
 from weatherglass.forecast.splits import mask_hours, split
-from weatherglass.history import HourGrid
+from weatherglass.history.grid import HourGrid
 from weatherglass.records import VARIABLES
 
 EVENTS = 102

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from weatherglass.evaluation.held_out import HeldOut
 from weatherglass.forecast import features
 from weatherglass.forecast.climatology import Climatology
-from weatherglass.forecast.variables import bounded
-from weatherglass.history import HourGrid
+from weatherglass.forecast.variables import clip_to_limits
+from weatherglass.history.grid import HourGrid
 from weatherglass.records import LEADS, VARIABLES
 
 NAME = "harmonic_arma"
@@ -38,7 +38,7 @@ def forecast(
     stations: Sequence[int],
 ) -> npt.NDArray[np.float32]:
     """Forecasts (n, leads, variables) of the held-out cases of some stations (grid rows); NaN for the others."""
-    seen = features.view(grid, climatology)
+    seen = features.model_inputs(grid, climatology)
     made = np.full(held_out.truth.shape, np.nan, np.float32)
     last = int(np.flatnonzero(training)[-1]) + 1
     learn = slice(max(0, last - DAYS * 24), last)
@@ -56,7 +56,7 @@ def forecast(
             ahead = _ahead(series, seen.anomalies[station, run, variable].astype(float))
             at = base[:, None] + np.array(LEADS)
             made[cases, :, variable] = ahead[base - run.start] + usual[at, variable]
-    return bounded(made).astype(np.float32)
+    return clip_to_limits(made).astype(np.float32)
 
 
 def _ahead(learn: npt.NDArray[np.float64], run: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from weatherglass.forecast.variables import plausible
-from weatherglass.history import HISTORY_COLUMNS, HourGrid, grid_of, read_manifest, read_stations
+from weatherglass.forecast.variables import drop_implausible
+from weatherglass.history.grid import HourGrid
+from weatherglass.history.prepared import HISTORY_COLUMNS, grid_from_table, read_manifest, read_stations
 from weatherglass.history.sources import SourceError, kaggle, nycflights13
 from weatherglass.stations import Network, Station, known_stations, station_id_of
 
@@ -111,5 +112,5 @@ def join(history: pd.DataFrame, test: pd.DataFrame, stations: Sequence[Station])
     if known.empty:
         raise SourceError(f"the test begins at {begin}, and no history lies before it")
     columns = list(HISTORY_COLUMNS[:7])
-    grid = plausible(grid_of(pd.concat([known[columns], test[columns]], ignore_index=True), stations))
+    grid = drop_implausible(grid_from_table(pd.concat([known[columns], test[columns]], ignore_index=True), stations))
     return grid, grid.index(np.datetime64(begin.tz_localize(None), "h"))

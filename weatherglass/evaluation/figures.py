@@ -11,7 +11,7 @@ from weatherglass.evaluation import metrics
 from weatherglass.evaluation.held_out import BASELINES, MODEL, HeldOut, forecast
 from weatherglass.forecast.boosted_trees import BoostedForecaster
 from weatherglass.forecast.features import PAST_HOURS
-from weatherglass.history import HourGrid
+from weatherglass.history.grid import HourGrid
 from weatherglass.records import LEADS, VARIABLES
 from weatherglass.verification.held_out_scores import SKILL_LEADS
 

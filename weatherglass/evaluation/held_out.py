@@ -13,8 +13,8 @@ from weatherglass.forecast.climatology import Climatology
 from weatherglass.forecast.damped_anomaly import DampedAnomaly
 from weatherglass.forecast.forecaster import LEVELS, Forecaster
 from weatherglass.forecast.splits import base_hours
-from weatherglass.forecast.variables import bounded
-from weatherglass.history import HourGrid
+from weatherglass.forecast.variables import clip_to_limits
+from weatherglass.history.grid import HourGrid
 from weatherglass.records import LEADS, VARIABLES
 
 MODEL = "model"
@@ -76,7 +76,7 @@ def forecast(
     Persistence is the value of the base hour; the seasonal naive forecast the value a day before the valid time.
     """
     width = len(VARIABLES)
-    seen = features.view(grid, climatology)
+    seen = features.model_inputs(grid, climatology)
     ahead = np.array(LEADS)
     parts: dict[str, list[npt.NDArray]] = {name: [] for name in (MODEL, *BASELINES)}
     lower: dict[float, list[npt.NDArray]] = {level: [] for level in LEVELS}
@@ -84,14 +84,14 @@ def forecast(
     for begin in range(0, len(base), CHUNK):
         where, when = rows[begin : begin + CHUNK], base[begin : begin + CHUNK]
         made = forecaster.forecast(grid, where.tolist(), when.tolist())
-        cases = features.cases(seen, damping, where, when)
+        cases = features.case_features(seen, damping, where, when)
         last = seen.present[where, when, :width][:, None]
         day_before = seen.present[where[:, None], when[:, None] + ahead - 24, :width]
         parts[MODEL].append(made.values)
         parts["persistence"].append(np.broadcast_to(last, made.values.shape))
         parts["seasonal_naive"].append(day_before)
-        parts["climatology"].append(bounded(cases.normal))
-        parts["damped_anomaly"].append(bounded(cases.normal + cases.damped))
+        parts["climatology"].append(clip_to_limits(cases.normal))
+        parts["damped_anomaly"].append(clip_to_limits(cases.normal + cases.damped))
         for level in LEVELS:
             lower[level].append(made.lower[level])
             upper[level].append(made.upper[level])

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from weatherglass.forecast import base_models, fit
 from weatherglass.forecast.boosted_trees import LEAD_GROUPS, BoostedForecaster
 from weatherglass.forecast.splits import split
-from weatherglass.history import HourGrid
+from weatherglass.history.grid import HourGrid
 from weatherglass.records import UNITS, VARIABLES
 
 SEED = 20130101
@@ -26,7 +26,7 @@ def train(history: HourGrid, size: fit.Size, threads: int, say: Callable[[str], 
     fitted = []
     for variable, name in enumerate(VARIABLES):
         for leads in LEAD_GROUPS:
-            one = fit.fit_part(history, parts, base, variable, leads, size, SEED, threads)
+            one = fit.fit_tree_model(history, parts, base, variable, leads, size, SEED, threads)
             fitted.append(one.part)
             say(
                 f"{name.replace('_', ' ')}, leads {leads[0]}-{leads[-1]} h: MAE {one.mae:.2f} {UNITS[name]} on blocks "

@@ -14,15 +14,15 @@ from weatherglass.forecast.damped_anomaly import DampedAnomaly
 from weatherglass.forecast.spatial_regression import SpatialRegression
 from weatherglass.forecast.spatial_regression_fit import PENALTIES, SpatialRegressionFit
 from weatherglass.forecast.splits import base_hours, mask_hours, segments
-from weatherglass.history import HourGrid
+from weatherglass.history.grid import HourGrid
 from weatherglass.records import LEADS, VARIABLES
 
 FOLDS = 3
-MOST_HOURS = 18_000
+MAX_FIT_HOURS = 18_000
 """Hours the regressions are fitted on, evenly spread; more bring little, since weather keeps for days."""
 SHRINKAGE = np.linspace(0.0, 1.0, 11)
-TRIAL_STATIONS = 6
-TRIAL_STEP = 13
+SELECTION_STATIONS = 6
+SELECTION_STEP_HOURS = 13
 """Every so many of the left-out hours are forecast to choose penalties and shrinkage."""
 
 
@@ -49,24 +49,24 @@ def fit(grid: HourGrid, hours: npt.NDArray[np.bool_]) -> BaseModels:
     """Fit on the hours of a mask, choosing penalties and shrinkage on blocks of them that are left out."""
     known = mask_hours(grid, hours)
     usual = climatology.fit(known)
-    anomalies = features.view(known, usual).anomalies
+    anomalies = features.model_inputs(known, usual).anomalies
     damping = damped_anomaly.fit(anomalies)
-    regression = SpatialRegressionFit.of(grid.stations, grid.start, anomalies, damping, MOST_HOURS)
-    masks = _folds(hours)
+    regression = SpatialRegressionFit.of(grid.stations, grid.start, anomalies, damping, MAX_FIT_HOURS)
+    masks = _fold_masks(hours)
     sums = [regression.sums(base_hours(mask)) for mask in masks]
     total = sum(sums[1:], start=sums[0])
     full = np.ones((len(LEADS), len(VARIABLES)), np.float32)
     stations = np.flatnonzero(regression.known.any(axis=1))
-    trial = stations[:: max(1, len(stations) // TRIAL_STATIONS)]
+    trial = stations[:: max(1, len(stations) // SELECTION_STATIONS)]
     errors = np.zeros((len(PENALTIES), len(VARIABLES)))
     for k, penalty in enumerate(PENALTIES):
         for mask, part in zip(masks, sums, strict=True):
             made = regression.solve(total - part, [penalty] * len(VARIABLES), full, trial.tolist())
-            for answer, truth in _trials(regression, made, mask, trial):
+            for answer, truth in _held_out_increments(regression, made, mask, trial):
                 errors[k] += np.abs(truth - answer).sum(axis=(0, 1))
     penalties = tuple(PENALTIES[k] for k in errors.argmin(axis=0))
     plain = [regression.solve(total - part, penalties, full) for part in sums]
-    shrinkage = _shrinkage(regression, list(zip(masks, plain, strict=True)), stations)
+    shrinkage = _choose_shrinkage(regression, list(zip(masks, plain, strict=True)), stations)
     left_out = tuple((mask, made.shrunk(shrinkage)) for mask, made in zip(masks, plain, strict=True))
     network = regression.solve(total, penalties, shrinkage)
     return BaseModels(usual, damping, network, left_out, penalties, shrinkage)
@@ -76,14 +76,14 @@ def refit(ground: BaseModels, grid: HourGrid, hours: npt.NDArray[np.bool_]) -> B
     """The same with climatology, damping and network fitted on other hours; what was chosen before stays chosen."""
     known = mask_hours(grid, hours)
     usual = climatology.fit(known)
-    anomalies = features.view(known, usual).anomalies
+    anomalies = features.model_inputs(known, usual).anomalies
     damping = damped_anomaly.fit(anomalies)
-    regression = SpatialRegressionFit.of(grid.stations, grid.start, anomalies, damping, MOST_HOURS)
+    regression = SpatialRegressionFit.of(grid.stations, grid.start, anomalies, damping, MAX_FIT_HOURS)
     network = regression.solve(regression.sums(base_hours(hours)), ground.penalties, ground.shrinkage)
     return BaseModels(usual, damping, network, (), ground.penalties, ground.shrinkage)
 
 
-def _folds(hours: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.bool_]]:
+def _fold_masks(hours: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.bool_]]:
     """The stretches of the mask dealt out to the folds in turn; a mask of few stretches is cut into more."""
     parts = segments(hours, 2 * FOLDS)
     made = [np.zeros(len(hours), dtype=bool) for _ in range(FOLDS)]
@@ -92,14 +92,14 @@ def _folds(hours: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.bool_]]:
     return made
 
 
-def _trials(
+def _held_out_increments(
     regression: SpatialRegressionFit,
     network: SpatialRegression,
     mask: npt.NDArray[np.bool_],
     stations: Sequence[int] | npt.NDArray,
 ) -> list[tuple[npt.NDArray, npt.NDArray]]:
     """Forecast and truth (n, leads, variables), beyond the damped anomaly, of each station on left-out hours."""
-    at = base_hours(mask)[::TRIAL_STEP]
+    at = base_hours(mask)[::SELECTION_STEP_HOURS]
     if len(at) == 0:
         return []
     truth = regression.residuals(at).reshape(len(at), -1, len(LEADS), len(VARIABLES))
@@ -114,7 +114,7 @@ def _trials(
     ]
 
 
-def _shrinkage(
+def _choose_shrinkage(
     regression: SpatialRegressionFit,
     left_out: Sequence[tuple[npt.NDArray[np.bool_], SpatialRegression]],
     stations: npt.NDArray[np.int64],
@@ -122,7 +122,7 @@ def _shrinkage(
     """By which factor (leads, variables) of `SHRINKAGE` the regressions err least on the hours they have not seen."""
     errors = np.zeros((len(SHRINKAGE), len(LEADS), len(VARIABLES)))
     for mask, network in left_out:
-        for answer, truth in _trials(regression, network, mask, stations):
+        for answer, truth in _held_out_increments(regression, network, mask, stations):
             for k, factor in enumerate(SHRINKAGE):
                 errors[k] += np.abs(truth - factor * answer).sum(axis=0)
     return SHRINKAGE[errors.argmin(axis=0)].astype(np.float32)

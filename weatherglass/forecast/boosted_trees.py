@@ -22,9 +22,9 @@ from weatherglass.forecast.fallback import PersistenceForecaster, history_hours
 from weatherglass.forecast.forecaster import LEVELS, Forecast
 from weatherglass.forecast.lightgbm_import import lightgbm
 from weatherglass.forecast.spatial_regression import SpatialRegression
-from weatherglass.forecast.unseen_stations import introduce
-from weatherglass.forecast.variables import MODEL_VARIABLES, bounded
-from weatherglass.history import HourGrid
+from weatherglass.forecast.unseen_stations import add_unseen_stations
+from weatherglass.forecast.variables import MODEL_VARIABLES, clip_to_limits
+from weatherglass.history.grid import HourGrid
 from weatherglass.records import LEADS, VARIABLES, Method
 from weatherglass.registry import artifact
 from weatherglass.stations import Station
@@ -32,12 +32,12 @@ from weatherglass.stations import Station
 KIND = "forecaster"
 LEAD_GROUPS = (tuple(range(1, 4)), tuple(range(4, 9)), tuple(range(9, 17)), tuple(range(17, 25)))
 
-PAST_CLASSES = (1, 6, 24, features.PAST_HOURS + 1)
+HISTORY_CLASSES = (1, 6, 24, features.PAST_HOURS + 1)
 """Hours of own past for which intervals are calibrated; a station takes the largest it fills."""
 
-STRANGER_SPREAD = 1.25
+UNSEEN_STATION_SPREAD = 1.25
 """Factor of the half-width for a station that training has not seen."""
-TREES_AGE = 3
+MAX_TREE_AGE_HOURS = 3
 """Hours: beyond this age of a variable's newest value the trees are not asked."""
 
 
@@ -111,7 +111,7 @@ class BoostedForecaster:
             arrays[f"{part.name}.hold"] = part.hold
         artifact.save_arrays(folder / "arrays.npz", arrays)
         about = {
-            "features": list(features.NAMES),
+            "features": list(features.FEATURE_NAMES),
             "levels": list(LEVELS),
             "stations": [[s.station_id, s.latitude, s.longitude, s.elevation] for s in self.stations],
             "parts": [{"variable": part.variable, "leads": part.leads, "floor": part.floor} for part in self.parts],
@@ -126,7 +126,7 @@ class BoostedForecaster:
             artefact.ModelFileError: the folder is not such a model, was changed, or was made for other features.
         """
         about = artifact.verify(folder, KIND)
-        if about["features"] != list(features.NAMES) or about["levels"] != list(LEVELS):
+        if about["features"] != list(features.FEATURE_NAMES) or about["levels"] != list(LEVELS):
             raise artifact.ModelFileError(f"{folder}: made for other features or levels than this version uses")
         arrays = artifact.load_arrays(folder / "arrays.npz")
         if "network.recall" not in arrays:
@@ -164,15 +164,15 @@ class BoostedForecaster:
         if len(where) == 0:
             return fallback
         first, last = int(when.min()) - features.PAST_HOURS, int(when.max())
-        usual, damping = introduce(self.climatology, self.damping, self.stations, grid.stations)
+        usual, damping = add_unseen_stations(self.climatology, self.damping, self.stations, grid.stations)
         known = len(self.climatology.station_ids)
-        seen = features.view(grid, usual, first, last, self.network, known)
-        made = features.cases(seen, damping, where, when)
+        seen = features.model_inputs(grid, usual, first, last, self.network, known)
+        made = features.case_features(seen, damping, where, when)
         values = made.normal.astype(np.float64) + made.damped
         half = {level: self._damped_half(made.age, i) for i, level in enumerate(LEVELS)}
-        by_trees = np.isfinite(made.present) & (made.age <= TREES_AGE) & np.isfinite(made.normal_now)
+        by_trees = np.isfinite(made.present) & (made.age <= MAX_TREE_AGE_HOURS) & np.isfinite(made.normal_now)
         values += np.where(by_trees[:, None, :], np.nan_to_num(made.linear), 0.0)
-        past_class = np.searchsorted(PAST_CLASSES, np.maximum(fallback.history_hours, 1), side="right") - 1
+        past_class = np.searchsorted(HISTORY_CLASSES, np.maximum(fallback.history_hours, 1), side="right") - 1
         for part in self.parts:
             cases = np.flatnonzero(by_trees[:, part.variable])
             if len(cases) == 0:
@@ -187,15 +187,15 @@ class BoostedForecaster:
             hold = part.hold[beyond.astype(np.int64)]
             values[which] = (1 - hold) * (values[which] + residual * part.trust) + hold * last
             known_spread = part.station_spread[np.minimum(row, known - 1)]
-            spread *= np.where(row < known, known_spread, STRANGER_SPREAD)[:, None]
+            spread *= np.where(row < known, known_spread, UNSEEN_STATION_SPREAD)[:, None]
             for i, level in enumerate(LEVELS):
                 half[level][which] = spread * part.quantiles[past_class[cases], :, i]
         unknown = ~np.isfinite(values)
-        values = np.where(unknown, fallback.values, bounded(values))
+        values = np.where(unknown, fallback.values, clip_to_limits(values))
         lower, upper = {}, {}
         for level in LEVELS:
-            lower[level] = np.where(unknown, fallback.lower[level], bounded(values - half[level]))
-            upper[level] = np.where(unknown, fallback.upper[level], bounded(values + half[level]))
+            lower[level] = np.where(unknown, fallback.lower[level], clip_to_limits(values - half[level]))
+            upper[level] = np.where(unknown, fallback.upper[level], clip_to_limits(values + half[level]))
         methods = _methods(made, by_trees, np.asarray(np.isnan(made.normal).any(axis=(1, 2))))
         return Forecast(
             fallback.station_ids,
@@ -213,7 +213,7 @@ class BoostedForecaster:
 
 
 def _methods(
-    made: features.Cases, by_trees: npt.NDArray[np.bool_], no_climatology: npt.NDArray[np.bool_]
+    made: features.CaseFeatures, by_trees: npt.NDArray[np.bool_], no_climatology: npt.NDArray[np.bool_]
 ) -> tuple[Method, ...]:
     reported = np.asarray(np.isfinite(made.past).any(axis=1))
     damped = np.asarray((reported & ~by_trees).any(axis=1) | ~reported.any(axis=1))

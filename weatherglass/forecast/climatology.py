@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from weatherglass.forecast.variables import MODEL_VARIABLES, model_variables
-from weatherglass.history import HourGrid
+from weatherglass.history.grid import HourGrid
 
 ANNUAL = 2
 DIURNAL = 3
@@ -26,7 +26,7 @@ TERMS = 1 + 2 * ANNUAL + 2 * DIURNAL + 4 * MIXED
 MIN_HOURS = 20 * 24
 """A channel with fewer values than this has no climatology."""
 
-PAIRS = 8192
+CHUNK_PAIRS = 8192
 """Pairs of a station and an hour looked up at a time: each takes a kilobyte."""
 
 _PENALTY = np.concatenate(
@@ -40,7 +40,7 @@ _PENALTY = np.concatenate(
 """In hours of data: weather keeps for days, so a thousand hours are only some tens of independent looks."""
 
 
-def terms(hours: npt.NDArray[np.datetime64]) -> npt.NDArray[np.float64]:
+def harmonics(hours: npt.NDArray[np.datetime64]) -> npt.NDArray[np.float64]:
     """Regressors (n, TERMS) of hours (n,) `datetime64[h]`, UTC."""
     count = hours.astype("datetime64[h]").astype(np.int64)
     year = 2 * np.pi * count / (365.2425 * 24)
@@ -70,7 +70,7 @@ class Climatology:
 
     def at(self, rows: npt.NDArray[np.int64], hours: npt.NDArray[np.datetime64]) -> npt.NDArray[np.float32]:
         """Usual values (len(rows), len(hours), channels) of every row at every hour; NaN for row -1."""
-        regressors = terms(hours)
+        regressors = harmonics(hours)
         values = np.full((len(rows), len(hours), len(MODEL_VARIABLES)), np.nan, dtype=np.float32)
         for i in np.flatnonzero(rows >= 0):
             values[i] = regressors @ self.coefficients[rows[i]]
@@ -79,28 +79,28 @@ class Climatology:
     def at_pairs(self, rows: npt.NDArray[np.int64], hours: npt.NDArray[np.datetime64]) -> npt.NDArray[np.float32]:
         """Usual values (n, channels) of row i at hour i."""
         values = np.empty((len(rows), len(MODEL_VARIABLES)), dtype=np.float32)
-        for begin in range(0, len(rows), PAIRS):
-            part = slice(begin, begin + PAIRS)
-            values[part] = np.einsum("nt,ntc->nc", terms(hours[part]), self.coefficients[rows[part]], optimize=True)
+        for begin in range(0, len(rows), CHUNK_PAIRS):
+            part = slice(begin, begin + CHUNK_PAIRS)
+            values[part] = np.einsum("nt,ntc->nc", harmonics(hours[part]), self.coefficients[rows[part]], optimize=True)
         values[rows < 0] = np.nan
         return values
 
 
 def fit(grid: HourGrid) -> Climatology:
     """Fit every station and channel of a grid, twice: the second time without what lies far outside the first fit."""
-    regressors = terms(grid.hours)
+    regressors = harmonics(grid.hours)
     values = model_variables(grid.values)
     coefficients = np.full((len(grid.stations), TERMS, len(MODEL_VARIABLES)), np.nan)
     for station in range(len(grid.stations)):
         for channel in range(len(MODEL_VARIABLES)):
             known = np.isfinite(values[station, :, channel])
             if known.sum() >= MIN_HOURS:
-                coefficients[station, :, channel] = _fit(regressors[known], values[station, known, channel])
-    _borrow(coefficients)
+                coefficients[station, :, channel] = _robust_ridge(regressors[known], values[station, known, channel])
+    _fill_from_other_stations(coefficients)
     return Climatology(tuple(station.station_id for station in grid.stations), coefficients)
 
 
-def _borrow(coefficients: npt.NDArray[np.float64]) -> None:
+def _fill_from_other_stations(coefficients: npt.NDArray[np.float64]) -> None:
     """Where a known station has never reported its humidity or wind, take the mean and season of all others.
 
     Pressure and temperature depend too much on the place to be borrowed.
@@ -114,7 +114,7 @@ def _borrow(coefficients: npt.NDArray[np.float64]) -> None:
             coefficients[missing, : 1 + 2 * ANNUAL, channel] = seasonal
 
 
-def _fit(regressors: npt.NDArray, values: npt.NDArray) -> npt.NDArray:
+def _robust_ridge(regressors: npt.NDArray, values: npt.NDArray) -> npt.NDArray:
     first = _ridge(regressors, values)
     error = np.abs(values - regressors @ first)
     usual = error <= 5 * 1.4826 * np.median(error) + 1e-6

@@ -8,15 +8,15 @@ import numpy as np
 import numpy.typing as npt
 
 from weatherglass.forecast.forecaster import LEVELS, Forecast
-from weatherglass.forecast.variables import bounded, model_variables
-from weatherglass.history import HourGrid
+from weatherglass.forecast.variables import clip_to_limits, model_variables
+from weatherglass.history.grid import HourGrid
 from weatherglass.records import LEADS, VARIABLES, Method
 from weatherglass.stations import Station
 
 HISTORY_HOURS = 72
 """Hours of own past that a forecast looks at, before its base hour."""
 
-_AT = np.array([1, 3, 6, 9, 12, 15, 18, 21, 24])
+_SPREAD_LEADS = np.array([1, 3, 6, 9, 12, 15, 18, 21, 24])
 _SPREAD = {
     0.8: np.array(
         [
@@ -35,16 +35,16 @@ _SPREAD = {
         ]
     ),
 }
-"""Quantiles of persistence's absolute error at the leads `_AT`, rows as `VARIABLES`, measured over the 36 cities of
+"""Quantiles of persistence's absolute error at the leads `_SPREAD_LEADS`, rows as `VARIABLES`, measured over the 36 cities of
 Kaggle's «Historical Hourly Weather Data» 2012-2017. For a station that nobody has seen before this is a guess."""
 
-_BORROWED = np.array([20.0, 50.0, 100.0, 12.0])
+_BORROWED_HALF_WIDTH = np.array([20.0, 50.0, 100.0, 12.0])
 """Half-width where the station itself has never reported the variable."""
 
 
 def persistence_spread(level: float) -> npt.NDArray[np.float64]:
     """Half-widths (leads, variables) of persistence at a level of `LEVELS`."""
-    return np.stack([np.interp(LEADS, _AT, row) for row in _SPREAD[level]], axis=1)
+    return np.stack([np.interp(LEADS, _SPREAD_LEADS, row) for row in _SPREAD[level]], axis=1)
 
 
 def history_hours(grid: HourGrid, rows: npt.NDArray[np.int64], base: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -64,12 +64,12 @@ class PersistenceForecaster:
     def forecast(self, grid: HourGrid, rows: Sequence[int], base: Sequence[int]) -> Forecast:
         """See `forecast.Forecaster`; needs no past at all."""
         where, when = np.asarray(rows, dtype=np.int64), np.asarray(base, dtype=np.int64)
-        last, own = _newest(grid, where, when)
+        last, own = _newest_values(grid, where, when)
         values = np.repeat(last[:, None, :], len(LEADS), axis=1)
         lower, upper = {}, {}
         for level in LEVELS:
-            spread = np.where(own[:, None, :], persistence_spread(level), _BORROWED)
-            lower[level], upper[level] = bounded(values - spread), bounded(values + spread)
+            spread = np.where(own[:, None, :], persistence_spread(level), _BORROWED_HALF_WIDTH)
+            lower[level], upper[level] = clip_to_limits(values - spread), clip_to_limits(values + spread)
         return Forecast(
             tuple(grid.stations[row].station_id for row in where),
             grid.start + when,
@@ -81,7 +81,7 @@ class PersistenceForecaster:
         )
 
 
-def _newest(
+def _newest_values(
     grid: HourGrid, rows: npt.NDArray[np.int64], base: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
     """Newest values (n, variables) at or before each base hour, and whether they are the station's own."""
@@ -97,13 +97,13 @@ def _newest(
         count = seen.sum(axis=0)
         mean = np.where(count > 0, np.where(seen, newest, 0).sum(axis=0) / np.maximum(count, 1), np.nan)
         for i in np.flatnonzero(base == hour):
-            borrowed = np.where(np.isfinite(mean), mean, _standard(grid.stations[rows[i]]))
+            borrowed = np.where(np.isfinite(mean), mean, _standard_atmosphere(grid.stations[rows[i]]))
             own[i] = seen[rows[i]]
             values[i] = np.where(own[i], newest[rows[i]], borrowed)
-    return bounded(values), own
+    return clip_to_limits(values), own
 
 
-def _standard(station: Station) -> npt.NDArray[np.float64]:
+def _standard_atmosphere(station: Station) -> npt.NDArray[np.float64]:
     """The ICAO standard atmosphere's pressure at the station's elevation (sea level if unknown), the rest typical."""
     pressure = 1013.25 * (1 - 2.25577e-5 * (station.elevation or 0.0)) ** 5.25588
     return np.array([15.0, 70.0, pressure, 3.0])

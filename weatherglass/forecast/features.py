@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from weatherglass.forecast.climatology import Climatology
-from weatherglass.forecast.damped_anomaly import DampedAnomaly, present_anomaly
-from weatherglass.forecast.neighbours import KERNELS, around, kernels
+from weatherglass.forecast.damped_anomaly import DampedAnomaly, newest_anomaly
+from weatherglass.forecast.neighbours import KERNELS, neighbour_means, neighbour_kernels
 from weatherglass.forecast.spatial_regression import SpatialRegression
-from weatherglass.forecast.unseen_stations import own_level
+from weatherglass.forecast.unseen_stations import level_offset
 from weatherglass.forecast.variables import MODEL_VARIABLES, model_variables
-from weatherglass.history import HourGrid
+from weatherglass.history.grid import HourGrid
 from weatherglass.records import LEADS, VARIABLES
 from weatherglass.stations import Station
 
@@ -30,12 +30,12 @@ CHANGES = (1, 3, 6, 24)
 MEANS = (6, 24, 72)
 SPREAD_HOURS = 24
 
-NEIGHBOUR_CHANNELS = tuple(
+NEIGHBOUR_VARIABLES = tuple(
     MODEL_VARIABLES.index(name) for name in ("temperature", "humidity", "pressure", "wind_u", "wind_v")
 )
 NEIGHBOUR_LAGS = (0, 6)
 
-BASE_NAMES = (
+BASE_FEATURE_NAMES = (
     *(f"{channel}_lag{lag}" for lag in LAGS for channel in MODEL_VARIABLES),
     *(f"{channel}_change{hours}" for hours in CHANGES for channel in MODEL_VARIABLES),
     *(f"{channel}_mean{hours}" for hours in MEANS for channel in MODEL_VARIABLES),
@@ -45,11 +45,11 @@ BASE_NAMES = (
         f"around{kernel}_{MODEL_VARIABLES[channel]}_lag{lag}"
         for lag in NEIGHBOUR_LAGS
         for kernel in range(KERNELS)
-        for channel in NEIGHBOUR_CHANNELS
+        for channel in NEIGHBOUR_VARIABLES
     ),
     *("latitude", "longitude", "elevation", "solar_cos", "solar_sin", "season_cos", "season_sin"),
 )
-LEAD_NAMES = (
+LEAD_FEATURE_NAMES = (
     "lead",
     "damped",
     "linear",
@@ -60,11 +60,11 @@ LEAD_NAMES = (
     "day_before",
     "two_days_before",
 )
-NAMES = (*BASE_NAMES, *LEAD_NAMES)
+FEATURE_NAMES = (*BASE_FEATURE_NAMES, *LEAD_FEATURE_NAMES)
 
 
 @dataclass(frozen=True)
-class View:
+class ModelInputs:
     """A stretch of a grid as channels and as anomalies, (stations, hours, channels); hour 0 is grid hour `first`."""
 
     stations: tuple[Station, ...]
@@ -75,7 +75,7 @@ class View:
     climatology: Climatology
     rows: npt.NDArray[np.int64]
     """Each station's row in the climatology, -1 if it is unknown there."""
-    kernels: npt.NDArray[np.float32]
+    neighbour_kernels: npt.NDArray[np.float32]
     network: SpatialRegression | None
     field: npt.NDArray[np.float32] | None
     """Of the network, over the same hours."""
@@ -83,14 +83,14 @@ class View:
     """Stations whose climatology is borrowed: their level is corrected by their own past."""
 
 
-def view(
+def model_inputs(
     grid: HourGrid,
     climatology: Climatology,
     first: int = 0,
     last: int | None = None,
     network: SpatialRegression | None = None,
     known: int | None = None,
-) -> View:
+) -> ModelInputs:
     """The grid's hours `first` to `last` (both included; whole grid by default).
 
     Rows of the climatology from `known` on (none by default) are borrowed, see `strangers`.
@@ -102,15 +102,15 @@ def view(
     usual = climatology.at(rows, grid.start + np.arange(first, last + 1))
     anomalies = present - usual
     field = network.field(grid.stations, anomalies) if network else None
-    around_each = kernels(grid.stations)
+    around_each = neighbour_kernels(grid.stations)
     strange = rows >= (len(climatology.station_ids) if known is None else known)
-    return View(
+    return ModelInputs(
         grid.stations, grid.start, first, present, anomalies, climatology, rows, around_each, network, field, strange
     )
 
 
 @dataclass(frozen=True)
-class Cases:
+class CaseFeatures:
     """Features of n cases, and what their forecasts are built from.
 
     Attributes:
@@ -139,28 +139,28 @@ class Cases:
     ) -> npt.NDArray[np.float32]:
         """Rows (m, len(NAMES)) for m pairs of a case and a lead."""
         at = leads - 1
-        normal = self.normal[cases, at, variable]
-        solar = 2 * np.pi * (self.solar[cases] + leads) / 24
+        normal = self.normal[case_features, at, variable]
+        solar = 2 * np.pi * (self.solar[case_features] + leads) / 24
         columns = [
             leads,
-            self.damped[cases, at, variable],
-            self.linear[cases, at, variable],
+            self.damped[case_features, at, variable],
+            self.linear[case_features, at, variable],
             normal,
-            normal - self.normal_now[cases, variable],
+            normal - self.normal_now[case_features, variable],
             np.cos(solar),
             np.sin(solar),
-            self.past[cases, 24 - leads, variable],
-            self.past[cases, 48 - leads, variable],
+            self.past[case_features, 24 - leads, variable],
+            self.past[case_features, 48 - leads, variable],
         ]
-        rows = np.empty((len(cases), len(NAMES)), dtype=np.float32)
-        rows[:, : len(BASE_NAMES)] = self.base[cases]
+        rows = np.empty((len(case_features), len(FEATURE_NAMES)), dtype=np.float32)
+        rows[:, : len(BASE_FEATURE_NAMES)] = self.base[case_features]
         for i, column in enumerate(columns):
-            rows[:, len(BASE_NAMES) + i] = column
+            rows[:, len(BASE_FEATURE_NAMES) + i] = column
         return rows
 
 
-def cases(
-    seen: View,
+def case_features(
+    seen: ModelInputs,
     damping: DampedAnomaly,
     rows: npt.NDArray[np.int64],
     base: npt.NDArray[np.int64],
@@ -168,7 +168,7 @@ def cases(
     with_neighbours: npt.NDArray[np.bool_] | None = None,
     with_network: npt.NDArray[np.bool_] | None = None,
     linear_of: Sequence[int] = range(len(VARIABLES)),
-) -> Cases:
+) -> CaseFeatures:
     """Cases of station `rows[i]` at grid hour `base[i]`.
 
     For training and calibration, a case can be made poorer: `own_hours[i]` hours of own past are left (1 is the base
@@ -183,10 +183,10 @@ def cases(
     hours = seen.start + base
     known = seen.rows[rows]
     strange = seen.strange[rows]
-    level = np.where(strange[:, None], own_level(past), np.float32(0))
+    level = np.where(strange[:, None], level_offset(past), np.float32(0))
     past -= level[:, None]
     level = level[:, : len(VARIABLES)]
-    present, age = present_anomaly(past[..., : len(VARIABLES)])
+    present, age = newest_anomaly(past[..., : len(VARIABLES)])
     damped = damping.anomalies(known, present, age)
     normal = np.stack([seen.climatology.at_pairs(known, hours + lead)[:, : len(VARIABLES)] for lead in LEADS], axis=1)
     normal += level[:, None]
@@ -215,7 +215,7 @@ def cases(
         axis=1,
         dtype=np.float32,
     )
-    return Cases(
+    return CaseFeatures(
         features,
         past[..., : len(VARIABLES)],
         present,
@@ -247,9 +247,9 @@ def _own(past: npt.NDArray[np.float32]) -> list[npt.NDArray]:
     return [*blocks, *(mean(hours) for hours in MEANS), spread]
 
 
-def _around(seen: View, rows: npt.NDArray[np.int64], base: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """Neighbours' anomalies (n, lags x kernels x channels), as in `BASE_NAMES`."""
-    width = KERNELS * len(NEIGHBOUR_CHANNELS)
+def _around(seen: ModelInputs, rows: npt.NDArray[np.int64], base: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """Neighbours' anomalies (n, lags x kernels x channels), as in `BASE_FEATURE_NAMES`."""
+    width = KERNELS * len(NEIGHBOUR_VARIABLES)
     made = np.full((len(rows), len(NEIGHBOUR_LAGS) * width), np.nan, dtype=np.float32)
     order = np.argsort(base, kind="stable")
     for at in np.split(order, np.flatnonzero(np.diff(base[order])) + 1):
@@ -257,8 +257,8 @@ def _around(seen: View, rows: npt.NDArray[np.int64], base: npt.NDArray[np.int64]
         for k, lag in enumerate(NEIGHBOUR_LAGS):
             hour = base[at[0]] - seen.first - lag
             if hour >= 0:
-                now = seen.anomalies[:, hour, NEIGHBOUR_CHANNELS]
-                made[at, k * width : (k + 1) * width] = around(weights, now).reshape(len(at), -1)
+                now = seen.anomalies[:, hour, NEIGHBOUR_VARIABLES]
+                made[at, k * width : (k + 1) * width] = neighbour_means(weights, now).reshape(len(at), -1)
     return made
 
 

@@ -10,32 +10,32 @@ import numpy.typing as npt
 
 from weatherglass.forecast import base_models, conformal, damped_anomaly, features
 from weatherglass.forecast.base_models import BaseModels
-from weatherglass.forecast.boosted_trees import PAST_CLASSES, BoostedForecaster, TreeModel
+from weatherglass.forecast.boosted_trees import HISTORY_CLASSES, BoostedForecaster, TreeModel
 from weatherglass.forecast.damped_anomaly import DampedAnomaly
 from weatherglass.forecast.forecaster import LEVELS
 from weatherglass.forecast.lightgbm_import import lightgbm
-from weatherglass.forecast.presets import FIRST, FULL, SIZES, Size
-from weatherglass.forecast.season_widening import widening
+from weatherglass.forecast.presets import FIRST, FULL, SIZES, ModelSize
+from weatherglass.forecast.season_widening import widening_factors
 from weatherglass.forecast.splits import Split, base_hours, is_long, mask_hours
-from weatherglass.history import HourGrid
+from weatherglass.history.grid import HourGrid
 from weatherglass.records import VARIABLES
 
 __all__ = ["FIRST", "FULL", "SIZES", "FittedModel", "InsufficientTrainingData", "Size", "assemble", "fit_part"]
 
-FULL_PAST_SHARE = 0.6
+FULL_HISTORY_SHARE = 0.6
 """Share of training cases that keep all their past; the others keep 1 to 48 hours (history dropout)."""
 NEIGHBOURS_SHARE = 0.9
-NETWORK_SHARE = 0.92
+REGRESSION_SHARE = 0.92
 """Shares of training cases that keep their neighbours and their linear forecast; a new station has the trees alone."""
-STATION_CASES = 200
+STATION_PRIOR_CASES = 200
 """Held-out cases of a station that weigh as much as those of all others, for the width of its intervals."""
 SHRINKAGE = np.linspace(0.0, 1.0, 11)
-MIN_BEYOND = 30
+MIN_EXTREME_CASES = 30
 """Held-out cases beyond the weather from which a share of persistence of their own is chosen."""
 HALF_LIFE_HOURS = 0.5 * 365.25 * 24
 """Of the weight of held-out errors: networks of stations change, and the newest errors tell most of the next ones."""
-SEASON = [features.NAMES.index(name) for name in ("season_cos", "season_sin")]
-SEASONAL = [*SEASON, *(features.NAMES.index(name) for name in ("normal", "present_temperature"))]
+SEASON_COLUMNS = [features.FEATURE_NAMES.index(name) for name in ("season_cos", "season_sin")]
+SEASONAL_COLUMNS = [*SEASON_COLUMNS, *(features.FEATURE_NAMES.index(name) for name in ("normal", "present_temperature"))]
 MIN_CASES = 500
 BIN_SAMPLE = 20_000
 """Cases that LightGBM cuts its 63 bins from; it holds each of their numbers in 12 bytes meanwhile."""
@@ -68,7 +68,7 @@ class TrainingSample:
 
 
 @dataclass(frozen=True)
-class FittedModel:
+class FittedTrees:
     """A part, and its mean absolute error beside the damped anomaly's on the hours of calibration."""
 
     part: TreeModel
@@ -76,16 +76,16 @@ class FittedModel:
     damped_mae: float
 
 
-def fit_part(
+def fit_tree_model(
     grid: HourGrid,
     split: Split,
     base: BaseModels,
     variable: int,
     leads: tuple[int, ...],
-    size: Size,
+    size: ModelSize,
     seed: int,
     threads: int = 1,
-) -> FittedModel:
+) -> FittedTrees:
     """Fit one part: trees for the residual over the damped anomaly, trees for its spread, conformal quantiles.
 
     The spread is a regression on the absolute residuals of training. These are too small, by a factor that
@@ -97,33 +97,33 @@ def fit_part(
         NothingToLearn: too few values of the variable.
     """
     rng = np.random.default_rng([seed, variable, leads[0]])
-    seen = features.view(grid, base.climatology, network=base.network)
-    train = _training(seen, base, variable, leads, size, rng)
+    seen = features.model_inputs(grid, base.climatology, network=base.network)
+    train = _training_sample(seen, base, variable, leads, size, rng)
     rows = train.rows
     if not is_long(int((split.train | split.calibrate).sum())):
         # The season tells the date, and trees that know the date learn a short record by heart. No tree can ask for
         # what is always missing. How far errors spread may depend on how warm it is, as it does in any season.
-        rows[:, SEASON] = np.nan
+        rows[:, SEASON_COLUMNS] = np.nan
         rows = rows.copy()
-        rows[:, SEASONAL] = np.nan
-    mean, spread, floor = _grow(train, rows, size, seed, threads)
+        rows[:, SEASONAL_COLUMNS] = np.nan
+    mean, spread, floor = _fit_trees(train, rows, size, seed, threads)
     part = TreeModel(
         variable,
         leads,
         mean,
         spread,
         floor,
-        quantiles=np.zeros((len(PAST_CLASSES), len(leads), len(LEVELS))),
+        quantiles=np.zeros((len(HISTORY_CLASSES), len(leads), len(LEVELS))),
         trust=np.ones(len(leads)),
         station_spread=np.ones(len(base.climatology.station_ids)),
         hold=np.zeros((2, len(leads))),
     )
     mae, damped_mae = _calibrate(part, seen, split, base, size, rng)
-    return FittedModel(part, mae, damped_mae)
+    return FittedTrees(part, mae, damped_mae)
 
 
-def _grow(
-    train: TrainingSample, rows: npt.NDArray[np.float32], size: Size, seed: int, threads: int
+def _fit_trees(
+    train: TrainingSample, rows: npt.NDArray[np.float32], size: ModelSize, seed: int, threads: int
 ) -> tuple[lightgbm.Booster, lightgbm.Booster, float]:
     """Trees for the residual, which see `rows`, trees for its spread, which see all, and the least spread."""
     common = {
@@ -142,10 +142,10 @@ def _grow(
         "seed": seed,
         "verbosity": -1,
     }
-    data = lightgbm.Dataset(rows, train.residual, feature_name=list(features.NAMES), free_raw_data=False)
+    data = lightgbm.Dataset(rows, train.residual, feature_name=list(features.FEATURE_NAMES), free_raw_data=False)
     mean = lightgbm.train({**common, "objective": "regression_l1"}, data, num_boost_round=size.trees)
     error = np.abs(train.residual - mean.predict(rows, num_threads=threads))
-    spread_data = lightgbm.Dataset(train.rows, error, feature_name=list(features.NAMES), free_raw_data=False)
+    spread_data = lightgbm.Dataset(train.rows, error, feature_name=list(features.FEATURE_NAMES), free_raw_data=False)
     spread = lightgbm.train(
         {**common, "objective": "regression", "num_leaves": 15, "learning_rate": 0.1},
         spread_data,
@@ -155,27 +155,27 @@ def _grow(
 
 
 def _calibrate(
-    part: TreeModel, seen: features.View, split: Split, base: BaseModels, size: Size, rng: np.random.Generator
+    part: TreeModel, seen: features.ModelInputs, split: Split, base: BaseModels, size: ModelSize, rng: np.random.Generator
 ) -> tuple[float, float]:
     """Fill in a part's trust, hold, spread by station and quantiles; its error and the damped anomaly's.
 
     All on the hours of calibration. A whole past comes first, as a station in service has: the others use its trust.
     """
     leads = part.leads
-    for k, hours in reversed(list(enumerate(PAST_CLASSES))):
+    for k, hours in reversed(list(enumerate(HISTORY_CLASSES))):
         count = size.calibration_cases
-        held_out = draw(seen, split.calibrate, base.damping, part.variable, leads, np.full(count, hours), rng)
+        held_out = sample_cases(seen, split.calibrate, base.damping, part.variable, leads, np.full(count, hours), rng)
         value, scale = part.predict(held_out.rows)
-        if hours == PAST_CLASSES[-1]:
-            part.trust[:] = trust(held_out.residual, value, held_out.leads, leads)
+        if hours == HISTORY_CLASSES[-1]:
+            part.trust[:] = best_shrinkage(held_out.residual, value, held_out.leads, leads)
             value *= part.trust[held_out.leads - leads[0]]
-            part.hold[:] = _hold(held_out, value, leads)
-            value = _held(part, held_out, value)
+            part.hold[:] = _choose_persistence_weight(held_out, value, leads)
+            value = _blend_persistence(part, held_out, value)
             error = np.abs(held_out.residual - value)
             part.station_spread[:] = station_spread(error / scale, held_out.stations, len(part.station_spread))
             mae, damped_mae = error.mean(), np.abs(held_out.residual + held_out.linear).mean()
         else:
-            value = _held(part, held_out, value * part.trust[held_out.leads - leads[0]])
+            value = _blend_persistence(part, held_out, value * part.trust[held_out.leads - leads[0]])
         score = np.abs(held_out.residual - value) / (scale * part.station_spread[held_out.stations])
         weight = 0.5 ** ((held_out.base.max(initial=0) - held_out.base) / HALF_LIFE_HOURS)
         for i, lead in enumerate(leads):
@@ -194,10 +194,10 @@ def assemble(grid: HourGrid, split: Split, base: BaseModels, parts: Sequence[Tre
     The damped anomaly's own errors are measured on the hours of calibration, before these are learnt from. The
     intervals of a short record are widened for the season it has not seen.
     """
-    held_out = features.view(mask_hours(grid, split.calibrate), base.climatology)
+    held_out = features.model_inputs(mask_hours(grid, split.calibrate), base.climatology)
     errors = damped_anomaly.error_quantiles(held_out.anomalies, held_out.rows, base.damping, LEVELS)
     if not is_long(int((~split.test).sum())):
-        wider = widening(grid, ~split.test, base)
+        wider = widening_factors(grid, ~split.test, base)
         parts = [
             replace(part, quantiles=part.quantiles * wider[np.array(part.leads) - 1, part.variable][None, :, None])
             for part in parts
@@ -218,8 +218,8 @@ def refit(
     return replace(forecaster, climatology=fresh.climatology, damping=fresh.damping, network=fresh.network)
 
 
-def _training(
-    seen: features.View, base: BaseModels, variable: int, leads: tuple[int, ...], size: Size, rng: np.random.Generator
+def _training_sample(
+    seen: features.ModelInputs, base: BaseModels, variable: int, leads: tuple[int, ...], size: ModelSize, rng: np.random.Generator
 ) -> TrainingSample:
     """Cases of each fold with the linear forecast of the network that has not seen the fold, as in service."""
     samples = []
@@ -227,14 +227,14 @@ def _training(
     for mask, network in base.left_out:
         count = int(size.cases * mask.sum() / total)
         own = rng.choice([1, 2, 4, 8, 16, 32], count)
-        own = np.where(rng.random(count) < FULL_PAST_SHARE, features.PAST_HOURS + 1, own)
-        near, member = rng.random(count) < NEIGHBOURS_SHARE, rng.random(count) < NETWORK_SHARE
+        own = np.where(rng.random(count) < FULL_HISTORY_SHARE, features.PAST_HOURS + 1, own)
+        near, member = rng.random(count) < NEIGHBOURS_SHARE, rng.random(count) < REGRESSION_SHARE
         unseen = replace(seen, network=network)
-        samples.append(draw(unseen, mask, base.damping, variable, leads, own, rng, near, member))
+        samples.append(sample_cases(unseen, mask, base.damping, variable, leads, own, rng, near, member))
     return TrainingSample(*(np.concatenate([vars(sample)[name] for sample in samples]) for name in vars(samples[0])))
 
 
-def trust(
+def best_shrinkage(
     residual: npt.NDArray, value: npt.NDArray, lead_of: npt.NDArray[np.int64], leads: tuple[int, ...]
 ) -> npt.NDArray[np.float64]:
     """The factor of `SHRINKAGE` for each lead by which a correction errs least; the smallest of equals."""
@@ -242,18 +242,18 @@ def trust(
     return np.array([SHRINKAGE[errors[:, lead_of == lead].mean(axis=1).argmin()] for lead in leads])
 
 
-def _hold(held_out: TrainingSample, value: npt.NDArray, leads: tuple[int, ...]) -> npt.NDArray[np.float64]:
+def _choose_persistence_weight(held_out: TrainingSample, value: npt.NDArray, leads: tuple[int, ...]) -> npt.NDArray[np.float64]:
     """`TreeModel.hold`; cases beyond the weather are few, so their share is one for all leads of the group."""
     left, still = held_out.residual - value, held_out.still - value
     far = held_out.beyond
-    usual = trust(left[~far], still[~far], held_out.leads[~far], leads)
-    if far.sum() < MIN_BEYOND:
+    usual = best_shrinkage(left[~far], still[~far], held_out.leads[~far], leads)
+    if far.sum() < MIN_EXTREME_CASES:
         return np.stack([usual, usual])
     one = SHRINKAGE[np.abs(left[far] - SHRINKAGE[:, None] * still[far]).mean(axis=1).argmin()]
     return np.stack([usual, np.full(len(leads), one)])
 
 
-def _held(part: TreeModel, held_out: TrainingSample, value: npt.NDArray) -> npt.NDArray:
+def _blend_persistence(part: TreeModel, held_out: TrainingSample, value: npt.NDArray) -> npt.NDArray:
     """The correction drawn towards persistence, as `boosted` does it."""
     hold = part.hold[held_out.beyond.astype(np.int64), held_out.leads - part.leads[0]]
     return np.asarray((1 - hold) * value + hold * held_out.still)
@@ -266,13 +266,13 @@ def station_spread(scores: npt.NDArray, stations: npt.NDArray[np.int64], count: 
     made = np.ones(count)
     for station in np.unique(stations):
         own = scores[stations == station]
-        weight = len(own) / (len(own) + STATION_CASES)
+        weight = len(own) / (len(own) + STATION_PRIOR_CASES)
         made[station] = (max(np.quantile(own, middle), 1e-6) / usual) ** weight
     return made
 
 
-def draw(
-    seen: features.View,
+def sample_cases(
+    seen: features.ModelInputs,
     hours: npt.NDArray[np.bool_],
     damping: DampedAnomaly,
     variable: int,
@@ -300,12 +300,12 @@ def draw(
     limits = [
         None if given is None else given[: len(chosen)][keep] for given in (own_hours, with_neighbours, with_network)
     ]
-    matrix = np.empty((len(rows), len(features.NAMES)), dtype=np.float32)
+    matrix = np.empty((len(rows), len(features.FEATURE_NAMES)), dtype=np.float32)
     residual, linear, still, now = (np.empty(len(rows), dtype=np.float32) for _ in range(4))
     for begin in range(0, len(rows), CHUNK):
         part = slice(begin, begin + CHUNK)
         own, near, member = (None if given is None else given[part] for given in limits)
-        made = features.cases(seen, damping, rows[part], base[part], own, near, member, [variable])
+        made = features.case_features(seen, damping, rows[part], base[part], own, near, member, [variable])
         which = np.arange(len(made.age)), lead[part] - 1, variable
         matrix[part] = made.matrix(variable, which[0], lead[part])
         linear[part] = np.nan_to_num(made.linear[which])

@@ -19,53 +19,53 @@ import numpy.typing as npt
 from weatherglass.forecast import conformal
 from weatherglass.forecast.boosted_trees import LEAD_GROUPS
 from weatherglass.forecast.forecaster import LEVELS, Forecast, Forecaster
-from weatherglass.forecast.variables import bounded
-from weatherglass.history import HourGrid
+from weatherglass.forecast.variables import clip_to_limits
+from weatherglass.history.grid import HourGrid
 from weatherglass.records import LEADS, VARIABLES
 
-DAYS = 60
+WINDOW_DAYS = 60
 """Valid times that a factor rests on."""
 HALF_LIFE_HOURS = 20 * 24
 """Age at which an error counts half."""
-DOUBT_DAYS = 5.0
+STATION_PRIOR_DAYS = 5.0
 """Days of a station's own errors that count as much as the belief that it is like the others."""
-DOUBT_DAYS_ALL = 14.0
+COMMON_PRIOR_DAYS = 14.0
 """The same for the errors of all stations, against the belief that training was right."""
-LEAST_DAYS = 3
+MIN_DAYS = 3
 """Before so many days have come true, nothing is changed."""
-BOUNDS = (0.25, 4.0)
+FACTOR_RANGE = (0.25, 4.0)
 """A factor beyond these says that something else is wrong."""
 
-LEAST_HALF = 1e-3
+MIN_HALF_WIDTH = 1e-3
 """A narrower interval counts as so wide, in the variable's unit."""
 
-Bounds = Mapping[float, npt.NDArray]
-Widths = Mapping[str, npt.NDArray[np.float64]]
+LevelBounds = Mapping[float, npt.NDArray]
+IntervalFactors = Mapping[str, npt.NDArray[np.float64]]
 """Station -> (leads, variables, levels) factors of its half-widths; 1 for who is not named."""
 
 
 @dataclass(frozen=True)
-class Recalibrated:
+class RecalibratedForecaster:
     """A `forecast.Forecaster` whose intervals are made wider or narrower."""
 
     forecaster: Forecaster
-    widths: Widths
+    widths: IntervalFactors
 
     def forecast(self, grid: HourGrid, rows: Sequence[int], base: Sequence[int]) -> Forecast:
         """See `forecast.Forecaster`."""
         made = self.forecaster.forecast(grid, rows, base)
-        lower, upper = resized(made.values, made.lower, made.upper, factors(self.widths, made.station_ids))
+        lower, upper = scale_intervals(made.values, made.lower, made.upper, stack_factors(self.widths, made.station_ids))
         return replace(made, lower=lower, upper=upper)
 
 
-def factors(widths: Widths, station_ids: Sequence[str]) -> npt.NDArray[np.float64]:
+def stack_factors(widths: IntervalFactors, station_ids: Sequence[str]) -> npt.NDArray[np.float64]:
     """(n, leads, variables, levels) of n stations."""
     neutral = np.ones((len(LEADS), len(VARIABLES), len(LEVELS)))
     return np.array([widths.get(name, neutral) for name in station_ids]).reshape(-1, *neutral.shape)
 
 
-def resized(
-    values: npt.NDArray, lower: Bounds, upper: Bounds, by: npt.NDArray[np.float64]
+def scale_intervals(
+    values: npt.NDArray, lower: LevelBounds, upper: LevelBounds, by: npt.NDArray[np.float64]
 ) -> tuple[dict[float, npt.NDArray], dict[float, npt.NDArray]]:
     """Bounds of intervals whose half-widths are multiplied; a higher level is never narrower than a lower one.
 
@@ -76,41 +76,41 @@ def resized(
     made: tuple[dict[float, npt.NDArray], dict[float, npt.NDArray]] = ({}, {})
     half = np.zeros(values.shape)
     for k, level in enumerate(LEVELS):
-        half = np.asarray(np.maximum(half, _half(values, lower[level], upper[level]) * by[..., k]), np.float64)
-        made[0][level], made[1][level] = bounded(values - half), bounded(values + half)
+        half = np.asarray(np.maximum(half, _half_width(values, lower[level], upper[level]) * by[..., k]), np.float64)
+        made[0][level], made[1][level] = clip_to_limits(values - half), clip_to_limits(values + half)
     return made
 
 
-def scores(values: npt.NDArray, lower: Bounds, upper: Bounds, truth: npt.NDArray) -> npt.NDArray[np.float32]:
+def normalized_errors(values: npt.NDArray, lower: LevelBounds, upper: LevelBounds, truth: npt.NDArray) -> npt.NDArray[np.float32]:
     """(n, leads, variables, levels): distance of the truth in half-widths of each interval; NaN where it is unknown."""
     off = np.abs(truth - values)
     return np.stack(
-        [off / np.maximum(_half(values, lower[level], upper[level]), LEAST_HALF) for level in LEVELS], axis=-1
+        [off / np.maximum(_half_width(values, lower[level], upper[level]), MIN_HALF_WIDTH) for level in LEVELS], axis=-1
     ).astype(np.float32)
 
 
-def widths_from(
+def interval_factors(
     station_ids: Sequence[str],
     base: npt.NDArray[np.datetime64],
     scored: npt.NDArray[np.float32],
     now: np.datetime64,
 ) -> dict[str, npt.NDArray[np.float64]]:
-    """Factors from n forecasts, of which only what was due in the `DAYS` up to `now` is used.
+    """Factors from n forecasts, of which only what was due in the `WINDOW_DAYS` up to `now` is used.
 
     Args:
         station_ids: n.
         base: (n,) hours, UTC.
-        scored: (n, leads, variables, levels) from `scores`, of intervals that were not resized.
+        scored: (n, leads, variables, levels) from `normalized_errors`, of intervals that were not resized.
 
     Returns:
-        Nothing for anybody while fewer than `LEAST_DAYS` have come true.
+        Nothing for anybody while fewer than `MIN_DAYS` have come true.
     """
     age = (now - (base[:, None] + np.array(LEADS))).astype(np.int64)
-    due = (age >= 0) & (age < 24 * DAYS)
+    due = (age >= 0) & (age < 24 * WINDOW_DAYS)
     seen = due.any(axis=1)
     names, row = np.unique(np.array(station_ids)[seen], return_inverse=True)
     age, due, scored = age[seen], due[seen], np.where(due[seen][..., None, None], scored[seen], np.nan)
-    if len(names) == 0 or age[due].max() < 24 * LEAST_DAYS:
+    if len(names) == 0 or age[due].max() < 24 * MIN_DAYS:
         return {}
     weight = 0.5 ** (age / HALF_LIFE_HOURS)
     common = np.ones((len(LEADS), len(VARIABLES), len(LEVELS)))
@@ -118,24 +118,24 @@ def widths_from(
         at = np.array(leads) - 1
         for v in range(len(VARIABLES)):
             told = np.isfinite(scored[:, at, v, 0])
-            common[at, v] = _drawn(_quantiles(scored[:, at, v], weight[:, at]), age[:, at][told], DOUBT_DAYS_ALL)
+            common[at, v] = _shrink(_quantiles(scored[:, at, v], weight[:, at]), age[:, at][told], COMMON_PRIOR_DAYS)
     relative = scored / common
     own = np.ones((len(names), len(VARIABLES), len(LEVELS)))
     for s in range(len(names)):
         mine = row == s
         for v in range(len(VARIABLES)):
             told = np.isfinite(relative[mine, :, v, 0])
-            own[s, v] = _drawn(_quantiles(relative[mine, :, v], weight[mine]), age[mine][told], DOUBT_DAYS)
-    made = np.clip(common * own[:, None], *BOUNDS)
+            own[s, v] = _shrink(_quantiles(relative[mine, :, v], weight[mine]), age[mine][told], STATION_PRIOR_DAYS)
+    made = np.clip(common * own[:, None], *FACTOR_RANGE)
     return dict(zip(names.tolist(), made, strict=True))
 
 
-def _half(values: npt.NDArray, lower: npt.NDArray, upper: npt.NDArray) -> npt.NDArray:
+def _half_width(values: npt.NDArray, lower: npt.NDArray, upper: npt.NDArray) -> npt.NDArray:
     """Intervals are symmetric, but cut off where physics ends, on one side at most."""
     return np.maximum(upper - values, values - lower)
 
 
-def _drawn(factor: npt.NDArray[np.float64], ages: npt.NDArray[np.int64], doubt: float) -> npt.NDArray[np.float64]:
+def _shrink(factor: npt.NDArray[np.float64], ages: npt.NDArray[np.int64], doubt: float) -> npt.NDArray[np.float64]:
     """A factor drawn towards 1, by the days that have told it (`ages` in hours) and the days that the belief weighs."""
     days = len(np.unique(ages // 24))
     return np.asarray(factor ** (days / (days + doubt)))

@@ -17,17 +17,17 @@ import numpy.typing as npt
 from weatherglass.forecast import base_models, features
 from weatherglass.forecast.base_models import BaseModels
 from weatherglass.forecast.splits import base_hours
-from weatherglass.history import HourGrid
+from weatherglass.history.grid import HourGrid
 from weatherglass.records import LEADS, VARIABLES
 
 THIRDS = 3
-STEP = 7
+STEP_HOURS = 7
 QUANTILE = 0.85
-WIDEST = 2.5
+MAX_FACTOR = 2.5
 
 
-def widening(grid: HourGrid, hours: npt.NDArray[np.bool_], base: BaseModels) -> npt.NDArray[np.float64]:
-    """Factor (leads, variables) of the half-width, from 1 to `WIDEST`; `hours` is all that may be learnt from.
+def widening_factors(grid: HourGrid, hours: npt.NDArray[np.bool_], base: BaseModels) -> npt.NDArray[np.float64]:
+    """Factor (leads, variables) of the half-width, from 1 to `MAX_FACTOR`; `hours` is all that may be learnt from.
 
     It is that of the third with the widest errors: whether a stormy season comes is not known either.
     """
@@ -44,15 +44,15 @@ def widening(grid: HourGrid, hours: npt.NDArray[np.bool_], base: BaseModels) -> 
         fold = BaseModels(base.climatology, base.damping, network, (), base.penalties, base.shrinkage)
         seen.extend(_errors(grid, mask, fold))
     ratio = np.fmax.reduce(unseen) / _quantile(seen)
-    return np.asarray(np.nan_to_num(np.clip(ratio, 1.0, WIDEST), nan=1.0))
+    return np.asarray(np.nan_to_num(np.clip(ratio, 1.0, MAX_FACTOR), nan=1.0))
 
 
 def _errors(grid: HourGrid, hours: npt.NDArray[np.bool_], fitted: BaseModels) -> Iterator[npt.NDArray[np.float32]]:
     """Absolute errors (n, leads, variables) of damped anomaly and network in these hours, a station at a time."""
-    seen = features.view(grid, fitted.climatology, network=fitted.network)
-    when = base_hours(hours)[::STEP]
+    seen = features.model_inputs(grid, fitted.climatology, network=fitted.network)
+    when = base_hours(hours)[::STEP_HOURS]
     for station in range(len(grid.stations)):
-        made = features.cases(seen, fitted.damping, np.full(len(when), station), when)
+        made = features.case_features(seen, fitted.damping, np.full(len(when), station), when)
         truth = seen.present[station, when[:, None] + np.array(LEADS), : len(VARIABLES)]
         yield np.abs(truth - made.normal - made.damped - np.nan_to_num(made.linear))
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from weatherglass.forecast.features import PAST_HOURS
-from weatherglass.history import HourGrid
+from weatherglass.history.grid import HourGrid
 from weatherglass.records import LEADS
 
 DAY = 24

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from weatherglass.history import HourGrid
+from weatherglass.history.grid import HourGrid
 from weatherglass.meteorology import dew_point
 from weatherglass.qc.observation_checks import LIMITS
 from weatherglass.qc.series_checks import HIGH, LOW
@@ -28,7 +28,7 @@ def model_variables(values: npt.NDArray) -> npt.NDArray[np.float32]:
     return made
 
 
-def plausible(grid: HourGrid) -> HourGrid:
+def drop_implausible(grid: HourGrid) -> HourGrid:
     """The grid without values that no instrument can honestly give (`quality.LIMITS`), as the stream has it."""
     values = grid.values.copy()
     for axis, variable in enumerate(("temperature", "humidity", "pressure")):
@@ -39,7 +39,7 @@ def plausible(grid: HourGrid) -> HourGrid:
     return HourGrid(grid.stations, grid.start, values)
 
 
-def bounded(values: npt.NDArray) -> npt.NDArray:
+def clip_to_limits(values: npt.NDArray) -> npt.NDArray:
     """Variables (..., 4) kept within `quality.LIMITS`: what no instrument can honestly give is no forecast either.
 
     A sensor stuck at the end of its range would else be forecast beyond it.

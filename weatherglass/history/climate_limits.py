@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from weatherglass.history import GRID_VARIABLES, HourGrid
+from weatherglass.history.grid import GRID_VARIABLES, HourGrid
 from weatherglass.qc.observation_checks import Bounds
 from weatherglass.records import VARIABLES
 

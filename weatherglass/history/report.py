@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from weatherglass.history import FLAG_COLUMNS, Manifest, read_stations
+from weatherglass.history.prepared import FLAG_COLUMNS, Manifest, read_stations
 from weatherglass.qc.history_checks import HistoryFlag, runs
 from weatherglass.records import VARIABLES
 from weatherglass.stations import Station

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from weatherglass.alerts.health import JOBS, HealthState, pipeline_health
-from weatherglass.history import is_of_source, read_manifest
+from weatherglass.history.prepared import matches_source, read_manifest
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.launcher.airflow_api import ACTIVE, AirflowApi
 from weatherglass.launcher.errors import PipelineError
@@ -150,7 +150,7 @@ class PipelineStart:
 
     def _history_missing(self) -> bool:
         manifest = read_manifest(self.settings.history_dir)
-        return manifest is None or not is_of_source(manifest, self.settings, self.source)
+        return manifest is None or not matches_source(manifest, self.settings, self.source)
 
     def _prepare_history(self) -> bool:
         """Whether it is prepared; why it is not has been said."""

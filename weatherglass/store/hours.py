@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, func, select
 
-from weatherglass.history import AFTER_HOUR, BEFORE_HOUR, hour_holding, wind_components, wind_direction
+from weatherglass.history.hours import AFTER_HOUR, BEFORE_HOUR, hour_for_time
+from weatherglass.meteorology import wind_components, wind_direction
 from weatherglass.qc.observation_checks import LIMITS
 from weatherglass.records import Origin
 from weatherglass.store.schema import observations as table
@@ -39,7 +40,7 @@ def stored_hours(connection: Connection, source: Origin, first: datetime, last: 
         .order_by(table.c.station_id, table.c.timestamp)
     )
     rows = connection.execution_options(yield_per=5_000).execute(query)
-    for (station_id, hour), some in groupby(rows, lambda row: (row.station_id, hour_holding(row.timestamp))):
+    for (station_id, hour), some in groupby(rows, lambda row: (row.station_id, hour_for_time(row.timestamp))):
         if hour is not None and (values := _mean([row._mapping for row in some])):
             yield {"station_id": station_id, "hour": hour, **values, "source": source.value}
 

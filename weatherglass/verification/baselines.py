@@ -10,7 +10,7 @@ import numpy.typing as npt
 from weatherglass.forecast.climatology import Climatology
 from weatherglass.forecast.damped_anomaly import MAX_AGE, DampedAnomaly, present_anomaly
 from weatherglass.forecast.variables import bounded, model_variables
-from weatherglass.history import HourGrid
+from weatherglass.history.grid import HourGrid
 from weatherglass.records import LEADS, VARIABLES
 
 

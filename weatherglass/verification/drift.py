@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from weatherglass.forecast.climatology import Climatology
 from weatherglass.forecast.variables import model_variables
-from weatherglass.history import HourGrid
+from weatherglass.history.grid import HourGrid
 from weatherglass.records import VARIABLES
 
 BINS = 10

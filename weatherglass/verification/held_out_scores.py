@@ -14,7 +14,7 @@ from weatherglass.forecast.damped_anomaly import DampedAnomaly
 from weatherglass.forecast.forecaster import LEVELS, Forecaster
 from weatherglass.forecast.splits import base_hours
 from weatherglass.forecast.variables import bounded, model_variables
-from weatherglass.history import HourGrid
+from weatherglass.history.grid import HourGrid
 from weatherglass.records import LEADS, VARIABLES
 
 BASELINES = ("persistence", "climatology", "damped_anomaly")

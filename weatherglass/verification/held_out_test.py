@@ -15,7 +15,7 @@ import numpy.typing as npt
 from weatherglass.forecast.forecaster import Forecaster
 from weatherglass.forecast.splits import base_hours
 from weatherglass.forecast.variables import model_variables
-from weatherglass.history import HourGrid
+from weatherglass.history.grid import HourGrid
 from weatherglass.records import VARIABLES
 from weatherglass.verification.held_out_scores import SKILL_LEADS
 

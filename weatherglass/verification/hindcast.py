@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from weatherglass.forecast.features import PAST_HOURS
 from weatherglass.forecast.forecaster import Forecaster
-from weatherglass.history import HourGrid
+from weatherglass.history.grid import HourGrid
 from weatherglass.records import LEADS
 from weatherglass.store import verification_rows
 from weatherglass.verification import scores

@@ -10,7 +10,8 @@ import numpy as np
 from sqlalchemy import Engine
 
 from weatherglass.forecast.boosted_trees import BoostedForecaster
-from weatherglass.history import HourGrid, read_history, read_stations, station_lookup
+from weatherglass.history.grid import HourGrid
+from weatherglass.history.prepared import read_history, read_stations, station_lookup
 from weatherglass.history.sources.calendar import excluded_stretches
 from weatherglass.records import VARIABLES
 from weatherglass.registry.artifact import ModelFileError

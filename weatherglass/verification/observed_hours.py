@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import Connection, select
 
-from weatherglass.history import GRID_VARIABLES, HOUR_WINDOW_ENDS, WINDOW, HourGrid, wind_components
+from weatherglass.history.grid import GRID_VARIABLES, HourGrid
+from weatherglass.history.hours import HOUR_WINDOW_ENDS, WINDOW
+from weatherglass.meteorology import wind_components
 from weatherglass.qc.observation_checks import LIMITS
 from weatherglass.records import VARIABLES
 from weatherglass.stations import Station

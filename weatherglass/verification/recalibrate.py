@@ -7,7 +7,7 @@ import numpy as np
 from weatherglass.forecast.features import PAST_HOURS
 from weatherglass.forecast.forecaster import Forecaster
 from weatherglass.forecast.recalibration import DAYS, LEAST_DAYS, Widths, scores, widths_from
-from weatherglass.history import HourGrid
+from weatherglass.history.grid import HourGrid
 from weatherglass.records import LEADS
 from weatherglass.verification.hindcast import forecasts
 from weatherglass.verification.scores import errors

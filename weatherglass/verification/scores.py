@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from weatherglass.forecast.variables import model_variables
-from weatherglass.history import HourGrid
+from weatherglass.history.grid import HourGrid
 from weatherglass.records import LEADS, VARIABLES
 from weatherglass.verification.baselines import ReferenceModel, damped_anomaly, persistence
 from weatherglass.verification.forecasts import IssuedForecasts

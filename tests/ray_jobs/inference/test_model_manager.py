@@ -19,7 +19,7 @@ from tests.ray_jobs.windows import START, windows_of
 from tests.waiting import until
 from weatherglass.forecast import neighbours
 from weatherglass.forecast.boosted_trees import BoostedForecaster
-from weatherglass.history import station_lookup, write_stations
+from weatherglass.history.prepared import station_lookup, write_stations
 from weatherglass.records import Method, inputs_hash
 from weatherglass.registry.registry import FORECASTER, Registry
 from weatherglass.settings import Settings
@@ -43,7 +43,7 @@ def broken_files(settings: Settings, forecaster: BoostedForecaster, folder: Path
 
 def open_alerts(settings: Settings) -> dict[str, str]:
     with Registry(settings).store().connect() as connection:
-        return {alert.subject: alert.words for alert in alert_log.listed(connection, 10, opened=True)}
+        return {alert.subject: alert.words for alert in alert_log.list_alerts(connection, 10, opened=True)}
 
 
 def test_versions_that_fail_their_trial_are_quarantined_for_good_and_the_old_one_serves_on(
@@ -81,7 +81,7 @@ def test_versions_that_fail_their_trial_are_quarantined_for_good_and_the_old_one
     anew.refresh(CANARY)
     assert anew.current.forecaster_version == good
     with Registry(settings).store().connect() as connection:
-        assert {a.words.count("inference-0") for a in alert_log.listed(connection, 10)} == {1}, "not tried again"
+        assert {a.words.count("inference-0") for a in alert_log.list_alerts(connection, 10)} == {1}, "not tried again"
 
     # Promoted again it is tried again, and refused again; a sound one ends the alerts.
     Registry(settings).promote(FORECASTER, hot, "an operator", "try again", {})
@@ -229,7 +229,7 @@ def _versions(reader: Reader, station_id: str) -> list[str]:
 def test_a_station_of_unknown_place_does_not_touch_the_others() -> None:
     """The stream may bring any station; the catalogue then knows no coordinates for it."""
     unknown = station_lookup(make_settings(Path("nowhere")))("nowhere-known")
-    weights = neighbours.kernels((*GRID.stations, unknown))
-    np.testing.assert_array_equal(weights[:, :-1, :-1], neighbours.kernels(GRID.stations))
+    weights = neighbours.neighbour_kernels((*GRID.stations, unknown))
+    np.testing.assert_array_equal(weights[:, :-1, :-1], neighbours.neighbour_kernels(GRID.stations))
     assert not weights[:, -1].any()
     assert not weights[:, :, -1].any()

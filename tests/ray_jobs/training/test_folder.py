@@ -12,7 +12,7 @@ import pytest
 
 from ray_jobs.training.folder import KEPT, AlreadyTraining, Plan, TrainingFolder
 from weatherglass.forecast.presets import FIRST
-from weatherglass.history import Manifest
+from weatherglass.history.prepared import Manifest
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 HISTORY = Manifest("kaggle", "aa", "2012-10-03T00:00:00Z", "2016-11-30T23:00:00Z", 1000, 36)

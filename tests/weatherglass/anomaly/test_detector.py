@@ -14,7 +14,7 @@ from weatherglass.forecast.boosted_trees import BoostedForecaster
 from weatherglass.forecast.forecaster import LEVELS, Forecast
 from weatherglass.forecast.splits import base_hours
 from weatherglass.forecast.variables import model_variables
-from weatherglass.history import HourGrid
+from weatherglass.history.grid import HourGrid
 from weatherglass.records import LEADS, VARIABLES, AggregatedFeatures, Method, Quality, Statistics, Wind, WindowFeatures
 from weatherglass.registry.artifact import ModelFileError
 

@@ -12,8 +12,9 @@ import pytest
 
 from weatherglass.cli.main import main
 from weatherglass.evaluation import arma, datasets
-from weatherglass.history import HourGrid, wind_direction
+from weatherglass.history.grid import HourGrid
 from weatherglass.history.sources import SourceError
+from weatherglass.meteorology import wind_direction
 from weatherglass.records import VARIABLES
 
 Model = SimpleNamespace

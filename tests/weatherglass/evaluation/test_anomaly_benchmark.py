@@ -9,7 +9,7 @@ from tests.synthetic_history import history
 from weatherglass.anomaly.fit import Effort
 from weatherglass.evaluation import anomaly_benchmark
 from weatherglass.evaluation.anomaly_benchmark import DETECTORS, OURS, RULES, SCORED, AnomalyBenchmark
-from weatherglass.history import HourGrid
+from weatherglass.history.grid import HourGrid
 
 SPLIT = 130 * 24
 

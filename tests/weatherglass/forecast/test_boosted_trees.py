@@ -12,7 +12,7 @@ from weatherglass.forecast import boosted_trees
 from weatherglass.forecast.boosted_trees import BoostedForecaster
 from weatherglass.forecast.forecaster import LEVELS, Forecast
 from weatherglass.forecast.splits import base_hours
-from weatherglass.history import GRID_VARIABLES, HourGrid
+from weatherglass.history.grid import GRID_VARIABLES, HourGrid
 from weatherglass.qc.observation_checks import LIMITS
 from weatherglass.records import LEADS, VARIABLES, Method
 from weatherglass.registry import artifact

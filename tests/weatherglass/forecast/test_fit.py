@@ -9,7 +9,7 @@ import pytest
 from tests.synthetic_history import DAMPING, climate, history
 from weatherglass.forecast import base_models, climatology, damped_anomaly, features, fit
 from weatherglass.forecast.splits import HistoryTooShort, base_hours, split
-from weatherglass.history import HourGrid
+from weatherglass.history.grid import HourGrid
 from weatherglass.records import LEADS
 
 Model = SimpleNamespace
@@ -31,10 +31,10 @@ def test_what_is_beyond_the_weather_is_held_where_that_helped(model: Model) -> N
         base=np.arange(count),
         beyond=beyond,
     )
-    hold = fit._hold(sample, np.zeros(count), leads)
+    hold = fit._choose_persistence_weight(sample, np.zeros(count), leads)
     np.testing.assert_array_equal(hold, [[0, 0, 0], [1, 1, 1]])
 
-    part = fit.fit_part(model.grid, model.parts, model.base, 2, leads, fit.Size(1000, 3, 7, 0.2, 2, 1000), 4).part
+    part = fit.fit_tree_model(model.grid, model.parts, model.base, 2, leads, fit.Size(1000, 3, 7, 0.2, 2, 1000), 4).part
     made = fit.assemble(model.grid, model.parts, model.base, [replace(part, hold=hold)])
     at = int(base_hours(model.parts.test)[40])
     values = model.grid.values.copy()
@@ -69,12 +69,12 @@ def test_a_variable_without_values_is_named(model: Model) -> None:
     grid = HourGrid(model.grid.stations, model.grid.start, values)
     base = base_models.fit(grid, model.parts.train)
     with pytest.raises(fit.InsufficientTrainingData, match="wind_speed"):
-        fit.fit_part(grid, model.parts, base, 3, (1, 2, 3), fit.FIRST, seed=1)
+        fit.fit_tree_model(grid, model.parts, base, 3, (1, 2, 3), fit.FIRST, seed=1)
 
 
 def test_same_seed_same_data_same_trees(model: Model) -> None:
     small = fit.Size(1000, 5, 7, 0.2, 2, 1000)
-    one, two = (fit.fit_part(model.grid, model.parts, model.base, 0, (1, 2, 3), small, 4).part for _ in range(2))
+    one, two = (fit.fit_tree_model(model.grid, model.parts, model.base, 0, (1, 2, 3), small, 4).part for _ in range(2))
     assert one.mean.model_to_string() == two.mean.model_to_string()
     np.testing.assert_array_equal(one.quantiles, two.quantiles)
 
@@ -90,6 +90,6 @@ def test_the_climatology_finds_the_climate_that_was_put_in() -> None:
 
 def test_the_damping_finds_the_memory_of_the_weather() -> None:
     grid = history(count=2, days=3 * 365)
-    rho = damped_anomaly.fit(features.view(grid, climatology.fit(grid)).anomalies).rho
+    rho = damped_anomaly.fit(features.model_inputs(grid, climatology.fit(grid)).anomalies).rho
     for lead in (1, 6, 24):
         np.testing.assert_allclose(rho[:, lead, 0], DAMPING**lead, atol=0.06)

@@ -11,7 +11,7 @@ from weatherglass.forecast import base_models, features
 from weatherglass.forecast.spatial_regression import BLOCKS, CLIP, LAGS, predictors
 from weatherglass.forecast.spatial_regression_fit import SpatialRegressionFit
 from weatherglass.forecast.splits import base_hours
-from weatherglass.history import HourGrid
+from weatherglass.history.grid import HourGrid
 from weatherglass.records import LEADS, VARIABLES
 
 Model = SimpleNamespace
@@ -19,7 +19,7 @@ Model = SimpleNamespace
 
 @pytest.fixture(scope="module")
 def regression(model: Model) -> SpatialRegressionFit:
-    seen = features.view(model.grid, model.base.climatology)
+    seen = features.model_inputs(model.grid, model.base.climatology)
     return SpatialRegressionFit.of(
         model.grid.stations, model.grid.start, seen.anomalies, model.base.damping, most_hours=10**6
     )
@@ -54,10 +54,10 @@ def test_a_stations_weights_are_those_of_a_ridge_regression(regression: SpatialR
 def test_weather_that_crosses_is_seen_coming(model: Model) -> None:
     """Station 1 feels what station 0 felt some hours before; what station 0 will feel nobody can know."""
     errors = {}
-    seen = features.view(model.grid, model.base.climatology, network=model.base.network)
+    seen = features.model_inputs(model.grid, model.base.climatology, network=model.base.network)
     when = base_hours(model.parts.calibrate)[::3]
     for station in (0, 1):
-        made = features.cases(seen, model.base.damping, np.full(len(when), station), when)
+        made = features.case_features(seen, model.base.damping, np.full(len(when), station), when)
         truth = seen.present[station, when + CROSSING_HOURS, 0]
         damped = made.normal[:, CROSSING_HOURS - 1, 0] + made.damped[:, CROSSING_HOURS - 1, 0]
         linear = np.nan_to_num(made.linear[:, CROSSING_HOURS - 1, 0])
@@ -87,7 +87,7 @@ def test_networks_of_a_fold_do_not_know_its_hours(model: Model) -> None:
 def test_a_station_that_the_network_does_not_know_has_no_linear_forecast(model: Model) -> None:
     stations = (replace(model.grid.stations[0], station_id="stranger"), *model.grid.stations[1:])
     grid = HourGrid(stations, model.grid.start, model.grid.values)
-    field = model.base.network.field(grid.stations, features.view(model.grid, model.base.climatology).anomalies)
+    field = model.base.network.field(grid.stations, features.model_inputs(model.grid, model.base.climatology).anomalies)
     assert np.isnan(field[0]).all()
     assert np.isfinite(field[1]).any()
     made = model.base.network.increments(field, np.array([-1]), np.array([500]), grid.hours[[500]], [0])
@@ -97,7 +97,7 @@ def test_a_station_that_the_network_does_not_know_has_no_linear_forecast(model: 
 def test_one_wild_reading_is_kept_within_bounds(model: Model) -> None:
     wild = model.grid.values.copy()
     wild[1, 500, 0] = 900.0
-    seen = features.view(HourGrid(model.grid.stations, model.grid.start, wild), model.base.climatology)
+    seen = features.model_inputs(HourGrid(model.grid.stations, model.grid.start, wild), model.base.climatology)
     field = model.base.network.field(model.grid.stations, seen.anomalies)
     assert np.nanmax(np.abs(field)) <= CLIP
 

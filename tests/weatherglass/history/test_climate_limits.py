@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from weatherglass.history import GRID_VARIABLES, HourGrid
 from weatherglass.history.climate_limits import climate_of
+from weatherglass.history.grid import GRID_VARIABLES, HourGrid
 from weatherglass.records import VARIABLES
 from weatherglass.stations import known_stations
 

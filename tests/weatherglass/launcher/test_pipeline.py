@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from tests.conftest import make_settings
-from weatherglass.history import Manifest, write_manifest
+from weatherglass.history.prepared import Manifest, write_manifest
 from weatherglass.launcher.airflow_api import AirflowApi
 from weatherglass.launcher.errors import PipelineError
 from weatherglass.launcher.pipeline import DAGS, HISTORY, INGEST, SERVE, TOPICS, TRAIN, WATCH, PipelineStart

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine
 
-from weatherglass.history import HOUR_WINDOW_ENDS, WINDOW, hour_holding, wind_direction
+from weatherglass.history.hours import HOUR_WINDOW_ENDS, WINDOW, hour_for_time
+from weatherglass.meteorology import wind_direction
 from weatherglass.records import Observation, Origin
 from weatherglass.store import observations
 from weatherglass.store.hours import stored_hours, stored_span
@@ -25,7 +26,7 @@ def test_an_observation_counts_for_the_hour_whose_windows_hold_it() -> None:
     for seconds in range(-4000, 4000, 20):
         time = HOUR + timedelta(seconds=seconds)
         held = any(HOUR + end - WINDOW <= time < HOUR + end for end in HOUR_WINDOW_ENDS)
-        assert (hour_holding(time) == HOUR) == held, time
+        assert (hour_for_time(time) == HOUR) == held, time
 
 
 def test_hours_are_means_of_what_is_usable_and_live(store: Engine) -> None:

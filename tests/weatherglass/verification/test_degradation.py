@@ -17,7 +17,7 @@ from tests.weatherglass.verification.conftest import HOUR, MONDAY, forecast
 from weatherglass.forecast import climatology, damped_anomaly, features
 from weatherglass.forecast.fallback import PersistenceForecaster
 from weatherglass.forecast.forecaster import Forecast
-from weatherglass.history import HourGrid
+from weatherglass.history.grid import HourGrid
 from weatherglass.records import LEADS, VARIABLES, Method, Origin
 from weatherglass.store import alert_log, alerts, detection_scores, predictions, verdicts, verification_rows
 from weatherglass.store.detection_scores import InjectedFault
@@ -26,7 +26,7 @@ from weatherglass.store.schema import paired_losses, verification
 from weatherglass.store.verdicts import Judgement, Verdict
 from weatherglass.verification import degradation, detection, drift, retraining
 from weatherglass.verification.baselines import ReferenceModel
-from weatherglass.verification.drift import Drift
+from weatherglass.verification.drift import FeatureDrift
 from weatherglass.verification.hindcast import hindcast
 
 DAY = timedelta(days=1)
@@ -64,8 +64,8 @@ def watched(store: Engine, scores: list[dict[str, Any]], days_later: int = 0) ->
     now = NOW + days_later * DAY
     with store.begin() as connection:
         verification_rows.replace_day(connection, (now - DAY).date(), scores)
-        found = degradation.watch(connection, now, "7", BACKTEST)
-        told = {alert.rule for alert in alert_log.listed(connection, 20, opened=True)}
+        found = degradation.check_degradation(connection, now, "7", BACKTEST)
+        told = {alert.rule for alert in alert_log.list_alerts(connection, 20, opened=True)}
     assert {alert.rule for alert in found} == told
     return told
 
@@ -88,7 +88,7 @@ def test_each_rule_finds_what_it_is_for_and_closes_it_when_it_is_over(
     assert watched(store, rows(yesterday, mae, damped_mae, coverage)) == expected
     assert watched(store, rows(yesterday + DAY, 1.0, 1.5, 0.9), days_later=1) == set()
     with store.connect() as connection:
-        past = alert_log.listed(connection, 20)
+        past = alert_log.list_alerts(connection, 20)
     assert {alert.rule for alert in past if alert.resolved_at == NOW + DAY} == expected
     assert all("version 7, temperature" in alert.subject for alert in past)
 
@@ -125,8 +125,8 @@ def test_an_anomaly_rate_near_the_limit_does_not_come_and_go(store: Engine) -> N
                 for start, of, wrong in ((now - 5 * DAY, 400, 8), (now - 0.5 * DAY, 400, count)):
                     made = [forecast(start + i * MINUTE, flagged="humidity" * (i < wrong)) for i in range(of)]
                     predictions.save(connection, made, now)
-                alerts.settle(connection, "anomaly_rate", degradation.anomaly_rate(connection, now), now)
-                found.append(bool(alerts.open_of(connection, ["anomaly_rate"])))
+                alerts.set_open_alerts(connection, "anomaly_rate", degradation.anomaly_rate(connection, now), now)
+                found.append(bool(alerts.open_alerts(connection, ["anomaly_rate"])))
         return found
 
     assert looks([22, 25, 22, 18, 15, 22]) == [False, True, True, True, False, False]
@@ -142,8 +142,8 @@ def test_psi_and_ks_are_those_of_the_textbook_and_drift_is_told(store: Engine) -
     assert drift.psi(before, moved) == pytest.approx(((shares - 0.1) * np.log(shares / 0.1)).sum(), rel=0.15)
     with store.begin() as connection:
         found = [
-            Drift("temperature", 0.9, 0.4, 2000, psi_limit=0.8),
-            Drift("humidity", 0.85, 0.4, 2000, psi_limit=0.9),
+            FeatureDrift("temperature", 0.9, 0.4, 2000, psi_limit=0.8),
+            FeatureDrift("humidity", 0.85, 0.4, 2000, psi_limit=0.9),
         ]
         detection_scores.save_drift(connection, "7", MONDAY.date(), found)
         [alert] = degradation.input_drift(connection, "7")
@@ -208,16 +208,16 @@ def test_flags_are_judged_by_injected_faults_and_by_people(store: Engine) -> Non
     with store.begin() as connection:
         for name, readings in made.items():
             predictions.save(connection, readings, NOW, Origin.OPEN_METEO if name == "miami" else Origin.REPLAY)
-        detection_scores.note_faults(connection, faults[:1])
-        detection_scores.note_faults(connection, faults)
+        detection_scores.save_faults(connection, faults[:1])
+        detection_scores.save_faults(connection, faults)
         for minute, verdict in ((200, Judgement.CONFIRMED), (201, Judgement.FALSE_ALARM), (300, Judgement.FALSE_ALARM)):
             name = "miami" if minute < 300 else "boston"
             given = Verdict(verdict, "me", NOW, "")
-            verdicts.give(connection, name, MONDAY + minute * MINUTE, given)
+            verdicts.save(connection, name, MONDAY + minute * MINUTE, given)
         for _ in range(2):
-            detection.judge(connection, MONDAY.date())
+            detection.score_day(connection, MONDAY.date())
         counted = connection.execute(select(detection_table)).mappings().all()
-        summed = detection_scores.detections(connection, MONDAY.date())
+        summed = detection_scores.detection_totals(connection, MONDAY.date())
     found = {(row["truth"], row["kind"]): (row["hits"], row["misses"], row["false_alarms"]) for row in counted}
     assert found == {
         ("injected", "spike"): (1, 1, 0),
@@ -233,11 +233,11 @@ def test_flags_are_judged_by_injected_faults_and_by_people(store: Engine) -> Non
 def test_a_verdict_that_is_taken_back_leaves_nothing(store: Engine) -> None:
     with store.begin() as connection:
         predictions.save(connection, [forecast(MONDAY, flagged="pressure")], NOW)
-        verdicts.give(connection, "boston", MONDAY, Verdict(Judgement.CONFIRMED, "me", NOW, ""))
-        assert [row["hits"] for row in detection.judge(connection, MONDAY.date())] == [1]
+        verdicts.save(connection, "boston", MONDAY, Verdict(Judgement.CONFIRMED, "me", NOW, ""))
+        assert [row["hits"] for row in detection.score_day(connection, MONDAY.date())] == [1]
         predictions.save(connection, [forecast(MONDAY)], NOW)  # revised: it is not flagged any more
-        assert detection.judge(connection, MONDAY.date()) == []
-        assert detection_scores.detections(connection, MONDAY.date()) == []
+        assert detection.score_day(connection, MONDAY.date()) == []
+        assert detection_scores.detection_totals(connection, MONDAY.date()) == []
 
 
 class Shifted(PersistenceForecaster):
@@ -251,7 +251,7 @@ class Shifted(PersistenceForecaster):
 def test_a_hindcast_fills_the_same_tables_marked_and_again_changes_nothing(store: Engine) -> None:
     grid = history(days=90)
     usual = climatology.fit(grid)
-    yardstick = ReferenceModel(usual, damped_anomaly.fit(features.view(grid, usual).anomalies))
+    yardstick = ReferenceModel(usual, damped_anomaly.fit(features.model_inputs(grid, usual).anomalies))
     contents = []
     for _ in range(2):
         with store.begin() as connection:
@@ -310,5 +310,5 @@ def test_a_training_that_fails_is_not_asked_for_again_every_hour(
     old = SimpleNamespace(kind="forecaster", created_at=NOW - 30 * DAY)
     monkeypatch.setattr(retraining, "registered", lambda _: [old])
     with store.begin() as connection:
-        asked = [retraining.ask(connection, settings, NOW + hour * HOUR, degraded=True)[0] for hour in range(7)]
+        asked = [retraining.request_if_due(connection, settings, NOW + hour * HOUR, degraded=True)[0] for hour in range(7)]
     assert asked == [True, False, False, True, False, False, True]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.ray_jobs.windows import windows_of
-from weatherglass.history import hour_of, hours_touched
+from weatherglass.history.hours import affected_hours, hour_from_windows
 from weatherglass.stations import known_stations
 from weatherglass.verification import observed_hours
 
@@ -23,8 +23,8 @@ def test_an_hour_of_observations_is_the_hour_that_their_windows_make(readings: d
     times = {START + timedelta(minutes=minute): float(value) for minute, value in readings.items()}
     windows = windows_of("boston", times)
     by_end = {window.window_end: window.aggregated_features for window in windows}
-    touched = {hour for window in windows for hour in hours_touched(window)}
-    expected = {hour: hour_of("boston", hour, by_end) for hour in touched}
+    touched = {hour for window in windows for hour in affected_hours(window)}
+    expected = {hour: hour_from_windows("boston", hour, by_end) for hour in touched}
     table = pd.DataFrame(
         [
             {

@@ -13,8 +13,8 @@ from ray_jobs.inference.model_manager import ModelManager
 from tests.ray_jobs.small_models import GRID, crown, without_trees
 from tests.weatherglass.verification.conftest import HOUR, MONDAY, observed
 from weatherglass.forecast.forecaster import LEVELS
-from weatherglass.forecast.recalibration import DAYS, scores
-from weatherglass.history import HourGrid
+from weatherglass.forecast.recalibration import WINDOW_DAYS, normalized_errors
+from weatherglass.history.grid import HourGrid
 from weatherglass.records import VARIABLES, iso
 from weatherglass.registry.registry import FORECASTER, Registry
 from weatherglass.settings import Settings
@@ -36,7 +36,7 @@ TOLD, LATER = 60, 60
 def coverage(model: object, grid: HourGrid) -> np.ndarray:
     """(variables, levels) of forecasts over the later days."""
     made = forecasts(model, "", grid)  # type: ignore[arg-type]
-    scored = scores(made.values, made.lower, made.upper, made.values - errors(made, grid))
+    scored = normalized_errors(made.values, made.lower, made.upper, made.values - errors(made, grid))
     late = made.base >= np.datetime64(MONDAY.replace(tzinfo=None), "h") + 24 * TOLD
     return np.asarray(
         [[np.nanmean(scored[late, :, v, k] <= 1) for k in range(len(LEVELS))] for v in range(len(VARIABLES))]
@@ -71,7 +71,7 @@ def test_what_serves_has_intervals_that_hold_what_came_true_lately(settings: Set
     assert len(lines) == said, "once a day"
     HourlyVerification(settings, lines.append).recalibrate(end + timedelta(days=1))
     with store.connect() as connection:
-        assert interval_scaling.day(connection, version) == (end + timedelta(days=1)).date()
+        assert interval_scaling.last_updated(connection, version) == (end + timedelta(days=1)).date()
 
 
 def test_a_version_that_has_just_learnt_all_of_it_keeps_its_intervals(settings: Settings, tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_version_that_has_just_learnt_all_of_it_keeps_its_intervals(settings: 
         observations.save(connection, observed(10 * 24, "s0", wandering=False), end)
     HourlyVerification(settings, print).recalibrate(end)
     with registry.store().connect() as connection:
-        assert interval_scaling.of(connection, version) == {}
+        assert interval_scaling.load(connection, version) == {}
 
 
 def test_hours_that_were_learnt_from_are_not_asked_for() -> None:
@@ -95,4 +95,4 @@ def test_hours_that_were_learnt_from_are_not_asked_for() -> None:
     assert some is not None
     assert all_ is not None
     assert all_ < some < last - 24 * 10
-    assert all_ < last - 24 * DAYS
+    assert all_ < last - 24 * WINDOW_DAYS

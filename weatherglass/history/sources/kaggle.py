@@ -19,7 +19,7 @@ from typing import IO
 
 import pandas as pd
 
-from weatherglass.history import HISTORY_COLUMNS
+from weatherglass.history.prepared import HISTORY_COLUMNS
 from weatherglass.history.sources import SourceError
 from weatherglass.stations import Station, kaggle_network, station_id_of
 

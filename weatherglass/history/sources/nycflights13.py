@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from weatherglass.history import HISTORY_COLUMNS
+from weatherglass.history.prepared import HISTORY_COLUMNS
 from weatherglass.history.sources import SourceError
 from weatherglass.stations import Network, Station, network
 

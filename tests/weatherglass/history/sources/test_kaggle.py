@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from weatherglass.history import HISTORY_COLUMNS
+from weatherglass.history.prepared import HISTORY_COLUMNS
 from weatherglass.history.sources import SourceError
 from weatherglass.history.sources.kaggle import FILES, read_cities, read_kaggle, read_variable
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from weatherglass.history import HISTORY_COLUMNS
+from weatherglass.history.prepared import HISTORY_COLUMNS
 from weatherglass.history.sources import SourceError
 from weatherglass.history.sources.nycflights13 import read_nycflights13, station_pressure, weather_csv
 
