@@ -1,1 +1,1 @@
-"""The REST API: one FastAPI app, mounted in Airflow behind its login, or alone (`python -m weatherglass.api`)."""
+"""The REST API: a FastAPI app, mounted in Airflow behind its login or standalone (`python -m weatherglass.api`)."""

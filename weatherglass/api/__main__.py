@@ -1,4 +1,4 @@
-"""The API alone: `python -m weatherglass.api`"""
+"""The standalone API server: `python -m weatherglass.api`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import uvicorn
 
 from weatherglass.api.app import create_app
-from weatherglass.api.auth import local_only, with_token
+from weatherglass.api.auth import local_only, require_token
 from weatherglass.api.dashboard.login import add_login
 from weatherglass.settings import SettingsError, load_settings
 
@@ -20,10 +20,10 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     token = settings.api_token
-    app = create_app(settings, guard=with_token(token) if token else local_only)
+    app = create_app(settings, require_access=require_token(token) if token else local_only)
     if token:
         add_login(app, token)
-    # What is there now stays: looking through all of it for garbage, again and again, would hold up requests.
+    # Exclude long-lived objects from garbage collection, because full collections would delay requests.
     gc.collect()
     gc.freeze()
     uvicorn.run(app, host=settings.api_host, port=settings.api_port, server_header=False)

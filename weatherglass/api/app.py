@@ -1,4 +1,4 @@
-"""The app, put together."""
+"""Assembles the FastAPI app."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from weatherglass.api import problems
 from weatherglass.api.auth import current_user
 from weatherglass.api.dashboard import pages
-from weatherglass.api.etag import EntityTags
+from weatherglass.api.etag import ETagMiddleware
 from weatherglass.api.event_stream import EventStream
 from weatherglass.api.routes import (
     alerts,
@@ -33,19 +33,19 @@ from weatherglass.api.routes import (
     system,
     verification,
 )
-from weatherglass.api.routes.metrics import Measured, Requests
-from weatherglass.api.security_headers import SecurityHeaders
+from weatherglass.api.routes.metrics import RequestMetrics, RequestMetricsMiddleware
+from weatherglass.api.security_headers import SecurityHeadersMiddleware
 from weatherglass.settings import Settings
 from weatherglass.store.engine import open_store
 
 DESCRIPTION = """\
-What weather stations measure, what the next 24 hours bring, and which readings cannot be trusted.
+Observations of weather stations, forecasts for the next 24 hours, and anomalies in the observations.
 
-Times are ISO 8601 in UTC. Units: °C, %, hPa (station pressure), m/s, and degrees from which the wind blows. A missing
-number is `null`. Every error is a problem document (RFC 9457, `application/problem+json`).
+Times are ISO 8601 in UTC. Units: °C, %, hPa (station pressure), m/s, and degrees for the direction from which the wind
+blows. A missing number is `null`. Every error response is a problem document (RFC 9457, `application/problem+json`).
 """
 
-PARTS = (
+ROUTE_MODULES = (
     stations,
     predictions,
     history,
@@ -72,50 +72,51 @@ def utc_now() -> datetime:
 
 def create_app(
     settings: Settings,
-    guard: Callable[..., Any] | None = None,
+    require_access: Callable[..., Any] | None = None,
     clock: Callable[[], datetime] = utc_now,
-    writer: Callable[..., str] = current_user,
+    require_writer: Callable[..., str] = current_user,
 ) -> FastAPI:
-    """The API over the store of `settings`; the store is opened when the app starts, not before.
+    """Create the API for the store of `settings`. The store is opened when the app starts.
 
     Args:
-        guard: a FastAPI dependency in front of every route, documentation included, that raises for who may not pass.
-        clock: tells now, in UTC.
-        writer: a FastAPI dependency in front of every change: the user's name, or raises for who may not.
+        settings: where the store, the job folders and the model registry are.
+        require_access: FastAPI dependency of every route, including the documentation; raises to deny access.
+        clock: returns the current time in UTC.
+        require_writer: FastAPI dependency of every route that changes data; returns the user name or raises.
     """
 
     @asynccontextmanager
-    async def with_store(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.store = open_store(settings.store_url)
-        app.state.feed = EventStream(app.state.store, settings, clock)
+        app.state.event_stream = EventStream(app.state.store, settings, clock)
         yield
-        await app.state.feed.close()
+        await app.state.event_stream.close()
         app.state.store.dispose()
 
     app = FastAPI(
         title="Weatherglass",
         version="1",
         description=DESCRIPTION,
-        lifespan=with_store,
-        dependencies=[Depends(guard)] if guard else [],
-        # Both are routes of our own: FastAPI's are outside the guard, and its pages load scripts from the internet.
+        lifespan=lifespan,
+        dependencies=[Depends(require_access)] if require_access else [],
+        # FastAPI's own routes bypass `dependencies`, and its pages load scripts from the internet; see routes/docs.py.
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
     )
     app.state.settings = settings
     app.state.clock = clock
-    app.state.requests = Requests(settings)
-    app.state.long_flow = None
-    problems.handle(app)
-    # The last added is the outermost.
-    app.add_middleware(EntityTags)
+    app.state.requests = RequestMetrics(settings)
+    app.state.cached_throughput = None
+    problems.register_handlers(app)
+    # The middleware added last runs first.
+    app.add_middleware(ETagMiddleware)
     app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=5)
-    app.add_middleware(SecurityHeaders)
-    app.add_middleware(Measured, requests=app.state.requests)
-    for part in PARTS:
-        app.include_router(part.router)
-    # Given to them as they are made: an override would have FastAPI examine every dependency anew at each request.
-    for part in (anomalies, alerts):
-        app.include_router(part.changes(writer))
+    app.add_middleware(SecurityHeadersMiddleware)
+    app.add_middleware(RequestMetricsMiddleware, requests=app.state.requests)
+    for module in ROUTE_MODULES:
+        app.include_router(module.router)
+    # Not `dependency_overrides`: with overrides, FastAPI resolves the dependencies of a route again at each request.
+    for module in (anomalies, alerts):
+        app.include_router(module.write_routes(require_writer))
     return app

@@ -1,6 +1,6 @@
-"""Who may ask, when the API runs alone: anybody on this machine, or whoever has the token.
+"""Access control when the API runs standalone: local requests only, or a bearer token.
 
-A browser cannot send a token of its own accord, so it gives it once, at `/login`, and then carries it as a cookie.
+A browser cannot add a token to its requests, so the user enters it once at `/login` and it is stored as a cookie.
 """
 
 from __future__ import annotations
@@ -11,51 +11,55 @@ from urllib.parse import urlsplit
 
 from fastapi import HTTPException, Request
 
-from weatherglass.api.problems import Problem
+from weatherglass.api.problems import FORBIDDEN, MISDIRECTED_REQUEST, UNAUTHORIZED, Problem
 
-COOKIE = "weatherglass_token"
+COOKIE_NAME = "weatherglass_token"
 LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-def with_token(token: str) -> Callable[[Request], Awaitable[None]]:
-    """A guard that wants `Authorization: Bearer <token>`."""
+def require_token(token: str) -> Callable[[Request], Awaitable[None]]:
+    """A dependency that requires `Authorization: Bearer <token>` or the cookie set by `/login`."""
 
-    async def guard(request: Request) -> None:
+    async def check_token(request: Request) -> None:
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
-            given = request.cookies.get(COOKIE, "")
-        if not same(given.strip(), token):
+            given = request.cookies.get(COOKIE_NAME, "")
+        if not tokens_match(given.strip(), token):
             if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
-                raise HTTPException(303, "log in first", {"Location": "/login"})
-            detail = "send the header «Authorization: Bearer …» with the token of WEATHERGLASS_API_TOKEN"
-            raise Problem(401, "Unauthorized", detail, {"WWW-Authenticate": "Bearer"})
+                raise HTTPException(303, "Login required", {"Location": "/login"})
+            detail = "Send the header 'Authorization: Bearer …' with the value of WEATHERGLASS_API_TOKEN."
+            raise Problem(UNAUTHORIZED, detail, {"WWW-Authenticate": "Bearer"})
 
-    return guard
+    return check_token
 
 
-def same(given: str, token: str) -> bool:
-    """Compared in constant time."""
+def tokens_match(given: str, token: str) -> bool:
+    """Compare in constant time."""
     return hmac.compare_digest(given.encode(), token.encode())
 
 
 async def local_only(request: Request) -> None:
-    """A guard that refuses names other than this machine's own.
+    """A dependency that rejects requests whose host name is not a name of the local machine.
 
-    A page of a foreign site whose name was made to point at 127.0.0.1 could read the answers otherwise.
+    This prevents DNS rebinding: a page of another site could otherwise point its own name to 127.0.0.1 and read the
+    responses.
     """
     if request.url.hostname not in LOCAL_NAMES:
-        detail = f"asked for as {request.url.hostname!r}; without a token only localhost, 127.0.0.1 and ::1 answer"
-        raise Problem(421, "Misdirected request", detail)
+        detail = (
+            f"Host {request.url.hostname!r} is not allowed. Without a token, the API accepts only localhost, "
+            "127.0.0.1 and ::1."
+        )
+        raise Problem(MISDIRECTED_REQUEST, detail)
 
 
 def current_user(request: Request) -> str:
-    """The name under which a change is kept where there are no users."""
-    from_own_pages(request)
-    return "somebody on this machine" if request.url.hostname in LOCAL_NAMES else "the holder of the token"
+    """The user name recorded with a change when the API runs standalone, where there are no user accounts."""
+    require_same_origin(request)
+    return "local user" if request.url.hostname in LOCAL_NAMES else "token holder"
 
 
-def from_own_pages(request: Request) -> None:
-    """Refuses a change that a page of another site asks for with the user's cookie."""
+def require_same_origin(request: Request) -> None:
+    """Reject a change requested by a page of another site with the user's cookie (CSRF)."""
     origin = request.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
-        raise Problem(403, "Forbidden", f"a page of {origin} may not change anything here")
+        raise Problem(FORBIDDEN, f"Requests from pages of {origin} cannot change anything.")

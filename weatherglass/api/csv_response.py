@@ -1,4 +1,4 @@
-"""Answers as CSV (RFC 4180) for who asks with `Accept: text/csv`."""
+"""CSV responses (RFC 4180) for requests with `Accept: text/csv`."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from typing import Annotated, Any
 from fastapi import Depends, Request, Response
 
 MEDIA_TYPE = "text/csv"
-CSV: dict[str, Any] = {
-    "content": {MEDIA_TYPE: {"schema": {"type": "string", "description": "A line of names, then a line a row."}}}
+CSV_RESPONSES: dict[str, Any] = {
+    "content": {MEDIA_TYPE: {"schema": {"type": "string", "description": "A header line, then one line per row."}}}
 }
-"""What a route says in the OpenAPI document of its second form."""
+"""The CSV alternative of a JSON route for the OpenAPI document."""
 
 
-async def _wants_csv(request: Request) -> bool:
-    """Whether CSV is named before JSON; quality values are not weighed, since nobody sends them for these two."""
-    named = [part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "").split(",")]
-    return next((name == MEDIA_TYPE for name in named if name in (MEDIA_TYPE, "application/json")), False)
+async def _prefers_csv(request: Request) -> bool:
+    """Whether `Accept` lists CSV before JSON. Quality values are ignored."""
+    accepted = [item.partition(";")[0].strip().lower() for item in request.headers.get("accept", "").split(",")]
+    return next((name == MEDIA_TYPE for name in accepted if name in (MEDIA_TYPE, "application/json")), False)
 
 
-AsCsv = Annotated[bool, Depends(_wants_csv)]
+PrefersCsv = Annotated[bool, Depends(_prefers_csv)]
 
 
-def csv_of(
+def csv_response(
     columns: Sequence[str], rows: Iterable[Mapping[str, Any]], headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Rows with these columns; a missing number is an empty field."""
+    """Rows with these columns; a missing value is an empty field."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(columns)
-    writer.writerows([_cell(row.get(name)) for name in columns] for row in rows)
+    writer.writerows([_csv_value(row.get(name)) for name in columns] for row in rows)
     return Response(text.getvalue(), media_type=f"{MEDIA_TYPE}; charset=utf-8", headers=dict(headers or {}))
 
 
-def _cell(value: Any) -> Any:
-    """Text that a spreadsheet would run as a formula is quoted as text. Source: OWASP, CSV Injection."""
+def _csv_value(value: Any) -> Any:
+    """Quote text that a spreadsheet would evaluate as a formula. Source: OWASP, CSV Injection."""
     if isinstance(value, list):
         value = "; ".join(map(str, value))
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

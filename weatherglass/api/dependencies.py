@@ -1,4 +1,4 @@
-"""What routes ask for: the store, the time, a station, checked parameters."""
+"""FastAPI dependencies of the routes: settings, time, store, station and validated parameters."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from fastapi import Depends, Path, Query, Request
 from pydantic import AfterValidator, AwareDatetime, WithJsonSchema
 from sqlalchemy import Connection, Engine
 
-from weatherglass.api.problems import Problem
+from weatherglass.api.problems import INVALID_RANGE, UNKNOWN_STATION, Problem
 from weatherglass.records import Origin, iso
 from weatherglass.settings import Settings, Source
 from weatherglass.stations import Station, known_stations
 from weatherglass.store import observations, predictions
 
 
-# Not to wait for anything: a thread for each of these would cost more than what they do.
+# Coroutines although they await nothing: FastAPI runs plain functions in a thread pool, which costs more than the call.
 async def _settings(request: Request) -> Settings:
     return request.app.state.settings
 
@@ -46,7 +46,7 @@ ConnectionDep = Annotated[Connection, Depends(_connection)]
 
 def _to_utc(time: datetime) -> datetime:
     if not 1900 <= time.year <= 2200:
-        raise ValueError("the year must lie between 1900 and 2200")
+        raise ValueError("the year must be between 1900 and 2200")
     return time.astimezone(UTC)
 
 
@@ -61,66 +61,77 @@ UtcTime = Annotated[
         }
     ),
 ]
-"""A time with its zone, in which arithmetic cannot overflow."""
+"""A time with a UTC offset, converted to UTC and limited to years in which time arithmetic cannot overflow."""
 
-FromTime = Annotated[UtcTime | None, Query(alias="from", description="From this time on.")]
-ToTime = Annotated[UtcTime | None, Query(alias="to", description="Up to, but without, this time; now if left out.")]
+FromTime = Annotated[UtcTime | None, Query(alias="from", description="Start of the range, inclusive.")]
+ToTime = Annotated[UtcTime | None, Query(alias="to", description="End of the range, exclusive. Default: now.")]
 
 
 def resolve_range(
-    start: datetime | None, end: datetime | None, now: datetime, usual: timedelta, longest: timedelta
+    start: datetime | None, end: datetime | None, now: datetime, default_span: timedelta, max_span: timedelta
 ) -> tuple[datetime, datetime]:
-    """[start, end) with what was left out filled in; a problem where it is empty or longer than allowed."""
-    # A reading of this very moment belongs to "up to now".
+    """The range [start, end) with defaults filled in.
+
+    Raises:
+        Problem: `invalid_range` if the range is empty or longer than `max_span`.
+    """
+    # One second more than now, so that the default range includes an observation of this second.
     end = end or now + timedelta(seconds=1)
-    start = start or end - usual
-    if not timedelta() < end - start <= longest:
-        raise Problem(
-            422,
-            "Invalid range",
-            f"from {iso(start)} must lie before to {iso(end)}, and by at most {longest.days} days",
-        )
+    start = start or end - default_span
+    if not timedelta() < end - start <= max_span:
+        detail = f"'from' ({iso(start)}) must be before 'to' ({iso(end)}), by at most {max_span.days} days."
+        raise Problem(INVALID_RANGE, detail)
     return start, end
 
 
 STATION_PATTERN = r"^[^\x00-\x1f\x7f/]+$"
 StationIdPath = Annotated[
-    str, Path(max_length=100, pattern=STATION_PATTERN, description="As in `/stations`.", examples=["new-york"])
+    str,
+    Path(
+        max_length=100,
+        pattern=STATION_PATTERN,
+        description="Station id, as returned by `/stations`.",
+        examples=["new-york"],
+    ),
 ]
 
 
 def located_stations(settings: Settings) -> Mapping[str, Station]:
-    """The stations whose place is known: those of Weatherglass, and those of the prepared history."""
+    """The stations with a known location: those of the station table and those of the prepared history."""
     try:
-        changed = (settings.history_dir / "stations.json").stat().st_mtime_ns
+        modified = (settings.history_dir / "stations.json").stat().st_mtime_ns
     except FileNotFoundError:
         return known_stations()
-    return _with_history_stations(settings.history_dir, changed)
+    return _with_history_stations(settings.history_dir, modified)
 
 
 @lru_cache(maxsize=2)
-def _with_history_stations(folder: FilePath, changed: int) -> Mapping[str, Station]:  # noqa: ARG001 (read anew when it changes)
-    from weatherglass.history.prepared import read_stations  # brings pandas, which few installations need here
+def _with_history_stations(folder: FilePath, modified: int) -> Mapping[str, Station]:  # noqa: ARG001 (cache key)
+    from weatherglass.history.prepared import read_stations  # imports pandas, which most installations do not need here
 
     return known_stations() | {station.station_id: station for station in read_stations(folder)}
 
 
 def require_known_station(station_id: StationIdPath, store: ConnectionDep, settings: SettingsDep) -> str:
-    """A station that is known by its place or by its observations; else a problem with the nearest names."""
-    described = located_stations(settings)
-    if station_id in described or observations.latest(store, station_id) or predictions.latest_row(store, station_id):
+    """The id of a station that has a location, an observation or a prediction.
+
+    Raises:
+        Problem: `unknown_station` with similar ids in the member `near`.
+    """
+    located = located_stations(settings)
+    if station_id in located or observations.latest(store, station_id) or predictions.latest_row(store, station_id):
         return station_id
-    names = {*described, *observations.latest_all(store)}
-    near = difflib.get_close_matches(station_id.lower().replace(" ", "-"), sorted(names), n=3)
-    hint = f"did you mean {' or '.join(near)}?" if near else "/stations lists them"
-    raise Problem(404, "Unknown station", f"there is no station {station_id!r}; {hint}", near=near)
+    known_ids = {*located, *observations.latest_all(store)}
+    near = difflib.get_close_matches(station_id.lower().replace(" ", "-"), sorted(known_ids), n=3)
+    hint = f"Did you mean {' or '.join(near)}?" if near else "See /stations."
+    raise Problem(UNKNOWN_STATION, f"Unknown station {station_id!r}. {hint}", near=near)
 
 
 KnownStationId = Annotated[str, Depends(require_known_station)]
 
 
 def source_of(stored: Origin | None, settings: Settings) -> Origin | None:
-    """Where a record comes from: as it was stored, else as the settings fix it, else unknown."""
+    """The source of a record: as stored, else the configured source, else None if the source is `auto`."""
     if stored is None and settings.source is not Source.AUTO:
         return Origin(settings.source.value)
     return stored

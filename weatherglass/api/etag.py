@@ -1,4 +1,4 @@
-"""`ETag` and `If-None-Match`: an answer that has not changed is not sent again. Source: RFC 9110, 8.8.3 and 13.1.2."""
+"""`ETag` and `If-None-Match`: 304 for unchanged responses. Source: RFC 9110, sections 8.8.3 and 13.1.2."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import hashlib
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-KINDS = ("application/json", "text/csv")
+TAGGED_MEDIA_TYPES = ("application/json", "text/csv")
 
 
-class EntityTags:
-    """Tags whole JSON and CSV answers; streams pass as they are, and so does what has a tag already."""
+class ETagMiddleware:
+    """Adds an ETag to JSON and CSV responses with a single body message; streams and tagged responses are unchanged."""
 
     def __init__(self, app: ASGIApp):
         self.app = app
@@ -21,18 +21,18 @@ class EntityTags:
             await self.app(scope, receive, send)
             return
         start: Message | None = None
-        wanted = Headers(scope=scope).get("if-none-match", "")
+        if_none_match = Headers(scope=scope).get("if-none-match", "")
 
-        async def tagged(message: Message) -> None:
+        async def send_tagged(message: Message) -> None:
             nonlocal start
             if message["type"] == "http.response.start":
                 headers = Headers(raw=message["headers"])
                 if (
                     message["status"] == 200
-                    and headers.get("content-type", "").startswith(KINDS)
+                    and headers.get("content-type", "").startswith(TAGGED_MEDIA_TYPES)
                     and "etag" not in headers
                 ):
-                    start = message  # the tag is known once the body is
+                    start = message  # sent with the body, from which the tag is computed
                     return
             elif start is not None and message["type"] == "http.response.body":
                 first, start = start, None
@@ -43,10 +43,10 @@ class EntityTags:
                     headers = MutableHeaders(raw=list(first["headers"]))
                     headers["ETag"] = tag
                     headers.setdefault("Cache-Control", "private, no-cache")
-                    if tag in [given.strip() for given in wanted.split(",")]:
+                    if tag in [candidate.strip() for candidate in if_none_match.split(",")]:
                         del headers["content-length"]
                         first, message = {**first, "status": 304}, {**message, "body": b""}
                     await send({**first, "headers": headers.raw})
             await send(message)
 
-        await self.app(scope, receive, tagged)
+        await self.app(scope, receive, send_tagged)

@@ -1,4 +1,4 @@
-"""What is new in the store, told to everybody who listens: one look a second however many they are."""
+"""Sends new predictions, anomalies and alerts to all clients of `/events`, with one poll of the store per second."""
 
 from __future__ import annotations
 
@@ -13,139 +13,144 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from weatherglass.api.routes.anomalies import answers
+from weatherglass.api.routes.anomalies import anomaly_items
+from weatherglass.formatting import first_line
 from weatherglass.records import iso
 from weatherglass.settings import Settings
-from weatherglass.store.alert_log import listed
-from weatherglass.store.throughput import newest_stored, stored_since
+from weatherglass.store.alert_log import list_alerts
+from weatherglass.store.throughput import last_stored_at, stored_since
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 1.0
-WAITING_EVENTS = 1000
-"""A listener that is further behind than this is let go; it comes back and asks for the present state."""
-MOST_AT_ONCE = 500
-REPLAYED = timedelta(hours=1)
-"""A listener that comes back within this time is told what it missed."""
+POLL_SECONDS = 1.0
+QUEUE_SIZE = 1000
+"""A subscriber whose queue is full is disconnected; it reconnects and requests the current state."""
+BATCH_SIZE = 500
+REPLAY_WINDOW = timedelta(hours=1)
+"""A subscriber that reconnects within this time receives the predictions that it missed."""
 
 
 @dataclass(frozen=True)
 class StreamEvent:
-    """`kind`: `prediction`, `anomaly`, `alert` or `store`; `id`: the time of storing, where to go on after a break."""
+    """A server-sent event.
+
+    `kind` is `prediction`, `anomaly`, `alert` or `store`; `id` is the time of storage, from which a client can resume.
+    """
 
     kind: str
     id: str | None
     data: dict[str, Any]
 
 
-Alerts = dict[int, tuple[str, bool]]
-"""Severity of each alert, and whether it is open, by its number."""
+AlertStates = dict[int, tuple[str, bool]]
+"""Severity of each alert, and whether it is open, by alert id."""
 
 
 class EventStream:
-    """Looks into the store while anybody listens."""
+    """Polls the store while there are subscribers and puts new events into the queue of each."""
 
     def __init__(self, store: Engine, settings: Settings, clock: Callable[[], datetime]):
         self._store, self._settings, self._clock = store, settings, clock
-        self._listeners: set[asyncio.Queue[StreamEvent | None]] = set()
-        self._looking: asyncio.Task[None] | None = None
-        self._starting = asyncio.Lock()
-        self._stored: datetime | None = None
-        self._known: Alerts = {}
+        self._subscribers: set[asyncio.Queue[StreamEvent | None]] = set()
+        self._poll_task: asyncio.Task[None] | None = None
+        self._start_lock = asyncio.Lock()
+        self._polled_until: datetime | None = None
+        self._alert_states: AlertStates = {}
 
     @asynccontextmanager
-    async def listen(self, since: datetime | None = None) -> AsyncIterator[asyncio.Queue[StreamEvent | None]]:
-        """A queue of events from now on, or from `since`; None in it means that the listener was too slow."""
-        queue: asyncio.Queue[StreamEvent | None] = asyncio.Queue(WAITING_EVENTS)
-        if since is not None and self._clock() - since <= REPLAYED:
-            missed, _ = await asyncio.to_thread(self._predictions, since)
-            for event in missed[-WAITING_EVENTS // 2 :]:
+    async def subscribe(self, since: datetime | None = None) -> AsyncIterator[asyncio.Queue[StreamEvent | None]]:
+        """A queue of events from now on, or from `since`. None in the queue means that the subscriber is too slow."""
+        queue: asyncio.Queue[StreamEvent | None] = asyncio.Queue(QUEUE_SIZE)
+        if since is not None and self._clock() - since <= REPLAY_WINDOW:
+            missed, _ = await asyncio.to_thread(self._prediction_events, since)
+            for event in missed[-QUEUE_SIZE // 2 :]:
                 queue.put_nowait(event)
-        self._listeners.add(queue)
+        self._subscribers.add(queue)
         try:
-            await self._begin_to_look()
+            await self._start_polling()
             yield queue
         finally:
-            self._listeners.discard(queue)
+            self._subscribers.discard(queue)
 
-    async def _begin_to_look(self) -> None:
-        """Start the one look, if it is not under way; of listeners that come together the first one does."""
-        async with self._starting:
-            if self._looking is None or self._looking.done():
-                # What is stored from here on is told, so the present must be known before the listener hears a word.
+    async def _start_polling(self) -> None:
+        """Start the poll task unless it is running. The lock makes concurrent subscribers share one task."""
+        async with self._start_lock:
+            if self._poll_task is None or self._poll_task.done():
+                # Read the current state first, so that everything stored after the subscription becomes an event.
                 with suppress(SQLAlchemyError):
-                    self._stored, self._known = await asyncio.to_thread(self._present)
-                self._looking = asyncio.create_task(self._look())
+                    self._polled_until, self._alert_states = await asyncio.to_thread(self._current_state)
+                self._poll_task = asyncio.create_task(self._poll())
 
     async def close(self) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
+        if self._poll_task is not None:
+            self._poll_task.cancel()
             with suppress(asyncio.CancelledError):
-                await self._looking
+                await self._poll_task
 
-    async def _look(self) -> None:
-        """Until nobody listens any more."""
-        away = False
-        while self._listeners:
+    async def _poll(self) -> None:
+        """Poll until there are no subscribers."""
+        unavailable = False
+        while self._subscribers:
             try:
-                if self._stored is None:
-                    present = await asyncio.to_thread(self._present)
-                    self._stored, self._known = present
-                events, self._stored = await asyncio.to_thread(self._predictions, self._stored)
-                raised, self._known = await asyncio.to_thread(self._alerts, self._known)
-                events += raised
-                if away:
+                if self._polled_until is None:
+                    state = await asyncio.to_thread(self._current_state)
+                    self._polled_until, self._alert_states = state
+                events, self._polled_until = await asyncio.to_thread(self._prediction_events, self._polled_until)
+                alert_events, self._alert_states = await asyncio.to_thread(self._alert_events, self._alert_states)
+                events += alert_events
+                if unavailable:
                     events.append(StreamEvent("store", None, {"state": "back"}))
-                away = False
+                unavailable = False
             except SQLAlchemyError as error:
-                events = [] if away else [StreamEvent("store", None, {"state": "away"})]
-                away = True
-                log.warning("the feed cannot read the store: %s", str(getattr(error, "orig", None) or error))
+                events = [] if unavailable else [StreamEvent("store", None, {"state": "away"})]
+                unavailable = True
+                log.warning("Cannot read the store for /events: %s", first_line(error))
             for event in events:
-                self._tell(event)
-            await asyncio.sleep(LOOK_SECONDS)
+                self._publish(event)
+            await asyncio.sleep(POLL_SECONDS)
 
-    def _tell(self, event: StreamEvent) -> None:
-        for queue in list(self._listeners):
-            if queue.qsize() >= WAITING_EVENTS - 1:
-                self._listeners.discard(queue)
+    def _publish(self, event: StreamEvent) -> None:
+        for queue in list(self._subscribers):
+            if queue.qsize() >= QUEUE_SIZE - 1:
+                self._subscribers.discard(queue)
                 queue.put_nowait(None)
             else:
                 queue.put_nowait(event)
 
-    def _present(self) -> tuple[datetime, Alerts]:
+    def _current_state(self) -> tuple[datetime, AlertStates]:
         with self._store.connect() as connection:
-            newest = newest_stored(connection) or datetime(1970, 1, 1, tzinfo=UTC)
-        return newest, self._alerts({})[1]
+            newest = last_stored_at(connection) or datetime(1970, 1, 1, tzinfo=UTC)
+        return newest, self._alert_events({})[1]
 
-    def _predictions(self, after: datetime) -> tuple[list[StreamEvent], datetime]:
-        """Events for what was stored later, and the time up to which that is."""
+    def _prediction_events(self, after: datetime) -> tuple[list[StreamEvent], datetime]:
+        """Events for predictions stored after a time, and the time up to which they are complete."""
         with self._store.connect() as connection:
-            rows = stored_since(connection, after, MOST_AT_ONCE)
-            flagged = answers(connection, [row for row in rows if row.is_anomaly], self._settings)
-        if len(rows) == MOST_AT_ONCE and rows[0].stored_at != rows[-1].stored_at:
-            # What one transaction stored has one time; the rest of it comes with the next look.
+            rows = stored_since(connection, after, BATCH_SIZE)
+            anomalies = anomaly_items(connection, [row for row in rows if row.is_anomaly], self._settings)
+        if len(rows) == BATCH_SIZE and rows[0].stored_at != rows[-1].stored_at:
+            # All rows of a transaction have the same time. If the batch may end within one, leave it to the next poll.
             rows = [row for row in rows if row.stored_at != rows[-1].stored_at]
-        by_id = {flag.id: flag for flag in flagged}
+        anomalies_by_id = {anomaly.id: anomaly for anomaly in anomalies}
         events = []
         for row in rows:
-            said = {
+            event_id = iso_microseconds(row.stored_at)
+            prediction = {
                 "station_id": row.station_id,
                 "timestamp": iso(row.timestamp),
                 "stored_at": iso(row.stored_at),
                 "model_version": row.model_version,
                 "is_anomaly": bool(row.failed),
             }
-            events.append(StreamEvent("prediction", iso_exact(row.stored_at), said))
-            if row.id in by_id:
-                events.append(StreamEvent("anomaly", iso_exact(row.stored_at), by_id[row.id].model_dump(mode="json")))
+            events.append(StreamEvent("prediction", event_id, prediction))
+            if row.id in anomalies_by_id:
+                events.append(StreamEvent("anomaly", event_id, anomalies_by_id[row.id].model_dump(mode="json")))
         return events, rows[-1].stored_at if rows else after
 
-    def _alerts(self, known: Alerts) -> tuple[list[StreamEvent], Alerts]:
-        """Alerts raised or resolved since the last look."""
+    def _alert_events(self, known: AlertStates) -> tuple[list[StreamEvent], AlertStates]:
+        """Events for alerts raised or resolved since the last poll, and the current states."""
         with self._store.connect() as connection:
-            rows = listed(connection, 100)
-        now = {row.id: (row.severity, row.resolved_at is None) for row in rows}
+            rows = list_alerts(connection, 100)
+        current = {row.id: (row.severity, row.resolved_at is None) for row in rows}
         events = [
             StreamEvent(
                 "alert",
@@ -157,15 +162,15 @@ class EventStream:
                     "severity": row.severity,
                     "since": iso(row.since),
                     "open": row.resolved_at is None,
-                    "words": row.words,
+                    "message": row.message,
                 },
             )
             for row in rows
-            if known.get(row.id) != now[row.id] and (row.id in known or row.resolved_at is None)
+            if known.get(row.id) != current[row.id] and (row.id in known or row.resolved_at is None)
         ]
-        return events, now
+        return events, current
 
 
-def iso_exact(time: datetime) -> str:
-    """With microseconds, as the store keeps them."""
+def iso_microseconds(time: datetime) -> str:
+    """ISO 8601 in UTC with microseconds, the precision of the store."""
     return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""What several routes answer with."""
+"""Response schemas and fields shared by several routes."""
 
 from __future__ import annotations
 
@@ -12,68 +12,66 @@ from weatherglass.records import UNITS, Origin, Time, iso
 from weatherglass.stations import Station
 from weatherglass.store.observations import StoredObservation
 
-SOURCES = {
-    Origin.OPEN_METEO: "live: as Open-Meteo gives it",
-    Origin.REPLAY: "replayed: real observations of the same date and time of an earlier year",
-    Origin.SIMULATED: "simulated: made by a generator, not observed",
-    Origin.KAGGLE: "history: from Kaggle's data set",
+SOURCE_DESCRIPTIONS = {
+    Origin.OPEN_METEO: "live weather from Open-Meteo",
+    Origin.REPLAY: "replay of real observations of the same date and time of an earlier year",
+    Origin.SIMULATED: "simulated weather from a generator",
+    Origin.KAGGLE: "history from the Kaggle data set",
 }
+_SOURCES = "; ".join(f"`{origin.value}`: {text}" for origin, text in SOURCE_DESCRIPTIONS.items())
 
 SourceField = Annotated[
-    Origin | None,
-    Field(
-        description="Where the observations come from: " + "; ".join(f"`{o.value}` {w}" for o, w in SOURCES.items()),
-        examples=["open-meteo"],
-    ),
+    Origin | None, Field(description=f"Source of the observations. {_SOURCES}.", examples=["open-meteo"])
 ]
 LiveField = Annotated[
-    bool, Field(description="Whether this is the present weather, not replayed nor simulated.", examples=[True])
+    bool, Field(description="True for live weather, false for replayed or simulated data.", examples=[True])
 ]
 UnitsField = Annotated[dict[str, str], Field(description="Unit of each variable.", examples=[UNITS])]
 
 
-def json_of(content: Any) -> Response:
-    """An answer of plain values, its times as text already.
+def json_response(content: Any) -> Response:
+    """Serialize plain values without validation; times must already be ISO 8601 text.
 
-    What the store gives was checked when it came: to check each number again, and to make an object of it, would take
-    longer than all the rest. That such an answer is as its model says is for the tests of the contract.
+    The store validates its records when it writes them. Validating each number again and creating model objects would
+    take longer than the rest of the request. tests/weatherglass/api/test_contract.py checks that such responses match
+    their response models.
     """
     return Response(to_json(content), media_type="application/json")
 
 
-class StationAnswer(BaseModel):
-    """A station and its place; nulls where only its readings are known."""
+class StationItem(BaseModel):
+    """A station and its location. The location is null for a station that is not in the station table."""
 
     station_id: str = Field(examples=["new-york"])
     name: str = Field(examples=["New York"])
     country: str | None = Field(examples=["United States"])
     latitude: float | None = Field(description="Degrees north.", examples=[40.7143])
     longitude: float | None = Field(description="Degrees east.", examples=[-74.006])
-    elevation: float | None = Field(description="Metres above sea level.", examples=[10])
-    timezone: str | None = Field(description="IANA name of the local time.", examples=["America/New_York"])
+    elevation: float | None = Field(description="Meters above sea level.", examples=[10])
+    timezone: str | None = Field(description="IANA time zone name.", examples=["America/New_York"])
 
 
-def place_of(station_id: str, station: Station | None) -> dict[str, Any]:
-    """A `StationAnswer`."""
+def station_item(station_id: str, station: Station | None) -> dict[str, Any]:
+    """The fields of a `StationItem`."""
     if station is None:
-        return {**dict.fromkeys(StationAnswer.model_fields), "station_id": station_id, "name": station_id}
-    return {name: getattr(station, name) for name in StationAnswer.model_fields}
+        return {**dict.fromkeys(StationItem.model_fields), "station_id": station_id, "name": station_id}
+    return {name: getattr(station, name) for name in StationItem.model_fields}
 
 
-class ReadingResponse(BaseModel):
-    """One observation; a missing value is null."""
+class ObservationItem(BaseModel):
+    """An observation. A missing value is null."""
 
     timestamp: Time = Field(examples=["2026-01-05T12:15:00Z"])
     temperature: float | None = Field(description="°C", examples=[3.2])
-    humidity: float | None = Field(description="Relative, %", examples=[81.0])
-    pressure: float | None = Field(description="At the station, hPa", examples=[1013.6])
+    humidity: float | None = Field(description="Relative humidity, %", examples=[81.0])
+    pressure: float | None = Field(description="Station pressure, hPa", examples=[1013.6])
     wind_speed: float | None = Field(description="m/s", examples=[4.1])
     wind_direction: float | None = Field(description="Degrees from which the wind blows", examples=[220.0])
-    stored_at: Time = Field(description="When it came into the store.", examples=["2026-01-05T12:15:03Z"])
+    stored_at: Time = Field(description="Time of storage.", examples=["2026-01-05T12:15:03Z"])
 
 
-def reading_of(stored: StoredObservation) -> dict[str, Any]:
-    """A `ReadingResponse`."""
+def observation_item(stored: StoredObservation) -> dict[str, Any]:
+    """The fields of an `ObservationItem`."""
     values = stored.observation
     return {
         "timestamp": iso(values.timestamp),

@@ -1,4 +1,4 @@
-"""The pages: each a frame with its own module, which asks the API for what it shows."""
+"""The dashboard pages: HTML frames whose JavaScript modules request the data from the API."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from jinja2 import Environment, FileSystemLoader
 
 from weatherglass.alerts.health import pipeline_health
 from weatherglass.api.dashboard import static_files
-from weatherglass.api.dependencies import Now, SettingsOf
-from weatherglass.api.problems import Problem
-from weatherglass.api.routes.health import HealthAnswer
+from weatherglass.api.dependencies import NowDep, SettingsDep
+from weatherglass.api.problems import NOT_FOUND, Problem
+from weatherglass.api.routes.health import HealthResponse
 from weatherglass.settings import Settings
 
 router = APIRouter(include_in_schema=False)
@@ -27,7 +27,7 @@ templates = Environment(loader=FileSystemLoader(Path(__file__).with_name("templa
 
 @dataclass(frozen=True)
 class Page:
-    """`path` below `/dashboard`; `charts`: whether it needs Plotly."""
+    """A page. `path` is below `/dashboard`; `charts` tells whether the page uses Plotly."""
 
     name: str
     path: str
@@ -42,15 +42,15 @@ PAGES = (
     Page("models", "/models", "Models"),
     Page("system", "/system", "System"),
 )
-BY_PATH = {page.path: page for page in PAGES}
+PAGES_BY_PATH = {page.path: page for page in PAGES}
 
-PRODUCED = {
+OUTPUT_PAGES = {
     "ingest_observations": "",
     "serve_predictions": "",
     "prepare_history": "/models",
     "train_models": "/models",
 }
-"""The page that shows what a DAG produces; all others make the pipeline run."""
+"""The page that shows the outputs of a DAG; see `dag_outputs` for all other DAGs."""
 
 
 @router.get("/")
@@ -59,32 +59,32 @@ def home(request: Request) -> RedirectResponse:
 
 
 @router.get("/dashboard/of/{dag_id}")
-def produced(request: Request, dag_id: Annotated[str, InPath(max_length=250)]) -> RedirectResponse:
-    """From a DAG's page in Airflow to what it produces."""
-    path = PRODUCED.get(dag_id, "/models" if "model" in dag_id or "verif" in dag_id else "/system")
+def dag_outputs(request: Request, dag_id: Annotated[str, InPath(max_length=250)]) -> RedirectResponse:
+    """Redirect from a DAG's page in Airflow to the page that shows its outputs."""
+    path = OUTPUT_PAGES.get(dag_id, "/models" if "model" in dag_id or "verif" in dag_id else "/system")
     return RedirectResponse(f"{_root(request)}/dashboard{path}")
 
 
 @router.get("/dashboard")
-def overview(request: Request, settings: SettingsOf) -> HTMLResponse:
-    return _page(BY_PATH[""], request, settings)
+def overview(request: Request, settings: SettingsDep) -> HTMLResponse:
+    return _render(PAGES_BY_PATH[""], request, settings)
 
 
 @router.get("/dashboard/health")
-def state(request: Request, settings: SettingsOf, now: Now) -> HealthAnswer:
-    """As `/health`, but always 200: a failing part is what the page shows, not a failure of the page."""
-    return HealthAnswer.model_validate(pipeline_health(settings, now, request.app.state.store), from_attributes=True)
+def dashboard_health(request: Request, settings: SettingsDep, now: NowDep) -> HealthResponse:
+    """Like `/health`, but always with status 200, because a failing component is not an error of the page."""
+    return HealthResponse.model_validate(pipeline_health(settings, now, request.app.state.store), from_attributes=True)
 
 
 @router.get("/dashboard/{name}")
-def page(request: Request, settings: SettingsOf, name: str) -> HTMLResponse:
-    found = BY_PATH.get(f"/{name}")
-    if found is None:
-        raise Problem(404, "Not Found", f"there is no page {name!r}; /dashboard leads to all of them")
-    return _page(found, request, settings)
+def page(request: Request, settings: SettingsDep, name: str) -> HTMLResponse:
+    requested = PAGES_BY_PATH.get(f"/{name}")
+    if requested is None:
+        raise Problem(NOT_FOUND, f"Page {name!r} does not exist. See /dashboard.")
+    return _render(requested, request, settings)
 
 
-def _page(page: Page, request: Request, settings: Settings) -> HTMLResponse:
+def _render(page: Page, request: Request, settings: Settings) -> HTMLResponse:
     html = templates.get_template(f"{page.name}.html").render(
         page=page, pages=PAGES, root=_root(request), tiles=settings.map_tiles, plotly=static_files.PLOTLY_VERSION
     )
@@ -92,7 +92,7 @@ def _page(page: Page, request: Request, settings: Settings) -> HTMLResponse:
 
 
 def content_security_policy(tiles: str) -> str:
-    """Scripts from here only; Plotly sets styles on elements; its pictures are data; tiles from their own host."""
+    """Allow scripts of this server only, inline styles and data: images for Plotly, and images of the map tile host."""
     host = urlsplit(tiles)
     images = " ".join(["'self'", "data:", "blob:", *([f"{host.scheme}://{host.netloc}"] if tiles else [])])
     return (
@@ -102,5 +102,5 @@ def content_security_policy(tiles: str) -> str:
 
 
 def _root(request: Request) -> str:
-    """Under what the app is mounted, without a slash at its end."""
+    """The path under which the app is mounted, without a trailing slash."""
     return request.scope.get("root_path", "").rstrip("/")

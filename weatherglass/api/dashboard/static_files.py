@@ -1,4 +1,4 @@
-"""Scripts, styles and the outlines of land; and Plotly's script out of the installed wheel."""
+"""Static files of the dashboard, and the Plotly script from the installed `plotly` package."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
 
-from weatherglass.api.problems import Problem
+from weatherglass.api.problems import NOT_FOUND, Problem
 
 router = APIRouter()
 
 FOLDER = Path(__file__).with_name("static")
-TYPES = {
+MEDIA_TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".svg": "image/svg+xml",
@@ -27,47 +27,47 @@ PLOTLY_VERSION = version("plotly")
 
 
 @dataclass(frozen=True)
-class Asset:
-    """A file's content, packed once."""
+class StaticAsset:
+    """The content of a file, compressed once."""
 
     content: bytes
-    packed: bytes
-    kind: str
-    tag: str
+    gzipped: bytes
+    media_type: str
+    etag: str
 
 
 @router.get("/dashboard/static/plotly-{number}.js")
 def plotly(request: Request, number: str) -> Response:
-    """Named by its version, so that a browser asks for it once."""
+    """The URL contains the version, so that browsers can cache the script without revalidation."""
     if number != PLOTLY_VERSION:
-        raise Problem(404, "Not Found", f"Plotly is here in version {PLOTLY_VERSION}")
-    found = find_spec("plotly")
-    assert found is not None
-    assert found.origin is not None
-    script = Path(found.origin).parent / "package_data" / "plotly.min.js"
-    return _answer(request, _read(script, script.stat().st_mtime_ns), "private, max-age=31536000, immutable")
+        raise Problem(NOT_FOUND, f"The installed version of Plotly is {PLOTLY_VERSION}.")
+    package = find_spec("plotly")
+    assert package is not None
+    assert package.origin is not None
+    script = Path(package.origin).parent / "package_data" / "plotly.min.js"
+    return _asset_response(request, _load(script, script.stat().st_mtime_ns), "private, max-age=31536000, immutable")
 
 
 @router.get("/dashboard/static/{name}")
 def static(request: Request, name: str) -> Response:
     file = FOLDER / name
-    if file.parent != FOLDER or file.suffix not in TYPES or not file.is_file():
-        raise Problem(404, "Not Found", f"there is no file {name!r}")
-    return _answer(request, _read(file, file.stat().st_mtime_ns), "private, no-cache")
+    if file.parent != FOLDER or file.suffix not in MEDIA_TYPES or not file.is_file():
+        raise Problem(NOT_FOUND, f"File {name!r} does not exist.")
+    return _asset_response(request, _load(file, file.stat().st_mtime_ns), "private, no-cache")
 
 
 @lru_cache(maxsize=64)
-def _read(file: Path, changed: int) -> Asset:  # noqa: ARG001 (read anew when it changes)
+def _load(file: Path, modified: int) -> StaticAsset:  # noqa: ARG001 (cache key)
     content = file.read_bytes()
-    tag = f'"{hashlib.blake2b(content, digest_size=12).hexdigest()}"'
-    return Asset(content, gzip.compress(content, 6), TYPES[file.suffix], tag)
+    etag = f'"{hashlib.blake2b(content, digest_size=12).hexdigest()}"'
+    return StaticAsset(content, gzip.compress(content, 6), MEDIA_TYPES[file.suffix], etag)
 
 
-def _answer(request: Request, asset: Asset, caching: str) -> Response:
-    headers = {"ETag": asset.tag, "Cache-Control": caching, "Vary": "Accept-Encoding"}
-    if asset.tag in request.headers.get("if-none-match", ""):
+def _asset_response(request: Request, asset: StaticAsset, cache_control: str) -> Response:
+    headers = {"ETag": asset.etag, "Cache-Control": cache_control, "Vary": "Accept-Encoding"}
+    if asset.etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    packed = "gzip" in request.headers.get("accept-encoding", "")
-    if packed:
+    gzipped = "gzip" in request.headers.get("accept-encoding", "")
+    if gzipped:
         headers["Content-Encoding"] = "gzip"
-    return Response(asset.packed if packed else asset.content, media_type=asset.kind, headers=headers)
+    return Response(asset.gzipped if gzipped else asset.content, media_type=asset.media_type, headers=headers)

@@ -1,4 +1,4 @@
-"""`GET /alerts`, `POST /alerts/{alert_id}/acknowledge` and `…/silence`"""
+"""`GET /alerts`, `POST /alerts/{alert_id}/acknowledge` and `POST /alerts/{alert_id}/silence`."""
 
 from __future__ import annotations
 
@@ -9,100 +9,112 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from weatherglass.api.dependencies import Now, Store
-from weatherglass.api.problems import Problem, responses
-from weatherglass.api.routes.anomalies import LARGEST_ID
+from weatherglass.api.dependencies import ConnectionDep, NowDep
+from weatherglass.api.problems import UNKNOWN_ALERT, Problem, error_responses
+from weatherglass.api.routes.anomalies import MAX_ID
 from weatherglass.records import Time
-from weatherglass.store import alerts
-from weatherglass.store.alert_log import listed, numbered
+from weatherglass.store import alert_log, alerts
 
 router = APIRouter(tags=["health"])
 
 
-class AlertAnswer(BaseModel):
-    """Something that is wrong with the pipeline or a model, or was."""
+class AlertItem(BaseModel):
+    """An alert about the pipeline or a model."""
 
     id: int = Field(examples=[17])
-    rule: str = Field(description="What was looked at.", examples=["input_drift"])
-    subject: str = Field(description="A version, a variable, a station, a job.", examples=["version 3, temperature"])
+    rule: str = Field(description="Name of the alert rule.", examples=["input_drift"])
+    subject: str = Field(
+        description="What the alert is about, such as a model version, a variable, a station or a job.",
+        examples=["version 3, temperature"],
+    )
     severity: str = Field(description="`warning` or `critical`.", examples=["warning"])
-    since: Time = Field(examples=["2026-01-05T12:10:00Z"])
-    seen_at: Time = Field(description="When it was last found so.", examples=["2026-01-05T12:15:00Z"])
-    resolved_at: Time | None = Field(description="Null while it is open.", examples=[None])
-    words: str = Field(description="What is wrong and what to do, for a person.")
+    since: Time = Field(description="When the condition began.", examples=["2026-01-05T12:10:00Z"])
+    seen_at: Time = Field(description="When the condition was last observed.", examples=["2026-01-05T12:15:00Z"])
+    resolved_at: Time | None = Field(description="Null while the alert is open.", examples=[None])
+    words: str = Field(validation_alias="message", description="What is wrong and what to do.")
     figures: dict[str, Any] = Field(
-        description="The numbers behind it.", examples=[{"psi": 0.41, "psi_limit": 0.25, "ks": 0.18, "n": 3360}]
+        validation_alias="details",
+        description="Details of the alert: measured values and, for alert rules, `summary`, `impact`, `unaffected`, "
+        "`runbook` and links.",
+        examples=[{"psi": 0.41, "psi_limit": 0.25, "ks": 0.18, "n": 3360}],
     )
-    acknowledged_by: str | None
-    acknowledged_at: Time | None
-    silenced_until: Time | None
+    acknowledged_by: str | None = Field(description="User who acknowledged the alert; null if not acknowledged.")
+    acknowledged_at: Time | None = Field(description="Time of the acknowledgement.")
+    silenced_until: Time | None = Field(description="No notifications are sent until then.")
 
 
-class Alerts(BaseModel):
-    alerts: list[AlertAnswer] = Field(description="The last raised first.")
+class AlertsResponse(BaseModel):
+    alerts: list[AlertItem] = Field(description="The most recently raised alert first.")
     next_cursor: int | None = Field(
-        description="Give it as `cursor` for the next page; null on the last one.", examples=[None]
+        description="Value of `cursor` for the next page; null on the last page.", examples=[None]
     )
 
 
-@router.get("/alerts", summary="Alerts, open and past", responses=responses(422, 503))
+@router.get("/alerts", summary="List open and resolved alerts", responses=error_responses(422, 503))
 def list_alerts(
-    store: Store,
-    open_only: Annotated[bool | None, Query(alias="open", description="Only open ones, or only resolved ones.")] = None,
-    limit: Annotated[int, Query(ge=1, le=500, description="Alerts on a page.")] = 50,
-    cursor: Annotated[int | None, Query(ge=1, le=LARGEST_ID, description="`next_cursor` of the page before.")] = None,
-) -> Alerts:
-    """What the watcher of the models and the pipeline has found."""
-    rows = listed(store, limit + 1, cursor, open_only)
-    page = [AlertAnswer.model_validate(row, from_attributes=True) for row in rows[:limit]]
-    return Alerts(alerts=page, next_cursor=page[-1].id if len(rows) > limit else None)
+    store: ConnectionDep,
+    open_only: Annotated[
+        bool | None, Query(alias="open", description="`true`: open alerts only; `false`: resolved alerts only.")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=500, description="Maximum number of alerts per page.")] = 50,
+    cursor: Annotated[int | None, Query(ge=1, le=MAX_ID, description="`next_cursor` of the previous page.")] = None,
+) -> AlertsResponse:
+    """Alerts about the pipeline and its models, raised by the monitoring job and the verification."""
+    rows = alert_log.list_alerts(store, limit + 1, cursor, open_only)
+    page = [AlertItem.model_validate(row, from_attributes=True) for row in rows[:limit]]
+    return AlertsResponse(alerts=page, next_cursor=page[-1].id if len(rows) > limit else None)
 
 
-AlertId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="As in `/alerts`.", examples=[17])]
+AlertId = Annotated[int, Path(ge=1, le=MAX_ID, description="Alert id, as returned by `/alerts`.", examples=[17])]
 
 
 class SilenceRequest(BaseModel):
-    """For how long an alert is not to be sent on; 0 ends it."""
+    """How long to silence an alert."""
 
     model_config = ConfigDict(extra="forbid")
 
-    hours: float = Field(ge=0, le=24 * 31, examples=[8])
+    hours: float = Field(description="Duration from now in hours; 0 ends the silence.", ge=0, le=24 * 31, examples=[8])
 
 
-def changes(writer: Callable[..., str]) -> APIRouter:
-    """The routes that change an alert; `writer` is a dependency: the user's name, or raises for who may not."""
+def write_routes(require_writer: Callable[..., str]) -> APIRouter:
+    """The routes that change an alert. `require_writer` is a dependency that returns the user name or raises."""
     router = APIRouter(tags=["health"])
 
     @router.post(
         "/alerts/{alert_id}/acknowledge",
-        summary="Acknowledge it",
-        responses=responses(403, 404, 422, 503),
+        summary="Acknowledge an alert",
+        responses=error_responses(403, 404, 422, 503),
     )
-    def acknowledge(alert_id: AlertId, request: Request, now: Now, by: str = Depends(writer)) -> AlertAnswer:
-        """The first to say so stays.
+    def acknowledge(alert_id: AlertId, request: Request, now: NowDep, user: str = Depends(require_writer)) -> AlertItem:
+        """Record that the user is handling the alert. Only the first acknowledgement is recorded.
 
-        An alert that was not sent on yet is not any more; its end ends it as any other.
+        A notification that is still pending is not sent. The alert is resolved when its condition ends.
         """
         with request.app.state.store.begin() as connection:
-            alerts.acknowledge(connection, alert_id, by[:100], now)
-            return _answer(connection, alert_id)
+            alerts.acknowledge(connection, alert_id, user[:100], now)
+            return _alert_item(connection, alert_id)
 
-    @router.post("/alerts/{alert_id}/silence", summary="Keep it quiet", responses=responses(403, 404, 422, 503))
+    @router.post(
+        "/alerts/{alert_id}/silence", summary="Silence an alert", responses=error_responses(403, 404, 422, 503)
+    )
     def silence(
-        alert_id: AlertId, asked: SilenceRequest, request: Request, now: Now, by: str = Depends(writer)
-    ) -> AlertAnswer:
-        """Meanwhile neither this alert nor a later one of its rule and subject is sent on; it stays in the list."""
-        until: datetime | None = now + timedelta(hours=asked.hours) if asked.hours else None
+        alert_id: AlertId, body: SilenceRequest, request: Request, now: NowDep, user: str = Depends(require_writer)
+    ) -> AlertItem:
+        """Send no notifications for this alert, or for later alerts of the same rule and subject, until then.
+
+        Silenced alerts stay in the list. Silencing also acknowledges the alert.
+        """
+        until: datetime | None = now + timedelta(hours=body.hours) if body.hours else None
         with request.app.state.store.begin() as connection:
             alerts.silence(connection, alert_id, until)
-            alerts.acknowledge(connection, alert_id, by[:100], now)
-            return _answer(connection, alert_id)
+            alerts.acknowledge(connection, alert_id, user[:100], now)
+            return _alert_item(connection, alert_id)
 
     return router
 
 
-def _answer(connection: Store, alert_id: int) -> AlertAnswer:
-    alert = numbered(connection, alert_id)
+def _alert_item(connection: ConnectionDep, alert_id: int) -> AlertItem:
+    alert = alert_log.get_alert(connection, alert_id)
     if alert is None:
-        raise Problem(404, "Unknown alert", f"there is no alert {alert_id}; /alerts lists them")
-    return AlertAnswer.model_validate(alert, from_attributes=True)
+        raise Problem(UNKNOWN_ALERT, f"Alert {alert_id} does not exist. See /alerts.")
+    return AlertItem.model_validate(alert, from_attributes=True)

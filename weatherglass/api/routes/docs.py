@@ -1,4 +1,4 @@
-"""`GET /docs` and `GET /openapi.json`: the documentation, without anything from the internet and without scripts."""
+"""`GET /docs` and `GET /openapi.json`: the API documentation, without scripts and without external resources."""
 
 from __future__ import annotations
 
@@ -36,28 +36,30 @@ CONTENT_SECURITY_POLICY = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'
 
 
 @router.get("/openapi.json")
-def openapi(request: Request) -> JSONResponse:
-    """The OpenAPI document, with the address under which the app is mounted."""
-    return JSONResponse(document(request))
+def openapi_json(request: Request) -> JSONResponse:
+    """The OpenAPI document."""
+    return JSONResponse(openapi_document(request))
 
 
 @router.get("/docs")
 def docs(request: Request) -> HTMLResponse:
-    """The OpenAPI document as a page."""
-    return HTMLResponse(page(document(request)), headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
+    """The OpenAPI document as an HTML page."""
+    html = render_page(openapi_document(request))
+    return HTMLResponse(html, headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
 
 
-def document(request: Request) -> Json:
+def openapi_document(request: Request) -> Json:
+    """The OpenAPI document with the path under which the app is mounted as server URL."""
     schema = json.loads(json.dumps(request.app.openapi()))
     schema["components"]["schemas"]["ProblemDetails"] = ProblemDetails.model_json_schema()
     return {**schema, "servers": [{"url": request.scope.get("root_path") or "/"}]}
 
 
-def page(document: Json) -> str:
-    """HTML of an OpenAPI document; everything from the document is escaped."""
+def render_page(document: Json) -> str:
+    """An OpenAPI document as HTML. All text of the document is escaped."""
     info, root = document["info"], document["servers"][0]["url"].rstrip("/")
     operations = "".join(
-        _operation(root, path, method, operation, document)
+        _render_operation(root, path, method, operation, document)
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
     )
@@ -66,87 +68,96 @@ def page(document: Json) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(info['title'])} API</title><style>{STYLE}</style></head><body><main>"
         f"<h1>{escape(info['title'])} API <small>version {escape(info['version'])}</small></h1>"
-        + "".join(f"<p>{_prose(paragraph)}</p>" for paragraph in info["description"].split("\n\n"))
-        + f'<p>For programs: <a href="{escape(root)}/openapi.json">openapi.json</a></p>'
+        + "".join(f"<p>{_render_text(paragraph)}</p>" for paragraph in info["description"].split("\n\n"))
+        + f'<p>OpenAPI document: <a href="{escape(root)}/openapi.json">openapi.json</a></p>'
         + operations
         + "</main></body></html>"
     )
 
 
-def _operation(root: str, path: str, method: str, operation: Json, document: Json) -> str:
+def _render_operation(root: str, path: str, method: str, operation: Json, document: Json) -> str:
     name = escape(path)
-    streams = "text/event-stream" in operation["responses"].get("200", {}).get("content", {})
-    if method == "get" and "{" not in path and not streams:
+    is_stream = "text/event-stream" in operation["responses"].get("200", {}).get("content", {})
+    if method == "get" and "{" not in path and not is_stream:
         name = f'<a href="{escape(root + path)}">{name}</a>'
-    parts = [
+    summary, description = operation.get("summary", ""), operation.get("description", "")
+    sections = [
         f"<section><h2><b>{escape(method.upper())}</b> <span>{name}</span></h2>",
-        f"<p><strong>{escape(operation.get('summary', ''))}.</strong> {_prose(operation.get('description', ''))}</p>",
+        f"<p><strong>{escape(summary)}.</strong> {_render_text(description)}</p>",
     ]
     if parameters := operation.get("parameters"):
         rows = [
-            (p["name"], f"in the {p['in']}{', required' if p.get('required') else ''}", _kind(p["schema"]), _about(p))
-            for p in parameters
+            (
+                parameter["name"],
+                f"in {parameter['in']}{', required' if parameter.get('required') else ''}",
+                _type_name(parameter["schema"]),
+                _parameter_description(parameter),
+            )
+            for parameter in parameters
         ]
-        parts.append("<h3>Parameters</h3>" + _table(rows))
+        sections.append("<h3>Parameters</h3>" + _render_table(rows))
     if body := operation.get("requestBody"):
         schema = next(iter(body["content"].values()))["schema"]
-        parts.append(f"<h3>Body</h3>{_fields(schema, document)}{_pre(_example(schema, document))}")
-    for status, answer in operation["responses"].items():
-        parts.append(_response(status, answer, document))
-    return "".join([*parts, "</section>"])
+        sections.append(
+            f"<h3>Request body</h3>{_render_fields(schema, document)}{_render_example(_example(schema, document))}"
+        )
+    for status, response in operation["responses"].items():
+        sections.append(_render_response(status, response, document))
+    return "".join([*sections, "</section>"])
 
 
-def _response(status: str, answer: Json, document: Json) -> str:
-    contents = answer.get("content", {})
-    first: Json = next((content["schema"] for content in contents.values()), {})
-    also = (
-        f"<p>Also as {_prose(', '.join(f'`{kind}`' for kind in list(contents)[1:]))}.</p>" if len(contents) > 1 else ""
-    )
+def _render_response(status: str, response: Json, document: Json) -> str:
+    contents = response.get("content", {})
+    schema: Json = next((content["schema"] for content in contents.values()), {})
+    alternatives = ", ".join(f"`{media_type}`" for media_type in list(contents)[1:])
+    also = f"<p>Also available as {_render_text(alternatives)}.</p>" if alternatives else ""
     return (
-        f"<details{' open' if status == '200' else ''}><summary>{escape(status)} {_prose(answer['description'])}"
-        f"</summary>{also}{_fields(first, document)}{_pre(_example(first, document))}</details>"
+        f"<details{' open' if status == '200' else ''}><summary>{escape(status)} "
+        f"{_render_text(response['description'])}</summary>"
+        f"{also}{_render_fields(schema, document)}{_render_example(_example(schema, document))}</details>"
     )
 
 
-def _fields(schema: Json, document: Json) -> str:
+def _render_fields(schema: Json, document: Json) -> str:
     fields = _resolve(schema, document).get("properties", {})
-    return _table([(name, _kind(field), field.get("description", "")) for name, field in fields.items()])
+    return _render_table([(name, _type_name(field), field.get("description", "")) for name, field in fields.items()])
 
 
-def _pre(example: Any) -> str:
+def _render_example(example: Any) -> str:
     text = example if isinstance(example, str) else json.dumps(example, indent=2, ensure_ascii=False)
     return f"<pre>{escape(text)}</pre>"
 
 
-def _prose(text: str) -> str:
-    """Text with its `code` marked up as such; everything else is escaped."""
+def _render_text(text: str) -> str:
+    """Escape text and convert `code` in backticks to <code> elements."""
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
-def _table(rows: Sequence[tuple[str, ...]]) -> str:
+def _render_table(rows: Sequence[tuple[str, ...]]) -> str:
     def row(cells: tuple[str, ...]) -> str:
-        return f"<tr><th><code>{escape(cells[0])}</code></th>" + "".join(f"<td>{_prose(c)}</td>" for c in cells[1:])
+        rest = "".join(f"<td>{_render_text(cell)}</td>" for cell in cells[1:])
+        return f"<tr><th><code>{escape(cells[0])}</code></th>{rest}"
 
     return f"<table>{'</tr>'.join(map(row, rows))}</tr></table>" if rows else ""
 
 
-def _about(parameter: Json) -> str:
+def _parameter_description(parameter: Json) -> str:
     default = parameter["schema"].get("default")
-    return parameter.get("description", "") + (f" Default {default}." if default is not None else "")
+    return parameter.get("description", "") + (f" Default: {default}." if default is not None else "")
 
 
-def _kind(schema: Json) -> str:
-    """A schema in a few words: `integer, 1 to 500`, `array of Lead`, `string or null`."""
+def _type_name(schema: Json) -> str:
+    """A short name of the type of a schema: `integer, 1 to 500`, `array of LeadItem`, `string or null`."""
     if "$ref" in schema:
         return schema["$ref"].rpartition("/")[2]
     if "anyOf" in schema:
-        return " or ".join(_kind(choice) for choice in schema["anyOf"])
+        return " or ".join(_type_name(choice) for choice in schema["anyOf"])
     if schema.get("type") == "array":
-        return f"array of {_kind(schema['items'])}"
-    words = schema.get("format") or schema.get("type", "object")
+        return f"array of {_type_name(schema['items'])}"
+    name = schema.get("format") or schema.get("type", "object")
     if "minimum" in schema and "maximum" in schema:
-        words += f", {schema['minimum']} to {schema['maximum']}"
-    return words
+        name += f", {schema['minimum']} to {schema['maximum']}"
+    return name
 
 
 def _resolve(schema: Json, document: Json) -> Json:
@@ -155,7 +166,7 @@ def _resolve(schema: Json, document: Json) -> Json:
 
 
 def _example(schema: Json, document: Json) -> Any:
-    """An example of a schema, from its own examples and those of what it holds."""
+    """An example value of a schema, from its own examples or those of its fields."""
     if examples := schema.get("examples"):
         return examples[0]
     schema = _resolve(schema, document)
@@ -169,5 +180,5 @@ def _example(schema: Json, document: Json) -> Any:
         return [_example(schema["items"], document)]
     if "properties" in schema:
         return {name: _example(field, document) for name, field in schema["properties"].items()}
-    plain = {"string": "…", "number": 0.0, "integer": 1, "boolean": False, "object": {}}
-    return plain.get(schema.get("type", ""))
+    defaults = {"string": "…", "number": 0.0, "integer": 1, "boolean": False, "object": {}}
+    return defaults.get(schema.get("type", ""))

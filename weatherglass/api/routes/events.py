@@ -1,4 +1,4 @@
-"""`GET /events`"""
+"""`GET /events`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Request
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from weatherglass.api.dependencies import Now
+from weatherglass.api.dependencies import NowDep
 
 router = APIRouter(tags=["events"])
 
@@ -20,7 +20,7 @@ PING_SECONDS = 15
 
 @router.get(
     "/events",
-    summary="What is new, as it comes",
+    summary="Stream of new predictions, anomalies and alerts",
     response_class=EventSourceResponse,
     responses={
         200: {
@@ -40,31 +40,34 @@ PING_SECONDS = 15
 )
 async def events(
     request: Request,
-    now: Now,
+    now: NowDep,
     last_event_id: Annotated[
-        str | None, Header(description="The last `id` seen: what came since is told first.")
+        str | None, Header(description="The last `id` received; the stream starts with the events since then.")
     ] = None,
 ) -> EventSourceResponse:
-    """Server-sent events, a second after the store has them; each with JSON in `data`.
+    """Server-sent events with JSON `data`, sent within about a second after storage.
 
-    `prediction`: a new or revised prediction of a station. `anomaly`: a flagged reading, as in `/anomalies`. `alert`:
-    one raised or resolved. `store`: the store went `away` or came `back`. A comment keeps an idle connection open.
-    A client that comes back within an hour with `Last-Event-ID`, as browsers do, is told what it missed.
+    `prediction`: a new or updated prediction of a station. `anomaly`: an anomaly, as in `/anomalies`. `alert`: an alert
+    was raised or resolved. `store`: the store became unavailable (`away`) or available again (`back`). Comments keep an
+    idle connection open. A client that reconnects within an hour with `Last-Event-ID`, as browsers do, receives the
+    events that it missed.
     """
     return EventSourceResponse(
-        _told(request, _time(last_event_id), now), ping=PING_SECONDS, headers={"Cache-Control": "no-store"}
+        _event_stream(request, _parse_event_id(last_event_id), now),
+        ping=PING_SECONDS,
+        headers={"Cache-Control": "no-store"},
     )
 
 
-async def _told(request: Request, since: datetime | None, now: datetime) -> AsyncIterator[ServerSentEvent]:
-    async with request.app.state.feed.listen(since) as queue:
+async def _event_stream(request: Request, since: datetime | None, now: datetime) -> AsyncIterator[ServerSentEvent]:
+    async with request.app.state.event_stream.subscribe(since) as queue:
         yield ServerSentEvent(event="hello", data=json.dumps({"at": now.isoformat()}), retry=RETRY_MS)
         while (event := await queue.get()) is not None:
             yield ServerSentEvent(json.dumps(event.data, ensure_ascii=False), event=event.kind, id=event.id)
 
 
-def _time(last_event_id: str | None) -> datetime | None:
-    """The time in an id of ours; None without one, or where it is somebody else's."""
+def _parse_event_id(last_event_id: str | None) -> datetime | None:
+    """The time in an event id; None if there is no id or it is not one of this API."""
     try:
         time = datetime.fromisoformat(last_event_id or "")
     except ValueError:

@@ -1,41 +1,44 @@
-"""`GET /health`"""
+"""`GET /health`."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from weatherglass.alerts.health import HealthState, pipeline_health
-from weatherglass.api.dependencies import Now, SettingsOf
+from weatherglass.alerts.health import HealthReason, HealthState, pipeline_health
+from weatherglass.api.dependencies import NowDep, SettingsDep
 from weatherglass.records import Time
 
 router = APIRouter(tags=["health"])
 
 
-class PartAnswer(BaseModel):
+class ComponentHealthItem(BaseModel):
+    """The health of a component of the pipeline."""
+
     name: str = Field(examples=["stream_features"])
     state: HealthState
+    reason: HealthReason
     age_seconds: float | None = Field(
-        description="Since its last sign of work; null where it has none.", examples=[1.2]
+        description="Seconds since the component last did work; null if it reports none.", examples=[1.2]
     )
-    detail: str = Field(description="In words.", examples=["batch 812: 20 rows, 20 windows"])
+    detail: str = Field(description="Explanation of the state.", examples=["batch 812: 20 rows, 20 windows"])
 
 
-class HealthAnswer(BaseModel):
-    state: HealthState = Field(description="That of the worst part.")
+class HealthResponse(BaseModel):
+    state: HealthState = Field(description="The worst state of all components.")
     at: Time = Field(examples=["2026-01-05T12:15:42Z"])
-    parts: list[PartAnswer]
+    components: list[ComponentHealthItem]
 
 
 @router.get(
     "/health",
-    summary="Whether the pipeline works",
-    responses={503: {"model": HealthAnswer, "description": "A part is failing."}},
+    summary="Health of the pipeline",
+    responses={503: {"model": HealthResponse, "description": "A component is failing."}},
 )
-def health(request: Request, response: Response, settings: SettingsOf, now: Now) -> HealthAnswer:
-    """Each part with its state, its age and a reason; 503 where one is failing. `degraded` still answers 200."""
-    found = pipeline_health(settings, now, request.app.state.store)
-    if found.state is HealthState.FAILING:
+def health(request: Request, response: Response, settings: SettingsDep, now: NowDep) -> HealthResponse:
+    """State, age and explanation of each component. The status is 503 if a component is `failing`, otherwise 200."""
+    current = pipeline_health(settings, now, request.app.state.store)
+    if current.state is HealthState.FAILING:
         response.status_code = 503
         response.headers["Retry-After"] = "10"
-    return HealthAnswer.model_validate(found, from_attributes=True)
+    return HealthResponse.model_validate(current, from_attributes=True)

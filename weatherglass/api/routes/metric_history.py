@@ -1,4 +1,4 @@
-"""`GET /metrics/history`: a week of what the watcher has measured."""
+"""`GET /metrics/history`: one week of the metrics of the monitoring job."""
 
 from __future__ import annotations
 
@@ -10,86 +10,91 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from weatherglass.alerts.metrics import BY_NAME, METRICS, PART_CPU, PART_MEMORY, MetricKind
-from weatherglass.api.dependencies import FromTime, Now, Store, ToTime, checked_range
-from weatherglass.api.problems import Problem, responses
+from weatherglass.alerts.metrics import METRICS, METRICS_BY_NAME, PART_CPU, PART_MEMORY, MetricKind
+from weatherglass.api.dependencies import ConnectionDep, FromTime, NowDep, ToTime, resolve_range
+from weatherglass.api.problems import UNKNOWN_METRIC, Problem, error_responses
 from weatherglass.records import Time
 from weatherglass.store import metric_history
 
 router = APIRouter(tags=["health"])
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-FINE = timedelta(days=1)
-COARSE = timedelta(hours=1)
-"""Stretches of a range beyond `FINE`: no screen shows a week in steps of five minutes."""
+MAX_FINE_SPAN = timedelta(days=1)
+COARSE_STEP = timedelta(hours=1)
+"""Time step for ranges longer than `MAX_FINE_SPAN`; five-minute steps are too fine to plot a week."""
 
-KEPT = sorted(metric.name for metric in METRICS if metric.kept)
+STORED_METRICS = sorted(metric.name for metric in METRICS if metric.recorded)
 
 
-class MetricSeries(BaseModel):
-    """A metric's values for one combination of its labels."""
+class MetricSeriesItem(BaseModel):
+    """The values of a metric for one combination of label values."""
 
     name: str = Field(examples=["weatherglass_part_memory_bytes"])
     help: str = Field(examples=["Memory of a part."])
-    kind: str = Field(description="`gauge`: means over a stretch; `counter`: increases.", examples=["gauge"])
+    kind: str = Field(
+        description="`gauge`: mean over each time step; `counter`: increase in each time step.", examples=["gauge"]
+    )
     labels: dict[str, str] = Field(examples=[{"part": "kafka"}])
-    times: list[Time] = Field(description="The end of each stretch, the oldest first.")
+    times: list[Time] = Field(description="End of each time step, the oldest first.")
     values: list[float]
 
 
-class History(BaseModel):
-    stretch_seconds: float = Field(description="Length of the stretches; five minutes up to a day, else an hour.")
-    series: list[MetricSeries]
+class MetricHistoryResponse(BaseModel):
+    stretch_seconds: float = Field(
+        description="Length of the time steps: five minutes for ranges up to a day, otherwise an hour."
+    )
+    series: list[MetricSeriesItem]
 
 
-@router.get("/metrics/history", summary="A week of measurements", responses=responses(422, 503))
-def history(
-    store: Store,
-    now: Now,
+@router.get("/metrics/history", summary="Metrics of the last week", responses=error_responses(422, 503))
+def metrics_history(
+    store: ConnectionDep,
+    now: NowDep,
     name: Annotated[
-        list[str], Query(description="Metrics that are kept, as in `/metrics`.", min_length=1, max_length=20)
+        list[str], Query(description="Names of stored metrics, as in `/metrics`.", min_length=1, max_length=20)
     ] = [PART_MEMORY.name, PART_CPU.name],  # noqa: B006
     start: FromTime = None,
     end: ToTime = None,
-) -> History:
-    """What the watcher has measured over the last day, or in the time asked for.
+) -> MetricHistoryResponse:
+    """Metrics of the monitoring job in [from, to), at most a week. Default: the last day.
 
-    In stretches of five minutes or, beyond a day, of an hour.
+    The time step is five minutes, or an hour for ranges longer than a day.
     """
-    unknown = [one for one in name if one not in KEPT]
+    unknown = [metric for metric in name if metric not in STORED_METRICS]
     if unknown:
-        raise Problem(422, "Unknown metric", f"{unknown[0]!r} is not kept; these are: {', '.join(KEPT)}")
-    start, end = checked_range(start, end, now, timedelta(days=1), metric_history.KEPT)
-    found = metric_history.series(store, name, start, end)
-    stretch = metric_history.STRETCH if end - start <= FINE else COARSE
-    return History(
-        stretch_seconds=stretch.total_seconds(),
-        series=[
-            MetricSeries(
+        detail = f"History of metric {unknown[0]!r} is not stored. Stored metrics: {', '.join(STORED_METRICS)}."
+        raise Problem(UNKNOWN_METRIC, detail)
+    start, end = resolve_range(start, end, now, timedelta(days=1), metric_history.RETENTION)
+    rows = metric_history.series(store, name, start, end)
+    fine = end - start <= MAX_FINE_SPAN
+    series = []
+    for metric, by_labels in rows.items():
+        definition = METRICS_BY_NAME[metric]
+        for labels, stored in by_labels.items():
+            points = dict(stored) if fine else _aggregate_hourly(stored, start, now, definition.kind)
+            item = MetricSeriesItem(
                 name=metric,
-                help=BY_NAME[metric].help,
-                kind=BY_NAME[metric].kind.value,
-                labels=dict(zip(BY_NAME[metric].labels, labels.split(","), strict=False)),
+                help=definition.help,
+                kind=definition.kind.value,
+                labels=dict(zip(definition.labels, labels.split(","), strict=False)),
                 times=list(points),
                 values=list(points.values()),
             )
-            for metric, by_labels in found.items()
-            for labels, kept in by_labels.items()
-            for points in [dict(kept) if end - start <= FINE else _by_the_hour(kept, start, now, BY_NAME[metric].kind)]
-        ],
-    )
+            series.append(item)
+    step = metric_history.INTERVAL if fine else COARSE_STEP
+    return MetricHistoryResponse(stretch_seconds=step.total_seconds(), series=series)
 
 
-def _by_the_hour(
+def _aggregate_hourly(
     points: Sequence[tuple[datetime, float]], start: datetime, now: datetime, kind: MetricKind
 ) -> dict[datetime, float]:
-    """By the end of the hour that holds them: the mean of a gauge's values, the sum of a counter's increases.
+    """Hourly mean of a gauge or hourly sum of a counter's increases, by the end of the hour.
 
-    Only whole hours: the sum of a part of one would look like a fall.
+    Incomplete hours are omitted, because their sum would look like a decrease.
     """
-    held: dict[datetime, list[float]] = {}
+    by_hour: dict[datetime, list[float]] = {}
     for time, value in points:
-        end = time + (EPOCH - time) % COARSE
-        if start <= end - COARSE and end <= now:
-            held.setdefault(end, []).append(value)
-    return {end: fmean(values) if kind is MetricKind.GAUGE else sum(values) for end, values in held.items()}
+        end = time + (EPOCH - time) % COARSE_STEP
+        if start <= end - COARSE_STEP and end <= now:
+            by_hour.setdefault(end, []).append(value)
+    return {end: fmean(values) if kind is MetricKind.GAUGE else sum(values) for end, values in by_hour.items()}

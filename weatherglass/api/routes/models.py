@@ -1,4 +1,4 @@
-"""`GET /models` and `GET /models/compare`"""
+"""`GET /models` and `GET /models/compare`."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from weatherglass.api.dependencies import SettingsOf, Store
-from weatherglass.api.problems import Problem, responses
+from weatherglass.api.dependencies import ConnectionDep, SettingsDep
+from weatherglass.api.problems import NO_MODEL_YET, UNKNOWN_VERSION, Problem, error_responses
 from weatherglass.records import Time
-from weatherglass.registry.catalog import RegisteredModel, registered
+from weatherglass.registry.catalog import RegisteredModel, registered_models
 from weatherglass.registry.registry import ANOMALY_DETECTOR, CHAMPION, FORECASTER
 from weatherglass.store import verification_queries
 
 router = APIRouter(tags=["models"])
 
 CHALLENGER = "challenger"
-LAST_PROMOTIONS = 50
+MAX_PROMOTIONS = 50
 
 
 class ModelKind(StrEnum):
@@ -28,140 +28,155 @@ class ModelKind(StrEnum):
     ANOMALY_DETECTOR = ANOMALY_DETECTOR
 
 
-VersionQuery = Annotated[str | None, Query(pattern=r"^[\w.-]{1,100}$")]
+VersionQuery = Annotated[str | None, Query(pattern=r"^[\w.-]{1,100}$", description="Model version.")]
 
 
-class RegisteredVersion(BaseModel):
-    """A version in the registry."""
+class ModelVersionItem(BaseModel):
+    """A version in the model registry."""
 
     kind: ModelKind
     version: str = Field(examples=["7"])
     created_at: Time = Field(examples=["2026-01-05T03:10:00Z"])
-    aliases: list[str] = Field(description="`champion` serves, `challenger` may replace it.", examples=[["champion"]])
-    metrics: dict[str, float] = Field(description="Of its evaluation after training.", examples=[{"mae": 1.42}])
-    params: dict[str, str] = Field(description="What it was trained with.", examples=[{"size": "full"}])
+    aliases: list[str] = Field(
+        description="`champion`: serves predictions; `challenger`: may replace the champion.", examples=[["champion"]]
+    )
+    metrics: dict[str, float] = Field(description="Metrics of the evaluation after training.", examples=[{"mae": 1.42}])
+    params: dict[str, str] = Field(description="Training parameters.", examples=[{"size": "full"}])
     tags: dict[str, str] = Field(examples=[{"source": "kaggle"}])
-    quarantined: str | None = Field(description="Why it may not serve; null if it may.", examples=[None])
+    quarantined: str | None = Field(description="Why the version must not serve; null if it may.", examples=[None])
 
 
-class PromotionAnswer(BaseModel):
-    """A line of the log of promotions."""
+class PromotionItem(BaseModel):
+    """An entry of the promotion log."""
 
     at: Time = Field(examples=["2026-01-05T03:12:00Z"])
     kind: str = Field(examples=["forecaster"])
     action: str = Field(description="`promote`, `rollback`, `challenge` or `withdraw`.", examples=["promote"])
     from_version: str | None = Field(examples=["6"])
     to_version: str | None = Field(examples=["7"])
-    who: str = Field(examples=["train_models"])
-    why: str = Field(examples=["better by 4 % over the same hours"])
-    figures: dict[str, Any]
+    who: str = Field(validation_alias="changed_by", description="DAG or user.", examples=["train_models"])
+    why: str = Field(validation_alias="reason", description="Reason.", examples=["4 % lower error over the same hours"])
+    figures: dict[str, Any] = Field(validation_alias="details", description="Values behind the decision.")
 
 
-class DriftAnswer(BaseModel):
-    """How far an input has moved from what a version was trained on."""
+class DriftItem(BaseModel):
+    """Drift of an input feature compared with the training data of a version."""
 
     version: str = Field(examples=["7"])
     day: date = Field(examples=["2026-01-05"])
     feature: str = Field(examples=["temperature"])
-    psi: float = Field(description="Population stability index against the same season of history.", examples=[0.08])
-    psi_limit: float = Field(description="Above it the inputs have drifted.", examples=[0.62])
+    psi: float = Field(
+        description="Population stability index compared with the same season of the history.", examples=[0.08]
+    )
+    psi_limit: float = Field(description="Drift is reported above this value.", examples=[0.62])
     ks: float = Field(description="Kolmogorov-Smirnov distance, 0 to 1.", examples=[0.05])
-    n: int = Field(examples=[2304])
+    n: int = Field(description="Number of values.", examples=[2304])
 
 
 class ModelsResponse(BaseModel):
-    versions: list[RegisteredVersion] = Field(description="The newest first.")
-    promotions: list[PromotionAnswer] = Field(description="The last first.")
-    drift: list[DriftAnswer] = Field(description="The newest day of each version, the largest first.")
+    versions: list[ModelVersionItem] = Field(description="The newest version first.")
+    promotions: list[PromotionItem] = Field(description="The latest promotion first.")
+    drift: list[DriftItem] = Field(description="The latest day of each version, the largest drift first.")
 
 
-class ErrorDifference(BaseModel):
+class MetricDifferenceItem(BaseModel):
     name: str = Field(examples=["mae_temperature"])
     first: float | None = Field(examples=[1.42])
     second: float | None = Field(examples=[1.37])
     change: float | None = Field(description="Second minus first.", examples=[-0.05])
 
 
-class ComparisonPoint(BaseModel):
-    """The last decision between the two, from forecasts of both on the same cases."""
+class ComparisonDecisionItem(BaseModel):
+    """The latest decision between the two versions, from forecasts of both for the same stations and times."""
 
     at: Time
     decision: str = Field(description="`promote`, `keep` or `wait`.", examples=["wait"])
-    why: str
-    figures: dict[str, Any]
+    why: str = Field(validation_alias="reason", description="Reason for the decision.")
+    figures: dict[str, Any] = Field(validation_alias="details", description="Values behind the decision.")
 
 
-class ModelComparison(BaseModel):
+class ModelComparisonResponse(BaseModel):
     kind: ModelKind
     first: str = Field(examples=["6"])
     second: str = Field(examples=["7"])
-    metrics: list[ErrorDifference] = Field(description="Of the evaluations after training, by name.")
-    decision: ComparisonPoint | None = Field(description="Null where the two have not been compared in service.")
+    metrics: list[MetricDifferenceItem] = Field(description="Metrics of the evaluations after training, by name.")
+    decision: ComparisonDecisionItem | None = Field(
+        description="Null if the versions have not been compared on live forecasts."
+    )
 
 
-@router.get("/models", summary="Models, promotions and drift", responses=responses(503))
-def list_models(store: Store, settings: SettingsOf) -> ModelsResponse:
-    """Every registered version with its figures, who promoted what and why, and how far the inputs have drifted."""
-    refused = {(row.kind, row.version): row.reason for row in reversed(verification_queries.quarantined(store))}
+@router.get("/models", summary="List model versions, promotions and drift", responses=error_responses(503))
+def list_models(store: ConnectionDep, settings: SettingsDep) -> ModelsResponse:
+    """All registered versions with their metrics, the promotion log, and the drift of the input features."""
+    quarantined = {(row.kind, row.version): row.reason for row in reversed(verification_queries.quarantine_rows(store))}
     versions = [
-        RegisteredVersion(**_fields(model), quarantined=refused.get((model.kind, model.version)))
-        for model in registered(settings)
+        ModelVersionItem(**_version_fields(model), quarantined=quarantined.get((model.kind, model.version)))
+        for model in registered_models(settings)
     ]
     return ModelsResponse(
         versions=versions,
         promotions=[
-            PromotionAnswer.model_validate(row, from_attributes=True)
-            for row in verification_queries.last_promotions(store, LAST_PROMOTIONS)
+            PromotionItem.model_validate(row, from_attributes=True)
+            for row in verification_queries.last_promotions(store, MAX_PROMOTIONS)
         ],
-        drift=[
-            DriftAnswer.model_validate(row, from_attributes=True) for row in verification_queries.newest_drift(store)
-        ],
+        drift=[DriftItem.model_validate(row, from_attributes=True) for row in verification_queries.latest_drift(store)],
     )
 
 
-@router.get("/models/compare", summary="Two versions beside each other", responses=responses(404, 422, 503))
+@router.get("/models/compare", summary="Compare two model versions", responses=error_responses(404, 422, 503))
 def compare_models(
-    store: Store,
-    settings: SettingsOf,
+    store: ConnectionDep,
+    settings: SettingsDep,
     kind: Annotated[ModelKind, Query()] = ModelKind.FORECASTER,
     first: VersionQuery = None,
     second: VersionQuery = None,
-) -> ModelComparison:
-    """`first` is the champion, `second` the challenger, or else the newest other version, where they are left out."""
-    versions = [model for model in registered(settings) if model.kind == kind]
-    one = _chosen(versions, kind, first, CHAMPION, None)
-    two = _chosen(versions, kind, second, CHALLENGER, one)
-    names = sorted(one.metrics.keys() | two.metrics.keys())
-    decided = (
-        verification_queries.last_comparison(store, one.version, two.version) if kind is ModelKind.FORECASTER else None
+) -> ModelComparisonResponse:
+    """Metrics of two versions and the latest decision between them.
+
+    Default for `first`: the champion. Default for `second`: the challenger, or the newest other version if there is no
+    challenger.
+    """
+    versions = [model for model in registered_models(settings) if model.kind == kind]
+    model = _select_version(versions, kind, first, CHAMPION, None)
+    other = _select_version(versions, kind, second, CHALLENGER, model)
+    names = sorted(model.metrics.keys() | other.metrics.keys())
+    decision = (
+        verification_queries.last_sequential_test(store, model.version, other.version)
+        if kind is ModelKind.FORECASTER
+        else None
     )
-    return ModelComparison(
+    return ModelComparisonResponse(
         kind=kind,
-        first=one.version,
-        second=two.version,
-        metrics=[_difference(name, one.metrics.get(name), two.metrics.get(name)) for name in names],
-        decision=ComparisonPoint.model_validate(decided, from_attributes=True) if decided else None,
+        first=model.version,
+        second=other.version,
+        metrics=[_difference(name, model.metrics.get(name), other.metrics.get(name)) for name in names],
+        decision=ComparisonDecisionItem.model_validate(decision, from_attributes=True) if decision else None,
     )
 
 
-def _fields(model: RegisteredModel) -> dict[str, Any]:
+def _version_fields(model: RegisteredModel) -> dict[str, Any]:
     return {**model.__dict__, "kind": ModelKind(model.kind), "aliases": list(model.aliases)}
 
 
-def _chosen(
+def _select_version(
     versions: Sequence[RegisteredModel], kind: ModelKind, version: str | None, alias: str, other: RegisteredModel | None
 ) -> RegisteredModel:
+    """The requested version, else the version with the alias, else the newest version except `other`."""
     if version is not None:
-        wanted = [model for model in versions if model.version == version]
-        words = f"there is no {kind} of version {version}; there are {', '.join(m.version for m in versions) or 'none'}"
-    else:
-        wanted = [model for model in versions if alias in model.aliases] or [m for m in versions if m is not other]
-        words = f"there is no {'other ' if other else ''}{kind} yet; the DAG train_models makes one"
-    if not wanted:
-        raise Problem(404, "Unknown version" if version else "Nothing yet", words)
-    return wanted[0]
+        for model in versions:
+            if model.version == version:
+                return model
+        existing = ", ".join(model.version for model in versions) or "none"
+        raise Problem(
+            UNKNOWN_VERSION, f"Version {version} of the {kind} does not exist. Existing versions: {existing}."
+        )
+    candidates = [model for model in versions if alias in model.aliases] or [m for m in versions if m is not other]
+    if not candidates:
+        detail = f"There is no {'second version of the ' if other else ''}{kind} yet. Run the DAG train_models."
+        raise Problem(NO_MODEL_YET, detail)
+    return candidates[0]
 
 
-def _difference(name: str, first: float | None, second: float | None) -> ErrorDifference:
+def _difference(name: str, first: float | None, second: float | None) -> MetricDifferenceItem:
     change = second - first if first is not None and second is not None else None
-    return ErrorDifference(name=name, first=first, second=second, change=change)
+    return MetricDifferenceItem(name=name, first=first, second=second, change=change)

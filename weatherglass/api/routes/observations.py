@@ -1,4 +1,4 @@
-"""`GET /observations` and `GET /observations/{station_id}`"""
+"""`GET /observations` and `GET /observations/{station_id}`."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
-from weatherglass.api.csv_response import CSV, AsCsv, csv_of
+from weatherglass.api.csv_response import CSV_RESPONSES, PrefersCsv, csv_response
 from weatherglass.api.dependencies import (
+    ConnectionDep,
     FromTime,
-    Now,
-    SettingsOf,
-    StationId,
-    Store,
+    KnownStationId,
+    NowDep,
+    SettingsDep,
     ToTime,
-    checked_range,
-    described_stations,
-    origin_of,
+    located_stations,
+    resolve_range,
+    source_of,
 )
-from weatherglass.api.problems import responses
-from weatherglass.api.routes.predictions import nothing_yet
+from weatherglass.api.problems import error_responses
+from weatherglass.api.routes.predictions import no_data_yet
 from weatherglass.api.schemas import (
     LiveField,
-    ReadingResponse,
+    ObservationItem,
     SourceField,
-    StationAnswer,
+    StationItem,
     UnitsField,
-    json_of,
-    place_of,
-    reading_of,
+    json_response,
+    observation_item,
+    station_item,
 )
 from weatherglass.records import UNITS, Origin, Time, iso
 from weatherglass.store import observations, sparklines
@@ -39,11 +39,11 @@ from weatherglass.store import observations, sparklines
 router = APIRouter(tags=["observations"])
 
 DEFAULT_SPAN = timedelta(hours=24)
-LONGEST_SPAN = timedelta(days=31)
+MAX_SPAN = timedelta(days=31)
 
 
-class StationObservation(StrEnum):
-    """What a station observes."""
+class ObservedVariable(StrEnum):
+    """An observed variable."""
 
     TEMPERATURE = "temperature"
     HUMIDITY = "humidity"
@@ -52,89 +52,91 @@ class StationObservation(StrEnum):
     WIND_DIRECTION = "wind_direction"
 
 
-class Readings(BaseModel):
-    station: StationAnswer
+class ObservationsResponse(BaseModel):
+    station: StationItem
     start: Time = Field(examples=["2026-01-04T12:15:42Z"])
     end: Time = Field(examples=["2026-01-05T12:15:42Z"])
     source: SourceField
     live: LiveField
     units: UnitsField
-    observations: list[ReadingResponse]
+    observations: list[ObservationItem]
 
 
-class RecentSeries(BaseModel):
-    """One variable of one station; the two lists belong together, oldest first."""
+class RecentSeriesItem(BaseModel):
+    """The values of one variable at one station, oldest first; `values[i]` was observed at `times[i]`."""
 
     station_id: str = Field(examples=["new-york"])
     times: list[Time] = Field(examples=[["2026-01-05T12:00:00Z", "2026-01-05T12:15:00Z"]])
     values: list[float | None] = Field(examples=[[3.1, 3.2]])
 
 
-class RecentReadings(BaseModel):
-    variable: StationObservation
+class RecentObservationsResponse(BaseModel):
+    variable: ObservedVariable
     unit: str = Field(examples=["°C"])
     hours: int = Field(examples=[24])
-    stations: list[RecentSeries]
+    stations: list[RecentSeriesItem]
 
 
 @router.get(
     "/observations",
-    summary="The last hours of one variable, all stations",
-    responses=responses(422, 503),
-    response_model=RecentReadings,
+    summary="Recent values of one variable at all stations",
+    responses=error_responses(422, 503),
+    response_model=RecentObservationsResponse,
 )
 def recent_observations(
-    store: Store,
-    variable: Annotated[StationObservation, Query()] = StationObservation.TEMPERATURE,
-    hours: Annotated[int, Query(ge=1, le=72, description="Back from the newest observation of any station.")] = 24,
+    store: ConnectionDep,
+    variable: Annotated[ObservedVariable, Query(description="Observed variable.")] = ObservedVariable.TEMPERATURE,
+    hours: Annotated[
+        int, Query(ge=1, le=72, description="Length of the time range, which ends at the newest observation.")
+    ] = 24,
 ) -> Response:
-    """For small pictures of many stations. The hours end at the newest observation, so a replay has its own past."""
+    """Data for sparklines of all stations. The range ends at the newest observation, not now, because of replays."""
     newest = observations.latest_all(store)
-    found: dict = {}
+    rows_by_station: dict = {}
     if newest:
         last = max(row.observation.timestamp for row in newest.values())
         end = last + timedelta(seconds=1)
-        found = sparklines.series(store, variable.value, end - timedelta(hours=hours), end, list(newest))
+        rows_by_station = sparklines.series(store, variable.value, end - timedelta(hours=hours), end, list(newest))
     stations = [
         {"station_id": name, "times": [iso(time) for time, _ in rows], "values": [value for _, value in rows]}
-        for name, rows in found.items()
+        for name, rows in rows_by_station.items()
     ]
-    return json_of({"variable": variable, "unit": UNITS[variable.value], "hours": hours, "stations": stations})
+    return json_response({"variable": variable, "unit": UNITS[variable.value], "hours": hours, "stations": stations})
 
 
 @router.get(
     "/observations/{station_id}",
-    summary="The observations of a station",
-    responses={200: CSV, **responses(404, 422, 503)},
-    response_model=Readings,
+    summary="Observations of a station",
+    responses={200: CSV_RESPONSES, **error_responses(404, 422, 503)},
+    response_model=ObservationsResponse,
 )
-def observations_of(
-    station_id: StationId,
-    store: Store,
-    settings: SettingsOf,
-    now: Now,
-    as_csv: AsCsv,
+def station_observations(
+    station_id: KnownStationId,
+    store: ConnectionDep,
+    settings: SettingsDep,
+    now: NowDep,
+    as_csv: PrefersCsv,
     start: FromTime = None,
     end: ToTime = None,
 ) -> Response:
-    """The observations in [from, to), oldest first; at most 31 days in one answer, by default the last 24 hours."""
-    start, end = checked_range(start, end, now, DEFAULT_SPAN, LONGEST_SPAN)
+    """The observations in [from, to), oldest first, at most 31 days. Default: the last 24 hours."""
+    start, end = resolve_range(start, end, now, DEFAULT_SPAN, MAX_SPAN)
     newest = observations.latest(store, station_id)
     if newest is None:
-        raise nothing_yet("observation", station_id, settings)
-    source = origin_of(newest.source, settings)
+        raise no_data_yet("observation", station_id, settings)
+    source = source_of(newest.source, settings)
     rows = observations.history(store, station_id, start, end)
     if as_csv:
-        named = ({"station_id": station_id, **reading_of(row)} for row in rows)
-        return csv_of(("station_id", *ReadingResponse.model_fields), named)
-    return json_of(
+        csv_rows = ({"station_id": station_id, **observation_item(row)} for row in rows)
+        return csv_response(("station_id", *ObservationItem.model_fields), csv_rows)
+    return json_response(
         {
-            "station": place_of(station_id, described_stations(settings).get(station_id)),
+            "station": station_item(station_id, located_stations(settings).get(station_id)),
             "start": iso(start),
             "end": iso(end),
             "source": source,
             "live": source is Origin.OPEN_METEO,
             "units": UNITS,
-            "observations": [reading_of(row) for row in rows],
+            "observations": [observation_item(row) for row in rows],
         }
     )

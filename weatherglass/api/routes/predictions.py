@@ -1,4 +1,4 @@
-"""`GET /predictions/{station_id}`"""
+"""`GET /predictions/{station_id}`."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from weatherglass.api.dependencies import (
-    Now,
-    SettingsOf,
-    StationName,
-    StoreEngine,
-    described_stations,
-    known_station,
-    origin_of,
+    EngineDep,
+    NowDep,
+    SettingsDep,
+    StationIdPath,
+    located_stations,
+    require_known_station,
+    source_of,
 )
-from weatherglass.api.problems import Problem, responses
-from weatherglass.api.schemas import LiveField, SourceField, StationAnswer, UnitsField, json_of, place_of
+from weatherglass.api.problems import NO_DATA_YET, Problem, error_responses
+from weatherglass.api.schemas import LiveField, SourceField, StationItem, UnitsField, json_response, station_item
 from weatherglass.records import UNITS, VARIABLES, Anomaly, Method, Origin, Time, iso
 from weatherglass.settings import Settings
 from weatherglass.store import predictions
@@ -28,8 +28,8 @@ from weatherglass.store import predictions
 router = APIRouter(tags=["predictions"])
 
 
-class ForecastResponse(StrEnum):
-    """What is forecast."""
+class ForecastVariable(StrEnum):
+    """A forecast variable."""
 
     TEMPERATURE = "temperature"
     HUMIDITY = "humidity"
@@ -37,59 +37,65 @@ class ForecastResponse(StrEnum):
     WIND_SPEED = "wind_speed"
 
 
-class Value(BaseModel):
-    """A forecast value between the bounds of its interval."""
+class ForecastValueItem(BaseModel):
+    """A forecast value and its prediction interval."""
 
     value: float = Field(examples=[3.6])
-    lower: float = Field(examples=[2.4])
-    upper: float = Field(examples=[4.9])
+    lower: float = Field(description="Lower bound of the interval.", examples=[2.4])
+    upper: float = Field(description="Upper bound of the interval.", examples=[4.9])
 
 
-class Lead(BaseModel):
-    """The forecast for one full hour."""
+class LeadItem(BaseModel):
+    """The forecast for a full hour."""
 
-    valid_time: Time = Field(description="The hour that is forecast.", examples=["2026-01-05T13:00:00Z"])
-    hours_ahead: float = Field(description="From the observation to the valid time, hours.", examples=[0.75])
-    temperature: Value = Field(description="°C")
-    humidity: Value = Field(description="Relative, %")
-    pressure: Value = Field(description="At the station, hPa")
-    wind_speed: Value = Field(description="m/s")
+    valid_time: Time = Field(description="Time that the forecast is for.", examples=["2026-01-05T13:00:00Z"])
+    hours_ahead: float = Field(description="Hours from the observation to the valid time.", examples=[0.75])
+    temperature: ForecastValueItem = Field(description="°C")
+    humidity: ForecastValueItem = Field(description="Relative humidity, %")
+    pressure: ForecastValueItem = Field(description="Station pressure, hPa")
+    wind_speed: ForecastValueItem = Field(description="m/s")
 
 
-class LatestPrediction(BaseModel):
-    station: StationAnswer
-    timestamp: Time = Field(description="Time of the observation it answers.", examples=["2026-01-05T12:15:00Z"])
-    stored_at: Time = Field(description="When it came into the store.", examples=["2026-01-05T12:15:04Z"])
-    age_seconds: float = Field(description="Time since the observation it answers.", examples=[42.0])
+class PredictionResponse(BaseModel):
+    station: StationItem
+    timestamp: Time = Field(
+        description="Time of the observation that the forecast is based on.", examples=["2026-01-05T12:15:00Z"]
+    )
+    stored_at: Time = Field(description="Time of storage.", examples=["2026-01-05T12:15:04Z"])
+    age_seconds: float = Field(description="Seconds since the observation.", examples=[42.0])
     source: SourceField
     live: LiveField
-    model_version: str = Field(description="The version that made it.", examples=["7"])
-    method: Method = Field(description="How it was made; anything but `model` is a fallback, with wider intervals.")
-    interval_level: float = Field(description="Share of the truth that the intervals should hold.", examples=[0.9])
-    history_hours: int = Field(description="Hours of the station's own past the forecast could see.", examples=[72])
+    model_version: str = Field(description="Model version that made the forecast.", examples=["7"])
+    method: Method = Field(
+        description="Forecast method. All methods except `model` are fallbacks with wider intervals."
+    )
+    interval_level: float = Field(description="Nominal coverage of the intervals.", examples=[0.9])
+    history_hours: int = Field(
+        description="Hours of the station's own observations available to the forecast.", examples=[72]
+    )
     units: UnitsField
-    leads: list[Lead] = Field(description="In the order of their valid times.")
-    anomaly: Anomaly = Field(description="The verdict on the observation.")
+    leads: list[LeadItem] = Field(description="Ordered by valid time.")
+    anomaly: Anomaly = Field(description="Result of the anomaly detector for the observation.")
 
 
 @router.get(
     "/predictions/{station_id}",
-    summary="The latest prediction of a station",
-    responses=responses(404, 422, 503),
-    response_model=LatestPrediction,
+    summary="Latest prediction of a station",
+    responses=error_responses(404, 422, 503),
+    response_model=PredictionResponse,
 )
-def latest_prediction(station_id: StationName, store: StoreEngine, settings: SettingsOf, now: Now) -> Response:
-    """All leads with their intervals, and whether the newest reading can be trusted."""
-    # The answer asked for most: all in this thread, since the ways to a connection's and a station's cost more than it.
+def latest_prediction(station_id: StationIdPath, store: EngineDep, settings: SettingsDep, now: NowDep) -> Response:
+    """The forecast of all leads with intervals, and the result of the anomaly detector for the latest observation."""
+    # The most frequent request. Resolving the connection and the station as dependencies would take longer than this.
     with store.connect() as connection:
-        row = predictions.newest(connection, station_id)
+        row = predictions.latest_row(connection, station_id)
         if row is None:
-            known_station(station_id, connection, settings)
-            raise nothing_yet("prediction", station_id, settings)
-    source = origin_of(row.source and Origin(row.source), settings)
-    return json_of(
+            require_known_station(station_id, connection, settings)
+            raise no_data_yet("prediction", station_id, settings)
+    source = source_of(row.source and Origin(row.source), settings)
+    return json_response(
         {
-            "station": place_of(station_id, described_stations(settings).get(station_id)),
+            "station": station_item(station_id, located_stations(settings).get(station_id)),
             "timestamp": iso(row.timestamp),
             "stored_at": iso(row.stored_at),
             "age_seconds": (now - row.timestamp).total_seconds(),
@@ -106,18 +112,18 @@ def latest_prediction(station_id: StationName, store: StoreEngine, settings: Set
                     "hours_ahead": (datetime.fromisoformat(valid_time) - row.timestamp).total_seconds() / 3600,
                     **values,
                 }
-                for valid_time, values in hours(row.predictions, row.confidence)
+                for valid_time, values in forecast_by_hour(row.predictions, row.confidence)
             ],
             "anomaly": row.anomaly,
         }
     )
 
 
-def hours(
+def forecast_by_hour(
     predicted: dict[str, Any], confidence: dict[str, Any], names: tuple[str, ...] = VARIABLES
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each valid time of a stored prediction, ISO 8601, with a `Value` of each of these variables."""
-    paths = (
+    """Each valid time (ISO 8601) of a stored prediction with the `ForecastValueItem` of each requested variable."""
+    series = (
         [
             {"value": value, "lower": lower, "upper": upper}
             for value, lower, upper in zip(
@@ -126,15 +132,15 @@ def hours(
         ]
         for name in names
     )
-    for valid_time, *values in zip(predicted["valid_times"], *paths, strict=True):
+    for valid_time, *values in zip(predicted["valid_times"], *series, strict=True):
         yield valid_time, dict(zip(names, values, strict=True))
 
 
-def nothing_yet(what: str, station_id: str, settings: Settings) -> Problem:
-    """There is such a station, but it has sent nothing; says when to look again."""
+def no_data_yet(record: str, station_id: str, settings: Settings) -> Problem:
+    """The problem `no_data_yet` for a known station without data; `Retry-After` is the poll interval."""
     seconds = settings.poll_minutes * 60
     detail = (
-        f"{station_id} has no {what} yet. If it is among the observed stations, expect the first within "
-        f"{settings.poll_minutes} min of the pipeline's start; /health says whether the pipeline runs"
+        f"Station {station_id} has no {record} yet. The first one of an observed station is expected within "
+        f"{settings.poll_minutes} min after the pipeline starts. See /health for the state of the pipeline."
     )
-    return Problem(404, "Nothing yet", detail, {"Retry-After": str(seconds)}, expected_within_seconds=seconds)
+    return Problem(NO_DATA_YET, detail, {"Retry-After": str(seconds)}, expected_within_seconds=seconds)

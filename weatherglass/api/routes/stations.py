@@ -1,4 +1,4 @@
-"""`GET /stations`"""
+"""`GET /stations`."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from weatherglass.api.dependencies import Now, SettingsOf, Store, described_stations, origin_of
-from weatherglass.api.problems import responses
+from weatherglass.api.dependencies import ConnectionDep, NowDep, SettingsDep, located_stations, source_of
+from weatherglass.api.problems import error_responses
 from weatherglass.api.schemas import (
     LiveField,
-    ReadingResponse,
+    ObservationItem,
     SourceField,
-    StationAnswer,
+    StationItem,
     UnitsField,
-    json_of,
-    place_of,
-    reading_of,
+    json_response,
+    observation_item,
+    station_item,
 )
 from weatherglass.records import UNITS, VARIABLES, Method, Origin, Time, iso
 from weatherglass.store import observations, predictions
@@ -25,68 +25,71 @@ from weatherglass.store import observations, predictions
 router = APIRouter(tags=["stations"])
 
 
-class Extremes(BaseModel):
-    """The least and the greatest forecast value of all leads."""
+class ForecastRangeItem(BaseModel):
+    """Minimum and maximum of the forecast values of all leads."""
 
     least: float = Field(examples=[1.2])
     greatest: float = Field(examples=[5.8])
 
 
-class Ahead(BaseModel):
-    """What the latest prediction expects over its leads."""
+class ForecastSummaryItem(BaseModel):
+    """Range of each variable over all leads of the latest prediction."""
 
-    temperature: Extremes = Field(description="°C")
-    humidity: Extremes = Field(description="Relative, %")
-    pressure: Extremes = Field(description="At the station, hPa")
-    wind_speed: Extremes = Field(description="m/s")
-    until: Time = Field(description="The last hour that is forecast.", examples=["2026-01-06T12:00:00Z"])
+    temperature: ForecastRangeItem = Field(description="°C")
+    humidity: ForecastRangeItem = Field(description="Relative humidity, %")
+    pressure: ForecastRangeItem = Field(description="Station pressure, hPa")
+    wind_speed: ForecastRangeItem = Field(description="m/s")
+    until: Time = Field(description="Last valid time of the forecast.", examples=["2026-01-06T12:00:00Z"])
     model_version: str = Field(examples=["7"])
     method: Method
 
 
-class ObservedStation(BaseModel):
-    station: StationAnswer
-    newest: ReadingResponse | None = Field(description="The newest observation.")
-    age_seconds: float | None = Field(description="Age of the newest observation, by its own time.", examples=[42.0])
+class StationSummaryItem(BaseModel):
+    """A station with its newest observation and a summary of its latest forecast."""
+
+    station: StationItem
+    newest: ObservationItem | None = Field(description="The newest observation.")
+    age_seconds: float | None = Field(description="Seconds since the time of the newest observation.", examples=[42.0])
     arrived_seconds: float | None = Field(
-        description="Since the newest observation came in: what is replayed is old by its own time.", examples=[12.0]
+        description="Seconds since the newest observation was stored. Differs from `age_seconds` in a replay.",
+        examples=[12.0],
     )
     source: SourceField
     live: LiveField
     forecast_of: Time | None = Field(
-        description="Time of the observation that the latest prediction answers.", examples=["2026-01-05T12:15:00Z"]
+        description="Time of the observation that the latest prediction is based on.", examples=["2026-01-05T12:15:00Z"]
     )
-    is_anomaly: bool | None = Field(description="Whether that observation is flagged; null before any prediction.")
+    is_anomaly: bool | None = Field(description="Whether this observation is flagged; null without a prediction.")
     reasons: list[str] = Field(description="Why it is flagged.", examples=[[]])
-    ahead: Ahead | None
+    ahead: ForecastSummaryItem | None = Field(description="Summary of the forecast; null without a prediction.")
 
 
 class StationsResponse(BaseModel):
     units: UnitsField
-    stations: list[ObservedStation]
+    stations: list[StationSummaryItem]
 
 
 @router.get(
     "/stations",
-    summary="The stations and their newest readings",
-    responses=responses(503),
+    summary="List stations with their newest observations",
+    responses=error_responses(503),
     response_model=StationsResponse,
 )
-def list_stations(store: Store, settings: SettingsOf, now: Now) -> Response:
-    """All stations that have been observed or forecast, in the order of their names; empty before the first reading."""
-    described = described_stations(settings)
+def list_stations(store: ConnectionDep, settings: SettingsDep, now: NowDep) -> Response:
+    """All stations with an observation or a prediction, ordered by name."""
+    described = located_stations(settings)
     observed = observations.latest_all(store)
     columns = ("station_id", "timestamp", "source", "is_anomaly", "anomaly", "predictions")
-    predicted = {row.station_id: row for row in predictions.newest_of_all(store, *columns)}
+    predicted = {row.station_id: row for row in predictions.latest_columns(store, *columns)}
     rows = []
     for station_id in observed.keys() | predicted.keys():
         reading, prediction = observed.get(station_id), predicted.get(station_id)
         row = reading or prediction
-        source = origin_of(Origin(row.source) if row and row.source else None, settings)
+        source = source_of(Origin(row.source) if row and row.source else None, settings)
         rows.append(
             {
-                "station": place_of(station_id, described.get(station_id)),
-                "newest": reading and reading_of(reading),
+                "station": station_item(station_id, described.get(station_id)),
+                "newest": reading and observation_item(reading),
                 "age_seconds": reading and (now - reading.observation.timestamp).total_seconds(),
                 "arrived_seconds": reading and (now - reading.stored_at).total_seconds(),
                 "source": source,
@@ -94,14 +97,14 @@ def list_stations(store: Store, settings: SettingsOf, now: Now) -> Response:
                 "forecast_of": prediction and iso(prediction.timestamp),
                 "is_anomaly": prediction and prediction.is_anomaly,
                 "reasons": prediction.anomaly["reasons"] if prediction else [],
-                "ahead": prediction and _ahead(prediction.predictions),
+                "ahead": prediction and _forecast_summary(prediction.predictions),
             }
         )
-    return json_of({"units": UNITS, "stations": sorted(rows, key=lambda row: row["station"]["name"])})
+    return json_response({"units": UNITS, "stations": sorted(rows, key=lambda row: row["station"]["name"])})
 
 
-def _ahead(forecast: dict[str, Any]) -> dict[str, Any]:
-    """An `Ahead`."""
+def _forecast_summary(forecast: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a `ForecastSummaryItem`."""
     return {
         **{name: {"least": min(forecast[name]), "greatest": max(forecast[name])} for name in VARIABLES},
         "until": forecast["valid_times"][-1],
