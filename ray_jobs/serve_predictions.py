@@ -1,11 +1,11 @@
-"""The watcher of the inference service: a long-lived job that sees to it that the actors live. They do the work.
+"""Supervisor of the inference service: a long-lived job that keeps the actors alive. The actors do the work.
 
     python -m ray_jobs.serve_predictions <job folder>
 
-The actors are detached: they outlive this process, and the next watcher finds them by name. Ray restarts an actor
-whose process dies; the watcher restarts one that is silent, moves one to a node that has none while another has two,
-and replaces all when the settings have changed. Asked to stop it drains them: each finishes its batch and commits, then
-ends.
+The actors are detached: they continue when this process ends, and the next supervisor finds them by name. Ray restarts
+an actor whose process exits. The supervisor restarts an actor that makes no progress, moves one from a node that has
+two to a node without any, and replaces all of them when the settings have changed. When it is stopped it drains the
+actors: each finishes and commits its batch, then exits.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-# How long Ray's client code retries a head that is gone before it aborts the process; its default is a minute.
+# How long Ray's client retries an unreachable head before it aborts the process; the default is one minute.
 os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "15")
 
 import ray
@@ -29,37 +29,39 @@ from ray.util import list_named_actors
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ray_jobs.inference.actor import InferenceActor
-from ray_jobs.inference.placement import move
+from ray_jobs.inference.placement import next_move
 from weatherglass.formatting import counted, first_line
-from weatherglass.jobs.job import Job, running
+from weatherglass.jobs.job import Job, job_lifecycle
 from weatherglass.net import refusal
 from weatherglass.records import iso
 from weatherglass.settings import PROJECT_ROOT, Settings, load_settings, variable
+from weatherglass.waiting import wait_until
 
 log = logging.getLogger(__name__)
 
 NAMESPACE = "weatherglass"
 NAME = "inference-"
 CPUS = 0.2
-"""What an actor books of Ray's CPUs: mostly it waits, and training must find a place beside it."""
-LOOK_SECONDS = 2.0
-HEALTH_SECONDS = 5.0
-SILENT_SECONDS = 20.0
-"""An actor whose loop shows no progress for this long is started anew."""
-PATIENCE_SECONDS = 90.0
-"""Actors that are not all healthy for this long end the job; it covers their start on a busy machine."""
-
+"""CPUs that an actor reserves in Ray: it is idle most of the time, and training must fit on the same node."""
+CHECK_SECONDS = 2.0
+HEALTH_TIMEOUT_SECONDS = 5.0
+DRAIN_TIMEOUT_SECONDS = 16.0
+"""Longer than `InferenceActor.drain` takes."""
+STALLED_SECONDS = 20.0
+"""An actor whose loop makes no progress for this long is restarted."""
+UNHEALTHY_SECONDS = 90.0
+"""The job fails when not all actors serve for this long, which is enough for their start on a busy machine."""
 
 STATES = ("ok", "degraded", "failing")
-"""From good to bad."""
+"""From best to worst."""
 
 
 class RayUnhealthy(RuntimeError):
-    """Ray or the actors do not answer; the message says what, and what to do."""
+    """Ray or the actors do not respond. The message names the cause and a remedy."""
 
 
 class ActorSupervisor:
-    """Holds the actors of one set of settings."""
+    """Runs the actors for one set of settings."""
 
     def __init__(self, settings: Settings, job: Job):
         self.settings = settings
@@ -69,66 +71,69 @@ class ActorSupervisor:
         self.pids: dict[str, int] = {}
         self.restarts = 0
         self._healthy_at = time.monotonic()
-        self._before: dict[str, float] = {}
-        self._conditions: dict[str, dict[str, dict[str, str]]] = {}
+        self._counts: dict[str, float] = {}
+        """Sums of the actors' counters at the last report; empty before the first one and after a restart."""
+        self._states: dict[str, dict[str, dict[str, str]]] = {}
+        """`actors` and `models` -> name -> state, since, reason."""
 
     def run(self) -> None:
-        """Until the job is asked to stop.
+        """Supervise until the job is stopped.
 
         Raises:
-            RayUnhealthy: the head is gone, or the actors do not get well.
+            RayUnhealthy: the head is unreachable, or the actors do not recover.
         """
         self._probe()
-        self._join()
-        self._remove_others()
-        self._ensure()
-        while not self.job.wait(LOOK_SECONDS):
-            self._look()
+        self._connect()
+        self._remove_outdated()
+        self._start_all()
+        while not self.job.wait(CHECK_SECONDS):
+            self._check()
         if self.job.folder.stop_requested_by():
             self._drain(self.actors)
 
     def _probe(self) -> None:
-        """`ray.init` on a dead head blocks for minutes, and a head that dies takes this process along wordless."""
-        if why := refusal(self.settings.ray_head):
+        """Fail early: `ray.init` blocks for minutes without a head, and Ray aborts this process without a message."""
+        if reason := refusal(self.settings.ray_head):
             raise RayUnhealthy(
-                f"no Ray head at {self.settings.ray_head} ({why}): see whether it runs and read its log "
-                f"(docs/troubleshooting.md, Logs), or set {variable('ray_port')} or {variable('ray_address')} to where "
-                "it is"
+                f"no Ray head at {self.settings.ray_head} ({reason}): check that it is running and read its log "
+                f"(docs/troubleshooting.md, Logs), or set {variable('ray_port')} or {variable('ray_address')} to its "
+                "address"
             )
 
-    def _join(self) -> None:
+    def _connect(self) -> None:
         head = self.settings.ray_head
         try:
             ray.init(address=head, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, RuntimeError) as error:
             raise RayUnhealthy(
-                f"the Ray head at {head} does not take us in ({error}): is it another stack's, with another token "
-                "than the one in RAY_AUTH_TOKEN_PATH, or still starting?"
+                f"the Ray head at {head} refuses the connection ({error}): it is still starting, or belongs to another "
+                "installation whose token differs from the one in RAY_AUTH_TOKEN_PATH"
             ) from error
 
-    def _remove_others(self) -> None:
-        """Drain actors that run with other settings, or are more than these settings want.
+    def _remove_outdated(self) -> None:
+        """Drain actors that run with other settings or exceed the configured number.
 
-        All of them before the first new one starts, since the number of actors decides who owns which partition.
+        All of them end before the first new one starts, because the number of actors decides which partitions each of
+        them reads.
         """
         names = [name for name in list_named_actors() if name.startswith(NAME)]
-        found = {name: ray.get_actor(name) for name in names}
-        wanted = self._names()
-        strange = {}
-        for name, actor in found.items():
+        running = {name: ray.get_actor(name) for name in names}
+        configured = self._names()
+        outdated = {}
+        for name, actor in running.items():
             health = self._health(actor)
-            if name not in wanted or health is None or health["fingerprint"] != self.fingerprint:
-                strange[name] = actor
-        if strange:
-            self._say(f"replacing {', '.join(sorted(strange))}: other settings, or no answer")
-            self._drain(strange)
+            if name not in configured or health is None or health["fingerprint"] != self.fingerprint:
+                outdated[name] = actor
+        if outdated:
+            self._report(f"replacing {', '.join(sorted(outdated))}: other settings, or no response")
+            self._drain(outdated)
 
-    def _ensure(self) -> None:
+    def _start_all(self) -> None:
         for name in self._names():
             self.actors[name] = self._start(name, "SPREAD")
 
-    def _start(self, name: str, where: Any) -> Any:
-        """The actor of this name: the one there is, or a new one; `where` is Ray's scheduling strategy."""
+    def _start(self, name: str, scheduling_strategy: Any) -> Any:
+        """The running actor of this name, or a new one."""
         remote: Any = ray.remote(InferenceActor)
         return remote.options(
             name=name,
@@ -136,7 +141,7 @@ class ActorSupervisor:
             get_if_exists=True,
             max_restarts=-1,
             num_cpus=CPUS,
-            scheduling_strategy=where,
+            scheduling_strategy=scheduling_strategy,
             max_concurrency=2,
             runtime_env={"env_vars": {"PYTHONPATH": str(PROJECT_ROOT), "OMP_NUM_THREADS": "1"}},
         ).remote(self.settings, int(name.removeprefix(NAME)), self.fingerprint)
@@ -144,96 +149,104 @@ class ActorSupervisor:
     def _names(self) -> list[str]:
         return [f"{NAME}{shard}" for shard in range(self.settings.inference_actors)]
 
-    def _look(self) -> None:
+    def _check(self) -> None:
+        """Query every actor, restart those that make no progress, and report.
+
+        Raises:
+            RayUnhealthy: not all actors have been serving for `UNHEALTHY_SECONDS`.
+        """
         self._probe()
         healths = {name: self._health(actor) for name, actor in self.actors.items()}
         for name, health in healths.items():
             if health is not None:
-                self._note_pid(name, health["pid"])
-                if health["idle"] > SILENT_SECONDS:
-                    self._say(f"{name} is silent for {health['idle']:.0f} s ({health['phase']}); starting it anew")
+                self._update_pid(name, health["pid"])
+                if health["idle"] > STALLED_SECONDS:
+                    self._report(f"restarting {name}: no progress for {health['idle']:.0f} s ({health['phase']})")
                     ray.kill(self.actors[name], no_restart=False)
-        well = [health for health in healths.values() if health and health["idle"] <= SILENT_SECONDS]
-        serving = [health for health in well if health["phase"] == "serving"]
-        changed = self._note_conditions(healths)
+        responsive = [health for health in healths.values() if health and health["idle"] <= STALLED_SECONDS]
+        serving = [health for health in responsive if health["phase"] == "serving"]
+        changed = self._update_states(healths)
         if len(serving) == len(healths):
             self._healthy_at = time.monotonic()
-            self._report(serving, changed)
+            self._report_counts(serving, changed)
             self._spread(healths)
             return
         waited = time.monotonic() - self._healthy_at
         missing = [name for name, health in healths.items() if health not in serving]
-        phases = {health["phase"] for health in well} - {"serving"}
-        words = f"waiting for {', '.join(missing)} ({', '.join(sorted(phases)) or 'no answer'}) for {waited:.0f} s"
-        if waited > PATIENCE_SECONDS:
-            raise RayUnhealthy(f"{words}; see the actors' logs in Ray's dashboard at {self.settings.ray_dashboard}")
-        self._say(words)
+        phases = {health["phase"] for health in responsive} - {"serving"}
+        line = f"waiting {waited:.0f} s for {', '.join(missing)} ({', '.join(sorted(phases)) or 'no response'})"
+        if waited > UNHEALTHY_SECONDS:
+            raise RayUnhealthy(f"{line}; see the actor logs in Ray's dashboard at {self.settings.ray_dashboard}")
+        self._report(line)
 
     def _spread(self, healths: Mapping[str, dict[str, Any] | None]) -> None:
-        """Move one actor, if one is in the wrong place; the next when all serve again."""
-        places = {name: health["node"] for name, health in healths.items() if health}
+        """Move one actor if nodes are unevenly used; the next move follows when all actors serve again."""
+        node_of = {name: health["node"] for name, health in healths.items() if health}
         nodes = {node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")}
-        if step := move(places, nodes):
-            name, node = step
-            self._say(f"{name} moves to a node of its own")
+        if move := next_move(node_of, nodes):
+            name, node = move
+            self._report(f"moving {name} to a node without an actor")
             self._drain({name: self.actors[name]})
             del self.pids[name]
-            self._before = {}
+            self._counts = {}
             self.actors[name] = self._start(name, NodeAffinitySchedulingStrategy(node, soft=True))
 
-    def _note_conditions(self, healths: dict[str, dict[str, Any] | None]) -> bool:
-        """How each actor and each model stands (state, since, why); whether anything changed."""
-        now, before = iso(datetime.now(UTC)), self._conditions
+    def _update_states(self, healths: dict[str, dict[str, Any] | None]) -> bool:
+        """Update the states of actors and models; True if any changed. A model has its worst state on any actor."""
+        now, previous = iso(datetime.now(UTC)), self._states
         actors = {}
         for name, health in healths.items():
-            state, why = _condition(health, name in self.pids)
-            known = before.get("actors", {}).get(name)
-            same = known is not None and (known["state"], known["why"]) == (state, why)
-            actors[name] = {"state": state, "since": known["since"] if known and same else now, "why": why}
+            state, reason = _actor_state(health, name in self.pids)
+            before = previous.get("actors", {}).get(name)
+            unchanged = before is not None and (before["state"], before["reason"]) == (state, reason)
+            since = before["since"] if before and unchanged else now
+            actors[name] = {"state": state, "since": since, "reason": reason}
         models: dict[str, dict[str, str]] = {}
-        for name, new in (pair for health in healths.values() if health for pair in health["models"].items()):
-            if name not in models or STATES.index(new["state"]) > STATES.index(models[name]["state"]):
-                models[name] = new
-        self._conditions = {"actors": actors, "models": models}
-        return self._conditions != before
+        for name, model in (item for health in healths.values() if health for item in health["models"].items()):
+            if name not in models or STATES.index(model["state"]) > STATES.index(models[name]["state"]):
+                models[name] = model
+        self._states = {"actors": actors, "models": models}
+        return self._states != previous
 
-    def _say(self, words: str, **figures: Any) -> None:
-        """A line of progress, with how everything stands."""
-        self.job.report(words, **figures, **self._conditions)
+    def _report(self, line: str, **figures: Any) -> None:
+        """Report progress together with the states of actors and models."""
+        self.job.report(line, **figures, **self._states)
 
     def _health(self, actor: Any) -> dict[str, Any] | None:
+        """`InferenceActor.health`; None if the actor does not respond."""
         try:
-            health: dict[str, Any] = ray.get(actor.health.remote(), timeout=HEALTH_SECONDS)
+            health: dict[str, Any] = ray.get(actor.health.remote(), timeout=HEALTH_TIMEOUT_SECONDS)
             return health
         except (GetTimeoutError, RayError) as error:
-            log.info("no answer from an actor: %s", first_line(error))
+            log.info("an actor does not respond: %s", first_line(error))
             return None
 
-    def _note_pid(self, name: str, pid: int) -> None:
+    def _update_pid(self, name: str, pid: int) -> None:
         if self.pids.get(name, pid) != pid:
             self.restarts += 1
-            self._say(f"{name} was restarted: process {pid} instead of {self.pids[name]}")
-            self._before = {}
+            self._report(f"{name} was restarted: process {pid} replaces {self.pids[name]}")
+            self._counts = {}
         self.pids[name] = pid
 
-    def _report(self, healths: list[dict[str, Any]], changed: bool) -> None:
-        """A line when something was answered, or how the models stand has changed; else only a heartbeat."""
-        names = ("records", "answers", "rejected", "hours", "batches")
-        now = {name: sum(health[name] for health in healths) for name in names}
-        new = {name: now[name] - self._before.get(name, now[name] if self._before else 0) for name in names}
-        first, self._before = not self._before, now
+    def _report_counts(self, healths: list[dict[str, Any]], changed: bool) -> None:
+        """Report if records were processed or a state changed; otherwise only send a heartbeat."""
+        names = ("records", "predictions", "rejected", "hours", "batches")
+        counts = {name: sum(health[name] for health in healths) for name in names}
+        new = {name: counts[name] - self._counts.get(name, counts[name] if self._counts else 0) for name in names}
+        first, self._counts = not self._counts, counts
         versions = ", ".join(sorted({health["forecaster"] for health in healths}))
-        said = (
-            f"{counted(new['answers'], 'answer')} to {counted(new['records'], 'record')} by model version {versions}"
+        line = (
+            f"{counted(new['predictions'], 'prediction')} for {counted(new['records'], 'record')} by model version "
+            f"{versions}"
             if new["records"]
-            else f"serving with model version {versions}, nothing new"
+            else f"serving with model version {versions}, no new records"
         )
         slowest, lag = max(health["batch_ms"] for health in healths), sum(health["lag"] for health in healths)
         if new["records"] or first or changed:
-            models = self._conditions["models"].items()
-            unwell = "".join(f"; {name}: {one['why']}" for name, one in models if one["state"] != "ok")
-            self._say(
-                f"{said}{unwell}; last batch {slowest:.0f} ms, lag {lag}",
+            models = self._states["models"].items()
+            problems = "".join(f"; {name}: {model['reason']}" for name, model in models if model["state"] != "ok")
+            self._report(
+                f"{line}{problems}; last batch {slowest:.0f} ms, lag {lag}",
                 **new,
                 lag=lag,
                 ms=round(slowest),
@@ -244,45 +257,43 @@ class ActorSupervisor:
                 restarts=self.restarts,
             )
         else:
-            self.job.beat()
+            self.job.heartbeat()
 
     def _drain(self, actors: dict[str, Any]) -> None:
-        """Let them finish and commit their batch, then end them, and wait until they have ended."""
-        asked: dict[str, Any] = {name: actor.drain.remote() for name, actor in actors.items()}
-        for name, answer in asked.items():
+        """Let actors finish and commit their batch, end them, and wait until they have ended."""
+        requests: dict[str, Any] = {name: actor.drain.remote() for name, actor in actors.items()}
+        for name, request in requests.items():
             try:
-                done = bool(ray.get(answer, timeout=16))
+                drained = bool(ray.get(request, timeout=DRAIN_TIMEOUT_SECONDS))
             except (GetTimeoutError, RayError):
-                done = False
-            self._say(f"{name} {'drained' if done else 'did not finish in time; its batch will be done again'}")
+                drained = False
+            self._report(f"{name} {'drained' if drained else 'not drained in time; its batch will be repeated'}")
             ray.kill(actors[name])
-        gone_by = time.monotonic() + 10
-        while set(actors) & set(list_named_actors()) and time.monotonic() < gone_by:
-            time.sleep(0.1)
+        wait_until(lambda: not set(actors) & set(list_named_actors()), 10)
 
 
-def _condition(health: dict[str, Any] | None, seen: bool) -> tuple[str, str]:
-    """An actor's state, and why; `seen`: it has answered before."""
+def _actor_state(health: dict[str, Any] | None, responded_before: bool) -> tuple[str, str]:
+    """State of an actor and the reason."""
     if health is None:
-        return ("failing", "it does not answer") if seen else ("degraded", "it has not answered yet")
-    if health["idle"] > SILENT_SECONDS:
-        return "failing", "it makes no progress"
+        return ("failing", "does not respond") if responded_before else ("degraded", "has not responded yet")
+    if health["idle"] > STALLED_SECONDS:
+        return "failing", "makes no progress"
     if health["phase"] != "serving":
-        return "degraded", f"it is {health['phase']}"
-    return "ok", "it serves"
+        return "degraded", str(health["phase"])
+    return "ok", "serving"
 
 
 def main(folder: Path) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     code = 1
     try:
-        with running(folder) as job:
+        with job_lifecycle(folder) as job:
             ActorSupervisor(load_settings(), job).run()
         code = 0
     except Exception as error:
         log.error("%s", error, exc_info=not isinstance(error, RayUnhealthy))
     logging.shutdown()
-    os._exit(code)  # Ray's own way out waits for a head that may be gone
+    os._exit(code)  # a regular exit waits for a Ray head that may be unreachable
 
 
 if __name__ == "__main__":

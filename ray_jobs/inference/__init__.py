@@ -1,5 +1,6 @@
-"""Forecasts and anomaly verdicts on the live stream: from `weather-features` to `weather-predictions`.
+"""Inference: forecasts and anomaly checks on the live stream, from `weather-features` to `weather-predictions`.
 
-`hours` and `leading` hold what is known of the past, `answers` makes predictions of it, `champion` keeps the models
-current, `service` is the Kafka loop with its transactions, `actor` the Ray actor around it.
+`service` is the Kafka loop with its transactions and `actor` the Ray actor that runs it. `hour_buffer` and
+`deduplication` hold the state, `state_recovery` rebuilds it after a restart, `predictor` makes the predictions, and
+`model_manager` keeps the models in line with the registry.
 """

@@ -1,10 +1,11 @@
-"""The trial of a model before it serves, on a canary batch: the inputs of the last answers, asked again."""
+"""Validation of a model before it is activated, on a canary batch: the inputs of the last predictions."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TypeVar
 
 import numpy as np
@@ -16,28 +17,54 @@ from weatherglass.history.grid import HourGrid
 from weatherglass.qc.observation_checks import LIMITS
 from weatherglass.records import LEADS, VARIABLES
 
-TRIES = 3
-"""The fastest of these counts, since the machine may be busy with something else."""
-SLOWEST_SECONDS = 2.0
-"""For a canary batch; a batch of one machine's stations takes some tens of milliseconds."""
-FARTHEST = 1.0
-"""Mean distance from the model in service, in half-widths of its 90 % interval. Two models that are both right agree
-far closer; one that has learnt other units, or another hour, does not."""
-FLAGGED_MORE = 0.5
-"""Share of readings that a detector may flag beyond what the one in service flags."""
-FEW = 4
-"""Fewer readings than this say nothing about a share."""
+ATTEMPTS = 3
+"""The fastest attempt counts, because the machine may be busy with other work."""
+MAX_SECONDS = 2.0
+"""Time limit for a canary batch; a batch of the stations of one machine takes some tens of milliseconds."""
+MAX_DISTANCE = 1.0
+"""Mean distance from the active model, in half-widths of its 90 % interval. Two correct models agree far more closely;
+a model trained on other units or on shifted hours does not."""
+MAX_EXTRA_FLAG_SHARE = 0.5
+"""Share of readings that a detector may flag in addition to those that the active detector flags."""
+MIN_READINGS = 4
+"""The share of flagged readings is not checked for fewer readings than this."""
+MIN_HALF_WIDTH = 1e-6
+"""Lower bound of a half-width, which avoids a division by zero."""
 
 T = TypeVar("T")
 
 
+class RejectionReason(StrEnum):
+    """Why a forecast or a model is rejected."""
+
+    WRONG_SHAPE = "wrong_shape"
+    NOT_FINITE = "not_finite"
+    OUTSIDE_INTERVAL = "outside_interval"
+    OUT_OF_RANGE = "out_of_range"
+    TOO_SLOW = "too_slow"
+    TOO_DISTANT = "too_distant"
+    TOO_MANY_FLAGS = "too_many_flags"
+
+
 class ModelRejected(ValueError):
-    """A model that failed its trial; the message says how."""
+    """A model failed its canary check. `reason` is the code, the message has the figures."""
+
+    def __init__(self, reason: RejectionReason, message: str):
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class ForecastDefect:
+    """A forecast that must not be published; `detail` completes "its forecast has …"."""
+
+    reason: RejectionReason
+    detail: str
 
 
 @dataclass(frozen=True)
 class CanaryBatch:
-    """A batch to try a model on: (station row, base hour) pairs of a grid, and readings to be judged."""
+    """A batch to validate a model with: (station row, base hour) pairs of a grid, and readings to check."""
 
     grid: HourGrid
     rows: Sequence[int]
@@ -46,78 +73,118 @@ class CanaryBatch:
 
     @classmethod
     def of_grid(cls, grid: HourGrid | None) -> CanaryBatch | None:
-        """Every station of a grid from its last hour; None while nothing is known."""
+        """Every station of a grid at its last hour; None for an empty grid."""
         if grid is None or not grid.stations:
             return None
         count = len(grid.stations)
         return cls(grid, range(count), [grid.values.shape[1] - 1] * count)
 
 
-def fault(forecast: Forecast) -> str | None:
-    """What is wrong with a forecast: shape, values that are not finite or not physical, intervals out of order."""
+@dataclass(frozen=True)
+class ForecasterCheck:
+    """A passed check. `distance`: the largest over the variables in half-widths, None without an active model."""
+
+    forecasts: int
+    seconds: float
+    distance: float | None
+
+    def __str__(self) -> str:
+        text = f"{self.forecasts} forecasts in {self.seconds * 1000:.0f} ms"
+        return text if self.distance is None else f"{text}, {self.distance:.2f} half-widths from the active model"
+
+
+@dataclass(frozen=True)
+class DetectorCheck:
+    """A passed check."""
+
+    flagged: int
+    readings: int
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.flagged} of {self.readings} readings flagged in {self.seconds * 1000:.0f} ms"
+
+
+def find_defect(forecast: Forecast) -> ForecastDefect | None:
+    """The first defect of a forecast: shape, values not finite, outside their interval or the physical range."""
     shape = (len(forecast.station_ids), len(LEADS), len(VARIABLES))
     bounds = [*forecast.lower.values(), *forecast.upper.values()]
     if any(array.shape != shape for array in (forecast.values, *bounds)):
-        return f"expected arrays of shape {shape}"
+        return ForecastDefect(RejectionReason.WRONG_SHAPE, f"arrays of another shape than {shape}")
     if not all(np.isfinite(array).all() for array in (forecast.values, *bounds)):
-        return "numbers that are not finite"
+        return ForecastDefect(RejectionReason.NOT_FINITE, "values that are not finite")
     for level, lower in forecast.lower.items():
         if (lower > forecast.values).any() or (forecast.values > forecast.upper[level]).any():
-            return f"values outside their own interval at {level:.0%}"
+            return ForecastDefect(RejectionReason.OUTSIDE_INTERVAL, f"values outside their {level:.0%} interval")
     for axis, name in enumerate(VARIABLES):
         values, limits = forecast.values[..., axis], LIMITS[name]
         if values.size and (values.min() < limits.low or values.max() > limits.high):
-            return f"{name} from {values.min():g} to {values.max():g}, allowed is {limits.low:g} to {limits.high:g}"
+            return ForecastDefect(
+                RejectionReason.OUT_OF_RANGE,
+                f"{name} from {values.min():g} to {values.max():g}, allowed is {limits.low:g} to {limits.high:g}",
+            )
     return None
 
 
-def check_forecaster(model: Forecaster, serving: Forecaster, canary: CanaryBatch) -> str:
-    """Ask a forecaster for the canary batch; the outcome in words.
+def check_forecaster(model: Forecaster, active: Forecaster, canary: CanaryBatch) -> ForecasterCheck:
+    """Validate a forecaster with the canary batch.
+
+    The distance from the active forecaster is not checked while that is persistence, which is not a trained model.
 
     Raises:
-        RefusedModel: its answer is at fault, came too slowly, or is far from what the model in service says. (There
-            is no distance from persistence, which is no model.) Whatever the model itself raises comes through.
+        ModelRejected: its forecast has a defect, took too long, or is too far from that of the active forecaster.
+            Exceptions of the model itself propagate.
     """
-    made, seconds = _timed(lambda: model.forecast(canary.grid, canary.rows, canary.bases))
-    if wrong := fault(made):
-        raise ModelRejected(f"its forecast from the present hours: {wrong}")
-    said = f"{len(canary.rows)} forecasts in {seconds * 1000:.0f} ms"
-    if isinstance(serving, PersistenceForecaster):
-        return said
-    old = serving.forecast(canary.grid, canary.rows, canary.bases)
-    half = np.maximum((old.upper[0.9] - old.lower[0.9]) / 2, 1e-6)
-    distance = np.abs(made.values - old.values).mean(axis=(0, 1)) / half.mean(axis=(0, 1))
+    forecast, seconds = _timed(lambda: model.forecast(canary.grid, canary.rows, canary.bases))
+    if defect := find_defect(forecast):
+        raise ModelRejected(defect.reason, f"its forecast of the canary batch has {defect.detail}")
+    if isinstance(active, PersistenceForecaster):
+        return ForecasterCheck(len(canary.rows), seconds, None)
+    reference = active.forecast(canary.grid, canary.rows, canary.bases)
+    half_width = np.maximum((reference.upper[0.9] - reference.lower[0.9]) / 2, MIN_HALF_WIDTH)
+    distance = np.abs(forecast.values - reference.values).mean(axis=(0, 1)) / half_width.mean(axis=(0, 1))
     worst = int(np.argmax(distance))
-    if distance[worst] > FARTHEST:
+    if distance[worst] > MAX_DISTANCE:
         raise ModelRejected(
-            f"its {VARIABLES[worst].replace('_', ' ')} is on average {distance[worst]:.1f} half-widths of the 90 % "
-            f"interval away from what the model in service forecasts; {FARTHEST:g} is allowed"
+            RejectionReason.TOO_DISTANT,
+            f"its {VARIABLES[worst].replace('_', ' ')} forecast is on average {distance[worst]:.1f} half-widths of the "
+            f"90 % interval from that of the active model; the limit is {MAX_DISTANCE:g}",
         )
-    return f"{said}, at most {distance[worst]:.2f} half-widths from the model in service"
+    return ForecasterCheck(len(canary.rows), seconds, float(distance[worst]))
 
 
-def check_detector(model: AnomalyDetector, serving: AnomalyDetector, canary: CanaryBatch) -> str:
-    """Let a detector judge the canary's readings; the outcome in words.
+def check_detector(model: AnomalyDetector, active: AnomalyDetector, canary: CanaryBatch) -> DetectorCheck:
+    """Validate a detector with the readings of the canary batch.
 
     Raises:
-        RefusedModel: it is too slow, or flags far more than the detector in service. Whatever the model itself raises
-            comes through.
+        ModelRejected: it is too slow, or flags far more readings than the active detector. Exceptions of the model
+            itself propagate.
     """
-    made, seconds = _timed(lambda: model.check_many(canary.cases, canary.grid, "canary"))
-    flagged = sum(verdict.is_anomaly for verdict in made)
-    old = sum(verdict.is_anomaly for verdict in serving.check_many(canary.cases, canary.grid, "canary"))
-    if len(made) >= FEW and flagged - old > FLAGGED_MORE * len(made):
-        raise ModelRejected(f"it flags {flagged} of {len(made)} present readings, the detector in service {old}")
-    return f"{flagged} of {len(made)} readings flagged in {seconds * 1000:.0f} ms"
+    anomalies, seconds = _timed(lambda: model.check_many(canary.cases, canary.grid, "canary"))
+    flagged = sum(anomaly.is_anomaly for anomaly in anomalies)
+    reference = sum(anomaly.is_anomaly for anomaly in active.check_many(canary.cases, canary.grid, "canary"))
+    count = len(anomalies)
+    if count >= MIN_READINGS and flagged - reference > MAX_EXTRA_FLAG_SHARE * count:
+        raise ModelRejected(
+            RejectionReason.TOO_MANY_FLAGS,
+            f"it flags {flagged} of {count} current readings, the active detector {reference}",
+        )
+    return DetectorCheck(flagged, count, seconds)
 
 
-def _timed(ask: Callable[[], T]) -> tuple[T, float]:
-    """The answer and the seconds of the fastest try."""
+def _timed(run: Callable[[], T]) -> tuple[T, float]:
+    """The result and the seconds of the first attempt within the time limit.
+
+    Raises:
+        ModelRejected: no attempt was within the time limit.
+    """
     fastest = float("inf")
-    for _ in range(TRIES):
+    for _ in range(ATTEMPTS):
         began = time.perf_counter()
-        answer = ask()
+        result = run()
         fastest = min(fastest, time.perf_counter() - began)
-        if fastest <= SLOWEST_SECONDS:
-            return answer, fastest
-    raise ModelRejected(f"a canary batch takes {fastest:.1f} s, {SLOWEST_SECONDS:g} s are allowed")
+        if fastest <= MAX_SECONDS:
+            return result, fastest
+    raise ModelRejected(
+        RejectionReason.TOO_SLOW, f"a canary batch takes {fastest:.1f} s; the limit is {MAX_SECONDS:g} s"
+    )

@@ -1,4 +1,4 @@
-"""Which records are answered: the leading window of an observation, once, and again if the observation is revised."""
+"""Which records get a prediction: the leading window of each observation once, and again when it is revised."""
 
 from __future__ import annotations
 
@@ -7,38 +7,40 @@ from datetime import timedelta
 
 from weatherglass.records import WindowFeatures
 
-LEADING = timedelta(seconds=60)
-"""An observation's leading window ends at most this long after it; of its five windows it has the most past."""
+MAX_LEADING_DELAY = timedelta(seconds=60)
+"""The leading window of an observation ends at most this long after it; of the five windows that contain the
+observation it reaches furthest into the past."""
 
 
 def is_leading(window: WindowFeatures) -> bool:
-    return timedelta(0) < window.window_end - window.aggregated_features.last_observation <= LEADING
+    """Whether a window is the leading window of its last observation."""
+    return timedelta(0) < window.window_end - window.aggregated_features.last_observation <= MAX_LEADING_DELAY
 
 
 class LastPredicted:
-    """The record that each station was last answered for."""
+    """The record of each station that was predicted last."""
 
     def __init__(self) -> None:
         self._last: dict[str, WindowFeatures] = {}
 
-    def needed(self, windows: Iterable[WindowFeatures]) -> list[WindowFeatures]:
-        """The records of a batch that need an answer: at most one a station, the newest leading one.
+    def select(self, windows: Iterable[WindowFeatures]) -> list[WindowFeatures]:
+        """The records of a batch that need a prediction: at most one per station, the newest leading window.
 
-        It must be newer than the station's last answer, or the same observation with changed content.
+        It must be newer than the record that was predicted last, or the same observation with changed content.
         """
         newest: dict[str, WindowFeatures] = {}
         for window in windows:
             if is_leading(window) and _not_older(window, newest.get(window.station_id)):
                 newest[window.station_id] = window
-        return [window for window in newest.values() if self._is_news(window)]
+        return [window for window in newest.values() if self._is_new(window)]
 
     def mark(self, windows: Iterable[WindowFeatures]) -> None:
-        """Take note that these, in this order, have been answered, or were passed over for newer ones."""
+        """Record that these windows, in this order, were predicted or skipped in favour of newer ones."""
         for window in windows:
             if is_leading(window) and _not_older(window, self._last.get(window.station_id)):
                 self._last[window.station_id] = window
 
-    def _is_news(self, window: WindowFeatures) -> bool:
+    def _is_new(self, window: WindowFeatures) -> bool:
         last = self._last.get(window.station_id)
         return last is None or (_not_older(window, last) and window != last)
 

@@ -1,4 +1,4 @@
-"""The rolling past of all stations: windows become hours, hours become the grid that the models read."""
+"""The recent past of all stations: hours are computed from windows, and the models read them as a grid."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from weatherglass.history.grid import GRID_VARIABLES, HourGrid
-from weatherglass.history.hours import affected_hours, hour_from_windows
+from weatherglass.history.hours import affected_hours, hours_from_windows
 from weatherglass.records import AggregatedFeatures, Hour, WindowFeatures
 from weatherglass.stations import Station
 
 SPAN_HOURS = 120
-"""Hours kept: the 72 that the models look back, and two days for stations that are late."""
+"""Hours kept: the 72 that the models look back, plus two days for stations that report late."""
 WINDOWS_KEPT = timedelta(hours=6)
-"""Windows kept behind a station's newest; a late observation changes windows a few minutes back."""
+"""How long windows are kept before the newest window of a station; a late observation changes windows that are a few
+minutes old."""
 
 
 def hour64(time: datetime) -> np.datetime64:
@@ -26,38 +27,38 @@ def hour64(time: datetime) -> np.datetime64:
 
 
 class WindowBuffer:
-    """The newest state of those windows that make hours, by station and window end."""
+    """The newest state of the windows from which hours are computed, by station and window end."""
 
     def __init__(self) -> None:
         self._windows: dict[str, dict[datetime, AggregatedFeatures]] = defaultdict(dict)
 
-    def take(self, windows: Iterable[WindowFeatures]) -> list[Hour]:
-        """Keep the windows of a batch that hours rest on; those hours as they are now, in order.
+    def add(self, windows: Iterable[WindowFeatures]) -> list[Hour]:
+        """Add the windows of a batch; the new values of the hours they affect, sorted by station and hour.
 
-        A batch may span days, as a backfill does, so old windows are let go only after the hours are made.
+        A batch can span days, for example in a backfill, so old windows are removed only after the hours are computed.
         """
-        touched = set()
+        affected = set()
         for window in windows:
             for hour in affected_hours(window):
                 self._windows[window.station_id][window.window_end] = window.aggregated_features
-                touched.add((window.station_id, hour))
-        hours = [hour_from_windows(*key, self._windows[key[0]]) for key in sorted(touched)]
-        for station_id in {station_id for station_id, _ in touched}:
-            self._let_go(self._windows[station_id])
-        return [hour for hour in hours if hour is not None]
+                affected.add((window.station_id, hour))
+        hours = hours_from_windows(sorted(affected), self._windows)
+        for station_id in {station_id for station_id, _ in affected}:
+            self._remove_old(self._windows[station_id])
+        return hours
 
     @staticmethod
-    def _let_go(windows: dict[datetime, AggregatedFeatures]) -> None:
+    def _remove_old(windows: dict[datetime, AggregatedFeatures]) -> None:
         oldest = max(windows) - WINDOWS_KEPT
         for end in [end for end in windows if end < oldest]:
             del windows[end]
 
 
 class HourBuffer:
-    """Hourly values of all stations over the last `SPAN_HOURS` before the newest hour seen.
+    """Hourly values of all stations over the `SPAN_HOURS` up to the newest hour.
 
-    Hours come from two sides: computed here from windows (`put`), and read from `weather-hours` (`follow`), which is
-    the past before this process and the hours of stations that others answer for.
+    Hours come from two sources: computed here from windows (`put_computed`), and read from `weather-hours`
+    (`put_shared`), which has the past before this process started and the hours of the other shards.
     """
 
     def __init__(self, station_of: Callable[[str], Station]):
@@ -69,38 +70,40 @@ class HourBuffer:
         self._counts = np.zeros((0, SPAN_HOURS), np.int64)
         self._computed = np.zeros((0, SPAN_HOURS), bool)
 
-    def put(self, hour: Hour) -> bool:
-        """Take an hour computed from windows; whether it is new or changed, so that others must hear of it.
+    def put_computed(self, hour: Hour) -> bool:
+        """Store an hour computed from windows; True if it is new or changed and must be published.
 
-        After a restart some windows of an hour may be out of reach. An hour that rests on fewer observations than
-        the one known is therefore left alone.
+        After a restart some windows of an hour may not be replayed. An hour based on fewer observations than the
+        stored one is therefore ignored.
         """
-        at = self.place(hour.station_id, hour64(hour.hour))
-        if at is None or hour.count < self._counts[at]:
+        cell = self.locate(hour.station_id, hour64(hour.hour))
+        if cell is None or hour.count < self._counts[cell]:
             return False
-        changed = hour.count != self._counts[at] or not np.array_equal(_values(hour), self._values[at], equal_nan=True)
-        self._values[at], self._counts[at], self._computed[at] = _values(hour), hour.count, True
+        changed = hour.count != self._counts[cell] or not np.array_equal(
+            _values(hour), self._values[cell], equal_nan=True
+        )
+        self._values[cell], self._counts[cell], self._computed[cell] = _values(hour), hour.count, True
         return bool(changed)
 
-    def follow(self, hour: Hour) -> None:
-        """Take an hour from `weather-hours`. What was computed here is at least as new as its echo and stays."""
-        at = self.place(hour.station_id, hour64(hour.hour))
-        if at is not None and not self._computed[at]:
-            self._values[at], self._counts[at] = _values(hour), hour.count
+    def put_shared(self, hour: Hour) -> None:
+        """Store an hour from `weather-hours`, except where this process has computed it, which is at least as new."""
+        cell = self.locate(hour.station_id, hour64(hour.hour))
+        if cell is not None and not self._computed[cell]:
+            self._values[cell], self._counts[cell] = _values(hour), hour.count
 
-    def base(self, row: int, until: int) -> int | None:
-        """Column of a row's newest hour with a value, up to and with column `until`; None without one."""
+    def base_column(self, row: int, until: int) -> int | None:
+        """Column of the newest hour of a row with a value, not after column `until`; None without one."""
         known = np.flatnonzero(~np.isnan(self._values[row, : max(until + 1, 0)]).all(axis=1))
         return int(known[-1]) if known.size else None
 
     def grid(self) -> HourGrid | None:
-        """A copy of all that is known; None while nothing is."""
+        """A copy of all hours; None before the first hour."""
         if self._newest is None:
             return None
         return HourGrid(self._stations, self._start(self._newest), self._values.copy())
 
-    def place(self, station_id: str, time: np.datetime64) -> tuple[int, int] | None:
-        """Row and column of a station's hour, room made for both; None if it is too old to be kept."""
+    def locate(self, station_id: str, time: np.datetime64) -> tuple[int, int] | None:
+        """Row and column of an hour of a station, adding both if necessary; None if the hour is before the grid."""
         if self._newest is None or time > self._newest:
             self._advance(time)
         assert self._newest is not None

@@ -1,7 +1,7 @@
-"""The models in service: the registry's champions and the challenger, each tried before it serves.
+"""The models in service: the champions of the registry and the challenger, each validated before it is activated.
 
-What fails, in its trial or afterwards in service, goes into quarantine with its reason, an alert is raised, and the
-champion before it serves; where none is left, persistence and the rules do.
+A version that fails, during validation or in service, is quarantined with the reason and an alert is raised. The
+previous champion stays active or becomes active again; without one, persistence and the rules are used.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from weatherglass.anomaly.detector import AnomalyDetector
 from weatherglass.forecast.boosted_trees import BoostedForecaster
 from weatherglass.forecast.fallback import PersistenceForecaster
 from weatherglass.forecast.forecaster import Forecaster
-from weatherglass.forecast.recalibration import Recalibrated, Widths
+from weatherglass.forecast.recalibration import IntervalFactors, RecalibratedForecaster
 from weatherglass.formatting import first_line
 from weatherglass.registry.registry import ANOMALY_DETECTOR, FORECASTER, ModelVersion, Registry
 from weatherglass.store import alerts, interval_scaling, quarantine
 from weatherglass.store.alerts import Alert, Severity
-from weatherglass.store.quarantine import Quarantined
+from weatherglass.store.quarantine import QuarantinedVersion
 
 log = logging.getLogger(__name__)
 
 NO_MODEL = "none"
-"""The model version of a prediction that no registered model made."""
+"""Model version of a prediction that was made without a registered model."""
 FAILURES = 3
-"""Batches in a row that a model in service may fail; the baseline answers these."""
+"""Consecutive failed batches after which a version is rejected; the baseline predicts these batches."""
 
 
 @dataclass(frozen=True)
 class ActiveModels:
-    """The models that answer one batch, with their registered versions."""
+    """The models for one batch, with their registered versions."""
 
     forecaster: Forecaster
     forecaster_version: str
@@ -45,195 +45,209 @@ class ActiveModels:
 
 
 class ModelManager:
-    """Follows the registry. `refresh` runs beside the serving loop, which takes `current` once a batch."""
+    """Follows the registry. `refresh` runs in its own thread; the serving loop reads `current` once per batch.
 
-    def __init__(self, registry: Registry, who: str = "inference"):
+    Args:
+        instance: recorded as the source of a rejection.
+    """
+
+    def __init__(self, registry: Registry, instance: str = "inference"):
         self._registry = registry
-        self._who = who
+        self._instance = instance
         self._lock = threading.RLock()
-        self._refused: dict[tuple[str, str], Quarantined] = {}
-        self._untold: list[tuple[ModelSlot, Quarantined]] = []
+        self._rejected: dict[tuple[str, str], QuarantinedVersion] = {}
+        """(model kind, version) -> rejection."""
+        self._unreported: list[tuple[ModelSlot, QuarantinedVersion]] = []
+        """Rejections that are not in the store yet."""
         load, persistence = BoostedForecaster.load, PersistenceForecaster()
         self._forecaster = ModelSlot[Forecaster](
             "forecaster", FORECASTER, load, check_forecaster, persistence, NO_MODEL
         )
         self._challenger = ModelSlot[Forecaster](
-            "challenger", FORECASTER, load, check_forecaster, persistence, None, falls_back=False
+            "challenger", FORECASTER, load, check_forecaster, persistence, None, keeps_previous=False
         )
         self._detector = ModelSlot[AnomalyDetector](
             "detector", ANOMALY_DETECTOR, AnomalyDetector.load, check_detector, AnomalyDetector.rules_only(), None
         )
-        self._widths: dict[str | None, tuple[date, Widths]] = {}
-        """Of each version in service: the day its intervals were held to the truth, and the factors."""
-        self._seats = {seat.name: seat for seat in (self._forecaster, self._detector, self._challenger)}
+        self._interval_factors: dict[str | None, tuple[date, IntervalFactors]] = {}
+        """Active forecaster version -> day of the verification, and factors of the intervals from it."""
+        self._slots = {slot.name: slot for slot in (self._forecaster, self._detector, self._challenger)}
         self.wake = threading.Event()
-        """Set when there is something to do before the next look at the registry."""
-        self.current = self._models()
+        """Set when `refresh` must run before its next regular time."""
+        self.current = self._active_models()
 
     def refresh(self, canary: CanaryBatch | None) -> None:
-        """Bring the seats to what the registry wants, trying each newcomer on the canary batch.
+        """Bring the slots in line with the registry; every new version is validated with the canary batch.
 
-        While the registry or the store cannot be asked, all stays as it is.
+        While the registry or the store is unavailable, the slots stay unchanged.
         """
         self.wake.clear()
-        for seat in self._seats.values():
-            for step in (self._share_refusals, lambda seat: self._renew(seat, canary), self._resize, self._note):
+        for slot in self._slots.values():
+            for step in (
+                self._sync_quarantine,
+                lambda slot: self._update_model(slot, canary),
+                self._update_interval_factors,
+                self._update_status,
+            ):
                 try:
-                    step(seat)
+                    step(slot)
                 except Exception as error:
-                    words = first_line(error)
-                    log.warning("the %s stays at version %s: %s", seat.name, seat.version, words)
+                    log.warning("the %s stays at version %s: %s", slot.name, slot.version, first_line(error))
 
-    def failed(self, name: str, version: str | None, why: str) -> None:
-        """The serving loop tells that a model failed a batch; at `FAILURES` in a row another takes its seat."""
-        seat = self._seats[name]
+    def record_failure(self, name: str, version: str | None, reason: str) -> None:
+        """Count a failed batch of the slot `name`; after `FAILURES` consecutive ones the version is replaced.
+
+        Ignored for a version that is no longer active and for the baseline.
+        """
+        slot = self._slots[name]
         with self._lock:
-            if seat.version != version or not seat.by_model:
+            if slot.version != version or not slot.has_model:
                 return
-            seat.failures += 1
-            if seat.failures < FAILURES:
+            slot.failures += 1
+            if slot.failures < FAILURES:
                 return
-            self._refuse(seat, str(version), f"it failed {FAILURES} batches in a row: {why}")
-            self._leave(seat)
+            self._reject(slot, str(version), f"it failed {FAILURES} consecutive batches: {reason}")
+            self._revert(slot)
         self.wake.set()
 
-    def well(self, name: str) -> None:
-        """The serving loop tells that a model answered a batch."""
-        self._seats[name].failures = 0
+    def record_success(self, name: str) -> None:
+        """Reset the count of failed batches of the slot `name`."""
+        self._slots[name].record_success()
 
-    def conditions(self) -> dict[str, SlotStatus]:
-        """How each seat is filled; the challenger's only where there is one."""
+    def statuses(self) -> dict[str, SlotStatus]:
+        """Slot name -> status; the challenger's only if there is a challenger."""
         return {
-            name: seat.condition for name, seat in self._seats.items() if seat is not self._challenger or seat.by_model
+            name: slot.status for name, slot in self._slots.items() if slot is not self._challenger or slot.has_model
         }
 
-    def _models(self) -> ActiveModels:
-        other = self._challenger
+    def _active_models(self) -> ActiveModels:
+        challenger = self._challenger
         return ActiveModels(
-            self._sized(self._forecaster),
+            self._recalibrated(self._forecaster),
             str(self._forecaster.version),
             self._detector.model,
             self._detector.version,
-            self._sized(other) if other.by_model else None,
-            other.version,
+            self._recalibrated(challenger) if challenger.has_model else None,
+            challenger.version,
         )
 
-    def _sized(self, seat: ModelSlot[Forecaster]) -> Forecaster:
-        _, factors = self._widths.get(seat.version, (None, {}))
-        return Recalibrated(seat.model, factors) if factors else seat.model
+    def _recalibrated(self, slot: ModelSlot[Forecaster]) -> Forecaster:
+        _, factors = self._interval_factors.get(slot.version, (None, {}))
+        return RecalibratedForecaster(slot.model, factors) if factors else slot.model
 
-    def _resize(self, seat: ModelSlot) -> None:
-        """Take over the factors of the intervals, where the verification has made new ones."""
-        if seat.kind != FORECASTER or seat.version is None or not seat.by_model:
+    def _update_interval_factors(self, slot: ModelSlot) -> None:
+        """Apply the factors of the intervals if the verification has computed new ones."""
+        if slot.kind != FORECASTER or slot.version is None or not slot.has_model:
             return
-        known, _ = self._widths.get(seat.version, (None, {}))
+        applied, _ = self._interval_factors.get(slot.version, (None, {}))
         with self._registry.store().connect() as connection:
-            made = interval_scaling.day(connection, seat.version)
-            if made is None or made == known:
+            day = interval_scaling.last_updated(connection, slot.version)
+            if day is None or day == applied:
                 return
-            factors = interval_scaling.of(connection, seat.version)
+            factors = interval_scaling.load(connection, slot.version)
         with self._lock:
-            serving = {other.version for other in self._seats.values()}
-            self._widths = {version: kept for version, kept in self._widths.items() if version in serving}
-            self._widths[seat.version] = made, factors
-            self.current = self._models()
-        log.info("%s version %s: intervals of %d stations as of %s", seat.name, seat.version, len(factors), made)
+            active = {other.version for other in self._slots.values()}
+            kept = {version: entry for version, entry in self._interval_factors.items() if version in active}
+            self._interval_factors = {**kept, slot.version: (day, factors)}
+            self.current = self._active_models()
+        log.info("%s version %s: interval factors of %d stations as of %s", slot.name, slot.version, len(factors), day)
 
-    def _wanted(self, seat: ModelSlot) -> list[ModelVersion]:
-        """Who should serve, the best first."""
-        if seat is self._challenger:
-            challenger = self._registry.challenger(seat.kind)
+    def _candidates(self, slot: ModelSlot) -> list[ModelVersion]:
+        """The versions to activate, in order of preference."""
+        if slot is self._challenger:
+            challenger = self._registry.challenger(slot.kind)
             return [challenger] if challenger else []
-        champion = self._registry.champion(seat.kind)
+        champion = self._registry.champion(slot.kind)
         if champion is None:
             return []
-        return [champion, *(self._registry.earlier_champions(seat.kind) if self._is_refused(champion) else [])]
+        return [champion, *(self._registry.earlier_champions(slot.kind) if self._is_rejected(champion) else [])]
 
-    def _renew(self, seat: ModelSlot, canary: CanaryBatch | None) -> None:
-        """Seat the first of those wanted that is not refused and passes its trial."""
-        if seat is self._detector and seat.by_model and canary and not canary.cases:
-            return  # a moment later there are readings to try the next one on
-        wanted = self._wanted(seat)
-        for version in wanted:
-            if self._is_refused(version):
+    def _update_model(self, slot: ModelSlot, canary: CanaryBatch | None) -> None:
+        """Activate the first candidate that is not rejected and passes its validation."""
+        if slot is self._detector and slot.has_model and canary and not canary.cases:
+            return  # a detector is validated with readings, which arrive with the next batch
+        candidates = self._candidates(slot)
+        for version in candidates:
+            if self._is_rejected(version):
                 continue
-            if version.version == seat.version or self._seat(seat, version, canary):
+            if version.version == slot.version or self._activate(slot, version, canary):
                 return
-        if seat.version in self._refused_of(seat) or (seat is self._challenger and not wanted):
+        if slot.version in self._rejected_versions(slot) or (slot is self._challenger and not candidates):
             with self._lock:
-                self._leave(seat)
+                self._revert(slot)
 
-    def _seat(self, seat: ModelSlot, version: ModelVersion, canary: CanaryBatch | None) -> bool:
-        serving = self._forecaster.model if seat is self._challenger else seat.model
+    def _activate(self, slot: ModelSlot, version: ModelVersion, canary: CanaryBatch | None) -> bool:
+        """Activate a version if it passes its validation, otherwise reject it."""
+        active = self._forecaster.model if slot is self._challenger else slot.model
         try:
-            model, said = seat.audition(version, canary, serving)
+            model, summary = slot.validate(version, canary, active)
         except Exception as error:
             with self._lock:
-                self._refuse(seat, version.version, str(error) or repr(error))
-            self._share_refusals(seat)
+                self._reject(slot, version.version, str(error) or repr(error))
+            self._sync_quarantine(slot)
             return False
-        log.info("%s version %s serves (%s), before it %s", seat.name, version.version, said, seat.version)
+        log.info("%s: version %s replaces version %s (%s)", slot.name, version.version, slot.version, summary)
         with self._lock:
-            seat.take(model, version.version)
-            self.current = self._models()
+            slot.activate(model, version.version)
+            self.current = self._active_models()
         return True
 
-    def _leave(self, seat: ModelSlot) -> None:
-        before = seat.version
-        seat.leave(self._refused_of(seat))
-        self.current = self._models()
-        if seat.version != before:
-            log.error("%s version %s serves instead of %s", seat.name, seat.version, before)
+    def _revert(self, slot: ModelSlot) -> None:
+        replaced = slot.version
+        slot.revert(self._rejected_versions(slot))
+        self.current = self._active_models()
+        if slot.version != replaced:
+            log.error("%s: reverted from version %s to version %s", slot.name, replaced, slot.version)
 
-    def _is_refused(self, version: ModelVersion) -> bool:
-        return (version.kind, version.version) in self._refused
+    def _is_rejected(self, version: ModelVersion) -> bool:
+        return (version.kind, version.version) in self._rejected
 
-    def _refused_of(self, seat: ModelSlot) -> set[str]:
-        return {version for kind, version in self._refused if kind == seat.kind}
+    def _rejected_versions(self, slot: ModelSlot) -> set[str]:
+        return {version for kind, version in self._rejected if kind == slot.kind}
 
-    def _refuse(self, seat: ModelSlot, version: str, reason: str) -> None:
-        refused = Quarantined(seat.kind, version, datetime.now(UTC), self._who, reason)
-        self._refused[seat.kind, version] = refused
-        self._untold.append((seat, refused))
-        log.error("%s version %s is refused: %s", seat.name, version, reason)
+    def _reject(self, slot: ModelSlot, version: str, reason: str) -> None:
+        rejection = QuarantinedVersion(slot.kind, version, datetime.now(UTC), self._instance, reason)
+        self._rejected[slot.kind, version] = rejection
+        self._unreported.append((slot, rejection))
+        log.error("%s version %s rejected: %s", slot.name, version, reason)
 
-    def _share_refusals(self, seat: ModelSlot) -> None:
-        """Write what was refused to the store, and learn what others refused, or somebody has released."""
-        untold = [entry for entry in self._untold if entry[0] is seat]
-        if not untold and not self._wanted(seat):
+    def _sync_quarantine(self, slot: ModelSlot) -> None:
+        """Write own rejections to the store; read those of other actors, and which ones were released."""
+        unreported = [entry for entry in self._unreported if entry[0] is slot]
+        if not unreported and not self._candidates(slot):
             return
         with self._registry.store().begin() as connection:
-            for _, refused in untold:
-                quarantine.put(connection, refused)
-                alerts.report(connection, _alert(seat, refused), refused.since)
-            held = quarantine.held(connection, seat.kind)
+            for _, rejection in unreported:
+                quarantine.add(connection, rejection)
+                alerts.raise_alert(connection, _alert(slot, rejection), rejection.since)
+            stored = quarantine.quarantined_versions(connection, slot.kind)
         with self._lock:
-            self._untold = [entry for entry in self._untold if entry not in untold]
-            known = [*held, *(refused for _, refused in self._untold if refused.kind == seat.kind)]
-            others = {key: one for key, one in self._refused.items() if key[0] != seat.kind}
-            self._refused = others | {(one.kind, one.version): one for one in known}
+            self._unreported = [entry for entry in self._unreported if entry not in unreported]
+            own_kind = [*stored, *(rejection for _, rejection in self._unreported if rejection.kind == slot.kind)]
+            other_kinds = {key: rejection for key, rejection in self._rejected.items() if key[0] != slot.kind}
+            self._rejected = other_kinds | {(one.kind, one.version): one for one in own_kind}
 
-    def _note(self, seat: ModelSlot) -> None:
-        """The seat's condition. With the wanted model in service the alert of an earlier refusal is over."""
-        wanted = self._wanted(seat)
-        if not wanted:
+    def _update_status(self, slot: ModelSlot) -> None:
+        """Set the status; when the first candidate is active, close the alert of an earlier rejection."""
+        candidates = self._candidates(slot)
+        if not candidates:
             return
-        first = wanted[0].version
-        if seat.version == first:
-            if seat.condition.state != "ok":
+        desired = candidates[0].version
+        if slot.version == desired:
+            if slot.status.state != "ok":
                 with self._registry.store().begin() as connection:
-                    alerts.settle(connection, seat.rule, [], datetime.now(UTC))
-            seat.stands("ok", f"version {first} serves")
-        elif refused := self._refused.get((seat.kind, first)):
-            serves = f"version {seat.version}" if seat.by_model else "the baseline"
-            why = f"{serves} serves, since version {first} is refused: {refused.reason}"
-            seat.stands("degraded" if seat.by_model else "failing", why)
+                    alerts.set_open_alerts(connection, slot.rule, [], datetime.now(UTC))
+            slot.set_status("ok", f"version {desired} is active")
+        elif rejection := self._rejected.get((slot.kind, desired)):
+            active = f"version {slot.version}" if slot.has_model else "the baseline"
+            reason = f"{active} is active because version {desired} was rejected: {rejection.reason}"
+            slot.set_status("degraded" if slot.has_model else "failing", reason)
 
 
-def _alert(seat: ModelSlot, refused: Quarantined) -> Alert:
+def _alert(slot: ModelSlot, rejection: QuarantinedVersion) -> Alert:
     words = (
-        f"{seat.name} version {refused.version} is refused by {refused.by}: {refused.reason}. What served before "
-        "serves on; train a new version, roll back, or promote it again to have it tried again."
+        f"{slot.name} version {rejection.version} was rejected by {rejection.by}: {rejection.reason}. The previous "
+        "model stays active. Train a new version, roll back, or promote this version again to repeat its validation."
     )
-    figures = {"kind": refused.kind, "version": refused.version, "reason": refused.reason}
-    return Alert(seat.rule, f"{seat.name} version {refused.version}", Severity.CRITICAL, words, figures)
+    figures = {"kind": rejection.kind, "version": rejection.version, "reason": rejection.reason}
+    return Alert(slot.rule, f"{slot.name} version {rejection.version}", Severity.CRITICAL, words, figures)

@@ -1,4 +1,4 @@
-"""A place in service: which model fills it, which did before, and how it stands."""
+"""A role that one model fills at a time: the active model, the one before it, and the status."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ M = TypeVar("M")
 
 @dataclass(frozen=True)
 class SlotStatus:
-    """How a seat is filled: `ok`, `degraded` or `failing`, since when (UTC) and why."""
+    """`ok`, `degraded` or `failing`, since when (UTC), and the reason."""
 
     state: str
     since: datetime
-    why: str
+    reason: str
 
 
 class ModelSlot(Generic[M]):
-    """One model serves in it; without any the baseline does.
+    """Holds one active model: a registered version, or the baseline.
 
     Args:
-        kind: of the registry's models that may serve here.
-        baseline, baseline_version: what serves where no model does.
-        falls_back: a model that fails gives way to the one before it, not to the baseline.
+        kind: model kind in the registry.
+        load: reads a version from its folder.
+        check: the canary check (new model, active model, batch); raises for a model that fails.
+        baseline, baseline_version: active while no registered version is.
+        keeps_previous: a version that fails is replaced by the version before it; otherwise by the baseline.
     """
 
     def __init__(
@@ -37,50 +39,58 @@ class ModelSlot(Generic[M]):
         name: str,
         kind: str,
         load: Callable[[Path], M],
-        trial: Callable[[M, M, CanaryBatch], str],
+        check: Callable[[M, M, CanaryBatch], object],
         baseline: M,
         baseline_version: str | None,
-        falls_back: bool = True,
+        keeps_previous: bool = True,
     ):
         self.name, self.kind = name, kind
         self.baseline_version = baseline_version
         self.model, self.version = baseline, baseline_version
         self.failures = 0
-        """Batches failed in a row."""
-        self.condition = SlotStatus("degraded", datetime.now(UTC), "no model has been trained yet")
-        self._load, self._trial = load, trial
+        """Consecutive failed batches."""
+        self.status = SlotStatus("degraded", datetime.now(UTC), "no model has been trained yet")
+        self._load, self._check = load, check
         self._baseline = baseline
-        self._falls_back = falls_back
-        self._before: tuple[M, str | None] | None = None
+        self._keeps_previous = keeps_previous
+        self._previous: tuple[M, str | None] | None = None
 
     @property
     def rule(self) -> str:
-        """Name of the alert that a version was refused."""
+        """Name of the alert rule for a rejected version."""
         return f"{self.name}_refused"
 
     @property
-    def by_model(self) -> bool:
+    def has_model(self) -> bool:
+        """Whether a registered version is active, not the baseline."""
         return self.version != self.baseline_version
 
-    def audition(self, version: ModelVersion, canary: CanaryBatch | None, serving: M) -> tuple[M, str]:
-        """Load a version and try it beside the one that serves; the model, and how it did. What fails raises."""
-        model = self._load(version.folder)
-        return model, self._trial(model, serving, canary) if canary else "no hours yet to try it on"
+    def validate(self, version: ModelVersion, canary: CanaryBatch | None, active: M) -> tuple[M, str]:
+        """Load a version and check it against the active model; the loaded model and a summary.
 
-    def take(self, model: M, version: str) -> None:
-        """Put a model in service."""
-        if self.by_model and self._falls_back:
-            self._before = self.model, self.version
+        Without a canary batch the model is only loaded. Exceptions of loading and of the check propagate.
+        """
+        model = self._load(version.folder)
+        return model, str(self._check(model, active, canary)) if canary else "not checked: no hours available yet"
+
+    def activate(self, model: M, version: str) -> None:
+        """Make a model the active one."""
+        if self.has_model and self._keeps_previous:
+            self._previous = self.model, self.version
         self.model, self.version, self.failures = model, version, 0
 
-    def leave(self, refused: set[str]) -> None:
-        """Put back the model that served before, if it is not refused, or the baseline."""
-        before, self._before = self._before, None
-        keeps = before is not None and before[1] not in refused
-        self.model, self.version = before if before and keeps else (self._baseline, self.baseline_version)
+    def revert(self, rejected: set[str]) -> None:
+        """Activate the previous version, unless there is none or it is rejected; then the baseline."""
+        previous, self._previous = self._previous, None
+        usable = previous is not None and previous[1] not in rejected
+        self.model, self.version = previous if previous and usable else (self._baseline, self.baseline_version)
         self.failures = 0
 
-    def stands(self, state: str, why: str) -> None:
-        """Note the condition; `since` moves when it changes."""
-        if (state, why) != (self.condition.state, self.condition.why):
-            self.condition = SlotStatus(state, datetime.now(UTC), why)
+    def record_success(self) -> None:
+        """End a series of failed batches."""
+        self.failures = 0
+
+    def set_status(self, state: str, reason: str) -> None:
+        """Set the status; `since` changes only with the state or the reason."""
+        if (state, reason) != (self.status.state, self.status.reason):
+            self.status = SlotStatus(state, datetime.now(UTC), reason)

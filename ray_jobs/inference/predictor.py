@@ -1,4 +1,4 @@
-"""From leading records to predictions: the forecast, the verdict on the reading, and how sure both are."""
+"""From leading windows to predictions: the forecast with its intervals, and the anomaly check of the reading."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ray_jobs.inference.canary_check import CanaryBatch, fault
+from ray_jobs.inference.canary_check import CanaryBatch, find_defect
 from ray_jobs.inference.deduplication import is_leading
 from ray_jobs.inference.hour_buffer import HourBuffer, hour64
 from ray_jobs.inference.model_manager import NO_MODEL, ActiveModels, ModelManager
@@ -39,32 +39,56 @@ from weatherglass.records import (
 log = logging.getLogger(__name__)
 
 LEVEL = 0.9
-"""The level of the interval that a prediction is shown with; it carries the others of `LEVELS` beside it."""
+"""Level of the main interval of a prediction; the other `LEVELS` are in `Confidence.others`."""
 RECENT = timedelta(hours=6)
-"""How far back the readings go that the present one is compared with."""
+"""How long readings are kept for comparison with a station's newest reading."""
 STALE_HOURS = 2
-"""Where the newest hour is further back than this, the present reading stands in for the hour it is in."""
-EXPECTED_HOURS = 12
-"""A forecast older than this is no expectation of the present reading."""
+"""If the newest hour is more hours older than the reading, the reading itself is used as the base hour."""
+MAX_EXPECTED_HOURS = 12
+"""Maximum age of the forecast from which the expected value of a reading is taken."""
 DECIMALS = 2
 SLOW_SECONDS = 5.0
-SLOW_SECONDS_EACH = 0.01
-"""A batch of forecasts that takes longer than this, and this for each of them, counts as failed."""
+SLOW_SECONDS_PER_FORECAST = 0.01
+"""A batch that takes longer than `SLOW_SECONDS` plus this for each forecast counts as failed."""
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a reading stands in the grid: its row, the hour it is in, and the base hour of its forecast."""
+@dataclass(eq=False)
+class PendingPrediction:
+    """One leading window of a batch, with what has been determined for its prediction so far.
+
+    Attributes:
+        row: row of the station in the grid.
+        column: grid column of the hour of the reading.
+        base: grid column of the base hour of the forecast.
+        expectation_base: base hour of a forecast that is still missing to compute the reading's expected value;
+            None if that forecast was issued before, or there is none.
+        inputs: SHA-256 of the inputs.
+        case: input of the anomaly detector.
+        anomaly: its result.
+    """
 
     window: WindowFeatures
     row: int
     column: int
-    base: int | None
+    base: int
+    expectation_base: int | None
+    inputs: str = ""
+    case: Case = field(init=False)
+    anomaly: Anomaly = field(init=False)
+
+    @property
+    def station_id(self) -> str:
+        return self.window.station_id
+
+    @property
+    def time(self) -> datetime:
+        """Time of the reading, UTC."""
+        return self.window.aggregated_features.last_observation
 
 
 @dataclass(frozen=True)
 class PredictionResult:
-    """A prediction, what the other version would have said (None without one), and a SHA-256 of the inputs.
+    """A prediction, that of the other version (None without a challenger), and a SHA-256 of the inputs.
 
     The same version gives the same prediction for the same inputs.
     """
@@ -74,24 +98,35 @@ class PredictionResult:
     inputs: str
 
 
+@dataclass(frozen=True)
+class VersionedForecast:
+    """A forecast for all predictions of a batch, in their order, and the model version that made it."""
+
+    forecast: Forecast
+    version: str
+
+
 class Predictor:
-    """Makes predictions; keeps the readings of the last hours and the last forecasts, to judge readings by.
+    """Makes predictions. Keeps recent readings and issued forecasts as input of the anomaly check.
 
     Args:
-        challenger_share: share of the stations that the challenger answers for; the champion then is its shadow.
+        challenger_share: share of the stations for which the challenger's forecast is published, and the champion's
+            goes to the shadow topic.
     """
 
-    def __init__(self, hours: HourBuffer, champions: ModelManager, challenger_share: float = 0.0):
+    def __init__(self, hours: HourBuffer, models: ModelManager, challenger_share: float = 0.0):
         self._hours = hours
-        self._champions = champions
+        self._models = models
         self._share = challenger_share
         self._recent: dict[str, dict[datetime, CurrentReading]] = defaultdict(dict)
+        """Station -> time -> reading, for `RECENT` before the newest one."""
         self._issued: dict[str, dict[np.datetime64, tuple[Forecast, int]]] = defaultdict(dict)
+        """Station -> base hour -> forecast and its row, for `MAX_EXPECTED_HOURS` before the newest one."""
         self.canary: CanaryBatch | None = None
-        """The inputs of the last batch that had something to answer."""
+        """The inputs of the last batch that had predictions."""
 
-    def note(self, windows: Iterable[WindowFeatures]) -> None:
-        """Remember the readings of a batch. Repeats do no harm."""
+    def add_readings(self, windows: Iterable[WindowFeatures]) -> None:
+        """Keep the readings of the leading windows of a batch. Idempotent."""
         for window in windows:
             if is_leading(window):
                 recent = self._recent[window.station_id]
@@ -100,209 +135,205 @@ class Predictor:
                 for time in [time for time in recent if time < oldest]:
                     del recent[time]
 
-    def answer(self, windows: Sequence[WindowFeatures], models: ActiveModels) -> list[PredictionResult]:
-        """An answer to each leading record, forecasts and verdicts each in one call.
+    def predict(self, windows: Sequence[WindowFeatures], models: ActiveModels) -> list[PredictionResult]:
+        """A prediction for each leading window; forecasts and anomaly checks are one batched call each.
 
-        A reading that is older than the whole grid, five days behind the newest hour of any station, is history and
-        not answered.
+        Windows before the start of the grid, 5 days before the newest hour of any station, get no prediction.
         """
         for window in windows:
-            self._place(window)  # makes room for all, after which columns stay where they are
-        places = [place for window in windows if (place := self._place(window)) is not None]
+            self._locate(window)  # extends the grid, so that columns do not change afterwards
         grid = self._hours.grid()
-        if not places or grid is None:
+        pending = [found for window in windows if grid and (found := self._prepare(window, grid)) is not None]
+        if not pending or grid is None:
             return []
-        bases = []
-        for place in places:
-            base = place.base
-            if base is None or place.column - base > STALE_HOURS:
-                base = place.column
-                grid.values[place.row, base] = _reading(place.window.aggregated_features)
-            bases.append(base)
-        earlier = [self._earlier_base(place, grid) for place in places]
-        extra = [(place.row, base) for place, base in zip(places, earlier, strict=True) if base is not None]
-        rows = [place.row for place in places]
-        forecast, version = self._forecast(
-            models, grid, rows + [row for row, _ in extra], bases + [base for _, base in extra]
-        )
-        for i in range(len(places), len(places) + len(extra)):
-            self._keep(forecast, i)
-        cases = self._cases(places, grid)
-        anomalies = self._judge(cases, grid, models)
-        for i in range(len(places)):
-            self._keep(forecast, i)
-        self.canary = CanaryBatch(grid, rows, bases, cases)
-        other = self._challenge(models, grid, rows, bases)
-        hashes = _hashes(grid, places, bases)
-        return [
-            self._answer(place, i, (forecast, version), other, anomalies[i], hashes[i])
-            for i, place in enumerate(places)
-        ]
+        champion = self._forecast(models, grid, pending)
+        for index in range(len(pending), len(champion.forecast.station_ids)):
+            self._remember(champion.forecast, index)
+        for one in pending:
+            one.case = Case(one.window, self._earlier_readings(one), one.row, self._expected(one, grid))
+        self._detect_anomalies(pending, grid, models)
+        for index in range(len(pending)):
+            self._remember(champion.forecast, index)
+        rows, bases = [one.row for one in pending], [one.base for one in pending]
+        self.canary = CanaryBatch(grid, rows, bases, [one.case for one in pending])
+        challenger = self._challenge(models, grid, rows, bases)
+        _set_input_hashes(pending, grid)
+        return [self._result(one, index, champion, challenger) for index, one in enumerate(pending)]
 
-    def _answer(
-        self,
-        place: Place,
-        i: int,
-        champion: tuple[Forecast, str],
-        challenger: tuple[Forecast, str] | None,
-        anomaly: Anomaly,
-        inputs: str,
-    ) -> PredictionResult:
-        serves, shadow = champion, challenger
-        if challenger and serves_challenger(place.window.station_id, self._share):
-            serves, shadow = challenger, champion
-        made = [
-            _prediction(place.window.aggregated_features.last_observation, one[0], i, one[1], anomaly) if one else None
-            for one in (serves, shadow)
-        ]
-        assert made[0] is not None
-        return PredictionResult(made[0], made[1], inputs)
+    def _locate(self, window: WindowFeatures) -> tuple[int, int] | None:
+        return self._hours.locate(window.station_id, hour64(window.aggregated_features.last_observation))
 
-    def _place(self, window: WindowFeatures) -> Place | None:
-        at = self._hours.place(window.station_id, hour64(window.aggregated_features.last_observation))
-        return at and Place(window, *at, self._hours.base(*at))
-
-    def _earlier_base(self, place: Place, grid: HourGrid) -> int | None:
-        """The base hour whose forecast says what to expect now, if that forecast has yet to be made."""
-        base = self._hours.base(place.row, place.column - 1)
-        if base is None or place.column - base > EXPECTED_HOURS:
+    def _prepare(self, window: WindowFeatures, grid: HourGrid) -> PendingPrediction | None:
+        """Choose the base hour; without a recent one the reading is written into the grid. None: before the grid."""
+        cell = self._locate(window)
+        if cell is None:
             return None
-        return None if grid.hours[base] in self._issued[place.window.station_id] else base
+        row, column = cell
+        base = self._hours.base_column(row, column)
+        if base is None or column - base > STALE_HOURS:
+            base = column
+            grid.values[row, base] = _grid_values(window.aggregated_features)
+        return PendingPrediction(window, row, column, base, self._expectation_base(window, row, column, grid))
 
-    def _keep(self, forecast: Forecast, i: int) -> None:
-        issued = self._issued[forecast.station_ids[i]]
-        issued[forecast.base_hours[i]] = forecast, i
-        for base in [base for base in issued if max(issued) - base > np.timedelta64(EXPECTED_HOURS, "h")]:
-            del issued[base]
-
-    def _expected(self, place: Place, grid: HourGrid) -> Expected | None:
-        """From the newest forecast that did not know the present hour."""
-        issued = self._issued[place.window.station_id]
-        before = [base for base in issued if base < grid.hours[place.column]]
-        if not before:
+    def _expectation_base(self, window: WindowFeatures, row: int, column: int, grid: HourGrid) -> int | None:
+        base = self._hours.base_column(row, column - 1)
+        if base is None or column - base > MAX_EXPECTED_HOURS:
             return None
-        return expected_at(*issued[max(before)], place.window.aggregated_features.last_observation)
-
-    def _cases(self, places: Sequence[Place], grid: HourGrid) -> list[Case]:
-        return [
-            Case(place.window, self._before(place.window), place.row, self._expected(place, grid)) for place in places
-        ]
-
-    def _judge(self, cases: Sequence[Case], grid: HourGrid, models: ActiveModels) -> list[Anomaly]:
-        try:
-            verdicts = models.detector.check_many(cases, grid, models.detector_version)
-        except Exception as error:
-            log.exception("anomaly detector version %s failed, the rules alone judge", models.detector_version)
-            self._champions.failed("detector", models.detector_version, repr(error))
-            return AnomalyDetector.rules_only().check_many(cases, grid, None)
-        self._champions.well("detector")
-        return verdicts
+        return None if grid.hours[base] in self._issued[window.station_id] else base
 
     def _forecast(
-        self, models: ActiveModels, grid: HourGrid, rows: Sequence[int], bases: Sequence[int]
-    ) -> tuple[Forecast, str]:
-        """The champion's forecast, or persistence's where it fails: an answer all the same, and marked."""
-        made = self._ask("forecaster", models.forecaster, models.forecaster_version, grid, rows, bases)
-        if made is not None:
-            return made, models.forecaster_version
-        return PersistenceForecaster().forecast(grid, rows, bases), NO_MODEL
+        self, models: ActiveModels, grid: HourGrid, pending: Sequence[PendingPrediction]
+    ) -> VersionedForecast:
+        """The champion's forecast, or that of persistence if it fails: first all predictions, then `expectation_base`.
+
+        One call for both, because a call costs more than a row.
+        """
+        missing = [(one.row, one.expectation_base) for one in pending if one.expectation_base is not None]
+        rows = [one.row for one in pending] + [row for row, _ in missing]
+        bases = [one.base for one in pending] + [base for _, base in missing]
+        forecast = self._run_model("forecaster", models.forecaster, models.forecaster_version, grid, rows, bases)
+        if forecast is not None:
+            return VersionedForecast(forecast, models.forecaster_version)
+        return VersionedForecast(PersistenceForecaster().forecast(grid, rows, bases), NO_MODEL)
 
     def _challenge(
         self, models: ActiveModels, grid: HourGrid, rows: Sequence[int], bases: Sequence[int]
-    ) -> tuple[Forecast, str] | None:
-        """The challenger's forecast; None without a challenger, and where it fails."""
+    ) -> VersionedForecast | None:
+        """The challenger's forecast; None without a challenger, and if it fails."""
         if models.challenger is None or models.challenger_version is None:
             return None
-        made = self._ask("challenger", models.challenger, models.challenger_version, grid, rows, bases)
-        return (made, models.challenger_version) if made is not None else None
+        forecast = self._run_model("challenger", models.challenger, models.challenger_version, grid, rows, bases)
+        return None if forecast is None else VersionedForecast(forecast, models.challenger_version)
 
-    def _ask(
-        self, seat: str, model: Forecaster, version: str, grid: HourGrid, rows: Sequence[int], bases: Sequence[int]
+    def _run_model(
+        self, slot: str, model: Forecaster, version: str, grid: HourGrid, rows: Sequence[int], bases: Sequence[int]
     ) -> Forecast | None:
-        """A model's forecast; None where it fails, which its seat is told."""
+        """The forecast of a model, recorded as a success or failure of its slot; None if it must not be published."""
         began = time.monotonic()
         try:
             forecast = model.forecast(grid, rows, bases)
-            wrong = fault(forecast)
+            defect = find_defect(forecast)
         except Exception as error:
-            log.exception("%s version %s failed", seat, version)
-            self._champions.failed(seat, version, repr(error))
+            log.exception("%s version %s failed", slot, version)
+            self._models.record_failure(slot, version, repr(error))
             return None
         seconds = time.monotonic() - began
-        if wrong is not None:
-            log.error("%s version %s gave %s", seat, version, wrong)
-            self._champions.failed(seat, version, wrong)
+        if defect is not None:
+            log.error("the forecast of %s version %s has %s", slot, version, defect.detail)
+            self._models.record_failure(slot, version, f"its forecast has {defect.detail}")
             return None
-        if seconds > SLOW_SECONDS + SLOW_SECONDS_EACH * len(rows):
-            self._champions.failed(seat, version, f"{len(rows)} forecasts took {seconds:.1f} s")
+        if seconds > SLOW_SECONDS + SLOW_SECONDS_PER_FORECAST * len(rows):
+            self._models.record_failure(slot, version, f"{len(rows)} forecasts took {seconds:.1f} s")
         else:
-            self._champions.well(seat)
+            self._models.record_success(slot)
         return forecast
 
-    def _before(self, window: WindowFeatures) -> list[CurrentReading]:
-        now = window.aggregated_features.last_observation
-        recent = self._recent[window.station_id]
-        return [recent[time] for time in sorted(recent) if now - RECENT <= time < now]
+    def _remember(self, forecast: Forecast, index: int) -> None:
+        issued = self._issued[forecast.station_ids[index]]
+        issued[forecast.base_hours[index]] = forecast, index
+        for base in [base for base in issued if max(issued) - base > np.timedelta64(MAX_EXPECTED_HOURS, "h")]:
+            del issued[base]
+
+    def _expected(self, pending: PendingPrediction, grid: HourGrid) -> Expected | None:
+        """The expected value from the newest forecast whose base hour is before the hour of the reading."""
+        issued = self._issued[pending.station_id]
+        earlier = [base for base in issued if base < grid.hours[pending.column]]
+        return expected_at(*issued[max(earlier)], pending.time) if earlier else None
+
+    def _earlier_readings(self, pending: PendingPrediction) -> list[CurrentReading]:
+        recent = self._recent[pending.station_id]
+        return [recent[time] for time in sorted(recent) if pending.time - RECENT <= time < pending.time]
+
+    def _detect_anomalies(self, pending: Sequence[PendingPrediction], grid: HourGrid, models: ActiveModels) -> None:
+        """Set `anomaly` of each; by the rules alone if the detector fails."""
+        cases = [one.case for one in pending]
+        try:
+            anomalies = models.detector.check_many(cases, grid, models.detector_version)
+        except Exception as error:
+            log.exception("anomaly detector version %s failed; using the rules only", models.detector_version)
+            self._models.record_failure("detector", models.detector_version, repr(error))
+            anomalies = AnomalyDetector.rules_only().check_many(cases, grid, None)
+        else:
+            self._models.record_success("detector")
+        for one, anomaly in zip(pending, anomalies, strict=True):
+            one.anomaly = anomaly
+
+    def _result(
+        self,
+        pending: PendingPrediction,
+        index: int,
+        champion: VersionedForecast,
+        challenger: VersionedForecast | None,
+    ) -> PredictionResult:
+        if challenger is None:
+            return PredictionResult(_prediction(pending, champion, index), None, pending.inputs)
+        published, shadow = champion, challenger
+        if in_challenger_share(pending.station_id, self._share):
+            published, shadow = challenger, champion
+        return PredictionResult(
+            _prediction(pending, published, index), _prediction(pending, shadow, index), pending.inputs
+        )
 
 
-def serves_challenger(station_id: str, share: float) -> bool:
-    """Whether a station is among the challenger's share; always the same for the same station and share."""
+def in_challenger_share(station_id: str, share: float) -> bool:
+    """Whether the challenger's forecast is published for a station; depends only on the station and the share."""
     number = int.from_bytes(hashlib.sha256(station_id.encode()).digest()[:8], "big")
     return number < share * 2**64
 
 
-def _hashes(grid: HourGrid, places: Sequence[Place], bases: Sequence[int]) -> list[str]:
-    """For each answer a hash of all it rests on: every station's last hours up to its base hour, and its own window.
+def _set_input_hashes(pending: Sequence[PendingPrediction], grid: HourGrid) -> None:
+    """Set `inputs` of each: a hash of the last hours of all stations up to its base hour, and of its own window.
 
-    Stations in the order of their ids, so that a restart, which meets them in another order, changes nothing.
+    Stations are sorted by id, because their order in the grid changes with a restart.
     """
     ids = [station.station_id for station in grid.stations]
     order = np.argsort(ids)
-    ordered, names = grid.values[order], "|".join(ids[i] for i in order)
-    known = {
+    values, names = grid.values[order], "|".join(ids[i] for i in order)
+    hour_hashes = {
         base: hashlib.sha256(
-            f"{names}|{grid.hours[base]}".encode() + ordered[:, max(0, base - PAST_HOURS) : base + 1].tobytes()
+            f"{names}|{grid.hours[base]}".encode() + values[:, max(0, base - PAST_HOURS) : base + 1].tobytes()
         ).digest()
-        for base in set(bases)
+        for base in {one.base for one in pending}
     }
-    return [
-        hashlib.sha256(known[base] + place.window.to_json()).hexdigest()
-        for place, base in zip(places, bases, strict=True)
-    ]
+    for one in pending:
+        one.inputs = hashlib.sha256(hour_hashes[one.base] + one.window.to_json()).hexdigest()
 
 
-def _prediction(time: datetime, forecast: Forecast, i: int, version: str, anomaly: Anomaly) -> Prediction:
-    base = forecast.base_hours[i].astype("datetime64[s]").item().replace(tzinfo=UTC)
+def _prediction(pending: PendingPrediction, versioned: VersionedForecast, index: int) -> Prediction:
+    """The record for row `index` of a forecast, with the valid times after the reading."""
+    forecast = versioned.forecast
+    base = forecast.base_hours[index].astype("datetime64[s]").item().replace(tzinfo=UTC)
     valid_times = [base + timedelta(hours=lead) for lead in LEADS]
-    ahead = [at for at, valid in enumerate(valid_times) if valid > time]
+    ahead = [i for i, valid_time in enumerate(valid_times) if valid_time > pending.time]
     return Prediction(
-        station_id=forecast.station_ids[i],
-        timestamp=time,
+        station_id=forecast.station_ids[index],
+        timestamp=pending.time,
         predictions=Predictions(
-            valid_times=[valid_times[at] for at in ahead],
-            **_paths(forecast.values[i, ahead]),
-            model_version=version,
-            method=forecast.methods[i],
+            valid_times=[valid_times[i] for i in ahead],
+            **_by_variable(forecast.values[index, ahead]),
+            model_version=versioned.version,
+            method=forecast.methods[index],
         ),
-        anomaly=anomaly,
+        anomaly=pending.anomaly,
         confidence=Confidence(
-            **_interval(forecast, LEVEL, i, ahead),
-            history_hours=int(forecast.history_hours[i]),
-            others=[Interval(**_interval(forecast, level, i, ahead)) for level in LEVELS if level != LEVEL],
+            **_interval(forecast, LEVEL, index, ahead),
+            history_hours=int(forecast.history_hours[index]),
+            others=[Interval(**_interval(forecast, level, index, ahead)) for level in LEVELS if level != LEVEL],
         ),
     )
 
 
-def _interval(forecast: Forecast, level: float, i: int, ahead: Sequence[int]) -> dict[str, Any]:
-    lower, upper = (Bounds(**_paths(bound[level][i, ahead])) for bound in (forecast.lower, forecast.upper))
+def _interval(forecast: Forecast, level: float, index: int, ahead: Sequence[int]) -> dict[str, Any]:
+    lower, upper = (Bounds(**_by_variable(bound[level][index, ahead])) for bound in (forecast.lower, forecast.upper))
     return {"level": level, "lower": lower, "upper": upper}
 
 
-def _paths(values: npt.NDArray[np.float64]) -> dict[str, list[float]]:
+def _by_variable(values: npt.NDArray[np.float64]) -> dict[str, list[float]]:
+    """Rounded values (leads, variables) as a list for each variable."""
     return {name: column.tolist() for name, column in zip(VARIABLES, np.round(values.T, DECIMALS), strict=True)}
 
 
-def _reading(features: AggregatedFeatures) -> npt.NDArray[np.float32]:
-    """The present reading as a grid value, axes as `history.GRID_VARIABLES`."""
+def _grid_values(features: AggregatedFeatures) -> npt.NDArray[np.float32]:
+    """The means of a window in the order of `GRID_VARIABLES`."""
     values = [features.temperature.mean, features.humidity.mean, features.pressure.mean]
     return np.array([*values, features.wind.u, features.wind.v, features.wind_speed.mean], np.float32)

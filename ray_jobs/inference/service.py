@@ -1,13 +1,13 @@
-"""The loop of inference: features in; predictions, hours and the offsets out, in one transaction a batch.
+"""The inference loop: reads features; writes predictions, hours and offsets in one transaction per batch.
 
-**Who reads what.** Shard s of n owns the partitions p with p mod n = s, by its own assignment and not by a group
-session. A restarted actor therefore reads on at once, with no session timeout to wait for; and two actors can never
-both write for a partition, because the stable transactional id of a shard fences whoever held it before. Offsets are
-committed to the group `ray-ml-inference`, where every Kafka tool sees the lag.
+**Partition assignment.** Shard s of n reads the partitions p with p mod n = s. It assigns them itself instead of
+joining a consumer group, so a restarted actor continues at once, without a session timeout. Two actors never both
+write for a partition, because the stable transactional id of a shard fences its previous producer. Offsets are
+committed to the group `ray-ml-inference`, where every Kafka tool shows the lag.
 
-**Exactly once.** Predictions, hours, rejected records and offsets are one transaction. What fails before the commit
-is aborted and written again; a commit whose outcome is unknown, or a fenced producer, ends the process: the next one
-settles the transaction before it reads.
+**Exactly once.** Predictions, hours, rejected records and offsets are one transaction. A failure before the commit
+aborts the transaction, and the batch is written again. A commit with an unknown outcome, or a fenced producer, ends
+the process; its successor resolves the transaction before it reads.
 """
 
 from __future__ import annotations
@@ -40,75 +40,82 @@ from weatherglass.topics import FEATURES, HOURS, INFERENCE_GROUP, PREDICTIONS, R
 
 log = logging.getLogger(__name__)
 
-BATCH = 5_000
-"""Records a batch at most: large, because a batch answers only each station's newest, and catching up is cheap."""
+MAX_BATCH_RECORDS = 5_000
+"""Maximum records per batch: large, because only the newest record of each station in a batch is predicted, which makes
+catching up cheap."""
 TRANSACTION_MS = 15_000
-"""A transaction that its producer has left behind is aborted after this; readers wait for it no longer."""
-RETRIES = 5
-"""Attempts at one batch, before the process is given up for a new one."""
+"""The broker aborts a transaction of a lost producer after this time; until then it blocks read-committed consumers."""
+ATTEMPTS = 5
+"""Attempts to write one batch before the process ends and is restarted."""
 
 
 class LostTransaction(RuntimeError):
-    """The outcome of a transaction is not known here, or the producer may not go on; a new process settles it."""
+    """The outcome of a transaction is unknown, or the producer is fenced; a new process must resolve it."""
 
 
 @dataclass
 class ServiceStatistics:
-    """What the service has done since it started, for the watcher."""
+    """Counts since the start of the service, and its state, for the supervisor."""
 
     phase: str = "starting"
     records: int = 0
-    answers: int = 0
+    predictions: int = 0
     rejected: int = 0
     hours: int = 0
     batches: int = 0
     lag: int = 0
     batch_ms: float = 0.0
-    last_turn: float = 0.0
+    last_heartbeat: float = 0.0
     """Monotonic clock at the last sign of progress."""
 
 
 @dataclass(frozen=True)
 class FeatureBatch:
-    """What one poll brought."""
+    """The records of one poll.
+
+    Attributes:
+        partitions: those that the records come from.
+        rejected: invalid records with the reason.
+        sources: station -> origin of its observations.
+    """
 
     records: list[ConsumerRecord]
-    starts: dict[TopicPartition, int]
+    partitions: list[TopicPartition]
     windows: list[WindowFeatures]
     rejected: list[tuple[ConsumerRecord, Reason]]
     sources: dict[str, Origin | None]
 
 
 class InferenceService:
-    """One shard. Runs in one thread; `figures` and `grid` may be read from others."""
+    """One shard. Runs in one thread; `statistics` and `grid` can be read from other threads."""
 
-    def __init__(self, settings: Settings, shard: int, champions: ModelManager, station_of: Callable[[str], Station]):
+    def __init__(self, settings: Settings, shard: int, models: ModelManager, station_of: Callable[[str], Station]):
         self._settings = settings
         self._shard = shard
-        self._champions = champions
+        self._models = models
         self._windows = WindowBuffer()
         self._hours = HourBuffer(station_of)
-        self._last = LastPredicted()
-        self._answers = Predictor(self._hours, champions, settings.challenger_share)
-        self.figures = ServiceStatistics(last_turn=time.monotonic())
+        self._last_predicted = LastPredicted()
+        self._predictor = Predictor(self._hours, models, settings.challenger_share)
+        self.statistics = ServiceStatistics(last_heartbeat=time.monotonic())
         self.grid: HourGrid | None = None
-        """The hours as of the last batch."""
+        """The hours after the last batch."""
 
     def run(self, stopping: threading.Event) -> None:
-        """Recover, then serve until told to stop; the batch in hand is finished.
+        """Recover, then process batches until `stopping` is set; the current batch is finished.
 
         Raises:
             LostTransaction: this process must end.
         """
         self._connect()
         self._recover()
-        self.figures.phase = "serving"
+        self.statistics.phase = "serving"
         while not stopping.is_set():
-            self._turn()
-        self.figures.phase = "drained"
+            self._process_batch()
+        self.statistics.phase = "drained"
         self._producer.close(timeout=5)
         self._consumer.close()
-        self._follower_consumer.close()
+        self._hours_consumer.close()
 
     def _connect(self) -> None:
         servers = self._settings.bootstrap_servers
@@ -123,150 +130,163 @@ class InferenceService:
             max_block_ms=10_000,
         )
         self._consumer = KafkaConsumer(
-            group_id=INFERENCE_GROUP, client_id=name, auto_offset_reset="earliest", max_poll_records=BATCH, **common
+            group_id=INFERENCE_GROUP,
+            client_id=name,
+            auto_offset_reset="earliest",
+            max_poll_records=MAX_BATCH_RECORDS,
+            **common,
         )
-        self._follower_consumer = KafkaConsumer(
-            group_id=None, client_id=f"{name}-hours", auto_offset_reset="earliest", max_poll_records=BATCH, **common
+        self._hours_consumer = KafkaConsumer(
+            group_id=None,
+            client_id=f"{name}-hours",
+            auto_offset_reset="earliest",
+            max_poll_records=MAX_BATCH_RECORDS,
+            **common,
         )
 
     def _recover(self) -> None:
-        """Know what the process before knew; nothing is answered meanwhile."""
-        self.figures.phase = "recovering"
+        """Rebuild the state of the previous process; nothing is predicted meanwhile."""
+        self.statistics.phase = "recovering"
         began = time.monotonic()
         self._producer.init_transactions()
-        self._follower = HourlyTopicReader(self._follower_consumer, self._hours.follow, self._beat)
-        hours = self._follower.catch_up()
-        every = partitions_of(self._consumer, FEATURES, self._beat)
-        own = [tp for tp in every if tp.partition % self._settings.inference_actors == self._shard]
+        self._hours_reader = HourlyTopicReader(self._hours_consumer, self._hours.put_shared, self._heartbeat)
+        hours = self._hours_reader.catch_up()
+        partitions = partitions_of(self._consumer, FEATURES, self._heartbeat)
+        own = [tp for tp in partitions if tp.partition % self._settings.inference_actors == self._shard]
         self._consumer.assign(own)
         committed = {tp: offset for tp in own if (offset := self._consumer.committed(tp)) is not None}
         self._consumer.pause(*(tp for tp in own if tp not in committed))
-        read = 0
-        for record in replay_features(self._consumer, committed, self._beat):
-            read += 1
+        replayed = 0
+        for record in replay_features(self._consumer, committed, self._heartbeat):
+            replayed += 1
             window = _window(record)
             if isinstance(window, WindowFeatures):
-                self._take([window])
-                self._last.mark([window])
+                self._add([window])
+                self._last_predicted.mark([window])
         self._consumer.resume(*own)
         self.grid = self._hours.grid()
-        self._champions.refresh(self.canary)
+        self._models.refresh(self.canary)
         log.info(
-            "shard %d of %d owns partitions %s; %d hours and %d features read again in %.1f s",
+            "shard %d of %d reads partitions %s; read %d hours and replayed %d features in %.1f s",
             *(self._shard, self._settings.inference_actors, [tp.partition for tp in own]),
-            *(hours, read, time.monotonic() - began),
+            *(hours, replayed, time.monotonic() - began),
         )
 
-    def _turn(self) -> None:
+    def _process_batch(self) -> None:
         polled = self._consumer.poll(timeout_ms=POLL_MS)
-        self._beat()
+        self._heartbeat()
         if not polled:
             return
         began = time.monotonic()
         batch = _parse(polled)
-        self._follower.catch_up()
-        changed = self._take(batch.windows)
-        models = self._champions.current
-        asked = self._last.needed(batch.windows)
-        answers = self._answers.answer(asked, models)
+        self._hours_reader.catch_up()
+        changed = self._add(batch.windows)
+        results = self._predictor.predict(self._last_predicted.select(batch.windows), self._models.current)
         self.grid = self._hours.grid()
-        self._commit(batch, changed, answers)
-        self._last.mark(batch.windows)
-        self._count(batch, changed, answers, began)
+        self._commit(batch, changed, results)
+        self._last_predicted.mark(batch.windows)
+        self._update_statistics(batch, changed, results, began)
 
     @property
     def canary(self) -> CanaryBatch | None:
-        """What a new model is tried on: the inputs of the last answers, else the present hours."""
-        return self._answers.canary or CanaryBatch.of_grid(self.grid)
+        """What a new model is validated with: the inputs of the last predictions, or else the current hours."""
+        return self._predictor.canary or CanaryBatch.of_grid(self.grid)
 
-    def _take(self, windows: list[WindowFeatures]) -> list[Hour]:
-        """Take windows into the buffers; the hours they changed."""
-        self._answers.note(windows)
-        return [hour for hour in self._windows.take(windows) if self._hours.put(hour)]
+    def _add(self, windows: list[WindowFeatures]) -> list[Hour]:
+        """Add windows to the buffers; the hours that changed."""
+        self._predictor.add_readings(windows)
+        return [hour for hour in self._windows.add(windows) if self._hours.put_computed(hour)]
 
-    def _commit(self, batch: FeatureBatch, hours: list[Hour], answers: list[PredictionResult]) -> None:
-        offsets = {tp: OffsetAndMetadata(self._consumer.position(tp), "", -1) for tp in batch.starts}
-        for attempt in range(1, RETRIES + 1):
+    def _commit(self, batch: FeatureBatch, hours: list[Hour], results: list[PredictionResult]) -> None:
+        offsets = {tp: OffsetAndMetadata(self._consumer.position(tp), "", -1) for tp in batch.partitions}
+        for attempt in range(1, ATTEMPTS + 1):
             try:
                 self._producer.begin_transaction()
-                self._send(batch, hours, answers)
+                self._send(batch, hours, results)
                 self._producer.send_offsets_to_transaction(offsets, INFERENCE_GROUP)
             except KafkaError as error:
-                log.warning("batch not written at attempt %d: %r", attempt, error)
+                log.warning("attempt %d to write the batch failed: %r", attempt, error)
                 self._abort(error)
                 time.sleep(min(0.2 * 2**attempt, 5))
-                self._beat()
+                self._heartbeat()
                 continue
             try:
                 self._producer.commit_transaction()
             except KafkaError as error:
-                raise LostTransaction(f"whether a batch was committed is not known: {error!r}") from error
+                raise LostTransaction(f"the outcome of a commit is unknown: {error!r}") from error
             return
-        raise LostTransaction(f"a batch could not be written at {RETRIES} attempts")
+        raise LostTransaction(f"a batch could not be written in {ATTEMPTS} attempts")
 
     def _abort(self, cause: KafkaError) -> None:
         try:
             self._producer.abort_transaction()
         except KafkaError as error:
-            raise LostTransaction(f"the producer cannot go on after {cause!r}: {error!r}") from error
+            raise LostTransaction(f"the transaction could not be aborted after {cause!r}: {error!r}") from error
 
-    def _send(self, batch: FeatureBatch, hours: list[Hour], answers: list[PredictionResult]) -> None:
+    def _send(self, batch: FeatureBatch, hours: list[Hour], results: list[PredictionResult]) -> None:
         now = datetime.now(UTC)
         for hour in hours:
             key = f"{hour.station_id}|{iso(hour.hour)}".encode()
             source = batch.sources.get(hour.station_id)
             self._producer.send(HOURS, key=key, value=hour.to_json(), headers=headers(hour, source, now))
-        for answer in answers:
-            key = answer.prediction.station_id.encode()
-            source = batch.sources.get(answer.prediction.station_id)
-            inputs = (INPUTS_HEADER, answer.inputs.encode())
-            for topic, made in ((PREDICTIONS, answer.prediction), (SHADOW, answer.shadow)):
-                if made is not None:
-                    about = [*headers(made, source, now), inputs]
-                    self._producer.send(topic, key=key, value=made.to_json(), headers=about)
+        for result in results:
+            key = result.prediction.station_id.encode()
+            source = batch.sources.get(result.prediction.station_id)
+            inputs = (INPUTS_HEADER, result.inputs.encode())
+            for topic, prediction in ((PREDICTIONS, result.prediction), (SHADOW, result.shadow)):
+                if prediction is not None:
+                    record_headers = [*headers(prediction, source, now), inputs]
+                    self._producer.send(topic, key=key, value=prediction.to_json(), headers=record_headers)
         for record, reason in batch.rejected:
-            place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
-            why = [(name, str(value).encode()) for name, value in {"reason": reason.value, **place}.items()]
-            self._producer.send(REJECTED, key=record.key, value=record.value, headers=why)
+            about = {
+                "reason": reason.value,
+                "topic": record.topic,
+                "partition": record.partition,
+                "offset": record.offset,
+            }
+            reject_headers = [(name, str(value).encode()) for name, value in about.items()]
+            self._producer.send(REJECTED, key=record.key, value=record.value, headers=reject_headers)
 
-    def _count(self, batch: FeatureBatch, hours: list[Hour], answers: list[PredictionResult], began: float) -> None:
-        figures = self.figures
-        figures.records += len(batch.records)
-        figures.answers += len(answers)
-        figures.rejected += len(batch.rejected)
-        figures.hours += len(hours)
-        figures.batches += 1
-        figures.batch_ms = (time.monotonic() - began) * 1000
-        figures.lag = sum(
+    def _update_statistics(
+        self, batch: FeatureBatch, hours: list[Hour], results: list[PredictionResult], began: float
+    ) -> None:
+        statistics = self.statistics
+        statistics.records += len(batch.records)
+        statistics.predictions += len(results)
+        statistics.rejected += len(batch.rejected)
+        statistics.hours += len(hours)
+        statistics.batches += 1
+        statistics.batch_ms = (time.monotonic() - began) * 1000
+        statistics.lag = sum(
             max(0, (self._consumer.highwater(tp) or 0) - (self._consumer.position(tp) or 0))
             for tp in self._consumer.assignment()
         )
-        versions = ", ".join(sorted({answer.prediction.predictions.model_version for answer in answers})) or "none"
+        versions = ", ".join(sorted({result.prediction.predictions.model_version for result in results})) or "none"
         log.info(
-            "%d records, %d answers by version %s, %d in shadow, %d hours, %d rejected, %.0f ms, lag %d",
-            *(len(batch.records), len(answers), versions, sum(answer.shadow is not None for answer in answers)),
-            *(len(hours), len(batch.rejected), figures.batch_ms, figures.lag),
+            "%d records, %d predictions by version %s, %d in shadow, %d hours, %d rejected, %.0f ms, lag %d",
+            *(len(batch.records), len(results), versions, sum(result.shadow is not None for result in results)),
+            *(len(hours), len(batch.rejected), statistics.batch_ms, statistics.lag),
         )
-        self._beat()
+        self._heartbeat()
 
-    def _beat(self) -> None:
-        self.figures.last_turn = time.monotonic()
+    def _heartbeat(self) -> None:
+        self.statistics.last_heartbeat = time.monotonic()
 
     def health(self) -> dict[str, object]:
-        """The figures, the models in service and how each stands, and the seconds since the last sign of progress."""
-        figures = asdict(self.figures)
-        idle = time.monotonic() - figures.pop("last_turn")
-        models = self._champions.current
+        """The statistics, active versions, status of each model slot, and `idle`: seconds since the last heartbeat."""
+        statistics = asdict(self.statistics)
+        idle = time.monotonic() - statistics.pop("last_heartbeat")
+        models = self._models.current
         versions = {
             "forecaster": models.forecaster_version,
             "detector": models.detector_version,
             "challenger": models.challenger_version,
         }
-        stand = {
-            name: {"state": condition.state, "since": iso(condition.since), "why": condition.why}
-            for name, condition in self._champions.conditions().items()
+        statuses = {
+            name: {"state": status.state, "since": iso(status.since), "reason": status.reason}
+            for name, status in self._models.statuses().items()
         }
-        return {"shard": self._shard, **figures, **versions, "models": stand, "idle": idle}
+        return {"shard": self._shard, **statistics, **versions, "models": statuses, "idle": idle}
 
 
 def _window(record: ConsumerRecord) -> WindowFeatures | Reason:
@@ -280,7 +300,7 @@ def _window(record: ConsumerRecord) -> WindowFeatures | Reason:
 
 
 def _parse(polled: dict[TopicPartition, list[ConsumerRecord]]) -> FeatureBatch:
-    batch = FeatureBatch([], {tp: records[0].offset for tp, records in polled.items()}, [], [], {})
+    batch = FeatureBatch([], list(polled), [], [], {})
     for record in (record for records in polled.values() for record in records):
         batch.records.append(record)
         window = _window(record)

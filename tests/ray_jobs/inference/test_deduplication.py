@@ -32,7 +32,7 @@ def test_of_several_only_the_newest_and_only_leading_ones() -> None:
     first, second = leading("oslo", START), leading("oslo", START + 15 * MINUTE)
     other = leading("bergen", START)
     trailing = windows_of("oslo", {START + 30 * MINUTE: 1.0})[1:]
-    needed = LastPredicted().needed([second, first, other, *trailing])
+    needed = LastPredicted().select([second, first, other, *trailing])
     assert {(w.station_id, w.window_end) for w in needed} == {
         ("oslo", second.window_end),
         ("bergen", other.window_end),
@@ -43,17 +43,17 @@ def test_a_repeat_is_ignored_a_revision_answered_an_older_one_passed_over() -> N
     last = LastPredicted()
     now, before = leading("oslo", START + 15 * MINUTE), leading("oslo", START)
     last.mark([now])
-    assert last.needed([now]) == []
-    assert last.needed([before]) == []
+    assert last.select([now]) == []
+    assert last.select([before]) == []
     revised = leading("oslo", START + 15 * MINUTE, 6.0)
-    assert last.needed([revised]) == [revised]
+    assert last.select([revised]) == [revised]
     last.mark([revised])
-    assert last.needed([revised, before]) == []
+    assert last.select([revised, before]) == []
 
 
 def test_the_last_state_of_a_record_in_a_batch_is_answered() -> None:
     first, revised = leading("oslo", START), leading("oslo", START, 6.0)
-    assert LastPredicted().needed([first, revised]) == [revised]
+    assert LastPredicted().select([first, revised]) == [revised]
 
 
 @given(st.data())
@@ -67,7 +67,7 @@ def test_however_a_stream_is_cut_and_repeated_each_station_ends_with_its_newest_
         size = data.draw(st.integers(1, 7))
         batch = stream[position : position + size]
         for _ in range(data.draw(st.integers(1, 2))):
-            needed = last.needed(batch)
+            needed = last.select(batch)
             answered += needed
             last.mark(batch)
         position += size
@@ -84,9 +84,9 @@ def test_marking_a_reread_stream_knows_what_was_answered() -> None:
     stream = [leading("oslo", START + n * MINUTE, float(n)) for n in (0, 15, 15, 30, 20)]
     old = LastPredicted()
     for record in stream:
-        old.needed([record])
+        old.select([record])
         old.mark([record])
     new = LastPredicted()
     new.mark(stream)
     shuffled = random.Random(7).sample(stream, len(stream))
-    assert new.needed(shuffled) == old.needed(shuffled) == []
+    assert new.select(shuffled) == old.select(shuffled) == []

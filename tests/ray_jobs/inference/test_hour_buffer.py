@@ -42,7 +42,7 @@ def test_windows_in_any_order_make_the_mean_of_the_hours_observations(seed: int,
     chance.shuffle(windows)
     kept, hours = WindowBuffer(), {}
     for start in range(0, len(windows), size):
-        hours |= {hour.hour: hour for hour in kept.take(windows[start : start + size])}
+        hours |= {hour.hour: hour for hour in kept.add(windows[start : start + size])}
     expected = {}
     for number in range(7):
         time = START + number * HOUR
@@ -55,7 +55,7 @@ def test_windows_in_any_order_make_the_mean_of_the_hours_observations(seed: int,
 def test_hours_lie_in_the_grid_where_they_belong() -> None:
     hours = buffer()
     for station, offset in (("new-york", 0), ("boston", 3), ("new-york", 5)):
-        assert hours.put(hour(station, START + offset * HOUR, float(offset)))
+        assert hours.put_computed(hour(station, START + offset * HOUR, float(offset)))
     grid = hours.grid()
     assert grid is not None
     names = [station.station_id for station in grid.stations]
@@ -74,7 +74,7 @@ def test_the_grid_is_the_last_value_of_each_hour_within_the_span(puts: list[tupl
         newest = max(newest, offset)
         if offset > newest - SPAN_HOURS:
             model[station, offset] = float(i)
-        hours.put(hour(station, START + offset * HOUR, float(i), count=i + 1))
+        hours.put_computed(hour(station, START + offset * HOUR, float(i), count=i + 1))
     grid = hours.grid()
     assert grid is not None
     found = {
@@ -88,19 +88,19 @@ def test_the_grid_is_the_last_value_of_each_hour_within_the_span(puts: list[tupl
 
 def test_an_hour_from_fewer_windows_than_were_known_does_not_replace_it() -> None:
     hours = buffer()
-    hours.follow(hour("new-york", START, 5.0, count=4))
-    assert not hours.put(hour("new-york", START, 9.0, count=2))
-    assert hours.put(hour("new-york", START, 6.0, count=4))
-    assert not hours.put(hour("new-york", START, 6.0, count=4)), "unchanged is no news"
-    assert hours.put(hour("new-york", START, None, count=5))
+    hours.put_shared(hour("new-york", START, 5.0, count=4))
+    assert not hours.put_computed(hour("new-york", START, 9.0, count=2))
+    assert hours.put_computed(hour("new-york", START, 6.0, count=4))
+    assert not hours.put_computed(hour("new-york", START, 6.0, count=4)), "unchanged is no news"
+    assert hours.put_computed(hour("new-york", START, None, count=5))
 
 
 def test_the_echo_of_an_own_hour_does_not_undo_a_newer_value() -> None:
     hours = buffer()
-    hours.put(hour("new-york", START, 5.0, count=2))
-    hours.follow(hour("new-york", START, 4.0, count=1))
-    hours.follow(hour("boston", START, 4.0, count=1))
-    hours.follow(hour("boston", START, 3.0, count=1))
+    hours.put_computed(hour("new-york", START, 5.0, count=2))
+    hours.put_shared(hour("new-york", START, 4.0, count=1))
+    hours.put_shared(hour("boston", START, 4.0, count=1))
+    hours.put_shared(hour("boston", START, 3.0, count=1))
     grid = hours.grid()
     assert grid is not None
     assert grid.values[:, -1, 0].tolist() == [5.0, 3.0]
@@ -108,24 +108,24 @@ def test_the_echo_of_an_own_hour_does_not_undo_a_newer_value() -> None:
 
 def test_base_is_the_newest_hour_with_a_value() -> None:
     hours = buffer()
-    hours.put(hour("new-york", START, 5.0))
-    hours.put(hour("boston", START + 3 * HOUR, 5.0))
-    row, column = hours.place("new-york", hour64(START + 2 * HOUR)) or (0, 0)
-    assert hours.base(row, column) == column - 2
-    assert hours.base(row, column - 3) is None
-    assert hours.place("miami", hour64(START - 200 * HOUR)) is None
+    hours.put_computed(hour("new-york", START, 5.0))
+    hours.put_computed(hour("boston", START + 3 * HOUR, 5.0))
+    row, column = hours.locate("new-york", hour64(START + 2 * HOUR)) or (0, 0)
+    assert hours.base_column(row, column) == column - 2
+    assert hours.base_column(row, column - 3) is None
+    assert hours.locate("miami", hour64(START - 200 * HOUR)) is None
 
 
 def test_a_backfill_of_days_in_one_batch_makes_every_hour() -> None:
     times = list(every(60, 72))
-    made = WindowBuffer().take(windows_of("new-york", dict.fromkeys(times, 1.0)))
+    made = WindowBuffer().add(windows_of("new-york", dict.fromkeys(times, 1.0)))
     assert [hour.hour for hour in made] == times
 
 
 def test_old_windows_are_let_go() -> None:
     """After days, a late window of an old hour finds none of the others: the hour is made of it alone."""
     kept, windows = WindowBuffer(), windows_of("new-york", dict.fromkeys(every(5, 48), 1.0))
-    kept.take(windows)
+    kept.add(windows)
     ends = (START + HOUR + MINUTE, START + 47 * HOUR + MINUTE)
-    old, new = kept.take([w for w in windows if w.window_end in ends])
+    old, new = kept.add([w for w in windows if w.window_end in ends])
     assert (old.count, new.count) == (1, 4)

@@ -43,7 +43,7 @@ def broken_files(settings: Settings, forecaster: BoostedForecaster, folder: Path
 
 def open_alerts(settings: Settings) -> dict[str, str]:
     with Registry(settings).store().connect() as connection:
-        return {alert.subject: alert.words for alert in alert_log.list_alerts(connection, 10, opened=True)}
+        return {alert.subject: alert.message for alert in alert_log.list_alerts(connection, 10, is_open=True)}
 
 
 def test_versions_that_fail_their_trial_are_quarantined_for_good_and_the_old_one_serves_on(
@@ -53,11 +53,11 @@ def test_versions_that_fail_their_trial_are_quarantined_for_good_and_the_old_one
     champions = ModelManager(Registry(settings), "inference-0")
     champions.refresh(CANARY)
     assert champions.current.forecaster_version == NO_MODEL
-    assert champions.conditions()["forecaster"].state == "degraded"
+    assert champions.statuses()["forecaster"].state == "degraded"
     good = crown(settings, forecaster, tmp_path / "good")
     champions.refresh(CANARY)
     assert champions.current.forecaster_version == good
-    assert champions.conditions()["forecaster"].state == "ok"
+    assert champions.statuses()["forecaster"].state == "ok"
     served = champions.current.forecaster
 
     hot = crown(settings, mad(forecaster), tmp_path / "mad")
@@ -65,9 +65,9 @@ def test_versions_that_fail_their_trial_are_quarantined_for_good_and_the_old_one
     damaged = broken_files(settings, forecaster, tmp_path / "damaged")
     champions.refresh(CANARY)
     assert champions.current.forecaster is served
-    condition = champions.conditions()["forecaster"]
+    condition = champions.statuses()["forecaster"]
     assert condition.state == "degraded"
-    assert damaged in condition.why
+    assert damaged in condition.reason
     reasons = Registry(settings).refused(FORECASTER)
     assert set(reasons) == {hot, damaged}
     assert "half-widths" in reasons[hot] or "allowed is" in reasons[hot]
@@ -81,7 +81,7 @@ def test_versions_that_fail_their_trial_are_quarantined_for_good_and_the_old_one
     anew.refresh(CANARY)
     assert anew.current.forecaster_version == good
     with Registry(settings).store().connect() as connection:
-        assert {a.words.count("inference-0") for a in alert_log.list_alerts(connection, 10)} == {1}, "not tried again"
+        assert {a.message.count("inference-0") for a in alert_log.list_alerts(connection, 10)} == {1}, "not tried again"
 
     # Promoted again it is tried again, and refused again; a sound one ends the alerts.
     Registry(settings).promote(FORECASTER, hot, "an operator", "try again", {})
@@ -90,7 +90,7 @@ def test_versions_that_fail_their_trial_are_quarantined_for_good_and_the_old_one
     assert hot in Registry(settings).refused(FORECASTER)
     Registry(settings).roll_back(FORECASTER, "an operator", "it is mad")
     anew.refresh(CANARY)
-    assert anew.conditions()["forecaster"].state == "ok"
+    assert anew.statuses()["forecaster"].state == "ok"
     assert open_alerts(settings) == {}
 
 
@@ -104,24 +104,24 @@ def test_a_champion_that_fails_in_service_gives_way_to_the_one_before_and_at_las
     second = crown(settings, forecaster, tmp_path / "second")
     champions.refresh(CANARY)
     for _ in range(FAILURES - 1):
-        champions.failed("forecaster", second, "no forecast today")
-    champions.well("forecaster")
-    champions.failed("forecaster", second, "no forecast today")
+        champions.record_failure("forecaster", second, "no forecast today")
+    champions.record_success("forecaster")
+    champions.record_failure("forecaster", second, "no forecast today")
     assert champions.current.forecaster_version == second, "only failures in a row count"
     for _ in range(FAILURES - 1):
-        champions.failed("forecaster", second, "no forecast today")
+        champions.record_failure("forecaster", second, "no forecast today")
     assert champions.current.forecaster_version == first, "at once, before the registry is asked again"
     assert champions.wake.is_set()
     champions.refresh(CANARY)
     assert "no forecast today" in Registry(settings).refused(FORECASTER)[second]
-    assert champions.conditions()["forecaster"].state == "degraded"
+    assert champions.statuses()["forecaster"].state == "degraded"
     assert set(open_alerts(settings)) == {f"forecaster version {second}"}
     for _ in range(FAILURES):
-        champions.failed("forecaster", first, "not this one either")
+        champions.record_failure("forecaster", first, "not this one either")
     assert champions.current.forecaster_version == NO_MODEL
     champions.refresh(CANARY)
     assert champions.current.forecaster_version == NO_MODEL
-    assert champions.conditions()["forecaster"].state == "failing"
+    assert champions.statuses()["forecaster"].state == "failing"
 
 
 def test_a_challenger_comes_goes_and_is_never_replaced_by_an_older_one(
@@ -138,7 +138,7 @@ def test_a_challenger_comes_goes_and_is_never_replaced_by_an_older_one(
         champions.refresh(CANARY)
         assert (champions.current.forecaster_version, champions.current.challenger_version) == (first, version)
     for _ in range(FAILURES):
-        champions.failed("challenger", last, "no forecast today")
+        champions.record_failure("challenger", last, "no forecast today")
     assert champions.current.challenger is None
     assert champions.current.forecaster_version == first
     champions.refresh(CANARY)

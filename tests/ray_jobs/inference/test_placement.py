@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from ray_jobs.inference.placement import move
+from ray_jobs.inference.placement import next_move
 
 
 def spread(places: dict[str, str], nodes: set[str]) -> dict[str, str]:
     """Where the actors are once nothing moves any more."""
     for _ in range(len(places) + 1):
-        step = move(places, nodes)
+        step = next_move(places, nodes)
         if step is None:
             return places
         places = places | dict([step])
@@ -26,13 +26,13 @@ def test_from_the_first_node_that_came_back_to_one_each() -> None:
 
 def test_only_who_shares_a_node_moves() -> None:
     places = {"a": "first", "b": "first", "c": "second"}
-    assert move(places, {"first", "second", "third"}) == ("b", "third")
+    assert next_move(places, {"first", "second", "third"}) == ("b", "third")
 
 
 @pytest.mark.parametrize("nodes", [{"first"}, {"first", "second"}, set()])
 def test_without_an_idle_node_nobody_moves(nodes: set[str]) -> None:
-    assert move({"a": "first", "b": "first", "c": "second"}, nodes) is None
+    assert next_move({"a": "first", "b": "first", "c": "second"}, nodes) is None
 
 
 def test_an_idle_node_stays_idle_when_each_has_its_own() -> None:
-    assert move({"a": "first", "b": "second"}, {"first", "second", "third"}) is None
+    assert next_move({"a": "first", "b": "second"}, {"first", "second", "third"}) is None

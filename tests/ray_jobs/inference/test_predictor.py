@@ -11,7 +11,7 @@ import pytest
 
 from ray_jobs.inference.hour_buffer import HourBuffer
 from ray_jobs.inference.model_manager import NO_MODEL, ActiveModels, ModelManager
-from ray_jobs.inference.predictor import Predictor, serves_challenger
+from ray_jobs.inference.predictor import Predictor, in_challenger_share
 from tests.conftest import make_settings
 from tests.ray_jobs.windows import START, every, leading, window
 from weatherglass.anomaly.detector import AnomalyDetector
@@ -27,7 +27,7 @@ MODELS = ActiveModels(PersistenceForecaster(), "7", AnomalyDetector.rules_only()
 def known(temperatures: dict[tuple[str, datetime], float]) -> HourBuffer:
     hours = HourBuffer(known_stations().__getitem__)
     for (station, time), temperature in temperatures.items():
-        hours.put(
+        hours.put_computed(
             Hour(
                 station_id=station,
                 hour=time,
@@ -47,7 +47,7 @@ def answering(hours: HourBuffer, share: float = 0.0) -> Predictor:
 
 
 def one(hours: HourBuffer, time: datetime, temperature: float = 5.0, models: ActiveModels = MODELS) -> Prediction:
-    [answer] = answering(hours).answer([leading("boston", time, temperature)], models)
+    [answer] = answering(hours).predict([leading("boston", time, temperature)], models)
     assert answer.shadow is None
     return answer.prediction
 
@@ -82,7 +82,7 @@ def test_stations_of_one_batch_get_their_own_answers_though_the_grid_moves_on() 
     """The second reading is hours ahead of all that is known, so room is made while the first has its place."""
     hours = known({("boston", START): 1.0, ("miami", START): 20.0})
     windows = [leading("boston", START + MINUTE), leading("miami", START + 30 * HOUR, 25.0), leading("denver", START)]
-    made = {a.prediction.station_id: a.prediction for a in answering(hours).answer(windows, MODELS)}
+    made = {a.prediction.station_id: a.prediction for a in answering(hours).predict(windows, MODELS)}
     assert {name: p.predictions.temperature[0] for name, p in made.items()} == {
         "boston": 1.0,
         "miami": 25.0,
@@ -135,12 +135,12 @@ def test_readings_are_judged_by_those_before_them_and_by_an_earlier_forecast() -
     models = replace(MODELS, detector=SimpleNamespace(check_many=spy))
     answers = answering(known({("boston", START - 2 * HOUR): 1.0, ("boston", START): 8.0}))
     readings = [leading("boston", time, float(i)) for i, time in enumerate(every(15, 0.75, START - HOUR))]
-    answers.note(readings)
+    answers.add_readings(readings)
     for _ in range(2):  # a batch that is tried again
         cases.clear()
         now = window("boston", START + 6 * MINUTE, START + 5 * MINUTE, 3.0)
-        answers.note([now])
-        [made] = answers.answer([now], models)
+        answers.add_readings([now])
+        [made] = answers.predict([now], models)
         assert [reading.values[0] for reading in cases[0].recent] == [0.0, 1.0, 2.0]
         assert cases[0].expected is not None
         assert cases[0].expected.values[0] == pytest.approx(1.0), "not from the hour it is in"
@@ -167,8 +167,8 @@ class Warmer(PersistenceForecaster):
 def test_the_challenger_answers_for_its_share_of_stations_and_runs_in_shadow_on_the_others(share: float) -> None:
     models = replace(MODELS, challenger=Warmer(), challenger_version="8")
     hours = known(dict.fromkeys([(station, START) for station in STATIONS], 1.0))
-    answers = answering(hours, share).answer([leading(station, START) for station in STATIONS], models)
-    chosen = {station for station in STATIONS if serves_challenger(station, share)}
+    answers = answering(hours, share).predict([leading(station, START) for station in STATIONS], models)
+    chosen = {station for station in STATIONS if in_challenger_share(station, share)}
     assert len(chosen) in {0.0: [0], 0.5: range(1, len(STATIONS)), 1.0: [len(STATIONS)]}[share]
     for answer in answers:
         assert answer.shadow is not None
@@ -177,21 +177,21 @@ def test_the_challenger_answers_for_its_share_of_stations_and_runs_in_shadow_on_
         assert (served.model_version, other.model_version) == (("8", "7") if by_challenger else ("7", "8"))
         assert (served.temperature[0], other.temperature[0]) == ((2.0, 1.0) if by_challenger else (1.0, 2.0))
         assert answer.shadow.timestamp == answer.prediction.timestamp
-    assert [a.prediction for a in answering(hours, 0.0).answer([leading("boston", START)], MODELS)] == [
+    assert [a.prediction for a in answering(hours, 0.0).predict([leading("boston", START)], MODELS)] == [
         one(hours, START)
     ], "without a challenger nothing changes"
 
 
 def test_a_challenger_that_fails_leaves_the_answers_as_they_are() -> None:
     models = replace(MODELS, challenger=SimpleNamespace(forecast=_raises), challenger_version="8")
-    [answer] = answering(known({("boston", START): 1.0}), 1.0).answer([leading("boston", START)], models)
+    [answer] = answering(known({("boston", START): 1.0}), 1.0).predict([leading("boston", START)], models)
     assert answer.prediction.predictions.model_version == "7"
     assert answer.shadow is None
 
 
 def test_the_hash_tells_inputs_apart_and_not_the_order_in_which_they_came() -> None:
     def hashed(temperatures: dict[tuple[str, datetime], float], reading: float = 5.0) -> str:
-        [answer] = answering(known(temperatures)).answer([leading("boston", START, reading)], MODELS)
+        [answer] = answering(known(temperatures)).predict([leading("boston", START, reading)], MODELS)
         return answer.inputs
 
     hours = {("boston", START): 1.0, ("miami", START): 20.0, ("miami", START - HOUR): 19.0}

@@ -95,7 +95,7 @@ def test_shards_share_the_partitions_and_see_each_others_hours(serving_settings:
         until("answered", lambda: lag(settings) == 0)
         feed.send([leading(station, START + 15 * MINUTE) for station in stations])
         until("answered", lambda: len(predictions(bootstrap)) == 2 * len(stations))
-        assert min(one.figures.answers, other.figures.answers) > 0
+        assert min(one.statistics.predictions, other.statistics.predictions) > 0
         grids = [service.grid for service in (one, other)]
     for grid in grids:
         assert grid is not None
