@@ -29,14 +29,14 @@ def parsed(value: Column, arrived: Column, ahead: timedelta, behind: timedelta) 
     return _column(parser.parsed(_java(value), _java(arrived), TIME_TEXT, ahead // MICROSECOND, behind // MICROSECOND))
 
 
-def verdicts(station: Column, time: Column, values: list[Column], rules: Rules) -> Column:
+def qc_flags(station: Column, time: Column, values: list[Column], rules: Rules) -> Column:
     """The bits that quality control sets for an observation; see `QualityControl.java`."""
     gateway = SparkSession.active().sparkContext._gateway
     assert gateway
     array = gateway.new_array(gateway.jvm.org.apache.spark.sql.Column, len(values))
     for i, value in enumerate(values):
         array[i] = _java(value)
-    return _column(_package().QualityControl.verdicts(_java(station), _java(time), array, rules.to_json()))
+    return _column(_package().QualityControl.flags(_java(station), _java(time), array, rules.to_json()))
 
 
 def windows(observations: DataFrame, slide: int, panes: int, closed: int, rules: Rules) -> DataFrame:

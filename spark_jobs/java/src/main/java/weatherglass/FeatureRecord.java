@@ -11,26 +11,26 @@ import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonGenerator;
 
 /**
- * What is made of a window's sums: the JSON of `weatherglass.records.WindowFeatures`. What each feature means is said
- * in `spark_jobs.window_features`, where the formulas come from in `weatherglass.meteorology`. A value that cannot be told is
- * NaN here and null there.
+ * Computes the features of a window from its summary and writes them as JSON of `weatherglass.records.WindowFeatures`.
+ * `spark_jobs.window_features` documents the features, `weatherglass.meteorology` the formulas. An unknown value is NaN
+ * here and null in the JSON.
  */
 final class FeatureRecord implements Serializable {
     private static final JsonFactory JSON = new JsonFactory();
 
-    /** A mean wind below this, m/s, is what rounding leaves of winds that cancel: it has no direction. */
+    /** A mean wind below this, m/s, is a rounding error of winds that cancel out: it has no direction. */
     private static final double CALM = 1e-6;
 
-    /** How many of its own standard errors a slope must exceed to be a trend. */
-    private static final double ERRORS_OF_A_TREND = 2;
+    /** A slope is a trend if it exceeds this multiple of its standard error. */
+    private static final double TREND_STANDARD_ERRORS = 2;
 
-    /** The rules of the trend compare with this much room, so that rounding in the last digit decides nothing. */
-    private static final double SLACK = 1 + 1e-6;
+    /** Tolerance of the comparisons for a trend, so that a rounding error in the last digit does not decide. */
+    private static final double ROUNDING_TOLERANCE = 1 + 1e-6;
 
     private final Rules rules;
     private final long width;
 
-    /** @param width of a window, microseconds */
+    /** @param width length of a window, microseconds */
     FeatureRecord(Rules rules, long width) {
         this.rules = rules;
         this.width = width;
@@ -89,17 +89,18 @@ final class FeatureRecord implements Serializable {
         number(json, "last", any ? m.last() : Double.NaN);
         number(json, "rate_per_hour", slope * 3600);
         json.writeStringField("trend", Double.isNaN(slope) ? null : trend(m, slope, resolution));
+        json.writeNumberField("count", m.n());
     }
 
     private static String trend(Moments m, double slope, double resolution) {
         double change = Math.abs(slope) * (m.lastTime() - m.firstTime()) / 1e6;
-        if (change <= resolution * SLACK) {
+        if (change <= resolution * ROUNDING_TOLERANCE) {
             return "steady";
         }
         if (m.n() > 2) {
             double unexplained = Math.max(m.valueValue() - slope * slope * m.timeTime(), 0);
             double error = Math.sqrt(unexplained / (m.n() - 2) / m.timeTime());
-            if (Math.abs(slope) <= ERRORS_OF_A_TREND * SLACK * error) {
+            if (Math.abs(slope) <= TREND_STANDARD_ERRORS * ROUNDING_TOLERANCE * error) {
                 return "steady";
             }
         }
@@ -110,15 +111,16 @@ final class FeatureRecord implements Serializable {
         double u = window.u() / window.winds(), v = window.v() / window.winds();
         double speed = Math.hypot(u, v);
         double angle = Math.toDegrees(Math.atan2(-u, -v));
-        double from = angle < 0 ? (angle + 360) % 360 : Math.abs(angle);  // a northerly may come as -0
+        double from = angle < 0 ? (angle + 360) % 360 : Math.abs(angle);  // -0 becomes 0
         number(json, "u", u);
         number(json, "v", v);
         number(json, "direction", speed > CALM ? from : Double.NaN);
         double steadiness = Math.min(speed * window.winds() / window.speed(), 1);
         number(json, "steadiness", window.speed() > 0 ? steadiness : Double.NaN);
+        json.writeNumberField("count", window.winds());
     }
 
-    /** As `meteorology.dew_point`. */
+    /** Same formula as `meteorology.dew_point`. */
     private double dewPoint(Summary window) {
         double a = rules.magnus()[0], b = rules.magnus()[1];
         double temperature = mean(window, Reading.TEMPERATURE), humidity = mean(window, Reading.HUMIDITY);
@@ -127,15 +129,15 @@ final class FeatureRecord implements Serializable {
     }
 
     /**
-     * As `meteorology.sea_level_pressure`; NaN where the pressure contradicts the elevation, and where that is unknown
-     * or out of the formula's range.
+     * Same formula as `meteorology.sea_level_pressure`; NaN if the pressure contradicts the elevation, or if the
+     * elevation is unknown or outside the range of the formula.
      */
     private double seaLevelPressure(String station, Summary window) {
         Double elevation = rules.elevations().get(station);
         double[] r = rules.reduction();
         double zero = r[0], kp = r[1], lapseRate = r[2], ch = r[3], lowest = r[4], highest = r[5];
-        boolean fits = check(window, QualityControl.PRESSURE_ELEVATION).equals("ok");
-        if (!fits || elevation == null || elevation < lowest || elevation > highest) {
+        boolean plausible = check(window, QualityControl.PRESSURE_ELEVATION).equals("ok");
+        if (!plausible || elevation == null || elevation < lowest || elevation > highest) {
             return Double.NaN;
         }
         double[] magnus = rules.magnus();
@@ -146,7 +148,7 @@ final class FeatureRecord implements Serializable {
         return mean(window, Reading.PRESSURE) * Math.pow(10, kp * elevation / column);
     }
 
-    /** As `meteorology.apparent_temperature`. */
+    /** Same formula as `meteorology.apparent_temperature`. */
     private double apparentTemperature(Summary window) {
         double[] vapour = rules.steadmanVapour(), weights = rules.steadman();
         double temperature = mean(window, Reading.TEMPERATURE);
@@ -161,20 +163,20 @@ final class FeatureRecord implements Serializable {
     }
 
     private static String quality(Summary window, int variable) {
-        if ((window.verdicts() >> variable & 1) != 0) {
+        if ((window.qcFlags() >> variable & 1) != 0) {
             return "failed";
         }
-        boolean there = variable == Reading.WIND_DIRECTION
-                ? (window.verdicts() & QualityControl.HAS_DIRECTION) != 0
+        boolean present = variable == Reading.WIND_DIRECTION
+                ? (window.qcFlags() & QualityControl.HAS_DIRECTION) != 0
                 : window.variables()[variable].n() > 0;
-        return there ? "ok" : "not_checked";
+        return present ? "ok" : "not_checked";
     }
 
     private static String check(Summary window, int number) {
-        if ((window.verdicts() & QualityControl.failed(number)) != 0) {
+        if ((window.qcFlags() & QualityControl.failed(number)) != 0) {
             return "failed";
         }
-        return (window.verdicts() & QualityControl.ok(number)) != 0 ? "ok" : "not_checked";
+        return (window.qcFlags() & QualityControl.ok(number)) != 0 ? "ok" : "not_checked";
     }
 
     private static void number(JsonGenerator json, String name, double value) throws IOException {
@@ -185,7 +187,7 @@ final class FeatureRecord implements Serializable {
         }
     }
 
-    /** As `records.iso`: whole seconds, or milliseconds where there are any. */
+    /** Same format as `records.iso`: whole seconds, with milliseconds only if they are not zero. */
     private static String iso(long microseconds) {
         return Instant.EPOCH.plus(microseconds, ChronoUnit.MICROS).truncatedTo(ChronoUnit.MILLIS).toString();
     }

@@ -4,13 +4,19 @@ import java.nio.ByteBuffer;
 import java.util.Collection;
 
 /**
- * What the statistics of one variable over a stretch of time are made of; two stretches can be joined.
+ * Mergeable statistics of one variable over a time interval.
  *
- * <p>Means and sums of squares about the means, so that nothing is lost to cancellation and constant values have no
- * spread at all. Joining: Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample
+ * <p>Stores means and sums of squares about the means, which avoids cancellation: constant values have a variance of
+ * exactly zero. Merging: Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample
  * variances", 1979.
  *
- * @param meanTime seconds after the start of the stretch's pane, or of the window once it is in one
+ * @param n number of values
+ * @param firstTime time of the first value, microseconds since 1970
+ * @param lastTime time of the last value, microseconds since 1970
+ * @param meanTime mean time of the values, seconds after the start of the pane, or of the window after merging
+ * @param timeTime sum of squared time deviations, s²
+ * @param timeValue sum of products of time and value deviations
+ * @param valueValue sum of squared value deviations
  */
 record Moments(
         int n, double mean, double min, double max, double last, long firstTime, long lastTime,
@@ -19,7 +25,7 @@ record Moments(
     static final int BYTES = Integer.BYTES + 10 * Long.BYTES;
     static final Moments NONE = new Moments(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
 
-    /** Of the usable values of a variable. */
+    /** Moments of the values of a variable that passed quality control. */
     static Moments of(Collection<Reading> readings, int variable, long start) {
         int n = 0;
         double first = 0, min = 0, max = 0, last = 0, sumValue = 0, sumTime = 0;
@@ -56,19 +62,19 @@ record Moments(
         return new Moments(n, mean, min, max, last, firstTime, lastTime, meanTime, tt, ty, yy);
     }
 
-    /** Both together; `later` lies after this one, and its pane starts `seconds` after this one's. */
-    Moments and(Moments later, double seconds) {
+    /** Moments of both intervals. `later` follows this one; its pane starts `seconds` after the start of this. */
+    Moments merge(Moments later, double seconds) {
         if (later.n == 0) {
             return this;
         }
-        double theirs = later.meanTime + seconds;
+        double laterMeanTime = later.meanTime + seconds;
         if (n == 0) {
             return new Moments(later.n, later.mean, later.min, later.max, later.last, later.firstTime, later.lastTime,
-                    theirs, later.timeTime, later.timeValue, later.valueValue);
+                    laterMeanTime, later.timeTime, later.timeValue, later.valueValue);
         }
-        int both = n + later.n;
-        double y = later.mean - mean, t = theirs - meanTime, share = (double) later.n / both, weight = n * share;
-        return new Moments(both, mean + y * share, Math.min(min, later.min), Math.max(max, later.max), later.last,
+        int total = n + later.n;
+        double y = later.mean - mean, t = laterMeanTime - meanTime, share = (double) later.n / total, weight = n * share;
+        return new Moments(total, mean + y * share, Math.min(min, later.min), Math.max(max, later.max), later.last,
                 firstTime, later.lastTime, meanTime + t * share, timeTime + later.timeTime + t * t * weight,
                 timeValue + later.timeValue + t * y * weight, valueValue + later.valueValue + y * y * weight);
     }

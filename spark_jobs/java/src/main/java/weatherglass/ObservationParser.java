@@ -23,69 +23,70 @@ import org.apache.spark.sql.functions;
 import org.apache.spark.sql.types.StructType;
 
 /**
- * Reads a message of `weather-raw` strictly: the contract's types or nothing; unknown fields are passed over.
+ * Strict parser for messages of `weather-raw`: a field has the type of the record schema or the message is rejected.
+ * Unknown fields are ignored.
  *
- * <p>One pass over the bytes. The reasons are those of `weatherglass.qc.observation_checks.Reason`. `weatherglass.records.Observation`
- * reads the same messages for the store, and a test holds the two against each other: what one takes, the other takes.
+ * <p>Reads the bytes once. The rejection reasons are those of `weatherglass.qc.observation_checks.Reason`. The sink
+ * parses the same messages with `weatherglass.records.Observation`; a test checks that both accept the same messages.
  */
 public final class ObservationParser implements UDF2<byte[], Long, Row> {
-    private static final StructType OBSERVATION = StructType.fromDDL("station_id string, time bigint,"
-            + " temperature double, humidity double, pressure double, wind_speed double, wind_direction double,"
-            + " reason string");
-    private static final String[] NAMES = {"temperature", "humidity", "pressure", "wind_speed", "wind_direction"};
-    private static final int LONGEST_STATION_ID = 100;
+    private static final String[] VARIABLES = {"temperature", "humidity", "pressure", "wind_speed", "wind_direction"};
+    private static final int MAX_STATION_ID_LENGTH = 100;
     private static final Pattern NOT_FINITE = Pattern.compile("[:,\\[\\s][+-]?(NaN|Infinity|Inf)\\s*[,\\]}]");
 
-    /** The limits of `weatherglass.records` and of its parser, `pydantic`, instead of Jackson's own. */
+    /** The limits of `weatherglass.records` and its parser, `pydantic`, instead of the defaults of Jackson. */
     private static final StreamReadConstraints LIMITS = StreamReadConstraints.builder().maxNestingDepth(200)
             .maxNumberLength(4300).maxNameLength(1000).maxStringLength(Integer.MAX_VALUE).build();
     private static final JsonFactory JSON = JsonFactory.builder().streamReadConstraints(LIMITS)
             .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION).build();
 
     private final Pattern time;
-    private final long ahead;
-    private final long behind;
+    private final long futureTolerance;
+    private final long pastHorizon;
 
-    private ObservationParser(Pattern time, long ahead, long behind) {
+    ObservationParser(Pattern time, long futureTolerance, long pastHorizon) {
         this.time = time;
-        this.ahead = ahead;
-        this.behind = behind;
+        this.futureTolerance = futureTolerance;
+        this.pastHorizon = pastHorizon;
     }
 
     /**
-     * A struct of station, time (microseconds since 1970), the five variables, and the reason why it is no observation.
+     * A struct with the station, the time (microseconds since 1970), the five variables, and the rejection reason (null
+     * for a valid observation).
      *
      * @param value the message, binary
-     * @param arrived when it came, microseconds since 1970
-     * @param time `weatherglass.records.TIME_TEXT`
-     * @param ahead how far in the future an observation may be, microseconds
-     * @param behind and how far in the past
+     * @param arrived arrival time, microseconds since 1970
+     * @param time regular expression of a timestamp, `weatherglass.records.TIME_TEXT`
+     * @param futureTolerance how far an observation may lie after its arrival, microseconds
+     * @param pastHorizon how far an observation may lie before its arrival, microseconds
      */
-    public static Column parsed(Column value, Column arrived, String time, long ahead, long behind) {
-        var parser = new ObservationParser(Pattern.compile(time), ahead, behind);
-        // called non-deterministic, or the optimizer would copy it into every use of a field and parse that often
-        return functions.udf(parser, OBSERVATION).asNondeterministic().apply(value, arrived);
+    public static Column parsed(Column value, Column arrived, String time, long futureTolerance, long pastHorizon) {
+        var parser = new ObservationParser(Pattern.compile(time), futureTolerance, pastHorizon);
+        StructType struct = StructType.fromDDL("station_id string, time bigint, temperature double, humidity double,"
+                + " pressure double, wind_speed double, wind_direction double, reason string");
+        // Marked as non-deterministic: otherwise the optimizer copies it into each use of a field.
+        return functions.udf(parser, struct).asNondeterministic().apply(value, arrived);
     }
 
     @Override
     public Row call(byte[] value, Long arrived) throws IOException {
-        Object[] found = new Object[8];
-        found[7] = reason(value, arrived, found);
-        return RowFactory.create(found);
+        Object[] columns = new Object[8];
+        columns[7] = reason(value, arrived, columns);
+        return RowFactory.create(columns);
     }
 
-    /** The first thing that is wrong, from the bytes up to the meaning; null if nothing is. */
-    private String reason(byte[] value, long arrived, Object[] found) throws IOException {
+    /** The first problem found, checked from the encoding up to the meaning; null if the message is valid. */
+    private String reason(byte[] value, long arrived, Object[] columns) throws IOException {
         if (value == null || value.length == 0) {
             return "empty";
         }
         if (!isUtf8(value)) {
             return "not_utf8";
         }
-        if (seemsOtherwiseEncoded(value)) {
+        if (looksLikeOtherEncoding(value)) {
             return "malformed_json";
         }
-        Fields fields = new Fields(found);
+        Fields fields = new Fields(columns);
         try (JsonParser json = JSON.createParser(value)) {
             JsonToken first = json.nextToken();
             if (first == JsonToken.START_OBJECT) {
@@ -94,7 +95,7 @@ public final class ObservationParser implements UDF2<byte[], Long, Row> {
                 fields.wrongType = true;
                 json.skipChildren();
             }
-            if (first == null || json.nextToken() != null || hasHalfCharacter(value)) {
+            if (first == null || json.nextToken() != null || hasLoneSurrogate(value)) {
                 return "malformed_json";
             }
         } catch (JsonProcessingException error) {
@@ -107,17 +108,17 @@ public final class ObservationParser implements UDF2<byte[], Long, Row> {
         if (fields.wrongType) {
             return "wrong_type";
         }
-        if (found[0] == null) {
+        if (columns[0] == null) {
             return "missing_station";
         }
-        String station = (String) found[0];
-        if (station.isEmpty() || station.codePointCount(0, station.length()) > LONGEST_STATION_ID) {
+        String station = (String) columns[0];
+        if (station.isEmpty() || station.codePointCount(0, station.length()) > MAX_STATION_ID_LENGTH) {
             return "bad_station";
         }
-        return fields.time == null ? "missing_time" : clock(fields.time, arrived, found);
+        return fields.time == null ? "missing_time" : parseTime(fields.time, arrived, columns);
     }
 
-    private String clock(String text, long arrived, Object[] found) {
+    private String parseTime(String text, long arrived, Object[] columns) {
         var match = time.matcher(text);
         if (!match.matches()) {
             return "bad_time";
@@ -127,7 +128,7 @@ public final class ObservationParser implements UDF2<byte[], Long, Row> {
         }
         long microseconds;
         try {
-            // cut to the millisecond, like the times that are written: or the prediction that answers it had another
+            // Truncated to milliseconds, as in the output records: a prediction refers to its observation by this time.
             String fraction = match.group(3) == null ? "" : match.group(3);
             microseconds = LocalDateTime.parse(match.group(1) + "T" + match.group(2))
                     .toEpochSecond(ZoneOffset.of(match.group(4))) * 1_000_000
@@ -135,12 +136,15 @@ public final class ObservationParser implements UDF2<byte[], Long, Row> {
         } catch (DateTimeException error) {
             return "bad_time";
         }
-        found[1] = microseconds;
-        return microseconds - arrived > ahead ? "future" : arrived - microseconds > behind ? "past" : null;
+        columns[1] = microseconds;
+        if (microseconds - arrived > futureTolerance) {
+            return "future";
+        }
+        return arrived - microseconds > pastHorizon ? "past" : null;
     }
 
-    /** Whether Jackson would take UTF-8 for another encoding, by its first bytes, or pass over a byte order mark. */
-    private static boolean seemsOtherwiseEncoded(byte[] value) {
+    /** Whether Jackson would detect another encoding than UTF-8 from the first bytes, or skip a byte order mark. */
+    private static boolean looksLikeOtherEncoding(byte[] value) {
         for (int i = 0; i < Math.min(value.length, 4); i++) {
             if (value[i] == 0) {
                 return true;
@@ -149,8 +153,8 @@ public final class ObservationParser implements UDF2<byte[], Long, Row> {
         return value[0] == (byte) 0xEF;
     }
 
-    /** Whether any text of the document holds a lone surrogate, which can only be written as an escape. */
-    private static boolean hasHalfCharacter(byte[] value) throws IOException {
+    /** Whether any string of the document contains a lone surrogate, which JSON can only express as an escape. */
+    private static boolean hasLoneSurrogate(byte[] value) throws IOException {
         String bytes = new String(value, StandardCharsets.ISO_8859_1);
         if (!bytes.contains("\\ud") && !bytes.contains("\\uD")) {
             return false;
@@ -184,23 +188,23 @@ public final class ObservationParser implements UDF2<byte[], Long, Row> {
     }
 
     private static final class Fields {
-        private final Object[] found;
+        private final Object[] columns;
         private String time;
         private boolean wrongType;
         private boolean infinite;
 
-        private Fields(Object[] found) {
-            this.found = found;
+        private Fields(Object[] columns) {
+            this.columns = columns;
         }
 
         private void read(JsonParser json) throws IOException {
             for (String name = json.nextFieldName(); name != null; name = json.nextFieldName()) {
                 JsonToken token = json.nextToken();
-                int variable = java.util.Arrays.asList(NAMES).indexOf(name);
+                int variable = java.util.Arrays.asList(VARIABLES).indexOf(name);
                 if (variable >= 0) {
                     number(json, token, variable);
                 } else if (name.equals("station_id")) {
-                    found[0] = text(json, token);
+                    columns[0] = text(json, token);
                 } else if (name.equals("timestamp")) {
                     time = text(json, token);
                 } else {
@@ -213,9 +217,9 @@ public final class ObservationParser implements UDF2<byte[], Long, Row> {
             if (token.isNumeric()) {
                 double number = json.getDoubleValue();
                 infinite |= Double.isInfinite(number);
-                found[2 + variable] = number;
+                columns[2 + variable] = number;
             } else {
-                other(json, token);
+                expectNull(json, token);
             }
         }
 
@@ -223,11 +227,11 @@ public final class ObservationParser implements UDF2<byte[], Long, Row> {
             if (token == JsonToken.VALUE_STRING) {
                 return json.getText();
             }
-            other(json, token);
+            expectNull(json, token);
             return null;
         }
 
-        private void other(JsonParser json, JsonToken token) throws IOException {
+        private void expectNull(JsonParser json, JsonToken token) throws IOException {
             wrongType |= token != JsonToken.VALUE_NULL;
             json.skipChildren();
         }

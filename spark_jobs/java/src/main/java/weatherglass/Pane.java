@@ -13,7 +13,7 @@ final class Pane {
     private final TreeMap<Long, Reading> readings = new TreeMap<>();
     private String source;
 
-    /** Takes a reading in; false if it changes nothing, because it came before or a newer one is here. */
+    /** Adds a reading; false if it changes nothing: it is a duplicate, or a newer revision is present. */
     boolean add(Reading reading, String from) {
         Reading before = readings.get(reading.time());
         if (before != null && !reading.supersedes(before)) {
@@ -23,14 +23,14 @@ final class Pane {
         if (readings.lastKey() == reading.time()) {
             source = from;
         }
-        return before == null || !reading.saysTheSameAs(before);
+        return before == null || !reading.hasSameContentAs(before);
     }
 
     Collection<Reading> readings() {
         return readings.values();
     }
 
-    /** Where the newest reading came from; null where it did not say. */
+    /** Source of the newest reading; null if its message had no header `source`. */
     String source() {
         return source;
     }
@@ -44,7 +44,7 @@ final class Pane {
             for (double value : reading.values()) {
                 bytes.putDouble(value);
             }
-            bytes.putLong(reading.verdicts());
+            bytes.putLong(reading.qcFlags());
         }
         return bytes.array();
     }
@@ -53,7 +53,7 @@ final class Pane {
         Pane pane = new Pane();
         ByteBuffer bytes = ByteBuffer.wrap(encoded);
         if (bytes.get() != FORMAT) {
-            throw new IllegalStateException("the checkpoint's state has another format than " + FORMAT);
+            throw new IllegalStateException("Unsupported state format in the checkpoint, expected " + FORMAT);
         }
         int length = bytes.getInt();
         if (length >= 0) {

@@ -10,12 +10,12 @@ import org.apache.spark.sql.functions;
 import org.apache.spark.sql.types.DataTypes;
 
 /**
- * The checks that one observation alone allows; what each means and where its limits come from is said in
- * `weatherglass.qc.observation_checks`.
+ * Quality control of a single observation. `weatherglass.qc.observation_checks` documents each check and the sources
+ * of its limits.
  *
- * <p>The result is a set of bits: bit i &lt; 5 says that value i must stay out of the aggregates, bit 5 that there is a
- * direction of the wind; check number c has bit 8 + 2c where it was passed and bit 9 + 2c where it failed,
- * neither where it was not made.
+ * <p>The result is a bit set. Bit i &lt; 5: value i is excluded from the aggregates. Bit 5: a valid wind direction is
+ * present. Check number c sets bit 8 + 2c if it passed and bit 9 + 2c if it failed, and neither if it was not
+ * applicable.
  */
 public final class QualityControl implements UDF7<String, Long, Double, Double, Double, Double, Double, Integer> {
     static final int HAS_DIRECTION = 1 << 5;
@@ -27,17 +27,20 @@ public final class QualityControl implements UDF7<String, Long, Double, Double, 
 
     private final Rules rules;
 
-    private QualityControl(Rules rules) {
+    QualityControl(Rules rules) {
         this.rules = rules;
     }
 
     /**
-     * @param values the five variables, in their order
-     * @param rules the JSON of `weatherglass.qc.observation_checks.Rules`
+     * The flags of each observation, as a column.
+     *
+     * @param time microseconds since 1970
+     * @param values the five variables, in the order of {@link Reading}
+     * @param rules JSON of `weatherglass.qc.observation_checks.Rules`
      */
-    public static Column verdicts(Column station, Column time, Column[] values, String rules)
+    public static Column flags(Column station, Column time, Column[] values, String rules)
             throws JsonProcessingException {
-        QualityControl control = new QualityControl(Rules.parsed(rules));
+        QualityControl control = new QualityControl(Rules.fromJson(rules));
         return functions.udf(control, DataTypes.IntegerType)
                 .apply(station, time, values[0], values[1], values[2], values[3], values[4]);
     }
@@ -46,21 +49,21 @@ public final class QualityControl implements UDF7<String, Long, Double, Double, 
     public Integer call(String station, Long time, Double temperature, Double humidity, Double pressure, Double speed,
                         Double direction) {
         Double[] values = {temperature, humidity, pressure, speed, direction};
-        int verdicts = 0;
+        int flags = 0;
         for (int i = 0; i < values.length; i++) {
             if (values[i] != null) {
-                verdicts |= within(values[i], rules.limits()[i]) ? ok(RANGE) : failed(RANGE) | 1 << i;
+                flags |= within(values[i], rules.limits()[i]) ? ok(RANGE) : failed(RANGE) | 1 << i;
             }
         }
         if (direction != null && within(direction, rules.limits()[Reading.WIND_DIRECTION])) {
-            verdicts |= HAS_DIRECTION;
+            flags |= HAS_DIRECTION;
         }
-        verdicts |= climate(station, time, values);
-        verdicts |= dewPoint(temperature, humidity);
+        flags |= climate(station, time, values);
+        flags |= dewPoint(temperature, humidity);
         if (speed != null && direction != null) {
-            verdicts |= speed == 0 && direction != 0 ? failed(WIND) : ok(WIND);
+            flags |= speed == 0 && direction != 0 ? failed(WIND) : ok(WIND);
         }
-        return verdicts | pressure(station, pressure);
+        return flags | pressure(station, pressure);
     }
 
     private int climate(String station, long time, Double[] values) {
@@ -69,15 +72,15 @@ public final class QualityControl implements UDF7<String, Long, Double, Double, 
             return 0;
         }
         int month = Instant.ofEpochSecond(Math.floorDiv(time, 1_000_000L)).atOffset(ZoneOffset.UTC).getMonthValue();
-        int verdicts = 0;
+        int flags = 0;
         for (int i = 0; i < months[month - 1].length; i++) {
             Double[] limits = months[month - 1][i];
             if (values[i] != null && limits != null) {
-                boolean usual = values[i] >= limits[0] && values[i] <= limits[1];
-                verdicts |= usual ? ok(CLIMATE) : failed(CLIMATE) | 1 << i;
+                boolean inRange = values[i] >= limits[0] && values[i] <= limits[1];
+                flags |= inRange ? ok(CLIMATE) : failed(CLIMATE) | 1 << i;
             }
         }
-        return verdicts;
+        return flags;
     }
 
     private int dewPoint(Double temperature, Double humidity) {
@@ -103,11 +106,11 @@ public final class QualityControl implements UDF7<String, Long, Double, Double, 
         if (Math.abs(pressure - standard(elevation)) <= rules.pressureTolerance()) {
             return ok(PRESSURE_ELEVATION);
         }
-        boolean ofTheSea = Math.abs(pressure - standard(0)) <= rules.pressureTolerance();
-        return failed(PRESSURE_ELEVATION) | (ofTheSea ? 0 : 1 << Reading.PRESSURE);
+        boolean fitsSeaLevel = Math.abs(pressure - standard(0)) <= rules.pressureTolerance();
+        return failed(PRESSURE_ELEVATION) | (fitsSeaLevel ? 0 : 1 << Reading.PRESSURE);
     }
 
-    /** The standard atmosphere's pressure, hPa, at an elevation, m. Source: ISO 2533:1975. */
+    /** Pressure of the standard atmosphere, hPa, at an elevation, m. Source: ISO 2533:1975. */
     private static double standard(double elevation) {
         return 1013.25 * Math.pow(1 - 0.0065 * elevation / 288.15, 5.25588);
     }

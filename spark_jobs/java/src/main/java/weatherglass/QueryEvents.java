@@ -10,16 +10,16 @@ import java.util.concurrent.TimeUnit;
 import org.apache.spark.sql.streaming.StreamingQueryListener;
 
 /**
- * What the queries say about themselves, on a queue. A listener in Python looks up some fifty classes by name for each
- * batch, which took a sixth of the job's CPU; here Python asks for one string.
+ * Queue of the progress events of the streaming queries. A listener in Python looks up some fifty classes by name for
+ * each batch, which took a sixth of the job's CPU time; this queue returns one string per event.
  */
 public final class QueryEvents extends StreamingQueryListener {
     private final BlockingQueue<String> events = new LinkedBlockingQueue<>();
     private final Map<UUID, String> names = new ConcurrentHashMap<>();
 
     /**
-     * The next event, or null after so many milliseconds without one: a query's progress as JSON, or only the name of
-     * a query that looked and found nothing new.
+     * The next event, or null if none arrives within the timeout: the progress of a batch as JSON, or only the name of
+     * a query that is idle, since its trigger found no new data.
      */
     public String next(long milliseconds) throws InterruptedException {
         return events.poll(milliseconds, TimeUnit.MILLISECONDS);
@@ -42,6 +42,6 @@ public final class QueryEvents extends StreamingQueryListener {
 
     @Override
     public void onQueryTerminated(QueryTerminatedEvent event) {
-        // The loop sees it by the query itself, with its exception.
+        // The main loop checks the query itself, which also has the exception.
     }
 }

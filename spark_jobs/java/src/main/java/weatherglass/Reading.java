@@ -1,11 +1,11 @@
 package weatherglass;
 
 /**
- * An observation as the windows need it: times in microseconds since 1970, missing values NaN.
+ * An observation as input of the windows: times in microseconds since 1970, missing values are NaN.
  *
- * @param verdicts what quality control found, as bits; bit i &lt; 5 keeps value i out of the aggregates
+ * @param qcFlags result of {@link QualityControl}; bit i &lt; 5 excludes value i from the aggregates
  */
-record Reading(long time, long arrived, long offset, double[] values, int verdicts) {
+record Reading(long time, long arrived, long offset, double[] values, int qcFlags) {
     static final int TEMPERATURE = 0;
     static final int HUMIDITY = 1;
     static final int PRESSURE = 2;
@@ -15,18 +15,18 @@ record Reading(long time, long arrived, long offset, double[] values, int verdic
 
     /** NaN where the value is missing or failed a check. */
     double usable(int variable) {
-        return (verdicts >> variable & 1) == 0 ? values[variable] : Double.NaN;
+        return (qcFlags >> variable & 1) == 0 ? values[variable] : Double.NaN;
     }
 
     /**
-     * Whether this is the truer one of two readings of the same station and time. By arrival first: a station's
-     * messages move to another partition, with offsets of its own, when the topic gets more of them.
+     * Whether this reading replaces another one of the same station and time: the later arrival wins, then the higher
+     * offset. Offsets alone are not enough: a station can move to another partition if the topic gets more of them.
      */
     boolean supersedes(Reading other) {
         return arrived != other.arrived ? arrived > other.arrived : offset > other.offset;
     }
 
-    boolean saysTheSameAs(Reading other) {
-        return verdicts == other.verdicts && java.util.Arrays.equals(values, other.values);
+    boolean hasSameContentAs(Reading other) {
+        return qcFlags == other.qcFlags && java.util.Arrays.equals(values, other.values);
     }
 }

@@ -7,22 +7,29 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.ObjectMapper;
 
 /**
- * What is known of the variables, the stations and the air; each is explained in `weatherglass.qc.observation_checks`, the formulas'
- * constants in `weatherglass.meteorology`.
+ * Limits of quality control and constants of the formulas, documented in `weatherglass.qc.observation_checks` and
+ * `weatherglass.meteorology`.
  *
- * @param variables names of the five, in their order
- * @param checks names of the checks of one observation, in their order
- * @param climate by station: lowest and highest of a month and variable
- * @param magnus A, B and E
+ * @param variables names of the five variables, in the order of {@link Reading}
+ * @param checks names of the checks, in order
+ * @param limits lowest and highest valid value of each variable
+ * @param resolutions instrument resolution of each variable
+ * @param climate station id -> month -> variable -> lowest and highest value, null if unknown
+ * @param elevations station id -> elevation, m
+ * @param magnus coefficients A, B and E of the Magnus formula
  * @param reduction 0 °C in kelvin, Kp, lapse rate, Ch, lowest and highest elevation
+ * @param steadman weights of vapour pressure and wind speed, and the constant, of the apparent temperature
+ * @param steadmanVapour coefficients of its vapour pressure
+ * @param highestDewPoint °C
+ * @param pressureTolerance hPa
  */
 record Rules(String[] variables, String[] checks, double[][] limits, double[] resolutions,
              Map<String, Double[][][]> climate, Map<String, Double> elevations, double[] magnus, double[] reduction,
              double[] steadman, double[] steadmanVapour, double highestDewPoint, double pressureTolerance)
         implements Serializable {
 
-    /** From the JSON of `weatherglass.qc.observation_checks.Rules`. */
-    static Rules parsed(String json) throws JsonProcessingException {
+    /** Reads the JSON of `weatherglass.qc.observation_checks.Rules`. */
+    static Rules fromJson(String json) throws JsonProcessingException {
         return new ObjectMapper().readValue(json, Rules.class);
     }
 }

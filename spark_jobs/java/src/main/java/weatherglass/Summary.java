@@ -4,12 +4,16 @@ import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 
 /**
- * All that a window needs to know of a pane, and of a window once panes are joined.
+ * Mergeable aggregate of a pane, or of a window after its panes are merged.
  *
- * @param source where the newest observation came from; null where it did not say
- * @param verdicts of all observations, or-ed together
+ * @param source source of the newest observation; null if unknown
+ * @param qcFlags flags of all observations, combined by bitwise or
+ * @param winds number of observations with speed and direction
+ * @param u sum of the wind components towards east, m/s
+ * @param v sum of the wind components towards north, m/s
+ * @param speed sum of the wind speeds, m/s
  */
-record Summary(int count, long lastTime, String source, int verdicts, Moments[] variables,
+record Summary(int count, long lastTime, String source, int qcFlags, Moments[] variables,
                int winds, double u, double v, double speed) {
 
     static final int VARIABLES = 4;
@@ -21,14 +25,14 @@ record Summary(int count, long lastTime, String source, int verdicts, Moments[] 
         for (int i = 0; i < VARIABLES; i++) {
             variables[i] = Moments.of(pane.readings(), i, start);
         }
-        int verdicts = 0, winds = 0;
+        int qcFlags = 0, winds = 0;
         long last = 0;
         double u = 0, v = 0, total = 0;
         for (Reading reading : pane.readings()) {
-            verdicts |= reading.verdicts();
+            qcFlags |= reading.qcFlags();
             last = reading.time();
             double speed = reading.usable(Reading.WIND_SPEED);
-            // a calm is a zero vector, whatever its direction
+            // A calm is a zero vector, independent of its direction.
             double angle = speed == 0 ? 0 : Math.toRadians(reading.usable(Reading.WIND_DIRECTION));
             if (!Double.isNaN(speed) && !Double.isNaN(angle)) {
                 winds++;
@@ -37,25 +41,26 @@ record Summary(int count, long lastTime, String source, int verdicts, Moments[] 
                 total += speed;
             }
         }
-        return new Summary(pane.readings().size(), last, pane.source(), verdicts, variables, winds, u, v, total);
+        return new Summary(pane.readings().size(), last, pane.source(), qcFlags, variables, winds, u, v, total);
     }
 
-    Summary and(Summary later, double seconds) {
+    /** Aggregate of both intervals. `later` follows this one; its pane starts `seconds` after the start of this. */
+    Summary merge(Summary later, double seconds) {
         if (later.count == 0) {
             return this;
         }
-        Moments[] both = new Moments[VARIABLES];
+        Moments[] merged = new Moments[VARIABLES];
         for (int i = 0; i < VARIABLES; i++) {
-            both[i] = variables[i].and(later.variables[i], seconds);
+            merged[i] = variables[i].merge(later.variables[i], seconds);
         }
-        return new Summary(count + later.count, later.lastTime, later.source, verdicts | later.verdicts, both,
+        return new Summary(count + later.count, later.lastTime, later.source, qcFlags | later.qcFlags, merged,
                 winds + later.winds, u + later.u, v + later.v, speed + later.speed);
     }
 
     byte[] encoded() {
         byte[] text = source == null ? new byte[0] : source.getBytes(StandardCharsets.UTF_8);
         ByteBuffer bytes = ByteBuffer.allocate(48 + VARIABLES * Moments.BYTES + text.length);
-        bytes.putInt(count).putLong(lastTime).putInt(verdicts);
+        bytes.putInt(count).putLong(lastTime).putInt(qcFlags);
         for (Moments variable : variables) {
             variable.write(bytes);
         }
@@ -67,7 +72,7 @@ record Summary(int count, long lastTime, String source, int verdicts, Moments[] 
         ByteBuffer bytes = ByteBuffer.wrap(encoded);
         int count = bytes.getInt();
         long last = bytes.getLong();
-        int verdicts = bytes.getInt();
+        int qcFlags = bytes.getInt();
         Moments[] variables = new Moments[VARIABLES];
         for (int i = 0; i < VARIABLES; i++) {
             variables[i] = Moments.read(bytes);
@@ -76,6 +81,6 @@ record Summary(int count, long lastTime, String source, int verdicts, Moments[] 
         double u = bytes.getDouble(), v = bytes.getDouble(), speed = bytes.getDouble();
         int length = bytes.getInt();
         String source = length < 0 ? null : new String(encoded, bytes.position(), length, StandardCharsets.UTF_8);
-        return new Summary(count, last, source, verdicts, variables, winds, u, v, speed);
+        return new Summary(count, last, source, qcFlags, variables, winds, u, v, speed);
     }
 }

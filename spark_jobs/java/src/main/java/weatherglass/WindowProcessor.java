@@ -19,8 +19,8 @@ import scala.collection.Iterator;
 import scala.jdk.javaapi.CollectionConverters;
 
 /**
- * The windows of one station in a stream. Its state are the panes that an open window holds: their readings, so that
- * a repeat is known and a revision replaces, and their summaries, so that a window need not read its readings.
+ * Sliding windows of one station in a stream. The state holds the panes of all open windows: their readings, to detect
+ * duplicates and apply revisions, and their summaries, so that computing a window does not read the readings.
  */
 final class WindowProcessor extends StatefulProcessor<String, Row, Row> {
     private final Windows windows;
@@ -40,8 +40,8 @@ final class WindowProcessor extends StatefulProcessor<String, Row, Row> {
     @Override
     public Iterator<Row> handleInputRows(String station, Iterator<Row> rows, TimerValues timers) {
         long closed = windows.closed(timers.getCurrentWatermarkInMs());
-        Map<Long, Pane> touched = new HashMap<>();
-        Map<Long, Summary> changed = new HashMap<>();
+        Map<Long, Pane> updatedPanes = new HashMap<>();
+        Map<Long, Summary> changedSummaries = new HashMap<>();
         int late = 0;
         while (rows.hasNext()) {
             Row row = rows.next();
@@ -49,20 +49,20 @@ final class WindowProcessor extends StatefulProcessor<String, Row, Row> {
             long start = windows.paneOf(reading);
             if (windows.lastEnd(start) <= closed) {
                 late++;
-            } else if (touched.computeIfAbsent(start, this::pane).add(reading, Windows.source(row))) {
-                changed.put(start, Summary.NONE);
+            } else if (updatedPanes.computeIfAbsent(start, this::pane).add(reading, Windows.source(row))) {
+                changedSummaries.put(start, Summary.NONE);
             }
         }
-        changed.replaceAll((start, none) -> store(start, touched.get(start)));
-        List<Row> sent = new ArrayList<>(windows.windows(station, windows.endsOf(changed.keySet(), closed),
-                start -> changed.computeIfAbsent(start, this::summary)));
+        changedSummaries.replaceAll((start, none) -> store(start, updatedPanes.get(start)));
+        List<Row> output = new ArrayList<>(windows.windows(station, windows.endsOf(changedSummaries.keySet(), closed),
+                start -> changedSummaries.computeIfAbsent(start, this::summary)));
         if (late > 0) {
-            sent.add(Windows.late(station, late));
+            output.add(Windows.late(station, late));
         }
-        return CollectionConverters.asScala(sent.iterator());
+        return CollectionConverters.asScala(output.iterator());
     }
 
-    /** Drops a pane of which every window is closed. */
+    /** Removes a pane when all its windows are closed. */
     @Override
     public Iterator<Row> handleExpiredTimer(String station, TimerValues timers, ExpiredTimerInfo timer) {
         long start = timer.getExpiryTimeInMs() * 1000 - windows.lastEnd(0);

@@ -21,17 +21,14 @@ import org.apache.spark.sql.streaming.TimeMode;
 import org.apache.spark.sql.types.StructType;
 
 /**
- * Sliding windows over each station's observations, made of panes one slide long, for streams and for batches.
+ * Sliding windows over the observations of each station, built from panes one slide long, for streams and batches.
  *
  * <p>Input columns, in this order: `station_id`, `time`, `arrived` (microseconds since 1970), `offset`, the five
- * variables (double or null), `verdicts` (int, see {@link Reading}), `source`; further ones are not looked at.
- * Output: {@link #FEATURES}.
+ * variables (double or null), `qc_flags` (int, see {@link QualityControl}), `source`; others are ignored.
+ * Output columns: `station_id`, `end` (microseconds since 1970), `late` (int), `source`, `value` (the record as JSON).
+ * A row is a window or, if `end` is null, the number of `late` observations of a station.
  */
 public final class Windows implements Serializable {
-    /** A window as its record; or, without an end, a station's number of `late` observations. */
-    static final StructType FEATURES =
-            StructType.fromDDL("station_id string, end bigint, late int, source string, value binary");
-
     private final long slide;
     private final int panes;
     private final long closed;
@@ -39,18 +36,18 @@ public final class Windows implements Serializable {
 
     /**
      * @param slide microseconds between two windows
-     * @param panes slides in a window
-     * @param closed in a stream, windows that end at or before it are closed whatever the watermark
-     * @param rules the JSON of `weatherglass.qc.observation_checks.Rules`
+     * @param panes number of slides in a window
+     * @param closed in a stream, windows that end at or before it are closed, independent of the watermark
+     * @param rules JSON of `weatherglass.qc.observation_checks.Rules`
      */
     public Windows(long slide, int panes, long closed, String rules) throws JsonProcessingException {
         this.slide = slide;
         this.panes = panes;
         this.closed = closed;
-        this.record = new FeatureRecord(Rules.parsed(rules), panes * slide);
+        this.record = new FeatureRecord(Rules.fromJson(rules), panes * slide);
     }
 
-    /** Windows that changed in each batch. The watermark is on any column; it is read as microseconds of `time`. */
+    /** The windows changed by each batch. The watermark may be on any column; it is compared with `time`. */
     public Dataset<Row> ofStream(Dataset<Row> observations) {
         return byStation(observations).transformWithState(
                 new WindowProcessor(this), TimeMode.EventTime(), OutputMode.Update(), features());
@@ -67,7 +64,8 @@ public final class Windows implements Serializable {
     }
 
     private static Encoder<Row> features() {
-        return Encoders.row(FEATURES);
+        return Encoders.row(StructType.fromDDL(
+                "station_id string, end bigint, late int, source string, value binary"));
     }
 
     private Iterator<Row> all(String station, Iterator<Row> rows) {
@@ -81,7 +79,7 @@ public final class Windows implements Serializable {
         return windows(station, endsOf(summaries.keySet(), Long.MIN_VALUE), summaries::get).iterator();
     }
 
-    /** Up to where windows are closed, microseconds since 1970, given the watermark in milliseconds. */
+    /** Windows that end at or before this time are closed, microseconds since 1970; `watermark` in milliseconds. */
     long closed(long watermark) {
         return Math.max(closed, watermark * 1000);
     }
@@ -98,22 +96,22 @@ public final class Windows implements Serializable {
         return row.getString(10);
     }
 
-    /** What tells that observations of a station came too late for any window. */
+    /** A row that counts the observations of a station that arrived too late for any window. */
     static Row late(String station, int observations) {
         return RowFactory.create(station, null, observations, null, null);
     }
 
-    /** Start of the pane that holds a reading. */
+    /** Start of the pane that contains a reading. */
     long paneOf(Reading reading) {
         return reading.time() - Math.floorMod(reading.time(), slide);
     }
 
-    /** End of the last window that holds a pane. */
+    /** End of the last window that contains a pane. */
     long lastEnd(long pane) {
         return pane + panes * slide;
     }
 
-    /** The ends beyond `closed` of the windows that hold any of the panes. */
+    /** The ends after `closed` of all windows that contain any of the panes. */
     TreeSet<Long> endsOf(Iterable<Long> starts, long closed) {
         TreeSet<Long> ends = new TreeSet<>();
         for (long start : starts) {
@@ -126,14 +124,14 @@ public final class Windows implements Serializable {
         return ends;
     }
 
-    /** The windows with these ends from their panes' summaries, null where there is no pane. */
+    /** The windows with these ends, computed from the summaries of their panes; null means that a pane is empty. */
     List<Row> windows(String station, Iterable<Long> ends, LongFunction<Summary> summaries) {
         List<Row> rows = new ArrayList<>();
         for (long end : ends) {
             Summary window = Summary.NONE;
             for (int i = 0; i < panes; i++) {
                 Summary pane = summaries.apply(end - (panes - i) * slide);
-                window = pane == null ? window : window.and(pane, i * slide / 1e6);
+                window = pane == null ? window : window.merge(pane, i * slide / 1e6);
             }
             rows.add(RowFactory.create(station, end, null, window.source(), record.json(station, end, window)));
         }

@@ -1,0 +1,151 @@
+package weatherglass;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+class QualityControlTest {
+    private static final int RANGE = 0;
+    private static final int CLIMATE = 1;
+    private static final int DEW_POINT = 2;
+    private static final int WIND = 3;
+    private static final int PRESSURE = 4;
+
+    /** 2026-01-05T12:15:00Z. */
+    private static final long JANUARY = 1_767_615_300_000_000L;
+    private static final long FEBRUARY = JANUARY + 31L * 86_400_000_000L;
+
+    private static int flags(String station, long time, Double... values) {
+        return new QualityControl(TestRules.rules())
+                .call(station, time, values[0], values[1], values[2], values[3], values[4]);
+    }
+
+    private static int flags(String station, Double... values) {
+        return flags(station, FEBRUARY, values);
+    }
+
+    private static Double[] only(int variable, double value) {
+        Double[] values = new Double[Reading.VALUES];
+        values[variable] = value;
+        return values;
+    }
+
+    private static String check(int flags, int number) {
+        boolean ok = (flags >> 8 + 2 * number & 1) != 0, failed = (flags >> 9 + 2 * number & 1) != 0;
+        return ok && failed ? "both" : ok ? "ok" : failed ? "failed" : "not_checked";
+    }
+
+    private static int excluded(int flags) {
+        return flags & 0b11111;
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "0, -80, ok", "0, -80.01, failed", "0, 60, ok", "0, 60.01, failed",
+        "1, 0, ok", "1, -0.01, failed", "1, 100, ok", "1, 100.01, failed",
+        "2, 500, ok", "2, 499.9, failed", "2, 1100, ok", "2, 1100.1, failed",
+        "3, 0, ok", "3, -0.1, failed", "3, 75, ok", "3, 75.1, failed",
+        "4, 0, ok", "4, -1, failed", "4, 360, ok", "4, 361, failed"})
+    void aValueIsValidUpToItsLimits(int variable, double value, String result) {
+        int flags = flags("unknown", only(variable, value));
+
+        assertEquals(result, check(flags, RANGE));
+        assertEquals(result.equals("ok") ? 0 : 1 << variable, excluded(flags));
+    }
+
+    @Test
+    void withoutValuesNothingIsChecked() {
+        assertEquals(0, flags("lowland", JANUARY, new Double[Reading.VALUES]));
+    }
+
+    @Test
+    void oneValidAndOneInvalidValueSetBothBitsOfTheRangeCheck() {
+        int flags = flags("unknown", 20.0, null, 10.0, null, null);
+
+        assertEquals("both", check(flags, RANGE));
+        assertEquals(1 << Reading.PRESSURE, excluded(flags));
+    }
+
+    @Test
+    void onlyAValidDirectionSetsTheBitOfTheDirection() {
+        assertEquals(QualityControl.HAS_DIRECTION, flags("unknown", only(4, 90)) & QualityControl.HAS_DIRECTION);
+        assertEquals(0, flags("unknown", only(4, 361)) & QualityControl.HAS_DIRECTION);
+        assertEquals(0, flags("unknown", only(3, 5)) & QualityControl.HAS_DIRECTION);
+    }
+
+    @ParameterizedTest
+    @CsvSource({"-10, ok", "-10.01, failed", "15, ok", "15.01, failed"})
+    void theClimateOfTheMonthLimitsTheTemperature(double temperature, String result) {
+        int flags = flags("lowland", JANUARY, only(Reading.TEMPERATURE, temperature));
+
+        assertEquals(result, check(flags, CLIMATE));
+        assertEquals(result.equals("ok") ? 0 : 1, excluded(flags));
+    }
+
+    @Test
+    void theClimateIsCheckedOnlyForKnownStationsMonthsAndVariables() {
+        assertEquals("not_checked", check(flags("mountain", JANUARY, only(Reading.TEMPERATURE, 50)), CLIMATE));
+        assertEquals("not_checked", check(flags("lowland", FEBRUARY, only(Reading.TEMPERATURE, 50)), CLIMATE));
+        assertEquals("not_checked", check(flags("lowland", JANUARY, only(Reading.HUMIDITY, 50)), CLIMATE));
+        assertEquals("failed", check(flags("lowland", JANUARY, only(Reading.WIND_SPEED, 30.1)), CLIMATE));
+    }
+
+    @Test
+    void theMonthIsThatOfUtc() {
+        long december = 1_767_225_600_000_000L - 1;
+
+        assertEquals("failed", check(flags("lowland", december, only(Reading.TEMPERATURE, 13)), CLIMATE));
+        assertEquals("ok", check(flags("lowland", december + 1, only(Reading.TEMPERATURE, 13)), CLIMATE));
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "20, 50, ok, 0",
+        "20, 100, ok, 0",
+        "20, 100.5, failed, 2",
+        "36, 99.9, ok, 0",
+        "36.1, 100, failed, 3",
+        "40, 80, ok, 0",
+        "40, 82, failed, 3",
+        "20, 0, not_checked, 0",
+        "60.5, 50, not_checked, 1"})
+    void theDewPointIsAtMostTheTemperatureAnd36Degrees(
+            double temperature, double humidity, String result, int excluded) {
+        int flags = flags("unknown", temperature, humidity, null, null, null);
+
+        assertEquals(result, check(flags, DEW_POINT));
+        assertEquals(excluded, excluded(flags));
+    }
+
+    @ParameterizedTest
+    @CsvSource({"0, 0, ok", "0, 90, failed", "0, 360, failed", "0.1, 90, ok"})
+    void aCalmHasNoDirection(double speed, double direction, String result) {
+        int flags = flags("unknown", null, null, null, speed, direction);
+
+        assertEquals(result, check(flags, WIND));
+        assertEquals(0, excluded(flags));
+    }
+
+    /** The standard atmosphere has 845.56 hPa at 1500 m; the tolerance is 80 hPa. */
+    @ParameterizedTest
+    @CsvSource({
+        "mountain, 845.6, ok, 0",
+        "mountain, 925.5, ok, 0",
+        "mountain, 925.6, failed, 4",
+        "mountain, 765.6, ok, 0",
+        "mountain, 765.5, failed, 4",
+        "mountain, 933.2, failed, 4",
+        "mountain, 933.3, failed, 0",
+        "mountain, 1093.2, failed, 0",
+        "mountain, 1093.3, failed, 4",
+        "mountain, 499, not_checked, 4",
+        "unknown, 700, not_checked, 0"})
+    void thePressureMatchesTheElevationOrTheSeaLevel(String station, double pressure, String result, int excluded) {
+        int flags = flags(station, only(Reading.PRESSURE, pressure));
+
+        assertEquals(result, check(flags, PRESSURE));
+        assertEquals(excluded, excluded(flags));
+    }
+}

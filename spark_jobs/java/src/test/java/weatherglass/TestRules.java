@@ -1,0 +1,42 @@
+package weatherglass;
+
+import java.io.UncheckedIOException;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+
+/** Rules with the limits of `weatherglass.qc.observation_checks`, three stations, and a climate for station `lowland`. */
+final class TestRules {
+    /** Station `lowland` lies at 100 m, `mountain` at 1500 m; the elevation of any other station is unknown. */
+    static final String JSON = """
+            {"variables": ["temperature", "humidity", "pressure", "wind_speed", "wind_direction"],
+             "checks": ["range", "climate", "dew_point", "wind", "pressure_elevation"],
+             "limits": [[-80, 60], [0, 100], [500, 1100], [0, 75], [0, 360]],
+             "resolutions": [0.1, 1.0, 0.1, 0.5, 1.0],
+             "climate": {"lowland": [
+                 [[-10, 15], null, [960, 1040], [0, 30]],
+                 [], [], [], [], [], [], [], [], [], [], [[-5, 12]]]},
+             "elevations": {"lowland": 100, "mountain": 1500},
+             "magnus": [17.62, 243.12, 6.112],
+             "reduction": [273.15, 0.0148275, 0.0065, 0.12, -430, 750],
+             "steadman": [0.33, -0.70, -4.00],
+             "steadmanVapour": [17.27, 237.7, 6.105],
+             "highestDewPoint": 36.0,
+             "pressureTolerance": 80.0}
+            """;
+
+    private TestRules() {
+    }
+
+    static Rules rules() {
+        try {
+            return Rules.fromJson(JSON);
+        } catch (JsonProcessingException error) {
+            throw new UncheckedIOException(error);
+        }
+    }
+
+    /** A reading with flags 0; `seconds` after 1970, missing values as NaN. */
+    static Reading reading(double seconds, double... values) {
+        return new Reading(Math.round(seconds * 1e6), 0, 0, values, 0);
+    }
+}

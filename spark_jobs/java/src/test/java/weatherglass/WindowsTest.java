@@ -1,0 +1,119 @@
+package weatherglass;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.util.List;
+import java.util.Map;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import org.apache.spark.sql.Row;
+import org.apache.spark.sql.RowFactory;
+import org.junit.jupiter.api.Test;
+
+class WindowsTest {
+    private static final long MINUTE = 60_000_000L;
+
+    private static Windows windows(long closed) throws IOException {
+        return new Windows(MINUTE, 5, closed, TestRules.JSON);
+    }
+
+    private static Summary temperature(double seconds, double value) {
+        Pane pane = new Pane();
+        pane.add(TestRules.reading(seconds, value, Double.NaN, Double.NaN, Double.NaN, Double.NaN), "replay");
+        return Summary.of(pane, (long) (seconds / 60) * MINUTE);
+    }
+
+    private static JsonNode json(Row row) throws IOException {
+        return new ObjectMapper().readTree((byte[]) row.get(4));
+    }
+
+    @Test
+    void aReadingBelongsToThePaneThatStartsAtItsFullMinute() throws IOException {
+        Windows windows = windows(0);
+
+        assertEquals(MINUTE, windows.paneOf(TestRules.reading(60, 0)));
+        assertEquals(MINUTE, windows.paneOf(TestRules.reading(119.999, 0)));
+        assertEquals(2 * MINUTE, windows.paneOf(TestRules.reading(120, 0)));
+        assertEquals(-MINUTE, windows.paneOf(TestRules.reading(-0.001, 0)));
+    }
+
+    @Test
+    void aPaneBelongsToFiveWindows() throws IOException {
+        Windows windows = windows(0);
+
+        assertEquals(6 * MINUTE, windows.lastEnd(MINUTE));
+        assertEquals(
+                List.of(2 * MINUTE, 3 * MINUTE, 4 * MINUTE, 5 * MINUTE, 6 * MINUTE),
+                List.copyOf(windows.endsOf(List.of(MINUTE), Long.MIN_VALUE)));
+    }
+
+    @Test
+    void windowsThatEndAtTheClosedTimeAreLeftOut() throws IOException {
+        assertEquals(
+                List.of(5 * MINUTE, 6 * MINUTE, 7 * MINUTE),
+                List.copyOf(windows(0).endsOf(List.of(MINUTE, 2 * MINUTE), 4 * MINUTE)));
+    }
+
+    @Test
+    void theClosedTimeIsTheLaterOfTheWatermarkAndTheStartingPoint() throws IOException {
+        assertEquals(7000, windows(7000).closed(5));
+        assertEquals(8000, windows(7000).closed(8));
+    }
+
+    @Test
+    void aWindowMergesItsFivePanesAndNoOther() throws IOException {
+        Map<Long, Summary> panes = Map.of(
+                0L, temperature(0, 10), MINUTE, temperature(90, 12), 4 * MINUTE, temperature(240, 20),
+                5 * MINUTE, temperature(300, 99));
+
+        List<Row> rows = windows(0).windows("JFK", List.of(5 * MINUTE), panes::get);
+
+        assertEquals(1, rows.size());
+        Row row = rows.get(0);
+        assertEquals("JFK", row.getString(0));
+        assertEquals(5 * MINUTE, row.getLong(1));
+        assertNull(row.get(2));
+        assertEquals("replay", row.getString(3));
+        JsonNode record = json(row);
+        assertEquals("1970-01-01T00:00:00Z", record.get("window_start").asText());
+        assertEquals("1970-01-01T00:05:00Z", record.get("window_end").asText());
+        JsonNode features = record.get("aggregated_features");
+        assertEquals(3, features.get("count").asInt());
+        assertEquals("1970-01-01T00:04:00Z", features.get("last_observation").asText());
+        // times 0, 90, 240 s about 110 s: 12100 + 400 + 16900 = 29400; products 440 + 40 + 780 = 1260
+        assertEquals(14.0, features.get("temperature").get("mean").asDouble(), 1e-12);
+        assertEquals(20.0, features.get("temperature").get("last").asDouble());
+        assertEquals(1260.0 / 29400 * 3600, features.get("temperature").get("rate_per_hour").asDouble(), 1e-9);
+    }
+
+    @Test
+    void aRowIsReadByPositionWithMissingValuesAsNaN() {
+        Row row = RowFactory.create("JFK", 1L, 2L, 3L, 10.0, null, 1000.0, 4.0, 90.0, 7, "replay", null);
+
+        Reading reading = Windows.reading(row);
+
+        assertEquals(1, reading.time());
+        assertEquals(2, reading.arrived());
+        assertEquals(3, reading.offset());
+        assertEquals(10.0, reading.values()[Reading.TEMPERATURE]);
+        assertTrue(Double.isNaN(reading.values()[Reading.HUMIDITY]));
+        assertEquals(1000.0, reading.values()[Reading.PRESSURE]);
+        assertEquals(4.0, reading.values()[Reading.WIND_SPEED]);
+        assertEquals(90.0, reading.values()[Reading.WIND_DIRECTION]);
+        assertEquals(7, reading.qcFlags());
+        assertEquals("replay", Windows.source(row));
+    }
+
+    @Test
+    void aRowOfLateObservationsHasACountAndNoEnd() {
+        Row row = Windows.late("JFK", 4);
+
+        assertEquals("JFK", row.getString(0));
+        assertNull(row.get(1));
+        assertEquals(4, row.getInt(2));
+    }
+}
