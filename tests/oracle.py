@@ -110,6 +110,7 @@ def _fold(window: dict[str, Any], line: dict[str, Any]) -> None:
         "v": v,
         "direction": math.degrees(math.atan2(-u, -v)) % 360 if moving else None,
         "steadiness": min(1.0, math.hypot(u, v) / speed) if speed else None,
+        "count": line["winds"],
     }
     window["checks"] = {
         name: "failed" if line[f"{name}_failed"] else "ok" if line[f"{name}_ok"] else "not_checked" for name in CHECKS
@@ -122,6 +123,7 @@ def _fold(window: dict[str, Any], line: dict[str, Any]) -> None:
         "std": line["std"] if n > 1 else None,
         "rate_per_hour": line["slope"],
         "trend": _trend(variable, line),
+        "count": n,
     }
 
 

@@ -70,7 +70,8 @@ usable as (
 ),
 winds as (
     select station_id, window_end,
-        avg(-speed * sin(radians(angle))) as u, avg(-speed * cos(radians(angle))) as v, avg(speed) as speed
+        avg(-speed * sin(radians(angle))) as u, avg(-speed * cos(radians(angle))) as v, avg(speed) as speed,
+        count(*) as pairs
     from (select *, case when speed = 0 then 0 else direction end as angle from usable)
     where speed is not null and angle is not null
     group by all
@@ -92,6 +93,7 @@ of_rows as (
     from windowed group by all
 )
 select lines.*, sqrt(case when n > 2 then unexplained / (n - 2) / spread end) as slope_error,
-    winds.u, winds.v, winds.speed, of_values.* exclude (station_id, window_end), of_rows.* exclude (station_id, window_end)
+    winds.u, winds.v, winds.speed, coalesce(winds.pairs, 0) as winds,
+    of_values.* exclude (station_id, window_end), of_rows.* exclude (station_id, window_end)
 from lines left join scatter using (station_id, window_end, variable) left join winds using (station_id, window_end)
     join of_values using (station_id, window_end) join of_rows using (station_id, window_end)

@@ -184,6 +184,7 @@ class Statistics(Record):
     last: Number | None
     rate_per_hour: Number | None = Field(description="Least-squares slope per hour; null below two distinct times.")
     trend: Trend | None
+    count: int | None = Field(None, ge=0, description="Values that passed quality control; null in older records.")
 
 
 class Wind(Record):
@@ -193,6 +194,7 @@ class Wind(Record):
     v: Number | None = Field(description="Towards the north, m/s.")
     direction: Number | None = Field(description="Degrees from which the mean wind blows; null in a calm.")
     steadiness: Number | None = Field(description="Speed of the vector mean over the mean speed, 0..1.")
+    count: int | None = Field(None, ge=0, description="Observations with speed and direction; null in older records.")
 
 
 class AggregatedFeatures(Record):

@@ -142,10 +142,11 @@ def test_what_a_single_value_cannot_tell_is_null(spark: SparkSession) -> None:
     window = computed(spark, [at(10, temperature=5.0)])["here", START + timedelta(minutes=1)]
     assert window["temperature"] == {
         "mean": 5.0, "std": None, "min": 5.0, "max": 5.0, "last": 5.0, "rate_per_hour": None, "trend": None,
+        "count": 1,
     }  # fmt: skip
     assert window["humidity"]["mean"] is None
     assert window["dew_point"] is None
-    assert window["wind"] == {"u": None, "v": None, "direction": None, "steadiness": None}
+    assert window["wind"] == {"u": None, "v": None, "direction": None, "steadiness": None, "count": 0}
     assert window["quality"]["temperature"] == "ok"
     assert window["quality"]["humidity"] == "not_checked"
 

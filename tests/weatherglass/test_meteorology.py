@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from weatherglass.meteorology import apparent_temperature, dew_point, sea_level_pressure
+from weatherglass.meteorology import (
+    apparent_temperature,
+    dew_point,
+    sea_level_pressure,
+    wind_components,
+    wind_direction,
+)
 
 
 @pytest.mark.parametrize(("temperature", "humidity", "expected"), [(20, 100, 20.0), (20, 50, 9.3), (30, 70, 23.9)])
@@ -27,3 +33,20 @@ def test_apparent_temperature_falls_with_wind_and_rises_with_moisture() -> None:
     """The first value: 0.33 x 11.67 hPa - 0.70 x 5 m/s - 4 below 20 °C and 50 %."""
     assert apparent_temperature(20, 50, 5) == pytest.approx(16.3, abs=0.1)
     assert apparent_temperature(30, 80, 1) > apparent_temperature(30, 30, 1) > apparent_temperature(30, 30, 10)
+
+
+def test_the_wind_direction_is_recovered_from_components() -> None:
+    direction = np.array([0.0, 45.0, 90.0, 225.0, 359.0])
+    u, v = wind_components(np.full(5, 4.0), direction)
+    np.testing.assert_allclose(wind_direction(u, v), direction, atol=1e-9)
+    np.testing.assert_allclose(np.hypot(u, v), 4.0)
+
+
+def test_a_west_wind_blows_towards_the_east() -> None:
+    u, v = wind_components(3.0, 270.0)
+    assert (u, v) == (pytest.approx(3.0), pytest.approx(0.0))
+
+
+def test_a_calm_has_zero_components_and_no_direction() -> None:
+    assert wind_components(0.0, np.nan) == (0.0, 0.0)
+    assert np.isnan(wind_direction(0.0, 0.0))

@@ -1,34 +1,38 @@
-"""Hourly values of stored observations, by the rule of the hour in `weatherglass.history`."""
+"""Hours of stored observations."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection, func, select
 
-from weatherglass.history.hours import AFTER_HOUR, BEFORE_HOUR, hour_for_time
-from weatherglass.meteorology import wind_components, wind_direction
+from weatherglass.history.grid import GRID_VARIABLES
+from weatherglass.history.hours import AFTER_HOUR, BEFORE_HOUR, hours_from_readings, usable_values
+from weatherglass.meteorology import wind_direction
 from weatherglass.qc.observation_checks import LIMITS
-from weatherglass.records import Origin
+from weatherglass.records import VARIABLES, Origin
 from weatherglass.store.schema import observations as table
+
+MAX_GAP = timedelta(days=31)
+"""Stored hours extend a history that ends at most this long before them. A longer gap would be most of the record."""
 
 
 def stored_span(connection: Connection, source: Origin) -> tuple[datetime, datetime] | None:
-    """Times, UTC, of the oldest and the newest observation of a source; None without any."""
+    """Return the times, UTC, of the oldest and the newest observation of a source; None if there are none."""
     query = select(func.min(table.c.timestamp), func.max(table.c.timestamp)).where(table.c.source == source.value)
     first, last = connection.execute(query).one()
     return None if first is None else (first, last)
 
 
 def stored_hours(connection: Connection, source: Origin, first: datetime, last: datetime) -> Iterator[dict[str, Any]]:
-    """The hours `first` to `last`, both included, as rows with the columns of `history.HISTORY_COLUMNS`.
+    """Yield the hours `first` to `last`, both included, as rows with the columns of `prepared.HISTORY_COLUMNS`.
 
-    Values outside their physical range do not count, as in the stream. Wind is averaged as a vector for its direction
-    and as a number for its speed. Hours without any value are left out.
+    Values outside the range limits are ignored, as in the stream. The wind direction is that of the mean vector, the
+    wind speed the mean of the speeds. Hours without any value are omitted. Rows are ordered by station and hour.
     """
     query = (
         select(table)
@@ -40,31 +44,23 @@ def stored_hours(connection: Connection, source: Origin, first: datetime, last: 
         .order_by(table.c.station_id, table.c.timestamp)
     )
     rows = connection.execution_options(yield_per=5_000).execute(query)
-    for (station_id, hour), some in groupby(rows, lambda row: (row.station_id, hour_for_time(row.timestamp))):
-        if hour is not None and (values := _mean([row._mapping for row in some])):
-            yield {"station_id": station_id, "hour": hour, **values, "source": source.value}
+    # A station and day at a time bounds the memory. Shifted like this, a day contains all observations of its hours.
+    for (station_id, _), group in groupby(rows, lambda row: (row.station_id, _utc(row.timestamp + BEFORE_HOUR).date())):
+        readings = [row._mapping for row in group]
+        times = np.array([_utc(row["timestamp"]).replace(tzinfo=None) for row in readings], dtype="datetime64[us]")
+        values = usable_values({name: [row[name] for row in readings] for name in LIMITS})
+        _, hours, means = hours_from_readings(np.zeros(len(readings), np.int64), times, values)
+        for hour, mean in zip(hours, means, strict=True):
+            if np.isfinite(mean).any():
+                start = hour.astype("datetime64[us]").item().replace(tzinfo=UTC)
+                yield {"station_id": station_id, "hour": start, **_columns(mean), "source": source.value}
 
 
-def _mean(readings: list[Any]) -> dict[str, float | None] | None:
-    """Means of an hour's readings; None where no value of them can be used."""
-    usable = {
-        name: np.array([np.nan if row[name] is None else row[name] for row in readings], dtype=float) for name in LIMITS
-    }
-    for name, limits in LIMITS.items():
-        usable[name][(usable[name] < limits.low) | (usable[name] > limits.high)] = np.nan
-    u, v = wind_components(usable["wind_speed"], usable["wind_direction"])
-    blown = np.isfinite(u)
-    made = {name: _known_mean(usable[name]) for name in LIMITS if name != "wind_direction"}
-    if all(value is None for value in made.values()):
-        return None
-    direction = float(wind_direction(u[blown].mean(), v[blown].mean())) if blown.any() else np.nan
-    return {**made, "wind_direction": None if np.isnan(direction) else direction}
+def _columns(mean: np.ndarray) -> dict[str, float | None]:
+    values = dict(zip(GRID_VARIABLES, mean, strict=True))
+    values["wind_direction"] = wind_direction(values["wind_u"], values["wind_v"])
+    return {name: float(values[name]) if np.isfinite(values[name]) else None for name in (*VARIABLES, "wind_direction")}
 
 
-def _known_mean(values: np.ndarray) -> float | None:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else None
-
-
-JOINS_WITHIN = timedelta(days=31)
-"""Stored hours extend a history that ends at most so long before them; a longer hole would be most of the record."""
+def _utc(time: datetime) -> datetime:
+    return time.astimezone(UTC)

@@ -1,15 +1,11 @@
-"""Stored observations become hours by the rule that makes hours of windows."""
+"""Hours of stored observations; their values are tested in `history/test_hours.py`."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-import numpy as np
-import pytest
 from sqlalchemy import Engine
 
-from weatherglass.history.hours import HOUR_WINDOW_ENDS, WINDOW, hour_for_time
-from weatherglass.meteorology import wind_direction
 from weatherglass.records import Observation, Origin
 from weatherglass.store import observations
 from weatherglass.store.hours import stored_hours, stored_span
@@ -17,43 +13,57 @@ from weatherglass.store.hours import stored_hours, stored_span
 HOUR = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def an_observation(time: datetime, **values: float | None) -> Observation:
-    usual = {"temperature": 5.0, "humidity": 60.0, "pressure": 1010.0, "wind_speed": 4.0, "wind_direction": 200.0}
-    return Observation(station_id="denver", timestamp=time, **{**usual, **values})
+def observation(station_id: str, time: datetime, temperature: float | None = 5.0) -> Observation:
+    return Observation(station_id=station_id, timestamp=time, temperature=temperature)
 
 
-def test_an_observation_counts_for_the_hour_whose_windows_hold_it() -> None:
-    for seconds in range(-4000, 4000, 20):
-        time = HOUR + timedelta(seconds=seconds)
-        held = any(HOUR + end - WINDOW <= time < HOUR + end for end in HOUR_WINDOW_ENDS)
-        assert (hour_for_time(time) == HOUR) == held, time
-
-
-def test_hours_are_means_of_what_is_usable_and_live(store: Engine) -> None:
-    rng = np.random.default_rng(1)
-    times = [HOUR - timedelta(minutes=25) + timedelta(minutes=5 * k) for k in range(30)]
-    live = [
-        an_observation(time, temperature=float(rng.normal(5, 3)), wind_direction=float(rng.uniform(0, 360)))
-        for time in times
-    ]
-    live[3] = an_observation(times[3], temperature=99.0, humidity=None)
+def test_the_span_is_that_of_the_source(store: Engine) -> None:
     with store.begin() as connection:
-        observations.save(connection, live, HOUR, Origin.OPEN_METEO)
-        replayed = [an_observation(time + timedelta(days=1), temperature=-50.0) for time in times]
-        observations.save(connection, replayed, HOUR, Origin.REPLAY)
+        times = [HOUR, HOUR + timedelta(minutes=15), HOUR + timedelta(hours=3)]
+        observations.save(connection, [observation("denver", time) for time in times], HOUR, Origin.OPEN_METEO)
     with store.connect() as connection:
         assert stored_span(connection, Origin.OPEN_METEO) == (times[0], times[-1])
-        assert stored_span(connection, Origin.SIMULATED) is None
-        found = {
-            row["hour"]: row for row in stored_hours(connection, Origin.OPEN_METEO, HOUR, HOUR + timedelta(days=2))
-        }
-    assert set(found) == {HOUR, HOUR + timedelta(hours=1), HOUR + timedelta(hours=2)}
-    for hour, row in found.items():
-        used = [one for one in live if hour - timedelta(minutes=19) <= one.timestamp < hour + timedelta(minutes=1)]
-        warm = [one.temperature for one in used if one.temperature is not None and one.temperature < 60]
-        assert row["temperature"] == pytest.approx(np.mean(warm))
-        angles = np.deg2rad([one.wind_direction or 0.0 for one in used])
-        expected = wind_direction(-np.sin(angles).sum(), -np.cos(angles).sum())
-        assert row["wind_direction"] == pytest.approx(float(expected))
-        assert row["wind_speed"] == pytest.approx(4.0)
-        assert row["source"] == "open-meteo"
+        assert stored_span(connection, Origin.REPLAY) is None
+
+
+def test_hours_are_of_the_source_and_the_interval_with_both_ends(store: Engine) -> None:
+    with store.begin() as connection:
+        live = [observation("denver", HOUR + timedelta(hours=hours), float(hours)) for hours in range(-1, 4)]
+        observations.save(connection, live, HOUR, Origin.OPEN_METEO)
+        replayed = [observation("denver", HOUR + timedelta(minutes=30), -50.0)]
+        observations.save(connection, replayed, HOUR, Origin.REPLAY)
+    with store.connect() as connection:
+        rows = list(stored_hours(connection, Origin.OPEN_METEO, HOUR, HOUR + timedelta(hours=2)))
+    assert [(row["hour"], row["temperature"]) for row in rows] == [
+        (HOUR + timedelta(hours=hours), float(hours)) for hours in range(3)
+    ]
+    assert rows[0] == {
+        "station_id": "denver",
+        "hour": HOUR,
+        "temperature": 0.0,
+        "humidity": None,
+        "pressure": None,
+        "wind_speed": None,
+        "wind_direction": None,
+        "source": "open-meteo",
+    }
+
+
+def test_hours_of_two_stations_with_interleaved_observations_are_not_mixed(store: Engine) -> None:
+    """Stored in the order of time; rows come in the order of stations, then hours, across midnight too."""
+    evening = datetime(2026, 3, 1, 23, tzinfo=UTC)
+    readings = [
+        observation(station_id, evening + timedelta(minutes=minutes), value + minutes / 10)
+        for minutes in (-10, 0, 50, 60)
+        for station_id, value in (("denver", 0.0), ("boston", 20.0))
+    ]
+    with store.begin() as connection:
+        observations.save(connection, readings, HOUR, Origin.OPEN_METEO)
+    with store.connect() as connection:
+        rows = list(stored_hours(connection, Origin.OPEN_METEO, evening, evening + timedelta(hours=1)))
+    assert [(row["station_id"], row["hour"], row["temperature"]) for row in rows] == [
+        ("boston", evening, 19.5),
+        ("boston", evening + timedelta(hours=1), 25.5),
+        ("denver", evening, -0.5),
+        ("denver", evening + timedelta(hours=1), 5.5),
+    ]
