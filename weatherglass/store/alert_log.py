@@ -1,4 +1,4 @@
-"""Alerts as pages show them: those open, and those past."""
+"""Open and resolved alerts for display."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from weatherglass.store.schema import alerts as table
 
 @dataclass(frozen=True)
 class LoggedAlert:
-    """Something that is wrong, or was. Times in UTC; `resolved_at` None while it is open."""
+    """A row of the table `alerts`. Times in UTC; `resolved_at` is None while the alert is open."""
 
     id: int
     rule: str
@@ -22,33 +22,33 @@ class LoggedAlert:
     since: datetime
     seen_at: datetime
     resolved_at: datetime | None
-    words: str
-    figures: dict[str, Any]
+    message: str
+    details: dict[str, Any]
     acknowledged_by: str | None
     acknowledged_at: datetime | None
     silenced_until: datetime | None
     sent_at: datetime | None
-    end_sent_at: datetime | None
+    resolution_sent_at: datetime | None
 
 
-def listed(
-    connection: Connection, limit: int, before_id: int | None = None, opened: bool | None = None
+def list_alerts(
+    connection: Connection, limit: int, before_id: int | None = None, is_open: bool | None = None
 ) -> list[LoggedAlert]:
-    """Alerts, the last raised first.
+    """Alerts, newest first.
 
     Args:
-        before_id: only those with a smaller number: the last number of a page asks for the next one.
-        opened: only those still open, or (False) only those resolved.
+        before_id: return only alerts with a smaller id; pass the last id of a page to get the next page.
+        is_open: return only open (True) or only resolved (False) alerts.
     """
     query = select(table).order_by(table.c.id.desc()).limit(limit)
     if before_id is not None:
         query = query.where(table.c.id < before_id)
-    if opened is not None:
-        query = query.where(table.c.resolved_at.is_(None) if opened else table.c.resolved_at.is_not(None))
+    if is_open is not None:
+        query = query.where(table.c.resolved_at.is_(None) if is_open else table.c.resolved_at.is_not(None))
     return [LoggedAlert(**row._asdict()) for row in connection.execute(query)]
 
 
-def numbered(connection: Connection, alert_id: int) -> LoggedAlert | None:
-    """The alert of this number; None if there is none."""
+def get_alert(connection: Connection, alert_id: int) -> LoggedAlert | None:
+    """The alert with this id, or None."""
     row = connection.execute(select(table).where(table.c.id == alert_id)).first()
     return LoggedAlert(**row._asdict()) if row else None

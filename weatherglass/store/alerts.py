@@ -1,4 +1,4 @@
-"""Raising and closing alerts: an open one for each rule and subject, until the rule finds it well again.
+"""Raise and resolve alerts. At most one alert is open for each rule and subject.
 
 `alert_log` lists them.
 """
@@ -23,43 +23,53 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True)
 class Alert:
-    """What a rule found: `subject` is what it is about, `words` a sentence for a person, `figures` plain JSON."""
+    """The finding of an alert rule.
+
+    Attributes:
+        subject: the affected version, variable, station or job.
+        message: a sentence for display.
+        details: the values behind the finding, JSON-serializable.
+    """
 
     rule: str
     subject: str
     severity: Severity
-    words: str
-    figures: Mapping[str, Any] = field(default_factory=dict)
+    message: str
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
-def report(connection: Connection, alert: Alert, now: datetime, since: datetime | None = None) -> bool:
-    """Open an alert, or renew the open one of the same rule and subject; whether it is a new one. Caller commits.
+def raise_alert(connection: Connection, alert: Alert, now: datetime, since: datetime | None = None) -> bool:
+    """Open an alert, or update the open alert of the same rule and subject. The caller commits.
 
-    `since`: when it began, if that was before now.
+    Args:
+        since: start of the condition, if it began before `now`.
+
+    Returns:
+        Whether a new alert was opened.
     """
     content = {
         "severity": alert.severity.value,
-        "words": alert.words,
-        "figures": dict(alert.figures),
+        "message": alert.message,
+        "details": dict(alert.details),
         "seen_at": now,
     }
-    renewed = connection.execute(update(table).where(*_open(alert.rule, alert.subject)).values(**content))
-    if renewed.rowcount:
+    updated = connection.execute(update(table).where(*_is_open(alert.rule, alert.subject)).values(**content))
+    if updated.rowcount:
         return False
     connection.execute(table.insert().values(rule=alert.rule, subject=alert.subject, since=since or now, **content))
     return True
 
 
 def resolve(connection: Connection, rule: str, subject: str, now: datetime) -> bool:
-    """Close the open alert of a rule and subject; whether there was one. The caller commits."""
-    return bool(connection.execute(update(table).where(*_open(rule, subject)).values(resolved_at=now)).rowcount)
+    """Resolve the open alert of a rule and subject; returns whether there was one. The caller commits."""
+    return bool(connection.execute(update(table).where(*_is_open(rule, subject)).values(resolved_at=now)).rowcount)
 
 
-def settle(connection: Connection, rule: str, found: list[Alert], now: datetime) -> None:
-    """Make the open alerts of a rule exactly those found now: open and renew these, close the others."""
-    for alert in found:
-        report(connection, alert, now)
-    subjects = [alert.subject for alert in found]
+def set_open_alerts(connection: Connection, rule: str, current: Sequence[Alert], now: datetime) -> None:
+    """Raise the current alerts of a rule and resolve all its other open alerts. The caller commits."""
+    for alert in current:
+        raise_alert(connection, alert, now)
+    subjects = [alert.subject for alert in current]
     connection.execute(
         update(table)
         .where(table.c.rule == rule, table.c.resolved_at.is_(None), table.c.subject.not_in(subjects))
@@ -68,7 +78,7 @@ def settle(connection: Connection, rule: str, found: list[Alert], now: datetime)
 
 
 def acknowledge(connection: Connection, alert_id: int, by: str, now: datetime) -> bool:
-    """Note who has seen an alert; whether there is such an alert. The first to see it stays."""
+    """Acknowledge an alert; the first acknowledgement is kept. Returns whether the alert exists."""
     known = connection.execute(select(table.c.id).where(table.c.id == alert_id)).first()
     connection.execute(
         update(table)
@@ -79,34 +89,34 @@ def acknowledge(connection: Connection, alert_id: int, by: str, now: datetime) -
 
 
 def silence(connection: Connection, alert_id: int, until: datetime | None) -> bool:
-    """Keep an alert quiet until a time (None: no more); whether there is such an alert."""
+    """Silence an alert until a time, or end its silence (None). Returns whether the alert exists."""
     changed = connection.execute(update(table).where(table.c.id == alert_id).values(silenced_until=until))
     return bool(changed.rowcount)
 
 
 def silenced(connection: Connection, now: datetime) -> set[tuple[str, str]]:
-    """Rules and subjects that are to be kept quiet now, also where the alert has ended and begun again meanwhile."""
+    """Silenced (rule, subject) pairs. A silence also covers later alerts of the same rule and subject."""
     query = select(table.c.rule, table.c.subject).where(table.c.silenced_until > now)
     return {(row.rule, row.subject) for row in connection.execute(query)}
 
 
-def to_send(connection: Connection) -> Sequence[Row[Any]]:
-    """Rows of the table: those open that were not sent on, and those over whose beginning was, but not their end."""
-    begun = table.c.resolved_at.is_(None) & table.c.sent_at.is_(None)
-    over = table.c.resolved_at.is_not(None) & table.c.sent_at.is_not(None) & table.c.end_sent_at.is_(None)
-    return connection.execute(select(table).where(begun | over).order_by(table.c.id)).all()
+def pending_notifications(connection: Connection) -> Sequence[Row[Any]]:
+    """Alerts to notify about: open alerts not yet sent, and resolved alerts whose start was sent but not their end."""
+    started = table.c.resolved_at.is_(None) & table.c.sent_at.is_(None)
+    resolved = table.c.resolved_at.is_not(None) & table.c.sent_at.is_not(None) & table.c.resolution_sent_at.is_(None)
+    return connection.execute(select(table).where(started | resolved).order_by(table.c.id)).all()
 
 
-def mark_sent(connection: Connection, alert_id: int, ended: bool, now: datetime) -> None:
-    """An alert's beginning, or its end, was sent on. The caller commits."""
-    column = "end_sent_at" if ended else "sent_at"
+def mark_notified(connection: Connection, alert_id: int, resolved: bool, now: datetime) -> None:
+    """Record that the start of an alert, or its resolution, was sent. The caller commits."""
+    column = "resolution_sent_at" if resolved else "sent_at"
     connection.execute(update(table).where(table.c.id == alert_id).values({column: now}))
 
 
-def open_of(connection: Connection, rules: Sequence[str]) -> Sequence[Row[Any]]:
-    """The open alerts of some rules, rows of the table."""
+def open_alerts(connection: Connection, rules: Sequence[str]) -> Sequence[Row[Any]]:
+    """Rows of the open alerts of some rules."""
     return connection.execute(select(table).where(table.c.rule.in_(rules), table.c.resolved_at.is_(None))).all()
 
 
-def _open(rule: str, subject: str) -> tuple[Any, ...]:
+def _is_open(rule: str, subject: str) -> tuple[Any, ...]:
     return table.c.rule == rule, table.c.subject == subject, table.c.resolved_at.is_(None)

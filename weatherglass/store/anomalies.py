@@ -1,4 +1,4 @@
-"""Flagged readings: the predictions whose verdict says that the reading cannot be trusted."""
+"""Flagged readings: observations that the anomaly detector marks as not trustworthy."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ from weatherglass.store.verdicts import Judgement
 
 
 @dataclass(frozen=True)
-class JudgedReading:
-    """A reading, flagged or not, and what the detector says of it; the forecast that was stored with it is left out.
+class ScoredReading:
+    """A reading, flagged or not, with the detector's result; without the forecast stored in the same row.
 
-    `id` is its number in the store, `found` the document `Anomaly` as it lies there, times in UTC.
+    Attributes:
+        id: row id of the prediction.
+        timestamp: of the reading, UTC.
+        anomaly: the stored document of `records.Anomaly`.
     """
 
     id: int
@@ -26,53 +29,52 @@ class JudgedReading:
     timestamp: datetime
     is_anomaly: bool
     score: float
-    found: dict[str, Any]
+    anomaly: dict[str, Any]
     model_version: str
     source: Origin | None
     stored_at: datetime
 
     @property
     def failed(self) -> list[str]:
-        """The checks that it failed."""
-        return [check for check, state in self.found["checks"].items() if state == Quality.FAILED]
+        """Names of the failed checks."""
+        return [check for check, state in self.anomaly["checks"].items() if state == Quality.FAILED]
 
 
-def judged_readings(connection: Connection, query: Select) -> list[JudgedReading]:
-    """The readings that a query on the table `predictions` selects, in its order."""
-    names = ("id", "station_id", "timestamp", "is_anomaly", "score", "model_version", "source", "stored_at")
-    columns = [table.c[name] for name in names]
-    named = connection.execute(query.with_only_columns(*columns, table.c.anomaly.label("found"))).mappings()
-    return [JudgedReading(**{**row, "source": row["source"] and Origin(row["source"])}) for row in named]
+def scored_readings(connection: Connection, query: Select) -> list[ScoredReading]:
+    """The readings selected by a query on the table `predictions`, in the order of the query."""
+    columns = [table.c[name] for name in ScoredReading.__dataclass_fields__]
+    rows = connection.execute(query.with_only_columns(*columns)).mappings()
+    return [ScoredReading(**{**row, "source": row["source"] and Origin(row["source"])}) for row in rows]
 
 
-def flagged(
+def flagged_readings(
     connection: Connection,
     limit: int,
-    after: int | None = None,
+    after_id: int | None = None,
     since: datetime | None = None,
     station_id: str | None = None,
     check: str | None = None,
-    least_score: float | None = None,
-    judged: Judgement | bool | None = None,
+    min_score: float | None = None,
+    verdict: Judgement | bool | None = None,
     until: datetime | None = None,
-) -> list[JudgedReading]:
-    """Flagged readings, the newest first by their own time, whenever they came; those of one time by their number.
+) -> list[ScoredReading]:
+    """Flagged readings, newest first by their own time, regardless of arrival; ties are ordered by id.
 
     Args:
-        limit: at most so many.
-        after: only those that follow the one of this number: the last of a page asks for the next one.
-        since: only readings at or after this time (the reading's own).
-        check: only those that failed this check, named as in the record (`range`, `step`, ...).
-        least_score: only those with at least this score.
-        judged: only those of which a person said this; False: of which nobody has said anything, True: anything.
-        until: only readings before this time.
+        limit: maximum number of readings.
+        after_id: return only readings that follow the one with this id; pass the last id of a page to get the next.
+        since: return only readings at or after this time (the reading's own).
+        check: return only readings that failed this check, named as in the record (`range`, `step`, ...).
+        min_score: return only readings with at least this score.
+        verdict: return only readings with this verdict, with any verdict (True) or without one (False).
+        until: return only readings before this time.
     """
     query = select(table).where(table.c.is_anomaly == true())
     query = query.order_by(table.c.timestamp.desc(), table.c.id.desc()).limit(limit)
-    if after is not None:
+    if after_id is not None:
         last = table.alias("last")
-        time = select(last.c.timestamp).where(last.c.id == after).scalar_subquery()
-        query = query.where(tuple_(table.c.timestamp, table.c.id) < tuple_(time, literal(after)))
+        time = select(last.c.timestamp).where(last.c.id == after_id).scalar_subquery()
+        query = query.where(tuple_(table.c.timestamp, table.c.id) < tuple_(time, literal(after_id)))
     if since is not None:
         query = query.where(table.c.timestamp >= since)
     if until is not None:
@@ -81,19 +83,19 @@ def flagged(
         query = query.where(table.c.station_id == station_id)
     if check is not None:
         query = query.where(table.c.anomaly["checks"][check].as_string() == Quality.FAILED.value)
-    if least_score is not None:
-        query = query.where(table.c.score >= least_score)
-    if judged is not None:
+    if min_score is not None:
+        query = query.where(table.c.score >= min_score)
+    if verdict is not None:
         same = and_(verdicts.c.station_id == table.c.station_id, verdicts.c.timestamp == table.c.timestamp)
         query = query.outerjoin(verdicts, same)
-        if isinstance(judged, Judgement):
-            query = query.where(verdicts.c.verdict == judged.value)
+        if isinstance(verdict, Judgement):
+            query = query.where(verdicts.c.verdict == verdict.value)
         else:
-            query = query.where(verdicts.c.verdict.is_not(None) if judged else verdicts.c.verdict.is_(None))
-    return judged_readings(connection, query)
+            query = query.where(verdicts.c.verdict.is_not(None) if verdict else verdicts.c.verdict.is_(None))
+    return scored_readings(connection, query)
 
 
-def numbered(connection: Connection, number: int) -> JudgedReading | None:
-    """The flagged reading of this number; None if there is none."""
-    query = select(table).where(table.c.id == number, table.c.is_anomaly == true())
-    return next(iter(judged_readings(connection, query)), None)
+def get_flagged_reading(connection: Connection, reading_id: int) -> ScoredReading | None:
+    """The flagged reading with this id, or None."""
+    query = select(table).where(table.c.id == reading_id, table.c.is_anomaly == true())
+    return next(iter(scored_readings(connection, query)), None)

@@ -1,4 +1,4 @@
-"""Where SQLite and PostgreSQL differ."""
+"""Statements that differ between SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from weatherglass.store.schema import UtcTime
 
-BOOKKEEPING = ("id", "stored_at")
-"""Columns that are not content: a row that differs in these only is unchanged."""
+METADATA_COLUMNS = ("id", "stored_at")
+"""Columns that are not content: a row that differs only in these is unchanged."""
 
 
 def upsert(
@@ -22,10 +22,11 @@ def upsert(
     identity: Sequence[str],
     newest_by: str | None = None,
 ) -> None:
-    """Insert rows, or replace those of the same identity whose content differs; later rows win over earlier ones.
+    """Insert rows, or replace rows of the same identity whose content differs; later rows replace earlier ones.
 
     Args:
-        newest_by: a column of time; a row that is older by it than the stored one is left out.
+        identity: columns of a unique key.
+        newest_by: a time column; a row whose value is older than the stored one is ignored.
     """
     if not rows:
         return
@@ -34,7 +35,7 @@ def upsert(
     new = statement.excluded
     replaced = [column.name for column in table.c if column.name not in (*identity, "id")]
     condition: ColumnElement[bool] = or_(
-        *(table.c[name].is_distinct_from(new[name]) for name in replaced if name not in BOOKKEEPING)
+        *(table.c[name].is_distinct_from(new[name]) for name in replaced if name not in METADATA_COLUMNS)
     )
     if newest_by:
         condition = and_(condition, new[newest_by] >= table.c[newest_by])
@@ -47,8 +48,8 @@ def upsert(
 
 
 def hour_start(connection: Connection, time: ColumnElement[datetime]) -> ColumnElement[datetime]:
-    """The full hour, UTC, in which a time lies."""
+    """The start of the UTC hour that contains a time."""
     if connection.dialect.name == "postgresql":
         return func.date_trunc("hour", time, "UTC", type_=UtcTime)
-    # SQLite keeps times as text of fixed width, so text in the same form compares as time does.
+    # SQLite stores times as text of fixed width, so text in the same format compares like time.
     return type_coerce(func.substr(time, 1, 13).concat(":00:00.000000"), UtcTime)

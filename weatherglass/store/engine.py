@@ -1,4 +1,4 @@
-"""Opening the store."""
+"""Open the store."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pydantic_core import from_json
 from sqlalchemy import Engine, create_engine, event, make_url
 
 BUSY_TIMEOUT = 15.0
-"""Seconds that a SQLite connection waits for another writer."""
+"""Seconds for which a SQLite connection waits for another writer."""
 
 
 def sqlite_file(url: str) -> Path | None:
-    """The file of a SQLite URL; None for another database or one in memory."""
+    """The file of a SQLite URL; None for another database or an in-memory one."""
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
         return None
@@ -21,10 +21,10 @@ def sqlite_file(url: str) -> Path | None:
 
 
 def open_store(url: str) -> Engine:
-    """An engine for the store at a SQLAlchemy URL; makes the folder of a SQLite file. Does not migrate.
+    """Create an engine for a SQLAlchemy URL, and the folder of a SQLite file. Does not migrate.
 
-    Documents are read by pydantic's parser, in a fraction of the standard library's time.
-    Engines do not survive a fork: each process opens its own.
+    JSON columns are decoded by pydantic-core, which is several times faster than the standard library. Engines do not
+    survive a fork: each process must open its own.
     """
     file = sqlite_file(url)
     if file is None:

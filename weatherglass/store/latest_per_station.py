@@ -1,19 +1,21 @@
-"""The newest row of each station, without reading the others."""
+"""Select the newest row of each station without reading the others."""
 
 from __future__ import annotations
 
 from sqlalchemy import Select, Table, and_, func, literal_column, select
 
 
-def newest_per_station(table: Table) -> Select:
-    """All columns of the newest row (by `timestamp`) of each station, ordered by station.
+def latest_per_station(table: Table) -> Select:
+    """Query for all columns of the newest row (by `timestamp`) of each station, ordered by station.
 
-    The stations are found by hopping through the index on (station_id, timestamp), one step a station, where
-    `GROUP BY` would read the whole index: a year of history costs no more than a day.
+    A recursive query emulates a loose index scan (skip scan) on (station_id, timestamp): one step per station, whereas
+    `GROUP BY` reads the whole index. The cost does not depend on the length of the history.
     """
     stations = select(func.min(table.c.station_id).label("station_id")).cte("stations", recursive=True)
-    following = select(func.min(table.c.station_id)).where(table.c.station_id > stations.c.station_id).scalar_subquery()
-    stations = stations.union_all(select(following).where(stations.c.station_id.is_not(None)))
+    next_station = (
+        select(func.min(table.c.station_id)).where(table.c.station_id > stations.c.station_id).scalar_subquery()
+    )
+    stations = stations.union_all(select(next_station).where(stations.c.station_id.is_not(None)))
     inner = table.alias("inner")
     newest = select(func.max(inner.c.timestamp)).where(inner.c.station_id == stations.c.station_id).scalar_subquery()
     return (

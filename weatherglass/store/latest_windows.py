@@ -1,4 +1,4 @@
-"""The newest window of each station in the store."""
+"""The newest leading feature window of each station."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from weatherglass.records import Origin, WindowFeatures
 from weatherglass.store.dialect import upsert
 from weatherglass.store.schema import features as table
 
-LEADING = timedelta(minutes=1)
+LEADING_WITHIN = timedelta(minutes=1)
+"""A leading window ends at most this long after its last observation."""
 
 
 @dataclass(frozen=True)
 class StoredWindow:
-    """A window, and when it came into the store (UTC)."""
+    """A window and the time at which it was stored (UTC)."""
 
     window: WindowFeatures
     stored_at: datetime
@@ -27,18 +28,18 @@ def save(
     connection: Connection,
     windows: Sequence[WindowFeatures],
     stored_at: datetime,
-    source: Origin | None = None,  # noqa: ARG001 (the sink saves everything in the same way)
+    source: Origin | None = None,  # noqa: ARG001 (the sink calls all save functions alike)
 ) -> None:
-    """Keep each station's newest leading window; others are passed over. The caller commits.
+    """Keep the newest leading window of each station; ignore other windows. The caller commits.
 
-    A leading window ends within a minute after its last observation: of the windows that hold this observation it has
-    the most past in it, and so it is the one that is forecast from.
+    A leading window ends within a minute after its last observation. Of all windows that contain this observation it
+    reaches back furthest, so the forecast is made from it.
     """
-    newest: dict[str, WindowFeatures] = {}
+    latest: dict[str, WindowFeatures] = {}
     for window in windows:
-        kept = newest.get(window.station_id)
-        if _leads(window) and (kept is None or window.window_end >= kept.window_end):
-            newest[window.station_id] = window
+        kept = latest.get(window.station_id)
+        if _is_leading(window) and (kept is None or window.window_end >= kept.window_end):
+            latest[window.station_id] = window
     rows = [
         {
             "station_id": window.station_id,
@@ -47,13 +48,13 @@ def save(
             "aggregated_features": window.aggregated_features.model_dump(mode="json"),
             "stored_at": stored_at,
         }
-        for window in newest.values()
+        for window in latest.values()
     ]
     upsert(connection, table, rows, ["station_id"], newest_by="window_end")
 
 
-def newest(connection: Connection, station_id: str) -> StoredWindow | None:
-    """A station's newest window; None before the first."""
+def latest(connection: Connection, station_id: str) -> StoredWindow | None:
+    """The newest window of a station, or None."""
     row = connection.execute(select(table).where(table.c.station_id == station_id)).first()
     if row is None:
         return None
@@ -62,5 +63,5 @@ def newest(connection: Connection, station_id: str) -> StoredWindow | None:
     return StoredWindow(WindowFeatures.model_validate(columns), stored_at)
 
 
-def _leads(window: WindowFeatures) -> bool:
-    return timedelta() < window.window_end - window.aggregated_features.last_observation <= LEADING
+def _is_leading(window: WindowFeatures) -> bool:
+    return timedelta() < window.window_end - window.aggregated_features.last_observation <= LEADING_WITHIN

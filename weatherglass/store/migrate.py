@@ -1,4 +1,4 @@
-"""Bringing the store's tables to what this version of Weatherglass wants."""
+"""Migrate the tables of the store to the current version."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from sqlalchemy import Connection, text
 from weatherglass.store.engine import open_store, sqlite_file
 
 MIGRATIONS = Path(__file__).with_name("migrations")
-_ADVISORY_LOCK = 0x77656174686572  # "weather"; any number that nobody else takes
+_ADVISORY_LOCK = 0x77656174686572  # "weather" in ASCII; any number that no other program uses
 
 
 def migrate(url: str) -> None:
-    """Run the migrations up to the newest. Safe to call at every start, by several processes at once."""
+    """Run all pending migrations. Safe to call at every start, also from several processes at once."""
     engine = open_store(url)
     try:
-        with _alone(url), engine.connect() as connection:
+        with _file_lock(url), engine.connect() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _ADVISORY_LOCK})
                 connection.commit()
-            # Held by this session until its engine is disposed of.
+            # The session holds the lock until its engine is disposed of.
             command.upgrade(alembic_config(connection), "head")
             connection.commit()
     finally:
@@ -33,7 +33,7 @@ def migrate(url: str) -> None:
 
 
 def alembic_config(connection: Connection) -> Config:
-    """Alembic's configuration for one open connection; there is no `alembic.ini`."""
+    """Alembic configuration for an open connection; there is no `alembic.ini`."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
@@ -41,8 +41,8 @@ def alembic_config(connection: Connection) -> Config:
 
 
 @contextmanager
-def _alone(url: str) -> Iterator[None]:
-    """Hold the lock beside a SQLite file, so that one process migrates and the others wait."""
+def _file_lock(url: str) -> Iterator[None]:
+    """Hold a lock file next to a SQLite file, so that one process migrates while the others wait."""
     file = sqlite_file(url)
     if file is None:
         yield

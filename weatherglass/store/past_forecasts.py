@@ -1,4 +1,4 @@
-"""Past predictions of a station, in pages."""
+"""Past predictions of a station, page by page."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from weatherglass.store.schema import predictions as table
 
 
 @dataclass(frozen=True)
-class Issue:
-    """A prediction as it lies in the store: its documents are plain, for a page has thousands of numbers.
+class PastForecast:
+    """A stored prediction whose documents are not parsed, because a page contains thousands of numbers.
 
-    `predictions` and `confidence` are those of the record `Prediction`, times as ISO 8601.
+    `predictions` and `confidence` are the documents of `records.Prediction`, with times in ISO 8601.
     """
 
     timestamp: datetime
@@ -23,23 +23,23 @@ class Issue:
     confidence: dict[str, Any]
 
 
-def issued(
+def past_forecasts(
     connection: Connection,
     station_id: str,
     start: datetime,
     end: datetime,
     limit: int,
     after: datetime | None = None,
-) -> list[Issue]:
-    """A station's predictions for the observations in [start, end), oldest first.
+) -> list[PastForecast]:
+    """Predictions of a station for the observations in [start, end), oldest first.
 
     Args:
-        limit: at most so many.
-        after: only those for later observations: the last of a page asks for the next one.
+        limit: maximum number of predictions.
+        after: return only predictions for later observations; pass the last time of a page to get the next page.
     """
     query = select(table.c.timestamp, table.c.predictions, table.c.confidence).where(
         table.c.station_id == station_id, table.c.timestamp >= start, table.c.timestamp < end
     )
     if after is not None:
         query = query.where(table.c.timestamp > after)
-    return [Issue(*row) for row in connection.execute(query.order_by(table.c.timestamp).limit(limit))]
+    return [PastForecast(*row) for row in connection.execute(query.order_by(table.c.timestamp).limit(limit))]

@@ -1,4 +1,4 @@
-"""Polls of the source, one row each, so that somebody else can see how they go."""
+"""Polls of the observation source, one row each, for monitoring."""
 
 from __future__ import annotations
 
@@ -11,12 +11,24 @@ from sqlalchemy import Connection, delete, func, select
 from weatherglass.store.schema import polls as table
 
 OK = "ok"
-KEPT = timedelta(days=7)
+RETENTION = timedelta(days=7)
 
 
 @dataclass
 class Poll:
-    """A poll that ended `at`. Counts are observations; `clock_skew` in seconds, None where the source told no time."""
+    """A poll.
+
+    Attributes:
+        at: end of the poll, UTC.
+        outcome: `OK`, or the kind of error.
+        new: observations published for the first time.
+        filled: published observations of steps that earlier polls missed.
+        revised: observations published again with other values.
+        repeated: observations not published because nothing changed.
+        unobserved: stations without a usable observation.
+        calls: API calls that count towards the budget of the source.
+        clock_skew: seconds by which the local clock is ahead of the source; None if the source sent no time.
+    """
 
     at: datetime
     seconds: float = 0.0
@@ -30,39 +42,39 @@ class Poll:
     clock_skew: float | None = None
 
 
-def record(connection: Connection, poll: Poll) -> None:
-    """Keep a poll, and forget those of more than a week ago. The caller commits."""
+def save_poll(connection: Connection, poll: Poll) -> None:
+    """Save a poll and delete polls older than `RETENTION`. The caller commits."""
     connection.execute(table.insert().values(**asdict(poll)))
-    connection.execute(delete(table).where(table.c.at < poll.at - KEPT))
+    connection.execute(delete(table).where(table.c.at < poll.at - RETENTION))
 
 
-def after(connection: Connection, number: int) -> tuple[Sequence[Poll], int]:
-    """The polls recorded after the one of this number, oldest first, and the number of the last."""
-    rows = connection.execute(select(table).where(table.c.id > number).order_by(table.c.id)).all()
-    found = []
+def polls_after(connection: Connection, poll_id: int) -> tuple[Sequence[Poll], int]:
+    """Polls saved after the one with this id, oldest first, and the id of the last one."""
+    rows = connection.execute(select(table).where(table.c.id > poll_id).order_by(table.c.id)).all()
+    polls = []
     for row in rows:
         columns = row._asdict()
-        number = columns.pop("id")
-        found.append(Poll(**columns))
-    return found, number
+        poll_id = columns.pop("id")
+        polls.append(Poll(**columns))
+    return polls, poll_id
 
 
-def last_number(connection: Connection) -> int:
-    """Of the newest poll; 0 before the first."""
+def last_id(connection: Connection) -> int:
+    """Id of the newest poll; 0 if there is none."""
     return connection.execute(select(func.max(table.c.id))).scalar() or 0
 
 
-def last_answered(connection: Connection) -> datetime | None:
-    """When a poll last succeeded."""
+def last_success(connection: Connection) -> datetime | None:
+    """Time of the last successful poll, or None."""
     return connection.execute(select(func.max(table.c.at)).where(table.c.outcome == OK)).scalar()
 
 
-def newest(connection: Connection) -> Poll | None:
-    """The last poll, whatever came of it."""
-    polls, _ = after(connection, last_number(connection) - 1)
+def last_poll(connection: Connection) -> Poll | None:
+    """The newest poll, successful or not, or None."""
+    polls, _ = polls_after(connection, last_id(connection) - 1)
     return polls[-1] if polls else None
 
 
 def calls_since(connection: Connection, start: datetime) -> int:
-    """Calls of the source's budget used since a time."""
+    """API calls used since a time."""
     return connection.execute(select(func.sum(table.c.calls)).where(table.c.at >= start)).scalar() or 0

@@ -1,4 +1,4 @@
-"""Predictions in the store: one row an issue, its leads as arrays."""
+"""Stored predictions: one row per issue, with all leads in arrays."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ from sqlalchemy import Connection, Row, bindparam, delete, exists, func, not_, s
 
 from weatherglass.records import Origin, Prediction
 from weatherglass.store.dialect import hour_start, upsert
-from weatherglass.store.latest_per_station import newest_per_station
+from weatherglass.store.latest_per_station import latest_per_station
 from weatherglass.store.schema import predictions as table
 
-KEPT_WHOLE = timedelta(days=35)
-"""Older issues than this are thinned to one an hour."""
+FULL_RETENTION = timedelta(days=35)
+"""Issues older than this are thinned to one per hour."""
 
-NEWEST = select(table).where(table.c.station_id == bindparam("station_id")).order_by(table.c.timestamp.desc()).limit(1)
-"""Made once: it is asked hundreds of times a second."""
+LATEST_QUERY = (
+    select(table).where(table.c.station_id == bindparam("station_id")).order_by(table.c.timestamp.desc()).limit(1)
+)
+"""Compiled once, because it runs hundreds of times per second."""
 
 
 @dataclass(frozen=True)
 class StoredPrediction:
-    """A prediction, its number in the store, when it came there (UTC), and where its observations come from."""
+    """A prediction with its row id, the time at which it was stored (UTC), and the source of its observation."""
 
     id: int
     prediction: Prediction
@@ -39,10 +41,10 @@ def save(
     source: Origin | None = None,
     inputs: Sequence[str | None] = (),
 ) -> None:
-    """Upsert on (station_id, timestamp); the caller commits. A revised prediction keeps its number.
+    """Upsert on (station_id, timestamp). A revised prediction keeps its id. The caller commits.
 
     Args:
-        inputs: of each prediction the hash of what the model was given, where it is known.
+        inputs: hash of the model inputs of each prediction, or None if unknown.
     """
     rows = [
         {
@@ -61,40 +63,41 @@ def save(
     upsert(connection, table, rows, ["station_id", "timestamp"])
 
 
-def newest(connection: Connection, station_id: str) -> Row[Any] | None:
-    """A station's row of the table for its newest observation, documents as they lie there; None before the first.
+def latest_row(connection: Connection, station_id: str) -> Row[Any] | None:
+    """The row for the newest observation of a station, or None. Its documents are not parsed.
 
-    They were checked when they came; `latest` checks each of their numbers again.
+    The documents were validated when they were stored; `latest` validates every number again.
     """
-    return connection.execute(NEWEST, {"station_id": station_id}).first()
+    return connection.execute(LATEST_QUERY, {"station_id": station_id}).first()
 
 
-def newest_of_all(connection: Connection, *columns: str) -> Sequence[Row[Any]]:
-    """These columns of each station's row for its newest observation, in the order of the stations."""
-    wanted = (table.c[name] for name in columns)
-    return connection.execute(newest_per_station(table).with_only_columns(*wanted)).all()
+def latest_columns(connection: Connection, *columns: str) -> Sequence[Row[Any]]:
+    """Some columns of the row for the newest observation of each station, ordered by station."""
+    selected = (table.c[name] for name in columns)
+    return connection.execute(latest_per_station(table).with_only_columns(*selected)).all()
 
 
 def latest(connection: Connection, station_id: str) -> StoredPrediction | None:
-    """A station's prediction for its newest observation; None before the first."""
-    row = newest(connection, station_id)
-    return stored(row) if row else None
+    """The prediction for the newest observation of a station, or None."""
+    row = latest_row(connection, station_id)
+    return from_row(row) if row else None
 
 
 def latest_all(connection: Connection) -> dict[str, StoredPrediction]:
-    """The latest prediction of each station, by station id."""
-    return {row.station_id: stored(row) for row in connection.execute(newest_per_station(table))}
+    """The prediction for the newest observation of each station, by station id."""
+    return {row.station_id: from_row(row) for row in connection.execute(latest_per_station(table))}
 
 
-def newest_timestamp(connection: Connection) -> datetime | None:
-    """Time of the newest observation that any station's prediction answers."""
+def latest_timestamp(connection: Connection) -> datetime | None:
+    """Time of the newest observation of any station that has a prediction."""
     return connection.execute(select(func.max(table.c.timestamp))).scalar()
 
 
 def thin(connection: Connection, now: datetime) -> int:
-    """Of the issues older than `KEPT_WHOLE` keep each hour's first and all that flag an anomaly; how many went.
+    """Thin issues older than `FULL_RETENTION`: keep the first of each hour and all flagged ones. The caller commits.
 
-    The caller commits.
+    Returns:
+        Number of deleted rows.
     """
     earlier = table.alias("earlier")
     same_hour_before = exists().where(
@@ -103,13 +106,13 @@ def thin(connection: Connection, now: datetime) -> int:
         earlier.c.timestamp >= hour_start(connection, table.c.timestamp),
     )
     result = connection.execute(
-        delete(table).where(table.c.timestamp < now - KEPT_WHOLE, not_(table.c.is_anomaly), same_hour_before)
+        delete(table).where(table.c.timestamp < now - FULL_RETENTION, not_(table.c.is_anomaly), same_hour_before)
     )
     return result.rowcount
 
 
-def stored(row: Row[Any]) -> StoredPrediction:
-    """A row of the table as the record it was."""
+def from_row(row: Row[Any]) -> StoredPrediction:
+    """The prediction of a table row."""
     prediction = Prediction.model_validate(
         {name: getattr(row, name) for name in ("station_id", "timestamp", "predictions", "anomaly", "confidence")}
     )

@@ -1,4 +1,4 @@
-"""The log of promotions: append-only, the database refuses changes. The registry writes it, nobody else."""
+"""The log of promotions, written by the registry only. It is append-only: triggers reject updates and deletes."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ from weatherglass.store.schema import promotions as table
 
 class Action(StrEnum):
     PROMOTE = "promote"
-    """Made champion."""
+    """A version becomes champion."""
     ROLLBACK = "rollback"
-    """Made champion again, in place of a worse one."""
+    """An earlier champion becomes champion again."""
     CHALLENGE = "challenge"
-    """Made challenger."""
+    """A version becomes challenger."""
     WITHDRAW = "withdraw"
-    """Challenger no more, `to_version` is None."""
+    """The challenger is removed; `to_version` is None."""
 
 
-TO_CHAMPION = (Action.PROMOTE, Action.ROLLBACK)
+CHAMPION_ACTIONS = (Action.PROMOTE, Action.ROLLBACK)
 
 
 @dataclass(frozen=True)
 class Promotion:
-    """A line of the log; `at` in UTC, `from_version` is what had the place before."""
+    """An entry of the log; `at` in UTC, `from_version` is the previous champion or challenger."""
 
     at: datetime
     kind: str
     action: Action
     from_version: str | None
     to_version: str | None
-    who: str
-    why: str
-    figures: Mapping[str, Any] = field(default_factory=dict)
+    changed_by: str
+    reason: str
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 def append(connection: Connection, promotion: Promotion) -> None:
-    """The caller commits."""
-    row = {**asdict(promotion), "action": promotion.action.value, "figures": dict(promotion.figures)}
+    """Append an entry. The caller commits."""
+    row = {**asdict(promotion), "action": promotion.action.value, "details": dict(promotion.details)}
     connection.execute(table.insert().values(row))
 
 
 def log(connection: Connection, kind: str | None = None) -> list[Promotion]:
-    """The log, oldest first; of one kind of model, or of all."""
+    """The log, oldest first, of one kind of model or of all."""
     query = select(table).order_by(table.c.id)
     if kind is not None:
         query = query.where(table.c.kind == kind)
@@ -58,16 +58,16 @@ def log(connection: Connection, kind: str | None = None) -> list[Promotion]:
 
 
 def succession(connection: Connection, kind: str) -> list[str]:
-    """The champion and those before it, the latest first, each once.
+    """The champion and its predecessors, newest first, each version once.
 
-    A rollback takes the versions after the one it went back to out of the line.
+    A rollback removes the versions that followed the one it returns to.
     """
-    line: list[str] = []
-    for step in log(connection, kind):
-        if step.to_version is None or step.action not in TO_CHAMPION:
+    versions: list[str] = []
+    for entry in log(connection, kind):
+        if entry.to_version is None or entry.action not in CHAMPION_ACTIONS:
             continue
-        if step.action is Action.ROLLBACK and step.to_version in line:
-            del line[line.index(step.to_version) + 1 :]
+        if entry.action is Action.ROLLBACK and entry.to_version in versions:
+            del versions[versions.index(entry.to_version) + 1 :]
         else:
-            line = [*(version for version in line if version != step.to_version), step.to_version]
-    return line[::-1]
+            versions = [*(version for version in versions if version != entry.to_version), entry.to_version]
+    return versions[::-1]

@@ -1,4 +1,7 @@
-"""Versions that failed their trial, or in service: they do not serve until they are promoted again."""
+"""Quarantine of model versions that failed validation or failed in service.
+
+A version in quarantine is not used until it is promoted again.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ from weatherglass.store.schema import quarantine as table
 
 
 @dataclass(frozen=True)
-class Quarantined:
-    """A refused version: since when (UTC), refused by which actor, and why."""
+class QuarantinedVersion:
+    """A version in quarantine since a time (UTC), with the actor that rejected it and the reason."""
 
     kind: str
     version: str
@@ -21,22 +24,28 @@ class Quarantined:
     reason: str
 
 
-def put(connection: Connection, refused: Quarantined) -> bool:
-    """Quarantine a version; whether it was not there yet (the first reason stays). The caller commits."""
-    if any(one.version == refused.version for one in held(connection, refused.kind)):
+def add(connection: Connection, entry: QuarantinedVersion) -> bool:
+    """Quarantine a version; a version already in quarantine keeps its first reason. The caller commits.
+
+    Returns:
+        Whether the version was added.
+    """
+    if any(known.version == entry.version for known in quarantined_versions(connection, entry.kind)):
         return False
-    connection.execute(table.insert().values(**vars(refused)))
+    connection.execute(table.insert().values(**vars(entry)))
     return True
 
 
-def held(connection: Connection, kind: str) -> list[Quarantined]:
-    """The versions of a kind in quarantine now, the earliest first."""
+def quarantined_versions(connection: Connection, kind: str) -> list[QuarantinedVersion]:
+    """Versions of a kind that are in quarantine, oldest entry first."""
     query = select(table).where(table.c.kind == kind, table.c.released_at.is_(None)).order_by(table.c.id)
-    return [Quarantined(row.kind, row.version, row.since, row.by, row.reason) for row in connection.execute(query)]
+    return [
+        QuarantinedVersion(row.kind, row.version, row.since, row.by, row.reason) for row in connection.execute(query)
+    ]
 
 
 def release(connection: Connection, kind: str, version: str, now: datetime) -> None:
-    """Let a version be tried again. The caller commits."""
+    """Release a version, so that its validation is repeated. The caller commits."""
     connection.execute(
         update(table)
         .where(table.c.kind == kind, table.c.version == version, table.c.released_at.is_(None))

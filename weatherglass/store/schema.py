@@ -1,4 +1,4 @@
-"""The tables. A change here wants a revision in `migrations/versions/`; a test compares the two."""
+"""The tables. Every change needs a revision in `migrations/versions/`; a test compares the two."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ metadata = MetaData(
 
 
 class UtcTime(TypeDecorator[datetime]):
-    """A time with its zone, kept in UTC. SQLite keeps no zone, so there it is dropped after conversion."""
+    """A time with time zone, stored in UTC. SQLite stores no zone, so it is dropped after conversion."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -44,7 +44,7 @@ class UtcTime(TypeDecorator[datetime]):
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError(f"{value} has no time zone; the store takes times with a zone only")
+            raise ValueError(f"{value} has no time zone")
         value = value.astimezone(UTC)
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
@@ -55,11 +55,11 @@ class UtcTime(TypeDecorator[datetime]):
 
 
 Document = JSON().with_variant(JSONB(), "postgresql")
-RowId = BigInteger().with_variant(Integer(), "sqlite")  # SQLite counts up only an INTEGER primary key
+RowId = BigInteger().with_variant(Integer(), "sqlite")  # SQLite autoincrements only INTEGER primary keys
 
 
 def _reading() -> list[Column]:
-    """The values of an observation: °C, %, hPa, m/s, degrees from which the wind blows."""
+    """The values of an observation: °C, %, hPa, m/s, degrees (direction the wind comes from)."""
     return [Column(name, Float) for name in ("temperature", "humidity", "pressure", "wind_speed", "wind_direction")]
 
 
@@ -78,10 +78,10 @@ observations = Table(
     Column("station_id", String(100), primary_key=True),
     Column("timestamp", UtcTime, primary_key=True),
     *_reading(),
-    Column("source", String(20), comment="Where the reading comes from; null if unknown."),
+    Column("source", String(20), comment="Source of the reading; null if unknown."),
     Column("stored_at", UtcTime, nullable=False),
     Index(None, "stored_at"),
-    comment="One row a station and time.",
+    comment="One row per station and time.",
 )
 
 features = Table(
@@ -92,7 +92,7 @@ features = Table(
     Column("window_end", UtcTime, nullable=False),
     Column("aggregated_features", Document, nullable=False),
     Column("stored_at", UtcTime, nullable=False),
-    comment="The newest leading window of each station, the one its forecast was given.",
+    comment="The newest leading window of each station, from which its forecast was made.",
 )
 
 predictions = Table(
@@ -100,16 +100,16 @@ predictions = Table(
     metadata,
     Column("id", RowId, primary_key=True, autoincrement=True),
     Column("station_id", String(100), nullable=False),
-    Column("timestamp", UtcTime, nullable=False, comment="Time of the observation that the prediction answers."),
+    Column("timestamp", UtcTime, nullable=False, comment="Time of the observation on which the prediction is based."),
     Column("method", String(40), nullable=False),
     Column("model_version", String(100), nullable=False),
     Column("is_anomaly", Boolean, nullable=False),
     Column("score", Float, nullable=False),
-    Column("predictions", Document, nullable=False, comment="Valid times and a list per variable, as in the record."),
+    Column("predictions", Document, nullable=False, comment="Valid times and one list per variable, as in the record."),
     Column("anomaly", Document, nullable=False),
     Column("confidence", Document, nullable=False),
     Column("source", String(20)),
-    Column("inputs_hash", String(64), comment="SHA-256 of what the model was given."),
+    Column("inputs_hash", String(64), comment="SHA-256 of the model inputs."),
     Column("stored_at", UtcTime, nullable=False),
     UniqueConstraint("station_id", "timestamp"),
     Index(
@@ -121,8 +121,8 @@ predictions = Table(
     ),
     Index(None, "timestamp"),
     Index(None, "stored_at"),
-    sqlite_autoincrement=True,  # the id of a thinned row is never given again: pages of anomalies stay true
-    comment="One row an issue: all variables and leads, the verdict on the reading, the interval.",
+    sqlite_autoincrement=True,  # ids of deleted rows are not reused, so that cursors stay valid
+    comment="One row per issue: all variables and leads, the anomaly result, the interval.",
 )
 
 shadow_predictions = Table(
@@ -137,30 +137,34 @@ shadow_predictions = Table(
     Column("inputs_hash", String(64)),
     Column("stored_at", UtcTime, nullable=False),
     Index(None, "timestamp"),
-    comment="What the version that did not serve a station would have answered to the same inputs.",
+    comment="Forecasts from the same inputs by the version that did not serve the station.",
 )
 
 verification = Table(
     "verification",
     metadata,
-    Column("version", String(100), primary_key=True, comment="A model version, or a fallback's method."),
-    Column("hindcast", Boolean, primary_key=True, comment="Forecast afterwards from history, not live."),
+    Column("version", String(100), primary_key=True, comment="A model version, or the method of a fallback."),
+    Column("hindcast", Boolean, primary_key=True, comment="True: computed from history afterwards, not live."),
     Column("day", Date, primary_key=True, comment="UTC day of the valid times."),
     Column("station_id", String(100), primary_key=True),
     Column("variable", String(20), primary_key=True),
     Column("lead", Integer, primary_key=True, autoincrement=False, comment="Hours, 1 to 24."),
-    Column("n", Integer, nullable=False, comment="Forecasts with a truth."),
+    Column("n", Integer, nullable=False, comment="Verified forecast values."),
     Column("mae", Float, nullable=False),
     Column("rmse", Float, nullable=False),
-    Column("bias", Float, nullable=False, comment="Forecast minus truth."),
-    Column("coverage_80", Float, comment="Share of truths inside the interval; null where it was not kept."),
+    Column("bias", Float, nullable=False, comment="Mean of forecast minus observation."),
+    Column("coverage_80", Float, comment="Share of observations inside the interval; null without one."),
     Column("coverage_90", Float),
-    Column("n_baselines", Integer, nullable=False, comment="Of n, those that both baselines could answer too."),
-    Column("mae_compared", Float, comment="The version's own MAE on these."),
-    Column("mae_persistence", Float, comment="Persistence's MAE on these; skill = 1 - mae_compared / it."),
-    Column("mae_damped", Float, comment="The damped anomaly's MAE on these."),
+    Column("n_baselines", Integer, nullable=False, comment="Of n, cases in which both baselines have a value."),
+    Column("mae_compared", Float, comment="MAE of the version on these cases."),
+    Column(
+        "mae_persistence",
+        Float,
+        comment="MAE of persistence on these; skill = 1 - mae_compared / mae_persistence.",
+    ),
+    Column("mae_damped", Float, comment="MAE of the damped anomaly on these cases."),
     Index(None, "day"),
-    comment="Forecasts against what came true, summed up by day.",
+    comment="Scores of forecasts against observations, by day.",
 )
 
 verification_runs = Table(
@@ -168,11 +172,11 @@ verification_runs = Table(
     metadata,
     Column("id", RowId, primary_key=True, autoincrement=True),
     Column("at", UtcTime, nullable=False),
-    Column("through", UtcTime, nullable=False, comment="What was stored up to here has been verified."),
-    Column("days", Integer, nullable=False, comment="Days made anew."),
-    Column("pairs", Integer, nullable=False, comment="Numbers paired with a truth."),
+    Column("through", UtcTime, nullable=False, comment="Everything stored up to this time has been verified."),
+    Column("days", Integer, nullable=False, comment="Number of days scored."),
+    Column("pairs", Integer, nullable=False, comment="Number of verified forecast values."),
     Column("seconds", Float, nullable=False),
-    comment="One row a run of the verification.",
+    comment="One row per verification run.",
 )
 
 paired_losses = Table(
@@ -186,7 +190,7 @@ paired_losses = Table(
     Column("n", Integer, nullable=False),
     Column("champion_mae", Float, nullable=False),
     Column("challenger_mae", Float, nullable=False),
-    comment="Errors of two versions on the same cases (station, time, lead), by the hour they were valid for.",
+    comment="Errors of two versions on the same cases (station, time, lead), by valid hour.",
 )
 
 comparisons = Table(
@@ -197,9 +201,9 @@ comparisons = Table(
     Column("champion", String(100), nullable=False),
     Column("challenger", String(100), nullable=False),
     Column("decision", String(20), nullable=False, comment="promote, keep or wait."),
-    Column("why", Text, nullable=False),
-    Column("figures", Document, nullable=False, comment="The table of the decision, by variable."),
-    comment="Every look at a challenger against the champion.",
+    Column("reason", Text, nullable=False),
+    Column("details", Document, nullable=False, comment="Test result by variable."),
+    comment="Every test of a challenger against the champion.",
 )
 
 promotions = Table(
@@ -211,12 +215,12 @@ promotions = Table(
     Column("action", String(20), nullable=False, comment="promote, rollback, challenge or withdraw."),
     Column("from_version", String(100)),
     Column("to_version", String(100)),
-    Column("who", String(200), nullable=False),
-    Column("why", Text, nullable=False),
-    Column("figures", Document, nullable=False),
+    Column("changed_by", String(200), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("details", Document, nullable=False),
     Index(None, "kind", "id"),
     sqlite_autoincrement=True,
-    comment="Append-only, by triggers: which version was made champion or challenger when, by whom and why.",
+    comment="Append-only (triggers): changes of champion and challenger.",
 )
 
 quarantine = Table(
@@ -226,23 +230,23 @@ quarantine = Table(
     Column("kind", String(40), nullable=False),
     Column("version", String(100), nullable=False),
     Column("since", UtcTime, nullable=False),
-    Column("by", String(100), nullable=False, comment="The actor that refused it."),
+    Column("by", String(100), nullable=False, comment="The actor that rejected it."),
     Column("reason", Text, nullable=False),
-    Column("released_at", UtcTime, comment="Promoted again afterwards, so it is to be tried again."),
+    Column("released_at", UtcTime, comment="When it was promoted again; its validation is repeated."),
     Index(None, "kind", "version"),
-    comment="Versions that failed their trial or in service, and why; they do not serve while not released.",
+    comment="Versions that failed validation or failed in service; not used until released.",
 )
 
 verdicts = Table(
     "verdicts",
     metadata,
     Column("station_id", String(100), primary_key=True),
-    Column("timestamp", UtcTime, primary_key=True, comment="Of the flagged reading: the prediction's identity."),
+    Column("timestamp", UtcTime, primary_key=True, comment="Time of the flagged reading."),
     Column("verdict", String(20), nullable=False, comment="confirmed or false_alarm."),
     Column("by", String(100), nullable=False),
     Column("at", UtcTime, nullable=False),
     Column("note", Text, nullable=False),
-    comment="What a person says of a flag; the last word counts.",
+    comment="Verdicts of users on flagged readings; the last one is kept.",
 )
 
 injected_faults = Table(
@@ -250,57 +254,57 @@ injected_faults = Table(
     metadata,
     Column("id", RowId, primary_key=True, autoincrement=True),
     Column("station_id", String(100), nullable=False),
-    Column("variable", String(20), nullable=False, comment="all: of the whole station."),
+    Column("variable", String(20), nullable=False, comment="A variable, or `all`."),
     Column("kind", String(40), nullable=False, comment="spike, drift, stuck, ..."),
     Column("start", UtcTime, nullable=False),
-    Column("end", UtcTime, nullable=False, comment="Of the last reading that is wrong, included."),
+    Column("end", UtcTime, nullable=False, comment="Time of the last wrong reading."),
     UniqueConstraint("station_id", "variable", "start"),
-    comment="Faults put into replayed or simulated observations on purpose: the truth that flags are judged by.",
+    comment="Faults injected into replayed or simulated observations, to score the detector.",
 )
 
 detection = Table(
     "detection",
     metadata,
-    Column("version", String(100), primary_key=True, comment="Of the detector; `none`: rules alone."),
+    Column("version", String(100), primary_key=True, comment="Version of the detector; `none`: rules only."),
     Column("day", Date, primary_key=True),
-    Column("truth", String(20), primary_key=True, comment="injected or verdict."),
-    Column("kind", String(40), primary_key=True, comment="Of the injected fault; empty for what has none."),
-    Column("hits", Integer, nullable=False, comment="Faults found, or flags confirmed."),
-    Column("misses", Integer, nullable=False, comment="Faults not found; 0 for verdicts."),
+    Column("truth", String(20), primary_key=True, comment="Reference: injected or verdict."),
+    Column("kind", String(40), primary_key=True, comment="Kind of the injected fault; empty without one."),
+    Column("hits", Integer, nullable=False, comment="Detected faults, or confirmed flags."),
+    Column("misses", Integer, nullable=False, comment="Undetected faults; 0 for verdicts."),
     Column("false_alarms", Integer, nullable=False),
-    comment="How good the flags are: precision = hits / (hits + false_alarms), recall = hits / (hits + misses).",
+    comment="Detector scores: precision = hits / (hits + false_alarms), recall = hits / (hits + misses).",
 )
 
-trainings_asked = Table(
-    "trainings_asked",
+retraining_requests = Table(
+    "retraining_requests",
     metadata,
     Column("id", RowId, primary_key=True, autoincrement=True),
     Column("at", UtcTime, nullable=False),
-    Column("why", Text, nullable=False),
-    comment="Every time the verification has started a training; the next waits for the cool-down also where it fails.",
+    Column("reason", Text, nullable=False),
+    comment="Trainings requested by the verification; each one starts the cool-down, also if the training fails.",
 )
 
 drift = Table(
     "drift",
     metadata,
     Column("version", String(100), primary_key=True),
-    Column("day", Date, primary_key=True, comment="The last of the days that were compared."),
+    Column("day", Date, primary_key=True, comment="The last of the compared days."),
     Column("feature", String(60), primary_key=True),
-    Column("psi", Float, nullable=False, comment="Population stability index against the training's history."),
+    Column("psi", Float, nullable=False, comment="Population stability index against the training data."),
     Column("ks", Float, nullable=False, comment="Kolmogorov-Smirnov distance."),
     Column("n", Integer, nullable=False),
-    Column("psi_limit", Float, nullable=False, comment="Beyond it the inputs have drifted."),
-    comment="How far the inputs have moved from those that a version was trained on.",
+    Column("psi_limit", Float, nullable=False, comment="A larger PSI is drift."),
+    comment="Difference between the recent inputs and the training data of a version.",
 )
 
-interval_widths = Table(
-    "interval_widths",
+interval_scaling = Table(
+    "interval_scaling",
     metadata,
     Column("version", String(100), primary_key=True),
     Column("station_id", String(100), primary_key=True),
-    Column("day", Date, nullable=False, comment="UTC; what came true before it was looked at."),
-    Column("factors", Document, nullable=False, comment="[lead][variable][level] of the interval's half-width."),
-    comment="How much wider or narrower than its training says a version's intervals are made, station by station.",
+    Column("day", Date, nullable=False, comment="UTC day on which the factors were computed."),
+    Column("factors", Document, nullable=False, comment="[lead][variable][level], factors of the half-width."),
+    comment="Scale factors of the prediction intervals of a version, by station.",
 )
 
 alerts = Table(
@@ -308,18 +312,18 @@ alerts = Table(
     metadata,
     Column("id", RowId, primary_key=True, autoincrement=True),
     Column("rule", String(60), nullable=False),
-    Column("subject", String(200), nullable=False, comment="What it is about: a version, a variable, a station."),
+    Column("subject", String(200), nullable=False, comment="The affected version, variable, station or job."),
     Column("severity", String(20), nullable=False, comment="warning or critical."),
     Column("since", UtcTime, nullable=False),
-    Column("seen_at", UtcTime, nullable=False, comment="When the rule last found it so."),
+    Column("seen_at", UtcTime, nullable=False, comment="When the rule last matched."),
     Column("resolved_at", UtcTime),
-    Column("words", Text, nullable=False),
-    Column("figures", Document, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("details", Document, nullable=False),
     Column("acknowledged_by", String(100)),
     Column("acknowledged_at", UtcTime),
     Column("silenced_until", UtcTime),
-    Column("sent_at", UtcTime, comment="When it was sent on; null: not yet, or there was no need."),
-    Column("end_sent_at", UtcTime, comment="When its end was sent on."),
+    Column("sent_at", UtcTime, comment="When the notification was sent; null if not sent."),
+    Column("resolution_sent_at", UtcTime, comment="When the resolution was sent."),
     Index(
         "uq_alerts_open",
         "rule",
@@ -330,7 +334,7 @@ alerts = Table(
     ),
     Index(None, "since"),
     sqlite_autoincrement=True,
-    comment="What is wrong, or was; one open row a rule and subject.",
+    comment="Open and resolved alerts; one open row per rule and subject.",
 )
 
 polls = Table(
@@ -340,41 +344,43 @@ polls = Table(
     Column("at", UtcTime, nullable=False),
     Column("seconds", Float, nullable=False),
     Column("outcome", String(60), nullable=False, comment="ok, or the kind of error."),
-    Column("new", Integer, nullable=False, comment="Observations published."),
-    Column("filled", Integer, nullable=False, comment="Published: steps that were missed."),
-    Column("revised", Integer, nullable=False, comment="Published again with other values."),
-    Column("repeated", Integer, nullable=False, comment="Not published: nothing new."),
-    Column("unobserved", Integer, nullable=False, comment="Stations without an answer that could be used."),
-    Column("calls", Integer, nullable=False, comment="Of Open-Meteo's budget: one a location and request."),
-    Column("clock_skew", Float, comment="Seconds this machine's clock is ahead of the source's."),
+    Column("new", Integer, nullable=False, comment="Observations published for the first time."),
+    Column("filled", Integer, nullable=False, comment="Published observations of missed steps."),
+    Column("revised", Integer, nullable=False, comment="Observations published again with other values."),
+    Column("repeated", Integer, nullable=False, comment="Observations not published: no change."),
+    Column("unobserved", Integer, nullable=False, comment="Stations without a usable observation."),
+    Column("calls", Integer, nullable=False, comment="Calls of the API budget: one per location and request."),
+    Column("clock_skew", Float, comment="Seconds by which the local clock is ahead of the source."),
     Index(None, "at"),
-    comment="One row a poll of the source, for a week.",
+    comment="One row per poll of the source, kept for a week.",
 )
 
 metric_history = Table(
     "metric_history",
     metadata,
     Column("name", String(80), primary_key=True),
-    Column("labels", String(200), primary_key=True, comment="Their values in the metric's order, by commas."),
-    Column("at", UtcTime, primary_key=True, comment="The stretch's end."),
-    Column("value", Float, nullable=False, comment="Mean of a gauge; a counter's increase."),
+    Column(
+        "labels", String(200), primary_key=True, comment="Label values in the order of the metric, comma-separated."
+    ),
+    Column("at", UtcTime, primary_key=True, comment="End of the interval."),
+    Column("value", Float, nullable=False, comment="Mean of a gauge, or increase of a counter."),
     Index(None, "at"),
     sqlite_with_rowid=False,
-    comment="A week of what is measured, in stretches of five minutes.",
+    comment="A week of metrics in intervals of five minutes.",
 )
 
 station_days = Table(
     "station_days",
     metadata,
     Column("station_id", String(100), primary_key=True),
-    Column("day", Date, primary_key=True, comment="UTC day of the observations' own times."),
-    Column("expected", Integer, nullable=False, comment="Observations at its usual interval."),
+    Column("day", Date, primary_key=True, comment="UTC day of the observation times."),
+    Column("expected", Integer, nullable=False, comment="Observations at the usual interval."),
     Column("received", Integer, nullable=False),
-    Column("interval_seconds", Float, nullable=False, comment="Its usual interval."),
-    Column("timeliness_median", Float, comment="Seconds from an observation's time to its arrival."),
+    Column("interval_seconds", Float, nullable=False, comment="Usual interval of the station."),
+    Column("timeliness_median", Float, comment="Seconds from observation time to arrival."),
     Column("timeliness_p95", Float),
-    Column("longest_gap", Float, nullable=False, comment="Seconds without an observation."),
+    Column("longest_gap", Float, nullable=False, comment="Longest time without an observation, seconds."),
     Column("failed", Document, nullable=False, comment="Share of checked readings that failed, by check."),
-    Column("log", Document, nullable=False, comment="Intervals of up, late, silent and suspect, in order."),
-    comment="How a station did on a day.",
+    Column("log", Document, nullable=False, comment="Periods of up, late, silent and suspect, in order."),
+    comment="Daily report of each station.",
 )

@@ -1,4 +1,4 @@
-"""Shadow predictions: what the version that did not serve a station said to the same inputs."""
+"""Shadow predictions: forecasts from the same inputs by the version that does not serve the station."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from sqlalchemy import Connection, delete
 
 from weatherglass.records import Prediction
 from weatherglass.store.dialect import upsert
-from weatherglass.store.predictions import KEPT_WHOLE
+from weatherglass.store.predictions import FULL_RETENTION
 from weatherglass.store.schema import shadow_predictions as table
 
 
 def save(
     connection: Connection, predictions: Sequence[Prediction], stored_at: datetime, inputs: Sequence[str | None]
 ) -> None:
-    """Upsert on (station_id, timestamp, model_version); `inputs` are the hashes of the inputs. The caller commits."""
+    """Upsert on (station_id, timestamp, model_version). The caller commits.
+
+    Args:
+        inputs: hash of the model inputs of each prediction, or None if unknown.
+    """
     rows = [
         {
             "station_id": prediction.station_id,
@@ -34,5 +38,5 @@ def save(
 
 
 def thin(connection: Connection, now: datetime) -> int:
-    """Let go of those that nothing is compared with any more; how many went. The caller commits."""
-    return connection.execute(delete(table).where(table.c.timestamp < now - KEPT_WHOLE)).rowcount
+    """Delete shadow predictions older than `FULL_RETENTION`; returns their number. The caller commits."""
+    return connection.execute(delete(table).where(table.c.timestamp < now - FULL_RETENTION)).rowcount

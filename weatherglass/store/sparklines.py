@@ -1,4 +1,4 @@
-"""The last readings of all stations at once, for an overview."""
+"""Recent values of one variable at several stations, for overview charts."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def series(
 
     `variable` is a column of the table: `temperature`, `humidity`, `pressure`, `wind_speed` or `wind_direction`.
     """
-    found: defaultdict[str, list[tuple[datetime, float | None]]] = defaultdict(list)
+    result: defaultdict[str, list[tuple[datetime, float | None]]] = defaultdict(list)
     query = (
         select(table.c.station_id, table.c.timestamp, table.c[variable])
         .where(table.c.station_id.in_(stations), table.c.timestamp >= start, table.c.timestamp < end)
         .order_by(table.c.station_id, table.c.timestamp)
     )
     for station_id, time, value in connection.execute(query):
-        found[station_id].append((time, value))
-    return found
+        result[station_id].append((time, value))
+    return result

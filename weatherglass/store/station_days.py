@@ -1,4 +1,4 @@
-"""Reading what a station's day is judged by, and keeping the judgement."""
+"""Read the inputs of the daily station report, and store its result."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from weatherglass.store.dialect import upsert
 from weatherglass.store.schema import observations, predictions
 from weatherglass.store.schema import station_days as table
 
-REMEMBERED = timedelta(days=30)
-"""A station without an observation for longer than this is no longer reported on."""
+REPORTED_FOR = timedelta(days=30)
+"""A station that has been silent for longer than this is no longer reported."""
 
 
 def readings(connection: Connection, day: date) -> dict[str, list[ReceivedReading]]:
-    """The readings of a UTC day and the day before, oldest first, by station; empty for one that was silent for both.
+    """Readings of a UTC day and the day before, oldest first, by station.
 
-    Stations heard in the last `REMEMBERED` are all there.
+    Contains every station with an observation in the last `REPORTED_FOR`; the list of a silent station is empty.
     """
     start = datetime(day.year, day.month, day.day, tzinfo=UTC)
     known = select(observations.c.station_id).where(
-        observations.c.timestamp >= start - REMEMBERED, observations.c.timestamp < start + timedelta(days=1)
+        observations.c.timestamp >= start - REPORTED_FOR, observations.c.timestamp < start + timedelta(days=1)
     )
-    found: defaultdict[str, list[ReceivedReading]] = defaultdict(list)
+    result: defaultdict[str, list[ReceivedReading]] = defaultdict(list)
     for (station_id,) in connection.execute(known.distinct()):
-        found[station_id] = []
+        result[station_id] = []
     query = (
         select(observations.c.station_id, observations.c.timestamp, observations.c.stored_at, predictions.c.anomaly)
         .join_from(
@@ -48,21 +48,21 @@ def readings(connection: Connection, day: date) -> dict[str, list[ReceivedReadin
         .order_by(observations.c.station_id, observations.c.timestamp)
     )
     for row in connection.execute(query):
-        found[row.station_id].append(ReceivedReading(row.timestamp, row.stored_at, _passed(row.anomaly)))
-    return dict(found)
+        result[row.station_id].append(ReceivedReading(row.timestamp, row.stored_at, _passed(row.anomaly)))
+    return dict(result)
 
 
-def watched_since(connection: Connection) -> datetime | None:
-    """When the first observation arrived that is still kept; None before it."""
+def first_stored_at(connection: Connection) -> datetime | None:
+    """Arrival time of the first stored observation, or None."""
     return connection.execute(select(func.min(observations.c.stored_at))).scalar()
 
 
 def save(connection: Connection, days: Sequence[StationDay]) -> None:
-    """Keep the days, in place of earlier judgements of the same. The caller commits."""
+    """Upsert station days on (station_id, day). The caller commits."""
     rows = [
         {
             **{name: getattr(day, name) for name in table.c.keys() if name != "log"},  # noqa: SIM118
-            "log": [[part.status.value, iso(part.start), iso(part.end)] for part in day.log],
+            "log": [[period.status.value, iso(period.start), iso(period.end)] for period in day.log],
         }
         for day in days
     ]
@@ -70,7 +70,7 @@ def save(connection: Connection, days: Sequence[StationDay]) -> None:
 
 
 def saved(connection: Connection, start: date, end: date) -> list[StationDay]:
-    """Days in [start, end), by day and station."""
+    """Station days in [start, end), ordered by day and station."""
     query = select(table).where(table.c.day >= start, table.c.day < end).order_by(table.c.day, table.c.station_id)
     return [_day(row._asdict()) for row in connection.execute(query)]
 
@@ -84,6 +84,6 @@ def _day(columns: dict[str, Any]) -> StationDay:
 
 
 def _passed(anomaly: dict[str, Any] | None) -> dict[str, bool]:
-    """How the checks went that were made."""
+    """Whether each check passed; checks that were not made are left out."""
     checks = (anomaly or {}).get("checks", {})
     return {name: state == Quality.OK for name, state in checks.items() if state != Quality.NOT_CHECKED}

@@ -1,4 +1,4 @@
-"""What a person says of a flagged reading: that it is wrong indeed, or a false alarm."""
+"""Verdicts of users on flagged readings: confirmed, or false alarm."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Judgement(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """`by` is the user, `at` (UTC) when it was given; the note may be empty."""
+    """A verdict given by the user `by` at the time `at` (UTC); the note may be empty."""
 
     verdict: Judgement
     by: str
@@ -28,8 +28,8 @@ class Verdict:
     note: str
 
 
-def give(connection: Connection, station_id: str, timestamp: datetime, verdict: Verdict) -> None:
-    """Keep the verdict on a station's reading; the last word counts. The caller commits."""
+def save(connection: Connection, station_id: str, timestamp: datetime, verdict: Verdict) -> None:
+    """Save the verdict on a reading; it replaces an earlier one. The caller commits."""
     row = {
         "station_id": station_id,
         "timestamp": timestamp,
@@ -41,8 +41,8 @@ def give(connection: Connection, station_id: str, timestamp: datetime, verdict: 
     upsert(connection, table, [row], ["station_id", "timestamp"])
 
 
-def on(connection: Connection, stations: Sequence[str], start: datetime) -> dict[tuple[str, datetime], Verdict]:
-    """The verdicts on these stations' readings of `start` and later, by station and time."""
+def load(connection: Connection, stations: Sequence[str], start: datetime) -> dict[tuple[str, datetime], Verdict]:
+    """Verdicts on readings of some stations from `start` on, by station and time."""
     query = select(table).where(table.c.station_id.in_(stations), table.c.timestamp >= start)
     return {
         (row.station_id, row.timestamp): Verdict(Judgement(row.verdict), row.by, row.at, row.note)

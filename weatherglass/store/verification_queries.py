@@ -1,6 +1,6 @@
-"""Verification as pages show it: errors by lead against the baselines, summed up from days and stations.
+"""Aggregate verification scores over days and stations, and read the latest verification results.
 
-Means are weighted by the number of forecasts behind them; an RMSE is averaged as its square.
+Means are weighted by the number of forecasts; RMSE is averaged as the mean squared error.
 """
 
 from __future__ import annotations
@@ -18,10 +18,16 @@ _T = verification.c
 
 @dataclass(frozen=True)
 class Score:
-    """Errors of a version in the variable's unit; `lead` in hours, None: all; `day` None: the whole range.
+    """Scores of a version, in the unit of the variable.
 
-    The baselines' errors and `mae_compared` are over the `n_baselines` forecasts that both baselines could answer;
-    None where there are none. Coverage is the share of truths inside the interval.
+    Attributes:
+        lead: hours; None for all leads.
+        day: UTC day of the valid times; None for the whole range.
+        n: number of verified forecast values.
+        coverage_80, coverage_90: share of observations inside the interval; None without intervals.
+        n_baselines: number of cases in which both baselines have a value too.
+        mae_compared, mae_persistence, mae_damped: MAE of the version and of the baselines on these cases; None without
+            any.
     """
 
     version: str
@@ -50,7 +56,7 @@ def scores(
     version: str | None = None,
     variable: str | None = None,
 ) -> list[Score]:
-    """Scores of the days from `since` on, by version, live or hindcast, and variable, and by lead and day if asked."""
+    """Scores of the days from `since` on, by version, hindcast, variable, and optionally by lead and day."""
     groups = [_T.version, _T.hindcast, _T.variable]
     groups += [_T.lead] if by_lead else []
     groups += [_T.day] if by_day else []
@@ -74,47 +80,47 @@ def scores(
 
 
 def _mean(value: Any, weight: Any) -> Any:
-    """Weighted mean over the rows that have the value; null if none has."""
+    """Weighted mean of the non-null values; null without any."""
     known = func.sum(case((value.is_not(None), weight), else_=0))
     return func.sum(value * weight) / func.nullif(known, 0)
 
 
 def _score(row: Row[Any]) -> Score:
-    found = row._asdict()
-    mse = found.pop("mse")
-    return Score(**{"lead": None, "day": None, **found}, rmse=max(mse, 0.0) ** 0.5)
+    columns = row._asdict()
+    mse = columns.pop("mse")
+    return Score(**{"lead": None, "day": None, **columns}, rmse=max(mse, 0.0) ** 0.5)
 
 
 def last_run(connection: Connection) -> Any | None:
-    """The last run of the verification: `at`, `through`, `days`, `pairs`, `seconds`; None before the first."""
+    """The last verification run: `at`, `through`, `days`, `pairs`, `seconds`; None before the first."""
     return connection.execute(select(verification_runs).order_by(verification_runs.c.id.desc()).limit(1)).first()
 
 
 def last_promotions(connection: Connection, limit: int) -> list[Any]:
-    """The log of promotions, the last first: `at`, `kind`, `action`, versions, `who`, `why`, `figures`."""
+    """The log of promotions, newest first, as rows of the table `promotions`."""
     return list(connection.execute(select(promotions).order_by(promotions.c.id.desc()).limit(limit)))
 
 
-def last_comparison(connection: Connection, champion: str, challenger: str) -> Any | None:
-    """The last look at a challenger against the champion: `at`, `decision`, `why`, `figures`; None before any."""
+def last_sequential_test(connection: Connection, champion: str, challenger: str) -> Any | None:
+    """The last test of a challenger against a champion, a row of the table `comparisons`; None before the first."""
     query = select(comparisons).where(comparisons.c.champion == champion, comparisons.c.challenger == challenger)
     return connection.execute(query.order_by(comparisons.c.id.desc()).limit(1)).first()
 
 
-def quarantined(connection: Connection) -> list[Any]:
-    """Versions that may not serve: `kind`, `version`, `since`, `by`, `reason`."""
+def quarantine_rows(connection: Connection) -> list[Any]:
+    """Versions in quarantine, newest entry first: `kind`, `version`, `since`, `by`, `reason`."""
     query = select(quarantine).where(quarantine.c.released_at.is_(None)).order_by(quarantine.c.id.desc())
     return list(connection.execute(query))
 
 
-def newest_drift(connection: Connection) -> list[Any]:
-    """The newest day's drift of each version, the largest first: `verification.drift.Drift`, `version` and `day`."""
+def latest_drift(connection: Connection) -> list[Any]:
+    """Drift on the newest day of each version, largest PSI first, as rows of the table `drift`."""
     newest = select(drift.c.version, func.max(drift.c.day).label("day")).group_by(drift.c.version).subquery()
     query = select(drift).join(newest, (drift.c.version == newest.c.version) & (drift.c.day == newest.c.day))
     return list(connection.execute(query.order_by(drift.c.version, drift.c.psi.desc())))
 
 
-def newest_verified(connection: Connection) -> datetime | None:
-    """Up to when forecasts have been verified; None before the first run."""
+def verified_until(connection: Connection) -> datetime | None:
+    """Time up to which stored records have been verified; None before the first run."""
     run = last_run(connection)
     return run.through if run else None

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, event
 
 from tests.weatherglass.store.samples import NOON, a_prediction
 from weatherglass.store import predictions
-from weatherglass.store.anomalies import flagged
+from weatherglass.store.anomalies import flagged_readings
 
 HOSTILE = "<img src=x onerror=alert(1)>' OR 1=1 --"
 
@@ -24,7 +24,7 @@ def _fill(connection: Connection) -> None:
 
 def test_only_flagged_readings_are_listed_the_newest_first(connection: Connection) -> None:
     _fill(connection)
-    rows = flagged(connection, limit=100)
+    rows = flagged_readings(connection, limit=100)
     assert len(rows) == 9
     assert all(row.is_anomaly for row in rows)
     assert rows == sorted(rows, key=lambda row: (row.timestamp, row.id), reverse=True)
@@ -32,7 +32,7 @@ def test_only_flagged_readings_are_listed_the_newest_first(connection: Connectio
 
 def test_the_filters_agree_with_a_plain_loop(connection: Connection) -> None:
     _fill(connection)
-    everything = flagged(connection, limit=100)
+    everything = flagged_readings(connection, limit=100)
     since = NOON + timedelta(minutes=30)
     for station in (None, "boston", HOSTILE, "nowhere"):
         for check in (None, "range", "step", "flat_line", "unheard_of"):
@@ -40,10 +40,10 @@ def test_the_filters_agree_with_a_plain_loop(connection: Connection) -> None:
                 row
                 for row in everything
                 if (station is None or row.station_id == station)
-                and (check is None or row.found["checks"].get(check) == "failed")
+                and (check is None or row.anomaly["checks"].get(check) == "failed")
                 and row.timestamp >= since
             ]
-            assert flagged(connection, 100, since=since, station_id=station, check=check) == expected
+            assert flagged_readings(connection, 100, since=since, station_id=station, check=check) == expected
 
 
 def test_a_reading_that_arrives_late_is_listed_by_its_own_time(connection: Connection) -> None:
@@ -52,7 +52,7 @@ def test_a_reading_that_arrives_late_is_listed_by_its_own_time(connection: Conne
         predictions.save(
             connection, [a_prediction(timestamp=NOON + timedelta(minutes=minutes), failed=("step",))], NOON
         )
-    listed = [row.timestamp for row in flagged(connection, limit=100)]
+    listed = [row.timestamp for row in flagged_readings(connection, limit=100)]
     assert listed == [NOON + timedelta(minutes=minutes) for minutes in sorted(arriving, reverse=True)]
 
 
@@ -61,7 +61,7 @@ def test_flagged_readings_are_found_by_an_index_in_their_order(connection: Conne
     _fill(connection)
     asked: list[tuple[str, Any]] = []
     event.listen(connection, "before_cursor_execute", lambda *said: asked.append((said[2], said[3])))
-    flagged(connection, limit=2, after=flagged(connection, limit=1)[0].id)
+    flagged_readings(connection, limit=2, after_id=flagged_readings(connection, limit=1)[0].id)
     plan = [str(step) for step in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked[-1][0]}", asked[-1][1])]
     assert any("ix_predictions_flagged" in step for step in plan), plan
     assert not any("TEMP B-TREE" in step for step in plan), plan
@@ -72,10 +72,10 @@ def test_pages_join_to_the_whole_even_while_others_arrive(connection: Connection
     _fill(connection)
     out_of_order = a_prediction("boston", NOON - timedelta(hours=1), ("step",))
     predictions.save(connection, [out_of_order], NOON)
-    everything = [row.id for row in flagged(connection, limit=100)]
+    everything = [row.id for row in flagged_readings(connection, limit=100)]
     pages: list[int] = []
     cursor = None
-    while page := flagged(connection, limit=2, after=cursor):
+    while page := flagged_readings(connection, limit=2, after_id=cursor):
         pages += [row.id for row in page]
         cursor = page[-1].id
         newcomer = a_prediction("chicago", NOON + timedelta(minutes=46 + len(pages)), ("range",))

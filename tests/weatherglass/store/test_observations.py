@@ -34,7 +34,7 @@ def test_the_store_holds_the_last_reading_of_each_station_and_time(
         for batch in batches:
             for _ in range(repeats):
                 observations.save(connection, batch, NOON)
-                last_published.remember(connection, batch)
+                last_published.save_last_published(connection, batch)
         stations = {station for station, _ in oracle}
         stored = [
             row.observation
@@ -86,12 +86,12 @@ def test_times_are_the_same_instant_whatever_their_zone(connection: Connection) 
 
 
 def test_an_older_observation_is_not_the_last_published(connection: Connection) -> None:
-    last_published.remember(connection, [an_observation()])
-    last_published.remember(connection, [an_observation(timestamp=NOON - timedelta(hours=1), temperature=-5.0)])
+    last_published.save_last_published(connection, [an_observation()])
+    last_published.save_last_published(connection, [an_observation(timestamp=NOON - timedelta(hours=1), temperature=-5.0)])
     assert last_published.last_published(connection) == {"new-york": an_observation()}
 
 
 def test_a_revised_observation_of_the_same_time_is_remembered(connection: Connection) -> None:
-    last_published.remember(connection, [an_observation()])
-    last_published.remember(connection, [an_observation(temperature=4.0)])
+    last_published.save_last_published(connection, [an_observation()])
+    last_published.save_last_published(connection, [an_observation(temperature=4.0)])
     assert last_published.last_published(connection)["new-york"].temperature == 4.0

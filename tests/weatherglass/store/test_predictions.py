@@ -31,14 +31,14 @@ def test_a_prediction_comes_back_as_it_was_and_once(
         for batch in batches:
             for _ in range(repeats):
                 predictions.save(connection, batch, NOON)
-        rows = [predictions.stored(row) for row in connection.execute(select(schema.predictions))]
+        rows = [predictions.from_row(row) for row in connection.execute(select(schema.predictions))]
         assert len(rows) == len(oracle)
         assert {(row.prediction.station_id, row.prediction.timestamp): row.prediction for row in rows} == oracle
         newest = {s: max(t for station, t in oracle if station == s) for s, _ in oracle}
         latest = predictions.latest_all(connection)
         assert {s: row.prediction for s, row in latest.items()} == {s: oracle[s, t] for s, t in newest.items()}
         assert all(predictions.latest(connection, s) == row for s, row in latest.items())
-        assert predictions.newest_timestamp(connection) == max(newest.values(), default=None)
+        assert predictions.latest_timestamp(connection) == max(newest.values(), default=None)
         connection.execute(delete(schema.predictions))
 
 
@@ -57,7 +57,7 @@ def test_a_revised_prediction_keeps_its_number(connection: Connection) -> None:
 def test_nothing_is_stored_for_an_unknown_station(connection: Connection) -> None:
     assert predictions.latest(connection, "nowhere") is None
     assert predictions.latest_all(connection) == {}
-    assert predictions.newest_timestamp(connection) is None
+    assert predictions.latest_timestamp(connection) is None
 
 
 def _times(connection: Connection, station: str) -> set[datetime]:
@@ -78,8 +78,8 @@ def test_old_issues_are_thinned_to_the_first_of_each_hour(
     start = NOON.replace(minute=0)
     all_times = {start + timedelta(minutes=m) for m in minutes | flagged}
     bad_times = {start + timedelta(minutes=m) for m in flagged}
-    now = start + predictions.KEPT_WHOLE + timedelta(hours=age_hours)
-    limit = now - predictions.KEPT_WHOLE
+    now = start + predictions.FULL_RETENTION + timedelta(hours=age_hours)
+    limit = now - predictions.FULL_RETENTION
     kept, hours_seen = set(), set()
     for time in sorted(all_times):
         hour = time.replace(minute=0)

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs on the connection that `weatherglass.store.migrate` hands over."""
+"""Alembic environment: runs on the connection passed by `weatherglass.store.migrate`."""
 
 from alembic import context
 

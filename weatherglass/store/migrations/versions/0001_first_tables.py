@@ -1,4 +1,4 @@
-"""The first tables: published, observations, predictions"""
+"""Create the tables published, observations and predictions"""
 
 import sqlalchemy as sa
 from alembic import op

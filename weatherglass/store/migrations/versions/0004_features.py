@@ -1,4 +1,4 @@
-"""The newest window of each station"""
+"""Create the table features: the newest window of each station"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Polls, a week of metrics, how stations did, and whether an alert was sent on"""
+"""Create the tables polls, metric_history and station_days, and columns for sent alerts"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""How good flags are by the kind of fault, and when trainings were asked for"""
+"""Add the kind of fault to detection, and create the table of requested trainings"""
 
 import sqlalchemy as sa
 from alembic import op

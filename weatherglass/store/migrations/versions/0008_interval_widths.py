@@ -1,4 +1,4 @@
-"""Intervals are held to what came true, station by station"""
+"""Create the table of interval factors by station"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Flagged readings are listed by their own time; the index holds these alone, a few in a thousand rows"""
+"""Replace the index of flagged readings by a partial index in the order of their own time"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What four columns hold, in the words of the schema, where the database keeps such words"""
+"""Update the comments of four columns, on databases that support comments"""
 
 from alembic import op
 
@@ -7,7 +7,7 @@ down_revision = "0009"
 branch_labels = None
 depends_on = None
 
-WORDS = [
+COMMENTS = [
     ("detection", "hits", "Events found, or flags confirmed.", "Faults found, or flags confirmed."),
     ("detection", "misses", "Events not found; 0 for verdicts.", "Faults not found; 0 for verdicts."),
     ("injected_faults", "variable", None, "all: of the whole station."),
@@ -22,11 +22,11 @@ WORDS = [
 
 def upgrade() -> None:
     if op.get_bind().dialect.supports_comments:
-        for table, column, old, new in WORDS:
+        for table, column, old, new in COMMENTS:
             op.alter_column(table, column, comment=new, existing_comment=old)
 
 
 def downgrade() -> None:
     if op.get_bind().dialect.supports_comments:
-        for table, column, old, new in WORDS:
+        for table, column, old, new in COMMENTS:
             op.alter_column(table, column, comment=old, existing_comment=new)

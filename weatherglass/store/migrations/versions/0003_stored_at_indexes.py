@@ -1,4 +1,4 @@
-"""Indexes on the time of storing, for what follows the store and for its speed over time"""
+"""Create indexes on stored_at, for readers of new records and for throughput"""
 
 from alembic import op
 

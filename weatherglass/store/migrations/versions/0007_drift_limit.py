@@ -1,4 +1,4 @@
-"""What is drift depends on how far weather alone moves a feature"""
+"""Add the limit of each drift value, which depends on the variability of the feature"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.execute(sa.text("DELETE FROM drift"))  # measured anew every day
+    op.execute(sa.text("DELETE FROM drift"))  # computed every day
     with op.batch_alter_table("drift") as table:
         table.add_column(
             sa.Column("psi_limit", sa.Float(), nullable=False, comment="Beyond it the inputs have drifted.")

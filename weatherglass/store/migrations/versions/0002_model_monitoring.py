@@ -1,4 +1,4 @@
-"""Verification, shadow predictions, promotions, quarantine, verdicts, drift and alerts"""
+"""Create the tables for verification, shadow predictions, promotions, quarantine, verdicts, drift and alerts"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -217,7 +217,7 @@ def upgrade() -> None:
         "predictions", sa.Column("inputs_hash", sa.String(64), comment="SHA-256 of what the model was given.")
     )
 
-    _refuse_changes_of_promotions()
+    _reject_changes_of_promotions()
 
 
 def downgrade() -> None:
@@ -228,7 +228,7 @@ def downgrade() -> None:
         op.execute("DROP FUNCTION refuse_change()")
 
 
-def _refuse_changes_of_promotions() -> None:
+def _reject_changes_of_promotions() -> None:
     if op.get_bind().dialect.name == "postgresql":
         op.execute(
             "CREATE FUNCTION refuse_change() RETURNS trigger AS "
