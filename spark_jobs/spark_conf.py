@@ -7,15 +7,21 @@ environment at the driver's paths, and write to the same state folder.
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from weatherglass.settings import LOOPBACK, Settings
+
+FEATURES_JAR = Path(__file__).resolve().with_name("weatherglass.jar")
+"""The compiled `java/`: built by `make setup`, and part of the wheel."""
 
 LOCAL_FILES = "com.globalmentor.apache.hadoop.fs.BareLocalFileSystem"
 """Java's own calls instead of Hadoop's helper process (chmod, stat) for every file."""
 
-MACHINE_OPTIONS = "-XX:+UseSerialGC -XX:MaxMetaspaceSize=320m -XX:ReservedCodeCacheSize=160m -Xss2m -Duser.timezone=UTC"
+JVM_OPTIONS = "-XX:+UseSerialGC -XX:MaxMetaspaceSize=320m -XX:ReservedCodeCacheSize=160m -Xss2m -Duser.timezone=UTC"
 """Of each Java process."""
 
-PATIENT_COMPILER = (
+CLUSTER_JIT_OPTIONS = (
     "-XX:Tier4InvocationThreshold=50000 -XX:Tier4MinInvocationThreshold=6000 "
     "-XX:Tier4CompileThreshold=150000 -XX:Tier4BackEdgeThreshold=400000"
 )
@@ -78,12 +84,12 @@ def batch_conf(settings: Settings) -> dict[str, str]:
 
 
 def _common(settings: Settings) -> dict[str, str]:
-    jars = f"{settings.build_dir.resolve() / 'jars' / 'spark'}/*"
-    return (_cluster(settings, jars) if settings.spark_master else _inside(settings)) | {
+    jars = f"{FEATURES_JAR}{os.pathsep}{settings.build_dir.resolve() / 'jars' / 'spark'}/*"
+    return (_cluster(settings, jars) if settings.spark_master else _local(settings)) | {
         "spark.driver.memory": f"{settings.spark_memory_mb}m",
         # On the class path of the start, so that they need not be copied and served to the job's own executor.
         "spark.driver.extraClassPath": jars,
-        "spark.driver.extraJavaOptions": _machine_options(settings),
+        "spark.driver.extraJavaOptions": _jvm_options(settings),
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": str(settings.spark_cores),
         "spark.sql.catalogImplementation": "in-memory",
@@ -92,11 +98,11 @@ def _common(settings: Settings) -> dict[str, str]:
     }
 
 
-def _machine_options(settings: Settings) -> str:
-    return f"{MACHINE_OPTIONS} {PATIENT_COMPILER}" if settings.spark_master else MACHINE_OPTIONS
+def _jvm_options(settings: Settings) -> str:
+    return f"{JVM_OPTIONS} {CLUSTER_JIT_OPTIONS}" if settings.spark_master else JVM_OPTIONS
 
 
-def _inside(settings: Settings) -> dict[str, str]:
+def _local(settings: Settings) -> dict[str, str]:
     return {
         "spark.master": f"local[{settings.spark_cores}]",
         "spark.driver.host": LOOPBACK,
@@ -111,7 +117,7 @@ def _cluster(settings: Settings, jars: str) -> dict[str, str]:
         "spark.executor.cores": "1",
         "spark.executor.memory": f"{settings.spark_memory_mb}m",
         "spark.executor.extraClassPath": jars,
-        "spark.executor.extraJavaOptions": _machine_options(settings),
+        "spark.executor.extraJavaOptions": _jvm_options(settings),
         # A worker that is lost is missed within half a minute, not two.
         "spark.network.timeout": "30s",
         "spark.network.timeoutInterval": "10s",

@@ -18,6 +18,11 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+"""The folder that contains the packages: the checkout, or site-packages of an installed wheel."""
+IN_CHECKOUT = (PROJECT_ROOT / "plugins" / "weatherglass_plugin.py").is_file()
+"""Whether this is a checkout or the container image; the wheel contains no Airflow plugins."""
+BASE_DIR = PROJECT_ROOT if IN_CHECKOUT else Path.cwd()
+"""Parent of the default folders: the checkout, else the current folder."""
 LOOPBACK = "127.0.0.1"
 LOOPBACKS = (LOOPBACK, "::1")
 SHORTEST_TOKEN = 16
@@ -50,9 +55,9 @@ class Settings(BaseSettings):
 
     # --- folders
     state_dir: Path = Field(
-        PROJECT_ROOT / ".weatherglass", description="The one folder that holds all state: topics, store, models, logs."
+        BASE_DIR / ".weatherglass", description="The one folder that holds all state: topics, store, models, logs."
     )
-    build_dir: Path = Field(PROJECT_ROOT / "build", description="Folder of the jars that `make setup` fetches.")
+    build_dir: Path = Field(BASE_DIR / "build", description="Folder of the jars that `make setup` fetches.")
 
     # --- ports, on loopback except Ray's
     kafka_port: int = _port(9092, "the Kafka broker")

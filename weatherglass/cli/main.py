@@ -1,87 +1,112 @@
-"""The command `weatherglass`: status, check, evaluate, models."""
+"""The command `weatherglass`: status, check, evaluate, models, stations."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from weatherglass.cli.evaluate_arguments import add_arguments as evaluation_arguments
-from weatherglass.settings import SettingsError, load_settings
+from weatherglass.settings import Settings, SettingsError, load_settings
 
-UNUSABLE_SETTINGS = 2
+INVALID_SETTINGS = 2
 MODEL_KINDS = ("forecaster", "anomaly-detector")
-"""As the registry has them, which takes too long to import for a `--help`."""
+"""The kinds in the registry, repeated here because importing the registry would make `--help` slow."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; its exit status."""
+    """Run one command and return its exit status."""
     try:
         status = _run(arguments)
         sys.stdout.flush()
         return status
-    except BrokenPipeError:  # the reader has seen enough: `weatherglass status | head`
+    except BrokenPipeError:  # as in `weatherglass status | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
 
 def _run(arguments: list[str] | None) -> int:
-    parser = argparse.ArgumentParser(prog="weatherglass", description="Weatherglass on this machine.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("status", help="what runs, what lags, how old the newest is; 0 only if all is green")
-    checking = commands.add_parser("check", help="find the faults of one station's readings in a file")
-    checking.add_argument("--series", type=Path, required=True, metavar="FILE", help="CSV or Parquet")
-    checking.add_argument("--json", action="store_true", help="print everything as JSON")
-    checking.add_argument("--all", action="store_true", help="list every event, not only the worst of each check")
-    evaluation_arguments(commands.add_parser("evaluate", help="learn from a history, forecast what came after it"))
-    _add_models(commands.add_parser("models", help="who serves, who challenges; carry a model to another machine"))
-    options = parser.parse_args(arguments)
-    command = options.command
-    if command == "evaluate":
+    options = _parser().parse_args(arguments)
+    if options.command == "evaluate":
         from weatherglass.cli.evaluate import evaluate
 
         return evaluate(options)
+    if options.command == "stations":
+        from weatherglass.cli.stations import list_stations
+
+        return list_stations(options.json)
     try:
         settings = load_settings()
     except SettingsError as error:
-        print(f"Weatherglass is not started, a setting is wrong:\n{error}", file=sys.stderr)
-        return UNUSABLE_SETTINGS
-    # Imported only now: a wrong setting is said at once.
-    if command == "check":
-        from weatherglass.cli.check_series import check
+        print(f"Invalid settings:\n{error}", file=sys.stderr)
+        return INVALID_SETTINGS
+    commands: dict[str, Callable[[Settings, argparse.Namespace], int]] = {
+        "check": _check,
+        "models": _models,
+        "status": _status,
+    }
+    return commands[options.command](settings, options)
 
-        return check(options.series, settings.false_alarms_per_week, options.json, options.all)
-    if command == "models":
-        from weatherglass.cli.models import run
 
-        return run(settings, options)
+# Each command imports its module when it runs, so that `--help` and invalid settings are reported immediately.
+
+
+def _check(settings: Settings, options: argparse.Namespace) -> int:
+    from weatherglass.cli.check_series import check
+
+    return check(options.series, settings.false_alarms_per_week, options.json, options.all)
+
+
+def _models(settings: Settings, options: argparse.Namespace) -> int:
+    from weatherglass.cli.models import run
+
+    return run(settings, options)
+
+
+def _status(settings: Settings, _options: argparse.Namespace) -> int:
     from weatherglass.launcher.status import show
 
     return show(settings)
 
 
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="weatherglass", description="Command line of Weatherglass.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("status", help="components, consumer lag, models and the latest forecast; exits 0 if all is ok")
+    checking = commands.add_parser("check", help="find faulty readings of one station in a file")
+    checking.add_argument("--series", type=Path, required=True, metavar="FILE", help="CSV or Parquet file")
+    checking.add_argument("--json", action="store_true", help="print the complete result as JSON")
+    checking.add_argument("--all", action="store_true", help="list every event, not only the most severe of each check")
+    evaluation_arguments(commands.add_parser("evaluate", help="train on a history, score forecasts of the hours after"))
+    _add_models(commands.add_parser("models", help="list, promote, roll back, export and import models"))
+    stations = commands.add_parser("stations", help="list the known stations")
+    stations.add_argument("--json", action="store_true", help="print the list as JSON")
+    return parser
+
+
 def _add_models(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True)
-    actions.add_parser("list", help="versions, quarantine, and the log of promotions")
-    for name, words in (
-        ("promote", "make a version champion, or have one in quarantine tried again"),
-        ("challenge", "compare a version with the champion"),
-        ("withdraw", "have no challenger"),
+    actions.add_parser("list", help="list versions, quarantine and the promotion log")
+    for name, description in (
+        ("promote", "make a version champion, or retry one that is in quarantine"),
+        ("challenge", "make a version challenger, to compare it with the champion"),
+        ("withdraw", "remove the challenger"),
         ("rollback", "make the previous champion serve again"),
     ):
-        changing = actions.add_parser(name, help=words)
+        changing = actions.add_parser(name, help=description)
         if name in ("promote", "challenge"):
             changing.add_argument("version")
         changing.add_argument("--kind", choices=MODEL_KINDS, default=MODEL_KINDS[0])
-        changing.add_argument("--reason", required=True, help="kept in the log for good")
-    exporting = actions.add_parser("export", help="write a model with its card and checksums into one file")
+        changing.add_argument("--reason", required=True, help="text for the promotion log")
+    exporting = actions.add_parser("export", help="write a model, its card and checksums to one file")
     exporting.add_argument("kind", choices=MODEL_KINDS)
     exporting.add_argument("file", type=Path)
-    exporting.add_argument("--version", default="champion", help="its number; the champion where none is given")
-    importing = actions.add_parser("import", help="register an exported model, after checking all of it")
+    exporting.add_argument("--version", default="champion", help="version number (default: the champion)")
+    importing = actions.add_parser("import", help="verify an exported model and register it")
     importing.add_argument("file", type=Path)
-    importing.add_argument("--promote", action="store_true", help="make it serve, though there is a champion")
+    importing.add_argument("--promote", action="store_true", help="make it champion even if there is one")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import sys
 
 from weatherglass.settings import SettingsError, load_settings
 
-UNUSABLE_SETTINGS = 2
+INVALID_SETTINGS = 2
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
         settings = load_settings()
     except SettingsError as error:
         print(f"Invalid settings, nothing was started:\n{error}", file=sys.stderr)
-        return UNUSABLE_SETTINGS
+        return INVALID_SETTINGS
     # Imported only now, so that an invalid setting is reported immediately.
     if command == "down":
         from weatherglass.launcher.down import down

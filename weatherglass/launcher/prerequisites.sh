@@ -1,6 +1,6 @@
 #!/bin/sh
-# Says in one line each what this machine lacks and how to get it on Debian or Ubuntu; silent when nothing is missing.
-# PYTHON is the interpreter that the environment is made with.
+# Prints one line for each missing prerequisite, with the Debian package that provides it. Silent if nothing is missing.
+# PYTHON is the interpreter of the environment; empty if no supported version was found.
 
 missing=0
 lack() {
@@ -8,10 +8,16 @@ lack() {
     missing=1
 }
 
-if ! "${PYTHON:-python3.11}" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then
-    lack "Python 3.11 (if it is elsewhere: make PYTHON=/path/to/python3.11)" "python3.11 python3.11-venv"
-elif [ ! -x .venv/bin/python ] && ! "${PYTHON:-python3.11}" -c 'import ensurepip, venv' 2>/dev/null; then
-    lack "Python's venv" "python3.11-venv"
+python_ok() {
+    "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null
+}
+
+if [ -x .venv/bin/python ]; then
+    python_ok .venv/bin/python || lack "Python 3.11, 3.12 or 3.13 in .venv (remove .venv to rebuild it)" "python3"
+elif ! python_ok "${PYTHON:-false}"; then
+    lack "Python 3.11, 3.12 or 3.13 with venv (installed elsewhere? make PYTHON=/path/to/python)" "python3 python3-venv"
+elif ! "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null; then
+    lack "Python's venv module" "python3-venv"
 fi
 
 java=$(java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p' | head -n 1)
@@ -19,13 +25,13 @@ if [ "${java:-0}" -lt 17 ]; then
     lack "Java 17 or newer on the PATH${java:+ (found $java)}" "openjdk-17-jdk-headless"
 fi
 
-# The compiler is needed only as long as the features job's own jar is not there.
-jar=build/jars/spark/weatherglass.jar
-if [ ! -e "$jar" ] || [ -n "$(find spark_jobs/jvm -name '*.java' -newer "$jar")" ]; then
-    command -v javac >/dev/null || lack "Java's compiler, javac" "openjdk-17-jdk-headless"
+# The compiler is needed only until the jar of the features job is built.
+jar=spark_jobs/weatherglass.jar
+if [ ! -e "$jar" ] || [ -n "$(find spark_jobs/java/src/main -name '*.java' -newer "$jar")" ]; then
+    command -v javac >/dev/null || lack "the Java compiler, javac" "openjdk-17-jdk-headless"
 fi
 
-# Maven is needed only as long as its jars are not there.
+# Maven is needed only until its jars are downloaded.
 for jars in kafka spark; do
     if [ ! -e "build/jars/$jars/.fetched" ] || [ pom.xml -nt "build/jars/$jars/.fetched" ]; then
         command -v mvn >/dev/null || { lack "Maven" "maven"; break; }
