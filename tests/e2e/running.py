@@ -24,7 +24,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from producer.replay.data import load_data
 from tests import waiting
-from tests.weatherglass.api.browser import ARGUMENTS, CHROMIUM
+from tests.weatherglass.api.browser import CHROMIUM_ARGUMENTS, CHROMIUM
 from weatherglass.launcher.airflow_api import session
 from weatherglass.settings import LOOPBACK, PROJECT_ROOT, Settings, variable
 
@@ -240,7 +240,7 @@ class RunningStack:
     def browsing(self) -> Iterator[Page]:
         """A browser whose user is logged in to Airflow."""
         with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
             page = browser.new_page(viewport={"width": 1440, "height": 900})
             page.set_default_timeout(waiting.LIMIT * 1000)
             expect.set_options(timeout=waiting.LIMIT * 1000)
@@ -273,7 +273,7 @@ class RunningStack:
 
     def _stack(self, command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "stack", command],
+            [sys.executable, "-m", "weatherglass" if command == "status" else "weatherglass.launcher", command],
             cwd=PROJECT_ROOT,
             env=self.environment,
             capture_output=True,
