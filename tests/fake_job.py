@@ -1,6 +1,7 @@
-"""A small long-lived job that keeps the contract of `weatherglass.jobs`, or breaks it on request.
+"""A minimal long-lived job that follows the contract of `weatherglass.jobs` or violates it, depending on its mode.
 
-`python -P fake_job.py FOLDER [deaf|silent|crash|forks]`: `-P`, or `tests/weatherglass` would be taken for the package.
+`python -P fake_job.py FOLDER [cooperative|ignores-stop|silent|crash|forks]`. Without `-P`, `tests/weatherglass` would
+be imported as the package.
 """
 
 from __future__ import annotations
@@ -13,34 +14,34 @@ import time
 from pathlib import Path
 
 from weatherglass.jobs.folder import JobFolder
-from weatherglass.jobs.job import running
+from weatherglass.jobs.job import job_lifecycle
 
-BEAT = 0.1
+HEARTBEAT_SECONDS = 0.1
 
 
-def deaf(path: Path) -> None:
-    """Makes progress, but heeds neither the stop marker nor TERM."""
+def ignore_stop(path: Path) -> None:
+    """Send heartbeats, but ignore the file `stop` and SIGTERM."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     while True:
         JobFolder(path).heartbeat.touch()
-        time.sleep(BEAT)
+        time.sleep(HEARTBEAT_SECONDS)
 
 
-def main(path: Path, manner: str) -> None:
-    if manner == "deaf":
-        deaf(path)
-    with running(path) as job:
-        if manner == "forks":
-            # A child in a session of its own, as a daemon would be; only its environment says whose it is.
+def main(path: Path, mode: str) -> None:
+    if mode == "ignores-stop":
+        ignore_stop(path)
+    with job_lifecycle(path) as job:
+        if mode == "forks":
+            # A child in its own session, like a daemon; only its environment identifies the job.
             child = subprocess.Popen(["sleep", "600"], start_new_session=True)
             (path / "child.pid").write_text(str(child.pid))
         batch = 0
-        while not job.wait(BEAT):
-            if manner == "crash" and batch == 3:
+        while not job.wait(HEARTBEAT_SECONDS):
+            if mode == "crash" and batch == 3:
                 print("java.lang.IllegalStateException: the disk is full", flush=True)
                 print("\tat org.example.Disk.write(Disk.java:7)", flush=True)
                 os.kill(os.getpid(), signal.SIGKILL)
-            if manner == "silent" and batch == 3:
+            if mode == "silent" and batch == 3:
                 while True:
                     signal.pause()
             batch += 1
@@ -48,4 +49,4 @@ def main(path: Path, manner: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "polite")
+    main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "cooperative")

@@ -1,5 +1,5 @@
-"""Monitoring: what is measured, when that is an alert, how stations have done. Pure; the watcher collects and sends.
+"""Metric definitions, alert rules and pipeline health: definitions and pure functions, no I/O except in `health`.
 
-`metrics` is the one list of what is measured, `rules` the one list of alerts on it. From the latter are made the
-watcher's evaluation (`watch`), Prometheus' rule file (`prometheus`) and the entries of docs/troubleshooting.md.
+`metrics` lists every metric and `rules` every alert rule of the monitor. The monitor evaluates the rules
+(`rule_evaluator`); Prometheus' rule file and Alertmanager's configuration (`prometheus_rules`) are generated from them.
 """

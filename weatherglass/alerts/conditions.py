@@ -1,7 +1,7 @@
-"""What a rule looks at: a number per subject, from one sample or from several; each also as PromQL.
+"""Conditions of alert rules: a number per subject, computed from one or several samples, and the same as PromQL.
 
-Both must mean the same. Where they differ by nature (Prometheus extrapolates an increase to the window's edges), rules
-leave a margin between fine and firing.
+Both forms must give the same result. They differ only where Prometheus extrapolates an increase to the edges of the
+window, so rules leave a margin between normal values and the threshold.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from weatherglass.alerts.sample import Labels, MetricSample
 
 
 class Condition(Protocol):
-    """A number per subject, by the values of `labels`."""
+    """A number per subject. A subject is identified by the values of `labels`."""
 
     @property
     def metrics(self) -> tuple[Metric, ...]: ...
@@ -28,18 +28,22 @@ class Condition(Protocol):
     @property
     def window(self) -> timedelta: ...
 
-    def values(self, past: Sequence[MetricSample]) -> dict[Labels, float]:
-        """From the samples so far, oldest first, the newest last."""
+    def values(self, samples: Sequence[MetricSample]) -> dict[Labels, float]:
+        """The values now. `samples` are in order of time, the newest last."""
 
     def promql(self) -> str: ...
 
 
 @dataclass(frozen=True)
 class Latest:
-    """A gauge as it stands. `worst`: `max` or `min`, which counts where Prometheus sees it from several places."""
+    """The current value of a gauge.
+
+    Args:
+        aggregation: `max` or `min`; used by Prometheus where several targets export the same gauge.
+    """
 
     metric: Metric
-    worst: str = "max"
+    aggregation: str = "max"
     window = timedelta()
 
     @property
@@ -50,17 +54,18 @@ class Latest:
     def labels(self) -> tuple[str, ...]:
         return self.metric.labels
 
-    def values(self, past: Sequence[MetricSample]) -> dict[Labels, float]:
-        return past[-1].of(self.metric)
+    def values(self, samples: Sequence[MetricSample]) -> dict[Labels, float]:
+        return samples[-1].series(self.metric)
 
     def promql(self) -> str:
         names = ", ".join(self.labels)
-        return f"{self.worst} by ({names}) ({self.metric.name})" if names else f"{self.worst}({self.metric.name})"
+        by = f" by ({names}) " if names else ""
+        return f"{self.aggregation}{by}({self.metric.name})"
 
 
 @dataclass(frozen=True)
 class Increase:
-    """How much a counter has grown in a window, by its labels; a counter that begins anew has been reset."""
+    """The increase of a counter within a window, by its labels. A decrease is treated as a counter reset."""
 
     metric: Metric
     window: timedelta
@@ -73,52 +78,58 @@ class Increase:
     def labels(self) -> tuple[str, ...]:
         return self.metric.labels
 
-    def values(self, past: Sequence[MetricSample]) -> dict[Labels, float]:
-        return _increase(past, self.metric, self.window)
+    def values(self, samples: Sequence[MetricSample]) -> dict[Labels, float]:
+        return _increase(samples, self.metric, self.window)
 
     def promql(self) -> str:
         names = ", ".join(self.labels)
-        return f"sum by ({names}) (increase({self.metric.name}[{duration(self.window)}]))"
+        return f"sum by ({names}) (increase({self.metric.name}[{prometheus_duration(self.window)}]))"
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """The increase of a part of a counter over that of a whole; nothing while the part grew by less than `at_least`.
+    """The increase of one counter divided by the increase of another.
 
-    `part` and `whole` are metrics with the one value of their one label that counts, or None for all of them.
+    There is no value while the numerator has increased by less than `min_count`.
+
+    Args:
+        numerator: the metric, and the value of its only label to select, or None for the sum over all values.
+        denominator: likewise.
     """
 
-    part: tuple[Metric, str | None]
-    whole: tuple[Metric, str | None]
+    numerator: tuple[Metric, str | None]
+    denominator: tuple[Metric, str | None]
     window: timedelta
-    at_least: float
+    min_count: float
     labels: tuple[str, ...] = ()
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        return self.part[0], self.whole[0]
+        return self.numerator[0], self.denominator[0]
 
-    def values(self, past: Sequence[MetricSample]) -> dict[Labels, float]:
-        part, whole = (self._sum(past, *which) for which in (self.part, self.whole))
-        return {(): part / whole} if whole > 0 and part >= self.at_least else {}
+    def values(self, samples: Sequence[MetricSample]) -> dict[Labels, float]:
+        numerator, denominator = (self._sum(samples, *selected) for selected in (self.numerator, self.denominator))
+        return {(): numerator / denominator} if denominator > 0 and numerator >= self.min_count else {}
 
-    def _sum(self, past: Sequence[MetricSample], metric: Metric, value: str | None) -> float:
-        grown = _increase(past, metric, self.window)
-        return sum(increase for labels, increase in grown.items() if value is None or labels == (value,))
+    def _sum(self, samples: Sequence[MetricSample], metric: Metric, value: str | None) -> float:
+        increases = _increase(samples, metric, self.window)
+        return sum(increase for labels, increase in increases.items() if value is None or labels == (value,))
 
     def promql(self) -> str:
-        part, whole = (self._promql(*which) for which in (self.part, self.whole))
-        return f"({part} / ({whole} > 0)) and {part} >= {self.at_least:g}"
+        numerator, denominator = (self._promql(*selected) for selected in (self.numerator, self.denominator))
+        return f"({numerator} / ({denominator} > 0)) and {numerator} >= {self.min_count:g}"
 
     def _promql(self, metric: Metric, value: str | None) -> str:
-        chosen = f'{{{metric.labels[0]}="{value}"}}' if value is not None else ""
-        return f"sum(increase({metric.name}{chosen}[{duration(self.window)}]))"
+        selector = f'{{{metric.labels[0]}="{value}"}}' if value is not None else ""
+        return f"sum(increase({metric.name}{selector}[{prometheus_duration(self.window)}]))"
 
 
 @dataclass(frozen=True)
 class Quantile:
-    """A quantile of what a histogram has counted in a window, over all labels; linear inside a bucket, as Prometheus
-    has it, and the highest bound where it lies beyond.
+    """A quantile of the observations that a histogram counted within a window, over all labels.
+
+    Interpolates linearly within a bucket; the lower bound of the first bucket is 0. Returns the highest finite bound
+    if the quantile falls into the last, unbounded bucket. Source: Prometheus' `histogram_quantile`.
     """
 
     metric: Metric
@@ -130,17 +141,17 @@ class Quantile:
     def metrics(self) -> tuple[Metric, ...]:
         return (self.metric,)
 
-    def values(self, past: Sequence[MetricSample]) -> dict[Labels, float]:
-        first, last = _window(past, self.window)
-        before, now = first.distributions_of(self.metric), last.distributions_of(self.metric)
+    def values(self, samples: Sequence[MetricSample]) -> dict[Labels, float]:
+        first, last = _window_bounds(samples, self.window)
+        before, now = first.histograms(self.metric), last.histograms(self.metric)
         counts = [0] * (len(self.metric.buckets) + 1)
-        for labels, one in now.items():
+        for labels, current in now.items():
             earlier = before[labels].counts if labels in before else [0] * len(counts)
-            for i, (count, had) in enumerate(zip(one.counts, earlier, strict=True)):
-                counts[i] += count - had
-        return {(): self._of(counts)} if sum(counts) > 0 else {}
+            for i, (count, earlier_count) in enumerate(zip(current.counts, earlier, strict=True)):
+                counts[i] += count - earlier_count
+        return {(): self._interpolate(counts)} if sum(counts) > 0 else {}
 
-    def _of(self, counts: list[int]) -> float:
+    def _interpolate(self, counts: list[int]) -> float:
         rank, below = self.quantile * sum(counts), 0
         bounds = self.metric.buckets
         for i, bound in enumerate(bounds):
@@ -151,12 +162,12 @@ class Quantile:
         return bounds[-1]
 
     def promql(self) -> str:
-        inner = f"sum by (le) (increase({self.metric.name}_bucket[{duration(self.window)}]))"
-        return f"histogram_quantile({self.quantile:g}, {inner})"
+        increase = f"sum by (le) (increase({self.metric.name}_bucket[{prometheus_duration(self.window)}]))"
+        return f"histogram_quantile({self.quantile:g}, {increase})"
 
 
-def duration(time: timedelta) -> str:
-    """As Prometheus writes it: `90s`, `15m`, `2h`."""
+def prometheus_duration(time: timedelta) -> str:
+    """A duration in Prometheus' notation: `90s`, `15m`, `2h`."""
     seconds = round(time.total_seconds())
     for size, unit in ((3600, "h"), (60, "m")):
         if seconds and seconds % size == 0:
@@ -164,21 +175,21 @@ def duration(time: timedelta) -> str:
     return f"{seconds}s"
 
 
-def _window(past: Sequence[MetricSample], window: timedelta) -> tuple[MetricSample, MetricSample]:
-    last = past[-1]
-    return next(sample for sample in past if last.at - sample.at <= window), last
+def _window_bounds(samples: Sequence[MetricSample], window: timedelta) -> tuple[MetricSample, MetricSample]:
+    last = samples[-1]
+    return next(sample for sample in samples if last.at - sample.at <= window), last
 
 
-def _increase(past: Sequence[MetricSample], metric: Metric, window: timedelta) -> dict[Labels, float]:
-    last = past[-1]
-    inside = [sample.of(metric) for sample in past if last.at - sample.at <= window]
-    grown: defaultdict[Labels, float] = defaultdict(float)
-    for labels in last.of(metric):
-        before: float | None = None
-        for found in inside:
-            value = found.get(labels)
-            if value is not None and before is not None:
-                grown[labels] += value - before if value >= before else value
-            before = value if value is not None else before
-        grown.setdefault(labels, 0.0)
-    return dict(grown)
+def _increase(samples: Sequence[MetricSample], metric: Metric, window: timedelta) -> dict[Labels, float]:
+    last = samples[-1]
+    in_window = [sample.series(metric) for sample in samples if last.at - sample.at <= window]
+    increases: defaultdict[Labels, float] = defaultdict(float)
+    for labels in last.series(metric):
+        previous: float | None = None
+        for series in in_window:
+            value = series.get(labels)
+            if value is not None and previous is not None:
+                increases[labels] += value - previous if value >= previous else value
+            previous = value if value is not None else previous
+        increases.setdefault(labels, 0.0)
+    return dict(increases)

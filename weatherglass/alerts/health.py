@@ -1,7 +1,7 @@
-"""Whether the pipeline works: each part with its state, its age and a sentence. For `make status` and `/health` alike.
+"""Health of the pipeline: every component with its state, age and reason, for `make status` and `GET /health`.
 
-Ages are about *arrival* (when a record came into the store), so that a replay that catches up with the present is
-healthy though its observations are hours old; the observations' own time is in the sentence.
+Ages of observations and predictions are measured from their arrival in the store. A replay that is catching up is
+therefore healthy although its observations are hours old; the detail text contains the time of observation.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import Any
 from sqlalchemy import Engine, Row
 from sqlalchemy.exc import SQLAlchemyError
 
-from weatherglass.formatting import first_line, words
-from weatherglass.jobs.folder import HOST_LOCK, JobFolder, held
+from weatherglass.formatting import first_line
+from weatherglass.formatting import words as format_duration
+from weatherglass.jobs.folder import HOST_LOCK, JobFolder, is_locked
 from weatherglass.net import answers
 from weatherglass.records import Method, iso
 from weatherglass.settings import Settings
@@ -25,97 +26,137 @@ from weatherglass.store import observations, predictions
 from weatherglass.store.observations import StoredObservation
 
 JOBS = ("stream_features", "serve_predictions", "store_predictions")
-"""The long-lived jobs without which no new prediction appears; each the name of its DAG and of its folder."""
-WATCHER = "monitor_pipeline"
-"""The long-lived job that tells of faults; all others work without it."""
+"""The long-lived jobs that predictions depend on. Each is the name of a DAG and of a job folder."""
+MONITOR = "monitor_pipeline"
+"""The long-lived job that raises alerts. No other job depends on it."""
 
 STARTUP_GRACE = timedelta(minutes=2)
-SILENCE = timedelta(seconds=30)
-"""A job that has had time to start and says nothing for this long is not working."""
+"""Time after its start in which a job may be without a heartbeat."""
+HEARTBEAT_TIMEOUT = timedelta(seconds=30)
+"""A job whose last heartbeat is older is failing."""
 
-STEP = timedelta(minutes=15)
-"""Stations renew their current observation in these steps. Source: open-meteo.com/en/docs."""
-ANSWER = timedelta(minutes=1)
-"""An observation that has waited longer for its prediction is unanswered."""
+OBSERVATION_INTERVAL = timedelta(minutes=15)
+"""Interval of new current observations. Source: open-meteo.com/en/docs."""
+PREDICTION_DEADLINE = timedelta(minutes=1)
+"""An observation without a prediction after this time is overdue."""
 
 
 class HealthState(StrEnum):
     OK = "ok"
     DEGRADED = "degraded"
-    """Works, but not as it should, or has not begun to."""
+    """Works with limitations, or is starting."""
     FAILING = "failing"
+
+
+class HealthReason(StrEnum):
+    """Machine-readable reason of a component's state."""
+
+    WORKING = "working"
+    UNREACHABLE = "unreachable"
+    NOT_RUNNING = "not_running"
+    NEVER_STARTED = "never_started"
+    STARTING = "starting"
+    NO_HEARTBEAT = "no_heartbeat"
+    REPORTED = "reported"
+    """The inference service reported the state itself."""
+    UNREADABLE = "unreadable"
+    NO_DATA = "no_data"
+    LATE = "late"
+    FALLBACK = "fallback"
 
 
 @dataclass(frozen=True)
 class ComponentHealth:
-    """One part of the pipeline. `age_seconds` is the time since its last sign of work; None where it has none."""
+    """State of one component.
+
+    Attributes:
+        age_seconds: seconds since its last heartbeat or newest record; None if it has neither.
+        detail: explanation for people.
+    """
 
     name: str
     state: HealthState
+    reason: HealthReason
     age_seconds: float | None
     detail: str
 
 
 @dataclass(frozen=True)
-class Health:
-    """`state` is that of the worst part."""
+class PipelineHealth:
+    """State of all components; `state` is the worst of them."""
 
     state: HealthState
     at: datetime
-    parts: tuple[ComponentHealth, ...]
+    components: tuple[ComponentHealth, ...]
 
 
-def pipeline_health(settings: Settings, now: datetime, store: Engine) -> Health:
-    """Look at every part once; takes a second per server that does not answer. Raises nothing: failures are parts."""
+def pipeline_health(settings: Settings, now: datetime, store: Engine) -> PipelineHealth:
+    """Check every component once.
+
+    Takes a second for each server that does not respond. Faults are returned as states and raise no exception.
+    """
     serving = JobFolder(settings.jobs_dir / "serve_predictions")
-    parts = (
-        _server("kafka", settings.bootstrap_servers, "the Kafka broker"),
-        _server("ray", settings.ray_head, "the Ray head"),
+    components = (
+        _server("kafka", settings.bootstrap_servers, "Kafka broker"),
+        _server("ray", settings.ray_head, "Ray head"),
         _host(settings.jobs_dir / HOST_LOCK),
         *(_job(JobFolder(settings.jobs_dir / name), now) for name in JOBS),
-        *_watcher(JobFolder(settings.jobs_dir / WATCHER), now),
-        *(inference(serving) if serving.alive() else ()),
+        *_monitor(JobFolder(settings.jobs_dir / MONITOR), now),
+        *(inference_components(serving) if serving.alive() else ()),
         *_data(settings, now, store),
     )
     order = list(HealthState)
-    return Health(max((part.state for part in parts), key=order.index), now, parts)
+    return PipelineHealth(max((component.state for component in components), key=order.index), now, components)
 
 
-def _server(name: str, addresses: str, what: str) -> ComponentHealth:
-    """A server is there if one of its addresses (`host:port,…`) takes a connection."""
+def _ok(name: str, age_seconds: float | None, detail: str) -> ComponentHealth:
+    return ComponentHealth(name, HealthState.OK, HealthReason.WORKING, age_seconds, detail)
+
+
+def _degraded(name: str, reason: HealthReason, age_seconds: float | None, detail: str) -> ComponentHealth:
+    return ComponentHealth(name, HealthState.DEGRADED, reason, age_seconds, detail)
+
+
+def _failing(name: str, reason: HealthReason, age_seconds: float | None, detail: str) -> ComponentHealth:
+    return ComponentHealth(name, HealthState.FAILING, reason, age_seconds, detail)
+
+
+def _server(name: str, addresses: str, label: str) -> ComponentHealth:
+    """A server is up if one of its addresses (`host:port,…`) accepts a connection."""
     for address in addresses.split(","):
         if answers(address):
-            return ComponentHealth(name, HealthState.OK, None, f"{what} answers at {address.strip()}")
-    return ComponentHealth(name, HealthState.FAILING, None, f"{what} does not answer at {addresses}")
+            return _ok(name, None, f"{label} responds at {address.strip()}")
+    return _failing(name, HealthReason.UNREACHABLE, None, f"{label} does not respond at {addresses}")
 
 
 def _host(lock: Path) -> ComponentHealth:
-    if held(lock):
-        return ComponentHealth("job_host", HealthState.OK, None, "the job host runs")
-    why = "the job host does not run: no job can be started; docs/troubleshooting.md, Logs, says where its log is"
-    return ComponentHealth("job_host", HealthState.FAILING, None, why)
+    if is_locked(lock):
+        return _ok("job_host", None, "job host is running")
+    detail = "job host is not running, no job can be started; for its log see docs/troubleshooting.md, Logs"
+    return _failing("job_host", HealthReason.NOT_RUNNING, None, detail)
 
 
 def _job(folder: JobFolder, now: datetime) -> ComponentHealth:
-    silence = folder.silence(now)
+    heartbeat_age = folder.heartbeat_age(now)
+    started = folder.started()
     if not folder.alive():
-        started = folder.started()
-        why = folder.outcome().why if started else "was never started"
-        return ComponentHealth(folder.name, HealthState.FAILING, silence, f"does not run: {why}")
-    said = (folder.last_progress() or {}).get("said", "no progress yet")
-    age = _seconds_since(folder.started().get("at"), now)
+        if not started:
+            return _failing(folder.name, HealthReason.NEVER_STARTED, heartbeat_age, "was never started")
+        detail = f"not running: {folder.outcome().reason}"
+        return _failing(folder.name, HealthReason.NOT_RUNNING, heartbeat_age, detail)
+    message = (folder.last_progress() or {}).get("message", "no progress yet")
+    age = _seconds_since(started.get("at"), now)
     starting = age is not None and age < STARTUP_GRACE.total_seconds()
-    if silence is not None and silence > SILENCE.total_seconds() and not starting:
-        return ComponentHealth(
-            folder.name, HealthState.FAILING, silence, f"silent for {silence:.0f} s; its last words: {said}"
-        )
-    if said_since_start(folder) is None:
-        return ComponentHealth(folder.name, HealthState.DEGRADED, silence, "starts, and has not said anything yet")
-    return ComponentHealth(folder.name, HealthState.OK, silence, str(said))
+    if heartbeat_age is not None and heartbeat_age > HEARTBEAT_TIMEOUT.total_seconds() and not starting:
+        detail = f"no heartbeat for {heartbeat_age:.0f} s; last progress: {message}"
+        return _failing(folder.name, HealthReason.NO_HEARTBEAT, heartbeat_age, detail)
+    if progress_since_start(folder) is None:
+        return _degraded(folder.name, HealthReason.STARTING, heartbeat_age, "starting, no progress yet")
+    return _ok(folder.name, heartbeat_age, str(message))
 
 
-def said_since_start(folder: JobFolder) -> dict[str, Any] | None:
-    """The newest line of progress, if it is of the job's present start and not of one before."""
+def progress_since_start(folder: JobFolder) -> dict[str, Any] | None:
+    """The newest line of progress; None if it was written before the job's last start."""
     line = folder.last_progress()
     started = folder.started().get("at")
     if line is None or (started is not None and datetime.fromisoformat(line["at"]) < datetime.fromisoformat(started)):
@@ -123,32 +164,29 @@ def said_since_start(folder: JobFolder) -> dict[str, Any] | None:
     return line
 
 
-def _watcher(folder: JobFolder, now: datetime) -> tuple[ComponentHealth, ...]:
-    """Degraded where it does not work: then nobody is told of faults. None before its first start."""
+def _monitor(folder: JobFolder, now: datetime) -> tuple[ComponentHealth, ...]:
+    """At worst degraded, because predictions do not depend on it. Empty before its first start."""
     if not folder.started():
         return ()
-    part = _job(folder, now)
-    return (replace(part, state=HealthState.DEGRADED) if part.state is HealthState.FAILING else part,)
+    component = _job(folder, now)
+    failing = component.state is HealthState.FAILING
+    return (replace(component, state=HealthState.DEGRADED) if failing else component,)
 
 
-def inference(folder: JobFolder) -> tuple[ComponentHealth, ...]:
-    """The actors and the models in service, as the watcher of this job folder last saw them."""
-    seen = said_since_start(folder) or {}
-    parts = [
-        (f"{what} {name}", HealthState(one["state"]), f"since {one['since']}: {one['why']}")
-        for what, kind in (("actor", "actors"), ("model", "models"))
-        for name, one in seen.get(kind, {}).items()
-    ]
-    # A challenger serves nobody, so its failing is no failure of the pipeline.
-    return tuple(
-        ComponentHealth(
-            name,
-            HealthState.DEGRADED if name == "model challenger" and state is HealthState.FAILING else state,
-            None,
-            detail,
-        )
-        for name, state, detail in parts
-    )
+def inference_components(folder: JobFolder) -> tuple[ComponentHealth, ...]:
+    """The inference actors and the models in service, as the job last reported them."""
+    progress = progress_since_start(folder) or {}
+    components = []
+    for label, key in (("actor", "actors"), ("model", "models")):
+        for name, status in progress.get(key, {}).items():
+            state = HealthState(status["state"])
+            # The challenger's predictions are not published, so its failure does not fail the pipeline.
+            if (label, name) == ("model", "challenger") and state is HealthState.FAILING:
+                state = HealthState.DEGRADED
+            reason = HealthReason.WORKING if state is HealthState.OK else HealthReason.REPORTED
+            detail = f"since {status['since']}: {status['reason']}"
+            components.append(ComponentHealth(f"{label} {name}", state, reason, None, detail))
+    return tuple(components)
 
 
 def _seconds_since(time: object, now: datetime) -> float | None:
@@ -159,78 +197,76 @@ def _seconds_since(time: object, now: datetime) -> float | None:
 
 
 def _data(settings: Settings, now: datetime, store: Engine) -> tuple[ComponentHealth, ...]:
-    """The store, and the newest of what it holds."""
+    """The store, and the newest observations and predictions in it."""
     try:
         with store.connect() as connection:
             observed = observations.latest_all(connection)
             columns = ("station_id", "timestamp", "stored_at", "method", "model_version")
-            predicted = {row.station_id: row for row in predictions.newest_of_all(connection, *columns)}
+            predicted = {row.station_id: row for row in predictions.latest_columns(connection, *columns)}
     except SQLAlchemyError as error:
-        reason = first_line(error)
-        return (
-            ComponentHealth("store", HealthState.FAILING, None, f"the store at {store.url!r} cannot be read: {reason}"),
-        )
+        detail = f"store at {store.url!r} cannot be read: {first_line(error)}"
+        return (_failing("store", HealthReason.UNREADABLE, None, detail),)
     return (
-        ComponentHealth(
-            "store", HealthState.OK, None, f"{len(observed)} stations observed, {len(predicted)} with a forecast"
-        ),
-        _observation(observed, now, timedelta(minutes=settings.poll_minutes)),
-        _prediction(observed, predicted, now),
+        _ok("store", None, f"observations of {len(observed)} stations, forecasts for {len(predicted)}"),
+        _observations(observed, now, timedelta(minutes=settings.poll_minutes)),
+        _predictions(observed, predicted, now),
         _model(predicted),
     )
 
 
-def _observation(observed: Mapping[str, StoredObservation], now: datetime, poll: timedelta) -> ComponentHealth:
-    """Late beyond two polls after a step was due; failing after an hour without any."""
+def _observations(observed: Mapping[str, StoredObservation], now: datetime, poll: timedelta) -> ComponentHealth:
+    """Degraded two polls after an observation was due; failing after an hour without any."""
+    name = "observations"
     if not observed:
-        return ComponentHealth("observations", HealthState.DEGRADED, None, "none yet; see the DAG ingest_observations")
+        return _degraded(name, HealthReason.NO_DATA, None, "none yet; see the DAG ingest_observations")
     age = now - max(row.stored_at for row in observed.values())
     newest = max(row.observation.timestamp for row in observed.values())
-    due = STEP + 2 * poll
-    state = HealthState.OK if age <= due else HealthState.DEGRADED if age <= 4 * STEP else HealthState.FAILING
-    detail = f"the last arrived {words(age)} ago, the newest is of {iso(newest)} ({words(now - newest)} ago)"
-    if state is not HealthState.OK:
-        detail += f"; one is due every {words(due)}: see the DAG ingest_observations"
-    return ComponentHealth("observations", state, age.total_seconds(), detail)
+    due = OBSERVATION_INTERVAL + 2 * poll
+    observed_ago = format_duration(now - newest)
+    detail = f"last arrival {format_duration(age)} ago, newest observation at {iso(newest)} ({observed_ago} ago)"
+    if age <= due:
+        return _ok(name, age.total_seconds(), detail)
+    detail += f"; expected every {format_duration(due)}: see the DAG ingest_observations"
+    late = _degraded if age <= 4 * OBSERVATION_INTERVAL else _failing
+    return late(name, HealthReason.LATE, age.total_seconds(), detail)
 
 
-def _prediction(
+def _predictions(
     observed: Mapping[str, StoredObservation], predicted: Mapping[str, Row[Any]], now: datetime
 ) -> ComponentHealth:
-    """Degraded while a station's newest observation waits longer than `ANSWER` for its prediction."""
+    """Degraded while a station's newest observation has had no prediction for `PREDICTION_DEADLINE`."""
+    name = "predictions"
     if not predicted:
-        return ComponentHealth(
-            "predictions", HealthState.DEGRADED, None, "none yet; the first follows the first new observation"
-        )
+        detail = "none yet; the first one follows the first new observation"
+        return _degraded(name, HealthReason.NO_DATA, None, detail)
     age = now - max(row.stored_at for row in predicted.values())
     newest = max(row.timestamp for row in predicted.values())
-    detail = f"the last arrived {words(age)} ago, for the observation of {iso(newest)}"
-    unanswered = [
+    detail = f"last arrival {format_duration(age)} ago, for the observation at {iso(newest)}"
+    overdue = [
         station
         for station, row in observed.items()
-        if now - row.stored_at > ANSWER
+        if now - row.stored_at > PREDICTION_DEADLINE
         and (station not in predicted or predicted[station].timestamp < row.observation.timestamp)
     ]
-    if unanswered:
-        named = ", ".join(unanswered[:3]) + (", …" if len(unanswered) > 3 else "")
-        detail += f"; {len(unanswered)} of {len(observed)} stations wait for the answer to their newest: {named}"
-    return ComponentHealth(
-        "predictions", HealthState.DEGRADED if unanswered else HealthState.OK, age.total_seconds(), detail
-    )
+    if not overdue:
+        return _ok(name, age.total_seconds(), detail)
+    stations = ", ".join(overdue[:3]) + (", …" if len(overdue) > 3 else "")
+    detail += f"; overdue for {len(overdue)} of {len(observed)} stations: {stations}"
+    return _degraded(name, HealthReason.LATE, age.total_seconds(), detail)
 
 
 def _model(predicted: Mapping[str, Row[Any]]) -> ComponentHealth:
-    """The model that made the newest predictions; degraded while most are made without one.
+    """The model that made the newest predictions; degraded if more than half of them were made without it.
 
-    A few always may be: a station whose sensor fails, or one that has just been added.
+    A few stations may always be on fallback: one with a failed sensor, or one that was just added.
     """
     if not predicted:
-        return ComponentHealth("model", HealthState.DEGRADED, None, "unknown before the first prediction")
+        return _degraded("model", HealthReason.NO_DATA, None, "unknown before the first prediction")
     latest = max(predicted.values(), key=lambda row: row.stored_at)
-    without = [s for s, row in predicted.items() if row.method != Method.MODEL]
-    detail = f"version {latest.model_version} forecasts"
-    if without:
-        detail += f"; {len(without)} of {len(predicted)} stations are forecast by a fallback method"
-    return ComponentHealth(
-        "model", HealthState.DEGRADED if 2 * len(without) > len(predicted) else HealthState.OK, None, detail
-    )
+    fallback = [station for station, row in predicted.items() if row.method != Method.MODEL]
+    detail = f"version {latest.model_version} in service"
+    if fallback:
+        detail += f"; {len(fallback)} of {len(predicted)} stations are forecast by a fallback method"
+    if 2 * len(fallback) > len(predicted):
+        return _degraded("model", HealthReason.FALLBACK, None, detail)
+    return _ok("model", None, detail)

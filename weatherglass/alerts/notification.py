@@ -1,4 +1,4 @@
-"""An alert in words: what is wrong since when, what it means, what still works, what to do, and where it shows."""
+"""Notifications: an alert with its texts and links, as plain text for people and as JSON for programs."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from weatherglass.alerts.prometheus_rules import runbook
-from weatherglass.alerts.rule_evaluator import Firing
+from weatherglass.alerts.prometheus_rules import runbook_url
+from weatherglass.alerts.rule_evaluator import FiringAlert
 from weatherglass.records import iso
 from weatherglass.store.alerts import Alert
 
 CHANNELS_VARIABLE = "ALERT_CHANNELS"
-"""Environment variable in which Airflow says where notices are sent; see `monitor.notification_channels`."""
+"""Environment variable with the notification channels as JSON; see `monitor.notification_channels`."""
 
 
 @dataclass(frozen=True)
 class Links:
-    """Where a reader goes on. `airflow`: base address, the pages are mounted in it."""
+    """Addresses of task logs and dashboard pages.
+
+    Args:
+        airflow: base URL of Airflow, below which the dashboard is mounted.
+    """
 
     airflow: str
 
@@ -32,89 +36,91 @@ class Links:
 
 @dataclass(frozen=True)
 class Notification:
-    """An alert that began, or (`over` set) ended."""
+    """An alert that started firing or, if `resolved_at` is set, was resolved. Times are in UTC."""
 
     rule: str
     subject: str
     severity: str
     since: datetime
-    words: str
-    figures: dict[str, Any] = field(default_factory=dict)
-    over: datetime | None = None
+    message: str
+    details: dict[str, Any] = field(default_factory=dict)
+    resolved_at: datetime | None = None
 
     @property
     def key(self) -> tuple[str, str, bool]:
-        return self.rule, self.subject, self.over is not None
+        """Rule, subject, and whether it reports the end of the alert."""
+        return self.rule, self.subject, self.resolved_at is not None
 
 
-def alert_of(firing: Firing, links: Links) -> Alert:
-    """As the store keeps it."""
+def to_alert(firing: FiringAlert, links: Links) -> Alert:
+    """The alert as it is stored."""
     rule = firing.rule
-    said = rule.said(firing.subject, firing.value)
-    figures: dict[str, Any] = {
+    summary = rule.summary_for(firing.subject, firing.value)
+    details: dict[str, Any] = {
         "value": round(firing.value, 3),
-        "limit": rule.limit,
-        "said": said,
-        "means": rule.means,
-        "still_works": rule.still_works,
-        "to_do": rule.to_do,
-        "runbook": runbook(rule.name),
+        "threshold": rule.threshold,
+        "summary": summary,
+        "impact": rule.impact,
+        "unaffected": rule.unaffected,
+        "runbook": rule.runbook,
+        "runbook_url": runbook_url(rule.name),
         "page": links.page(rule.page.format(subject=quote(firing.subject, safe=""))),
     }
     if rule.dag:
-        figures["log"] = links.log(rule.dag.format(subject=firing.subject))
-    words = f"{said} {rule.means} Still works: {rule.still_works} {rule.to_do}"
-    return Alert(rule.name, firing.subject, rule.severity, words, figures)
+        details["log"] = links.log(rule.dag.format(subject=firing.subject))
+    message = f"{summary} {rule.impact} Unaffected: {rule.unaffected} {rule.runbook}"
+    return Alert(rule.name, firing.subject, rule.severity, message, details)
 
 
-def title(notices: Sequence[Notification]) -> str:
-    """One line for all of them, the worst first."""
-    begun = [notice for notice in notices if notice.over is None]
-    if not begun:
-        first, count, state = notices[0], len(notices), "over"
+def subject_line(notifications: Sequence[Notification]) -> str:
+    """One line for all notifications; names the most severe one."""
+    firing = [notification for notification in notifications if notification.resolved_at is None]
+    if not firing:
+        first, count, state = notifications[0], len(notifications), "resolved"
     else:
-        first = min(begun, key=lambda notice: notice.severity != "critical")
-        count, state = len(begun), first.severity
+        first = min(firing, key=lambda notification: notification.severity != "critical")
+        count, state = len(firing), first.severity
     more = f" and {count - 1} more" if count > 1 else ""
-    return f"[Weatherglass: {state}] {_named(first)}{more}"
+    return f"[Weatherglass: {state}] {_name(first)}{more}"
 
 
-def text(notices: Sequence[Notification]) -> str:
-    """All of them, for a person."""
-    return "\n\n".join("\n".join(_lines(notice)) for notice in notices) + "\n"
+def plain_text(notifications: Sequence[Notification]) -> str:
+    """All notifications as plain text."""
+    return "\n\n".join("\n".join(_lines(notification)) for notification in notifications) + "\n"
 
 
-def document(notices: Sequence[Notification]) -> dict[str, Any]:
-    """All of them, for a program; `text` is what most chat services show."""
+def webhook_document(notifications: Sequence[Notification]) -> dict[str, Any]:
+    """All notifications as JSON. Most chat services show the field `text`."""
     return {
-        "text": f"{title(notices)}\n\n{text(notices)}",
+        "text": f"{subject_line(notifications)}\n\n{plain_text(notifications)}",
         "alerts": [
             {
-                "rule": notice.rule,
-                "subject": notice.subject,
-                "status": "over" if notice.over else "begun",
-                "severity": notice.severity,
-                "since": iso(notice.since),
-                "over": iso(notice.over) if notice.over else None,
-                "words": notice.words,
-                "figures": notice.figures,
+                "rule": notification.rule,
+                "subject": notification.subject,
+                "status": "resolved" if notification.resolved_at else "firing",
+                "severity": notification.severity,
+                "since": iso(notification.since),
+                "resolved_at": iso(notification.resolved_at) if notification.resolved_at else None,
+                "message": notification.message,
+                "details": notification.details,
             }
-            for notice in notices
+            for notification in notifications
         ],
     }
 
 
-def _named(notice: Notification) -> str:
-    return f"{notice.rule.replace('_', ' ')}: {notice.subject}"
+def _name(notification: Notification) -> str:
+    return f"{notification.rule.replace('_', ' ')}: {notification.subject}"
 
 
-def _lines(notice: Notification) -> list[str]:
-    if notice.over:
-        return [f"OVER at {iso(notice.over)}: {_named(notice)} (since {iso(notice.since)})"]
+def _lines(notification: Notification) -> list[str]:
+    name, since = _name(notification), iso(notification.since)
+    if notification.resolved_at:
+        return [f"RESOLVED at {iso(notification.resolved_at)}: {name} (since {since})"]
     links = {"page": "Page", "log": "Log"}
     return [
-        f"{notice.severity.upper()} since {iso(notice.since)}: {_named(notice)}",
-        notice.words,
-        *(f"{name}: {notice.figures[field]}" for field, name in links.items() if field in notice.figures),
-        f"Runbook: {runbook(notice.rule)}",
+        f"{notification.severity.upper()} since {since}: {name}",
+        notification.message,
+        *(f"{label}: {notification.details[key]}" for key, label in links.items() if key in notification.details),
+        f"Runbook: {runbook_url(notification.rule)}",
     ]

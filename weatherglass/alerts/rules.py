@@ -1,8 +1,10 @@
-"""The rules, one list: when something is an alert, and what to tell about it.
+"""All alert rules of the monitor, with the texts of their alerts.
 
-A rule fires for a subject once its value has been beyond `limit` for `lasting`; it resolves once the value has been
-back behind `clears` (or is no longer measured) for `well_for`. Between the two limits nothing changes. Limits that are
-not measured anywhere are judgements; their reason stands beside them.
+A rule fires for a subject when its value has been beyond `threshold` for `for_`. It is resolved when the value has been
+back within `clear_threshold`, or missing, for `keep_firing_for`. Between the two thresholds the state does not change.
+Thresholds are judgements unless a comment gives a measurement.
+
+This module exceeds 400 lines because it is one table.
 """
 
 from __future__ import annotations
@@ -13,162 +15,179 @@ from typing import Any
 
 from weatherglass.alerts import metrics as m
 from weatherglass.alerts.conditions import Condition, Increase, Latest, Quantile, Ratio
-from weatherglass.formatting import words as in_words
+from weatherglass.formatting import words as format_duration
 from weatherglass.store.alerts import Severity
 from weatherglass.topics import RAW, REJECTED
 
-LOOK_SECONDS = 15.0
-"""Between two looks at all rules."""
+EVALUATION_SECONDS = 15.0
+"""Interval between two evaluations of all rules."""
 
 MINUTE = timedelta(minutes=1)
 HALF_MINUTE = timedelta(seconds=30)
 
 DURATION = "duration"
-"""How a value in seconds is written: in words."""
-LOGS = "docs/troubleshooting.md, Logs"
-"""The section that says where each part's log is, on one machine and in the cluster."""
+"""Value format of a value in seconds that is shown as a duration, such as `25 min`."""
+LOGS_SECTION = "docs/troubleshooting.md, Logs"
+"""The section that lists where each component's log is, on one machine and in the cluster."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """`words` may hold `{subject}` and `{value}`; `value` says how the number is written: a format, or `DURATION`.
+    """An alert rule.
 
-    `above`: whether the value must be above `limit`, else below. `because_of`: rules that explain this one: while one
-    of them fires, this one is kept but not sent on. `dag`: whose log shows it. `page`: of the dashboard.
+    Attributes:
+        summary: what is wrong; may contain `{subject}` and `{value}`.
+        impact: what does not work as a consequence.
+        unaffected: what continues to work.
+        runbook: what to do.
+        above: whether the rule fires above the threshold; otherwise below.
+        value_format: how `{value}` is formatted: a format string, or `DURATION`.
+        inhibited_by: rules that explain this one. While one of them fires, this alert is recorded but not sent.
+        dag: the DAG whose log shows the problem; may contain `{subject}`.
+        page: the page of the dashboard that shows it; may contain `{subject}`.
     """
 
     name: str
     condition: Condition
-    limit: float
-    clears: float
-    lasting: timedelta
+    threshold: float
+    clear_threshold: float
+    for_: timedelta
     severity: Severity
-    words: str
-    means: str
-    still_works: str
-    to_do: str
+    summary: str
+    impact: str
+    unaffected: str
+    runbook: str
     above: bool = True
-    well_for: timedelta = MINUTE
-    value: str = "{:.0f}"
-    because_of: tuple[str, ...] = ()
+    keep_firing_for: timedelta = MINUTE
+    value_format: str = "{:.0f}"
+    inhibited_by: tuple[str, ...] = ()
     dag: str | None = None
     page: str = "system"
 
     def fires(self, value: float) -> bool:
-        return value > self.limit if self.above else value < self.limit
+        return value > self.threshold if self.above else value < self.threshold
 
-    def well(self, value: float) -> bool:
-        """Whether a firing alert may be over. A value at the limit itself is neither."""
-        return value <= self.clears if self.above else value >= self.clears
+    def clears(self, value: float) -> bool:
+        """Whether a firing alert may be resolved. A value equal to the threshold neither fires nor prevents that."""
+        return value <= self.clear_threshold if self.above else value >= self.clear_threshold
 
-    def said(self, subject: str, value: float) -> str:
-        shown = in_words(timedelta(seconds=value)) if self.value == DURATION else self.value.format(value)
-        return self.words.format(subject=subject, value=shown)
-
-
-def _down(name: str, metric: m.Metric, words: str, means: str, still_works: str, to_do: str, **others: Any) -> Rule:
-    """Something that must be 1 is 0."""
-    told: dict[str, Any] = {"severity": Severity.CRITICAL, "lasting": HALF_MINUTE, "well_for": HALF_MINUTE} | others
-    told |= {"words": words, "means": means, "still_works": still_works, "to_do": to_do}
-    return Rule(name, Latest(metric, worst="min"), limit=1, clears=1, above=False, **told)
+    def summary_for(self, subject: str, value: float) -> str:
+        if self.value_format == DURATION:
+            return self.summary.format(subject=subject, value=format_duration(timedelta(seconds=value)))
+        return self.summary.format(subject=subject, value=self.value_format.format(value))
 
 
-NOTHING_COMES = ("no_new_observations", "source_not_answering")
-BROKER = ("broker_unreachable",)
+def _must_be_up(
+    name: str, metric: m.Metric, summary: str, impact: str, unaffected: str, runbook: str, **options: Any
+) -> Rule:
+    """A rule that fires when a gauge that must be 1 is 0."""
+    fields: dict[str, Any] = {
+        "severity": Severity.CRITICAL,
+        "for_": HALF_MINUTE,
+        "keep_firing_for": HALF_MINUTE,
+    } | options
+    fields |= {"summary": summary, "impact": impact, "unaffected": unaffected, "runbook": runbook}
+    condition = Latest(metric, aggregation="min")
+    return Rule(name, condition, threshold=1, clear_threshold=1, above=False, **fields)
+
+
+NO_OBSERVATIONS = ("no_new_observations", "source_not_answering")
+BROKER_DOWN = ("broker_unreachable",)
+RAY_DOWN = ("ray_unreachable",)
 
 RULES: tuple[Rule, ...] = (
-    # --- the source and the stations
+    # --- source and stations
     Rule(
         "source_not_answering",
         Latest(m.POLL_AGE),
-        4,  # the replay is polled every minute, and a busy scheduler is a minute or two late
+        4,  # the replay is polled every minute, and a busy scheduler may be one or two minutes late
         2,
         HALF_MINUTE,
         Severity.CRITICAL,
-        "The source has not been polled with success for {value} intervals.",
-        "Forecasts rest on ever older observations.",
-        "Forecasts, the API and the dashboard, with what they have; the next good poll fills the gap.",
-        "Read the log of ingest_observations: it has the source's own answer. With the replay, see whether its server "
-        f"runs, and read its log ({LOGS}).",
-        value="{:.1f}",
-        because_of=("airflow_unwell", *BROKER),
+        "The last successful poll of the source was {value} intervals ago.",
+        "Forecasts are based on old observations.",
+        "Forecasts, the API and the dashboard, with the data available. The next successful poll fills the gap.",
+        "Check the log of ingest_observations for the source's response. With the replay source, check that the replay "
+        f"server runs and read its log ({LOGS_SECTION}).",
+        value_format="{:.1f}",
+        inhibited_by=("airflow_unhealthy", *BROKER_DOWN),
         dag="ingest_observations",
     ),
     Rule(
         "no_new_observations",
         Latest(m.OBSERVATION_AGE),
-        1500,  # stations renew every 15 min, two polls of 5 min at most come on top
+        1500,  # stations report every 15 min; two polls of at most 5 min are added
         900,
         HALF_MINUTE,
         Severity.CRITICAL,
-        "No observation of any station has arrived for {value}.",
-        "Forecasts rest on ever older observations.",
-        "Forecasts, the API and the dashboard, with what they have.",
-        "See whether ingest_observations publishes; if it does, whether store_predictions gets on.",
-        value=DURATION,
-        because_of=("source_not_answering", "job_not_running", "job_silent", "store_unreachable", *BROKER),
+        "No observation has arrived from any station for {value}.",
+        "Forecasts are based on old observations.",
+        "Forecasts, the API and the dashboard, with the data available.",
+        "Check whether ingest_observations publishes. If it does, check the consumer lag of store_predictions.",
+        value_format=DURATION,
+        inhibited_by=("source_not_answering", "job_not_running", "job_silent", "store_unreachable", *BROKER_DOWN),
         dag="ingest_observations",
     ),
     Rule(
         "station_silent",
-        Latest(m.SILENCE),
+        Latest(m.STATION_SILENCE),
         3,
         1.5,
         HALF_MINUTE,
         Severity.WARNING,
-        "{subject} has been silent for {value} of its usual intervals.",
-        "Its forecast grows old, and its neighbours' forecasts go without it.",
+        "{subject} has not reported for {value} of its usual intervals.",
+        "Its forecast is out of date, and forecasts for its neighbours do not use it.",
         "All other stations.",
-        "See the station's line in the log of ingest_observations; if the source has it no more, call the station's "
-        "owner.",
-        value="{:.1f}",
-        because_of=NOTHING_COMES,
+        "Check the station's line in the log of ingest_observations. If the source no longer has the station, contact "
+        "its operator.",
+        value_format="{:.1f}",
+        inhibited_by=NO_OBSERVATIONS,
         dag="ingest_observations",
         page="station?id={subject}",
     ),
     Rule(
         "station_late",
-        Latest(m.BEHIND),
-        2,  # intervals; one is a poll that just missed it
+        Latest(m.STATION_DELAY),
+        2,  # intervals; a poll that just missed the observation accounts for one
         1,
         timedelta(minutes=5),
         Severity.WARNING,
         "{subject} is {value} intervals behind the other stations.",
-        "Its forecast starts from an older reading than it could.",
-        "All other stations; late readings enter its hours as they come.",
-        "If it stays, ask the owner for the delay; the daily report shows its timeliness.",
-        value="{:.1f}",
-        because_of=("station_silent", *NOTHING_COMES),
+        "Its forecast starts from an older reading than necessary.",
+        "All other stations. Late readings are added to their hours when they arrive.",
+        "If it persists, ask the station's operator about the delay. The daily station report shows its timeliness.",
+        value_format="{:.1f}",
+        inhibited_by=("station_silent", *NO_OBSERVATIONS),
         dag="ingest_observations",
         page="station?id={subject}",
     ),
     Rule(
         "station_frozen",
-        Latest(m.FROZEN),
+        Latest(m.STATION_FROZEN),
         0,
         0,
         HALF_MINUTE,
         Severity.WARNING,
-        "{subject} repeats a value that should move.",
+        "{subject} keeps reporting the same value for a variable that should vary.",
         "Its readings are flagged, and its forecast may be wrong.",
-        "All other stations; the frozen reading is marked wherever it is shown.",
-        "Look at the station's readings; a stuck sensor wants a technician.",
-        well_for=timedelta(minutes=2),
+        "All other stations. The frozen reading is marked wherever it is shown.",
+        "Check the station's readings. The sensor is probably stuck and needs servicing.",
+        keep_firing_for=timedelta(minutes=2),
         dag="serve_predictions",
         page="station?id={subject}",
     ),
     Rule(
         "budget_nearly_spent",
-        Latest(m.BUDGET),
+        Latest(m.BUDGET_USED),
         0.9,
         0.8,
         timedelta(),
         Severity.WARNING,
-        "{value} of Open-Meteo's free calls of a day are used.",
-        "Beyond it the source refuses until the day is over, and observations stop.",
+        "{value} of Open-Meteo's free daily calls have been used.",
+        "When all are used, the source refuses requests until the next day and observations stop.",
         "Everything, until then.",
-        "Set WEATHERGLASS_POLL_MINUTES higher, or watch fewer stations.",
-        value="{:.0%}",
+        "Increase WEATHERGLASS_POLL_MINUTES, or use fewer stations.",
+        value_format="{:.0%}",
         dag="ingest_observations",
     ),
     Rule(
@@ -178,21 +197,21 @@ RULES: tuple[Rule, ...] = (
         10,
         timedelta(),
         Severity.WARNING,
-        "This machine's clock is {value} off the source's.",
-        "Beyond the tolerance observations are rejected as being from the future.",
+        "This machine's clock differs from the source's by {value}.",
+        "Beyond the tolerance, observations are rejected as lying in the future.",
         "Everything, until then.",
-        "Set the clock by NTP (`timedatectl set-ntp true`).",
-        value=DURATION,
+        "Synchronize the clock with NTP (`timedatectl set-ntp true`).",
+        value_format=DURATION,
         dag="ingest_observations",
     ),
-    # --- the stream
-    _down(
+    # --- stream
+    _must_be_up(
         "broker_unreachable",
         m.KAFKA_UP,
-        "The Kafka broker does not answer.",
-        "Nothing new is published, computed or forecast.",
-        "The API and the dashboard, with what is stored; observations missed meanwhile are fetched again.",
-        f"See whether the broker runs, read its log, and start it if it stays away ({LOGS}).",
+        "The Kafka broker does not respond.",
+        "No new data is published, processed or forecast.",
+        "The API and the dashboard, with the stored data. Missed observations are fetched later.",
+        f"Check whether the broker runs, read its log, and restart it if it does not recover ({LOGS_SECTION}).",
     ),
     Rule(
         "consumer_behind",
@@ -201,27 +220,27 @@ RULES: tuple[Rule, ...] = (
         15,
         HALF_MINUTE,
         Severity.CRITICAL,
-        "{subject}: records have waited for {value}, and lag grows.",
-        "Forecasts come later and later.",
-        "Everything, late; nothing is lost while the topic keeps it.",
-        "Read the log of the job that reads there: does it get on, and how long are its batches? If it cannot keep "
-        "up, give it more cores.",
-        value=DURATION,
-        because_of=("job_not_running", "job_silent", "ray_unreachable", "actor_lost", *BROKER),
+        "{subject}: the oldest unread record has waited for {value}.",
+        "Forecasts are delayed.",
+        "Everything, with a delay. No data is lost within the topic's retention.",
+        "Check in the log of the consuming job whether it makes progress and how long its batches take. If it cannot "
+        "keep up, give it more cores.",
+        value_format=DURATION,
+        inhibited_by=("job_not_running", "job_silent", "ray_unreachable", "actor_lost", *BROKER_DOWN),
     ),
     Rule(
         "watermark_stuck",
         Latest(m.WATERMARK_LAG),
-        7200,  # the watermark's ten minutes and a step of an hour in the backfill are 70 minutes
+        7200,  # the watermark delay of ten minutes and an hourly step in the backfill add up to 70 minutes
         5400,
         MINUTE,
         Severity.WARNING,
         "The watermark is {value} behind the newest observation.",
-        "Windows are not closed: memory grows, and late readings are not told from others.",
-        "Features and forecasts, for now.",
-        "See the features query's batches in the log of stream_features; clear its task to start it again.",
-        value=DURATION,
-        because_of=("job_not_running", "job_silent", "consumer_behind", *BROKER),
+        "Windows are not closed: state grows, and late readings are not detected.",
+        "Features and forecasts, for the time being.",
+        "Check the batches of the features query in the log of stream_features. Clear its task to restart the job.",
+        value_format=DURATION,
+        inhibited_by=("job_not_running", "job_silent", "consumer_behind", *BROKER_DOWN),
         dag="stream_features",
     ),
     Rule(
@@ -231,60 +250,68 @@ RULES: tuple[Rule, ...] = (
         1,
         timedelta(minutes=3),
         Severity.WARNING,
-        "Batches of the features query take {value} times the trigger's interval.",
-        "It cannot keep up with what arrives; features come later and later.",
-        "Everything, late.",
-        "See which phase takes long in the log of stream_features; free the machine's CPU, or set "
-        "WEATHERGLASS_SPARK_CORES or WEATHERGLASS_SPARK_TRIGGER_SECONDS higher.",
-        value="{:.1f}",
+        "Batches of the features query take {value} times the trigger interval.",
+        "The query cannot keep up with its input, and features are delayed.",
+        "Everything, with a delay.",
+        "Check in the log of stream_features which phase takes long. Free CPU on the machine, or increase "
+        "WEATHERGLASS_SPARK_CORES or WEATHERGLASS_SPARK_TRIGGER_SECONDS.",
+        value_format="{:.1f}",
         dag="stream_features",
     ),
     Rule(
         "many_rejected",
-        Ratio((m.TOPIC_RECORDS, REJECTED), (m.TOPIC_RECORDS, RAW), timedelta(minutes=15), at_least=10),
+        Ratio((m.TOPIC_RECORDS, REJECTED), (m.TOPIC_RECORDS, RAW), timedelta(minutes=15), min_count=10),
         0.05,
         0.02,
         timedelta(),
         Severity.WARNING,
-        "{value} of the observations of the last quarter of an hour could not be used.",
-        "Their stations' features lack them.",
-        "All that is well-formed; the rejected bytes lie in weather-rejected with their reasons.",
-        "Read the header `reason` there: `future` or `past` is a clock, `late` a slow sender, the others a broken one.",
-        value="{:.0%}",
+        "{value} of the observations of the last 15 minutes were rejected.",
+        "Features of the affected stations do not contain them.",
+        "All valid observations. Rejected records are kept in weather-rejected with the reason.",
+        "Check the header `reason` there: `future` or `past` indicates a wrong clock, `late` a slow sender, other "
+        "reasons a faulty sender.",
+        value_format="{:.0%}",
         dag="stream_features",
     ),
     Rule(
         "forecasts_slow",
-        Quantile(m.FROM_PUBLISHING, 0.95, timedelta(minutes=20)),
+        Quantile(m.PUBLISHING_TO_PREDICTION, 0.95, timedelta(minutes=20)),
         60,
         30,
         timedelta(),
         Severity.WARNING,
-        "One forecast in twenty takes longer than {value} from the observation's arrival.",
+        "The 95th percentile of the time from an observation's arrival to its forecast is {value}.",
         "The newest forecasts are late.",
-        "Everything, late.",
-        "See which job lags on the page System, then its log; free the machine's CPU.",
-        value=DURATION,
-        because_of=("consumer_behind", "job_not_running", "job_silent", "actor_lost", "ray_unreachable", *BROKER),
+        "Everything, with a delay.",
+        "Find the job that lags on the page System and read its log. Free CPU on the machine.",
+        value_format=DURATION,
+        inhibited_by=(
+            "consumer_behind",
+            "job_not_running",
+            "job_silent",
+            "actor_lost",
+            "ray_unreachable",
+            *BROKER_DOWN,
+        ),
     ),
     # --- jobs
-    _down(
+    _must_be_up(
         "job_host_down",
         m.JOB_HOST_UP,
-        "The job host does not run.",
-        "The jobs that run go on; one that ends is not started again.",
-        "Everything, until a job ends.",
-        f"See whether the job host runs, read its log, and start it if it stays away ({LOGS}).",
+        "The job host is not running.",
+        "A job that ends is not restarted.",
+        "The jobs that are running.",
+        f"Check whether the job host runs, read its log, and restart it if it does not recover ({LOGS_SECTION}).",
     ),
-    _down(
+    _must_be_up(
         "job_not_running",
         m.JOB_UP,
-        "{subject} does not run.",
-        "What it makes is not made: features, forecasts, or what the API shows.",
-        "All that does not rest on it; it takes over where it stopped.",
-        "See its DAG's run: failed as a whole, somebody stopped it, clear the task to start it again. Tried again and "
-        "again: the last words of the try say why.",
-        because_of=("job_host_down",),
+        "{subject} is not running.",
+        "Its output stops: features, forecasts, or the data of the API.",
+        "Everything that does not depend on it. The job resumes where it stopped.",
+        "Check the run of its DAG. If the run failed, a user stopped it: clear the task to start it again. If the task "
+        "is retried repeatedly, its log shows the last output of the job.",
+        inhibited_by=("job_host_down",),
         dag="{subject}",
     ),
     Rule(
@@ -294,12 +321,12 @@ RULES: tuple[Rule, ...] = (
         15,
         HALF_MINUTE,
         Severity.CRITICAL,
-        "{subject} runs, but has given no sign of work for {value}.",
-        "What it makes is not made.",
-        "All that does not rest on it.",
-        f"It is killed and started again by itself; if not, its log shows what it hangs on ({LOGS}).",
-        value=DURATION,
-        because_of=("job_host_down", *BROKER),
+        "{subject} is running, but its last heartbeat was {value} ago.",
+        "Its output stops.",
+        "Everything that does not depend on it.",
+        f"The job is killed and restarted automatically. If it is not, its log shows where it hangs ({LOGS_SECTION}).",
+        value_format=DURATION,
+        inhibited_by=("job_host_down", *BROKER_DOWN),
         dag="{subject}",
     ),
     Rule(
@@ -309,55 +336,55 @@ RULES: tuple[Rule, ...] = (
         1.5,
         timedelta(),
         Severity.WARNING,
-        "{subject} was started again {value} times in a quarter of an hour.",
-        "It loses time with every start, and may not get on at all.",
-        "All that does not rest on it.",
-        "Read the last words of its failed tries in its DAG's task log.",
-        because_of=BROKER,
+        "{subject} was restarted {value} times within 15 minutes.",
+        "It loses time with every restart and may make no progress at all.",
+        "Everything that does not depend on it.",
+        "Read the last output of its failed tries in the task log of its DAG.",
+        inhibited_by=BROKER_DOWN,
         dag="{subject}",
     ),
-    _down(
+    _must_be_up(
         "ray_unreachable",
         m.RAY_UP,
-        "The Ray head does not answer.",
-        "No forecast is made.",
-        "Observations, features, the API and the dashboard with the forecasts so far.",
-        f"See whether the Ray head runs, read its log, and start it if it stays away ({LOGS}).",
+        "The Ray head does not respond.",
+        "No forecasts are made.",
+        "Observations, features, and the API and the dashboard with the existing forecasts.",
+        f"Check whether the Ray head runs, read its log, and restart it if it does not recover ({LOGS_SECTION}).",
         dag="serve_predictions",
     ),
-    _down(
+    _must_be_up(
         "actor_lost",
         m.ACTOR_UP,
-        "{subject} does not answer or does not get on.",
-        "Its share of the stations gets no new forecast.",
-        "The other stations; Ray starts the actor again by itself.",
-        "If it stays: the log of serve_predictions, then the actor's own in Ray's dashboard.",
-        because_of=("ray_unreachable",),
+        "{subject} does not respond or makes no progress.",
+        "Its share of the stations gets no new forecasts.",
+        "The other stations. Ray restarts the actor automatically.",
+        "If it persists, read the log of serve_predictions, then the actor's own log in Ray's dashboard.",
+        inhibited_by=RAY_DOWN,
         dag="serve_predictions",
     ),
-    _down(
-        "airflow_unwell",
+    _must_be_up(
+        "airflow_unhealthy",
         m.AIRFLOW_UP,
         "Airflow's {subject} is not healthy.",
-        "No polls, training or restarts of jobs while the scheduler, triggerer or DAG processor is down; no page while "
-        "the API server is.",
-        "The jobs that run go on.",
-        f"See whether it runs, read its log, and start it if it stays away ({LOGS}).",
-        lasting=MINUTE,
+        "While the scheduler, triggerer or DAG processor is down, there are no polls, trainings or job restarts; while "
+        "the API server is down, there are no pages.",
+        "The jobs that are running.",
+        f"Check whether it runs, read its log, and restart it if it does not recover ({LOGS_SECTION}).",
+        for_=MINUTE,
     ),
     # --- models
     Rule(
         "models_on_fallback",
-        Latest(m.FALLBACK),
+        Latest(m.FALLBACK_RATIO),
         0.5,
         0.3,
         MINUTE,
         Severity.WARNING,
         "{value} of the stations are forecast without the model.",
-        "Forecasts are as good as climatology or persistence, their intervals wider.",
-        "Everything; every forecast says how it was made.",
-        "See train_models: is there a champion, and does it know these stations?",
-        value="{:.0%}",
+        "Forecasts are only as good as climatology or persistence, with wider intervals.",
+        "Everything. Every forecast names the method it was made with.",
+        "Check in train_models whether there is a champion and whether it was trained for these stations.",
+        value_format="{:.0%}",
         dag="train_models",
         page="models",
     ),
@@ -368,11 +395,11 @@ RULES: tuple[Rule, ...] = (
         0,
         HALF_MINUTE,
         Severity.WARNING,
-        "The model of {subject} is not the one that should serve.",
-        "An older model or a baseline answers.",
-        "Everything, with that.",
-        "The log of serve_predictions says why it was refused; train a new version, or roll back.",
-        because_of=("ray_unreachable", "actor_lost"),
+        "The {subject} in service is not the version that should be.",
+        "An older model or a baseline makes the predictions.",
+        "Everything, with that model.",
+        "The log of serve_predictions gives the reason for the rejection. Train a new version, or roll back.",
+        inhibited_by=("ray_unreachable", "actor_lost"),
         dag="serve_predictions",
         page="models",
     ),
@@ -384,10 +411,10 @@ RULES: tuple[Rule, ...] = (
         timedelta(),
         Severity.WARNING,
         "The model in service was trained {value} ago.",
-        "It does not know the season's last month.",
+        "It was not trained on the last month of the season.",
         "Everything.",
-        "Run prepare_history with new history; training follows by itself.",
-        value=DURATION,
+        "Run prepare_history with new history. Training follows automatically.",
+        value_format=DURATION,
         dag="train_models",
         page="models",
     ),
@@ -398,27 +425,27 @@ RULES: tuple[Rule, ...] = (
         2 * 3600,
         timedelta(),
         Severity.WARNING,
-        "Forecasts have not been compared with what came true for {value}.",
-        "Nobody sees a forecast getting worse.",
+        "Forecasts were last verified {value} ago.",
+        "A decline in forecast quality would go unnoticed.",
         "Everything else.",
-        "Read the log of the verification's last run.",
-        value=DURATION,
+        "Read the log of the last run of verify_forecasts.",
+        value_format=DURATION,
         dag="verify_forecasts",
         page="models",
     ),
     Rule(
         "verification_without_truth",
-        Latest(m.TRUTHLESS),
+        Latest(m.TRUTH_AGE),
         6 * 3600,
         3 * 3600,
         timedelta(),
         Severity.WARNING,
-        "Verification has found nothing to compare for {value}.",
-        "Nobody sees a forecast getting worse.",
+        "Verification has found no observations to compare with for {value}.",
+        "A decline in forecast quality would go unnoticed.",
         "Everything else.",
-        "See whether observations of past valid times are in the store, under the stations' own names.",
-        value=DURATION,
-        because_of=NOTHING_COMES,
+        "Check whether the store contains observations of past valid times under the same station ids.",
+        value_format=DURATION,
+        inhibited_by=NO_OBSERVATIONS,
         dag="verify_forecasts",
         page="models",
     ),
@@ -430,50 +457,51 @@ RULES: tuple[Rule, ...] = (
         timedelta(),
         Severity.WARNING,
         "The last run of {subject} failed.",
-        "What it makes (a model, history, a report) is the one from before.",
-        "Everything, with that.",
-        "Read the failed task's log; its DAG's page has triage notes. A run that succeeds ends this alert.",
-        well_for=timedelta(),
+        "Its previous output (a model, history, a report) stays in use.",
+        "Everything, with that output.",
+        "Read the log of the failed task; the DAG's documentation has triage notes. A successful run resolves this "
+        "alert.",
+        keep_firing_for=timedelta(),
         dag="{subject}",
     ),
     # --- store, API, machine
-    _down(
+    _must_be_up(
         "store_unreachable",
         m.STORE_UP,
         "The store cannot be read.",
-        "The API and the dashboard show nothing; alerts are sent, but not kept.",
-        "Observations, features and forecasts go on through Kafka, and are stored when it is back.",
-        "The disk may be full, or the database of WEATHERGLASS_DATABASE_URL down.",
+        "The API and the dashboard show no data. Alerts are sent, but not recorded.",
+        "Observations, features and forecasts continue through Kafka and are stored when the store is back.",
+        "Check whether the disk is full or the database of WEATHERGLASS_DATABASE_URL is down.",
     ),
     Rule(
         "api_errors",
-        Ratio((m.API_REQUESTS, "error"), (m.API_REQUESTS, None), timedelta(minutes=5), at_least=5),
+        Ratio((m.API_REQUESTS, "error"), (m.API_REQUESTS, None), timedelta(minutes=5), min_count=5),
         0.05,
         0.02,
         timedelta(),
         Severity.WARNING,
-        "{value} of the API's answers in the last five minutes are errors of its own (5xx).",
-        "Pages and programs that ask the API get no answer.",
-        "All that does not ask the API.",
-        f"Read the API server's log ({LOGS}); `/health` says which part is failing.",
-        value="{:.0%}",
-        because_of=("store_unreachable",),
+        "{value} of the API's responses in the last five minutes were server errors (5xx).",
+        "Some requests of pages and API clients fail.",
+        "Everything that does not use the API.",
+        f"Read the API server's log ({LOGS_SECTION}). `/health` shows which component is failing.",
+        value_format="{:.0%}",
+        inhibited_by=("store_unreachable",),
     ),
     Rule(
         "disk_nearly_full",
-        Latest(m.DISK_FREE, worst="min"),
+        Latest(m.DISK_FREE, aggregation="min"),
         0.05,
         0.07,
         HALF_MINUTE,
         Severity.CRITICAL,
-        "The disk that holds the pipeline's data has {value} free.",
+        "{value} of the disk that holds the state folder is free.",
         "Kafka and the store stop when it is full.",
         "Everything, until then.",
-        "See what takes the room (one machine: `du -sh .weatherglass/*`, cluster: `docker system df --verbose`); "
-        "shorten the topics' retention, or move the data to a larger disk.",
+        "Find what takes the space (one machine: `du -sh .weatherglass/*`, cluster: `docker system df --verbose`). "
+        "Shorten the retention of the topics, or move the data to a larger disk.",
         above=False,
-        value="{:.1%}",
+        value_format="{:.1%}",
     ),
 )
 
-BY_NAME = {rule.name: rule for rule in RULES}
+RULES_BY_NAME = {rule.name: rule for rule in RULES}

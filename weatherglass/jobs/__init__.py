@@ -1,17 +1,17 @@
-"""Long-lived jobs: the folder through which a job, its host and its supervisor talk.
+"""Long-lived jobs: the folder through which a job, the job host and its supervisor communicate.
 
-An advisory lock on the folder is the only truth about whether the job lives: the kernel frees it when the last
-process that inherited it is gone, however it went. Everything else in the folder is words.
+An advisory lock in the folder is the only truth about whether the job is alive: the kernel releases it when the last
+process that inherited it has ended, for whatever reason. All other files carry requests and reports.
 
 | file | written by | meaning |
 |---|---|---|
-| `lock` | the host takes it, the job inherits it | held: the job lives |
-| `start.json` | supervisor | please start this command |
-| `process.json` | host | what was started, when, its process group and the id that marks its processes |
-| `heartbeat` | job | touched whenever its work makes progress (its age is the silence) |
-| `progress.jsonl` | job | a line per batch |
-| `stop` | supervisor or `make down` | please finish the batch and end; holds who asked |
-| `kill` | supervisor | end it now |
-| `exit.json` | job | how it ended, in its own words |
+| `lock` | acquired by the host, inherited by the job | locked: the job is alive |
+| `start.json` | supervisor | request to start a command |
+| `process.json` | host | the last start: time, command, process group, id that marks its processes |
+| `heartbeat` | job | touched whenever the work makes progress |
+| `progress.jsonl` | job | one line per batch |
+| `stop` | supervisor or `make down` | request to finish the batch and end; names the requester |
+| `kill` | supervisor | request to end immediately |
+| `exit.json` | job | how it ended |
 | `job.log` | job | its standard output and error |
 """

@@ -1,4 +1,4 @@
-"""The job folder, as all three sides see it. See the package's docstring for the files."""
+"""The job folder: paths and atomic reads and writes. The docstring of the package describes the files."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from weatherglass.files import write_atomically
 from weatherglass.records import iso
 
 HOST_LOCK = "host.lock"
-"""What the job host holds while it lives, beside the folders of the jobs."""
+"""File in the folder of all jobs that the job host keeps locked while it runs."""
+
+NO_EXIT_FILE = "Exited without writing exit.json (killed or out of memory?)"
 
 
 @dataclass(frozen=True)
 class StartRequest:
-    """What the host is to start: the command, and what is added to the host's own environment."""
+    """A command to start, and variables to add to the host's own environment."""
 
     argv: list[str]
     environment: dict[str, str] = field(default_factory=dict)
@@ -27,14 +29,14 @@ class StartRequest:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended. `ok` is False for any end that nobody asked for."""
+    """How a job ended. `ok` is True only if the end was requested."""
 
     ok: bool
-    why: str
+    reason: str
 
 
-def held(lock: Path) -> bool:
-    """Whether a living process holds this lock file."""
+def is_locked(lock: Path) -> bool:
+    """Whether a running process holds the lock on this file."""
     if not lock.exists():
         return False
     descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
@@ -48,7 +50,7 @@ def held(lock: Path) -> bool:
 
 
 class JobFolder:
-    """Paths and small atomic reads and writes; holds no state of its own."""
+    """Paths and atomic reads and writes of a job's folder. Stateless."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -67,7 +69,7 @@ class JobFolder:
         return self.path.name
 
     def try_lock(self) -> int | None:
-        """Take the job's lock without waiting: its file descriptor, or None while the job lives."""
+        """Acquire the job's lock without waiting: its file descriptor, or None if the job is alive."""
         self.path.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -78,43 +80,43 @@ class JobFolder:
         return descriptor
 
     def alive(self) -> bool:
-        """Whether the job lives. A probe of the lock, so it is right for zombies and recycled process ids."""
-        return held(self.lock)
+        """Whether the job is alive. Tests the lock, so zombies and recycled process ids do not matter."""
+        return is_locked(self.lock)
 
     def request_start(self, request: StartRequest) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
         self.write_json(self.start, asdict(request))
 
     def read_start(self) -> StartRequest | None:
-        """What is asked to start; None if nothing is, or nothing that can be understood."""
+        """The pending start request; None if there is none or it is invalid."""
         content = self._read(self.start)
         try:
             return StartRequest(**content) if content and content.get("argv") else None
         except TypeError:
             return None
 
-    def request_stop(self, who: str) -> None:
-        """Ask the job to finish its batch and end; `who` is kept as the reason."""
-        self.write_json(self.stop, {"who": who, "at": iso(datetime.now(UTC))})
+    def request_stop(self, requested_by: str) -> None:
+        """Ask the job to finish its batch and end. `requested_by` becomes part of the outcome."""
+        self.write_json(self.stop, {"requested_by": requested_by, "at": iso(datetime.now(UTC))})
 
-    def request_kill(self, who: str) -> None:
-        self.write_json(self.kill, {"who": who, "at": iso(datetime.now(UTC))})
+    def request_kill(self, requested_by: str) -> None:
+        self.write_json(self.kill, {"requested_by": requested_by, "at": iso(datetime.now(UTC))})
 
     def stop_requested_by(self) -> str | None:
-        return (self._read(self.stop) or {}).get("who")
+        return (self._read(self.stop) or {}).get("requested_by")
 
-    def silence(self, now: datetime) -> float | None:
-        """Seconds since the last heartbeat; None before the first."""
+    def heartbeat_age(self, now: datetime) -> float | None:
+        """Seconds since the last heartbeat; None before the first one."""
         try:
             return now.timestamp() - self.heartbeat.stat().st_mtime
         except FileNotFoundError:
             return None
 
     def started(self) -> dict[str, Any]:
-        """The last start, by the host: `start_id`, `at`, `argv`, `pid`, `pgid`, `created`; empty before any."""
+        """The last start: `start_id`, `at`, `argv`, `pid`, `pgid`, `identity`; empty before the first one."""
         return self._read(self.process) or {}
 
-    def worked(self) -> float:
+    def seconds_worked(self) -> float:
         """Seconds from the last start to the last heartbeat; 0 if there was none."""
         try:
             return self.heartbeat.stat().st_mtime - datetime.fromisoformat(self.started()["at"]).timestamp()
@@ -122,35 +124,35 @@ class JobFolder:
             return 0.0
 
     def last_progress(self) -> dict[str, Any] | None:
-        """The newest whole line of progress; one that was cut, by a full disk or a power cut, is passed over."""
+        """The newest complete line of progress. Skips lines truncated by a full disk or a power cut."""
         try:
             with self.progress.open("rb") as file:
                 file.seek(max(0, self.progress.stat().st_size - 65536))
                 lines = file.read().split(b"\n")[:-1]
         except FileNotFoundError:
             return None
-        return next(filter(None, map(_object, reversed(lines))), None)
+        return next(filter(None, map(_parse_object, reversed(lines))), None)
 
     def outcome(self) -> Outcome:
-        """How the job ended, by its own words where it had any."""
+        """How the job ended, as it reported itself, or that it ended without a report."""
         exit_ = self._read(self.exit)
         if exit_ is None:
-            return Outcome(False, "died without a word (killed, or out of memory?)")
-        return Outcome(bool(exit_.get("ok")), str(exit_.get("why")))
+            return Outcome(False, NO_EXIT_FILE)
+        return Outcome(bool(exit_.get("ok")), str(exit_.get("reason")))
 
     def write_json(self, file: Path, content: dict[str, Any]) -> None:
-        """Replace a file of the folder in one step, so that no reader sees half of it."""
+        """Replace a file of the folder atomically."""
         write_atomically(file, json.dumps(content))
 
     def _read(self, file: Path) -> dict[str, Any] | None:
         try:
-            return _object(file.read_bytes())
+            return _parse_object(file.read_bytes())
         except FileNotFoundError:
             return None
 
 
-def _object(text: bytes) -> dict[str, Any] | None:
-    """The JSON object that this is, or None."""
+def _parse_object(text: bytes) -> dict[str, Any] | None:
+    """The JSON object in this text; None if it is something else."""
     try:
         content = json.loads(text)
     except ValueError:

@@ -1,8 +1,8 @@
-"""Which processes belong to a job. Process ids are recycled, so nothing is signalled because of its number alone.
+"""Identifies, finds and signals processes: those of a job, and those that the launcher started.
 
-The host gives each start an id in the process's environment, which every descendant inherits, whatever session or
-group it moves to. A process belongs to the job if it carries that id, or if it is in the process group of a leader
-whose creation time is the one noted at the start.
+Process ids are recycled, so an id alone never identifies a process: `identity` does. A process belongs to a set of
+processes if its environment contains the marker of the set, which every descendant inherits, or if it is in the session
+of a leader, which every descendant shares unless it starts its own.
 """
 
 from __future__ import annotations
@@ -10,50 +10,75 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import psutil
 
-START_ID = "JOB_START_ID"
+START_ID_VARIABLE = "JOB_START_ID"
 """Environment variable that marks the processes of one start of a job."""
 
-SAME_INSTANT = 0.05
-"""Seconds within which two creation times are one: the kernel counts them in hundredths."""
+
+def boot_id() -> str:
+    """The id of this boot of the machine."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
-def created(pid: int) -> float | None:
-    """When a process was created, seconds since the epoch; None if there is no such process."""
+def identity(pid: int) -> str | None:
+    """Distinguishes a process from every other process with the same id; None if it has ended or is a zombie.
+
+    The id of the boot and the start time in clock ticks since the boot (proc(5), field 22 of stat), which clock changes
+    do not affect.
+    """
     try:
-        return psutil.Process(pid).create_time()
-    except psutil.Error:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
         return None
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else f"{boot_id()}:{fields[19]}"
 
 
-def members(started: dict[str, Any]) -> list[psutil.Process]:
-    """The living processes of the start that `process.json` describes, newest first, never this one."""
-    start_id, pgid = started.get("start_id"), started.get("pgid")
-    leader = created(pgid) if pgid else None
-    is_leader = leader is not None and abs(leader - started.get("created", 0.0)) < SAME_INSTANT
+def find_processes(marker: tuple[str, str] | None, leaders: Iterable[tuple[int, str]]) -> list[psutil.Process]:
+    """Running processes with the marker or in the session of one of the leaders, newest first, without this process.
+
+    Args:
+        marker: name and value of an environment variable; None to search by session only.
+        leaders: process id and identity of the session leaders. The session of an ended leader keeps its id as long as
+            it has members, so it still counts; it no longer counts once another process has the leader's id.
+    """
+    boot = boot_id()
+    sessions = {pid for pid, leader in leaders if leader.startswith(f"{boot}:") and identity(pid) in (leader, None)}
+    entry = "=".join(marker).encode() if marker else None
     found = []
-    for process in psutil.process_iter():
-        if process.pid == os.getpid():
+    for pid in sorted(psutil.pids(), reverse=True):
+        if pid == os.getpid() or identity(pid) is None:
             continue
         try:
-            marked = start_id is not None and process.environ().get(START_ID) == start_id
-            if (marked or (is_leader and os.getpgid(process.pid) == pgid)) and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except (psutil.Error, OSError):
-            continue  # gone meanwhile, or another user's
-    return sorted(found, key=lambda process: process.pid, reverse=True)
+            if os.getsid(pid) in sessions or (entry and entry in _environment(pid)):
+                found.append(psutil.Process(pid))
+        except (OSError, psutil.Error):
+            continue  # it has ended, or belongs to another user
+    return found
 
 
-def send(number: signal.Signals, processes: Iterable[psutil.Process]) -> list[int]:
-    """Signal processes; the ids of those that were still there. psutil checks that each id is still the same one."""
-    reached = []
+def job_processes(started: dict[str, Any]) -> list[psutil.Process]:
+    """Running processes of the start that `process.json` describes, newest first, without this process."""
+    start_id, pid = started.get("start_id"), started.get("pid")
+    leaders = [(pid, str(started.get("identity")))] if pid else []
+    return find_processes((START_ID_VARIABLE, start_id) if start_id else None, leaders)
+
+
+def signal_processes(number: signal.Signals, processes: Iterable[psutil.Process]) -> list[int]:
+    """Send a signal and return the ids of the processes that received it. psutil checks that each id is not reused."""
+    signaled = []
     for process in processes:
         try:
             process.send_signal(number)
         except psutil.Error:
             continue
-        reached.append(process.pid)
-    return reached
+        signaled.append(process.pid)
+    return signaled
+
+
+def _environment(pid: int) -> list[bytes]:
+    return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")

@@ -1,4 +1,4 @@
-"""Following a job's progress: each line once, through the file's rotation."""
+"""Reads new lines of a job's progress, each once, across rotations of the file."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import json
 from pathlib import Path
 from typing import Any
 
-READ_BYTES = 1_000_000
-"""At most so much at a time."""
+MAX_READ_BYTES = 1_000_000
+"""Upper limit of one read."""
 
 
 class ProgressTail:
-    """The reports that are appended to `progress.jsonl` from now on."""
+    """Reads the reports that are appended to `progress.jsonl` after the construction."""
 
     def __init__(self, file: Path):
         self.file = file
         self._inode, self._offset = self._end()
 
     def read(self) -> list[dict[str, Any]]:
-        """What has come since the last call."""
+        """The reports since the last call."""
         inode, size = self._end()
         if inode != self._inode or size < self._offset:
             self._inode, self._offset = inode, 0
@@ -26,7 +26,7 @@ class ProgressTail:
             return []
         with self.file.open("rb") as file:
             file.seek(self._offset)
-            data = file.read(READ_BYTES)
+            data = file.read(MAX_READ_BYTES)
         data = data[: data.rfind(b"\n") + 1]
         self._offset += len(data)
         reports = []
@@ -34,7 +34,7 @@ class ProgressTail:
             try:
                 report = json.loads(line)
             except ValueError:
-                continue  # the end of a line that was cut by a crash
+                continue  # remainder of a line truncated by a crash
             if isinstance(report, dict):
                 reports.append(report)
         return reports

@@ -1,5 +1,5 @@
-"""The watcher: looks at every part of the pipeline, tells what is wrong, and keeps what it has measured.
+"""The monitor: collects metrics of every component, evaluates alert rules, sends notifications, records metrics.
 
-Each module that measures has a class with `look(sample)`: it puts what it found into the sample, leaves out what cannot
-be known now, and raises nothing that a broken part causes.
+Each `*_metrics` module has a class with the method `collect(sample)`. It writes what it measured into the sample, omits
+what cannot be measured now, and raises no exception that is caused by a failed component.
 """

@@ -1,4 +1,4 @@
-"""Airflow, by its REST API: its parts' heartbeats without a login, and how its DAGs' last runs went with one."""
+"""Metrics of Airflow, from its REST API: heartbeats of its components, and the last run of each DAG."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any
 import requests
 
 from weatherglass.alerts import metrics as m
-from weatherglass.alerts.health import JOBS, WATCHER
+from weatherglass.alerts.health import JOBS, MONITOR
 from weatherglass.alerts.sample import MetricSample
 from weatherglass.net import direct_session
 from weatherglass.settings import Settings
 
 log = logging.getLogger(__name__)
 
-PARTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
-PATIENCE_SECONDS = 5.0
-RUNS_EVERY = timedelta(minutes=1)
-RUNS = 100
-UNTOLD = (*JOBS, WATCHER, "ingest_observations", "verify_forecasts")
-"""Their failures are told of by rules of their own: a job does not run, the source is not polled, a model is worse."""
+COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+TIMEOUT_SECONDS = 5.0
+RUNS_INTERVAL = timedelta(minutes=1)
+RUNS_LIMIT = 100
+DAGS_WITH_OWN_RULES = (*JOBS, MONITOR, "ingest_observations", "verify_forecasts")
+"""DAGs whose failures other rules detect: a job is not running, the source is not polled, a model is degraded."""
 
 
 class AirflowMetrics:
@@ -30,41 +30,41 @@ class AirflowMetrics:
         self._url = url
         self._passwords = settings.secrets_dir / "airflow_passwords.json"
         self._token: str | None = None
-        self._looked: datetime | None = None
+        self._runs_read_at: datetime | None = None
         self._runs: dict[str, dict[str, Any]] = {}
 
-    def look(self, sample: MetricSample) -> None:
+    def collect(self, sample: MetricSample) -> None:
         try:
             health = self._get("/api/v2/monitor/health")
         except (requests.RequestException, ValueError) as error:
-            log.info("Airflow at %s: %s", self._url, error)
+            log.warning("Airflow at %s is not available: %s", self._url, error)
             sample.put(m.AIRFLOW_UP, 0, "api_server")
             return
         sample.put(m.AIRFLOW_UP, 1, "api_server")
-        for part in PARTS:
-            said = health.get(part) or {}
-            sample.put(m.AIRFLOW_UP, said.get("status") == "healthy", part)
-            beat = _time(said.get(f"latest_{part}_heartbeat"))
-            if beat:
-                sample.put(m.AIRFLOW_HEARTBEAT, max((sample.at - beat).total_seconds(), 0.0), part)
-        if self._looked is None or sample.at - self._looked >= RUNS_EVERY:
-            self._looked = sample.at
+        for component in COMPONENTS:
+            status = health.get(component) or {}
+            sample.put(m.AIRFLOW_UP, status.get("status") == "healthy", component)
+            heartbeat = _time(status.get(f"latest_{component}_heartbeat"))
+            if heartbeat:
+                sample.put(m.AIRFLOW_HEARTBEAT, max((sample.at - heartbeat).total_seconds(), 0.0), component)
+        if self._runs_read_at is None or sample.at - self._runs_read_at >= RUNS_INTERVAL:
+            self._runs_read_at = sample.at
             self._read_runs()
         for dag, run in self._runs.items():
-            self._run(sample, dag, run)
+            self._put_run(sample, dag, run)
 
-    def _run(self, sample: MetricSample, dag: str, run: dict[str, Any]) -> None:
-        if dag not in UNTOLD:
+    def _put_run(self, sample: MetricSample, dag: str, run: dict[str, Any]) -> None:
+        if dag not in DAGS_WITH_OWN_RULES:
             sample.put(m.DAG_FAILED, run["state"] == "failed", dag)
-        queued, began, ended = (_time(run.get(name)) for name in ("queued_at", "start_date", "end_date"))
-        if began and ended:
-            sample.put(m.DAG_SECONDS, (ended - began).total_seconds(), dag)
-        if queued and began:
-            sample.put(m.DAG_QUEUED, max((began - queued).total_seconds(), 0.0), dag)
+        queued, started, ended = (_time(run.get(name)) for name in ("queued_at", "start_date", "end_date"))
+        if started and ended:
+            sample.put(m.DAG_SECONDS, (ended - started).total_seconds(), dag)
+        if queued and started:
+            sample.put(m.DAG_QUEUE_SECONDS, max((started - queued).total_seconds(), 0.0), dag)
 
     def _read_runs(self) -> None:
-        """The newest ended run of each DAG; what is known stays where Airflow does not tell."""
-        query = f"/api/v2/dags/~/dagRuns?state=success&state=failed&order_by=-end_date&limit={RUNS}"
+        """Read the newest finished run of each DAG. Keeps the known runs if Airflow does not respond."""
+        query = f"/api/v2/dags/~/dagRuns?state=success&state=failed&order_by=-end_date&limit={RUNS_LIMIT}"
         try:
             if self._token is None:
                 self._token = self._log_in()
@@ -74,11 +74,11 @@ class AirflowMetrics:
                 requests.codes.unauthorized,
                 requests.codes.forbidden,
             ):
-                self._token = None  # it is a day old
-            log.info("Airflow at %s does not tell its runs: %s", self._url, error)
+                self._token = None  # expired
+            log.warning("DAG runs cannot be read from Airflow at %s: %s", self._url, error)
             return
         except (requests.RequestException, OSError, ValueError, KeyError) as error:
-            log.info("Airflow at %s does not tell its runs: %s", self._url, error)
+            log.warning("DAG runs cannot be read from Airflow at %s: %s", self._url, error)
             return
         newest: dict[str, dict[str, Any]] = {}
         for run in runs:
@@ -86,24 +86,28 @@ class AirflowMetrics:
         self._runs |= newest
 
     def _log_in(self) -> str:
-        """With the first login of the stack's own file; raises OSError where there is none."""
+        """Log in with the first account of the launcher's password file and return the token.
+
+        Raises:
+            OSError: there is no such file.
+        """
         user, password = next(iter(json.loads(self._passwords.read_text(encoding="utf-8")).items()))
         body = {"username": user, "password": password}
-        return str(self._ask("/auth/token", body)["access_token"])
+        return str(self._request("/auth/token", body)["access_token"])
 
     def _get(self, path: str) -> dict[str, Any]:
-        return self._ask(path, None)
+        return self._request(path, None)
 
-    def _ask(self, path: str, body: dict[str, str] | None) -> dict[str, Any]:
+    def _request(self, path: str, body: dict[str, str] | None) -> dict[str, Any]:
         headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {self._token}"} if self._token else {})
         with direct_session() as session:
-            answer = session.request(
-                "POST" if body else "GET", self._url + path, json=body, headers=headers, timeout=PATIENCE_SECONDS
+            response = session.request(
+                "POST" if body else "GET", self._url + path, json=body, headers=headers, timeout=TIMEOUT_SECONDS
             )
-        answer.raise_for_status()
-        content = answer.json()
+        response.raise_for_status()
+        content = response.json()
         if not isinstance(content, dict):
-            raise ValueError(f"{path} answered no object")
+            raise ValueError(f"the response to {path} is not a JSON object")
         return content
 
 

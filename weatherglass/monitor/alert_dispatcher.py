@@ -1,6 +1,7 @@
-"""What becomes of alerts: kept in the store, sent on once, quiet where somebody wants that or a reason explains it.
+"""Records alerts in the store and sends each of them once to every notification channel.
 
-While the store is away alerts are sent all the same, and kept when it is back.
+Acknowledged, silenced and inhibited alerts are recorded but not sent. While the store is unavailable, alerts are sent
+nevertheless, and recorded when it is available again.
 """
 
 from __future__ import annotations
@@ -15,170 +16,186 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row
 from sqlalchemy.exc import SQLAlchemyError
 
-from weatherglass.alerts.notification import Links, Notification, alert_of
-from weatherglass.alerts.rule_evaluator import Evaluation, Firing, explained
-from weatherglass.alerts.rules import BY_NAME
+from weatherglass.alerts.notification import Links, Notification, to_alert
+from weatherglass.alerts.rule_evaluator import AlertKey, Evaluation, FiringAlert, is_inhibited
+from weatherglass.alerts.rules import RULES_BY_NAME
 from weatherglass.formatting import first_line
 from weatherglass.monitor.notification_channels import ChannelError, NotificationChannel
 from weatherglass.store import alerts
 
 log = logging.getLogger(__name__)
 
-RENEWED_EVERY = timedelta(minutes=1)
-"""How often the store is told that an alert still stands."""
-FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=30), timedelta(minutes=5)
-"""Between two tries of a channel that does not take anything; each is twice the one before."""
+RENEWAL_INTERVAL = timedelta(minutes=1)
+"""How often `seen_at` of firing alerts is updated in the store."""
+FIRST_RETRY_DELAY, MAX_RETRY_DELAY = timedelta(seconds=30), timedelta(minutes=5)
+"""Delay before a channel is retried after an error; doubles with every error up to the maximum."""
 
-Key = tuple[str, str, bool]
+NotificationKey = tuple[str, str, bool]
 
 
 class DeliveryQueue:
-    """A channel, what it has taken, and when it is tried again."""
+    """A channel with the notifications delivered to it and the time of the next try after an error."""
 
     def __init__(self, channel: NotificationChannel):
         self.channel = channel
-        self.taken: set[Key] = set()
-        self._pause = FIRST_PAUSE
-        self._not_before: datetime | None = None
+        self.delivered: set[NotificationKey] = set()
+        self._retry_delay = FIRST_RETRY_DELAY
+        self._retry_at: datetime | None = None
 
-    def deliver(self, notices: Sequence[Notification], now: datetime) -> str | None:
-        """Send what it has not taken yet; in words why that failed, where it did."""
-        due = [notice for notice in notices if notice.key not in self.taken]
-        if not due or (self._not_before and now < self._not_before):
+    def deliver(self, notifications: Sequence[Notification], now: datetime) -> str | None:
+        """Send the notifications that were not delivered yet. Returns an error message, or None."""
+        due = [notification for notification in notifications if notification.key not in self.delivered]
+        if not due or (self._retry_at and now < self._retry_at):
             return None
         try:
             self.channel.send(due)
         except ChannelError as error:
             return self._failed(len(due), now, str(error))
-        except Exception as error:  # whatever it is, it must keep neither the other channels nor the watcher
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            why = f"{type(error).__name__} at {Path(where.filename).name}:{where.lineno}"
-            return self._failed(len(due), now, why)  # without its words, which may hold a password
-        self._pause, self._not_before = FIRST_PAUSE, None
-        self.taken |= {notice.key for notice in due}
+        except Exception as error:  # an unexpected error must stop neither the other channels nor the monitor
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            reason = f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
+            return self._failed(len(due), now, reason)  # without the error's message, which may contain a password
+        self._retry_delay, self._retry_at = FIRST_RETRY_DELAY, None
+        self.delivered |= {notification.key for notification in due}
         return None
 
-    def _failed(self, due: int, now: datetime, why: str) -> str:
-        self._not_before = now + self._pause
-        self._pause = min(2 * self._pause, LONGEST_PAUSE)
-        return f"{due} alerts could not be sent on by {self.channel.name}, trying again: {why}"
+    def _failed(self, count: int, now: datetime, reason: str) -> str:
+        self._retry_at = now + self._retry_delay
+        delay, self._retry_delay = self._retry_delay, min(2 * self._retry_delay, MAX_RETRY_DELAY)
+        return f"Sending {count} alerts by {self.channel.name} failed, retry in {delay.total_seconds():g} s: {reason}"
 
     def forget(self, rule: str, subject: str) -> None:
-        """What was sent of it is over and done: it may begin anew."""
-        self.taken -= {(rule, subject, False), (rule, subject, True)}
+        """Allow an alert that was resolved to be sent again."""
+        self.delivered -= {(rule, subject, False), (rule, subject, True)}
 
 
 class AlertDispatcher:
     def __init__(self, store: Engine, channels: Sequence[NotificationChannel], links: Links):
         self._store = store
-        self._posts = [DeliveryQueue(channel) for channel in channels]
+        self._queues = [DeliveryQueue(channel) for channel in channels]
         self._links = links
-        self._over: dict[tuple[str, str], tuple[Firing, datetime]] = {}
-        self._kept_at: datetime | None = None
-        self._away: list[Notification] = []
-        """What was sent, or is to be, while the store is away."""
+        self._resolved: dict[AlertKey, tuple[FiringAlert, datetime]] = {}
+        """Resolved alerts that are not recorded yet, with the time of their end."""
+        self._renewed_at: datetime | None = None
+        self._unrecorded: list[Notification] = []
+        """Notifications sent, or to be sent, while the store is unavailable."""
 
-    def known(self) -> list[Firing]:
-        """The alerts of the rules that an earlier watcher left open; raises SQLAlchemyError."""
+    def open_alerts(self) -> list[FiringAlert]:
+        """The alerts of these rules that a previous monitor left open.
+
+        Raises:
+            SQLAlchemyError: the store cannot be read.
+        """
         with self._store.connect() as connection:
-            rows = alerts.open_of(connection, list(BY_NAME))
-        return [Firing(BY_NAME[row.rule], row.subject, row.since, float(row.figures.get("value", 0.0))) for row in rows]
+            rows = alerts.open_alerts(connection, list(RULES_BY_NAME))
+        return [
+            FiringAlert(RULES_BY_NAME[row.rule], row.subject, row.since, float(row.details.get("value", 0.0)))
+            for row in rows
+        ]
 
-    def take(self, look: Evaluation, now: datetime) -> list[str]:
-        """Keep and send; in words what went wrong with that."""
-        self._over |= {(f.rule.name, f.subject): (f, now) for f in look.over}
-        for firing in look.begun:
-            self._over.pop((firing.rule.name, firing.subject), None)
-            for post in self._posts:
-                post.forget(firing.rule.name, firing.subject)
+    def dispatch(self, evaluation: Evaluation, now: datetime) -> list[str]:
+        """Record and send alerts. Returns a message for each channel that failed."""
+        self._resolved |= {(alert.rule.name, alert.subject): (alert, now) for alert in evaluation.resolved}
+        for alert in evaluation.started:
+            self._resolved.pop((alert.rule.name, alert.subject), None)
+            for queue in self._queues:
+                queue.forget(alert.rule.name, alert.subject)
         try:
             with self._store.begin() as connection:
-                self._keep(connection, look, now)
-                rows = alerts.to_send(connection)
-                quiet = alerts.silenced(connection, now)
+                self._record(connection, evaluation, now)
+                rows = alerts.pending_notifications(connection)
+                silenced = alerts.silenced(connection, now)
         except SQLAlchemyError as error:
-            log.info("alerts cannot be kept: %s", first_line(error))
-            return self._send_without_store(look, now)
-        self._over.clear()
-        self._away.clear()
-        due = {
-            row.id: _notice(row)
+            log.warning("Alerts cannot be recorded: %s", first_line(error))
+            return self._send_without_store(evaluation, now)
+        self._resolved.clear()
+        self._unrecorded.clear()
+        pending = {
+            row.id: _from_row(row)
             for row in rows
-            if row.resolved_at or not (row.acknowledged_by or (row.rule, row.subject) in quiet)
+            if row.resolved_at or not (row.acknowledged_by or (row.rule, row.subject) in silenced)
         }
-        due = {number: notice for number, notice in due.items() if notice.over or not self._explained(notice, look)}
-        said = self._deliver(list(due.values()), now)
-        self._mark(due, now)
-        return said
+        due = {
+            alert_id: notification
+            for alert_id, notification in pending.items()
+            if notification.resolved_at or not self._is_inhibited(notification, evaluation)
+        }
+        errors = self._deliver(list(due.values()), now)
+        self._mark_notified(due, now)
+        return errors
 
-    def _keep(self, connection: Connection, look: Evaluation, now: datetime) -> None:
-        for rule, subject in self._over:
-            firing, ended = self._over[rule, subject]
-            # It may have come and gone while the store was away.
-            alerts.report(connection, alert_of(firing, self._links), ended, firing.since)
-            alerts.resolve(connection, rule, subject, ended)
-        renew = self._kept_at is None or now - self._kept_at >= RENEWED_EVERY
-        for firing in look.on if renew else look.begun:
-            alerts.report(connection, alert_of(firing, self._links), now, firing.since)
+    def _record(self, connection: Connection, evaluation: Evaluation, now: datetime) -> None:
+        for (rule, subject), (alert, resolved_at) in self._resolved.items():
+            # The alert may have started and been resolved while the store was unavailable.
+            alerts.raise_alert(connection, to_alert(alert, self._links), resolved_at, alert.since)
+            alerts.resolve(connection, rule, subject, resolved_at)
+        renew = self._renewed_at is None or now - self._renewed_at >= RENEWAL_INTERVAL
+        for alert in evaluation.firing if renew else evaluation.started:
+            alerts.raise_alert(connection, to_alert(alert, self._links), now, alert.since)
         if renew:
-            self._kept_at = now
+            self._renewed_at = now
 
-    def _explained(self, notice: Notification, look: Evaluation) -> bool:
+    def _is_inhibited(self, notification: Notification, evaluation: Evaluation) -> bool:
         return any(
-            explained(firing, look.on) for firing in look.on if (firing.rule.name, firing.subject) == notice.key[:2]
+            is_inhibited(alert, evaluation.firing)
+            for alert in evaluation.firing
+            if (alert.rule.name, alert.subject) == notification.key[:2]
         )
 
-    def _send_without_store(self, look: Evaluation, now: datetime) -> list[str]:
-        self._kept_at = None  # when it is back everything is kept anew
-        begun = [_told(firing, self._links) for firing in look.begun if not explained(firing, look.on)]
-        self._away += begun
-        self._away += [
-            _told(firing, self._links, now)
-            for firing in look.over
-            if any((firing.rule.name, firing.subject, False) in post.taken for post in self._posts)
+    def _send_without_store(self, evaluation: Evaluation, now: datetime) -> list[str]:
+        self._renewed_at = None  # record all alerts when the store is available again
+        self._unrecorded += [
+            _from_alert(alert, self._links)
+            for alert in evaluation.started
+            if not is_inhibited(alert, evaluation.firing)
         ]
-        said = self._deliver(self._away, now)
-        self._away = [n for n in self._away if any(n.key not in post.taken for post in self._posts)]
-        return said
+        self._unrecorded += [
+            _from_alert(alert, self._links, now)
+            for alert in evaluation.resolved
+            if any((alert.rule.name, alert.subject, False) in queue.delivered for queue in self._queues)
+        ]
+        errors = self._deliver(self._unrecorded, now)
+        self._unrecorded = [n for n in self._unrecorded if any(n.key not in queue.delivered for queue in self._queues)]
+        return errors
 
-    def _deliver(self, notices: list[Notification], now: datetime) -> list[str]:
-        return [said for post in self._posts if (said := post.deliver(notices, now))]
+    def _deliver(self, notifications: list[Notification], now: datetime) -> list[str]:
+        return [error for queue in self._queues if (error := queue.deliver(notifications, now))]
 
-    def _mark(self, due: dict[int, Notification], now: datetime) -> None:
-        done = {
-            number: notice
-            for number, notice in due.items()
-            if self._posts and all(notice.key in post.taken for post in self._posts)
+    def _mark_notified(self, due: dict[int, Notification], now: datetime) -> None:
+        delivered = {
+            alert_id: notification
+            for alert_id, notification in due.items()
+            if self._queues and all(notification.key in queue.delivered for queue in self._queues)
         }
-        if not done:
+        if not delivered:
             return
         try:
             with self._store.begin() as connection:
-                for number, notice in done.items():
-                    alerts.mark_sent(connection, number, notice.over is not None, now)
+                for alert_id, notification in delivered.items():
+                    alerts.mark_notified(connection, alert_id, notification.resolved_at is not None, now)
         except SQLAlchemyError as error:
-            log.info("what was sent cannot be noted: %s", error)
+            log.warning("Sent alerts cannot be marked as sent: %s", first_line(error))
             return
-        for post in self._posts:
-            for notice in done.values():
-                if notice.over:
-                    post.forget(notice.rule, notice.subject)
+        for queue in self._queues:
+            for notification in delivered.values():
+                if notification.resolved_at:
+                    queue.forget(notification.rule, notification.subject)
 
 
-def _notice(row: Row[Any]) -> Notification:
+def _from_row(row: Row[Any]) -> Notification:
     return Notification(
         rule=row.rule,
         subject=row.subject,
         severity=row.severity,
         since=row.since,
-        words=row.words,
-        figures=row.figures,
-        over=row.resolved_at,
+        message=row.message,
+        details=row.details,
+        resolved_at=row.resolved_at,
     )
 
 
-def _told(firing: Firing, links: Links, over: datetime | None = None) -> Notification:
-    alert = alert_of(firing, links)
+def _from_alert(firing: FiringAlert, links: Links, resolved_at: datetime | None = None) -> Notification:
+    alert = to_alert(firing, links)
     return Notification(
-        alert.rule, alert.subject, alert.severity.value, firing.since, alert.words, dict(alert.figures), over
+        alert.rule, alert.subject, alert.severity.value, firing.since, alert.message, dict(alert.details), resolved_at
     )

@@ -1,4 +1,4 @@
-"""Kafka: whether it answers, what waits for whom and since when, what is rejected, how large topics are."""
+"""Metrics of Kafka: availability, consumer lag in records and seconds, rejected records, topic sizes."""
 
 from __future__ import annotations
 
@@ -19,60 +19,60 @@ from weatherglass.topics import GROUPS, PREDICTIONS, REJECTED, SHADOW, TOPICS
 
 log = logging.getLogger(__name__)
 
-PATIENCE_MS = 4000
-PARTITIONS_EVERY = timedelta(minutes=1)
-"""How often topics are described anew, and measured."""
-MARKED = (PREDICTIONS, SHADOW)
-"""Written in transactions: each ends with a marker, an offset that no consumer reads or has to commit."""
-MARKS_KEPT = 400
-MOST_REJECTED = 2000
+TIMEOUT_MS = 4000
+DESCRIBE_INTERVAL = timedelta(minutes=1)
+"""How often partitions and topic sizes are read."""
+TRANSACTIONAL_TOPICS = (PREDICTIONS, SHADOW)
+"""Topics written in transactions. Each transaction ends with a marker, an offset that consumers do not commit."""
+MAX_END_OFFSETS = 400
+MAX_REJECTED_PER_POLL = 2000
 
 
 class LagAge:
-    """Since when records have waited: the times at which a partition's end was first seen beyond an offset."""
+    """How long records have waited: the times at which end offsets of a partition were first seen."""
 
     def __init__(self) -> None:
-        self._marks: deque[tuple[datetime, int]] = deque(maxlen=MARKS_KEPT)
+        self._ends: deque[tuple[datetime, int]] = deque(maxlen=MAX_END_OFFSETS)
 
     @property
     def first_end(self) -> int:
-        """The end when it was first seen; what a group has not committed counts from there."""
+        """The first end offset seen. The lag of a group without a committed offset counts from there."""
         return self._first
 
-    def mark(self, now: datetime, end: int) -> None:
-        if not self._marks:
+    def add_end(self, now: datetime, end: int) -> None:
+        if not self._ends:
             self._first = end
-        if not self._marks or end != self._marks[-1][1]:
-            self._marks.append((now, end))
+        if not self._ends or end != self._ends[-1][1]:
+            self._ends.append((now, end))
 
     def since(self, committed: int) -> datetime:
-        """When the oldest record at or behind `committed` was first seen. There must be one."""
-        return next(at for at, end in self._marks if end > committed)
+        """When the oldest record from offset `committed` on was first seen. There must be such a record."""
+        return next(at for at, end in self._ends if end > committed)
 
 
 class KafkaMetrics:
-    """`look` takes some tens of milliseconds, and up to a few seconds where the broker does not answer."""
+    """`collect` takes some tens of milliseconds, and up to a few seconds if the broker does not respond."""
 
     def __init__(self, settings: Settings):
         self._servers = settings.bootstrap_servers
         self._admin: KafkaAdminClient | None = None
         self._partitions: list[TopicPartition] = []
         self._bytes: dict[str, int] = {}
-        self._described: datetime | None = None
-        self._waiting: defaultdict[TopicPartition, LagAge] = defaultdict(LagAge)
+        self._described_at: datetime | None = None
+        self._lag_ages: defaultdict[TopicPartition, LagAge] = defaultdict(LagAge)
         self._rejected: Counter[str] = Counter()
-        self._rejected_from: int | None = None
+        self._rejected_offset: int | None = None
 
-    def look(self, sample: MetricSample) -> None:
+    def collect(self, sample: MetricSample) -> None:
         if not any(answers(address) for address in self._servers.split(",")):
             self.close()
             sample.put(m.KAFKA_UP, 0)
             return
         try:
-            self._look(sample)
+            self._collect(sample)
             sample.put(m.KAFKA_UP, 1)
         except (KafkaError, OSError) as error:
-            log.warning("the broker at %s: %s: %s", self._servers, type(error).__name__, error)
+            log.warning("Kafka broker at %s: %s: %s", self._servers, type(error).__name__, error)
             self.close()
             sample.put(m.KAFKA_UP, 0)
 
@@ -81,33 +81,33 @@ class KafkaMetrics:
         if admin:
             admin.close()
 
-    def _look(self, sample: MetricSample) -> None:
+    def _collect(self, sample: MetricSample) -> None:
         if self._admin is None:
             self._admin = KafkaAdminClient(
                 bootstrap_servers=self._servers,
-                request_timeout_ms=PATIENCE_MS,
-                bootstrap_timeout_ms=PATIENCE_MS,
-                client_id="weatherglass-watcher",
+                request_timeout_ms=TIMEOUT_MS,
+                bootstrap_timeout_ms=TIMEOUT_MS,
+                client_id="weatherglass-monitor",
             )
-            self._described = None
-        if self._described is None or sample.at - self._described >= PARTITIONS_EVERY:
+            self._described_at = None
+        if self._described_at is None or sample.at - self._described_at >= DESCRIBE_INTERVAL:
             self._describe(self._admin)
-            self._described = sample.at
+            self._described_at = sample.at
         for topic, size in self._bytes.items():
             sample.put(m.TOPIC_BYTES, size, topic)
-        found = self._admin.list_partition_offsets(dict.fromkeys(self._partitions, OffsetSpec.LATEST))
-        ends = {partition: info.offset for partition, info in found.items()}
+        offsets = self._admin.list_partition_offsets(dict.fromkeys(self._partitions, OffsetSpec.LATEST))
+        ends = {partition: info.offset for partition, info in offsets.items()}
         records: Counter[str] = Counter()
         for partition, end in ends.items():
-            self._waiting[partition].mark(sample.at, end)
+            self._lag_ages[partition].add_end(sample.at, end)
             records[partition.topic] += end
         for topic, count in records.items():
             sample.put(m.TOPIC_RECORDS, count, topic)
         for group in GROUPS:
-            self._lag(sample, self._admin, group, ends)
+            self._put_lag(sample, self._admin, group, ends)
         self._read_rejected(ends.get(TopicPartition(REJECTED, 0)))
         for reason in sorted(self._rejected):
-            sample.put(m.REJECTED, self._rejected[reason], reason)
+            sample.put(m.REJECTED_RECORDS, self._rejected[reason], reason)
 
     def _describe(self, admin: KafkaAdminClient) -> None:
         described = [t for t in admin.describe_topics([topic.name for topic in TOPICS]) if t["error_code"] == 0]
@@ -119,40 +119,42 @@ class KafkaMetrics:
                     sizes[topic["name"]] += sum(partition["partition_size"] for partition in topic["partitions"])
         self._bytes = dict(sizes)
 
-    def _lag(self, sample: MetricSample, admin: KafkaAdminClient, group: str, ends: dict[TopicPartition, int]) -> None:
+    def _put_lag(
+        self, sample: MetricSample, admin: KafkaAdminClient, group: str, ends: dict[TopicPartition, int]
+    ) -> None:
         committed = admin.list_group_offsets({group: None}).get(group, {})
         for topic in GROUPS[group]:
             partitions = [p for p in ends if p.topic == topic]
             if not any(p in committed for p in partitions):
-                continue  # it has not begun to read this
+                continue  # the group has not read this topic yet
             longest = 0.0
             for partition in partitions:
-                waiting = self._waiting[partition]
-                read = committed[partition].offset if partition in committed else waiting.first_end
+                lag_age = self._lag_ages[partition]
+                read = committed[partition].offset if partition in committed else lag_age.first_end
                 lag = max(0, ends[partition] - read)
-                sample.put(m.LAG, lag, group, topic, str(partition.partition))
-                if lag > (1 if topic in MARKED else 0):
-                    longest = max(longest, (sample.at - waiting.since(read)).total_seconds())
+                sample.put(m.LAG_RECORDS, lag, group, topic, str(partition.partition))
+                if lag > (1 if topic in TRANSACTIONAL_TOPICS else 0):
+                    longest = max(longest, (sample.at - lag_age.since(read)).total_seconds())
             sample.put(m.LAG_SECONDS, longest, group, topic)
 
     def _read_rejected(self, end: int | None) -> None:
-        """Count by reason what has come since the watcher's start, from the headers."""
+        """Count records rejected since the start of the monitor by the reason in their header."""
         if end is None:
             return
-        if self._rejected_from is None or end < self._rejected_from:
-            self._rejected_from = end
-        if end == self._rejected_from:
+        if self._rejected_offset is None or end < self._rejected_offset:
+            self._rejected_offset = end
+        if end == self._rejected_offset:
             return
         partition = TopicPartition(REJECTED, 0)
         consumer = KafkaConsumer(
-            bootstrap_servers=self._servers, enable_auto_commit=False, bootstrap_timeout_ms=PATIENCE_MS
+            bootstrap_servers=self._servers, enable_auto_commit=False, bootstrap_timeout_ms=TIMEOUT_MS
         )
         try:
             consumer.assign([partition])
-            consumer.seek(partition, self._rejected_from)
-            polled = consumer.poll(timeout_ms=PATIENCE_MS, max_records=MOST_REJECTED)
+            consumer.seek(partition, self._rejected_offset)
+            polled = consumer.poll(timeout_ms=TIMEOUT_MS, max_records=MAX_REJECTED_PER_POLL)
             for record in polled.get(partition, ()):
                 self._rejected[dict(record.headers).get("reason", b"unknown").decode("ascii", "replace")[:40]] += 1
-                self._rejected_from = record.offset + 1
+                self._rejected_offset = record.offset + 1
         finally:
             consumer.close()

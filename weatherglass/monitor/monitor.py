@@ -1,9 +1,9 @@
-"""The watcher: a long-lived job that looks at the whole pipeline every 15 seconds and tells what is wrong with it.
+"""The monitor: a long-lived job that collects metrics and evaluates the alert rules every 15 seconds.
 
     python -m weatherglass.monitor <job folder>
 
-It needs none of what it watches: whatever is away is measured as away. Its progress, which is the task log of the DAG
-`monitor_pipeline`, is the running story of the pipeline's health in words.
+It depends on none of the components it monitors: an unavailable component is measured as such. Its progress is the task
+log of the DAG `monitor_pipeline`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from weatherglass.alerts import metrics as m
 from weatherglass.alerts.notification import Links
 from weatherglass.alerts.rule_evaluator import RuleEvaluator
-from weatherglass.alerts.rules import LOOK_SECONDS, RULES
+from weatherglass.alerts.rules import EVALUATION_SECONDS, RULES
 from weatherglass.alerts.sample import MetricSample
-from weatherglass.jobs.job import Job, running
+from weatherglass.formatting import first_line
+from weatherglass.jobs.job import Job, job_lifecycle
 from weatherglass.monitor.airflow_metrics import AirflowMetrics
 from weatherglass.monitor.alert_dispatcher import AlertDispatcher
 from weatherglass.monitor.api_metrics import ApiMetrics
@@ -31,97 +32,105 @@ from weatherglass.monitor.job_metrics import JobMetrics
 from weatherglass.monitor.kafka_metrics import KafkaMetrics
 from weatherglass.monitor.log_summary import LogSummary
 from weatherglass.monitor.metric_recorder import MetricRecorder
-from weatherglass.monitor.notification_channels import channels
-from weatherglass.monitor.store_metrics import LONG_AGO, StoreMetrics
+from weatherglass.monitor.notification_channels import channels_from_environment
+from weatherglass.monitor.store_metrics import EPOCH, StoreMetrics
 from weatherglass.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
 
-STORE_PATIENCE = timedelta(minutes=1)
-"""For which a store is waited for at the start, to learn what an earlier watcher has told."""
+STORE_TIMEOUT = timedelta(minutes=1)
+"""How long to wait for the store at the start, to load the open alerts."""
 
 
 class Monitor:
-    """All of it together. `now` is asked for the time of each look."""
+    """Collectors, rule evaluation, notifications and recording together.
+
+    Args:
+        environment: environment variables, which contain the notification channels.
+        now: returns the current time in UTC.
+    """
 
     def __init__(self, settings: Settings, job: Job, environment: Mapping[str, str], now: Callable[[], datetime]):
         self.job = job
         self.now = now
         airflow = f"http://{settings.airflow_host}:{settings.airflow_port}"
-        self.stored = StoreMetrics(settings, now(), beginning(settings))
-        self.brokers = KafkaMetrics(settings)
-        self.parts = (
-            self.stored,
-            self.brokers,
+        self.store_metrics = StoreMetrics(settings, now(), pipeline_start(settings))
+        self.kafka_metrics = KafkaMetrics(settings)
+        self.collectors = (
+            self.store_metrics,
+            self.kafka_metrics,
             JobMetrics(settings),
             ApiMetrics(settings),
             AirflowMetrics(settings, airflow),
             HostMetrics(settings),
         )
-        self.desk = AlertDispatcher(self.stored.engine, channels(environment), Links(airflow))
-        self.memory = MetricRecorder(self.stored.engine, job.folder.path)
-        self.story = LogSummary()
-        self.watch = RuleEvaluator(RULES)
+        store, channels = self.store_metrics.engine, channels_from_environment(environment)
+        self.dispatcher = AlertDispatcher(store, channels, Links(airflow))
+        self.recorder = MetricRecorder(store, job.folder.path)
+        self.log_summary = LogSummary()
+        self.evaluator = RuleEvaluator(RULES)
 
     def run(self) -> None:
-        """Until the job is asked to stop."""
-        self._learn_what_is_known()
-        while not self.job.stopping():
+        """Collect and evaluate until the job is asked to stop."""
+        self._load_open_alerts()
+        while not self.job.stop_requested():
             started = time.monotonic()
-            self.look()
-            self.job.wait(max(LOOK_SECONDS - (time.monotonic() - started), 1.0))
+            self.run_once()
+            self.job.wait(max(EVALUATION_SECONDS - (time.monotonic() - started), 1.0))
 
-    def look(self) -> None:
-        """One look at everything, and what follows from it."""
+    def run_once(self) -> None:
+        """Collect one sample, evaluate the rules, send notifications and record the sample."""
         started = time.monotonic()
         sample = MetricSample(self.now())
-        for part in self.parts:
-            part.look(sample)
-            self.job.beat()
-        look = self.watch.look(sample)
-        problems = self.desk.take(look, sample.at)
-        sample.put(m.WATCH_SECONDS, time.monotonic() - started)
-        self.memory.take(sample)
-        for line in self.story.tell(look, sample, problems):
-            self.job.report(line, open=len(look.on))
-        self.job.beat()
+        for collector in self.collectors:
+            collector.collect(sample)
+            self.job.heartbeat()
+        evaluation = self.evaluator.evaluate(sample)
+        errors = self.dispatcher.dispatch(evaluation, sample.at)
+        sample.put(m.COLLECTION_SECONDS, time.monotonic() - started)
+        self.recorder.record(sample)
+        for line in self.log_summary.lines(evaluation, sample, errors):
+            self.job.report(line, open=len(evaluation.firing))
+        self.job.heartbeat()
 
     def close(self) -> None:
-        self.brokers.close()
-        self.stored.close()
+        self.kafka_metrics.close()
+        self.store_metrics.close()
 
-    def _learn_what_is_known(self) -> None:
-        until = self.now() + STORE_PATIENCE
+    def _load_open_alerts(self) -> None:
+        deadline = self.now() + STORE_TIMEOUT
         while True:
             try:
-                known = self.desk.known()
+                open_alerts = self.dispatcher.open_alerts()
                 break
             except SQLAlchemyError as error:
-                if self.now() > until or self.job.wait(2.0):
-                    log.warning("the store does not tell which alerts are open, they may be sent again: %s", error)
-                    known = []
+                if self.now() > deadline or self.job.wait(2.0):
+                    log.warning("Open alerts cannot be read, they may be sent again: %s", first_line(error))
+                    open_alerts = []
                     break
-                self.job.beat()
-        self.watch = RuleEvaluator(RULES, known)
-        names = ", ".join(f"{firing.rule.name} ({firing.subject})" for firing in known)
-        self.job.report(f"watching {len(RULES)} rules every {LOOK_SECONDS:g} s; open from before: {names or 'nothing'}")
+                self.job.heartbeat()
+        self.evaluator = RuleEvaluator(RULES, open_alerts)
+        names = ", ".join(f"{alert.rule.name} ({alert.subject})" for alert in open_alerts)
+        self.job.report(
+            f"Evaluating {len(RULES)} rules every {EVALUATION_SECONDS:g} s; open alerts at start: {names or 'none'}"
+        )
 
 
-def beginning(settings: Settings) -> datetime:
-    """Since when the pipeline runs, by the launcher's record; long ago where no launcher runs it."""
+def pipeline_start(settings: Settings) -> datetime:
+    """When the pipeline was started, from the launcher's file; `EPOCH` if it was not started by the launcher."""
     try:
         started = (settings.state_dir / "run" / "launcher.json").stat().st_mtime
     except FileNotFoundError:
-        return LONG_AGO
+        return EPOCH
     return datetime.fromtimestamp(started, UTC)
 
 
 def main(folder: Path) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("kafka").setLevel(logging.ERROR)
-    with running(folder) as job:
-        watcher = Monitor(load_settings(), job, os.environ, lambda: datetime.now(UTC))
+    with job_lifecycle(folder) as job:
+        monitor = Monitor(load_settings(), job, os.environ, lambda: datetime.now(UTC))
         try:
-            watcher.run()
+            monitor.run()
         finally:
-            watcher.close()
+            monitor.close()

@@ -1,4 +1,4 @@
-"""Sending notices on: to a webhook, and by e-mail. Where to comes from the environment, as the DAG puts it there."""
+"""Notification channels: webhook and e-mail. The DAG passes their configuration in the environment."""
 
 from __future__ import annotations
 
@@ -12,50 +12,54 @@ from typing import Protocol
 
 import requests
 
-from weatherglass.alerts.notification import CHANNELS_VARIABLE, Notification, document, text, title
+from weatherglass.alerts.notification import CHANNELS_VARIABLE, Notification, plain_text, subject_line, webhook_document
 
-PATIENCE_SECONDS = 10.0
+TIMEOUT_SECONDS = 10.0
 
 
 class ChannelError(Exception):
-    """The notices were not taken; the message says why, and never holds a password."""
+    """A channel did not accept notifications. The message gives the reason and never contains a password."""
 
 
 class NotificationChannel(Protocol):
     @property
     def name(self) -> str: ...
 
-    def send(self, notices: Sequence[Notification]) -> None:
-        """Raises ChannelError."""
+    def send(self, notifications: Sequence[Notification]) -> None:
+        """Send notifications.
+
+        Raises:
+            ChannelError: they were not accepted.
+        """
 
 
 @dataclass(frozen=True)
 class Webhook:
-    """A POST of JSON, see `notice.document`; `token` goes along as a bearer token."""
+    """POSTs JSON (see `webhook_document`). `token` is sent as a bearer token."""
 
     url: str
     token: str = ""
     name = "webhook"
 
-    def send(self, notices: Sequence[Notification]) -> None:
+    def send(self, notifications: Sequence[Notification]) -> None:
         if not self.url.startswith(("http://", "https://")):
-            raise ChannelError("the webhook's address must begin with http:// or https://")
+            raise ChannelError("the webhook URL must start with http:// or https://")
         try:
             with requests.post(
                 self.url,
-                json=document(notices),
+                json=webhook_document(notifications),
                 auth=self._authorize,
-                timeout=PATIENCE_SECONDS,
+                timeout=TIMEOUT_SECONDS,
                 allow_redirects=False,
                 stream=True,
-            ) as answer:
-                if not 200 <= answer.status_code < 300:
-                    raise ChannelError(f"the webhook answered {answer.status_code} {answer.reason}")
-                next(answer.iter_content(1000), b"")
+            ) as response:
+                if not 200 <= response.status_code < 300:
+                    raise ChannelError(f"the webhook responded with {response.status_code} {response.reason}")
+                next(response.iter_content(1000), b"")
         except (requests.RequestException, ValueError) as error:
-            # Its message may hold the address or the token, which are secrets.
-            why = "no connection, no HTTP response, or an address or token that cannot be sent"
-            raise ChannelError(f"the webhook cannot be reached: {why} ({_kind(error)})") from error
+            # The error's message may contain the URL or the token, which are secret.
+            reason = "no connection, invalid HTTP response, or invalid URL or token"
+            raise ChannelError(f"the webhook is not reachable: {reason} ({type(error).__name__})") from error
 
     def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         if self.token:
@@ -65,7 +69,11 @@ class Webhook:
 
 @dataclass(frozen=True)
 class Email:
-    """`security`: `tls` from the first byte, `starttls`, or `none` (for a server on this machine)."""
+    """Sends e-mail by SMTP.
+
+    Args:
+        security: `tls` (from the first byte), `starttls`, or `none` (for a server on this machine).
+    """
 
     host: str
     port: int
@@ -76,49 +84,45 @@ class Email:
     security: str = "starttls"
     name = "e-mail"
 
-    def send(self, notices: Sequence[Notification]) -> None:
+    def send(self, notifications: Sequence[Notification]) -> None:
         message = EmailMessage()
-        message["Subject"] = " ".join(title(notices).split())[:200]
+        message["Subject"] = " ".join(subject_line(notifications).split())[:200]
         message["From"], message["To"] = self.sender, ", ".join(self.to)
-        message.set_content(text(notices))
+        message.set_content(plain_text(notifications))
         try:
-            with self._connected() as server:
+            with self._connect() as server:
                 if self.security == "starttls":
                     server.starttls(context=ssl.create_default_context())
                 if self.user:
                     server.login(self.user, self.password)
                 server.send_message(message)
         except (OSError, smtplib.SMTPException) as error:
-            raise ChannelError(f"the mail server {self.host}:{self.port} did not take it: {error}") from error
+            raise ChannelError(f"the mail server {self.host}:{self.port} did not accept it: {error}") from error
         except ValueError as error:
-            # Its words may hold a part of the password.
-            why = f"a character of an address, the user or the password cannot be sent ({_kind(error)})"
-            raise ChannelError(f"the mail server {self.host}:{self.port} cannot be used: {why}") from error
+            # The error's message may contain a part of the password.
+            reason = f"invalid character in an address, the user name or the password ({type(error).__name__})"
+            raise ChannelError(f"the mail server {self.host}:{self.port} cannot be used: {reason}") from error
 
-    def _connected(self) -> smtplib.SMTP:
+    def _connect(self) -> smtplib.SMTP:
         if self.security == "tls":
             context = ssl.create_default_context()
-            return smtplib.SMTP_SSL(self.host, self.port, timeout=PATIENCE_SECONDS, context=context)
-        return smtplib.SMTP(self.host, self.port, timeout=PATIENCE_SECONDS)
+            return smtplib.SMTP_SSL(self.host, self.port, timeout=TIMEOUT_SECONDS, context=context)
+        return smtplib.SMTP(self.host, self.port, timeout=TIMEOUT_SECONDS)
 
 
-def _kind(error: Exception) -> str:
-    return type(error).__name__
-
-
-def channels(environment: Mapping[str, str]) -> list[NotificationChannel]:
-    """Those that the environment names: JSON with the fields of the classes here as `webhook` and `email`.
+def channels_from_environment(environment: Mapping[str, str]) -> list[NotificationChannel]:
+    """The channels configured in the environment: JSON objects `webhook` and `email` with the fields of these classes.
 
     Raises:
-        ValueError: it names them in another form than this module's.
+        ValueError: the configuration has other fields.
     """
-    said = json.loads(environment.get(CHANNELS_VARIABLE) or "{}")
-    found: list[NotificationChannel] = []
+    config = json.loads(environment.get(CHANNELS_VARIABLE) or "{}")
+    channels: list[NotificationChannel] = []
     try:
-        if "webhook" in said:
-            found.append(Webhook(**said["webhook"]))
-        if "email" in said:
-            found.append(Email(**{**said["email"], "to": tuple(said["email"]["to"])}))
+        if "webhook" in config:
+            channels.append(Webhook(**config["webhook"]))
+        if "email" in config:
+            channels.append(Email(**{**config["email"], "to": tuple(config["email"]["to"])}))
     except (TypeError, KeyError) as error:
-        raise ValueError(f"{CHANNELS_VARIABLE} is not what it should be: {error}") from None
-    return found
+        raise ValueError(f"{CHANNELS_VARIABLE} is invalid: {error}") from None
+    return channels

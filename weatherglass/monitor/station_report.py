@@ -1,4 +1,4 @@
-"""The daily report on the stations, worst first: HTML to read and mail, CSV to count with."""
+"""The daily station report, worst stations first, as HTML and CSV."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ table {{ border-collapse: collapse }} th, td {{ padding: .35em .8em; border-bott
 th:first-child, td:first-child, td.text {{ text-align: left }} svg {{ vertical-align: middle }}
 </style></head><body>
 <h1>Stations on {day}</h1>
-<p>{summary} Times in UTC; made {made}. Worst first: by the share of the day that a station was silent or suspect, and
-half of what it was late.</p>
+<p>{summary} Times in UTC; created {created}. Worst first, by the share of the day that a station was silent or suspect,
+plus half the share that it was late.</p>
 <table><thead><tr><th scope="col">Station</th><th scope="col">Received</th><th scope="col">Expected</th>
-<th scope="col">Arrives after (median, 95 %)</th><th scope="col">Longest gap</th><th scope="col">The day, 0 to 24 h</th>
+<th scope="col">Delay (median, 95 %)</th><th scope="col">Longest gap</th><th scope="col">Status, 0 to 24 h</th>
 <th scope="col">Checks failed</th></tr></thead><tbody>
 {rows}
 </tbody></table>
@@ -53,15 +53,18 @@ half of what it was late.</p>
 
 
 def make_report(settings: Settings, day: date, now: datetime) -> tuple[list[StationDay], Path, Path]:
-    """Judge every station's day, keep that in the store, and write the report into the state folder's `reports`.
+    """Rate every station's day, save the result in the store, and write the report to `reports` in the state folder.
+
+    Args:
+        day: a day in UTC.
 
     Returns:
-        The days, worst first, and the files: HTML, CSV.
+        The days, worst first, and the paths of the HTML and the CSV file.
     """
     engine = open_store(settings.store_url)
     try:
         with engine.begin() as connection:
-            since = station_days.watched_since(connection)
+            since = station_days.first_stored_at(connection)
             days = []
             if since is not None and since < min(now, midnight(day) + timedelta(days=1)):
                 found = station_days.readings(connection, day)
@@ -80,24 +83,24 @@ def make_report(settings: Settings, day: date, now: datetime) -> tuple[list[Stat
 
 
 def summary(days: Sequence[StationDay]) -> str:
-    """A sentence."""
+    """Summary in one or two sentences."""
     if not days:
-        return "No station is judged: the pipeline had heard nothing yet when this day ended."
-    whole = sum(all(part.status is Status.UP for part in day.log) for day in days)
+        return "No stations to report: the pipeline had not received any observation by the end of this day."
+    up_all_day = sum(all(part.status is Status.UP for part in day.log) for day in days)
     silent = [day.station_id for day in days if day.received == 0]
-    said = f"{whole} of {len(days)} stations were up all day."
-    return f"{said} Not heard at all: {', '.join(silent)}." if silent else said
+    text = f"{up_all_day} of {len(days)} stations were up all day."
+    return f"{text} No observations from {', '.join(silent)}." if silent else text
 
 
 def html(days: Sequence[StationDay], names: Mapping[str, str], day: date, now: datetime) -> str:
-    """One page without anything from elsewhere, so that it can be mailed."""
+    """A page without external resources, so that it can be sent by e-mail."""
     legend = " ".join(f'<span style="color:{color}">■</span> {status.value}' for status, color in COLORS.items())
-    rows = "\n".join(_row(one, names.get(one.station_id, one.station_id)) for one in days)
-    return _PAGE.format(day=day, summary=escape(summary(days)), made=iso(now), rows=rows, legend=legend)
+    rows = "\n".join(_row(station, names.get(station.station_id, station.station_id)) for station in days)
+    return _PAGE.format(day=day, summary=escape(summary(days)), created=iso(now), rows=rows, legend=legend)
 
 
 def as_csv(days: Sequence[StationDay], names: Mapping[str, str]) -> str:
-    """A line a station; times in seconds."""
+    """One line per station; durations in seconds."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -127,14 +130,14 @@ def _row(day: StationDay, name: str) -> str:
 
 
 def _bar(day: StationDay) -> str:
-    """The log as a strip of 240 x 14 px, ten an hour."""
+    """The status log as a bar of 240 x 14 px, ten pixels per hour."""
     parts = []
     for part in day.log:
         x = (part.start - midnight(day.day)).total_seconds() / 360
         width = (part.end - part.start).total_seconds() / 360
-        said = f"{part.status.value} {part.start:%H:%M} to {part.end:%H:%M}"
+        label = f"{part.status.value} {part.start:%H:%M} to {part.end:%H:%M}"
         color = COLORS[part.status]
-        parts.append(f'<rect x="{x:.1f}" width="{width:.1f}" height="14" fill="{color}"><title>{said}</title></rect>')
+        parts.append(f'<rect x="{x:.1f}" width="{width:.1f}" height="14" fill="{color}"><title>{label}</title></rect>')
     shares = ", ".join(f"{status.value} {words(timedelta(seconds=day.seconds(status)))}" for status in Status)
     return f'<svg width="240" height="14" role="img" aria-label="{shares}">{"".join(parts)}</svg>'
 
@@ -144,5 +147,5 @@ def _age(seconds: float | None) -> str:
 
 
 def _plain(text: str) -> str:
-    """A spreadsheet takes what begins like this for a formula."""
+    """Prefix text that a spreadsheet would interpret as a formula."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text

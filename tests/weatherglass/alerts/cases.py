@@ -1,4 +1,7 @@
-"""What every rule must do, as series of values every 15 seconds. Both the watcher and Prometheus are held to them."""
+"""Test cases for every rule: series of values every 15 seconds and the expected alerts.
+
+The monitor's rule evaluation and Prometheus must both pass them.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +13,22 @@ from itertools import accumulate
 from weatherglass.alerts import metrics as m
 from weatherglass.alerts.conditions import Latest
 from weatherglass.alerts.metrics import Metric
-from weatherglass.alerts.rules import BY_NAME, LOOK_SECONDS, RULES
-from weatherglass.alerts.sample import Distribution, MetricSample
+from weatherglass.alerts.rules import EVALUATION_SECONDS, RULES, RULES_BY_NAME
+from weatherglass.alerts.sample import BucketCounts, MetricSample
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
-STEP = timedelta(seconds=LOOK_SECONDS)
+STEP = timedelta(seconds=EVALUATION_SECONDS)
 Values = list[float | None]
 
 
 @dataclass
 class Case:
-    """`series` by metric and label values, a histogram's by bucket with its bound as the last label; a value a step.
-    `expected`: the subjects of the rule that are firing at a step.
+    """A test case of a rule.
+
+    Attributes:
+        series: one value per step by metric and label values; for a histogram also by bucket, with the bucket's bound
+            as the last label.
+        expected: the subjects for which the rule is firing, by step.
     """
 
     rule: str
@@ -41,8 +48,8 @@ class Case:
                 if value is None:
                     continue
                 if metric.buckets:
-                    counts = sample.distributions.setdefault(metric.name, {}).setdefault(
-                        labels[:-1], Distribution([0] * (len(metric.buckets) + 1))
+                    counts = sample.buckets.setdefault(metric.name, {}).setdefault(
+                        labels[:-1], BucketCounts([0] * (len(metric.buckets) + 1))
                     )
                     counts.counts[[*(f"{b:g}" for b in metric.buckets), "+Inf"].index(labels[-1])] = int(value)
                 else:
@@ -67,7 +74,7 @@ LEVELS: dict[str, tuple[float, float, float]] = {
     "job_silent": (2, 20, 40),
     "ray_unreachable": (1, 1, 0),
     "actor_lost": (1, 1, 0),
-    "airflow_unwell": (1, 1, 0),
+    "airflow_unhealthy": (1, 1, 0),
     "models_on_fallback": (0.0, 0.4, 0.7),
     "model_degraded": (0, 0, 1),
     "model_too_old": (86400, 29.5 * 86400, 31 * 86400),
@@ -77,7 +84,7 @@ LEVELS: dict[str, tuple[float, float, float]] = {
     "store_unreachable": (1, 1, 0),
     "disk_nearly_full": (0.4, 0.06, 0.03),
 }
-"""Of each rule on a gauge: a fine value, one between the two limits (or fine, where they are one), a bad one."""
+"""For each rule on a gauge: a normal value, one between the thresholds (normal if they are equal), a bad one."""
 
 
 def steps(time: timedelta) -> int:
@@ -85,41 +92,41 @@ def steps(time: timedelta) -> int:
 
 
 def level_cases() -> Iterator[Case]:
-    """Bad for too short a time; bad long enough; between; well for too short; well; and nothing measured any more."""
-    for name, (fine, between, bad) in LEVELS.items():
-        rule = BY_NAME[name]
+    """Bad too briefly; bad long enough; between the thresholds; normal too briefly; normal; no value any more."""
+    for name, (normal, between, bad) in LEVELS.items():
+        rule = RULES_BY_NAME[name]
         assert isinstance(rule.condition, Latest)
-        metric, lasting, well_for = rule.condition.metric, steps(rule.lasting), steps(rule.well_for)
+        metric, for_, keep_firing_for = rule.condition.metric, steps(rule.for_), steps(rule.keep_firing_for)
         here, there = (tuple(f"{place}-{label}" for label in metric.labels) for place in ("here", "there"))
         subject = " ".join(here) or "pipeline"
-        values: Values = [fine, fine]
+        values: Values = [normal, normal]
         expected: dict[int, set[str]] = {1: set()}
 
         def then(value: float | None, count: int, firing: bool) -> None:
-            """Go on for so many steps; at the last of them it fires, or not."""
+            """Append so many steps; `firing` is the expected state at the last of them."""
             values.extend([value] * count)  # noqa: B023
             if count:
                 expected[len(values) - 1] = {subject} if firing else set()  # noqa: B023
 
-        then(bad, lasting, False)
-        then(fine, 1, False)
-        then(bad, lasting + 1, True)
+        then(bad, for_, False)
+        then(normal, 1, False)
+        then(bad, for_ + 1, True)
         then(bad, 3, True)
-        if not (rule.fires(between) or rule.well(between)):
+        if not (rule.fires(between) or rule.clears(between)):
             then(between, 8, True)
-        then(fine, well_for, True)
+        then(normal, keep_firing_for, True)
         then(bad, 1, True)
-        then(fine, well_for + 1, False)
-        then(bad, lasting + 1, True)
-        then(None, well_for, True)
+        then(normal, keep_firing_for + 1, False)
+        then(bad, for_ + 1, True)
+        then(None, keep_firing_for, True)
         then(None, 2, False)
         series = {(metric, here): values}
         if there != here:
-            series[metric, there] = [fine] * len(values)
+            series[metric, there] = [normal] * len(values)
         yield Case(name, "level", series, expected)
 
 
-def _counted(increases: Iterable[float]) -> Values:
+def _counter(increases: Iterable[float]) -> Values:
     return list(accumulate(increases, initial=1000))
 
 
@@ -127,7 +134,7 @@ def counter_cases() -> Iterator[Case]:
     job = (m.JOB_STARTS, ("stream_features",))
     yield Case(
         "job_restarting",
-        "two starts are no alarm, five are, and it ends when they are long past",
+        "two starts do not fire, five do, and it is resolved after the window",
         {job: [0.0] * 4 + [1.0] * 20 + [2.0] * 80 + [float(n) for n in (3, 4, 5, 6) for _ in range(6)] + [6.0] * 80},
         {40: set(), 100: set(), 126: {"stream_features"}, 207: set()},
     )
@@ -135,48 +142,46 @@ def counter_cases() -> Iterator[Case]:
     other = (m.TOPIC_RECORDS, ("weather-features",))
     yield Case(
         "many_rejected",
-        "one in five",
+        "20 percent rejected",
         {
-            rejected: _counted([0] * 20 + [4] * 40 + [0] * 140),
-            raw: _counted([20] * 200),
-            other: _counted([2000] * 200),
+            rejected: _counter([0] * 20 + [4] * 40 + [0] * 140),
+            raw: _counter([20] * 200),
+            other: _counter([2000] * 200),
         },
         {19: set(), 50: {"pipeline"}, 62: {"pipeline"}, 190: set()},
     )
     yield Case(
         "many_rejected",
-        "one of three is no alarm",
-        {rejected: _counted([0] * 20 + [1] + [0] * 60), raw: _counted([0] * 20 + [3] + [0] * 60)},
+        "one of three, below the minimum count",
+        {rejected: _counter([0] * 20 + [1] + [0] * 60), raw: _counter([0] * 20 + [3] + [0] * 60)},
         {22: set(), 60: set()},
     )
     ok, error = (m.API_REQUESTS, ("ok",)), (m.API_REQUESTS, ("error",))
     yield Case(
         "api_errors",
-        "half of the answers",
-        {ok: _counted([10] * 100), error: _counted([0] * 20 + [10] * 20 + [0] * 60)},
+        "50 percent errors",
+        {ok: _counter([10] * 100), error: _counter([0] * 20 + [10] * 20 + [0] * 60)},
         {19: set(), 30: {"pipeline"}, 80: set()},
     )
     yield Case(
         "api_errors",
-        "one in a hundred is no alarm",
-        {ok: _counted([99] * 60), error: _counted([1] * 60)},
+        "one percent errors",
+        {ok: _counter([99] * 60), error: _counter([1] * 60)},
         {30: set(), 59: set()},
     )
 
 
 def quantile_cases() -> Iterator[Case]:
-    """A forecast a step and station; they take 0.7 s, then 90 s, then 0.7 s again."""
-    quick, slow = [10] * 100, [10] * 30
-    total = _counted([*quick, *slow, *quick])
-    at_once = _counted([*quick, *([0] * 30), *quick])
+    """Ten forecasts per step with a latency of 0.7 s, then 90 s, then 0.7 s again."""
+    fast, slow = [10] * 100, [10] * 30
+    total = _counter([*fast, *slow, *fast])
+    fast_total = _counter([*fast, *([0] * 30), *fast])
     series: dict[tuple[Metric, tuple[str, ...]], Values] = {}
-    for bound in (*(f"{b:g}" for b in m.FROM_PUBLISHING.buckets), "+Inf"):
+    for bound in (*(f"{b:g}" for b in m.PUBLISHING_TO_PREDICTION.buckets), "+Inf"):
         seconds = float(bound.replace("+Inf", "inf"))
-        values = total if seconds >= 120 else at_once if seconds >= 1 else [0.0] * len(total)
-        series[m.FROM_PUBLISHING, ("here", bound)] = values
-    yield Case(
-        "forecasts_slow", "thirty forecasts of ninety seconds", series, {99: set(), 115: {"pipeline"}, 225: set()}
-    )
+        values = total if seconds >= 120 else fast_total if seconds >= 1 else [0.0] * len(total)
+        series[m.PUBLISHING_TO_PREDICTION, ("here", bound)] = values
+    yield Case("forecasts_slow", "latency of 90 s during 30 steps", series, {99: set(), 115: {"pipeline"}, 225: set()})
 
 
 CASES = [*level_cases(), *counter_cases(), *quantile_cases()]

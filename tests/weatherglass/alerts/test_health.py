@@ -13,7 +13,15 @@ from sqlalchemy import Engine
 
 from tests.conftest import free_ports, make_settings
 from tests.weatherglass.store.samples import a_prediction, an_observation
-from weatherglass.alerts.health import JOBS, WATCHER, ComponentHealth, HealthState, inference, pipeline_health
+from weatherglass.alerts.health import (
+    JOBS,
+    MONITOR,
+    ComponentHealth,
+    HealthReason,
+    HealthState,
+    inference_components,
+    pipeline_health,
+)
 from weatherglass.jobs.folder import HOST_LOCK, JobFolder
 from weatherglass.jobs.job import Job
 from weatherglass.records import Method, iso
@@ -31,7 +39,7 @@ sys.stdin.read()
 """
 
 
-class Holder:
+class LockHolder:
     """A process that holds locks until it is killed."""
 
     def __init__(self, *locks: Path):
@@ -49,13 +57,13 @@ class Holder:
 
 @pytest.fixture
 def now() -> datetime:
-    """The real time: heartbeats are times of files."""
+    """The real time, because heartbeats are file times."""
     return datetime.now(UTC)
 
 
 @pytest.fixture
 def listening() -> Iterator[tuple[str, str]]:
-    """Two servers that take connections, as the broker and the Ray head do."""
+    """Addresses of two sockets that accept connections, in place of the broker and the Ray head."""
     with ExitStack() as stack:
         servers = [stack.enter_context(socket.create_server((LOOPBACK, port))) for port in free_ports(2)]
         kafka, ray = (f"{LOOPBACK}:{server.getsockname()[1]}" for server in servers)
@@ -69,12 +77,12 @@ def settings(tmp_path: Path, listening: tuple[str, str]) -> Settings:
 
 
 @pytest.fixture
-def jobs(settings: Settings) -> Iterator[dict[str, Holder]]:
-    """Living jobs, each with a line of progress, and their host."""
-    holders = {name: Holder(settings.jobs_dir / name / "lock") for name in JOBS}
-    holders["host"] = Holder(settings.jobs_dir / HOST_LOCK)
+def jobs(settings: Settings) -> Iterator[dict[str, LockHolder]]:
+    """Running jobs, each with a line of progress, and their host."""
+    holders = {name: LockHolder(settings.jobs_dir / name / "lock") for name in JOBS}
+    holders["host"] = LockHolder(settings.jobs_dir / HOST_LOCK)
     for name in JOBS:
-        Job(JobFolder(settings.jobs_dir / name)).report(f"{name} works")
+        Job(JobFolder(settings.jobs_dir / name)).report(f"{name} progress")
     yield holders
     for holder in holders.values():
         holder.kill()
@@ -86,102 +94,105 @@ def fill(store: Engine, arrived: datetime, observed: datetime, method: Method = 
         predictions.save(connection, [a_prediction(timestamp=observed, method=method)], arrived)
 
 
-def part(settings: Settings, now: datetime, store: Engine, name: str) -> ComponentHealth:
-    return next(part for part in pipeline_health(settings, now, store).parts if part.name == name)
+def component(settings: Settings, now: datetime, store: Engine, name: str) -> ComponentHealth:
+    return next(c for c in pipeline_health(settings, now, store).components if c.name == name)
 
 
-def test_a_working_pipeline_is_ok(settings: Settings, now: datetime, store: Engine, jobs: dict[str, Holder]) -> None:
+def test_a_working_pipeline_is_ok(
+    settings: Settings, now: datetime, store: Engine, jobs: dict[str, LockHolder]
+) -> None:
     fill(store, now - timedelta(seconds=5), now - timedelta(minutes=1))
     health = pipeline_health(settings, now, store)
-    assert {p.name: p.detail for p in health.parts if p.state is not HealthState.OK} == {}
+    assert {p.name: p.detail for p in health.components if p.state is not HealthState.OK} == {}
     assert health.state is HealthState.OK
-    assert part(settings, now, store, "stream_features").detail == "stream_features works"
-    assert "version 7" in part(settings, now, store, "model").detail
+    assert component(settings, now, store, "stream_features").detail == "stream_features progress"
+    assert "version 7" in component(settings, now, store, "model").detail
 
 
 @pytest.mark.parametrize("name", JOBS)
 def test_a_killed_job_fails_with_its_reason(
-    settings: Settings, now: datetime, store: Engine, jobs: dict[str, Holder], name: str
+    settings: Settings, now: datetime, store: Engine, jobs: dict[str, LockHolder], name: str
 ) -> None:
     fill(store, now, now)
     folder = JobFolder(settings.jobs_dir / name)
     folder.write_json(folder.process, {"pid": jobs[name].process.pid, "at": iso(now - timedelta(hours=1))})
     jobs[name].kill()
     health = pipeline_health(settings, now, store)
-    (failing,) = [p for p in health.parts if p.state is not HealthState.OK]
+    (failing,) = [p for p in health.components if p.state is not HealthState.OK]
     assert (health.state, failing.name, failing.state) == (HealthState.FAILING, name, HealthState.FAILING)
-    assert "died without a word" in failing.detail
+    assert failing.reason is HealthReason.NOT_RUNNING
+    assert "exit.json" in failing.detail
 
-    folder.write_json(folder.exit, {"ok": False, "why": "OutOfMemoryError: heap"})
-    assert "OutOfMemoryError: heap" in part(settings, now, store, name).detail
+    folder.write_json(folder.exit, {"ok": False, "reason": "OutOfMemoryError: heap"})
+    assert "OutOfMemoryError: heap" in component(settings, now, store, name).detail
 
 
-def test_a_silent_job_fails_but_not_while_it_starts(
-    settings: Settings, now: datetime, store: Engine, jobs: dict[str, Holder]
+def test_a_job_without_heartbeat_fails_except_while_it_starts(
+    settings: Settings, now: datetime, store: Engine, jobs: dict[str, LockHolder]
 ) -> None:
     folder = JobFolder(settings.jobs_dir / "stream_features")
     folder.write_json(folder.process, {"pid": 1, "at": iso(now)})
     soon, later = now + timedelta(seconds=90), now + timedelta(minutes=10)
-    assert part(settings, soon, store, "stream_features").state is HealthState.OK
-    silent = part(settings, later, store, "stream_features")
+    assert component(settings, soon, store, "stream_features").state is HealthState.OK
+    silent = component(settings, later, store, "stream_features")
     assert silent.state is HealthState.FAILING
-    assert "silent" in silent.detail
-    assert "stream_features works" in silent.detail
+    assert silent.reason is HealthReason.NO_HEARTBEAT
+    assert "stream_features progress" in silent.detail
 
 
 @pytest.mark.parametrize("name", JOBS)
-def test_a_job_that_starts_again_is_not_ok_by_what_it_said_before(
-    settings: Settings, store: Engine, jobs: dict[str, Holder], name: str
+def test_a_restarted_job_is_degraded_until_it_reports_progress(
+    settings: Settings, store: Engine, jobs: dict[str, LockHolder], name: str
 ) -> None:
     folder = JobFolder(settings.jobs_dir / name)
-    well = {"state": "ok", "since": "2026-01-05T11:00:00Z", "why": "it serves"}
-    Job(folder).report("as before", actors={"inference-0": well})
-    now = datetime.now(UTC) + timedelta(seconds=1)  # taken after the report, so surely later
+    ok = {"state": "ok", "since": "2026-01-05T11:00:00Z", "reason": "in service"}
+    Job(folder).report("progress", actors={"inference-0": ok})
+    now = datetime.now(UTC) + timedelta(seconds=1)  # certainly later than the report
     fill(store, now, now)
     folder.write_json(folder.process, {"pid": jobs[name].process.pid, "at": iso(now)})
     health = pipeline_health(settings, now, store)
     assert health.state is HealthState.DEGRADED
-    assert "starts" in part(settings, now, store, name).detail
-    assert "actor inference-0" not in {part.name for part in health.parts} or name != "serve_predictions"
+    assert component(settings, now, store, name).reason is HealthReason.STARTING
+    assert "actor inference-0" not in {c.name for c in health.components} or name != "serve_predictions"
 
 
-def test_a_dead_host_and_unreachable_servers_are_named(settings: Settings, now: datetime, store: Engine) -> None:
+def test_a_stopped_host_and_unreachable_servers_fail(settings: Settings, now: datetime, store: Engine) -> None:
     dead, ray = free_ports(2)
     away = settings.model_copy(update={"kafka_bootstrap": f"{LOOPBACK}:{dead}", "ray_address": f"{LOOPBACK}:{ray}"})
-    away = Settings(**away.model_dump())  # a copy keeps what was computed before
-    parts = {p.name: p for p in pipeline_health(away, now, store).parts}
-    assert all(parts[name].state is HealthState.FAILING for name in ("kafka", "ray", "job_host"))
-    assert f"{LOOPBACK}:{dead}" in parts["kafka"].detail
-    assert "never started" in parts["serve_predictions"].detail
+    away = Settings(**away.model_dump())  # a copy keeps cached properties
+    components = {p.name: p for p in pipeline_health(away, now, store).components}
+    assert all(components[name].state is HealthState.FAILING for name in ("kafka", "ray", "job_host"))
+    assert f"{LOOPBACK}:{dead}" in components["kafka"].detail
+    assert components["serve_predictions"].reason is HealthReason.NEVER_STARTED
 
 
-def test_any_broker_of_several_is_enough(settings: Settings, now: datetime, store: Engine) -> None:
+def test_one_reachable_broker_of_several_is_ok(settings: Settings, now: datetime, store: Engine) -> None:
     (dead,) = free_ports(1)
     several = f"{LOOPBACK}:{dead},{settings.bootstrap_servers}"
     assert (
-        part(Settings(**{**settings.model_dump(), "kafka_bootstrap": several}), now, store, "kafka").state
+        component(Settings(**{**settings.model_dump(), "kafka_bootstrap": several}), now, store, "kafka").state
         is HealthState.OK
     )
 
 
-def test_an_empty_store_is_degraded_not_failing(settings: Settings, now: datetime, store: Engine) -> None:
+def test_an_empty_store_is_degraded(settings: Settings, now: datetime, store: Engine) -> None:
     for name in ("observations", "predictions", "model"):
-        assert part(settings, now, store, name).state is HealthState.DEGRADED
+        empty = component(settings, now, store, name)
+        assert (empty.state, empty.reason) == (HealthState.DEGRADED, HealthReason.NO_DATA)
 
 
-def test_a_store_without_tables_fails_and_says_why(settings: Settings, now: datetime, tmp_path: Path) -> None:
+def test_a_store_without_tables_is_failing_as_unreadable(settings: Settings, now: datetime, tmp_path: Path) -> None:
     empty = open_store(f"sqlite:///{tmp_path / 'empty.db'}")
-    failing = part(settings, now, empty, "store")
+    failing = component(settings, now, empty, "store")
     assert failing.state is HealthState.FAILING
-    assert "no such table" in failing.detail
+    assert failing.reason is HealthReason.UNREADABLE
+    assert "empty.db" in failing.detail
     empty.dispose()
 
 
-def test_a_replay_that_catches_up_is_healthy_though_its_observations_are_old(
-    settings: Settings, now: datetime, store: Engine
-) -> None:
+def test_a_replay_that_is_catching_up_is_healthy(settings: Settings, now: datetime, store: Engine) -> None:
     fill(store, arrived=now - timedelta(seconds=3), observed=now - timedelta(hours=20))
-    observed = part(settings, now, store, "observations")
+    observed = component(settings, now, store, "observations")
     assert (observed.state, observed.age_seconds) == (HealthState.OK, 3.0)
     assert iso(now - timedelta(hours=20)) in observed.detail
 
@@ -194,54 +205,59 @@ def test_a_replay_that_catches_up_is_healthy_though_its_observations_are_old(
         (timedelta(hours=2), HealthState.FAILING),
     ],
 )
-def test_observations_that_stay_away(
+def test_the_state_of_observations_depends_on_their_age(
     settings: Settings, now: datetime, store: Engine, age: timedelta, state: HealthState
 ) -> None:
     fill(store, now - age, now - age)
-    assert part(settings, now, store, "observations").state is state
+    assert component(settings, now, store, "observations").state is state
 
 
-def test_an_unanswered_observation_is_noticed(settings: Settings, now: datetime, store: Engine) -> None:
+def test_an_observation_without_a_prediction_is_degraded_after_the_deadline(
+    settings: Settings, now: datetime, store: Engine
+) -> None:
     fill(store, now - timedelta(minutes=15), now - timedelta(minutes=15))
     with store.begin() as connection:
         observations.save(connection, [an_observation(timestamp=now)], now)
-    assert part(settings, now + timedelta(seconds=10), store, "predictions").state is HealthState.OK
-    waiting = part(settings, now + timedelta(minutes=5), store, "predictions")
-    assert waiting.state is HealthState.DEGRADED
-    assert "new-york" in waiting.detail
+    assert component(settings, now + timedelta(seconds=10), store, "predictions").state is HealthState.OK
+    overdue = component(settings, now + timedelta(minutes=5), store, "predictions")
+    assert overdue.state is HealthState.DEGRADED
+    assert "new-york" in overdue.detail
 
 
-def test_a_fallback_instead_of_the_model_is_noticed(settings: Settings, now: datetime, store: Engine) -> None:
+def test_forecasts_by_a_fallback_method_are_degraded(settings: Settings, now: datetime, store: Engine) -> None:
     fill(store, now, now, Method.PERSISTENCE)
-    model = part(settings, now, store, "model")
+    model = component(settings, now, store, "model")
     assert model.state is HealthState.DEGRADED
-    assert "fallback" in model.detail
+    assert model.reason is HealthReason.FALLBACK
 
 
-def test_actors_and_models_are_parts_with_since_when_and_why(tmp_path: Path) -> None:
+def test_actors_and_models_are_components_with_the_reported_state(tmp_path: Path) -> None:
     folder = JobFolder(tmp_path / "serve_predictions")
-    assert inference(folder) == ()
-    bad = {"state": "failing", "since": "2026-01-05T12:00:00Z", "why": "version 3 is refused: NaN"}
-    well = {"state": "ok", "since": "2026-01-05T11:00:00Z", "why": "it serves"}
+    assert inference_components(folder) == ()
+    failing = {"state": "failing", "since": "2026-01-05T12:00:00Z", "reason": "version 3 rejected: NaN"}
+    ok = {"state": "ok", "since": "2026-01-05T11:00:00Z", "reason": "in service"}
     folder.path.mkdir(parents=True)
-    Job(folder).report("…", actors={"inference-0": well}, models={"forecaster": bad, "challenger": bad})
-    parts = {part.name: part for part in inference(folder)}
-    assert {name: part.state for name, part in parts.items()} == {
+    Job(folder).report("…", actors={"inference-0": ok}, models={"forecaster": failing, "challenger": failing})
+    components = {c.name: c for c in inference_components(folder)}
+    assert {name: c.state for name, c in components.items()} == {
         "actor inference-0": HealthState.OK,
         "model forecaster": HealthState.FAILING,
         "model challenger": HealthState.DEGRADED,
     }
-    assert "since 2026-01-05T12:00:00Z" in parts["model forecaster"].detail
-    assert "version 3 is refused: NaN" in parts["model forecaster"].detail
+    assert "since 2026-01-05T12:00:00Z" in components["model forecaster"].detail
+    assert "version 3 rejected: NaN" in components["model forecaster"].detail
 
 
-def test_a_dead_watcher_is_a_degraded_part_and_no_more(
-    settings: Settings, now: datetime, store: Engine, jobs: dict[str, Holder]
+def test_a_stopped_monitor_is_degraded_and_absent_before_its_first_start(
+    settings: Settings, now: datetime, store: Engine, jobs: dict[str, LockHolder]
 ) -> None:
     fill(store, now, now)
-    folder = JobFolder(settings.jobs_dir / WATCHER)
-    assert WATCHER not in [part.name for part in pipeline_health(settings, now, store).parts]
+    folder = JobFolder(settings.jobs_dir / MONITOR)
+    assert MONITOR not in [c.name for c in pipeline_health(settings, now, store).components]
     folder.path.mkdir()
     folder.write_json(folder.process, {"pid": 1, "at": iso(now - timedelta(hours=1))})
     health = pipeline_health(settings, now, store)
-    assert (health.state, part(settings, now, store, WATCHER).state) == (HealthState.DEGRADED, HealthState.DEGRADED)
+    assert (health.state, component(settings, now, store, MONITOR).state) == (
+        HealthState.DEGRADED,
+        HealthState.DEGRADED,
+    )

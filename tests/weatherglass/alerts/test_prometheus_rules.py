@@ -1,4 +1,4 @@
-"""The rule file is what the rules say, and Prometheus does the same with it as the watcher."""
+"""The generated files match the rules, and Prometheus raises the same alerts as the monitor."""
 
 from __future__ import annotations
 
@@ -13,10 +13,16 @@ import yaml
 
 from ray_jobs.inference.model_manager import ModelManager
 from tests.weatherglass.alerts.cases import CASES, NOON, Case
-from weatherglass.alerts.notification import Notification
-from weatherglass.alerts.notification import text as told
-from weatherglass.alerts.prometheus_rules import DOCS, GONE, alertmanager_file, inhibitions, rule_file, runbook
-from weatherglass.alerts.rules import BY_NAME, LOOK_SECONDS
+from weatherglass.alerts.notification import Notification, plain_text
+from weatherglass.alerts.prometheus_rules import (
+    MONITOR_DOWN,
+    RUNBOOK_PAGE,
+    alertmanager_file,
+    inhibitions,
+    rule_file,
+    runbook_url,
+)
+from weatherglass.alerts.rules import EVALUATION_SECONDS, RULES_BY_NAME
 from weatherglass.alerts.sample import exposition
 from weatherglass.registry.registry import Registry
 from weatherglass.settings import PROJECT_ROOT, Settings
@@ -29,30 +35,32 @@ from weatherglass.verification import degradation
 def promtool() -> str:
     found = shutil.which("promtool")
     if not found:
-        pytest.skip("no promtool here; Debian has it in its package `prometheus`")
+        pytest.skip("promtool is not installed; it is part of Debian's package `prometheus`")
     return found
 
 
-def run(promtool: str, *words: str, given: str = "") -> str:
-    done = subprocess.run([promtool, *words], input=given, capture_output=True, text=True, check=False, timeout=300)
+def run(promtool: str, *arguments: str, stdin: str = "") -> str:
+    done = subprocess.run([promtool, *arguments], input=stdin, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
-def notation(values: list[float | None]) -> str:
+def prometheus_notation(values: list[float | None]) -> str:
     return " ".join("_" if value is None else f"{value:g}" for value in values)
 
 
-def as_test(case: Case) -> dict[str, object]:
-    rule = BY_NAME[case.rule]
+def to_promtool_test(case: Case) -> dict[str, object]:
+    rule = RULES_BY_NAME[case.rule]
     series = []
     for (metric, labels), values in case.series.items():
         names = (*metric.labels, "le") if metric.buckets else metric.labels
         pairs = ",".join(f'{name}="{value}"' for name, value in zip(names, labels, strict=True))
         name = metric.name + ("_bucket" if metric.buckets else "")
-        # What is no longer measured is stale at once, as it is when a target no longer shows it.
+        # A missing value is stale at once, as when a target no longer exports it.
         gone = next((i for i, value in enumerate(values) if value is None), len(values))
-        text = notation(values[:gone]) + (" stale" + " _" * (len(values) - gone - 1) if gone < len(values) else "")
+        text = prometheus_notation(values[:gone]) + (
+            " stale" + " _" * (len(values) - gone - 1) if gone < len(values) else ""
+        )
         series.append({"series": f"{name}{{{pairs}}}", "values": text})
     expected = []
     for step, subjects in case.expected.items():
@@ -65,7 +73,7 @@ def as_test(case: Case) -> dict[str, object]:
         expected.append(
             {
                 "expr": f'ALERTS{{alertname="{rule.name}",alertstate="firing"}}',
-                "eval_time": f"{int(step * LOOK_SECONDS)}s",
+                "eval_time": f"{int(step * EVALUATION_SECONDS)}s",
                 "exp_samples": samples,
             }
         )
@@ -78,78 +86,83 @@ def as_test(case: Case) -> dict[str, object]:
 
 
 @pytest.mark.integration
-def test_prometheus_does_the_same_with_the_same_cases(promtool: str, tmp_path: Path) -> None:
+def test_prometheus_passes_the_cases_of_every_rule(promtool: str, tmp_path: Path) -> None:
     (tmp_path / "alerts.yml").write_text(rule_file())
     # JSON is YAML.
-    tests = {"rule_files": ["alerts.yml"], "evaluation_interval": "15s", "tests": [as_test(case) for case in CASES]}
+    tests = {
+        "rule_files": ["alerts.yml"],
+        "evaluation_interval": "15s",
+        "tests": [to_promtool_test(case) for case in CASES],
+    }
     (tmp_path / "tests.yml").write_text(json.dumps(tests, indent=1))
     run(promtool, "check", "rules", str(tmp_path / "alerts.yml"))
     assert "SUCCESS" in run(promtool, "test", "rules", str(tmp_path / "tests.yml"))
 
 
-def test_promtool_finds_the_metrics_clean(promtool: str) -> None:
+def test_promtool_accepts_the_exposition(promtool: str) -> None:
     text = "".join(exposition(sample) for case in CASES for sample in list(case.samples())[:1])
     blocks: dict[str, str] = {}
     for block in text.split("# HELP ")[1:]:
         blocks.setdefault(block.split()[0], "# HELP " + block)
-    assert run(promtool, "check", "metrics", given="".join(blocks.values())) == ""
+    assert run(promtool, "check", "metrics", stdin="".join(blocks.values())) == ""
 
 
-def test_every_rule_is_in_the_file_with_its_entry() -> None:
+def test_every_rule_is_in_the_rule_file_with_its_runbook() -> None:
     text = rule_file()
-    for name, rule in BY_NAME.items():
+    for name, rule in RULES_BY_NAME.items():
         assert f'alert: "{name}"' in text
-        assert f'runbook: "{runbook(rule.name)}"' in text
+        assert f'runbook_url: "{runbook_url(rule.name)}"' in text
 
 
-def of_the_models_watch(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """The rules that `degradation.watch` settles."""
-    settled: set[str] = set()
-    monkeypatch.setattr(degradation.alerts, "settle", lambda connection, rule, found, now: settled.add(rule))
+def degradation_rules(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The rules whose alerts `check_degradation` sets."""
+    rules: set[str] = set()
+    monkeypatch.setattr(degradation.alerts, "set_open_alerts", lambda connection, rule, alerts, now: rules.add(rule))
     migrate(settings.store_url)
     with open_store(settings.store_url).begin() as connection:
-        degradation.watch(connection, NOON, None, {})
-    return settled
+        degradation.check_degradation(connection, NOON, None, {})
+    return rules
 
 
-def test_every_alert_has_its_entry_in_the_troubleshooting(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    seats = {seat.rule for seat in ModelManager(Registry(settings))._seats.values()}
-    models = of_the_models_watch(settings, monkeypatch)
-    assert len(seats) == 3
-    assert len(models) == 5
-    headings = re.findall(r"^### (.*)$", (PROJECT_ROOT / DOCS).read_text(encoding="utf-8"), re.MULTILINE)
-    entries = {f"{DOCS}#{heading.lower().replace(' ', '-')}" for heading in headings}
-    assert {runbook(name) for name in {*BY_NAME, *models, *seats, GONE}} <= entries
-    assert set(re.findall(r'runbook: "(.*)"', rule_file())) <= entries
+def test_every_alert_has_an_entry_in_the_troubleshooting_page(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slots = {slot.rule for slot in ModelManager(Registry(settings))._slots.values()}
+    degradations = degradation_rules(settings, monkeypatch)
+    assert len(slots) == 3
+    assert len(degradations) == 5
+    headings = re.findall(r"^### (.*)$", (PROJECT_ROOT / RUNBOOK_PAGE).read_text(encoding="utf-8"), re.MULTILINE)
+    entries = {f"{RUNBOOK_PAGE}#{heading.lower().replace(' ', '-')}" for heading in headings}
+    assert {runbook_url(name) for name in {*RULES_BY_NAME, *degradations, *slots, MONITOR_DOWN}} <= entries
+    assert set(re.findall(r'runbook_url: "(.*)"', rule_file())) <= entries
 
 
-def test_a_notice_names_the_section_of_any_alert() -> None:
-    assert f"Runbook: {DOCS}#input-drift" in told(
-        [Notification("input_drift", "version 3, pressure", "warning", NOON, "…")]
-    )
+def test_a_notification_names_the_runbook_of_any_alert() -> None:
+    notification = Notification("input_drift", "version 3, pressure", "warning", NOON, "…")
+    assert f"{RUNBOOK_PAGE}#input-drift" in plain_text([notification])
 
 
-def test_durations_are_written_as_such_by_prometheus() -> None:
-    assert "was trained {{ $value | humanizeDuration }} ago" in rule_file()
+def test_durations_are_formatted_by_prometheus() -> None:
+    assert "{{ $value | humanizeDuration }}" in rule_file()
 
 
-def test_alertmanagers_file_inhibits_what_the_rules_say() -> None:
-    written = yaml.safe_load(alertmanager_file())
-    assert written["inhibit_rules"] == list(inhibitions())
-    assert len(written["inhibit_rules"]) == sum(len(rule.because_of) for rule in BY_NAME.values()) > 0
-    assert written["route"]["receiver"] in [receiver["name"] for receiver in written["receivers"]]
+def test_the_alertmanager_file_contains_every_inhibition() -> None:
+    config = yaml.safe_load(alertmanager_file())
+    assert config["inhibit_rules"] == list(inhibitions())
+    assert len(config["inhibit_rules"]) == sum(len(rule.inhibited_by) for rule in RULES_BY_NAME.values()) > 0
+    assert config["route"]["receiver"] in [receiver["name"] for receiver in config["receivers"]]
 
 
-def test_amtool_finds_no_fault_in_alertmanagers_file(tmp_path: Path) -> None:
+def test_amtool_accepts_the_alertmanager_file(tmp_path: Path) -> None:
     amtool = shutil.which("amtool")
     if not amtool:
-        pytest.skip("no amtool here; Debian has it in its package `prometheus-alertmanager`")
+        pytest.skip("amtool is not installed; it is part of Debian's package `prometheus-alertmanager`")
     (tmp_path / "alertmanager.yml").write_text(alertmanager_file())
     count = len(list(inhibitions()))
     assert f"{count} inhibit rules" in run(amtool, "check-config", str(tmp_path / "alertmanager.yml"))
 
 
-def test_reasons_inhibit_only_what_is_about_the_same() -> None:
+def test_inhibitions_between_alerts_about_stations_require_the_same_station() -> None:
     found = {(str(i["source_matchers"]), str(i["target_matchers"])): i.get("equal") for i in inhibitions()}
     assert found["['alertname=\"station_silent\"']", "['alertname=\"station_late\"']"] == ["station"]
     assert found["['alertname=\"broker_unreachable\"']", "['alertname=\"consumer_behind\"']"] is None

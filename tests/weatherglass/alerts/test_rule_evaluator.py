@@ -9,124 +9,122 @@ from tests.weatherglass.alerts.cases import CASES, NOON, STEP, Case
 from weatherglass.alerts import metrics as m
 from weatherglass.alerts.conditions import Latest, Quantile
 from weatherglass.alerts.metrics import METRICS
-from weatherglass.alerts.notification import Links, alert_of
-from weatherglass.alerts.rule_evaluator import Firing, RuleEvaluator, explained
-from weatherglass.alerts.rules import BY_NAME, DURATION, RULES
+from weatherglass.alerts.notification import Links, to_alert
+from weatherglass.alerts.rule_evaluator import FiringAlert, RuleEvaluator, is_inhibited
+from weatherglass.alerts.rules import DURATION, RULES, RULES_BY_NAME
 from weatherglass.alerts.sample import MetricSample
 
 
 def cumulative_to_single(sample: MetricSample) -> MetricSample:
-    """Cases hold a histogram's buckets as Prometheus has them, cumulative."""
-    for found in sample.distributions.values():
-        for one in found.values():
-            one.counts = [c - (one.counts[i - 1] if i else 0) for i, c in enumerate(one.counts)]
+    """Test cases contain cumulative bucket counts, like Prometheus; samples contain counts per bucket."""
+    for histograms in sample.buckets.values():
+        for buckets in histograms.values():
+            buckets.counts = [c - (buckets.counts[i - 1] if i else 0) for i, c in enumerate(buckets.counts)]
     return sample
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.rule}: {case.name}")
-def test_it_fires_and_resolves_when_it_should(case: Case) -> None:
-    watch = RuleEvaluator([BY_NAME[case.rule]])
-    on: list[set[str]] = []
-    begun: list[str] = []
-    over: list[str] = []
+def test_a_rule_starts_and_resolves_alerts_as_expected(case: Case) -> None:
+    evaluator = RuleEvaluator([RULES_BY_NAME[case.rule]])
+    firing: list[set[str]] = []
+    started: list[str] = []
+    resolved: list[str] = []
     for sample in case.samples():
-        look = watch.look(cumulative_to_single(sample))
-        on.append({firing.subject for firing in look.on})
-        begun += [firing.subject for firing in look.begun]
-        over += [firing.subject for firing in look.over]
-        # It is told once: what has begun and is not over is on, and nothing else.
-        assert sorted(begun) == sorted([*over, *on[-1]])
-    assert {step: on[step] for step in case.expected} == case.expected
+        evaluation = evaluator.evaluate(cumulative_to_single(sample))
+        firing.append({alert.subject for alert in evaluation.firing})
+        started += [alert.subject for alert in evaluation.started]
+        resolved += [alert.subject for alert in evaluation.resolved]
+        # Exactly the alerts that were started and not resolved are firing.
+        assert sorted(started) == sorted([*resolved, *firing[-1]])
+    assert {step: firing[step] for step in case.expected} == case.expected
 
 
-def test_since_is_when_it_began_not_when_it_was_told() -> None:
-    rule = BY_NAME["job_not_running"]
-    watch = RuleEvaluator([rule])
-    begun = []
+def test_since_is_the_time_the_value_crossed_the_threshold() -> None:
+    rule = RULES_BY_NAME["job_not_running"]
+    evaluator = RuleEvaluator([rule])
+    started = []
     for step in range(10):
         sample = MetricSample(NOON + step * STEP)
         sample.put(m.JOB_UP, 0 if step >= 2 else 1, "stream_features")
-        begun += watch.look(sample).begun
-    (firing,) = begun
-    assert firing.since == NOON + 2 * STEP
+        started += evaluator.evaluate(sample).started
+    (alert,) = started
+    assert alert.since == NOON + 2 * STEP
 
 
-def test_a_new_watcher_tells_nothing_again_and_resolves_what_the_old_one_told() -> None:
-    rule = BY_NAME["job_not_running"]
-    watch = RuleEvaluator([rule], [Firing(rule, "stream_features", NOON - timedelta(hours=1), 0.0)])
-    still = MetricSample(NOON)
-    still.put(m.JOB_UP, 0, "stream_features")
-    assert watch.look(still).begun == []
-    over = []
+def test_an_alert_open_at_the_start_is_not_started_again_and_is_resolved() -> None:
+    rule = RULES_BY_NAME["job_not_running"]
+    evaluator = RuleEvaluator([rule], [FiringAlert(rule, "stream_features", NOON - timedelta(hours=1), 0.0)])
+    down = MetricSample(NOON)
+    down.put(m.JOB_UP, 0, "stream_features")
+    assert evaluator.evaluate(down).started == []
+    resolved = []
     for step in range(1, 10):
-        well = MetricSample(NOON + step * STEP)
-        well.put(m.JOB_UP, 1, "stream_features")
-        look = watch.look(well)
-        assert look.begun == []
-        over += look.over
-    assert [firing.subject for firing in over] == ["stream_features"]
+        up = MetricSample(NOON + step * STEP)
+        up.put(m.JOB_UP, 1, "stream_features")
+        evaluation = evaluator.evaluate(up)
+        assert evaluation.started == []
+        resolved += evaluation.resolved
+    assert [alert.subject for alert in resolved] == ["stream_features"]
 
 
-def firing(rule: str, subject: str) -> Firing:
-    return Firing(BY_NAME[rule], subject, NOON, 1.0)
+def firing_alert(rule: str, subject: str) -> FiringAlert:
+    return FiringAlert(RULES_BY_NAME[rule], subject, NOON, 1.0)
 
 
-def test_a_reason_explains_and_only_of_the_same_station() -> None:
-    assert explained(firing("consumer_behind", "a b"), [firing("broker_unreachable", "pipeline")])
-    late = firing("station_late", "denver")
-    assert explained(late, [late, firing("station_silent", "denver")])
-    assert not explained(late, [late, firing("station_silent", "boston")])
-    assert not explained(late, [late])
+def test_an_alert_about_a_station_is_inhibited_by_alerts_about_the_same_station_only() -> None:
+    assert is_inhibited(firing_alert("consumer_behind", "a b"), [firing_alert("broker_unreachable", "pipeline")])
+    late = firing_alert("station_late", "denver")
+    assert is_inhibited(late, [late, firing_alert("station_silent", "denver")])
+    assert not is_inhibited(late, [late, firing_alert("station_silent", "boston")])
+    assert not is_inhibited(late, [late])
 
 
-def test_no_rule_is_its_own_reason_over_others() -> None:
-    """Else two could keep each other quiet."""
-
-    def reasons(name: str, seen: tuple[str, ...]) -> None:
-        assert name not in seen, f"{' because of '.join((*seen, name))}"
-        for reason in BY_NAME[name].because_of:
-            reasons(reason, (*seen, name))
+def test_inhibition_has_no_cycles() -> None:
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " inhibited by ".join((*path, name))
+        for source in RULES_BY_NAME[name].inhibited_by:
+            visit(source, (*path, name))
 
     for rule in RULES:
-        reasons(rule.name, ())
+        visit(rule.name, ())
 
 
-def test_every_rule_says_what_a_person_needs() -> None:
-    assert len(BY_NAME) == len(RULES)
+def test_every_rule_has_complete_texts_and_consistent_thresholds() -> None:
+    assert len(RULES_BY_NAME) == len(RULES)
     for rule in RULES:
-        said = rule.said("denver", 1.0)
-        assert "{" not in said
-        told = (said, rule.means, rule.still_works, rule.to_do)
-        assert all(len(text) > 5 and text.endswith((".", ")", "?")) for text in told)
-        assert rule.fires(rule.limit + 1 if rule.above else rule.limit - 1)
-        assert rule.clears <= rule.limit if rule.above else rule.clears >= rule.limit
+        summary = rule.summary_for("denver", 1.0)
+        assert "{" not in summary
+        texts = (summary, rule.impact, rule.unaffected, rule.runbook)
+        assert all(len(text) > 5 and text.endswith((".", ")", "?")) for text in texts)
+        assert rule.fires(rule.threshold + 1 if rule.above else rule.threshold - 1)
+        assert rule.clear_threshold <= rule.threshold if rule.above else rule.clear_threshold >= rule.threshold
         assert {metric.name for metric in rule.condition.metrics} <= {metric.name for metric in METRICS}
 
 
 @pytest.mark.parametrize(
-    ("rule", "value", "said"),
+    ("rule", "value", "formatted"),
     [
-        ("model_too_old", 30 * 86400 + 1, "The model in service was trained 30 d ago."),
-        ("verification_stopped", 3 * 3600 + 1, "Forecasts have not been compared with what came true for 3 h."),
-        ("no_new_observations", 1501, "No observation of any station has arrived for 25 min."),
-        ("clock_skew", 45, "This machine's clock is 45 s off the source's."),
-        ("budget_nearly_spent", 0.93, "93% of Open-Meteo's free calls of a day are used."),
+        ("model_too_old", 30 * 86400 + 1, " 30 d "),
+        ("verification_stopped", 3 * 3600 + 1, " 3 h "),
+        ("no_new_observations", 1501, " 25 min."),
+        ("clock_skew", 45, " 45 s."),
+        ("budget_nearly_spent", 0.93, "93% "),
     ],
 )
-def test_a_value_is_written_as_a_person_reads_it(rule: str, value: float, said: str) -> None:
-    assert BY_NAME[rule].said("pipeline", value) == said
+def test_a_value_is_formatted_with_its_unit(rule: str, value: float, formatted: str) -> None:
+    assert formatted in RULES_BY_NAME[rule].summary_for("pipeline", value)
 
 
-def test_every_value_in_seconds_is_written_as_a_duration() -> None:
+def test_every_value_in_seconds_is_formatted_as_a_duration() -> None:
     for rule in RULES:
         seconds = isinstance(rule.condition, Latest | Quantile) and rule.condition.metric.name.endswith("_seconds")
-        if "{value}" in rule.words:
-            assert (rule.value == DURATION) == seconds, rule.name
-        assert "{value} s" not in rule.words
+        if "{value}" in rule.summary:
+            assert (rule.value_format == DURATION) == seconds, rule.name
+        assert "{value} s" not in rule.summary
 
 
-def test_a_stations_alert_links_to_that_stations_page() -> None:
-    firing = Firing(BY_NAME["station_silent"], "a & b#c", NOON, 4.0)
-    address = urlsplit(alert_of(firing, Links("http://airflow.example")).figures["page"])
-    assert address.path == "/weatherglass/dashboard/station"
-    assert parse_qs(address.query) == {"id": ["a & b#c"]}
+def test_an_alert_about_a_station_links_to_the_page_of_the_station() -> None:
+    alert = FiringAlert(RULES_BY_NAME["station_silent"], "a & b#c", NOON, 4.0)
+    url = urlsplit(to_alert(alert, Links("http://airflow.example")).details["page"])
+    assert url.path == "/weatherglass/dashboard/station"
+    assert parse_qs(url.query) == {"id": ["a & b#c"]}

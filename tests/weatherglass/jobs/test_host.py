@@ -15,41 +15,41 @@ import pytest
 from tests import waiting
 from weatherglass.jobs import processes
 from weatherglass.jobs.folder import JobFolder, StartRequest
-from weatherglass.jobs.host import AnotherHostError, Host, HostTimeouts, bound_log
+from weatherglass.jobs.host import HostAlreadyRunningError, HostTimeouts, JobHost, rotate_log
 
 pytestmark = pytest.mark.integration
 
 FAKE_JOB = Path(__file__).resolve().parents[2] / "fake_job.py"
 GENEROUS = HostTimeouts(before_term=60, before_kill=60)
-"""A job that heeds a stop has its time for it, also on a slow machine."""
+"""Enough time for a job to stop by itself on a slow machine."""
 
 
-def request(folder: JobFolder, manner: str = "polite") -> StartRequest:
-    return StartRequest([sys.executable, "-P", str(FAKE_JOB), str(folder.path), manner])
+def request(folder: JobFolder, mode: str = "cooperative") -> StartRequest:
+    return StartRequest([sys.executable, "-P", str(FAKE_JOB), str(folder.path), mode])
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[JobFolder]:
     folder = JobFolder(tmp_path / "jobs" / "features")
     yield folder
-    processes.send(signal.SIGKILL, processes.members(folder.started()))
+    processes.signal_processes(signal.SIGKILL, processes.job_processes(folder.started()))
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
-    host = Host(tmp_path / "jobs", GENEROUS)
+def host(tmp_path: Path) -> Iterator[JobHost]:
+    host = JobHost(tmp_path / "jobs", GENEROUS)
     yield host
     host.close()
 
 
-def until(host: Host, condition: Callable[[], object], what: str) -> None:
-    """Let the host look until the condition holds."""
-    waiting.until(what, lambda: condition() or host.look())
+def until(host: JobHost, condition: Callable[[], object], what: str) -> None:
+    """Let the host poll until the condition holds."""
+    waiting.until(what, lambda: condition() or host.poll())
 
 
-def start(host: Host, folder: JobFolder, manner: str = "polite") -> psutil.Process:
-    """Start the fake job and wait until it works."""
-    folder.request_start(request(folder, manner))
+def start(host: JobHost, folder: JobFolder, mode: str = "cooperative") -> psutil.Process:
+    """Start the fake job and wait for its first heartbeat."""
+    folder.request_start(request(folder, mode))
     until(host, lambda: folder.alive() and folder.heartbeat.exists(), "the job starts")
     return psutil.Process(folder.started()["pid"])
 
@@ -58,8 +58,8 @@ def gone(process: psutil.Process) -> bool:
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
-def test_a_requested_job_is_started_in_a_session_of_its_own_and_the_request_is_taken(
-    host: Host, folder: JobFolder
+def test_a_requested_job_is_started_in_its_own_session_and_the_request_is_removed(
+    host: JobHost, folder: JobFolder
 ) -> None:
     process = start(host, folder)
     assert os.getsid(process.pid) == process.pid
@@ -68,42 +68,42 @@ def test_a_requested_job_is_started_in_a_session_of_its_own_and_the_request_is_t
     until(host, folder.last_progress, "progress")
 
 
-def test_the_lock_tells_the_truth_until_the_last_process_is_gone(host: Host, folder: JobFolder) -> None:
+def test_the_lock_is_held_until_the_last_process_has_ended(host: JobHost, folder: JobFolder) -> None:
     process = start(host, folder)
     assert folder.try_lock() is None
     process.kill()
     until(host, lambda: not folder.alive(), "the lock is free")
     assert not folder.outcome().ok
-    until(host, lambda: not process.is_running(), "the dead child is reaped, no zombie stays")
+    until(host, lambda: not process.is_running(), "the child is reaped and leaves no zombie")
 
 
-def test_a_stop_is_heeded_and_the_job_has_the_last_word(host: Host, folder: JobFolder) -> None:
+def test_a_stop_request_ends_the_job_with_its_own_outcome(host: JobHost, folder: JobFolder) -> None:
     start(host, folder)
-    folder.request_stop("the reader")
+    folder.request_stop("operator")
     until(host, lambda: not folder.alive(), "the job stops")
     assert folder.outcome().ok
-    assert "the reader" in folder.outcome().why
+    assert "operator" in folder.outcome().reason
 
 
-def test_an_unheeded_stop_ends_in_a_kill(host: Host, folder: JobFolder) -> None:
-    process = start(host, folder, "deaf")
-    host.patience = HostTimeouts(before_term=0.5, before_kill=0.5)
-    folder.request_stop("the reader")
-    until(host, lambda: gone(process), "the deaf job is killed")
+def test_a_job_that_ignores_the_stop_request_is_killed(host: JobHost, folder: JobFolder) -> None:
+    process = start(host, folder, "ignores-stop")
+    host.timeouts = HostTimeouts(before_term=0.5, before_kill=0.5)
+    folder.request_stop("operator")
+    until(host, lambda: gone(process), "the job is killed")
     assert not folder.alive()
     assert not folder.outcome().ok
 
 
-def test_a_kill_takes_the_children_along_even_those_that_left_the_session(host: Host, folder: JobFolder) -> None:
+def test_a_kill_includes_child_processes_in_other_sessions(host: JobHost, folder: JobFolder) -> None:
     process = start(host, folder, "forks")
     until(host, (folder.path / "child.pid").exists, "the child starts")
     child = psutil.Process(int((folder.path / "child.pid").read_text()))
     folder.request_kill("the supervisor")
-    until(host, lambda: gone(process) and gone(child), "both are gone")
-    until(host, lambda: not folder.kill.exists(), "the kill is done with")
+    until(host, lambda: gone(process) and gone(child), "both have ended")
+    until(host, lambda: not folder.kill.exists(), "the kill request is removed")
 
 
-def test_what_the_last_start_left_behind_is_gone_before_the_next(host: Host, folder: JobFolder) -> None:
+def test_processes_left_over_from_the_last_start_are_killed_before_the_next(host: JobHost, folder: JobFolder) -> None:
     process = start(host, folder, "forks")
     until(host, (folder.path / "child.pid").exists, "the child starts")
     child = psutil.Process(int((folder.path / "child.pid").read_text()))
@@ -114,28 +114,28 @@ def test_what_the_last_start_left_behind_is_gone_before_the_next(host: Host, fol
     assert gone(child)
 
 
-def test_a_second_start_of_a_living_job_starts_nothing(host: Host, folder: JobFolder) -> None:
+def test_a_start_request_for_a_running_job_is_ignored(host: JobHost, folder: JobFolder) -> None:
     first = start(host, folder)
     folder.request_start(request(folder))
-    until(host, lambda: not folder.start.exists(), "the request is taken")
+    until(host, lambda: not folder.start.exists(), "the request is removed")
     assert folder.started()["pid"] == first.pid
     assert folder.alive()
 
 
-def test_a_start_during_a_stop_waits_for_the_end(host: Host, folder: JobFolder) -> None:
+def test_a_start_request_during_a_stop_is_processed_after_the_end(host: JobHost, folder: JobFolder) -> None:
     first = start(host, folder)
-    folder.request_stop("the reader")
+    folder.request_stop("operator")
     folder.request_start(request(folder))
     until(host, lambda: folder.started()["pid"] != first.pid and folder.alive(), "the next one starts")
     assert gone(first)
     assert not folder.stop.exists()
 
 
-def test_old_markers_do_not_touch_a_new_job(host: Host, folder: JobFolder) -> None:
+def test_old_stop_and_kill_requests_do_not_affect_a_new_start(host: JobHost, folder: JobFolder) -> None:
     folder.path.mkdir(parents=True)
-    folder.request_stop("somebody, long ago")
-    folder.request_kill("somebody, long ago")
-    folder.write_json(folder.exit, {"ok": True, "why": "long ago"})
+    folder.request_stop("earlier request")
+    folder.request_kill("earlier request")
+    folder.write_json(folder.exit, {"ok": True, "reason": "earlier end"})
     process = start(host, folder)
     until(host, folder.last_progress, "progress")
     assert not folder.stop.exists()
@@ -143,51 +143,54 @@ def test_old_markers_do_not_touch_a_new_job(host: Host, folder: JobFolder) -> No
     assert process.is_running()
 
 
-def test_a_command_that_does_not_exist_is_said_in_the_outcome(host: Host, folder: JobFolder) -> None:
+def test_a_command_that_does_not_exist_is_named_in_the_outcome(host: JobHost, folder: JobFolder) -> None:
     folder.request_start(StartRequest(["/nowhere/spark-submit"]))
-    until(host, lambda: not folder.start.exists(), "the request is taken")
+    until(host, lambda: not folder.start.exists(), "the request is removed")
     assert not folder.alive()
-    assert "/nowhere/spark-submit" in folder.outcome().why
+    assert "/nowhere/spark-submit" in folder.outcome().reason
 
 
-def test_an_unreadable_request_is_removed(host: Host, folder: JobFolder) -> None:
+def test_an_invalid_start_request_is_removed(host: JobHost, folder: JobFolder) -> None:
     folder.path.mkdir(parents=True)
-    folder.start.write_text("{half a requ")
-    until(host, lambda: not folder.start.exists(), "the request is dropped")
+    folder.start.write_text("{truncated")
+    until(host, lambda: not folder.start.exists(), "the request is removed")
     assert not folder.alive()
 
 
-def test_there_is_one_host(host: Host) -> None:
-    with pytest.raises(AnotherHostError, match=str(host.jobs_dir)):
-        Host(host.jobs_dir)
+def test_a_second_host_for_the_same_folder_is_refused(host: JobHost) -> None:
+    with pytest.raises(HostAlreadyRunningError, match=str(host.jobs_dir)):
+        JobHost(host.jobs_dir)
 
 
-def test_a_recycled_process_id_is_not_taken_for_the_job() -> None:
-    stranger = subprocess.Popen(["sleep", "600"], start_new_session=True)
+def test_a_recycled_process_id_is_not_a_process_of_the_job() -> None:
+    other = subprocess.Popen(["sleep", "600"], start_new_session=True)
     try:
-        noted = {"start_id": "another", "pgid": stranger.pid, "created": processes.created(stranger.pid) - 100}
-        assert processes.members(noted) == []
-        assert [p.pid for p in processes.members({**noted, "created": noted["created"] + 100})] == [stranger.pid]
+        boot, _, ticks = str(processes.identity(other.pid)).partition(":")
+        started = {"start_id": "another", "pid": other.pid, "pgid": other.pid}
+        assert processes.job_processes({**started, "identity": f"{boot}:{int(ticks) - 1}"}) == []
+        assert processes.job_processes({**started, "identity": f"another:{ticks}"}) == []
+        own = processes.job_processes({**started, "identity": f"{boot}:{ticks}"})
+        assert [process.pid for process in own] == [other.pid]
     finally:
-        stranger.kill()
-        stranger.wait()
+        other.kill()
+        other.wait()
 
 
-def test_a_killed_host_leaves_its_jobs_and_the_next_one_can_end_them(tmp_path: Path, folder: JobFolder) -> None:
+def test_jobs_survive_a_killed_host_and_the_next_host_can_end_them(tmp_path: Path, folder: JobFolder) -> None:
     environment = {**os.environ, "WEATHERGLASS_STATE_DIR": str(tmp_path)}
     command = [sys.executable, "-m", "weatherglass.jobs.host"]
     first = subprocess.Popen(command, env=environment)
     try:
         folder.request_start(request(folder))
-        # The job may beat before the host has noted whom it started.
+        # The job may touch its heartbeat before the host has written process.json.
         pid = waiting.until("the job", lambda: folder.heartbeat.exists() and folder.started().get("pid"))
     finally:
         first.kill()
         first.wait()
     assert folder.alive()
-    second = Host(tmp_path / "jobs")
+    second = JobHost(tmp_path / "jobs")
     try:
-        second.look()
+        second.poll()
         assert folder.started()["pid"] == pid
         folder.request_kill("the supervisor")
         until(second, lambda: not folder.alive(), "the next host kills the job")
@@ -195,11 +198,11 @@ def test_a_killed_host_leaves_its_jobs_and_the_next_one_can_end_them(tmp_path: P
         second.close()
 
 
-def test_a_log_beyond_its_bound_is_moved_while_the_job_keeps_writing(tmp_path: Path) -> None:
+def test_a_log_beyond_the_limit_is_rotated_while_the_job_keeps_writing(tmp_path: Path) -> None:
     file = tmp_path / "job.log"
     with file.open("ab", buffering=0) as output:
         output.write(b"x" * 100)
-        bound_log(file, limit=50)
+        rotate_log(file, limit=50)
         output.write(b"after\n")
     assert file.read_bytes() == b"after\n"
     assert (tmp_path / "job.log.1").read_bytes() == b"x" * 100

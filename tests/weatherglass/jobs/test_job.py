@@ -1,4 +1,4 @@
-"""The job's own side of its folder."""
+"""The job's side of its folder."""
 
 from __future__ import annotations
 
@@ -10,87 +10,89 @@ from pathlib import Path
 import pytest
 
 from weatherglass.jobs import job as job_module
-from weatherglass.jobs.folder import JobFolder, Outcome
-from weatherglass.jobs.job import running
+from weatherglass.jobs.folder import NO_EXIT_FILE, JobFolder, Outcome
+from weatherglass.jobs.job import job_lifecycle
 
 
 @pytest.fixture(autouse=True)
 def _signals() -> object:
-    """`running` takes over TERM and INT; give them back."""
-    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    """Restore the signal handlers that `job_lifecycle` replaces."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
-    for number, handler in kept.items():
+    for number, handler in handlers.items():
         signal.signal(number, handler)
 
 
-def test_a_stop_that_somebody_asked_for_is_success(tmp_path: Path) -> None:
+def test_a_requested_stop_is_a_success(tmp_path: Path) -> None:
     folder = JobFolder(tmp_path)
-    with running(tmp_path) as job:
-        assert not job.stopping()
+    with job_lifecycle(tmp_path) as job:
+        assert not job.stop_requested()
         folder.request_stop("airflow")
         assert job.wait(60)
-    assert folder.outcome() == Outcome(True, "stopped, asked by airflow")
+    outcome = folder.outcome()
+    assert outcome.ok
+    assert "airflow" in outcome.reason
 
 
-def test_an_end_that_nobody_asked_for_is_none(tmp_path: Path) -> None:
-    with running(tmp_path):
+def test_an_unrequested_end_is_a_failure(tmp_path: Path) -> None:
+    with job_lifecycle(tmp_path):
         pass
     assert not JobFolder(tmp_path).outcome().ok
 
 
-def test_term_ends_the_loop_but_is_no_success(tmp_path: Path) -> None:
-    with running(tmp_path) as job:
+def test_sigterm_ends_the_loop_and_is_a_failure(tmp_path: Path) -> None:
+    with job_lifecycle(tmp_path) as job:
         os.kill(os.getpid(), signal.SIGTERM)
         assert job.wait(60)
     assert not JobFolder(tmp_path).outcome().ok
 
 
-def test_a_failure_leaves_its_words(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no such topic"), running(tmp_path):
+def test_an_exception_is_recorded_in_the_outcome(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no such topic"), job_lifecycle(tmp_path):
         raise ValueError("no such topic")
     assert JobFolder(tmp_path).outcome() == Outcome(False, "ValueError: no such topic")
 
 
-def test_a_job_killed_has_no_words(tmp_path: Path) -> None:
-    assert "died without a word" in JobFolder(tmp_path).outcome().why
+def test_a_job_without_exit_file_is_a_failure(tmp_path: Path) -> None:
+    assert JobFolder(tmp_path).outcome() == Outcome(False, NO_EXIT_FILE)
 
 
-def test_the_newest_progress_is_read_even_while_a_line_is_being_written(tmp_path: Path) -> None:
+def test_the_newest_complete_line_is_read_while_a_line_is_being_written(tmp_path: Path) -> None:
     folder = JobFolder(tmp_path)
-    with running(tmp_path) as job:
+    with job_lifecycle(tmp_path) as job:
         job.report("batch 1", rows=3)
         job.report("batch 2", rows=4)
-        with folder.progress.open("a") as half:
-            half.write('{"said": "batch 3", "ro')
+        with folder.progress.open("a") as file:
+            file.write('{"message": "batch 3", "ro')
         newest = folder.last_progress()
     assert newest is not None
-    assert (newest["said"], newest["rows"]) == ("batch 2", 4)
+    assert (newest["message"], newest["rows"]) == ("batch 2", 4)
 
 
-@pytest.mark.parametrize("torn", ['{"said": "batch 2", "ro', "\0\0\0\0", "17"])
-def test_a_line_that_was_cut_costs_nothing_but_itself(tmp_path: Path, torn: str) -> None:
+@pytest.mark.parametrize("truncated", ['{"message": "batch 2", "ro', "\0\0\0\0", "17"])
+def test_a_truncated_line_affects_no_other_line(tmp_path: Path, truncated: str) -> None:
     folder = JobFolder(tmp_path)
-    with running(tmp_path) as job:
+    with job_lifecycle(tmp_path) as job:
         job.report("batch 1")
-        with folder.progress.open("a") as half:
-            half.write(torn)
+        with folder.progress.open("a") as file:
+            file.write(truncated)
         job.report("batch 3")
-        assert (folder.last_progress() or {})["said"] == "batch 3"
-        with folder.progress.open("a") as half:
-            half.write(torn + "\n")
-        assert (folder.last_progress() or {})["said"] == "batch 3"
+        assert (folder.last_progress() or {})["message"] == "batch 3"
+        with folder.progress.open("a") as file:
+            file.write(truncated + "\n")
+        assert (folder.last_progress() or {})["message"] == "batch 3"
 
 
-def test_a_first_line_that_was_cut_is_no_progress(tmp_path: Path) -> None:
+def test_a_truncated_first_line_is_not_progress(tmp_path: Path) -> None:
     folder = JobFolder(tmp_path)
-    folder.progress.write_text('{"said": "batch 1", "ro{"said": "batch 2"}\n')
+    folder.progress.write_text('{"message": "batch 1", "ro{"message": "batch 2"}\n')
     assert folder.last_progress() is None
 
 
-def test_progress_does_not_grow_forever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_module, "PROGRESS_BYTES", 1_000)
+def test_the_progress_file_is_rotated_at_its_size_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_module, "MAX_PROGRESS_BYTES", 1_000)
     folder = JobFolder(tmp_path)
-    with running(tmp_path) as job:
+    with job_lifecycle(tmp_path) as job:
         for batch in range(200):
             job.report("batch", batch=batch)
     assert sum(file.stat().st_size for file in tmp_path.glob("progress*")) < 10_000

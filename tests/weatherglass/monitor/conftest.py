@@ -8,21 +8,21 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import make_settings
-from tests.weatherglass.monitor.receivers import Hook, Mailbox, mail_server, webhook
-from weatherglass.alerts.rules import LOOK_SECONDS
+from tests.weatherglass.monitor.receivers import Mailbox, WebhookReceiver, mail_server, webhook
+from weatherglass.alerts.rules import EVALUATION_SECONDS
 from weatherglass.settings import Settings, Source
 
 
 @dataclass
 class Clock:
-    """A clock that tests advance. It begins at the real time, since heartbeats are times of files."""
+    """A clock advanced by tests. It starts at the real time, because heartbeats are file times."""
 
     now: datetime
 
     def __call__(self) -> datetime:
         return self.now
 
-    def go(self, seconds: float = LOOK_SECONDS) -> datetime:
+    def advance(self, seconds: float = EVALUATION_SECONDS) -> datetime:
         self.now += timedelta(seconds=seconds)
         return self.now
 
@@ -38,7 +38,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def hook() -> Iterator[Hook]:
+def hook() -> Iterator[WebhookReceiver]:
     with webhook() as hook:
         yield hook
 

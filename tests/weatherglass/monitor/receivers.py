@@ -1,4 +1,4 @@
-"""A webhook and a mail server that keep what they are sent, over real connections."""
+"""A webhook and a mail server that record what they receive, over real connections."""
 
 from __future__ import annotations
 
@@ -16,22 +16,26 @@ from typing import Any, cast
 
 
 @dataclass
-class Hook:
-    """What was posted. `status`: what it answers."""
+class WebhookReceiver:
+    """Requests received.
+
+    Attributes:
+        status: HTTP status of its responses.
+    """
 
     url: str = ""
     status: int = 200
     posted: list[dict[str, Any]] = field(default_factory=list)
     authorizations: list[str | None] = field(default_factory=list)
 
-    def told(self) -> list[tuple[str, str, str]]:
-        """Status, rule and subject of each alert, in the order they came."""
+    def received(self) -> list[tuple[str, str, str]]:
+        """Status, rule and subject of each alert, in order of arrival."""
         return [(a["status"], a["rule"], a["subject"]) for body in self.posted for a in body["alerts"]]
 
 
 @contextmanager
-def webhook() -> Iterator[Hook]:
-    hook = Hook()
+def webhook() -> Iterator[WebhookReceiver]:
+    hook = WebhookReceiver()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -52,14 +56,14 @@ def webhook() -> Iterator[Hook]:
 
 
 @contextmanager
-def garbled(answer: bytes) -> Iterator[str]:
-    """The address of something that reads a request, gives this answer, whatever it is, and hangs up."""
+def raw_server(response: bytes) -> Iterator[str]:
+    """The URL of a server that reads a request, sends these bytes and closes the connection."""
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
             while self.rfile.readline().strip():
                 pass
-            self.wfile.write(answer)
+            self.wfile.write(response)
 
     with _serving(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)) as port:
         yield f"http://127.0.0.1:{port}"
@@ -74,38 +78,38 @@ class Mailbox:
 
 @contextmanager
 def mail_server() -> Iterator[Mailbox]:
-    """As much of SMTP (RFC 5321) as a sender needs, with `AUTH PLAIN` for anybody."""
+    """The subset of SMTP (RFC 5321) that a sender needs; accepts any `AUTH PLAIN`."""
     box = Mailbox()
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
-            self._say("220 here")
+            self._reply("220 ready")
             while line := self.rfile.readline():
-                word = line.strip().upper().split(b" ")[0]
-                if word == b"EHLO":
-                    self._say("250-here\r\n250 AUTH PLAIN")
-                elif word == b"AUTH":
+                command = line.strip().upper().split(b" ")[0]
+                if command == b"EHLO":
+                    self._reply("250-ready\r\n250 AUTH PLAIN")
+                elif command == b"AUTH":
                     box.logins += 1
-                    self._say("235 welcome")
-                elif word == b"DATA":
-                    self._say("354 go on")
-                    self._take()
-                    self._say("250 taken")
-                elif word == b"QUIT":
-                    self._say("221 bye")
+                    self._reply("235 welcome")
+                elif command == b"DATA":
+                    self._reply("354 continue")
+                    self._receive()
+                    self._reply("250 accepted")
+                elif command == b"QUIT":
+                    self._reply("221 bye")
                     return
                 else:
-                    self._say("250 fine")
+                    self._reply("250 ok")
 
-        def _take(self) -> None:
+        def _receive(self) -> None:
             lines = []
             while (line := self.rfile.readline()) != b".\r\n":
                 lines.append(line.removeprefix(b".") if line.startswith(b"..") else line)
             message = email.message_from_bytes(b"".join(lines), policy=email.policy.default)
             box.messages.append(cast(EmailMessage, message))
 
-        def _say(self, words: str) -> None:
-            self.wfile.write(f"{words}\r\n".encode())
+        def _reply(self, line: str) -> None:
+            self.wfile.write(f"{line}\r\n".encode())
 
     with _serving(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)) as port:
         box.port = port

@@ -1,4 +1,4 @@
-"""Something else than Airflow answers on its port: Airflow is away, and the watcher goes on."""
+"""A server that is not Airflow responds on Airflow's port."""
 
 from __future__ import annotations
 
@@ -7,30 +7,33 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.weatherglass.monitor.receivers import garbled
+from tests.weatherglass.monitor.receivers import raw_server
 from weatherglass.alerts import metrics as m
 from weatherglass.alerts.sample import MetricSample
 from weatherglass.monitor.airflow_metrics import AirflowMetrics
 from weatherglass.settings import Settings
 
-NO_HTTP = b"SSH-2.0-OpenSSH_9.6\r\n"
-CUT_OFF = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}"
+NOT_HTTP = b"SSH-2.0-OpenSSH_9.6\r\n"
+TRUNCATED = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}"
 
 
-@pytest.mark.parametrize("answer", [NO_HTTP, CUT_OFF])
-def test_garbage_is_no_airflow(settings: Settings, answer: bytes) -> None:
+@pytest.mark.parametrize("response", [NOT_HTTP, TRUNCATED])
+def test_an_invalid_response_is_reported_as_airflow_down(settings: Settings, response: bytes) -> None:
     sample = MetricSample(datetime.now(UTC))
-    with garbled(answer) as address:
-        AirflowMetrics(settings, address).look(sample)
-    assert sample.of(m.AIRFLOW_UP) == {("api_server",): 0.0}
+    with raw_server(response) as address:
+        AirflowMetrics(settings, address).collect(sample)
+    assert sample.series(m.AIRFLOW_UP) == {("api_server",): 0.0}
 
 
-def test_runs_that_come_garbled_are_not_told(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_dag_runs_do_not_affect_the_other_metrics(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings.secrets_dir.mkdir(parents=True)
-    (settings.secrets_dir / "airflow_passwords.json").write_text(json.dumps({"admin": "word"}))
+    (settings.secrets_dir / "airflow_passwords.json").write_text(json.dumps({"admin": "password"}))
     sample = MetricSample(datetime.now(UTC))
-    with garbled(CUT_OFF) as address:
+    with raw_server(TRUNCATED) as address:
         airflow = AirflowMetrics(settings, address)
         monkeypatch.setattr(airflow, "_get", lambda path: {})
-        airflow.look(sample)
-    assert sample.of(m.AIRFLOW_UP)[("api_server",)] == 1.0
+        airflow.collect(sample)
+    assert sample.series(m.AIRFLOW_UP)[("api_server",)] == 1.0
+    assert sample.series(m.DAG_FAILED) == {}

@@ -1,77 +1,74 @@
-"""The API gives errors of its own, as a user's programs see them, and the watcher tells of it."""
+"""Server errors of the API raise an alert."""
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
 
 import httpx
 import pytest
 from sqlalchemy import Engine, text
 
-from tests.weatherglass.api.serving import running_alone
+from tests.waiting import until
+from tests.weatherglass.api.serving import standalone_api
 from tests.weatherglass.monitor.conftest import Clock
 from weatherglass.alerts.rule_evaluator import RuleEvaluator
 from weatherglass.alerts.rules import RULES
 from weatherglass.alerts.sample import MetricSample
 from weatherglass.monitor.api_metrics import ApiMetrics
-from weatherglass.monitor.exchange import read_answers
+from weatherglass.monitor.metric_files import read_request_counts
 from weatherglass.monitor.store_metrics import StoreMetrics
 from weatherglass.settings import Settings
 
 REQUESTS = 20
-WELL, FAILED = 0, 1
+OK, ERROR = 0, 1
 
 
 @pytest.mark.integration
-def test_a_table_is_gone_and_comes_back(settings: Settings, store: Engine, clock: Clock) -> None:
-    stored = StoreMetrics(settings, clock.now, clock.now)
-    watch = RuleEvaluator(RULES)
+def test_server_errors_raise_an_alert_that_is_resolved_later(settings: Settings, store: Engine, clock: Clock) -> None:
+    store_metrics = StoreMetrics(settings, clock.now, clock.now)
+    evaluator = RuleEvaluator(RULES)
     fired: set[tuple[str, str]] = set()
-    over: set[tuple[str, str]] = set()
+    resolved: set[tuple[str, str]] = set()
 
-    def look() -> None:
-        sample = MetricSample(clock.go())
-        stored.look(sample)
-        api.look(sample)
-        seen = watch.look(sample)
-        fired.update((firing.rule.name, firing.subject) for firing in seen.begun)
-        over.update((firing.rule.name, firing.subject) for firing in seen.over)
+    def evaluate() -> None:
+        sample = MetricSample(clock.advance())
+        store_metrics.collect(sample)
+        api.collect(sample)
+        evaluation = evaluator.evaluate(sample)
+        fired.update((firing.rule.name, firing.subject) for firing in evaluation.started)
+        resolved.update((firing.rule.name, firing.subject) for firing in evaluation.resolved)
 
-    with running_alone(settings) as address:
+    with standalone_api(settings) as address:
         api = ApiMetrics(settings)
 
-        def ask(path: str, kind: int) -> None:
-            """So many requests, and a look before and after; `kind` is 0 where they go well, 1 where they fail."""
-            before = answered(kind)
-            look()
+        def request(path: str, outcome: int) -> None:
+            """Send `REQUESTS` requests with the expected outcome, and evaluate before and after."""
+            before = count(outcome)
+            evaluate()
             for _ in range(REQUESTS):
                 httpx.get(f"{address}{path}", timeout=60)
-            end = time.monotonic() + 60
-            while answered(kind) < before + REQUESTS:
-                assert time.monotonic() < end, f"the answers to {path} are not told"
-                time.sleep(0.2)
-            look()
+            until(f"the counts of {path}", lambda: count(outcome) >= before + REQUESTS)
+            evaluate()
 
-        def answered(kind: int) -> int:
-            return sum(counts[kind] for counts in read_answers(settings).values())
+        def count(outcome: int) -> int:
+            return sum(counts[outcome] for counts in read_request_counts(settings).values())
 
         def rename(table: str, name: str) -> None:
             with store.begin() as connection:
                 connection.execute(text(f"ALTER TABLE {table} RENAME TO {name}"))
 
         try:
-            ask("/features/boston", WELL)
+            request("/features/boston", OK)
             assert fired == set()
-            rename("features", "lost")
-            ask("/features/boston", FAILED)
+            rename("features", "renamed")
+            request("/features/boston", ERROR)
             assert fired == {("api_errors", "pipeline")}
-            ask("/features/boston", FAILED)
-            assert over == set()
-            rename("lost", "features")
-            clock.now += timedelta(minutes=6)  # those that failed are of an earlier time
+            request("/features/boston", ERROR)
+            assert resolved == set()
+            rename("renamed", "features")
+            clock.now += timedelta(minutes=6)  # beyond the window of the rule
             for _ in range(8):
-                ask("/features/boston", WELL)
-            assert ("api_errors", "pipeline") in over
+                request("/features/boston", OK)
+            assert ("api_errors", "pipeline") in resolved
         finally:
-            stored.close()
+            store_metrics.close()

@@ -1,4 +1,4 @@
-"""What the watcher measures of jobs, disks and processes, on real ones."""
+"""Metrics of jobs, disks and processes, measured on real ones."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from spark_jobs.query_progress import figures
-from spark_jobs.window_features import AHEAD, LATE
+from spark_jobs.query_progress import batch_metrics
+from spark_jobs.window_features import LATE_METRIC, WATERMARK_SHIFT
 from tests.conftest import make_settings
-from tests.weatherglass.alerts.test_health import Holder
+from tests.weatherglass.alerts.test_health import LockHolder
 from tests.weatherglass.monitor.conftest import Clock
 from weatherglass.alerts import metrics as m
 from weatherglass.alerts.health import JOBS
@@ -34,64 +34,64 @@ from weatherglass.topics import RAW
 STREAM, SERVE = "stream_features", "serve_predictions"
 
 
-def batch_of_spark(newest: datetime, watermark: datetime) -> dict[str, Any]:
-    """What the features job reports of a batch: its own words on what Spark tells."""
+def spark_batch(newest: datetime, watermark: datetime) -> dict[str, Any]:
+    """The progress fields that the features job reports for a batch."""
     offsets = {RAW: {"0": 20}}
-    return figures(
+    return batch_metrics(
         {
             "batchId": 1,
             "numInputRows": 20,
             "inputRowsPerSecond": 20.0,
-            "eventTime": {"max": (newest + AHEAD).isoformat(), "watermark": iso(watermark)},
+            "eventTime": {"max": (newest + WATERMARK_SHIFT).isoformat(), "watermark": iso(watermark)},
             "durationMs": {"triggerExecution": 400, "addBatch": 300},
             "sources": [{"endOffset": offsets, "latestOffset": offsets}],
             "stateOperators": [{"numRowsTotal": 120, "memoryUsedBytes": 9000}],
             "sink": {"numOutputRows": 20},
-            "observedMetrics": {LATE: {LATE: 1}},
+            "observedMetrics": {LATE_METRIC: {LATE_METRIC: 1}},
         }
     )
 
 
-class Running:
-    """The jobs as living processes, with their folders, and the watcher's eye on them."""
+class RunningJobs:
+    """All jobs as running processes with their folders, and the evaluation of their metrics."""
 
     def __init__(self, settings: Settings, clock: Clock):
         self.settings, self.clock = settings, clock
-        self.host = Holder(settings.jobs_dir / HOST_LOCK)
-        self.holders: dict[str, Holder] = {}
+        self.host = LockHolder(settings.jobs_dir / HOST_LOCK)
+        self.holders: dict[str, LockHolder] = {}
         for name in JOBS:
             self.start(name)
         self.jobs = JobMetrics(settings)
-        self.watch = RuleEvaluator(RULES)
+        self.evaluator = RuleEvaluator(RULES)
         self.fired: set[tuple[str, str]] = set()
-        self.over: set[tuple[str, str]] = set()
+        self.resolved: set[tuple[str, str]] = set()
 
     def folder(self, name: str) -> JobFolder:
         return JobFolder(self.settings.jobs_dir / name)
 
     def start(self, name: str) -> None:
-        holder = self.holders[name] = Holder(self.settings.jobs_dir / name / "lock")
+        holder = self.holders[name] = LockHolder(self.settings.jobs_dir / name / "lock")
         folder = self.folder(name)
         at = iso(self.clock.now - timedelta(hours=1))
         folder.write_json(folder.process, {"start_id": str(holder.process.pid), "pid": holder.process.pid, "at": at})
-        Job(folder).report("works")
+        Job(folder).report("progress")
 
-    def report(self, name: str, **figures: object) -> None:
-        Job(self.folder(name)).report("works", **figures)
+    def report(self, name: str, **fields: object) -> None:
+        Job(self.folder(name)).report("progress", **fields)
 
-    def go(self, looks: int = 6, batch: dict[str, object] | None = None, silent: str = "") -> MetricSample:
-        for _ in range(looks):
-            now = self.clock.go().timestamp()
+    def step(self, count: int = 6, batch: dict[str, object] | None = None, silent: str = "") -> MetricSample:
+        for _ in range(count):
+            now = self.clock.advance().timestamp()
             if batch:
                 self.report(STREAM, **batch)
             for name in JOBS:
                 if name != silent:
                     os.utime(self.folder(name).heartbeat, (now, now))
             sample = MetricSample(self.clock.now)
-            self.jobs.look(sample)
-            look = self.watch.look(sample)
-            self.fired |= {(f.rule.name, f.subject) for f in look.begun} - {("ray_unreachable", "pipeline")}
-            self.over |= {(f.rule.name, f.subject) for f in look.over}
+            self.jobs.collect(sample)
+            evaluation = self.evaluator.evaluate(sample)
+            self.fired |= {(f.rule.name, f.subject) for f in evaluation.started} - {("ray_unreachable", "pipeline")}
+            self.resolved |= {(f.rule.name, f.subject) for f in evaluation.resolved}
         return sample
 
     def close(self) -> None:
@@ -100,69 +100,71 @@ class Running:
 
 
 @pytest.fixture
-def running(settings: Settings, clock: Clock) -> Iterator[Running]:
-    running = Running(settings, clock)
+def running(settings: Settings, clock: Clock) -> Iterator[RunningJobs]:
+    running = RunningJobs(settings, clock)
     yield running
     running.close()
 
 
-def test_a_killed_job_and_its_next_start(running: Running) -> None:
-    running.go()
+def test_a_killed_job_raises_an_alert_that_its_restart_resolves(running: RunningJobs) -> None:
+    running.step()
     assert running.fired == set()
     running.holders[STREAM].kill()
-    running.go()
+    running.step()
     assert running.fired == {("job_not_running", STREAM)}
     running.start(STREAM)
-    sample = running.go()
-    assert running.over == running.fired
+    sample = running.step()
+    assert running.resolved == running.fired
     assert sample.get(m.JOB_STARTS, STREAM) == 1
     for _ in range(3):
         running.holders[STREAM].kill()
         running.start(STREAM)
-        running.go(1)
+        running.step(1)
     assert ("job_restarting", STREAM) in running.fired
 
 
-def test_a_silent_job_and_a_killed_host(running: Running) -> None:
-    running.go(8, silent=SERVE)
+def test_a_job_without_heartbeat_and_a_killed_host_raise_alerts(running: RunningJobs) -> None:
+    running.step(8, silent=SERVE)
     assert running.fired == {("job_silent", SERVE)}
-    running.go()
-    assert running.over == running.fired
+    running.step()
+    assert running.resolved == running.fired
     running.host.kill()
-    running.go()
+    running.step()
     assert ("job_host_down", "pipeline") in running.fired
 
 
-def test_what_the_stream_reports(running: Running) -> None:
+def test_progress_of_the_features_job_becomes_metrics_and_alerts(running: RunningJobs) -> None:
     now = running.clock.now
-    batch = batch_of_spark(now, now - timedelta(minutes=10))
-    sample = running.go(4, batch)
+    batch = spark_batch(now, now - timedelta(minutes=10))
+    sample = running.step(4, batch)
     assert (sample.get(m.BATCHES), sample.get(m.ROWS), sample.get(m.LATE_ROWS)) == (4, 80, 4)
     assert sample.get(m.BATCH_SECONDS, "addBatch") == 0.3
     assert sample.get(m.WATERMARK_LAG) == 600
     assert sample.get(m.STATE_ROWS) == 120
-    running.go(16, {**batch, "ms": 2000})
+    running.step(16, {**batch, "ms": 2000})
     assert running.fired == {("batches_too_slow", "pipeline")}
     stuck = {**batch, "newest": iso(now + timedelta(hours=3))}
-    running.go(8, stuck)
+    running.step(8, stuck)
     assert running.fired == {("batches_too_slow", "pipeline"), ("watermark_stuck", "pipeline")}
-    running.go(10, {**stuck, "watermark": iso(now + timedelta(hours=2, minutes=50))})
-    assert running.over == running.fired
-    assert running.go(1).get(m.BATCH_OVER_TRIGGER) is None  # an old batch is no present one
+    running.step(10, {**stuck, "watermark": iso(now + timedelta(hours=2, minutes=50))})
+    assert running.resolved == running.fired
+    assert running.step(1).get(m.BATCH_OVER_TRIGGER) is None  # no batch since the last sample
 
 
-def test_an_actor_and_a_model(running: Running) -> None:
-    fine = {"state": "ok", "since": iso(running.clock.now), "why": "it serves"}
-    lost = {"state": "failing", "since": iso(running.clock.now), "why": "it does not answer"}
-    running.report(SERVE, actors={"inference-0": fine, "inference-1": fine}, models={"forecaster": fine})
-    running.go()
+def test_a_lost_actor_and_a_degraded_model_raise_alerts(running: RunningJobs) -> None:
+    ok = {"state": "ok", "since": iso(running.clock.now), "reason": "in service"}
+    failing = {"state": "failing", "since": iso(running.clock.now), "reason": "no response"}
+    running.report(SERVE, actors={"inference-0": ok, "inference-1": ok}, models={"forecaster": ok})
+    running.step()
     assert running.fired == set()
-    running.report(SERVE, actors={"inference-0": fine, "inference-1": lost}, models={"forecaster": lost}, restarts=0)
-    running.go()
+    running.report(
+        SERVE, actors={"inference-0": ok, "inference-1": failing}, models={"forecaster": failing}, restarts=0
+    )
+    running.step()
     assert running.fired == {("actor_lost", "inference-1"), ("model_degraded", "forecaster")}
-    running.report(SERVE, actors={"inference-0": fine, "inference-1": fine}, models={"forecaster": fine}, restarts=2)
-    assert running.go(8).get(m.ACTOR_RESTARTS) == 2
-    assert running.over == running.fired
+    running.report(SERVE, actors={"inference-0": ok, "inference-1": ok}, models={"forecaster": ok}, restarts=2)
+    assert running.step(8).get(m.ACTOR_RESTARTS) == 2
+    assert running.resolved == running.fired
 
 
 @pytest.fixture
@@ -171,35 +173,35 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], capture_output=True)
     if mounted.returncode != 0:
-        pytest.skip(f"a small disk can be mounted by root only: {mounted.stderr.decode().strip()}")
+        pytest.skip(f"mounting a small disk requires root: {mounted.stderr.decode().strip()}")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_disk_fills_up(small_disk: Path, clock: Clock) -> None:
-    machine, watch = HostMetrics(make_settings(small_disk)), RuleEvaluator(RULES)
+def test_a_full_disk_raises_an_alert(small_disk: Path, clock: Clock) -> None:
+    host, evaluator = HostMetrics(make_settings(small_disk)), RuleEvaluator(RULES)
 
-    def fired(looks: int) -> tuple[set[str], set[str]]:
-        begun, over = set(), set()
-        for _ in range(looks):
-            sample = MetricSample(clock.go())
-            machine.look(sample)
-            look = watch.look(sample)
-            begun |= {firing.rule.name for firing in look.begun}
-            over |= {firing.rule.name for firing in look.over}
-        return begun, over
+    def evaluate(count: int) -> tuple[set[str], set[str]]:
+        started, resolved = set(), set()
+        for _ in range(count):
+            sample = MetricSample(clock.advance())
+            host.collect(sample)
+            evaluation = evaluator.evaluate(sample)
+            started |= {firing.rule.name for firing in evaluation.started}
+            resolved |= {firing.rule.name for firing in evaluation.resolved}
+        return started, resolved
 
-    assert fired(4) == (set(), set())
+    assert evaluate(4) == (set(), set())
     filler = small_disk / "filler"
     with filler.open("wb", buffering=0) as file, suppress(OSError):
         while file.write(bytes(65536)):
             pass
-    assert fired(4) == ({"disk_nearly_full"}, set())
+    assert evaluate(4) == ({"disk_nearly_full"}, set())
     filler.unlink()
-    assert fired(8) == (set(), {"disk_nearly_full"})
+    assert evaluate(8) == (set(), {"disk_nearly_full"})
 
 
-def test_a_part_is_its_process_with_its_children(settings: Settings, clock: Clock) -> None:
+def test_usage_of_a_component_includes_its_child_processes(settings: Settings, clock: Clock) -> None:
     child = (
         "import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', 'input()'], stdin=0); input(); p.wait()"
     )
@@ -215,10 +217,10 @@ def test_a_part_is_its_process_with_its_children(settings: Settings, clock: Cloc
         folder = JobFolder(settings.jobs_dir / "some_job")
         folder.path.mkdir(parents=True)
         folder.write_json(folder.process, {"pid": leader.pid})
-        machine = HostMetrics(settings)
+        host = HostMetrics(settings)
         for _ in range(200):
-            sample = MetricSample(clock.go(60))
-            machine.look(sample)
+            sample = MetricSample(clock.advance(60))
+            host.collect(sample)
             if sample.get(m.PART_PROCESSES, "some_job") == 2:
                 break
         assert sample.get(m.PART_PROCESSES, "some_job") == 2
