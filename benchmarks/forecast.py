@@ -29,17 +29,17 @@ def enlarged(model: BoostedForecaster, count: int) -> BoostedForecaster:
     from_row = np.arange(count) % len(model.stations)
     stations = tuple(replace(model.stations[row], station_id=f"station-{i}") for i, row in enumerate(from_row))
     ids = tuple(station.station_id for station in stations)
-    rows = {name: values[from_row] for name, values in model.network.arrays().items()}
-    network = replace(model.network, station_ids=ids, **rows)
-    parts = tuple(replace(part, station_spread=part.station_spread[from_row]) for part in model.parts)
+    rows = {name: values[from_row] for name, values in model.regression.arrays().items()}
+    regression = replace(model.regression, station_ids=ids, **rows)
+    trees = tuple(replace(one, station_spread=one.station_spread[from_row]) for one in model.tree_models)
     usual = Climatology(ids, model.climatology.coefficients[from_row])
     return replace(
         model,
         stations=stations,
         climatology=usual,
         damping=DampedAnomaly(model.damping.rho[from_row]),
-        network=network,
-        parts=parts,
+        regression=regression,
+        tree_models=trees,
     )
 
 

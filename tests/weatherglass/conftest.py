@@ -10,12 +10,13 @@ from weatherglass.anomaly import fit as anomaly_fit
 from weatherglass.anomaly.detector import AnomalyDetector
 from weatherglass.forecast import base_models, fit
 from weatherglass.forecast.base_models import BaseModels
-from weatherglass.forecast.boosted_trees import LEAD_GROUPS, BoostedForecaster
+from weatherglass.forecast.boosted_trees import BoostedForecaster
+from weatherglass.forecast.presets import LEAD_GROUPS, ModelSize
 from weatherglass.forecast.splits import Split, split
 from weatherglass.history.grid import HourGrid
 from weatherglass.records import VARIABLES
 
-SMALL = fit.Size(cases=2000, trees=25, leaves=15, learning_rate=0.15, spread_trees=5, calibration_cases=1000)
+SMALL = ModelSize(cases=2000, trees=25, leaves=15, learning_rate=0.15, spread_trees=5, calibration_cases=1000)
 
 
 @dataclass(frozen=True)
@@ -23,23 +24,23 @@ class Model:
     """A made-up climate, and small models really trained on it once a test asks for them: that takes seconds."""
 
     grid: HourGrid
-    parts: Split
+    split: Split
     base: BaseModels
 
     @cached_property
     def forecaster(self) -> BoostedForecaster:
         fitted = tuple(
-            fit.fit_tree_model(self.grid, self.parts, self.base, variable, leads, SMALL, seed=1).part
+            fit.fit_tree_model(self.grid, self.split, self.base, variable, leads, SMALL, seed=1).model
             for variable in range(len(VARIABLES))
             for leads in LEAD_GROUPS
         )
-        return fit.assemble(self.grid, self.parts, self.base, fitted)
+        return fit.assemble(self.grid, self.split, self.base, fitted)
 
     @cached_property
     def detector(self) -> AnomalyDetector:
         effort = anomaly_fit.Effort(faults=250, stretches=12, trees=30)
         climatology = self.base.climatology
-        return AnomalyDetector(anomaly_fit.fit(self.grid, self.parts.train, climatology, 0.1, 1, effort))
+        return AnomalyDetector(anomaly_fit.fit(self.grid, self.split.train, climatology, 0.1, 1, effort))
 
 
 @pytest.fixture(scope="session")

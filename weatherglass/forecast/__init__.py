@@ -1,1 +1,1 @@
-"""Forecasts and anomaly detection: design matrices, models, their registry. Needs no engine."""
+"""Forecast models: climatology, damped anomaly, spatial regression, boosted trees, intervals and the fallback."""

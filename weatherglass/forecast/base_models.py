@@ -1,4 +1,4 @@
-"""What all parts of a forecaster stand on: climatology, damped anomaly and the linear network, fitted once."""
+"""Models that the boosted trees build on: climatology, damped anomaly and spatial regression, fitted together."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from weatherglass.forecast import climatology, damped_anomaly, features
+from weatherglass.forecast import climatology, damped_anomaly
 from weatherglass.forecast.climatology import Climatology
 from weatherglass.forecast.damped_anomaly import DampedAnomaly
+from weatherglass.forecast.features import model_inputs
 from weatherglass.forecast.spatial_regression import SpatialRegression
 from weatherglass.forecast.spatial_regression_fit import PENALTIES, SpatialRegressionFit
 from weatherglass.forecast.splits import base_hours, mask_hours, segments
@@ -19,94 +20,97 @@ from weatherglass.records import LEADS, VARIABLES
 
 FOLDS = 3
 MAX_FIT_HOURS = 18_000
-"""Hours the regressions are fitted on, evenly spread; more bring little, since weather keeps for days."""
+"""Hours the regressions are fitted on, evenly spread. More hours add little because weather is autocorrelated."""
 SHRINKAGE = np.linspace(0.0, 1.0, 11)
 SELECTION_STATIONS = 6
 SELECTION_STEP_HOURS = 13
-"""Every so many of the left-out hours are forecast to choose penalties and shrinkage."""
+"""Step between the left-out base hours on which penalties and shrinkage are chosen."""
 
 
 @dataclass(frozen=True)
 class BaseModels:
-    """Fitted on the hours of training.
+    """Models fitted on the training hours.
 
     Attributes:
-        network: on all hours of training.
-        left_out: pairs of a mask of hours and the network fitted without them; the masks cover the hours of training.
-            Trees that correct the linear forecast must learn its errors on hours it has not seen.
-        penalties, shrinkage: chosen on the left-out hours, for a later fit on more hours.
+        regression: fitted on all training hours.
+        folds: pairs of a mask of hours and the regression fitted without them; the masks cover the training hours.
+            The trees correct errors of the linear forecast, so they need its errors on hours it was not fitted on.
+        penalties: (variables,) ridge penalties chosen on the left-out hours.
+        shrinkage: (leads, variables) factors of the linear forecast chosen on the left-out hours.
     """
 
     climatology: Climatology
     damping: DampedAnomaly
-    network: SpatialRegression
-    left_out: tuple[tuple[npt.NDArray[np.bool_], SpatialRegression], ...]
+    regression: SpatialRegression
+    folds: tuple[tuple[npt.NDArray[np.bool_], SpatialRegression], ...]
     penalties: tuple[float, ...]
     shrinkage: npt.NDArray[np.float32]
 
 
 def fit(grid: HourGrid, hours: npt.NDArray[np.bool_]) -> BaseModels:
-    """Fit on the hours of a mask, choosing penalties and shrinkage on blocks of them that are left out."""
-    known = mask_hours(grid, hours)
-    usual = climatology.fit(known)
-    anomalies = features.model_inputs(known, usual).anomalies
-    damping = damped_anomaly.fit(anomalies)
-    regression = SpatialRegressionFit.of(grid.stations, grid.start, anomalies, damping, MAX_FIT_HOURS)
+    """Fit all models on the hours of a mask; choose penalties and shrinkage by cross-validation."""
+    fitted_climatology, damping, regression_fit = _prepare(grid, hours)
     masks = _fold_masks(hours)
-    sums = [regression.sums(base_hours(mask)) for mask in masks]
+    sums = [regression_fit.sums(base_hours(mask)) for mask in masks]
     total = sum(sums[1:], start=sums[0])
     full = np.ones((len(LEADS), len(VARIABLES)), np.float32)
-    stations = np.flatnonzero(regression.known.any(axis=1))
-    trial = stations[:: max(1, len(stations) // SELECTION_STATIONS)]
+    stations = np.flatnonzero(regression_fit.fitted.any(axis=1))
+    selection = stations[:: max(1, len(stations) // SELECTION_STATIONS)]
     errors = np.zeros((len(PENALTIES), len(VARIABLES)))
     for k, penalty in enumerate(PENALTIES):
-        for mask, part in zip(masks, sums, strict=True):
-            made = regression.solve(total - part, [penalty] * len(VARIABLES), full, trial.tolist())
-            for answer, truth in _held_out_increments(regression, made, mask, trial):
-                errors[k] += np.abs(truth - answer).sum(axis=(0, 1))
+        for mask, fold_sums in zip(masks, sums, strict=True):
+            regression = regression_fit.solve(total - fold_sums, [penalty] * len(VARIABLES), full, selection.tolist())
+            for forecast, truth in _held_out_increments(regression_fit, regression, mask, selection):
+                errors[k] += np.abs(truth - forecast).sum(axis=(0, 1))
     penalties = tuple(PENALTIES[k] for k in errors.argmin(axis=0))
-    plain = [regression.solve(total - part, penalties, full) for part in sums]
-    shrinkage = _choose_shrinkage(regression, list(zip(masks, plain, strict=True)), stations)
-    left_out = tuple((mask, made.shrunk(shrinkage)) for mask, made in zip(masks, plain, strict=True))
-    network = regression.solve(total, penalties, shrinkage)
-    return BaseModels(usual, damping, network, left_out, penalties, shrinkage)
+    unscaled = [regression_fit.solve(total - fold_sums, penalties, full) for fold_sums in sums]
+    shrinkage = _choose_shrinkage(regression_fit, list(zip(masks, unscaled, strict=True)), stations)
+    folds = tuple((mask, regression.scaled(shrinkage)) for mask, regression in zip(masks, unscaled, strict=True))
+    regression = regression_fit.solve(total, penalties, shrinkage)
+    return BaseModels(fitted_climatology, damping, regression, folds, penalties, shrinkage)
 
 
-def refit(ground: BaseModels, grid: HourGrid, hours: npt.NDArray[np.bool_]) -> BaseModels:
-    """The same with climatology, damping and network fitted on other hours; what was chosen before stays chosen."""
+def refit(base: BaseModels, grid: HourGrid, hours: npt.NDArray[np.bool_]) -> BaseModels:
+    """Fit all models on other hours with the penalties and the shrinkage of `base`; the result has no folds."""
+    fitted_climatology, damping, regression_fit = _prepare(grid, hours)
+    regression = regression_fit.solve(regression_fit.sums(base_hours(hours)), base.penalties, base.shrinkage)
+    return BaseModels(fitted_climatology, damping, regression, (), base.penalties, base.shrinkage)
+
+
+def _prepare(grid: HourGrid, hours: npt.NDArray[np.bool_]) -> tuple[Climatology, DampedAnomaly, SpatialRegressionFit]:
     known = mask_hours(grid, hours)
-    usual = climatology.fit(known)
-    anomalies = features.model_inputs(known, usual).anomalies
+    fitted_climatology = climatology.fit(known)
+    anomalies = model_inputs(known, fitted_climatology).anomalies
     damping = damped_anomaly.fit(anomalies)
-    regression = SpatialRegressionFit.of(grid.stations, grid.start, anomalies, damping, MAX_FIT_HOURS)
-    network = regression.solve(regression.sums(base_hours(hours)), ground.penalties, ground.shrinkage)
-    return BaseModels(usual, damping, network, (), ground.penalties, ground.shrinkage)
+    regression_fit = SpatialRegressionFit.from_anomalies(grid.stations, grid.start, anomalies, damping, MAX_FIT_HOURS)
+    return fitted_climatology, damping, regression_fit
 
 
 def _fold_masks(hours: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.bool_]]:
-    """The stretches of the mask dealt out to the folds in turn; a mask of few stretches is cut into more."""
-    parts = segments(hours, 2 * FOLDS)
-    made = [np.zeros(len(hours), dtype=bool) for _ in range(FOLDS)]
-    for i, part in enumerate(parts):
-        made[i % FOLDS][part] = True
-    return made
+    """Assign the segments of a mask to the folds in turn; a mask of few segments is cut into more."""
+    masks = [np.zeros(len(hours), dtype=bool) for _ in range(FOLDS)]
+    for i, segment in enumerate(segments(hours, 2 * FOLDS)):
+        masks[i % FOLDS][segment] = True
+    return masks
 
 
 def _held_out_increments(
-    regression: SpatialRegressionFit,
-    network: SpatialRegression,
+    regression_fit: SpatialRegressionFit,
+    regression: SpatialRegression,
     mask: npt.NDArray[np.bool_],
     stations: Sequence[int] | npt.NDArray,
 ) -> list[tuple[npt.NDArray, npt.NDArray]]:
-    """Forecast and truth (n, leads, variables), beyond the damped anomaly, of each station on left-out hours."""
-    at = base_hours(mask)[::SELECTION_STEP_HOURS]
-    if len(at) == 0:
+    """Return the forecast and true departure (n, leads, variables) from the damped anomaly for each station."""
+    base = base_hours(mask)[::SELECTION_STEP_HOURS]
+    if len(base) == 0:
         return []
-    truth = regression.residuals(at).reshape(len(at), -1, len(LEADS), len(VARIABLES))
+    truth = regression_fit.residuals(base).reshape(len(base), -1, len(LEADS), len(VARIABLES))
     return [
         (
             np.nan_to_num(
-                network.increments(regression.field, np.full(len(at), row), at, regression.start + at, range(4))
+                regression.increments(
+                    regression_fit.field, np.full(len(base), row), base, regression_fit.start + base, range(4)
+                )
             ),
             truth[:, row],
         )
@@ -115,14 +119,14 @@ def _held_out_increments(
 
 
 def _choose_shrinkage(
-    regression: SpatialRegressionFit,
-    left_out: Sequence[tuple[npt.NDArray[np.bool_], SpatialRegression]],
+    regression_fit: SpatialRegressionFit,
+    folds: Sequence[tuple[npt.NDArray[np.bool_], SpatialRegression]],
     stations: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.float32]:
-    """By which factor (leads, variables) of `SHRINKAGE` the regressions err least on the hours they have not seen."""
+    """Return the factors (leads, variables) from `SHRINKAGE` with the least error on the left-out hours."""
     errors = np.zeros((len(SHRINKAGE), len(LEADS), len(VARIABLES)))
-    for mask, network in left_out:
-        for answer, truth in _held_out_increments(regression, network, mask, stations):
+    for mask, regression in folds:
+        for forecast, truth in _held_out_increments(regression_fit, regression, mask, stations):
             for k, factor in enumerate(SHRINKAGE):
-                errors[k] += np.abs(truth - factor * answer).sum(axis=0)
+                errors[k] += np.abs(truth - factor * forecast).sum(axis=0)
     return SHRINKAGE[errors.argmin(axis=0)].astype(np.float32)

@@ -1,8 +1,8 @@
-"""Harmonic climatology: what is usual at a station at a time of the year and of the day.
+"""Harmonic climatology: the normal value of a station by time of year and time of day.
 
-A ridge regression per station and channel on annual and diurnal harmonics and their interaction, in the manner of
+A ridge regression per station and variable on annual and diurnal harmonics and their interaction, in the manner of
 Narapusetty, DelSole and Tippett (2009), Optimal estimation of the climatological mean, J. Climate 22. The penalty
-grows with the order of a harmonic, so that a record shorter than a year does not invent a second summer.
+grows with the order of a harmonic, so that a record shorter than a year does not produce a second summer.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from weatherglass.history.grid import HourGrid
 ANNUAL = 2
 DIURNAL = 3
 MIXED = 2
-"""Harmonics: of the year, of the day, and how many of the day vary with the first of the year."""
+"""Number of harmonics of the year, of the day, and of the day that vary with the first harmonic of the year."""
 
 TERMS = 1 + 2 * ANNUAL + 2 * DIURNAL + 4 * MIXED
 
 MIN_HOURS = 20 * 24
-"""A channel with fewer values than this has no climatology."""
+"""Values that a variable needs for a climatology."""
 
 CHUNK_PAIRS = 8192
-"""Pairs of a station and an hour looked up at a time: each takes a kilobyte."""
+"""Pairs of a station and an hour that are evaluated at a time; each takes about 1 KB."""
 
 _PENALTY = np.concatenate(
     [
@@ -37,11 +37,11 @@ _PENALTY = np.concatenate(
         np.repeat([240.0 * k**2 for k in range(1, MIXED + 1)], 4),
     ]
 )
-"""In hours of data: weather keeps for days, so a thousand hours are only some tens of independent looks."""
+"""Ridge penalty in hours of data: weather lasts for days, so 1,000 hours are a few dozen independent samples."""
 
 
 def harmonics(hours: npt.NDArray[np.datetime64]) -> npt.NDArray[np.float64]:
-    """Regressors (n, TERMS) of hours (n,) `datetime64[h]`, UTC."""
+    """Return the regressors (n, TERMS) of hours (n,) `datetime64[h]`, UTC."""
     count = hours.astype("datetime64[h]").astype(np.int64)
     year = 2 * np.pi * count / (365.2425 * 24)
     day = 2 * np.pi * (count % 24) / 24
@@ -58,18 +58,22 @@ def harmonics(hours: npt.NDArray[np.datetime64]) -> npt.NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Climatology:
-    """Coefficients (stations, TERMS, channels) in the channels' units; NaN where a channel has too few values."""
+    """Normal values of stations.
+
+    Attributes:
+        coefficients: (stations, TERMS, model variables) in the variables' units; NaN if there were too few values.
+    """
 
     station_ids: tuple[str, ...]
     coefficients: npt.NDArray[np.float64]
 
     def rows(self, station_ids: Sequence[str]) -> npt.NDArray[np.int64]:
-        """Position of each station, -1 where it is unknown."""
+        """Return the row of each station, -1 for an unknown station."""
         known = {station_id: row for row, station_id in enumerate(self.station_ids)}
         return np.array([known.get(station_id, -1) for station_id in station_ids], dtype=np.int64)
 
     def at(self, rows: npt.NDArray[np.int64], hours: npt.NDArray[np.datetime64]) -> npt.NDArray[np.float32]:
-        """Usual values (len(rows), len(hours), channels) of every row at every hour; NaN for row -1."""
+        """Return the normals (len(rows), len(hours), model variables) at all hours, UTC; NaN for row -1."""
         regressors = harmonics(hours)
         values = np.full((len(rows), len(hours), len(MODEL_VARIABLES)), np.nan, dtype=np.float32)
         for i in np.flatnonzero(rows >= 0):
@@ -77,48 +81,49 @@ class Climatology:
         return values
 
     def at_pairs(self, rows: npt.NDArray[np.int64], hours: npt.NDArray[np.datetime64]) -> npt.NDArray[np.float32]:
-        """Usual values (n, channels) of row i at hour i."""
+        """Return the normals (n, model variables) of `rows[i]` at `hours[i]`, UTC; NaN for row -1."""
         values = np.empty((len(rows), len(MODEL_VARIABLES)), dtype=np.float32)
         for begin in range(0, len(rows), CHUNK_PAIRS):
-            part = slice(begin, begin + CHUNK_PAIRS)
-            values[part] = np.einsum("nt,ntc->nc", harmonics(hours[part]), self.coefficients[rows[part]], optimize=True)
+            chunk = slice(begin, begin + CHUNK_PAIRS)
+            regressors = harmonics(hours[chunk])
+            values[chunk] = np.einsum("nt,ntc->nc", regressors, self.coefficients[rows[chunk]], optimize=True)
         values[rows < 0] = np.nan
         return values
 
 
 def fit(grid: HourGrid) -> Climatology:
-    """Fit every station and channel of a grid, twice: the second time without what lies far outside the first fit."""
+    """Fit every station and model variable of a grid; a second fit leaves out values far from the first one."""
     regressors = harmonics(grid.hours)
     values = model_variables(grid.values)
     coefficients = np.full((len(grid.stations), TERMS, len(MODEL_VARIABLES)), np.nan)
     for station in range(len(grid.stations)):
-        for channel in range(len(MODEL_VARIABLES)):
-            known = np.isfinite(values[station, :, channel])
+        for variable in range(len(MODEL_VARIABLES)):
+            known = np.isfinite(values[station, :, variable])
             if known.sum() >= MIN_HOURS:
-                coefficients[station, :, channel] = _robust_ridge(regressors[known], values[station, known, channel])
+                coefficients[station, :, variable] = _robust_ridge(regressors[known], values[station, known, variable])
     _fill_from_other_stations(coefficients)
     return Climatology(tuple(station.station_id for station in grid.stations), coefficients)
 
 
 def _fill_from_other_stations(coefficients: npt.NDArray[np.float64]) -> None:
-    """Where a known station has never reported its humidity or wind, take the mean and season of all others.
+    """Give stations without humidity or wind the mean and annual cycle of all other stations.
 
-    Pressure and temperature depend too much on the place to be borrowed.
+    Pressure and temperature depend too much on the location to be borrowed.
     """
     known = np.isfinite(coefficients[:, 0])
-    for channel in (MODEL_VARIABLES.index(name) for name in ("humidity", "wind_speed", "wind_u", "wind_v")):
-        missing = known[:, 0] & ~known[:, channel]
-        if missing.any() and known[:, channel].any():
-            coefficients[missing, :, channel] = 0.0
-            seasonal = coefficients[known[:, channel], : 1 + 2 * ANNUAL, channel].mean(axis=0)
-            coefficients[missing, : 1 + 2 * ANNUAL, channel] = seasonal
+    for variable in (MODEL_VARIABLES.index(name) for name in ("humidity", "wind_speed", "wind_u", "wind_v")):
+        missing = known[:, 0] & ~known[:, variable]
+        if missing.any() and known[:, variable].any():
+            coefficients[missing, :, variable] = 0.0
+            seasonal = coefficients[known[:, variable], : 1 + 2 * ANNUAL, variable].mean(axis=0)
+            coefficients[missing, : 1 + 2 * ANNUAL, variable] = seasonal
 
 
 def _robust_ridge(regressors: npt.NDArray, values: npt.NDArray) -> npt.NDArray:
     first = _ridge(regressors, values)
     error = np.abs(values - regressors @ first)
-    usual = error <= 5 * 1.4826 * np.median(error) + 1e-6
-    return _ridge(regressors[usual], values[usual])
+    inlier = error <= 5 * 1.4826 * np.median(error) + 1e-6
+    return _ridge(regressors[inlier], values[inlier])
 
 
 def _ridge(regressors: npt.NDArray, values: npt.NDArray) -> npt.NDArray:

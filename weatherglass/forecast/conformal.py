@@ -1,4 +1,4 @@
-"""Quantiles of errors that hold the share of the truth that they claim, also where the newest errors tell most.
+"""Weighted conformal quantiles: interval half-widths with guaranteed coverage, also if recent errors count more.
 
 Barber, Candès, Ramdas, Tibshirani (2023), Conformal prediction beyond exchangeability, Annals of Statistics 51.
 """
@@ -12,15 +12,16 @@ from weatherglass.forecast.forecaster import LEVELS
 
 
 def quantiles(scores: npt.NDArray, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Weighted quantiles (levels,) of n scores, a new case counting as much as the heaviest; the largest at most.
+    """Return the weighted quantiles (levels,) of n scores at `LEVELS`.
 
-    With equal weights the ceil((n + 1) level)-th smallest.
+    The finite-sample correction adds a new case with the largest weight and an infinite score; a quantile that falls
+    on it is the largest score. With equal weights, the quantile is the ceil((n + 1) level)-th smallest score.
 
     Raises:
         ValueError: there are no scores.
     """
     if len(scores) == 0:
-        raise ValueError("there are no errors to take quantiles of")
+        raise ValueError("quantiles need at least one score")
     order = np.argsort(scores)
     share = np.cumsum(weights[order]) / (weights.sum() + weights.max())
     rank = np.minimum(np.searchsorted(share, np.array(LEVELS) - 1e-9), len(scores) - 1)

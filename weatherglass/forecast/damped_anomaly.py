@@ -1,8 +1,8 @@
-"""The damped anomaly: climatology plus what remains of the present anomaly, the baseline to beat.
+"""Damped anomaly: climatology plus a damped fraction of the newest anomaly; the reference for skill scores.
 
-forecast(lead) = climatology(valid time) + rho(lead) x anomaly(base hour), rho being the slope of the anomaly on the
-one `lead` hours before: the AR(1)-like damped persistence of Van den Dool (2007), Empirical Methods in Short-Term
-Climate Prediction, chapter 8, with a free rho for each lead.
+forecast(lead) = climatology(valid time) + rho(lead) x anomaly(base hour), where rho is the slope of the regression of
+the anomaly on the anomaly `lead` hours before: the AR(1)-like damped persistence of Van den Dool (2007), Empirical
+Methods in Short-Term Climate Prediction, chapter 8, with a free rho for each lead.
 """
 
 from __future__ import annotations
@@ -15,31 +15,35 @@ import numpy.typing as npt
 from weatherglass.records import LEADS, VARIABLES
 
 MAX_AGE = 12
-"""Hours: an anomaly older than this says nothing; the forecast is then the climatology."""
+"""Maximum age of an anomaly in hours; if it is older, the forecast is the climatology."""
 
 _POOL_HOURS = 720.0
-"""Weight, in hours of its own data, of all stations together in a station's rho."""
+"""Weight of the pooled data of all stations in a station's rho, in hours of the station's own data."""
 
 
 @dataclass(frozen=True)
 class DampedAnomaly:
-    """rho (stations, lag 0..36 h, variables) between 0 and 1; stations as in the climatology."""
+    """Damping factors.
+
+    Attributes:
+        rho: (stations, lags 0..36 h, variables) between 0 and 1; stations in the order of the climatology.
+    """
 
     rho: npt.NDArray[np.float64]
 
-    def anomalies(
-        self, rows: npt.NDArray[np.int64], present: npt.NDArray, age: npt.NDArray[np.int64]
+    def damp(
+        self, rows: npt.NDArray[np.int64], newest: npt.NDArray, age: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.float32]:
-        """What remains (n, leads, variables) of present anomalies (n, variables) that are `age` hours old."""
+        """Return the damped anomalies (n, leads, variables) of newest anomalies (n, variables) `age` hours old."""
         lag = np.array(LEADS)[None, :, None] + age[:, None, :]
         rho = self.rho[rows[:, None, None], lag, np.arange(len(VARIABLES))[None, None, :]]
-        return (rho * np.nan_to_num(present)[:, None, :]).astype(np.float32)
+        return (rho * np.nan_to_num(newest)[:, None, :]).astype(np.float32)
 
 
-def present_anomaly(past: npt.NDArray) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Newest known anomaly (n, k) and its age in hours (n, k), from pasts (n, lags, k), lag 0 first.
+def newest_anomaly(past: npt.NDArray) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Return the newest known anomaly (n, k) and its age in hours (n, k) from pasts (n, lags, k), lag 0 first.
 
-    Nothing within `MAX_AGE` hours: NaN, with age `MAX_AGE`.
+    Without a value within `MAX_AGE` hours, the anomaly is NaN and its age `MAX_AGE`.
     """
     recent = past[:, : MAX_AGE + 1]
     known = np.isfinite(recent)
@@ -48,7 +52,10 @@ def present_anomaly(past: npt.NDArray) -> tuple[npt.NDArray[np.float32], npt.NDA
 
 
 def fit(anomalies: npt.NDArray[np.float32]) -> DampedAnomaly:
-    """rho from anomalies (stations, hours, channels) with NaN where missing."""
+    """Fit rho to anomalies (stations, hours, variables) with NaN where missing.
+
+    A station's rho is drawn towards that of all stations together, with the weight of `_POOL_HOURS` hours.
+    """
     longest = LEADS[-1] + MAX_AGE
     count = len(VARIABLES)
     series = anomalies[..., :count].astype(np.float64)
@@ -69,21 +76,25 @@ def fit(anomalies: npt.NDArray[np.float32]) -> DampedAnomaly:
 def error_quantiles(
     anomalies: npt.NDArray[np.float32], rows: npt.NDArray[np.int64], damping: DampedAnomaly, levels: tuple[float, ...]
 ) -> npt.NDArray[np.float64]:
-    """Quantiles (lags 0..36, variables, levels) of the damped anomaly's absolute error over held-out anomalies.
+    """Return quantiles (lags 0..36 h, variables, levels) of the damped anomaly's absolute error on held-out hours.
 
-    `anomalies` (stations, hours, channels), `rows` the stations' rows in the damping. The last lag holds the error of
-    the climatology itself, which is what a station without any recent value gets. NaN where nothing was known.
+    The last lag holds the error of the climatology, which is the forecast for a station without a recent value.
+    NaN if there are no values.
+
+    Args:
+        anomalies: (stations, hours, variables).
+        rows: (stations,) rows of the stations in the damping.
     """
     longest = LEADS[-1] + MAX_AGE
     count = len(VARIABLES)
     series = anomalies[..., :count]
-    made = np.full((longest + 1, count, len(levels)), np.nan)
+    quantiles = np.full((longest + 1, count, len(levels)), np.nan)
     for lag in range(longest + 1):
         then, now = series[:, : series.shape[1] - lag], series[:, lag:]
-        kept = damping.rho[rows, lag][:, None, :] * then if lag < longest else np.zeros_like(then)
+        damped = damping.rho[rows, lag][:, None, :] * then if lag < longest else np.zeros_like(then)
         for variable in range(count):
-            error = np.abs(now[..., variable] - kept[..., variable])
+            error = np.abs(now[..., variable] - damped[..., variable])
             error = error[np.isfinite(error)]
             if len(error):
-                made[lag, variable] = np.quantile(error, levels)
-    return made
+                quantiles[lag, variable] = np.quantile(error, levels)
+    return quantiles

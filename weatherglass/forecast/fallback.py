@@ -1,4 +1,4 @@
-"""Persistence: the forecast where nothing has been learnt, with wide intervals."""
+"""Persistence: the forecast that needs no training, with wide intervals."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from weatherglass.records import LEADS, VARIABLES, Method
 from weatherglass.stations import Station
 
 HISTORY_HOURS = 72
-"""Hours of own past that a forecast looks at, before its base hour."""
+"""Hours of own past that are counted in `Forecast.history_hours`."""
 
 _SPREAD_LEADS = np.array([1, 3, 6, 9, 12, 15, 18, 21, 24])
 _SPREAD = {
@@ -35,75 +35,74 @@ _SPREAD = {
         ]
     ),
 }
-"""Quantiles of persistence's absolute error at the leads `_SPREAD_LEADS`, rows as `VARIABLES`, measured over the 36 cities of
-Kaggle's «Historical Hourly Weather Data» 2012-2017. For a station that nobody has seen before this is a guess."""
+"""Quantiles of persistence's absolute error at `_SPREAD_LEADS`, rows as `VARIABLES`, measured over the 36 cities of
+Kaggle's "Historical Hourly Weather Data" 2012-2017; for any other station they are an estimate."""
 
 _BORROWED_HALF_WIDTH = np.array([20.0, 50.0, 100.0, 12.0])
-"""Half-width where the station itself has never reported the variable."""
+"""Half-widths for a station that has not reported the variable, in the order of `VARIABLES`."""
 
 
 def persistence_spread(level: float) -> npt.NDArray[np.float64]:
-    """Half-widths (leads, variables) of persistence at a level of `LEVELS`."""
+    """Return the half-widths (leads, variables) of persistence at a level of `LEVELS`."""
     return np.stack([np.interp(LEADS, _SPREAD_LEADS, row) for row in _SPREAD[level]], axis=1)
 
 
 def history_hours(grid: HourGrid, rows: npt.NDArray[np.int64], base: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Hours with a temperature among the last 72 up to and with the base hour."""
+    """Return the number of hours (n,) with a temperature in the 72 hours that end with the base hour."""
     hours = base[:, None] - np.arange(HISTORY_HOURS)
     temperature = grid.values[rows[:, None], np.maximum(hours, 0), 0]
     return (np.isfinite(temperature) & (hours >= 0)).sum(axis=1)
 
 
 class PersistenceForecaster:
-    """It stays as it is. Needs no training, answers any station.
+    """A `forecaster.Forecaster` that repeats the newest value and needs neither training nor a known station.
 
-    A variable that a station has never reported is taken as the mean of the other stations' newest values, or from
-    the standard atmosphere where there are none, with an interval that says how little that is worth.
+    A variable that a station has not reported is the mean of the other stations' newest values, or the value of the
+    standard atmosphere if there are none, with a very wide interval.
     """
 
     def forecast(self, grid: HourGrid, rows: Sequence[int], base: Sequence[int]) -> Forecast:
-        """See `forecast.Forecaster`; needs no past at all."""
-        where, when = np.asarray(rows, dtype=np.int64), np.asarray(base, dtype=np.int64)
-        last, own = _newest_values(grid, where, when)
-        values = np.repeat(last[:, None, :], len(LEADS), axis=1)
+        """See `forecaster.Forecaster`; a station needs no past."""
+        station_rows, base_hours = np.asarray(rows, dtype=np.int64), np.asarray(base, dtype=np.int64)
+        newest, own = _newest_values(grid, station_rows, base_hours)
+        values = np.repeat(newest[:, None, :], len(LEADS), axis=1)
         lower, upper = {}, {}
         for level in LEVELS:
             spread = np.where(own[:, None, :], persistence_spread(level), _BORROWED_HALF_WIDTH)
             lower[level], upper[level] = clip_to_limits(values - spread), clip_to_limits(values + spread)
         return Forecast(
-            tuple(grid.stations[row].station_id for row in where),
-            grid.start + when,
+            tuple(grid.stations[row].station_id for row in station_rows),
+            grid.start + base_hours,
             values,
             lower,
             upper,
-            (Method.PERSISTENCE,) * len(where),
-            history_hours(grid, where, when),
+            (Method.PERSISTENCE,) * len(station_rows),
+            history_hours(grid, station_rows, base_hours),
         )
 
 
 def _newest_values(
     grid: HourGrid, rows: npt.NDArray[np.int64], base: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """Newest values (n, variables) at or before each base hour, and whether they are the station's own."""
+    """Return the newest values (n, variables) at or before each base hour and whether they are the station's own."""
     values = np.empty((len(rows), len(VARIABLES)))
     own = np.empty(values.shape, dtype=bool)
     for hour in np.unique(base):
-        past = model_variables(grid.values[:, max(0, hour + 1 - HISTORY_HOURS) : hour + 1])[..., : len(VARIABLES)][
-            :, ::-1
-        ]
+        hours = slice(max(0, hour + 1 - HISTORY_HOURS), hour + 1)
+        past = model_variables(grid.values[:, hours])[:, ::-1, : len(VARIABLES)]
         known = np.isfinite(past)
         newest = np.take_along_axis(past, known.argmax(axis=1)[:, None, :], axis=1)[:, 0].astype(np.float64)
-        seen = np.isfinite(newest)
-        count = seen.sum(axis=0)
-        mean = np.where(count > 0, np.where(seen, newest, 0).sum(axis=0) / np.maximum(count, 1), np.nan)
+        reported = np.isfinite(newest)
+        count = reported.sum(axis=0)
+        mean = np.where(count > 0, np.where(reported, newest, 0).sum(axis=0) / np.maximum(count, 1), np.nan)
         for i in np.flatnonzero(base == hour):
             borrowed = np.where(np.isfinite(mean), mean, _standard_atmosphere(grid.stations[rows[i]]))
-            own[i] = seen[rows[i]]
+            own[i] = reported[rows[i]]
             values[i] = np.where(own[i], newest[rows[i]], borrowed)
     return clip_to_limits(values), own
 
 
 def _standard_atmosphere(station: Station) -> npt.NDArray[np.float64]:
-    """The ICAO standard atmosphere's pressure at the station's elevation (sea level if unknown), the rest typical."""
+    """Return typical values (variables,) and the ICAO standard pressure at the elevation, sea level if unknown."""
     pressure = 1013.25 * (1 - 2.25577e-5 * (station.elevation or 0.0)) ** 5.25588
     return np.array([15.0, 70.0, pressure, 3.0])

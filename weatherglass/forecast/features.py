@@ -1,7 +1,7 @@
-"""The design matrix: what the trees see. Training and serving both come here, so both see the same.
+"""Features of the boosted trees, computed by the same code in training and in serving.
 
-A *case* is a station at a base hour. Everything is an anomaly from the climatology, taken from the base hour and the
-72 hours before it; nothing after the base hour enters.
+A *case* is a station at a base hour. All features are anomalies from the climatology at the base hour and in the
+72 hours before it; no value after the base hour is used.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from weatherglass.forecast.climatology import Climatology
 from weatherglass.forecast.damped_anomaly import DampedAnomaly, newest_anomaly
-from weatherglass.forecast.neighbours import KERNELS, neighbour_means, neighbour_kernels
+from weatherglass.forecast.neighbours import KERNELS, neighbour_kernels, neighbour_means
 from weatherglass.forecast.spatial_regression import SpatialRegression
 from weatherglass.forecast.unseen_stations import level_offset
 from weatherglass.forecast.variables import MODEL_VARIABLES, model_variables
@@ -23,7 +23,7 @@ from weatherglass.records import LEADS, VARIABLES
 from weatherglass.stations import Station
 
 PAST_HOURS = 72
-"""How far back a case looks, hours before its base hour."""
+"""Hours before the base hour that a case uses."""
 
 LAGS = (0, 1, 2, 3, 6, 12, 24)
 CHANGES = (1, 3, 6, 24)
@@ -36,16 +36,16 @@ NEIGHBOUR_VARIABLES = tuple(
 NEIGHBOUR_LAGS = (0, 6)
 
 BASE_FEATURE_NAMES = (
-    *(f"{channel}_lag{lag}" for lag in LAGS for channel in MODEL_VARIABLES),
-    *(f"{channel}_change{hours}" for hours in CHANGES for channel in MODEL_VARIABLES),
-    *(f"{channel}_mean{hours}" for hours in MEANS for channel in MODEL_VARIABLES),
-    *(f"{channel}_spread{SPREAD_HOURS}" for channel in MODEL_VARIABLES),
-    *(f"present_{channel}" for channel in MODEL_VARIABLES),
+    *(f"{variable}_lag{lag}" for lag in LAGS for variable in MODEL_VARIABLES),
+    *(f"{variable}_change{hours}" for hours in CHANGES for variable in MODEL_VARIABLES),
+    *(f"{variable}_mean{hours}" for hours in MEANS for variable in MODEL_VARIABLES),
+    *(f"{variable}_spread{SPREAD_HOURS}" for variable in MODEL_VARIABLES),
+    *(f"value_{variable}" for variable in MODEL_VARIABLES),
     *(
-        f"around{kernel}_{MODEL_VARIABLES[channel]}_lag{lag}"
+        f"neighbours{kernel}_{MODEL_VARIABLES[variable]}_lag{lag}"
         for lag in NEIGHBOUR_LAGS
         for kernel in range(KERNELS)
-        for channel in NEIGHBOUR_VARIABLES
+        for variable in NEIGHBOUR_VARIABLES
     ),
     *("latitude", "longitude", "elevation", "solar_cos", "solar_sin", "season_cos", "season_sin"),
 )
@@ -65,22 +65,30 @@ FEATURE_NAMES = (*BASE_FEATURE_NAMES, *LEAD_FEATURE_NAMES)
 
 @dataclass(frozen=True)
 class ModelInputs:
-    """A stretch of a grid as channels and as anomalies, (stations, hours, channels); hour 0 is grid hour `first`."""
+    """Consecutive hours of a grid as model variables and as anomalies.
+
+    Attributes:
+        start: hour 0 of the grid, UTC.
+        first: grid hour that is hour 0 of the arrays.
+        values, anomalies: (stations, hours, model variables).
+        climatology_rows: (stations,) row of each station in the climatology, -1 if it has none.
+        kernels: (kernels, stations, stations) weights of the neighbours.
+        field: (stations of the regression, hours, model variables) standardized anomalies.
+        borrowed: (stations,) whether the climatology is borrowed from other stations. The level of such a station is
+            corrected by its own past.
+    """
 
     stations: tuple[Station, ...]
     start: np.datetime64
     first: int
-    present: npt.NDArray[np.float32]
+    values: npt.NDArray[np.float32]
     anomalies: npt.NDArray[np.float32]
     climatology: Climatology
-    rows: npt.NDArray[np.int64]
-    """Each station's row in the climatology, -1 if it is unknown there."""
-    neighbour_kernels: npt.NDArray[np.float32]
-    network: SpatialRegression | None
+    climatology_rows: npt.NDArray[np.int64]
+    kernels: npt.NDArray[np.float32]
+    regression: SpatialRegression | None
     field: npt.NDArray[np.float32] | None
-    """Of the network, over the same hours."""
-    strange: npt.NDArray[np.bool_]
-    """Stations whose climatology is borrowed: their level is corrected by their own past."""
+    borrowed: npt.NDArray[np.bool_]
 
 
 def model_inputs(
@@ -88,148 +96,160 @@ def model_inputs(
     climatology: Climatology,
     first: int = 0,
     last: int | None = None,
-    network: SpatialRegression | None = None,
+    regression: SpatialRegression | None = None,
     known: int | None = None,
 ) -> ModelInputs:
-    """The grid's hours `first` to `last` (both included; whole grid by default).
+    """Return the grid's hours `first` to `last`, both included; the whole grid by default.
 
-    Rows of the climatology from `known` on (none by default) are borrowed, see `strangers`.
+    Rows of the climatology from `known` on are borrowed (none by default), see `unseen_stations`.
     """
     last = grid.values.shape[1] - 1 if last is None else last
     first = max(0, first)
-    present = model_variables(grid.values[:, first : last + 1])
+    values = model_variables(grid.values[:, first : last + 1])
     rows = climatology.rows([station.station_id for station in grid.stations])
-    usual = climatology.at(rows, grid.start + np.arange(first, last + 1))
-    anomalies = present - usual
-    field = network.field(grid.stations, anomalies) if network else None
-    around_each = neighbour_kernels(grid.stations)
-    strange = rows >= (len(climatology.station_ids) if known is None else known)
+    normals = climatology.at(rows, grid.start + np.arange(first, last + 1))
+    anomalies = values - normals
     return ModelInputs(
-        grid.stations, grid.start, first, present, anomalies, climatology, rows, around_each, network, field, strange
+        stations=grid.stations,
+        start=grid.start,
+        first=first,
+        values=values,
+        anomalies=anomalies,
+        climatology=climatology,
+        climatology_rows=rows,
+        kernels=neighbour_kernels(grid.stations),
+        regression=regression,
+        field=regression.standardized_field(grid.stations, anomalies) if regression else None,
+        borrowed=rows >= (len(climatology.station_ids) if known is None else known),
     )
 
 
 @dataclass(frozen=True)
 class CaseFeatures:
-    """Features of n cases, and what their forecasts are built from.
+    """Features of n cases and the components of their forecasts.
 
     Attributes:
-        base: (n, len(BASE_NAMES)) features that do not depend on the lead.
-        past: (n, 73, variables) own anomalies, lag 0 first.
-        present, age: newest anomaly of each variable (n, variables) and how old it is, hours.
-        damped: (n, leads, variables) what remains of it.
-        linear: (n, leads, variables) what the network adds to that; NaN where it says nothing.
-        normal: (n, leads, variables) climatology at the valid times; NaN where it is unknown.
-        normal_now: (n, variables) climatology at the base hour.
-        solar: (n,) local solar hour of the base hour.
+        base_features: (n, len(BASE_FEATURE_NAMES)) features that do not depend on the lead.
+        past: (n, 73, variables) anomalies of the station, lag 0 first.
+        newest_anomaly: (n, variables) newest known anomaly; NaN if it is older than `damped_anomaly.MAX_AGE` hours.
+        age: (n, variables) age of the newest anomaly, hours.
+        damped: (n, leads, variables) damped anomaly.
+        linear: (n, leads, variables) what the spatial regression adds to it; NaN if there is no regression.
+        normal: (n, leads, variables) climatology at the valid times; NaN if unknown.
+        base_normal: (n, variables) climatology at the base hour.
+        solar_hour: (n,) local solar hour of the base hour.
     """
 
-    base: npt.NDArray[np.float32]
+    base_features: npt.NDArray[np.float32]
     past: npt.NDArray[np.float32]
-    present: npt.NDArray[np.float32]
+    newest_anomaly: npt.NDArray[np.float32]
     age: npt.NDArray[np.int64]
     damped: npt.NDArray[np.float32]
     linear: npt.NDArray[np.float32]
     normal: npt.NDArray[np.float32]
-    normal_now: npt.NDArray[np.float32]
-    solar: npt.NDArray[np.float64]
+    base_normal: npt.NDArray[np.float32]
+    solar_hour: npt.NDArray[np.float64]
 
     def matrix(
         self, variable: int, cases: npt.NDArray[np.int64], leads: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.float32]:
-        """Rows (m, len(NAMES)) for m pairs of a case and a lead."""
-        at = leads - 1
-        normal = self.normal[case_features, at, variable]
-        solar = 2 * np.pi * (self.solar[case_features] + leads) / 24
+        """Return the feature matrix (m, len(FEATURE_NAMES)) of m pairs of a case and a lead in hours."""
+        lead_index = leads - 1
+        normal = self.normal[cases, lead_index, variable]
+        solar_angle = 2 * np.pi * (self.solar_hour[cases] + leads) / 24
         columns = [
             leads,
-            self.damped[case_features, at, variable],
-            self.linear[case_features, at, variable],
+            self.damped[cases, lead_index, variable],
+            self.linear[cases, lead_index, variable],
             normal,
-            normal - self.normal_now[case_features, variable],
-            np.cos(solar),
-            np.sin(solar),
-            self.past[case_features, 24 - leads, variable],
-            self.past[case_features, 48 - leads, variable],
+            normal - self.base_normal[cases, variable],
+            np.cos(solar_angle),
+            np.sin(solar_angle),
+            self.past[cases, 24 - leads, variable],
+            self.past[cases, 48 - leads, variable],
         ]
-        rows = np.empty((len(case_features), len(FEATURE_NAMES)), dtype=np.float32)
-        rows[:, : len(BASE_FEATURE_NAMES)] = self.base[case_features]
+        matrix = np.empty((len(cases), len(FEATURE_NAMES)), dtype=np.float32)
+        matrix[:, : len(BASE_FEATURE_NAMES)] = self.base_features[cases]
         for i, column in enumerate(columns):
-            rows[:, len(BASE_FEATURE_NAMES) + i] = column
-        return rows
+            matrix[:, len(BASE_FEATURE_NAMES) + i] = column
+        return matrix
 
 
 def case_features(
-    seen: ModelInputs,
+    inputs: ModelInputs,
     damping: DampedAnomaly,
     rows: npt.NDArray[np.int64],
     base: npt.NDArray[np.int64],
     own_hours: npt.NDArray[np.int64] | None = None,
     with_neighbours: npt.NDArray[np.bool_] | None = None,
-    with_network: npt.NDArray[np.bool_] | None = None,
-    linear_of: Sequence[int] = range(len(VARIABLES)),
+    with_regression: npt.NDArray[np.bool_] | None = None,
+    linear_variables: Sequence[int] = range(len(VARIABLES)),
 ) -> CaseFeatures:
-    """Cases of station `rows[i]` at grid hour `base[i]`.
+    """Compute the features of station `rows[i]` at grid hour `base[i]`.
 
-    For training and calibration, a case can be made poorer: `own_hours[i]` hours of own past are left (1 is the base
-    hour alone), `with_neighbours[i]` False takes the neighbours away, `with_network[i]` False the linear forecast, as
-    a station never seen before has none. `linear_of`: variables whose linear forecast is wanted.
+    Training and calibration can withhold inputs of a case, as for a station that has just begun to report.
+
+    Args:
+        own_hours: (n,) hours of the station's own past that are kept; 1 keeps the base hour alone.
+        with_neighbours: (n,) False removes the neighbours' values.
+        with_regression: (n,) False removes the linear forecast.
+        linear_variables: variables whose linear forecast is computed.
     """
-    offsets = base[:, None] - seen.first - np.arange(PAST_HOURS + 1)
-    past = seen.anomalies[rows[:, None], np.maximum(offsets, 0)]
+    offsets = base[:, None] - inputs.first - np.arange(PAST_HOURS + 1)
+    past = inputs.anomalies[rows[:, None], np.maximum(offsets, 0)]
     past[offsets < 0] = np.nan
     if own_hours is not None:
         past[np.arange(PAST_HOURS + 1)[None, :] >= own_hours[:, None]] = np.nan
-    hours = seen.start + base
-    known = seen.rows[rows]
-    strange = seen.strange[rows]
-    level = np.where(strange[:, None], level_offset(past), np.float32(0))
+    hours = inputs.start + base
+    climatology_rows = inputs.climatology_rows[rows]
+    level = np.where(inputs.borrowed[rows][:, None], level_offset(past), np.float32(0))
     past -= level[:, None]
     level = level[:, : len(VARIABLES)]
-    present, age = newest_anomaly(past[..., : len(VARIABLES)])
-    damped = damping.anomalies(known, present, age)
-    normal = np.stack([seen.climatology.at_pairs(known, hours + lead)[:, : len(VARIABLES)] for lead in LEADS], axis=1)
+    newest, age = newest_anomaly(past[..., : len(VARIABLES)])
+    damped = damping.damp(climatology_rows, newest, age)
+    normal = np.stack(
+        [inputs.climatology.at_pairs(climatology_rows, hours + lead)[:, : len(VARIABLES)] for lead in LEADS], axis=1
+    )
     normal += level[:, None]
-    around_features = _around(seen, rows, base)
+    neighbours = _neighbour_features(inputs, rows, base)
     if with_neighbours is not None:
-        around_features[~with_neighbours] = np.nan
+        neighbours[~with_neighbours] = np.nan
     linear = np.full(damped.shape, np.nan, np.float32)
-    if seen.network is not None and seen.field is not None:
-        place = {station_id: row for row, station_id in enumerate(seen.network.station_ids)}
-        members = np.array([place.get(station.station_id, -1) for station in seen.stations], dtype=np.int64)[rows]
-        at = base - seen.first
-        linear[..., list(linear_of)] = seen.network.increments(
-            seen.field, members, at, hours, linear_of, own_hours, with_neighbours
+    if inputs.regression is not None and inputs.field is not None:
+        regression_rows = {station_id: row for row, station_id in enumerate(inputs.regression.station_ids)}
+        members = np.array([regression_rows.get(station.station_id, -1) for station in inputs.stations], np.int64)[rows]
+        linear[..., list(linear_variables)] = inputs.regression.increments(
+            inputs.field, members, base - inputs.first, hours, linear_variables, own_hours, with_neighbours
         )
-        if with_network is not None:
-            linear[~with_network] = np.nan
-    longitude = np.array([station.longitude for station in seen.stations])[rows]
-    solar = (hours.astype(np.int64) + longitude / 15) % 24
-    features = np.concatenate(
+        if with_regression is not None:
+            linear[~with_regression] = np.nan
+    longitude = np.array([station.longitude for station in inputs.stations])[rows]
+    solar_hour = (hours.astype(np.int64) + longitude / 15) % 24
+    base_features = np.concatenate(
         [
-            *_own(past),
-            np.where(np.isfinite(past[:, 0]), seen.present[rows, base - seen.first], np.nan),
-            around_features,
-            _place_and_time(seen.stations, rows, hours, solar),
+            *_past_features(past),
+            np.where(np.isfinite(past[:, 0]), inputs.values[rows, base - inputs.first], np.nan),
+            neighbours,
+            _place_and_time(inputs.stations, rows, hours, solar_hour),
         ],
         axis=1,
         dtype=np.float32,
     )
     return CaseFeatures(
-        features,
-        past[..., : len(VARIABLES)],
-        present,
-        age,
-        damped,
-        linear,
-        normal,
-        seen.climatology.at_pairs(known, hours)[:, : len(VARIABLES)] + level,
-        solar,
+        base_features=base_features,
+        past=past[..., : len(VARIABLES)],
+        newest_anomaly=newest,
+        age=age,
+        damped=damped,
+        linear=linear,
+        normal=normal,
+        base_normal=inputs.climatology.at_pairs(climatology_rows, hours)[:, : len(VARIABLES)] + level,
+        solar_hour=solar_hour,
     )
 
 
-def _own(past: npt.NDArray[np.float32]) -> list[npt.NDArray]:
-    """Lags, changes, means and spread of pasts (n, 73, channels), NaN where nothing is known."""
+def _past_features(past: npt.NDArray[np.float32]) -> list[npt.NDArray]:
+    """Return lags, changes, means and standard deviation of pasts (n, 73, model variables); NaN if unknown."""
     known = np.isfinite(past)
     filled = np.where(known, past, 0)
     count = np.maximum(known.cumsum(axis=1), 0)
@@ -247,25 +267,29 @@ def _own(past: npt.NDArray[np.float32]) -> list[npt.NDArray]:
     return [*blocks, *(mean(hours) for hours in MEANS), spread]
 
 
-def _around(seen: ModelInputs, rows: npt.NDArray[np.int64], base: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """Neighbours' anomalies (n, lags x kernels x channels), as in `BASE_FEATURE_NAMES`."""
+def _neighbour_features(
+    inputs: ModelInputs, rows: npt.NDArray[np.int64], base: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float32]:
+    """Return the neighbours' anomalies (n, lags x kernels x variables), ordered as in `BASE_FEATURE_NAMES`."""
     width = KERNELS * len(NEIGHBOUR_VARIABLES)
-    made = np.full((len(rows), len(NEIGHBOUR_LAGS) * width), np.nan, dtype=np.float32)
+    neighbours = np.full((len(rows), len(NEIGHBOUR_LAGS) * width), np.nan, dtype=np.float32)
     order = np.argsort(base, kind="stable")
-    for at in np.split(order, np.flatnonzero(np.diff(base[order])) + 1):
-        weights = seen.kernels[:, rows[at]]
+    for cases in np.split(order, np.flatnonzero(np.diff(base[order])) + 1):
+        weights = inputs.kernels[:, rows[cases]]
         for k, lag in enumerate(NEIGHBOUR_LAGS):
-            hour = base[at[0]] - seen.first - lag
+            hour = base[cases[0]] - inputs.first - lag
             if hour >= 0:
-                now = seen.anomalies[:, hour, NEIGHBOUR_VARIABLES]
-                made[at, k * width : (k + 1) * width] = neighbour_means(weights, now).reshape(len(at), -1)
-    return made
+                anomalies = inputs.anomalies[:, hour, NEIGHBOUR_VARIABLES]
+                neighbours[cases, k * width : (k + 1) * width] = neighbour_means(weights, anomalies).reshape(
+                    len(cases), -1
+                )
+    return neighbours
 
 
 def _place_and_time(
-    stations: Sequence[Station], rows: npt.NDArray[np.int64], hours: npt.NDArray, solar: npt.NDArray
+    stations: Sequence[Station], rows: npt.NDArray[np.int64], hours: npt.NDArray, solar_hour: npt.NDArray
 ) -> npt.NDArray[np.float64]:
     place = np.array([[s.latitude, s.longitude, np.nan if s.elevation is None else s.elevation] for s in stations])
     season = 2 * np.pi * hours.astype(np.int64) / (365.2425 * 24)
-    day = 2 * np.pi * solar / 24
+    day = 2 * np.pi * solar_hour / 24
     return np.column_stack([place[rows], np.cos(day), np.sin(day), np.cos(season), np.sin(season)])

@@ -1,4 +1,4 @@
-"""What a forecaster is and what it answers, so that training, serving and evaluation agree on it."""
+"""The interface of a forecaster and its result, shared by training, serving and evaluation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from weatherglass.history.grid import HourGrid
 from weatherglass.records import Method
 
 LEVELS = (0.8, 0.9)
-"""Levels of the intervals: the share of the truth that each should hold."""
+"""Levels of the intervals: the share of the truth that each interval should contain."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Forecast:
 
     Attributes:
         station_ids: n.
-        base_hours: (n,) `datetime64[h]`, UTC: the newest hour each forecast stands on; valid time = base + lead.
+        base_hours: (n,) `datetime64[h]`, UTC: the newest hour that each forecast uses; valid time = base + lead.
         values: (n, 24, 4) °C, %, hPa, m/s; finite everywhere.
         lower, upper: level of `LEVELS` -> (n, 24, 4), lower <= values <= upper.
         methods: n.
@@ -42,10 +42,10 @@ class Forecaster(Protocol):
     """A model that forecasts from hourly values alone."""
 
     def forecast(self, grid: HourGrid, rows: Sequence[int], base: Sequence[int]) -> Forecast:
-        """Forecast station `rows[i]` of the grid from its hour index `base[i]`; sees nothing after `base[i]`.
+        """Forecast station `rows[i]` of the grid from its hour index `base[i]`, without any value after that hour.
 
-        A row without the past that the model needs is answered by a fallback method, marked, with wider intervals.
-        Every row must have at least one value of every variable at or before its base hour, unless the model knows
-        the station's climatology.
+        If a row lacks the past that the model needs, the forecast comes from a fallback method, is marked with it, and
+        has wider intervals. A row needs at least one value of every variable at or before its base hour, unless the
+        model has a climatology for the station.
         """
         ...

@@ -1,7 +1,7 @@
-"""LightGBM by itself: `from weatherglass.forecast.lightgbm_import import lightgbm`.
+"""Import LightGBM without pandas and scikit-learn: `from weatherglass.forecast.lightgbm_import import lightgbm`.
 
-LightGBM imports scikit-learn and pandas wherever they are installed, for conveniences that nobody here uses. They
-weigh 130 MB in every process that forecasts or trains, so they are hidden from it while it is imported.
+LightGBM imports pandas and scikit-learn if they are installed, for optional interfaces that this project does not
+use. They take 130 MB in every process that trains or forecasts, so their import is blocked while LightGBM loads.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def _hidden(*names: str) -> Iterator[None]:
-    """As if these packages were not installed; Python takes None among its modules for that."""
+def _block_imports(*names: str) -> Iterator[None]:
+    """Make the import of these packages fail: Python raises ImportError for a module whose entry is None."""
     loaded = {name: sys.modules.get(name) for name in names}
     sys.modules.update(dict.fromkeys(names))  # type: ignore[arg-type]
     try:
@@ -26,7 +26,7 @@ def _hidden(*names: str) -> Iterator[None]:
                 sys.modules[name] = module
 
 
-with _hidden("sklearn", "pandas"):
+with _block_imports("sklearn", "pandas"):
     import lightgbm
 
 __all__ = ["lightgbm"]

@@ -1,7 +1,8 @@
-"""What the stations around feel: weather moves, and what is upstream now arrives later.
+"""Kernel-weighted means of the neighbours' anomalies, since upstream weather reaches a station hours later.
 
-A neighbour counts by a kernel of its distance and direction: in eight directions at about 450 and 900 km, and nearby
-in any direction. Missing neighbours are left out of the weighted mean; with too little weight there is no value.
+Each kernel weights a neighbour by its distance and direction: eight directions at about 450 and 900 km, and one kernel
+for nearby stations in any direction. Missing neighbours are left out of the weighted mean; if the remaining weight is
+below `MIN_WEIGHT`, the mean is NaN.
 """
 
 from __future__ import annotations
@@ -18,35 +19,37 @@ DIRECTIONS = 8
 NEAR_KM = 150.0
 KERNELS = len(RINGS_KM) * DIRECTIONS + 1
 MIN_WEIGHT = 0.1
-"""Less than this (1 is one station in the middle of a kernel) is as good as nobody there."""
+"""Minimum total weight of a kernel mean; a station in the middle of a kernel has weight 1."""
 
 EARTH_RADIUS_KM = 6371.0
 
 
 def distances(stations: Sequence[Station]) -> npt.NDArray[np.float64]:
-    """Kilometres (n, n) along the great circle, by the haversine formula; NaN where a place is not known."""
-    north, other, east = _angles(stations)
-    haversine = np.sin((other - north) / 2) ** 2 + np.cos(north) * np.cos(other) * np.sin(east / 2) ** 2
-    made = 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.clip(haversine, 0, 1)))
-    np.fill_diagonal(made, 0.0)
-    return np.asarray(made)
+    """Return great-circle distances (n, n) in km by the haversine formula; NaN if coordinates are unknown."""
+    latitude, other, east = _angles(stations)
+    haversine = np.sin((other - latitude) / 2) ** 2 + np.cos(latitude) * np.cos(other) * np.sin(east / 2) ** 2
+    kilometres = 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.clip(haversine, 0, 1)))
+    np.fill_diagonal(kilometres, 0.0)
+    return np.asarray(kilometres)
 
 
 def _angles(stations: Sequence[Station]) -> tuple[npt.NDArray, npt.NDArray, npt.NDArray]:
+    """Return latitudes (n, 1) and (1, n) and differences of longitude (n, n) towards the second axis, radians."""
     latitude = np.deg2rad([station.latitude for station in stations])
     longitude = np.deg2rad([station.longitude for station in stations])
     return latitude[:, None], latitude[None, :], longitude[None, :] - longitude[:, None]
 
 
-def kernels(stations: Sequence[Station]) -> npt.NDArray[np.float32]:
-    """Weights (kernels, stations, stations): how much the last axis counts for the middle one; nobody for itself.
+def neighbour_kernels(stations: Sequence[Station]) -> npt.NDArray[np.float32]:
+    """Return weights (kernels, stations, stations) of the stations of the last axis for those of the middle axis.
 
-    A station whose place is not known (NaN) is nobody's neighbour, and has none.
+    A station has weight 0 for itself. A station with unknown coordinates (NaN) has weight 0 for all, and no neighbours.
     """
-    north, other, east = _angles(stations)
+    latitude, other, east = _angles(stations)
     distance = distances(stations)
     bearing = np.arctan2(
-        np.sin(east) * np.cos(other), np.cos(north) * np.sin(other) - np.sin(north) * np.cos(other) * np.cos(east)
+        np.sin(east) * np.cos(other),
+        np.cos(latitude) * np.sin(other) - np.sin(latitude) * np.cos(other) * np.cos(east),
     )
     weights = []
     for ring in RINGS_KM:
@@ -59,8 +62,8 @@ def kernels(stations: Sequence[Station]) -> npt.NDArray[np.float32]:
     return stacked
 
 
-def around(weights: npt.NDArray[np.float32], anomalies: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Kernel means (n, kernels, k) from weights (kernels, n, stations) and anomalies (stations, k)."""
+def neighbour_means(weights: npt.NDArray[np.float32], anomalies: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return kernel means (n, kernels, k) from weights (kernels, n, stations) and anomalies (stations, k)."""
     known = np.isfinite(anomalies)
     flat = weights.reshape(-1, weights.shape[2])
     total = flat @ known.astype(np.float32)

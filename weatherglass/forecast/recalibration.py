@@ -1,11 +1,11 @@
-"""Intervals held to what came true: a station's half-widths follow its own errors of the last weeks.
+"""Recalibration: interval half-widths follow each station's own errors of recent weeks.
 
-The quantiles of training belong to the seasons and the sensors it has seen. What serves is measured day by day
-against the truth, in units of its own half-width, and widened or narrowed by a factor: conformal prediction on the
-most recent errors, which count more the newer they are (Barber et al. 2023, Conformal prediction beyond
-exchangeability, Annals of Statistics 51). A factor has two steps, since errors of one station come in spells and are
-few: one of all stations by variable and group of leads, and one of the station by variable, drawn towards 1 as long
-as the station has few days.
+The quantiles of a training belong to the seasons and sensors of its history. The forecasts that are served are compared
+with the observations every day, in units of the interval's half-width, and the half-width is multiplied by a factor:
+conformal prediction on recent errors, weighted by age (Barber et al. 2023, Conformal prediction beyond exchangeability,
+Annals of Statistics 51). A factor has two steps, because errors of one station are autocorrelated and few: one for all
+stations by variable and group of leads, and one for the station by variable, drawn towards 1 while the station has few
+days.
 """
 
 from __future__ import annotations
@@ -17,133 +17,143 @@ import numpy as np
 import numpy.typing as npt
 
 from weatherglass.forecast import conformal
-from weatherglass.forecast.boosted_trees import LEAD_GROUPS
 from weatherglass.forecast.forecaster import LEVELS, Forecast, Forecaster
+from weatherglass.forecast.presets import LEAD_GROUPS
 from weatherglass.forecast.variables import clip_to_limits
 from weatherglass.history.grid import HourGrid
 from weatherglass.records import LEADS, VARIABLES
 
 WINDOW_DAYS = 60
-"""Valid times that a factor rests on."""
+"""Days of valid times from which factors are computed."""
 HALF_LIFE_HOURS = 20 * 24
-"""Age at which an error counts half."""
+"""Age at which the weight of an error has halved."""
 STATION_PRIOR_DAYS = 5.0
-"""Days of a station's own errors that count as much as the belief that it is like the others."""
+"""Days of a station's errors that weigh as much as the prior that the station is like the others."""
 COMMON_PRIOR_DAYS = 14.0
-"""The same for the errors of all stations, against the belief that training was right."""
+"""Days of errors of all stations that weigh as much as the prior that the training's half-widths are right."""
 MIN_DAYS = 3
-"""Before so many days have come true, nothing is changed."""
+"""Days of errors that are needed before the factors differ from 1."""
 FACTOR_RANGE = (0.25, 4.0)
-"""A factor beyond these says that something else is wrong."""
+"""Limits of a factor; a value outside them indicates another problem."""
 
 MIN_HALF_WIDTH = 1e-3
-"""A narrower interval counts as so wide, in the variable's unit."""
+"""Lower limit of a half-width by which an error is divided, in the variable's unit."""
 
 LevelBounds = Mapping[float, npt.NDArray]
+"""Level -> (n, leads, variables) lower or upper bounds."""
 IntervalFactors = Mapping[str, npt.NDArray[np.float64]]
-"""Station -> (leads, variables, levels) factors of its half-widths; 1 for who is not named."""
+"""Station -> (leads, variables, levels) factors of its half-widths; 1 for a missing station."""
 
 
 @dataclass(frozen=True)
 class RecalibratedForecaster:
-    """A `forecast.Forecaster` whose intervals are made wider or narrower."""
+    """A `forecaster.Forecaster` that scales the intervals of another one."""
 
     forecaster: Forecaster
-    widths: IntervalFactors
+    factors: IntervalFactors
 
     def forecast(self, grid: HourGrid, rows: Sequence[int], base: Sequence[int]) -> Forecast:
-        """See `forecast.Forecaster`."""
-        made = self.forecaster.forecast(grid, rows, base)
-        lower, upper = scale_intervals(made.values, made.lower, made.upper, stack_factors(self.widths, made.station_ids))
-        return replace(made, lower=lower, upper=upper)
+        """See `forecaster.Forecaster`."""
+        forecast = self.forecaster.forecast(grid, rows, base)
+        factors = stack_factors(self.factors, forecast.station_ids)
+        lower, upper = scale_intervals(forecast.values, forecast.lower, forecast.upper, factors)
+        return replace(forecast, lower=lower, upper=upper)
 
 
-def stack_factors(widths: IntervalFactors, station_ids: Sequence[str]) -> npt.NDArray[np.float64]:
-    """(n, leads, variables, levels) of n stations."""
+def stack_factors(factors: IntervalFactors, station_ids: Sequence[str]) -> npt.NDArray[np.float64]:
+    """Return the factors (n, leads, variables, levels) of n stations."""
     neutral = np.ones((len(LEADS), len(VARIABLES), len(LEVELS)))
-    return np.array([widths.get(name, neutral) for name in station_ids]).reshape(-1, *neutral.shape)
+    return np.array([factors.get(name, neutral) for name in station_ids]).reshape(-1, *neutral.shape)
 
 
 def scale_intervals(
-    values: npt.NDArray, lower: LevelBounds, upper: LevelBounds, by: npt.NDArray[np.float64]
+    values: npt.NDArray, lower: LevelBounds, upper: LevelBounds, factors: npt.NDArray[np.float64]
 ) -> tuple[dict[float, npt.NDArray], dict[float, npt.NDArray]]:
-    """Bounds of intervals whose half-widths are multiplied; a higher level is never narrower than a lower one.
+    """Multiply the half-widths of intervals; the interval of a higher level never becomes the narrower one.
 
     Args:
-        values: (n, leads, variables); the bounds of each level have the same shape.
-        by: (n, leads, variables, levels).
+        values: (n, leads, variables).
+        factors: (n, leads, variables, levels).
+
+    Returns:
+        Lower and upper bounds by level.
     """
-    made: tuple[dict[float, npt.NDArray], dict[float, npt.NDArray]] = ({}, {})
+    scaled_lower: dict[float, npt.NDArray] = {}
+    scaled_upper: dict[float, npt.NDArray] = {}
     half = np.zeros(values.shape)
     for k, level in enumerate(LEVELS):
-        half = np.asarray(np.maximum(half, _half_width(values, lower[level], upper[level]) * by[..., k]), np.float64)
-        made[0][level], made[1][level] = clip_to_limits(values - half), clip_to_limits(values + half)
-    return made
+        half = np.asarray(np.maximum(half, _half_width(values, lower[level], upper[level]) * factors[..., k]), float)
+        scaled_lower[level], scaled_upper[level] = clip_to_limits(values - half), clip_to_limits(values + half)
+    return scaled_lower, scaled_upper
 
 
-def normalized_errors(values: npt.NDArray, lower: LevelBounds, upper: LevelBounds, truth: npt.NDArray) -> npt.NDArray[np.float32]:
-    """(n, leads, variables, levels): distance of the truth in half-widths of each interval; NaN where it is unknown."""
-    off = np.abs(truth - values)
+def normalized_errors(
+    values: npt.NDArray, lower: LevelBounds, upper: LevelBounds, truth: npt.NDArray
+) -> npt.NDArray[np.float32]:
+    """Return absolute errors in units of each interval's half-width, (n, leads, variables, levels); NaN if unknown."""
+    error = np.abs(truth - values)
     return np.stack(
-        [off / np.maximum(_half_width(values, lower[level], upper[level]), MIN_HALF_WIDTH) for level in LEVELS], axis=-1
+        [error / np.maximum(_half_width(values, lower[level], upper[level]), MIN_HALF_WIDTH) for level in LEVELS],
+        axis=-1,
     ).astype(np.float32)
 
 
 def interval_factors(
     station_ids: Sequence[str],
     base: npt.NDArray[np.datetime64],
-    scored: npt.NDArray[np.float32],
+    errors: npt.NDArray[np.float32],
     now: np.datetime64,
 ) -> dict[str, npt.NDArray[np.float64]]:
-    """Factors from n forecasts, of which only what was due in the `WINDOW_DAYS` up to `now` is used.
+    """Compute factors from n forecasts, using only valid times in the `WINDOW_DAYS` up to `now`.
 
     Args:
         station_ids: n.
-        base: (n,) hours, UTC.
-        scored: (n, leads, variables, levels) from `normalized_errors`, of intervals that were not resized.
+        base: (n,) base hours, UTC.
+        errors: (n, leads, variables, levels) from `normalized_errors`, of intervals without recalibration.
 
     Returns:
-        Nothing for anybody while fewer than `MIN_DAYS` have come true.
+        Factors for each station with a forecast in the window; empty if the window covers fewer than `MIN_DAYS`.
     """
     age = (now - (base[:, None] + np.array(LEADS))).astype(np.int64)
     due = (age >= 0) & (age < 24 * WINDOW_DAYS)
-    seen = due.any(axis=1)
-    names, row = np.unique(np.array(station_ids)[seen], return_inverse=True)
-    age, due, scored = age[seen], due[seen], np.where(due[seen][..., None, None], scored[seen], np.nan)
+    used = due.any(axis=1)
+    names, row = np.unique(np.array(station_ids)[used], return_inverse=True)
+    age, due, errors = age[used], due[used], np.where(due[used][..., None, None], errors[used], np.nan)
     if len(names) == 0 or age[due].max() < 24 * MIN_DAYS:
         return {}
     weight = 0.5 ** (age / HALF_LIFE_HOURS)
     common = np.ones((len(LEADS), len(VARIABLES), len(LEVELS)))
     for leads in LEAD_GROUPS:
-        at = np.array(leads) - 1
+        lead_index = np.array(leads) - 1
         for v in range(len(VARIABLES)):
-            told = np.isfinite(scored[:, at, v, 0])
-            common[at, v] = _shrink(_quantiles(scored[:, at, v], weight[:, at]), age[:, at][told], COMMON_PRIOR_DAYS)
-    relative = scored / common
+            known = np.isfinite(errors[:, lead_index, v, 0])
+            quantiles = _quantiles(errors[:, lead_index, v], weight[:, lead_index])
+            common[lead_index, v] = _shrink(quantiles, age[:, lead_index][known], COMMON_PRIOR_DAYS)
+    relative = errors / common
     own = np.ones((len(names), len(VARIABLES), len(LEVELS)))
     for s in range(len(names)):
-        mine = row == s
+        cases = row == s
         for v in range(len(VARIABLES)):
-            told = np.isfinite(relative[mine, :, v, 0])
-            own[s, v] = _shrink(_quantiles(relative[mine, :, v], weight[mine]), age[mine][told], STATION_PRIOR_DAYS)
-    made = np.clip(common * own[:, None], *FACTOR_RANGE)
-    return dict(zip(names.tolist(), made, strict=True))
+            known = np.isfinite(relative[cases, :, v, 0])
+            own[s, v] = _shrink(_quantiles(relative[cases, :, v], weight[cases]), age[cases][known], STATION_PRIOR_DAYS)
+    factors = np.clip(common * own[:, None], *FACTOR_RANGE)
+    return dict(zip(names.tolist(), factors, strict=True))
 
 
 def _half_width(values: npt.NDArray, lower: npt.NDArray, upper: npt.NDArray) -> npt.NDArray:
-    """Intervals are symmetric, but cut off where physics ends, on one side at most."""
+    """Return the half-width before clipping: intervals are symmetric, but a physical limit can cut off one side."""
     return np.maximum(upper - values, values - lower)
 
 
-def _shrink(factor: npt.NDArray[np.float64], ages: npt.NDArray[np.int64], doubt: float) -> npt.NDArray[np.float64]:
-    """A factor drawn towards 1, by the days that have told it (`ages` in hours) and the days that the belief weighs."""
+def _shrink(factor: npt.NDArray[np.float64], ages: npt.NDArray[np.int64], prior_days: float) -> npt.NDArray[np.float64]:
+    """Return a factor drawn towards 1 by the ratio of the days with errors (`ages` in hours) and the prior's days."""
     days = len(np.unique(ages // 24))
-    return np.asarray(factor ** (days / (days + doubt)))
+    return np.asarray(factor ** (days / (days + prior_days)))
 
 
-def _quantiles(scored: npt.NDArray, weight: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """(levels,) of scores (..., levels), each level's of its own interval; 1 where no truth is known."""
-    known = np.isfinite(scored[..., 0])
+def _quantiles(errors: npt.NDArray, weight: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return for each level the quantile of the errors (..., levels) of its interval; 1 if all errors are unknown."""
+    known = np.isfinite(errors[..., 0])
     if not known.any():
         return np.ones(len(LEVELS))
-    return np.array([conformal.quantiles(scored[known][:, k], weight[known])[k] for k in range(len(LEVELS))])
+    return np.array([conformal.quantiles(errors[known][:, k], weight[known])[k] for k in range(len(LEVELS))])

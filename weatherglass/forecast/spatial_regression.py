@@ -1,10 +1,10 @@
-"""The linear part of a forecast: what a station and those around it felt over two days says about its next one.
+"""Spatial regression: the linear part of a forecast, from the last two days of a station and its neighbours.
 
-A ridge regression for each station, variable and lead on the anomalies of the station and of its nearest neighbours,
-at lags from 0 to 48 h, those of the base hour also times the first harmonic of the day: what warm air means depends
-on the hour. The target is what the damped anomaly leaves over, so that where nothing can be learnt the damped anomaly
-remains. The penalty grows with the distance of a neighbour and with the lag: a regression on a field of many more
-numbers than there were independent days of weather needs to be told what is likely (Bayesian ridge with an
+A ridge regression for each station, variable and lead on the anomalies of the station and of its nearest neighbours
+at lags from 0 to 48 h; the anomalies of the base hour also enter multiplied by the first harmonic of the day, because
+the effect of a warm anomaly depends on the hour. The target is the residual of the damped anomaly, so the forecast
+falls back to the damped anomaly if there is nothing to learn. The penalty grows with the distance of a neighbour and
+with the lag, because there are many more regressors than independent days of weather (Bayesian ridge with an
 informative prior; compare Hoerl and Kennard 1970, Technometrics 12, 55-67).
 """
 
@@ -22,57 +22,62 @@ from weatherglass.stations import Station
 LAGS = (0, 1, 2, 3, 6, 9, 12, 18, 24, 36, 48)
 BLOCKS = len(LAGS) + 2
 """Anomalies at each lag, and those at lag 0 times the cosine and the sine of the time of day."""
-NEAR = 12
-"""Stations a forecast looks at, itself first."""
-MEMORY_HOURS = 30.0
-USUAL_CHANGE = np.sqrt(2 * (1 - np.exp(-np.diff(LAGS) / MEMORY_HOURS))).astype(np.float32)
-"""Standard deviation of the change between two lags, of a first-order autoregression with that memory."""
-FILL_HOURS = 12
-"""A missing value is taken as the last known one of so many hours."""
+MAX_NEIGHBOURS = 12
+"""Stations whose anomalies enter a forecast, including the station itself."""
+DECORRELATION_HOURS = 30.0
+CHANGE_SCALE = np.sqrt(2 * (1 - np.exp(-np.diff(LAGS) / DECORRELATION_HOURS))).astype(np.float32)
+"""Standard deviation of the change between two lags of a first-order autoregression with `DECORRELATION_HOURS`."""
+MAX_FILL_HOURS = 12
+"""A missing value is replaced by the last known value of this many hours."""
 CLIP = 4.0
-"""Standardised anomalies are kept within this: one wild reading must not carry a forecast away."""
+"""Limit of standardized anomalies, so that one wrong reading cannot dominate a forecast."""
 
 
 @dataclass(frozen=True)
 class SpatialRegression:
-    """Coefficients for every known station.
+    """Coefficients of s stations, k nearest stations and the model variables.
 
     Attributes:
-        station_ids: s.
-        scale: (s, channels) robust standard deviation of the anomalies; NaN where a channel is not used.
-        near: (s, k) rows of the nearest stations, itself first, `NEAR` at most.
-        weights: (s, BLOCKS x k x channels, leads, variables) float32, to standardised anomalies.
+        scale: (s, model variables) robust standard deviation of the anomalies; NaN for an unused variable.
+        neighbours: (s, k) rows of the nearest stations, the station itself first, `MAX_NEIGHBOURS` at most.
+        weights: (s, BLOCKS x k x model variables, leads, variables) float32, applied to standardized anomalies.
         offset: (s, leads, variables).
-        known: (s, variables) whether there is a regression.
-        recall: (s, lags - 1, 2k - 1, channels) what a station's own change between two lags was, where it is not
-            known: from the anomalies of all its stations at the base hour, and from the neighbours' changes.
+        fitted: (s, variables) whether there is a regression.
+        imputation: (s, lags - 1, 2k - 1, model variables) coefficients that estimate a missing change of the station
+            between two lags from the anomalies of all its stations at the base hour and from the neighbours' changes.
     """
 
     station_ids: tuple[str, ...]
     scale: npt.NDArray[np.float32]
-    near: npt.NDArray[np.int64]
+    neighbours: npt.NDArray[np.int64]
     weights: npt.NDArray[np.float32]
     offset: npt.NDArray[np.float32]
-    known: npt.NDArray[np.bool_]
-    recall: npt.NDArray[np.float32]
+    fitted: npt.NDArray[np.bool_]
+    imputation: npt.NDArray[np.float32]
 
     def arrays(self) -> dict[str, npt.NDArray]:
-        """All but the stations, by name."""
+        """Return all arrays by attribute name."""
         return {name: values for name, values in vars(self).items() if name != "station_ids"}
 
-    def field(self, stations: Sequence[Station], anomalies: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Standardised anomalies (s, hours, channels) from those of `stations`; NaN where they are not known."""
-        made = np.full((len(self.station_ids), *anomalies.shape[1:]), np.nan, np.float32)
-        place = {station.station_id: row for row, station in enumerate(stations)}
-        for row, station_id in enumerate(self.station_ids):
-            if station_id in place:  # one by one, since finding the gaps takes four times a station's memory
-                made[row] = standardised(anomalies[[place[station_id]]], self.scale[[row]])[0]
-        return made
+    def standardized_field(
+        self, stations: Sequence[Station], anomalies: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float32]:
+        """Return the standardized anomalies (s, hours, model variables) of the regression's stations.
 
-    def beyond(
+        Args:
+            anomalies: (len(stations), hours, model variables). A station that is not in `stations` is NaN.
+        """
+        field = np.full((len(self.station_ids), *anomalies.shape[1:]), np.nan, np.float32)
+        rows = {station.station_id: row for row, station in enumerate(stations)}
+        for row, station_id in enumerate(self.station_ids):
+            if station_id in rows:  # one at a time, because filling gaps takes four times the memory of a station
+                field[row] = standardize(anomalies[[rows[station_id]]], self.scale[[row]])[0]
+        return field
+
+    def is_extreme(
         self, rows: npt.NDArray[np.int64], anomalies: npt.NDArray[np.float32], variable: int
     ) -> npt.NDArray[np.bool_]:
-        """Whether anomalies (n,) of a variable at the network's stations `rows` are beyond `CLIP`; at others not."""
+        """Return whether anomalies (n,) exceed `CLIP` standard deviations; False for a row without a regression."""
         known = (rows >= 0) & (rows < len(self.scale))
         scale = np.where(known, self.scale[np.where(known, rows, 0), variable], np.nan)
         return np.asarray(np.abs(anomalies) > CLIP * scale)
@@ -81,84 +86,96 @@ class SpatialRegression:
         self,
         field: npt.NDArray[np.float32],
         rows: npt.NDArray[np.int64],
-        at: npt.NDArray[np.int64],
+        field_hours: npt.NDArray[np.int64],
         hours: npt.NDArray[np.datetime64],
         variables: Sequence[int],
         own_hours: npt.NDArray[np.int64] | None = None,
         with_neighbours: npt.NDArray[np.bool_] | None = None,
     ) -> npt.NDArray[np.float32]:
-        """What the regression adds to the damped anomaly, (n, leads, len(variables)), NaN where there is none.
+        """Return what the regression adds to the damped anomaly, (n, leads, len(variables)); NaN if not fitted.
 
-        Case i is the network's station `rows[i]` (-1: unknown) at hour `at[i]` of the field, `hours[i]` in UTC.
-        `own_hours` and `with_neighbours` make cases poorer, as in `design.cases`.
+        Args:
+            field: from `standardized_field`.
+            rows: (n,) rows of the regression, -1 for an unknown station.
+            field_hours: (n,) base hours as indices of the field.
+            hours: (n,) the same base hours in UTC.
+            own_hours, with_neighbours: see `features.case_features`.
         """
-        made = np.full((len(rows), len(LEADS), len(variables)), np.nan, np.float32)
+        increments = np.full((len(rows), len(LEADS), len(variables)), np.nan, np.float32)
         for row in np.unique(rows[rows >= 0]):
-            which = np.flatnonzero(rows == row)
-            lagged = self._lagged(field, int(row), at[which])
+            cases = np.flatnonzero(rows == row)
+            lagged = self._lagged(field, int(row), field_hours[cases])
             if own_hours is not None:
-                lagged[np.array(LAGS)[None, :] >= own_hours[which][:, None], 0] = np.nan
+                lagged[np.array(LAGS)[None, :] >= own_hours[cases][:, None], 0] = np.nan
             if with_neighbours is not None:
-                lagged[~with_neighbours[which], :, 1:] = np.nan
-            seen = predictors(lagged, hours[which], self.recall[row])
+                lagged[~with_neighbours[cases], :, 1:] = np.nan
+            regressors = predictors(lagged, hours[cases], self.imputation[row])
             weights = self.weights[row][..., list(variables)]
-            answer = seen @ weights.reshape(weights.shape[0], -1)
-            made[which] = answer.reshape(len(which), len(LEADS), -1) + self.offset[row][:, list(variables)]
-            made[np.ix_(which, np.arange(len(LEADS)), np.flatnonzero(~self.known[row, list(variables)]))] = np.nan
-        return made
+            products = regressors @ weights.reshape(weights.shape[0], -1)
+            increments[cases] = products.reshape(len(cases), len(LEADS), -1) + self.offset[row][:, list(variables)]
+            not_fitted = np.flatnonzero(~self.fitted[row, list(variables)])
+            increments[np.ix_(cases, np.arange(len(LEADS)), not_fitted)] = np.nan
+        return increments
 
-    def shrunk(self, factor: npt.NDArray[np.float32]) -> SpatialRegression:
-        """The same with all it says times a factor (leads, variables)."""
+    def scaled(self, factor: npt.NDArray[np.float32]) -> SpatialRegression:
+        """Return the regression with its increments multiplied by a factor (leads, variables)."""
         return replace(self, weights=self.weights * factor, offset=self.offset * factor)
 
-    def _lagged(self, field: npt.NDArray[np.float32], row: int, at: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        when = at[:, None] - np.array(LAGS)
-        values = field[self.near[row][None, None, :], np.maximum(when, 0)[:, :, None]]
+    def _lagged(
+        self, field: npt.NDArray[np.float32], row: int, field_hours: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float32]:
+        when = field_hours[:, None] - np.array(LAGS)
+        values = field[self.neighbours[row][None, None, :], np.maximum(when, 0)[:, :, None]]
         values[when < 0] = np.nan
         return values
 
 
-def standardised(anomalies: npt.NDArray[np.float32], scale: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Anomalies (s, hours, channels) in units of `scale` (s, channels), clipped, gaps of `FILL_HOURS` filled."""
-    made = np.clip(anomalies / scale[:, None], -CLIP, CLIP)
-    last = np.where(np.isfinite(made), np.arange(made.shape[1])[None, :, None], -FILL_HOURS - 1)
+def standardize(anomalies: npt.NDArray[np.float32], scale: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Divide anomalies (s, hours, model variables) by `scale` (s, model variables), clip, and fill short gaps."""
+    standardized = np.clip(anomalies / scale[:, None], -CLIP, CLIP)
+    hours = np.arange(standardized.shape[1])[None, :, None]
+    last = np.where(np.isfinite(standardized), hours, -MAX_FILL_HOURS - 1)
     np.maximum.accumulate(last, axis=1, out=last)
-    filled = np.take_along_axis(made, np.maximum(last, 0), axis=1)
-    filled[np.arange(made.shape[1])[None, :, None] - last > FILL_HOURS] = np.nan
+    filled = np.take_along_axis(standardized, np.maximum(last, 0), axis=1)
+    filled[hours - last > MAX_FILL_HOURS] = np.nan
     return filled
 
 
 def predictors(
     lagged: npt.NDArray[np.float32],
     hours: npt.NDArray[np.datetime64],
-    recall: npt.NDArray[np.float32] | None = None,
+    imputation: npt.NDArray[np.float32] | None = None,
 ) -> npt.NDArray[np.float32]:
-    """Regressors (n, BLOCKS x k x channels) from standardised anomalies (n, lags, k, channels) at base hours.
+    """Return regressors (n, BLOCKS x k x model variables).
 
-    The anomaly at lag 0 and its changes from lag to lag, each in units of what is usual for so many hours: a ridge on
-    the lags themselves would take the tendency, a small difference of two large numbers, for unlikely. What is not
-    known has not changed, and is as usual where nothing is known. The first station's unknown changes are told by
-    `recall` (see `SpatialRegression`) instead: a station that began to report an hour ago has had the weather of
-    its region, and a regression that knows of its neighbours' fronts must not be told that there was none.
+    The regressors are the anomaly at lag 0 and its changes from lag to lag, each divided by `CHANGE_SCALE`. A ridge
+    on the lags themselves would penalize the tendency, which is a small difference of two large numbers. A missing
+    change is 0, and a missing anomaly at lag 0 is 0. With `imputation` (see `SpatialRegression`), missing changes of
+    the first station are estimated from its neighbours instead: a station that began to report an hour ago has had
+    the weather of its region.
+
+    Args:
+        lagged: (n, lags, k, model variables) standardized anomalies.
+        hours: (n,) base hours, UTC.
     """
     count, lags = lagged.shape[:2]
-    made = np.empty((count, BLOCKS, *lagged.shape[2:]), np.float32)
-    younger = made[:, 0] = np.nan_to_num(lagged[:, 0])
+    blocks = np.empty((count, BLOCKS, *lagged.shape[2:]), np.float32)
+    younger = blocks[:, 0] = np.nan_to_num(lagged[:, 0])
     for lag in range(1, lags):
         unknown = np.isnan(lagged[:, lag])
         value = np.where(unknown, younger, lagged[:, lag])
-        made[:, lag] = (younger - value) / USUAL_CHANGE[lag - 1]
-        if recall is not None and unknown[:, 0].any():
-            told = np.einsum("nkc,kc->nc", recalled_from(made, lag), recall[lag - 1])
-            made[:, lag, 0] = np.where(unknown[:, 0], told, made[:, lag, 0])
-            value[:, 0] = np.where(unknown[:, 0], younger[:, 0] - told * USUAL_CHANGE[lag - 1], value[:, 0])
+        blocks[:, lag] = (younger - value) / CHANGE_SCALE[lag - 1]
+        if imputation is not None and unknown[:, 0].any():
+            imputed = np.einsum("nkc,kc->nc", imputation_inputs(blocks, lag), imputation[lag - 1])
+            blocks[:, lag, 0] = np.where(unknown[:, 0], imputed, blocks[:, lag, 0])
+            value[:, 0] = np.where(unknown[:, 0], younger[:, 0] - imputed * CHANGE_SCALE[lag - 1], value[:, 0])
         younger = value
     day = 2 * np.pi * (hours.astype("datetime64[h]").astype(np.int64) % 24) / 24
-    made[:, lags] = made[:, 0] * np.cos(day).astype(np.float32)[:, None, None]
-    made[:, lags + 1] = made[:, 0] * np.sin(day).astype(np.float32)[:, None, None]
-    return made.reshape(count, -1)
+    blocks[:, lags] = blocks[:, 0] * np.cos(day).astype(np.float32)[:, None, None]
+    blocks[:, lags + 1] = blocks[:, 0] * np.sin(day).astype(np.float32)[:, None, None]
+    return blocks.reshape(count, -1)
 
 
-def recalled_from(blocks: npt.NDArray, lag: int) -> npt.NDArray:
-    """Of regressors (n, BLOCKS, k, ...) those (n, 2k - 1, ...) that tell the first station's change to a lag."""
+def imputation_inputs(blocks: npt.NDArray, lag: int) -> npt.NDArray:
+    """Select from regressors (n, BLOCKS, k, ...) the (n, 2k - 1, ...) that predict the first station's change."""
     return np.concatenate([blocks[:, 0], blocks[:, lag, 1:]], axis=1)

@@ -1,4 +1,4 @@
-"""Which hours train, which calibrate, which test: split by time, never at random."""
+"""Splitting a history by time into training, calibration and test hours."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from weatherglass.records import LEADS
 DAY = 24
 TEST_SHARE = 0.15
 PERIOD_DAYS = 80
-"""A block of calibration in every so many days, so that the intervals know all seasons."""
+"""Days in each of which one block calibrates, so that the intervals cover all seasons."""
 CALIBRATION_SHARE = 0.25
 LONG_YEARS = 1.6
 SHORT_PERIOD_DAYS = 36
 MIN_DAYS = 60
-"""Less history than this is not worth a model."""
+"""Days of history that a training needs."""
 
 
 class HistoryTooShort(ValueError):
-    """There is not enough history to train on and to test with."""
+    """The history is too short for a training and a test."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Masks over the hours of a grid, disjoint. A base hour belongs to a part if all it touches lies within the part.
+    """Disjoint masks over the hours of a grid.
 
-    What a base hour touches reaches from `PAST_HOURS` before it to the longest lead after it, so between the base
-    hours of two parts there is always a gap longer than the longest lead plus the longest lag.
+    A base hour belongs to a mask if all hours from `PAST_HOURS` before it to the longest lead after it do, so the base
+    hours of two masks are separated by more than the longest lead plus the longest lag.
     """
 
     train: npt.NDArray[np.bool_]
@@ -41,46 +41,46 @@ class Split:
 
 
 def split(hours: int, test_share: float = TEST_SHARE) -> Split:
-    """The last `test_share` test; of the rest, the end of every 80 days (36 in a short record) calibrates.
+    """Use the last `test_share` for the test; of the rest, the end of every 80 days (36 in a short record) calibrates.
 
     Raises:
         HistoryTooShort: fewer than `MIN_DAYS` days.
     """
     if hours < MIN_DAYS * DAY:
         raise HistoryTooShort(
-            f"the history spans {hours / DAY:.0f} days; training needs at least {MIN_DAYS}: prepare a longer history"
+            f"the history spans {hours / DAY:.0f} days; training requires {MIN_DAYS} days: prepare a longer history"
         )
-    at = np.arange(hours)
+    hour = np.arange(hours)
     first_test = hours - int(hours * test_share)
     days = PERIOD_DAYS if is_long(first_test) else SHORT_PERIOD_DAYS
     periods = max(1, round(first_test / (days * DAY)))
-    phase = (at * periods / first_test) % 1.0
-    test = at >= first_test
+    phase = (hour * periods / first_test) % 1.0
+    test = hour >= first_test
     calibrate = ~test & (phase >= 1 - CALIBRATION_SHARE)
     return Split(~test & ~calibrate, calibrate, test)
 
 
 def is_long(hours: int) -> bool:
-    """Whether a record holds most seasons twice, so that the season can be told from the date."""
+    """Return whether a record covers most seasons twice, so that the season does not identify the date."""
     return hours >= LONG_YEARS * 365.25 * DAY
 
 
 def base_hours(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """Base hours (grid indices) whose past and leads lie within the mask."""
+    """Return the base hours (grid indices) whose past and leads lie within the mask."""
     reach = PAST_HOURS + LEADS[-1] + 1
     inside = np.convolve(mask.astype(np.int64), np.ones(reach, dtype=np.int64), mode="valid") == reach
     return np.flatnonzero(inside) + PAST_HOURS
 
 
-def segments(mask: npt.NDArray[np.bool_], least: int) -> list[slice]:
-    """The unbroken stretches of a mask in order, each cut into equal ones until there are at least so many."""
+def segments(mask: npt.NDArray[np.bool_], min_count: int) -> list[slice]:
+    """Return the contiguous segments of a mask, each cut into equal pieces so that there are at least `min_count`."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
-    made = [slice(int(begin), int(end)) for begin, end in edges.reshape(-1, 2)]
-    pieces = -(-least // max(1, len(made)))
-    cuts = [np.linspace(part.start, part.stop, pieces + 1).astype(int) for part in made]
-    return [slice(int(a), int(b)) for cut in cuts for a, b in pairwise(cut)]
+    contiguous = edges.reshape(-1, 2)
+    pieces = -(-min_count // max(1, len(contiguous)))
+    cuts = [np.linspace(begin, end, pieces + 1).astype(int) for begin, end in contiguous]
+    return [slice(int(begin), int(end)) for cut in cuts for begin, end in pairwise(cut)]
 
 
 def mask_hours(grid: HourGrid, mask: npt.NDArray[np.bool_]) -> HourGrid:
-    """The grid with every other hour missing."""
+    """Return the grid with all hours outside the mask set to NaN."""
     return HourGrid(grid.stations, grid.start, np.where(mask[None, :, None], grid.values, np.float32(np.nan)))

@@ -1,1 +1,1 @@
-"""The model registry, model folders with checksums, and bundles to carry a model to another machine."""
+"""Model registry, model folders with checksums, and bundles that move a model to another installation."""

@@ -1,6 +1,6 @@
-"""A model's folder: plain data files and one `model.json` that seals them.
+"""Model folders: plain data files and a manifest, `model.json`, with their checksums.
 
-Loading a model executes nothing that the folder brings along: LightGBM's text, NumPy arrays without pickle, JSON.
+Loading a model never executes code from the folder: it holds LightGBM text, NumPy arrays without pickle, and JSON.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 MANIFEST = "model.json"
-FORMAT = 1
+FORMAT = 2
 
 
 class ModelFileError(ValueError):
-    """A model folder that cannot be used: a file is missing, changed, or of another kind or format."""
+    """A model folder cannot be used: a file is missing or changed, or the kind or format is another one."""
 
 
 def write_manifest(folder: Path, kind: str, about: dict[str, Any]) -> None:
@@ -29,33 +29,40 @@ def write_manifest(folder: Path, kind: str, about: dict[str, Any]) -> None:
 
 
 def add_text(folder: Path, name: str, text: str) -> None:
-    """Add a text file to a sealed folder, and seal it anew."""
+    """Add a text file to a model folder and update the manifest."""
     content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     (folder / name).write_text(text, encoding="utf-8")
     write_manifest(folder, content["kind"], content["about"])
 
 
 def verify(folder: Path, kind: str) -> dict[str, Any]:
-    """Check the folder against its seal and return `about`.
+    """Compare the folder with its manifest and return `about`.
 
     Raises:
-        ModelFileError: naming the file that is missing or changed, or the kind or format that does not fit.
+        ModelFileError: names the file that is missing or changed, or the kind or format that was found.
     """
+    manifest = folder / MANIFEST
     try:
-        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        found, files, about = (content["format"], content["kind"]), content["files"], content["about"]
+        content = json.loads(manifest.read_text(encoding="utf-8"))
+        found_format, found_kind = content["format"], content["kind"]
+        files, about = content["files"], content["about"]
     except FileNotFoundError:
-        raise ModelFileError(f"{folder}: no model here, {MANIFEST} is missing") from None
+        raise ModelFileError(f"{folder}: no model found, {MANIFEST} is missing") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise ModelFileError(f"{folder / MANIFEST}: not a model's seal ({error})") from None
-    if found != (FORMAT, kind):
-        raise ModelFileError(f"{folder}: format {found[0]} of kind {found[1]!r}, expected {FORMAT} of {kind!r}")
+        raise ModelFileError(f"{manifest}: invalid manifest: {error!r}") from None
+    if found_kind != kind:
+        raise ModelFileError(f"{folder}: the model's kind is {found_kind!r}, expected {kind!r}")
+    if found_format != FORMAT:
+        raise ModelFileError(
+            f"{folder}: the model has format {found_format}, this version reads format {FORMAT}; "
+            "train a new model with the DAG train_models, or remove the state folder to start from scratch"
+        )
     for name, digest in files.items():
         path = folder / name
         if path.name != name or not path.is_file():
-            raise ModelFileError(f"{path}: missing")
+            raise ModelFileError(f"{path}: missing; train a new model or restore the file")
         if _digest(path) != digest:
-            raise ModelFileError(f"{path}: changed since it was saved; train again or restore it")
+            raise ModelFileError(f"{path}: changed since the model was saved; train a new model or restore the file")
     return dict(about)
 
 
@@ -64,7 +71,7 @@ def save_arrays(path: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
 
 
 def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """Arrays of an `.npz`; object arrays (pickles) are refused by NumPy.
+    """Return the arrays of an `.npz` file; NumPy refuses object arrays, which contain pickles.
 
     Raises:
         ModelFileError: the file is not readable as plain arrays.
@@ -73,7 +80,7 @@ def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except (OSError, ValueError) as error:
-        raise ModelFileError(f"{path}: not readable as plain arrays ({error})") from None
+        raise ModelFileError(f"{path}: not readable as plain arrays: {error}") from None
 
 
 def _digest(path: Path) -> str:

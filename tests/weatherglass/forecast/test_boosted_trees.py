@@ -3,26 +3,25 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from weatherglass.forecast import boosted_trees
-from weatherglass.forecast.boosted_trees import BoostedForecaster
+from tests.weatherglass.conftest import Model
+from weatherglass.forecast.boosted_trees import HISTORY_CLASSES, KIND, BoostedForecaster, TreeModel
+from weatherglass.forecast.features import case_features, model_inputs
 from weatherglass.forecast.forecaster import LEVELS, Forecast
+from weatherglass.forecast.presets import LEAD_GROUPS
 from weatherglass.forecast.splits import base_hours
 from weatherglass.history.grid import GRID_VARIABLES, HourGrid
-from weatherglass.qc.observation_checks import LIMITS
+from weatherglass.qc.limits import RANGE_LIMITS
 from weatherglass.records import LEADS, VARIABLES, Method
 from weatherglass.registry import artifact
 from weatherglass.verification.held_out_scores import evaluate
 
-Model = SimpleNamespace
 
-
-def sound(forecast: Forecast, count: int) -> None:
-    """What every forecast must satisfy, whatever the past looks like."""
+def assert_valid(forecast: Forecast, count: int) -> None:
+    """Assert what every forecast must satisfy, whatever the past is."""
     shape = (count, len(LEADS), len(VARIABLES))
     assert forecast.values.shape == shape
     assert np.isfinite(forecast.values).all()
@@ -33,37 +32,38 @@ def sound(forecast: Forecast, count: int) -> None:
         assert (forecast.values <= forecast.upper[level]).all()
     assert (forecast.lower[0.9] <= forecast.lower[0.8] + 1e-9).all()
     assert (forecast.upper[0.9] >= forecast.upper[0.8] - 1e-9).all()
-    everything = np.stack([forecast.values, *forecast.lower.values(), *forecast.upper.values()])
+    all_values = np.stack([forecast.values, *forecast.lower.values(), *forecast.upper.values()])
     for axis, name in enumerate(VARIABLES):
-        assert (everything[..., axis] >= LIMITS[name].low).all()
-        assert (everything[..., axis] <= LIMITS[name].high).all()
+        assert (all_values[..., axis] >= RANGE_LIMITS[name].low).all()
+        assert (all_values[..., axis] <= RANGE_LIMITS[name].high).all()
 
 
-def holed(grid: HourGrid, values: np.ndarray) -> HourGrid:
+def with_values(grid: HourGrid, values: np.ndarray) -> HourGrid:
     return HourGrid(grid.stations, grid.start, values)
 
 
-def test_what_comes_after_the_base_hour_changes_nothing(model: Model) -> None:
-    base = int(base_hours(model.parts.test)[40])
+def test_values_after_the_base_hour_have_no_influence(model: Model) -> None:
+    base = int(base_hours(model.split.test)[40])
     later = model.grid.values.copy()
     later[:, base + 1 :] += 50
     rows, at = [0, 1, 2], [base] * 3
     before = model.forecaster.forecast(model.grid, rows, at)
-    after = model.forecaster.forecast(holed(model.grid, later), rows, at)
+    after = model.forecaster.forecast(with_values(model.grid, later), rows, at)
     np.testing.assert_array_equal(before.values, after.values)
     np.testing.assert_array_equal(before.upper[0.9], after.upper[0.9])
 
 
-def test_what_lies_before_the_base_hour_does_change_the_forecast(model: Model) -> None:
-    base = int(base_hours(model.parts.test)[40])
+def test_the_value_of_the_base_hour_has_influence(model: Model) -> None:
+    base = int(base_hours(model.split.test)[40])
     earlier = model.grid.values.copy()
     earlier[:, base] += 3
     before = model.forecaster.forecast(model.grid, [0], [base])
-    assert not np.array_equal(before.values, model.forecaster.forecast(holed(model.grid, earlier), [0], [base]).values)
+    after = model.forecaster.forecast(with_values(model.grid, earlier), [0], [base])
+    assert not np.array_equal(before.values, after.values)
 
 
 def test_a_long_grid_and_a_short_buffer_give_the_same_forecast(model: Model) -> None:
-    base = int(base_hours(model.parts.test)[40])
+    base = int(base_hours(model.split.test)[40])
     first = base - 72
     buffer = HourGrid(model.grid.stations, model.grid.start + first, model.grid.values[:, first : base + 1])
     whole = model.forecaster.forecast(model.grid, [2, 0], [base, base])
@@ -73,64 +73,64 @@ def test_a_long_grid_and_a_short_buffer_give_the_same_forecast(model: Model) -> 
 
 
 @pytest.mark.parametrize("hours", [1, 2, 6, 24])
-def test_little_past_still_gives_sound_forecasts_by_the_model(model: Model, hours: int) -> None:
-    base = int(base_hours(model.parts.test)[0])
+def test_a_short_past_gives_valid_forecasts_by_the_model(model: Model, hours: int) -> None:
+    base = int(base_hours(model.split.test)[0])
     values = model.grid.values.copy()
     values[:, : base - hours + 1] = np.nan
-    forecast = model.forecaster.forecast(holed(model.grid, values), [0, 1, 2], [base] * 3)
-    sound(forecast, 3)
+    forecast = model.forecaster.forecast(with_values(model.grid, values), [0, 1, 2], [base] * 3)
+    assert_valid(forecast, 3)
     assert set(forecast.methods) == {Method.MODEL}
     assert forecast.history_hours.tolist() == [hours] * 3
 
 
-def test_random_holes_never_break_a_forecast(model: Model) -> None:
+def test_random_gaps_give_valid_forecasts(model: Model) -> None:
     rng = np.random.default_rng(3)
-    some = rng.choice(base_hours(model.parts.test), 60)
+    base = rng.choice(base_hours(model.split.test), 60)
     for share in (0.1, 0.5, 0.95):
         values = model.grid.values.copy()
         values[rng.random(values.shape) < share] = np.nan
-        sound(model.forecaster.forecast(holed(model.grid, values), [0, 1, 2] * 20, some.tolist()), 60)
+        assert_valid(model.forecaster.forecast(with_values(model.grid, values), [0, 1, 2] * 20, base.tolist()), 60)
 
 
 @pytest.mark.parametrize("end", ["low", "high"])
 @pytest.mark.parametrize("axis", range(len(VARIABLES)), ids=VARIABLES)
-def test_a_sensor_at_the_end_of_its_range_is_not_forecast_beyond_it(model: Model, axis: int, end: str) -> None:
-    """A batch holds many stations, and one with such a forecast would fail it for all of them."""
-    some = base_hours(model.parts.test)[::200]
+def test_the_forecast_of_a_sensor_at_its_range_limit_stays_within_the_limits(model: Model, axis: int, end: str) -> None:
+    """A forecast outside the limits would fail the whole batch of stations."""
+    bases = base_hours(model.split.test)[::200].tolist()
     values = model.grid.values.copy()
     column = axis if axis < 3 else GRID_VARIABLES.index("wind_speed")
-    for base in some:
-        values[:, base - 5 : base + 1, column] = getattr(LIMITS[VARIABLES[axis]], end)
+    for base in bases:
+        values[:, base - 5 : base + 1, column] = getattr(RANGE_LIMITS[VARIABLES[axis]], end)
     if VARIABLES[axis] == "temperature":
-        values[..., 1] = np.nan  # else the dew point would be at odds with it, and the humidity left out
-    for grid in (holed(model.grid, values), renamed(holed(model.grid, values))):
-        sound(model.forecaster.forecast(grid, [1] * len(some), some.tolist()), len(some))
+        values[..., 1] = np.nan  # otherwise the humidity would contradict the dew point
+    for grid in (with_values(model.grid, values), with_unseen_station(with_values(model.grid, values))):
+        assert_valid(model.forecaster.forecast(grid, [1] * len(bases), bases), len(bases))
 
 
-def test_a_past_that_is_too_old_falls_back_to_the_damped_anomaly_and_then_to_the_climatology(model: Model) -> None:
-    base = int(base_hours(model.parts.test)[0])
+def test_an_old_value_gives_the_damped_anomaly_and_a_very_old_one_the_climatology(model: Model) -> None:
+    base = int(base_hours(model.split.test)[0])
     for silent in (6, 40):
         values = model.grid.values.copy()
         values[:, base - silent + 1 : base + 1] = np.nan
-        forecast = model.forecaster.forecast(holed(model.grid, values), [1], [base])
-        sound(forecast, 1)
+        forecast = model.forecaster.forecast(with_values(model.grid, values), [1], [base])
+        assert_valid(forecast, 1)
         assert forecast.methods == (Method.DAMPED_ANOMALY,)
-    usual = model.forecaster.climatology.at_pairs(np.array([1]), model.grid.start + np.array([base + 24]))[0]
-    assert forecast.values[0, 23, 0] == pytest.approx(usual[0], abs=1e-3)
+    normal = model.forecaster.climatology.at_pairs(np.array([1]), model.grid.start + np.array([base + 24]))[0]
+    assert forecast.values[0, 23, 0] == pytest.approx(normal[0], abs=1e-3)
 
 
-def renamed(grid: HourGrid, **changes: object) -> HourGrid:
-    """The grid with its middle station under another name."""
+def with_unseen_station(grid: HourGrid, **changes: object) -> HourGrid:
+    """Return the grid with its middle station under an id that the model does not know."""
     stations = list(grid.stations)
-    stations[1] = replace(stations[1], station_id="stranger", **changes)
+    stations[1] = replace(stations[1], station_id="unseen", **changes)
     return HourGrid(tuple(stations), grid.start, grid.values)
 
 
-def test_a_station_nobody_knows_borrows_its_climate_and_beats_persistence(model: Model) -> None:
-    stranger = renamed(model.grid)
-    base = base_hours(model.parts.test)[::5]
-    forecast = model.forecaster.forecast(stranger, [1] * len(base), base.tolist())
-    sound(forecast, len(base))
+def test_the_forecast_of_an_unseen_station_is_better_than_persistence(model: Model) -> None:
+    unseen = with_unseen_station(model.grid)
+    base = base_hours(model.split.test)[::5]
+    forecast = model.forecaster.forecast(unseen, [1] * len(base), base.tolist())
+    assert_valid(forecast, len(base))
     assert set(forecast.methods) == {Method.MODEL}
     truth = model.grid.values[1, base[:, None] + np.array(LEADS), 0]
     error = np.abs(forecast.values[..., 0] - truth).mean(axis=0)
@@ -138,53 +138,118 @@ def test_a_station_nobody_knows_borrows_its_climate_and_beats_persistence(model:
     assert error[5:20].mean() < persistence[5:20].mean()
 
 
-def test_a_station_nobody_knows_sees_no_future(model: Model) -> None:
-    base = int(base_hours(model.parts.test)[40])
-    stranger = renamed(model.grid)
+def test_values_after_the_base_hour_have_no_influence_on_an_unseen_station(model: Model) -> None:
+    base = int(base_hours(model.split.test)[40])
+    unseen = with_unseen_station(model.grid)
     later = model.grid.values.copy()
     later[:, base + 1 :] += 50
-    one = model.forecaster.forecast(stranger, [1], [base])
-    two = model.forecaster.forecast(HourGrid(stranger.stations, stranger.start, later), [1], [base])
+    one = model.forecaster.forecast(unseen, [1], [base])
+    two = model.forecaster.forecast(HourGrid(unseen.stations, unseen.start, later), [1], [base])
     np.testing.assert_array_equal(one.values, two.values)
 
 
 @pytest.mark.parametrize("place", [{"latitude": -30.0}, {"latitude": float("nan"), "longitude": float("nan")}])
-def test_a_station_far_from_all_known_or_of_unknown_place_is_answered_by_persistence(
+def test_an_unseen_station_that_is_far_away_or_without_coordinates_gets_persistence(
     model: Model, place: dict[str, float]
 ) -> None:
-    forecast = model.forecaster.forecast(renamed(model.grid, **place), [1, 0], [1000, 1000])
-    sound(forecast, 2)
+    forecast = model.forecaster.forecast(with_unseen_station(model.grid, **place), [1, 0], [1000, 1000])
+    assert_valid(forecast, 2)
     assert forecast.methods == (Method.PERSISTENCE, Method.MODEL)
     assert forecast.values[0, :, 0] == pytest.approx(float(model.grid.values[1, 1000, 0]))
 
 
-def test_no_rows_no_forecasts(model: Model) -> None:
+class ConstantBooster:
+    """A stand-in for a LightGBM model that predicts the same value for every row."""
+
+    def __init__(self, value: float):
+        self.value = value
+
+    def predict(self, matrix: np.ndarray, num_threads: int) -> np.ndarray:
+        return np.full(len(matrix), self.value)
+
+
+def test_a_forecast_is_the_sum_of_its_components_and_the_interval_the_scaled_spread(model: Model) -> None:
+    """At station 1 with its full past, temperature, leads 4 to 8; the residual is 2 and the spread 0.5."""
+    leads, base, station = LEAD_GROUPS[1], int(base_hours(model.split.test)[40]), 1
+    rng = np.random.default_rng(1)
+    quantiles = np.sort(rng.uniform(1, 4, (len(HISTORY_CLASSES), len(leads), len(LEVELS))), axis=2)
+    shrinkage, weight = rng.uniform(size=len(leads)), rng.uniform(size=(2, len(leads)))
+    station_spread = np.array([9.0, 1.5, 9.0])
+    trees = TreeModel(
+        0, leads, ConstantBooster(2.0), ConstantBooster(0.1), 0.5, quantiles, shrinkage, station_spread, weight
+    )
+    forecaster = replace(model.forecaster, tree_models=(trees,))
+    forecast = forecaster.forecast(model.grid, [station], [base])
+    hours = model.grid.start + base + np.array([0, *leads])
+    normal = forecaster.climatology.at(np.array([station]), hours)[0, :, 0].astype(float)
+    value = float(model.grid.values[station, base, 0])
+    inputs = model_inputs(model.grid, forecaster.climatology, regression=forecaster.regression)
+    linear = case_features(inputs, forecaster.damping, np.array([station]), np.array([base])).linear
+    for i, lead in enumerate(leads):
+        damped = forecaster.damping.rho[station, lead, 0] * (value - normal[0])
+        without_persistence = normal[i + 1] + damped + linear[0, lead - 1, 0] + 2 * shrinkage[i]
+        expected = (1 - weight[0, i]) * without_persistence + weight[0, i] * value
+        assert forecast.values[0, lead - 1, 0] == pytest.approx(expected, abs=1e-3)
+        for k, level in enumerate(LEVELS):
+            half = 0.5 * 1.5 * quantiles[-1, i, k]
+            assert forecast.upper[level][0, lead - 1, 0] - expected == pytest.approx(half, abs=1e-3)
+            assert expected - forecast.lower[level][0, lead - 1, 0] == pytest.approx(half, abs=1e-3)
+    unseen = forecaster.forecast(with_unseen_station(model.grid), [station], [base])
+    half = unseen.upper[0.9][0, 5, 0] - unseen.values[0, 5, 0]
+    assert half == pytest.approx(0.5 * 1.25 * quantiles[-1, 2, 1], abs=1e-3)
+
+
+def test_the_interval_of_a_short_past_has_the_quantiles_of_its_history_class(model: Model) -> None:
+    leads, base = LEAD_GROUPS[0], int(base_hours(model.split.test)[40])
+    quantiles = np.arange(1.0, 5.0)[:, None, None] * np.ones((1, len(leads), len(LEVELS)))
+    neutral, none = np.ones(len(leads)), np.zeros((2, len(leads)))
+    trees = TreeModel(0, leads, ConstantBooster(0.0), ConstantBooster(1.0), 0.5, quantiles, neutral, np.ones(3), none)
+    forecaster = replace(model.forecaster, tree_models=(trees,))
+    for hours, expected in [(1, 1), (5, 1), (6, 2), (23, 2), (24, 3), (72, 3)]:
+        values = model.grid.values.copy()
+        values[1, : base - hours + 1] = np.nan
+        forecast = forecaster.forecast(with_values(model.grid, values), [1], [base])
+        assert forecast.upper[0.8][0, 0, 0] - forecast.values[0, 0, 0] == pytest.approx(expected)
+
+
+def test_the_interval_of_the_damped_anomaly_is_that_of_its_age_plus_lead(model: Model) -> None:
+    base = int(base_hours(model.split.test)[40])
+    for silent in (6, 40):
+        values = model.grid.values.copy()
+        values[1, base - silent + 1 : base + 1] = np.nan
+        forecast = model.forecaster.forecast(with_values(model.grid, values), [1], [base])
+        half = forecast.upper[0.8][0, :, 0] - forecast.values[0, :, 0]
+        lag = np.minimum(np.array(LEADS) + min(silent, 12), 36)
+        np.testing.assert_allclose(half, model.forecaster.damped_error[lag, 0, 0])
+
+
+def test_no_rows_give_an_empty_forecast(model: Model) -> None:
     assert model.forecaster.forecast(model.grid, [], []).values.shape == (0, len(LEADS), len(VARIABLES))
 
 
-def test_it_beats_persistence_and_the_damped_anomaly_on_hours_it_has_not_seen(model: Model) -> None:
+def test_on_test_hours_the_error_is_below_that_of_persistence_and_damped_anomaly(model: Model) -> None:
     f = model.forecaster
-    scores = evaluate(model.grid, model.parts.test, f, f.climatology, f.damping, 1500)
+    scores = evaluate(model.grid, model.split.test, f, f.climatology, f.damping, 1500)
     assert scores.cases > 500
     temperature = scores.mae["model"][:, 0]
     assert (temperature < scores.mae["persistence"][:, 0])[5:].all()
-    # Stations downwind see the weather come: within its crossing the damped anomaly cannot keep up.
+    # The weather reaches the downwind stations some hours later, which the damped anomaly cannot predict.
     assert temperature[3:12].mean() < 0.9 * scores.mae["damped_anomaly"][3:12, 0].mean()
 
 
-def test_saved_and_loaded_it_answers_the_same(model: Model, tmp_path: Path) -> None:
+def test_a_saved_and_loaded_model_gives_the_same_forecasts(model: Model, tmp_path: Path) -> None:
     model.forecaster.save(tmp_path / "m")
-    again = BoostedForecaster.load(tmp_path / "m")
-    base = base_hours(model.parts.test)[:20].tolist()
-    one, two = (f.forecast(model.grid, [1] * 20, base) for f in (model.forecaster, again))
+    loaded = BoostedForecaster.load(tmp_path / "m")
+    base = base_hours(model.split.test)[:20].tolist()
+    one, two = (f.forecast(model.grid, [1] * 20, base) for f in (model.forecaster, loaded))
     np.testing.assert_array_equal(one.values, two.values)
     for level in LEVELS:
         np.testing.assert_array_equal(one.lower[level], two.lower[level])
         np.testing.assert_array_equal(one.upper[level], two.upper[level])
 
 
-@pytest.mark.parametrize("name", ["arrays.npz", "temperature-01-03.mean.txt", "pressure-17-24.spread.txt"])
-def test_a_changed_or_missing_file_is_refused_by_name(model: Model, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["arrays.npz", "temperature-01-03.residual.txt", "pressure-17-24.spread.txt"])
+def test_a_changed_or_missing_file_is_an_error_that_names_it(model: Model, tmp_path: Path, name: str) -> None:
     model.forecaster.save(tmp_path / "m")
     path = tmp_path / "m" / name
     path.write_bytes(path.read_bytes() + b"\n")
@@ -196,36 +261,42 @@ def test_a_changed_or_missing_file_is_refused_by_name(model: Model, tmp_path: Pa
 
 
 def test_a_pickle_in_the_arrays_is_never_executed(model: Model, tmp_path: Path) -> None:
-    folder, witness = tmp_path / "m", tmp_path / "executed"
+    folder, marker = tmp_path / "m", tmp_path / "executed"
 
-    class Bomb:
+    class Payload:
         def __reduce__(self) -> tuple[object, tuple[object, ...]]:
-            return (Path.touch, (witness,))
+            return (Path.touch, (marker,))
 
     model.forecaster.save(folder)
     arrays = artifact.load_arrays(folder / "arrays.npz")
-    arrays["rho"] = np.array([Bomb()], dtype=object)
+    arrays["rho"] = np.array([Payload()], dtype=object)
     artifact.save_arrays(folder / "arrays.npz", arrays)
 
     about = json.loads((folder / "model.json").read_text())["about"]
     artifact.write_manifest(folder, "forecaster", about)
     with pytest.raises(artifact.ModelFileError, match="arrays"):
         BoostedForecaster.load(folder)
-    assert not witness.exists()
+    assert not marker.exists()
 
 
-def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(artifact.ModelFileError, match=r"model\.json is missing"):
+def test_an_empty_folder_is_an_error_that_names_the_manifest(tmp_path: Path) -> None:
+    with pytest.raises(artifact.ModelFileError, match=r"model\.json"):
         BoostedForecaster.load(tmp_path)
 
 
-def test_a_model_of_an_earlier_version_is_refused_with_what_to_do(model: Model, tmp_path: Path) -> None:
+def test_a_model_of_another_format_is_an_error_that_names_both_formats(model: Model, tmp_path: Path) -> None:
     model.forecaster.save(tmp_path)
-    about = artifact.verify(tmp_path, boosted_trees.KIND)
-    arrays = artifact.load_arrays(tmp_path / "arrays.npz")
-    artifact.save_arrays(tmp_path / "arrays.npz", {k: v for k, v in arrays.items() if k != "network.recall"})
-    artifact.write_manifest(
-        tmp_path, boosted_trees.KIND, {k: about[k] for k in ("features", "levels", "stations", "parts")}
-    )
-    with pytest.raises(artifact.ModelFileError, match="train a new model"):
+    manifest = json.loads((tmp_path / artifact.MANIFEST).read_text())
+    manifest["format"] = artifact.FORMAT - 1
+    (tmp_path / artifact.MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(artifact.ModelFileError, match=rf"{artifact.FORMAT - 1}\b.*\b{artifact.FORMAT}\b"):
+        BoostedForecaster.load(tmp_path)
+
+
+@pytest.mark.parametrize("entry", ["features", "levels"])
+def test_a_model_with_other_features_or_levels_is_an_error(model: Model, tmp_path: Path, entry: str) -> None:
+    model.forecaster.save(tmp_path)
+    about = artifact.verify(tmp_path, KIND)
+    artifact.write_manifest(tmp_path, KIND, {**about, entry: about[entry][::-1]})
+    with pytest.raises(artifact.ModelFileError, match=tmp_path.name):
         BoostedForecaster.load(tmp_path)

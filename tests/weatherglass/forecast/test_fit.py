@@ -1,95 +1,132 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from tests.synthetic_history import DAMPING, climate, history
-from weatherglass.forecast import base_models, climatology, damped_anomaly, features, fit
-from weatherglass.forecast.splits import HistoryTooShort, base_hours, split
+from tests.synthetic_history import DAMPING, history
+from tests.weatherglass.conftest import Model
+from weatherglass.forecast import base_models, climatology, damped_anomaly, fit
+from weatherglass.forecast.features import PAST_HOURS, model_inputs
+from weatherglass.forecast.presets import FIRST, ModelSize
+from weatherglass.forecast.splits import base_hours
 from weatherglass.history.grid import HourGrid
 from weatherglass.records import LEADS
 
-Model = SimpleNamespace
+SMALL = ModelSize(1000, 3, 7, 0.2, 2, 1000)
 
 
-def test_what_is_beyond_the_weather_is_held_where_that_helped(model: Model) -> None:
-    """A source that tells the pressure of the sea for a while instead of the station's: it stays as it is."""
-    rng = np.random.default_rng(5)
-    count, leads = 600, (1, 2, 3)
-    beyond = np.arange(count) < 60
-    still = rng.normal(size=count).astype(np.float32) + np.where(beyond, 20, 0).astype(np.float32)
-    sample = fit.TrainingSample(
-        rows=np.empty((count, 0), np.float32),
+def extreme_sample(rng: np.random.Generator, leads: tuple[int, ...]) -> fit.TrainingSample:
+    """Sixty extreme cases whose truth is persistence, and 540 whose truth is the climatology."""
+    count = 600
+    extreme = np.arange(count) < 60
+    persistence_residual = rng.normal(size=count).astype(np.float32) + np.where(extreme, 20, 0).astype(np.float32)
+    return fit.TrainingSample(
+        matrix=np.empty((count, 0), np.float32),
         leads=rng.choice(leads, count),
-        residual=np.where(beyond, still, 0.0).astype(np.float32),
+        residual=np.where(extreme, persistence_residual, 0.0).astype(np.float32),
         linear=np.zeros(count, np.float32),
-        still=still,
+        persistence_residual=persistence_residual,
         stations=np.zeros(count, np.int64),
         base=np.arange(count),
-        beyond=beyond,
+        extreme=extreme,
     )
-    hold = fit._choose_persistence_weight(sample, np.zeros(count), leads)
-    np.testing.assert_array_equal(hold, [[0, 0, 0], [1, 1, 1]])
 
-    part = fit.fit_tree_model(model.grid, model.parts, model.base, 2, leads, fit.Size(1000, 3, 7, 0.2, 2, 1000), 4).part
-    made = fit.assemble(model.grid, model.parts, model.base, [replace(part, hold=hold)])
-    at = int(base_hours(model.parts.test)[40])
+
+def test_extreme_anomalies_have_a_persistence_weight_of_their_own(model: Model) -> None:
+    """For example a source that reports the pressure at sea level for a while instead of the station's."""
+    leads = (1, 2, 3)
+    sample = extreme_sample(np.random.default_rng(5), leads)
+    weight = fit._choose_persistence_weight(sample, np.zeros(600), leads)
+    np.testing.assert_array_equal(weight, [[0, 0, 0], [1, 1, 1]])
+
+    trees = fit.fit_tree_model(model.grid, model.split, model.base, 2, leads, SMALL, 4).model
+    forecaster = fit.assemble(model.grid, model.split, model.base, [replace(trees, persistence_weight=weight)])
+    base = int(base_hours(model.split.test)[40])
     values = model.grid.values.copy()
-    values[0, at - 2 : at + 1, 2] -= 300.0
-    jumped = made.forecast(HourGrid(model.grid.stations, model.grid.start, values), [0, 1], [at, at])
-    np.testing.assert_allclose(jumped.values[0, :3, 2], values[0, at, 2], rtol=1e-6)
-    assert not np.allclose(jumped.values[1, :3, 2], values[1, at, 2], atol=0.02)
+    values[0, base - 2 : base + 1, 2] -= 300.0
+    jumped = forecaster.forecast(HourGrid(model.grid.stations, model.grid.start, values), [0, 1], [base, base])
+    np.testing.assert_allclose(jumped.values[0, :3, 2], values[0, base, 2], rtol=1e-6)
+    assert not np.allclose(jumped.values[1, :3, 2], values[1, base, 2], atol=0.02)
 
 
-def test_no_hour_is_touched_by_base_hours_of_two_parts() -> None:
-    parts = split(400 * 24)
-    touched = []
-    for mask in (parts.train, parts.calibrate, parts.test):
-        at = base_hours(mask)
-        assert len(at) > 24
-        reach = at[:, None] + np.arange(-features.PAST_HOURS, LEADS[-1] + 1)
-        touched.append(set(reach.ravel().tolist()))
-    assert not touched[0] & touched[1]
-    assert not touched[0] & touched[2]
-    assert not touched[1] & touched[2]
-    assert min(touched[2]) > max(touched[0] | touched[1])
+def test_fewer_than_30_extreme_cases_have_the_usual_persistence_weight() -> None:
+    leads = (1, 2, 3)
+    sample = extreme_sample(np.random.default_rng(5), leads)
+    sample = replace(sample, extreme=np.arange(600) < 29)
+    weight = fit._choose_persistence_weight(sample, np.zeros(600), leads)
+    np.testing.assert_array_equal(weight[0], weight[1])
 
 
-def test_a_short_history_is_refused_with_its_length() -> None:
-    with pytest.raises(HistoryTooShort, match="20 days"):
-        split(20 * 24)
+def test_the_blend_with_persistence_uses_the_weight_of_lead_and_extreme(model: Model) -> None:
+    trees = fit.fit_tree_model(model.grid, model.split, model.base, 2, (1, 2, 3), SMALL, 4).model
+    trees = replace(trees, persistence_weight=np.array([[0.0, 0.25, 0.5], [1.0, 1.0, 0.75]]))
+    sample = extreme_sample(np.random.default_rng(1), (1, 2, 3))
+    sample = replace(
+        sample,
+        leads=np.array([1, 2, 3, 3]),
+        persistence_residual=np.array([8.0, 8.0, 8.0, 8.0], np.float32),
+        extreme=np.array([False, False, False, True]),
+    )
+    np.testing.assert_allclose(fit._blend_persistence(trees, sample, np.full(4, 4.0)), [4.0, 5.0, 6.0, 7.0])
 
 
-def test_a_variable_without_values_is_named(model: Model) -> None:
+def test_the_best_shrinkage_is_the_nearest_candidate_and_the_smallest_of_equals() -> None:
+    value = np.random.default_rng(2).normal(size=300)
+    leads = np.repeat([4, 5, 6], 100)
+    residual = value * np.repeat([0.38, -1.0, 2.0], 100)
+    np.testing.assert_allclose(fit.best_shrinkage(residual, value, leads, (4, 5, 6)), [0.4, 0.0, 1.0])
+    np.testing.assert_array_equal(fit.best_shrinkage(residual, np.zeros(300), leads, (4, 5, 6)), [0, 0, 0])
+
+
+def test_the_spread_of_a_station_is_drawn_towards_1_by_200_cases() -> None:
+    """Station 0 has 300 scores of 1, station 2 100 scores of 3: the quantile 0.85 of all is 3."""
+    scores, stations = np.repeat([1.0, 3.0], [300, 100]), np.repeat([0, 2], [300, 100])
+    spread = fit.station_spread(scores, stations, 4)
+    np.testing.assert_allclose(spread, [(1 / 3) ** (300 / 500), 1, 1, 1])
+    scores[300:] = np.linspace(1, 3, 100)
+    overall, own = np.quantile(scores, 0.85), np.quantile(scores[300:], 0.85)
+    expected = [(1 / overall) ** (300 / 500), 1, (own / overall) ** (100 / 300), 1]
+    np.testing.assert_allclose(fit.station_spread(scores, stations, 4), expected)
+
+
+def test_a_sample_holds_the_truth_relative_to_the_base_models(model: Model) -> None:
+    rng = np.random.default_rng(3)
+    inputs = model_inputs(model.grid, model.base.climatology, regression=model.base.regression)
+    own_hours = np.full(600, PAST_HOURS + 1)
+    sample = fit.sample_cases(inputs, model.split.calibrate, model.base.damping, 0, (9, 10), own_hours, rng)
+    assert set(sample.leads) == {9, 10}
+    rho = model.base.damping.rho
+    for case in (0, 100, -1):
+        station, base, lead = sample.stations[case], sample.base[case], sample.leads[case]
+        assert base in base_hours(model.split.calibrate)
+        valid = np.array([model.grid.start + base + lead])
+        normal = model.base.climatology.at(np.array([station]), valid)[0, 0, 0]
+        base_normal = model.base.climatology.at(np.array([station]), valid - lead)[0, 0, 0]
+        value, truth = model.grid.values[station, base, 0], model.grid.values[station, base + lead, 0]
+        forecast = normal + rho[station, lead, 0] * (value - base_normal) + sample.linear[case]
+        assert sample.residual[case] == pytest.approx(truth - forecast, abs=1e-4)
+        assert sample.persistence_residual[case] == pytest.approx(value - forecast, abs=1e-4)
+
+
+def test_too_few_values_of_a_variable_are_an_error_that_names_it(model: Model) -> None:
     values = model.grid.values.copy()
     values[..., 3:] = np.nan
     grid = HourGrid(model.grid.stations, model.grid.start, values)
-    base = base_models.fit(grid, model.parts.train)
+    base = base_models.fit(grid, model.split.train)
     with pytest.raises(fit.InsufficientTrainingData, match="wind_speed"):
-        fit.fit_tree_model(grid, model.parts, base, 3, (1, 2, 3), fit.FIRST, seed=1)
+        fit.fit_tree_model(grid, model.split, base, 3, (1, 2, 3), FIRST, seed=1)
 
 
-def test_same_seed_same_data_same_trees(model: Model) -> None:
-    small = fit.Size(1000, 5, 7, 0.2, 2, 1000)
-    one, two = (fit.fit_tree_model(model.grid, model.parts, model.base, 0, (1, 2, 3), small, 4).part for _ in range(2))
-    assert one.mean.model_to_string() == two.mean.model_to_string()
+def test_the_same_seed_and_data_give_the_same_trees(model: Model) -> None:
+    one, two = (fit.fit_tree_model(model.grid, model.split, model.base, 0, (1, 2, 3), SMALL, 4).model for _ in range(2))
+    assert one.residual.model_to_string() == two.residual.model_to_string()
     np.testing.assert_array_equal(one.quantiles, two.quantiles)
 
 
-def test_the_climatology_finds_the_climate_that_was_put_in() -> None:
+def test_rho_recovers_the_autocorrelation_of_the_weather() -> None:
     grid = history(count=2, days=3 * 365)
-    made = climatology.fit(grid).at(np.array([0, 1]), grid.hours)
-    truth = climate(2, grid.hours)
-    # AR(1) weather with a memory of 33 h leaves the mean of three years uncertain by some hundredths of its spread.
-    assert np.abs(made[..., 0] - truth[..., 0]).mean() < 0.6
-    assert np.abs(made[..., 2] - truth[..., 2]).mean() < 0.9
-
-
-def test_the_damping_finds_the_memory_of_the_weather() -> None:
-    grid = history(count=2, days=3 * 365)
-    rho = damped_anomaly.fit(features.model_inputs(grid, climatology.fit(grid)).anomalies).rho
-    for lead in (1, 6, 24):
+    rho = damped_anomaly.fit(model_inputs(grid, climatology.fit(grid)).anomalies).rho
+    for lead in (1, 6, LEADS[-1]):
         np.testing.assert_allclose(rho[:, lead, 0], DAMPING**lead, atol=0.06)

@@ -1,4 +1,4 @@
-"""Intervals that follow what came true: on made-up errors whose right width is known."""
+"""Recalibration on synthetic errors whose correct interval width is known."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from tests.synthetic_history import history
 from weatherglass.forecast.fallback import PersistenceForecaster
 from weatherglass.forecast.forecaster import LEVELS
 from weatherglass.forecast.recalibration import (
-    BOUNDS,
-    DAYS,
-    LEAST_DAYS,
-    Recalibrated,
-    factors,
-    resized,
-    scores,
-    widths_from,
+    FACTOR_RANGE,
+    MIN_DAYS,
+    WINDOW_DAYS,
+    RecalibratedForecaster,
+    interval_factors,
+    normalized_errors,
+    scale_intervals,
+    stack_factors,
 )
 from weatherglass.records import LEADS, VARIABLES
 
@@ -26,102 +26,159 @@ NORMAL = {0.8: 1.2815515655, 0.9: 1.6448536270}
 """Quantiles of the absolute value of a normal error."""
 
 
-def forecasts(days: int, times: dict[str, float], seed: int = 1) -> tuple[list[str], npt.NDArray, npt.NDArray]:
-    """Stations, base hours and scores of a forecast in seven hours, its intervals right for errors of size 1."""
+def forecasts(days: int, scales: dict[str, float], seed: int = 1) -> tuple[list[str], npt.NDArray, npt.NDArray]:
+    """Stations, base hours and normalized errors of a forecast every 7 h; the intervals fit errors of scale 1."""
     rng = np.random.default_rng(seed)
     base = np.arange(START, START + 24 * days, 7)
-    names = [name for name in times for _ in base]
+    names = [name for name in scales for _ in base]
     shape = (len(base), len(LEADS), len(VARIABLES))
-    errors = np.concatenate([rng.normal(size=shape) * wrong for wrong in times.values()])
+    errors = np.concatenate([rng.normal(size=shape) * scale for scale in scales.values()])
     values = np.full(errors.shape, 50.0)
-    bounds = [{level: values + sign * NORMAL[level] for level in LEVELS} for sign in (-1, 1)]
-    return names, np.tile(base, len(times)), scores(values, *bounds, values + errors)
+    lower, upper = ({level: values + sign * NORMAL[level] for level in LEVELS} for sign in (-1, 1))
+    return names, np.tile(base, len(scales)), normalized_errors(values, lower, upper, values + errors)
+
+
+def test_errors_are_divided_by_the_half_width_and_at_least_by_a_thousandth() -> None:
+    values = np.zeros((2, 1, 1))
+    lower, upper = {0.8: values - 2, 0.9: values - 4}, {0.8: values + 2, 0.9: values + 1}
+    lower[0.8][1] = upper[0.8][1] = 0
+    errors = normalized_errors(values, lower, upper, np.array([-3.0, 0.5]).reshape(2, 1, 1))
+    np.testing.assert_allclose(errors[:, 0, 0], [[1.5, 0.75], [500.0, 0.125]], rtol=1e-6)
+    assert np.isnan(normalized_errors(values, lower, upper, np.full((2, 1, 1), np.nan))).all()
+
+
+def test_factors_of_constant_errors_are_the_closed_form() -> None:
+    """All errors are 2 half-widths over d days: 2^(d / (d + 14)) for all stations, the rest to the power d / (d + 5).
+
+    The age of an error runs from 0 h (due now) to 240 h, which are ages of 0 to 10 days: 11 different days.
+    """
+    base = np.arange(START, START + 24 * 10)
+    errors = np.full((len(base), len(LEADS), len(VARIABLES), len(LEVELS)), 2.0, np.float32)
+    now = START + 24 * 10 + 1
+    factors = interval_factors(["a"] * len(base), base, errors, now)
+    assert set(factors) == {"a"}
+    # Leads 1-3: valid times from 1 h to 242 h after the start, ages from 0 to 240 h. Leads 17-24: from 17 h on, so
+    # ages up to 224 h are known, 10 different days.
+    for lead, days in ((1, 11), (24, 10)):
+        common = 2 ** (days / (days + 14))
+        own_days = 11  # of all leads together
+        # The station's own factor is a quantile over all leads; those with the larger remainder determine it.
+        remainder = max(2 / 2 ** (11 / 25), 2 / 2 ** (10 / 24))
+        expected = common * remainder ** (own_days / (own_days + 5))
+        np.testing.assert_allclose(factors["a"][lead - 1], expected, rtol=1e-6)
+
+
+def test_recent_errors_weigh_more_by_a_half_life_of_20_days() -> None:
+    """Errors of 60 days: 3 in the oldest days, then 1.
+
+    With the weights 0.5^(age / 20 days), the oldest 18 of 60 days have (2^-2.1 - 2^-3) / (1 - 2^-3) = 12 % of the
+    weight, so only the level 0.9 needs them; the oldest 30 days have 26 %, so both levels need them.
+    """
+    base = np.arange(START, START + 24 * 60)
+    errors = np.ones((len(base), len(LEADS), len(VARIABLES), len(LEVELS)), np.float32)
+    errors[: 24 * 18] = 3.0
+    factors = interval_factors(["a"] * len(base), base, errors, START + 24 * 60)["a"]
+    np.testing.assert_allclose(factors[..., 0], 1.0, rtol=1e-6)
+    assert (factors[..., 1] > 2).all()
+    errors[: 24 * 30] = 3.0
+    factors = interval_factors(["a"] * len(base), base, errors, START + 24 * 60)["a"]
+    assert (factors > 2).all()
 
 
 def test_each_station_gets_the_width_of_its_own_errors() -> None:
-    times = {"calm": 0.7, "usual": 1.0, "wild": 1.6}
-    names, base, scored = forecasts(40, times)
-    made = widths_from(names, base, scored, START + 24 * 41)
-    for name, right in times.items():
-        # Drawn a ninth of the way towards the common factor; the rest is chance.
-        np.testing.assert_allclose(np.log(made[name]).mean(), np.log(right), atol=0.08)
+    scales = {"low": 0.7, "usual": 1.0, "high": 1.6}
+    names, base, errors = forecasts(40, scales)
+    factors = interval_factors(names, base, errors, START + 24 * 41)
+    for name, scale in scales.items():
+        # The factor is drawn towards the common one by a ninth; the remaining deviation is sampling error.
+        np.testing.assert_allclose(np.log(factors[name]).mean(), np.log(scale), atol=0.08)
 
 
-def test_later_errors_are_held_by_the_share_that_the_level_says() -> None:
-    times = {f"s{i}": wrong for i, wrong in enumerate(np.linspace(0.6, 1.9, 12))}
-    early, late = forecasts(40, times, seed=2), forecasts(40, times, seed=3)
-    by = factors(widths_from(*early, START + 24 * 41), late[0])
-    untouched, inside = (late[2] <= 1).mean(axis=(0, 1)), (late[2] <= by).mean(axis=(0, 1))
-    assert (np.abs(untouched - LEVELS).max(axis=0) > 0.05).all()
-    assert (np.abs(inside - LEVELS) < 0.02).all()
+def test_later_errors_have_the_coverage_of_the_level() -> None:
+    scales = {f"s{i}": scale for i, scale in enumerate(np.linspace(0.6, 1.9, 12))}
+    early, late = forecasts(40, scales, seed=2), forecasts(40, scales, seed=3)
+    factors = stack_factors(interval_factors(*early, START + 24 * 41), late[0])
+    unchanged, recalibrated = (late[2] <= 1).mean(axis=(0, 1)), (late[2] <= factors).mean(axis=(0, 1))
+    assert (np.abs(unchanged - LEVELS).max(axis=0) > 0.05).all()
+    assert (np.abs(recalibrated - LEVELS) < 0.02).all()
 
 
-def test_nothing_that_is_not_due_yet_is_known() -> None:
-    names, base, scored = forecasts(30, {"a": 1.0, "b": 2.0})
+def test_errors_after_now_have_no_influence() -> None:
+    names, base, errors = forecasts(30, {"a": 1.0, "b": 2.0})
     now = START + 24 * 20
     due = base[:, None] + np.array(LEADS) <= now
-    future = scored.copy()
+    future = errors.copy()
     future[~due] = 99
-    before, after = (widths_from(names, base, known, now) for known in (scored, future))
+    before, after = (interval_factors(names, base, known, now) for known in (errors, future))
     assert all(np.array_equal(before[name], after[name]) for name in ("a", "b"))
 
 
-def test_what_is_long_ago_and_what_is_too_little_changes_nothing() -> None:
-    names, base, scored = forecasts(10, {"a": 2.0})
-    assert widths_from(names, base, scored, START + 24 * (DAYS + 30)) == {}
-    assert widths_from(names, base, scored, START + 24 * LEAST_DAYS - 1) == {}
-    assert widths_from([], base[:0], scored[:0], START) == {}
+def test_errors_that_are_too_old_or_too_few_give_no_factors() -> None:
+    names, base, errors = forecasts(10, {"a": 2.0})
+    assert interval_factors(names, base, errors, START + 24 * (WINDOW_DAYS + 30)) == {}
+    assert interval_factors(names, base, errors, START + 24 * MIN_DAYS) == {}
+    assert set(interval_factors(names, base, errors, START + 24 * MIN_DAYS + 1)) == {"a"}
+    assert interval_factors([], base[:0], errors[:0], START) == {}
 
 
-def test_a_station_with_few_days_is_taken_to_be_like_the_others() -> None:
-    names, base, scored = forecasts(40, {**{f"s{i}": 1.0 for i in range(8)}, "new": 2.0})
+def test_a_station_with_few_days_is_drawn_towards_the_others() -> None:
+    names, base, errors = forecasts(40, {**{f"s{i}": 1.0 for i in range(8)}, "new": 2.0})
     new = np.array(names) == "new"
-    scored[new & (base < START + 24 * 38)] = np.nan
-    made = widths_from(names, base, scored, START + 24 * 41)
-    assert 1.1 < made["new"].mean() < 1.5
+    errors[new & (base < START + 24 * 38)] = np.nan
+    factors = interval_factors(names, base, errors, START + 24 * 41)
+    assert 1.1 < factors["new"].mean() < 1.5
 
 
-def test_absurd_errors_do_not_make_absurd_intervals() -> None:
-    names, base, scored = forecasts(30, {"a": 100.0, "b": 0.001})
-    made = widths_from(names, base, scored, START + 24 * 31)
-    assert made["a"].max() == BOUNDS[1]
-    assert made["b"].min() == BOUNDS[0]
+def test_factors_are_limited() -> None:
+    names, base, errors = forecasts(30, {"a": 100.0, "b": 0.001})
+    factors = interval_factors(names, base, errors, START + 24 * 31)
+    assert factors["a"].max() == FACTOR_RANGE[1]
+    assert factors["b"].min() == FACTOR_RANGE[0]
 
 
-def test_a_variable_without_truth_keeps_its_width() -> None:
-    names, base, scored = forecasts(30, {"a": 2.0})
-    scored[:, :, 2] = np.nan
-    made = widths_from(names, base, scored, START + 24 * 31)["a"]
-    assert (made[:, 2] == 1).all()
-    assert (made[:, [0, 1, 3]] > 1.5).all()
+def test_a_variable_without_observations_has_factor_1() -> None:
+    names, base, errors = forecasts(30, {"a": 2.0})
+    errors[:, :, 2] = np.nan
+    factors = interval_factors(names, base, errors, START + 24 * 31)["a"]
+    assert (factors[:, 2] == 1).all()
+    assert (factors[:, [0, 1, 3]] > 1.5).all()
 
 
-def test_resized_intervals_stay_physical_ordered_and_about_the_same_values() -> None:
+def test_a_missing_station_has_factor_1() -> None:
+    factors = {"a": np.full((len(LEADS), len(VARIABLES), len(LEVELS)), 1.5)}
+    stacked = stack_factors(factors, ["b", "a"])
+    np.testing.assert_array_equal(stacked[:, 0, 0, 0], [1.0, 1.5])
+    assert stack_factors(factors, []).shape == (0, len(LEADS), len(VARIABLES), len(LEVELS))
+
+
+def test_scaled_intervals_stay_physical_and_ordered() -> None:
     values = np.array([[[10.0, 99.0, 1000.0, 0.5]] * len(LEADS)])
     lower = {level: np.maximum(values - 4 * level, [-np.inf, 0, 0, 0]) for level in LEVELS}
     upper = {level: np.minimum(values + 4 * level, [np.inf, 100, np.inf, np.inf]) for level in LEVELS}
-    by = np.ones((1, len(LEADS), len(VARIABLES), len(LEVELS)))
-    same = resized(values, lower, upper, by)
+    factors = np.ones((1, len(LEADS), len(VARIABLES), len(LEVELS)))
+    same = scale_intervals(values, lower, upper, factors)
     for level in LEVELS:
         np.testing.assert_allclose(same[0][level], lower[level])
         np.testing.assert_allclose(same[1][level], upper[level])
-    by[..., 0], by[..., 1] = 2.0, 0.5  # the narrower level would be the wider one
-    low, high = resized(values, lower, upper, by)
-    assert (low[0.9] <= low[0.8]).all()
-    assert (high[0.9] >= high[0.8]).all()
+    factors[..., 0], factors[..., 1] = 2.0, 0.5  # would make the 80 % interval the wider one
+    low, high = scale_intervals(values, lower, upper, factors)
+    np.testing.assert_array_equal(low[0.9], low[0.8])
+    np.testing.assert_array_equal(high[0.9], high[0.8])
     assert (high[0.9][..., 1] == 100).all()
     assert (low[0.8][..., 3] == 0).all()
     np.testing.assert_allclose(high[0.8][..., 0] - values[..., 0], 2 * 4 * 0.8)
 
 
-@pytest.mark.parametrize("wider", [0.6, 1.7])
-def test_a_recalibrated_forecaster_says_the_same_values_wider_or_narrower(wider: float) -> None:
+@pytest.mark.parametrize("factor", [0.6, 1.7])
+def test_a_recalibrated_forecaster_keeps_the_values_and_scales_the_intervals(factor: float) -> None:
     grid = history(days=20)
     plain = PersistenceForecaster()
     name = grid.stations[1].station_id
-    sized = Recalibrated(plain, {name: np.full((len(LEADS), len(VARIABLES), len(LEVELS)), wider)})
-    ours, theirs = (model.forecast(grid, [0, 1], [400, 400]) for model in (sized, plain))
-    assert np.array_equal(ours.values, theirs.values)
-    np.testing.assert_allclose(ours.upper[0.9][0], theirs.upper[0.9][0], rtol=1e-12)
-    half, before = ((made.upper[0.9] - made.values)[1, :, [0, 2]] for made in (ours, theirs))
-    np.testing.assert_allclose(half, before * wider, rtol=1e-9)
+    factors = {name: np.full((len(LEADS), len(VARIABLES), len(LEVELS)), factor)}
+    recalibrated, original = (
+        forecaster.forecast(grid, [0, 1], [400, 400]) for forecaster in (RecalibratedForecaster(plain, factors), plain)
+    )
+    assert np.array_equal(recalibrated.values, original.values)
+    np.testing.assert_allclose(recalibrated.upper[0.9][0], original.upper[0.9][0], rtol=1e-12)
+    half, before = ((f.upper[0.9] - f.values)[1, :, [0, 2]] for f in (recalibrated, original))
+    np.testing.assert_allclose(half, before * factor, rtol=1e-9)

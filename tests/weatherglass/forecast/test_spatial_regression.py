@@ -1,140 +1,198 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from tests.synthetic_history import CROSSING_HOURS, history
-from weatherglass.forecast import base_models, features
-from weatherglass.forecast.spatial_regression import BLOCKS, CLIP, LAGS, predictors
+from tests.synthetic_history import CROSSING_HOURS
+from tests.weatherglass.conftest import Model
+from weatherglass.forecast.features import case_features, model_inputs
+from weatherglass.forecast.spatial_regression import BLOCKS, CHANGE_SCALE, CLIP, LAGS, predictors, standardize
 from weatherglass.forecast.spatial_regression_fit import SpatialRegressionFit
 from weatherglass.forecast.splits import base_hours
+from weatherglass.forecast.variables import MODEL_VARIABLES
 from weatherglass.history.grid import HourGrid
 from weatherglass.records import LEADS, VARIABLES
 
-Model = SimpleNamespace
+NO_SHRINKAGE = np.ones((len(LEADS), len(VARIABLES)), np.float32)
 
 
 @pytest.fixture(scope="module")
-def regression(model: Model) -> SpatialRegressionFit:
-    seen = features.model_inputs(model.grid, model.base.climatology)
-    return SpatialRegressionFit.of(
-        model.grid.stations, model.grid.start, seen.anomalies, model.base.damping, most_hours=10**6
+def fit(model: Model) -> SpatialRegressionFit:
+    anomalies = model_inputs(model.grid, model.base.climatology).anomalies
+    return SpatialRegressionFit.from_anomalies(
+        model.grid.stations, model.grid.start, anomalies, model.base.damping, max_hours=10**6
     )
 
 
-def test_the_sums_of_hours_add_up_and_can_be_taken_away(regression: SpatialRegressionFit) -> None:
+def test_sums_of_disjoint_hours_can_be_added_and_subtracted(fit: SpatialRegressionFit) -> None:
     hours = np.arange(100, 400)
-    whole, part, rest = (regression.sums(at) for at in (hours, hours[:120], hours[120:]))
+    whole, part, rest = (fit.sums(base) for base in (hours, hours[:120], hours[120:]))
     assert (whole - part).count == rest.count
     np.testing.assert_allclose((whole - part).regressors, rest.regressors, rtol=1e-3, atol=0.05)
     np.testing.assert_allclose((part + rest).targets, whole.targets, rtol=1e-3, atol=0.05)
 
 
-def test_a_stations_weights_are_those_of_a_ridge_regression(regression: SpatialRegressionFit) -> None:
-    """Against the normal equations written out with NumPy in double precision."""
-    at = np.arange(100, 1500)
-    network = regression.solve(regression.sums(at), [5000.0] * 4, np.ones((len(LEADS), len(VARIABLES)), np.float32))
+def test_increments_are_those_of_a_ridge_regression(fit: SpatialRegressionFit) -> None:
+    """Compared with the normal equations in double precision."""
+    base = np.arange(100, 1500)
+    regression = fit.solve(fit.sums(base), [5000.0] * 4, NO_SHRINKAGE)
     row, lead, variable = 1, 5, 0
-    when = at[:, None] - np.array(LAGS)
-    lagged = regression.field[regression.near[row][None, None, :], when[:, :, None]]
-    x = predictors(lagged, regression.start + at).astype(float)
-    y = regression.residuals(at).reshape(len(at), -1, len(LEADS), len(VARIABLES))[:, row, lead, variable].astype(float)
+    lagged = fit.field[fit.neighbours[row][None, None, :], (base[:, None] - np.array(LAGS))[:, :, None]]
+    x = predictors(lagged, fit.start + base).astype(float)
+    residuals = fit.residuals(base).reshape(len(base), -1, len(LEADS), len(VARIABLES))
+    y = residuals[:, row, lead, variable].astype(float)
     centred = x - x.mean(axis=0)
-    penalty = np.diag(5000.0 * regression.penalty(row))
+    penalty = np.diag(5000.0 * fit.penalty(row))
     weights = np.linalg.solve(centred.T @ centred + penalty, centred.T @ (y - y.mean()))
     expected = y.mean() + centred @ weights
-    rows, hours = np.full(len(at), row), regression.start + at
-    made = network.increments(regression.field, rows, at, hours, [variable])[:, lead, 0]
-    np.testing.assert_allclose(made, expected, atol=0.02)
+    rows, hours = np.full(len(base), row), fit.start + base
+    increments = regression.increments(fit.field, rows, base, hours, [variable])[:, lead, 0]
+    np.testing.assert_allclose(increments, expected, atol=0.02)
+    scaled = regression.scaled(np.full(NO_SHRINKAGE.shape, 0.25, np.float32))
+    quarter = scaled.increments(fit.field, rows, base, hours, [variable])[:, lead, 0]
+    np.testing.assert_allclose(quarter, increments / 4, atol=1e-4)
 
 
-def test_weather_that_crosses_is_seen_coming(model: Model) -> None:
-    """Station 1 feels what station 0 felt some hours before; what station 0 will feel nobody can know."""
+def test_the_penalty_grows_with_distance_and_lag(fit: SpatialRegressionFit) -> None:
+    """Station 0 first (factor 0.2), then its neighbours at 450 and 900 km (1 + 0.45^2 and 1 + 0.9^2)."""
+    np.testing.assert_array_equal(fit.neighbours[0], [0, 1, 2])
+    penalty = fit.penalty(0).reshape(BLOCKS, 3, len(MODEL_VARIABLES))
+    by_station, by_lag = [0.2, 1.2025, 1.81], [0.5, 0.6, 0.7, 0.8, 1.1, 1.4, 1.7, 2.3, 2.9, 4.1, 5.3, 1.0, 1.0]
+    for k, factor in enumerate(by_station):
+        np.testing.assert_allclose(penalty[:, k, 0], np.array(by_lag) * factor, rtol=2e-3)
+    np.testing.assert_array_equal(penalty, np.broadcast_to(penalty[..., :1], penalty.shape))
+
+
+def test_residuals_are_truth_minus_damped_anomaly_within_the_winsor_limit(fit: SpatialRegressionFit) -> None:
+    base, station, variable = np.arange(200, 230), 2, 1
+    residuals = fit.residuals(base).reshape(len(base), -1, len(LEADS), len(VARIABLES))
+    anomalies, rho = fit.anomalies[station, :, variable], fit.damping.rho[station, :, variable].astype(np.float32)
+    for lead in (1, 9, 24):
+        all_hours = np.arange(0, fit.anomalies.shape[1] - lead, 7)
+        errors = np.abs(anomalies[all_hours + lead] - rho[lead] * anomalies[all_hours])
+        limit = 5 * 1.4826 * np.median(errors)
+        assert fit.limit[station, lead, variable] == pytest.approx(limit, rel=1e-5)
+        expected = np.clip(anomalies[base + lead] - rho[lead] * anomalies[base], -limit, limit)
+        np.testing.assert_allclose(residuals[:, station, lead - 1, variable], expected, rtol=1e-5)
+
+
+def test_the_scale_is_the_robust_standard_deviation_of_the_anomalies(fit: SpatialRegressionFit) -> None:
+    anomalies = fit.anomalies[1, :, 2].astype(float)
+    expected = 1.4826 * np.median(np.abs(anomalies - np.median(anomalies)))
+    assert fit.scale[1, 2] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_station_with_less_than_half_of_the_hours_has_no_regression(model: Model) -> None:
+    anomalies = model_inputs(model.grid, model.base.climatology).anomalies.copy()
+    hours = anomalies.shape[1]
+    anomalies[0, : hours // 2 + 1, 0] = np.nan
+    anomalies[1, : hours // 2 - 1, 0] = np.nan
+    fit = SpatialRegressionFit.from_anomalies(
+        model.grid.stations, model.grid.start, anomalies, model.base.damping, max_hours=10**6
+    )
+    np.testing.assert_array_equal(fit.fitted, [[False, True, True, True], [True] * 4, [True] * 4])
+
+
+def test_the_regression_predicts_crossing_weather_at_the_downwind_station_only(model: Model) -> None:
+    """Station 1 has the weather that station 0 had some hours before; that of station 0 is unpredictable."""
     errors = {}
-    seen = features.model_inputs(model.grid, model.base.climatology, network=model.base.network)
-    when = base_hours(model.parts.calibrate)[::3]
+    inputs = model_inputs(model.grid, model.base.climatology, regression=model.base.regression)
+    base = base_hours(model.split.calibrate)[::3]
     for station in (0, 1):
-        made = features.case_features(seen, model.base.damping, np.full(len(when), station), when)
-        truth = seen.present[station, when + CROSSING_HOURS, 0]
-        damped = made.normal[:, CROSSING_HOURS - 1, 0] + made.damped[:, CROSSING_HOURS - 1, 0]
-        linear = np.nan_to_num(made.linear[:, CROSSING_HOURS - 1, 0])
+        features = case_features(inputs, model.base.damping, np.full(len(base), station), base)
+        truth = inputs.values[station, base + CROSSING_HOURS, 0]
+        index = CROSSING_HOURS - 1
+        damped = features.normal[:, index, 0] + features.damped[:, index, 0]
+        linear = np.nan_to_num(features.linear[:, index, 0])
         errors[station] = np.abs(truth - damped - linear).mean() / np.abs(truth - damped).mean()
     assert errors[1] < 0.7
     assert errors[0] > 0.9
 
 
-def test_nothing_is_learnt_from_hours_outside_the_mask() -> None:
-    grid = history(count=2, days=70)
-    hours = np.arange(grid.values.shape[1]) < 60 * 24
-    other = grid.values.copy()
-    other[:, ~hours] = 99
-    one, two = (base_models.fit(HourGrid(grid.stations, grid.start, values), hours) for values in (grid.values, other))
-    np.testing.assert_array_equal(one.climatology.coefficients, two.climatology.coefficients)
-    np.testing.assert_array_equal(one.network.weights, two.network.weights)
-    assert one.penalties == two.penalties
-
-
-def test_networks_of_a_fold_do_not_know_its_hours(model: Model) -> None:
-    masks = [mask for mask, _ in model.base.left_out]
-    np.testing.assert_array_equal(np.sum(masks, axis=0), model.parts.train)
-    weights = [network.weights for _, network in model.base.left_out]
-    assert not np.array_equal(weights[0], weights[1])
-
-
-def test_a_station_that_the_network_does_not_know_has_no_linear_forecast(model: Model) -> None:
-    stations = (replace(model.grid.stations[0], station_id="stranger"), *model.grid.stations[1:])
-    grid = HourGrid(stations, model.grid.start, model.grid.values)
-    field = model.base.network.field(grid.stations, features.model_inputs(model.grid, model.base.climatology).anomalies)
+def test_an_unknown_station_has_no_increments(model: Model) -> None:
+    stations = (replace(model.grid.stations[0], station_id="new"), *model.grid.stations[1:])
+    anomalies = model_inputs(model.grid, model.base.climatology).anomalies
+    field = model.base.regression.standardized_field(stations, anomalies)
     assert np.isnan(field[0]).all()
     assert np.isfinite(field[1]).any()
-    made = model.base.network.increments(field, np.array([-1]), np.array([500]), grid.hours[[500]], [0])
-    assert np.isnan(made).all()
+    hours = model.grid.hours[[500]]
+    increments = model.base.regression.increments(field, np.array([-1]), np.array([500]), hours, [0])
+    assert np.isnan(increments).all()
 
 
-def test_one_wild_reading_is_kept_within_bounds(model: Model) -> None:
-    wild = model.grid.values.copy()
-    wild[1, 500, 0] = 900.0
-    seen = features.model_inputs(HourGrid(model.grid.stations, model.grid.start, wild), model.base.climatology)
-    field = model.base.network.field(model.grid.stations, seen.anomalies)
-    assert np.nanmax(np.abs(field)) <= CLIP
+def test_standardized_anomalies_are_clipped_and_filled_for_12_hours() -> None:
+    anomalies = np.full((1, 30, 2), np.nan, np.float32)
+    anomalies[0, 2] = [3.0, -900.0]
+    anomalies[0, 20, 0] = 1.0
+    field = standardize(anomalies, np.array([[2.0, 5.0]], np.float32))
+    expected = np.full((30, 2), np.nan)
+    expected[2:15, 0], expected[20:30, 0], expected[2:15, 1] = 1.5, 0.5, -CLIP
+    np.testing.assert_array_equal(field[0], expected)
 
 
-def test_what_is_not_known_has_not_changed() -> None:
+def test_a_wrong_reading_is_clipped_in_the_field(model: Model) -> None:
+    values = model.grid.values.copy()
+    values[1, 500, 0] = 900.0
+    grid = HourGrid(model.grid.stations, model.grid.start, values)
+    anomalies = model_inputs(grid, model.base.climatology).anomalies
+    field = model.base.regression.standardized_field(grid.stations, anomalies)
+    assert field[1, 500, 0] == CLIP
+
+
+def test_an_anomaly_is_extreme_beyond_four_standard_deviations(model: Model) -> None:
+    regression = model.base.regression
+    limit = 4 * regression.scale[1, 2]
+    rows = np.array([1, 1, 1, -1, len(regression.scale)])
+    anomalies = np.array([limit * 1.01, -limit * 1.01, limit * 0.99, limit * 9, limit * 9], np.float32)
+    np.testing.assert_array_equal(regression.is_extreme(rows, anomalies, 2), [True, True, False, False, False])
+
+
+def test_predictors_are_the_anomaly_its_scaled_changes_and_the_harmonics_of_the_day() -> None:
+    lagged = np.arange(2.0, 2 + len(LAGS), dtype=np.float32)[None, :, None, None] ** 2
+    blocks = predictors(lagged, np.array(["2014-01-01T07"], dtype="datetime64[h]")).reshape(BLOCKS)
+    expected = [4.0]
+    for i in range(1, len(LAGS)):
+        scale = math.sqrt(2 * (1 - math.exp(-(LAGS[i] - LAGS[i - 1]) / 30)))
+        assert CHANGE_SCALE[i - 1] == pytest.approx(scale)
+        expected.append(((i + 1) ** 2 - (i + 2) ** 2) / scale)
+    angle = 2 * math.pi * 7 / 24
+    np.testing.assert_allclose(blocks, [*expected, 4 * math.cos(angle), 4 * math.sin(angle)], rtol=1e-5)
+
+
+def test_missing_changes_are_zero() -> None:
     lagged = np.full((1, len(LAGS), 1, 1), np.nan, np.float32)
     lagged[0, 0] = 2.0
-    made = predictors(lagged, np.array(["2014-01-01T00"], dtype="datetime64[h]")).reshape(BLOCKS)
-    np.testing.assert_allclose(made[: len(LAGS)], [2.0, *[0.0] * (len(LAGS) - 1)])
-    assert np.isfinite(made).all()
+    blocks = predictors(lagged, np.array(["2014-01-01T00"], dtype="datetime64[h]")).reshape(BLOCKS)
+    np.testing.assert_allclose(blocks, [2.0, *[0.0] * (len(LAGS) - 1), 2.0, 0.0])
 
 
-def test_an_unknown_past_is_told_from_the_neighbours(regression: SpatialRegressionFit) -> None:
-    """A station that feels what its neighbour felt at the same hours: its own changes are found again without its past,
-    all but what the ridge takes for chance.
-    """
-    at = np.arange(100, 1500)
-    twin = regression.field.copy()
-    twin[1] = twin[0]
-    one = replace(regression, field=twin)
-    network = one.solve(one.sums(at), [5000.0] * 4, np.ones((len(LEADS), len(VARIABLES)), np.float32))
+def test_missing_changes_are_imputed_from_an_identical_neighbour(fit: SpatialRegressionFit) -> None:
+    """The station's field equals its neighbour's, so all changes are recovered except for the effect of the ridge."""
+    base = np.arange(100, 1500)
+    field = fit.field.copy()
+    field[1] = field[0]
+    twins = replace(fit, field=field)
+    regression = twins.solve(twins.sums(base), [5000.0] * 4, NO_SHRINKAGE)
     row = 1
-    lagged = network._lagged(twin, row, at)
-    whole = predictors(lagged, one.start + at).reshape(len(at), BLOCKS, lagged.shape[2], -1)
-    poor = lagged.copy()
-    poor[:, 1:, 0] = np.nan
-    told = predictors(poor, one.start + at, network.recall[row]).reshape(whole.shape)
-    untold = predictors(poor, one.start + at).reshape(whole.shape)
-    change = slice(1, len(LAGS))
-    left, before = (np.abs(x - whole)[:, change, 0, 0].mean() for x in (told, untold))
-    assert left < 0.2 * before
-    np.testing.assert_array_equal(told[:, :, 1:], whole[:, :, 1:])
+    lagged = regression._lagged(field, row, base)
+    complete = predictors(lagged, twins.start + base).reshape(len(base), BLOCKS, lagged.shape[2], -1)
+    reduced = lagged.copy()
+    reduced[:, 1:, 0] = np.nan
+    imputed = predictors(reduced, twins.start + base, regression.imputation[row]).reshape(complete.shape)
+    zero = predictors(reduced, twins.start + base).reshape(complete.shape)
+    changes = slice(1, len(LAGS))
+    error, error_of_zero = (np.abs(x - complete)[:, changes, 0, 0].mean() for x in (imputed, zero))
+    assert error < 0.2 * error_of_zero
+    np.testing.assert_array_equal(imputed[:, :, 1:], complete[:, :, 1:])
 
 
-def test_a_known_past_is_not_told_anew(regression: SpatialRegressionFit, model: Model) -> None:
-    at = np.arange(100, 1500)
-    lagged = model.base.network._lagged(regression.field, 1, at)
+def test_known_changes_are_not_imputed(fit: SpatialRegressionFit, model: Model) -> None:
+    base = np.arange(100, 1500)
+    lagged = model.base.regression._lagged(fit.field, 1, base)
     lagged = lagged[np.isfinite(lagged[:, :, 0]).all(axis=(1, 2))]
-    hours = regression.start + at[: len(lagged)]
-    np.testing.assert_array_equal(predictors(lagged, hours, model.base.network.recall[1]), predictors(lagged, hours))
+    hours = fit.start + base[: len(lagged)]
+    imputation = model.base.regression.imputation[1]
+    np.testing.assert_array_equal(predictors(lagged, hours, imputation), predictors(lagged, hours))
