@@ -1,6 +1,6 @@
-"""`weatherglass models …`: the registry by hand, and a registered model as one file.
+"""`weatherglass models`: list, promote, roll back, export and import models.
 
-Every change of who serves is a line of the log of promotions, with the user's name and the reason.
+Every change of the champion or the challenger is logged with the user's name and the reason.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from weatherglass.forecast.boosted_trees import BoostedForecaster
 from weatherglass.records import iso
 from weatherglass.registry.artifact import ModelFileError
 from weatherglass.registry.bundle import BundleError, export_bundle, import_bundle
-from weatherglass.registry.catalog import registered
-from weatherglass.registry.registry import ANOMALY_DETECTOR, CHAMPION, FORECASTER, KINDS, NothingToRollBackTo, Registry
+from weatherglass.registry.catalog import registered_models
+from weatherglass.registry.registry import ANOMALY_DETECTOR, CHAMPION, FORECASTER, KINDS, Registry
 from weatherglass.settings import Settings
 
 LOADERS = {FORECASTER: BoostedForecaster.load, ANOMALY_DETECTOR: AnomalyDetector.load}
-WHO_IMPORTS = "weatherglass models import"
+IMPORT_COMMAND = "weatherglass models import"
 
 
 def run(settings: Settings, options: argparse.Namespace) -> int:
-    """Do what was asked for; the exit status."""
+    """Run a subcommand and return the exit status."""
     match options.action:
         case "list":
             return list_models(settings)
@@ -33,75 +33,78 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
         case "import":
             return import_model(settings, options.file, options.promote)
     try:
-        _change(settings, options)
-    except (NothingToRollBackTo, LookupError) as error:
+        _change_alias(settings, options)
+    except LookupError as error:
         print(error, file=sys.stderr)
         return 1
     return 0
 
 
 def list_models(settings: Settings) -> int:
-    """Print the versions, what is in quarantine and why, and the log of promotions."""
+    """Print the versions with their aliases or the reason of their quarantine, and the log of promotions."""
     registry = Registry(settings)
-    refused = {(kind, version): why for kind in KINDS for version, why in registry.refused(kind).items()}
-    for model in registered(settings):
-        state = refused.get((model.kind, model.version))
-        said = f"in quarantine: {state}" if state else ", ".join(model.aliases)
-        print(f"{model.kind:<17}{model.version:>4}  {iso(model.created_at)}  {said}".rstrip())
-    for line in registry.promotions():
-        moved = f"{line.from_version or 'none'} -> {line.to_version or 'none'}"
-        print(f"{iso(line.at)}  {line.kind} {line.action.value} {moved} by {line.who}: {line.why}")
+    quarantined = {(kind, version): reason for kind in KINDS for version, reason in registry.quarantined(kind).items()}
+    for model in registered_models(settings):
+        reason = quarantined.get((model.kind, model.version))
+        status = f"in quarantine: {reason}" if reason else ", ".join(model.aliases)
+        print(f"{model.kind:<17}{model.version:>4}  {iso(model.created_at)}  {status}".rstrip())
+    for entry in registry.promotions():
+        versions = f"{entry.from_version or 'none'} -> {entry.to_version or 'none'}"
+        print(f"{iso(entry.at)}  {entry.kind} {entry.action.value} {versions} by {entry.changed_by}: {entry.reason}")
     return 0
 
 
-def _change(settings: Settings, options: argparse.Namespace) -> None:
-    registry, who = Registry(settings), getpass.getuser()
+def _change_alias(settings: Settings, options: argparse.Namespace) -> None:
+    registry, user = Registry(settings), getpass.getuser()
     if options.action == "rollback":
-        done = registry.roll_back(options.kind, who, options.reason)
-        print(f"{done.kind} version {done.to_version} serves again instead of {done.from_version}")
+        entry = registry.roll_back(options.kind, user, options.reason)
+        print(f"{entry.kind}: rolled back from version {entry.from_version} to version {entry.to_version}")
         return
     if options.action == "withdraw":
-        registry.withdraw(options.kind, who, options.reason, {})
+        registry.withdraw(options.kind, user, options.reason, {})
         return
     if registry.version(options.kind, options.version) is None:
-        known = ", ".join(m.version for m in registered(settings) if m.kind == options.kind) or "none"
-        raise LookupError(f"there is no {options.kind} version {options.version}; registered are: {known}")
+        versions = ", ".join(m.version for m in registered_models(settings) if m.kind == options.kind) or "none"
+        raise LookupError(f"{options.kind} version {options.version} not found; registered versions: {versions}")
     change = registry.promote if options.action == "promote" else registry.challenge
-    change(options.kind, options.version, who, options.reason, {})
+    change(options.kind, options.version, user, options.reason, {})
 
 
 def export_model(settings: Settings, kind: str, version: str, file: Path) -> int:
-    """Write a version (or `champion`) into a file; the exit status."""
+    """Export a version number or `champion` to a new file and return the exit status."""
     registry = Registry(settings)
-    found = registry.champion(kind) if version == CHAMPION else registry.version(kind, version)
-    if found is None:
-        print(f"the registry has no {kind} {version}; `weatherglass models list` shows what it has", file=sys.stderr)
+    model = registry.champion(kind) if version == CHAMPION else registry.version(kind, version)
+    if model is None:
+        print(f"{kind} {version} not found; `weatherglass models list` shows all versions", file=sys.stderr)
         return 1
     if file.exists():
-        print(f"{file} exists already; choose another name or remove it", file=sys.stderr)
+        print(f"{file} already exists; choose another name or remove the file", file=sys.stderr)
         return 1
     try:
-        digest = export_bundle(settings, found, file, LOADERS)
+        digest = export_bundle(settings, model, file, LOADERS)
     except (ModelFileError, OSError) as error:
-        print(f"{kind} {found.version} cannot be exported: {error}", file=sys.stderr)
+        print(f"Cannot export {kind} {model.version}: {error}", file=sys.stderr)
         return 1
-    print(f"{kind} {found.version} -> {file} ({file.stat().st_size:,} bytes)\nSHA-256 {digest}")
+    print(f"{kind} {model.version} -> {file} ({file.stat().st_size:,} bytes)\nSHA-256 {digest}")
     return 0
 
 
 def import_model(settings: Settings, file: Path, promote: bool) -> int:
-    """Register the model of a file; it serves if asked to, or if there is no champion. The exit status."""
+    """Register the model of a file and return the exit status.
+
+    The model becomes champion with `promote`, or if there is no champion.
+    """
     registry = Registry(settings)
     try:
         about, version = import_bundle(registry, file, LOADERS)
     except BundleError as error:
-        print(f"not imported: {error}", file=sys.stderr)
+        print(f"Import failed: {error}", file=sys.stderr)
         return 1
     champion = registry.champion(about.kind)
     if promote or champion is None:
-        why = f"imported from {file.name}, there version {about.exported_version}"
-        registry.promote(about.kind, version, WHO_IMPORTS, why, {})
-        print(f"{about.kind} {version} is the champion now")
+        reason = f"imported from {file.name}, exported as version {about.exported_version}"
+        registry.promote(about.kind, version, IMPORT_COMMAND, reason, {})
+        print(f"Imported {about.kind} {version}, which is now champion")
     else:
-        print(f"registered as {about.kind} {version}; champion stays {champion.version} (--promote makes it serve)")
+        print(f"Imported {about.kind} {version}; version {champion.version} stays champion (--promote to change that)")
     return 0

@@ -1,8 +1,9 @@
-"""A registered model as one file, to carry from where it was trained to where it serves.
+"""Bundles: a registered model as one file, for export to another installation.
 
-A zip with the model's files (its card among them) and `parcel.json`: the kind, what the registry knows of the version,
-and the SHA-256 of every file. Opening one trusts nothing in it: names, sizes and checksums are checked before a file is
-written, then the model is loaded as its kind is, which executes nothing (text, JSON, arrays without pickle).
+A bundle is a zip archive with the model's files, including its model card, and `bundle.json`: the kind, the registry's
+tags, parameters and metrics of the version, and the SHA-256 of every file. A bundle is not trusted: names, sizes and
+checksums are checked before a file is written, and loading the model executes no code (text, JSON, arrays without
+pickle).
 """
 
 from __future__ import annotations
@@ -19,26 +20,26 @@ from typing import Any
 
 from weatherglass.files import replacing
 from weatherglass.registry.artifact import MANIFEST, ModelFileError
-from weatherglass.registry.catalog import registered
+from weatherglass.registry.catalog import registered_models
 from weatherglass.registry.registry import ModelVersion, Registry
 from weatherglass.settings import Settings
 
-ABOUT = "parcel.json"
-FORMAT = 1
-LARGEST = 1 << 30
-"""Bytes of all files together; more is no model of ours."""
-MOST_FILES = 500
-Loaders = Mapping[str, Callable[[Path], object]]
-"""Kind of model -> what loads its folder, which raises `ModelFileError` where it cannot be used."""
+HEADER_NAME = "bundle.json"
+FORMAT = 2
+MAX_BYTES = 1 << 30
+"""Maximum total size of the unpacked files; no model is larger."""
+MAX_FILES = 500
+ModelLoaders = Mapping[str, Callable[[Path], object]]
+"""Kind of model -> function that loads a model folder and raises `ModelFileError` if that fails."""
 
 
 class BundleError(ValueError):
-    """A file that is no parcel of ours, or was changed; the message names it and what is wrong."""
+    """A file is not a valid bundle or was changed; the message names the file and the problem."""
 
 
 @dataclass(frozen=True)
 class BundleInfo:
-    """What a parcel says of its model; `exported_version` is its version where it was exported."""
+    """Registry data of a bundle's model; `exported_version` is its version in the registry that exported it."""
 
     kind: str
     exported_version: str
@@ -47,31 +48,31 @@ class BundleInfo:
     metrics: dict[str, float]
 
 
-def export_bundle(settings: Settings, version: ModelVersion, file: Path, loaders: Loaders) -> str:
-    """Write a version into a new file, whole or not at all; its SHA-256.
+def export_bundle(settings: Settings, version: ModelVersion, file: Path, loaders: ModelLoaders) -> str:
+    """Write a version to a new file atomically and return the file's SHA-256.
 
     Raises:
-        ModelFileError: the registered model is not what it was.
+        ModelFileError: a file of the registered model is missing or changed.
     """
     loaders[version.kind](version.folder)
-    known = next(one for one in registered(settings) if (one.kind, one.version) == (version.kind, version.version))
-    tags = {name: value for name, value in known.tags.items() if name != "folder"}
-    about = BundleInfo(version.kind, version.version, tags, known.params, known.metrics)
+    model = next(m for m in registered_models(settings) if (m.kind, m.version) == (version.kind, version.version))
+    tags = {name: value for name, value in model.tags.items() if name != "folder"}
+    about = BundleInfo(version.kind, version.version, tags, model.params, model.metrics)
     contents = {path.name: path.read_bytes() for path in sorted(version.folder.iterdir()) if path.is_file()}
     files = {name: _digest(content) for name, content in contents.items()}
     header = {"format": FORMAT, **asdict(about), "files": files}
     with replacing(file) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(ABOUT, json.dumps(header, indent=1, sort_keys=True))
+        archive.writestr(HEADER_NAME, json.dumps(header, indent=1, sort_keys=True))
         for name, content in contents.items():
             archive.writestr(name, content)
     return _digest(file.read_bytes())
 
 
-def import_bundle(registry: Registry, file: Path, loaders: Loaders) -> tuple[BundleInfo, str]:
-    """Register the model of a file; what the file says of it, and its version here.
+def import_bundle(registry: Registry, file: Path, loaders: ModelLoaders) -> tuple[BundleInfo, str]:
+    """Register the model of a bundle; return the bundle's data and the new version.
 
     Raises:
-        ParcelError: the file is no parcel, was changed, or holds a model that this version cannot use.
+        BundleError: the file is not a bundle, was changed, or contains a model that this version cannot load.
     """
     with open_bundle(file, loaders) as (about, folder):
         tags = {**about.tags, "imported_from_version": about.exported_version}
@@ -79,11 +80,11 @@ def import_bundle(registry: Registry, file: Path, loaders: Loaders) -> tuple[Bun
 
 
 @contextmanager
-def open_bundle(file: Path, loaders: Loaders) -> Iterator[tuple[BundleInfo, Path]]:
-    """A parcel's model in a temporary folder, checked and loadable.
+def open_bundle(file: Path, loaders: ModelLoaders) -> Iterator[tuple[BundleInfo, Path]]:
+    """Unpack a bundle's model into a temporary folder and check that it loads.
 
     Raises:
-        ParcelError: as `import_bundle`.
+        BundleError: see `import_bundle`.
     """
     with TemporaryDirectory(prefix="weatherglass-") as scratch:
         folder = Path(scratch)
@@ -93,7 +94,7 @@ def open_bundle(file: Path, loaders: Loaders) -> Iterator[tuple[BundleInfo, Path
                 for name, digest in header["files"].items():
                     content = archive.read(name)
                     if _digest(content) != digest:
-                        raise BundleError(f"{file}: {name} was changed since it was exported; export it again")
+                        raise BundleError(f"{file}: {name} was changed after the export; export the model again")
                     (folder / name).write_bytes(content)
             about = BundleInfo(**{name: header[name] for name in BundleInfo.__dataclass_fields__})
             loaders[about.kind](folder)
@@ -107,37 +108,38 @@ def open_bundle(file: Path, loaders: Loaders) -> Iterator[tuple[BundleInfo, Path
             OSError,
             EOFError,
         ) as error:
-            raise BundleError(f"{file} is no exported model, or damaged: {error}") from error
+            raise BundleError(f"{file} is not a bundle or is damaged: {error}") from error
         except ModelFileError as error:
-            raise BundleError(f"{file} holds a model that cannot be used: {error}") from error
+            raise BundleError(f"{file} contains a model that cannot be loaded: {error}") from error
         yield about, folder
 
 
-def _header(file: Path, archive: zipfile.ZipFile, loaders: Loaders) -> Mapping[str, Any]:
+def _header(file: Path, archive: zipfile.ZipFile, loaders: ModelLoaders) -> Mapping[str, Any]:
     members = archive.infolist()
     names = [member.filename for member in members]
-    if ABOUT not in names:
-        raise BundleError(f"{file} is no exported model: it holds no {ABOUT}")
-    if len(names) != len(set(names)) or len(names) > MOST_FILES:
-        raise BundleError(f"{file} holds files twice, or more than {MOST_FILES}")
-    if (size := sum(member.file_size for member in members)) > LARGEST:
-        raise BundleError(f"{file} would be {size:,} bytes; no model is larger than {LARGEST:,}")
-    if strange := [name for name in names if PurePosixPath(name).name != name or name.startswith(".") or "\\" in name]:
-        raise BundleError(f"{file} holds {strange[0]!r}, which would lie outside a model's folder")
+    if HEADER_NAME not in names:
+        raise BundleError(f"{file} is not a bundle of this version: {HEADER_NAME} is missing; export the model again")
+    if len(names) != len(set(names)) or len(names) > MAX_FILES:
+        raise BundleError(f"{file} contains duplicate names or more than {MAX_FILES} files")
+    if (size := sum(member.file_size for member in members)) > MAX_BYTES:
+        raise BundleError(f"{file} unpacks to {size:,} bytes; the limit is {MAX_BYTES:,}")
+    if unsafe := [name for name in names if PurePosixPath(name).name != name or name.startswith(".") or "\\" in name]:
+        raise BundleError(f"{file} contains the unsafe name {unsafe[0]!r}")
     try:
-        header = json.loads(archive.read(ABOUT))
+        header = json.loads(archive.read(HEADER_NAME))
         files, kind = dict(header["files"]), header["kind"]
-        found = header["format"]
+        found_format = header["format"]
         missing = [name for name in BundleInfo.__dataclass_fields__ if name not in header]
     except (ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"{file}: {ABOUT} cannot be read: {error}") from error
-    if found != FORMAT or kind not in loaders or missing:
+        raise BundleError(f"{file}: invalid {HEADER_NAME}: {error!r}") from error
+    if found_format != FORMAT or kind not in loaders or missing:
         raise BundleError(
-            f"{file}: format {found!r} of kind {kind!r}; this version reads {FORMAT} of {', '.join(loaders)}"
+            f"{file} has format {found_format!r} and kind {kind!r}; this version reads format {FORMAT} and the kinds "
+            + ", ".join(loaders)
         )
-    if set(files) != set(names) - {ABOUT} or MANIFEST not in files:
-        odd = sorted(set(files) ^ (set(names) - {ABOUT})) or [MANIFEST]
-        raise BundleError(f"{file}: {odd[0]} is missing, or was added since it was exported")
+    if set(files) != set(names) - {HEADER_NAME} or MANIFEST not in files:
+        unexpected = sorted(set(files) ^ (set(names) - {HEADER_NAME})) or [MANIFEST]
+        raise BundleError(f"{file}: {unexpected[0]} is missing or was added after the export")
     return dict(header)
 
 

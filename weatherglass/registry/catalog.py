@@ -1,6 +1,6 @@
-"""The registered models as pages show them, read from MLflow's tables without importing MLflow.
+"""All registered model versions, read from MLflow's tables without importing MLflow (ADR 0010).
 
-The tables' layout is that of the pinned MLflow version; a test holds it against MLflow's own client.
+The queries match the schema of the pinned MLflow version; a test compares the result with MLflow's client.
 """
 
 from __future__ import annotations
@@ -25,7 +25,13 @@ _PARAMS = sa.text("SELECT run_uuid, key, value FROM params")
 
 @dataclass(frozen=True)
 class RegisteredModel:
-    """A version in the registry; times in UTC. `aliases`: `champion`, `challenger`, or none."""
+    """A registered version with the metrics and parameters of its run.
+
+    Attributes:
+        created_at: UTC.
+        aliases: `champion`, `challenger`, both or none, sorted.
+        metrics: finite metrics.
+    """
 
     kind: str
     version: str
@@ -36,11 +42,11 @@ class RegisteredModel:
     tags: dict[str, str]
 
 
-def registered(settings: Settings) -> list[RegisteredModel]:
-    """Every version of every kind, the newest first; empty before the first training.
+def registered_models(settings: Settings) -> list[RegisteredModel]:
+    """Return all versions of all kinds, newest first; empty before the first training.
 
     Raises:
-        sqlalchemy.exc.SQLAlchemyError: the registry's database does not answer.
+        sqlalchemy.exc.SQLAlchemyError: the registry's database is not available.
     """
     url = sa.make_url(settings.mlflow_url)
     if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():

@@ -1,10 +1,11 @@
-"""The registry of models: MLflow without a server; who serves is written to the append-only log of the store.
+"""Model registry: MLflow without a server, and an append-only log of promotions in the store.
 
-MLflow's tables live in `settings.mlflow_url`, artefacts in `settings.artifacts_dir`, runs in the experiment
-`weatherglass`. Each kind of model is a registered model there; its alias `champion` names the version that serves,
-`challenger` the one that is compared with it.
-Importing MLflow costs seconds and much memory, so only writing needs it: asking for the champion is one SQL query
-on MLflow's tables (their layout is that of the pinned MLflow version, and a test holds it against MLflow's client).
+MLflow's tables are in the database `settings.mlflow_url`, artifacts in `settings.artifacts_dir`, runs in the experiment
+`weatherglass`. Each kind of model is a registered model; the alias `champion` marks the version that serves, the alias
+`challenger` the version that is compared with it.
+
+Writing uses MLflow's client. Reading queries MLflow's tables directly, because importing MLflow takes seconds and
+hundreds of megabytes in every process (ADR 0010); tests compare the result with MLflow's client.
 """
 
 from __future__ import annotations
@@ -41,13 +42,13 @@ CHAMPION = "champion"
 CHALLENGER = "challenger"
 EXPERIMENT = "weatherglass"
 
-QUIET = {
+MLFLOW_ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "GIT_PYTHON_REFRESH": "quiet",
 }
-"""MLflow neither calls home nor decorates our output, and does without git."""
+"""Environment variables that disable MLflow's telemetry, its extra output and its use of git."""
 
 _ALIAS_QUERY = sa.text(
     "SELECT a.version, t.value FROM registered_model_aliases a LEFT JOIN model_version_tags t"
@@ -61,7 +62,7 @@ _TAGS_QUERY = sa.text("SELECT key, value FROM model_version_tags WHERE name = :k
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """A registered model: its folder holds the files that the kind's class loads."""
+    """A version of a registered model; the class of its kind loads it from `folder`."""
 
     kind: str
     version: str
@@ -69,12 +70,19 @@ class ModelVersion:
     tags: dict[str, str]
 
 
-class NothingToRollBackTo(LookupError):
-    """No earlier champion is fit to serve; the message says which there were."""
+class NoPreviousChampion(LookupError):
+    """There is no previous champion outside quarantine to roll back to; `champion` is the current version."""
+
+    def __init__(self, kind: str, champion: str | None):
+        self.kind, self.champion = kind, champion
+        super().__init__(
+            f"{kind}: no previous champion outside quarantine to roll back to"
+            f" (current champion: {champion or 'none'}); train a new model with the DAG train_models"
+        )
 
 
 class Registry:
-    """Opened lazily: making one costs nothing, the first write makes MLflow's tables."""
+    """The model registry. It connects lazily: the first write creates MLflow's tables."""
 
     def __init__(self, settings: Settings):
         self.url = settings.mlflow_url
@@ -85,23 +93,23 @@ class Registry:
         self._client: MlflowClient | None = None
 
     def champion(self, kind: str) -> ModelVersion | None:
-        """The version that serves, None before the first promotion. About a millisecond, does not import MLflow."""
-        return self._find(kind, _ALIAS_QUERY, alias=CHAMPION)
+        """Return the version that serves, None before the first promotion. Takes about 1 ms; does not import MLflow."""
+        return self._find_version(kind, _ALIAS_QUERY, alias=CHAMPION)
 
     def challenger(self, kind: str) -> ModelVersion | None:
-        """The version that is compared with the champion; None without one."""
-        return self._find(kind, _ALIAS_QUERY, alias=CHALLENGER)
+        """Return the version that is compared with the champion, or None."""
+        return self._find_version(kind, _ALIAS_QUERY, alias=CHALLENGER)
 
     def version(self, kind: str, version: str) -> ModelVersion | None:
-        """A version by its number; None if it was never registered."""
-        return self._find(kind, _FOLDER_QUERY, version=version)
+        """Return a version by its number, None if it is not registered."""
+        return self._find_version(kind, _FOLDER_QUERY, version=version)
 
-    def _find(self, kind: str, query: sa.TextClause, **which: str) -> ModelVersion | None:
-        if self._no_database_yet():
+    def _find_version(self, kind: str, query: sa.TextClause, **parameters: str) -> ModelVersion | None:
+        if self._database_missing():
             return None
         try:
             with self._engine.connect() as connection:
-                row = connection.execute(query, {"kind": kind, **which}).first()
+                row = connection.execute(query, {"kind": kind, **parameters}).first()
                 if row is None:
                     return None
                 tags = {
@@ -122,11 +130,12 @@ class Registry:
         metrics: Mapping[str, float],
         params: Mapping[str, Any],
         tags: Mapping[str, str],
-        record: Path | None = None,
+        run_files: Path | None = None,
     ) -> str:
-        """Copy a model's folder among the artefacts, record the run in MLflow, and return the new version.
+        """Copy a model folder to the artifacts, log the run in MLflow, and return the new version.
 
-        `record` is a folder of plots and other files that the run keeps but the model does not need.
+        Args:
+            run_files: folder of plots and other files that are kept with the run but are not part of the model.
         """
         client = self._mlflow()
         from mlflow.entities import Metric, Param
@@ -140,131 +149,129 @@ class Registry:
             metrics=[Metric(name, float(value), stamp, 0) for name, value in metrics.items()],
             params=[Param(name, str(value)[:500]) for name, value in params.items()],
         )
-        place = Path(kind) / run.info.run_id
+        target = Path(kind) / run.info.run_id
         unfinished = self.artifacts / kind / f".{uuid.uuid4().hex}"
         shutil.copytree(folder, unfinished)
-        unfinished.replace(self.artifacts / place)
+        unfinished.replace(self.artifacts / target)
         for name in ("model.json", "card.md"):
-            if (file := self.artifacts / place / name).exists():
+            if (file := self.artifacts / target / name).exists():
                 client.log_artifact(run.info.run_id, str(file))
-        if record is not None:
-            client.log_artifacts(run.info.run_id, str(record))
+        if run_files is not None:
+            client.log_artifacts(run.info.run_id, str(run_files))
         client.set_terminated(run.info.run_id, "FINISHED")
-        made = client.create_model_version(
+        model_version = client.create_model_version(
             kind,
-            source=str(self.artifacts / place),
+            source=str(self.artifacts / target),
             run_id=run.info.run_id,
-            tags={**tags, "folder": place.as_posix()},
+            tags={**tags, "folder": target.as_posix()},
         )
-        return str(made.version)
+        return str(model_version.version)
 
-    def record(self, version: ModelVersion) -> Path:
-        """The folder of what the run of a version keeps beside the model; empty for an imported one."""
+    def run_files(self, version: ModelVersion) -> Path:
+        """Return the folder of the files that are kept with a version's run; it does not exist for an import."""
         return self.artifacts / "runs" / version.folder.name / "artifacts"
 
-    def promote(self, kind: str, version: str, who: str, why: str, figures: Mapping[str, Any]) -> None:
-        """Make a version the champion, with who, why and the figures in the log.
+    def promote(self, kind: str, version: str, changed_by: str, reason: str, details: Mapping[str, Any]) -> None:
+        """Make a version the champion and log it.
 
-        It is no challenger any more, and no longer in quarantine: to promote it again is to have it tried again.
+        The version is no longer the challenger and leaves quarantine, so that its validation is repeated.
         """
-        self._move(CHAMPION, Action.PROMOTE, kind, version, who, why, figures)
+        self._set_alias(CHAMPION, Action.PROMOTE, kind, version, changed_by, reason, details)
 
-    def challenge(self, kind: str, version: str, who: str, why: str, figures: Mapping[str, Any]) -> None:
-        """Make a version the challenger."""
-        self._move(CHALLENGER, Action.CHALLENGE, kind, version, who, why, figures)
+    def challenge(self, kind: str, version: str, changed_by: str, reason: str, details: Mapping[str, Any]) -> None:
+        """Make a version the challenger and log it."""
+        self._set_alias(CHALLENGER, Action.CHALLENGE, kind, version, changed_by, reason, details)
 
-    def withdraw(self, kind: str, who: str, why: str, figures: Mapping[str, Any]) -> None:
-        """Have no challenger any more."""
-        self._move(CHALLENGER, Action.WITHDRAW, kind, None, who, why, figures)
+    def withdraw(self, kind: str, changed_by: str, reason: str, details: Mapping[str, Any]) -> None:
+        """Remove the challenger and log it."""
+        self._set_alias(CHALLENGER, Action.WITHDRAW, kind, None, changed_by, reason, details)
 
-    def roll_back(self, kind: str, who: str, why: str) -> Promotion:
-        """Make the newest earlier champion that is fit to serve the champion again; the line of the log.
+    def roll_back(self, kind: str, changed_by: str, reason: str) -> Promotion:
+        """Make the latest previous champion outside quarantine the champion again; return the entry of the log.
 
         Raises:
-            NothingToRollBackTo: there is none.
+            NoPreviousChampion: there is none.
         """
-        earlier = self.earlier_champions(kind)
-        if not earlier:
-            now = self.champion(kind)
-            raise NothingToRollBackTo(
-                f"no {kind} served before version {now.version if now else 'none'} that is not in quarantine; "
-                "train a new one with the DAG train_models"
-            )
-        return self._move(CHAMPION, Action.ROLLBACK, kind, earlier[0].version, who, why, {})
+        previous = self.previous_champions(kind)
+        if not previous:
+            champion = self.champion(kind)
+            raise NoPreviousChampion(kind, champion.version if champion else None)
+        return self._set_alias(CHAMPION, Action.ROLLBACK, kind, previous[0].version, changed_by, reason, {})
 
-    def earlier_champions(self, kind: str) -> list[ModelVersion]:
-        """Versions that served before the champion and are not in quarantine, the latest first.
+    def previous_champions(self, kind: str) -> list[ModelVersion]:
+        """Return the champion's predecessors that are not in quarantine, the latest first.
 
-        After a rollback from 3 to 2 the next one back is 1, not 3.
+        After a rollback from 3 to 2, the predecessor of 2 is 1, not 3.
         """
-        store = self.store()
-        now = self.champion(kind)
-        with store.connect() as connection:
-            refused = {one.version for one in quarantine.held(connection, kind)}
-            line = promotions.succession(connection, kind)
-        found = (self.version(kind, version) for version in line if not now or version != now.version)
-        return [version for version in found if version and version.version not in refused]
-
-    def refused(self, kind: str) -> dict[str, str]:
-        """The versions in quarantine, with the reason."""
+        champion = self.champion(kind)
         with self.store().connect() as connection:
-            return {one.version: one.reason for one in quarantine.held(connection, kind)}
+            quarantined = {entry.version for entry in quarantine.quarantined_versions(connection, kind)}
+            succession = promotions.succession(connection, kind)
+        versions = (self.version(kind, number) for number in succession if not champion or number != champion.version)
+        return [version for version in versions if version and version.version not in quarantined]
+
+    def quarantined(self, kind: str) -> dict[str, str]:
+        """Return the versions in quarantine with the reason."""
+        with self.store().connect() as connection:
+            return {entry.version: entry.reason for entry in quarantine.quarantined_versions(connection, kind)}
 
     def promotions(self) -> list[Promotion]:
-        """The log, oldest first."""
+        """Return the log, oldest entry first."""
         file = sqlite_file(self.store_url)
         if file is not None and not file.exists():
             return []
         with self.store().connect() as connection:
             return promotions.log(connection)
 
-    def note(self, kind: str, version: str, tags: Mapping[str, str]) -> None:
-        """Write tags to a version, for everybody who looks at it in the registry."""
+    def set_tags(self, kind: str, version: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a registered version."""
         client = self._mlflow()
         for key, value in tags.items():
             client.set_model_version_tag(kind, version, key, value)
 
     def store(self) -> sa.Engine:
-        """The store with its tables; made at the first use."""
+        """Return the store; the first call creates its tables."""
         if self._store is None:
             migrate(self.store_url)
             self._store = open_store(self.store_url)
         return self._store
 
-    def _move(
+    def _set_alias(
         self,
         alias: str,
         action: Action,
         kind: str,
         version: str | None,
-        who: str,
-        why: str,
-        figures: Mapping[str, Any],
+        changed_by: str,
+        reason: str,
+        details: Mapping[str, Any],
     ) -> Promotion:
-        """Point an alias elsewhere and append that to the log: both, or neither unless the store dies in between."""
+        """Set or remove an alias inside the transaction that logs it, so that a failure of MLflow leaves no entry."""
         client = self._mlflow()
         with self._lock(), self.store().begin() as connection:
-            before = self._find(kind, _ALIAS_QUERY, alias=alias)
+            before = self._find_version(kind, _ALIAS_QUERY, alias=alias)
             now = datetime.now(UTC)
-            line = Promotion(now, kind, action, before.version if before else None, version, who, why, dict(figures))
-            promotions.append(connection, line)
+            entry = Promotion(
+                now, kind, action, before.version if before else None, version, changed_by, reason, dict(details)
+            )
+            promotions.append(connection, entry)
             if version is None:
                 client.delete_registered_model_alias(kind, alias)
-                return line
+                return entry
             quarantine.release(connection, kind, version, now)
             challenger = self.challenger(kind)
             if alias == CHAMPION and challenger and challenger.version == version:
                 client.delete_registered_model_alias(kind, CHALLENGER)
             client.set_registered_model_alias(kind, alias, version)
-        return line
+        return entry
 
     def _mlflow(self) -> MlflowClient:
-        """MLflow's client; the tables, the experiment and the kinds exist afterwards.
+        """Return MLflow's client; creates MLflow's tables, the experiment and the registered models if necessary.
 
-        Two processes at a first start would both migrate the database, so this happens under a file lock.
+        A file lock keeps two processes from migrating the database at the same time.
         """
         if self._client is None:
-            os.environ.update(QUIET)
+            os.environ.update(MLFLOW_ENVIRONMENT)
             from mlflow import MlflowClient
 
             for name in ("mlflow", "alembic"):
@@ -273,14 +280,14 @@ class Registry:
                 client = MlflowClient(tracking_uri=self.url, registry_uri=self.url)
                 if client.get_experiment_by_name(EXPERIMENT) is None:
                     client.create_experiment(EXPERIMENT, artifact_location=(self.artifacts / "runs").as_uri())
-                known = {model.name for model in client.search_registered_models()}
+                existing = {model.name for model in client.search_registered_models()}
                 for kind in KINDS:
-                    if kind not in known:
+                    if kind not in existing:
                         client.create_registered_model(kind)
             self._client = client
         return self._client
 
-    def _no_database_yet(self) -> bool:
+    def _database_missing(self) -> bool:
         url = sa.make_url(self.url)
         return url.get_backend_name() == "sqlite" and bool(url.database) and not Path(str(url.database)).exists()
 

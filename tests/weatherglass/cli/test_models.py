@@ -1,4 +1,4 @@
-"""The registry by hand, as the walk in docs/models.md has it."""
+"""`weatherglass models`: the commands of the walkthrough in docs/models.md."""
 
 from __future__ import annotations
 
@@ -9,37 +9,59 @@ import pytest
 from weatherglass.cli.main import MODEL_KINDS, main
 from weatherglass.registry.registry import FORECASTER, KINDS, Registry
 from weatherglass.settings import Settings
+from weatherglass.store.promotions import Action
 
 pytestmark = pytest.mark.integration
 
 
-def test_the_walk_by_hand(
+def test_promote_challenge_withdraw_and_rollback_change_the_registry(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("WEATHERGLASS_STATE_DIR", str(settings.state_dir))
-    folder = tmp_path / "made"
+    monkeypatch.setattr("getpass.getuser", lambda: "operator")
+    folder = tmp_path / "model"
     folder.mkdir()
     (folder / "model.json").write_text("{}")
     registry = Registry(settings)
     for _ in range(2):
         registry.register(FORECASTER, folder, {}, {}, {})
+
+    def aliases() -> tuple[str | None, str | None]:
+        champion, challenger = registry.champion(FORECASTER), registry.challenger(FORECASTER)
+        return champion and champion.version, challenger and challenger.version
+
     assert main(["models", "rollback", "--reason", "too early"]) == 1
-    assert "no forecaster served before" in capsys.readouterr().err
-    assert main(["models", "promote", "1", "--reason", "the first"]) == 0
+    assert FORECASTER in capsys.readouterr().err
+    assert main(["models", "promote", "1", "--reason", "first model"]) == 0
     assert main(["models", "challenge", "2", "--reason", "newer"]) == 0
-    assert registry.challenger(FORECASTER).version == "2"  # type: ignore[union-attr]
+    assert aliases() == ("1", "2")
+    assert main(["models", "withdraw", "--reason", "postponed"]) == 0
+    assert aliases() == ("1", None)
     assert main(["models", "promote", "2", "--reason", "better"]) == 0
-    assert main(["models", "promote", "7", "--reason", "a slip"]) == 1
-    assert "registered are: 2, 1" in capsys.readouterr().err
+    assert aliases() == ("2", None)
+    assert main(["models", "promote", "7", "--reason", "wrong number"]) == 1
+    error = capsys.readouterr().err
+    assert "7" in error
+    assert "2, 1" in error
     assert main(["models", "rollback", "--reason", "cold bias"]) == 0
-    assert "version 1 serves again instead of 2" in capsys.readouterr().out
+    assert aliases() == ("1", None)
+    assert [(p.action, p.from_version, p.to_version, p.changed_by, p.reason) for p in registry.promotions()] == [
+        (Action.PROMOTE, None, "1", "operator", "first model"),
+        (Action.CHALLENGE, None, "2", "operator", "newer"),
+        (Action.WITHDRAW, "2", None, "operator", "postponed"),
+        (Action.PROMOTE, "1", "2", "operator", "better"),
+        (Action.ROLLBACK, "2", "1", "operator", "cold bias"),
+    ]
+
+    capsys.readouterr()
     assert main(["models", "list"]) == 0
-    said = capsys.readouterr().out
-    assert "forecaster          1" in said
-    assert "champion" in said
-    assert "rollback 2 -> 1" in said
-    assert "cold bias" in said
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines[:2]] == [[FORECASTER, "2"], [FORECASTER, "1"]]
+    assert [line.split()[3:] for line in lines[:2]] == [[], ["champion"]]
+    assert len(lines) == 2 + 5
+    assert "2 -> 1" in lines[-1]
+    assert "cold bias" in lines[-1]
 
 
-def test_the_command_knows_the_kinds_of_the_registry() -> None:
+def test_the_command_accepts_the_kinds_of_the_registry() -> None:
     assert MODEL_KINDS == KINDS

@@ -8,75 +8,74 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from weatherglass.registry.registry import ANOMALY_DETECTOR, CHAMPION, FORECASTER, NothingToRollBackTo, Registry
+from weatherglass.registry.registry import ANOMALY_DETECTOR, CHAMPION, FORECASTER, NoPreviousChampion, Registry
 from weatherglass.settings import Settings
 from weatherglass.store import quarantine
 from weatherglass.store.promotions import Action
-from weatherglass.store.quarantine import Quarantined
+from weatherglass.store.quarantine import QuarantinedVersion
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "made"
-    made.mkdir()
-    (made / "model.json").write_text('{"here": 1}')
-    return made
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "model.json").write_text('{"size": 1}')
+    return folder
 
 
 def register(registry: Registry, folder: Path) -> str:
     return registry.register(FORECASTER, folder, {"mae": 1.5}, {"trees": 3}, {"size": "first"})
 
 
-def test_a_registry_that_nobody_has_written_has_no_champion_and_makes_no_file(settings: Settings) -> None:
+def test_an_empty_registry_has_no_champion_and_creates_no_file(settings: Settings) -> None:
     assert Registry(settings).champion(FORECASTER) is None
     assert Registry(settings).promotions() == []
     assert not settings.state_dir.exists()
 
 
-def test_versions_champion_and_log(settings: Settings, folder: Path) -> None:
+def test_a_promotion_changes_the_champion_and_is_logged(settings: Settings, folder: Path) -> None:
     registry, reader = Registry(settings), Registry(settings)
     first = register(registry, folder)
     assert reader.champion(FORECASTER) is None
-    registry.promote(FORECASTER, first, "me", "there was none", {"mae": 1.5})
+    registry.promote(FORECASTER, first, "user", "first model", {"mae": 1.5})
     second = register(registry, folder)
-    registry.promote(FORECASTER, second, "me", "better", {"mae": 1.25})
+    registry.promote(FORECASTER, second, "user", "better", {"mae": 1.25})
     champion = reader.champion(FORECASTER)
     assert champion is not None
     assert (champion.version, champion.tags["size"]) == (second, "first")
-    assert json.loads((champion.folder / "model.json").read_text()) == {"here": 1}
+    assert json.loads((champion.folder / "model.json").read_text()) == {"size": 1}
     assert reader.champion(ANOMALY_DETECTOR) is None
-    assert [(p.from_version, p.to_version, p.why) for p in reader.promotions()] == [
-        (None, first, "there was none"),
+    assert [(p.from_version, p.to_version, p.reason) for p in reader.promotions()] == [
+        (None, first, "first model"),
         (first, second, "better"),
     ]
-    # MLflow's own client, and so its UI, sees the same champion.
-    theirs = registry._mlflow().get_model_version_by_alias(FORECASTER, CHAMPION)
-    assert (str(theirs.version), theirs.tags["folder"]) == (second, champion.tags["folder"])
-    run = registry._mlflow().get_run(theirs.run_id)
+    # MLflow's client, and therefore its UI, shows the same champion.
+    aliased = registry._mlflow().get_model_version_by_alias(FORECASTER, CHAMPION)
+    assert (str(aliased.version), aliased.tags["folder"]) == (second, champion.tags["folder"])
+    run = registry._mlflow().get_run(aliased.run_id)
     assert (run.data.metrics, run.data.params) == ({"mae": 1.5}, {"trees": "3"})
 
 
-def test_a_rollback_goes_back_along_the_line_and_passes_over_what_is_in_quarantine(
-    settings: Settings, folder: Path
-) -> None:
+def test_a_rollback_activates_the_previous_champion_that_is_not_in_quarantine(settings: Settings, folder: Path) -> None:
     registry = Registry(settings)
     one, two, three, four = (register(registry, folder) for _ in range(4))
     for version in (one, two, three, four):
-        registry.challenge(FORECASTER, version, "training", "to be compared", {})
-        registry.promote(FORECASTER, version, "me", "newer", {})
-        assert registry.challenger(FORECASTER) is None, "a champion is no challenger"
+        registry.challenge(FORECASTER, version, "training", "newer", {})
+        registry.promote(FORECASTER, version, "user", "newer", {})
+        assert registry.challenger(FORECASTER) is None
     with registry.store().begin() as connection:
-        quarantine.put(connection, Quarantined(FORECASTER, three, datetime.now(UTC), "an actor", "NaN"))
-    assert registry.roll_back(FORECASTER, "an operator", "cold bias").to_version == two
+        quarantine.add(connection, QuarantinedVersion(FORECASTER, three, datetime.now(UTC), "an actor", "NaN"))
+    assert registry.roll_back(FORECASTER, "operator", "cold bias").to_version == two
     assert Registry(settings).champion(FORECASTER).version == two  # type: ignore[union-attr]
-    assert [v.version for v in registry.earlier_champions(FORECASTER)] == [one]
-    registry.roll_back(FORECASTER, "an operator", "still")
-    with pytest.raises(NothingToRollBackTo, match=f"before version {one}"):
-        registry.roll_back(FORECASTER, "an operator", "still")
-    registry.promote(FORECASTER, three, "an operator", "its cause is gone", {})
-    assert registry.refused(FORECASTER) == {}
+    assert [v.version for v in registry.previous_champions(FORECASTER)] == [one]
+    registry.roll_back(FORECASTER, "operator", "still biased")
+    with pytest.raises(NoPreviousChampion) as error:
+        registry.roll_back(FORECASTER, "operator", "still biased")
+    assert (error.value.kind, error.value.champion) == (FORECASTER, one)
+    registry.promote(FORECASTER, three, "operator", "cause fixed", {})
+    assert registry.quarantined(FORECASTER) == {}
     steps = [
         (p.action, p.from_version, p.to_version) for p in registry.promotions() if p.action is not Action.CHALLENGE
     ]
@@ -87,20 +86,20 @@ def test_a_rollback_goes_back_along_the_line_and_passes_over_what_is_in_quaranti
     ]
 
 
-def test_the_log_of_promotions_cannot_be_changed(settings: Settings, folder: Path) -> None:
+def test_the_log_of_promotions_rejects_updates_and_deletes(settings: Settings, folder: Path) -> None:
     registry = Registry(settings)
-    registry.promote(FORECASTER, register(registry, folder), "me", "first", {})
-    for change in ("UPDATE promotions SET who = 'nobody'", "DELETE FROM promotions"):
-        with pytest.raises(sa.exc.DBAPIError, match="append-only"), registry.store().begin() as connection:
+    registry.promote(FORECASTER, register(registry, folder), "user", "first", {})
+    for change in ("UPDATE promotions SET changed_by = 'other'", "DELETE FROM promotions"):
+        with pytest.raises(sa.exc.DBAPIError), registry.store().begin() as connection:
             connection.execute(sa.text(change))
-    assert [p.who for p in registry.promotions()] == ["me"]
+    assert [p.changed_by for p in registry.promotions()] == ["user"]
 
 
 def _first_write(state_dir: Path, folder: Path) -> None:
     register(Registry(Settings(state_dir=state_dir)), folder)
 
 
-def test_two_processes_at_a_first_start_do_not_break_the_tables(tmp_path: Path, folder: Path) -> None:
+def test_two_processes_can_create_the_tables_at_the_same_time(tmp_path: Path, folder: Path) -> None:
     spawn = multiprocessing.get_context("spawn")
     both = [spawn.Process(target=_first_write, args=(tmp_path / "state", folder)) for _ in range(2)]
     for process in both:
