@@ -8,12 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from weatherglass.evaluation import metrics
-from weatherglass.evaluation.held_out import BASELINES, MODEL, HeldOut, forecast
+from weatherglass.evaluation.held_out import BASELINES, HeldOut, forecast
 from weatherglass.forecast.boosted_trees import BoostedForecaster
 from weatherglass.forecast.features import PAST_HOURS
 from weatherglass.history.grid import HourGrid
 from weatherglass.records import LEADS, VARIABLES
-from weatherglass.verification.held_out_scores import SKILL_LEADS
+from weatherglass.verification import scores
+from weatherglass.verification.held_out_scores import MODEL
+from weatherglass.verification.scores import SKILL_LEADS
 
 SEASONS = {"DJF": (12, 1, 2), "MAM": (3, 4, 5), "JJA": (6, 7, 8), "SON": (9, 10, 11)}
 PASTS = (1, 6, 24)
@@ -26,7 +28,7 @@ MIN_CASES = 100
 def of(held_out: HeldOut, rivals: tuple[str, ...] = ()) -> dict[str, Any]:
     """Errors by lead, skill beside each baseline, intervals, and the same by station and season."""
     ours = metrics.mae(held_out, MODEL)
-    names = [who for who in (*BASELINES, *rivals) if np.isfinite(held_out.answers[who]).any()]
+    names = [who for who in (*BASELINES, *rivals) if np.isfinite(held_out.forecasts[who]).any()]
     errors = {who: metrics.mae(held_out, who) for who in (MODEL, *BASELINES)}
     best = np.min([errors[who] for who in BASELINES], axis=0)
     month = held_out.base.astype("datetime64[M]").astype(np.int64) % 12 + 1
@@ -38,11 +40,11 @@ def of(held_out: HeldOut, rivals: tuple[str, ...] = ()) -> dict[str, Any]:
         "last": str(held_out.base.max()),
         "mae": {who: _by_variable(error) for who, error in errors.items()},
         "skill": {who: _skill(held_out, who) for who in names},
-        "gain_over_best": _by_variable(1 - ours / best),
-        "bias": _by_variable(metrics.mean(held_out.answers[MODEL] - held_out.truth)),
+        "gain_over_best": _by_variable(scores.skill(ours, best)),
+        "bias": _by_variable(scores.mean(scores.error(held_out.forecasts[MODEL], held_out.observed))),
         "coverage": coverage(held_out),
         "width": {
-            f"{level:.0%}": _by_variable(metrics.mean(held_out.upper[level] - held_out.lower[level]))
+            f"{level:.0%}": _by_variable(scores.mean(held_out.upper[level] - held_out.lower[level]))
             for level in held_out.lower
         },
         "crps": _by_variable(metrics.crps(held_out)),
@@ -77,17 +79,21 @@ def little_past(grid: HourGrid, held_out: HeldOut, forecaster: BoostedForecaster
     made = {}
     for hours, cases in parts.items():
         known = [
-            np.isfinite(a.truth) & np.isfinite(b.answers["damped_anomaly"]) for a, b in zip(cases, whole, strict=True)
+            np.isfinite(a.observed) & np.isfinite(b.forecasts["damped_anomaly"])
+            for a, b in zip(cases, whole, strict=True)
         ]
         ours, theirs = (
-            metrics.mean(
+            scores.mean(
                 np.concatenate(
-                    [np.where(k, np.abs(x.answers[who] - x.truth), np.nan) for x, k in zip(group, known, strict=True)]
+                    [
+                        np.where(k, scores.absolute_error(x.forecasts[who], x.observed), np.nan)
+                        for x, k in zip(group, known, strict=True)
+                    ]
                 )
             )
             for group, who in ((cases, MODEL), (whole, "damped_anomaly"))
         )
-        made[str(min(hours, PAST_HOURS))] = _named(metrics.skill(ours, theirs, SKILL_LEADS))
+        made[str(min(hours, PAST_HOURS))] = _named(scores.mean_skill(ours, theirs))
     return made
 
 
@@ -102,21 +108,22 @@ def apart(base: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 def _group(held_out: HeldOut, cases: npt.NDArray[np.bool_]) -> dict[str, Any]:
     ours, theirs = (metrics.mae(held_out, who, cases) for who in (MODEL, "damped_anomaly"))
-    at = np.array(SKILL_LEADS) - 1
     return {
         "cases": int(cases.sum()),
-        "mae": _named(ours[at].mean(axis=0)),
-        "skill": _named(metrics.skill(ours, theirs, SKILL_LEADS)),
+        "mae": _named(scores.lead_mean(ours)),
+        "skill": _named(scores.mean_skill(ours, theirs)),
         "coverage": {
-            f"{level:.0%}": _named(metrics.mean(metrics.coverage(held_out, level, cases))) for level in held_out.lower
+            f"{level:.0%}": _named(scores.mean(metrics.coverage(held_out, level, cases))) for level in held_out.lower
         },
     }
 
 
 def _skill(held_out: HeldOut, against: str) -> dict[str, list[float | None]]:
     both = held_out.comparable(against)
-    ours, theirs = (metrics.mean(np.abs(held_out.answers[who] - held_out.truth), both) for who in (MODEL, against))
-    value = metrics.skill(ours, theirs, SKILL_LEADS)
+    ours, theirs = (
+        scores.mean(scores.absolute_error(held_out.forecasts[who], held_out.observed), both) for who in (MODEL, against)
+    )
+    value = scores.mean_skill(ours, theirs)
     low, high = metrics.skill_interval(held_out, against, SKILL_LEADS)
     return {name: [_plain(x[v]) for x in (value, low, high)] for v, name in enumerate(VARIABLES)}
 

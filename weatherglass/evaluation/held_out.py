@@ -1,9 +1,8 @@
-"""Forecasts of held-out hours beside the truth and every baseline, case by case, so that anything can be summed up."""
+"""Forecasts of held-out hours with the observations and all baselines, case by case."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import gcd
 
 import numpy as np
 import numpy.typing as npt
@@ -16,51 +15,53 @@ from weatherglass.forecast.splits import base_hours
 from weatherglass.forecast.variables import clip_to_limits
 from weatherglass.history.grid import HourGrid
 from weatherglass.records import LEADS, VARIABLES
+from weatherglass.verification import scores
+from weatherglass.verification.held_out_scores import MODEL, spread_cases
 
-MODEL = "model"
 BASELINES = ("persistence", "seasonal_naive", "climatology", "damped_anomaly")
 CHUNK = 1_000
+"""Cases per batch; limits the memory."""
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Forecasts of n cases; arrays (n, leads, variables) in °C, %, hPa, m/s, NaN where something is missing.
+    """Forecasts of n cases; arrays (n, leads, variables) in °C, %, hPa, m/s, NaN where a value is missing.
 
     Attributes:
-        stations: (n,) rows of the grid; `station_ids` names the rows.
+        station_ids: ids of the stations of the grid.
+        stations: (n,) rows of the grid.
         base: (n,) `datetime64[h]`, UTC.
-        answers: `model` and the baselines.
+        observed: values at the valid times.
+        forecasts: `model` or name of a baseline -> forecasts.
+        lower, upper: level -> bounds of the model's interval.
     """
 
     station_ids: tuple[str, ...]
     stations: npt.NDArray[np.int64]
     base: npt.NDArray[np.datetime64]
-    truth: npt.NDArray[np.float32]
-    answers: dict[str, npt.NDArray[np.float32]]
+    observed: npt.NDArray[np.float32]
+    forecasts: dict[str, npt.NDArray[np.float32]]
     lower: dict[float, npt.NDArray[np.float32]] = field(default_factory=dict)
     upper: dict[float, npt.NDArray[np.float32]] = field(default_factory=dict)
 
-    def errors(self, who: str) -> npt.NDArray[np.float32]:
-        """Absolute errors; NaN unless the truth and the answers of all are known, so that all are compared alike."""
-        return np.where(self.comparable(who), np.abs(self.answers[who] - self.truth), np.float32(np.nan))
+    def absolute_errors(self, name: str) -> npt.NDArray[np.float32]:
+        """Absolute errors of a forecast; NaN unless the case is `comparable`."""
+        errors = scores.absolute_error(self.forecasts[name], self.observed)
+        return np.where(self.comparable(name), errors, np.float32(np.nan))
 
-    def comparable(self, *also: str) -> npt.NDArray[np.bool_]:
-        """Where the truth, the model and the baselines are known, and what is named besides."""
-        names = {MODEL, *BASELINES, *also}
-        return np.isfinite(self.truth) & np.all([np.isfinite(self.answers[name]) for name in names], axis=0)
+    def comparable(self, *names: str) -> npt.NDArray[np.bool_]:
+        """Where the observation and the forecasts of the model, all baselines and `names` are known."""
+        required = {MODEL, *BASELINES, *names}
+        known = [np.isfinite(self.forecasts[name]) for name in required]
+        return np.isfinite(self.observed) & np.all(known, axis=0)
 
 
-def choose(
-    grid: HourGrid, hours: npt.NDArray[np.bool_], most: int
+def choose_cases(
+    grid: HourGrid, hours: npt.NDArray[np.bool_], max_cases: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """At most about `most` cases (rows, base hours) within the hours, evenly spread over stations and times of day."""
+    """About `max_cases` cases at most (rows, base hours) within `hours`, of stations with a temperature then."""
     candidates = base_hours(hours)
-    known = np.isfinite(grid.values[:, candidates, 0])
-    step = max(1, int(np.ceil(known.sum() / most)))
-    while gcd(step, 24) > 1:
-        step += 1
-    at, rows = np.nonzero(known.T[::step])
-    return rows, candidates[::step][at]
+    return spread_cases(np.isfinite(grid.values[:, candidates, 0]), candidates, max_cases)
 
 
 def forecast(
@@ -71,42 +72,42 @@ def forecast(
     climatology: Climatology,
     damping: DampedAnomaly,
 ) -> HeldOut:
-    """Forecast the cases with the forecaster and the baselines, whose climatology and damping are given.
+    """Forecast the cases with the forecaster and the baselines, which use the given climatology and damping.
 
-    Persistence is the value of the base hour; the seasonal naive forecast the value a day before the valid time.
+    Persistence is the value of the base hour, the seasonal naive forecast the value 24 h before the valid time.
     """
     width = len(VARIABLES)
-    seen = features.model_inputs(grid, climatology)
-    ahead = np.array(LEADS)
-    parts: dict[str, list[npt.NDArray]] = {name: [] for name in (MODEL, *BASELINES)}
+    inputs = features.model_inputs(grid, climatology)
+    leads = np.array(LEADS)
+    chunks: dict[str, list[npt.NDArray]] = {name: [] for name in (MODEL, *BASELINES)}
     lower: dict[float, list[npt.NDArray]] = {level: [] for level in LEVELS}
     upper: dict[float, list[npt.NDArray]] = {level: [] for level in LEVELS}
     for begin in range(0, len(base), CHUNK):
-        where, when = rows[begin : begin + CHUNK], base[begin : begin + CHUNK]
-        made = forecaster.forecast(grid, where.tolist(), when.tolist())
-        cases = features.case_features(seen, damping, where, when)
-        last = seen.present[where, when, :width][:, None]
-        day_before = seen.present[where[:, None], when[:, None] + ahead - 24, :width]
-        parts[MODEL].append(made.values)
-        parts["persistence"].append(np.broadcast_to(last, made.values.shape))
-        parts["seasonal_naive"].append(day_before)
-        parts["climatology"].append(clip_to_limits(cases.normal))
-        parts["damped_anomaly"].append(clip_to_limits(cases.normal + cases.damped))
+        chunk_rows, chunk_base = rows[begin : begin + CHUNK], base[begin : begin + CHUNK]
+        result = forecaster.forecast(grid, chunk_rows.tolist(), chunk_base.tolist())
+        cases = features.case_features(inputs, damping, chunk_rows, chunk_base)
+        last = inputs.values[chunk_rows, chunk_base, :width][:, None]
+        day_before = inputs.values[chunk_rows[:, None], chunk_base[:, None] + leads - 24, :width]
+        chunks[MODEL].append(result.values)
+        chunks["persistence"].append(np.broadcast_to(last, result.values.shape))
+        chunks["seasonal_naive"].append(day_before)
+        chunks["climatology"].append(clip_to_limits(cases.normal))
+        chunks["damped_anomaly"].append(clip_to_limits(cases.normal + cases.damped))
         for level in LEVELS:
-            lower[level].append(made.lower[level])
-            upper[level].append(made.upper[level])
-    truth = seen.present[rows[:, None], base[:, None] + ahead, :width]
+            lower[level].append(result.lower[level])
+            upper[level].append(result.upper[level])
+    observed = inputs.values[rows[:, None], base[:, None] + leads, :width]
     return HeldOut(
         tuple(station.station_id for station in grid.stations),
         rows,
         grid.start + base,
-        truth,
-        {name: _joined(part) for name, part in parts.items()},
-        {level: _joined(part) for level, part in lower.items()},
-        {level: _joined(part) for level, part in upper.items()},
+        observed,
+        {name: _concatenate(values) for name, values in chunks.items()},
+        {level: _concatenate(values) for level, values in lower.items()},
+        {level: _concatenate(values) for level, values in upper.items()},
     )
 
 
-def _joined(parts: list[npt.NDArray]) -> npt.NDArray[np.float32]:
+def _concatenate(chunks: list[npt.NDArray]) -> npt.NDArray[np.float32]:
     empty = np.empty((0, len(LEADS), len(VARIABLES)), np.float32)
-    return np.concatenate([empty, *(part.astype(np.float32) for part in parts)])
+    return np.concatenate([empty, *(chunk.astype(np.float32) for chunk in chunks)])

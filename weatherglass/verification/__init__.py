@@ -1,7 +1,8 @@
-"""Forecasts against what came true.
+"""Verification of forecasts against observations.
 
-`truth` makes hours of stored observations, `baselines` says what persistence and the damped anomaly would have said,
-`pairing` sums up errors, `verify` does so for the days that have something new and `hindcast` for history;
-`comparison` tests a challenger against the champion, `degradation` and `drift` find what has become worse, `flags`
-judges the anomaly flags. Everything is computed anew from what is stored, so running it again changes nothing.
+`scores` defines the scoring rules, `held_out_scores` applies them to held-out hours, and `score_rows` to stored
+forecasts by version, station, day, lead and variable. `verify` scores the days with new records, `hindcast` the end of
+the history; `hourly_run` combines the steps of the DAG `verify_forecasts`. `held_out_test` and `sequential_test` test a
+challenger against the champion, `degradation` and `drift` monitor the model in service, and `detection` scores the
+anomaly detector. All scores are recomputed from stored records, so every step can be repeated.
 """

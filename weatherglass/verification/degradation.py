@@ -1,4 +1,4 @@
-"""The rules that find a model in service worse than it was: each gives the alerts that hold now."""
+"""Alert rules that detect when a model in service has become worse."""
 
 from __future__ import annotations
 
@@ -13,127 +13,147 @@ from weatherglass.store.alerts import Alert, Severity
 from weatherglass.store.schema import drift as drift_table
 from weatherglass.store.schema import predictions
 from weatherglass.store.verification_queries import Score
+from weatherglass.verification.scores import SKILL_LEADS
 
 MIN_CASES = 100
-"""Pairs behind a score before a rule looks at it."""
-SKILL_LEADS = tuple(range(6, 25, 3))
-"""Leads of the backtest's error, as `models.evaluation` sums them up."""
-WORSE = 1.3
-"""Times the backtest's error."""
-COVERAGE_OFF = 0.10
-LEVEL = 0.9
-RATE_TIMES = 3.0
-RATE_MORE = 0.02
-"""An anomaly rate is far from usual at both this many times the usual and this much above it, or at a third of it."""
-EASED = 0.5
-"""Once told, it is over when this much of both distances is left: the last 24 h move on with every look, and an alert
-should not come and go with them. The other rules look at whole days."""
-USUAL_DAYS = 28
+"""Minimum number of verified forecast values for a rule to apply."""
+MAX_ERROR_RATIO = 1.3
+"""Largest tolerated ratio of the live error to the error of the backtest."""
+INTERVAL_LEVEL = 0.9
+COVERAGE_TOLERANCE = 0.10
+RATE_RATIO = 3.0
+RATE_DIFFERENCE = 0.02
+"""An anomaly rate is unusual if it is `RATE_RATIO` times the usual rate or more and higher by `RATE_DIFFERENCE`, or
+correspondingly lower."""
+CLEAR_FRACTION = 0.5
+"""Hysteresis: an open alert on the anomaly rate is resolved when both distances are below this fraction of the limits.
+The other rules use whole days and need none."""
+BASELINE_DAYS = 28
+"""Days before the last 24 h that define the usual anomaly rate."""
 MIN_READINGS = 200
 
 
-def watch(connection: Connection, now: datetime, version: str | None, backtest: Mapping[str, float]) -> list[Alert]:
-    """Look at the champion's last whole UTC day, raise what is wrong and close what is over. The caller commits.
+def check_degradation(
+    connection: Connection, now: datetime, version: str | None, backtest: Mapping[str, float]
+) -> list[Alert]:
+    """Check the champion on the last whole UTC day; raise and resolve the alerts of all rules. The caller commits.
 
     Args:
-        version: of the champion; without one there is nothing to find, and all is closed.
-        backtest: the metrics of its training, `mae.model.<variable>.lead<nn>`.
+        version: of the champion; None resolves all alerts.
+        backtest: metrics of its training, `mae.model.<variable>.lead<nn>`.
 
     Returns:
-        What is wrong now.
+        The alerts that are open now.
     """
     yesterday = (now.astimezone(UTC) - timedelta(days=1)).date()
-    day = _scores(connection, yesterday, version, by_lead=True)
+    by_lead = _scores_by_lead(connection, yesterday, version)
+    by_variable = _by_variable(by_lead)
     found = {
-        "skill_below_zero": skill_below_zero(_over_leads(day)),
-        "error_above_backtest": error_above_backtest(day, backtest),
-        "coverage_off": coverage_off(_over_leads(day)),
+        "skill_below_zero": skill_below_zero(by_variable),
+        "error_above_backtest": error_above_backtest(by_lead, backtest),
+        "coverage_off": coverage_off(by_variable),
         "anomaly_rate": anomaly_rate(connection, now),
         "input_drift": input_drift(connection, version),
     }
-    for rule, wrong in found.items():
-        alerts.settle(connection, rule, wrong, now)
-    return [alert for wrong in found.values() for alert in wrong]
+    for rule, rule_alerts in found.items():
+        alerts.set_open_alerts(connection, rule, rule_alerts, now)
+    return [alert for rule_alerts in found.values() for alert in rule_alerts]
 
 
-def _scores(connection: Connection, day: date, version: str | None, by_lead: bool) -> list[Score]:
+def _scores_by_lead(connection: Connection, day: date, version: str | None) -> list[Score]:
+    """Live scores of a version on one day, by variable and lead."""
     if version is None:
         return []
-    found = verification_queries.scores(connection, day, by_lead=by_lead, by_day=True, version=version)
-    return [score for score in found if score.day == day and not score.hindcast]
+    scores = verification_queries.scores(connection, day, by_lead=True, by_day=True, version=version)
+    return [score for score in scores if score.day == day and not score.hindcast]
 
 
-def _over_leads(scores: Sequence[Score]) -> dict[str, list[Score]]:
-    """By variable, of those with enough cases over all leads."""
-    found = {variable: [s for s in scores if s.variable == variable] for variable in VARIABLES}
-    return {variable: some for variable, some in found.items() if sum(s.n for s in some) >= MIN_CASES}
+def _by_variable(scores: Sequence[Score]) -> dict[str, list[Score]]:
+    """Scores of the variables that have at least `MIN_CASES` over all leads."""
+    grouped = {variable: [s for s in scores if s.variable == variable] for variable in VARIABLES}
+    return {variable: group for variable, group in grouped.items() if sum(s.n for s in group) >= MIN_CASES}
 
 
-def _mean(scores: Sequence[Score], name: str, weight: str) -> float | None:
+def _weighted_mean(scores: Sequence[Score], name: str, weight: str) -> float | None:
+    """Mean of an attribute over the scores that have it; None without any."""
     known = [(getattr(s, name), getattr(s, weight)) for s in scores if getattr(s, name) is not None]
     total = sum(count for _, count in known)
     return sum(value * count for value, count in known) / total if total else None
 
 
 def skill_below_zero(scores: Mapping[str, Sequence[Score]]) -> list[Alert]:
-    """Worse than the damped anomaly over a day."""
+    """Variables whose error on the day is larger than that of the damped anomaly.
+
+    Args:
+        scores: variable -> scores by lead.
+    """
     found = []
-    for variable, some in scores.items():
-        own, damped = (_mean(some, name, "n_baselines") for name in ("mae_compared", "mae_damped"))
-        if own is None or not damped or own <= damped:
+    for variable, group in scores.items():
+        mae, damped = (_weighted_mean(group, name, "n_baselines") for name in ("mae_compared", "mae_damped"))
+        if mae is None or not damped or mae <= damped:
             continue
-        words = (
-            f"{_subject(some, variable)} erred by {own:.2f} {UNITS[variable]} on {some[0].day}, the damped anomaly by "
-            f"{damped:.2f} {UNITS[variable]}: a skill of {1 - own / damped:+.2f} over a day. Roll back, or train anew."
+        skill = 1 - mae / damped
+        message = (
+            f"MAE {mae:.2f} {UNITS[variable]} on {group[0].day}, damped anomaly {damped:.2f} {UNITS[variable]}, skill "
+            f"{skill:+.2f}. Roll back, or train a new model."
         )
-        figures = {"mae": own, "mae_damped": damped, "skill": 1 - own / damped}
-        found.append(_alert("skill_below_zero", some, variable, Severity.CRITICAL, words, figures))
+        details = {"mae": mae, "mae_damped": damped, "skill": skill}
+        found.append(_alert("skill_below_zero", group, variable, Severity.CRITICAL, message, details))
     return found
 
 
 def error_above_backtest(scores: Sequence[Score], backtest: Mapping[str, float]) -> list[Alert]:
-    """Over `WORSE` times the error of the backtest, over the leads that the backtest sums up."""
+    """Variables whose error exceeds `MAX_ERROR_RATIO` times the error of the backtest, over `SKILL_LEADS`.
+
+    Args:
+        scores: by variable and lead.
+        backtest: `mae.model.<variable>.lead<nn>` -> MAE.
+    """
     found = []
     for variable in VARIABLES:
-        some = [s for s in scores if s.variable == variable and s.lead in SKILL_LEADS]
-        known = [(s, backtest[name]) for s in some if (name := f"mae.model.{variable}.lead{s.lead:02d}") in backtest]
+        group = [s for s in scores if s.variable == variable and s.lead in SKILL_LEADS]
+        known = [(s, backtest[name]) for s in group if (name := f"mae.model.{variable}.lead{s.lead:02d}") in backtest]
         count = sum(s.n for s, _ in known)
         if count < MIN_CASES:
             continue
         live = sum(s.mae * s.n for s, _ in known) / count
         tested = sum(error * s.n for s, error in known) / count
-        if live <= WORSE * tested:
+        if live <= MAX_ERROR_RATIO * tested:
             continue
-        words = (
-            f"{_subject(some, variable)} erred by {live:.2f} {UNITS[variable]} on {some[0].day}, 6 to 24 h ahead, "
-            f"{live / tested:.1f} times the {tested:.2f} {UNITS[variable]} of its backtest; {WORSE:g} times is put up "
-            "with."
+        message = (
+            f"MAE {live:.2f} {UNITS[variable]} on {group[0].day} at leads of {SKILL_LEADS[0]} to {SKILL_LEADS[-1]} h, "
+            f"{live / tested:.1f} times the {tested:.2f} {UNITS[variable]} of its backtest. Limit: "
+            f"{MAX_ERROR_RATIO:g} times."
         )
-        figures = {"mae": live, "backtest": tested, "ratio": live / tested}
-        found.append(_alert("error_above_backtest", some, variable, Severity.WARNING, words, figures))
+        details = {"mae": live, "backtest": tested, "ratio": live / tested}
+        found.append(_alert("error_above_backtest", group, variable, Severity.WARNING, message, details))
     return found
 
 
 def coverage_off(scores: Mapping[str, Sequence[Score]]) -> list[Alert]:
-    """The 90 % interval holds far more or fewer truths than it says."""
+    """Variables whose 90 % interval contains clearly more or fewer than 90 % of the observations.
+
+    Args:
+        scores: variable -> scores by lead.
+    """
     found = []
-    for variable, some in scores.items():
-        share = _mean(some, "coverage_90", "n")
-        if share is None or abs(share - LEVEL) <= COVERAGE_OFF:
+    for variable, group in scores.items():
+        share = _weighted_mean(group, "coverage_90", "n")
+        if share is None or abs(share - INTERVAL_LEVEL) <= COVERAGE_TOLERANCE:
             continue
-        words = (
-            f"The {LEVEL:.0%} interval of {_subject(some, variable)} held {share:.0%} of the truths on {some[0].day}; "
-            f"{COVERAGE_OFF * 100:.0f} points off are put up with."
+        message = (
+            f"{INTERVAL_LEVEL:.0%} interval contained {share:.0%} of the observations on {group[0].day}. Tolerance: "
+            f"{COVERAGE_TOLERANCE * 100:.0f} percentage points."
         )
-        found.append(_alert("coverage_off", some, variable, Severity.WARNING, words, {"coverage_90": share}))
+        found.append(_alert("coverage_off", group, variable, Severity.WARNING, message, {"coverage_90": share}))
     return found
 
 
 def anomaly_rate(connection: Connection, now: datetime) -> list[Alert]:
-    """The share of flagged readings of the last day, far from that of the four weeks before."""
+    """The share of flagged readings of the last 24 h, if it differs clearly from the four weeks before."""
     day = timedelta(days=1)
     rates = []
-    for start, end in ((now - day, now), (now - (USUAL_DAYS + 1) * day, now - day)):
+    for start, end in ((now - day, now), (now - (BASELINE_DAYS + 1) * day, now - day)):
         query = select(func.count(), func.count().filter(predictions.c.is_anomaly)).where(
             predictions.c.timestamp >= start, predictions.c.timestamp < end
         )
@@ -141,44 +161,38 @@ def anomaly_rate(connection: Connection, now: datetime) -> list[Alert]:
         if count < MIN_READINGS:
             return []
         rates.append(flagged / count)
-    today, usual = rates
-    ease = EASED if alerts.open_of(connection, ["anomaly_rate"]) else 1.0
-    times, more = 1 + ease * (RATE_TIMES - 1), ease * RATE_MORE
-    if not (today > max(times * usual, usual + more) or today < min(usual / times, usual - more)):
+    rate, usual = rates
+    fraction = CLEAR_FRACTION if alerts.open_alerts(connection, ["anomaly_rate"]) else 1.0
+    ratio, difference = 1 + fraction * (RATE_RATIO - 1), fraction * RATE_DIFFERENCE
+    if min(usual / ratio, usual - difference) <= rate <= max(ratio * usual, usual + difference):
         return []
-    words = (
-        f"{today:.1%} of the readings of the last 24 h are flagged, usually {usual:.1%}: sensors that fail, or a "
-        "detector whose limits no longer fit."
+    message = (
+        f"{rate:.1%} of the readings of the last 24 h are flagged; in the {BASELINE_DAYS} days before it was "
+        f"{usual:.1%}. Possible causes: failing sensors, or detector limits that no longer fit."
     )
-    figures = {"rate": today, "usual": usual}
-    return [Alert("anomaly_rate", "anomaly flags", Severity.WARNING, words, figures)]
+    return [Alert("anomaly_rate", "anomaly flags", Severity.WARNING, message, {"rate": rate, "usual": usual})]
 
 
 def input_drift(connection: Connection, version: str | None) -> list[Alert]:
-    """Features whose newest comparison is beyond their limit."""
+    """Features whose PSI exceeds its limit on the last day with drift values."""
     newest = select(func.max(drift_table.c.day)).where(drift_table.c.version == version).scalar_subquery()
     query = select(drift_table).where(drift_table.c.version == version, drift_table.c.day == newest)
     found = []
     for row in connection.execute(query.order_by(drift_table.c.feature)):
         if row.psi <= row.psi_limit:
             continue
-        words = (
-            f"{row.feature} does not look like what version {row.version} was trained on: PSI {row.psi:.2f}, KS "
-            f"{row.ks:.2f} over {row.n} values up to {row.day}; with this much weather a PSI of {row.psi_limit:.2f} is "
-            "put up with."
+        message = (
+            f"The distribution of {row.feature} differs from the training data of version {row.version}: PSI "
+            f"{row.psi:.2f} (limit {row.psi_limit:.2f}), KS {row.ks:.2f}, {row.n} values up to {row.day}."
         )
-        figures = {"psi": row.psi, "psi_limit": row.psi_limit, "ks": row.ks, "n": row.n}
+        details = {"psi": row.psi, "psi_limit": row.psi_limit, "ks": row.ks, "n": row.n}
         subject = f"version {row.version}, {row.feature}"
-        found.append(Alert("input_drift", subject, Severity.WARNING, words, figures))
+        found.append(Alert("input_drift", subject, Severity.WARNING, message, details))
     return found
 
 
-def _subject(scores: Sequence[Score], variable: str) -> str:
-    return f"version {scores[0].version}, {variable.replace('_', ' ')}"
-
-
 def _alert(
-    rule: str, scores: Sequence[Score], variable: str, severity: Severity, words: str, figures: dict[str, float]
+    rule: str, scores: Sequence[Score], variable: str, severity: Severity, message: str, details: dict[str, float]
 ) -> Alert:
-    words = words[0].upper() + words[1:]
-    return Alert(rule, _subject(scores, variable), severity, words, figures)
+    subject = f"version {scores[0].version}, {variable.replace('_', ' ')}"
+    return Alert(rule, subject, severity, f"{subject[0].upper()}{subject[1:]}: {message}", details)

@@ -1,4 +1,4 @@
-"""How good a forecaster is on hours it has not seen, beside the baselines."""
+"""Scores of a forecaster and of the baselines on held-out hours of the history."""
 
 from __future__ import annotations
 
@@ -13,24 +13,28 @@ from weatherglass.forecast.climatology import Climatology
 from weatherglass.forecast.damped_anomaly import DampedAnomaly
 from weatherglass.forecast.forecaster import LEVELS, Forecaster
 from weatherglass.forecast.splits import base_hours
-from weatherglass.forecast.variables import bounded, model_variables
+from weatherglass.forecast.variables import clip_to_limits, model_variables
 from weatherglass.history.grid import HourGrid
 from weatherglass.records import LEADS, VARIABLES
+from weatherglass.verification import scores
 
+MODEL = "model"
 BASELINES = ("persistence", "climatology", "damped_anomaly")
-SKILL_LEADS = tuple(range(6, 25, 3))
-"""Leads over which skill is summed up, hours."""
+RESIDUAL_LEADS = 3
+RESIDUAL_LEVEL = 0.9
+MIN_HALF_WIDTH = 1e-3
 CHUNK = 2_000
+"""Cases per batch; limits the memory."""
 
 
 @dataclass(frozen=True)
-class Scores:
-    """Scores on held-out hours; axes (leads, variables), NaN where there was no truth.
+class HeldOutScores:
+    """Scores on held-out hours; axes (leads, variables), NaN without observations.
 
     Attributes:
-        mae: name of the model or baseline -> mean absolute error. The model is called `model`.
-        bias: (leads, variables) mean of forecast minus truth.
-        coverage: level -> share of the truth inside the interval.
+        mae: name of the baseline, or `model` -> mean absolute error.
+        bias: mean of forecast minus observation.
+        coverage: level -> share of observations inside the interval.
         residuals: (variables, k) absolute errors at leads 1-3 h in half-widths of the 90 % interval, NaN-padded.
         cases: number of forecasts.
     """
@@ -41,27 +45,47 @@ class Scores:
     residuals: npt.NDArray[np.float64]
     cases: int
 
-    def skill(self, against: str = "damped_anomaly") -> npt.NDArray[np.float64]:
-        """1 - MAE / MAE of a baseline, (variables,), mean over `SKILL_LEADS`."""
-        at = np.array(SKILL_LEADS) - 1
-        return (1 - self.mae["model"][at] / self.mae[against][at]).mean(axis=0)
+    def skill(self, baseline: str = "damped_anomaly") -> npt.NDArray[np.float64]:
+        """Skill against a baseline, (variables,), mean over `scores.SKILL_LEADS`."""
+        return scores.mean_skill(self.mae[MODEL], self.mae[baseline])
 
-    def mean_mae(self, who: str) -> npt.NDArray[np.float64]:
-        """(variables,), mean over `SKILL_LEADS`."""
-        return self.mae[who][np.array(SKILL_LEADS) - 1].mean(axis=0)
+    def mean_mae(self, name: str) -> npt.NDArray[np.float64]:
+        """MAE of the model or a baseline, (variables,), mean over `scores.SKILL_LEADS`."""
+        return scores.lead_mean(self.mae[name])
 
     def metrics(self) -> dict[str, float]:
-        """Flat names and numbers for the registry: MAE and coverage of each variable and lead, and the skills."""
+        """Metrics for the registry: skill of each variable, and MAE and coverage of each variable and lead."""
         flat = {}
         skill = self.skill()
         for v, variable in enumerate(VARIABLES):
             flat[f"skill.{variable}"] = skill[v]
             for lead in LEADS:
-                for who, errors in self.mae.items():
-                    flat[f"mae.{who}.{variable}.lead{lead:02d}"] = errors[lead - 1, v]
+                for name, errors in self.mae.items():
+                    flat[f"mae.{name}.{variable}.lead{lead:02d}"] = errors[lead - 1, v]
                 for level, share in self.coverage.items():
                     flat[f"coverage{level * 100:.0f}.{variable}.lead{lead:02d}"] = share[lead - 1, v]
         return {name: float(value) for name, value in flat.items() if np.isfinite(value)}
+
+
+def spread_cases(
+    known: npt.NDArray[np.bool_], base: npt.NDArray[np.int64], max_cases: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Select about `max_cases` cases at most, spread evenly over time.
+
+    The step between base hours has no common divisor with 24, so that every hour of the day occurs.
+
+    Args:
+        known: (stations, base hours) whether the case can be scored.
+        base: (base hours,) hours of the grid.
+
+    Returns:
+        Station rows and base hours of the cases, ordered by hour.
+    """
+    step = max(1, int(np.ceil(known.sum() / max_cases)))
+    while gcd(step, 24) > 1:
+        step += 1
+    at, rows = np.nonzero(known.T[::step])
+    return rows, base[::step][at]
 
 
 def evaluate(
@@ -71,57 +95,49 @@ def evaluate(
     climatology: Climatology,
     damping: DampedAnomaly,
     max_cases: int,
-) -> Scores:
-    """Score a forecaster on base hours within `hours`, evenly spread, of stations that have a temperature then.
+) -> HeldOutScores:
+    """Score a forecaster on base hours within `hours`, of stations in the climatology that have a temperature then.
 
-    Baselines use the given climatology and damping. Baselines, model and truth are compared on the same cases.
+    The baselines use the given climatology and damping. Model and baselines are scored on the same cases.
     """
-    seen = features.view(grid, climatology)
+    inputs = features.model_inputs(grid, climatology)
     candidates = base_hours(hours)
-    present = np.isfinite(seen.present[:, candidates, 0]) & (seen.rows >= 0)[:, None]
-    step = max(1, int(np.ceil(present.sum() / max_cases)))
-    while gcd(step, 24) > 1:  # so that every hour of the day is visited
-        step += 1
-    at, stations = np.nonzero(present.T[::step])
-    base = candidates[::step][at]
+    known = np.isfinite(inputs.values[:, candidates, 0]) & (inputs.climatology_rows >= 0)[:, None]
+    all_rows, all_base = spread_cases(known, candidates, max_cases)
     variables = slice(0, len(VARIABLES))
-    errors: dict[str, list[npt.NDArray]] = {name: [] for name in ("model", *BASELINES)}
+    errors: dict[str, list[npt.NDArray]] = {name: [] for name in (MODEL, *BASELINES)}
     bias, residuals = [], []
     inside: dict[float, list[npt.NDArray]] = {level: [] for level in LEVELS}
-    for begin in range(0, len(base), CHUNK):
-        rows, when = stations[begin : begin + CHUNK], base[begin : begin + CHUNK]
-        made = forecaster.forecast(grid, rows.tolist(), when.tolist())
-        truth = seen.present[rows[:, None], when[:, None] + np.array(LEADS), variables].astype(np.float64)
-        cases = features.cases(seen, damping, rows, when)
-        last = model_variables(grid.values[rows, when])[:, None, variables].astype(np.float64)
-        answers = {
-            "model": made.values,
-            "persistence": np.broadcast_to(last, truth.shape),
-            "climatology": bounded(cases.normal),
-            "damped_anomaly": bounded(cases.normal + cases.damped),
+    for begin in range(0, len(all_base), CHUNK):
+        rows, base = all_rows[begin : begin + CHUNK], all_base[begin : begin + CHUNK]
+        forecast = forecaster.forecast(grid, rows.tolist(), base.tolist())
+        observed = inputs.values[rows[:, None], base[:, None] + np.array(LEADS), variables].astype(np.float64)
+        cases = features.case_features(inputs, damping, rows, base)
+        last = model_variables(grid.values[rows, base])[:, None, variables].astype(np.float64)
+        forecasts = {
+            MODEL: forecast.values,
+            "persistence": np.broadcast_to(last, observed.shape),
+            "climatology": clip_to_limits(cases.normal),
+            "damped_anomaly": clip_to_limits(cases.normal + cases.damped),
         }
-        comparable = np.isfinite(truth) & np.all([np.isfinite(answer) for answer in answers.values()], axis=0)
-        truth = np.where(comparable, truth, np.nan)
-        for name, answer in answers.items():
-            errors[name].append(np.abs(answer - truth))
-        bias.append(made.values - truth)
+        comparable = np.isfinite(observed) & np.all([np.isfinite(values) for values in forecasts.values()], axis=0)
+        observed = np.where(comparable, observed, np.nan)
+        for name, values in forecasts.items():
+            errors[name].append(scores.absolute_error(values, observed))
+        bias.append(scores.error(forecast.values, observed))
         for level in LEVELS:
-            hit = (truth >= made.lower[level]) & (truth <= made.upper[level])
-            inside[level].append(np.where(comparable, hit, np.nan))
-        half = np.maximum((made.upper[0.9] - made.lower[0.9]) / 2, 1e-3)
-        residuals.append((np.abs(made.values - truth) / half)[:, :3].reshape(-1, len(VARIABLES)))
-    return Scores(
-        {name: _mean(parts) for name, parts in errors.items()},
+            inside[level].append(scores.inside(observed, forecast.lower[level], forecast.upper[level]))
+        half_width = (forecast.upper[RESIDUAL_LEVEL] - forecast.lower[RESIDUAL_LEVEL]) / 2
+        relative = errors[MODEL][-1] / np.maximum(half_width, MIN_HALF_WIDTH)
+        residuals.append(relative[:, :RESIDUAL_LEADS].reshape(-1, len(VARIABLES)))
+    return HeldOutScores(
+        {name: _mean(chunks) for name, chunks in errors.items()},
         _mean(bias),
-        {level: _mean(parts) for level, parts in inside.items()},
+        {level: _mean(chunks) for level, chunks in inside.items()},
         np.concatenate(residuals).T if residuals else np.empty((len(VARIABLES), 0)),
-        len(base),
+        len(all_base),
     )
 
 
-def _mean(parts: list[npt.NDArray]) -> npt.NDArray[np.float64]:
-    shape = (len(LEADS), len(VARIABLES))
-    values = np.concatenate(parts) if parts else np.empty((0, *shape))
-    known = np.isfinite(values)
-    total = np.where(known, values, 0).sum(axis=0)
-    return np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)
+def _mean(chunks: list[npt.NDArray]) -> npt.NDArray[np.float64]:
+    return scores.mean(np.concatenate([np.empty((0, len(LEADS), len(VARIABLES))), *chunks]))

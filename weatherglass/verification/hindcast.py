@@ -1,10 +1,9 @@
-"""Scores before there is live truth: a version forecasts the last days of history, from what it could have known."""
+"""Hindcast: score a version on the last days of the history, before live observations are available."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, timedelta
-from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection
@@ -14,19 +13,19 @@ from weatherglass.forecast.forecaster import Forecaster
 from weatherglass.history.grid import HourGrid
 from weatherglass.records import LEADS
 from weatherglass.store import verification_rows
-from weatherglass.verification import scores
+from weatherglass.verification import score_rows
 from weatherglass.verification.baselines import ReferenceModel
-from weatherglass.verification.forecasts import IssuedForecasts, of_forecasts
+from weatherglass.verification.forecasts import IssuedForecasts, from_forecasts
 
 DAYS = 30
 EVERY_HOURS = 7
-"""Hours between two base hours; no divisor of 24, so that every hour of the day is visited."""
+"""Hours between two base hours; has no common divisor with 24, so that every hour of the day occurs."""
 BATCH_HOURS = 10
-"""Base hours asked for at once."""
+"""Base hours per call of the model."""
 
 
 def last_days(history: HourGrid, days: int = DAYS) -> HourGrid:
-    """The end of a history: the last days that have any values, and before them what forecasts look back on."""
+    """The last `days` days with values, and the hours before them that the forecasts need."""
     known = np.flatnonzero(np.isfinite(history.values[..., 0]).any(axis=0))
     end = int(known[-1]) + 1 if len(known) else 0
     start = max(0, end - 24 * days - PAST_HOURS - LEADS[-1])
@@ -34,52 +33,53 @@ def last_days(history: HourGrid, days: int = DAYS) -> HourGrid:
 
 
 def forecasts(model: Forecaster, version: str, grid: HourGrid) -> IssuedForecasts:
-    """A version's forecasts over a grid from `last_days`, of the stations that have a temperature at the base hour."""
+    """Forecasts over a grid from `last_days`, for every station that has a temperature at the base hour."""
     length = grid.values.shape[1]
     bases = np.arange(min(PAST_HOURS, length), length - 1, EVERY_HOURS)
-    made = []
+    batches = []
     for begin in range(0, len(bases), BATCH_HOURS):
-        part = bases[begin : begin + BATCH_HOURS]
-        columns, rows = np.nonzero(np.isfinite(grid.values[:, part, 0]).T)
+        batch = bases[begin : begin + BATCH_HOURS]
+        columns, rows = np.nonzero(np.isfinite(grid.values[:, batch, 0]).T)
         if len(rows):
-            made.append(model.forecast(grid, rows.tolist(), part[columns].tolist()))
-    return of_forecasts(version, made)
+            batches.append(model.forecast(grid, rows.tolist(), batch[columns].tolist()))
+    return from_forecasts(version, batches)
 
 
 def hindcast(
     connection: Connection,
     models: Mapping[str, Forecaster],
-    usual: ReferenceModel | None,
+    reference: ReferenceModel | None,
     history: HourGrid,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> int:
-    """Score versions on the last days of history, marked as hindcast, in place of earlier such scores.
+    """Score versions on the last days of the history and replace their earlier hindcast scores. The caller commits.
 
     Args:
-        models: one or two, by version; of two the first is the champion, and their errors are paired as well.
-        history: hours that none of the models was trained on, as far as possible.
+        models: version -> model. With two models the first is the champion, and their paired losses are stored too.
+        reference: model of the damped anomaly; None before the first training.
+        history: hours that the models were not trained on, as far as possible.
 
     Returns:
-        Numbers paired with a truth. The caller commits.
+        Number of verified forecast values.
     """
     grid = last_days(history)
     length = grid.values.shape[1]
     if length <= PAST_HOURS + LEADS[-1]:
-        say("the history is too short for a hindcast")
+        log("No hindcast: the history is too short")
         return 0
     first = (grid.start + PAST_HOURS).astype("datetime64[D]")
     days = int(((grid.start + length).astype("datetime64[D]") - first).astype(int)) + 1
-    count, made = 0, {}
+    count, issued = 0, {}
     for version, model in models.items():
-        made[version] = forecasts(model, version, grid)
-        rows = scores.score(made[version], grid, usual, first, days)
+        issued[version] = forecasts(model, version, grid)
+        rows = score_rows.score(issued[version], grid, reference, first, days)
         verification_rows.replace_hindcast(connection, version, rows)
         count += sum(row["n"] for row in rows)
-        say(f"hindcast of version {version}: {len(made[version])} forecasts from {first} on, {len(rows)} scores")
+        log(f"Hindcast of version {version}: {len(issued[version])} forecasts from {first} on, {len(rows)} scores")
     if len(models) == 2:
         champion, challenger = models
-        losses: list[dict[str, Any]] = scores.paired(made[champion], made[challenger], grid, first, days)
+        losses = score_rows.paired_losses(issued[champion], issued[challenger], grid, first, days)
         start = first.astype("datetime64[s]").item().replace(tzinfo=UTC)
         end = start + timedelta(days=days)
-        verification_rows.replace_pairs(connection, champion, challenger, True, start, end, losses)
+        verification_rows.replace_paired_losses(connection, champion, challenger, True, start, end, losses)
     return count

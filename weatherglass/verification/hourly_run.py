@@ -1,4 +1,4 @@
-"""What the DAG `verify_forecasts` does, step by step, with the settings' store, registry and history."""
+"""The steps of the DAG `verify_forecasts`, with the store, registry and history of the settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from weatherglass.history.prepared import read_history, read_stations, station_l
 from weatherglass.history.sources.calendar import excluded_stretches
 from weatherglass.records import VARIABLES
 from weatherglass.registry.artifact import ModelFileError
-from weatherglass.registry.catalog import registered
+from weatherglass.registry.catalog import registered_models
 from weatherglass.registry.registry import FORECASTER, ModelVersion, Registry
 from weatherglass.settings import Settings
 from weatherglass.stations import Station
@@ -26,166 +26,180 @@ from weatherglass.verification.baselines import ReferenceModel
 from weatherglass.verification.hindcast import hindcast
 from weatherglass.verification.recalibrate import first_hour, recalibrate
 from weatherglass.verification.sequential_test import Decision, SequentialTest
-from weatherglass.verification.verify import Verified, verify
+from weatherglass.verification.verify import VerificationResult, verify
 
-COMPARE_EVERY = timedelta(hours=20)
-"""A challenger is looked at about once a day."""
+TEST_INTERVAL = timedelta(hours=20)
+"""Minimum time between two tests of a challenger: about once a day."""
 DRIFT_DAYS = 7
-WHO = "verify_forecasts"
+SEASON = np.timedelta64(45, "D")
+ACTOR = "verify_forecasts"
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class ChampionChallenger:
-    """Who serves and who challenges; each None without one."""
+    """The champion and the challenger of the forecaster; None if there is none."""
 
     champion: ModelVersion | None
     challenger: ModelVersion | None
 
     @property
     def pair(self) -> tuple[str, str] | None:
+        """Versions of both; None unless there are both."""
         if self.champion is None or self.challenger is None:
             return None
         return self.champion.version, self.challenger.version
 
 
 class HourlyVerification:
-    """One look at everything; `say` takes sentences for the task log. Times are UTC."""
+    """One run of the verification. All times are UTC.
 
-    def __init__(self, settings: Settings, say: Say):
+    Args:
+        log: receives the lines of the task log.
+    """
+
+    def __init__(self, settings: Settings, log: Log):
         self._settings = settings
-        self._say = say
+        self._log = log
         self.registry = Registry(settings)
         self.store: Engine = self.registry.store()
         champion, challenger = self.registry.champion(FORECASTER), self.registry.challenger(FORECASTER)
-        self.contest = ChampionChallenger(champion, challenger)
+        self.versions = ChampionChallenger(champion, challenger)
         self._model = self._load(champion)
-        self._usual = ReferenceModel(self._model.climatology, self._model.damping) if self._model else None
+        self._reference = ReferenceModel(self._model.climatology, self._model.damping) if self._model else None
 
-    def verify(self, now: datetime) -> Verified:
-        """Score what is new, and judge the flags of the days that it bears on: verdicts, and faults that go on."""
-        done = verify(self.store, now, self._usual, self.contest.pair, station_lookup(self._settings), self._say)
-        back = -(-detection.LONGEST // timedelta(days=1))
-        days = {date.fromisoformat(str(day - np.timedelta64(ago, "D"))) for day in done.days for ago in range(back + 1)}
+    def verify(self, now: datetime) -> VerificationResult:
+        """Score the days with new records, and the anomaly flags of these days and of the days that faults reach."""
+        station_of = station_lookup(self._settings)
+        result = verify(self.store, now, self._reference, self.versions.pair, station_of, self._log)
+        reach = -(-detection.MAX_FAULT_LENGTH // timedelta(days=1))
+        days = {
+            date.fromisoformat(str(day - np.timedelta64(back, "D"))) for day in result.days for back in range(reach + 1)
+        }
         with self.store.begin() as connection:
-            rows = [row for day in sorted(days) for row in detection.judge(connection, day)]
+            rows = [row for day in sorted(days) for row in detection.score_day(connection, day)]
         for row in rows:
-            of = f"{row['kind']}, {row['truth']}" if row["kind"] else row["truth"]
-            self._say(
-                f"flags of detector {row['version']} on {row['day']} by {of}: {row['hits']} hits, "
+            reference = f"{row['truth']}, {row['kind']}" if row["kind"] else row["truth"]
+            self._log(
+                f"Flags of detector {row['version']} on {row['day']} ({reference}): {row['hits']} hits, "
                 f"{row['misses']} misses, {row['false_alarms']} false alarms"
             )
-        return done
+        return result
 
     def hindcast(self, now: datetime) -> int:
-        """Score champion and challenger on the end of history, if that has not been done; numbers paired."""
-        wanted = [v for v in (self.contest.champion, self.contest.challenger) if v is not None]
+        """Score champion and challenger on the end of the history, once per version.
+
+        Returns:
+            Number of verified forecast values; 0 if there was nothing to do.
+        """
+        versions = [v for v in (self.versions.champion, self.versions.challenger) if v is not None]
         with self.store.connect() as connection:
             done = verification_rows.hindcast_versions(connection)
-        if all(version.version in done for version in wanted) or not wanted:
+        if all(version.version in done for version in versions):
             return 0
         history = self._history(now)
-        models = {v.version: model for v in wanted if (model := self._load(v)) is not None}
+        models = {v.version: model for v in versions if (model := self._load(v)) is not None}
         if history is None or not models:
             return 0
         with self.store.begin() as connection:
-            return hindcast(connection, models, self._usual, history, self._say)
+            return hindcast(connection, models, self._reference, history, self._log)
 
     def compare(self, now: datetime) -> SequentialTest | None:
-        """Look at the challenger once a day; promote it, withdraw it, or wait. None when there was nothing to do."""
-        if self.contest.pair is None:
+        """Test the challenger once a day, and promote, withdraw or keep it accordingly.
+
+        Returns:
+            None if there is no challenger, or if it was tested within `TEST_INTERVAL`.
+        """
+        if self.versions.pair is None:
             return None
-        champion, challenger = self.contest.pair
+        champion, challenger = self.versions.pair
         with self.store.connect() as connection:
-            last = verification_queries.last_comparison(connection, champion, challenger)
-            rows = verification_rows.pairs(connection, champion, challenger, hindcast=False)
-        if last is not None and now - last.at < COMPARE_EVERY:
+            last = verification_queries.last_sequential_test(connection, champion, challenger)
+            rows = verification_rows.paired_losses_of(connection, champion, challenger, hindcast=False)
+        if last is not None and now - last.at < TEST_INTERVAL:
             return None
         today = now.astimezone(UTC).date()
-        made = sequential_test.compare([row for row in rows if row.valid_hour.date() < today])
-        self._say(f"challenger {challenger} beside champion {champion}:")
-        for line in made.lines():
-            self._say(line)
-        self.registry.note(
-            FORECASTER,
-            challenger,
-            {"decision": f"{made.decision.value}: {made.why}", "compared": "\n".join(made.lines())},
-        )
-        if made.decision is Decision.PROMOTE:
-            self.registry.promote(FORECASTER, challenger, WHO, made.why, made.figures())
-        elif made.decision is Decision.KEEP:
-            self.registry.withdraw(FORECASTER, WHO, f"challenger {challenger}: {made.why}", made.figures())
+        test = sequential_test.compare([row for row in rows if row.valid_hour.date() < today])
+        self._log(f"Test of challenger {challenger} against champion {champion}:")
+        for line in test.lines():
+            self._log(line)
+        tags = {"decision": f"{test.decision.value}: {test.reason}", "compared": "\n".join(test.lines())}
+        self.registry.set_tags(FORECASTER, challenger, tags)
+        if test.decision is Decision.PROMOTE:
+            self.registry.promote(FORECASTER, challenger, ACTOR, test.reason, test.details())
+        elif test.decision is Decision.KEEP:
+            self.registry.withdraw(FORECASTER, ACTOR, f"challenger {challenger}: {test.reason}", test.details())
         with self.store.begin() as connection:
-            detection_scores.save_comparison(connection, now, champion, challenger, made)
-        return made
+            detection_scores.save_sequential_test(connection, now, champion, challenger, test)
+        return test
 
     def recalibrate(self, now: datetime) -> None:
-        """Once a UTC day: hold the intervals of champion and challenger to what came true in the last weeks."""
+        """Once per UTC day, recalibrate the intervals of champion and challenger with the last weeks."""
         today = now.astimezone(UTC).date()
-        last = np.datetime64((now - observed_hours.MARGIN).astimezone(UTC).replace(tzinfo=None), "h")
-        for version in (self.contest.champion, self.contest.challenger):
+        last = np.datetime64((now - observed_hours.OVERLAP).astimezone(UTC).replace(tzinfo=None), "h")
+        station_of = station_lookup(self._settings)
+        for version in (self.versions.champion, self.versions.challenger):
             if version is None:
                 continue
-            first = first_hour(last, _learnt(version))
+            first = first_hour(last, _last_training_hour(version))
             with self.store.connect() as connection:
-                if first is None or interval_scaling.day(connection, version.version) == today:
+                if first is None or interval_scaling.last_updated(connection, version.version) == today:
                     continue
                 model = self._load(version)
                 if model is None:
                     continue
-                stations = [
-                    station_lookup(self._settings)(name) for name in sorted(observations.latest_all(connection))
-                ]
-                came = observed_hours.trusted(connection, first, last, stations)
-            found = recalibrate(model, came)
-            if not found:
+                stations = [station_of(station_id) for station_id in sorted(observations.latest_all(connection))]
+                observed = observed_hours.load_trusted_hours(connection, first, last, stations)
+            factors = recalibrate(model, observed)
+            if not factors:
                 continue
             with self.store.begin() as connection:
-                interval_scaling.replace(connection, version.version, today, found)
-            usual = np.median([factors[..., -1] for factors in found.values()], axis=(0, 1))
-            self._say(
-                f"intervals of version {version.version} held to what came true at {len(found)} stations, mostly by "
-                + ", ".join(f"{name.replace('_', ' ')} {f:.2f}" for name, f in zip(VARIABLES, usual, strict=True))
+                interval_scaling.replace(connection, version.version, today, factors)
+            median = np.median([values[..., -1] for values in factors.values()], axis=(0, 1))
+            self._log(
+                f"Intervals of version {version.version} recalibrated for {len(factors)} stations, median factors: "
+                + ", ".join(f"{name.replace('_', ' ')} {f:.2f}" for name, f in zip(VARIABLES, median, strict=True))
             )
 
-    def watch(self, now: datetime) -> list[Alert]:
-        """Compare the inputs with those of the training, then look for what has become worse; what is wrong now."""
-        champion = self.contest.champion
-        self._drift(now)
-        metrics = next((m.metrics for m in registered(self._settings) if champion and _is(m, champion)), {})
+    def check_degradation(self, now: datetime) -> list[Alert]:
+        """Compute the drift of the inputs, then check the rules of `degradation`; returns the open alerts."""
+        champion = self.versions.champion
+        self._compute_drift(now)
+        metrics = next((m.metrics for m in registered_models(self._settings) if champion and _is(m, champion)), {})
         with self.store.begin() as connection:
-            found = degradation.watch(connection, now, champion.version if champion else None, metrics)
-        for alert in found:
-            self._say(f"{alert.severity.value}: {alert.words}")
-        return found
+            alerts = degradation.check_degradation(connection, now, champion.version if champion else None, metrics)
+        for alert in alerts:
+            self._log(f"{alert.severity.value}: {alert.message}")
+        return alerts
 
-    def _drift(self, now: datetime) -> None:
-        """Once a day: the last week against the same season of the history."""
-        champion, model = self.contest.champion, self._model
+    def _compute_drift(self, now: datetime) -> None:
+        """Once a day, compare the last week with the same season of the history."""
+        champion, model = self.versions.champion, self._model
         day = (now.astimezone(UTC) - timedelta(days=1)).date()
         if champion is None or model is None:
             return
         with self.store.connect() as connection:
             if any(
                 row.day == day and row.version == champion.version
-                for row in verification_queries.newest_drift(connection)
+                for row in verification_queries.latest_drift(connection)
             ):
                 return
             last = np.datetime64(day, "h") + np.timedelta64(23, "h")
-            here = [s for s in (self._history_stations()) if s.station_id in set(model.climatology.station_ids)]
-            recent = observed_hours.hourly(connection, last - np.timedelta64(24 * DRIFT_DAYS - 1, "h"), last, here)
+            first = last - np.timedelta64(24 * DRIFT_DAYS - 1, "h")
+            stations = [s for s in self._history_stations() if s.station_id in set(model.climatology.station_ids)]
+            recent = observed_hours.load_hours(connection, first, last, stations)
         history = self._history(now)
         if history is None:
             return
-        found = drift.compare(same_season(history, last), recent, model.climatology)
+        drifts = drift.compare(same_season(history, last), recent, model.climatology)
         with self.store.begin() as connection:
-            detection_scores.save_drift(connection, champion.version, day, found)
-        if found:
-            most = max(found, key=lambda one: one.psi / one.psi_limit)
-            self._say(
-                f"inputs up to {day}: most drift in {most.feature}, PSI {most.psi:.2f} of {most.psi_limit:.2f} put "
-                f"up with, KS {most.ks:.2f}"
+            detection_scores.save_drift(connection, champion.version, day, drifts)
+        if drifts:
+            largest = max(drifts, key=lambda one: one.psi / one.psi_limit)
+            self._log(
+                f"Input drift up to {day}: largest for {largest.feature}, PSI {largest.psi:.2f} (limit "
+                f"{largest.psi_limit:.2f}), KS {largest.ks:.2f}"
             )
 
     def _history_stations(self) -> tuple[Station, ...]:
@@ -198,7 +212,7 @@ class HourlyVerification:
         try:
             return read_history(self._settings.history_dir, excluded_stretches(self._settings, now))
         except FileNotFoundError as error:
-            self._say(f"no history to look at: {error}")
+            self._log(f"No history found: {error}")
             return None
 
     def _load(self, version: ModelVersion | None) -> BoostedForecaster | None:
@@ -207,24 +221,21 @@ class HourlyVerification:
         try:
             return BoostedForecaster.load(version.folder)
         except ModelFileError as error:
-            self._say(f"version {version.version} cannot be loaded: {error}")
+            self._log(f"Version {version.version} cannot be loaded: {error}")
             return None
 
 
-SEASON = np.timedelta64(45, "D")
-
-
 def same_season(history: HourGrid, at: np.datetime64) -> HourGrid:
-    """The hours of a history within 45 days of a time of the year, in any year, the others missing."""
+    """The history with all hours set to NaN that are more than 45 days from the same time of year in any year."""
     year = np.timedelta64(365 * 24 + 6, "h")
-    away = (history.hours - at.astype("datetime64[h]")) % year
-    near = (away <= SEASON) | (year - away <= SEASON)
+    distance = (history.hours - at.astype("datetime64[h]")) % year
+    near = (distance <= SEASON) | (year - distance <= SEASON)
     values = np.where(near[None, :, None], history.values, np.float32(np.nan))
     return HourGrid(history.stations, history.start, values)
 
 
-def _learnt(version: ModelVersion) -> np.datetime64 | None:
-    """The last hour that a version has learnt from, as far as that is known."""
+def _last_training_hour(version: ModelVersion) -> np.datetime64 | None:
+    """Last hour of the training data of a version, if known."""
     hour = version.tags.get("data_last_hour")
     return np.datetime64(hour.removesuffix("Z"), "h") if hour else None
 

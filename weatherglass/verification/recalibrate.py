@@ -1,4 +1,4 @@
-"""The intervals of a version held to what came true: it forecasts the last weeks again, from what was known then."""
+"""Recalibrate the intervals of a version: forecast the last weeks again and compare with the observations."""
 
 from __future__ import annotations
 
@@ -6,30 +6,41 @@ import numpy as np
 
 from weatherglass.forecast.features import PAST_HOURS
 from weatherglass.forecast.forecaster import Forecaster
-from weatherglass.forecast.recalibration import DAYS, LEAST_DAYS, Widths, scores, widths_from
+from weatherglass.forecast.recalibration import (
+    MIN_DAYS,
+    WINDOW_DAYS,
+    IntervalFactors,
+    interval_factors,
+    normalized_errors,
+)
 from weatherglass.history.grid import HourGrid
 from weatherglass.records import LEADS
 from weatherglass.verification.hindcast import forecasts
-from weatherglass.verification.scores import errors
+from weatherglass.verification.score_rows import errors
 
 
-def first_hour(last: np.datetime64, learnt: np.datetime64 | None) -> np.datetime64 | None:
-    """From where on the truth is wanted up to hour `last`; None while it would tell nothing.
+def first_hour(last: np.datetime64, trained_until: np.datetime64 | None) -> np.datetime64 | None:
+    """First hour of the observations needed to recalibrate up to the hour `last`; None if there are too few days.
 
-    Hours that the version has learnt from, up to `learnt`, tell nothing of it. Before the first forecast lies what
-    it looks back on.
+    Hours up to `trained_until`, the last hour of the training data, are not used. The result lies before the first base
+    hour by the hours of past that a forecast needs.
     """
-    base = last - np.timedelta64(24 * DAYS + LEADS[-1], "h")
-    if learnt is not None:
-        base = max(base, learnt + np.timedelta64(1, "h"))
-    return base - np.timedelta64(PAST_HOURS, "h") if last - base >= np.timedelta64(24 * LEAST_DAYS, "h") else None
+    base = last - np.timedelta64(24 * WINDOW_DAYS + LEADS[-1], "h")
+    if trained_until is not None:
+        base = max(base, trained_until + np.timedelta64(1, "h"))
+    return base - np.timedelta64(PAST_HOURS, "h") if last - base >= np.timedelta64(24 * MIN_DAYS, "h") else None
 
 
-def recalibrate(model: Forecaster, came: HourGrid) -> Widths:
-    """Factors of the half-widths of every station, from a grid that begins at `first_hour`.
+def recalibrate(model: Forecaster, observed: HourGrid) -> IntervalFactors:
+    """Scale factors of the half-widths by station, from a grid that begins at `first_hour`.
 
-    `model` forecasts with the intervals of its training. Empty while too little has come true.
+    Args:
+        model: forecasts with the intervals of its training.
+
+    Returns:
+        Empty if there are too few observations.
     """
-    made = forecasts(model, "", came)
-    scored = scores(made.values, made.lower, made.upper, made.values - errors(made, came))
-    return widths_from(made.station_ids, made.base, scored, came.hours[-1])
+    issued = forecasts(model, "", observed)
+    valid = issued.values - errors(issued, observed)
+    normalized = normalized_errors(issued.values, issued.lower, issued.upper, valid)
+    return interval_factors(issued.station_ids, issued.base, normalized, observed.hours[-1])

@@ -1,50 +1,88 @@
-"""Whether a training is due: by the calendar, or because a model in service has become worse."""
+"""Decide whether a training is due: by the schedule, or because a model in service has degraded."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from sqlalchemy import Connection, func, select
 
-from weatherglass.formatting import words
-from weatherglass.registry.catalog import registered
+from weatherglass.formatting import format_duration
+from weatherglass.registry.catalog import registered_models
 from weatherglass.registry.registry import FORECASTER
 from weatherglass.settings import Settings, variable
-from weatherglass.store.schema import trainings_asked
+from weatherglass.store.schema import retraining_requests
 
 
-def ask(connection: Connection, settings: Settings, now: datetime, degraded: bool) -> tuple[bool, str]:
-    """`due`, with the trainings asked for before; notes that one is asked for where it is due. The caller commits."""
-    last = connection.execute(select(func.max(trainings_asked.c.at))).scalar()
-    wanted, why = due(settings, now, degraded, last)
-    if wanted:
-        connection.execute(trainings_asked.insert().values(at=now, why=why))
-    return wanted, why
+class RetrainingCode(StrEnum):
+    """Why a training is due or not."""
+
+    SCHEDULE = "schedule"
+    DEGRADED = "degraded"
+    NO_MODEL = "no_model"
+    COOL_DOWN = "cool_down"
+    NOT_NEEDED = "not_needed"
 
 
-def due(settings: Settings, now: datetime, degraded: bool, asked: datetime | None) -> tuple[bool, str]:
-    """Whether to train, and a sentence that says why or why not. Times in UTC.
+@dataclass(frozen=True)
+class RetrainingDecision:
+    """Whether a training is due; `reason` explains it in a sentence for the task log."""
 
-    The calendar asks for a training every `retrain_days`; degradation for one at once, but not within
-    `retrain_cooldown_hours` of the last. Nor is one asked for within that time of the last that was, `asked`: it may
-    still be at work, or may have failed, and would again. The very first training is not asked for here: the start
-    sees to it.
+    code: RetrainingCode
+    reason: str
+
+    @property
+    def due(self) -> bool:
+        return self.code in (RetrainingCode.SCHEDULE, RetrainingCode.DEGRADED)
+
+
+def request_if_due(connection: Connection, settings: Settings, now: datetime, degraded: bool) -> RetrainingDecision:
+    """Decide with `decide`, and store a request if a training is due. The caller commits."""
+    last = connection.execute(select(func.max(retraining_requests.c.at))).scalar()
+    decision = decide(settings, now, degraded, last)
+    if decision.due:
+        connection.execute(retraining_requests.insert().values(at=now, reason=decision.reason))
+    return decision
+
+
+def decide(settings: Settings, now: datetime, degraded: bool, last_request: datetime | None) -> RetrainingDecision:
+    """Decide whether to start a training.
+
+    A training is due `retrain_days` after the newest forecaster was trained, and on degradation, but not within
+    `retrain_cooldown_hours` of the newest forecaster or of the last request: that training may still be running, or it
+    may have failed and would fail again. The start of the pipeline triggers the very first training.
+
+    Args:
+        now, last_request: UTC.
+        degraded: whether a model in service is worse than it was.
     """
-    made = [model.created_at for model in registered(settings) if model.kind == FORECASTER]
-    if not made:
-        return False, "no forecaster has been trained yet; the start of the pipeline sees to the first one"
-    age = now - max(made)
-    rest, regular = timedelta(hours=settings.retrain_cooldown_hours), timedelta(days=settings.retrain_days)
-    if asked is not None and now - asked < rest:
-        return (
-            False,
-            f"a training was asked for {words(now - asked)} ago; the next no sooner than {words(rest)} after it",
+    trained = [model.created_at for model in registered_models(settings) if model.kind == FORECASTER]
+    if not trained:
+        return RetrainingDecision(
+            RetrainingCode.NO_MODEL,
+            "No training: there is no forecaster yet, and the start of the pipeline triggers the first training",
         )
-    old = f"the newest forecaster is {words(age)} old"
-    if settings.retrain_days and age >= regular:
-        return True, f"{old}, a training is due every {words(regular)} ({variable('retrain_days')})"
+    age = now - max(trained)
+    cool_down, interval = timedelta(hours=settings.retrain_cooldown_hours), timedelta(days=settings.retrain_days)
+    if last_request is not None and now - last_request < cool_down:
+        return RetrainingDecision(
+            RetrainingCode.COOL_DOWN,
+            f"No training: the last one was requested {format_duration(now - last_request)} ago, within the cool-down "
+            f"of {format_duration(cool_down)}",
+        )
+    newest = f"the newest forecaster is {format_duration(age)} old"
+    if settings.retrain_days and age >= interval:
+        return RetrainingDecision(
+            RetrainingCode.SCHEDULE,
+            f"Training due: {newest}, the retraining interval is {format_duration(interval)} "
+            f"({variable('retrain_days')})",
+        )
     if not degraded:
-        return False, f"nothing is wrong, and {old}: no training"
-    if age < rest:
-        return False, f"a model has become worse, but {old}; a training waits until it is {words(rest)} old"
-    return True, f"a model has become worse, and {old}: a training starts"
+        return RetrainingDecision(RetrainingCode.NOT_NEEDED, f"No training: no degradation, and {newest}")
+    if age < cool_down:
+        return RetrainingDecision(
+            RetrainingCode.COOL_DOWN,
+            f"No training: a model has degraded, but {newest}, within the cool-down of {format_duration(cool_down)}",
+        )
+    return RetrainingDecision(RetrainingCode.DEGRADED, f"Training due: a model has degraded, and {newest}")

@@ -1,4 +1,4 @@
-"""The hourly verification: the days that have something new are scored anew, from all that is stored of them."""
+"""Score all days that have new observations, forecasts or verdicts, from everything stored for them."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from sqlalchemy import Connection, Engine
 
+from weatherglass.formatting import count_noun
 from weatherglass.records import LEADS
 from weatherglass.stations import Station
 from weatherglass.store import verification_queries, verification_rows
-from weatherglass.verification import observed_hours, scores
+from weatherglass.verification import observed_hours, score_rows
 from weatherglass.verification.baselines import ReferenceModel
-from weatherglass.verification.forecasts import IssuedForecasts, joined, of_rows
+from weatherglass.verification.forecasts import IssuedForecasts, concatenate, from_rows
 
-KEPT_DAYS = 30
-"""Days that late truth may still change; older predictions are thinned out."""
+RESCORED_DAYS = 30
+"""Late observations change the scores of this many days; older predictions are thinned out."""
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Verified:
-    """What a run did: UTC days scored anew, and numbers paired with a truth."""
+class VerificationResult:
+    """The scored UTC days, and the number of verified forecast values."""
 
     days: tuple[np.datetime64, ...]
     pairs: int
@@ -34,79 +35,83 @@ class Verified:
 def verify(
     store: Engine,
     now: datetime,
-    usual: ReferenceModel | None,
-    challenge: tuple[str, str] | None,
+    reference: ReferenceModel | None,
+    pair: tuple[str, str] | None,
     station_of: Callable[[str], Station],
-    say: Say,
-) -> Verified:
-    """Score the days for which observations, predictions or verdicts have come since the last run.
+    log: Log,
+) -> VerificationResult:
+    """Score the days with observations, predictions or verdicts stored since the last run.
 
     Args:
-        usual: for the damped anomaly; None before the first model.
-        challenge: the versions of champion and challenger, whose errors are paired; None without a challenger.
+        reference: model of the damped anomaly; None before the first training.
+        pair: versions of champion and challenger, whose paired losses are stored; None without a challenger.
+        station_of: looks up a station by its id.
     """
-    began = time.monotonic()
+    started = time.monotonic()
     with store.connect() as connection:
-        last = verification_queries.last_run(connection)
-        since = last.through if last else None
-        days = _days(*verification_rows.new_since(connection, since), now)
-    through = now - observed_hours.MARGIN
+        last_run = verification_queries.last_run(connection)
+        since = last_run.through if last_run else None
+        days = _days(*verification_rows.changed_since(connection, since), now)
+    through = now - observed_hours.OVERLAP
     pairs = 0
     for day in days:
         with store.begin() as connection:
-            count, versions = _verify_day(connection, day, usual, challenge, station_of)
+            count, versions = _verify_day(connection, day, reference, pair, station_of)
         pairs += count
-        say(f"{day}: {count} numbers paired with what came true" + (f", of {', '.join(versions)}" if versions else ""))
-    seconds = time.monotonic() - began
+        log(f"{day}: {count_noun(count, 'forecast value')} verified" + (f", {_listed(versions)}" if versions else ""))
+    seconds = time.monotonic() - started
     with store.begin() as connection:
-        verification_rows.note_run(connection, now, through, len(days), pairs, seconds)
-    say(f"{len(days)} days scored anew, {pairs} pairs, {seconds:.1f} s")
-    return Verified(tuple(days), pairs)
+        verification_rows.save_run(connection, now, through, len(days), pairs, seconds)
+    log(f"Scored {count_noun(len(days), 'day')}, {count_noun(pairs, 'forecast value')}, in {seconds:.1f} s")
+    return VerificationResult(tuple(days), pairs)
 
 
-def _days(observed: Sequence[datetime], answered: Sequence[datetime], now: datetime) -> list[np.datetime64]:
-    """The days that new truth or new forecasts bear on: truth also as the base hour of baselines until a day later."""
+def _listed(versions: Sequence[str]) -> str:
+    return ("versions " if len(versions) > 1 else "version ") + ", ".join(versions)
+
+
+def _days(observed: Sequence[datetime], predicted: Sequence[datetime], now: datetime) -> list[np.datetime64]:
+    """Days whose scores change: those of the given times, and the days after.
+
+    A forecast is valid until the next day, and an observation is the base hour of baselines until the next day.
+    """
     today = observed_hours.day_of(now)
     days = set()
-    for stamp in (*observed, *answered):
+    for stamp in (*observed, *predicted):
         days |= {observed_hours.day_of(stamp), observed_hours.day_of(stamp) + np.timedelta64(1, "D")}
-    return sorted(day for day in days if today - np.timedelta64(KEPT_DAYS, "D") <= day <= today)
+    return sorted(day for day in days if today - np.timedelta64(RESCORED_DAYS, "D") <= day <= today)
 
 
 def _verify_day(
     connection: Connection,
     day: np.datetime64,
-    usual: ReferenceModel | None,
-    challenge: tuple[str, str] | None,
+    reference: ReferenceModel | None,
+    pair: tuple[str, str] | None,
     station_of: Callable[[str], Station],
 ) -> tuple[int, list[str]]:
-    first, last = observed_hours.day_hours(day)
+    first, last = observed_hours.day_bounds(day)
     start = first.astype("datetime64[s]").item().replace(tzinfo=UTC)
     end = start + timedelta(days=1)
+    issued_since = start - verification_rows.MAX_FORECAST_AGE
     served, shadow = (
-        of_rows(verification_rows.issued_between(connection, start - verification_rows.LONGEST, end, aside))
-        for aside in (False, True)
+        from_rows(verification_rows.forecasts_between(connection, issued_since, end, is_shadow))
+        for is_shadow in (False, True)
     )
     stations = [station_of(name) for name in sorted({*served.station_ids, *shadow.station_ids})]
     if not stations:
         verification_rows.replace_day(connection, start.date(), [])
         return 0, []
-    # The damped anomaly looks twelve hours back from base hours, which lie up to a day before the first valid time.
-    came = observed_hours.trusted(connection, first - 2 * LEADS[-1], last, stations)
-    rows = scores.score(joined(served, shadow), came, usual, day, 1)
+    # Base hours lie up to a day before the first valid time, and the damped anomaly looks twelve hours further back.
+    observed = observed_hours.load_trusted_hours(connection, first - 2 * LEADS[-1], last, stations)
+    rows = score_rows.score(concatenate(served, shadow), observed, reference, day, 1)
     verification_rows.replace_day(connection, start.date(), rows)
-    if challenge is not None:
-        losses = scores.paired(*_sides(served, shadow, *challenge), came, day, 1)
-        verification_rows.replace_pairs(connection, *challenge, False, start, end, losses)
+    if pair is not None:
+        champion, challenger = (_of_version(served, shadow, version) for version in pair)
+        losses = score_rows.paired_losses(champion, challenger, observed, day, 1)
+        verification_rows.replace_paired_losses(connection, *pair, False, start, end, losses)
     return sum(row["n"] for row in rows), sorted({row["version"] for row in rows})
 
 
-def _sides(
-    served: IssuedForecasts, shadow: IssuedForecasts, champion: str, challenger: str
-) -> tuple[IssuedForecasts, IssuedForecasts]:
-    """All forecasts of each of the two, served or in shadow."""
-    sides = []
-    for version in (champion, challenger):
-        chosen = [made.part(np.flatnonzero(np.array(made.versions) == version)) for made in (served, shadow)]
-        sides.append(joined(chosen[0], chosen[1]))
-    return sides[0], sides[1]
+def _of_version(served: IssuedForecasts, shadow: IssuedForecasts, version: str) -> IssuedForecasts:
+    """All forecasts of a version, served and shadow."""
+    return concatenate(*(f.select(np.flatnonzero(np.array(f.versions) == version)) for f in (served, shadow)))
