@@ -110,7 +110,7 @@ def plan(at: TestBroker, name: str, folder: Path) -> None:
     driver.script = PROJECT_ROOT / "benchmarks" / "feature_plans.py"
     driver.arguments = [name]
     if driver.run():
-        raise SystemExit(f"the plan {name} failed:\n{driver.last_words()}")
+        raise SystemExit(f"the plan {name} failed:\n{driver.log_tail()}")
 
 
 def catching_up(folder: Path, names: dict[str, str], runs: int, messages: int) -> list[str]:

@@ -1,8 +1,9 @@
-"""A checkpoint of an older format is taken over: its state is left behind and rebuilt from the messages themselves.
+"""Migrates a checkpoint of an older format: discards its state and rebuilds it from the messages.
 
-The new query starts as far before the old one's offsets as open windows reach back, and a window that the old one had
-closed stays closed: of it not every message is read again. So every window that is still open is whole, and none is
-sent from half of its observations. The old query's folder is kept beside the new one, as `features-format-<n>`.
+The new query starts before the offsets of the old query, far enough to read every observation of the windows that are
+still open. Windows that the old query had closed stay closed, since not all their messages are read again. So every
+open window is complete, and no window is published from a part of its observations. The folder of the old query is kept
+as `features-format-<n>`.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from spark_jobs.batches import last_batch
-from spark_jobs.checkpoint import CheckpointError, format_of, note_format
+from spark_jobs.checkpoint import CheckpointError, Remedy, read_format, write_format
 from weatherglass.history.hours import WINDOW
 from weatherglass.topics import RAW
 
-BEGINNING = datetime.fromtimestamp(0, UTC)
+EPOCH = datetime.fromtimestamp(0, UTC)
 
 EARLIEST = -2
 """How Spark writes the beginning of a partition."""
@@ -26,56 +27,66 @@ EARLIEST = -2
 
 @dataclass(frozen=True)
 class CheckpointMigration:
-    """Where a query began that took over from one of another format.
+    """Starting point of a query that continues from a checkpoint of an older format.
 
     Attributes:
-        closed: the old query's last watermark, milliseconds since 1970; windows that end at or before it are closed.
-        start: partition -> the first offset that the new query reads.
-        read: partition -> the offset up to which the old query had read.
+        closed_until: last watermark of the old query, milliseconds since 1970; windows that end at or before it are
+            closed.
+        start_offsets: partition -> first offset that the new query reads.
+        read_offsets: partition -> offset up to which the old query had read.
     """
 
-    closed: int
-    start: dict[str, int]
-    read: dict[str, int]
+    closed_until: int
+    start_offsets: dict[str, int]
+    read_offsets: dict[str, int]
 
     @classmethod
-    def noted(cls, checkpoint: Path) -> CheckpointMigration | None:
-        """That of a checkpoint; None if its query began at the beginning."""
-        note: dict[str, Any] | None = format_of(checkpoint).get("taken_over")
-        return cls(**note) if note else None
+    def load(cls, checkpoint: Path) -> CheckpointMigration | None:
+        """The migration recorded in a checkpoint; None if its query started without one."""
+        content: dict[str, Any] | None = read_format(checkpoint).get("taken_over")
+        return cls(content["closed"], content["start"], content["read"]) if content else None
+
+    def save(self, checkpoint: Path) -> None:
+        """Record the migration together with the new format, atomically."""
+        content = {"closed": self.closed_until, "start": self.start_offsets, "read": self.read_offsets}
+        write_format(checkpoint, taken_over=content)
 
 
 def migrate_checkpoint(
-    checkpoint: Path, query: str, tolerance: timedelta, arrived_since: Callable[[datetime], dict[str, int]]
+    checkpoint: Path, query: str, tolerance: timedelta, offsets_since: Callable[[datetime], dict[str, int]]
 ) -> CheckpointMigration | None:
-    """Put the older query aside and note where the new one begins; may be called again after a crash in between.
+    """Rename the folder of the old query and record where the new one starts. Can be repeated after a crash.
 
     Args:
-        tolerance: how much earlier than its own time an observation may arrive.
-        arrived_since: each partition's offset of the first message of `weather-raw` that arrived at a time or later.
+        tolerance: how much earlier than its own timestamp an observation may arrive.
+        offsets_since: each partition's offset of the first message of `weather-raw` that arrived at a time or later.
 
     Returns:
-        None if the older query had finished no batch: there is nothing to take over.
+        None if the old query had not finished any batch, so there is nothing to migrate.
 
     Raises:
-        CheckpointError: a folder kept from an earlier takeover is in the way.
-        KafkaError: the broker does not answer.
+        CheckpointError: a folder kept by an earlier migration exists.
+        KafkaError: the broker does not respond.
     """
-    older, kept = checkpoint / query, checkpoint / f"{query}-format-{format_of(checkpoint)['format']}"
-    if older.exists() and kept.exists():
-        raise CheckpointError(f"both {older} and {kept} are there: move {kept} away, it is of an earlier upgrade")
-    # The order matters: until the format is noted, a crash lets the next start do the same once more.
-    if older.exists():
-        older.rename(kept)
+    old, kept = checkpoint / query, checkpoint / f"{query}-format-{read_format(checkpoint)['format']}"
+    if old.exists() and kept.exists():
+        raise CheckpointError(
+            f"Both {old} and {kept} exist: move {kept} away, it was left by an earlier migration",
+            Remedy.MOVE_OLD_COPY,
+        )
+    # The order matters: after a crash before the format is written, the next start repeats the migration.
+    if old.exists():
+        old.rename(kept)
     batch = last_batch(kept)
     if batch is None:
-        note_format(checkpoint)
+        write_format(checkpoint)
         return None
     read = batch.end[RAW]
-    # an observation in an open window is not older than this, and none arrives earlier than its time allows
-    oldest = datetime.fromtimestamp(batch.watermark / 1000, UTC) - WINDOW - tolerance if batch.watermark else BEGINNING
-    found = arrived_since(oldest)
-    start = {partition: min(offset, read.get(partition, EARLIEST)) for partition, offset in found.items()}
-    taken = CheckpointMigration(batch.watermark, start, read)
-    note_format(checkpoint, taken_over=vars(taken))
-    return taken
+    # No observation in an open window is older than this, and none arrives earlier than its timestamp allows.
+    oldest = datetime.fromtimestamp(batch.watermark / 1000, UTC) - WINDOW - tolerance if batch.watermark else EPOCH
+    start = {
+        partition: min(offset, read.get(partition, EARLIEST)) for partition, offset in offsets_since(oldest).items()
+    }
+    migration = CheckpointMigration(batch.watermark, start, read)
+    migration.save(checkpoint)
+    return migration

@@ -7,17 +7,17 @@ from pyspark.sql import functions as F
 
 from weatherglass.records import SCHEMA_VERSION
 
-MILLISECONDS = "yyyy-MM-dd'T'HH:mm:ss.SSS'Z'"
+TIME_FORMAT = "yyyy-MM-dd'T'HH:mm:ss.SSS'Z'"
 
 
 def feature_records(features: DataFrame) -> DataFrame:
-    """The columns `key`, `value` and `headers` of Kafka's sink from those of `features.window_features`.
+    """The columns `key`, `value` and `headers` of Spark's Kafka sink, from the columns of `window_features`.
 
-    Session time zone UTC.
+    The time zone of the session must be UTC.
     """
     headers = {
         "schema": F.lit(f"window-features/{SCHEMA_VERSION}"),
-        "produced_at": F.date_format(F.current_timestamp(), MILLISECONDS),
+        "produced_at": F.date_format(F.current_timestamp(), TIME_FORMAT),
         "source": F.col("source"),
     }
     return features.select(

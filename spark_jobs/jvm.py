@@ -1,7 +1,7 @@
-"""The hot loop of the features job, in Java (`weatherglass/*.java`, compiled by `make setup`), as columns and frames.
+"""Python interface of the Java code of the features job (`spark_jobs/java`, compiled by `make setup`).
 
-Parsing, quality control and the windows themselves run inside Spark's own processes: a Python worker beside each task
-would cost more than all of them.
+Parsing, quality control and windows run in Spark's own processes: a Python worker process for each task would take more
+time than all of them.
 """
 
 from __future__ import annotations
@@ -19,18 +19,20 @@ MICROSECOND = timedelta(microseconds=1)
 
 
 def parsed(value: Column, arrived: Column, ahead: timedelta, behind: timedelta) -> Column:
-    """A message as a struct: `station_id`, `time` (microseconds since 1970), the five variables, `reason`.
+    """Parse a message into a struct: `station_id`, `time` (microseconds since 1970), the five variables, `reason`.
 
     Args:
         value: binary.
-        arrived: bigint, microseconds since 1970; future and past are told from it.
+        arrived: bigint, arrival time in microseconds since 1970.
+        ahead: how far an observation may lie after its arrival.
+        behind: how far an observation may lie before its arrival.
     """
     parser = _package().ObservationParser
     return _column(parser.parsed(_java(value), _java(arrived), TIME_TEXT, ahead // MICROSECOND, behind // MICROSECOND))
 
 
 def qc_flags(station: Column, time: Column, values: list[Column], rules: Rules) -> Column:
-    """The bits that quality control sets for an observation; see `QualityControl.java`."""
+    """The result of quality control for an observation, as bits; see `QualityControl.java`."""
     gateway = SparkSession.active().sparkContext._gateway
     assert gateway
     array = gateway.new_array(gateway.jvm.org.apache.spark.sql.Column, len(values))
@@ -40,20 +42,22 @@ def qc_flags(station: Column, time: Column, values: list[Column], rules: Rules) 
 
 
 def windows(observations: DataFrame, slide: int, panes: int, closed: int, rules: Rules) -> DataFrame:
-    """Windows of `panes` slides of so many microseconds; see `Windows.java` for the columns.
+    """Sliding windows; see `Windows.java` for the columns.
 
     Args:
-        closed: microseconds since 1970; in a stream, no window that ends at or before it is sent.
+        slide: microseconds between two windows.
+        panes: number of slides in a window.
+        closed: microseconds since 1970; in a stream, no window that ends at or before it is published.
     """
-    # The climate is quality control's: it would go to each task of each batch for nothing.
+    # Only quality control uses the climate; without it less is sent to each task of each batch.
     java = _package().Windows(slide, panes, closed, replace(rules, climate={}).to_json())
     frame = observations._jdf
-    made = java.ofStream(frame) if observations.isStreaming else java.ofBatch(frame)
-    return DataFrame(made, observations.sparkSession)
+    result = java.ofStream(frame) if observations.isStreaming else java.ofBatch(frame)
+    return DataFrame(result, observations.sparkSession)
 
 
 def query_events(spark: SparkSession) -> Any:
-    """What the session's queries say from now on; see `QueryEvents.java`."""
+    """A new queue of the events of all queries of the session; see `QueryEvents.java`."""
     events = _package().QueryEvents()
     spark.streams._jsqm.addListener(events)
     return events
@@ -63,7 +67,7 @@ def _package() -> Any:
     spark = SparkSession.active()
     package = spark._jvm.weatherglass  # type: ignore[union-attr]
     if not callable(package.Windows):
-        raise RuntimeError("Spark does not find weatherglass.jar: run `make setup`, which compiles it")
+        raise RuntimeError("weatherglass.jar is not on Spark's class path. Run `make setup` to compile it")
     return package
 
 

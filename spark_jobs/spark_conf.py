@@ -1,8 +1,8 @@
-"""Spark's configuration for the stream and for batches, as plain strings: for spark-submit, Airflow and the tests.
+"""Spark's configuration for streams and batches, as a dictionary of strings: for spark-submit, Airflow and the tests.
 
-Without `spark_master` Spark runs inside the job, on loopback. With it the job is the driver of a cluster: executors of
-one core each, `spark_cores` of them at most, which reach the driver by its host's name, find the jars and the Python
-environment at the driver's paths, and write to the same state folder.
+Without `spark_master`, Spark runs inside the job process and binds to loopback. With it, the job is the driver of a
+cluster with at most `spark_cores` executors of one core each. The executors reach the driver by its host name, use the
+jars and the Python environment at the same paths as the driver, and write to the same state folder.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ FEATURES_JAR = Path(__file__).resolve().with_name("weatherglass.jar")
 """The compiled `java/`: built by `make setup`, and part of the wheel."""
 
 LOCAL_FILES = "com.globalmentor.apache.hadoop.fs.BareLocalFileSystem"
-"""Java's own calls instead of Hadoop's helper process (chmod, stat) for every file."""
+"""Uses Java's file API; Hadoop's default starts a helper process (chmod, stat) for every file."""
 
 JVM_OPTIONS = "-XX:+UseSerialGC -XX:MaxMetaspaceSize=320m -XX:ReservedCodeCacheSize=160m -Xss2m -Duser.timezone=UTC"
-"""Of each Java process."""
+"""Options of each Java process."""
 
 CLUSTER_JIT_OPTIONS = (
     "-XX:Tier4InvocationThreshold=50000 -XX:Tier4MinInvocationThreshold=6000 "
     "-XX:Tier4CompileThreshold=150000 -XX:Tier4BackEdgeThreshold=400000"
 )
-"""Of a cluster's executors and drivers: a method is called, or a loop runs, ten times as often as Java would have it
-before the second compiler takes it. Otherwise that compiler has half of an executor's processor time in the first
-minute, on the one core that it shares with the work, for code of the start that hardly runs again. Not on one machine,
-where a job compiles once, with a core beside it: there a backlog takes a tenth longer with them."""
+"""Options of the executors and drivers of a cluster: they raise the thresholds of the second-tier JIT compiler tenfold.
+With the defaults, that compiler takes half of an executor's CPU time in the first minute, on the one core that it
+shares with the tasks, mostly for start-up code that hardly runs again. Not used on a single machine, where a job
+compiles once and has a spare core: there a backlog takes a tenth longer with these options."""
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """Of every spark-submit: Spark's UI knows no setting for its address and would listen on all of them."""
+    """Environment of every spark-submit. Spark's UI has no setting for its address and would bind to all of them."""
     return {} if settings.spark_master else {"SPARK_LOCAL_IP": LOOPBACK, "SPARK_LOCAL_HOSTNAME": LOOPBACK}
 
 
 def stream_conf(settings: Settings) -> dict[str, str]:
-    """Of the features job, which never ends."""
+    """Configuration of the features job, a continuous stream."""
     return _common(settings) | {
         "spark.ui.enabled": "true",
         "spark.ui.port": str(settings.spark_ui_port),
-        "spark.port.maxRetries": "0",  # a UI on another port than the one printed helps nobody
+        "spark.port.maxRetries": "0",  # the UI must use the documented port
         "spark.ui.showConsoleProgress": "false",
         "spark.ui.retainedJobs": "50",
         "spark.ui.retainedStages": "50",
@@ -52,19 +52,19 @@ def stream_conf(settings: Settings) -> dict[str, str]:
             "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
         ),
         "spark.sql.streaming.stateStore.rocksdb.changelogCheckpointing.enabled": "true",
-        # Without it an idle stream runs an empty batch to close windows; in update mode that shows nothing new.
+        # Otherwise an idle stream runs an empty batch to close windows; in update mode that has no output.
         "spark.sql.streaming.noDataMicroBatches.enabled": "false",
-        # One watermark for late rows and for closing windows: that of the batch, which its progress tells. The other
-        # mode, for chained stateful operators, drops late rows by the watermark of the batch before.
+        # The same watermark for dropping late rows and for closing windows: that of the batch, which its progress event
+        # contains. The other mode, for chained stateful operators, drops late rows by the previous batch's watermark.
         "spark.sql.streaming.statefulOperator.allowMultiple": "false",
         "spark.sql.streaming.numRecentProgressUpdates": "10",
-        # For Prometheus, at /metrics/prometheus/ of the UI, under names that do not change with every start.
+        # Metrics for Prometheus at /metrics/prometheus/ of the UI, with names that do not change with every start.
         "spark.metrics.conf.*.sink.prometheusServlet.class": "org.apache.spark.metrics.sink.PrometheusServlet",
         "spark.metrics.conf.*.sink.prometheusServlet.path": "/metrics/prometheus",
         "spark.metrics.namespace": "weatherglass",
         "spark.sql.streaming.metricsEnabled": "true",
-        # No code is generated, neither for projections nor for whole stages: what is heavy is in Java already, and each
-        # batch would take longer to write and look up the code of the rest than its rows gain by it.
+        # No code generation, neither for projections nor for whole stages: the expensive part is Java code, and for the
+        # rest, generating and looking up the code would take longer in each batch than it saves.
         "spark.sql.codegen.factoryMode": "NO_CODEGEN",
         "spark.hadoop.fs.file.impl": LOCAL_FILES,
         "spark.sql.streaming.checkpointFileManagerClass": (
@@ -74,7 +74,7 @@ def stream_conf(settings: Settings) -> dict[str, str]:
 
 
 def batch_conf(settings: Settings) -> dict[str, str]:
-    """Of a job that ends by itself."""
+    """Configuration of a batch job."""
     return _common(settings) | {
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
@@ -87,7 +87,7 @@ def _common(settings: Settings) -> dict[str, str]:
     jars = f"{FEATURES_JAR}{os.pathsep}{settings.build_dir.resolve() / 'jars' / 'spark'}/*"
     return (_cluster(settings, jars) if settings.spark_master else _local(settings)) | {
         "spark.driver.memory": f"{settings.spark_memory_mb}m",
-        # On the class path of the start, so that they need not be copied and served to the job's own executor.
+        # On the class path from the start: otherwise Spark copies the jars and serves them to its own process.
         "spark.driver.extraClassPath": jars,
         "spark.driver.extraJavaOptions": _jvm_options(settings),
         "spark.sql.session.timeZone": "UTC",
@@ -118,10 +118,10 @@ def _cluster(settings: Settings, jars: str) -> dict[str, str]:
         "spark.executor.memory": f"{settings.spark_memory_mb}m",
         "spark.executor.extraClassPath": jars,
         "spark.executor.extraJavaOptions": _jvm_options(settings),
-        # A worker that is lost is missed within half a minute, not two.
+        # Detects a lost worker within half a minute instead of two.
         "spark.network.timeout": "30s",
         "spark.network.timeoutInterval": "10s",
         "spark.executor.heartbeatInterval": "5s",
-        # A task that waits for nothing but a lost executor's place in the cache waits no longer than a batch.
+        # A task must not wait longer than a batch for a lost executor that held its data in the cache.
         "spark.locality.wait": "200ms",
     }

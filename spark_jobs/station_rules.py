@@ -1,4 +1,4 @@
-"""What quality control in the stream knows of the stations."""
+"""Station data for quality control in the stream: elevations and climate."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from weatherglass.stations import known_stations
 
 
 def station_rules(settings: Settings, folder: Path) -> Rules:
-    """Elevations from the table of stations, climate from the prepared history, where there is one.
+    """Elevations from the table of stations, and climate from the prepared history if there is one.
 
-    The climate is kept in the job's folder until another history is prepared, since computing it takes seconds.
+    The climate is cached in the job folder until another history is prepared, since computing it takes seconds.
     """
     elevations = {name: at.elevation for name, at in known_stations().items() if at.elevation is not None}
     return Rules(_climate(settings, folder), elevations)
@@ -26,13 +26,13 @@ def _climate(settings: Settings, folder: Path) -> dict[str, Any]:
     manifest = read_manifest(settings.history_dir)
     if manifest is None:
         return {}
-    kept = folder / "climate.json"
-    if kept.exists():
-        known = json.loads(kept.read_text(encoding="utf-8"))
-        if known["history"] == manifest.fingerprint:
-            return dict(known["climate"])
-    from weatherglass.history.climate_limits import climate_of
+    cache = folder / "climate.json"
+    if cache.exists():
+        content = json.loads(cache.read_text(encoding="utf-8"))
+        if content["history"] == manifest.fingerprint:
+            return dict(content["climate"])
+    from weatherglass.history.climate_limits import climate_limits
 
-    climate = climate_of(read_history(settings.history_dir))
-    JobFolder(folder).write_json(kept, {"history": manifest.fingerprint, "climate": climate})
+    climate = climate_limits(read_history(settings.history_dir))
+    JobFolder(folder).write_json(cache, {"history": manifest.fingerprint, "climate": climate})
     return climate

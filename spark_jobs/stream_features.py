@@ -1,16 +1,16 @@
-"""The features job: observations from `weather-raw` to window features on `weather-features`, for ever.
+"""The features job: a continuous stream from observations on `weather-raw` to window features on `weather-features`.
 
 Run by spark-submit with the configuration of `spark_jobs.spark_conf.stream_conf`; settings come from the environment.
 
-Two queries. *features* is the stateful one, in update mode: a window is sent again whenever an observation changes
-it. *rejected* is stateless and sends what is no observation to `weather-rejected`. Both judge a message by the same
-rules and the same clock (its arrival at the broker), so each message goes one way and one way only.
+It runs two queries. *features* is stateful and in update mode: a window is published again whenever an observation
+changes it. *rejected* is stateless and publishes invalid messages to `weather-rejected`. Both apply the same rules and
+the same clock (arrival at the broker), so each message goes to exactly one of them.
 
 There is no `maxOffsetsPerTrigger`: the partitions of a backlog would be read at different speeds, the watermark
-would follow the fastest, and the others' observations would be dropped as late. A backlog is one batch instead.
+would follow the fastest, and observations of the others would be dropped as late. Instead, a backlog is one batch.
 
-If messages were deleted from the broker before they were read, the job says how many, and goes on: stopping for ever
-would lose what comes as well.
+If messages were deleted from the broker before they were read, the job reports their number and continues: stopping
+would lose the following messages as well.
 """
 
 from __future__ import annotations
@@ -32,17 +32,24 @@ from pyspark.sql import functions as F
 from pyspark.sql.streaming import StreamingQuery
 
 from spark_jobs.batches import batch_from_progress, last_batch
-from spark_jobs.checkpoint import CheckpointError, check, damaged, damages, is_older
+from spark_jobs.checkpoint import (
+    CheckpointError,
+    Remedy,
+    check_checkpoint,
+    damage_message,
+    indicates_damage,
+    is_older_format,
+)
 from spark_jobs.checkpoint_migration import CheckpointMigration, migrate_checkpoint
 from spark_jobs.feature_records import feature_records
 from spark_jobs.group_offsets import GroupOffsets
-from spark_jobs.late_rows import LateRows
-from spark_jobs.parsing import beyond, observations, parse, rejected
-from spark_jobs.query_progress import Events, QueryProgress, Work, figures, in_words
+from spark_jobs.late_rows import LateRowPublisher
+from spark_jobs.parsing import at_or_beyond, observations, parse, rejected
+from spark_jobs.query_progress import QueryEventQueue, QueryProgress, TaskActivity, batch_metrics, batch_summary
 from spark_jobs.station_rules import station_rules
 from spark_jobs.window_features import window_features
-from weatherglass.jobs.job import Job, running
-from weatherglass.qc.observation_checks import Reason, Rules
+from weatherglass.jobs.job import Job, job_lifecycle
+from weatherglass.qc.observation_checks import RejectionReason, Rules
 from weatherglass.records import iso
 from weatherglass.settings import Settings, load_settings
 from weatherglass.topics import FEATURES, RAW, REJECTED
@@ -51,30 +58,34 @@ FEATURES_QUERY = "features"
 REJECTED_QUERY = "rejected"
 
 REJECTED_TRIGGER_SECONDS = 5.0
-"""Nobody waits for a rejected message, and an idle query costs a look at the broker each time."""
+"""Rejected messages are not urgent, and each trigger of an idle query requests the offsets from the broker."""
 
 FETCH_WAIT_MS = 10
-"""How long the broker holds back an answer to a fetch beyond the last message."""
+"""How long the broker delays the response to a fetch at the end of a partition."""
 
 LAST_BATCH_SECONDS = 15.0
-"""How long a stop waits for the running batch; TERM would come after 20."""
+"""How long a stop waits for the running batch; SIGTERM follows after 20 seconds."""
 
+POLL_SECONDS = 0.5
+"""How long the main loop waits for events before it checks the queries and their tasks."""
 
-LOOK_SECONDS = 0.5
-"""How often the loop looks at the queries and their tasks while nothing is told."""
-BEATING_SECONDS = 600.0
-"""The longest that work beside the queries may take: their tasks move too, so that it hangs could not be told."""
+MAX_HEARTBEAT_SECONDS = 600.0
+"""Longest time for which `_with_heartbeat` records heartbeats. The tasks of the queries advance too, so that a hang of
+other work could not be detected otherwise."""
 
 T = TypeVar("T")
 
 
 class FeaturesError(RuntimeError):
-    """The job cannot go on; the message says why and what to do."""
+    """The job cannot continue; the message gives the cause and what to do."""
 
 
 def raw_messages(spark: SparkSession, settings: Settings, start: dict[str, int] | None = None) -> DataFrame:
-    """`weather-raw` from where the checkpoint stands, or without one from `start` (partition -> offset) or the
-    beginning."""
+    """The stream of `weather-raw`, from the offsets in the checkpoint.
+
+    Args:
+        start: partition -> offset to start from without a checkpoint; None starts at the beginning of the topic.
+    """
     return (
         spark.readStream.format("kafka")
         .option("kafka.bootstrap.servers", settings.bootstrap_servers)
@@ -82,24 +93,24 @@ def raw_messages(spark: SparkSession, settings: Settings, start: dict[str, int] 
         .option("startingOffsets", json.dumps({RAW: start}) if start else "earliest")
         .option("failOnDataLoss", "false")
         .option("includeHeaders", "true")
-        # Spark asks for a partition's offsets right behind a fetch, on the same connection, and the broker answers in
-        # order: with Kafka's 500 ms of waiting for more, every task of a small batch takes that long.
+        # Spark requests the offsets of a partition directly after a fetch, on the same connection, and the broker
+        # responds in order: with Kafka's default of 500 ms, every task of a small batch would take that long.
         .option("kafka.fetch.max.wait.ms", FETCH_WAIT_MS)
         .load()
     )
 
 
 def start_queries(spark: SparkSession, settings: Settings, checkpoint: Path, rules: Rules) -> list[StreamingQuery]:
-    """Start both queries; each has its own folder below `checkpoint`."""
-    taken = CheckpointMigration.noted(checkpoint)
-    parsed = parse(raw_messages(spark, settings, taken.start if taken else None), settings)
-    closed, unread = (taken.closed, beyond(taken.read)) if taken else (0, None)
+    """Start both queries; each has its own folder in `checkpoint`."""
+    migration = CheckpointMigration.load(checkpoint)
+    parsed = parse(raw_messages(spark, settings, migration.start_offsets if migration else None), settings)
+    closed, unread = (migration.closed_until, at_or_beyond(migration.read_offsets)) if migration else (0, None)
     features = feature_records(window_features(observations(parsed), rules, closed, unread))
-    by_reason = [F.count_if(F.col("reason") == reason.value).alias(reason.value) for reason in Reason]
-    refused = rejected(parsed.where("reason is not null").observe(REJECTED_QUERY, *by_reason))
+    by_reason = [F.count_if(F.col("reason") == reason.value).alias(reason.value) for reason in RejectionReason]
+    rejected_records = rejected(parsed.where("reason is not null").observe(REJECTED_QUERY, *by_reason))
     return [
         _start(features, FEATURES_QUERY, FEATURES, "update", settings.spark_trigger_seconds, settings, checkpoint),
-        _start(refused, REJECTED_QUERY, REJECTED, "append", REJECTED_TRIGGER_SECONDS, settings, checkpoint),
+        _start(rejected_records, REJECTED_QUERY, REJECTED, "append", REJECTED_TRIGGER_SECONDS, settings, checkpoint),
     ]
 
 
@@ -119,126 +130,130 @@ def _start(
 
 
 class FeaturesJob:
-    """The loop around the queries: reports, offsets for others to see, late rows, the orderly end."""
+    """Main loop of the job: progress reports, committed offsets, late rows, and an orderly stop."""
 
     def __init__(self, spark: SparkSession, settings: Settings, job: Job):
         self._spark, self._job, self._settings = spark, job, settings
         self._checkpoint = job.folder.path / "checkpoint"
         self._group = GroupOffsets(settings.bootstrap_servers)
-        self._late = LateRows(spark, settings, job.folder.path)
-        self._events = Events(spark)
-        self._work = Work(spark)
+        self._late = LateRowPublisher(spark, settings, job.folder.path)
+        self._events = QueryEventQueue(spark)
+        self._activity = TaskActivity(spark)
 
     def run(self) -> None:
-        """Until somebody asks the job to stop.
+        """Run until a stop is requested.
 
         Raises:
             FeaturesError: a topic is missing, or a query failed.
             CheckpointError: a file of the checkpoint is damaged.
         """
         try:
-            self._look_around()
+            self._prepare()
             rules = station_rules(self._settings, self._job.folder.path)
             queries = start_queries(self._spark, self._settings, self._checkpoint, rules)
-            while not self._job.stopping():
-                self._follow(queries)
+            while not self._job.stop_requested():
+                self._poll(queries)
             self._stop(queries)
         finally:
             self._group.close()
 
-    def _look_around(self) -> None:
-        if missing := self._group.missing([RAW, FEATURES, REJECTED]):
-            raise FeaturesError(f"no topic {', '.join(missing)} on the broker: run the DAG bootstrap_topics first")
-        if is_older(self._checkpoint):
-            self._take_over()
-        newest, taken = last_batch(self._checkpoint / FEATURES_QUERY), CheckpointMigration.noted(self._checkpoint)
+    def _prepare(self) -> None:
+        """Check the topics, migrate an older checkpoint, commit the starting offsets, publish missed late rows."""
+        if missing := self._group.missing_topics([RAW, FEATURES, REJECTED]):
+            raise FeaturesError(f"Topics missing on the broker: {', '.join(missing)}. Run the DAG bootstrap_topics")
+        if is_older_format(self._checkpoint):
+            self._migrate()
+        newest, migration = last_batch(self._checkpoint / FEATURES_QUERY), CheckpointMigration.load(self._checkpoint)
         if newest is None:
-            self._late.begin_anew()
-            self._group.commit_start(RAW, taken.read if taken else {})
-            if not taken:
-                self._job.report("starts at the beginning of weather-raw")
+            self._late.reset()
+            self._group.commit_start(RAW, migration.read_offsets if migration else {})
+            if not migration:
+                self._job.report("Starting at the beginning of weather-raw")
             return
         self._group.commit_start(RAW, newest.end[RAW])
-        for loss in self._group.deleted(newest.end):
+        for loss in self._group.describe_deleted(newest.end):
             self._job.report(loss, lost=True)
-        late = self._catch_up()
-        self._job.report(f"goes on after batch {newest.number}" + (f"; {late} late observations" if late else ""))
+        late = self._publish_missed_late_rows()
+        self._job.report(f"Resuming after batch {newest.number}" + (f"; {late} late observations" if late else ""))
 
-    def _take_over(self) -> None:
-        """From a checkpoint of an older version."""
-        self._catch_up()
+    def _migrate(self) -> None:
+        self._publish_missed_late_rows()
         tolerance = timedelta(minutes=self._settings.future_tolerance_minutes)
-        taken = migrate_checkpoint(
-            self._checkpoint, FEATURES_QUERY, tolerance, lambda time: self._group.arrived_since(RAW, time)
+        migration = migrate_checkpoint(
+            self._checkpoint, FEATURES_QUERY, tolerance, lambda time: self._group.offsets_since(RAW, time)
         )
-        if taken:
-            for loss in self._group.deleted({RAW: taken.read}):
+        if migration:
+            for loss in self._group.describe_deleted({RAW: migration.read_offsets}):
                 self._job.report(loss, lost=True)
             self._job.report(
-                f"takes over from a checkpoint of an older version, which is kept beside the new one: windows beyond "
-                f"{iso(datetime.fromtimestamp(taken.closed / 1000, UTC))} are made again from weather-raw, from "
-                f"offsets {json.dumps(taken.start)}"
+                f"Migrated a checkpoint of an older version, whose folder is kept: windows that end after "
+                f"{iso(datetime.fromtimestamp(migration.closed_until / 1000, UTC))} are computed again from "
+                f"weather-raw, from offsets {json.dumps(migration.start_offsets)}"
             )
 
-    def _follow(self, queries: list[StreamingQuery]) -> None:
+    def _poll(self, queries: list[StreamingQuery]) -> None:
         for query in queries:
             if not query.isActive:
-                raise self._failure(query)
-        events = self._events.next(LOOK_SECONDS)
-        if not events and self._work.moved():
-            self._job.beat()
-        self._take(events)
+                raise self._query_error(query)
+        events = self._events.next(POLL_SECONDS)
+        if not events and self._activity.advanced():
+            self._job.heartbeat()
+        self._handle_events(events)
 
-    def _take(self, events: list[QueryProgress]) -> None:
+    def _handle_events(self, events: list[QueryProgress]) -> None:
         features = [event.batch for event in events if event.query == FEATURES_QUERY]
         if features:
-            self._job.beat()
-        self._features([batch for batch in features if batch and batch["numInputRows"]])
+            self._job.heartbeat()
+        self._handle_feature_batches([batch for batch in features if batch and batch["numInputRows"]])
         for event in events:
             if event.query == REJECTED_QUERY and event.batch:
-                self._rejected(event.batch)
+                self._report_rejected(event.batch)
 
-    def _features(self, told: list[dict[str, Any]]) -> None:
-        """Of these batches, in their order: publish what was late, all at once, and report."""
-        if not told:
+    def _handle_feature_batches(self, progresses: list[dict[str, Any]]) -> None:
+        """Publish the late rows of these batches with one read, commit their offsets, and report each, in order."""
+        if not progresses:
             return
-        batches = [(figures(progress), batch_from_progress(progress)) for progress in told]
-        with_late = [batch for read, batch in batches if read["too_late"]]
-        late = self._beating(lambda: self._late.publish(with_late)) if with_late else Counter[int]()
+        batches = [(batch_metrics(progress), batch_from_progress(progress)) for progress in progresses]
+        with_late = [batch for metrics, batch in batches if metrics["too_late"]]
+        late = self._with_heartbeat(lambda: self._late.publish(with_late)) if with_late else Counter[int]()
         newest = batches[-1][1]
-        self._late.done(newest)
+        self._late.mark_done(newest)
         self._group.commit(newest.end)
-        for read, batch in batches:
-            self._job.report(in_words(read, late[batch.number]), late=late[batch.number], **read)
+        for metrics, batch in batches:
+            self._job.report(batch_summary(metrics, late[batch.number]), late=late[batch.number], **metrics)
 
-    def _catch_up(self) -> int:
-        """Publish what was late in the batches that the loop was not told of."""
-        return self._beating(lambda: self._late.catch_up(lambda words: self._job.report(words, unexamined=True)))
+    def _publish_missed_late_rows(self) -> int:
+        """Publish late rows of batches whose progress events the loop did not receive."""
+        return self._with_heartbeat(
+            lambda: self._late.catch_up(lambda message: self._job.report(message, unexamined=True))
+        )
 
-    def _beating(self, work: Callable[[], T]) -> T:
-        """Do it, and beat for as long as Spark's tasks get on, `BEATING_SECONDS` at most."""
-        end = time.monotonic() + BEATING_SECONDS
-        with ThreadPoolExecutor(1) as other:
-            done = other.submit(work)
-            while not wait([done], LOOK_SECONDS).done:
-                if time.monotonic() < end and self._work.moved():
-                    self._job.beat()
-            return done.result()
+    def _with_heartbeat(self, work: Callable[[], T]) -> T:
+        """Run `work`, with heartbeats while Spark's tasks advance, for at most `MAX_HEARTBEAT_SECONDS`."""
+        end = time.monotonic() + MAX_HEARTBEAT_SECONDS
+        with ThreadPoolExecutor(1) as executor:
+            future = executor.submit(work)
+            while not wait([future], POLL_SECONDS).done:
+                if time.monotonic() < end and self._activity.advanced():
+                    self._job.heartbeat()
+            return future.result()
 
-    def _rejected(self, batch: dict[str, Any]) -> None:
-        counted = batch.get("observedMetrics", {}).get(REJECTED_QUERY, {})
-        if reasons := {reason: count for reason, count in counted.items() if count}:
-            said = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
-            self._job.report(f"rejected, see weather-rejected: {said}", rejected=reasons)
+    def _report_rejected(self, batch: dict[str, Any]) -> None:
+        counts = batch.get("observedMetrics", {}).get(REJECTED_QUERY, {})
+        if reasons := {reason: count for reason, count in counts.items() if count}:
+            summary = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
+            self._job.report(f"Rejected messages (see weather-rejected): {summary}", rejected=reasons)
 
-    def _failure(self, query: StreamingQuery) -> Exception:
-        """A query's end, its cause in words without Java's frames."""
+    def _query_error(self, query: StreamingQuery) -> Exception:
+        """The exception of a query that ended, with Java's message but without its stack trace."""
         error = query.exception()
         if error is None:
-            return FeaturesError(f"the query {query.name} ended though nobody asked")
+            return FeaturesError(f"Query {query.name} ended unexpectedly")
         lines = [line for line in str(error).splitlines() if line.strip() and not line.lstrip().startswith("at ")]
-        why = f"the query {query.name} failed: " + " ".join(lines)[:1500]
-        return CheckpointError(f"{damaged(self._checkpoint)} {why}") if damages(why) else FeaturesError(why)
+        cause = f"Query {query.name} failed: " + " ".join(lines)[:1500]
+        if indicates_damage(cause):
+            return CheckpointError(f"{damage_message(self._checkpoint)} {cause}", Remedy.RESET)
+        return FeaturesError(cause)
 
     def _stop(self, queries: list[StreamingQuery]) -> None:
         end = time.monotonic() + LAST_BATCH_SECONDS
@@ -246,21 +261,21 @@ class FeaturesJob:
             while query.isActive and query.status["isTriggerActive"] and time.monotonic() < end:
                 time.sleep(0.02)
             query.stop()
-        self._take(self._events.next(0))
-        self._catch_up()
+        self._handle_events(self._events.next(0))
+        self._publish_missed_late_rows()
         if newest := last_batch(self._checkpoint / FEATURES_QUERY):
             self._group.commit(newest.end)
-            self._job.report(f"stopped after batch {newest.number}")
+            self._job.report(f"Stopped after batch {newest.number}")
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(description="Window features from weather-raw to weather-features.")
-    parser.add_argument("job_folder", type=Path, help="the job's folder, with its checkpoint")
+    parser = argparse.ArgumentParser(description="Stream window features from weather-raw to weather-features.")
+    parser.add_argument("job_folder", type=Path, help="job folder, contains the checkpoint")
     folder = parser.parse_args(arguments).job_folder
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    with running(folder) as job:
+    with job_lifecycle(folder) as job:
         settings = load_settings()
-        check(folder / "checkpoint", [FEATURES_QUERY, REJECTED_QUERY])
+        check_checkpoint(folder / "checkpoint", [FEATURES_QUERY, REJECTED_QUERY])
         spark = SparkSession.builder.appName("weatherglass features").getOrCreate()
         FeaturesJob(spark, settings, job).run()
         spark.stop()

@@ -1,4 +1,4 @@
-"""One local Spark for all tests here, and a features job on a broker of the test's own."""
+"""Fixtures: one local Spark session for all tests of this folder, and a features job on its own broker."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.conftest import TestBroker, make_settings
 from tests.spark_jobs.driver import Driver
 from weatherglass.settings import Settings
 
-CODE = "spark.sql.codegen.factoryMode"
-"""Batches run generated code, and the stream does not; tests of the stream in this session take over its setting."""
+CODEGEN = "spark.sql.codegen.factoryMode"
+"""Batches use generated code and the stream does not; tests of the stream in this session set it as the stream does."""
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +22,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     settings = make_settings(tmp_path_factory.mktemp("spark"))
     builder = SparkSession.builder.appName("tests")
     for name, value in (stream_conf(settings) | batch_conf(settings)).items():
-        if name != CODE:
+        if name != CODEGEN:
             builder = builder.config(name, value)
     session = builder.getOrCreate()
     yield session
@@ -31,10 +31,10 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
 
 @pytest.fixture
 def streaming(spark: SparkSession, settings: Settings) -> Iterator[SparkSession]:
-    """The same session, as the stream runs."""
-    spark.conf.set(CODE, stream_conf(settings)[CODE])
+    """The same session with the code generation setting of the stream."""
+    spark.conf.set(CODEGEN, stream_conf(settings)[CODEGEN])
     yield spark
-    spark.conf.unset(CODE)
+    spark.conf.unset(CODEGEN)
 
 
 @pytest.fixture
@@ -46,5 +46,5 @@ def driver(fresh_broker: TestBroker) -> Iterator[Driver]:
 
 @pytest.fixture
 def start() -> datetime:
-    """An hour ago, on the minute: the stream judges future and past by the clock."""
+    """One hour ago, on the full minute, since the stream checks timestamps against the current time."""
     return (datetime.now(UTC) - timedelta(hours=1)).replace(second=0, microsecond=0)

@@ -1,4 +1,4 @@
-"""The features job as the product runs it: by spark-submit, in a process group of its own."""
+"""Runs the features job as in production: with spark-submit, in its own process group."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from weatherglass.jobs.folder import JobFolder
 from weatherglass.settings import PROJECT_ROOT, Settings, variable
 from weatherglass.topics import RAW, SPARK_GROUP
 
-PATIENCE = 480.0
-"""For a machine that has much else to do: a start of Spark takes ten seconds on a quiet one."""
+TIMEOUT_SECONDS = 480.0
+"""Generous, for a busy machine; on an idle one Spark starts in ten seconds."""
 
 
 class Driver:
@@ -38,18 +38,18 @@ class Driver:
         return self.folder.path / "checkpoint"
 
     def run(self) -> int:
-        """Start, and wait until it ends by itself."""
+        """Start the job, wait until it ends by itself, and return its exit code."""
         self.start()
         assert self.process
-        return self.process.wait(PATIENCE)
+        return self.process.wait(TIMEOUT_SECONDS)
 
     def start(self) -> None:
         for file in (self.folder.stop, self.folder.exit):
             file.unlink(missing_ok=True)
         conf = [part for name, value in stream_conf(self.settings).items() for part in ("--conf", f"{name}={value}")]
         submit = Path(sys.executable).with_name("spark-submit")
-        given = self.settings.model_dump(include=set(self.settings.model_fields_set), mode="json")
-        environment = {variable(name): str(value) for name, value in given.items()}
+        explicit = self.settings.model_dump(include=set(self.settings.model_fields_set), mode="json")
+        environment = {variable(name): str(value) for name, value in explicit.items()}
         environment |= spark_environment(self.settings) | {
             "PYSPARK_PYTHON": sys.executable,
             "PYTHONPATH": str(PROJECT_ROOT),
@@ -64,33 +64,33 @@ class Driver:
             )
 
     def kill(self) -> None:
-        """As a power cut would: no process of the job gets a last word."""
-        if self.process and self.lives():
+        """End all processes of the job with SIGKILL, as a power cut would."""
+        if self.process and self.is_running():
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
-    def lives(self) -> bool:
+    def is_running(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
     def in_batch(self) -> bool:
-        """Whether a batch of the windows is begun and not ended, by the checkpoint: also that of a job that died."""
+        """Whether the checkpoint contains a started batch without its end, even if the job has crashed."""
         logs = (self.checkpoint / "features" / name for name in ("offsets", "commits"))
-        begun, ended = ({file.name for file in log.glob("[0-9]*")} for log in logs)
-        return bool(begun - ended)
+        started, committed_ = ({file.name for file in log.glob("[0-9]*")} for log in logs)
+        return bool(started - committed_)
 
     def stop(self) -> int:
         assert self.process
         self.folder.request_stop("a test")
-        return self.process.wait(PATIENCE)
+        return self.process.wait(TIMEOUT_SECONDS)
 
     def wait_for(self, what: str, condition: Callable[[], Any]) -> Any:
-        """The first true value of the condition; fails if the job ends before, or after a generous time."""
+        """The first true value of the condition; fails if the job ends before that, or after `TIMEOUT_SECONDS`."""
         assert self.process
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + TIMEOUT_SECONDS
         while not (value := condition()):
-            ended = self.process.poll()
-            assert ended is None, f"ended with {ended} before {what}: {self.folder.outcome()}\n{self.last_words()}"
-            assert time.monotonic() < end, f"no {what} in {PATIENCE} s\n{self.last_words()}"
+            code = self.process.poll()
+            assert code is None, f"exited with {code} before {what}: {self.folder.outcome()}\n{self.log_tail()}"
+            assert time.monotonic() < end, f"no {what} in {TIMEOUT_SECONDS} s\n{self.log_tail()}"
             time.sleep(0.1)
         return value
 
@@ -101,8 +101,8 @@ class Driver:
             return []
         return [json.loads(line) for line in lines]
 
-    def listening_on(self) -> set[str]:
-        """The addresses on which processes of the job accept connections."""
+    def listening_addresses(self) -> set[str]:
+        """The IP addresses on which processes of the job accept connections."""
         assert self.process
         submitted = psutil.Process(self.process.pid)
         return {
@@ -112,11 +112,11 @@ class Driver:
             if connection.status == psutil.CONN_LISTEN
         }
 
-    def last_words(self) -> str:
+    def log_tail(self) -> str:
         return self.folder.log.read_text(encoding="utf-8", errors="replace")[-6000:]
 
     def wait_until_read(self, offsets: dict[int, int]) -> None:
-        """Until the stream has taken all messages below these offsets of `weather-raw`."""
+        """Wait until both queries have read all messages below these offsets of `weather-raw`."""
         from spark_jobs.batches import last_batch
 
         def done() -> bool:
@@ -130,7 +130,7 @@ class Driver:
 
 
 def send(servers: str, messages: list[tuple[bytes | None, bytes | None]]) -> dict[int, int]:
-    """Publish (key, value) to `weather-raw`; the end offset of each partition afterwards."""
+    """Publish (key, value) pairs to `weather-raw`; returns the end offset of each partition."""
     producer = KafkaProducer(bootstrap_servers=servers, acks="all")
     try:
         for future in [producer.send(RAW, key=key, value=value) for key, value in messages]:
@@ -150,24 +150,24 @@ def ends(servers: str, topic: str) -> dict[int, int]:
 
 
 def read_all(servers: str, topic: str) -> list[Any]:
-    """Every message of a topic, in order within each partition."""
+    """All messages of a topic, in order within each partition."""
     consumer = KafkaConsumer(bootstrap_servers=servers, auto_offset_reset="earliest", enable_auto_commit=False)
     try:
         partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
         consumer.assign(partitions)
         consumer.seek_to_beginning(*partitions)
         last = consumer.end_offsets(partitions)
-        found: list[Any] = []
+        messages: list[Any] = []
         while any(consumer.position(partition) < last[partition] for partition in partitions):
             for records in consumer.poll(timeout_ms=500).values():
-                found.extend(records)
-        return found
+                messages.extend(records)
+        return messages
     finally:
         consumer.close()
 
 
 def committed(servers: str) -> dict[int, int]:
-    """The offsets of Spark's group, as every Kafka tool sees them."""
+    """The committed offsets of Spark's consumer group, by partition."""
     admin = KafkaAdminClient(bootstrap_servers=servers)
     try:
         offsets = admin.list_group_offsets({SPARK_GROUP: None})[SPARK_GROUP]

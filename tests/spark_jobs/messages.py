@@ -1,4 +1,4 @@
-"""What tests put on `weather-raw`, and what they find on the topics that the features job writes."""
+"""Test messages for `weather-raw`, and readers of the output topics of the features job."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def keyed(observations: list[dict[str, Any]]) -> list[tuple[bytes | None, bytes 
 
 
 def features_on_topic(servers: str) -> Features:
-    """The last record of each (station, window end); every record is held against the published schema."""
+    """The features of the last record of each (station, window end); checks every record against the JSON schema."""
     schema = jsonschema.Draft202012Validator(json_schema("window-features"))
     last: Features = {}
     for message in read_all(servers, FEATURES):
@@ -52,11 +52,11 @@ def features_on_topic(servers: str) -> Features:
 
 
 def rejected_on_topic(servers: str) -> list[tuple[str, bytes | None, bytes | None]]:
-    """(reason, key, value) of each rejected message, once for each place it came from."""
-    found = {}
+    """(reason, key, value) of each rejected message, once per original partition and offset."""
+    rejected = {}
     for message in read_all(servers, REJECTED):
         headers = {name: value.decode() for name, value in message.headers}
         assert headers["topic"] == RAW
         origin = (int(headers["partition"]), int(headers["offset"]))
-        found[origin] = (headers["reason"], message.key, message.value)
-    return list(found.values())
+        rejected[origin] = (headers["reason"], message.key, message.value)
+    return list(rejected.values())

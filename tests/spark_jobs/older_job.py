@@ -1,6 +1,6 @@
-"""A features job whose state is of the first format: built-in windows that gather their rows, as ADR 2 had them.
+"""A features job with state of the first format: Spark's built-in windows that collect their rows (ADR 2).
 
-Run by spark-submit; reads what is there in one batch, and ends.
+Run by spark-submit; it reads all available messages in one batch and ends.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def main(folder: Path) -> None:
     settings = load_settings()
     spark = SparkSession.builder.appName("older").getOrCreate()
     rows = observations(parse(raw_messages(spark, settings), settings))
-    gathered = (
+    collected = (
         rows.withWatermark("timestamp", "10 minutes")
         .groupBy("station_id", F.window("timestamp", "5 minutes", "1 minute"))
         .agg(F.collect_list(F.struct(*rows.columns)).alias("rows"))
@@ -34,14 +34,14 @@ def main(folder: Path) -> None:
 
     def send(changed: DataFrame, _: int) -> None:
         changed.persist()
-        every = changed.select(F.explode("rows").alias("row")).select("row.*").distinct()
-        features = window_features(every, rules).join(changed, ["station_id", "window_end"], "left_semi")
+        distinct = changed.select(F.explode("rows").alias("row")).select("row.*").distinct()
+        features = window_features(distinct, rules).join(changed, ["station_id", "window_end"], "left_semi")
         records = feature_records(features).write.format("kafka")
         records.option("kafka.bootstrap.servers", settings.bootstrap_servers).option("topic", FEATURES).save()
         changed.unpersist()
 
     query = (
-        gathered.writeStream.outputMode("update")
+        collected.writeStream.outputMode("update")
         .queryName("features")
         .option("checkpointLocation", str(folder / "checkpoint" / "features"))
         .trigger(availableNow=True)

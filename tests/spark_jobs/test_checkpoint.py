@@ -1,4 +1,4 @@
-"""A checkpoint that cannot be trusted is refused, with words that say what to do; a sound one is taken."""
+"""Checks of the checkpoint: damaged ones are rejected with instructions, intact ones are accepted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from spark_jobs.checkpoint import CheckpointError, check, damages, is_older
+from spark_jobs.checkpoint import CheckpointError, Remedy, check_checkpoint, indicates_damage, is_older_format
 
 QUERIES = ["features"]
 OFFSETS = 'v1\n{"batchWatermarkMs":0,"batchTimestampMs":1,"conf":{}}\n{"weather-raw":{"0":5}}'
@@ -15,9 +15,9 @@ COMMIT = 'v1\n{"nextBatchWatermarkMs":0}'
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    """Of two finished batches and one that had begun."""
+    """A checkpoint with two finished batches and one that was started."""
     folder = tmp_path / "checkpoint"
-    check(folder, QUERIES)
+    check_checkpoint(folder, QUERIES)
     for log, content, batches in (("offsets", OFFSETS, 3), ("commits", COMMIT, 2)):
         (folder / "features" / log).mkdir(parents=True)
         for number in range(batches):
@@ -25,62 +25,70 @@ def checkpoint(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_new_and_a_sound_one_are_taken(checkpoint: Path) -> None:
-    check(checkpoint, QUERIES)
+def test_an_intact_checkpoint_is_accepted(checkpoint: Path) -> None:
+    check_checkpoint(checkpoint, QUERIES)
 
 
-@pytest.mark.parametrize("left", [0, 2, 3, 20])
+@pytest.mark.parametrize("size", [0, 2, 3, 20])
 @pytest.mark.parametrize(
-    ("file", "advice"),
+    ("file", "remedy"),
     [
-        ("offsets/2", "planned anew"),
-        ("offsets/1", "To start afresh"),
-        ("offsets/0", "To start afresh"),
-        ("commits/1", "done once more"),
-        ("commits/0", "To start afresh"),
+        ("offsets/2", Remedy.REMOVE_ENTRY),
+        ("offsets/1", Remedy.RESET),
+        ("offsets/0", Remedy.RESET),
+        ("commits/1", Remedy.REMOVE_ENTRY),
+        ("commits/0", Remedy.RESET),
     ],
 )
-def test_a_torn_entry_is_named_with_what_to_do(checkpoint: Path, file: str, left: int, advice: str) -> None:
-    torn = checkpoint / "features" / file
-    content = torn.read_text(encoding="utf-8")[:left]
-    torn.write_text(content, encoding="utf-8")
-    with pytest.raises(CheckpointError, match=advice) as error:
-        check(checkpoint, QUERIES)
-    assert f"{torn} is torn ({left} bytes)" in str(error.value)
-    assert torn.read_text(encoding="utf-8") == content, "left as it was"
+def test_an_incomplete_entry_is_rejected_with_file_size_and_remedy(
+    checkpoint: Path, file: str, size: int, remedy: Remedy
+) -> None:
+    entry = checkpoint / "features" / file
+    content = entry.read_text(encoding="utf-8")[:size]
+    entry.write_text(content, encoding="utf-8")
+    with pytest.raises(CheckpointError) as error:
+        check_checkpoint(checkpoint, QUERIES)
+    assert error.value.remedy == remedy
+    assert str(entry) in str(error.value)
+    assert f"{size} bytes" in str(error.value)
+    assert entry.read_text(encoding="utf-8") == content, "the check changes nothing"
 
 
-@pytest.mark.parametrize(("file", "advice"), [("offsets/2", "planned"), ("commits/1", "once more")])
-def test_the_advice_about_one_entry_helps(checkpoint: Path, file: str, advice: str) -> None:
-    torn = checkpoint / "features" / file
-    torn.write_bytes(b"")
-    with pytest.raises(CheckpointError, match=f"remove {torn}"):
-        check(checkpoint, QUERIES)
-    torn.unlink()
-    check(checkpoint, QUERIES)
+@pytest.mark.parametrize("file", ["offsets/2", "commits/1"])
+def test_removing_the_named_entry_repairs_the_checkpoint(checkpoint: Path, file: str) -> None:
+    entry = checkpoint / "features" / file
+    entry.write_bytes(b"")
+    with pytest.raises(CheckpointError) as error:
+        check_checkpoint(checkpoint, QUERIES)
+    assert error.value.remedy == Remedy.REMOVE_ENTRY
+    entry.unlink()
+    check_checkpoint(checkpoint, QUERIES)
 
 
-def test_lost_offsets_are_no_fresh_start(checkpoint: Path) -> None:
+def test_commits_without_offsets_are_rejected(checkpoint: Path) -> None:
     for file in (checkpoint / "features" / "offsets").iterdir():
         file.unlink()
-    with pytest.raises(CheckpointError, match=r"lacks batch 1.*To start afresh, move"):
-        check(checkpoint, QUERIES)
+    with pytest.raises(CheckpointError) as error:
+        check_checkpoint(checkpoint, QUERIES)
+    assert error.value.remedy == Remedy.RESET
+    assert str(checkpoint) in str(error.value)
 
 
-@pytest.mark.parametrize(("mark", "words"), [('{"format": 99}', "format 99"), ('{"for', "unknown .* is torn")])
-def test_a_newer_or_unknown_format_is_refused(checkpoint: Path, mark: str, words: str) -> None:
-    (checkpoint / "format.json").write_text(mark, encoding="utf-8")
-    with pytest.raises(CheckpointError, match=words):
-        check(checkpoint, QUERIES)
+@pytest.mark.parametrize(("content", "named"), [('{"format": 99}', "99"), ('{"for', "format.json")])
+def test_a_newer_or_unreadable_format_is_rejected(checkpoint: Path, content: str, named: str) -> None:
+    (checkpoint / "format.json").write_text(content, encoding="utf-8")
+    with pytest.raises(CheckpointError, match=named) as error:
+        check_checkpoint(checkpoint, QUERIES)
+    assert error.value.remedy == Remedy.RESET
 
 
-def test_an_older_format_is_told_from_todays(checkpoint: Path) -> None:
-    assert not is_older(checkpoint)
-    (checkpoint / "format.json").unlink()  # the first format was not noted
-    check(checkpoint, QUERIES)
-    assert is_older(checkpoint)
+def test_a_checkpoint_without_format_file_is_older(checkpoint: Path) -> None:
+    assert not is_older_format(checkpoint)
+    (checkpoint / "format.json").unlink()  # the first format had no file
+    check_checkpoint(checkpoint, QUERIES)
+    assert is_older_format(checkpoint)
 
 
-def test_sparks_words_for_a_damaged_state_are_known() -> None:
-    assert damages("[CANNOT_LOAD_STATE_STORE.UNCATEGORIZED] An error occurred during loading state.")
-    assert not damages("org.apache.kafka.common.errors.TimeoutException: Timed out waiting for a node")
+def test_only_errors_about_state_indicate_damage() -> None:
+    assert indicates_damage("[CANNOT_LOAD_STATE_STORE.UNCATEGORIZED] An error occurred during loading state.")
+    assert not indicates_damage("org.apache.kafka.common.errors.TimeoutException: Timed out waiting for a node")

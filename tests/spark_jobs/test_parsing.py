@@ -1,4 +1,4 @@
-"""What the features job takes for an observation, against what the store does: of any message both say the same."""
+"""The features job and the sink accept the same messages and read the same values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from spark_jobs.parsing import parse
-from weatherglass.qc.observation_checks import LIMITS, clock_fault
+from weatherglass.qc.limits import RANGE_LIMITS
+from weatherglass.qc.observation_checks import check_timestamp
 from weatherglass.records import Observation
 from weatherglass.settings import Settings
 
@@ -66,7 +67,7 @@ TIMES = [
     "0001-01-01T00:00:00+01:00",
     "0000-01-01T00:00:00Z",
 ]
-ODD = [
+UNUSUAL = [
     '{"station_id":"a","timestamp":"2026-01-05T12:15:00Z"}',
     ' {"station_id" : "a" , "timestamp" : "2026-01-05T12:15:00Z" } \r\n\t',
     '{"station_id":"a","station_id":"a","timestamp":"2026-01-05T12:15:00Z"}',
@@ -147,46 +148,45 @@ NUMBERS = [
 
 
 def corpus() -> Iterator[bytes]:
-    """Messages of every oddity, each alone."""
+    """Messages with one unusual feature each."""
     yield from (f'{{"station_id":"a","timestamp":"{text}"}}'.encode() for text in TIMES)
-    yield from (text.encode() for text in ODD)
+    yield from (text.encode() for text in UNUSUAL)
     fields = [("unknown", value) for value in UNKNOWN]
     fields += [(name, value) for value in NUMBERS for name in ("temperature", "wind_direction")]
-    yield from (f'{ODD[0][:-1]},"{name}":{value}}}'.encode() for name, value in fields)
-    whole = ODD[0]
-    yield from (whole.encode(name) for name in ("utf-16-le", "utf-16-be", "utf-16", "utf-32-le", "utf-32-be"))
+    yield from (f'{UNUSUAL[0][:-1]},"{name}":{value}}}'.encode() for name, value in fields)
+    valid = UNUSUAL[0]
+    yield from (valid.encode(name) for name in ("utf-16-le", "utf-16-be", "utf-16", "utf-32-le", "utf-32-be"))
     yield from (
-        whole.encode().replace(b'"a"', text) for text in (b'"\xff"', b'"\xc0\x80"', b'"\xed\xa0\x80"', b'"\x00"')
+        valid.encode().replace(b'"a"', text) for text in (b'"\xff"', b'"\xc0\x80"', b'"\xed\xa0\x80"', b'"\x00"')
     )
-    yield whole.encode().replace(b'"a"', b'"a","u":"\xff"')
+    yield valid.encode().replace(b'"a"', b'"a","u":"\xff"')
 
 
-def test_what_the_windows_take_the_store_takes(spark: SparkSession, settings: Settings) -> None:
-    """And the same of it: station, time and numbers."""
+def test_job_and_sink_accept_the_same_messages_and_values(spark: SparkSession, settings: Settings) -> None:
     messages = list(corpus())
-    judged = _taken_by_the_job(spark, settings, messages)
-    stored = [_taken_by_the_store(message, settings) for message in messages]
-    assert [m[:120] for m, job, store in zip(messages, judged, stored, strict=True) if job != store] == []
-    taken = sum(one is not None for one in stored)
-    assert 20 < taken < len(messages) - 60, "a corpus of both kinds"
+    parsed_by_job = _parsed_by_job(spark, settings, messages)
+    parsed_by_sink = [_parsed_by_sink(message, settings) for message in messages]
+    assert [m[:120] for m, job, sink in zip(messages, parsed_by_job, parsed_by_sink, strict=True) if job != sink] == []
+    accepted = sum(observation is not None for observation in parsed_by_sink)
+    assert 20 < accepted < len(messages) - 60, "the corpus has valid and invalid messages"
 
 
-def _taken_by_the_store(message: bytes, settings: Settings) -> Observation | None:
-    """As the sink judges it."""
+def _parsed_by_sink(message: bytes, settings: Settings) -> Observation | None:
+    """The observation as the sink parses it; None if it rejects the message."""
     try:
         read = Observation.from_json(message)
     except ValidationError:
         return None
-    return None if clock_fault(read.timestamp, NOW, settings) else read
+    return None if check_timestamp(read.timestamp, NOW, settings) else read
 
 
-def _taken_by_the_job(spark: SparkSession, settings: Settings, messages: list[bytes]) -> list[Observation | None]:
+def _parsed_by_job(spark: SparkSession, settings: Settings, messages: list[bytes]) -> list[Observation | None]:
     rows = [(bytearray(message), None, "weather-raw", 0, n, NOW, []) for n, message in enumerate(messages)]
-    good = parse(spark.createDataFrame(rows, MESSAGES), settings, NOW).where("reason is null")
-    found: list[Observation | None] = [None] * len(messages)
-    for row in good.select("offset", "station_id", F.unix_micros("timestamp").alias("time"), *LIMITS).collect():
+    valid = parse(spark.createDataFrame(rows, MESSAGES), settings, NOW).where("reason is null")
+    parsed: list[Observation | None] = [None] * len(messages)
+    for row in valid.select("offset", "station_id", F.unix_micros("timestamp").alias("time"), *RANGE_LIMITS).collect():
         fields = row.asDict()
         del fields["offset"]
         time = datetime.fromtimestamp(0, UTC) + fields.pop("time") * datetime.resolution
-        found[row.offset] = Observation.model_construct(timestamp=time, **fields)
-    return found
+        parsed[row.offset] = Observation.model_construct(timestamp=time, **fields)
+    return parsed

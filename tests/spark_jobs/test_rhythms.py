@@ -1,4 +1,4 @@
-"""At which rate observations come, in bursts or after silence, changes no window."""
+"""The rate at which observations arrive, in bursts or after pauses, changes no window."""
 
 from __future__ import annotations
 
@@ -22,46 +22,46 @@ pytestmark = pytest.mark.integration
 
 MESSAGES = 45
 
-RHYTHMS: dict[str, Callable[[int], float]] = {
+RATES: dict[str, Callable[[int], float]] = {
     "1-per-second": lambda n: n,
     "10-per-second": lambda n: n / 10,
     "100-per-second": lambda n: n / 100,
     "burst": lambda n: 0.0,
-    "burst-and-silence": lambda n: n // 15 * 20.0,
+    "bursts-with-pauses": lambda n: n // 15 * 20.0,
 }
-"""Seconds after the first at which message n is sent."""
+"""Time at which message n is sent, in seconds after the first."""
 
 
 @pytest.mark.timeout(1800)
-def test_the_rhythm_changes_no_window(driver: Driver, fresh_broker: TestBroker, start: datetime) -> None:
-    """The same observations to one job, each rhythm with stations of its own."""
+def test_the_arrival_rate_changes_no_window(driver: Driver, fresh_broker: TestBroker, start: datetime) -> None:
+    """One job receives the same observations at each rate, under different station ids."""
     servers = fresh_broker.bootstrap_servers
     driver.start()
-    # the job is at work before the rhythms begin, or its first batch would hold them all
+    # the job must be running before the first message; otherwise one batch would contain them all
     driver.wait_until_read(send(servers, keyed([observe("first", start, 0)])))
 
     series = _series(start)
-    planned = [(at(n), f"{name}-", one) for name, at in RHYTHMS.items() for n, one in enumerate(series)]
+    planned = [(at(n), f"{name}-", one) for name, at in RATES.items() for n, one in enumerate(series)]
     _send(servers, sorted(planned, key=lambda due: due[0]))
     driver.wait_until_read(ends(servers, RAW))
-    assert driver.stop() == 0, driver.last_words()
+    assert driver.stop() == 0, driver.log_tail()
 
-    found, expected = features_on_topic(servers), expected_features(series)
-    for name in RHYTHMS:
+    features, expected = features_on_topic(servers), expected_features(series)
+    for name in RATES:
         prefix = f"{name}-"
-        of_rhythm = {
+        of_rate = {
             (station.removeprefix(prefix), end): window
-            for (station, end), window in found.items()
+            for (station, end), window in features.items()
             if station.removeprefix(prefix) in {"a", "b", "c"}
         }
-        assert differences(of_rhythm, expected)[:20] == [], name
+        assert differences(of_rate, expected)[:20] == [], name
     slow = [record for record in read_all(servers, FEATURES) if record.key.startswith(b"1-per-second-")]
-    assert len(slow) > len(expected), "the slow rhythm took more than one batch"
+    assert len(slow) > len(expected), "the slow rate takes more than one batch"
 
 
 def _series(start: datetime) -> list[dict[str, Any]]:
-    """Of three stations within ten minutes, so that no window closes in any rhythm; a third comes out of order, a third
-    once more, revised or as it was."""
+    """Observations of three stations within ten minutes, so that no window closes at any rate. One third is out of
+    order, another third repeats earlier observations, revised or unchanged."""
     draw = random.Random(5)
     series = []
     for n in range(MESSAGES):
@@ -77,12 +77,12 @@ def _series(start: datetime) -> list[dict[str, Any]]:
 
 
 def _send(servers: str, planned: list[tuple[float, str, dict[str, Any]]]) -> None:
-    """Each observation at its time, seconds from now, its station's name with a prefix."""
+    """Publish each observation at its time, seconds from now, with a prefix to its station id."""
     producer = KafkaProducer(bootstrap_servers=servers, acks="all")
     try:
         begin = time.monotonic()
         for due, prefix, observation in planned:
-            time.sleep(max(0.0, begin + due - time.monotonic()))  # the rhythm is what is tested
+            time.sleep(max(0.0, begin + due - time.monotonic()))  # the rate is the subject of the test
             station = prefix + observation["station_id"]
             producer.send(RAW, key=station.encode(), value=json.dumps(observation | {"station_id": station}).encode())
         producer.flush()

@@ -1,4 +1,4 @@
-"""Spark's configuration inside the job and on a cluster."""
+"""Spark's configuration on a single machine and on a cluster."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spark_jobs.spark_conf import PATIENT_COMPILER, batch_conf, environment, stream_conf
+from spark_jobs.spark_conf import CLUSTER_JIT_OPTIONS, batch_conf, environment, stream_conf
 from weatherglass.settings import LOOPBACK, Settings, SettingsError, load_settings
 
 MASTER = "spark://spark-master:7077"
@@ -29,7 +29,7 @@ def test_on_a_cluster_nothing_is_bound_to_loopback(
 
 
 @pytest.mark.parametrize("conf", [stream_conf, batch_conf])
-def test_executors_are_as_many_as_the_partitions_of_a_shuffle_and_find_the_drivers_jars(
+def test_a_cluster_has_one_executor_per_shuffle_partition_with_the_jars_of_the_driver(
     clustered: Settings, conf: Callable[[Settings], dict[str, str]]
 ) -> None:
     found = conf(clustered)
@@ -39,25 +39,25 @@ def test_executors_are_as_many_as_the_partitions_of_a_shuffle_and_find_the_drive
     assert found["spark.executor.memory"] == "900m"
 
 
-def test_java_knows_the_options_of_a_clusters_processes(clustered: Settings) -> None:
+def test_java_accepts_the_options_of_cluster_processes(clustered: Settings) -> None:
     options = stream_conf(clustered)["spark.executor.extraJavaOptions"].split()
-    assert set(PATIENT_COMPILER.split()) < set(options)
+    assert set(CLUSTER_JIT_OPTIONS.split()) < set(options)
     started = subprocess.run(["java", *options, "-version"], capture_output=True, text=True, check=False)
     assert started.returncode == 0, started.stdout + started.stderr
 
 
 @pytest.mark.parametrize("conf", [stream_conf, batch_conf])
-def test_on_one_machine_all_is_on_loopback(tmp_path: Path, conf: Callable[[Settings], dict[str, str]]) -> None:
+def test_on_one_machine_all_addresses_are_loopback(tmp_path: Path, conf: Callable[[Settings], dict[str, str]]) -> None:
     settings = Settings(state_dir=tmp_path)
     found = conf(settings)
     assert found["spark.driver.host"] == found["spark.driver.bindAddress"] == LOOPBACK
     assert set(environment(settings).values()) == {LOOPBACK}
     assert not any(name.startswith("spark.executor") for name in found)
-    assert PATIENT_COMPILER not in found["spark.driver.extraJavaOptions"]
+    assert CLUSTER_JIT_OPTIONS not in found["spark.driver.extraJavaOptions"]
 
 
 @pytest.mark.parametrize("wrong", ["local[2]", "spark-master:7077", "spark://", "spark://a b:7077", "yarn"])
-def test_another_master_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
+def test_an_unsupported_master_is_refused_with_the_setting_name(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
     monkeypatch.setenv("WEATHERGLASS_SPARK_MASTER", wrong)
     with pytest.raises(SettingsError, match="WEATHERGLASS_SPARK_MASTER"):
         load_settings()

@@ -1,4 +1,4 @@
-"""The same window function on a stream: batches, lateness, revisions, against SQL over the rows."""
+"""The window function on a stream with several batches, late rows and revisions, compared with SQL over the rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
 
 from spark_jobs.feature_records import feature_records
-from spark_jobs.window_features import LATE, window_features
+from spark_jobs.window_features import LATE_METRIC, window_features
 from tests.oracle import VARIABLES, Features, differences, expected_features, time_of
 from weatherglass.qc.observation_checks import Rules
 
@@ -28,8 +28,8 @@ SCHEMA = "station_id string, timestamp timestamp, arrived timestamp, offset bigi
     f"{v} double" for v in VARIABLES
 )
 
-# Batch b holds the newest observation at b * 7 minutes, and others behind it: most a little, some by what is just
-# within the watermark or just beyond it, to the millisecond, some long ago.
+# The newest observation of batch b is at b * 7 minutes. The others are older: most by little, some by exactly the
+# limits of the watermark, plus or minus a millisecond, and some by much.
 behind = st.one_of(
     st.integers(0, 240_000),
     st.sampled_from([600_000, 540_000, 1_020_000, 960_000, 1_320_000]).flatmap(
@@ -43,7 +43,7 @@ stations = st.lists(st.lists(row, min_size=1, max_size=15), min_size=15, max_siz
 
 
 def observations_of(drawn: list[list[dict[str, Any]]]) -> list[list[dict[str, Any]]]:
-    """The rows of each batch; every third is sent once more in the next batch, changed or not."""
+    """The rows of each batch; every third row is sent again in the next batch, changed or unchanged."""
     batches: list[list[dict[str, Any]]] = [[] for _ in range(BATCHES)]
     for b in range(BATCHES):
         batches[b].append(_row("clock", START + 7 * b * MINUTE, dict.fromkeys(VARIABLES, 10.0)))
@@ -69,20 +69,20 @@ def _row(station: str, time: datetime, values: dict[str, Any]) -> dict[str, Any]
 
 
 def expected(batches: list[list[dict[str, Any]]]) -> tuple[Features, int]:
-    """The last state of every window while it was open, and how many observations came after their last window."""
-    found: Features = {}
+    """The last state of every window while it was open, and the number of observations that were too late."""
+    features: Features = {}
     watermark, late = datetime.min.replace(tzinfo=UTC), 0
     for number, rows in enumerate(batches):
         so_far = [row for batch in batches[: number + 1] for row in batch]
-        found |= {key: window for key, window in expected_features(so_far).items() if key[1] > watermark}
+        features |= {key: window for key, window in expected_features(so_far).items() if key[1] > watermark}
         ends = [row["timestamp"].replace(second=0, microsecond=0) + WINDOW for row in rows]
         late += sum(end <= watermark for end in ends)
         watermark = max(watermark, max(row["timestamp"] for row in rows) - WATERMARK)
-    return found, late
+    return features, late
 
 
 def streamed(spark: SparkSession, batches: list[list[dict[str, Any]]], folder: Path) -> tuple[Features, int]:
-    """The last record of every window that the stream sends, and how many observations it calls late."""
+    """The last record of every window that the stream publishes, and the number of observations counted as late."""
     source = folder / "source"
     for number, rows in enumerate(batches):
         ordered = [tuple(row[field.split()[0]] for field in SCHEMA.split(", ")) for row in rows]
@@ -91,12 +91,12 @@ def streamed(spark: SparkSession, batches: list[list[dict[str, Any]]], folder: P
         source.mkdir(exist_ok=True)
         file.rename(source / f"{number}.parquet")
         os.utime(source / f"{number}.parquet", (number, number))
-    found: Features = {}
+    features: Features = {}
 
-    def take(records: DataFrame, _: int) -> None:
+    def collect(records: DataFrame, _: int) -> None:
         for record in records.collect():
             content = json.loads(record["value"])
-            found[content["station_id"], time_of(content["window_end"])] = content["aggregated_features"]
+            features[content["station_id"], time_of(content["window_end"])] = content["aggregated_features"]
 
     stream = spark.readStream.schema(SCHEMA).option("maxFilesPerTrigger", 1).parquet(str(source))
     query = (
@@ -104,26 +104,26 @@ def streamed(spark: SparkSession, batches: list[list[dict[str, Any]]], folder: P
         .writeStream.outputMode("update")
         .option("checkpointLocation", str(folder / "checkpoint"))
         .trigger(availableNow=True)
-        .foreachBatch(take)
+        .foreachBatch(collect)
         .start()
     )
     query.awaitTermination()
-    late = [(progress.observedMetrics[LATE][LATE] or 0) for progress in query.recentProgress]
-    return found, sum(late)
+    late = [(progress.observedMetrics[LATE_METRIC][LATE_METRIC] or 0) for progress in query.recentProgress]
+    return features, sum(late)
 
 
 @settings(
-    max_examples=2,  # of fifteen stations and more each
+    max_examples=2,  # each with fifteen or more stations
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )
 @given(drawn=stations)
-def test_equal_to_sql_batch_by_batch(
+def test_streamed_windows_equal_those_of_sql_after_each_batch(
     streaming: SparkSession, tmp_path: Path, drawn: list[list[dict[str, Any]]]
 ) -> None:
     batches = observations_of(drawn)
-    found, late = streamed(streaming, batches, tmp_path / uuid4().hex)
+    features, late = streamed(streaming, batches, tmp_path / uuid4().hex)
     windows, too_late = expected(batches)
-    assert differences(found, windows)[:20] == []
+    assert differences(features, windows)[:20] == []
     assert late == too_late

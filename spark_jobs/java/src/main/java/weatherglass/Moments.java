@@ -73,7 +73,8 @@ record Moments(
                     laterMeanTime, later.timeTime, later.timeValue, later.valueValue);
         }
         int total = n + later.n;
-        double y = later.mean - mean, t = laterMeanTime - meanTime, share = (double) later.n / total, weight = n * share;
+        double y = later.mean - mean, t = laterMeanTime - meanTime;
+        double share = (double) later.n / total, weight = n * share;
         return new Moments(total, mean + y * share, Math.min(min, later.min), Math.max(max, later.max), later.last,
                 firstTime, later.lastTime, meanTime + t * share, timeTime + later.timeTime + t * t * weight,
                 timeValue + later.timeValue + t * y * weight, valueValue + later.valueValue + y * y * weight);

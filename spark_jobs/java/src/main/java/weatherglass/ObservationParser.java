@@ -26,7 +26,7 @@ import org.apache.spark.sql.types.StructType;
  * Strict parser for messages of `weather-raw`: a field has the type of the record schema or the message is rejected.
  * Unknown fields are ignored.
  *
- * <p>Reads the bytes once. The rejection reasons are those of `weatherglass.qc.observation_checks.Reason`. The sink
+ * <p>Reads the bytes once. The reasons are those of `weatherglass.qc.observation_checks.RejectionReason`. The sink
  * parses the same messages with `weatherglass.records.Observation`; a test checks that both accept the same messages.
  */
 public final class ObservationParser implements UDF2<byte[], Long, Row> {

@@ -189,7 +189,7 @@ class FeatureRecordTest {
         assertTrue(wind.get("steadiness").isNull());
     }
 
-    /** 20 °C, 50 %, 1000 hPa, 4 m/s at 100 m; expected values from the formulas of the WMO and of Steadman, in Python. */
+    /** 20 °C, 50 %, 1000 hPa, 4 m/s at 100 m; expected values calculated with Python from the published formulas. */
     @Test
     void derivedValuesFollowTheirFormulas() throws IOException {
         JsonNode features = features("lowland", PRESSURE_OK, new double[] {20, 50, 1000, 4, 90});

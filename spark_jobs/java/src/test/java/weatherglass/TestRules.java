@@ -4,7 +4,7 @@ import java.io.UncheckedIOException;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 
-/** Rules with the limits of `weatherglass.qc.observation_checks`, three stations, and a climate for station `lowland`. */
+/** Rules with the limits of `weatherglass.qc`, two stations with elevation, and a climate for one of them. */
 final class TestRules {
     /** Station `lowland` lies at 100 m, `mountain` at 1500 m; the elevation of any other station is unknown. */
     static final String JSON = """
