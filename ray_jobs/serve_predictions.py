@@ -30,9 +30,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ray_jobs.inference.actor import InferenceActor
 from ray_jobs.inference.placement import next_move
-from weatherglass.formatting import counted, first_line
+from weatherglass.formatting import count_noun, first_line
 from weatherglass.jobs.job import Job, job_lifecycle
-from weatherglass.net import refusal
+from weatherglass.net import connection_error
 from weatherglass.records import iso
 from weatherglass.settings import PROJECT_ROOT, Settings, load_settings, variable
 from weatherglass.waiting import wait_until
@@ -93,7 +93,7 @@ class ActorSupervisor:
 
     def _probe(self) -> None:
         """Fail early: `ray.init` blocks for minutes without a head, and Ray aborts this process without a message."""
-        if reason := refusal(self.settings.ray_head):
+        if reason := connection_error(self.settings.ray_head):
             raise RayUnhealthy(
                 f"no Ray head at {self.settings.ray_head} ({reason}): check that it is running and read its log "
                 f"(docs/troubleshooting.md, Logs), or set {variable('ray_port')} or {variable('ray_address')} to its "
@@ -236,8 +236,8 @@ class ActorSupervisor:
         first, self._counts = not self._counts, counts
         versions = ", ".join(sorted({health["forecaster"] for health in healths}))
         line = (
-            f"{counted(new['predictions'], 'prediction')} for {counted(new['records'], 'record')} by model version "
-            f"{versions}"
+            f"{count_noun(new['predictions'], 'prediction')} for {count_noun(new['records'], 'record')} by model "
+            f"version {versions}"
             if new["records"]
             else f"serving with model version {versions}, no new records"
         )

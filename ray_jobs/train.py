@@ -1,13 +1,13 @@
-"""Training as a Ray job: the steps of `ray_jobs.training` are Ray tasks, and this process only conducts them.
+"""Training as a Ray job: this process runs the steps of `ray_jobs.training` as Ray tasks.
 
     python -m ray_jobs.train --size first|full [--trials N]
 
-Reads the prepared history (leaving out what is replayed as the present), trains, scores on the last held-out stretch,
-registers, and promotes what is better than the champion beyond chance. A training that was killed goes on where it
-stopped. Its standard output is its progress.
+Reads the prepared history (except what is replayed as the present), fits the models, scores them on the last, held-out
+stretch, registers them, and promotes a forecaster that is significantly better than the champion. A training that was
+killed is resumed where it stopped. Its standard output is its progress.
 
-On one machine the memory is shared with everything else that runs, so this process imports no model, every task's
-process ends with its task (in a full training), and one part is fitted at a time on two threads.
+A single machine shares its memory with all other services. Therefore this process imports no model, the process of a
+task ends with the task (in a full training), and one model is fitted at a time, on two threads.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,110 +25,122 @@ from pathlib import Path
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from ray_jobs.training.folder import AlreadyTraining, Plan, TrainingFolder, code_version
+from ray_jobs.training.folder import AlreadyTraining, TrainingFolder
+from ray_jobs.training.plan import MAX_SEARCH_TRIALS, REGISTERED, TrainingDataError, TrainingPlan, code_version
 from weatherglass.forecast.presets import SIZES
 from weatherglass.history.prepared import read_manifest
-from weatherglass.net import refusal
+from weatherglass.net import connection_error
 from weatherglass.records import iso
 from weatherglass.settings import Settings, load_settings
 
 SEED = 20130101
 TEST_CASES = {"first": 2_000, "full": 8_000}
-COMPARED = ("full",)
-"""Sizes after which all candidates are compared; it takes minutes, which a first model is not to wait for."""
-MAX_TRIALS = 40
-STEP_LIMIT = {"first": 600.0, "full": 3600.0}
-"""Seconds after which a step counts as hung."""
-PULSE = 60.0
-"""Seconds between lines about what is waited for."""
+STEP_TIMEOUT_SECONDS = {"first": 600.0, "full": 3600.0}
+"""A step that takes longer counts as hung."""
+STATUS_INTERVAL_SECONDS = 60.0
+"""Interval between log lines while waiting for a step."""
 ACTOR_CPUS = 0.25
-"""What an inference actor books at most."""
+"""Upper bound of what an inference actor reserves."""
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 class TrainingError(RuntimeError):
-    """Training cannot be done; the message says why and what to do."""
+    """The training cannot run. The message names the cause and a remedy."""
 
 
 @dataclass(frozen=True)
-class Share:
-    """What a task books, and the threads that it uses."""
+class TaskResources:
+    """CPUs that a task reserves in Ray, and the threads that it uses."""
 
     cpus: float
     threads: int
 
 
-ONE_CORE = Share(0.8, 1)
-"""On a small node: beside an inference actor (0.2) one task fits."""
-TWO_CORES = Share(1.1, 2)
-"""Of two cores one task at a time: two would need the memory twice."""
+ONE_CORE = TaskResources(0.8, 1)
+"""On a small node one task fits next to an inference actor (0.2)."""
+TWO_CORES = TaskResources(1.1, 2)
+"""One task at a time on two cores; two would need the memory twice."""
 
 
-def run(settings: Settings, size: str, who: str, now: datetime, say: Say, trials: int = 0) -> dict[str, str]:
-    """From prepared history to registered models, by kind; the process must be connected to Ray.
+def run(
+    settings: Settings, size: str, requested_by: str, now: datetime, report: Report, search_trials: int = 0
+) -> dict[str, str]:
+    """Train and register the models; versions by model kind. The process must be connected to Ray.
+
+    Args:
+        size: `first` or `full`.
+        now: UTC.
+        report: receives the lines of progress.
 
     Raises:
-        TrainingError: the history is missing, too short, or lacks a variable; or the same training runs already.
+        TrainingError: the history is missing, too short, or lacks a variable; or the same training is running.
     """
     manifest = read_manifest(settings.history_dir)
     if manifest is None:
         raise TrainingError(f"no history in {settings.history_dir}: run the DAG prepare_history first")
-    wanted = Plan(size, SIZES[size], SEED, trials, TEST_CASES[size], manifest, code_version(), now, who)
-    folder = TrainingFolder.open(settings.state_dir / "training", wanted)
-    plan: Plan = folder.load("plan")
-    say(f"history from {manifest.source}: {manifest.stations} stations, {manifest.first_hour} to {manifest.last_hour}")
-    if plan.began != now:
-        say(f"taking up the training begun at {iso(plan.began)}: what it has finished is kept")
+    requested = TrainingPlan(
+        *(size, SIZES[size], SEED, search_trials, TEST_CASES[size], manifest, code_version(), now, requested_by)
+    )
+    folder = TrainingFolder.open(settings.state_dir / "training", requested)
+    plan = folder.plan()
+    stretch = f"{manifest.first_hour} to {manifest.last_hour}"
+    report(f"history from {manifest.source}: {manifest.stations} stations, {stretch}")
+    if plan.started_at != now:
+        report(f"resuming the training started at {iso(plan.started_at)}; finished steps are kept")
     try:
         with folder.lock():
-            conduct(settings, folder, plan, say)
-            versions: dict[str, str] = folder.load("registered")
+            run_steps(settings, folder, plan, report)
+            versions = folder.load(REGISTERED, dict[str, str])
             folder.remove()
     except AlreadyTraining as error:
         raise TrainingError(str(error)) from None
     return versions
 
 
-def conduct(settings: Settings, folder: TrainingFolder, plan: Plan, say: Say) -> None:
-    """Have every step done that is not done yet, the independent ones side by side as far as there are cores.
+def run_steps(settings: Settings, folder: TrainingFolder, plan: TrainingPlan, report: Report) -> None:
+    """Run every step that is not finished. Steps of one stage run in parallel as far as there are cores.
 
     Raises:
-        TrainingError: a step cannot be done.
+        TrainingError: a step failed.
     """
-    _do(settings, folder, ["ground"], say)
-    if plan.trials:
-        _do(settings, folder, [f"trial-{number:02d}" for number in range(plan.trials + 1)], say)
-    _do(settings, folder, ["detector", *folder.load("parts")], say)
-    _do(settings, folder, ["scores"], say)
-    _do(settings, folder, ["registered"], say)
-    if plan.size in COMPARED:
-        _do(settings, folder, ["candidates"], say)
+    for stage in plan.stages:
+        _run_stage(settings, folder, plan.size, stage, report)
 
 
-def _do(settings: Settings, folder: TrainingFolder, steps: Iterable[str], say: Say) -> None:
-    steps = list(steps)
-    missing = [step for step in steps if not folder.has(step)]
-    if kept := len(steps) - len(missing):
-        say(f"{kept} of {len(steps)} found finished: {', '.join(step for step in steps if step not in missing)}")
-    share, size = _share(settings), folder.load("plan").size
-    task = (_ALONE if size == "full" else _IN_TURN).options(num_cpus=share.cpus)
-    pending = {task.remote(settings, folder.path, step, share.threads, STEP_LIMIT[size]): step for step in missing}
+def _run_stage(settings: Settings, folder: TrainingFolder, size: str, steps: Sequence[str], report: Report) -> None:
+    finished = [step for step in steps if folder.has(step)]
+    if finished:
+        report(f"{len(finished)} of {len(steps)} steps already finished: {', '.join(finished)}")
+    resources = _resources(settings)
+    task = (_OWN_PROCESS if size == "full" else _SHARED_PROCESS).options(num_cpus=resources.cpus)
+    timeout = STEP_TIMEOUT_SECONDS[size]
+    pending = {
+        task.remote(settings, folder.path, step, resources.threads, timeout): step
+        for step in steps
+        if step not in finished
+    }
     while pending:
-        for line in _finished(folder, pending, len(steps), say):
-            say(line)
+        for line in _wait_for_step(folder, pending, len(steps), report):
+            report(line)
 
 
-def _finished(folder: TrainingFolder, pending: dict[ray.ObjectRef[str], str], count: int, say: Say) -> list[str]:
-    """Wait for a step, telling meanwhile what is waited for; the step's lines, and it is pending no more."""
+def _wait_for_step(
+    folder: TrainingFolder, pending: dict[ray.ObjectRef[str], str], count: int, report: Report
+) -> list[str]:
+    """Wait for the next step to finish, reporting the status meanwhile; removes it from `pending`, returns its lines.
+
+    Raises:
+        TrainingError: the step failed; the other pending steps are cancelled.
+    """
     began = time.monotonic()
     while True:
-        ready, _ = ray.wait(list(pending), num_returns=1, timeout=PULSE)
-        for step, stack in folder.hung():
-            say(f"the step {step} hung and was ended; it stood at:\n{stack}")
+        ready, _ = ray.wait(list(pending), num_returns=1, timeout=STATUS_INTERVAL_SECONDS)
+        for step, stack in folder.hung_steps():
+            report(f"step {step} hung and was ended; its stack:\n{stack}")
         if ready:
             break
-        say(f"waiting for {', '.join(pending.values())} ({time.monotonic() - began:.0f} s)")
+        report(f"waiting {time.monotonic() - began:.0f} s for {', '.join(pending.values())}")
     step = pending.pop(ready[0])
     try:
         lines = ray.get(ready[0]).splitlines()
@@ -136,42 +148,42 @@ def _finished(folder: TrainingFolder, pending: dict[ray.ObjectRef[str], str], co
         for other in pending:
             ray.cancel(other, force=True)
         cause = error.cause if isinstance(error, RayTaskError) else None
-        if type(cause).__name__ == "CannotTrain":
+        if isinstance(cause, TrainingDataError):
             raise TrainingError(str(cause)) from None
-        raise TrainingError(f"the step {step} failed: {error}") from error
-    done = f"{count - len(pending)} of {count} parts: " if count > 1 else ""
-    return [done + lines[0], *lines[1:]]
+        raise TrainingError(f"step {step} failed: {error}") from error
+    prefix = f"{count - len(pending)} of {count} steps: " if count > 1 else ""
+    return [prefix + lines[0], *lines[1:]]
 
 
-def _step(settings: Settings, path: Path, step: str, threads: int, limit: float) -> str:
-    with TrainingFolder(path).watched(step, limit):
+def _run_step(settings: Settings, path: Path, step: str, threads: int, timeout: float) -> str:
+    with TrainingFolder(path).watchdog(step, timeout):
         from ray_jobs.training import steps
 
         return steps.run(settings, path, step, threads)
 
 
-_ALONE = ray.remote(max_calls=1, max_retries=2)(_step)
-"""A process that ends with its task gives back what it grew to."""
-_IN_TURN = ray.remote(max_retries=2)(_step)
-"""Starting a process for each task takes as long as a small training itself."""
+_OWN_PROCESS = ray.remote(max_calls=1, max_retries=2)(_run_step)
+"""The process ends with its task, which frees its memory."""
+_SHARED_PROCESS = ray.remote(max_retries=2)(_run_step)
+"""Tasks reuse processes, because in a small training the start of a process takes as long as a task."""
 
 
-def _share(settings: Settings) -> Share:
-    """Two cores for a task where a node has them beside the inference actors."""
+def _resources(settings: Settings) -> TaskResources:
+    """Two cores for a task if a node has that many in addition to the inference actors."""
     most = max(node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"])
     return TWO_CORES if most - settings.inference_actors * ACTOR_CPUS >= TWO_CORES.cpus else ONE_CORE
 
 
 def connect(settings: Settings) -> None:
-    """Join the running Ray: the one that runs this job, else the head of the settings.
+    """Connect to Ray: to the cluster that runs this job, or else to the configured head.
 
     Raises:
-        TrainingError: nobody answers there. (`ray.init` would wait for minutes.)
+        TrainingError: there is no Ray head at the address. (`ray.init` would wait for minutes.)
     """
     address = os.environ.get("RAY_ADDRESS") or settings.ray_head
-    if why := refusal(address):
+    if reason := connection_error(address):
         raise TrainingError(
-            f"no Ray head answers at {address} ({why}): see whether it runs and read its log "
+            f"no Ray head at {address} ({reason}): check that it is running and read its log "
             "(docs/troubleshooting.md, Logs)"
         )
     ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
@@ -180,26 +192,31 @@ def connect(settings: Settings) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m ray_jobs.train", description="Train and register the models.")
     parser.add_argument(
-        "--size", choices=sorted(TEST_CASES), default="full", help="first: quick and small; full: proper"
+        "--size", choices=sorted(TEST_CASES), default="full", help="first: a small model, quickly; full: the full size"
     )
     parser.add_argument(
-        "--trials", type=int, choices=range(MAX_TRIALS + 1), default=0, metavar="N", help="sizes to try first"
+        "--trials",
+        type=int,
+        choices=range(MAX_SEARCH_TRIALS + 1),
+        default=0,
+        metavar="N",
+        help="number of other sizes to try first",
     )
-    parser.add_argument("--who", default="train_models", help="who asks, for the promotions log")
+    parser.add_argument("--requested-by", default="train_models", help="recorded in the log of promotions")
     options = parser.parse_args()
     began = time.monotonic()
 
-    def say(line: str) -> None:
+    def report(line: str) -> None:
         print(f"[{time.monotonic() - began:6.1f} s] {line}", flush=True)
 
     settings = load_settings()
     try:
         connect(settings)
-        run(settings, options.size, options.who, datetime.now(UTC), say, options.trials)
+        run(settings, options.size, options.requested_by, datetime.now(UTC), report, options.trials)
     except TrainingError as error:
         print(f"training failed: {error}", file=sys.stderr, flush=True)
         return 1
-    say("done")
+    report("done")
     return 0
 
 

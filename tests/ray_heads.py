@@ -1,6 +1,6 @@
-"""Ray for tests: a head of its own, or one in the test's process.
+"""Ray for tests: a head process, or a local instance in the test process.
 
-Ray itself gives up on a node whose start takes half a minute, as it may on a busy machine; then it is started again.
+Ray gives up on a node whose start takes half a minute, which happens on a busy machine; the start is then repeated.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from weatherglass.launcher import ray_head
 from weatherglass.launcher.credentials import Credentials
 from weatherglass.settings import Settings
 
-TRIES = 3
-KILL_LIMIT = 120.0
+ATTEMPTS = 3
+KILL_TIMEOUT_SECONDS = 120.0
 
 
 @contextmanager
 def ray_heads(settings: Settings, log: Path) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
-    """What starts the Ray head of `settings`, in a session of its own; whatever was started is ended."""
+    """Yields a function that starts the Ray head of `settings` in its own session; started heads are ended on exit."""
     started: list[subprocess.Popen[bytes]] = []
 
     def attempt() -> subprocess.Popen[bytes]:
@@ -42,7 +42,7 @@ def ray_heads(settings: Settings, log: Path) -> Iterator[Callable[[], subprocess
         return process
 
     def start() -> subprocess.Popen[bytes]:
-        for _ in range(TRIES):
+        for _ in range(ATTEMPTS):
             process = attempt()
             if process.poll() is None:
                 return process
@@ -53,7 +53,7 @@ def ray_heads(settings: Settings, log: Path) -> Iterator[Callable[[], subprocess
         yield start
     finally:
         for process in started:
-            # Jobs of the head have sessions of their own.
+            # Jobs of the head run in their own sessions.
             children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
             end_group(process)
             for child in children:
@@ -63,10 +63,10 @@ def ray_heads(settings: Settings, log: Path) -> Iterator[Callable[[], subprocess
 
 
 def init_ray(folder: Path) -> None:
-    """A Ray in this process, for this process."""
+    """Start a local Ray for this process."""
     import ray
 
-    for number in range(TRIES):
+    for number in range(ATTEMPTS):
         try:
             ray.init(
                 "local",
@@ -77,14 +77,14 @@ def init_ray(folder: Path) -> None:
                 log_to_driver=False,
             )
             return
-        except Exception:  # Ray has no narrower one for this
+        except Exception:  # Ray raises no narrower type here
             ray.shutdown()
-            if number == TRIES - 1:
+            if number == ATTEMPTS - 1:
                 raise
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:
-    """End a process with all it started in its session."""
+    """Kill a process together with its session."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait(KILL_LIMIT)
+    process.wait(KILL_TIMEOUT_SECONDS)

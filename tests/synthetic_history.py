@@ -1,4 +1,4 @@
-"""A made-up climate whose right answers are known: cycles of year and day, and weather that moves from west to east."""
+"""A synthetic climate with known properties: annual and daily cycles, and weather that moves from west to east."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from weatherglass.stations import Network, Station
 DAMPING = 0.97
 """Hourly autocorrelation of the weather."""
 CROSSING_HOURS = 6
-"""What a station feels now, the one 450 km to its east feels so many hours later."""
+"""Delay with which the weather of a station reaches the next one, 450 km to its east."""
 
 
 def stations(count: int) -> tuple[Station, ...]:
-    """In a line along 45° N, 450 km apart, from west to east."""
+    """Stations along 45° N, 450 km apart, from west to east."""
     step = 450 / (111.2 * np.cos(np.deg2rad(45)))
     return tuple(
         Station(f"s{i}", f"S{i}", "Nowhere", 45.0, -90.0 + i * step, 100.0, "UTC", frozenset({Network.KAGGLE}))
@@ -23,16 +23,16 @@ def stations(count: int) -> tuple[Station, ...]:
 
 
 def climate(count: int, hours: np.ndarray) -> np.ndarray:
-    """What is usual (stations, hours, 5): no more terms than a harmonic climatology has."""
+    """Climatological values (stations, hours, 5), with terms that a harmonic climatology can represent exactly."""
     at = hours.astype("datetime64[h]").astype(np.int64)
     year, day = 2 * np.pi * at / (365.2425 * 24), 2 * np.pi * (at % 24) / 24
-    made = np.empty((count, len(at), 5))
-    made[..., 0] = 10 - 8 * np.cos(year) - 4 * np.cos(day)
-    made[..., 1] = 60 + 12 * np.cos(day)
-    made[..., 2] = 1005 + 2 * np.cos(year)
-    made[..., 3] = 3 + np.cos(day)
-    made[..., 4] = 1.0
-    return made + np.arange(count)[:, None, None] * np.array([0.5, 1.0, -2.0, 0.2, 0.1])
+    values = np.empty((count, len(at), 5))
+    values[..., 0] = 10 - 8 * np.cos(year) - 4 * np.cos(day)
+    values[..., 1] = 60 + 12 * np.cos(day)
+    values[..., 2] = 1005 + 2 * np.cos(year)
+    values[..., 3] = 3 + np.cos(day)
+    values[..., 4] = 1.0
+    return values + np.arange(count)[:, None, None] * np.array([0.5, 1.0, -2.0, 0.2, 0.1])
 
 
 def history(count: int = 3, days: int = 150, seed: int = 7, start: str = "2014-01-01T00") -> HourGrid:
@@ -48,9 +48,9 @@ def history(count: int = 3, days: int = 150, seed: int = 7, start: str = "2014-0
     hours = origin + np.arange(days * 24)
     values = climate(count, hours)
     for station in range(count):
-        late = CROSSING_HOURS * station
-        felt = weather[CROSSING_HOURS * count - late : CROSSING_HOURS * count - late + days * 24]
-        values[station] += felt * np.array([4.0, 8.0, 6.0, 1.5, 1.5]) + rng.normal(size=felt.shape) * 0.05
+        delay = CROSSING_HOURS * station
+        local = weather[CROSSING_HOURS * count - delay : CROSSING_HOURS * count - delay + days * 24]
+        values[station] += local * np.array([4.0, 8.0, 6.0, 1.5, 1.5]) + rng.normal(size=local.shape) * 0.05
     values[..., 1] = np.clip(values[..., 1], 0, 100)
     speed = np.hypot(values[..., 3:4], values[..., 4:5])
     return HourGrid(stations(count), origin, np.concatenate([values, speed], axis=-1).astype(np.float32))

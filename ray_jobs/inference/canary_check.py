@@ -10,11 +10,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from weatherglass.anomaly.detector import AnomalyDetector, Case
+from weatherglass.anomaly.detector import AnomalyDetector, DetectorInput
 from weatherglass.forecast.fallback import PersistenceForecaster
 from weatherglass.forecast.forecaster import Forecast, Forecaster
 from weatherglass.history.grid import HourGrid
-from weatherglass.qc.observation_checks import LIMITS
+from weatherglass.qc.limits import RANGE_LIMITS
 from weatherglass.records import LEADS, VARIABLES
 
 ATTEMPTS = 3
@@ -69,7 +69,7 @@ class CanaryBatch:
     grid: HourGrid
     rows: Sequence[int]
     bases: Sequence[int]
-    cases: Sequence[Case] = ()
+    cases: Sequence[DetectorInput] = ()
 
     @classmethod
     def of_grid(cls, grid: HourGrid | None) -> CanaryBatch | None:
@@ -117,7 +117,7 @@ def find_defect(forecast: Forecast) -> ForecastDefect | None:
         if (lower > forecast.values).any() or (forecast.values > forecast.upper[level]).any():
             return ForecastDefect(RejectionReason.OUTSIDE_INTERVAL, f"values outside their {level:.0%} interval")
     for axis, name in enumerate(VARIABLES):
-        values, limits = forecast.values[..., axis], LIMITS[name]
+        values, limits = forecast.values[..., axis], RANGE_LIMITS[name]
         if values.size and (values.min() < limits.low or values.max() > limits.high):
             return ForecastDefect(
                 RejectionReason.OUT_OF_RANGE,

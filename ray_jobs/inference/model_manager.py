@@ -160,7 +160,7 @@ class ModelManager:
         champion = self._registry.champion(slot.kind)
         if champion is None:
             return []
-        return [champion, *(self._registry.earlier_champions(slot.kind) if self._is_rejected(champion) else [])]
+        return [champion, *(self._registry.previous_champions(slot.kind) if self._is_rejected(champion) else [])]
 
     def _update_model(self, slot: ModelSlot, canary: CanaryBatch | None) -> None:
         """Activate the first candidate that is not rejected and passes its validation."""

@@ -18,7 +18,13 @@ from ray_jobs.inference.canary_check import CanaryBatch, find_defect
 from ray_jobs.inference.deduplication import is_leading
 from ray_jobs.inference.hour_buffer import HourBuffer, hour64
 from ray_jobs.inference.model_manager import NO_MODEL, ActiveModels, ModelManager
-from weatherglass.anomaly.detector import AnomalyDetector, Case, CurrentReading, Expected, expected_at
+from weatherglass.anomaly.detector import (
+    AnomalyDetector,
+    CurrentReading,
+    DetectorInput,
+    ExpectedReading,
+    expected_reading,
+)
 from weatherglass.forecast.fallback import PersistenceForecaster
 from weatherglass.forecast.features import PAST_HOURS
 from weatherglass.forecast.forecaster import LEVELS, Forecast, Forecaster
@@ -73,7 +79,7 @@ class PendingPrediction:
     base: int
     expectation_base: int | None
     inputs: str = ""
-    case: Case = field(init=False)
+    case: DetectorInput = field(init=False)
     anomaly: Anomaly = field(init=False)
 
     @property
@@ -130,7 +136,7 @@ class Predictor:
         for window in windows:
             if is_leading(window):
                 recent = self._recent[window.station_id]
-                recent[window.aggregated_features.last_observation] = CurrentReading.of(window)
+                recent[window.aggregated_features.last_observation] = CurrentReading.from_window(window)
                 oldest = max(recent) - RECENT
                 for time in [time for time in recent if time < oldest]:
                     del recent[time]
@@ -150,7 +156,7 @@ class Predictor:
         for index in range(len(pending), len(champion.forecast.station_ids)):
             self._remember(champion.forecast, index)
         for one in pending:
-            one.case = Case(one.window, self._earlier_readings(one), one.row, self._expected(one, grid))
+            one.case = DetectorInput(one.window, self._earlier_readings(one), one.row, self._expected(one, grid))
         self._detect_anomalies(pending, grid, models)
         for index in range(len(pending)):
             self._remember(champion.forecast, index)
@@ -234,11 +240,11 @@ class Predictor:
         for base in [base for base in issued if max(issued) - base > np.timedelta64(MAX_EXPECTED_HOURS, "h")]:
             del issued[base]
 
-    def _expected(self, pending: PendingPrediction, grid: HourGrid) -> Expected | None:
+    def _expected(self, pending: PendingPrediction, grid: HourGrid) -> ExpectedReading | None:
         """The expected value from the newest forecast whose base hour is before the hour of the reading."""
         issued = self._issued[pending.station_id]
         earlier = [base for base in issued if base < grid.hours[pending.column]]
-        return expected_at(*issued[max(earlier)], pending.time) if earlier else None
+        return expected_reading(*issued[max(earlier)], pending.time) if earlier else None
 
     def _earlier_readings(self, pending: PendingPrediction) -> list[CurrentReading]:
         recent = self._recent[pending.station_id]

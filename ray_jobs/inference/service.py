@@ -32,7 +32,7 @@ from ray_jobs.inference.model_manager import ModelManager
 from ray_jobs.inference.predictor import PredictionResult, Predictor
 from ray_jobs.inference.state_recovery import POLL_MS, HourlyTopicReader, partitions_of, replay_features
 from weatherglass.history.grid import HourGrid
-from weatherglass.qc.observation_checks import Reason
+from weatherglass.qc.observation_checks import RejectionReason
 from weatherglass.records import INPUTS_HEADER, Hour, Origin, WindowFeatures, headers, iso, origin
 from weatherglass.settings import Settings
 from weatherglass.stations import Station
@@ -82,7 +82,7 @@ class FeatureBatch:
     records: list[ConsumerRecord]
     partitions: list[TopicPartition]
     windows: list[WindowFeatures]
-    rejected: list[tuple[ConsumerRecord, Reason]]
+    rejected: list[tuple[ConsumerRecord, RejectionReason]]
     sources: dict[str, Origin | None]
 
 
@@ -289,14 +289,14 @@ class InferenceService:
         return {"shard": self._shard, **statistics, **versions, "models": statuses, "idle": idle}
 
 
-def _window(record: ConsumerRecord) -> WindowFeatures | Reason:
+def _window(record: ConsumerRecord) -> WindowFeatures | RejectionReason:
     try:
         return WindowFeatures.from_json(record.value or b"")
     except ValidationError as error:
         if not record.value:
-            return Reason.EMPTY
+            return RejectionReason.EMPTY
         malformed = error.errors(include_url=False)[0]["type"] == "json_invalid"
-        return Reason.MALFORMED_JSON if malformed else Reason.WRONG_TYPE
+        return RejectionReason.MALFORMED_JSON if malformed else RejectionReason.WRONG_TYPE
 
 
 def _parse(polled: dict[TopicPartition, list[ConsumerRecord]]) -> FeatureBatch:

@@ -1,1 +1,1 @@
-"""Training: its plan, its steps (each a Ray task whose result is kept on disk), the comparison, the record."""
+"""Training of the models: the plan, its steps (each a Ray task with its result on disk), and the registration."""

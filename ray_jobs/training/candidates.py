@@ -1,7 +1,7 @@
-"""All candidates on the hours that tested the new forecaster, on the same cases: is it worth its trees?
+"""Comparison of the new forecaster with the baselines and a classical model on the same held-out cases.
 
-The baselines, the classical rival (harmonic regression with ARMA errors, some stations, its own half year) and the
-boosted forecaster. It is done after the new models are registered, so that nobody waits for the rival.
+The classical model is a harmonic regression with ARMA errors, fitted to half a year of some stations. Because that
+takes minutes, the comparison runs after the new models are registered.
 """
 
 from __future__ import annotations
@@ -9,63 +9,61 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ray_jobs.training.context import load_context
-from ray_jobs.training.folder import Plan, TrainingFolder
+from ray_jobs.training.context import StepTask, load_context
+from ray_jobs.training.plan import REGISTERED
 from ray_jobs.training.promotion import TESTED
-from weatherglass.evaluation import arma, held_out, metrics
+from weatherglass.evaluation import arma, held_out
 from weatherglass.forecast.boosted_trees import BoostedForecaster
 from weatherglass.history.grid import HourGrid
 from weatherglass.records import UNITS, VARIABLES
 from weatherglass.registry.registry import FORECASTER, Registry
-from weatherglass.settings import Settings
-from weatherglass.verification.held_out_scores import SKILL_LEADS
+from weatherglass.verification import scores
+from weatherglass.verification.scores import SKILL_LEADS
 
 TAG = "candidates"
-"""Of a version in the registry: the table, as Markdown."""
+"""Tag of a version in the registry: the table in Markdown."""
 
 
-def note(settings: Settings, folder: TrainingFolder, plan: Plan) -> str:
-    """Compare, write the table to the new version in the registry, and give it as lines."""
-    grid, basis = load_context(folder)
-    tested = BoostedForecaster.load(folder.path / "record" / TESTED)
-    rows = table(errors(grid, basis.parts.test, tested, plan.test_cases))
-    version = folder.load("registered")[FORECASTER]
-    Registry(settings).note(FORECASTER, version, {TAG: "\n".join(rows)})
-    folder.save(TAG, rows)
-    return "\n".join([f"all candidates on the same held-out hours, mean absolute error at {_LEADS} h", *rows])
+def compare_candidates(task: StepTask) -> tuple[list[str], str]:
+    """Compare, and save the table as a tag of the new version in the registry; the table, and lines."""
+    grid, context = load_context(task.folder)
+    tested = BoostedForecaster.load(task.folder.path / "record" / TESTED)
+    rows = table(errors(grid, context.split.test, tested, task.plan.test_cases))
+    version = task.folder.load(REGISTERED, dict[str, str])[FORECASTER]
+    Registry(task.settings).set_tags(FORECASTER, version, {TAG: "\n".join(rows)})
+    leads = f"{SKILL_LEADS[0]}-{SKILL_LEADS[-1]} h"
+    return rows, "\n".join([f"candidates on the same held-out cases, mean absolute error at {leads}", *rows])
 
 
 def errors(
-    grid: HourGrid, hours: npt.NDArray[np.bool_], forecaster: BoostedForecaster, most: int
+    grid: HourGrid, hours: npt.NDArray[np.bool_], forecaster: BoostedForecaster, max_cases: int
 ) -> dict[str, npt.NDArray[np.float64]]:
-    """Mean absolute error (variables,) over `SKILL_LEADS` of each candidate within the hours, NaN where it has none.
+    """Candidate -> mean absolute error (variables,) over `SKILL_LEADS` within `hours`; NaN where it has no forecast.
 
-    On at most about `most` cases of at most `arma.STATIONS` stations. The classical rival learns from the hours before.
+    On about `max_cases` cases at most, of `arma.STATIONS` stations at most. The classical model is fitted to the hours
+    before.
     """
-    rows, base = held_out.choose_cases(grid, hours, most)
-    known = np.unique(rows)
-    stations = known[:: max(1, len(known) // arma.STATIONS)][: arma.STATIONS]
-    mine = np.isin(rows, stations)
-    usual, damping = forecaster.climatology, forecaster.damping
-    made = held_out.forecast(grid, rows[mine], base[mine], forecaster, usual, damping)
+    rows, base = held_out.choose_cases(grid, hours, max_cases)
+    all_stations = np.unique(rows)
+    stations = all_stations[:: max(1, len(all_stations) // arma.STATIONS)][: arma.STATIONS]
+    chosen = np.isin(rows, stations)
+    climatology, damping = forecaster.climatology, forecaster.damping
+    scored = held_out.forecast(grid, rows[chosen], base[chosen], forecaster, climatology, damping)
     before = np.arange(len(hours)) < np.flatnonzero(hours)[0]
-    made.answers[arma.NAME] = arma.forecast(grid, before, usual, made, stations.tolist())
-    both = made.comparable(arma.NAME)
-    at = np.array(SKILL_LEADS) - 1
+    scored.forecasts[arma.NAME] = arma.forecast(grid, before, climatology, scored, stations.tolist())
+    comparable = scored.comparable(arma.NAME)
     return {
-        who: metrics.mean(np.abs(answer - made.truth), both)[at].mean(axis=0) for who, answer in made.answers.items()
+        name: scores.lead_mean(scores.mean(scores.absolute_error(forecast, scored.observed), comparable))
+        for name, forecast in scored.forecasts.items()
     }
 
 
 def table(errors: dict[str, npt.NDArray[np.float64]]) -> list[str]:
-    """Lines of a Markdown table, the best of each variable in bold."""
+    """Rows of a Markdown table, with the lowest error of each variable in bold."""
     best = np.nanmin(list(errors.values()), axis=0)
     heads = [f"{name.replace('_', ' ')}, {UNITS[name]}" for name in VARIABLES]
     lines = [["candidate", *heads], ["---", *["---:"] * len(VARIABLES)]]
-    for who, error in errors.items():
+    for candidate, error in errors.items():
         cells = [f"**{x:.3f}**" if x == low else f"{x:.3f}" for x, low in zip(error, best, strict=True)]
-        lines.append([who.replace("_", " "), *cells])
+        lines.append([candidate.replace("_", " "), *cells])
     return ["| " + " | ".join(line) + " |" for line in lines]
-
-
-_LEADS = f"{SKILL_LEADS[0]}-{SKILL_LEADS[-1]}"

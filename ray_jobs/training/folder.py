@@ -1,101 +1,58 @@
 """The folder of a training: its plan, and the result of every finished step.
 
-A training that was killed finds here what is finished and goes on from there. A folder belongs to one history, size,
-seed and code; what belongs together is known by its name. Steps are written beside and renamed, so a result is whole
-or absent. The folder is removed when its models are registered.
+A training that was killed is resumed from here. A folder belongs to one history, size, seed and code version, which its
+name identifies. A result is written to a temporary folder and renamed, so it is either complete or absent. The folder
+is removed when the models are registered.
 """
 
 from __future__ import annotations
 
 import faulthandler
 import fcntl
-import hashlib
 import os
-import pickle
 import shutil
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-from weatherglass.files import write_atomically
-from weatherglass.forecast.presets import ModelSize
-from weatherglass.history.prepared import Manifest
-from weatherglass.settings import PROJECT_ROOT
+from ray_jobs.training import result_files
+from ray_jobs.training.plan import TrainingPlan
 
-KEPT = timedelta(days=2)
-"""An unfinished training older than this is begun anew."""
+T = TypeVar("T")
 
-CODE = (
-    "weatherglass/meteorology.py",
-    "weatherglass/history/grid.py",
-    "weatherglass/history/hours.py",
-    "weatherglass/history/prepared.py",
-    "weatherglass/qc/limits.py",
-    "weatherglass/qc/series_checks.py",
-    "weatherglass/forecast/*.py",
-    "weatherglass/anomaly/*.py",
-    "weatherglass/verification/held_out*.py",
-    "ray_jobs/train.py",
-    "ray_jobs/training/*.py",
-)
-"""What decides which model comes out of the same data."""
+RETENTION = timedelta(days=2)
+"""An unfinished training that is older than this is not resumed but restarted."""
 
+_PLAN = "plan"
 _STACK = ".stack"
 
 
 class AlreadyTraining(RuntimeError):
-    """The same training runs in another process."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is trained, and on what.
-
-    Attributes:
-        size: name of the size; `shape` is what it means, and `trials` shapes beside it are tried first.
-        began: UTC; the first start, kept when a training is taken up again.
-        who: who asked, for the promotions log.
-    """
-
-    size: str
-    shape: ModelSize
-    seed: int
-    trials: int
-    test_cases: int
-    manifest: Manifest
-    code: str
-    began: datetime
-    who: str
-
-    @property
-    def key(self) -> str:
-        """The same for the same training, whenever it is started."""
-        parts = (self.size, self.shape, self.seed, self.trials, self.test_cases, asdict(self.manifest), self.code)
-        return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+    """The same training is running in another process."""
 
 
 class TrainingFolder:
-    """`<state>/training/<key>`; made by `open`, used by the conductor and by the tasks on every node."""
+    """`<state>/training/<key>`; created by `open`, used by the training process and by the tasks on every node."""
 
     def __init__(self, path: Path):
         self.path = path
 
     @classmethod
-    def open(cls, parent: Path, plan: Plan) -> TrainingFolder:
-        """The folder of a plan: the unfinished one of an earlier start, with its plan, or a new one."""
+    def open(cls, parent: Path, plan: TrainingPlan) -> TrainingFolder:
+        """The folder of a plan: that of an unfinished training, which keeps its own plan, or a new one."""
         folder = cls(parent / plan.key)
-        if not folder.has("plan") or plan.began - folder.load("plan").began > KEPT:
+        if not folder.has(_PLAN) or plan.started_at - folder.plan().started_at > RETENTION:
             folder.remove()
             folder.path.mkdir(parents=True, mode=0o700)
-            folder.save("plan", plan)
+            folder.save(_PLAN, plan)
         return folder
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Held by the one process that conducts this training; the kernel frees it when that dies.
+        """Held by the process that runs this training; the kernel releases it when the process ends.
 
         Raises:
             AlreadyTraining: another process holds it.
@@ -105,63 +62,72 @@ class TrainingFolder:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise AlreadyTraining(
-                    f"this training ({self.path.name}) runs already; wait for it or stop it"
+                    f"training {self.path.name} is already running; wait for it to finish or stop it"
                 ) from None
             yield
 
+    def plan(self) -> TrainingPlan:
+        return self.load(_PLAN, TrainingPlan)
+
     def has(self, step: str) -> bool:
-        return self._file(step).exists()
+        return self._result(step).exists()
 
-    def save(self, step: str, result: Any) -> None:
-        content = pickle.dumps(result, protocol=pickle.HIGHEST_PROTOCOL)
-        write_atomically(self._file(step), content, durable=True)
+    def save(self, step: str, result: object) -> None:
+        """Write the result of a step durably, replacing an earlier one.
 
-    def load(self, step: str) -> Any:
-        """A step's result. Pickled by ourselves into a folder that only its owner can write, and never carried off."""
-        with self._file(step).open("rb") as file:
-            return pickle.load(file)  # noqa: S301
+        Raises:
+            TypeError: see `result_files.write`.
+        """
+        target = self._result(step)
+        temporary, replaced = (target.with_name(f".{step}.{uuid.uuid4().hex}") for _ in range(2))
+        temporary.mkdir(parents=True)
+        try:
+            result_files.write(temporary, result)
+            for file in temporary.iterdir():
+                with file.open("rb") as written:
+                    os.fsync(written.fileno())
+            if target.exists():
+                target.rename(replaced)
+            temporary.rename(target)
+        finally:
+            for leftover in (temporary, replaced):
+                shutil.rmtree(leftover, ignore_errors=True)
+
+    def load(self, step: str, kind: type[T]) -> T:
+        """The result of a step, which is of the type `kind`."""
+        return result_files.read(self._result(step), kind)
 
     @contextmanager
-    def watched(self, step: str, limit: float) -> Iterator[None]:
-        """End this process if it is still at the step after `limit` seconds; `hung` tells where it stood.
+    def watchdog(self, step: str, timeout: float) -> Iterator[None]:
+        """End this process if it is still in the block after `timeout` seconds; `hung_steps` then returns its stacks.
 
-        Ray takes that for a lost process and begins the step anew. It works without the interpreter, so also where a
-        library has locked itself up.
+        Ray treats that as a lost process and repeats the step. The timer does not need the interpreter, so it also
+        works when a library is deadlocked.
         """
-        place = self.path / f".{step}.{os.getpid()}{_STACK}"
-        with place.open("w") as file:
-            faulthandler.dump_traceback_later(limit, exit=True, file=file)
+        stack_file = self.path / f".{step}.{os.getpid()}{_STACK}"
+        with stack_file.open("w") as file:
+            faulthandler.dump_traceback_later(timeout, exit=True, file=file)
             try:
                 yield
             finally:
                 faulthandler.cancel_dump_traceback_later()
-                place.unlink(missing_ok=True)
+                stack_file.unlink(missing_ok=True)
 
-    def hung(self) -> list[tuple[str, str]]:
-        """Steps that hung since this was asked last, with the stacks of all threads of their processes."""
-        found = []
-        for place in sorted(self.path.glob(f".*{_STACK}")):
+    def hung_steps(self) -> list[tuple[str, str]]:
+        """Steps ended by the watchdog since the last call, with the stacks of all threads."""
+        hung = []
+        for stack_file in sorted(self.path.glob(f".*{_STACK}")):
             try:
-                stack = place.read_text()
-            except FileNotFoundError:  # its step has just ended
+                stack = stack_file.read_text()
+            except FileNotFoundError:  # the step has ended in the meantime
                 continue
             if stack:
-                found.append((place.name.split(".")[1], stack))
-                place.unlink()
-        return found
+                hung.append((stack_file.name.split(".")[1], stack))
+                stack_file.unlink()
+        return hung
 
     def remove(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def _file(self, step: str) -> Path:
-        return self.path / f"{step}.pickle"
-
-
-def code_version() -> str:
-    """Twelve digits of the SHA-256 of the code that makes models."""
-    digest = hashlib.sha256()
-    for pattern in CODE:
-        for file in sorted(PROJECT_ROOT.glob(pattern)):
-            digest.update(file.name.encode())
-            digest.update(file.read_bytes())
-    return digest.hexdigest()[:12]
+    def _result(self, step: str) -> Path:
+        return self.path / "results" / step

@@ -1,4 +1,4 @@
-"""The model card: what a model is, what it was trained on, how good it is, what it must not be used for.
+"""The model card: purpose, training data, accuracy and limits of a model.
 
 After Mitchell et al. (2019), Model Cards for Model Reporting, FAT*.
 """
@@ -9,57 +9,58 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from ray_jobs.training.folder import Plan
+from ray_jobs.training.plan import TrainingPlan
 from weatherglass.records import iso
 from weatherglass.registry.registry import FORECASTER
 
 FILE = "card.md"
 
-WHAT = {
+DESCRIPTIONS = {
+    # kind: (purpose, limits)
     FORECASTER: (
-        "Forecasts temperature (°C), humidity (%), pressure (hPa, as the station reads it) and wind speed (m/s) of a "
-        "weather station for the next 1-24 hours, with intervals at 80 % and 90 %, from its own last 72 hours and "
-        "those of stations around it.",
-        "Not for warnings of life and limb, not beyond 24 hours, not for gusts or rain. At a station that it has not "
-        "seen in training it answers with wider intervals. A record that is shorter than a year, or of another "
-        "climate than the training's, is a reason to train anew.",
+        "Forecasts temperature (°C), humidity (%), pressure (hPa, as reported by the station) and wind speed (m/s) of "
+        "a weather station for the next 1-24 hours, with intervals at 80 % and 90 %, from its own last 72 hours and "
+        "those of the stations around it.",
+        "Not for safety-critical warnings, not beyond 24 hours, not for gusts or rain. Intervals are wider for a "
+        "station that was not in the training data. Retrain for a different climate, and when the training data cover "
+        "less than a year.",
     ),
     "anomaly-detector": (
-        "Says whether a station's present reading can be trusted, with reasons, from rules and from what is usual.",
-        "A flag is a reason to look at an instrument, not proof that it is broken: rare weather is rare, too.",
+        "Checks whether the current reading of a station is plausible, with reasons, by rules and by a learned score.",
+        "A flag is a reason to inspect an instrument, not proof of a fault: rare weather is flagged, too.",
     ),
 }
 
 
-def of(
+def render(
     kind: str,
-    plan: Plan,
-    without: Sequence[tuple[datetime, datetime]],
+    plan: TrainingPlan,
+    excluded: Sequence[tuple[datetime, datetime]],
     params: Mapping[str, Any],
     metrics: Mapping[str, float],
-    lines: Sequence[str],
+    summary: Sequence[str],
 ) -> str:
-    """A card in Markdown."""
-    what, limits = WHAT[kind]
+    """The card in Markdown; `summary`: lines about the held-out scores of the forecaster."""
+    purpose, limits = DESCRIPTIONS[kind]
     data = plan.manifest
-    left_out = "".join(f"\n- left out, since replayed: {iso(first)} to {iso(last)}" for first, last in without)
+    stretches = "".join(f"\n- excluded because it is replayed: {iso(first)} to {iso(last)}" for first, last in excluded)
     shown = {name: value for name, value in metrics.items() if ".lead" not in name}
     return "\n".join(
         [
             f"# {kind}",
             "",
-            what,
+            purpose,
             "",
-            "## Trained on",
+            "## Training data",
             "",
             f"- source: {data.source}, {data.rows:,} station-hours of {data.stations} stations, "
-            f"{data.first_hour} to {data.last_hour}{left_out}",
-            f"- fingerprint of the data: {data.fingerprint}",
-            f"- begun {iso(plan.began)}, size {plan.size}, seed {plan.seed}, code {plan.code}",
+            f"{data.first_hour} to {data.last_hour}{stretches}",
+            f"- data fingerprint: {data.fingerprint}",
+            f"- started {iso(plan.started_at)}, size {plan.size}, seed {plan.seed}, code {plan.code}",
             "",
-            "## On held-out hours",
+            "## Scores on held-out hours",
             "",
-            *(f"- {line}" for line in lines if kind == FORECASTER),
+            *(f"- {line}" for line in summary if kind == FORECASTER),
             *(f"- {name}: {value:.4g}" for name, value in shown.items()),
             "",
             "## Limits",

@@ -1,4 +1,4 @@
-"""Plots of a training's record: error by lead beside the baselines, and what the intervals hold."""
+"""Plots of a training run: error by lead compared with the baselines, and coverage of the intervals."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from weatherglass.records import LEADS, UNITS, VARIABLES
-from weatherglass.verification.held_out_scores import Scores
+from weatherglass.verification.held_out_scores import HeldOutScores
 
 
-def write(folder: Path, scores: Scores) -> None:
+def write_plots(folder: Path, scores: HeldOutScores) -> None:
     """Write `error-by-lead.png` and `coverage-by-lead.png`."""
     import matplotlib
 
@@ -20,8 +20,8 @@ def write(folder: Path, scores: Scores) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     figure, axes = pyplot.subplots(2, 2, figsize=(10, 7), layout="constrained")
     for v, (name, axis) in enumerate(zip(VARIABLES, axes.flat, strict=True)):
-        for who, errors in scores.mae.items():
-            axis.plot(LEADS, errors[:, v], label=who.replace("_", " "), linewidth=2 if who == "model" else 1)
+        for model, errors in scores.mae.items():
+            axis.plot(LEADS, errors[:, v], label=model.replace("_", " "), linewidth=2 if model == "model" else 1)
         axis.set(title=name.replace("_", " "), xlabel="lead, h", ylabel=f"mean absolute error, {UNITS[name]}", ylim=0)
     axes.flat[0].legend()
     figure.savefig(folder / "error-by-lead.png", dpi=100)
@@ -32,7 +32,7 @@ def write(folder: Path, scores: Scores) -> None:
             axis.plot(LEADS, share[:, v] * 100, label=name.replace("_", " "))
         axis.axhline(level * 100, color="black", linestyle=":")
         low = min(level - 0.1, float(np.nanmin(share))) * 100
-        axis.set(title=f"held by the {level:.0%} interval", xlabel="lead, h", ylabel="%", ylim=(low, 100))
+        axis.set(title=f"coverage of the {level:.0%} interval", xlabel="lead, h", ylabel="%", ylim=(low, 100))
     axes.flat[0].legend()
     figure.savefig(folder / "coverage-by-lead.png", dpi=100)
     pyplot.close(figure)

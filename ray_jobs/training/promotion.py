@@ -1,86 +1,107 @@
-"""The held-out errors of a new forecaster, its comparison with the champion, and the folders of the new models."""
+"""Scores of a new forecaster on held-out hours, its comparison with the champion, and the folders of the new models."""
 
 from __future__ import annotations
 
 import shutil
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ray_jobs.training import model_card, plots
-from ray_jobs.training.context import TrainingContext, load_context, part_names, size_of
-from ray_jobs.training.folder import Plan, TrainingFolder
-from weatherglass.anomaly.detector import FALSE_ALARMS, AnomalyDetector
+from ray_jobs.training.context import StepTask, TrainingContext, load_context
+from ray_jobs.training.folder import TrainingFolder
+from ray_jobs.training.plan import DETECTOR, TREE_MODELS
+from ray_jobs.training.search import chosen_size
+from weatherglass.anomaly.detector import FALSE_ALARM_RATE, AnomalyDetector
+from weatherglass.anomaly.learned_score import LearnedScore
 from weatherglass.forecast import fit
 from weatherglass.forecast.boosted_trees import BoostedForecaster
+from weatherglass.forecast.fit import FittedTrees
 from weatherglass.forecast.splits import HistoryTooShort
 from weatherglass.history.grid import HourGrid
 from weatherglass.records import UNITS, VARIABLES
 from weatherglass.registry import artifact
 from weatherglass.registry.artifact import ModelFileError
 from weatherglass.registry.registry import ANOMALY_DETECTOR, FORECASTER, Registry
-from weatherglass.settings import Settings
-from weatherglass.verification.held_out_scores import Scores, evaluate
+from weatherglass.verification.held_out_scores import HeldOutScores, evaluate
 from weatherglass.verification.held_out_test import CONFIDENCE, HeldOutTest, compare
 
 TESTED = "tested"
-"""In a run's record: the forecaster as it was tested. What serves has learnt from the tested hours since, so only this
-one can be compared on them."""
+"""Folder in the record of a run: the forecaster as it was scored. The registered model is refitted on the test hours,
+so later forecasters are compared with this one."""
+
+
+class Role(StrEnum):
+    """Role of a new forecaster in the registry."""
+
+    CHAMPION = "champion"
+    CHALLENGER = "challenger"
+    NONE = "none"
 
 
 @dataclass(frozen=True)
 class PromotionDecision:
-    """What is to be recorded of the new models, and which place the forecaster takes."""
+    """The role of the new forecaster, and the record of both models.
+
+    Attributes:
+        params: parameters of the run.
+        metrics: model kind -> metrics.
+        reason, figures: of the decision, for the log of promotions.
+    """
 
     params: dict[str, Any]
     metrics: dict[str, dict[str, float]]
-    promote: bool
-    challenge: bool
-    why: str
+    role: Role
+    reason: str
     figures: dict[str, float]
-    lines: tuple[str, ...]
 
 
-def score(settings: Settings, folder: TrainingFolder, plan: Plan) -> str:
-    """Score, compare, and write `models/<kind>` and `record/` into the training's folder."""
-    grid, basis = load_context(folder)
-    ground = basis.ground
-    forecaster = fit.assemble(grid, basis.parts, ground, [folder.load(name).part for name in part_names()])
-    scores = evaluate(grid, basis.parts.test, forecaster, forecaster.climatology, forecaster.damping, plan.test_cases)
+def score(task: StepTask) -> tuple[PromotionDecision, str]:
+    """Score and compare, and write `models/<kind>` and `record/` into the folder; the decision, and lines.
+
+    Raises:
+        HistoryTooShort: the test hours have too few values.
+    """
+    folder, plan = task.folder, task.plan
+    grid, context = load_context(folder)
+    test = context.split.test
+    tree_models = [folder.load(step, FittedTrees).model for step in TREE_MODELS]
+    forecaster = fit.assemble(grid, context.split, context.base_models, tree_models)
+    scores = evaluate(grid, test, forecaster, forecaster.climatology, forecaster.damping, plan.test_cases)
     if not np.isfinite(scores.mae["model"]).all():
         raise HistoryTooShort(
-            f"the last {basis.parts.test.sum() / 24:.0f} days of the history have too few values to test a model on"
+            f"the last {test.sum() / 24:.0f} days of the history have too few values to test a model on"
         )
-    limits = np.nanquantile(scores.residuals, 1 - FALSE_ALARMS, axis=1)
-    detector = AnomalyDetector(folder.load("detector"), np.maximum(limits, 1.0))
-    promote, challenge, why, figures = _decide(Registry(settings), forecaster, scores, grid, basis, plan)
-    params = _params(folder, plan, grid)
+    limits = np.nanquantile(scores.residuals, 1 - FALSE_ALARM_RATE, axis=1)
+    detector = AnomalyDetector(folder.load(DETECTOR, LearnedScore), np.maximum(limits, 1.0))
+    role, reason, figures = _decide(Registry(task.settings), forecaster, scores, grid, context, plan.test_cases)
+    params = _params(task, grid)
     metrics = {FORECASTER: scores.metrics(), ANOMALY_DETECTOR: detector.limits()}
-    lines = in_words(scores)
-    # What serves has learnt from the newest hours too, now that they have tested it.
-    newest = fit.refit(forecaster, ground, grid, np.ones(grid.values.shape[1], dtype=bool))
-    for kind, model in ((FORECASTER, newest), (ANOMALY_DETECTOR, detector)):
-        place = folder.path / "models" / kind
-        model.save(place)
-        artifact.add_text(
-            place, model_card.FILE, model_card.of(kind, plan, basis.without, params, metrics[kind], lines)
-        )
+    summary = summarize(scores)
+    # After the test, the registered model is refitted on all hours, including the newest.
+    refitted = fit.refit(forecaster, context.base_models, grid, np.ones(grid.values.shape[1], dtype=bool))
+    for kind, model in ((FORECASTER, refitted), (ANOMALY_DETECTOR, detector)):
+        model_folder = model_folders(folder)[kind]
+        model.save(model_folder)
+        card = model_card.render(kind, plan, context.excluded, params, metrics[kind], summary)
+        artifact.add_text(model_folder, model_card.FILE, card)
     record = folder.path / "record"
-    plots.write(record, scores)
+    plots.write_plots(record, scores)
     shutil.rmtree(record / TESTED, ignore_errors=True)
     forecaster.save(record / TESTED)
-    folder.save("scores", PromotionDecision(params, metrics, promote, challenge, why, figures, tuple(lines)))
-    return "\n".join(["held-out hours forecast", *lines])
+    return PromotionDecision(params, metrics, role, reason, figures), "\n".join(["scored on held-out hours", *summary])
 
 
-def _params(folder: TrainingFolder, plan: Plan, grid: HourGrid) -> dict[str, Any]:
+def _params(task: StepTask, grid: HourGrid) -> dict[str, Any]:
+    plan = task.plan
     return {
         "size": plan.size,
-        **asdict(size_of(folder, plan)),
+        **asdict(chosen_size(task.folder, plan)),
         "seed": plan.seed,
-        "search_trials": plan.trials,
+        "search_trials": plan.search_trials,
         "test_cases": plan.test_cases,
         "stations": len(grid.stations),
         "code_version": plan.code,
@@ -88,49 +109,57 @@ def _params(folder: TrainingFolder, plan: Plan, grid: HourGrid) -> dict[str, Any
 
 
 def _decide(
-    registry: Registry, new: BoostedForecaster, scores: Scores, grid: HourGrid, basis: TrainingContext, plan: Plan
-) -> tuple[bool, bool, str, dict[str, float]]:
-    """Whether the new forecaster is to serve, whether it is to be the challenger, why, and the figures."""
+    registry: Registry,
+    new: BoostedForecaster,
+    scores: HeldOutScores,
+    grid: HourGrid,
+    context: TrainingContext,
+    max_cases: int,
+) -> tuple[Role, str, dict[str, float]]:
+    """Role of the new forecaster, the reason, and the figures of the decision."""
     figures = {f"skill.{v}": float(s) for v, s in zip(VARIABLES, scores.skill(), strict=True)}
     relative = float((scores.mean_mae("model") / scores.mean_mae("damped_anomaly")).mean())
     figures["relative_mae"] = relative
     champion = registry.champion(FORECASTER)
     if champion is None:
-        return True, False, f"there was no champion; its MAE is {relative:.3f} of the damped anomaly's", figures
-    tested = registry.record(champion) / TESTED
+        reason = f"there was no champion; its MAE is {relative:.3f} of that of the damped anomaly"
+        return Role.CHAMPION, reason, figures
+    tested = registry.run_files(champion) / TESTED
     try:
         old = BoostedForecaster.load(tested if tested.is_dir() else champion.folder)
     except ModelFileError as error:
-        return True, False, f"champion {champion.version} cannot be loaded ({error})", figures
-    result = compare(grid, basis.parts.test, new, old, scores.mae["damped_anomaly"], plan.test_cases)
+        return Role.CHAMPION, f"champion {champion.version} cannot be loaded ({error})", figures
+    result = compare(grid, context.split.test, new, old, scores.mae["damped_anomaly"], max_cases)
     figures |= {
-        "relative_mae": result.new,
-        "relative_mae_of_champion": result.old,
+        "relative_mae": result.new_error,
+        "relative_mae_of_champion": result.old_error,
         "gain": result.gain,
-        "gain_beyond_chance": result.margin,
+        "gain_beyond_chance": result.lower_bound,
         "blocks": result.blocks,
     }
-    return result.better, not result.worse, _in_words(result, champion.version), figures
+    role = Role.CHAMPION if result.better else Role.NONE if result.worse else Role.CHALLENGER
+    return role, _reason(result, champion.version), figures
 
 
-def _in_words(result: HeldOutTest, champion: str) -> str:
-    verb = "better" if result.better else "not better"
+def _reason(result: HeldOutTest, champion: str) -> str:
+    verdict = "significantly better" if result.better else "not significantly better"
     return (
-        f"MAE {result.new:.3f} of the damped anomaly's, {verb} beyond chance than champion {champion} with "
-        f"{result.old:.3f} on the same held-out hours ({result.blocks} blocks of days, {CONFIDENCE:.0%} sure)"
+        f"MAE {result.new_error:.3f} of that of the damped anomaly, {verdict} than champion {champion} with "
+        f"{result.old_error:.3f} on the same hours ({result.blocks} blocks of days, {CONFIDENCE:.0%} confidence)"
     )
 
 
-def in_words(scores: Scores) -> list[str]:
-    """A line for each variable: errors at 6-24 h beside the damped anomaly's, skill, coverage."""
-    model, other, skill = scores.mean_mae("model"), scores.mean_mae("damped_anomaly"), scores.skill()
+def summarize(scores: HeldOutScores) -> list[str]:
+    """A line for each variable: MAE at 6-24 h and that of the damped anomaly, skill, coverage of the intervals."""
+    model, damped, skill = scores.mean_mae("model"), scores.mean_mae("damped_anomaly"), scores.skill()
     return [
-        f"held out, {name.replace('_', ' ')}: MAE at 6-24 h {model[v]:.2f} {UNITS[name]}, damped anomaly "
-        f"{other[v]:.2f} {UNITS[name]}, skill {skill[v]:+.3f}; intervals hold "
-        + " and ".join(f"{np.nanmean(share[:, v]):.1%} ({level:.0%} meant)" for level, share in scores.coverage.items())
+        f"{name.replace('_', ' ')}: MAE at 6-24 h {model[v]:.2f} {UNITS[name]}, damped anomaly {damped[v]:.2f} "
+        f"{UNITS[name]}, skill {skill[v]:+.3f}; coverage of the intervals "
+        + ", ".join(f"{np.nanmean(share[:, v]):.1%} (nominal {level:.0%})" for level, share in scores.coverage.items())
         for v, name in enumerate(VARIABLES)
     ]
 
 
-def models_of(folder: TrainingFolder) -> dict[str, Path]:
+def model_folders(folder: TrainingFolder) -> dict[str, Path]:
+    """Model kind -> folder of the new model."""
     return {kind: folder.path / "models" / kind for kind in (FORECASTER, ANOMALY_DETECTOR)}

@@ -1,23 +1,24 @@
-"""Registering what a training made, and giving it its place."""
+"""Registration of the trained models, and their promotion."""
 
 from __future__ import annotations
 
 import platform
 from importlib import metadata
 
-from ray_jobs.training.folder import Plan, TrainingFolder
-from ray_jobs.training.promotion import PromotionDecision, models_of
+from ray_jobs.training.context import StepTask
+from ray_jobs.training.plan import SCORES
+from ray_jobs.training.promotion import PromotionDecision, Role, model_folders
 from weatherglass.registry.registry import ANOMALY_DETECTOR, FORECASTER, Registry
-from weatherglass.settings import Settings
 
 
-def register(settings: Settings, folder: TrainingFolder, plan: Plan) -> str:
-    """Register both models with the record of the training; promote what deserves it.
+def register(task: StepTask) -> tuple[dict[str, str], str]:
+    """Register both models with the record of the training, and promote them as decided; versions by kind, and lines.
 
-    Killed in between, it registers no model twice.
+    If it is interrupted and repeated, no model is registered twice.
     """
-    verdict: PromotionDecision = folder.load("scores")
-    registry = Registry(settings)
+    folder, plan = task.folder, task.plan
+    decision = folder.load(SCORES, PromotionDecision)
+    registry = Registry(task.settings)
     tags = {
         "size": plan.size,
         "code_version": plan.code,
@@ -29,31 +30,29 @@ def register(settings: Settings, folder: TrainingFolder, plan: Plan) -> str:
     record = folder.path / "record"
     (record / "environment.txt").write_text(environment(), encoding="utf-8")
     versions, lines = {}, []
-    for kind, place in models_of(folder).items():
+    for kind, model_folder in model_folders(folder).items():
         step = f"registered-{kind}"
         if not folder.has(step):
             extra = record if kind == FORECASTER else None
-            folder.save(step, registry.register(kind, place, verdict.metrics[kind], verdict.params, tags, extra))
-        versions[kind] = folder.load(step)
+            version = registry.register(kind, model_folder, decision.metrics[kind], decision.params, tags, extra)
+            folder.save(step, version)
+        versions[kind] = folder.load(step, str)
         lines.append(f"registered {kind} version {versions[kind]}")
-    new = versions[FORECASTER]
-    if verdict.promote:
-        registry.promote(FORECASTER, new, plan.who, verdict.why, verdict.figures)
-        place_taken = "the champion now"
-    elif verdict.challenge:
-        registry.challenge(FORECASTER, new, plan.who, verdict.why, verdict.figures)
-        place_taken = "the challenger now"
-    else:
-        place_taken = "neither champion nor challenger"
-    lines.append(f"forecaster {new} is {place_taken}: {verdict.why}")
-    why = "the newest, its limits set on the newest history"
-    registry.promote(ANOMALY_DETECTOR, versions[ANOMALY_DETECTOR], plan.who, why, verdict.metrics[ANOMALY_DETECTOR])
-    lines.append(f"anomaly detector {versions[ANOMALY_DETECTOR]} is the champion now: {why}")
-    folder.save("registered", versions)
-    return "\n".join(lines)
+    forecaster, detector = versions[FORECASTER], versions[ANOMALY_DETECTOR]
+    if decision.role is Role.CHAMPION:
+        registry.promote(FORECASTER, forecaster, plan.requested_by, decision.reason, decision.figures)
+    elif decision.role is Role.CHALLENGER:
+        registry.challenge(FORECASTER, forecaster, plan.requested_by, decision.reason, decision.figures)
+    place = "neither champion nor challenger" if decision.role is Role.NONE else decision.role.value
+    lines.append(f"forecaster {forecaster} is now {place}: {decision.reason}")
+    reason = "the newest, with limits from the newest history"
+    registry.promote(ANOMALY_DETECTOR, detector, plan.requested_by, reason, decision.metrics[ANOMALY_DETECTOR])
+    lines.append(f"anomaly detector {detector} is now champion: {reason}")
+    return versions, "\n".join(lines)
 
 
 def environment() -> str:
-    """Python, the machine, and every installed package with its version."""
-    packages = sorted({f"{one.metadata['Name']}=={one.version}" for one in metadata.distributions()}, key=str.lower)
-    return "\n".join([f"# Python {platform.python_version()} on {platform.platform()}", *packages, ""])
+    """Python version, platform, and every installed package with its version."""
+    packages = {f"{package.metadata['Name']}=={package.version}" for package in metadata.distributions()}
+    header = f"# Python {platform.python_version()} on {platform.platform()}"
+    return "\n".join([header, *sorted(packages, key=str.lower), ""])

@@ -1,23 +1,35 @@
-"""The steps of a training. Each runs in a process of its own that ends with it, and leaves its result in the folder.
+"""The steps of a training: a table of functions, each run in its own Ray task, with its result in the folder.
 
-`ground` (the grid, its split, and what all parts stand on), one per part of the forecaster, `detector`, the search's
-trials, then `scores` (held-out errors, comparison with the champion, the models' folders), `registered`, and in a full
-training `candidates` (all that could forecast, side by side).
+Modules that only one step needs are imported in that step, because every task is a process with its own memory.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ray_jobs.training import search
-from ray_jobs.training.context import GRID_FILE, TrainingContext, load_context, part_names, size_of
-from ray_jobs.training.folder import Plan, TrainingFolder
+from ray_jobs.training.context import GRID_FILE, StepTask, TrainingContext, load_context
+from ray_jobs.training.folder import TrainingFolder
+from ray_jobs.training.plan import (
+    BASE_MODELS,
+    CANDIDATES,
+    DETECTOR,
+    REGISTERED,
+    SCORES,
+    SEARCH_TRIALS,
+    TREE_MODELS,
+    TrainingDataError,
+)
+from ray_jobs.training.search import SizeTrial
 from weatherglass.forecast import base_models, fit
-from weatherglass.forecast.boosted_trees import LEAD_GROUPS
-from weatherglass.forecast.fit import FittedTrees, InsufficientTrainingData, Size
+from weatherglass.forecast.fit import FittedTrees, InsufficientTrainingData
+from weatherglass.forecast.presets import ModelSize
 from weatherglass.forecast.splits import HistoryTooShort, split
 from weatherglass.forecast.variables import drop_implausible
 from weatherglass.history.prepared import read_history
@@ -25,102 +37,109 @@ from weatherglass.history.sources.calendar import excluded_stretches
 from weatherglass.records import UNITS, VARIABLES, iso
 from weatherglass.settings import Settings
 
+if TYPE_CHECKING:
+    from ray_jobs.training.promotion import PromotionDecision
+    from weatherglass.anomaly.learned_score import LearnedScore
 
-class CannotTrain(ValueError):
-    """The history lacks something; the message says what."""
+Step = Callable[[StepTask], tuple[object, str]]
+"""Returns the result, and lines for the log."""
 
 
 def run(settings: Settings, path: Path, step: str, threads: int) -> str:
-    """Do a step and keep its result; a line about it.
+    """Run a step of the training in the folder `path` and save its result; lines for the log.
 
     Raises:
-        CannotTrain: the history is missing, too short, or lacks a variable.
+        TrainingDataError: the history is missing, too short, or lacks a variable.
     """
     folder = TrainingFolder(path)
     began = time.monotonic()
     try:
-        line = _do(settings, folder, folder.load("plan"), step, threads)
+        result, lines = STEPS[step](StepTask(settings, folder, folder.plan(), threads))
     except (FileNotFoundError, HistoryTooShort, InsufficientTrainingData) as error:
-        raise CannotTrain(str(error)) from None
-    return f"{line} ({time.monotonic() - began:.1f} s)"
+        raise TrainingDataError(str(error)) from None
+    folder.save(step, result)
+    return f"{lines} ({time.monotonic() - began:.1f} s)"
 
 
-def _do(settings: Settings, folder: TrainingFolder, plan: Plan, step: str, threads: int) -> str:
-    if step == "ground":
-        return _ground(settings, folder, plan)
-    if step == "detector":
-        return _detector(settings, folder, plan)
-    if step == "scores":
-        from ray_jobs.training import promotion
-
-        return promotion.score(settings, folder, plan)
-    if step == "registered":
-        from ray_jobs.training import register
-
-        return register.register(settings, folder, plan)
-    if step == "candidates":
-        from ray_jobs.training import candidates
-
-        return candidates.note(settings, folder, plan)
-    if step.startswith("trial"):
-        return _trial(folder, plan, step, threads)
-    return _part(folder, plan, step, threads)
-
-
-def _ground(settings: Settings, folder: TrainingFolder, plan: Plan) -> str:
-    without = excluded_stretches(settings, plan.began)
-    grid = drop_implausible(read_history(settings.history_dir, without))
+def _fit_base_models(task: StepTask) -> tuple[TrainingContext, str]:
+    excluded = excluded_stretches(task.settings, task.plan.started_at)
+    grid = drop_implausible(read_history(task.settings.history_dir, excluded))
     parts = split(grid.values.shape[1])
     fitted = base_models.fit(grid, parts.train)
-    np.save(folder.path / GRID_FILE, grid.values)
-    folder.save("parts", part_names())
-    folder.save("ground", TrainingContext(grid.stations, grid.start, parts, fitted, without))
-    left_out = "".join(f"left out, since it is replayed: {iso(first)} to {iso(last)}; " for first, last in without)
-    return (
-        f"{left_out}climatology, damped anomaly and linear network of {len(grid.stations)} stations from "
-        f"{parts.train.sum() / 24:.0f} days; "
-        f"{parts.calibrate.sum() / 24:.0f} days calibrate, the last {parts.test.sum() / 24:.0f} days test"
+    np.save(task.folder.path / GRID_FILE, grid.values)
+    stretches = "".join(f"excluded because it is replayed: {iso(first)} to {iso(last)}; " for first, last in excluded)
+    days = {name: f"{mask.sum() / 24:.0f} days" for name, mask in vars(parts).items()}
+    return TrainingContext(grid.stations, grid.start, parts, fitted, excluded), (
+        f"{stretches}climatology, damped anomaly and spatial regression of {len(grid.stations)} stations from "
+        f"{days['train']}; {days['calibrate']} for calibration, the last {days['test']} for the test"
     )
 
 
-def _fit(
-    folder: TrainingFolder, plan: Plan, variable: int, leads: tuple[int, ...], size: Size, threads: int
-) -> FittedTrees:
-    grid, basis = load_context(folder)
-    return fit.fit_tree_model(grid, basis.parts, basis.ground, variable, leads, size, plan.seed, threads)
+def _fit_trees(task: StepTask, variable: int, leads: tuple[int, ...], size: ModelSize) -> FittedTrees:
+    grid, context = load_context(task.folder)
+    return fit.fit_tree_model(
+        grid, context.split, context.base_models, variable, leads, size, task.plan.seed, task.threads
+    )
 
 
-def _part(folder: TrainingFolder, plan: Plan, step: str, threads: int) -> str:
-    names = part_names()
-    variable, group = divmod(names.index(step), len(LEAD_GROUPS))
-    leads = LEAD_GROUPS[group]
-    fitted = _fit(folder, plan, variable, leads, size_of(folder, plan), threads)
-    folder.save(step, fitted)
+def _try_size(number: int, task: StepTask) -> tuple[SizeTrial, str]:
+    size = search.trial_size(task.plan.model_size, task.plan.seed, number)
+    error = search.relative_error([_fit_trees(task, variable, leads, size) for variable, leads in search.PROBES])
+    return SizeTrial(size, error), (
+        f"trial {number}: {size.trees} trees with {size.leaves} leaves, learning rate {size.learning_rate:g}: "
+        f"{error:.4f} of the error of the damped anomaly"
+    )
+
+
+def _fit_tree_model(variable: int, leads: tuple[int, ...], task: StepTask) -> tuple[FittedTrees, str]:
+    fitted = _fit_trees(task, variable, leads, search.chosen_size(task.folder, task.plan))
     name, unit = VARIABLES[variable], UNITS[VARIABLES[variable]]
-    return (
+    return fitted, (
         f"{name.replace('_', ' ')}, leads {leads[0]}-{leads[-1]} h: MAE {fitted.mae:.2f} {unit} "
         f"(damped anomaly {fitted.damped_mae:.2f} {unit})"
     )
 
 
-def _trial(folder: TrainingFolder, plan: Plan, step: str, threads: int) -> str:
-    size = search.trial(plan.shape, plan.seed, int(step.removeprefix("trial-")))
-    probes = [_fit(folder, plan, variable, leads, size, threads) for variable, leads in search.PROBES]
-    error = search.score(probes)
-    folder.save(step, (size, error))
-    words = f"{size.trees} trees of {size.leaves} leaves at a rate of {size.learning_rate:g}"
-    return f"{step}: {words}: {error:.4f} of the damped anomaly's error"
+def _fit_detector(task: StepTask) -> tuple[LearnedScore, str]:
+    from weatherglass.anomaly import fit as detector_fit
+    from weatherglass.anomaly import isolation_features
 
-
-def _detector(settings: Settings, folder: TrainingFolder, plan: Plan) -> str:
-    from weatherglass.anomaly import fit, isolation_features
-
-    grid, basis = load_context(folder)
-    effort, budget = fit.EFFORTS[plan.size], settings.false_alarms_per_week
-    usual = basis.ground.climatology
+    grid, context = load_context(task.folder)
+    size, budget = detector_fit.DETECTOR_SIZES[task.plan.size], task.settings.false_alarms_per_week
     try:
-        learnt = fit.fit(grid, basis.parts.train, usual, budget, plan.seed, effort)
-    except isolation_features.TooFewHours as error:
-        raise CannotTrain(str(error)) from None
-    folder.save("detector", learnt)
-    return "anomaly detector"
+        learned = detector_fit.fit(
+            grid, context.split.train, context.base_models.climatology, budget, task.plan.seed, size
+        )
+    except isolation_features.InsufficientHistory as error:
+        raise TrainingDataError(str(error)) from None
+    return learned, "anomaly detector"
+
+
+def _score(task: StepTask) -> tuple[PromotionDecision, str]:
+    from ray_jobs.training import promotion
+
+    return promotion.score(task)
+
+
+def _register(task: StepTask) -> tuple[dict[str, str], str]:
+    from ray_jobs.training import register
+
+    return register.register(task)
+
+
+def _compare_candidates(task: StepTask) -> tuple[list[str], str]:
+    from ray_jobs.training import candidates
+
+    return candidates.compare_candidates(task)
+
+
+STEPS: Mapping[str, Step] = {
+    BASE_MODELS: _fit_base_models,
+    **{step: partial(_try_size, number) for step, number in SEARCH_TRIALS.items()},
+    **{step: partial(_fit_tree_model, variable, leads) for step, (variable, leads) in TREE_MODELS.items()},
+    DETECTOR: _fit_detector,
+    SCORES: _score,
+    REGISTERED: _register,
+    CANDIDATES: _compare_candidates,
+}
+"""Step -> function. The results are of the types that the functions declare; `TrainingFolder.load` needs the type."""

@@ -1,4 +1,4 @@
-"""What the tests of serving share: a feed of features, what came of it, and a real Ray head."""
+"""Fixtures of the inference tests: a producer of features, readers of predictions, and a Ray head."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from weatherglass.registry.registry import Registry
 from weatherglass.settings import Settings
 from weatherglass.topics import FEATURES, PREDICTIONS
 
-PATIENCE = 120.0
-"""Seconds that the end of a process or thread may take on a slow machine."""
-ROUNDS_LIMIT = 600.0
-"""Seconds that rounds may take, during which jobs are killed and come back."""
+STOP_TIMEOUT = 120.0
+"""Timeout in seconds for the end of a process or thread."""
+ROUNDS_TIMEOUT = 600.0
+"""Timeout in seconds for rounds during which jobs are killed and restarted."""
 
 
 class Feed:
@@ -54,7 +54,7 @@ class Feed:
 
 
 def committed(bootstrap: str, topic: str = PREDICTIONS) -> list[ConsumerRecord]:
-    """Everything on a topic that a careful consumer sees, up to its end now."""
+    """All committed records of a topic up to its current end."""
     consumer = KafkaConsumer(
         bootstrap_servers=bootstrap, isolation_level="read_committed", auto_offset_reset="earliest", group_id=None
     )
@@ -71,7 +71,7 @@ def committed(bootstrap: str, topic: str = PREDICTIONS) -> list[ConsumerRecord]:
 
 
 class Reader:
-    """A careful consumer that stays: everything committed to a topic so far, in the order it came."""
+    """A read-committed consumer that keeps all records of a topic in order of arrival."""
 
     def __init__(self, bootstrap: str, topic: str = PREDICTIONS):
         self.records: list[ConsumerRecord] = []
@@ -83,14 +83,14 @@ class Reader:
         self._consumer.assign([TopicPartition(topic, n) for n in self._consumer.partitions_for_topic(topic)])
 
     def read(self) -> list[Prediction]:
-        """The predictions so far."""
+        """All predictions so far."""
         with self._lock:
             for records in self._consumer.poll(timeout_ms=50).values():
                 self.records += records
         return [Prediction.from_json(record.value) for record in self.records]
 
-    def answered(self) -> list[tuple[str, datetime]]:
-        """Identities of the predictions so far, as often as they came."""
+    def predicted(self) -> list[tuple[str, datetime]]:
+        """Station and time of all predictions so far, with duplicates."""
         return [(prediction.station_id, prediction.timestamp) for prediction in self.read()]
 
     def close(self) -> None:
@@ -98,9 +98,9 @@ class Reader:
 
 
 class Rounds:
-    """A load of rounds: a leading record for each station, and the next ones when all of these are answered.
+    """A load in rounds: one leading window for each station, then the next round when all of them are predicted.
 
-    So every record that is sent needs an answer, whatever the batches are.
+    Every window therefore needs a prediction, independent of how the windows are grouped in batches.
     """
 
     def __init__(self, feed: Feed, reader: Reader, stations: Sequence[str], start: datetime):
@@ -116,15 +116,15 @@ class Rounds:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join(ROUNDS_LIMIT + PATIENCE)
+        self._thread.join(ROUNDS_TIMEOUT + STOP_TIMEOUT)
         assert not self._thread.is_alive()
         if self.failure is not None:
             raise self.failure
 
     def wait(self, count: int) -> None:
-        """Wait until so many more rounds have been answered."""
+        """Wait until `count` more rounds have been predicted."""
         goal = self.done + count
-        until(f"{count} rounds answered", lambda: self.done >= goal or self.failure, ROUNDS_LIMIT)
+        until(f"{count} predicted rounds", lambda: self.done >= goal or self.failure, ROUNDS_TIMEOUT)
         assert self.failure is None
 
     @property
@@ -135,13 +135,13 @@ class Rounds:
         try:
             while not self._stop.is_set():
                 self._time += timedelta(minutes=1)
-                wanted = [(station, self._time) for station in self._stations]
-                self.sent += wanted
-                self._feed.send([leading(*one) for one in wanted])
+                expected = [(station, self._time) for station in self._stations]
+                self.sent += expected
+                self._feed.send([leading(*key) for key in expected])
                 until(
-                    f"answers of {self._time}",
-                    lambda wanted=wanted: set(wanted) <= set(self._reader.answered()),
-                    ROUNDS_LIMIT,
+                    f"predictions for {self._time}",
+                    lambda expected=expected: set(expected) <= set(self._reader.predicted()),
+                    ROUNDS_TIMEOUT,
                 )
         except BaseException as error:
             self.failure = error
@@ -153,19 +153,19 @@ def predictions(bootstrap: str) -> list[Prediction]:
 
 @contextmanager
 def serving(settings: Settings, shard: int = 0) -> Iterator[tuple[InferenceService, ModelManager]]:
-    """The service in a thread of this process, drained at the end."""
-    champions = ModelManager(Registry(settings))
-    service = InferenceService(settings, shard, champions, station_lookup(settings))
+    """Run the service in a thread of this process, and drain it at the end."""
+    models = ModelManager(Registry(settings))
+    service = InferenceService(settings, shard, models, station_lookup(settings))
     stopping = threading.Event()
     thread = threading.Thread(target=service.run, args=(stopping,), daemon=True)
     thread.start()
     try:
-        until("its recovery", lambda: service.figures.phase == "serving" or not thread.is_alive())
-        yield service, champions
+        until("the end of the recovery", lambda: service.statistics.phase == "serving" or not thread.is_alive())
+        yield service, models
     finally:
         stopping.set()
-        thread.join(PATIENCE)
-        assert service.figures.phase == "drained"
+        thread.join(STOP_TIMEOUT)
+        assert service.statistics.phase == "drained"
 
 
 @pytest.fixture(scope="session")
@@ -180,13 +180,13 @@ def serving_settings(fresh_broker: TestBroker, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def feed(serving_settings: Settings) -> Iterator[Feed]:
-    made = Feed(serving_settings.bootstrap_servers)
-    yield made
-    made.close()
+    feed = Feed(serving_settings.bootstrap_servers)
+    yield feed
+    feed.close()
 
 
 @pytest.fixture
 def ray_head(serving_settings: Settings, tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
-    """Starts the Ray head of `serving_settings`, in a session of its own; it is ended after the test."""
+    """Starts the Ray head of `serving_settings` in its own session; it is ended after the test."""
     with ray_heads(serving_settings, tmp_path / "ray.log") as start:
         yield start

@@ -1,4 +1,4 @@
-"""Models for the tests of serving, small and really fitted."""
+"""Small fitted models for the tests of inference."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ GRID = history(days=60)
 
 
 def without_trees() -> BoostedForecaster:
-    """A forecaster that has no trees yet."""
+    """A fitted forecaster without tree models."""
     everything = np.ones(GRID.values.shape[1], dtype=bool)
     base = base_models.fit(GRID, everything)
     return fit.assemble(GRID, Split(everything, everything, ~everything), base, ())
 
 
-def crown(settings: Settings, forecaster: BoostedForecaster, folder: Path) -> str:
+def register_champion(settings: Settings, forecaster: BoostedForecaster, folder: Path) -> str:
     """Register a model, make it champion, and return its version."""
     forecaster.save(folder)
     registry = Registry(settings)
     version = registry.register(FORECASTER, folder, {}, {}, {})
-    registry.promote(FORECASTER, version, "the test", "to see it serve", {})
+    registry.promote(FORECASTER, version, "the test", "test", {})
     return version
 
 
-def mad(forecaster: BoostedForecaster) -> BoostedForecaster:
-    """Its files are sound, and it forecasts heat that no thermometer has seen."""
-    usual = forecaster.climatology
-    return replace(forecaster, climatology=replace(usual, coefficients=usual.coefficients + 500.0))
+def with_impossible_heat(forecaster: BoostedForecaster) -> BoostedForecaster:
+    """The forecaster with forecasts beyond the physical limits; its files are valid."""
+    climatology = forecaster.climatology
+    return replace(forecaster, climatology=replace(climatology, coefficients=climatology.coefficients + 500.0))

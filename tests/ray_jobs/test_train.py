@@ -1,10 +1,10 @@
-"""Training on a real local Ray, from prepared history to champions that load and forecast."""
+"""Training on a local Ray, from prepared history to champions that load and forecast."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 
 from ray_jobs import train
-from ray_jobs.training.folder import code_version
+from ray_jobs.training import plan
+from ray_jobs.training.plan import code_version
 from tests.ray_heads import init_ray
 from tests.synthetic_history import history
 from weatherglass.anomaly.detector import AnomalyDetector
@@ -33,9 +34,9 @@ TINY = ModelSize(cases=1500, trees=15, leaves=15, learning_rate=0.2, spread_tree
 
 
 def prepare(grid: HourGrid, folder: Path) -> None:
-    """Lay a grid down as prepared history."""
+    """Write a grid as prepared history."""
     count, hours, _ = grid.values.shape
-    t, h, p, u, v, told = grid.values.reshape(-1, 6).T.astype(float)
+    t, h, p, u, v, speed = grid.values.reshape(-1, 6).T.astype(float)
     table = pd.DataFrame(
         {
             "station_id": np.repeat([station.station_id for station in grid.stations], hours),
@@ -43,7 +44,7 @@ def prepare(grid: HourGrid, folder: Path) -> None:
             "temperature": t,
             "humidity": h,
             "pressure": p,
-            "wind_speed": np.where(np.isnan(told), np.hypot(u, v), told),
+            "wind_speed": np.where(np.isnan(speed), np.hypot(u, v), speed),
             "wind_direction": wind_direction(u, v),
             "source": "made-up",
         }
@@ -72,146 +73,154 @@ def replayed(settings: Settings) -> Settings:
 
 @pytest.fixture
 def tiny(replayed: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """A history is prepared, and a first model is tiny."""
+    """Settings with a prepared history, for which a first model is tiny."""
     monkeypatch.setitem(train.SIZES, "first", TINY)
     monkeypatch.setitem(train.TEST_CASES, "first", 300)
-    monkeypatch.setitem(train.STEP_LIMIT, "first", 150.0)
+    monkeypatch.setitem(train.STEP_TIMEOUT_SECONDS, "first", 150.0)
     prepare(history(days=120), replayed.history_dir)
     return replayed
 
 
 class Killed(BaseException):
-    """The training's process is no more: nobody catches this."""
+    """Stands for the end of the training process: no code catches it."""
 
 
 @pytest.mark.integration
-@pytest.mark.timeout(1800)  # three trainings, any step of which may hang to its limit and be begun anew
-def test_from_history_to_champions(local_ray: None, tiny: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed near its end, taken up again, and once more from the start: the same model, registered with its record."""
-    said: list[str] = []
+@pytest.mark.timeout(1800)  # three trainings, any step of which may hang until its timeout and be repeated
+def test_a_killed_training_resumes_and_results_in_the_same_models_as_an_uninterrupted_one(
+    local_ray: None, tiny: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[str] = []
 
-    def say_until_killed(line: str) -> None:
+    def kill_after_13_steps(line: str) -> None:
         print(line)
-        said.append(line)
-        if line.startswith("13 of 17 parts"):
+        lines.append(line)
+        if line.startswith("13 of 17"):
             raise Killed
 
     with pytest.raises(Killed):
-        train.run(tiny, "first", "a test", NOW, say_until_killed)
+        train.run(tiny, "first", "a test", NOW, kill_after_13_steps)
     (folder,) = (path for path in (tiny.state_dir / "training").iterdir() if path.is_dir())
-    finished = {file.name: file.stat().st_mtime_ns for file in folder.glob("*.pickle")}
+    finished = {path.name: path.stat().st_mtime_ns for path in (folder / "results").iterdir()}
     assert len(finished) >= 13
-    assert registered_models(tiny) == [], "a training that fails changes nothing"
+    assert registered_models(tiny) == [], "an interrupted training registers nothing"
     assert Registry(tiny).promotions() == []
 
-    said.clear()
+    def check_unchanged(line: str) -> None:
+        """Finished results are not written again while the training runs."""
+        print(line)
+        lines.append(line)
+        for name, mtime in finished.items():
+            assert (folder / "results" / name).stat().st_mtime_ns == mtime, name
+
+    lines.clear()
     with monkeypatch.context() as patch:
-        patch.setattr(train, "COMPARED", ("first",))
-        versions = train.run(tiny, "first", "a test", NOW + timedelta(hours=1), say_seeing(said, folder, finished))
-    assert any(line.startswith("| harmonic arma |") for line in said)
-    assert any("found finished" in line and "temperature-01-03" in line for line in said)
-    assert sum("leads" in line and "damped anomaly" in line for line in said) <= 4, "only what was missing was fitted"
-    assert not folder.exists(), "nothing is left of a training that is done"
+        patch.setattr(plan, "COMPARED_SIZES", ("first",))
+        versions = train.run(tiny, "first", "a test", NOW + timedelta(hours=1), check_unchanged)
+    assert any(line.startswith("| harmonic arma |") for line in lines)
+    (resumed,) = (line for line in lines if "temperature-01-03" in line)
+    assert f"{len(finished.keys() & {*plan.TREE_MODELS, plan.DETECTOR})} of 17" in resumed
+    assert sum(" of 17 " in line for line in lines if line != resumed) <= 4, "only unfinished steps run"
+    assert not folder.exists(), "the folder of a finished training is removed"
 
     registry = Registry(tiny)
     forecaster, detector = registry.champion(FORECASTER), registry.champion(ANOMALY_DETECTOR)
     assert forecaster is not None
     assert detector is not None
     assert {FORECASTER: forecaster.version, ANOMALY_DETECTOR: detector.version} == versions
-    made = BoostedForecaster.load(forecaster.folder).forecast(history(days=120), [0, 1, 2], [2000] * 3)
-    assert set(made.methods) == {Method.MODEL}
-    assert AnomalyDetector.load(detector.folder).learnt is not None
-    assert any("there was no champion" in line for line in said)
+    forecast = BoostedForecaster.load(forecaster.folder).forecast(history(days=120), [0, 1, 2], [2000] * 3)
+    assert set(forecast.methods) == {Method.MODEL}
+    assert AnomalyDetector.load(detector.folder).learned is not None
+    (first,) = (one for one in registry.promotions() if one.kind == FORECASTER)
+    assert first.action == Action.PROMOTE
+    assert "relative_mae_of_champion" not in first.figures, "there was no champion to compare with"
     check_record(tiny, forecaster)
 
-    # The same data and seed make the same model: it is registered, but no better than the champion.
-    again = train.run(tiny, "first", "a test", NOW, said.append)
-    other = registry.version(FORECASTER, again[FORECASTER])
-    assert other is not None
-    assert other.version != forecaster.version
-    for file in [*forecaster.folder.glob("*.txt"), forecaster.folder / "arrays.npz"]:
-        assert (other.folder / file.name).read_bytes() == file.read_bytes(), file.name
-    kept = registry.champion(FORECASTER)
-    assert kept is not None
-    assert kept.version == forecaster.version
-    assert any("not better beyond chance than champion" in line for line in said)
-    assert [p.who for p in registry.promotions() if p.kind == FORECASTER and p.action == Action.PROMOTE] == ["a test"]
-    challenger = registry.challenger(FORECASTER)
+    # The same data and seed give the same models; the forecaster is not better than the champion.
+    uninterrupted = train.run(tiny, "first", "a test", NOW, lines.append)
+    for kind, resumed_model in ((FORECASTER, forecaster), (ANOMALY_DETECTOR, detector)):
+        other = registry.version(kind, uninterrupted[kind])
+        assert other is not None
+        assert other.version != resumed_model.version
+        files = {file.name for file in resumed_model.folder.iterdir()} - {"card.md", "model.json", "MLmodel"}
+        assert {"arrays.npz"} < files
+        for name in files:
+            assert (other.folder / name).read_bytes() == (resumed_model.folder / name).read_bytes(), name
+    champion, challenger = registry.champion(FORECASTER), registry.challenger(FORECASTER)
+    assert champion is not None
+    assert champion.version == forecaster.version
     assert challenger is not None
-    assert challenger.version == other.version
-
-
-def say_seeing(said: list[str], folder: Path, finished: dict[str, int]) -> Callable[[str], None]:
-    """Notes lines, and that what was finished is not written anew as long as the training runs."""
-
-    def say(line: str) -> None:
-        print(line)
-        said.append(line)
-        for name, at in finished.items():
-            assert (folder / name).stat().st_mtime_ns == at, name
-
-    return say
+    assert challenger.version == uninterrupted[FORECASTER]
+    last = max((one for one in registry.promotions() if one.kind == FORECASTER), key=lambda one: one.at)
+    assert last.action == Action.CHALLENGE
+    assert last.figures["gain"] == 0
+    assert [p.changed_by for p in registry.promotions() if p.kind == FORECASTER and p.action == Action.PROMOTE] == [
+        "a test"
+    ]
 
 
 def check_record(settings: Settings, forecaster: ModelVersion) -> None:
-    """What the registry keeps of a run: parameters, data, code, metrics by lead and variable, plots, card."""
-    (known,) = (one for one in registered_models(settings) if (one.kind, one.version) == (FORECASTER, forecaster.version))
+    """The registry has the parameters, data, code, metrics by lead and variable, plots and model card of a run."""
+    (known,) = (
+        one for one in registered_models(settings) if (one.kind, one.version) == (FORECASTER, forecaster.version)
+    )
     assert known.tags["data_fingerprint"] == "fingerprint"
     assert "| seasonal naive |" in known.tags["candidates"]
     assert known.tags["code_version"] == code_version()
     assert known.params["trees"] == str(TINY.trees)
     assert {
-        f"mae.{who}.{variable}.lead{lead:02d}"
-        for who in ("model", "persistence")
+        f"mae.{model}.{variable}.lead{lead:02d}"
+        for model in ("model", "persistence")
         for variable in VARIABLES
         for lead in LEADS
     } <= set(known.metrics)
-    kept = {path.name for path in (settings.artifacts_dir / "runs").rglob("*") if path.is_file()}
-    assert {"model.json", "card.md", "error-by-lead.png", "coverage-by-lead.png", "environment.txt"} <= kept
+    files = {path.name for path in (settings.artifacts_dir / "runs").rglob("*") if path.is_file()}
+    assert {"model.json", "card.md", "error-by-lead.png", "coverage-by-lead.png", "environment.txt"} <= files
     card = (forecaster.folder / "card.md").read_text()
     assert "fingerprint" in card
-    assert "Not for warnings" in card
+    assert f"trees: {TINY.trees}" in card
 
 
-def test_without_history_the_words_say_what_to_run(replayed: Settings) -> None:
+def test_a_missing_history_is_an_error_that_names_the_dag(replayed: Settings) -> None:
     with pytest.raises(train.TrainingError, match="prepare_history"):
         train.run(replayed, "first", "a test", NOW, print)
 
 
 @pytest.mark.integration
-def test_a_short_history_is_refused_in_words(local_ray: None, replayed: Settings) -> None:
+def test_a_short_history_is_an_error_with_its_length(local_ray: None, replayed: Settings) -> None:
     prepare(history(days=20), replayed.history_dir)
-    with pytest.raises(train.TrainingError, match="20 days"):
+    with pytest.raises(train.TrainingError, match=r"\b20 days"):
         train.run(replayed, "first", "a test", NOW, print)
 
 
 @pytest.mark.integration
-def test_a_step_that_hangs_is_ended_and_begun_anew(
+def test_a_hung_step_is_ended_and_repeated(
     local_ray: None, replayed: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its reading of the stations blocks, until what it reads is whole again; the log tells where it stood."""
-    monkeypatch.setitem(train.STEP_LIMIT, "first", 40.0)
-    monkeypatch.setattr(train, "PULSE", 1.0)
+    """Reading the stations blocks on a pipe until the file is restored; the progress has the stack of the step."""
+    monkeypatch.setitem(train.STEP_TIMEOUT_SECONDS, "first", 40.0)
+    monkeypatch.setattr(train, "STATUS_INTERVAL_SECONDS", 1.0)
     prepare(history(days=20), replayed.history_dir)
     stations = replayed.history_dir / "stations.json"
-    whole = stations.rename(stations.with_suffix(".whole"))
+    saved = stations.rename(stations.with_suffix(".saved"))
     os.mkfifo(stations)
-    said: list[str] = []
+    lines: list[str] = []
 
-    def say(line: str) -> None:
-        said.append(line)
-        if "hung" in line and whole.exists():
-            whole.replace(stations)
+    def restore_when_hung(line: str) -> None:
+        lines.append(line)
+        if "read_stations" in line and saved.exists():
+            saved.replace(stations)
 
-    with pytest.raises(train.TrainingError, match="20 days"):
-        train.run(replayed, "first", "a test", NOW, say)
-    hung = [line for line in said if "the step ground hung" in line]
-    assert hung
-    assert "read_stations" in hung[0]
-    assert any(line.startswith("waiting for ground (") for line in said), "meanwhile it tells what it waits for"
+    with pytest.raises(train.TrainingError, match=r"\b20 days"):
+        train.run(replayed, "first", "a test", NOW, restore_when_hung)
+    (stack,) = (line for line in lines if "read_stations" in line)
+    assert plan.BASE_MODELS in stack
+    assert any(plan.BASE_MODELS in line for line in lines if line != stack), "reports which step it waits for"
 
 
-def test_a_ray_that_does_not_answer_is_said_at_once(replayed: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_ray_head_is_an_error_with_its_address(
+    replayed: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with pytest.raises(train.TrainingError, match=str(replayed.ray_port)):
         train.connect(replayed)

@@ -1,4 +1,4 @@
-"""Window features for tests, made from observations the way the stream makes them, only slower and plainer."""
+"""Window features for tests, computed from observations as in the stream, by a slower and simpler implementation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ START = datetime(2026, 1, 5, 12, tzinfo=UTC)
 def window(
     station_id: str, end: datetime, last: datetime, temperature: float | None = 5.0, count: int = 1
 ) -> WindowFeatures:
-    """One window; the other variables follow from the temperature."""
+    """One window; the values of the other variables are derived from the temperature."""
     values = {"humidity": 70.0, "pressure": 1010.0, "wind_speed": 4.0}
     shift = temperature or 0.0
     return WindowFeatures(
@@ -36,18 +36,18 @@ def window(
 
 
 def windows_of(station_id: str, observations: dict[datetime, float]) -> list[WindowFeatures]:
-    """All windows that the observations (time: temperature) fall into, in the order of their ends."""
+    """All windows that contain any of the observations (time -> temperature), sorted by end."""
     ends = sorted({end for time in observations for end in _ends(time)})
-    made = []
+    windows = []
     for end in ends:
         inside = sorted(time for time in observations if end - WINDOW <= time < end)
         mean = float(np.mean([observations[time] for time in inside]))
-        made.append(window(station_id, end, inside[-1], mean, len(inside)))
-    return made
+        windows.append(window(station_id, end, inside[-1], mean, len(inside)))
+    return windows
 
 
 def leading(station_id: str, time: datetime, temperature: float = 5.0) -> WindowFeatures:
-    """The leading window of a lone observation."""
+    """The leading window of a single observation."""
     return window(station_id, _ends(time)[0], time, temperature)
 
 

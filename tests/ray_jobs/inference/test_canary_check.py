@@ -24,11 +24,11 @@ from ray_jobs.inference.canary_check import (
 )
 from tests.ray_jobs.windows import START, leading
 from tests.synthetic_history import history
-from weatherglass.anomaly.detector import AnomalyDetector, Case
+from weatherglass.anomaly.detector import AnomalyDetector, DetectorInput
 from weatherglass.forecast.fallback import PersistenceForecaster
 from weatherglass.forecast.forecaster import LEVELS, Forecast, Forecaster
 from weatherglass.history.grid import HourGrid
-from weatherglass.qc.observation_checks import LIMITS
+from weatherglass.qc.limits import RANGE_LIMITS
 from weatherglass.records import LEADS, VARIABLES
 
 GRID = history(days=60)
@@ -116,7 +116,7 @@ def test_one_bound_beyond_the_value_is_a_defect_and_one_equal_to_it_is_not(
 def test_one_value_beyond_the_physical_limit_is_a_defect_and_one_at_the_limit_is_not(
     forecast: Forecast, variable: str, end: str
 ) -> None:
-    limit, side = getattr(LIMITS[variable], end), 1 if end == "high" else -1
+    limit, side = getattr(RANGE_LIMITS[variable], end), 1 if end == "high" else -1
     wide = {level: np.full_like(forecast.values, 1e4) for level in LEVELS}
 
     def with_value(value: float) -> Forecast:
@@ -215,7 +215,7 @@ def flagging(count: int) -> Any:
 
 def with_readings(count: int) -> CanaryBatch:
     readings = [leading("boston", START + timedelta(minutes=minute)) for minute in range(count)]
-    return replace(CANARY, cases=[Case(reading, (), 0, None) for reading in readings])
+    return replace(CANARY, cases=[DetectorInput(reading, (), 0, None) for reading in readings])
 
 
 @pytest.mark.parametrize(

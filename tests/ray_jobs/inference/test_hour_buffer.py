@@ -34,8 +34,8 @@ def hour(station_id: str, time: datetime, temperature: float | None = 1.0, count
 
 
 @given(st.integers(0, 2**32), st.integers(1, 400))
-def test_windows_in_any_order_make_the_mean_of_the_hours_observations(seed: int, size: int) -> None:
-    """Against the rule itself, computed from the observations: their mean in [H - 19 min, H + 1 min)."""
+def test_windows_in_any_order_give_the_mean_of_the_observations_of_an_hour(seed: int, size: int) -> None:
+    """Against the definition: the mean of the observations in [H - 19 min, H + 1 min)."""
     chance = random.Random(seed)
     observations = {START + chance.randrange(0, 240) * MINUTE: chance.uniform(-20, 30) for _ in range(60)}
     windows = windows_of("new-york", observations)
@@ -52,7 +52,7 @@ def test_windows_in_any_order_make_the_mean_of_the_hours_observations(seed: int,
     assert {time: (hour.count, hour.temperature) for time, hour in hours.items()} == expected
 
 
-def test_hours_lie_in_the_grid_where_they_belong() -> None:
+def test_hours_are_at_their_station_and_time_in_the_grid() -> None:
     hours = buffer()
     for station, offset in (("new-york", 0), ("boston", 3), ("new-york", 5)):
         assert hours.put_computed(hour(station, START + offset * HOUR, float(offset)))
@@ -67,7 +67,7 @@ def test_hours_lie_in_the_grid_where_they_belong() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from(["new-york", "boston", "miami"]), st.integers(0, 400)), min_size=1))
-def test_the_grid_is_the_last_value_of_each_hour_within_the_span(puts: list[tuple[str, int]]) -> None:
+def test_the_grid_holds_the_last_value_of_each_hour_within_the_span(puts: list[tuple[str, int]]) -> None:
     hours, model = buffer(), {}
     newest = 0
     for i, (station, offset) in enumerate(puts):
@@ -86,16 +86,16 @@ def test_the_grid_is_the_last_value_of_each_hour_within_the_span(puts: list[tupl
     assert found == {key: value for key, value in model.items() if key[1] > newest - SPAN_HOURS}
 
 
-def test_an_hour_from_fewer_windows_than_were_known_does_not_replace_it() -> None:
+def test_an_hour_of_fewer_observations_does_not_replace_the_stored_one() -> None:
     hours = buffer()
     hours.put_shared(hour("new-york", START, 5.0, count=4))
     assert not hours.put_computed(hour("new-york", START, 9.0, count=2))
     assert hours.put_computed(hour("new-york", START, 6.0, count=4))
-    assert not hours.put_computed(hour("new-york", START, 6.0, count=4)), "unchanged is no news"
+    assert not hours.put_computed(hour("new-york", START, 6.0, count=4)), "unchanged"
     assert hours.put_computed(hour("new-york", START, None, count=5))
 
 
-def test_the_echo_of_an_own_hour_does_not_undo_a_newer_value() -> None:
+def test_a_shared_hour_does_not_replace_a_computed_one() -> None:
     hours = buffer()
     hours.put_computed(hour("new-york", START, 5.0, count=2))
     hours.put_shared(hour("new-york", START, 4.0, count=1))
@@ -106,7 +106,7 @@ def test_the_echo_of_an_own_hour_does_not_undo_a_newer_value() -> None:
     assert grid.values[:, -1, 0].tolist() == [5.0, 3.0]
 
 
-def test_base_is_the_newest_hour_with_a_value() -> None:
+def test_the_base_column_is_that_of_the_newest_hour_with_a_value() -> None:
     hours = buffer()
     hours.put_computed(hour("new-york", START, 5.0))
     hours.put_computed(hour("boston", START + 3 * HOUR, 5.0))
@@ -116,14 +116,14 @@ def test_base_is_the_newest_hour_with_a_value() -> None:
     assert hours.locate("miami", hour64(START - 200 * HOUR)) is None
 
 
-def test_a_backfill_of_days_in_one_batch_makes_every_hour() -> None:
+def test_a_batch_of_several_days_gives_every_hour() -> None:
     times = list(every(60, 72))
-    made = WindowBuffer().add(windows_of("new-york", dict.fromkeys(times, 1.0)))
-    assert [hour.hour for hour in made] == times
+    hours = WindowBuffer().add(windows_of("new-york", dict.fromkeys(times, 1.0)))
+    assert [hour.hour for hour in hours] == times
 
 
-def test_old_windows_are_let_go() -> None:
-    """After days, a late window of an old hour finds none of the others: the hour is made of it alone."""
+def test_windows_older_than_the_retention_are_removed() -> None:
+    """The hour of a late window that is two days old is computed from this window alone."""
     kept, windows = WindowBuffer(), windows_of("new-york", dict.fromkeys(every(5, 48), 1.0))
     kept.add(windows)
     ends = (START + HOUR + MINUTE, START + 47 * HOUR + MINUTE)

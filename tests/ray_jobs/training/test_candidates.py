@@ -8,27 +8,27 @@ from tests.synthetic_history import history
 from weatherglass.evaluation import arma, held_out
 from weatherglass.forecast import base_models, fit
 from weatherglass.forecast.splits import split
-from weatherglass.verification.held_out_scores import SKILL_LEADS
+from weatherglass.verification.scores import SKILL_LEADS
 
 
-def test_all_candidates_are_scored_on_the_same_cases(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Persistence's error against the one written out by hand, on the cases for which the rival has an answer."""
+def test_candidates_are_scored_on_the_same_cases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error of persistence against an independent calculation, on the cases that the classical model forecasts."""
     monkeypatch.setattr(arma, "STATIONS", 1)
     grid = history(days=110)
     parts = split(grid.values.shape[1], test_share=0.3)
     base = base_models.fit(grid, parts.train)
     forecaster = fit.assemble(grid, parts, base, ())
-    made = candidates.errors(grid, parts.test, forecaster, 200)
-    assert set(made) == {held_out.MODEL, *held_out.BASELINES, arma.NAME}
-    rows, at = held_out.choose(grid, parts.test, 200)
+    errors = candidates.errors(grid, parts.test, forecaster, 200)
+    assert set(errors) == {held_out.MODEL, *held_out.BASELINES, arma.NAME}
+    rows, at = held_out.choose_cases(grid, parts.test, 200)
     at = at[rows == rows.min()]
     temperature = grid.values[rows.min(), :, 0].astype(float)
-    by_hand = np.mean([np.nanmean(np.abs(temperature[at + lead] - temperature[at])) for lead in SKILL_LEADS])
-    np.testing.assert_allclose(made["persistence"][0], by_hand, rtol=1e-4)
-    assert made[arma.NAME][0] < made["persistence"][0]
+    expected = np.mean([np.nanmean(np.abs(temperature[at + lead] - temperature[at])) for lead in SKILL_LEADS])
+    np.testing.assert_allclose(errors["persistence"][0], expected, rtol=1e-4)
+    assert errors[arma.NAME][0] < errors["persistence"][0]
 
 
-def test_the_table_marks_the_best_of_each_variable() -> None:
+def test_the_lowest_error_of_each_variable_is_bold() -> None:
     lines = candidates.table({"one": np.array([1.0, 2, 3, np.nan]), "the_other": np.array([2.0, 1, 3.5, 4])})
     assert lines[2:] == [
         "| one | **1.000** | 2.000 | **3.000** | nan |",

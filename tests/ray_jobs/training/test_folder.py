@@ -1,24 +1,25 @@
-"""What a killed training leaves, and to whom it belongs."""
+"""What an interrupted training leaves behind, and which training resumes it."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from ray_jobs.training.folder import KEPT, AlreadyTraining, Plan, TrainingFolder
+from ray_jobs.training.folder import RETENTION, AlreadyTraining, TrainingFolder
+from ray_jobs.training.plan import TrainingPlan
 from weatherglass.forecast.presets import FIRST
 from weatherglass.history.prepared import Manifest
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 HISTORY = Manifest("kaggle", "aa", "2012-10-03T00:00:00Z", "2016-11-30T23:00:00Z", 1000, 36)
-PLAN = Plan("first", FIRST, 1, 0, 300, HISTORY, "c0de", NOW, "a test")
+PLAN = TrainingPlan("first", FIRST, 1, 0, 300, HISTORY, "c0de", NOW, "a test")
 
-HOLDER = """
+LOCK_HOLDER = """
 import sys
 from pathlib import Path
 from ray_jobs.training.folder import TrainingFolder
@@ -28,38 +29,55 @@ with TrainingFolder(Path(sys.argv[1])).lock():
 """
 
 
-def test_the_same_training_finds_what_is_finished_and_another_does_not(tmp_path: Path) -> None:
-    folder = TrainingFolder.open(tmp_path, PLAN)
-    folder.save("ground", {"a": 1})
-    later = replace(PLAN, began=NOW + KEPT / 2, who="somebody else")
-    again = TrainingFolder.open(tmp_path, later)
-    assert again.load("ground") == {"a": 1}
-    assert again.load("plan").began == NOW, "what is left out of the history stays the same"
-    others = [
+def test_the_same_training_finds_the_finished_steps_and_keeps_its_plan(tmp_path: Path) -> None:
+    TrainingFolder.open(tmp_path, PLAN).save("step", {"a": "1"})
+    later = replace(PLAN, started_at=NOW + RETENTION, requested_by="another user")
+    resumed = TrainingFolder.open(tmp_path, later)
+    assert resumed.load("step", dict[str, str]) == {"a": "1"}
+    assert resumed.plan() == PLAN, "the excluded stretches depend on the time of the first start"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
         replace(PLAN, seed=2),
         replace(PLAN, code="other"),
-        replace(PLAN, trials=3),
-        replace(PLAN, shape=replace(FIRST, trees=7)),
+        replace(PLAN, search_trials=3),
+        replace(PLAN, test_cases=301),
+        replace(PLAN, size="full"),
+        replace(PLAN, model_size=replace(FIRST, trees=7)),
         replace(PLAN, manifest=replace(HISTORY, fingerprint="bb")),
-    ]
-    assert not any(TrainingFolder.open(tmp_path, other).has("ground") for other in others)
-    assert not TrainingFolder.open(tmp_path, replace(PLAN, began=NOW + 2 * KEPT)).has("ground"), "too old"
-    assert (tmp_path / PLAN.key).stat().st_mode & 0o077 == 0, "only its owner may write what is unpickled"
+        replace(PLAN, started_at=NOW + RETENTION + timedelta(seconds=1)),
+    ],
+    ids=["seed", "code", "trials", "test cases", "size", "model size", "data", "too old"],
+)
+def test_another_training_finds_no_finished_steps(tmp_path: Path, other: TrainingPlan) -> None:
+    TrainingFolder.open(tmp_path, PLAN).save("step", 1)
+    folder = TrainingFolder.open(tmp_path, other)
+    assert not folder.has("step")
+    assert folder.plan() == other
 
 
-def test_a_result_is_whole_or_absent(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_no_result(tmp_path: Path) -> None:
     folder = TrainingFolder.open(tmp_path, PLAN)
     with pytest.raises(TypeError):
-        folder.save("part", (number for number in range(3)))  # a generator cannot be pickled
-    assert not folder.has("part")
-    folder.save("part", [1])
-    assert folder.load("part") == [1]
+        folder.save("step", object())
+    assert not folder.has("step")
+    assert {path.name for path in (folder.path / "results").iterdir()} == {"plan"}
 
 
-def test_one_conductor_at_a_time_and_a_dead_one_holds_nothing(tmp_path: Path) -> None:
+def test_a_repeated_step_replaces_its_result(tmp_path: Path) -> None:
+    folder = TrainingFolder.open(tmp_path, PLAN)
+    for result in ([1], [2]):
+        folder.save("step", result)
+    assert folder.load("step", list[int]) == [2]
+    assert {path.name for path in (folder.path / "results").iterdir()} == {"plan", "step"}
+
+
+def test_one_process_at_a_time_holds_the_lock_and_a_killed_one_releases_it(tmp_path: Path) -> None:
     folder = TrainingFolder.open(tmp_path, PLAN)
     holder = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(folder.path)], stdout=subprocess.PIPE, stdin=subprocess.PIPE
+        [sys.executable, "-c", LOCK_HOLDER, str(folder.path)], stdout=subprocess.PIPE, stdin=subprocess.PIPE
     )
     try:
         assert holder.stdout is not None
@@ -74,34 +92,34 @@ def test_one_conductor_at_a_time_and_a_dead_one_holds_nothing(tmp_path: Path) ->
     assert not folder.path.exists()
 
 
-HANGS = """
+HANGING_STEP = """
 import sys, time
 from pathlib import Path
 from ray_jobs.training.folder import TrainingFolder
-def stands_here():
+def hang():
     time.sleep(600)
-# Long enough to be there by then, on the slowest machine.
-with TrainingFolder(Path(sys.argv[1])).watched("part", 5):
-    stands_here()
+# Long enough to reach `hang` on a slow machine.
+with TrainingFolder(Path(sys.argv[1])).watchdog("step", 5):
+    hang()
 """
 
 
-def test_a_step_that_hangs_ends_and_tells_where_it_stood_once(tmp_path: Path) -> None:
+def test_a_hung_step_is_ended_and_its_stack_is_returned_once(tmp_path: Path) -> None:
     folder = TrainingFolder.open(tmp_path, PLAN)
-    process = subprocess.run([sys.executable, "-c", HANGS, str(folder.path)], check=False, timeout=300)
+    process = subprocess.run([sys.executable, "-c", HANGING_STEP, str(folder.path)], check=False, timeout=300)
     assert process.returncode == 1
-    ((step, stack),) = folder.hung()
-    assert step == "part"
-    assert "stands_here" in stack
-    assert folder.hung() == []
+    ((step, stack),) = folder.hung_steps()
+    assert step == "step"
+    assert "hang" in stack
+    assert folder.hung_steps() == []
 
 
-def test_a_step_that_ends_in_time_has_not_hung(tmp_path: Path) -> None:
+def test_a_step_that_ends_in_time_is_not_hung(tmp_path: Path) -> None:
     folder = TrainingFolder.open(tmp_path, PLAN)
-    with folder.watched("part", 600):
-        assert folder.hung() == []
-    with pytest.raises(ZeroDivisionError), folder.watched("other", 600):
+    with folder.watchdog("step", 600):
+        assert folder.hung_steps() == []
+    with pytest.raises(ZeroDivisionError), folder.watchdog("other", 600):
         raise ZeroDivisionError
-    # One that ends while one looks: its file is seen, and gone when it is read.
+    # A step that ends while `hung_steps` runs: its file is listed, and gone when it is read.
     (folder.path / ".third.1.stack").symlink_to("gone")
-    assert folder.hung() == []
+    assert folder.hung_steps() == []

@@ -1,0 +1,107 @@
+"""The plan of a training: what is trained on what, and its steps. Imports no model."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from weatherglass.forecast.presets import LEAD_GROUPS, ModelSize
+from weatherglass.history.prepared import Manifest
+from weatherglass.records import VARIABLES
+from weatherglass.settings import PROJECT_ROOT
+
+CODE = (
+    "weatherglass/meteorology.py",
+    "weatherglass/history/grid.py",
+    "weatherglass/history/hours.py",
+    "weatherglass/history/prepared.py",
+    "weatherglass/qc/limits.py",
+    "weatherglass/qc/series_checks.py",
+    "weatherglass/forecast/*.py",
+    "weatherglass/anomaly/*.py",
+    "weatherglass/verification/held_out*.py",
+    "ray_jobs/train.py",
+    "ray_jobs/training/*.py",
+)
+"""The files that determine which model results from the same data."""
+
+MAX_SEARCH_TRIALS = 40
+COMPARED_SIZES = ("full",)
+"""Sizes after which all candidates are compared. The comparison takes minutes, too long for a first model."""
+
+BASE_MODELS = "base-models"
+"""The grid, its split, and the models that all tree models build on."""
+DETECTOR = "detector"
+SCORES = "scores"
+"""Held-out errors, the promotion decision, and the folders of the models."""
+REGISTERED = "registered"
+CANDIDATES = "candidates"
+TREE_MODELS = {
+    f"{variable}-{leads[0]:02d}-{leads[-1]:02d}": (index, leads)
+    for index, variable in enumerate(VARIABLES)
+    for leads in LEAD_GROUPS
+}
+"""Step -> index of the variable and group of leads (hours); leads vary fastest."""
+SEARCH_TRIALS = {f"trial-{number:02d}": number for number in range(MAX_SEARCH_TRIALS + 1)}
+"""Step -> number of the trial; trial 0 is the planned size itself."""
+
+
+class TrainingDataError(ValueError):
+    """The history is missing, too short, or lacks a variable."""
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What is trained, and on which data.
+
+    Attributes:
+        size: name of the size; `model_size` are its numbers.
+        search_trials: how many other sizes are tried first.
+        test_cases: held-out cases for the scores.
+        code: see `code_version`.
+        started_at: UTC; the first start, kept when a training is resumed.
+        requested_by: for the log of promotions.
+    """
+
+    size: str
+    model_size: ModelSize
+    seed: int
+    search_trials: int
+    test_cases: int
+    manifest: Manifest
+    code: str
+    started_at: datetime
+    requested_by: str
+
+    @property
+    def key(self) -> str:
+        """Identifies the training, independent of when it is started and by whom."""
+        identity = (
+            *(self.size, self.model_size, self.seed, self.search_trials, self.test_cases),
+            *(asdict(self.manifest), self.code),
+        )
+        return hashlib.sha256(repr(identity).encode()).hexdigest()[:16]
+
+    @property
+    def trial_steps(self) -> list[str]:
+        """The steps of the size search; none without a search."""
+        return list(SEARCH_TRIALS)[: self.search_trials + 1] if self.search_trials else []
+
+    @property
+    def stages(self) -> list[list[str]]:
+        """The steps in order. Steps of one stage are independent of each other."""
+        stages = [[BASE_MODELS], self.trial_steps, [DETECTOR, *TREE_MODELS], [SCORES], [REGISTERED]]
+        if self.size in COMPARED_SIZES:
+            stages.append([CANDIDATES])
+        return [stage for stage in stages if stage]
+
+
+def code_version() -> str:
+    """The first 12 hexadecimal digits of the SHA-256 of `CODE`."""
+    digest = hashlib.sha256()
+    for pattern in CODE:
+        for file in sorted(PROJECT_ROOT.glob(pattern)):
+            digest.update(file.name.encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
