@@ -1,7 +1,7 @@
-"""The browser of the tests: Debian's Chromium."""
+"""Settings of the Chromium browser that the tests use."""
 
 from __future__ import annotations
 
 CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-PATIENCE_MS = 60_000
+CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+TIMEOUT_MS = 60_000

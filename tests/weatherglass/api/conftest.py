@@ -28,32 +28,32 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def fill(store: Engine) -> None:
-    """A day of readings of three stations, one with a hostile name, every fifth reading flagged."""
+    """Save a day of observations of three stations, one with a malicious name, and flag every fifth observation."""
     with store.begin() as connection:
         for number, (station, origin) in enumerate(
             [("new-york", Origin.OPEN_METEO), ("boston", Origin.REPLAY), (HOSTILE.replace("/", ""), None)]
         ):
             times = [NOON - timedelta(minutes=15 * step) for step in range(96)]
             readings = [an_observation(station, time, temperature=step / 10) for step, time in enumerate(times)]
-            issues = [
+            answers = [
                 a_prediction(station, time, ("step",) if step % 5 == number else (), temperature=step / 10)
                 for step, time in enumerate(times)
             ]
             observations.save(connection, readings, NOON + timedelta(seconds=3), origin)
-            predictions.save(connection, issues, NOON + timedelta(seconds=4), origin)
+            predictions.save(connection, answers, NOON + timedelta(seconds=4), origin)
             latest_windows.save(connection, [a_window(NOON, station)], NOON + timedelta(seconds=4))
-        alerts.report(connection, alerts.Alert("drift", HOSTILE, alerts.Severity.WARNING, HOSTILE), NOON)
+        alerts.raise_alert(connection, alerts.Alert("drift", HOSTILE, alerts.Severity.WARNING, HOSTILE), NOON)
 
 
 @pytest.fixture(scope="session")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with `fill` in it, to be copied: hundreds of tests begin with one."""
-    made = make_settings(tmp_path_factory.mktemp("filled"))
-    migrate(made.store_url)
-    engine = open_store(made.store_url)
+    """A filled database file. Tests copy it, which is faster than filling one for each of them."""
+    settings = make_settings(tmp_path_factory.mktemp("filled"))
+    migrate(settings.store_url)
+    engine = open_store(settings.store_url)
     fill(engine)
     engine.dispose()
-    return made.state_dir / "weatherglass.db"
+    return settings.state_dir / "weatherglass.db"
 
 
 @pytest.fixture

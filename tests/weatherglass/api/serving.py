@@ -1,4 +1,4 @@
-"""The app really served, for tests that speak HTTP."""
+"""Runs the app in an HTTP server for tests."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ START_SECONDS = STOP_SECONDS = 120
 
 @contextmanager
 def serving(app: FastAPI, port: int | None = None) -> Iterator[str]:
-    """Serve an app in a thread of its own; its address."""
+    """Serve an app in a thread; yields its address."""
     port = port or free_ports(1)[0]
     server = uvicorn.Server(uvicorn.Config(app, host=LOOPBACK, port=port, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     end = time.monotonic() + START_SECONDS
     while not server.started:
-        assert thread.is_alive(), "the server ended while starting"
+        assert thread.is_alive(), "the server exited during startup"
         assert time.monotonic() < end, f"the server did not start in {START_SECONDS} s"
         time.sleep(0.05)
     try:
@@ -41,16 +41,16 @@ def serving(app: FastAPI, port: int | None = None) -> Iterator[str]:
 
 
 @contextmanager
-def running_alone(settings: Settings) -> Iterator[str]:
-    """`python -m weatherglass.api`, as a user starts it; TERM ends it, also with open event streams."""
+def standalone_api(settings: Settings) -> Iterator[str]:
+    """Run `python -m weatherglass.api`; yields its address. SIGTERM stops it even if event streams are open."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("WEATHERGLASS_")}
-    ours = {variable(name): str(getattr(settings, name)) for name in ("state_dir", "api_port")}
-    process = subprocess.Popen([sys.executable, "-m", "weatherglass.api"], env={**inherited, **ours})
+    configured = {variable(name): str(getattr(settings, name)) for name in ("state_dir", "api_port")}
+    process = subprocess.Popen([sys.executable, "-m", "weatherglass.api"], env={**inherited, **configured})
     address = f"http://{LOOPBACK}:{settings.api_port}"
     try:
         end = time.monotonic() + START_SECONDS
         while True:
-            assert process.poll() is None, "the API ended while starting"
+            assert process.poll() is None, "the API exited during startup"
             assert time.monotonic() < end, f"the API did not start in {START_SECONDS} s"
             try:
                 httpx.get(f"{address}/stations", timeout=START_SECONDS)

@@ -1,8 +1,9 @@
-"""The API against a really filled store."""
+"""The API with a filled store."""
 
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime, timedelta
 from html.parser import HTMLParser
 
@@ -21,17 +22,18 @@ HOSTILE_STATION = HOSTILE.replace("/", "")
 ROUTES = ("/stations", "/predictions/new-york", "/anomalies", "/observations/new-york", "/openapi.json", "/docs")
 
 
-def problem(answer) -> dict:  # type: ignore[no-untyped-def, type-arg]
-    """The problem document of an error, checked for what RFC 9457 and the API promise."""
-    assert answer.headers["content-type"] == "application/problem+json"
-    body = answer.json()
-    assert body["status"] == answer.status_code
+def problem(response) -> dict:  # type: ignore[no-untyped-def, type-arg]
+    """The problem document of an error response, after checking the members that every document has."""
+    assert response.headers["content-type"] == "application/problem+json"
+    body = response.json()
+    assert body["status"] == response.status_code
+    assert re.fullmatch("[a-z_]+", body["code"])
     assert body["title"]
     assert body["detail"]
     return body
 
 
-def test_the_latest_prediction_is_what_the_store_holds(client: TestClient, store: Engine) -> None:
+def test_latest_prediction_equals_the_stored_one(client: TestClient, store: Engine) -> None:
     answer = client.get("/predictions/new-york").json()
     with store.connect() as connection:
         stored = predictions.latest(connection, "new-york")
@@ -49,12 +51,12 @@ def test_the_latest_prediction_is_what_the_store_holds(client: TestClient, store
     assert answer["anomaly"] == json.loads(stored.prediction.anomaly.model_dump_json())
 
 
-def test_replayed_data_is_not_called_live(client: TestClient) -> None:
+def test_replayed_data_is_not_live(client: TestClient) -> None:
     assert client.get("/predictions/boston").json()["source"] == "replay"
     assert [client.get(f"/{kind}/boston").json()["live"] for kind in ("predictions", "observations")] == [False] * 2
 
 
-def test_stations_are_those_observed_with_their_newest(client: TestClient) -> None:
+def test_stations_lists_observed_stations_with_their_newest_observation(client: TestClient) -> None:
     answer = client.get("/stations").json()
     by_id = {row["station"]["station_id"]: row for row in answer["stations"]}
     assert set(by_id) == {"new-york", "boston", HOSTILE_STATION}
@@ -65,7 +67,7 @@ def test_stations_are_those_observed_with_their_newest(client: TestClient) -> No
     assert [row["is_anomaly"] for row in by_id.values()].count(True) == 1
 
 
-def test_observations_of_a_range(client: TestClient, store: Engine) -> None:
+def test_observations_returns_the_requested_range(client: TestClient, store: Engine) -> None:
     start, end = NOON - timedelta(hours=2), NOON - timedelta(hours=1)
     answer = client.get("/observations/new-york", params={"from": iso(start), "to": iso(end)}).json()
     with store.connect() as connection:
@@ -74,13 +76,13 @@ def test_observations_of_a_range(client: TestClient, store: Engine) -> None:
     assert len(expected) == 4
 
 
-def test_observations_reach_from_a_day_ago_to_now_by_default(client: TestClient) -> None:
+def test_observations_returns_the_last_24_hours_by_default(client: TestClient) -> None:
     rows = client.get("/observations/new-york").json()["observations"]
     assert rows[-1]["timestamp"] == iso(NOON)
     assert datetime.fromisoformat(rows[0]["timestamp"]) >= NOW - timedelta(days=1)
 
 
-def test_pages_of_anomalies_join_to_all_of_them(client: TestClient) -> None:
+def test_pages_of_anomalies_together_contain_all_anomalies(client: TestClient) -> None:
     everything = client.get("/anomalies", params={"limit": 500}).json()
     assert everything["next_cursor"] is None
     assert all(row["kinds"] == ["step"] and row["reasons"] for row in everything["anomalies"])
@@ -95,7 +97,7 @@ def test_pages_of_anomalies_join_to_all_of_them(client: TestClient) -> None:
     assert pages == everything["anomalies"]
 
 
-def test_anomalies_are_filtered(client: TestClient) -> None:
+def test_anomalies_applies_the_filters(client: TestClient) -> None:
     since = iso(NOON - timedelta(hours=3))
     rows = client.get("/anomalies", params={"station_id": "boston", "since": since, "kind": "step"}).json()
     assert {row["station_id"] for row in rows["anomalies"]} == {"boston"}
@@ -104,17 +106,16 @@ def test_anomalies_are_filtered(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("kind", ["predictions", "observations"])
-def test_an_unknown_station_is_answered_with_near_names(client: TestClient, kind: str) -> None:
+def test_an_unknown_station_returns_404_with_similar_ids(client: TestClient, kind: str) -> None:
     answer = client.get(f"/{kind}/new-yrok")
-    assert answer.status_code == 404
+    assert (answer.status_code, problem(answer)["code"]) == (404, "unknown_station")
     assert "new-york" in problem(answer)["near"]
 
 
 @pytest.mark.parametrize("kind", ["predictions", "observations"])
-def test_a_station_without_data_says_when_to_expect_it(client: TestClient, kind: str) -> None:
+def test_a_station_without_data_returns_404_with_retry_after(client: TestClient, kind: str) -> None:
     answer = client.get(f"/{kind}/chicago")
-    assert answer.status_code == 404
-    assert problem(answer)["title"] == "Nothing yet"
+    assert (answer.status_code, problem(answer)["code"]) == (404, "no_data_yet")
     assert int(answer.headers["Retry-After"]) == problem(answer)["expected_within_seconds"] > 0
 
 
@@ -135,9 +136,9 @@ def test_a_station_without_data_says_when_to_expect_it(client: TestClient, kind:
         ("/predictions/" + "x" * 101, "station_id"),
     ],
 )
-def test_a_bad_parameter_is_named(client: TestClient, path: str, parameter: str) -> None:
+def test_an_invalid_parameter_returns_422_with_its_name(client: TestClient, path: str, parameter: str) -> None:
     answer = client.get(path)
-    assert answer.status_code == 422
+    assert (answer.status_code, problem(answer)["code"]) == (422, "invalid_parameter")
     assert parameter in [fault["parameter"] for fault in problem(answer)["errors"]]
 
 
@@ -146,38 +147,59 @@ def test_a_bad_parameter_is_named(client: TestClient, path: str, parameter: str)
     [("2026-01-05T12:00:00Z", "2026-01-05T11:00:00Z"), ("2025-01-05T12:00:00Z", "2026-01-05T12:00:00Z")],
     ids=["backwards", "too long"],
 )
-def test_a_bad_range_is_refused(client: TestClient, start: str, end: str) -> None:
+def test_an_invalid_range_returns_422(client: TestClient, start: str, end: str) -> None:
     answer = client.get("/observations/new-york", params={"from": start, "to": end})
-    assert answer.status_code == 422
+    assert (answer.status_code, problem(answer)["code"]) == (422, "invalid_range")
     assert start in problem(answer)["detail"]
 
 
-def test_other_errors_are_problems_too(client: TestClient) -> None:
-    assert problem(client.get("/nowhere"))["status"] == 404
-    assert problem(client.post("/stations"))["status"] == 405
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nowhere", 404, "not_found"),
+        ("GET", "/dashboard/nowhere", 404, "not_found"),
+        ("POST", "/stations", 405, "method_not_allowed"),
+        ("GET", "/models/compare", 404, "no_model_yet"),
+        ("GET", "/models/compare?first=99", 404, "unknown_version"),
+    ],
+)
+def test_other_errors_are_problem_documents(client: TestClient, method: str, path: str, status: int, code: str) -> None:
+    document = problem(client.request(method, path))
+    assert (document["status"], document["code"]) == (status, code)
+
+
+def test_an_unexpected_error_returns_500_without_its_message(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr(observations, "latest_all", fail)
+    answer = client.get("/observations")
+    assert (answer.status_code, problem(answer)["code"]) == (500, "internal_error")
+    assert "secret" not in answer.text
 
 
 @pytest.mark.parametrize("path", ["/stations", "/predictions/nobody", "/anomalies", "/observations/new-york"])
-def test_a_store_that_is_away_is_said_to_be(client: TestClient, store: Engine, path: str) -> None:
+def test_an_unavailable_store_returns_503_without_sql(client: TestClient, store: Engine, path: str) -> None:
     with store.begin() as connection:
         for table in ("observations", "predictions"):
             connection.execute(text(f"ALTER TABLE {table} RENAME TO {table}_gone"))
     answer = client.get(path)
-    assert answer.status_code == 503
+    assert (answer.status_code, problem(answer)["code"]) == (503, "store_unavailable")
     assert int(answer.headers["Retry-After"]) > 0
-    assert problem(answer)["title"] == "Store unavailable"
     assert "no such table" not in answer.text
 
 
-def test_a_broken_store_file_is_said_too(settings: Settings) -> None:
+def test_a_corrupt_store_file_returns_503(settings: Settings) -> None:
     settings.state_dir.mkdir(parents=True)
-    (settings.state_dir / "weatherglass.db").write_bytes(b"this is no database" * 100)
+    (settings.state_dir / "weatherglass.db").write_bytes(b"not a database" * 100)
     with TestClient(create_app(settings, clock=clock), raise_server_exceptions=False) as client:
-        assert problem(client.get("/stations"))["status"] == 503
+        assert problem(client.get("/stations"))["code"] == "store_unavailable"
 
 
 @pytest.mark.parametrize("path", ["/stations", "/anomalies", f"/predictions/{HOSTILE_STATION}"])
-def test_hostile_names_stay_data(client: TestClient, path: str) -> None:
+def test_malicious_station_names_are_returned_as_json_strings(client: TestClient, path: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/json"
@@ -185,49 +207,50 @@ def test_hostile_names_stay_data(client: TestClient, path: str) -> None:
     assert HOSTILE_STATION in json.dumps(answer.json(), ensure_ascii=False)
 
 
-def test_a_hostile_unknown_name_selects_nothing(client: TestClient) -> None:
-    assert problem(client.get("/predictions/x' OR '1'='1"))["status"] == 404
+def test_sql_injection_in_a_station_id_matches_nothing(client: TestClient) -> None:
+    assert problem(client.get("/predictions/x' OR '1'='1"))["code"] == "unknown_station"
     assert client.get("/anomalies", params={"station_id": "x' OR '1'='1"}).json()["anomalies"] == []
 
 
 @pytest.mark.parametrize("path", [*ROUTES, "/nowhere", "/anomalies?limit=0"])
-def test_every_answer_carries_the_security_headers(client: TestClient, path: str) -> None:
+def test_every_response_has_the_security_headers(client: TestClient, path: str) -> None:
     headers = client.get(path, headers={"Origin": "https://elsewhere.example"}).headers
     assert headers["x-content-type-options"] == "nosniff"
     assert "default-src 'none'" in headers["content-security-policy"]
     assert "access-control-allow-origin" not in headers
 
 
-def test_health_has_a_reason_for_each_part(client: TestClient) -> None:
+def test_health_returns_503_with_a_detail_for_each_component(client: TestClient) -> None:
     answer = client.get("/health")
     assert answer.status_code == 503
-    parts = {part["name"]: part for part in answer.json()["parts"]}
-    assert {"kafka", "ray", "job_host", "stream_features", "store", "observations", "predictions"} <= set(parts)
-    assert all(part["detail"] for part in parts.values())
-    assert parts["store"]["state"] == "ok"
+    components = {component["name"]: component for component in answer.json()["components"]}
+    expected = {"kafka", "ray", "job_host", "stream_features", "store", "observations", "predictions"}
+    assert expected <= set(components)
+    assert all(component["detail"] for component in components.values())
+    assert components["store"]["state"] == "ok"
 
 
-class Links(HTMLParser):
-    """What a page would load, and what it links to."""
+class PageLinks(HTMLParser):
+    """Collects the elements of a page that load resources, and its links."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.loaded: list[str] = []
+        self.resources: list[str] = []
         self.links: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        named = dict(attrs)
+        attributes = dict(attrs)
         if tag in ("script", "link", "img", "iframe"):
-            self.loaded.append(tag)
-        if tag == "a" and named.get("href"):
-            self.links.append(str(named["href"]))
+            self.resources.append(tag)
+        if tag == "a" and attributes.get("href"):
+            self.links.append(str(attributes["href"]))
 
 
-def test_the_documentation_shows_every_route_and_loads_nothing(client: TestClient) -> None:
+def test_documentation_lists_every_route_and_loads_no_resources(client: TestClient) -> None:
     page = client.get("/docs").text
-    parsed = Links()
+    parsed = PageLinks()
     parsed.feed(page)
-    assert parsed.loaded == []
+    assert parsed.resources == []
     for path in client.get("/openapi.json").json()["paths"]:
         assert path in page
     assert "`" not in page

@@ -1,4 +1,4 @@
-"""The API alone: who may ask, and that it really runs."""
+"""Access control of the standalone API, and its process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 
 from tests.conftest import free_ports
 from weatherglass.api.app import create_app
-from weatherglass.api.auth import local_only, with_token
+from weatherglass.api.auth import local_only, require_token
 from weatherglass.api.dashboard.login import add_login
 from weatherglass.settings import LOOPBACK, Settings
 from weatherglass.store.migrate import migrate
@@ -27,32 +27,34 @@ TOKEN = "a-token-of-more-than-16-characters"
 @pytest.mark.parametrize(
     "header", [None, "", "Bearer", "Bearer wrong", f"Basic {TOKEN}", f"Bearer {TOKEN}x", "Bearer ü"]
 )
-def test_without_the_token_nobody_passes(settings: Settings, store: Engine, path: str, header: str | None) -> None:
+def test_a_request_without_the_token_returns_401(
+    settings: Settings, store: Engine, path: str, header: str | None
+) -> None:
     headers = {} if header is None else {"Authorization": header.encode()}
-    with TestClient(create_app(settings, guard=with_token(TOKEN))) as client:
+    with TestClient(create_app(settings, require_access=require_token(TOKEN))) as client:
         answer = client.get(path, headers=headers)  # type: ignore[arg-type]
-    assert answer.status_code == 401
+    assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
     assert answer.headers["www-authenticate"] == "Bearer"
     assert TOKEN not in answer.text
 
 
-def test_the_token_passes(settings: Settings, store: Engine) -> None:
-    with TestClient(create_app(settings, guard=with_token(TOKEN))) as client:
+def test_a_request_with_the_token_returns_200(settings: Settings, store: Engine) -> None:
+    with TestClient(create_app(settings, require_access=require_token(TOKEN))) as client:
         assert client.get("/stations", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
 
 
-def test_a_browser_gives_the_token_once(settings: Settings, store: Engine) -> None:
-    app = create_app(settings, guard=with_token(TOKEN))
+def test_login_stores_the_token_in_a_cookie(settings: Settings, store: Engine) -> None:
+    app = create_app(settings, require_access=require_token(TOKEN))
     add_login(app, TOKEN)
     html = {"Accept": "text/html"}
     with TestClient(app, follow_redirects=False) as client:
-        turned = client.get("/dashboard", headers=html)
-        assert (turned.status_code, turned.headers["location"]) == (303, "/login")
+        redirect = client.get("/dashboard", headers=html)
+        assert (redirect.status_code, redirect.headers["location"]) == (303, "/login")
         assert client.get("/stations").status_code == 401
         assert client.get("/login").status_code == 200
         for wrong in ("", "token=", "token=wrong", "other=" + TOKEN, "token=" + "x" * 5000):
-            refused = client.post("/login", content=wrong)
-            assert (refused.status_code, "set-cookie" in refused.headers) == (401, False)
+            rejected = client.post("/login", content=wrong)
+            assert (rejected.status_code, "set-cookie" in rejected.headers) == (401, False)
         accepted = client.post("/login", content=f"token={TOKEN}")
         assert accepted.status_code == 303
         cookie = accepted.headers["set-cookie"]
@@ -65,19 +67,21 @@ def test_a_browser_gives_the_token_once(settings: Settings, store: Engine) -> No
 @pytest.mark.parametrize(
     ("host", "status"), [("localhost", 200), ("127.0.0.1:8000", 200), ("[::1]:8000", 200), ("evil.example", 421)]
 )
-def test_without_a_token_only_this_machine_is_answered(
+def test_without_a_token_only_local_host_names_are_allowed(
     settings: Settings, store: Engine, host: str, status: int
 ) -> None:
-    with TestClient(create_app(settings, guard=local_only)) as client:
-        assert client.get("/stations", headers={"Host": host}).status_code == status
+    with TestClient(create_app(settings, require_access=local_only)) as client:
+        answer = client.get("/stations", headers={"Host": host})
+    assert answer.status_code == status
+    assert answer.json().get("code") == ("misdirected_request" if status == 421 else None)
 
 
-def run_alone(tmp_path: Path, **settings: str) -> subprocess.Popen[str]:
+def start_api(tmp_path: Path, **settings: str) -> subprocess.Popen[str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("WEATHERGLASS_")}
-    ours = {f"WEATHERGLASS_{name.upper()}": value for name, value in settings.items()}
+    configured = {f"WEATHERGLASS_{name.upper()}": value for name, value in settings.items()}
     return subprocess.Popen(
         [sys.executable, "-m", "weatherglass.api"],
-        env={**inherited, "WEATHERGLASS_STATE_DIR": str(tmp_path), **ours},
+        env={**inherited, "WEATHERGLASS_STATE_DIR": str(tmp_path), **configured},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -85,16 +89,18 @@ def run_alone(tmp_path: Path, **settings: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.integration
-def test_another_address_is_refused_without_a_token(tmp_path: Path) -> None:
-    said, _ = run_alone(tmp_path, api_host="0.0.0.0").communicate(timeout=120)
-    assert "WEATHERGLASS_API_TOKEN" in said
+def test_a_public_address_without_a_token_fails(tmp_path: Path) -> None:
+    process = start_api(tmp_path, api_host="0.0.0.0")
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "WEATHERGLASS_API_TOKEN" in output
 
 
 @pytest.mark.integration
-def test_it_runs_alone(tmp_path: Path) -> None:
+def test_standalone_api_serves_requests(tmp_path: Path) -> None:
     migrate(f"sqlite:///{tmp_path / 'weatherglass.db'}")
     (port,) = free_ports(1)
-    process = run_alone(tmp_path, api_port=str(port))
+    process = start_api(tmp_path, api_port=str(port))
     try:
         deadline = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""The OpenAPI document is true: generated requests, sensible and mad, are all answered as it says."""
+"""The responses to generated valid and invalid requests match the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ OPERATIONS = [
     (path, method)
     for path, methods in DOCUMENT["paths"].items()
     for method in methods
-    if path != "/events"  # does not end; it has tests of its own
+    if path != "/events"  # an endless stream; see routes/test_events.py
 ]
 
 
 def excluded(path: str, method: str) -> list[CheckFunction]:
-    """Checks that cannot be made of an operation."""
+    """Checks that do not apply to an operation."""
     parameters = {parameter["name"] for parameter in DOCUMENT["paths"][path][method].get("parameters", ())}
-    ranged = parameters >= {"from", "to"}  # that one lies before the other cannot be said in a schema
-    failing = path == "/health"  # 503 is a whole answer there: a part is failing
-    return [positive_data_acceptance] * ranged + [not_a_server_error] * failing
+    has_range = parameters >= {"from", "to"}  # a schema cannot express that `from` is before `to`
+    is_health = path == "/health"  # 503 is a regular response if a component is failing
+    return [positive_data_acceptance] * has_range + [not_a_server_error] * is_health
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def schema(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BaseSchema]:
 
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
-def test_every_answer_is_as_documented(schema: BaseSchema, path: str, method: str) -> None:
+def test_responses_match_the_openapi_document(schema: BaseSchema, path: str, method: str) -> None:
     operation = schema[path][method]
 
     @given(case=operation.as_strategy())
@@ -61,13 +61,13 @@ def test_every_answer_is_as_documented(schema: BaseSchema, path: str, method: st
         phases=[Phase.explicit, Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    def answered(case: schemathesis.Case) -> None:
+    def validate(case: schemathesis.Case) -> None:
         case.call_and_validate(excluded_checks=excluded(path, method))
 
-    answered()
+    validate()
 
 
-def test_no_route_is_left_out_of_the_document() -> None:
+def test_openapi_document_contains_the_routes() -> None:
     app = create_app(Settings())
     assert set(app.openapi()["paths"]) >= {
         "/predictions/{station_id}",

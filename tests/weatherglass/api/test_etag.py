@@ -14,7 +14,7 @@ RANGE = f"?from={iso(NOON - timedelta(hours=2))}&to={iso(NOON + timedelta(hours=
 
 
 @pytest.mark.parametrize("accept", ["application/json", "text/csv"])
-def test_what_has_not_changed_is_not_sent_again(client: TestClient, store: Engine, accept: str) -> None:
+def test_an_unchanged_response_returns_304(client: TestClient, store: Engine, accept: str) -> None:
     path = f"/observations/new-york{RANGE}"
     first = client.get(path, headers={"Accept": accept})
     again = client.get(path, headers={"Accept": accept, "If-None-Match": first.headers["etag"]})
@@ -25,12 +25,12 @@ def test_what_has_not_changed_is_not_sent_again(client: TestClient, store: Engin
     assert client.get(path, headers={"Accept": accept, "If-None-Match": first.headers["etag"]}).status_code == 200
 
 
-def test_errors_and_streams_have_no_tag(client: TestClient) -> None:
+def test_errors_and_html_pages_have_no_etag(client: TestClient) -> None:
     assert "etag" not in client.get("/predictions/nobody").headers
     assert "etag" not in client.get("/docs").headers
 
 
-def test_long_answers_are_packed(client: TestClient) -> None:
+def test_long_responses_are_compressed(client: TestClient) -> None:
     answer = client.get("/predictions/new-york", headers={"Accept-Encoding": "gzip"})
     assert answer.headers["content-encoding"] == "gzip"
     assert len(answer.json()["leads"]) == 24

@@ -1,10 +1,10 @@
-"""The app really served over a filled store, and a real Chromium that looks at it."""
+"""A dashboard with a filled store, and a Chromium browser."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,32 +12,32 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 from sqlalchemy import Engine
 
 from tests.conftest import free_ports, make_settings
-from tests.weatherglass.api.browser import ARGUMENTS, CHROMIUM, PATIENCE_MS
+from tests.weatherglass.api.browser import CHROMIUM, CHROMIUM_ARGUMENTS, TIMEOUT_MS
 from tests.weatherglass.api.dashboard import scene
 from tests.weatherglass.api.serving import serving
 from weatherglass.api.app import create_app
 from weatherglass.settings import Settings
-from weatherglass.stations import Network, Station, known_stations, network
+from weatherglass.stations import Network, Station, known_stations, network_stations
 from weatherglass.store.engine import open_store
 from weatherglass.store.migrate import migrate
 
 KEEP_TOASTS = """
 new MutationObserver((changes) => {
-  const kept = document.documentElement.dataset;
+  const data = document.documentElement.dataset;
   for (const { target, addedNodes } of changes)
     if (target.id === "toasts")
-      for (const made of addedNodes) kept.toasted = `${kept.toasted ?? ""}${made.innerText}; `;
+      for (const toast of addedNodes) data.toasts = `${data.toasts ?? ""}${toast.dataset.kind}: ${toast.innerText}; `;
 }).observe(document, { childList: true, subtree: true });
 """
-"""A notification goes after some seconds, in which a slow machine may not look: `data-toasted` of <html> keeps all."""
+"""Collects kind and text of all toasts in `data-toasts` of <html>, because a toast disappears after some seconds."""
 
-STATIONS: tuple[Station, ...] = (*network(Network.LIVE)[:5], known_stations()["new-york"])
+STATIONS: tuple[Station, ...] = (*network_stations(Network.LIVE)[:5], known_stations()["new-york"])
 SIZES = {"wide": (1440, 900), "narrow": (390, 844)}
 
 
 @dataclass
 class Served:
-    """A dashboard that is up."""
+    """A running dashboard."""
 
     address: str
     port: int
@@ -47,15 +47,15 @@ class Served:
 
 
 @dataclass
-class Watched:
-    """A page, and what its console said that it should not have."""
+class OpenedPage:
+    """A page and the errors and warnings on its console."""
 
     page: Page
-    complaints: list[str] = field(default_factory=list)
+    console_errors: list[str] = field(default_factory=list)
 
-    def hear(self, message: ConsoleMessage) -> None:
+    def on_console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            self.complaints.append(f"{message.text} ({message.location.get('url')})")
+            self.console_errors.append(f"{message.text} ({message.location.get('url')})")
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     newest = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     scene.fill(store, STATIONS, newest, hours=30, issue_hours=27)
     with store.begin() as connection:
-        scene.watched(connection, STATIONS, newest)
+        scene.save_monitoring_data(connection, STATIONS, newest)
     (port,) = free_ports(1)
     with serving(create_app(settings), port) as address:
         yield Served(address, port, settings, store, newest)
@@ -78,37 +78,37 @@ def browser() -> Iterator[Browser]:
     if not Path(CHROMIUM).exists():
         pytest.skip(f"no Chromium at {CHROMIUM}")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
         yield browser
         browser.close()
 
 
-Opener = Callable[..., Watched]
+OpenPage = Callable[..., OpenedPage]
 
 
 @pytest.fixture
-def opened(browser: Browser) -> Iterator[Opener]:
-    """Opens an address and waits until the page has drawn itself."""
+def open_page(browser: Browser) -> Iterator[OpenPage]:
+    """Opens an address and waits until the page shows the state of the pipeline."""
     contexts = []
 
-    def open_page(address: str, size: str = "wide", theme: str = "light") -> Watched:
+    def open_address(address: str, size: str = "wide", theme: str = "light") -> OpenedPage:
         width, height = SIZES[size]
         context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme)  # type: ignore[arg-type]
         contexts.append(context)
         context.add_init_script(KEEP_TOASTS)
         page = context.new_page()
-        page.set_default_timeout(PATIENCE_MS)
-        watched = Watched(page)
-        page.on("console", watched.hear)
-        page.on("pageerror", lambda error: watched.complaints.append(str(error)))
+        page.set_default_timeout(TIMEOUT_MS)
+        opened = OpenedPage(page)
+        page.on("console", opened.on_console)
+        page.on("pageerror", lambda error: opened.console_errors.append(str(error)))
         page.goto(address)
         page.locator("#state.ok, #state.degraded, #state.failing").wait_for()
-        return watched
+        return opened
 
-    yield open_page
+    yield open_address
     for context in contexts:
         context.close()
 
 
-def later(moment: datetime, minutes: int = 15) -> datetime:
-    return moment + timedelta(minutes=minutes)
+def next_step(time: datetime) -> datetime:
+    return time + scene.STEP

@@ -1,4 +1,4 @@
-"""A store full of plausible weather: what the sink, the verification and the watcher write, by their own functions."""
+"""Fills a store with plausible data, using the functions with which sink, verification and monitoring write it."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from weatherglass.store.schema import drift, verification, verification_runs
 
 STEP = timedelta(minutes=15)
 SPREAD = {"temperature": 0.45, "humidity": 2.2, "pressure": 0.3, "wind_speed": 0.4}
-"""Half-width of the interval at one hour; it grows with the root of the lead."""
+"""Half-width of the interval at a lead of one hour; it grows with the square root of the lead."""
 CHECKS = ("range", "step", "flat_line", "forecast_residual", "isolation_forest")
 
 
 class Weather:
-    """A station's weather at any time: a daily cycle and a few slow waves, the same at every call."""
+    """Deterministic weather of a station: a daily cycle and a few slow waves."""
 
     def __init__(self, station: Station):
         self.station = station
@@ -57,7 +57,7 @@ class Weather:
         }
 
 
-def reading(weather: Weather, time: datetime, fault: float = 0.0) -> Observation:
+def observation(weather: Weather, time: datetime, fault: float = 0.0) -> Observation:
     values = weather.at(time)
     return Observation(
         station_id=weather.station.station_id,
@@ -66,16 +66,16 @@ def reading(weather: Weather, time: datetime, fault: float = 0.0) -> Observation
     )
 
 
-def answer(weather: Weather, time: datetime, fault: float = 0.0, version: str = "7") -> Prediction:
-    """What inference would answer: the weather to come with an error that grows with the lead."""
+def prediction(weather: Weather, time: datetime, fault: float = 0.0, version: str = "7") -> Prediction:
+    """A prediction: the future weather with an error that grows with the lead."""
     hour = time.replace(minute=0, second=0, microsecond=0)
     valid = [hour + timedelta(hours=lead) for lead in LEADS]
     true = [weather.at(when) for when in valid]
-    lean = math.sin(hour.timestamp() / 9000 + weather.phases[1])
+    bias = math.sin(hour.timestamp() / 9000 + weather.phases[1])
     values, lower, upper = {}, {}, {}
     for name in VARIABLES:
         half = [1.645 * SPREAD[name] * math.sqrt(lead) for lead in LEADS]
-        path = [when[name] + 0.45 * lean * width for when, width in zip(true, half, strict=True)]
+        path = [when[name] + 0.45 * bias * width for when, width in zip(true, half, strict=True)]
         values[name] = [round(value, 2) for value in path]
         lower[name] = [round(value - width, 2) for value, width in zip(path, half, strict=True)]
         upper[name] = [round(value + width, 2) for value, width in zip(path, half, strict=True)]
@@ -108,7 +108,7 @@ def fill(
     issue_hours: float = 30,
     source: Origin = Origin.REPLAY,
 ) -> None:
-    """Readings of the last `hours` every 15 minutes, answers to those of the last `issue_hours`, a fault now and then.
+    """Save observations of the last `hours` every 15 minutes and predictions for the last `issue_hours`, some faulty.
 
     `now` is the time of the newest reading.
     """
@@ -118,17 +118,17 @@ def fill(
             time = now - step * STEP
             fault = 9.0 if (step + 7 * number) % 61 == 37 else -8.0 if number == 1 and step == 0 else 0.0
             stored = time + timedelta(seconds=2)
-            with_answer = step < issue_hours * 4
+            has_prediction = step < issue_hours * 4
             with store.begin() as connection:
-                observations.save(connection, [reading(weather, time, fault)], stored, source)
-                if with_answer:
-                    late = timedelta(seconds=1 + 0.6 * abs(math.sin(step + number)))
-                    predictions.save(connection, [answer(weather, time, fault)], stored + late, source)
+                observations.save(connection, [observation(weather, time, fault)], stored, source)
+                if has_prediction:
+                    latency = timedelta(seconds=1 + 0.6 * abs(math.sin(step + number)))
+                    predictions.save(connection, [prediction(weather, time, fault)], stored + latency, source)
 
 
-def watched(connection: Connection, stations: Sequence[Station], now: datetime) -> None:
-    """What verification, promotions, drift and alerts write."""
-    truth = {"temperature": 0.42, "humidity": 2.6, "pressure": 0.35, "wind_speed": 0.55}
+def save_monitoring_data(connection: Connection, stations: Sequence[Station], now: datetime) -> None:
+    """Save verification scores, promotions, drift and alerts."""
+    mean_errors = {"temperature": 0.42, "humidity": 2.6, "pressure": 0.35, "wind_speed": 0.55}
     rows = [
         {
             "version": version,
@@ -151,15 +151,21 @@ def watched(connection: Connection, stations: Sequence[Station], now: datetime) 
         for version, worse in (("7", 1.0), ("6", 1.12))
         for day in range(5)
         for station in stations[:4]
-        for name, mae in truth.items()
+        for name, mae in mean_errors.items()
         for lead in LEADS
     ]
     connection.execute(insert(verification), rows)
     connection.execute(insert(verification_runs), [{"at": now, "through": now, "days": 5, "pairs": 9000, "seconds": 2}])
     for days, action, before, after, why in (
-        (3, Action.PROMOTE, None, "6", "the first model of this history"),
-        (2, Action.CHALLENGE, None, "7", "trained on the whole history"),
-        (1, Action.PROMOTE, "6", "7", "7 % less error over 96 hours, p = 0.004; intervals hold 90 %"),
+        (3, Action.PROMOTE, None, "6", "First model trained on this history"),
+        (2, Action.CHALLENGE, None, "7", "Trained on the full history"),
+        (
+            1,
+            Action.PROMOTE,
+            "6",
+            "7",
+            "7 % lower error over 96 hours (p = 0.004); 90 % interval coverage: 90 %",
+        ),
     ):
         at = now - timedelta(days=days)
         promotions.append(connection, Promotion(at, "forecaster", action, before, after, "train_models", why))
@@ -180,21 +186,23 @@ def watched(connection: Connection, stations: Sequence[Station], now: datetime) 
             for feature, psi in zip(features, sizes, strict=True)
         ],
     )
-    alerts.report(
+    alerts.raise_alert(
         connection,
         alerts.Alert(
             "input_drift",
             "version 7, temperature",
             alerts.Severity.WARNING,
-            "temperature has moved away from the training's history: stability index 0.31, limit 0.25. "
-            "Train anew if it stays so.",
-            {"psi": 0.31},
+            "The distribution of temperature differs from the training data: PSI 0.31 (limit 0.25). "
+            "Retrain the model if the drift persists.",
+            {"psi": 0.31, "psi_limit": 0.25},
         ),
         now - timedelta(hours=5),
     )
-    alerts.report(
+    alerts.raise_alert(
         connection,
-        alerts.Alert("station_silent", stations[0].station_id, alerts.Severity.CRITICAL, "no reading for 3 hours", {}),
+        alerts.Alert(
+            "station_silent", stations[0].station_id, alerts.Severity.CRITICAL, "No observation for 3 hours.", {}
+        ),
         now - timedelta(hours=20),
     )
     alerts.resolve(connection, "station_silent", stations[0].station_id, now - timedelta(hours=17))

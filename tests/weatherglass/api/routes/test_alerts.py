@@ -1,8 +1,7 @@
-"""Seeing to alerts, and what the watcher's measurements look like here."""
+"""Alerts and the metrics of the monitoring job in the API."""
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from datetime import timedelta
@@ -13,23 +12,29 @@ from sqlalchemy import Engine
 
 from tests.weatherglass.api.conftest import NOW
 from weatherglass.alerts import metrics as m
-from weatherglass.alerts.health import WATCHER
+from weatherglass.alerts.health import MONITOR
 from weatherglass.alerts.sample import MetricSample
-from weatherglass.api.routes.metric_history import COARSE
+from weatherglass.api.routes.metric_history import COARSE_STEP
 from weatherglass.jobs.folder import JobFolder
-from weatherglass.monitor.exchange import FORGOTTEN, FRESH, read_answers, write_answers, write_exposition
+from weatherglass.monitor.metric_files import (
+    MAX_SAMPLE_AGE,
+    PROCESS_EXPIRY,
+    read_request_counts,
+    write_exposition,
+    write_request_counts,
+)
 from weatherglass.records import iso
 from weatherglass.settings import Settings
 from weatherglass.store import metric_history
 from weatherglass.store.alerts import silenced
 
 
-def test_an_alert_is_acknowledged_once_and_silenced_for_a_time(client: TestClient, store: Engine) -> None:
+def test_an_alert_is_acknowledged_and_silenced_for_the_given_hours(client: TestClient, store: Engine) -> None:
     (alert,) = client.get("/alerts").json()["alerts"]
-    seen = client.post(f"/alerts/{alert['id']}/acknowledge").json()
-    assert (seen["acknowledged_by"], seen["acknowledged_at"]) == ("the holder of the token", iso(NOW))
-    quiet = client.post(f"/alerts/{alert['id']}/silence", json={"hours": 2}).json()
-    assert quiet["silenced_until"] == iso(NOW + timedelta(hours=2))
+    answer = client.post(f"/alerts/{alert['id']}/acknowledge").json()
+    assert (answer["acknowledged_by"], answer["acknowledged_at"]) == ("token holder", iso(NOW))
+    answer = client.post(f"/alerts/{alert['id']}/silence", json={"hours": 2}).json()
+    assert answer["silenced_until"] == iso(NOW + timedelta(hours=2))
     with store.connect() as connection:
         assert silenced(connection, NOW) == {(alert["rule"], alert["subject"])}
         assert silenced(connection, NOW + timedelta(hours=3)) == set()
@@ -37,53 +42,56 @@ def test_an_alert_is_acknowledged_once_and_silenced_for_a_time(client: TestClien
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "headers", "status"),
+    ("path", "body", "headers", "status", "code"),
     [
-        ("/alerts/9999/acknowledge", None, {}, 404),
-        ("/alerts/9999/silence", {"hours": 1}, {}, 404),
-        ("/alerts/1/silence", {"hours": -1}, {}, 422),
-        ("/alerts/1/silence", {}, {}, 422),
-        ("/alerts/1/acknowledge", None, {"Origin": "https://elsewhere.example"}, 403),
-        ("/alerts/1/silence", {"hours": 1}, {"Origin": "https://elsewhere.example"}, 403),
+        ("/alerts/9999/acknowledge", None, {}, 404, "unknown_alert"),
+        ("/alerts/9999/silence", {"hours": 1}, {}, 404, "unknown_alert"),
+        ("/alerts/1/silence", {"hours": -1}, {}, 422, "invalid_parameter"),
+        ("/alerts/1/silence", {}, {}, 422, "invalid_parameter"),
+        ("/alerts/1/acknowledge", None, {"Origin": "https://elsewhere.example"}, 403, "forbidden"),
+        ("/alerts/1/silence", {"hours": 1}, {"Origin": "https://elsewhere.example"}, 403, "forbidden"),
     ],
 )
-def test_what_is_refused(client: TestClient, path: str, body: object, headers: dict[str, str], status: int) -> None:
-    assert client.post(path, json=body, headers=headers).status_code == status
+def test_an_invalid_change_is_rejected_without_effect(
+    client: TestClient, path: str, body: object, headers: dict[str, str], status: int, code: str
+) -> None:
+    answer = client.post(path, json=body, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert client.get("/alerts").json()["alerts"][0]["acknowledged_by"] is None
 
 
-def test_the_watchers_measurements_are_shown_while_they_are_fresh(client: TestClient, settings: Settings) -> None:
-    folder = JobFolder(settings.jobs_dir / WATCHER).path
+def test_metrics_of_the_monitoring_job_expire(client: TestClient, settings: Settings) -> None:
+    folder = JobFolder(settings.jobs_dir / MONITOR).path
     folder.mkdir(parents=True)
     sample = MetricSample(NOW)
-    sample.put(m.SILENCE, 4.5, 'a "strange"\nname')
+    sample.put(m.STATION_SILENCE, 4.5, 'a "strange"\nname')
     write_exposition(folder, sample)
     file = folder / "metrics.prom"
     os.utime(file, (NOW.timestamp(), NOW.timestamp()))
     shown = client.get("/metrics").text
     assert 'weatherglass_station_silence_ratio{station="a \\"strange\\"\\nname"} 4.5' in shown
-    old = (NOW - FRESH - timedelta(seconds=1)).timestamp()
+    old = (NOW - MAX_SAMPLE_AGE - timedelta(seconds=1)).timestamp()
     os.utime(file, (old, old))
     assert "station_silence" not in client.get("/metrics").text
 
 
-def test_the_watcher_is_told_how_many_were_answered_and_how_many_were_not(
+def test_successful_requests_and_server_errors_are_counted_for_the_monitoring_job(
     client: TestClient, settings: Settings, store: Engine
 ) -> None:
     assert client.get("/stations").status_code == 200
-    assert client.get("/nothing").status_code == 404  # the asker's fault
+    assert client.get("/nothing").status_code == 404  # a client error is not a failure of the API
     with store.begin() as connection:
         connection.exec_driver_sql("DROP TABLE observations")
     for _ in range(3):
         assert client.get("/observations/new-york").status_code >= 500
     end = time.monotonic() + 60
-    while (2, 3) not in read_answers(settings).values():
-        assert time.monotonic() < end, read_answers(settings)
+    while (2, 3) not in read_request_counts(settings).values():
+        assert time.monotonic() < end, read_request_counts(settings)
         client.portal.call(lambda: None)  # type: ignore[union-attr]
         time.sleep(0.05)
 
 
-def test_a_week_of_measurements(client: TestClient, store: Engine) -> None:
+def test_metrics_history_returns_series_by_label(client: TestClient, store: Engine) -> None:
     with store.begin() as connection:
         for back in (3, 2, 1):
             values = {(m.PART_MEMORY.name, ("kafka",)): back * 1e6, (m.OBSERVATION_AGE.name, ()): float(back)}
@@ -93,32 +101,31 @@ def test_a_week_of_measurements(client: TestClient, store: Engine) -> None:
     memory = by_name[m.PART_MEMORY.name]
     assert (memory["labels"], memory["values"]) == ({"part": "kafka"}, [3e6, 2e6, 1e6])
     assert memory["times"][0] == iso(NOW - timedelta(hours=3))
-    refused = client.get("/metrics/history", params={"name": "password"})
-    assert refused.status_code == 422
-    assert json.loads(refused.text)["title"] == "Unknown metric"
+    rejected = client.get("/metrics/history", params={"name": "password"})
+    assert (rejected.status_code, rejected.json()["code"]) == (422, "unknown_metric")
 
 
-def test_more_than_a_day_is_told_in_whole_hours(client: TestClient, store: Engine) -> None:
+def test_metrics_history_of_more_than_a_day_has_whole_hours(client: TestClient, store: Engine) -> None:
     hour = NOW.replace(minute=0, second=0, microsecond=0)
     gauge, counter = (m.PART_MEMORY.name, ("kafka",)), (m.NETWORK.name, ("received",))
     with store.begin() as connection:
-        for number in range(13):  # the first hour's twelve stretches, and one of the hour that goes on
+        for number in range(13):  # the twelve steps of the first hour and one step of the incomplete hour
             at = hour - timedelta(minutes=5 * (11 - number))
             metric_history.save(connection, at, {gauge: float(number), counter: 10.0})
-    asked = {"name": [gauge[0], counter[0]], "from": iso(hour - timedelta(days=2)), "to": iso(hour + COARSE)}
+    asked = {"name": [gauge[0], counter[0]], "from": iso(hour - timedelta(days=2)), "to": iso(hour + COARSE_STEP)}
     answer = client.get("/metrics/history", params=asked).json()
     assert answer["stretch_seconds"] == 3600
     shown = {series["name"]: (series["times"], series["values"]) for series in answer["series"]}
     assert shown == {gauge[0]: ([iso(hour)], [sum(range(12)) / 12]), counter[0]: ([iso(hour)], [120.0])}
 
 
-def test_files_of_ended_api_processes_are_forgotten(settings: Settings) -> None:
+def test_files_of_ended_api_processes_are_deleted(settings: Settings) -> None:
     folder = settings.state_dir / "api"
     folder.mkdir(parents=True)
-    ages = {"answers-1.json": FORGOTTEN + timedelta(minutes=1), "answers-2.json": timedelta(minutes=1)}
+    ages = {"requests-1.json": PROCESS_EXPIRY + timedelta(minutes=1), "requests-2.json": timedelta(minutes=1)}
     for name, age in ages.items():
         (folder / name).write_text('{"ok": 5, "errors": 0}')
         then = time.time() - age.total_seconds()
         os.utime(folder / name, (then, then))
-    write_answers(settings, 1, 0)
-    assert set(read_answers(settings)) == {"answers-2", f"answers-{os.getpid()}"}
+    write_request_counts(settings, 1, 0)
+    assert set(read_request_counts(settings)) == {"requests-2", f"requests-{os.getpid()}"}

@@ -1,4 +1,4 @@
-"""How good the flags are, as the API sums it up."""
+"""Scores of the anomaly detector in the API."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.weatherglass.store.samples import NOON
 from weatherglass.store import detection_scores
 
 
-def test_precision_is_over_all_kinds_and_recall_also_of_each(client: TestClient, store: Engine) -> None:
+def test_precision_is_for_all_kinds_and_recall_also_for_each_kind(client: TestClient, store: Engine) -> None:
     days = [NOON.date() - timedelta(days=ago) for ago in (0, 1, 40)]
     counts = (("injected", "spike", 2, 1, 0), ("injected", "drift", 0, 3, 0), ("injected", "", 0, 0, 1))
     with store.begin() as connection:
@@ -28,7 +28,7 @@ def test_precision_is_over_all_kinds_and_recall_also_of_each(client: TestClient,
                 }
                 for truth, kind, hits, misses, alarms in (*counts, ("verdict", "", 3, 0, 1))
             ]
-            detection_scores.replace_detection(connection, day, rows)
+            detection_scores.replace_detection_scores(connection, day, rows)
     answer = client.get("/anomalies/detection", params={"days": 30}).json()
     found = {
         (row["truth"], row["kind"]): (row["hits"], row["misses"], row["precision"], row["recall"])
@@ -42,5 +42,5 @@ def test_precision_is_over_all_kinds_and_recall_also_of_each(client: TestClient,
     }
 
 
-def test_before_anything_is_judged_there_is_nothing(client: TestClient) -> None:
+def test_detection_is_empty_without_scores(client: TestClient) -> None:
     assert client.get("/anomalies/detection").json()["detection"] == []

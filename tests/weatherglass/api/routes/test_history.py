@@ -1,4 +1,4 @@
-"""Past forecasts: pages that join, filters that agree with the store, CSV that says the same."""
+"""Past forecasts: paging, filters and CSV."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from sqlalchemy import Engine
 
 from tests.weatherglass.api.conftest import HOSTILE
 from tests.weatherglass.store.samples import NOON
-from weatherglass.api.routes.history import lead_of
+from weatherglass.api.routes.history import lead_hours
 from weatherglass.records import LEADS, VARIABLES, iso
-from weatherglass.store.past_forecasts import issued
+from weatherglass.store.past_forecasts import past_forecasts
 
 PATH = "/predictions/new-york/history"
 RANGE = {"from": iso(NOON - timedelta(hours=6)), "to": iso(NOON)}
 
 
 def pages(client: TestClient, query: dict[str, object]) -> list[dict]:  # type: ignore[type-arg]
-    found, cursor = [], None
+    forecasts, cursor = [], None
     while True:
         page = client.get(PATH, params={**query, **({"cursor": cursor} if cursor else {})}).json()
-        found += page["forecasts"]
+        forecasts += page["forecasts"]
         cursor = page["next_cursor"]
         if cursor is None:
-            return found
+            return forecasts
 
 
-def test_pages_join_to_what_the_store_holds(client: TestClient, store: Engine) -> None:
+def test_pages_together_contain_all_stored_forecasts(client: TestClient, store: Engine) -> None:
     with store.connect() as connection:
-        expected = issued(connection, "new-york", NOON - timedelta(hours=6), NOON, 1000)
+        expected = past_forecasts(connection, "new-york", NOON - timedelta(hours=6), NOON, 1000)
     found = pages(client, {**RANGE, "limit": 5})
     assert len(expected) == 24
     assert [row["timestamp"] for row in found] == [iso(e.timestamp) for e in expected for _ in LEADS]
@@ -40,7 +40,7 @@ def test_pages_join_to_what_the_store_holds(client: TestClient, store: Engine) -
     assert [row[name]["value"] for row in found for name in VARIABLES] == of_store
 
 
-def test_one_lead_and_one_variable(client: TestClient) -> None:
+def test_history_can_be_limited_to_one_lead_and_variable(client: TestClient) -> None:
     rows = client.get(PATH, params={**RANGE, "lead": 6, "variable": "pressure"}).json()["forecasts"]
     assert len(rows) == 24
     for row in rows:
@@ -51,7 +51,7 @@ def test_one_lead_and_one_variable(client: TestClient) -> None:
         assert row["temperature"] is None
 
 
-def test_csv_says_the_same(client: TestClient) -> None:
+def test_csv_contains_the_same_values_as_json(client: TestClient) -> None:
     rows = client.get(PATH, params={**RANGE, "limit": 3}).json()
     answer = client.get(PATH, params={**RANGE, "limit": 3}, headers={"Accept": "text/csv"})
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
@@ -62,7 +62,7 @@ def test_csv_says_the_same(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("path", ["/observations/{}", "/predictions/{}/history", "/anomalies?station_id={}"])
-def test_csv_never_becomes_a_formula(client: TestClient, store: Engine, path: str) -> None:
+def test_csv_escapes_spreadsheet_formulas(client: TestClient, store: Engine, path: str) -> None:
     from tests.weatherglass.store.samples import a_prediction, an_observation
     from weatherglass.store import observations, predictions
 
@@ -76,14 +76,14 @@ def test_csv_never_becomes_a_formula(client: TestClient, store: Engine, path: st
     assert all(row["station_id"].startswith("'=") for row in rows)
 
 
-def test_a_hostile_name_is_a_name(client: TestClient) -> None:
+def test_history_accepts_a_station_id_with_html(client: TestClient) -> None:
     station = HOSTILE.replace("/", "")
     assert client.get(f"/predictions/{station}/history").json()["station_id"] == station
 
 
 @pytest.mark.parametrize(
-    ("minutes", "lead"), [(0, 1), (1, 1), (15, 1), (59, 1)], ids=["on the hour", "just after", "quarter", "just before"]
+    ("minutes", "hours", "lead"), [(0, 1, 1), (1, 1, 1), (15, 1, 1), (59, 1, 1), (0, 24, 24), (15, 24, 24), (15, 2, 2)]
 )
-def test_the_lead_of_the_next_full_hour_is_one(minutes: int, lead: int) -> None:
+def test_lead_is_rounded_up_to_full_hours(minutes: int, hours: int, lead: int) -> None:
     hour = NOON.replace(minute=0)
-    assert lead_of(hour + timedelta(minutes=minutes), hour + timedelta(hours=1)) == lead
+    assert lead_hours(hour + timedelta(minutes=minutes), hour + timedelta(hours=hours)) == lead

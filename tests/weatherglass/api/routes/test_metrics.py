@@ -13,7 +13,7 @@ def samples(client: TestClient) -> dict[tuple[str, frozenset], float]:  # type: 
     return {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}
 
 
-def test_requests_are_counted_by_route_never_by_station(client: TestClient) -> None:
+def test_requests_are_counted_by_route_and_not_by_station(client: TestClient) -> None:
     for station in ("new-york", "boston", "nobody", HOSTILE.replace("/", "")):
         client.get(f"/predictions/{station}")
     found = samples(client)
@@ -28,10 +28,11 @@ def test_requests_are_counted_by_route_never_by_station(client: TestClient) -> N
     assert not [labels for _, labels in found if HOSTILE[:8] in str(labels)]
 
 
-def test_the_parts_of_the_pipeline_are_gauges(client: TestClient) -> None:
+def test_component_states_are_gauges(client: TestClient) -> None:
     found = samples(client)
-    health = {part["name"]: part["state"] for part in client.get("/health").json()["parts"]}
-    states = {"ok": 0, "degraded": 1, "failing": 2}
-    for part, state in health.items():
-        assert found["weatherglass_part_state", frozenset({("part", part)})] == states[state]
+    health = {component["name"]: component["state"] for component in client.get("/health").json()["components"]}
+    values = {"ok": 0, "degraded": 1, "failing": 2}
+    assert health
+    for component, state in health.items():
+        assert found["weatherglass_part_state", frozenset({("part", component)})] == values[state]
     assert found["weatherglass_alerts_open", frozenset({("severity", "warning")})] == 1

@@ -1,22 +1,24 @@
-"""The flow of the pipeline, over an hour and over a week."""
+"""Throughput of the pipeline over an hour and over a week."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
 from tests.weatherglass.api.conftest import NOW
 from tests.weatherglass.store.samples import an_observation
 from weatherglass.api.app import create_app
-from weatherglass.api.routes.system import LONG_STAYS
+from weatherglass.api.resources import component_of
+from weatherglass.api.routes.system import CACHE_LIFETIME
 from weatherglass.records import Origin
 from weatherglass.settings import Settings
 from weatherglass.store import observations
 
 
-def test_a_week_is_read_again_after_a_while_and_an_hour_at_once(settings: Settings, store: Engine) -> None:
+def test_throughput_of_a_week_is_cached_and_of_an_hour_is_not(settings: Settings, store: Engine) -> None:
     now = [NOW]
     with TestClient(create_app(settings, clock=lambda: now[0])) as client:
 
@@ -30,6 +32,25 @@ def test_a_week_is_read_again_after_a_while_and_an_hour_at_once(settings: Settin
             new = an_observation("kiel", NOW - timedelta(minutes=1))
             observations.save(connection, [new], NOW - timedelta(seconds=1), Origin.REPLAY)
         assert (stored(1), stored(168)) == (before[0] + 1, before[1])
-        now[0] += LONG_STAYS
+        now[0] += CACHE_LIFETIME
         assert stored(168) == before[1] + 1
         assert client.get("/system", params={"hours": 169}).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("command_line", "component"),
+    [
+        ("python -m weatherglass.jobs.host /state/.weatherglass", "job host"),
+        ("python -u -m weatherglass.launcher up", "launcher"),
+        ("python -m weatherglass.monitor /state/.weatherglass/jobs/monitor_pipeline", "monitor"),
+        ("python -m weatherglass.sink /state/.weatherglass/jobs/store_predictions", "sink"),
+        ("python -m weatherglass.api", "api"),
+        ("python -m ray_jobs.serve_predictions /state", "ray jobs"),
+        ("java -cp /jars kafka.Kafka server.properties", "kafka"),
+        ("java org.apache.spark.deploy.SparkSubmit spark_jobs/window_features.py", "spark"),
+        ("ray::Predictor.predict", "ray actors and tasks"),
+        ("sleep 5", "other"),
+    ],
+)
+def test_component_of_a_command_line(command_line: str, component: str) -> None:
+    assert component_of(command_line) == component

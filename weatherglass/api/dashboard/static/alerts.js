@@ -1,108 +1,117 @@
-// Alerts: what is wrong, what it means, what still works, what to do; and a person's word that it is seen to.
+// Open and resolved alerts, with buttons to acknowledge and silence them.
 import { get, post } from "./api.js";
-import { by, h, keyed, say } from "./dom.js";
-import { toast } from "./shell.js";
-import { dayTime } from "./units.js";
+import { byId, h, renderList, setText } from "./dom.js";
+import { showToast } from "./shell.js";
+import { formatDateTime } from "./units.js";
 
-const QUIET = [
+const SILENCE_HOURS = [
   [1, "1 hour"],
   [8, "8 hours"],
   [24, "1 day"],
   [168, "7 days"],
 ];
-const PAST = 30;
-let open = [];
+const MAX_RESOLVED = 30;
+let openAlerts = [];
 
-/** Ask for the alerts and show them, the open ones first. */
-export async function showAlerts() {
-  const [now, past] = await Promise.all([
+/** Request the alerts and render them. */
+export async function refreshAlerts() {
+  const [open, resolved] = await Promise.all([
     get("/alerts", { open: true, limit: 100 }),
-    get("/alerts", { open: false, limit: PAST }),
+    get("/alerts", { open: false, limit: MAX_RESOLVED }),
   ]);
-  open = now.alerts;
-  list();
-  by("past-alerts").hidden = !past.alerts.length;
-  say(by("past-count"), past.next_cursor ? `The last ${PAST} past alerts` : `Past alerts (${past.alerts.length})`);
-  keyed(by("past"), past.alerts, (alert) => alert.id, pastItem);
+  openAlerts = open.alerts;
+  renderOpenAlerts();
+  byId("resolved-alerts").hidden = !resolved.alerts.length;
+  setText(
+    byId("resolved-count"),
+    resolved.next_cursor ? `Last ${MAX_RESOLVED} resolved alerts` : `Resolved alerts (${resolved.alerts.length})`,
+  );
+  renderList(byId("resolved"), resolved.alerts, (alert) => alert.id, resolvedItem);
 }
 
-function list() {
-  say(by("alerts-note"), open.length ? `${open.length} open` : "");
-  // What changes at every look of the watcher is left out: a choice being made would be lost.
-  if (open.length)
-    keyed(
-      by("alerts"),
-      open.map((alert) => ({ ...alert, seen_at: null, figures: { ...alert.figures, value: null } })),
+function renderOpenAlerts() {
+  setText(byId("alerts-note"), openAlerts.length ? `${openAlerts.length} open` : "");
+  // Values that change with every evaluation are omitted; an update would reset the silence menu while it is in use.
+  if (openAlerts.length)
+    renderList(
+      byId("alerts"),
+      openAlerts.map((alert) => ({ ...alert, seen_at: null, figures: { ...alert.figures, value: null } })),
       (alert) => alert.id,
       openItem,
     );
-  else by("alerts").replaceChildren(h("li", { class: "nothing" }, "Nothing is wrong now."));
+  else byId("alerts").replaceChildren(h("li", { class: "empty" }, "No open alerts."));
 }
 
-const named = (alert) => `${alert.rule.replaceAll("_", " ")}: ${alert.subject}`;
-const runbook = (alert) => `docs/troubleshooting.md#${alert.rule.replaceAll("_", "-")}`;
-const web = (link) => typeof link === "string" && /^https?:/.test(link);
+const titleOf = (alert) => `${alert.rule.replaceAll("_", " ")}: ${alert.subject}`;
+const runbookPath = (alert) => `docs/troubleshooting.md#${alert.rule.replaceAll("_", "-")}`;
+const isWebUrl = (url) => typeof url === "string" && /^https?:/.test(url);
 
 function openItem(alert) {
-  const { said, means, still_works: works, to_do: doing, page, log } = alert.figures;
-  const part = (name, words) => (words ? [h("dt", {}, name), h("dd", {}, words)] : []);
-  const link = (words, target) => (web(target) ? h("a", { href: target, target: "_top" }, words) : null);
+  const { summary, impact, unaffected, runbook, page, log } = alert.figures;
+  const detail = (label, text) => (text ? [h("dt", {}, label), h("dd", {}, text)] : []);
+  const link = (label, url) => (isWebUrl(url) ? h("a", { href: url, target: "_top" }, label) : null);
   return h(
     "li",
     { tabindex: -1 },
     h(
       "div",
       { class: "row" },
-      h("strong", {}, named(alert)),
+      h("strong", {}, titleOf(alert)),
       h("span", { class: alert.severity === "critical" ? "tag bad" : "tag warn" }, alert.severity),
     ),
-    h("p", {}, said ?? alert.words),
-    said
-      ? h("dl", { class: "told" }, ...part("Means", means), ...part("Still works", works), ...part("To do", doing))
+    h("p", {}, summary ?? alert.message),
+    summary
+      ? h(
+          "dl",
+          { class: "details" },
+          ...detail("Impact", impact),
+          ...detail("Unaffected", unaffected),
+          ...detail("What to do", runbook),
+        )
       : null,
     h(
       "div",
-      { class: "acts" },
-      h("span", { class: "muted" }, `since ${dayTime(alert.since)} UTC`),
+      { class: "actions" },
+      h("span", { class: "muted" }, `since ${formatDateTime(alert.since)} UTC`),
       link("Page", page?.endsWith("/system") ? null : page),
       link("Task log", log),
-      h("span", { class: "muted" }, runbook(alert)),
+      h("span", { class: "muted" }, runbookPath(alert)),
       alert.acknowledged_by
         ? h("span", { class: "tag good" }, `acknowledged by ${alert.acknowledged_by}`)
-        : button(alert, "Acknowledge", "acknowledge", () => ({})),
-      ...silencing(alert),
+        : actionButton(alert, "Acknowledge", "acknowledge", () => ({})),
+      ...silenceControls(alert),
     ),
   );
 }
 
-function silencing(alert) {
+function silenceControls(alert) {
   if (alert.silenced_until && Date.parse(alert.silenced_until) > Date.now()) {
     return [
-      h("span", { class: "tag" }, `silent until ${dayTime(alert.silenced_until)} UTC`),
-      button(alert, "End the silence", "silence", () => ({ hours: 0 })),
+      h("span", { class: "tag" }, `silenced until ${formatDateTime(alert.silenced_until)} UTC`),
+      actionButton(alert, "End silence", "silence", () => ({ hours: 0 })),
     ];
   }
-  const hours = h("select", {}, ...QUIET.map(([value, label]) => h("option", { value }, label)));
+  const hours = h("select", {}, ...SILENCE_HOURS.map(([value, label]) => h("option", { value }, label)));
   return [
-    h("label", { class: "pick" }, "Silence for ", hours),
-    button(alert, "Silence", "silence", () => ({ hours: Number(hours.value) })),
+    h("label", { class: "field" }, "Silence for ", hours),
+    actionButton(alert, "Silence", "silence", () => ({ hours: Number(hours.value) })),
   ];
 }
 
-function button(alert, label, act, body) {
+function actionButton(alert, label, action, body) {
   return h(
     "button",
     {
       type: "button",
-      "aria-label": `${label}: ${named(alert)}`,
+      "aria-label": `${label}: ${titleOf(alert)}`,
       onclick: async () => {
         try {
-          const answer = await post(`/alerts/${alert.id}/${act}`, body());
-          open = open.map((one) => (one.id === answer.id ? answer : one));
-          list();
-          by("alerts").querySelector(`[data-key="${answer.id}"]`)?.focus();
+          const updated = await post(`/alerts/${alert.id}/${action}`, body());
+          openAlerts = openAlerts.map((other) => (other.id === updated.id ? updated : other));
+          renderOpenAlerts();
+          byId("alerts").querySelector(`[data-key="${updated.id}"]`)?.focus();
         } catch (error) {
-          toast("Not stored", error.message, null, true);
+          showToast("Alert not changed", error.message, { kind: "error" });
         }
       },
     },
@@ -110,17 +119,17 @@ function button(alert, label, act, body) {
   );
 }
 
-function pastItem(alert) {
+function resolvedItem(alert) {
   return h(
     "li",
     {},
     h(
       "div",
       { class: "row" },
-      h("strong", {}, named(alert)),
-      h("span", { class: "muted" }, `${dayTime(alert.since)} to ${dayTime(alert.resolved_at)} UTC`),
+      h("strong", {}, titleOf(alert)),
+      h("span", { class: "muted" }, `${formatDateTime(alert.since)} to ${formatDateTime(alert.resolved_at)} UTC`),
     ),
-    h("p", { class: "why" }, alert.figures.said ?? alert.words),
+    h("p", { class: "why" }, alert.figures.summary ?? alert.message),
     alert.acknowledged_by ? h("p", { class: "muted" }, `acknowledged by ${alert.acknowledged_by}`) : null,
   );
 }

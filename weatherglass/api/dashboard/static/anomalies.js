@@ -1,33 +1,34 @@
-// Flagged readings: a list that renews itself, filters, and counts.
-import { address, get } from "./api.js";
+// The page Anomalies: a filtered list, and counts by check, day and station.
+import { anomalyItem } from "./anomaly_item.js";
+import { get, urlFor } from "./api.js";
 import { axis, layout, palette, plot } from "./charts.js";
-import { by, h, keyed, say } from "./dom.js";
-import { flagItem } from "./flags.js";
-import { preference, view, viewed } from "./preferences.js";
-import { showOrigin, start } from "./shell.js";
-import { checkName } from "./units.js";
+import { byId, h, renderList, saveFile, setText } from "./dom.js";
+import { getPreference, getUrlParam, setUrlParams } from "./preferences.js";
+import { showSources, startPage } from "./shell.js";
+import { checkLabel } from "./units.js";
 
-const PAGE = 50;
+const PAGE_SIZE = 50;
 const FILTERS = ["station", "kind", "verdict", "min_score", "days"];
-const form = by("filters");
-let pages = 1;
-let drawn = false;
+const form = byId("filters");
+let pageCount = 1;
+let rendered = false;
 
-function filter() {
-  const asked = Object.fromEntries(FILTERS.map((name) => [name, form.elements[name].value]));
-  const since = new Date(Date.now() - Number(asked.days) * 86400e3);
+/** The query parameters of the API for the current filters. */
+function filterQuery() {
+  const values = Object.fromEntries(FILTERS.map((name) => [name, form.elements[name].value]));
+  const since = new Date(Date.now() - Number(values.days) * 86400e3);
   since.setUTCSeconds(0, 0);
   return {
-    station_id: asked.station,
-    kind: asked.kind,
-    verdict: asked.verdict,
-    min_score: asked.min_score,
+    station_id: values.station,
+    kind: values.kind,
+    verdict: values.verdict,
+    min_score: values.min_score,
     since: since.toISOString(),
   };
 }
 
 for (const name of FILTERS) {
-  const value = viewed(name);
+  const value = getUrlParam(name);
   if (value === null) continue;
   if (
     form.elements[name].tagName === "SELECT" &&
@@ -38,7 +39,7 @@ for (const name of FILTERS) {
 }
 form.addEventListener("submit", (event) => event.preventDefault());
 form.addEventListener("change", () => {
-  view(
+  setUrlParams(
     Object.fromEntries(
       FILTERS.map((name) => [
         name,
@@ -46,90 +47,96 @@ form.addEventListener("change", () => {
       ]),
     ),
   );
-  pages = 1;
-  drawn = false;
-  soon();
+  pageCount = 1;
+  rendered = false;
+  refreshSoon();
 });
-by("more").addEventListener("click", () => {
-  pages += 1;
-  soon();
+byId("more").addEventListener("click", () => {
+  pageCount += 1;
+  refreshSoon();
 });
-by("csv").addEventListener("click", async () => {
-  const answer = await fetch(address("/anomalies", { ...filter(), limit: 500 }), { headers: { Accept: "text/csv" } });
-  const link = h("a", { href: URL.createObjectURL(await answer.blob()), download: "suspect readings.csv" });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+byId("csv").addEventListener("click", async () => {
+  const url = urlFor("/anomalies", { ...filterQuery(), limit: 500 });
+  const response = await fetch(url, { headers: { Accept: "text/csv" } });
+  saveFile("anomalies.csv", await response.blob());
 });
 
-async function list() {
-  const found = [];
+async function getAnomalies() {
+  const anomalies = [];
   let cursor = null;
-  for (let page = 0; page < pages; page++) {
-    const answer = await get("/anomalies", { ...filter(), limit: PAGE, cursor });
-    found.push(...answer.anomalies);
-    cursor = answer.next_cursor;
+  for (let page = 0; page < pageCount; page++) {
+    const response = await get("/anomalies", { ...filterQuery(), limit: PAGE_SIZE, cursor });
+    anomalies.push(...response.anomalies);
+    cursor = response.next_cursor;
     if (cursor === null) break;
   }
-  by("more").hidden = cursor === null;
-  return found;
+  byId("more").hidden = cursor === null;
+  return anomalies;
 }
 
-function options(select, values) {
-  const kept = select.value;
+/** Set the options of a <select> and keep its selection. values: [[value, label], ...]. */
+function setOptions(select, values) {
+  const selected = select.value;
   const content = JSON.stringify(values);
   if (select.content === content) return;
   select.content = content;
-  const others = values.some(([value]) => value === kept) || !kept ? [] : [[kept, kept]];
+  const missing = values.some(([value]) => value === selected) || !selected ? [] : [[selected, selected]];
   select.replaceChildren(
-    h("option", { value: "" }, "all"),
-    ...[...values, ...others].map(([value, label]) => h("option", { value }, label)),
+    h("option", { value: "" }, "All"),
+    ...[...values, ...missing].map(([value, label]) => h("option", { value }, label)),
   );
-  select.value = kept;
+  select.value = selected;
 }
 
-async function draw() {
-  const [flags, counts, stations] = await Promise.all([
-    list(),
-    get("/anomalies/counts", { since: filter().since, station_id: filter().station_id }),
+async function refresh() {
+  const { since, station_id } = filterQuery();
+  const [anomalies, counts, stations] = await Promise.all([
+    getAnomalies(),
+    get("/anomalies/counts", { since, station_id }),
     get("/stations"),
   ]);
-  const named = new Map(stations.stations.map((row) => [row.station.station_id, row.station]));
-  showOrigin(stations.stations.map((row) => row.source));
-  options(
+  const stationsById = new Map(stations.stations.map((row) => [row.station.station_id, row.station]));
+  showSources(stations.stations.map((row) => row.source));
+  setOptions(
     form.elements.station,
     stations.stations.map((row) => [row.station.station_id, row.station.name]),
   );
   const kinds = [...new Set(counts.counts.map((count) => count.kind))].sort();
-  options(
+  setOptions(
     form.elements.kind,
-    kinds.map((kind) => [kind, checkName(kind)]),
+    kinds.map((kind) => [kind, checkLabel(kind)]),
   );
-  say(by("summary"), `${counts.total} in ${form.elements.days.value} days, ${counts.open} not yet decided`);
-  charts(counts.counts, kinds, named);
-  if (flags.length)
-    keyed(
-      by("list"),
-      flags.map((flag) => ({ flag, times: preference("time") })),
-      ({ flag }) => flag.id,
-      ({ flag }, fresh) => flagItem(flag, named.get(flag.station_id), { fresh: fresh && drawn, judged: soon }),
+  const days = form.elements.days.value;
+  setText(byId("summary"), `${counts.total} in ${days === "1" ? "1 day" : `${days} days`}, ${counts.open} without a verdict`);
+  renderCharts(counts.counts, kinds, stationsById);
+  if (anomalies.length)
+    renderList(
+      byId("list"),
+      anomalies.map((anomaly) => ({ anomaly, times: getPreference("time") })),
+      ({ anomaly }) => anomaly.id,
+      ({ anomaly }, isNew) =>
+        anomalyItem(anomaly, stationsById.get(anomaly.station_id), {
+          isNew: isNew && rendered,
+          onVerdict: refreshSoon,
+        }),
     );
-  else by("list").replaceChildren(h("li", { class: "nothing" }, "No reading fits these filters."));
-  drawn = true;
+  else byId("list").replaceChildren(h("li", { class: "empty" }, "No anomalies match these filters."));
+  rendered = true;
 }
 
-function charts(counts, kinds, named) {
-  const { one, two, three, four, bad, quiet } = palette();
-  const colours = [one, two, three, four, bad, quiet];
+function renderCharts(counts, kinds, stationsById) {
+  const { series1, series2, series3, series4, bad, neutral } = palette();
+  const colors = [series1, series2, series3, series4, bad, neutral];
   const days = [...new Set(counts.map((count) => count.day))].sort();
-  const total = (of) => counts.filter(of).reduce((sum, count) => sum + count.count, 0);
+  const total = (matches) => counts.filter(matches).reduce((sum, count) => sum + count.count, 0);
   plot(
-    by("kinds"),
+    byId("by-check"),
     kinds.map((kind, index) => ({
       type: "bar",
-      name: checkName(kind),
+      name: checkLabel(kind),
       x: days,
       y: days.map((day) => total((count) => count.kind === kind && count.day === day)),
-      marker: { color: colours[index % colours.length] },
+      marker: { color: colors[index % colors.length] },
     })),
     layout({
       barmode: "stack",
@@ -139,22 +146,22 @@ function charts(counts, kinds, named) {
       margin: { l: 44, r: 16, t: 30, b: 34 },
       showlegend: true,
     }),
-    "suspect readings by check",
-    "Nothing flagged in this time.",
+    "anomalies by check",
+    "No anomalies in this period.",
   );
-  const places = [...new Set(counts.map((count) => count.station_id))]
-    .map((id) => [named.get(id)?.name ?? id, total((count) => count.station_id === id)])
+  const totals = [...new Set(counts.map((count) => count.station_id))]
+    .map((id) => [stationsById.get(id)?.name ?? id, total((count) => count.station_id === id)])
     .sort((a, b) => a[1] - b[1])
     .slice(-12);
   plot(
-    by("where"),
+    byId("by-station"),
     [
       {
         type: "bar",
         orientation: "h",
-        y: places.map(([name]) => name),
-        x: places.map(([, count]) => count),
-        marker: { color: one },
+        y: totals.map(([name]) => name),
+        x: totals.map(([, count]) => count),
+        marker: { color: series1 },
         hovertemplate: "%{x}<extra></extra>",
       },
     ],
@@ -164,9 +171,9 @@ function charts(counts, kinds, named) {
       yaxis: axis({ type: "category" }),
       xaxis: axis({ rangemode: "tozero" }),
     }),
-    "suspect readings by station",
-    "Nothing flagged in this time.",
+    "anomalies by station",
+    "No anomalies in this period.",
   );
 }
 
-const soon = start(draw);
+const refreshSoon = startPage(refresh);

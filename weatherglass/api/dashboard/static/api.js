@@ -1,59 +1,56 @@
-// Asking the API. Every failure is an ApiError with words for a person.
+// Requests to the API. Every failure throws an ApiError with a readable message.
 
 export const root = document.documentElement.dataset.root;
+const TIMEOUT_MS = 20_000;
 
 export class ApiError extends Error {
   constructor(status, problem) {
-    super(problem.detail ?? problem.title ?? "the API did not answer");
-    this.status = status;
+    super(problem.detail ?? problem.title ?? "The API did not respond.");
+    this.status = status; // 0 if there was no response
     this.problem = problem;
   }
 
-  /** Nothing there yet, or no such thing; as opposed to an API that does not answer. */
-  get missing() {
+  get isNotFound() {
     return this.status === 404;
   }
 }
 
-export function address(path, query = {}) {
-  const given = Object.entries(query).filter(([, value]) => value !== null && value !== undefined && value !== "");
-  const asked = new URLSearchParams(given.flatMap(([name, value]) => [value].flat().map((one) => [name, one])));
-  return `${root}${path}${asked.size ? `?${asked}` : ""}`;
-}
-
-export async function get(path, query = {}) {
-  return answered(
-    await reached(
-      fetch(address(path, query), { headers: { Accept: "application/json" }, signal: AbortSignal.timeout(20_000) }),
-    ),
+/** URL of an API path; parameters that are null, undefined or empty are omitted, arrays are repeated. */
+export function urlFor(path, query = {}) {
+  const parameters = Object.entries(query).filter(
+    ([, value]) => value !== null && value !== undefined && value !== "",
   );
+  const search = new URLSearchParams(
+    parameters.flatMap(([name, value]) => [value].flat().map((element) => [name, element])),
+  );
+  return `${root}${path}${search.size ? `?${search}` : ""}`;
 }
 
-export async function post(path, body) {
-  const init = {
+export function get(path, query = {}) {
+  return request(urlFor(path, query), { headers: { Accept: "application/json" } });
+}
+
+export function post(path, body) {
+  return request(`${root}${path}`, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(body),
-    signal: AbortSignal.timeout(20_000),
-  };
-  return answered(await reached(fetch(`${root}${path}`, init)));
+  });
 }
 
-async function reached(answer) {
+async function request(url, options) {
+  let response;
   try {
-    return await answer;
+    response = await fetch(url, { ...options, signal: AbortSignal.timeout(TIMEOUT_MS) });
   } catch (error) {
-    throw new ApiError(0, { detail: `the API cannot be reached (${error.message})` });
+    throw new ApiError(0, { detail: `The API cannot be reached (${error.message}).` });
   }
-}
-
-async function answered(answer) {
   let body = {};
   try {
-    body = await answer.json();
+    body = await response.json();
   } catch {
-    if (answer.ok) throw new ApiError(0, { detail: "the API's answer was cut off" });
+    if (response.ok) throw new ApiError(0, { detail: "The response of the API is incomplete." });
   }
-  if (answer.ok) return body;
-  throw new ApiError(answer.status, body);
+  if (!response.ok) throw new ApiError(response.status, body);
+  return body;
 }

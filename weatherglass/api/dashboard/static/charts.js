@@ -1,65 +1,65 @@
-// Plotly, dressed as the rest of the page.
-import { csv, download } from "./dom.js";
+// Plotly charts in the style of the pages.
+import { h, saveFile, toCsv } from "./dom.js";
 
-const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const cssVariable = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-/** The page's colours as they are now, light or dark. */
-export function palette() {
-  const names = {
-    ink: "--ink",
-    soft: "--soft",
-    line: "--line",
-    card: "--card",
-    accent: "--accent",
-    bad: "--bad",
-    warn: "--warn",
-    ok: "--ok",
-    quiet: "--quiet",
-    one: "--series-1",
-    two: "--series-2",
-    three: "--series-3",
-    four: "--series-4",
-  };
-  return Object.fromEntries(Object.entries(names).map(([key, name]) => [key, style(name)]));
-}
+const COLORS = {
+  text: "--ink",
+  mutedText: "--soft",
+  line: "--line",
+  background: "--card",
+  bad: "--bad",
+  warn: "--warn",
+  ok: "--ok",
+  neutral: "--quiet",
+  series1: "--series-1",
+  series2: "--series-2",
+  series3: "--series-3",
+  series4: "--series-4",
+};
 
-export const faded = (hex, share) =>
+/** The colors of the current theme. */
+export const palette = () =>
+  Object.fromEntries(Object.entries(COLORS).map(([name, variable]) => [name, cssVariable(variable)]));
+
+/** A hex color with an opacity from 0 to 1. */
+export const withAlpha = (hex, opacity) =>
   hex +
-  Math.round(share * 255)
+  Math.round(opacity * 255)
     .toString(16)
     .padStart(2, "0");
 
-export function axis(more = {}) {
-  const { line, soft } = palette();
+export function axis(options = {}) {
+  const { line, mutedText } = palette();
   return {
     gridcolor: line,
     linecolor: line,
     zerolinecolor: line,
-    tickfont: { color: soft, size: 12 },
+    tickfont: { color: mutedText, size: 12 },
     automargin: true,
-    ...more,
+    ...options,
   };
 }
 
-export function layout(more = {}) {
-  const { ink, soft, card, line } = palette();
+export function layout(options = {}) {
+  const { text, mutedText, background, line } = palette();
   return {
-    paper_bgcolor: card,
-    plot_bgcolor: card,
+    paper_bgcolor: background,
+    plot_bgcolor: background,
     margin: { l: 52, r: 18, t: 8, b: 34 },
     hovermode: "x unified",
-    font: { family: style("--sans"), size: 13, color: ink },
-    hoverlabel: { bgcolor: card, bordercolor: line, font: { color: ink } },
-    legend: { orientation: "h", x: 0, y: 1.01, yanchor: "bottom", font: { color: soft } },
-    uirevision: "same",
+    font: { family: cssVariable("--sans"), size: 13, color: text },
+    hoverlabel: { bgcolor: background, bordercolor: line, font: { color: text } },
+    legend: { orientation: "h", x: 0, y: 1.01, yanchor: "bottom", font: { color: mutedText } },
+    uirevision: "same", // keeps the user's zoom when the data is updated
     xaxis: axis(),
     yaxis: axis(),
-    ...more,
+    ...options,
   };
 }
 
-/** An axis of times; more than half a day of them has the day below the hour. */
-export function timeAxis(box, more = {}) {
+/** A time axis with about one tick per 110 pixels of the box. */
+export function timeAxis(box, options = {}) {
   return axis({
     type: "date",
     nticks: Math.max(4, Math.round(box.clientWidth / 110)),
@@ -68,52 +68,50 @@ export function timeAxis(box, more = {}) {
       { dtickrange: [null, 86399999], value: "%H:%M\n%a %-d %b" },
       { dtickrange: [86400000, null], value: "%a\n%-d %b" },
     ],
-    ...more,
+    ...options,
   });
 }
 
-const SETTINGS = {
+const PLOT_CONFIG = {
   displaylogo: false,
   responsive: true,
   modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"],
   toImageButtonOptions: { format: "png", scale: 2 },
 };
 
-/** Draw, or redraw in place: what the reader has zoomed to stays. Says so where there is nothing to draw. */
-export async function plot(box, traces, shape, name, nothing) {
+/** Draw a chart or update it in place. Without data, show emptyText. fileName: for the image export. */
+export async function plot(box, traces, chartLayout, fileName, emptyText) {
   if (!traces.some((trace) => trace.x?.length)) {
-    if (box.plotted) Plotly.purge(box);
-    box.plotted = false;
-    box.replaceChildren(Object.assign(document.createElement("p"), { className: "nothing", textContent: nothing }));
+    if (box.hasPlot) Plotly.purge(box);
+    box.hasPlot = false;
+    box.replaceChildren(h("p", { class: "empty" }, emptyText));
     return;
   }
-  const content = JSON.stringify([traces, shape]);
-  if (box.plotted && box.content === content) return;
-  if (!box.plotted) box.replaceChildren();
-  await Plotly.react(box, traces, shape, {
-    ...SETTINGS,
-    toImageButtonOptions: { ...SETTINGS.toImageButtonOptions, filename: name },
+  const content = JSON.stringify([traces, chartLayout]);
+  if (box.hasPlot && box.content === content) return;
+  if (!box.hasPlot) box.replaceChildren();
+  await Plotly.react(box, traces, chartLayout, {
+    ...PLOT_CONFIG,
+    toImageButtonOptions: { ...PLOT_CONFIG.toImageButtonOptions, filename: fileName },
   });
-  box.plotted = true;
+  box.hasPlot = true;
   box.content = content;
 }
 
-export const savePng = (box, name) =>
+export const savePng = (box, fileName) =>
   Plotly.downloadImage(box, {
     format: "png",
     scale: 2,
-    filename: name,
+    filename: fileName,
     width: box.clientWidth,
     height: box.clientHeight,
   });
 
-/** Write rows of objects with these columns into a file. */
-export function saveCsv(name, columns, rows) {
-  download(
-    `${name}.csv`,
-    csv(
-      columns,
-      rows.map((row) => columns.map((column) => row[column])),
-    ),
+/** Save these columns of the rows (objects) as a CSV file. */
+export function saveCsv(fileName, columns, rows) {
+  const text = toCsv(
+    columns,
+    rows.map((row) => columns.map((column) => row[column])),
   );
+  saveFile(`${fileName}.csv`, new Blob([text], { type: "text/csv" }));
 }

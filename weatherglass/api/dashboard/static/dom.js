@@ -1,15 +1,15 @@
-// Making and renewing elements. Text is always set as text, so nothing from the data can become markup.
+// Creates and updates DOM elements. Text is always set as text content, so data cannot become markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 const SVG_TAGS = new Set(["svg", "g", "path", "circle", "text", "tspan", "image", "title"]);
 
 /**
- * h("p", {class: "why"}, "words", h("b", {}, "more")): an element; null and false children are left out. A link inside
- * a drawing is "svg:a", since HTML has links too.
+ * h("p", {class: "why"}, "text", h("b", {}, "more")) creates an element; null, undefined and false children are skipped.
+ * Use the tag "svg:a" for a link inside an SVG, because HTML has <a> too.
  */
 export function h(tag, attributes = {}, ...children) {
-  const drawn = SVG_TAGS.has(tag) || tag.startsWith("svg:");
-  const element = drawn ? document.createElementNS(SVG, tag.replace("svg:", "")) : document.createElement(tag);
+  const isSvg = SVG_TAGS.has(tag) || tag.startsWith("svg:");
+  const element = isSvg ? document.createElementNS(SVG, tag.replace("svg:", "")) : document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
@@ -19,49 +19,49 @@ export function h(tag, attributes = {}, ...children) {
   return element;
 }
 
-export const by = (id) => document.getElementById(id);
+export const byId = (id) => document.getElementById(id);
 
-/** Set text only where it differs: what is selected or read aloud stays so. */
-export function say(element, text) {
+/** Set text only if it differs, so that selections are kept and screen readers do not repeat it. */
+export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
 /**
- * Make the children of a container those of the items, in their order. An element is kept while its item's content is
- * the same, so nothing flickers and the focus stays.
+ * Make the children of a container match a list of items. An element is kept while its item is unchanged, so that
+ * nothing flickers and the focus stays. create(item, isNew) returns the element of an item.
  */
-export function keyed(container, items, key, make) {
-  const old = new Map([...container.children].map((child) => [child.dataset.key, child]));
-  const wanted = items.map((item) => {
-    const name = String(key(item));
+export function renderList(container, items, keyOf, create) {
+  const existing = new Map([...container.children].map((child) => [child.dataset.key, child]));
+  const elements = items.map((item) => {
+    const key = String(keyOf(item));
     const content = JSON.stringify(item);
-    const known = old.get(name);
-    if (known && known.seen === content) return known;
-    const made = make(item, known === undefined);
-    made.dataset.key = name;
-    made.seen = content;
-    return made;
+    const previous = existing.get(key);
+    if (previous && previous.content === content) return previous;
+    const element = create(item, previous === undefined);
+    element.dataset.key = key;
+    element.content = content;
+    return element;
   });
-  wanted.forEach((element, index) => {
+  elements.forEach((element, index) => {
     if (container.children[index] !== element) container.insertBefore(element, container.children[index] ?? null);
   });
-  while (container.children.length > wanted.length) container.lastElementChild.remove();
+  while (container.children.length > elements.length) container.lastElementChild.remove();
 }
 
-/** Buttons of which one is pressed. */
-export function choice(container, options, chosen, choose) {
+/** Buttons of which exactly one is pressed. options: [[value, label], ...]. */
+export function renderButtonGroup(container, options, selected, onSelect) {
   container.replaceChildren(
     ...options.map(([value, label]) =>
       h(
         "button",
         {
           type: "button",
-          "aria-pressed": String(value === chosen),
+          "aria-pressed": String(value === selected),
           "data-value": value,
           onclick: () => {
-            for (const other of container.children)
-              other.setAttribute("aria-pressed", String(other.dataset.value === String(value)));
-            choose(value);
+            for (const button of container.children)
+              button.setAttribute("aria-pressed", String(button.dataset.value === String(value)));
+            onSelect(value);
           },
         },
         label,
@@ -70,20 +70,35 @@ export function choice(container, options, chosen, choose) {
   );
 }
 
-/** Offer text as a file. */
-export function download(name, text, type = "text/csv") {
-  const link = h("a", { href: URL.createObjectURL(new Blob([text], { type })), download: name });
+/** A definition list with one term, a figure and a note below it. */
+export function summaryTile(label, figure, note, className = "") {
+  return h(
+    "div",
+    {},
+    h(
+      "dl",
+      { style: "margin: 0" },
+      h("dt", {}, label),
+      h("dd", { class: `figure ${className}` }, ...[figure].flat()),
+      h("dd", { class: "below" }, note),
+    ),
+  );
+}
+
+/** Let the user save a Blob as a file. */
+export function saveFile(name, blob) {
+  const link = h("a", { href: URL.createObjectURL(blob), download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
-/** Rows of plain values as CSV (RFC 4180); text that a spreadsheet would run as a formula is quoted as text. */
-export function csv(columns, rows) {
-  const cell = (value) => {
+/** Rows of values as CSV (RFC 4180). Text that a spreadsheet would evaluate as a formula is quoted. */
+export function toCsv(columns, rows) {
+  const toField = (value) => {
     if (value === null || value === undefined) return "";
     let text = String(value);
     if (typeof value === "string" && /^[=+\-@\t\r]/.test(text)) text = `'${text}`;
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
-  return [columns, ...rows].map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
+  return [columns, ...rows].map((row) => row.map(toField).join(",")).join("\r\n") + "\r\n";
 }

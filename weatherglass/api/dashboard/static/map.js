@@ -1,27 +1,29 @@
-// A map of our own in SVG: outlines of land, tiles if configured, and the stations. Web Mercator, so that tiles fit.
-import { address } from "./api.js";
+// A station map in SVG: coastlines, map tiles if configured, and stations. Web Mercator projection, as used by tiles.
+import { urlFor } from "./api.js";
 import { h } from "./dom.js";
 
-const TILE = 256;
-const LARGEST = 2 ** 12;
-const tiles = document.documentElement.dataset.tiles;
+const TILE_SIZE = 256;
+const MAX_SCALE = 2 ** 12 * TILE_SIZE;
+const LABEL_CHAR_WIDTH = 6.6;
+const tileUrl = document.documentElement.dataset.tiles;
 
-/** World coordinates: x and y from 0 to 1, y southwards. */
+/** World coordinates: x and y from 0 to 1, y increases southwards. */
 export function mercator(longitude, latitude) {
   const sine = Math.sin((Math.max(-85, Math.min(85, latitude)) * Math.PI) / 180);
   return [longitude / 360 + 0.5, 0.5 - Math.log((1 + sine) / (1 - sine)) / (4 * Math.PI)];
 }
 
-/** Stations: [{id, name, longitude, latitude}]; the look of each comes with `paint`. */
+/** Shows stations as links to urlOf(station id); see show(). */
 export class StationMap {
-  constructor(box, link) {
+  constructor(box, urlOf) {
     this.box = box;
-    this.link = link;
+    this.urlOf = urlOf;
     this.land = h("g", {});
     this.tiles = h("g", {});
-    this.places = h("g", {});
-    this.svg = h("svg", { role: "group", "aria-label": "Map of the stations" }, this.land, this.tiles, this.places);
-    const button = (label, words, act) => h("button", { type: "button", "aria-label": words, onclick: act }, label);
+    this.markers = h("g", {});
+    this.svg = h("svg", { role: "group", "aria-label": "Map of the stations" }, this.land, this.tiles, this.markers);
+    const button = (symbol, label, action) =>
+      h("button", { type: "button", "aria-label": label, onclick: action }, symbol);
     box.append(
       this.svg,
       h(
@@ -29,19 +31,19 @@ export class StationMap {
         { class: "zoom" },
         button("+", "Zoom in", () => this.zoom(2)),
         button("−", "Zoom out", () => this.zoom(0.5)),
-        button("⌂", "All stations", () => this.fit()),
+        button("⌂", "Show all stations", () => this.fit()),
       ),
     );
     this.stations = [];
     this.view = null;
-    this.looks = new Map();
-    this.draggable();
+    this.styles = new Map();
+    this.enableDragging();
     new ResizeObserver(() => this.draw()).observe(box);
-    this.outline();
+    this.loadCoastlines();
   }
 
-  async outline() {
-    const collection = await (await fetch(address("/dashboard/static/land.json"))).json();
+  async loadCoastlines() {
+    const collection = await (await fetch(urlFor("/dashboard/static/land.json"))).json();
     for (const feature of collection.features) {
       const { type, coordinates } = feature.geometry;
       const lines = type === "MultiPolygon" ? coordinates.flat() : coordinates;
@@ -64,12 +66,15 @@ export class StationMap {
     this.draw();
   }
 
-  /** Show these stations; the view is fitted the first time, and when others appear. */
-  show(stations, looks) {
-    const names = (list) => list.map((station) => station.id).join();
-    const changed = names(stations) !== names(this.stations);
+  /**
+   * Show stations: [{id, name, longitude, latitude}]. styles: Map from station id to {color, angle, text, description,
+   * flagged}. The view is fitted if the set of stations has changed.
+   */
+  show(stations, styles) {
+    const ids = (list) => list.map((station) => station.id).join();
+    const changed = ids(stations) !== ids(this.stations);
     this.stations = stations;
-    this.looks = looks;
+    this.styles = styles;
     if (changed || !this.view) this.fit();
     else this.draw();
   }
@@ -80,40 +85,42 @@ export class StationMap {
     const [left, right] = [Math.min(...points.map((p) => p[0])), Math.max(...points.map((p) => p[0]))];
     const [top, bottom] = [Math.min(...points.map((p) => p[1])), Math.max(...points.map((p) => p[1]))];
     const { clientWidth: width, clientHeight: height } = this.box;
-    const least = 0.0035; // about a degree, so that stations of one town do not fill the map with nothing
+    const minExtent = 0.0035; // about one degree, so that the map of a single town is not zoomed in too far
     const scale = Math.min(
-      (width - 130) / Math.max(right - left, least),
-      (height - 90) / Math.max(bottom - top, least),
+      (width - 130) / Math.max(right - left, minExtent),
+      (height - 90) / Math.max(bottom - top, minExtent),
     );
     this.view = { x: (left + right) / 2, y: (top + bottom) / 2, scale };
     this.draw();
   }
 
   zoom(factor, [x, y] = [this.box.clientWidth / 2, this.box.clientHeight / 2]) {
-    const [wx, wy] = this.world(x, y);
-    this.view.scale = Math.max(200, Math.min(LARGEST * TILE, this.view.scale * factor));
-    const [nx, ny] = this.world(x, y);
-    this.view.x += wx - nx;
-    this.view.y += wy - ny;
+    const [oldX, oldY] = this.toWorld(x, y);
+    this.view.scale = Math.max(200, Math.min(MAX_SCALE, this.view.scale * factor));
+    const [newX, newY] = this.toWorld(x, y);
+    this.view.x += oldX - newX;
+    this.view.y += oldY - newY;
     this.draw();
   }
 
-  world(x, y) {
+  /** World coordinates of a point in the box, in pixels. */
+  toWorld(x, y) {
     return [
       this.view.x + (x - this.box.clientWidth / 2) / this.view.scale,
       this.view.y + (y - this.box.clientHeight / 2) / this.view.scale,
     ];
   }
 
-  screen([x, y]) {
+  /** Position in the box, in pixels, of a point in world coordinates. */
+  toScreen([x, y]) {
     return [
       (x - this.view.x) * this.view.scale + this.box.clientWidth / 2,
       (y - this.view.y) * this.view.scale + this.box.clientHeight / 2,
     ];
   }
 
-  draggable() {
-    let from = null;
+  enableDragging() {
+    let drag = null;
     this.svg.addEventListener(
       "wheel",
       (event) => {
@@ -124,22 +131,23 @@ export class StationMap {
       { passive: false },
     );
     this.svg.addEventListener("pointerdown", (event) => {
-      from = { x: event.clientX, y: event.clientY, view: { ...this.view }, moved: false };
+      drag = { x: event.clientX, y: event.clientY, view: { ...this.view }, moved: false };
     });
     addEventListener("pointermove", (event) => {
-      if (!from) return;
-      const [dx, dy] = [event.clientX - from.x, event.clientY - from.y];
-      from.moved ||= Math.hypot(dx, dy) > 4;
-      if (!from.moved) return;
+      if (!drag) return;
+      const [dx, dy] = [event.clientX - drag.x, event.clientY - drag.y];
+      drag.moved ||= Math.hypot(dx, dy) > 4;
+      if (!drag.moved) return;
       this.svg.classList.add("dragged");
-      this.view.x = from.view.x - dx / this.view.scale;
-      this.view.y = from.view.y - dy / this.view.scale;
+      this.view.x = drag.view.x - dx / this.view.scale;
+      this.view.y = drag.view.y - dy / this.view.scale;
       this.draw();
     });
     addEventListener("pointerup", () => {
-      const moved = from?.moved;
-      from = null;
+      const moved = drag?.moved;
+      drag = null;
       this.svg.classList.remove("dragged");
+      // The click that ends a drag must not follow a link.
       if (moved) this.svg.addEventListener("click", (event) => event.preventDefault(), { capture: true, once: true });
     });
     this.svg.addEventListener("dragstart", (event) => event.preventDefault());
@@ -148,106 +156,104 @@ export class StationMap {
   draw() {
     if (!this.view || !this.box.clientWidth) return;
     const { scale } = this.view;
-    const [x0, y0] = this.screen([0, 0]);
+    const [x0, y0] = this.toScreen([0, 0]);
     this.land.setAttribute("transform", `translate(${x0} ${y0}) scale(${scale / 1000})`);
-    if (tiles) this.drawTiles();
-    this.drawPlaces();
+    if (tileUrl) this.drawTiles();
+    this.drawMarkers();
   }
 
   drawTiles() {
-    const level = Math.max(0, Math.min(18, Math.round(Math.log2(this.view.scale / TILE))));
+    const level = Math.max(0, Math.min(18, Math.round(Math.log2(this.view.scale / TILE_SIZE))));
     const count = 2 ** level;
     const size = this.view.scale / count;
-    const [left, top] = this.world(0, 0).map((value) => Math.floor(value * count));
-    const [right, bottom] = this.world(this.box.clientWidth, this.box.clientHeight).map((value) =>
+    const [left, top] = this.toWorld(0, 0).map((value) => Math.floor(value * count));
+    const [right, bottom] = this.toWorld(this.box.clientWidth, this.box.clientHeight).map((value) =>
       Math.floor(value * count),
     );
-    const wanted = [];
+    const images = [];
     for (let x = left; x <= right; x++) {
       for (let y = Math.max(top, 0); y <= Math.min(bottom, count - 1); y++) {
-        const [sx, sy] = this.screen([x / count, y / count]);
-        const source = tiles
+        const [screenX, screenY] = this.toScreen([x / count, y / count]);
+        const url = tileUrl
           .replace("{z}", level)
           .replace("{x}", ((x % count) + count) % count)
           .replace("{y}", y);
-        wanted.push(h("image", { href: source, x: sx, y: sy, width: size + 0.5, height: size + 0.5 }));
+        images.push(h("image", { href: url, x: screenX, y: screenY, width: size + 0.5, height: size + 0.5 }));
       }
     }
-    this.tiles.replaceChildren(...wanted);
+    this.tiles.replaceChildren(...images);
   }
 
-  drawPlaces() {
-    const taken = [];
-    const width = this.box.clientWidth;
-    const free = (box) =>
+  drawMarkers() {
+    const positions = new Map(
+      this.stations.map((station) => [station.id, this.toScreen(mercator(station.longitude, station.latitude))]),
+    );
+    // Flagged stations first, so that they get their labels.
+    const stations = [...this.stations].sort(
+      (a, b) => Number(this.styles.get(b.id).flagged) - Number(this.styles.get(a.id).flagged),
+    );
+    const occupied = [...positions.values()].map(([x, y]) => ({ x: x - 8, y: y - 8, w: 16, h: 16 }));
+    const existing = new Map([...this.markers.children].map((marker) => [marker.dataset.id, marker]));
+    const markers = stations.map((station) => {
+      const style = this.styles.get(station.id);
+      const [x, y] = positions.get(station.id);
+      const label = this.placeLabel(station, style, x, y, occupied);
+      const content = JSON.stringify([style, label]);
+      let marker = existing.get(station.id);
+      if (!marker || marker.content !== content) {
+        marker?.remove();
+        marker = this.createMarker(station, style, label);
+        marker.content = content;
+      }
+      marker.setAttribute("transform", `translate(${x.toFixed(1)} ${y.toFixed(1)})`);
+      existing.delete(station.id);
+      return marker;
+    });
+    for (const removed of existing.values()) removed.remove();
+    for (const marker of markers) if (marker.parentNode !== this.markers) this.markers.append(marker);
+  }
+
+  /** Position of a label: value and name, else the value, on the right or left side; null if there is no space. */
+  placeLabel(station, style, x, y, occupied) {
+    const isFree = (box) =>
       box.x > 2 &&
-      box.x + box.w < width - 2 &&
-      !taken.some(
+      box.x + box.w < this.box.clientWidth - 2 &&
+      !occupied.some(
         (other) =>
           box.x < other.x + other.w && other.x < box.x + box.w && box.y < other.y + other.h && other.y < box.y + box.h,
       );
-    const known = new Map([...this.places.children].map((place) => [place.dataset.id, place]));
-    const order = [...this.stations].sort(
-      (a, b) => Number(this.looks.get(b.id).suspect) - Number(this.looks.get(a.id).suspect),
-    );
-    for (const station of order) {
-      const [x, y] = this.screen(mercator(station.longitude, station.latitude));
-      taken.push({ x: x - 8, y: y - 8, w: 16, h: 16 });
-    }
-    const wanted = order.map((station) => {
-      const look = this.looks.get(station.id);
-      const [x, y] = this.screen(mercator(station.longitude, station.latitude));
-      // The value, and the name where there is room: on the right, else on the left, else none.
-      const sides = [
+    for (const withName of [true, false]) {
+      const text = withName ? `${style.text} ${station.name}` : style.text;
+      const width = text.length * LABEL_CHAR_WIDTH + 4;
+      for (const [dx, anchor] of [
         [11, "start"],
         [-11, "end"],
-      ];
-      let label = null;
-      for (const [text, named] of [
-        [`${look.text} ${station.name}`, true],
-        [look.text, false],
       ]) {
-        const long = text.length * 6.6 + 4;
-        const side = sides.find(([dx, anchor]) =>
-          free({ x: anchor === "start" ? x + dx : x + dx - long, y: y - 8, w: long, h: 16 }),
-        );
-        if (side) {
-          const [dx, anchor] = side;
-          taken.push({ x: anchor === "start" ? x + dx : x + dx - long, y: y - 8, w: long, h: 16 });
-          label = { dx, anchor, named };
-          break;
+        const box = { x: anchor === "start" ? x + dx : x + dx - width, y: y - 8, w: width, h: 16 };
+        if (isFree(box)) {
+          occupied.push(box);
+          return { dx, anchor, withName };
         }
       }
-      const content = JSON.stringify([look, label]);
-      let place = known.get(station.id);
-      if (!place || place.content !== content) {
-        place?.remove();
-        place = this.place(station, look, label);
-        place.content = content;
-      }
-      place.setAttribute("transform", `translate(${x.toFixed(1)} ${y.toFixed(1)})`);
-      known.delete(station.id);
-      return place;
-    });
-    for (const gone of known.values()) gone.remove();
-    for (const place of wanted) if (place.parentNode !== this.places) this.places.append(place);
+    }
+    return null;
   }
 
-  place(station, look, label) {
-    const words = `${station.name}: ${look.words}`;
-    const mark =
-      look.angle === null
-        ? h("circle", { r: 7, fill: look.colour })
+  createMarker(station, style, label) {
+    const description = `${station.name}: ${style.description}`;
+    const symbol =
+      style.angle === null
+        ? h("circle", { r: 7, fill: style.color })
         : h(
             "g",
             {},
-            h("circle", { r: 5, fill: look.colour }),
+            h("circle", { r: 5, fill: style.color }),
             h("path", {
               d: "M0 15 L0 -15 M0 15 L-4 8 M0 15 L4 8",
-              stroke: look.colour,
+              stroke: style.color,
               "stroke-width": 2.2,
               fill: "none",
-              transform: `rotate(${look.angle})`,
+              transform: `rotate(${style.angle})`,
             }),
           );
     const text =
@@ -255,13 +261,13 @@ export class StationMap {
       h(
         "text",
         { x: label.dx, y: 4, "text-anchor": label.anchor },
-        look.text,
-        label.named ? h("tspan", { class: "name", dx: 5 }, station.name) : null,
+        style.text,
+        label.withName ? h("tspan", { class: "name", dx: 5 }, station.name) : null,
       );
     return h(
       "g",
-      { class: look.suspect ? "place suspect" : "place", "data-id": station.id },
-      h("svg:a", { href: this.link(station.id), "aria-label": words }, h("title", {}, words), mark, text),
+      { class: style.flagged ? "marker flagged" : "marker", "data-id": station.id },
+      h("svg:a", { href: this.urlOf(station.id), "aria-label": description }, h("title", {}, description), symbol, text),
     );
   }
 }

@@ -1,352 +1,354 @@
-// Models: can the forecasts be trusted, which version serves, what may replace it, and do the inputs still look alike.
+// The page Models: verification scores, registered versions, promotions, and drift of the input features.
 import { get } from "./api.js";
 import { axis, layout, palette, plot, saveCsv } from "./charts.js";
-import { by, choice, h, keyed, say } from "./dom.js";
-import { preference, view, viewed } from "./preferences.js";
-import { showOrigin, start } from "./shell.js";
-import { apart, dayTime, NAMES, scale, VARIABLES } from "./units.js";
+import { byId, h, renderButtonGroup, renderList, setText, summaryTile } from "./dom.js";
+import { getPreference, getUrlParam, setUrlParams } from "./preferences.js";
+import { showSources, startPage } from "./shell.js";
+import { displayUnit, formatDateTime, formatDifference, VARIABLE_LABELS, VARIABLES } from "./units.js";
 
-const ROLES = { forecaster: "Forecaster", "anomaly-detector": "Anomaly detector" };
-let variable = viewed("variable", "temperature");
-let shown = [];
+const MODEL_LABELS = { forecaster: "Forecaster", "anomaly-detector": "Anomaly detector" };
+const ACTION_LABELS = {
+  promote: "promoted to champion",
+  rollback: "rolled back to champion",
+  challenge: "made challenger",
+  withdraw: "withdrawn as challenger",
+};
+const MAX_DRIFT_FEATURES = 14;
+const CHART_MARGIN = { l: 52, r: 18, t: 34, b: 44 };
 
-choice(
-  by("variable"),
-  VARIABLES.map((name) => [name, NAMES[name]]),
+let variable = getUrlParam("variable", "temperature");
+let leadScores = [];
+
+renderButtonGroup(
+  byId("variable"),
+  VARIABLES.map((name) => [name, VARIABLE_LABELS[name]]),
   variable,
   (value) => {
     variable = value;
-    view({ variable: value === "temperature" ? null : value });
-    soon();
+    setUrlParams({ variable: value === "temperature" ? null : value });
+    refreshSoon();
   },
 );
-for (const [name, usual] of [
+for (const [name, defaultValue] of [
   ["days", "30"],
   ["station", ""],
 ]) {
-  const value = viewed(name, usual);
-  if (![...by(name).options].some((option) => option.value === value)) by(name).append(h("option", { value }, value));
-  by(name).value = value;
-  by(name).addEventListener("change", () => {
-    view({ [name]: by(name).value === usual ? null : by(name).value });
-    soon();
+  const select = byId(name);
+  const value = getUrlParam(name, defaultValue);
+  if (![...select.options].some((option) => option.value === value)) select.append(h("option", { value }, value));
+  select.value = value;
+  select.addEventListener("change", () => {
+    setUrlParams({ [name]: select.value === defaultValue ? null : select.value });
+    refreshSoon();
   });
 }
-by("csv").addEventListener("click", () => saveCsv("verification", Object.keys(shown[0] ?? { version: 1 }), shown));
+byId("csv").addEventListener("click", () =>
+  saveCsv("verification", Object.keys(leadScores[0] ?? { version: 1 }), leadScores),
+);
 
-async function draw() {
-  const query = { days: by("days").value, station_id: by("station").value };
-  const [models, byLead, byDay, all, stations] = await Promise.all([
+async function refresh() {
+  const query = { days: byId("days").value, station_id: byId("station").value };
+  const [models, byLead, byDay, total, stations] = await Promise.all([
     get("/models"),
     get("/verification", { ...query, by: "lead" }),
     get("/verification", { ...query, by: "day", variable }),
     get("/verification", { ...query, by: "all" }),
     get("/stations"),
   ]);
-  places(stations.stations);
-  showOrigin(stations.stations.map((row) => row.source));
-  shown = byLead.scores;
+  renderStationFilter(stations.stations);
+  showSources(stations.stations.map((row) => row.source));
+  leadScores = byLead.scores;
   const serving = stations.stations.map((row) => row.ahead).find((ahead) => ahead?.method === "model")?.model_version;
   const champion =
     models.versions.find((model) => model.kind === "forecaster" && model.aliases.includes("champion"))?.version ??
     serving;
-  figures(all.scores, champion, byLead);
-  charts(
-    byLead.scores.filter((score) => score.variable === variable),
-    byDay.scores,
-    champion,
+  renderSummary(total.scores, champion);
+  setText(
+    byId("lead-note"),
+    byLead.verified_through ? `verified through ${formatDateTime(byLead.verified_through)} UTC` : "not verified yet",
   );
-  versions(models.versions);
-  const units = ["time"].map(preference);
-  if (models.promotions.length)
-    keyed(
-      by("log"),
-      models.promotions.map((one) => ({ one, units })),
-      ({ one }) => one.at + one.kind + one.action,
-      ({ one }) => promotion(one),
-    );
-  else by("log").replaceChildren(h("li", { class: "nothing" }, "No version has been promoted yet."));
-  drift(models.drift, champion);
+  const variableScores = byLead.scores.filter((score) => score.variable === variable);
+  renderErrorByLead(variableScores, champion);
+  renderCoverage(variableScores, champion);
+  renderErrorByDay(byDay.scores, champion);
+  renderVersions(models.versions);
+  renderPromotions(models.promotions);
+  renderDrift(models.drift, champion);
 }
 
-function places(stations) {
+function renderStationFilter(stations) {
+  const select = byId("station");
   const content = JSON.stringify(stations.map((row) => row.station.station_id));
-  if (by("station").content === content) return;
-  by("station").content = content;
-  const kept = by("station").value;
-  by("station").replaceChildren(
-    h("option", { value: "" }, "all"),
+  if (select.content === content) return;
+  select.content = content;
+  const selected = select.value;
+  select.replaceChildren(
+    h("option", { value: "" }, "All"),
     ...stations.map((row) => h("option", { value: row.station.station_id }, row.station.name)),
   );
-  by("station").value = kept;
+  select.value = selected;
 }
 
-/** The champion's own scores, live before hindcast; else those of whatever has the most. */
-function chosen(scores, champion) {
-  const pick = (of) => scores.filter(of);
-  const live = pick((score) => score.version === champion && !score.hindcast);
+/** The live scores of the champion, else its hindcast scores, else all scores. */
+function preferredScores(scores, champion) {
+  const ofChampion = scores.filter((score) => score.version === champion);
+  const live = ofChampion.filter((score) => !score.hindcast);
   if (live.length) return live;
-  const hindcast = pick((score) => score.version === champion);
-  return hindcast.length ? hindcast : scores;
+  return ofChampion.length ? ofChampion : scores;
 }
 
-function figures(scores, champion, verification) {
+function renderSummary(scores, champion) {
   const tiles = VARIABLES.map((name) => {
-    const score = chosen(
-      scores.filter((one) => one.variable === name),
+    const label = VARIABLE_LABELS[name];
+    const candidates = preferredScores(
+      scores.filter((score) => score.variable === name),
       champion,
-    ).sort((a, b) => b.n - a.n)[0];
-    if (!score) return [NAMES[name], "–", "not yet verified", ""];
+    );
+    const score = candidates.sort((a, b) => b.n - a.n)[0];
+    if (!score) return { label, figure: "–", note: "not verified yet" };
     const skill = score.skill_damped;
-    const words =
+    const coverage = score.coverage_90 === null ? "–" : `${(score.coverage_90 * 100).toFixed(0)} %`;
+    const note =
       skill === null
         ? `${score.n} forecasts`
-        : `${Math.abs(skill * 100).toFixed(0)} % ${skill >= 0 ? "better" : "worse"} than the damped anomaly; 90 % intervals held ${score.coverage_90 === null ? "–" : (score.coverage_90 * 100).toFixed(0) + " %"}`;
-    return [NAMES[name], apart(name, score.mae), words, skill !== null && skill < 0 ? "worse" : ""];
+        : `${Math.abs(skill * 100).toFixed(0)} % ${skill >= 0 ? "better" : "worse"} than damped anomaly; 90 % interval coverage: ${coverage}`;
+    const className = skill !== null && skill < 0 ? "worse" : "";
+    return { label, figure: formatDifference(name, score.mae), suffix: " mean error", note, className };
   });
-  keyed(
-    by("figures"),
+  renderList(
+    byId("summary"),
     tiles,
-    ([name]) => name,
-    ([name, figure, below, mood]) =>
-      h(
-        "div",
-        {},
-        h(
-          "dl",
-          { style: "margin: 0" },
-          h("dt", {}, name),
-          h("dd", { class: `figure ${mood}` }, figure, figure === "–" ? null : h("small", {}, " mean error")),
-          h("dd", { class: "below" }, below),
-        ),
-      ),
-  );
-  say(
-    by("lead-note"),
-    verification.verified_through
-      ? `verified through ${dayTime(verification.verified_through)} UTC`
-      : "nothing verified yet",
+    (tile) => tile.label,
+    ({ label, figure, suffix, note, className }) =>
+      summaryTile(label, [figure, suffix ? h("small", {}, suffix) : ""], note, className),
   );
 }
 
-function charts(byLead, byDay, champion) {
-  const { one, two, three, four, quiet, soft } = palette();
-  const colours = [one, two, three, four];
-  const { unit, difference } = scale(variable);
-  const groups = [...new Set(byLead.map((score) => `${score.version}|${score.hindcast}`))];
-  const named = (group) => {
-    const [version, hindcast] = group.split("|");
-    return `version ${version}${version === champion ? ", champion" : ""}${hindcast === "true" ? ", hindcast" : ""}`;
-  };
-  const of = (group, scores) => scores.filter((score) => `${score.version}|${score.hindcast}` === group);
-  const converted = (value) => (value === null ? null : difference(value));
-  const lines = groups.map((group, index) => ({
-    x: of(group, byLead).map((score) => score.lead),
-    y: of(group, byLead).map((score) => converted(score.mae)),
+/** Scores of one version, live and hindcast separately: Map from series key to scores. */
+function seriesOf(scores) {
+  const series = new Map();
+  for (const score of scores) {
+    const key = `${score.version}|${score.hindcast}`;
+    series.set(key, [...(series.get(key) ?? []), score]);
+  }
+  return series;
+}
+
+const seriesName = ({ version, hindcast }, champion) =>
+  `version ${version}${version === champion ? ", champion" : ""}${hindcast ? ", hindcast" : ""}`;
+
+const toDifference = (value) => (value === null ? null : displayUnit(variable).convertDifference(value));
+
+/** Mean absolute error of each version over a field of the scores (`lead` or `day`). */
+function errorTraces(scores, field, champion) {
+  const { series1, series2, series3, series4 } = palette();
+  const colors = [series1, series2, series3, series4];
+  return [...seriesOf(scores).values()].map((series, index) => ({
+    x: series.map((score) => score[field]),
+    y: series.map((score) => toDifference(score.mae)),
     mode: "lines+markers",
     marker: { size: 5 },
-    name: named(group),
-    line: { color: colours[index % 4], width: 2.5 },
-    hovertemplate: `%{y:.2f} ${unit}`,
+    name: seriesName(series[0], champion),
+    line: { color: colors[index % 4], width: 2.5 },
+    hovertemplate: `%{y:.2f} ${displayUnit(variable).unit}`,
   }));
-  const main =
-    groups.find((group) => group === `${champion}|false`) ??
-    groups.find((group) => group.startsWith(`${champion}|`)) ??
-    groups[0];
-  const baselines = main
+}
+
+const leadAxis = () =>
+  axis({
+    title: { text: "Lead (hours)", font: { color: palette().mutedText, size: 12 } },
+    dtick: 3,
+    range: [0.5, 24.5],
+  });
+
+/** Scores by lead of the champion, else of the first version. */
+function mainSeries(scores, champion) {
+  const series = seriesOf(scores);
+  return series.get(`${champion}|false`) ?? series.get(`${champion}|true`) ?? [...series.values()][0] ?? [];
+}
+
+function renderErrorByLead(scores, champion) {
+  const { unit } = displayUnit(variable);
+  const main = mainSeries(scores, champion);
+  const baselines = main.length
     ? [
         ["mae_damped", "damped anomaly", "5px 3px"],
         ["mae_persistence", "persistence", "2px 3px"],
       ].map(([field, name, dash]) => ({
-        x: of(main, byLead).map((score) => score.lead),
-        y: of(main, byLead).map((score) => converted(score[field])),
+        x: main.map((score) => score.lead),
+        y: main.map((score) => toDifference(score[field])),
         mode: "lines",
         name,
-        line: { color: quiet, width: 2, dash },
+        line: { color: palette().neutral, width: 2, dash },
         hovertemplate: `%{y:.2f} ${unit}`,
       }))
     : [];
-  const leadAxis = axis({
-    title: { text: "lead, hours", font: { color: soft, size: 12 } },
-    dtick: 3,
-    range: [0.5, 24.5],
-  });
-  const margin = { l: 52, r: 18, t: 34, b: 44 };
   plot(
-    by("by-lead"),
-    [...lines, ...baselines],
-    layout({ height: 330, xaxis: leadAxis, yaxis: axis({ rangemode: "tozero", ticksuffix: ` ${unit}` }), margin }),
+    byId("by-lead"),
+    [...errorTraces(scores, "lead", champion), ...baselines],
+    layout({
+      height: 330,
+      xaxis: leadAxis(),
+      yaxis: axis({ rangemode: "tozero", ticksuffix: ` ${unit}` }),
+      margin: CHART_MARGIN,
+    }),
     `error by lead, ${variable}`,
-    "Nothing verified yet: forecasts are compared with what came true as soon as it has.",
+    "Not verified yet. Forecasts are verified hourly, once their valid times have passed.",
   );
-  const held = main
-    ? [
-        ["coverage_90", "90 % interval", one, 90],
-        ["coverage_80", "80 % interval", two, 80],
-      ].map(([field, name, colour]) => ({
-        x: of(main, byLead)
-          .filter((score) => score[field] !== null)
-          .map((score) => score.lead),
-        y: of(main, byLead)
-          .filter((score) => score[field] !== null)
-          .map((score) => score[field] * 100),
-        mode: "lines+markers",
-        marker: { size: 5 },
-        name,
-        line: { color: colour, width: 2.5 },
-        hovertemplate: "%{y:.1f} %",
-      }))
-    : [];
-  const promise = (share, colour) => ({
+}
+
+function renderCoverage(scores, champion) {
+  const { series1, series2 } = palette();
+  const intervals = [
+    { field: "coverage_90", level: 90, color: series1 },
+    { field: "coverage_80", level: 80, color: series2 },
+  ];
+  const main = mainSeries(scores, champion);
+  const traces = intervals.map(({ field, level, color }) => {
+    const known = main.filter((score) => score[field] !== null);
+    return {
+      x: known.map((score) => score.lead),
+      y: known.map((score) => score[field] * 100),
+      mode: "lines+markers",
+      marker: { size: 5 },
+      name: `${level} % interval`,
+      line: { color, width: 2.5 },
+      hovertemplate: "%{y:.1f} %",
+    };
+  });
+  const nominalLines = intervals.map(({ level, color }) => ({
     type: "line",
     x0: 0,
     x1: 1,
     xref: "paper",
-    y0: share,
-    y1: share,
-    line: { color: colour, width: 1, dash: "4px 4px" },
-  });
+    y0: level,
+    y1: level,
+    line: { color, width: 1, dash: "4px 4px" },
+  }));
   plot(
-    by("coverage"),
-    held,
+    byId("coverage"),
+    traces,
     layout({
       height: 330,
-      xaxis: leadAxis,
+      xaxis: leadAxis(),
       yaxis: axis({ ticksuffix: " %", range: [50, 101] }),
-      shapes: [promise(90, one), promise(80, two)],
-      margin,
+      shapes: nominalLines,
+      margin: CHART_MARGIN,
       showlegend: true,
     }),
     `coverage, ${variable}`,
-    "Nothing verified yet.",
+    "Not verified yet.",
   );
-  const dayGroups = [...new Set(byDay.map((score) => `${score.version}|${score.hindcast}`))];
+}
+
+function renderErrorByDay(scores, champion) {
+  const dayCount = new Set(scores.map((score) => score.day)).size;
   plot(
-    by("by-day"),
-    dayGroups.map((group, index) => ({
-      x: of(group, byDay).map((score) => score.day),
-      y: of(group, byDay).map((score) => converted(score.mae)),
-      mode: "lines+markers",
-      marker: { size: 5 },
-      name: named(group),
-      line: { color: colours[index % 4], width: 2.5 },
-      hovertemplate: `%{y:.2f} ${unit}`,
-    })),
+    byId("by-day"),
+    errorTraces(scores, "day", champion),
     layout({
       height: 260,
-      xaxis: axis({
-        type: "date",
-        tickformat: "%-d %b",
-        dtick: new Set(byDay.map((score) => score.day)).size < 15 ? 86400e3 : undefined,
-      }),
-      yaxis: axis({ rangemode: "tozero", ticksuffix: ` ${unit}` }),
-      margin: { ...margin, b: 30 },
+      xaxis: axis({ type: "date", tickformat: "%-d %b", dtick: dayCount < 15 ? 86400e3 : undefined }),
+      yaxis: axis({ rangemode: "tozero", ticksuffix: ` ${displayUnit(variable).unit}` }),
+      margin: { ...CHART_MARGIN, b: 30 },
       showlegend: true,
     }),
     `error by day, ${variable}`,
-    "Nothing verified yet.",
+    "Not verified yet.",
   );
 }
 
-function versions(list) {
-  if (!list.length) {
-    by("versions").replaceChildren(
-      h("tr", {}, h("td", { colspan: 5, class: "nothing" }, "No model yet. The DAG train_models makes the first one.")),
+function renderVersions(versions) {
+  if (versions.length)
+    renderList(
+      byId("versions"),
+      versions.map((model) => ({ ...model, times: getPreference("time") })),
+      (model) => `${model.kind} ${model.version}`,
+      versionRow,
     );
-    return;
+  else {
+    const text = "No models yet. Run the DAG train_models to train the first one.";
+    byId("versions").replaceChildren(h("tr", {}, h("td", { colspan: 5, class: "empty" }, text)));
   }
-  const number = (value) => (Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3));
-  keyed(
-    by("versions"),
-    list.map((model) => ({ ...model, times: preference("time") })),
-    (model) => `${model.kind} ${model.version}`,
-    (model) =>
+}
+
+function versionRow(model) {
+  const formatNumber = (value) => (Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3));
+  const metrics = Object.entries(model.metrics).map(
+    ([name, value]) => `${name.replaceAll("_", " ")} ${formatNumber(value)}`,
+  );
+  const params = Object.entries(model.params).map(([name, value]) => `${name} ${value}`);
+  return h(
+    "tr",
+    {},
+    h("th", { scope: "row" }, MODEL_LABELS[model.kind] ?? model.kind),
+    h("td", {}, model.version),
+    h(
+      "td",
+      {},
+      ...model.aliases.map((alias) => h("span", { class: alias === "champion" ? "tag good" : "tag" }, alias)),
+      model.quarantined ? h("span", { class: "tag bad", title: model.quarantined }, "quarantined") : null,
+    ),
+    h("td", {}, `${formatDateTime(model.created_at)} UTC`),
+    h(
+      "td",
+      { class: "wrap" },
       h(
-        "tr",
+        "details",
         {},
-        h("th", { scope: "row" }, ROLES[model.kind] ?? model.kind),
-        h("td", {}, model.version),
-        h(
-          "td",
-          {},
-          ...model.aliases.map((alias) => h("span", { class: alias === "champion" ? "tag good" : "tag" }, alias)),
-          model.quarantined ? h("span", { class: "tag bad", title: model.quarantined }, "refused") : null,
-        ),
-        h("td", {}, `${dayTime(model.created_at)} UTC`),
-        h(
-          "td",
-          { class: "words" },
-          h(
-            "details",
-            {},
-            h(
-              "summary",
-              {},
-              Object.entries(model.metrics)
-                .slice(0, 4)
-                .map(([name, value]) => `${name.replaceAll("_", " ")} ${number(value)}`)
-                .join(", ") || "none",
-            ),
-            h(
-              "small",
-              { class: "muted" },
-              [
-                ...Object.entries(model.metrics)
-                  .slice(4)
-                  .map(([name, value]) => `${name} ${number(value)}`),
-                ...Object.entries(model.params).map(([name, value]) => `${name} ${value}`),
-              ].join(", "),
-            ),
-          ),
-        ),
+        h("summary", {}, metrics.slice(0, 4).join(", ") || "none"),
+        h("small", { class: "muted" }, [...metrics.slice(4), ...params].join(", ")),
       ),
+    ),
   );
 }
 
-function promotion(one) {
-  const words = {
-    promote: "was made champion",
-    rollback: "was made champion again",
-    challenge: "was made challenger",
-    withdraw: "is no longer challenger",
-  };
-  const version = one.to_version ?? one.from_version;
+function renderPromotions(promotions) {
+  if (promotions.length)
+    renderList(
+      byId("promotions"),
+      promotions.map((promotion) => ({ ...promotion, times: getPreference("time") })),
+      (promotion) => promotion.at + promotion.kind + promotion.action,
+      promotionItem,
+    );
+  else byId("promotions").replaceChildren(h("li", { class: "empty" }, "No promotions yet."));
+}
+
+function promotionItem(promotion) {
+  const model = MODEL_LABELS[promotion.kind] ?? promotion.kind;
+  const version = promotion.to_version ?? promotion.from_version ?? "";
+  const replaced = promotion.from_version && promotion.to_version ? `, replacing version ${promotion.from_version}` : "";
   return h(
     "li",
     {},
     h(
       "div",
       { class: "row" },
-      h("strong", {}, `${ROLES[one.kind] ?? one.kind} ${version ?? ""} ${words[one.action] ?? one.action}`),
-      h("span", { class: "muted" }, `${dayTime(one.at)} UTC`),
+      h("strong", {}, `${model} ${version} ${ACTION_LABELS[promotion.action] ?? promotion.action}`),
+      h("span", { class: "muted" }, `${formatDateTime(promotion.at)} UTC`),
     ),
-    h("p", { class: "why" }, one.why),
-    h(
-      "p",
-      { class: "muted" },
-      `by ${one.who}${one.from_version && one.to_version ? `, in place of ${one.from_version}` : ""}`,
-    ),
+    h("p", { class: "why" }, promotion.why),
+    h("p", { class: "muted" }, `by ${promotion.who}${replaced}`),
   );
 }
 
-function drift(rows, champion) {
-  const { one, warn, bad } = palette();
-  const mine = rows.filter((row) => row.version === champion);
-  const found = (mine.length ? mine : rows).slice(0, 14).reverse();
-  say(by("drift-note"), found.length ? `${found[0].day}, version ${found[0].version}` : "");
+function renderDrift(drift, champion) {
+  const { series1, warn, bad } = palette();
+  const ofChampion = drift.filter((row) => row.version === champion);
+  const rows = (ofChampion.length ? ofChampion : drift).slice(0, MAX_DRIFT_FEATURES).reverse();
+  setText(byId("drift-note"), rows.length ? `version ${rows[0].version}, ${rows[0].day}` : "");
+  const color = (row) => (row.psi > row.psi_limit ? bad : row.psi > row.psi_limit / 2 ? warn : series1);
   plot(
-    by("drift"),
+    byId("drift"),
     [
       {
         type: "bar",
         orientation: "h",
-        y: found.map((row) => row.feature.replaceAll("_", " ")),
-        x: found.map((row) => row.psi),
-        marker: {
-          color: found.map((row) => (row.psi > row.psi_limit ? bad : row.psi > row.psi_limit / 2 ? warn : one)),
-        },
-        customdata: found.map((row) => row.psi_limit),
-        hovertemplate: "%{x:.3f}, up to %{customdata:.3f} is usual<extra></extra>",
+        y: rows.map((row) => row.feature.replaceAll("_", " ")),
+        x: rows.map((row) => row.psi),
+        marker: { color: rows.map(color) },
+        customdata: rows.map((row) => row.psi_limit),
+        hovertemplate: "PSI %{x:.3f} (limit %{customdata:.3f})<extra></extra>",
       },
     ],
     layout({
@@ -355,13 +357,13 @@ function drift(rows, champion) {
       yaxis: axis({ type: "category" }),
       xaxis: axis({
         rangemode: "tozero",
-        title: { text: "population stability index; red is beyond what weather does", font: { size: 12 } },
+        title: { text: "Population stability index (PSI); red: above the limit", font: { size: 12 } },
       }),
       margin: { l: 52, r: 18, t: 8, b: 44 },
     }),
     "drift",
-    "No drift has been measured yet.",
+    "Drift has not been measured yet.",
   );
 }
 
-const soon = start(draw);
+const refreshSoon = startPage(refresh);

@@ -1,127 +1,134 @@
-// The overview: what it is like at each station, what comes, what is suspect, and whether to trust the model.
+// The page Overview: summary, station map, newest anomalies, and a table of all stations.
+import { anomalyItem } from "./anomaly_item.js";
 import { get } from "./api.js";
-import { by, choice, h, keyed, say } from "./dom.js";
-import { flagItem } from "./flags.js";
+import { byId, h, renderButtonGroup, renderList, setText, summaryTile } from "./dom.js";
 import { StationMap } from "./map.js";
-import { preference, view, viewed } from "./preferences.js";
-import { showOrigin, start, stationLink } from "./shell.js";
-import { apart, bare, clockTime, compass, scale, worded, zoneName } from "./units.js";
+import { getPreference, getUrlParam, setUrlParams } from "./preferences.js";
+import { showSources, startPage, stationUrl } from "./shell.js";
+import {
+  compassPoint,
+  displayUnit,
+  displayZoneName,
+  formatDifference,
+  formatTime,
+  formatValue,
+  formatWithUnit,
+} from "./units.js";
 
-const COLOURS = [
+const MAP_COLORS = [
   ["temperature", "Temperature"],
   ["wind_speed", "Wind"],
   ["pressure", "Pressure"],
-  ["anomaly", "Suspect"],
+  ["anomaly", "Anomalies"],
 ];
-// Perceptually even, and told apart by the colour-blind. Source: ColorBrewer RdYlBu, YlGnBu and PuOr, darkened in the middle.
-const RAMPS = {
+// Perceptually uniform and safe for color-blind users. Source: ColorBrewer RdYlBu, YlGnBu and PuOr, with a darker middle.
+const COLOR_RAMPS = {
   temperature: ["#2c4a9e", "#4a8cc4", "#79bcc9", "#c9b458", "#dc7b3c", "#b0243a"],
   wind_speed: ["#8fb4bd", "#4d97ae", "#2a6fa3", "#33438f", "#5b1f79"],
   pressure: ["#7a3b8f", "#5d76b8", "#6ea6a4", "#b9953f", "#8c5a17"],
 };
-const RANGES = { temperature: [-15, 35], wind_speed: [0, 20] };
+const COLOR_RANGES = { temperature: [-15, 35], wind_speed: [0, 20] };
+const REPORTING_SECONDS = 2 * 3600;
 
-let colour = viewed("colour", "temperature");
+let mapColor = getUrlParam("colour", "temperature");
 let stations = [];
-const map = new StationMap(by("map"), stationLink);
-const scaleBox = h("div", { class: "scale" });
-by("map").append(scaleBox);
+let rendered = false;
+const map = new StationMap(byId("map"), stationUrl);
+const mapLegend = h("div", { class: "scale" });
+byId("map").append(mapLegend);
 
-choice(by("colour"), COLOURS, colour, (value) => {
-  colour = value;
-  view({ colour: value === "temperature" ? null : value });
-  paint();
+renderButtonGroup(byId("map-color"), MAP_COLORS, mapColor, (value) => {
+  mapColor = value;
+  setUrlParams({ colour: value === "temperature" ? null : value });
+  updateMap();
 });
 
-function mixed(ramp, share) {
-  const place = Math.max(0, Math.min(1, share)) * (ramp.length - 1);
-  const [low, high] = [ramp[Math.floor(place)], ramp[Math.ceil(place)]];
-  const part = (hex, at) => parseInt(hex.slice(at, at + 2), 16);
-  return `rgb(${[1, 3, 5].map((at) => Math.round(part(low, at) + (part(high, at) - part(low, at)) * (place % 1))).join(" ")})`;
+function interpolateColor(ramp, fraction) {
+  const position = Math.max(0, Math.min(1, fraction)) * (ramp.length - 1);
+  const [low, high] = [ramp[Math.floor(position)], ramp[Math.ceil(position)]];
+  const channel = (hex, offset) => parseInt(hex.slice(offset, offset + 2), 16);
+  const mix = (offset) => channel(low, offset) + (channel(high, offset) - channel(low, offset)) * (position % 1);
+  return `rgb(${[1, 3, 5].map((offset) => Math.round(mix(offset))).join(" ")})`;
 }
 
-/** The range of the colours: fixed where it has a meaning, else that of the stations (pressure: apart from height). */
-function extent(variable) {
-  if (RANGES[variable]) return RANGES[variable];
-  const values = stations.map((row) => shown(row, variable)).filter((value) => value !== null);
-  const middle = values.reduce((sum, value) => sum + value, 0) / (values.length || 1);
-  const half = Math.max(8, ...values.map((value) => Math.abs(value - middle)));
-  return [middle - half, middle + half];
+/** Range of the color scale: fixed for temperature and wind, symmetric about the mean of the stations for pressure. */
+function colorRange(variable) {
+  if (COLOR_RANGES[variable]) return COLOR_RANGES[variable];
+  const values = stations.map((row) => mapValue(row, variable)).filter((value) => value !== null);
+  const mean = values.reduce((sum, value) => sum + value, 0) / (values.length || 1);
+  const half = Math.max(8, ...values.map((value) => Math.abs(value - mean)));
+  return [mean - half, mean + half];
 }
 
-/** Pressure is reduced to sea level, or colours would show the height. Source: ICAO standard atmosphere. */
-function shown(row, variable) {
+/** The value of the newest observation. Pressure is reduced to sea level. Source: ICAO standard atmosphere. */
+function mapValue(row, variable) {
   const value = row.newest?.[variable] ?? null;
   if (variable !== "pressure" || value === null) return value;
   return row.station.elevation === null ? null : value / (1 - 2.25577e-5 * row.station.elevation) ** 5.25588;
 }
 
-function paint() {
-  const placed = stations.filter((row) => row.station.latitude !== null);
-  const variable = colour === "anomaly" ? "temperature" : colour;
-  const [low, high] = extent(variable);
-  const style = getComputedStyle(document.documentElement);
-  const looks = new Map(
-    placed.map((row) => {
-      const value = shown(row, variable);
-      const share = value === null ? null : (value - low) / (high - low);
-      const suspect = row.is_anomaly === true;
-      const plain = style.getPropertyValue(suspect ? "--bad" : "--ok").trim();
-      const words = [
-        worded("temperature", row.newest?.temperature),
-        `wind ${worded("wind_speed", row.newest?.wind_speed)} ${compass(row.newest?.wind_direction)}`,
-        worded("pressure", row.newest?.pressure),
-        suspect ? `suspect: ${row.reasons.join("; ")}` : "not suspect",
-      ];
-      return [
-        row.station.station_id,
-        {
-          colour:
-            colour === "anomaly"
-              ? plain
-              : share === null
-                ? style.getPropertyValue("--quiet").trim()
-                : mixed(RAMPS[variable], share),
-          angle: colour === "wind_speed" ? (row.newest?.wind_direction ?? null) : null,
-          text: bare(variable, value),
-          words: words.join(", "),
-          suspect,
-        },
-      ];
-    }),
-  );
+function updateMap() {
+  const located = stations.filter((row) => row.station.latitude !== null);
+  const variable = mapColor === "anomaly" ? "temperature" : mapColor;
+  const range = colorRange(variable);
   map.show(
-    placed.map((row) => ({
-      id: row.station.station_id,
-      name: row.station.name,
-      longitude: row.station.longitude,
-      latitude: row.station.latitude,
+    located.map(({ station }) => ({
+      id: station.station_id,
+      name: station.name,
+      longitude: station.longitude,
+      latitude: station.latitude,
     })),
-    looks,
+    new Map(located.map((row) => [row.station.station_id, markerStyle(row, variable, range)])),
   );
-  const { unit } = scale(variable);
-  scaleBox.replaceChildren(
-    ...(colour === "anomaly"
-      ? [h("span", { class: "dot failing" }), "suspect now", h("span", { class: "dot ok" }), "not suspect"]
+  renderMapLegend(variable, range);
+}
+
+function markerStyle(row, variable, [low, high]) {
+  const css = getComputedStyle(document.documentElement);
+  const cssColor = (name) => css.getPropertyValue(name).trim();
+  const value = mapValue(row, variable);
+  const flagged = row.is_anomaly === true;
+  let color = value === null ? cssColor("--quiet") : interpolateColor(COLOR_RAMPS[variable], (value - low) / (high - low));
+  if (mapColor === "anomaly") color = cssColor(flagged ? "--bad" : "--ok");
+  const description = [
+    formatWithUnit("temperature", row.newest?.temperature),
+    `wind ${formatWithUnit("wind_speed", row.newest?.wind_speed)} ${compassPoint(row.newest?.wind_direction)}`,
+    formatWithUnit("pressure", row.newest?.pressure),
+    flagged ? `anomaly: ${row.reasons.join("; ")}` : "no anomaly",
+  ];
+  return {
+    color,
+    angle: mapColor === "wind_speed" ? (row.newest?.wind_direction ?? null) : null,
+    text: formatValue(variable, value),
+    description: description.join(", "),
+    flagged,
+  };
+}
+
+function renderMapLegend(variable, [low, high]) {
+  const gradient = `background: linear-gradient(90deg, ${COLOR_RAMPS[variable].join(", ")})`;
+  mapLegend.replaceChildren(
+    ...(mapColor === "anomaly"
+      ? [h("span", { class: "dot failing" }), "anomaly", h("span", { class: "dot ok" }), "no anomaly"]
       : [
-          `${bare(variable, low)}`,
-          h("span", { class: "ramp", style: `background: linear-gradient(90deg, ${RAMPS[variable].join(", ")})` }),
-          `${bare(variable, high)} ${unit}${variable === "pressure" ? " at sea level" : ""}`,
+          formatValue(variable, low),
+          h("span", { class: "ramp", style: gradient }),
+          `${formatWithUnit(variable, high)}${variable === "pressure" ? " at sea level" : ""}`,
         ]),
   );
 }
 
-function spark(series) {
+function sparkline(series) {
   const points = series
     ? series.times.map((time, index) => [Date.parse(time), series.values[index]]).filter(([, value]) => value !== null)
     : [];
   if (points.length < 2) return h("span", { class: "muted" }, "–");
-  const [width, height, edge] = [132, 30, 3];
-  const [t0, t1] = [points[0][0], points.at(-1)[0]];
+  const [width, height, margin] = [132, 30, 3];
+  const [start, end] = [points[0][0], points.at(-1)[0]];
   const [low, high] = [Math.min(...points.map((p) => p[1])), Math.max(...points.map((p) => p[1]))];
-  const x = (time) => edge + ((time - t0) / (t1 - t0 || 1)) * (width - 2 * edge);
-  const y = (value) => height - edge - ((value - low) / Math.max(high - low, 1)) * (height - 2 * edge);
-  const d = points
+  const x = (time) => margin + ((time - start) / (end - start || 1)) * (width - 2 * margin);
+  const y = (value) => height - margin - ((value - low) / Math.max(high - low, 1)) * (height - 2 * margin);
+  const path = points
     .map(([time, value], index) => `${index ? "L" : "M"}${x(time).toFixed(1)} ${y(value).toFixed(1)}`)
     .join("");
   return h(
@@ -130,14 +137,14 @@ function spark(series) {
       class: "spark",
       viewBox: `0 0 ${width} ${height}`,
       role: "img",
-      "aria-label": `last 24 hours from ${worded("temperature", low)} to ${worded("temperature", high)}`,
+      "aria-label": `last 24 hours: ${formatWithUnit("temperature", low)} to ${formatWithUnit("temperature", high)}`,
     },
-    h("path", { d }),
-    h("circle", { cx: x(t1), cy: y(points.at(-1)[1]), r: 2.5 }),
+    h("path", { d: path }),
+    h("circle", { cx: x(end), cy: y(points.at(-1)[1]), r: 2.5 }),
   );
 }
 
-const arrow = (degrees) =>
+const windArrow = (degrees) =>
   degrees === null || degrees === undefined
     ? null
     : h(
@@ -146,207 +153,195 @@ const arrow = (degrees) =>
         h("path", { d: "M8 15 L3.5 6 L8 8 L12.5 6 Z", transform: `rotate(${degrees} 8 8)` }),
       );
 
-function columns() {
-  const heads = [
+function renderTableHead() {
+  const columns = [
     ["Station", ""],
-    [`Now, ${scale("temperature").unit}`, "num"],
+    [`Now, ${displayUnit("temperature").unit}`, "num"],
     ["Last 24 h", "wide-only"],
     ["Next 24 h", ""],
     ["Wind", ""],
     ["Humidity", "num wide-only"],
     ["Pressure", "num"],
-    ["Reading", ""],
+    ["Observed", ""],
   ];
-  by("columns").replaceChildren(
-    h("tr", {}, ...heads.map(([label, kind]) => h("th", { scope: "col", class: kind || null }, label))),
+  byId("columns").replaceChildren(
+    h("tr", {}, ...columns.map(([label, className]) => h("th", { scope: "col", class: className || null }, label))),
   );
 }
 
-function line({ row, series }) {
+function stationRow({ row, series }) {
   const { station, newest, ahead } = row;
-  const span = (variable) =>
-    ahead
-      ? h(
-          "span",
-          { class: "span" },
-          h("b", {}, bare(variable, ahead[variable].least)),
-          " to ",
-          h("b", {}, bare(variable, ahead[variable].greatest)),
-          ` ${scale(variable).unit}`,
-        )
-      : "–";
+  const temperatures = ahead
+    ? h(
+        "span",
+        { class: "span" },
+        h("b", {}, formatValue("temperature", ahead.temperature.least)),
+        " to ",
+        h("b", {}, formatValue("temperature", ahead.temperature.greatest)),
+        ` ${displayUnit("temperature").unit}`,
+      )
+    : "–";
   return h(
     "tr",
     {},
     h(
       "th",
       { scope: "row" },
-      h("a", { href: stationLink(station.station_id) }, station.name),
-      row.is_anomaly ? h("span", { class: "tag bad", title: row.reasons.join("; ") }, "suspect") : null,
+      h("a", { href: stationUrl(station.station_id) }, station.name),
+      row.is_anomaly ? h("span", { class: "tag bad", title: row.reasons.join("; ") }, "anomaly") : null,
     ),
-    h("td", { class: "num big" }, bare("temperature", newest?.temperature)),
-    h("td", { class: "wide-only" }, spark(series)),
-    h("td", {}, span("temperature"), ahead && ahead.method !== "model" ? h("small", {}, " fallback") : null),
+    h("td", { class: "num big" }, formatValue("temperature", newest?.temperature)),
+    h("td", { class: "wide-only" }, sparkline(series)),
+    h("td", {}, temperatures, ahead && ahead.method !== "model" ? h("small", {}, " fallback") : null),
     h(
       "td",
       {},
-      arrow(newest?.wind_direction),
-      worded("wind_speed", newest?.wind_speed),
+      windArrow(newest?.wind_direction),
+      formatWithUnit("wind_speed", newest?.wind_speed),
       " ",
-      h("small", {}, compass(newest?.wind_direction)),
-      ahead ? h("small", {}, `, up to ${bare("wind_speed", ahead.wind_speed.greatest)}`) : null,
+      h("small", {}, compassPoint(newest?.wind_direction)),
+      ahead ? h("small", {}, `, up to ${formatValue("wind_speed", ahead.wind_speed.greatest)}`) : null,
     ),
-    h("td", { class: "num wide-only" }, worded("humidity", newest?.humidity)),
-    h("td", { class: "num" }, worded("pressure", newest?.pressure)),
+    h("td", { class: "num wide-only" }, formatWithUnit("humidity", newest?.humidity)),
+    h("td", { class: "num" }, formatWithUnit("pressure", newest?.pressure)),
     h(
       "td",
       {},
-      newest ? `${clockTime(newest.timestamp, station.timezone)} ` : "–",
-      newest ? h("small", {}, `${zoneName(station.timezone)}`) : null,
+      newest ? `${formatTime(newest.timestamp, station.timezone)} ` : "–",
+      newest ? h("small", {}, displayZoneName(station.timezone)) : null,
     ),
   );
 }
 
-function tile(label, figure, below, mood = "") {
-  return h(
-    "div",
-    {},
-    h(
-      "dl",
-      { style: "margin: 0" },
-      h("dt", {}, label),
-      h("dd", { class: `figure ${mood}` }, ...[figure].flat()),
-      h("dd", { class: "below" }, below),
-    ),
-  );
-}
-
-function glance(answer, counts, verification) {
-  const reporting = stations.filter((row) => row.arrived_seconds !== null && row.arrived_seconds < 2 * 3600);
+function stationsTile() {
+  const reporting = stations.filter((row) => row.arrived_seconds !== null && row.arrived_seconds < REPORTING_SECONDS);
   const newest = stations
     .map((row) => row.newest?.timestamp)
     .filter(Boolean)
     .sort()
     .at(-1);
-  const suspect = stations.filter((row) => row.is_anomaly);
-  const model = stations.map((row) => row.ahead).filter((ahead) => ahead?.method === "model");
-  const fallback = stations.filter((row) => row.ahead).length - model.length;
-  const score = verification.scores.filter(
-    (one) =>
-      !one.hindcast && one.variable === "temperature" && model.some((ahead) => ahead.model_version === one.version),
-  )[0];
-  const trust = score
-    ? tile(
-        "Model, last 7 days",
-        [apart("temperature", score.mae), h("small", {}, " mean error")],
-        score.skill_damped === null
-          ? `over ${score.n} forecasts`
-          : `${Math.abs(score.skill_damped * 100).toFixed(0)} % ${score.skill_damped >= 0 ? "better" : "worse"} than the damped anomaly${score.coverage_90 === null ? "" : `; 90 % intervals held ${(score.coverage_90 * 100).toFixed(0)} %`}`,
-        score.skill_damped !== null && score.skill_damped < 0 ? "worse" : "",
-      )
-    : tile(
-        "Model",
-        model.length ? [`version ${model[0].model_version}`] : ["–"],
-        model.length ? "not yet verified against what came true" : "no forecast by a model yet",
-      );
-  const extreme = (variable, pick) =>
-    stations
-      .filter((row) => row.ahead)
-      .sort((a, b) => pick * (b.ahead[variable].greatest - a.ahead[variable].greatest))[0];
-  const windiest = extreme("wind_speed", 1);
-  keyed(
-    by("glance"),
-    [
-      ["stations", [`${reporting.length}`, stations.length - reporting.length], newest, fallback],
-      ["suspect", suspect.length, counts],
-      ["trust", score, model[0]?.model_version],
-      ["comes", windiest?.ahead, windiest?.station.name],
-    ].map((part) => [...part, shownIn()]),
-    ([name]) => name,
-    ([name]) =>
-      ({
-        stations: () =>
-          tile(
-            "Stations reporting",
-            [`${reporting.length}`, h("small", {}, ` of ${stations.length}`)],
-            newest
-              ? `newest reading ${clockTime(newest)} UTC${fallback ? `; ${fallback} by a fallback forecast` : ""}`
-              : "no reading yet",
-            reporting.length < stations.length ? "doubt" : "",
-          ),
-        suspect: () =>
-          tile(
-            "Suspect now",
-            [`${suspect.length}`],
-            `${counts.total} readings in 7 days, ${counts.open} not yet decided`,
-            suspect.length ? "worse" : "",
-          ),
-        trust: () => trust,
-        comes: () =>
-          tile(
-            "Strongest wind ahead",
-            [windiest ? worded("wind_speed", windiest.ahead.wind_speed.greatest) : "–"],
-            windiest ? `${windiest.station.name}, within 24 hours` : "no forecast yet",
-          ),
-      })[name](),
+  const fallbacks = stations.filter((row) => row.ahead && row.ahead.method !== "model").length;
+  const note = newest ? `newest observation ${formatTime(newest)} UTC` : "no observations yet";
+  return {
+    key: "stations",
+    label: "Stations reporting",
+    figure: `${reporting.length}`,
+    suffix: ` of ${stations.length}`,
+    note: fallbacks ? `${note}; ${fallbacks} with a fallback forecast` : note,
+    className: reporting.length < stations.length ? "doubt" : "",
+  };
+}
+
+function anomaliesTile(counts) {
+  const flagged = stations.filter((row) => row.is_anomaly).length;
+  return {
+    key: "anomalies",
+    label: "Stations with an anomaly now",
+    figure: `${flagged}`,
+    note: `${counts.total} anomalies in 7 days, ${counts.open} without a verdict`,
+    className: flagged ? "worse" : "",
+  };
+}
+
+function modelTile(verification) {
+  const version = stations.find((row) => row.ahead?.method === "model")?.ahead.model_version;
+  const score = verification.scores.find(
+    (candidate) => !candidate.hindcast && candidate.variable === "temperature" && candidate.version === version,
+  );
+  if (!score)
+    return {
+      key: "model",
+      label: "Model",
+      figure: version === undefined ? "–" : `version ${version}`,
+      note: version === undefined ? "no model forecast yet" : "not verified yet",
+    };
+  const skill = score.skill_damped;
+  const comparison =
+    skill === null
+      ? `${score.n} forecasts`
+      : `${Math.abs(skill * 100).toFixed(0)} % ${skill >= 0 ? "better" : "worse"} than damped anomaly`;
+  const coverage =
+    skill === null || score.coverage_90 === null
+      ? ""
+      : `; 90 % interval coverage: ${(score.coverage_90 * 100).toFixed(0)} %`;
+  return {
+    key: "model",
+    label: "Temperature forecast, last 7 days",
+    figure: formatDifference("temperature", score.mae),
+    suffix: " mean error",
+    note: comparison + coverage,
+    className: skill !== null && skill < 0 ? "worse" : "",
+  };
+}
+
+function windTile() {
+  const windiest = stations
+    .filter((row) => row.ahead)
+    .sort((a, b) => b.ahead.wind_speed.greatest - a.ahead.wind_speed.greatest)[0];
+  return {
+    key: "wind",
+    label: "Strongest wind forecast",
+    figure: windiest ? formatWithUnit("wind_speed", windiest.ahead.wind_speed.greatest) : "–",
+    note: windiest ? `${windiest.station.name}, within 24 hours` : "no forecast yet",
+  };
+}
+
+function renderSummary(counts, verification) {
+  renderList(
+    byId("summary"),
+    [stationsTile(), anomaliesTile(counts), modelTile(verification), windTile()],
+    (tile) => tile.key,
+    ({ label, figure, suffix, note, className }) =>
+      summaryTile(label, [figure, suffix ? h("small", {}, suffix) : ""], note, className),
   );
 }
 
-const shownIn = () => ["temp", "wind", "time"].map(preference);
+const unitPreferences = () => ["temp", "wind", "time"].map(getPreference);
 
-async function draw() {
-  const [answer, recent, suspects, counts, verification] = await Promise.all([
+async function refresh() {
+  const [response, recent, newest, counts, verification] = await Promise.all([
     get("/stations"),
     get("/observations", { variable: "temperature", hours: 24 }),
     get("/anomalies", { limit: 6 }),
     get("/anomalies/counts"),
     get("/verification", { days: 7, by: "all" }),
   ]);
-  stations = answer.stations;
-  const series = new Map(recent.stations.map((one) => [one.station_id, one]));
-  const named = new Map(stations.map((row) => [row.station.station_id, row.station]));
-  showOrigin(stations.map((row) => row.source));
-  glance(answer, counts, verification);
-  paint();
-  columns();
-  say(by("count"), stations.length ? `${stations.length} stations` : "");
+  stations = response.stations;
+  const units = unitPreferences();
+  const seriesById = new Map(recent.stations.map((series) => [series.station_id, series]));
+  const stationsById = new Map(stations.map((row) => [row.station.station_id, row.station]));
+  showSources(stations.map((row) => row.source));
+  renderSummary(counts, verification);
+  updateMap();
+  renderTableHead();
+  setText(byId("count"), stations.length ? `${stations.length} stations` : "");
   if (stations.length) {
-    const units = shownIn();
-    keyed(
-      by("stations"),
+    renderList(
+      byId("stations"),
       stations.map((row) => ({
         row: { ...row, age_seconds: null, arrived_seconds: null },
-        series: series.get(row.station.station_id),
+        series: seriesById.get(row.station.station_id),
         units,
       })),
       (item) => item.row.station.station_id,
-      line,
+      stationRow,
     );
   } else {
-    by("stations").replaceChildren(
-      h(
-        "tr",
-        {},
-        h(
-          "td",
-          { colspan: 8, class: "nothing" },
-          "No reading yet. The first ones come within minutes of the pipeline's start.",
-        ),
-      ),
-    );
+    const text = "No observations yet. The first ones arrive within minutes after the pipeline starts.";
+    byId("stations").replaceChildren(h("tr", {}, h("td", { colspan: 8, class: "empty" }, text)));
   }
-  const list = by("suspects");
-  if (suspects.anomalies.length)
-    keyed(
+  const list = byId("anomalies");
+  if (newest.anomalies.length)
+    renderList(
       list,
-      suspects.anomalies.map((flag) => ({ flag, units: shownIn() })),
-      ({ flag }) => flag.id,
-      ({ flag }, fresh) => flagItem(flag, named.get(flag.station_id), { acts: false, fresh: fresh && drawn }),
+      newest.anomalies.map((anomaly) => ({ anomaly, units })),
+      ({ anomaly }) => anomaly.id,
+      ({ anomaly }, isNew) =>
+        anomalyItem(anomaly, stationsById.get(anomaly.station_id), { withVerdict: false, isNew: isNew && rendered }),
     );
-  else list.replaceChildren(h("li", { class: "nothing" }, "No reading has been flagged."));
-  drawn = true;
+  else list.replaceChildren(h("li", { class: "empty" }, "No anomalies."));
+  rendered = true;
 }
 
-let drawn = false;
-start(draw);
-addEventListener("weatherglass:preferences", () => stations.length && paint());
+startPage(refresh);
+addEventListener("weatherglass:preferences", () => stations.length && updateMap());

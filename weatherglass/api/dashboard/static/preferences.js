@@ -1,4 +1,4 @@
-// Units, times and colours: from the address, else as they were chosen last.
+// User preferences (units, time zone, theme) and view parameters, from the URL or from local storage.
 
 const CHOICES = {
   temp: ["c", "f"],
@@ -7,40 +7,40 @@ const CHOICES = {
   theme: ["auto", "light", "dark"],
 };
 
-function kept(name) {
+function readStored(name) {
   try {
     return localStorage.getItem(`weatherglass.${name}`);
   } catch {
-    return null; // storage may be forbidden
+    return null; // the browser may block storage
   }
 }
 
-export function preference(name) {
-  const asked = new URLSearchParams(location.search).get(name) ?? kept(name);
-  return CHOICES[name].includes(asked) ? asked : CHOICES[name][0];
+/** The preference in the URL, else the stored one, else the default. */
+export function getPreference(name) {
+  const value = getUrlParam(name) ?? readStored(name);
+  return CHOICES[name].includes(value) ? value : CHOICES[name][0];
 }
 
-export function prefer(name, value) {
+export function setPreference(name, value) {
   try {
     localStorage.setItem(`weatherglass.${name}`, value);
   } catch {
-    /* then it holds for this view only, by its address */
+    /* without storage, the preference is only kept in the URL */
   }
-  view({ [name]: value === CHOICES[name][0] ? null : value });
+  setUrlParams({ [name]: value === CHOICES[name][0] ? null : value });
   dispatchEvent(new Event("weatherglass:preferences"));
 }
 
-/** What of the view the address says. */
-export function viewed(name, otherwise = null) {
-  return new URLSearchParams(location.search).get(name) ?? otherwise;
+export function getUrlParam(name, defaultValue = null) {
+  return new URLSearchParams(location.search).get(name) ?? defaultValue;
 }
 
-/** Write the view into the address, so that it can be linked to; null takes a part out. */
-export function view(parts) {
-  const here = new URL(location.href);
-  for (const [name, value] of Object.entries(parts)) {
-    if (value === null || value === "") here.searchParams.delete(name);
-    else here.searchParams.set(name, value);
+/** Set URL parameters so that the view can be linked to; null or "" removes a parameter. */
+export function setUrlParams(params) {
+  const url = new URL(location.href);
+  for (const [name, value] of Object.entries(params)) {
+    if (value === null || value === "") url.searchParams.delete(name);
+    else url.searchParams.set(name, value);
   }
-  history.replaceState(null, "", here);
+  history.replaceState(null, "", url);
 }

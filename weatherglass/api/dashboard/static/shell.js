@@ -1,63 +1,58 @@
-// What all pages share: preferences, clock, the pipeline's state, where the data come from, notices and notifications.
-import { by, h, say } from "./dom.js";
-import { health, live } from "./live.js";
-import { preference, prefer } from "./preferences.js";
-import { address } from "./api.js";
-import { age, checkName, dayTime } from "./units.js";
+// Common elements of all pages: preferences, clock, pipeline state, data source, notices and notifications.
+import { urlFor } from "./api.js";
+import { byId, h, setText } from "./dom.js";
+import { getHealth, startLiveUpdates } from "./live_updates.js";
+import { getPreference, setPreference } from "./preferences.js";
+import { checkLabel, componentLabel, formatAge, formatDateTime } from "./units.js";
 
-const ORIGINS = {
-  "open-meteo": ["Live", "The present weather, as Open-Meteo gives it."],
-  replay: ["Replayed", "Replayed, not live: real observations of the same date and time of an earlier year."],
-  simulated: ["Simulated", "Simulated, not observed: made by a generator."],
-  kaggle: ["History", "Not live: history from Kaggle's data set."],
+const SOURCES = {
+  "open-meteo": ["Live", "Live weather from Open-Meteo."],
+  replay: ["Replay", "Replay of real observations of the same date and time of an earlier year."],
+  simulated: ["Simulated", "Simulated weather from a generator."],
+  kaggle: ["History", "History from the Kaggle data set."],
 };
 
-/** Start a page: draw() asks and draws; told as in live(). */
-export function start(draw, told = {}) {
-  preferences();
-  tick();
-  setInterval(tick, 1000);
-  const soon = live(
+/** Start a page. refresh() requests and renders its data; handlers as in startLiveUpdates(). Returns refreshSoon(). */
+export function startPage(refresh, handlers = {}) {
+  initPreferences();
+  updateClock();
+  setInterval(updateClock, 1000);
+  return startLiveUpdates(
     async () => {
-      const [state, drawn] = await Promise.allSettled([health(), draw()]);
-      if (state.status === "fulfilled") showState(state.value);
-      for (const part of [drawn, state]) if (part.status === "rejected") throw part.reason;
+      const [health, page] = await Promise.allSettled([getHealth(), refresh()]);
+      if (health.status === "fulfilled") showPipelineState(health.value);
+      for (const result of [page, health]) if (result.status === "rejected") throw result.reason;
     },
     {
-      ...told,
-      anomaly: (flag) => {
-        announce(flag);
-        told.anomaly?.(flag);
+      ...handlers,
+      anomaly: (anomaly) => {
+        announceAnomaly(anomaly);
+        handlers.anomaly?.(anomaly);
       },
       alert: (alert) => {
-        if (alert.open)
-          toast(
-            alert.severity === "critical" ? "Critical alert" : "Alert",
-            alert.words,
-            "/dashboard/system",
-            alert.severity === "critical",
-          );
-        told.alert?.(alert);
+        const title = alert.severity === "critical" ? "Critical alert" : "Alert";
+        const isBad = alert.severity === "critical";
+        if (alert.open) showToast(title, alert.message, { kind: "alert", url: urlFor("/dashboard/system"), isBad });
+        handlers.alert?.(alert);
       },
     },
-    connection,
+    onConnectionChange,
   );
-  return soon;
 }
 
-function tick() {
+function updateClock() {
   const now = new Date();
-  const clock = by("clock");
+  const clock = byId("clock");
   clock.dateTime = now.toISOString();
-  say(clock, `${now.toISOString().slice(11, 19)} UTC`);
+  setText(clock, `${now.toISOString().slice(11, 19)} UTC`);
 }
 
-function preferences() {
-  const menu = by("preferences");
+function initPreferences() {
+  const menu = byId("preferences");
   for (const name of ["temp", "wind", "time", "theme"]) {
     for (const input of menu.querySelectorAll(`input[name=${name}]`)) {
-      input.checked = input.value === preference(name);
-      input.addEventListener("change", () => prefer(name, input.value));
+      input.checked = input.value === getPreference(name);
+      input.addEventListener("change", () => setPreference(name, input.value));
     }
   }
   addEventListener("click", (event) => {
@@ -69,119 +64,111 @@ function preferences() {
       menu.querySelector("summary").focus();
     }
   });
-  const notify = by("notify");
-  const shown = () => {
-    const may = window.Notification?.permission;
-    notify.disabled = may !== "default";
-    say(
-      notify,
-      may === "granted"
-        ? "The browser notifies you"
-        : may === "denied"
-          ? "Notifications are blocked by the browser"
-          : may
-            ? "Notify me of suspect readings"
-            : "This browser has no notifications",
-    );
+  const button = byId("notify");
+  const labels = {
+    default: "Notify me of anomalies",
+    granted: "Notifications are enabled",
+    denied: "Notifications are blocked by the browser",
   };
-  notify.addEventListener("click", async () => {
+  const showPermission = () => {
+    const permission = window.Notification?.permission;
+    button.disabled = permission !== "default";
+    setText(button, labels[permission] ?? "This browser does not support notifications");
+  };
+  button.addEventListener("click", async () => {
     await Notification.requestPermission();
-    shown();
+    showPermission();
   });
-  shown();
+  showPermission();
 }
 
-function showState(state) {
-  const line = by("state");
-  line.className = `state ${state.state}`;
-  const wrong = state.parts.filter((part) => part.state !== "ok");
-  const spoken = {
-    stream_features: "features",
-    serve_predictions: "inference",
-    store_predictions: "sink",
-    job_host: "job host",
-  };
-  const named = wrong.map((part) => `${spoken[part.name] ?? part.name}: ${part.detail}`);
-  const arrived = state.parts.find((part) => part.name === "predictions");
-  const words = wrong.length
-    ? `${state.state === "failing" ? "The pipeline fails" : "The pipeline works, but not as it should"}: ${named[0]}${named.length > 1 ? ` (and ${named.length - 1} more)` : ""}`
-    : `All ${state.parts.length} parts of the pipeline work. Last prediction ${age(arrived?.age_seconds)} ago.`;
-  say(by("state-words"), words);
-  const observed = state.parts.find((part) => part.name === "observations");
-  old =
-    observed && observed.state !== "ok" && observed.age_seconds !== null
-      ? `The data are old: the last observation came ${age(observed.age_seconds)} ago. What you see may no longer be so.`
+function showPipelineState(health) {
+  const component = (name) => health.components.find((candidate) => candidate.name === name);
+  byId("state").className = `state ${health.state}`;
+  const faulty = health.components.filter(({ state }) => state !== "ok");
+  const details = faulty.map(({ name, detail }) => `${componentLabel(name)}: ${detail}`);
+  const summary = health.state === "failing" ? "The pipeline is failing" : "The pipeline is degraded";
+  const text = faulty.length
+    ? `${summary}. ${details[0]}${details.length > 1 ? ` (and ${details.length - 1} more)` : ""}`
+    : `All ${health.components.length} components are healthy. Last prediction ${formatAge(component("predictions")?.age_seconds)} ago.`;
+  setText(byId("state-text"), text);
+  const observations = component("observations");
+  staleMessage =
+    observations && observations.state !== "ok" && observations.age_seconds !== null
+      ? `The data is out of date: the last observation arrived ${formatAge(observations.age_seconds)} ago.`
       : null;
-  notice();
+  updateNotice();
 }
 
-let old = null;
-let away = null;
+let staleMessage = null;
+let offlineMessage = null;
+let offlineSince = null;
 
-function notice() {
-  const box = by("notice");
-  const words = away ?? old;
-  box.classList.toggle("bad", away !== null);
-  box.hidden = words === null;
-  say(box, words ?? "");
+function updateNotice() {
+  const box = byId("notice");
+  const text = offlineMessage ?? staleMessage;
+  box.classList.toggle("bad", offlineMessage !== null);
+  box.hidden = text === null;
+  setText(box, text ?? "");
 }
 
-let since = null;
-
-function connection(up, error) {
-  if (up) {
-    away = null;
-    since = null;
-    toast("Connected again", "The page is up to date.");
+function onConnectionChange(isConnected, error) {
+  if (isConnected) {
+    offlineMessage = null;
+    offlineSince = null;
+    showToast("Reconnected", "The page is up to date.", { kind: "reconnected" });
   } else if (error.status === 401) {
-    away = "You are no longer logged in. Reload the page to log in again.";
+    offlineMessage = "You are logged out. Reload the page to log in again.";
   } else {
-    since ??= new Date();
-    const why = error.status ? `The API answers: ${error.message}` : "The API cannot be reached";
-    away = `${why}. Since ${since.toISOString().slice(11, 19)} UTC this page shows what was known before; it tries again by itself.`;
+    offlineSince ??= new Date();
+    const reason = error.status ? `The API returned an error: ${error.message}` : "The API cannot be reached.";
+    offlineMessage = `${reason} The page shows data from before ${offlineSince.toISOString().slice(11, 19)} UTC and retries automatically.`;
   }
-  notice();
+  updateNotice();
 }
 
-/** Say in the header where the shown data come from. */
-export function showOrigin(sources) {
-  const pill = by("origin");
-  const known = [...new Set(sources)].filter((source) => source in ORIGINS);
+/** Show the source of the displayed data in the header. */
+export function showSources(sources) {
+  const pill = byId("source");
+  const known = [...new Set(sources)].filter((source) => source in SOURCES);
   pill.hidden = known.length === 0;
   pill.classList.toggle(
     "live",
     known.every((source) => source === "open-meteo"),
   );
-  say(pill, known.map((source) => ORIGINS[source][0]).join(" + "));
-  pill.title = known.map((source) => ORIGINS[source][1]).join(" ");
+  pill.dataset.sources = known.join(" ");
+  setText(pill, known.map((source) => SOURCES[source][0]).join(" + "));
+  pill.title = known.map((source) => SOURCES[source][1]).join(" ");
 }
 
-const announced = new Set();
+const announcedIds = new Set();
 
-function announce(flag) {
-  // A revised prediction tells of the same reading again.
-  if (announced.has(flag.id)) return;
-  announced.add(flag.id);
-  const title = `Suspect reading: ${flag.station_id}`;
-  const words = flag.reasons[0] ?? flag.kinds.map(checkName).join(", ");
-  toast(title, `${dayTime(flag.timestamp)}: ${words}`, stationLink(flag.station_id), true);
+function announceAnomaly(anomaly) {
+  // An updated prediction sends the anomaly again.
+  if (announcedIds.has(anomaly.id)) return;
+  announcedIds.add(anomaly.id);
+  const title = `Anomaly: ${anomaly.station_id}`;
+  const reason = anomaly.reasons[0] ?? anomaly.kinds.map(checkLabel).join(", ");
+  const text = `${formatDateTime(anomaly.timestamp)}: ${reason}`;
+  showToast(title, text, { kind: "anomaly", url: stationUrl(anomaly.station_id), isBad: true });
   if (window.Notification?.permission === "granted")
-    new Notification(title, { body: words, tag: `weatherglass-${flag.id}` });
+    new Notification(title, { body: reason, tag: `weatherglass-${anomaly.id}` });
 }
 
-export function toast(title, words, path = null, bad = false) {
-  const close = () => made.remove();
-  const made = h(
+/** Show a message for some seconds. kind: `anomaly`, `alert`, `error` or `reconnected`. */
+export function showToast(title, text, { kind, url = null, isBad = kind === "error" } = {}) {
+  const close = () => toast.remove();
+  const toast = h(
     "div",
-    { class: bad ? "toast bad" : "toast" },
+    { class: isBad ? "toast bad" : "toast", "data-kind": kind },
     h("button", { type: "button", "aria-label": "Close", onclick: close }, "×"),
-    h("b", {}, path ? h("a", { href: path.startsWith("/dashboard") ? address(path) : path }, title) : title),
-    words,
+    h("b", {}, url ? h("a", { href: url }, title) : title),
+    text,
   );
-  const box = by("toasts");
-  box.append(made);
+  const box = byId("toasts");
+  box.append(toast);
   while (box.children.length > 4) box.firstElementChild.remove();
-  setTimeout(close, bad ? 15_000 : 5_000);
+  setTimeout(close, isBad ? 15_000 : 5_000);
 }
 
-export const stationLink = (id) => address("/dashboard/station", { id });
+export const stationUrl = (id) => urlFor("/dashboard/station", { id });

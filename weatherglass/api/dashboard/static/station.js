@@ -1,23 +1,21 @@
-// One station: what was, what comes, what was expected, and which readings are suspect.
+// The page Station: latest observation, chart of observations and forecast, forecast table, and anomalies.
+import { anomalyItem } from "./anomaly_item.js";
 import { get } from "./api.js";
-import { axis, faded, layout, palette, plot, saveCsv, savePng, timeAxis } from "./charts.js";
-import { by, choice, h, keyed, say } from "./dom.js";
-import { flagItem } from "./flags.js";
-import { preference, view, viewed } from "./preferences.js";
-import { showOrigin, start, stationLink } from "./shell.js";
+import { saveCsv, savePng } from "./charts.js";
+import { byId, h, renderButtonGroup, renderList, setText, summaryTile } from "./dom.js";
+import { getPreference, getUrlParam, setUrlParams } from "./preferences.js";
+import { showSources, startPage, stationUrl } from "./shell.js";
+import { renderStationChart } from "./station_chart.js";
 import {
-  bare,
-  clockTime,
-  compass,
-  dayTime,
-  inUnit,
-  NAMES,
-  scale,
+  compassPoint,
+  displayUnit,
+  displayZoneName,
+  formatDateTime,
+  formatTime,
+  formatValue,
+  formatWithUnit,
+  VARIABLE_LABELS,
   VARIABLES,
-  wall,
-  worded,
-  zone,
-  zoneName,
 } from "./units.js";
 
 const RANGES = [
@@ -26,34 +24,40 @@ const RANGES = [
   [168, "7 days"],
   [720, "30 days"],
 ];
-const HOUR = 3600e3;
+const DEFAULT_HOURS = 72;
+const HOUR_MS = 3600e3;
 
-let id = viewed("id");
-let hours = Number(viewed("hours", 72));
-let until = viewed("until");
-let withPast = viewed("past") !== "no";
-let shown = { readings: [], leads: [] };
+let stationId = getUrlParam("id");
+let hours = Number(getUrlParam("hours", DEFAULT_HOURS));
+let until = getUrlParam("until");
+let showEarlierForecast = getUrlParam("past") !== "no";
+let observations = [];
+let leads = [];
+let rendered = false;
 
-choice(by("range"), RANGES, hours, (value) => {
+renderButtonGroup(byId("range"), RANGES, hours, (value) => {
   hours = value;
-  view({ hours: value === 72 ? null : value });
-  soon();
+  setUrlParams({ hours: value === DEFAULT_HOURS ? null : value });
+  refreshSoon();
 });
-by("past").checked = withPast;
-by("past").addEventListener("change", () => {
-  withPast = by("past").checked;
-  view({ past: withPast ? null : "no" });
-  soon();
+byId("earlier-forecast").checked = showEarlierForecast;
+byId("earlier-forecast").addEventListener("change", () => {
+  showEarlierForecast = byId("earlier-forecast").checked;
+  setUrlParams({ past: showEarlierForecast ? null : "no" });
+  refreshSoon();
 });
-by("until").value = until ? until.slice(0, 16) : "";
-by("until").addEventListener("change", () => {
-  until = by("until").value ? `${by("until").value}:00Z` : null;
-  view({ until });
-  soon();
+byId("until").value = until ? until.slice(0, 16) : "";
+byId("until").addEventListener("change", () => {
+  until = byId("until").value ? `${byId("until").value}:00Z` : null;
+  setUrlParams({ until });
+  refreshSoon();
 });
-by("pick").addEventListener("change", () => location.assign(stationLink(by("pick").value)));
-by("png").addEventListener("click", () => savePng(by("course"), `${id} course`));
-by("csv").addEventListener("click", () => {
+byId("station-select").addEventListener("change", () => location.assign(stationUrl(byId("station-select").value)));
+byId("png").addEventListener("click", () => savePng(byId("chart"), `${stationId} observations and forecast`));
+byId("csv").addEventListener("click", saveData);
+
+/** Save observations and forecast as CSV; the column `what` is `observed` or `forecast`. */
+function saveData() {
   const columns = [
     "station_id",
     "what",
@@ -61,8 +65,14 @@ by("csv").addEventListener("click", () => {
     ...VARIABLES.flatMap((name) => [name, `${name}_lower`, `${name}_upper`]),
     "wind_direction",
   ];
-  const forecast = shown.leads.map((lead) => ({
-    station_id: id,
+  const observed = observations.map((observation) => ({
+    station_id: stationId,
+    what: "observed",
+    time: observation.timestamp,
+    ...observation,
+  }));
+  const forecast = leads.map((lead) => ({
+    station_id: stationId,
     what: "forecast",
     time: lead.valid_time,
     ...Object.fromEntries(
@@ -73,349 +83,188 @@ by("csv").addEventListener("click", () => {
       ]),
     ),
   }));
-  saveCsv(`${id} course`, columns, [
-    ...shown.readings.map((reading) => ({ station_id: id, what: "observed", time: reading.timestamp, ...reading })),
-    ...forecast,
-  ]);
-});
+  saveCsv(`${stationId} observations and forecast`, columns, [...observed, ...forecast]);
+}
 
-const orNull = (promise) =>
+const nullIfNotFound = (promise) =>
   promise.catch((error) => {
-    if (error.missing) return null;
+    if (error.isNotFound) return null;
     throw error;
   });
 
-async function draw() {
-  const all = (await get("/stations")).stations;
-  id ??= all[0]?.station.station_id ?? null;
-  picker(all);
-  if (id === null) {
-    say(by("place"), "No station has been observed yet.");
+async function refresh() {
+  const { stations } = await get("/stations");
+  stationId ??= stations[0]?.station.station_id ?? null;
+  renderStationSelect(stations);
+  if (stationId === null) {
+    setText(byId("location"), "No observations yet.");
     return;
   }
-  const path = encodeURIComponent(id);
-  const [prediction, row] = [
-    await orNull(get(`/predictions/${path}`)),
-    all.find((one) => one.station.station_id === id),
-  ];
+  const path = encodeURIComponent(stationId);
+  const prediction = await nullIfNotFound(get(`/predictions/${path}`));
+  const row = stations.find(({ station }) => station.station_id === stationId);
   if (!row && !prediction) {
-    say(by("name"), id);
-    say(by("place"), "There is no such station, or nothing has come from it yet.");
+    setText(byId("name"), stationId);
+    setText(byId("location"), "The station is unknown or has no observations yet.");
     return;
   }
   const station = row?.station ?? prediction.station;
   const newest = row?.newest?.timestamp ?? prediction.timestamp;
   const end = until ? Date.parse(until) : Date.parse(newest) + 1000;
-  const from = new Date(end - hours * HOUR).toISOString();
+  const from = new Date(end - hours * HOUR_MS).toISOString();
   const to = new Date(end).toISOString();
-  const issued = until ? end : Date.parse(newest);
-  const [readings, flags, past] = await Promise.all([
-    orNull(get(`/observations/${path}`, { from, to })),
-    get("/anomalies", { station_id: id, since: from, until: to, limit: 200 }),
-    withPast
-      ? orNull(
-          get(`/predictions/${path}/history`, {
-            from: new Date(issued - 25 * HOUR).toISOString(),
-            to: new Date(issued - 23.9 * HOUR).toISOString(),
-            limit: 8,
-          }),
-        )
-      : null,
+  const [history, flagged, earlierForecast] = await Promise.all([
+    nullIfNotFound(get(`/observations/${path}`, { from, to })),
+    get("/anomalies", { station_id: stationId, since: from, until: to, limit: 200 }),
+    showEarlierForecast ? getForecastOfDayBefore(path, until ? end : Date.parse(newest)) : [],
   ]);
-  shown = { readings: readings?.observations ?? [], leads: until ? [] : (prediction?.leads ?? []) };
-  showOrigin([row?.source ?? prediction?.source]);
-  head(station, row, prediction);
-  course(station, prediction, flags.anomalies, earlier(past));
-  table(station, prediction);
-  const list = by("flags");
-  if (flags.anomalies.length)
-    keyed(
-      list,
-      flags.anomalies.map((flag) => ({ flag, times: preference("time") })),
-      ({ flag }) => flag.id,
-      ({ flag }, fresh) => flagItem(flag, station, { named: false, fresh: fresh && drawn, judged: soon }),
-    );
-  else list.replaceChildren(h("li", { class: "nothing" }, "No reading of this range has been flagged."));
-  drawn = true;
+  observations = history?.observations ?? [];
+  leads = until ? [] : (prediction?.leads ?? []);
+  showSources([row?.source ?? prediction?.source]);
+  renderHeader(station, row, prediction);
+  renderStationChart(byId("chart"), byId("legend"), {
+    station,
+    observations,
+    leads,
+    earlierForecast,
+    flaggedTimes: new Set(flagged.anomalies.map((anomaly) => anomaly.timestamp)),
+    intervalLevel: prediction?.interval_level ?? 0.9,
+    viewKey: `${stationId} ${hours} ${until}`,
+  });
+  renderForecastTable(station, prediction);
+  renderAnomalies(station, flagged.anomalies);
+  rendered = true;
 }
 
-let drawn = false;
+/** The leads of the first forecast issued 24 hours before a time; its valid times have passed by then. */
+async function getForecastOfDayBefore(path, time) {
+  const response = await nullIfNotFound(
+    get(`/predictions/${path}/history`, {
+      from: new Date(time - 25 * HOUR_MS).toISOString(),
+      to: new Date(time - 23.9 * HOUR_MS).toISOString(),
+      limit: 8,
+    }),
+  );
+  const issueTime = response?.forecasts[0]?.timestamp;
+  return issueTime ? response.forecasts.filter((forecast) => forecast.timestamp === issueTime) : [];
+}
 
-function picker(all) {
-  const content = JSON.stringify(all.map((row) => row.station.station_id));
-  if (by("pick").content === content) return;
-  by("pick").content = content;
-  by("pick").replaceChildren(
-    ...all.map((row) =>
-      h("option", { value: row.station.station_id, selected: row.station.station_id === id }, row.station.name),
+function renderStationSelect(stations) {
+  const select = byId("station-select");
+  const content = JSON.stringify(stations.map(({ station }) => station.station_id));
+  if (select.content === content) return;
+  select.content = content;
+  select.replaceChildren(
+    ...stations.map(({ station }) =>
+      h("option", { value: station.station_id, selected: station.station_id === stationId }, station.name),
     ),
   );
 }
 
-function head(station, row, prediction) {
+function formatLocation({ latitude, longitude, elevation }) {
+  if (latitude === null) return "unknown location";
+  const northSouth = `${Math.abs(latitude).toFixed(2)}° ${latitude < 0 ? "S" : "N"}`;
+  const eastWest = `${Math.abs(longitude).toFixed(2)}° ${longitude < 0 ? "W" : "E"}`;
+  return [northSouth, eastWest, elevation === null ? null : `${Math.round(elevation)} m`].filter(Boolean).join(", ");
+}
+
+function renderHeader(station, row, prediction) {
   document.title = `${station.name} · Weatherglass`;
-  say(by("name"), station.name);
-  const where =
-    station.latitude === null
-      ? "place unknown"
-      : `${Math.abs(station.latitude).toFixed(2)}° ${station.latitude < 0 ? "S" : "N"}, ${Math.abs(station.longitude).toFixed(2)}° ${station.longitude < 0 ? "W" : "E"}${station.elevation === null ? "" : `, ${Math.round(station.elevation)} m`}`;
-  say(by("place"), [station.country, where, `times in ${zoneName(station.timezone)}`].filter(Boolean).join(" · "));
-  const now = row?.newest;
-  const cell = (label, figure, below) =>
-    h(
-      "div",
-      {},
-      h(
-        "dl",
-        { style: "margin: 0" },
-        h("dt", {}, label),
-        h("dd", { class: "figure" }, figure),
-        h("dd", { class: "below" }, below),
-      ),
-    );
-  const expects = (name) =>
-    prediction?.leads.length
-      ? `${bare(name, Math.min(...prediction.leads.map((lead) => lead[name].value)))} to ${bare(name, Math.max(...prediction.leads.map((lead) => lead[name].value)))} in the next 24 h`
-      : "no forecast yet";
-  const cells = [
-    ...VARIABLES.map((name) => [NAMES[name], worded(name, now?.[name]), expects(name)]),
-    [
-      "Wind from",
-      now?.wind_direction === null || now?.wind_direction === undefined
-        ? "–"
-        : `${compass(now.wind_direction)} ${Math.round(now.wind_direction)}°`,
-      now ? `reading of ${dayTime(now.timestamp, station.timezone)}` : "",
-    ],
-    [
-      "The reading is",
-      row?.is_anomaly ? "suspect" : prediction ? "as usual" : "–",
-      prediction
-        ? `score ${prediction.anomaly.score.toFixed(2)}; ${Object.values(prediction.anomaly.checks).filter((state) => state === "not_checked").length} of ${Object.keys(prediction.anomaly.checks).length} checks had nothing to check`
-        : "not yet checked",
-    ],
-  ];
-  keyed(
-    by("now"),
-    cells,
-    ([label]) => label,
-    ([label, figure, below]) =>
-      cell(
-        label,
-        label === "The reading is" && figure === "suspect" ? h("span", { class: "worse" }, figure) : figure,
-        below,
-      ),
-  );
-}
-
-/** The one issue of a day earlier whose hours have come true since. */
-function earlier(past) {
-  const first = past?.forecasts[0]?.timestamp;
-  return first ? past.forecasts.filter((one) => one.timestamp === first) : [];
-}
-
-function course(station, prediction, flags, past) {
-  const { one, two, bad, quiet, soft, ink, line } = palette();
-  const times = shown.readings.map((reading) => wall(reading.timestamp, station.timezone));
-  const heights = [
-    [0.79, 1],
-    [0.58, 0.76],
-    [0.37, 0.55],
-    [0.14, 0.34],
-    [0, 0.1],
-  ];
-  const flagged = new Set(flags.map((flag) => flag.timestamp));
-  const traces = [];
-  const axes = {};
-  const notes = [];
-  VARIABLES.forEach((name, index) => {
-    const yaxis = index ? `y${index + 1}` : "y";
-    const unit = scale(name).unit;
-    const hover = `%{y:.${scale(name).digits}f} ${unit}`;
-    const band = (leads, time, colour, label) => [
-      {
-        x: leads.map(time),
-        y: leads.map((lead) => inUnit(name, lead[name].upper)),
-        yaxis,
-        mode: "lines",
-        line: { width: 0 },
-        hoverinfo: "skip",
-        showlegend: false,
-      },
-      {
-        x: leads.map(time),
-        y: leads.map((lead) => inUnit(name, lead[name].lower)),
-        yaxis,
-        mode: "lines",
-        line: { width: 0 },
-        fill: "tonexty",
-        fillcolor: faded(colour, 0.2),
-        hoverinfo: "skip",
-        showlegend: false,
-      },
-      {
-        x: leads.map(time),
-        y: leads.map((lead) => inUnit(name, lead[name].value)),
-        yaxis,
-        mode: "lines",
-        line: { color: colour, width: 2, dash: "5px 3px" },
-        name: label,
-        hovertemplate: hover,
-        showlegend: false,
-      },
-    ];
-    const time = (lead) => wall(lead.valid_time, station.timezone);
-    if (past.length) traces.push(...band(past, time, quiet, `${NAMES[name]}, forecast a day before`));
-    if (shown.leads.length) traces.push(...band(shown.leads, time, two, `${NAMES[name]}, forecast`));
-    traces.push({
-      x: times,
-      y: shown.readings.map((reading) => inUnit(name, reading[name])),
-      yaxis,
-      mode: "lines",
-      line: { color: one, width: 2 },
-      name: `${NAMES[name]}, observed`,
-      hovertemplate: hover,
-      showlegend: false,
-    });
-    const marked = shown.readings.filter((reading) => flagged.has(reading.timestamp) && reading[name] !== null);
-    traces.push({
-      x: marked.map((reading) => wall(reading.timestamp, station.timezone)),
-      y: marked.map((reading) => inUnit(name, reading[name])),
-      yaxis,
-      mode: "markers",
-      marker: { color: "rgba(0,0,0,0)", size: 10, line: { color: bad, width: 2 } },
-      name: "flagged",
-      hovertemplate: "flagged",
-      showlegend: false,
-    });
-    axes[index ? `yaxis${index + 1}` : "yaxis"] = axis({ domain: heights[index], nticks: 5, zeroline: false });
-    notes.push({
-      text: `${NAMES[name]}, ${unit}`,
-      xref: "paper",
-      yref: "paper",
-      x: 0,
-      y: heights[index][1],
-      xanchor: "left",
-      yanchor: "bottom",
-      showarrow: false,
-      font: { size: 12.5, color: soft },
-    });
-  });
-  const step = Math.max(1, Math.ceil(shown.readings.length / (by("course").clientWidth / 18)));
-  const winds = shown.readings.filter((reading, index) => index % step === 0 && reading.wind_direction !== null);
-  traces.push({
-    x: winds.map((reading) => wall(reading.timestamp, station.timezone)),
-    y: winds.map(() => 0),
-    yaxis: "y5",
-    mode: "markers",
-    name: "Wind from",
-    customdata: winds.map((reading) => `${compass(reading.wind_direction)} ${Math.round(reading.wind_direction)}°`),
-    hovertemplate: "%{customdata}",
-    marker: {
-      symbol: "arrow",
-      size: 11,
-      color: soft,
-      angle: winds.map((reading) => (reading.wind_direction + 180) % 360),
-    },
-    showlegend: false,
-  });
-  notes.push({
-    text: "Wind blows towards",
-    xref: "paper",
-    yref: "paper",
-    x: 0,
-    y: heights[4][1],
-    xanchor: "left",
-    yanchor: "bottom",
-    showarrow: false,
-    font: { size: 12.5, color: soft },
-  });
-  const shapes =
-    shown.leads.length && shown.readings.length
-      ? [
-          {
-            type: "line",
-            x0: times.at(-1),
-            x1: times.at(-1),
-            y0: 0,
-            y1: 1,
-            yref: "paper",
-            line: { color: line, width: 2 },
-          },
-        ]
-      : [];
-  plot(
-    by("course"),
-    traces,
-    layout({
-      ...axes,
-      yaxis5: axis({ domain: heights[4], visible: false, range: [-1, 1], fixedrange: true }),
-      xaxis: timeAxis(by("course"), { anchor: "y5" }),
-      annotations: notes,
-      shapes,
-      margin: { l: 52, r: 18, t: 24, b: 44 },
-      height: 780,
-      uirevision: `${id} ${hours} ${until} ${zone(station.timezone)}`,
-      font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: ink },
-    }),
-    `${id} course`,
-    "No reading in this range.",
-  );
-  const level = prediction ? Math.round(prediction.interval_level * 100) : 90;
-  const item = (kind, colour, words) => {
-    const mark = h("i", { class: kind });
-    if (kind === "band") mark.style.background = colour;
-    else if (kind !== "mark") mark.style.borderColor = colour;
-    return h("span", {}, mark, words);
+  setText(byId("name"), station.name);
+  const details = [station.country, formatLocation(station), `times in ${displayZoneName(station.timezone)}`];
+  setText(byId("location"), details.filter(Boolean).join(" · "));
+  const newest = row?.newest;
+  const forecastRange = (name) => {
+    if (!prediction?.leads.length) return "no forecast yet";
+    const values = prediction.leads.map((lead) => lead[name].value);
+    return `${formatValue(name, Math.min(...values))} to ${formatValue(name, Math.max(...values))} in the next 24 h`;
   };
-  by("legend").replaceChildren(
-    item("", one, "observed"),
-    ...(shown.leads.length ? [item("dash", two, "forecast"), item("band", two, `${level} % interval`)] : []),
-    ...(past.length ? [item("dash", quiet, `forecast of ${dayTime(past[0].timestamp, station.timezone)}`)] : []),
-    item("mark", bad, "flagged"),
+  const direction = newest?.wind_direction ?? null;
+  const tiles = [
+    ...VARIABLES.map((name) => [VARIABLE_LABELS[name], formatWithUnit(name, newest?.[name]), forecastRange(name)]),
+    [
+      "Wind direction",
+      direction === null ? "–" : `${compassPoint(direction)} ${Math.round(direction)}°`,
+      newest ? `observed ${formatDateTime(newest.timestamp, station.timezone)}` : "",
+    ],
+    anomalyTile(row, prediction),
+  ];
+  renderList(
+    byId("now"),
+    tiles,
+    ([label]) => label,
+    ([label, figure, note, className]) => summaryTile(label, figure, note, className),
   );
 }
 
-function table(station, prediction) {
-  say(
-    by("issue"),
+function anomalyTile(row, prediction) {
+  if (!prediction) return ["Anomaly checks", "–", "not checked yet"];
+  const checks = Object.values(prediction.anomaly.checks);
+  const skipped = checks.filter((state) => state === "not_checked").length;
+  const note = `score ${prediction.anomaly.score.toFixed(2)}; ${skipped} of ${checks.length} checks skipped`;
+  return row?.is_anomaly ? ["Anomaly checks", "failed", note, "worse"] : ["Anomaly checks", "passed", note];
+}
+
+function renderForecastTable(station, prediction) {
+  const method =
+    prediction?.method === "model"
+      ? `model version ${prediction.model_version}`
+      : `fallback: ${prediction?.method.replaceAll("_", " ")}`;
+  setText(
+    byId("issue"),
     prediction
-      ? `for the reading of ${clockTime(prediction.timestamp, station.timezone)}, ${prediction.method === "model" ? `model version ${prediction.model_version}` : `fallback: ${prediction.method.replaceAll("_", " ")}`}, ${prediction.history_hours} h of own past`
+      ? `based on the observation of ${formatTime(prediction.timestamp, station.timezone)}, ${method}, ${prediction.history_hours} h of station history`
       : "",
   );
-  by("hours-head").replaceChildren(
+  byId("hours-head").replaceChildren(
     h(
       "tr",
       {},
-      h("th", { scope: "col" }, zoneName(station.timezone)),
-      ...VARIABLES.map((name) => h("th", { scope: "col", class: "num" }, `${NAMES[name]}, ${scale(name).unit}`)),
+      h("th", { scope: "col" }, displayZoneName(station.timezone)),
+      ...VARIABLES.map((name) =>
+        h("th", { scope: "col", class: "num" }, `${VARIABLE_LABELS[name]}, ${displayUnit(name).unit}`),
+      ),
     ),
   );
-  const units = ["temp", "wind", "time"].map(preference);
-  keyed(
-    by("hours"),
-    (prediction?.leads ?? []).map((lead) => ({ lead, units })),
+  if (!prediction) {
+    byId("hours").replaceChildren(h("tr", {}, h("td", { colspan: 5, class: "empty" }, "No forecast yet.")));
+    return;
+  }
+  const units = ["temp", "wind", "time"].map(getPreference);
+  const interval = ({ lower, upper }, name) =>
+    ` ${formatValue(name, lower)}\u2009…\u2009${formatValue(name, upper)}`;
+  renderList(
+    byId("hours"),
+    prediction.leads.map((lead) => ({ lead, units })),
     ({ lead }) => lead.valid_time,
     ({ lead }) =>
       h(
         "tr",
         {},
-        h("th", { scope: "row" }, dayTime(lead.valid_time, station.timezone)),
+        h("th", { scope: "row" }, formatDateTime(lead.valid_time, station.timezone)),
         ...VARIABLES.map((name) =>
           h(
             "td",
             { class: "num" },
-            h("b", {}, bare(name, lead[name].value)),
-            h(
-              "small",
-              { class: "muted" },
-              ` ${bare(name, lead[name].lower)}\u2009…\u2009${bare(name, lead[name].upper)}`,
-            ),
+            h("b", {}, formatValue(name, lead[name].value)),
+            h("small", { class: "muted" }, interval(lead[name], name)),
           ),
         ),
       ),
   );
-  if (!prediction)
-    by("hours").replaceChildren(h("tr", {}, h("td", { colspan: 5, class: "nothing" }, "No forecast yet.")));
 }
 
-const soon = start(draw);
+function renderAnomalies(station, anomalies) {
+  const list = byId("anomalies");
+  if (anomalies.length)
+    renderList(
+      list,
+      anomalies.map((anomaly) => ({ anomaly, times: getPreference("time") })),
+      ({ anomaly }) => anomaly.id,
+      ({ anomaly }, isNew) =>
+        anomalyItem(anomaly, station, { withStation: false, isNew: isNew && rendered, onVerdict: refreshSoon }),
+    );
+  else list.replaceChildren(h("li", { class: "empty" }, "No anomalies in this period."));
+}
+
+const refreshSoon = startPage(refresh);

@@ -1,27 +1,20 @@
-// The system: is every part alive, how fast is it, what waits, what does it cost, and what is wrong.
-import { showAlerts } from "./alerts.js";
+// The page System: component health, alerts, latency, throughput, consumer lag, resource usage and job logs.
+import { refreshAlerts } from "./alerts.js";
 import { get } from "./api.js";
 import { axis, layout, palette, plot, saveCsv, timeAxis } from "./charts.js";
-import { by, choice, h, keyed, say } from "./dom.js";
-import { health } from "./live.js";
-import { view, viewed } from "./preferences.js";
-import { start } from "./shell.js";
-import { age, bytes, dayTime, wall } from "./units.js";
+import { byId, h, renderButtonGroup, renderList, setText } from "./dom.js";
+import { getHealth } from "./live_updates.js";
+import { getUrlParam, setUrlParams } from "./preferences.js";
+import { startPage } from "./shell.js";
+import { componentLabel, formatAge, formatBytes, formatDateTime, toPlotTime } from "./units.js";
 
-const NAMES = {
-  stream_features: "Features (Spark)",
-  serve_predictions: "Inference (Ray)",
-  store_predictions: "Sink",
-  kafka: "Kafka",
-  ray: "Ray",
-  job_host: "Job host",
-  monitor_pipeline: "Watcher",
-  store: "Store",
-  observations: "Observations",
-  predictions: "Predictions",
-  model: "Model",
-};
-const HISTORY = [
+const RANGES = [
+  [1, "1 h"],
+  [6, "6 h"],
+  [24, "24 h"],
+  [168, "7 days"],
+];
+const METRICS = [
   "part_memory_bytes",
   "part_cpu_seconds_total",
   "consumer_lag_seconds",
@@ -29,277 +22,246 @@ const HISTORY = [
   "network_bytes_total",
   "api_answers_total",
 ].map((name) => `weatherglass_${name}`);
-const NOT_YET = "The watcher writes this down every five minutes; nothing yet.";
-const LAST = { hoverformat: "%H:%M:%S" };
-let hours = Number(viewed("hours", 1));
-let shown = [];
+const STEP_MS = 300e3;
+const HOUR_MS = 3600e3;
+const LOG_LINES = 6;
+const CHART_HEIGHT = 280;
+const CHART_MARGIN = { l: 52, r: 18, t: 30, b: 30 };
+const NO_METRICS = "No metrics yet. The monitoring job stores them every five minutes.";
 
-choice(
-  by("hours"),
-  [
-    [1, "1 h"],
-    [6, "6 h"],
-    [24, "24 h"],
-    [168, "7 days"],
-  ],
-  hours,
-  (value) => {
-    hours = value;
-    view({ hours: value === 1 ? null : value });
-    soon();
-  },
-);
-by("csv").addEventListener("click", () =>
-  saveCsv("flow", ["start", "observations", "predictions", "latency_p50", "latency_p95"], shown),
+let hours = Number(getUrlParam("hours", 1));
+let throughput = [];
+
+renderButtonGroup(byId("range"), RANGES, hours, (value) => {
+  hours = value;
+  setUrlParams({ hours: value === 1 ? null : value });
+  refreshSoon();
+});
+byId("csv").addEventListener("click", () =>
+  saveCsv("throughput", ["start", "observations", "predictions", "latency_p50", "latency_p95"], throughput),
 );
 
-async function draw() {
-  // The store keeps a week, so the stretch that began a week ago is not asked for.
-  const since = new Date(Math.ceil(Date.now() / 300e3) * 300e3 - hours * 3600e3).toISOString().replace(/\.\d+/, "");
-  const [state, system, measured] = await Promise.all([
-    health(),
+async function refresh() {
+  // Metrics are stored for one week, so the range must not start before the first complete step.
+  const since = new Date(Math.ceil(Date.now() / STEP_MS) * STEP_MS - hours * HOUR_MS);
+  const from = since.toISOString().replace(/\.\d+/, "");
+  const [health, system, metrics] = await Promise.all([
+    getHealth(),
     get("/system", { hours }),
-    get("/metrics/history", { from: since, name: HISTORY }),
-    showAlerts(),
+    get("/metrics/history", { from, name: METRICS }),
+    refreshAlerts(),
   ]);
-  shown = system.flow;
-  keyed(
-    by("parts"),
-    state.parts.map((part) => ({ ...part, age_seconds: null })),
-    (part) => part.name,
-    (part) =>
+  throughput = system.flow;
+  renderComponents(health.components);
+  renderLatency(system);
+  renderThroughput(system);
+  renderMetrics(metrics);
+  if (hours === 1) {
+    renderCurrentLag(system.jobs);
+    renderCurrentBatches(system.jobs);
+  } else {
+    renderMetric("lag", metricTraces(metrics, "consumer_lag_seconds", 1, "%{y:.1f} s"), " s");
+    renderMetric("spark", metricTraces(metrics, "spark_batch_seconds", 1, "%{y:.2f} s"), " s");
+  }
+  setText(byId("lag-note"), hours === 1 ? "records" : "age of the oldest unprocessed record");
+  renderJobs(system.jobs);
+  renderUsage(system.usage);
+}
+
+function renderComponents(components) {
+  renderList(
+    byId("components"),
+    components.map((component) => ({ ...component, age_seconds: null })),
+    (component) => component.name,
+    ({ name, state, detail }) =>
       h(
         "div",
         {},
-        h("span", { class: `dot ${part.state}`, role: "img", "aria-label": part.state }),
+        h("span", { class: `dot ${state}`, role: "img", "aria-label": state }),
         h(
           "div",
           {},
-          h("b", {}, NAMES[part.name] ?? part.name),
-          part.state === "ok"
+          h("b", {}, componentLabel(name)),
+          state === "ok"
             ? null
-            : h(
-                "span",
-                { class: `tag ${part.state === "failing" ? "bad" : "warn"}`, style: "margin-left: 8px" },
-                part.state,
-              ),
-          h("p", {}, part.detail),
+            : h("span", { class: `tag ${state === "failing" ? "bad" : "warn"}`, style: "margin-left: 8px" }, state),
+          h("p", {}, detail),
         ),
       ),
   );
-  flow(system);
-  measurements(measured);
-  if (hours === 1) lately(system.jobs);
-  else longer(measured);
-  say(by("lag-note"), hours === 1 ? "records, as the jobs say" : "time the oldest record waits");
-  jobs(system.jobs);
-  keyed(
-    by("usage"),
-    system.usage,
-    (row) => row.part,
-    (row) =>
-      h(
-        "tr",
-        {},
-        h("th", { scope: "row" }, row.part),
-        ...[
-          row.processes,
-          `${row.memory_mb.toFixed(0)} MB`,
-          row.cpu_cores === null ? "…" : `${row.cpu_cores.toFixed(2)} cores`,
-          bytes(row.read_bytes),
-          bytes(row.written_bytes),
-        ].map((text) => h("td", { class: "num" }, text)),
-      ),
-  );
-  if (!system.usage.length)
-    by("usage").replaceChildren(
-      h("tr", {}, h("td", { colspan: 6, class: "nothing" }, "No process of this pipeline can be seen from here.")),
-    );
 }
 
-/** All charts of a range show the whole of it, so that they can be read side by side. */
-const across = (box) =>
-  timeAxis(by(box), {
-    range: [wall(Date.now() - hours * 3600e3), wall(Date.now())],
+/** A time axis of the whole selected range, so that charts can be compared with each other. */
+const fullRangeAxis = (box) =>
+  timeAxis(box, {
+    range: [toPlotTime(Date.now() - hours * HOUR_MS), toPlotTime(Date.now())],
     hoverformat: "%a %-d %b, %H:%M:%S",
   });
-const dressed = (more) => layout({ uirevision: hours, ...more });
+const chartLayout = (options) => layout({ height: CHART_HEIGHT, margin: CHART_MARGIN, uirevision: hours, ...options });
 
-function flow(system) {
-  const { one, two, soft } = palette();
-  const times = system.flow.map((step) => wall(step.start));
-  const minutes = system.step_seconds / 60;
-  const margin = { l: 52, r: 18, t: 30, b: 30 };
-  const line = (name, field, colour) => {
-    const rows = system.flow.map((step, index) => [times[index], step[field]]).filter(([, value]) => value !== null);
+function renderLatency(system) {
+  const { series1, series2 } = palette();
+  const trace = (name, field, color) => {
+    const steps = system.flow.filter((step) => step[field] !== null);
     return {
-      x: rows.map(([time]) => time),
-      y: rows.map(([, value]) => value),
+      x: steps.map((step) => toPlotTime(step.start)),
+      y: steps.map((step) => step[field]),
       mode: "lines+markers",
       marker: { size: 5 },
       name,
-      line: { color: colour, width: 2 },
+      line: { color, width: 2 },
       hovertemplate: "%{y:.2f} s",
     };
   };
   plot(
-    by("latency"),
-    [line("half of them within", "latency_p50", one), line("95 % within", "latency_p95", two)],
-    dressed({
-      height: 280,
-      xaxis: across("latency"),
+    byId("latency"),
+    [trace("median", "latency_p50", series1), trace("95th percentile", "latency_p95", series2)],
+    chartLayout({
+      xaxis: fullRangeAxis(byId("latency")),
       yaxis: axis({ rangemode: "tozero", ticksuffix: " s" }),
-      margin,
       showlegend: true,
     }),
     "latency",
-    "Nothing was stored in this time.",
-  );
-  const rate = (name, field, colour) => ({
-    type: "bar",
-    x: times,
-    y: system.flow.map((step) => step[field] / minutes),
-    name,
-    marker: { color: colour },
-    hovertemplate: "%{y:.1f} a minute",
-  });
-  plot(
-    by("flow"),
-    system.flow.some((step) => step.observations || step.predictions)
-      ? [rate("observations", "observations", one), rate("predictions", "predictions", two)]
-      : [],
-    dressed({
-      height: 280,
-      barmode: "group",
-      bargap: 0.15,
-      xaxis: across("flow"),
-      yaxis: axis({ rangemode: "tozero", title: { text: "a minute", font: { size: 12, color: soft } } }),
-      margin,
-    }),
-    "flow",
-    "Nothing was stored in this time.",
+    "No predictions in this period.",
   );
 }
 
-/** Lines of one metric, one for each combination of its labels. */
-function lines(measured, metric, share, hovertemplate, wanted = () => true) {
-  const { one, two, three, four, quiet, warn, bad, ok } = palette();
-  const colours = [one, two, three, four, warn, ok, quiet];
-  return measured.series
-    .filter((series) => series.name === `weatherglass_${metric}` && wanted(series.labels))
+function renderThroughput(system) {
+  const { series1, series2, mutedText } = palette();
+  const minutes = system.step_seconds / 60;
+  const trace = (field, color) => ({
+    type: "bar",
+    x: system.flow.map((step) => toPlotTime(step.start)),
+    y: system.flow.map((step) => step[field] / minutes),
+    name: field,
+    marker: { color },
+    hovertemplate: "%{y:.1f} per minute",
+  });
+  const hasRecords = system.flow.some((step) => step.observations || step.predictions);
+  plot(
+    byId("throughput"),
+    hasRecords ? [trace("observations", series1), trace("predictions", series2)] : [],
+    chartLayout({
+      barmode: "group",
+      bargap: 0.15,
+      xaxis: fullRangeAxis(byId("throughput")),
+      yaxis: axis({ rangemode: "tozero", title: { text: "per minute", font: { size: 12, color: mutedText } } }),
+    }),
+    "throughput",
+    "No records were stored in this period.",
+  );
+}
+
+/** One trace of a metric for each combination of label values; values are multiplied by factor. */
+function metricTraces(metrics, metric, factor, hovertemplate) {
+  const { series1, series2, series3, series4, neutral, warn, bad, ok } = palette();
+  const colors = [series1, series2, series3, series4, warn, ok, neutral];
+  return metrics.series
+    .filter((series) => series.name === `weatherglass_${metric}`)
     .map((series, index) => ({
-      x: series.times.map((time) => wall(time)),
-      y: series.values.map((value) => value * share),
+      x: series.times.map((time) => toPlotTime(time)),
+      y: series.values.map((value) => value * factor),
       mode: series.times.length < 2 ? "markers" : "lines",
       name: Object.values(series.labels).join(", "),
       line: {
-        color: series.labels.outcome === "error" ? bad : colours[index % colours.length],
+        color: series.labels.outcome === "error" ? bad : colors[index % colors.length],
         width: 2,
-        dash: index < colours.length ? "solid" : "4px 3px",
+        dash: index < colors.length ? "solid" : "4px 3px",
       },
       hovertemplate,
     }));
 }
 
-function history(box, traces, suffix) {
-  // The legend stands above; the plot keeps its height however many lines it takes.
+function renderMetric(id, traces, unit) {
+  // Reserve space for the rows of the legend above the plot, so that the plot itself keeps its height.
   const widest = 60 + 7.5 * Math.max(0, ...traces.map((trace) => trace.name.length));
-  const rows = Math.ceil(traces.length / Math.max(1, Math.floor((by(box).clientWidth - 70) / widest)));
-  const legend = { ...layout().legend, maxheight: 1000 };
+  const columns = Math.max(1, Math.floor((byId(id).clientWidth - 70) / widest));
+  const rows = Math.ceil(traces.length / columns);
   plot(
-    by(box),
+    byId(id),
     traces,
-    dressed({
+    chartLayout({
       height: 240 + 20 * rows,
-      xaxis: across(box),
-      yaxis: axis({ rangemode: "tozero", ticksuffix: suffix }),
+      xaxis: fullRangeAxis(byId(id)),
+      yaxis: axis({ rangemode: "tozero", ticksuffix: unit }),
       margin: { l: 52, r: 18, t: 20 + 20 * rows, b: 40 },
-      legend,
+      legend: { ...layout().legend, maxheight: 1000 },
       showlegend: true,
     }),
-    box,
-    NOT_YET,
+    id,
+    NO_METRICS,
   );
 }
 
-function measurements(measured) {
-  const seconds = measured.stretch_seconds; // counters are counted over these
-  history("memory", lines(measured, "part_memory_bytes", 1e-6, "%{y:.0f} MB"), " MB");
-  history("cpu", lines(measured, "part_cpu_seconds_total", 1 / seconds, "%{y:.2f} cores"), " cores");
-  history("network", lines(measured, "network_bytes_total", 1e-3 / seconds, "%{y:.1f} kB/s"), " kB/s");
-  history("answers", lines(measured, "api_answers_total", 60 / seconds, "%{y:.1f} a minute"), "");
+function renderMetrics(metrics) {
+  const step = metrics.stretch_seconds; // counters are increases per step
+  renderMetric("memory", metricTraces(metrics, "part_memory_bytes", 1e-6, "%{y:.0f} MB"), " MB");
+  renderMetric("cpu", metricTraces(metrics, "part_cpu_seconds_total", 1 / step, "%{y:.2f} cores"), " cores");
+  renderMetric("network", metricTraces(metrics, "network_bytes_total", 1e-3 / step, "%{y:.1f} kB/s"), " kB/s");
+  renderMetric("requests", metricTraces(metrics, "api_answers_total", 60 / step, "%{y:.1f} per minute"), "");
 }
 
-/** What waits and Spark's batches over more than the jobs' last lines. */
-function longer(measured) {
-  history("lag", lines(measured, "consumer_lag_seconds", 1, "%{y:.1f} s"), " s");
-  history("spark", lines(measured, "spark_batch_seconds", 1, "%{y:.2f} s"), " s");
-}
+/** The lag in a progress entry, summed over partitions if it is given by partition. */
+const totalLag = ({ lag }) =>
+  typeof lag === "object" && lag !== null ? Object.values(lag).reduce((sum, value) => sum + value, 0) : lag;
 
-const lagOf = (figures) =>
-  typeof figures.lag === "object" && figures.lag !== null
-    ? Object.values(figures.lag).reduce((sum, value) => sum + value, 0)
-    : figures.lag;
+const progressAxis = (box) => timeAxis(box, { hoverformat: "%H:%M:%S" });
 
-/** What waits and Spark's batches in the jobs' last lines. */
-function lately(list) {
-  const { one, two, three } = palette();
-  const colours = { stream_features: one, serve_predictions: two, store_predictions: three };
-  const margin = { l: 52, r: 52, t: 30, b: 30 };
-  const waiting = list.map((job) => {
-    const lines = job.progress.filter((one) => Number.isFinite(lagOf(one.figures)));
+/** Consumer lag from the latest progress entries of the jobs. */
+function renderCurrentLag(jobs) {
+  const { series1, series2, series3 } = palette();
+  const colors = { stream_features: series1, serve_predictions: series2, store_predictions: series3 };
+  const traces = jobs.map((job) => {
+    const entries = job.progress.filter((entry) => Number.isFinite(totalLag(entry.figures)));
     return {
-      x: lines.map((line) => wall(line.at)),
-      y: lines.map((line) => lagOf(line.figures)),
+      x: entries.map((entry) => toPlotTime(entry.at)),
+      y: entries.map((entry) => totalLag(entry.figures)),
       mode: "lines+markers",
       marker: { size: 4 },
-      line: { color: colours[job.name], width: 2, shape: "hv" },
-      name: NAMES[job.name],
+      line: { color: colors[job.name], width: 2, shape: "hv" },
+      name: componentLabel(job.name),
       hovertemplate: "%{y}",
     };
   });
   plot(
-    by("lag"),
-    waiting,
-    dressed({
-      height: 280,
-      xaxis: timeAxis(by("lag"), LAST),
-      yaxis: axis({ rangemode: "tozero" }),
-      margin: { ...margin, r: 18 },
-      showlegend: true,
-    }),
-    "lag",
-    "The jobs have not said anything yet.",
+    byId("lag"),
+    traces,
+    chartLayout({ xaxis: progressAxis(byId("lag")), yaxis: axis({ rangemode: "tozero" }), showlegend: true }),
+    "consumer lag",
+    "The jobs have not reported their lag yet.",
   );
-  const batches =
-    list.find((job) => job.name === "stream_features")?.progress.filter((line) => Number.isFinite(line.figures.ms)) ??
-    [];
-  const times = batches.map((line) => wall(line.at));
+}
+
+/** Duration and rows of Spark batches from the latest progress entries. */
+function renderCurrentBatches(jobs) {
+  const { series1, series2 } = palette();
+  const spark = jobs.find((job) => job.name === "stream_features");
+  const batches = spark?.progress.filter((entry) => Number.isFinite(entry.figures.ms)) ?? [];
+  const times = batches.map((entry) => toPlotTime(entry.at));
   plot(
-    by("spark"),
+    byId("spark"),
     [
       {
         type: "bar",
         x: times,
-        y: batches.map((line) => line.figures.rows),
+        y: batches.map((entry) => entry.figures.rows),
         yaxis: "y2",
         name: "observations",
-        marker: { color: two, opacity: 0.55 },
+        marker: { color: series2, opacity: 0.55 },
         hovertemplate: "%{y}",
       },
       {
         x: times,
-        y: batches.map((line) => line.figures.ms / 1000),
+        y: batches.map((entry) => entry.figures.ms / 1000),
         mode: "lines+markers",
         marker: { size: 4 },
-        line: { color: one, width: 2 },
+        line: { color: series1, width: 2 },
         name: "duration",
         hovertemplate: "%{y:.2f} s",
       },
     ],
-    dressed({
-      height: 280,
-      xaxis: timeAxis(by("spark"), LAST),
+    chartLayout({
+      xaxis: progressAxis(byId("spark")),
       yaxis: axis({ rangemode: "tozero", ticksuffix: " s" }),
       yaxis2: axis({
         overlaying: "y",
@@ -309,60 +271,77 @@ function lately(list) {
         nticks: 6,
         showgrid: false,
       }),
-      margin,
+      margin: { ...CHART_MARGIN, r: 52 },
     }),
-    "batches",
-    "Spark has not finished a batch yet.",
+    "spark batches",
+    "Spark has not completed a batch yet.",
   );
 }
 
-function jobs(list) {
-  keyed(
-    by("jobs"),
-    list.map(({ heartbeat_age, ...job }) => ({
+function renderUsage(usage) {
+  if (usage.length) renderList(byId("usage"), usage, (row) => row.part, usageRow);
+  else {
+    const text = "No processes of this pipeline are visible.";
+    byId("usage").replaceChildren(h("tr", {}, h("td", { colspan: 6, class: "empty" }, text)));
+  }
+}
+
+function usageRow(row) {
+  const cells = [
+    row.processes,
+    `${row.memory_mb.toFixed(0)} MB`,
+    row.cpu_cores === null ? "…" : `${row.cpu_cores.toFixed(2)} cores`,
+    formatBytes(row.read_bytes),
+    formatBytes(row.written_bytes),
+  ];
+  return h("tr", {}, h("th", { scope: "row" }, row.part), ...cells.map((text) => h("td", { class: "num" }, text)));
+}
+
+function renderJobs(jobs) {
+  renderList(
+    byId("jobs"),
+    jobs.map(({ heartbeat_age, ...job }) => ({
       ...job,
-      silent: heartbeat_age > 30 ? Math.round(heartbeat_age) : 0,
-      progress: job.progress.slice(-6),
+      overdueSeconds: heartbeat_age > 30 ? Math.round(heartbeat_age) : 0,
+      progress: job.progress.slice(-LOG_LINES),
     })),
     (job) => job.name,
-    (job) =>
-      h(
-        "div",
-        {},
-        h(
-          "div",
-          { class: "row" },
-          h("b", {}, NAMES[job.name] ?? job.name),
-          " ",
-          h("span", { class: job.running ? "tag good" : "tag bad" }, job.running ? "runs" : "does not run"),
-          " ",
-          h(
-            "span",
-            { class: "muted" },
-            job.started_at ? `since ${dayTime(job.started_at)} UTC` : "",
-            job.silent ? `, silent for ${age(job.silent)}` : "",
-          ),
-        ),
-        job.name === "serve_predictions" ? actors(job) : null,
-        h(
-          "pre",
-          {},
-          job.progress.map((line) => `${new Date(line.at).toISOString().slice(11, 19)}  ${line.said}`).join("\n") ||
-            "nothing yet",
-        ),
-      ),
+    jobItem,
   );
 }
 
-function actors(job) {
-  const last = job.progress.findLast((line) => line.figures.pids)?.figures;
-  return last
-    ? h(
-        "p",
-        { class: "muted" },
-        `Ray actors: ${last.pids.length} (process ${last.pids.join(", ")}), ${last.rss_mb} MB, ${last.restarts} restarts, model version ${last.model_version}, detector ${last.detector_version ?? "rules alone"}`,
-      )
-    : null;
+function jobItem(job) {
+  const started = job.started_at ? `since ${formatDateTime(job.started_at)} UTC` : "";
+  const overdue = job.overdueSeconds ? `, no heartbeat for ${formatAge(job.overdueSeconds)}` : "";
+  const log = job.progress.map((entry) => `${new Date(entry.at).toISOString().slice(11, 19)}  ${entry.message}`);
+  return h(
+    "div",
+    {},
+    h(
+      "div",
+      { class: "row" },
+      h("b", {}, componentLabel(job.name)),
+      " ",
+      h("span", { class: job.running ? "tag good" : "tag bad" }, job.running ? "running" : "not running"),
+      " ",
+      h("span", { class: "muted" }, started + overdue),
+    ),
+    job.name === "serve_predictions" ? actorSummary(job) : null,
+    h("pre", {}, log.join("\n") || "No log entries yet."),
+  );
 }
 
-const soon = start(draw, { alert: () => soon() });
+function actorSummary(job) {
+  const figures = job.progress.findLast((entry) => entry.figures.pids)?.figures;
+  if (!figures) return null;
+  const summary = [
+    `Ray actors: ${figures.pids.length} (process ${figures.pids.join(", ")})`,
+    `${figures.rss_mb} MB`,
+    `${figures.restarts} restarts`,
+    `model version ${figures.model_version}`,
+    `detector version ${figures.detector_version ?? "none (rules only)"}`,
+  ];
+  return h("p", { class: "muted" }, summary.join(", "));
+}
+
+const refreshSoon = startPage(refresh, { alert: () => refreshSoon() });

@@ -1,27 +1,27 @@
-// Before the first paint: light or dark, so that nothing flashes. A plain script, since modules wait for the page.
+// Sets the light or dark theme before the first paint. A classic script, because modules run after parsing.
 {
-  const dark = matchMedia("(prefers-color-scheme: dark)");
-  // Within Airflow its pages decide, else the system.
-  const around = () => {
+  const prefersDark = matchMedia("(prefers-color-scheme: dark)");
+  // Embedded in Airflow, the page follows Airflow's theme, otherwise the system.
+  const airflowTheme = () => {
     try {
-      const names = parent === self ? null : parent.document.documentElement.classList;
-      return ["light", "dark"].find((name) => names?.contains(name));
+      const classes = parent === self ? null : parent.document.documentElement.classList;
+      return ["light", "dark"].find((name) => classes?.contains(name));
     } catch {
-      return undefined; // a page from elsewhere
+      return undefined; // embedded in a page of another origin
     }
   };
-  const apply = () => {
-    const asked = new URLSearchParams(location.search).get("theme");
-    let kept = null;
+  const applyTheme = () => {
+    const fromUrl = new URLSearchParams(location.search).get("theme");
+    let stored = null;
     try {
-      kept = localStorage.getItem("weatherglass.theme");
+      stored = localStorage.getItem("weatherglass.theme");
     } catch {
-      /* storage may be forbidden */
+      /* the browser may block storage */
     }
-    const theme = ["light", "dark"].find((name) => name === (asked ?? kept));
-    document.documentElement.dataset.theme = theme ?? around() ?? (dark.matches ? "dark" : "light");
+    const theme = ["light", "dark"].find((name) => name === (fromUrl ?? stored));
+    document.documentElement.dataset.theme = theme ?? airflowTheme() ?? (prefersDark.matches ? "dark" : "light");
   };
-  apply();
-  dark.addEventListener("change", apply);
-  addEventListener("weatherglass:preferences", apply);
+  applyTheme();
+  prefersDark.addEventListener("change", applyTheme);
+  addEventListener("weatherglass:preferences", applyTheme);
 }

@@ -1,99 +1,128 @@
-// Values and times as the reader wants them.
-import { preference } from "./preferences.js";
+// Formatting of values and times according to the user's preferences.
+import { getPreference } from "./preferences.js";
 
 const identity = (value) => value;
-const CELSIUS = { unit: "°C", digits: 1, of: identity, difference: identity };
-const SCALES = {
-  c: CELSIUS,
-  f: { unit: "°F", digits: 1, of: (value) => (value * 9) / 5 + 32, difference: (value) => (value * 9) / 5 },
-  ms: { unit: "m/s", digits: 1, of: identity, difference: identity },
-  kmh: { unit: "km/h", digits: 0, of: (value) => value * 3.6, difference: (value) => value * 3.6 },
-  kn: { unit: "kn", digits: 0, of: (value) => (value * 3600) / 1852, difference: (value) => (value * 3600) / 1852 },
+const unit = (symbol, digits, convert = identity, convertDifference = convert) => ({
+  unit: symbol,
+  digits,
+  convert,
+  convertDifference,
+});
+const TEMPERATURE_UNITS = {
+  c: unit("°C", 1),
+  f: unit(
+    "°F",
+    1,
+    (value) => (value * 9) / 5 + 32,
+    (value) => (value * 9) / 5,
+  ),
 };
+const WIND_UNITS = {
+  ms: unit("m/s", 1),
+  kmh: unit("km/h", 0, (value) => value * 3.6),
+  kn: unit("kn", 0, (value) => (value * 3600) / 1852),
+};
+const FIXED_UNITS = { humidity: unit("%", 0), pressure: unit("hPa", 1), wind_direction: unit("°", 0) };
 
 export const VARIABLES = ["temperature", "humidity", "pressure", "wind_speed"];
-export const NAMES = {
+export const VARIABLE_LABELS = {
   temperature: "Temperature",
   humidity: "Humidity",
   pressure: "Pressure",
-  wind_speed: "Wind",
-  wind_direction: "Wind direction",
+  wind_speed: "Wind speed",
 };
 
-export const CHECKS = {
+const CHECK_LABELS = {
   range: "impossible value",
-  step: "sudden step",
+  step: "sudden change",
   flat_line: "stuck value",
-  forecast_residual: "far from the forecast",
-  isolation_forest: "unusual state",
   consistency: "inconsistent values",
-  buddy: "unlike its neighbours",
-  spike: "spike",
-  clock: "wrong clock",
-  score: "unusual altogether",
+  learned_score: "unusual overall",
+  forecast_residual: "far from expected value",
+  neighbours: "differs from neighbors",
+  isolation_forest: "unusual combination",
 };
-export const checkName = (kind) => CHECKS[kind] ?? kind.replaceAll("_", " ");
+export const checkLabel = (check) => CHECK_LABELS[check] ?? check.replaceAll("_", " ");
 
-export function scale(variable) {
-  if (variable === "temperature") return SCALES[preference("temp")];
-  if (variable === "wind_speed") return SCALES[preference("wind")];
-  if (variable === "wind_direction") return { unit: "°", digits: 0, of: identity, difference: identity };
-  return variable === "humidity"
-    ? { unit: "%", digits: 0, of: identity, difference: identity }
-    : { unit: "hPa", digits: 1, of: identity, difference: identity };
+const COMPONENT_LABELS = {
+  stream_features: "Features (Spark)",
+  serve_predictions: "Inference (Ray)",
+  store_predictions: "Sink",
+  kafka: "Kafka",
+  ray: "Ray",
+  job_host: "Job host",
+  monitor_pipeline: "Monitoring",
+  store: "Store",
+  observations: "Observations",
+  predictions: "Predictions",
+  model: "Model",
+};
+export const componentLabel = (name) => COMPONENT_LABELS[name] ?? name.replaceAll("_", " ");
+
+/** The unit in which a variable is displayed: symbol, digits and conversions from the unit of the API. */
+export function displayUnit(variable) {
+  if (variable === "temperature") return TEMPERATURE_UNITS[getPreference("temp")];
+  if (variable === "wind_speed") return WIND_UNITS[getPreference("wind")];
+  return FIXED_UNITS[variable];
 }
 
-const missing = (value) => value === null || value === undefined;
+const isMissing = (value) => value === null || value === undefined;
 
-export function inUnit(variable, value) {
-  return missing(value) ? null : scale(variable).of(value);
+export function toDisplayUnit(variable, value) {
+  return isMissing(value) ? null : displayUnit(variable).convert(value);
 }
 
-/** "3.2", without the unit; a dash where the value is missing. */
-export function bare(variable, value) {
-  return missing(value) ? "–" : minus(scale(variable).of(value).toFixed(scale(variable).digits));
+/** For example "3.2", without the unit; a dash if the value is missing. */
+export function formatValue(variable, value) {
+  if (isMissing(value)) return "–";
+  const { convert, digits } = displayUnit(variable);
+  return withMinusSign(convert(value).toFixed(digits));
 }
 
-export function worded(variable, value) {
-  return missing(value) ? "–" : `${bare(variable, value)} ${scale(variable).unit}`;
+export function formatWithUnit(variable, value) {
+  return isMissing(value) ? "–" : `${formatValue(variable, value)} ${displayUnit(variable).unit}`;
 }
 
-/** An error or another difference of a variable. */
-export function apart(variable, value, digits = 2) {
-  return missing(value) ? "–" : `${minus(scale(variable).difference(value).toFixed(digits))} ${scale(variable).unit}`;
+/** A difference of two values with its unit, for example an error. */
+export function formatDifference(variable, value, digits = 2) {
+  if (isMissing(value)) return "–";
+  const { convertDifference, unit: symbol } = displayUnit(variable);
+  return `${withMinusSign(convertDifference(value).toFixed(digits))} ${symbol}`;
 }
 
-const minus = (text) => (Number(text) === 0 ? text.replace("-", "") : text.replace("-", "−"));
+const withMinusSign = (text) => (Number(text) === 0 ? text.replace("-", "") : text.replace("-", "−"));
 
-const COMPASS = ["N", "NNE", "NE", "ENE", "E", "ESE", "SE", "SSE", "S", "SSW", "SW", "WSW", "W", "WNW", "NW", "NNW"];
-export const compass = (degrees) => (missing(degrees) ? "" : COMPASS[Math.round(degrees / 22.5) % 16]);
+const COMPASS_POINTS = ["N", "NNE", "NE", "ENE", "E", "ESE", "SE", "SSE", "S", "SSW", "SW", "WSW", "W", "WNW", "NW", "NNW"];
+export const compassPoint = (degrees) => (isMissing(degrees) ? "" : COMPASS_POINTS[Math.round(degrees / 22.5) % 16]);
 
-/** The zone in which a station's times are shown. */
-export function zone(timezone) {
-  return preference("time") === "local" && timezone ? timezone : "UTC";
+/** The time zone in which the times of a station are displayed. */
+export function displayZone(timezone) {
+  return getPreference("time") === "local" && timezone ? timezone : "UTC";
 }
 
-const formats = new Map();
-function format(timezone, options) {
+const formatters = new Map();
+function dateFormatter(timezone, options) {
   const key = timezone + JSON.stringify(options);
-  if (!formats.has(key))
-    formats.set(key, new Intl.DateTimeFormat("en-GB", { timeZone: timezone, hourCycle: "h23", ...options }));
-  return formats.get(key);
+  if (!formatters.has(key))
+    formatters.set(key, new Intl.DateTimeFormat("en-GB", { timeZone: timezone, hourCycle: "h23", ...options }));
+  return formatters.get(key);
 }
 
-export const clockTime = (time, timezone) =>
-  format(zone(timezone), { hour: "2-digit", minute: "2-digit" }).format(new Date(time));
-export function dayTime(time, timezone) {
-  const day = format(zone(timezone), { weekday: "short", day: "numeric", month: "short" }).format(new Date(time));
-  return `${day.replace(",", "")}, ${clockTime(time, timezone)}`;
+export const formatTime = (time, timezone) =>
+  dateFormatter(displayZone(timezone), { hour: "2-digit", minute: "2-digit" }).format(new Date(time));
+export function formatDateTime(time, timezone) {
+  const day = dateFormatter(displayZone(timezone), { weekday: "short", day: "numeric", month: "short" }).format(new Date(time));
+  return `${day.replace(",", "")}, ${formatTime(time, timezone)}`;
 }
-export const zoneName = (timezone) =>
-  zone(timezone) === "UTC" ? "UTC" : timezone.split("/").pop().replaceAll("_", " ") + " time";
 
-/** Plotly draws times without a zone as they stand, so this is the wall clock of the zone. */
-export function wall(time, timezone) {
+/** For example "UTC" or "New York time". */
+export const displayZoneName = (timezone) =>
+  displayZone(timezone) === "UTC" ? "UTC" : timezone.split("/").pop().replaceAll("_", " ") + " time";
+
+/** Local time in the display zone without a UTC offset, which Plotly shows unchanged. */
+export function toPlotTime(time, timezone) {
   const parts = Object.fromEntries(
-    format(zone(timezone), {
+    dateFormatter(displayZone(timezone), {
       year: "numeric",
       month: "2-digit",
       day: "2-digit",
@@ -107,8 +136,8 @@ export function wall(time, timezone) {
   return `${parts.year}-${parts.month}-${parts.day} ${parts.hour}:${parts.minute}:${parts.second}`;
 }
 
-export function age(seconds) {
-  if (missing(seconds)) return "–";
+export function formatAge(seconds) {
+  if (isMissing(seconds)) return "–";
   const size = Math.abs(seconds);
   if (size < 90) return `${Math.round(seconds)} s`;
   if (size < 90 * 60) return `${Math.round(seconds / 60)} min`;
@@ -116,7 +145,7 @@ export function age(seconds) {
   return `${Math.round(seconds / 86400)} d`;
 }
 
-export function bytes(count) {
+export function formatBytes(count) {
   const units = ["B", "kB", "MB", "GB", "TB"];
   const power = Math.min(Math.floor(Math.log10(Math.max(count, 1)) / 3), units.length - 1);
   return `${(count / 1000 ** power).toFixed(power ? 1 : 0)} ${units[power]}`;

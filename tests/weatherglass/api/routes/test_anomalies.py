@@ -1,4 +1,4 @@
-"""Verdicts on flagged readings, and who may give them."""
+"""Anomalies, and users' verdicts on them."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from tests.weatherglass.api.conftest import NOW
 from weatherglass.records import iso
 
 
-def newest(client: TestClient) -> int:
+def newest_id(client: TestClient) -> int:
     return client.get("/anomalies", params={"limit": 1}).json()["anomalies"][0]["id"]
 
 
-def test_a_verdict_is_kept_and_the_last_word_counts(client: TestClient) -> None:
-    number = newest(client)
+def test_a_new_verdict_replaces_the_earlier_one(client: TestClient) -> None:
+    anomaly_id = newest_id(client)
     for verdict in ("confirmed", "false_alarm"):
-        answer = client.post(f"/anomalies/{number}/verdict", json={"verdict": verdict, "note": "<b>seen</b>"})
+        answer = client.post(f"/anomalies/{anomaly_id}/verdict", json={"verdict": verdict, "note": "<b>seen</b>"})
         assert answer.status_code == 200
         assert answer.json()["verdict"]["verdict"] == verdict
-    kept = client.get("/anomalies", params={"verdict": "false_alarm"}).json()["anomalies"]
-    assert [(row["id"], row["verdict"]["note"], row["verdict"]["at"]) for row in kept] == [
-        (number, "<b>seen</b>", iso(NOW))
+    saved = client.get("/anomalies", params={"verdict": "false_alarm"}).json()["anomalies"]
+    assert [(row["id"], row["verdict"]["note"], row["verdict"]["at"]) for row in saved] == [
+        (anomaly_id, "<b>seen</b>", iso(NOW))
     ]
     everything = client.get("/anomalies", params={"limit": 500}).json()["anomalies"]
-    open_ones = client.get("/anomalies", params={"verdict": "open", "limit": 500}).json()["anomalies"]
-    assert {row["id"] for row in everything} - {row["id"] for row in open_ones} == {number}
+    without_verdict = client.get("/anomalies", params={"verdict": "open", "limit": 500}).json()["anomalies"]
+    assert {row["id"] for row in everything} - {row["id"] for row in without_verdict} == {anomaly_id}
     counts = client.get("/anomalies/counts").json()
     assert (counts["total"], counts["open"]) == (len(everything), len(everything) - 1)
     assert sum(count["count"] for count in counts["counts"]) == sum(len(row["kinds"]) for row in everything)
 
 
-def test_the_least_score_is_a_bound(client: TestClient) -> None:
+def test_min_score_is_inclusive(client: TestClient) -> None:
     assert client.get("/anomalies", params={"min_score": 0.9}).json()["anomalies"]
     assert client.get("/anomalies", params={"min_score": 0.91}).json()["anomalies"] == []
 
 
-def test_what_was_not_flagged_has_no_verdict(client: TestClient) -> None:
+def test_a_verdict_on_an_unknown_anomaly_returns_404(client: TestClient) -> None:
     answer = client.post("/anomalies/999999/verdict", json={"verdict": "confirmed"})
-    assert (answer.status_code, answer.json()["title"]) == (404, "Unknown anomaly")
+    assert (answer.status_code, answer.json()["code"]) == (404, "unknown_anomaly")
 
 
 @pytest.mark.parametrize(
@@ -53,9 +53,9 @@ def test_what_was_not_flagged_has_no_verdict(client: TestClient) -> None:
         ({}, b"not JSON", 422),
     ],
 )
-def test_only_pages_of_its_own_change_anything(
+def test_a_verdict_requires_json_from_the_same_origin(
     client: TestClient, headers: dict[str, str], body: bytes, status: int
 ) -> None:
     sent = {"Content-Type": "application/json", **headers}
-    answer = client.post(f"/anomalies/{newest(client)}/verdict", content=body, headers=sent)
+    answer = client.post(f"/anomalies/{newest_id(client)}/verdict", content=body, headers=sent)
     assert answer.status_code == status
