@@ -1,1 +1,1 @@
-"""The sink: a long-lived job that writes predictions, features and observations from their topics into the store."""
+"""The sink: a long-lived job that writes records from Kafka topics into the store."""

@@ -1,11 +1,12 @@
-"""The sink: predictions and observations from their topics into the store. A long-lived job without Ray.
+"""Write observations, features, predictions and shadow predictions from their topics into the store.
 
     python -m weatherglass.sink <job folder>
 
-Each poll is one database transaction of upserts, and its offsets are committed to the group `dashboard-consumers`
-after it: what a crash repeats changes nothing. The job takes all partitions itself instead of joining a group
-session, since there is only ever one of it; so a new process reads on at once, with no session of the old one to
-wait for. What cannot be read is skipped with a word: `weather-raw`'s rubbish already lies in `weather-rejected`.
+Each poll is one database transaction of upserts. The offsets are committed to the group `dashboard-consumers` after the
+transaction, so records that are read again after a crash change nothing. The job assigns all partitions itself instead
+of joining a consumer group session, because there is only one instance; a new process therefore starts without waiting
+for the session of the old one to expire. Invalid records are skipped and logged; those of `weather-raw` are also in
+`weather-rejected`.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
-from weatherglass.formatting import counted, first_line
-from weatherglass.jobs.job import Job, running
-from weatherglass.qc.observation_checks import Reason, clock_fault
+from weatherglass.formatting import count_noun, first_line
+from weatherglass.jobs.job import Job, job_lifecycle
+from weatherglass.qc.observation_checks import RejectionReason, check_timestamp
 from weatherglass.records import Observation, Origin, Prediction, Record, WindowFeatures, inputs_hash, iso, origin
 from weatherglass.settings import Settings, load_settings
 from weatherglass.store import latest_windows, observations, predictions, shadow
@@ -38,20 +39,21 @@ POLL_MS = 200
 BATCH = 2_000
 REPORT_SECONDS = 2.0
 METADATA_SECONDS = 60
-"""How soon partitions that were added to a topic are noticed."""
+"""Interval at which new partitions of the topics are detected."""
 THIN_SECONDS = 86_400.0
-STORE_PATIENCE = 120.0
-"""Seconds for which a store that does not answer is waited for, before the job ends."""
+STORE_TIMEOUT = 120.0
+"""Seconds for which the job retries before it fails because the store is unavailable."""
+MAX_RETRY_PAUSE = 10.0
 
-KINDS: dict[str, type[Record]] = {
+RECORD_TYPES: dict[str, type[Record]] = {
     RAW: Observation,
     FEATURES: WindowFeatures,
     PREDICTIONS: Prediction,
     SHADOW: Prediction,
 }
 Save = Callable[[Connection, Sequence, Sequence[str | None], datetime, Origin | None], None]
-"""Saves records, of each the hash of its inputs beside it; only predictions have one."""
-SAVES: dict[str, Save] = {
+"""Arguments: connection, records, the hash of the inputs of each record (predictions only), time, source."""
+SAVE_FUNCTIONS: dict[str, Save] = {
     RAW: lambda connection, records, _, now, source: observations.save(connection, records, now, source),
     FEATURES: lambda connection, records, _, now, source: latest_windows.save(connection, records, now, source),
     PREDICTIONS: lambda connection, records, inputs, now, source: predictions.save(
@@ -60,15 +62,15 @@ SAVES: dict[str, Save] = {
     SHADOW: lambda connection, records, inputs, now, _: shadow.save(connection, records, now, inputs),
 }
 Batches = dict[tuple[str, Origin | None], list[tuple[Record, str | None]]]
-"""By topic and source: records with the hash of their inputs."""
+"""(topic, source) -> records with the hash of their inputs."""
 
 
 class StoreError(RuntimeError):
-    """The store did not answer for too long."""
+    """The store was unavailable for too long."""
 
 
 class Sink:
-    """Consumer, store, and what came of them."""
+    """Reads the topics and writes to the store."""
 
     def __init__(self, settings: Settings, job: Job):
         self.job = job
@@ -83,24 +85,26 @@ class Sink:
             auto_offset_reset="earliest",
             metadata_max_age_ms=METADATA_SECONDS * 1000,
         )
-        self.stored: Counter[str] = Counter()
-        self._reported = self._looked = 0.0
-        self._thinned: float | None = None
+        self.counts: Counter[str] = Counter()
+        """Stored records by topic, and `skipped`, since the last report."""
+        self._reported_at = self._assigned_at = 0.0
+        self._thinned_at: float | None = None
 
     def run(self) -> None:
-        """Until the job is asked to stop.
+        """Run until the job is asked to stop.
 
         Raises:
-            StoreError: the store did not answer for `STORE_PATIENCE`; nothing is lost, the next try reads on.
+            StoreError: the store was unavailable for `STORE_TIMEOUT`. No record is lost: the next run continues at the
+                committed offsets.
         """
-        while not self.job.stopping():
-            self._take_partitions()
+        while not self.job.stop_requested():
+            self._assign_partitions()
             polled = self.consumer.poll(timeout_ms=POLL_MS, max_records=BATCH)
             if polled:
                 self._store([record for records in polled.values() for record in records])
                 self.consumer.commit()
                 self._thin()
-            self.job.beat()
+            self.job.heartbeat()
             self._report()
 
     def close(self) -> None:
@@ -108,42 +112,34 @@ class Sink:
         self.store.dispose()
 
     def _thin(self) -> None:
-        """Once a day, the first time at the start."""
-        if self._thinned is not None and time.monotonic() - self._thinned < THIN_SECONDS:
+        """Thin old predictions, at the first poll and then once a day."""
+        if self._thinned_at is not None and time.monotonic() - self._thinned_at < THIN_SECONDS:
             return
         with self.store.begin() as connection:
-            gone = predictions.thin(connection, datetime.now(UTC))
+            deleted = predictions.thin(connection, datetime.now(UTC))
             shadow.thin(connection, datetime.now(UTC))
-        self._thinned = time.monotonic()
-        if gone:
-            self.job.report(f"thinned {gone} old predictions to one an hour")
+        self._thinned_at = time.monotonic()
+        if deleted:
+            self.job.report(f"Deleted {count_noun(deleted, 'old prediction')}, keeping one per hour")
 
-    def _take_partitions(self) -> None:
-        if self._looked and time.monotonic() - self._looked < METADATA_SECONDS:
+    def _assign_partitions(self) -> None:
+        """Assign all partitions of the topics, at the start and when partitions are added."""
+        if self._assigned_at and time.monotonic() - self._assigned_at < METADATA_SECONDS:
             return
-        there = {
+        available = {
             TopicPartition(topic, number)
             for topic in GROUPS[STORE_GROUP]
             for number in self.consumer.partitions_for_topic(topic) or ()
         }
-        if there != self.consumer.assignment():
-            self.consumer.assign(sorted(there))
-            self.job.report(f"reading {len(there)} partitions of {', '.join(GROUPS[STORE_GROUP])}")
-        self._looked = time.monotonic() if there else 0.0
+        if available != self.consumer.assignment():
+            self.consumer.assign(sorted(available))
+            self.job.report(f"Reading {len(available)} partitions of {', '.join(GROUPS[STORE_GROUP])}")
+        self._assigned_at = time.monotonic() if available else 0.0
 
     def _store(self, records: Iterable[ConsumerRecord]) -> None:
-        batches: Batches = defaultdict(list)
-        for record in records:
-            try:
-                read = KINDS[record.topic].from_json(record.value or b"")
-            except ValidationError as error:
-                self._skip(f"{_place(record)}: {_words(error)}")
-                continue
-            if isinstance(read, Observation) and (fault := self._clock_fault(read, record)):
-                self._skip(f"{_place(record)}: its time, {iso(read.timestamp)}, lies too far in the {fault}")
-                continue
-            batches[record.topic, origin(record.headers)].append((read, inputs_hash(record.headers)))
-        with_patience = time.monotonic() + STORE_PATIENCE
+        """Save all valid records in one transaction; retry while the store is unavailable."""
+        batches = self._parse(records)
+        deadline = time.monotonic() + STORE_TIMEOUT
         pause = 0.5
         while True:
             try:
@@ -153,61 +149,76 @@ class Sink:
                 self._save_one_by_one(batches)
                 return
             except SQLAlchemyError as error:
-                words = first_line(error)
-                if time.monotonic() > with_patience:
+                message = first_line(error)
+                if time.monotonic() > deadline:
                     raise StoreError(
-                        f"the store did not answer for {STORE_PATIENCE:g} s ({words}); the topics keep everything, "
-                        "start this job again when the store is back"
+                        f"Store unavailable for {STORE_TIMEOUT:g} s ({message}). No record is lost; restart this job "
+                        "when the store is available"
                     ) from error
-                self.job.report(f"the store does not answer ({words}); trying again in {pause:g} s")
+                self.job.report(f"Store unavailable ({message}), retrying in {pause:g} s", store_available=False)
                 if self.job.wait(pause):
-                    raise StoreError(f"stopped while the store did not answer ({words})") from error
-                pause = min(pause * 2, 10)
+                    raise StoreError(f"Stopped while the store was unavailable ({message})") from error
+                pause = min(pause * 2, MAX_RETRY_PAUSE)
 
-    def _clock_fault(self, observation: Observation, record: ConsumerRecord) -> Reason | None:
-        """As the features job judges it, or one bad clock would be the station's newest reading for a year."""
+    def _parse(self, records: Iterable[ConsumerRecord]) -> Batches:
+        """Group records by topic and source; skip invalid ones."""
+        batches: Batches = defaultdict(list)
+        for record in records:
+            try:
+                parsed = RECORD_TYPES[record.topic].from_json(record.value or b"")
+            except ValidationError as error:
+                self._skip(f"{_position(record)}: {_first_error(error)}")
+                continue
+            if isinstance(parsed, Observation) and (reason := self._check_timestamp(parsed, record)):
+                self._skip(f"{_position(record)}: timestamp {iso(parsed.timestamp)} too far in the {reason}")
+                continue
+            batches[record.topic, origin(record.headers)].append((parsed, inputs_hash(record.headers)))
+        return batches
+
+    def _check_timestamp(self, observation: Observation, record: ConsumerRecord) -> RejectionReason | None:
+        """Reject readings with a wrong clock, like the features job; otherwise they would remain the newest reading."""
         arrived = datetime.fromtimestamp(record.timestamp / 1000, UTC)
-        return clock_fault(observation.timestamp, arrived, self.settings)
+        return check_timestamp(observation.timestamp, arrived, self.settings)
 
     def _save(self, batches: Batches) -> None:
         now = datetime.now(UTC)
         with self.store.begin() as connection:
             for (topic, source), batch in batches.items():
                 records, inputs = zip(*batch, strict=True)
-                SAVES[topic](connection, records, inputs, now, source)
+                SAVE_FUNCTIONS[topic](connection, records, inputs, now, source)
         for (topic, _), batch in batches.items():
-            self.stored[topic] += len(batch)
+            self.counts[topic] += len(batch)
 
     def _save_one_by_one(self, batches: Batches) -> None:
-        """The store refused a value, and it must not take the others of its batch with it."""
+        """Save each record in its own transaction, and skip those that the database rejects."""
         for key, batch in batches.items():
             for record in batch:
                 try:
                     self._save({key: [record]})
                 except (DataError, IntegrityError) as error:
-                    self._skip(f"the store refuses a record of {key[0]}: {error.orig}")
+                    self._skip(f"{key[0]}: rejected by the database: {error.orig}")
 
-    def _skip(self, why: str) -> None:
-        self.stored["skipped"] += 1
-        log.warning("skipped %s", why)
+    def _skip(self, reason: str) -> None:
+        self.counts["skipped"] += 1
+        log.warning("Skipping invalid record: %s", reason)
 
     def _report(self) -> None:
-        """A line when something came, at most every `REPORT_SECONDS`."""
-        if not self.stored or time.monotonic() - self._reported < REPORT_SECONDS:
+        """Report the stored records, at most every `REPORT_SECONDS`."""
+        if not self.counts or time.monotonic() - self._reported_at < REPORT_SECONDS:
             return
-        done, skipped = self.stored, self.stored["skipped"]
+        stored, skipped = self.counts, self.counts["skipped"]
         self.job.report(
-            f"stored {counted(done[PREDICTIONS], 'prediction')} and {counted(done[RAW], 'observation')}"
-            + (f", skipped {skipped} that could not be used (see job.log)" if skipped else ""),
-            predictions=done[PREDICTIONS],
-            observations=done[RAW],
+            f"Stored {count_noun(stored[PREDICTIONS], 'prediction')} and {count_noun(stored[RAW], 'observation')}"
+            + (f", skipped {count_noun(skipped, 'invalid record')} (see job.log)" if skipped else ""),
+            predictions=stored[PREDICTIONS],
+            observations=stored[RAW],
             skipped=skipped,
             lag=self._lag(),
         )
-        self.stored, self._reported = Counter(), time.monotonic()
+        self.counts, self._reported_at = Counter(), time.monotonic()
 
     def _lag(self) -> int:
-        """Records between what was read and the ends of the partitions as last fetched."""
+        """Consumer lag: records between the position and the last known end of each partition."""
         return sum(
             max(0, (self.consumer.highwater(tp) or 0) - (self.consumer.position(tp, timeout_ms=1000) or 0))
             for tp in self.consumer.assignment()
@@ -215,11 +226,11 @@ class Sink:
         )
 
 
-def _place(record: ConsumerRecord) -> str:
+def _position(record: ConsumerRecord) -> str:
     return f"{record.topic}, partition {record.partition}, offset {record.offset}"
 
 
-def _words(error: ValidationError) -> str:
+def _first_error(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     return f"{'.'.join(map(str, first['loc'])) or 'value'}: {first['msg']}"
 
@@ -227,7 +238,7 @@ def _words(error: ValidationError) -> str:
 def main(folder: Path) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("kafka").setLevel(logging.WARNING)
-    with running(folder) as job:
+    with job_lifecycle(folder) as job:
         sink = Sink(load_settings(), job)
         try:
             sink.run()
