@@ -1,9 +1,9 @@
-"""How long one process needs for the forecasts of 100 stations: 24 leads, 4 variables, intervals, features included.
+"""Time of one process for the forecasts of 100 stations: 24 leads, 4 variables, intervals, including the features.
 
     python -m benchmarks.forecast --model FOLDER [--stations 100] [--rounds 20]
 
-FOLDER is a forecaster's folder in the registry or an unpacked export. A model of fewer stations serves as one of 100 by
-having its stations, with their places, several times; their readings are made up around what is usual there.
+FOLDER is the folder of a forecaster in the registry or of an unpacked export. A model of fewer stations is enlarged by
+repeating its stations, with their coordinates; the readings are random around the climatology.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ def enlarged(model: BoostedForecaster, count: int) -> BoostedForecaster:
     ids = tuple(station.station_id for station in stations)
     rows = {name: values[from_row] for name, values in model.regression.arrays().items()}
     regression = replace(model.regression, station_ids=ids, **rows)
-    trees = tuple(replace(one, station_spread=one.station_spread[from_row]) for one in model.tree_models)
-    usual = Climatology(ids, model.climatology.coefficients[from_row])
+    tree_models = tuple(replace(trees, station_spread=trees.station_spread[from_row]) for trees in model.tree_models)
+    climatology = Climatology(ids, model.climatology.coefficients[from_row])
     return replace(
         model,
         stations=stations,
-        climatology=usual,
+        climatology=climatology,
         damping=DampedAnomaly(model.damping.rho[from_row]),
         regression=regression,
-        tree_models=trees,
+        tree_models=tree_models,
     )
 
 
 def readings(model: BoostedForecaster, seed: int = 1) -> HourGrid:
-    """The last hours of every station, as an inference actor holds them."""
+    """Random last hours of every station, in the grid of an inference actor."""
     rng = np.random.default_rng(seed)
     start = np.datetime64("2017-01-10T00", "h")
     hours = start + np.arange(PAST_HOURS + 1)
-    usual = clip_to_limits(model.climatology.at(np.arange(len(model.stations)), hours)[..., :4])
+    climatology = clip_to_limits(model.climatology.at(np.arange(len(model.stations)), hours)[..., :4])
     weather = rng.normal(size=(len(model.stations), 1, 4)) * np.array([5.0, 15.0, 8.0, 1.0])
-    values = clip_to_limits(usual + weather + rng.normal(size=usual.shape) * np.array([0.5, 2.0, 0.3, 0.5]))
+    values = clip_to_limits(climatology + weather + rng.normal(size=climatology.shape) * np.array([0.5, 2.0, 0.3, 0.5]))
     u, v = wind_components(values[..., 3], rng.uniform(0, 360, values.shape[:2]))
     columns = [*values[..., :3].transpose(2, 0, 1), u, v, values[..., 3]]
     assert len(columns) == len(GRID_VARIABLES)
@@ -75,7 +75,7 @@ def main() -> None:
         cpu.append(time.process_time() - used)
     print(
         f"{options.stations} stations x 24 leads x 4 variables: p50 {1000 * np.median(wall):.0f} ms, "
-        f"longest {1000 * max(wall):.0f} ms, CPU {1000 * np.median(cpu):.0f} ms"
+        f"maximum {1000 * max(wall):.0f} ms, CPU {1000 * np.median(cpu):.0f} ms"
     )
 
 

@@ -1,14 +1,13 @@
-"""How fast the inference loop answers: from a feature record to its committed prediction, and how much it can take.
+"""Latency and throughput of the inference loop: from a feature record to its committed prediction.
 
     python -m benchmarks.inference [--stations 20] [--rate 20] [--seconds 60] [--model FOLDER]
 
-Starts a broker of its own in a temporary folder and the loop in a process of its own (in service it is a Ray actor's,
-with the same code), gives every station two days of hours, then sends leading records at a steady rate, station by
-station, and reads the predictions as a careful consumer does. `--model` is the folder of a forecaster in the registry,
-which serves as one of so many stations (see `benchmarks.forecast`); without it persistence answers. Times are from
-before the send to after the read. The lag is that of the consumer group, as any Kafka tool sees it, halfway and at the
-end: if it grows, the rate is beyond its capacity, and that is said. So is the rate that was really sent, since the
-sender may be the slower one.
+Starts a broker in a temporary folder, and the loop in its own process with the same code as the Ray actor. Sends two
+days of hours for every station, then leading windows at a constant rate, the stations in turn, and reads the
+predictions with a read-committed consumer. `--model` is the folder of a forecaster in the registry, enlarged to the
+number of stations (see `benchmarks.forecast`); without it the predictions are from persistence. A latency is measured
+from before the send until after the read. Also prints the lag of the consumer group halfway and at the end, which grows
+if the rate exceeds the capacity, and the actual send rate, which is lower if the sender is the bottleneck.
 """
 
 from __future__ import annotations
@@ -57,20 +56,21 @@ from weatherglass.records import (
 from weatherglass.registry.registry import FORECASTER, Registry
 from weatherglass.settings import LOOPBACK, Settings
 from weatherglass.topics import FEATURES, INFERENCE_GROUP, PREDICTIONS, TOPICS
+from weatherglass.waiting import wait_until
 
 START = datetime(2026, 1, 5, 12, tzinfo=UTC)
 PAST_HOURS = 48
-GIVE_UP_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 
 
 def window(station_id: str, time_: datetime, value: float) -> WindowFeatures:
-    """The leading window of a lone reading."""
+    """The leading window of a single reading."""
     end = time_.replace(second=0, microsecond=0) + SLIDE
 
-    def one(number: float) -> Statistics:
-        return Statistics(mean=number, std=None, min=number, max=number, last=number, rate_per_hour=None, trend=None)
+    def constant(value: float) -> Statistics:
+        return Statistics(mean=value, std=None, min=value, max=value, last=value, rate_per_hour=None, trend=None)
 
-    numbers = {"temperature": value, "humidity": 70.0 + value, "pressure": 1010.0 + value, "wind_speed": 4.0}
+    values = {"temperature": value, "humidity": 70.0 + value, "pressure": 1010.0 + value, "wind_speed": 4.0}
     return WindowFeatures(
         station_id=station_id,
         window_start=end - WINDOW,
@@ -78,7 +78,7 @@ def window(station_id: str, time_: datetime, value: float) -> WindowFeatures:
         aggregated_features=AggregatedFeatures(
             count=1,
             last_observation=time_,
-            **{name: one(number) for name, number in numbers.items()},
+            **{name: constant(number) for name, number in values.items()},
             wind=Wind(u=2.0, v=3.46, direction=210.0, steadiness=1.0),
             dew_point=1.0,
             quality=dict.fromkeys(VARIABLES, Quality.OK),
@@ -86,60 +86,61 @@ def window(station_id: str, time_: datetime, value: float) -> WindowFeatures:
     )
 
 
-def serve(settings: Settings, ready: Event, stopping: Event, told: Connection) -> None:
-    """The inference loop of one shard, until asked to stop; then its health is told."""
+def serve(settings: Settings, ready: Event, stopping: Event, health: Connection) -> None:
+    """Run the inference loop of one shard until `stopping` is set, then send its health."""
     service = InferenceService(settings, 0, ModelManager(Registry(settings), "benchmark"), station_lookup(settings))
     thread = threading.Thread(target=service.run, args=(stopping,))
     thread.start()
-    while service.figures.phase != "serving":
+    while service.statistics.phase != "serving":
         time.sleep(0.05)
     ready.set()
     thread.join()
-    told.send(service.health())
+    health.send(service.health())
 
 
 @contextmanager
 def loop(settings: Settings) -> Iterator[Callable[[], dict[str, Any]]]:
-    """The loop in a process with one thread for NumPy, as an actor's; what is yielded drains it, gives its health."""
+    """Run the loop in a process with one NumPy thread, as in an actor. Yields a function: drain, and return health."""
     os.environ["OMP_NUM_THREADS"] = "1"
     spawn = multiprocessing.get_context("spawn")
     ready, stopping = spawn.Event(), spawn.Event()
-    here, there = spawn.Pipe(duplex=False)
-    process = spawn.Process(target=serve, args=(settings, ready, stopping, there), daemon=True)
+    receiver, sender = spawn.Pipe(duplex=False)
+    process = spawn.Process(target=serve, args=(settings, ready, stopping, sender), daemon=True)
     process.start()
-    if not ready.wait(GIVE_UP_SECONDS):
+    if not ready.wait(TIMEOUT_SECONDS):
         raise SystemExit("the loop did not start")
 
-    def drained() -> dict[str, Any]:
+    def drain() -> dict[str, Any]:
         stopping.set()
-        found: dict[str, Any] = here.recv()
-        return found
+        health: dict[str, Any] = receiver.recv()
+        return health
 
     try:
-        yield drained
+        yield drain
     finally:
         stopping.set()
-        process.join(GIVE_UP_SECONDS)
+        process.join(TIMEOUT_SECONDS)
 
 
 @dataclass(frozen=True)
-class Steady:
-    """What was sent, at which rate, and the lag halfway and at the end."""
+class LoadResult:
+    """Sent keys, the actual rate, and the lag halfway and at the end."""
 
     sent: list[tuple[str, datetime]]
     rate: float
-    lags: tuple[int, ...]
+    lag_halfway: int
+    lag: int
 
 
 class Load:
-    """Sends records and remembers when; reads answers and remembers when."""
+    """Sends records and reads predictions, and records the times of both."""
 
     def __init__(self, settings: Settings, stations: list[str]):
         bootstrap = settings.bootstrap_servers
         self.stations = stations
         self._settings = settings
         self.sent: dict[tuple[str, datetime], float] = {}
-        self.answered: dict[tuple[str, datetime], float] = {}
+        self.received: dict[tuple[str, datetime], float] = {}
         self._producer = KafkaProducer(bootstrap_servers=bootstrap, linger_ms=0)
         self._consumer = KafkaConsumer(
             bootstrap_servers=bootstrap, isolation_level="read_committed", auto_offset_reset="earliest", group_id=None
@@ -150,47 +151,45 @@ class Load:
         self._reader.start()
 
     def send(self, station_id: str, time_: datetime, value: float) -> None:
-        made = window(station_id, time_, value)
-        about = headers(made, Origin.SIMULATED, datetime.now(UTC))
+        record = window(station_id, time_, value)
+        record_headers = headers(record, Origin.SIMULATED, datetime.now(UTC))
         self.sent[station_id, time_] = time.monotonic()
-        self._producer.send(FEATURES, key=station_id.encode(), value=made.to_json(), headers=about)
+        self._producer.send(FEATURES, key=station_id.encode(), value=record.to_json(), headers=record_headers)
 
-    def past(self) -> None:
-        """Two days of full hours of every station, and wait until the newest is answered."""
+    def send_history(self) -> None:
+        """Send two days of full hours of every station, and wait for the predictions of the newest."""
         for hour in range(-PAST_HOURS, 1):
             for number, station in enumerate(self.stations):
                 self.send(station, START + timedelta(hours=hour), number % 10)
         self._producer.flush()
         self.wait({(station, START) for station in self.stations})
 
-    def wait(self, wanted: set[tuple[str, datetime]]) -> None:
-        end = time.monotonic() + GIVE_UP_SECONDS
-        while not wanted <= set(self.answered):
-            if time.monotonic() > end:
-                raise SystemExit(f"{len(wanted - set(self.answered))} answers are missing after {GIVE_UP_SECONDS:g} s")
-            time.sleep(0.05)
+    def wait(self, keys: set[tuple[str, datetime]]) -> None:
+        """Wait for the predictions of these keys."""
+        if not wait_until(lambda: keys <= set(self.received), TIMEOUT_SECONDS, 0.05):
+            missing = len(keys - set(self.received))
+            raise SystemExit(f"{missing} predictions are missing after {TIMEOUT_SECONDS:g} s")
 
     def lag(self) -> int:
         return lags(self._settings)[INFERENCE_GROUP, FEATURES] or 0
 
-    def steady(self, rate: float, seconds: float) -> Steady:
-        """Records at a steady rate, the stations in turn, each a minute of event time after its last."""
-        began, sent, behind = time.monotonic(), [], []
+    def send_at_rate(self, rate: float, seconds: float) -> LoadResult:
+        """Send records at a constant rate, the stations in turn, each a minute of event time after its previous one."""
+        began, sent, halfway = time.monotonic(), [], 0
         count = int(rate * seconds)
         for number in range(count):
             time.sleep(max(0.0, began + number / rate - time.monotonic()))
             if number == count // 2:
-                behind.append(self.lag())
-            turn, place = divmod(number, len(self.stations))
-            key = self.stations[place], START + timedelta(minutes=turn + 1)
-            self.send(*key, float(place % 10))
+                halfway = self.lag()
+            turn, station = divmod(number, len(self.stations))
+            key = self.stations[station], START + timedelta(minutes=turn + 1)
+            self.send(*key, float(station % 10))
             sent.append(key)
-        took = time.monotonic() - began
-        return Steady(sent, count / took, (*behind, self.lag()))
+        return LoadResult(sent, count / (time.monotonic() - began), halfway, self.lag())
 
     def close(self) -> None:
         self._stop.set()
-        self._reader.join(GIVE_UP_SECONDS)
+        self._reader.join(TIMEOUT_SECONDS)
         self._consumer.close()
         self._producer.close()
 
@@ -199,25 +198,26 @@ class Load:
             for records in self._consumer.poll(timeout_ms=20).values():
                 now = time.monotonic()
                 for record in records:
-                    made = Prediction.from_json(record.value)
-                    self.answered[made.station_id, made.timestamp] = now
+                    prediction = Prediction.from_json(record.value)
+                    self.received[prediction.station_id, prediction.timestamp] = now
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--stations", type=int, default=20)
-    parser.add_argument("--rate", type=float, default=20.0, help="records a second, over all stations")
+    parser.add_argument("--rate", type=float, default=20.0, help="records per second, over all stations")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--model", type=Path, help="folder of a registered forecaster")
-    chosen = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by TERM"))  # so that the broker is stopped, too
+    options = parser.parse_args()
+    # Unlike the default action, an exception stops the broker.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     with tempfile.TemporaryDirectory(prefix="weatherglass-benchmark-") as scratch:
         ports = dict(zip(("kafka_port", "kafka_controller_port"), free_ports(2), strict=True))
         settings = Settings(state_dir=Path(scratch), **ports)
-        stations = [f"station-{number}" for number in range(chosen.stations)]  # as `enlarged` names them
-        if chosen.model:
-            model = BoostedForecaster.load(chosen.model)
-            model = enlarged(model, max(chosen.stations, len(model.stations)))
+        stations = [f"station-{number}" for number in range(options.stations)]  # as `enlarged` names them
+        if options.model:
+            model = BoostedForecaster.load(options.model)
+            model = enlarged(model, max(options.stations, len(model.stations)))
             folder = Path(scratch) / "enlarged"
             model.save(folder)
             registry = Registry(settings)
@@ -227,7 +227,7 @@ def main() -> None:
         broker.start()
         try:
             _prepare(broker.bootstrap_servers)
-            _measure(settings, chosen, stations)
+            _measure(settings, options, stations)
         finally:
             broker.stop()
 
@@ -244,26 +244,25 @@ def _prepare(bootstrap: str) -> None:
     admin.close()
 
 
-def _measure(settings: Settings, chosen: argparse.Namespace, stations: list[str]) -> None:
-    with loop(settings) as drained:
+def _measure(settings: Settings, options: argparse.Namespace, stations: list[str]) -> None:
+    with loop(settings) as drain:
         load = Load(settings, stations)
-        load.past()
-        done = load.steady(chosen.rate, chosen.seconds)
-        newest = {station: max(key for key in done.sent if key[0] == station) for station, _ in done.sent}
+        load.send_history()
+        result = load.send_at_rate(options.rate, options.seconds)
+        newest = {station: max(key for key in result.sent if key[0] == station) for station, _ in result.sent}
         load.wait(set(newest.values()))
         load.close()
-        health = drained()
-    times = [1000 * (load.answered[key] - load.sent[key]) for key in done.sent if key in load.answered]
+        health = drain()
+    times = [1000 * (load.received[key] - load.sent[key]) for key in result.sent if key in load.received]
     cuts = statistics.quantiles(times, n=100)
-    overtaken = len(times) < len(done.sent)
-    grows = done.lags[1] > done.lags[0] + chosen.rate
+    grows = result.lag > result.lag_halfway + options.rate
     print(
-        f"{len(stations)} stations, {done.rate:.0f} of {chosen.rate:g} records/s for {chosen.seconds:g} s, "
-        f"{'the model' if chosen.model else 'persistence'}: p50 {cuts[49]:.0f} ms, p95 {cuts[94]:.0f} ms, longest "
-        f"{max(times):.0f} ms; {len(times)} of {len(done.sent)} answered"
-        f"{', the others were overtaken by a newer one in their batch' if overtaken else ''}; "
-        f"{health['batches']} batches; lag {done.lags[0]} halfway, {done.lags[1]} at the end"
-        f"{', which grows: beyond capacity' if grows else ''}"
+        f"{len(stations)} stations, {result.rate:.0f} of {options.rate:g} records/s for {options.seconds:g} s, "
+        f"{'the model' if options.model else 'persistence'}: p50 {cuts[49]:.0f} ms, p95 {cuts[94]:.0f} ms, maximum "
+        f"{max(times):.0f} ms; {len(times)} of {len(result.sent)} predicted"
+        f"{', the others were superseded by a newer record in their batch' if len(times) < len(result.sent) else ''}; "
+        f"{health['batches']} batches; lag {result.lag_halfway} halfway, {result.lag} at the end"
+        f"{' and growing: the rate exceeds the capacity' if grows else ''}"
     )
 
 
