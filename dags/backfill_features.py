@@ -1,59 +1,66 @@
 """
 ### What it does
-Computes window features of the past with the stream's own function, as a batch, and publishes them to
-`weather-features`: for observations that came too late for the stream, because a station's gap was filled long after
-the others had gone on. They lie in `weather-rejected` with the reason `late`, and in `weather-raw` still. Trigger it:
+Computes window features for past observations and publishes them to `weather-features`. Use it for observations that
+arrived too late for the stream, for example after a station's gap was filled. They are in `weather-rejected` with the
+reason `late`, and still in `weather-raw`. The batch uses the same functions as the stream. Parameters:
 
-- `stations`: ids with commas between; empty is all.
-- `since`, `until`: which windows, by their end, ISO 8601 with `Z`; at most 7 days ago. Only windows that the stream has
-  closed are written; so a repeat does no harm, the last record of a window counts.
+- `stations`: station ids separated by commas; empty selects all stations.
+- `since`, `until`: selects windows by their end time; empty means no bound. `weather-raw` keeps 7 days. Only windows
+  that the stream has closed are written, so running it twice is harmless: the last record of a window is valid.
 
 ### What its log shows
-Spark's own lines, and at the end how many windows were published.
+Spark's output, and at the end the number of windows published.
 
-### When it is red (triage)
-- *nothing was filled in*: the stream has closed no window in that time; it takes what comes now by itself.
-- *no Kafka broker answers*, timeouts: see whether it runs, and read its log (docs/troubleshooting.md, *Logs*). A second
-  try does no harm.
+### When it fails (triage)
+- *No closed windows*: the stream has not closed any window in this period; it still processes these observations
+  itself.
+- *The Kafka broker does not respond*, or timeouts: check that the broker runs and read its log
+  (docs/troubleshooting.md, *Logs*). Then clear the task.
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.sdk import DAG, Param
 
 from plugins import assets, policy
-from spark_jobs.spark_conf import batch_conf
-from weatherglass.settings import PROJECT_ROOT, load_settings
+from plugins.spark_batch import SparkBatchOperator, optional_argument
 
 with DAG(
     dag_id="backfill_features",
-    description="Window features of what came too late for the stream",
+    description="Computes window features for observations that arrived too late",
     doc_md=__doc__,
     schedule=None,
     dagrun_timeout=timedelta(hours=1),
     params={
-        "stations": Param("", type="string", description="Ids with commas between; empty is all."),
-        "since": Param(
-            "2026-01-01T00:00:00Z", type="string", format="date-time", description="Windows that end later."
+        "stations": Param(
+            None,
+            type=["null", "string"],
+            title="Stations",
+            description="Station ids separated by commas. Empty: all stations.",
         ),
-        "until": Param("2100-01-01T00:00:00Z", type="string", format="date-time", description="… and by then."),
+        "since": Param(
+            None,
+            type=["null", "string"],
+            format="date-time",
+            title="Since",
+            description="Windows that end after this time (UTC). Empty: no lower bound.",
+        ),
+        "until": Param(
+            None,
+            type=["null", "string"],
+            format="date-time",
+            title="Until",
+            description="Windows that end at this time (UTC) or earlier. Empty: no upper bound.",
+        ),
     },
     tags=[policy.TAG, "spark", "kafka"],
-    **policy.COMMON,
+    **policy.DAG_DEFAULTS,
 ):
-    SparkSubmitOperator(
+    SparkBatchOperator(
         task_id="backfill",
-        application=str(PROJECT_ROOT / "spark_jobs" / "backfill_features.py"),
-        application_args=[
-            "--stations={{ params.stations }}",
-            "--since={{ params.since }}",
-            "--until={{ params.until }}",
-        ],
-        conf=batch_conf(load_settings()),
-        name="backfill_features",
-        pool=policy.HEAVY_POOL,
+        application="backfill_features",
+        arguments=[optional_argument("stations"), optional_argument("since"), optional_argument("until")],
         outlets=[assets.FEATURES],
     )

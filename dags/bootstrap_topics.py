@@ -1,40 +1,34 @@
 """
 ### What it does
-Makes the Kafka broker agree with the table of topics (`weatherglass/topics.py`): topics, partitions, retention,
-clean-up policy, and the consumer groups, so that every Kafka tool knows them. A second run changes nothing.
+Creates the Kafka topics of `weatherglass/topics.py` and updates their partitions, retention and clean-up policy. Also
+creates the consumer groups, so that they are visible in every Kafka tool. A second run changes nothing.
 
 ### What its log shows
-One line for each topic that was made and each setting that was changed, and a `WARNING` for what differs from the
-table and is left alone (drift), such as more partitions than the table says.
+One line for each topic created and each setting changed, and a `WARNING` for each difference that is not corrected
+(drift), for example more partitions than specified.
 
-### When it is red (triage)
-- *The broker cannot be reached*: see whether it runs, and read its log (docs/troubleshooting.md, *Logs*). Nothing else
-  works meanwhile; no data is lost.
-- *The broker refuses a change*: the message names the topic and the setting. Correct the table, clear the task.
+### When it fails (triage)
+- *The broker cannot be reached*: check that the broker runs and read its log (docs/troubleshooting.md, *Logs*). No
+  other DAG works until it does; no data is lost.
+- *The broker rejects a change*: the message names the topic and the setting. Correct `weatherglass/topics.py` and clear
+  the task.
 """
 
 from __future__ import annotations
 
-import logging
-
 from airflow.sdk import DAG, task
 
 from plugins import assets, policy
-from weatherglass.settings import load_settings
+from plugins.tasks import topics
 
 with DAG(
     dag_id="bootstrap_topics",
-    description="Makes the broker agree with the table of topics",
+    description="Creates and configures the Kafka topics",
     doc_md=__doc__,
     schedule=None,
     tags=[policy.TAG, "kafka"],
-    **policy.COMMON,
+    **policy.DAG_DEFAULTS,
 ):
+    create_topics = task(outlets=[assets.REJECTED])(topics.create_topics)
 
-    @task(outlets=[assets.REJECTED])
-    def make_topics() -> None:
-        from producer.topic_bootstrap import bootstrap_topics
-
-        bootstrap_topics(load_settings(), logging.getLogger("airflow.task").info)
-
-    make_topics()
+    create_topics()

@@ -1,31 +1,32 @@
 """
 ### What it does
-Asks the source (Open-Meteo, or the replay server that speaks its API) for the stations' current observations and
-publishes to `weather-raw` what is new or revised. The first run publishes the past days before anything live; after a
-gap the missed steps are asked for and filled in. Against the replay it runs every minute, else every
-`WEATHERGLASS_POLL_MINUTES`.
+Polls the source (Open-Meteo, or the replay server with the same API) for the current observations of all stations and
+publishes new and revised ones to `weather-raw`. The first run publishes the past days first. After an interruption the
+missed steps are fetched and filled in. Runs every `WEATHERGLASS_POLL_MINUTES`, or every minute with the replay.
 
 ### What its log shows
-How many observations of how many stations were published, from when to when, and a `WARNING` for each station that
-could not be observed, with the reason.
+The number of observations and stations, the first and last time of observation, and a `WARNING` with the reason for
+each station without an observation.
 
-### When it is red (triage)
-Predictions go on, from ever older observations; a run that succeeds later fills the gap by itself.
-- *The source does not answer*: look whether it is a passing fault (the next run may be green). With the replay,
-  see whether its server runs, and read its log (docs/troubleshooting.md, *Logs*).
-- *It answers 400*: the reason is the source's own, most often a wrong station; a retry will not help.
-- *Not everything was published*: the broker did not take it; see whether it runs. What it took is remembered.
-- *Beyond the free budget*: set `WEATHERGLASS_POLL_MINUTES` higher, or watch fewer stations.
+### When it fails (triage)
+Forecasts continue from older observations. The next successful run fills the gap.
+- *The source does not respond*: wait for the next run, the fault may be temporary. With the replay, check that its
+  server runs and read its log (docs/troubleshooting.md, *Logs*).
+- *The source responds with 400*: the reason in the message comes from the source, usually because of an invalid
+  station. A retry does not help.
+- *Not all observations were published*: the broker did not accept them; check that it runs. Published observations are
+  not published twice.
+- *Daily budget exceeded*: increase `WEATHERGLASS_POLL_MINUTES`, or use fewer stations.
 """
 
 from __future__ import annotations
 
-import logging
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from airflow.sdk import DAG, task
 
 from plugins import assets, policy
+from plugins.tasks import ingestion
 from weatherglass.settings import Source, load_settings
 
 settings = load_settings()
@@ -38,13 +39,8 @@ with DAG(
     schedule=f"*/{minutes} * * * *",
     dagrun_timeout=timedelta(minutes=20),
     tags=[policy.TAG, "kafka", "ingestion"],
-    **policy.COMMON,
+    **policy.DAG_DEFAULTS,
 ):
+    poll_and_publish = task(outlets=[assets.RAW], execution_timeout=timedelta(minutes=15))(ingestion.poll_and_publish)
 
-    @task(outlets=[assets.RAW], execution_timeout=timedelta(minutes=15))
-    def observe_and_publish() -> None:
-        from producer.ingest import ingest
-
-        ingest(load_settings(), datetime.now(UTC), logging.getLogger("airflow.task").info)
-
-    observe_and_publish()
+    poll_and_publish()

@@ -1,68 +1,49 @@
 """
 ### What it does
-Makes the previous champion serve again, of the forecaster or of the anomaly detector, by hand and with a reason. The
-inference actors take it up within seconds, between two batches. Who, why and which versions is written to the log of
-promotions, which nobody can change.
+Makes the previous champion of the forecaster or of the anomaly detector the champion again. It requires a reason. The
+inference actors load it within seconds, between two batches. User, reason and versions are written to the promotion
+log, which cannot be changed afterwards.
 
 ### What its log shows
-The version that served and the one that serves now. The promotions are in the API (`/weatherglass/models`), the swap
-itself in the task log of `serve_predictions`.
+The version that was replaced and the version that is champion now. The promotion log is in the API
+(`/weatherglass/models`); the activation of the model is in the task log of `serve_predictions`.
 
-### When it is red (triage)
-Nothing has changed then: the champion is the same as before.
-- *No version served before*: there is nothing to go back to, or all earlier ones are in quarantine. Train a new one
-  with `train_models`.
-- *The registry or the store cannot be reached*: see whether the disk is full or the database down; then clear the task.
+### When it fails (triage)
+A failed run changes nothing: the champion is the same as before.
+- *No previous champion*: there is none, or all of them are in quarantine. Train a new version with `train_models`.
+- *The registry or the store cannot be reached*: check whether the disk is full or the database is down, then clear the
+  task.
 """
 
 from __future__ import annotations
 
-import logging
 from datetime import timedelta
 
 from airflow.sdk import DAG, Param, task
 
 from plugins import assets, policy
-from weatherglass.settings import load_settings
+from plugins.tasks import models
 
 with DAG(
     dag_id="rollback_model",
-    description="Makes the previous champion serve again",
+    description="Makes the previous champion the champion again",
     doc_md=__doc__,
     schedule=None,
     dagrun_timeout=timedelta(minutes=10),
     params={
         "reason": Param(
-            type="string", minLength=5, title="Reason", description="Why; kept in the log of promotions for good."
+            type="string",
+            minLength=5,
+            title="Reason",
+            description="Required, at least 5 characters. It is stored in the promotion log permanently.",
         ),
         "kind": Param(
-            "forecaster",
-            type="string",
-            enum=["forecaster", "anomaly-detector"],
-            title="Model",
-            description="Which of the two models goes back.",
+            "forecaster", type="string", enum=models.KINDS, title="Model", description="The model to roll back."
         ),
     },
     tags=[policy.TAG, "models"],
-    **policy.COMMON,
+    **policy.DAG_DEFAULTS,
 ):
-
-    @task(outlets=[assets.MODELS])
-    def roll_back(params: dict[str, str] | None = None, dag_run: object = None) -> str:
-        from weatherglass.registry.registry import NothingToRollBackTo, Registry
-
-        chosen = params or {}
-        who = getattr(dag_run, "triggering_user_name", None) or "rollback_model"
-        try:
-            done = Registry(load_settings()).roll_back(chosen["kind"], str(who), chosen["reason"])
-        except NothingToRollBackTo as error:
-            from airflow.sdk.exceptions import AirflowFailException
-
-            raise AirflowFailException(str(error)) from None
-        logging.getLogger("airflow.task").info(
-            "%s: version %s serves again instead of %s (%s)",
-            *(done.kind, done.to_version, done.from_version, done.why),
-        )
-        return str(done.to_version)
+    roll_back = task(outlets=[assets.MODELS])(models.roll_back)
 
     roll_back()

@@ -1,22 +1,23 @@
 """
 ### What it does
-Keeps the inference service up: Ray actors that turn `weather-features` into forecasts and anomaly flags on
-`weather-predictions`, and into finished hours on `weather-hours`. The supervised process is their watcher; the actors
-outlive it. It never ends: there is always one run, and never two processes of it.
+Runs the inference service: Ray actors that read `weather-features` and publish forecasts and anomaly flags to
+`weather-predictions` and completed hours to `weather-hours`. The supervised process starts and monitors the actors,
+which survive its restart. This is a long-lived job: there is always one run, and never more than one process.
 
 ### What its log shows
-Every few seconds what was answered, by which model version, and the lag; at once when an actor was restarted, or a
-model was refused, fell back or changed. All of the watcher's output is in `jobs/serve_predictions/job.log` in the state
-folder, the actors' own in Ray's dashboard.
+Every few seconds the number of predictions, the model version and the consumer lag. Immediately: when an actor was
+restarted, and when a model was rejected, replaced or reverted. The complete output of the supervised process is in
+`jobs/serve_predictions/job.log` in the state folder, the actors' output in Ray's dashboard.
 
-### When it is red, or tried again (triage)
-A failed try shows the watcher's last words; the next try finds the actors that still live. A run that is *failed* as
-a whole was stopped by somebody. Features wait in Kafka meanwhile, and are answered later.
-- *To stop it*: mark the run failed; the actors finish their batch first. *To start it again*: clear, or trigger.
-- *A model version is refused*: what served before serves on. The line says why; docs/models.md says what to do.
-- *No Ray head*: see whether it runs, and read its log (docs/troubleshooting.md, *Logs*).
-- *Actors do not get well*: their logs in Ray's dashboard say why; a lack of memory is the usual reason.
-- *No job host took the request*: see whether it runs, and read its log (docs/troubleshooting.md, *Logs*).
+### When it fails or is retried (triage)
+The log of a failed try ends with the last output of the process; the next try reattaches to running actors. A *failed*
+run was stopped by a user. Meanwhile features wait in Kafka and are processed later.
+- *Stop*: mark the run as failed; the actors finish their batch first. *Start again*: clear the task, or trigger the
+  DAG.
+- *A model version is rejected*: the previous one stays in service. The log line has the reason; see docs/models.md.
+- *No Ray head*: check that it runs and read its log (docs/troubleshooting.md, *Logs*).
+- *Actors do not recover*: see their logs in Ray's dashboard; the usual cause is too little memory.
+- *No job host accepted the request*: check that the job host runs and read its log (docs/troubleshooting.md, *Logs*).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ with DAG(
     description="Long-lived: forecasts and anomaly flags from features, with Ray",
     doc_md=__doc__,
     tags=[policy.TAG, "ray", "long-lived"],
-    **policy.LONG_LIVED,
+    **policy.LONG_LIVED_DEFAULTS,
 ):
     LongLivedJobOperator(
         task_id="serve_predictions",

@@ -1,19 +1,19 @@
 """
 ### What it does
-Writes observations and predictions from Kafka into the store, from which the API and the dashboard read. A repeated
-record changes nothing. It never ends: there is always one run, and never two processes of it.
+Writes observations and predictions from Kafka to the store, from which the API and the dashboard read. Repeated records
+change nothing. This is a long-lived job: there is always one run, and never more than one process.
 
 ### What its log shows
-Every few seconds how much was stored, how much was skipped as unusable, and the lag. All of the job's output is in
-`jobs/store_predictions/job.log` in the state folder.
+Every few seconds the number of records stored, the number skipped as invalid, and the consumer lag. The complete output
+of the job is in `jobs/store_predictions/job.log` in the state folder.
 
-### When it is red, or tried again (triage)
-A failed try shows the job's last words; the next try reads on from the last commit, nothing is lost. A run that is
-*failed* as a whole was stopped by somebody. Until it runs again the API shows what it has, ever older.
-- *To stop it*: mark the run failed; it finishes its batch first. *To start it again*: clear the task, or trigger.
-- *The store did not answer*: the disk may be full, or the database of `WEATHERGLASS_DATABASE_URL` down.
-- *No job host took the request*: see whether it runs, and read its log (docs/troubleshooting.md, *Logs*).
-- *Skipped records*: `job.log` names each with its topic, partition and offset.
+### When it fails or is retried (triage)
+The log of a failed try ends with the last output of the job. The next try continues from the last commit; no data is
+lost. A *failed* run was stopped by a user. Until the job runs again, the API shows older data.
+- *Stop*: mark the run as failed; the job finishes its batch first. *Start again*: clear the task, or trigger the DAG.
+- *The store does not respond*: the disk may be full, or the database of `WEATHERGLASS_DATABASE_URL` down.
+- *No job host accepted the request*: check that the job host runs and read its log (docs/troubleshooting.md, *Logs*).
+- *Skipped records*: `job.log` lists topic, partition and offset of each.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ folder = load_settings().jobs_dir / "store_predictions"
 
 with DAG(
     dag_id="store_predictions",
-    description="Long-lived: observations and predictions into the store",
+    description="Long-lived: writes observations and predictions to the store",
     doc_md=__doc__,
     tags=[policy.TAG, "store", "long-lived"],
-    **policy.LONG_LIVED,
+    **policy.LONG_LIVED_DEFAULTS,
 ):
     LongLivedJobOperator(
         task_id="store_predictions",

@@ -1,4 +1,4 @@
-"""What the DAGs read and write, as Airflow's assets: its asset view draws the pipeline from them."""
+"""Airflow assets that the DAGs read and write. Airflow's asset view draws the pipeline from them."""
 
 from __future__ import annotations
 
@@ -24,4 +24,4 @@ MODELS = Asset(name="models", uri="x-weatherglass://models", group="model")
 STORE = Asset(name="store", uri="x-weatherglass://store", group="data")
 """Observations and predictions in SQL, which the API reads."""
 SCORES = Asset(name="scores", uri="x-weatherglass://scores", group="data")
-"""Forecasts against what came true."""
+"""Verification scores of forecasts."""

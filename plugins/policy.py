@@ -1,4 +1,4 @@
-"""What holds for every DAG: who owns it, when time begins, how often something is tried again."""
+"""Common arguments of all DAGs: owner, start date, retries."""
 
 from __future__ import annotations
 
@@ -9,32 +9,33 @@ from airflow.sdk import ExceptionRetryPolicy, RetryRule
 
 OWNER = "weatherglass"
 TAG = "weatherglass"
-BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
+START_DATE = datetime(2026, 1, 1, tzinfo=UTC)
 
 HEAVY_POOL = "heavy"
-"""One heavy task at a time (preparation, training), so that ingestion is never starved."""
+"""Pool with one slot for heavy tasks (preparation, training), so that they do not slow down ingestion."""
 
-COMMON: dict[str, Any] = {
-    "start_date": BEGINNING,
+DAG_DEFAULTS: dict[str, Any] = {
+    "start_date": START_DATE,
     "catchup": False,
     "max_active_runs": 1,
     "default_args": {"owner": OWNER, "retries": 2, "retry_delay": timedelta(seconds=20)},
 }
-"""For every DAG."""
+"""Arguments of DAGs whose runs end."""
 
-LONG_LIVED: dict[str, Any] = COMMON | {
+LONG_LIVED_DEFAULTS: dict[str, Any] = DAG_DEFAULTS | {
     "schedule": "@once",
     "default_args": {
         "owner": OWNER,
-        # More than a month of failures at the longest delay; nobody should have to start a job again by hand.
+        # More than a month of failures at the longest delay, so that a job never has to be restarted by hand.
         "retries": 100_000,
         "retry_delay": timedelta(seconds=5),
         "retry_exponential_backoff": 2,
         "max_retry_delay": timedelta(seconds=30),
-        # The delay above grows with every failure of the run's life, which is weeks; it is meant for one that repeats.
+        # The delay above grows with every failure during the run, which lasts for weeks. It is meant for repeated
+        # failures, so a job that had worked is restarted without it.
         "retry_policy": ExceptionRetryPolicy(
-            rules=[RetryRule("plugins.supervision.operator.EndedAfterWork", retry_delay=timedelta(seconds=1))]
+            rules=[RetryRule("plugins.supervision.operator.JobEndedAfterWork", retry_delay=timedelta(seconds=1))]
         ),
     },
 }
-"""For a job that never ends: always one run, tried again until a user stops it."""
+"""Arguments of DAGs of long-lived jobs: always one run, retried until a user stops it."""

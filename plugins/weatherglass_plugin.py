@@ -1,4 +1,4 @@
-"""What Airflow loads: dashboard and API under `/weatherglass`, behind Airflow's login, and their way into its pages."""
+"""Airflow plugin: mounts the API and the dashboard under `/weatherglass`, behind Airflow's login."""
 
 from __future__ import annotations
 
@@ -9,35 +9,43 @@ from airflow.plugins_manager import AirflowPlugin
 from fastapi import Request
 
 from weatherglass.api.app import create_app
-from weatherglass.api.auth import from_own_pages
-from weatherglass.api.problems import Problem
+from weatherglass.api.auth import require_same_origin
+from weatherglass.api.problems import FORBIDDEN, Problem
 from weatherglass.settings import load_settings
 
 PREFIX = "/weatherglass"
 
 
-def who_may_trigger(request: Request, user: GetUserDep) -> str:
-    """Whoever may trigger a DAG may say what a flag is worth; the name under which it is kept."""
-    from_own_pages(request)
+def user_allowed_to_trigger(request: Request, user: GetUserDep) -> str:
+    """The name of the user, who must have the permission to trigger DAGs.
+
+    Raises:
+        Problem: the user has no such permission, or the request comes from another origin.
+    """
+    require_same_origin(request)
     if not get_auth_manager().is_authorized_dag(method="POST", access_entity=DagAccessEntity.RUN, user=user):
-        raise Problem(403, "Forbidden", f"{user.get_name()} may look, but not change anything here")
+        raise Problem(FORBIDDEN, f"{user.get_name()} has read-only access.")
     return user.get_name()
 
 
 class WeatherglassPlugin(AirflowPlugin):
-    """Airflow does not ask for a login before a plugin's app does, so the guard is ours to add."""
+    """The app requires the login itself, because Airflow does not protect the apps of plugins."""
 
     name = "weatherglass"
-    fastapi_apps = [  # noqa: RUF012 (Airflow's own form)
+    fastapi_apps = [  # noqa: RUF012 (as defined by Airflow)
         {
-            "app": create_app(load_settings(), guard=requires_access_view(AccessView.WEBSITE), writer=who_may_trigger),
+            "app": create_app(
+                load_settings(),
+                require_access=requires_access_view(AccessView.WEBSITE),
+                require_writer=user_allowed_to_trigger,
+            ),
             "url_prefix": PREFIX,
             "name": "Weatherglass",
         }
     ]
     external_views = [  # noqa: RUF012
         {
-            "name": "Weather",  # there is no room for more
+            "name": "Weather",  # a longer name does not fit
             "href": f"{PREFIX}/dashboard",
             "icon": f"{PREFIX}/dashboard/static/icon.svg",
             "destination": "nav",
@@ -52,7 +60,7 @@ class WeatherglassPlugin(AirflowPlugin):
             "url_route": "weatherglass-api",
         },
         {
-            "name": "What it produces",
+            "name": "Outputs",
             "href": f"{PREFIX}/dashboard/of/{{DAG_ID}}",
             "icon": f"{PREFIX}/dashboard/static/icon.svg",
             "destination": "dag",

@@ -1,1 +1,1 @@
-"""Ray jobs that end by themselves (training), submitted to the head and watched without importing Ray."""
+"""Submits Ray jobs (training) to the Ray head and waits for their end, without importing Ray."""

@@ -1,4 +1,4 @@
-"""Ray's job API over plain HTTP: what these calls need weighs less than importing Ray into Airflow.
+"""Client of Ray's job REST API. Plain HTTP, because importing Ray into Airflow takes too much time and memory.
 
 Source: docs.ray.io, "Ray Jobs REST API"; the token's header as in Ray's `http_token_authentication`.
 """
@@ -16,21 +16,21 @@ import requests
 
 from weatherglass.net import direct_session
 
-TIMEOUT = 20.0
-"""Seconds for one answer. The first submission starts an agent on the head, which takes a few."""
+TIMEOUT_SECONDS = 20.0
+"""Timeout of one request. The first submission starts an agent on the head, which takes a few seconds."""
 
 
 class RayHeadError(RuntimeError):
-    """The head did not answer, or refused."""
+    """The head did not respond, or it rejected a request."""
 
 
-AGENT_PATIENCE = 90.0
-"""Seconds for which a head that is still starting is waited for."""
+AGENT_TIMEOUT_SECONDS = 90.0
+"""How long to wait for the job agent of a head that is starting."""
 
 
 @dataclass(frozen=True)
 class Submission:
-    """A job as Ray sees it: `status` is PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED."""
+    """State of a job in Ray; `status` is PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED."""
 
     status: str
     message: str
@@ -45,9 +45,9 @@ class RayJobs:
 
     Args:
         dashboard: the URL of the head's dashboard.
-        token: what the head's token authentication wants; None if it is off.
+        token: token of the head's token authentication; None if it is disabled.
 
-    Every method raises RayHeadError where the head does not answer or refuses.
+    Every method raises RayHeadError if the head does not respond or rejects the request.
     """
 
     def __init__(self, dashboard: str, token: str | None = None):
@@ -55,9 +55,9 @@ class RayJobs:
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     def find(self, submission_id: str) -> Submission | None:
-        """The job of this id; None if the head knows none."""
-        answer = self._call("GET", f"/{quote(submission_id)}", absent_is_none=True)
-        return None if answer is None else Submission(str(answer["status"]), str(answer.get("message") or ""))
+        """The job with this id; None if there is none."""
+        response = self._call("GET", f"/{quote(submission_id)}", none_if_missing=True)
+        return None if response is None else Submission(str(response["status"]), str(response.get("message") or ""))
 
     def submit(self, submission_id: str, entrypoint: str, environment: Mapping[str, str]) -> None:
         body = {
@@ -65,55 +65,55 @@ class RayJobs:
             "entrypoint": entrypoint,
             "runtime_env": {"env_vars": dict(environment)},
         }
-        end = time.monotonic() + AGENT_PATIENCE
+        end = time.monotonic() + AGENT_TIMEOUT_SECONDS
         while True:
             try:
                 self._call("POST", "/", json=body)
                 return
             except RayHeadError as error:
-                # A head that has just started answers before its agent takes jobs.
+                # A head that has just started responds before its agent accepts jobs.
                 if "No available agent" not in str(error) or time.monotonic() > end:
                     raise
             time.sleep(1)
 
     def log(self, submission_id: str) -> str:
-        """All that the job has printed so far."""
-        answer = self._call("GET", f"/{quote(submission_id)}/logs", absent_is_none=True)
-        return str((answer or {}).get("logs") or "")
+        """The output of the job so far."""
+        response = self._call("GET", f"/{quote(submission_id)}/logs", none_if_missing=True)
+        return str((response or {}).get("logs") or "")
 
     def stop(self, submission_id: str) -> None:
-        self._call("POST", f"/{quote(submission_id)}/stop", absent_is_none=True)
+        self._call("POST", f"/{quote(submission_id)}/stop", none_if_missing=True)
 
-    def _call(self, method: str, path: str, absent_is_none: bool = False, **what: Any) -> dict[str, Any] | None:
+    def _call(self, method: str, path: str, none_if_missing: bool = False, **request: Any) -> dict[str, Any] | None:
         url = f"{self.dashboard}/api/jobs{path}"
         try:
             with direct_session() as session:
-                answer = session.request(method, url, headers=self._headers, timeout=TIMEOUT, **what)
+                response = session.request(method, url, headers=self._headers, timeout=TIMEOUT_SECONDS, **request)
         except requests.RequestException as error:
             raise RayHeadError(
-                f"the Ray head does not answer at {self.dashboard} ({str(error) or type(error).__name__}); "
-                "see whether it runs and read its log (docs/troubleshooting.md, Logs), "
-                "or set WEATHERGLASS_RAY_DASHBOARD_PORT to where its dashboard is"
+                f"the Ray head does not respond at {self.dashboard} ({str(error) or type(error).__name__}); "
+                "check that it runs and read its log (docs/troubleshooting.md, Logs), "
+                "or set WEATHERGLASS_RAY_DASHBOARD_PORT to the port of its dashboard"
             ) from None
-        if answer.status_code == requests.codes.not_found and absent_is_none:
+        if response.status_code == requests.codes.not_found and none_if_missing:
             return None
-        if answer.status_code in (requests.codes.unauthorized, requests.codes.forbidden):
+        if response.status_code in (requests.codes.unauthorized, requests.codes.forbidden):
             raise RayHeadError(
-                f"the Ray head at {self.dashboard} refuses our token; "
-                "RAY_AUTH_TOKEN_PATH must name the file with which the head was started"
+                f"the Ray head at {self.dashboard} rejects the token; "
+                "RAY_AUTH_TOKEN_PATH must be the file that the head was started with"
             )
-        if not answer.ok:
-            last = (answer.text.strip().splitlines() or [""])[-1]
-            raise RayHeadError(f"the Ray head refused {method} {path}: {answer.status_code} {last}")
+        if not response.ok:
+            last_line = (response.text.strip().splitlines() or [""])[-1]
+            raise RayHeadError(f"the Ray head rejected {method} {path}: {response.status_code} {last_line}")
         try:
-            content = answer.json()
+            content = response.json()
         except ValueError:
-            raise RayHeadError(f"{url} is no Ray head: it answered {answer.text[:80]!r}") from None
+            raise RayHeadError(f"{url} is not a Ray head, response: {response.text[:80]!r}") from None
         return content if isinstance(content, dict) else {}
 
 
 def token_from(environment: Mapping[str, str]) -> str | None:
-    """The token that Ray's own clients would use: from RAY_AUTH_TOKEN, else the file RAY_AUTH_TOKEN_PATH."""
+    """The token that Ray's own clients use: RAY_AUTH_TOKEN, or the content of the file RAY_AUTH_TOKEN_PATH."""
     if token := environment.get("RAY_AUTH_TOKEN"):
         return token.strip()
     file = environment.get("RAY_AUTH_TOKEN_PATH")

@@ -1,4 +1,4 @@
-"""Submits a job to the Ray head and waits for its end without a slot or a process of its own."""
+"""Operator that submits a job to the Ray head and defers until its end."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from plugins.ray_submission.trigger import RayJobTrigger
 
 
 class RayJobOperator(BaseOperator):
-    """Runs a command as a Ray job. A retried or cleared task finds a submission that still runs and attaches to it.
+    """Runs a command as a Ray job. A retried or cleared task attaches to a submission that is still running.
 
     Args:
         dashboard: the URL of the Ray head's dashboard.
-        argv: the command; it gets the worker's WEATHERGLASS_* settings.
+        argv: the command; it receives the worker's WEATHERGLASS_* settings.
     """
 
     template_fields: Sequence[str] = ("argv",)
@@ -36,41 +36,47 @@ class RayJobOperator(BaseOperator):
         """Attach or submit, then wait in the triggerer.
 
         Raises:
-            RayHeadError: the head does not answer, or refuses the job.
+            RayHeadError: the head does not respond, or rejects the job.
         """
         jobs = RayJobs(self.dashboard, token_from(os.environ))
-        submission_id, found = self._submission(jobs, submission_id_of(context))
-        if found:
-            self.log.info("Ray job %s is %s already; watching it", submission_id, found.status)
+        submission_id, running = self._submission(jobs, submission_id_of(context))
+        if running:
+            self.log.info("Attaching to Ray job %s, which is %s", submission_id, running.status)
         else:
             settings = {name: value for name, value in os.environ.items() if name.startswith("WEATHERGLASS_")}
             jobs.submit(submission_id, shlex.join(self.argv), settings)
-            self.log.info("submitted Ray job %s to %s: %s", submission_id, self.dashboard, shlex.join(self.argv))
-        self.defer(trigger=RayJobTrigger(self.dashboard, submission_id), method_name="ended")
+            self.log.info("Submitted Ray job %s to %s: %s", submission_id, self.dashboard, shlex.join(self.argv))
+        self.defer(trigger=RayJobTrigger(self.dashboard, submission_id), method_name="job_ended")
 
-    def _submission(self, jobs: RayJobs, wanted: str) -> tuple[str, Submission | None]:
-        """The submission of this task that still runs, or the first id that is free.
+    def _submission(self, jobs: RayJobs, base_id: str) -> tuple[str, Submission | None]:
+        """The submission of this task that is still running, or the first free id.
 
-        An ended one keeps its id: Ray's supervisor of it lingers under that name and would end the next one too.
+        The id of an ended submission is not reused, because its supervisor remains in Ray for a while and would end
+        the next submission too.
         """
         for number in itertools.count(1):
-            submission_id = wanted if number == 1 else f"{wanted}.{number}"
-            found = jobs.find(submission_id)
-            if found is None or not found.ended:
+            submission_id = base_id if number == 1 else f"{base_id}.{number}"
+            submission = jobs.find(submission_id)
+            if submission is None or not submission.ended:
                 break
-        return submission_id, found
+        return submission_id, submission
 
-    def ended(self, context: Context, event: dict[str, Any]) -> None:  # noqa: ARG002
-        """Raises: AirflowException: the job did not succeed; with its last words."""
+    def job_ended(self, context: Context, event: dict[str, Any]) -> None:  # noqa: ARG002
+        """Handle the end of the job.
+
+        Raises:
+            AirflowException: the job did not succeed; with the end of its output.
+        """
         if event["status"] == "SUCCEEDED":
             return
-        for line in event["words"]:
+        for line in event["log_tail"]:
             self.log.error("ray job| %s", line)
-        words = f"; its last words: {event['words'][-1]}" if event["words"] else ""
-        raise AirflowException(f"the Ray job ended as {event['status']}: {event['why']}{words}")
+        lines = event["log_tail"]
+        last_line = f"; last line of its output: {lines[-1]}" if lines else ""
+        raise AirflowException(f"the Ray job ended as {event['status']}: {event['reason']}{last_line}")
 
 
 def submission_id_of(context: Context) -> str:
-    """The same for every try of a task in a run."""
+    """An id that is the same for every try of a task in a run."""
     task = context["ti"]
     return re.sub(r"[^\w.-]+", "-", f"{task.dag_id}.{task.task_id}.{task.run_id}")

@@ -1,5 +1,5 @@
-"""Supervision of long-lived jobs: a deferrable operator, its trigger, and what they read from the job's folder.
+"""Supervision of long-lived jobs: a deferrable operator and its trigger.
 
-The job host (`weatherglass.jobs.host`) starts and ends the processes. What is here asks for it, watches, and tells
-Airflow's user.
+The job host (`weatherglass.jobs.host`) starts and ends the processes. This package sends it requests, checks the job's
+heartbeat and copies its progress to the task log.
 """

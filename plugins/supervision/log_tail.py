@@ -1,32 +1,32 @@
-"""The end of a job's output, for whoever must find out why it died."""
+"""The end of a job's output, for error messages."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-LINES = 25
-BYTES = 40_000
-START_LINE = "==== "
-"""How the job host heads the output of each start."""
+MAX_LINES = 25
+MAX_BYTES = 40_000
+START_PREFIX = "==== "
+"""Prefix of the line that the job host writes before the output of each start."""
 
 
-def log_tail(log: Path, lines: int = LINES) -> list[str]:
-    """The last lines of this start's output, without the frames of Java's stack traces; empty if it said nothing."""
+def log_tail(log: Path, max_lines: int = MAX_LINES) -> list[str]:
+    """The last lines of the output since the last start, without frames of Java stack traces; empty without output."""
     try:
         with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - BYTES))
+            file.seek(max(0, log.stat().st_size - MAX_BYTES))
             text = file.read().decode("utf-8", errors="replace")
     except FileNotFoundError:
         return []
-    words: list[str] = []
+    lines: list[str] = []
     for line in text.splitlines():
-        if line.startswith(START_LINE):
-            words.clear()
+        if line.startswith(START_PREFIX):
+            lines.clear()
         elif line.strip() and not _is_java_frame(line):
-            words.append(line.rstrip())
-    return words[-lines:]
+            lines.append(line.rstrip())
+    return lines[-max_lines:]
 
 
 def _is_java_frame(line: str) -> bool:
-    """`	at org.apache.spark.…` and `	... 12 more`; Python's frames begin with `File`."""
+    """Whether the line is like `	at org.apache.spark.…` or `	... 12 more`. Python's frames start with `File`."""
     return line[0].isspace() and line.lstrip().startswith(("at ", "... "))

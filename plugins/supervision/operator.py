@@ -1,9 +1,8 @@
-"""The operator of a long-lived job: sees to it that one process of it runs, then hands over to the trigger."""
+"""Operator of a long-lived job: ensures that one process of it is running, then defers to the trigger."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,35 +10,37 @@ from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowException
 
 from plugins.supervision.log_tail import log_tail
-from plugins.supervision.trigger import GRACE_SECONDS, SILENCE_SECONDS, USER, JobTrigger
+from plugins.supervision.trigger import AIRFLOW_USER, HEARTBEAT_TIMEOUT_SECONDS, STARTUP_GRACE_SECONDS, JobTrigger
 from weatherglass.jobs.folder import JobFolder, StartRequest
+from weatherglass.waiting import wait_until
 
-TAKE_SECONDS = 15.0
-"""Within this the job host takes a start request; it looks five times a second."""
-END_SECONDS = 60.0
-"""Within this a job that was asked to stop has ended; the host kills it after 25."""
-
-
-WORKED_SECONDS = 60.0
-"""A job that worked for so long is started again at once; one that ended sooner would likely end again."""
+START_TIMEOUT_SECONDS = 15.0
+"""Time for the job host to accept a start request; it polls five times a second."""
+STOP_TIMEOUT_SECONDS = 60.0
+"""Time for a job to end after a stop request; the host kills it after 25."""
 
 
-class EndedAfterWork(AirflowException):
-    """The job has ended, and had worked well before."""
+MIN_WORK_SECONDS = 60.0
+"""A job that has worked for so long is restarted at once; one that ended earlier would probably end again."""
+
+
+class JobEndedAfterWork(AirflowException):
+    """The job has ended after it had worked for `MIN_WORK_SECONDS`."""
 
 
 class LongLivedJobOperator(BaseOperator):
-    """Keeps one detached process running, and fails the try with the job's last words when it ends.
+    """Keeps one detached process running. When it ends, the try fails with the end of its output.
 
-    If the job runs already, from an earlier try or before a restart of Airflow, it is watched on. If it is being
-    stopped, its end is awaited and it is started anew. Only a user who marks or clears the task ends the job.
+    A job that is already running, from an earlier try or before a restart of Airflow, is supervised further. If it is
+    being stopped, the operator waits for its end and starts it again. Only a user who marks or clears the task ends the
+    job.
 
     Args:
         folder: the job's folder; its name is the job's name.
         argv: the command.
-        environment: what is added to the job host's own environment.
-        silence_seconds: a job without a sign of progress for so long is killed, and the try fails.
-        grace_seconds: time after the start in which it may be silent.
+        environment: variables added to the job host's own environment.
+        heartbeat_timeout: seconds without a heartbeat after which the job is killed and the try fails.
+        startup_grace: seconds after the start in which heartbeats may be missing.
     """
 
     template_fields: Sequence[str] = ()
@@ -51,16 +52,16 @@ class LongLivedJobOperator(BaseOperator):
         folder: Path,
         argv: Sequence[str] = (),
         environment: dict[str, str] | None = None,
-        silence_seconds: float = SILENCE_SECONDS,
-        grace_seconds: float = GRACE_SECONDS,
+        heartbeat_timeout: float = HEARTBEAT_TIMEOUT_SECONDS,
+        startup_grace: float = STARTUP_GRACE_SECONDS,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.folder = folder
         self.argv = list(argv)
         self.environment = environment or {}
-        self.silence_seconds = silence_seconds
-        self.grace_seconds = grace_seconds
+        self.heartbeat_timeout = heartbeat_timeout
+        self.startup_grace = startup_grace
         self._requested = False
 
     def command(self) -> list[str]:
@@ -68,75 +69,68 @@ class LongLivedJobOperator(BaseOperator):
         return self.argv
 
     def execute(self, context: Context) -> None:  # noqa: ARG002
-        """Attach or start, then wait in the triggerer.
+        """Attach to the job or start it, then wait in the triggerer.
 
         Raises:
-            AirflowException: no job host took the request, or an old process does not end.
+            AirflowException: no job host accepted the request, or an old process does not end.
         """
-        self._see_that_it_runs(JobFolder(self.folder))
-        self.defer(trigger=JobTrigger(str(self.folder), self.silence_seconds, self.grace_seconds), method_name="ended")
+        self._ensure_running(JobFolder(self.folder))
+        trigger = JobTrigger(str(self.folder), self.heartbeat_timeout, self.startup_grace)
+        self.defer(trigger=trigger, method_name="job_ended")
 
-    def ended(self, context: Context, event: dict[str, Any]) -> None:
-        """The job has ended. No end is a success: this job is meant to run on.
+    def job_ended(self, context: Context, event: dict[str, Any]) -> None:
+        """Handle the end of the job. No end is a success, because the job is meant to run without end.
 
         Raises:
-            AirflowException: with the reason, so that the next try takes over.
+            AirflowException: with the reason, so that the task is retried.
         """
-        job = self.folder.name
-        stopped_by, why = event.get("stopped_by"), event.get("why")
-        if stopped_by == USER:
-            self.log.info("%s was stopped for an earlier try (%s); starting it again", job, why)
+        job, folder = self.folder.name, JobFolder(self.folder)
+        stopped_by, reason = event.get("stopped_by"), event.get("reason")
+        if stopped_by == AIRFLOW_USER:
+            self.log.info("%s was stopped for an earlier try (%s), starting it again", job, reason)
             return self.execute(context)
-        if event.get("ok") and not event.get("attended"):
-            self.log.info("%s had ended while nobody watched (%s); starting it again", job, why)
+        if event.get("ok") and not event.get("observed"):
+            self.log.info("%s had ended while it was not supervised (%s), starting it again", job, reason)
             return self.execute(context)
-        words = log_tail(JobFolder(self.folder).log)
-        for line in words:
+        lines = log_tail(folder.log)
+        for line in lines:
             self.log.error("%s| %s", job, line)
-        said = f"; its last words: {words[-1]}" if words else "; it printed nothing"
-        ended = EndedAfterWork if JobFolder(self.folder).worked() >= WORKED_SECONDS else AirflowException
-        raise ended(f"{job} ended: {why}{said} (all of its output: {JobFolder(self.folder).log})")
+        last_line = f"last line of its output: {lines[-1]}" if lines else "no output"
+        error = JobEndedAfterWork if folder.seconds_worked() >= MIN_WORK_SECONDS else AirflowException
+        raise error(f"{job} ended: {reason}; {last_line} (complete output: {folder.log})")
 
     def on_kill(self) -> None:
-        """The task is ended before the trigger watches: withdraw the request, stop what it has started."""
+        """Withdraw the start request, or stop the job it started, if the task ends before the trigger supervises."""
         folder = JobFolder(self.folder)
         if self._requested:
             folder.start.unlink(missing_ok=True)
             if folder.alive():
-                folder.request_stop(USER)
+                folder.request_stop(AIRFLOW_USER)
 
-    def _see_that_it_runs(self, folder: JobFolder) -> None:
+    def _ensure_running(self, folder: JobFolder) -> None:
         if folder.alive():
             if not (folder.stop.exists() or folder.kill.exists()):
-                self.log.info("%s runs already, process %s; watching it", folder.name, folder.started().get("pid"))
+                self.log.info("%s is already running, process %s", folder.name, folder.started().get("pid"))
                 return
-            self.log.info("%s is being stopped by %s; waiting for its end", folder.name, folder.stop_requested_by())
-            if not _within(END_SECONDS, lambda: not folder.alive()):
+            self.log.info("Waiting for the end of %s, stopped by %s", folder.name, folder.stop_requested_by())
+            if not wait_until(lambda: not folder.alive(), STOP_TIMEOUT_SECONDS):
                 raise AirflowException(
-                    f"{folder.name} was asked to stop and still runs after {END_SECONDS:g} s, process "
-                    f"{folder.started().get('pid')}; does the job host run? (docs/troubleshooting.md, Logs)"
+                    f"{folder.name} was asked to stop and is still running after {STOP_TIMEOUT_SECONDS:g} s, process "
+                    f"{folder.started().get('pid')}; check that the job host runs (docs/troubleshooting.md, Logs)"
                 )
-        before = folder.started().get("start_id")
+        last_start = folder.started().get("start_id")
         self._requested = True
         folder.request_start(StartRequest(self.command(), self.environment))
-        if not _within(TAKE_SECONDS, lambda: folder.started().get("start_id") != before or _runs(folder)):
+
+        def accepted() -> bool:
+            started_by_other = folder.alive() and not folder.start.exists()
+            return folder.started().get("start_id") != last_start or started_by_other
+
+        if not wait_until(accepted, START_TIMEOUT_SECONDS):
             folder.start.unlink(missing_ok=True)
             raise AirflowException(
-                f"no job host took the request to start {folder.name} within {TAKE_SECONDS:g} s: start one that looks "
-                f"after {self.folder.parent} (docs/troubleshooting.md, Logs; alone: `python -m weatherglass.jobs.host`)"
+                f"no job host accepted the request to start {folder.name} within {START_TIMEOUT_SECONDS:g} s; start "
+                f"one for {self.folder.parent} (docs/troubleshooting.md, Logs; by hand: "
+                "`python -m weatherglass.jobs.host`)"
             )
-        self.log.info("%s is started, process %s", folder.name, folder.started().get("pid"))
-
-
-def _runs(folder: JobFolder) -> bool:
-    """Somebody else's request was quicker."""
-    return folder.alive() and not folder.start.exists()
-
-
-def _within(seconds: float, condition: Callable[[], bool]) -> bool:
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.1)
-    return True
+        self.log.info("Started %s, process %s", folder.name, folder.started().get("pid"))

@@ -1,4 +1,4 @@
-"""Turns a job's progress, up to several lines a second, into few lines for the task log."""
+"""Condenses a job's progress, up to several lines per second, to a few lines for the task log."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from typing import Any
 
 from weatherglass.jobs.progress_tail import ProgressTail
 
-EVERY_SECONDS = 10.0
-"""Between two lines while all goes on as before; a change of state is told at once."""
+LINE_INTERVAL_SECONDS = 10.0
+"""Time between two lines while the state does not change. Changes of state are logged immediately."""
 
-SUMMED = (
+SUMMED_FIELDS = (
     "rows",
     "records",
-    "answers",
     "observations",
     "predictions",
     "windows_sent",
@@ -23,49 +22,53 @@ SUMMED = (
     "late",
     "skipped",
 )
-"""Figures that add up over batches, numbers or numbers by kind; of the others the newest counts."""
+"""Fields that are summed over reports; numbers, or numbers by kind. Of all other fields the newest value is used."""
 
 
 class ProgressReader:
-    """Follows `progress.jsonl` from now on, through its rotation. `now` is on any steady clock, seconds."""
+    """Reads `progress.jsonl` from now on, across rotations.
 
-    def __init__(self, file: Path, every: float = EVERY_SECONDS):
-        self.every = every
-        self._following = ProgressTail(file)
-        self._unsaid: list[dict[str, Any]] = []
+    Args:
+        interval: seconds between two lines; times are on any monotonic clock.
+    """
+
+    def __init__(self, file: Path, interval: float = LINE_INTERVAL_SECONDS):
+        self.interval = interval
+        self._tail = ProgressTail(file)
+        self._pending: list[dict[str, Any]] = []
         self._state: tuple[object, ...] | None = None
-        self._said_at = float("-inf")
+        self._last_line_at = float("-inf")
 
-    def news(self, now: float) -> list[str]:
-        """What is worth a line in the task log by now."""
-        told = []
-        for report in self._following.read():
+    def new_lines(self, now: float) -> list[str]:
+        """The lines to log now."""
+        lines = []
+        for report in self._tail.read():
             changed = _state(report) != self._state
             self._state = _state(report)
-            self._unsaid.append(report)
+            self._pending.append(report)
             if changed:
-                told.append(self._tell(now))
-        if self._unsaid and now - self._said_at >= self.every:
-            told.append(self._tell(now))
-        return told
+                lines.append(self._format_pending(now))
+        if self._pending and now - self._last_line_at >= self.interval:
+            lines.append(self._format_pending(now))
+        return lines
 
-    def rest(self) -> list[str]:
-        """What has not been told yet, for when the job has ended."""
-        self._unsaid += self._following.read()
-        return [self._tell(self._said_at)] if self._unsaid else []
+    def remaining_lines(self) -> list[str]:
+        """The lines not logged yet, for when the job has ended."""
+        self._pending += self._tail.read()
+        return [self._format_pending(self._last_line_at)] if self._pending else []
 
-    def _tell(self, now: float) -> str:
-        reports, self._unsaid, self._said_at = self._unsaid, [], now
-        said = str(reports[-1].get("said", reports[-1]))
+    def _format_pending(self, now: float) -> str:
+        reports, self._pending, self._last_line_at = self._pending, [], now
+        message = str(reports[-1].get("message", reports[-1]))
         if len(reports) == 1:
-            return said
-        sums = {name: _sum([report[name] for report in reports if name in report]) for name in SUMMED}
-        total = ", ".join(f"{_in_words(sum_)} {name.replace('_', ' ')}" for name, sum_ in sums.items() if sum_.total())
-        return f"{said} [{len(reports)} reports since the last line{': ' + total if total else ''}]"
+            return message
+        sums = {name: _sum([report[name] for report in reports if name in report]) for name in SUMMED_FIELDS}
+        totals = ", ".join(f"{_format_sum(s)} {name.replace('_', ' ')}" for name, s in sums.items() if s.total())
+        return f"{message} [{len(reports)} reports since the last line{': ' + totals if totals else ''}]"
 
 
 def _sum(values: list[Any]) -> Counter[str]:
-    """Of numbers under the name of nothing, of numbers by kind under their kinds."""
+    """Sums by kind; plain numbers have the kind ''."""
     total: Counter[str] = Counter()
     for value in values:
         by_kind = value if isinstance(value, dict) else {"": value}
@@ -73,11 +76,11 @@ def _sum(values: list[Any]) -> Counter[str]:
     return total
 
 
-def _in_words(sums: Counter[str]) -> str:
+def _format_sum(sums: Counter[str]) -> str:
     kinds = ", ".join(f"{number:,} {kind}" for kind, number in sums.items() if kind)
     return f"{sums.total():,}" + (f" ({kinds})" if kinds else "")
 
 
 def _state(report: dict[str, Any]) -> tuple[object, ...]:
-    """What a change of is told at once. A report without figures tells of something out of the ordinary."""
-    return report.get("state"), report.get("model_version"), report.keys() <= {"at", "said"}
+    """A change of this is logged immediately. A report without fields is an event out of the ordinary."""
+    return report.get("state"), report.get("model_version"), report.keys() <= {"at", "message"}

@@ -1,6 +1,6 @@
-"""Watches a long-lived job from Airflow's triggerer: no process or slot of its own, some microseconds a look.
+"""Supervises a long-lived job in Airflow's triggerer, without a process or slot of its own.
 
-It writes `stop` and `kill` and nothing else; the job host acts on them.
+It only writes the files `stop` and `kill`; the job host acts on them.
 """
 
 from __future__ import annotations
@@ -17,35 +17,37 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from plugins.supervision.progress_reader import ProgressReader
 from weatherglass.jobs.folder import JobFolder
 
-USER = "a user in Airflow"
-"""Who asks for a stop by marking the task or clearing it. Only this stop ends a run."""
+AIRFLOW_USER = "a user in Airflow"
+"""Requester of a stop by marking or clearing the task. Only this stop ends a run."""
 
-LOOK_SECONDS = 0.5
-GRACE_SECONDS = 120.0
-SILENCE_SECONDS = 30.0
-STOP_SECONDS = 26.0
-"""The host has sent TERM and KILL by then; Airflow cuts `on_kill` off after 30."""
-KILL_SECONDS = 10.0
+POLL_SECONDS = 0.5
+STARTUP_GRACE_SECONDS = 120.0
+HEARTBEAT_TIMEOUT_SECONDS = 30.0
+STOP_TIMEOUT_SECONDS = 26.0
+"""By then the host has sent SIGTERM and SIGKILL. Airflow interrupts `on_kill` after 30 s."""
+KILL_TIMEOUT_SECONDS = 10.0
 
 
-class SilenceCheck:
-    """How long the heartbeat has stood still while we looked on.
+class HeartbeatMonitor:
+    """Measures how long the heartbeat has not changed.
 
-    On the steady clock and only while watched: neither a laptop's sleep nor a corrected clock makes a job silent.
+    Uses the monotonic clock and counts only while it is called, so that neither suspending the machine nor setting its
+    clock is mistaken for a missing heartbeat.
     """
 
     def __init__(self, folder: JobFolder, now: float):
         self.folder = folder
-        self._beat = self._last_beat()
-        self._changed = now
+        self._last = self._read()
+        self._changed_at = now
 
     def seconds(self, now: float) -> float:
-        beat = self._last_beat()
-        if beat != self._beat:
-            self._beat, self._changed = beat, now
-        return now - self._changed
+        """Seconds since the last change of the heartbeat."""
+        heartbeat = self._read()
+        if heartbeat != self._last:
+            self._last, self._changed_at = heartbeat, now
+        return now - self._changed_at
 
-    def _last_beat(self) -> int:
+    def _read(self) -> int:
         try:
             return self.folder.heartbeat.stat().st_mtime_ns
         except FileNotFoundError:
@@ -53,24 +55,27 @@ class SilenceCheck:
 
 
 class JobTrigger(BaseTrigger):
-    """Tells the job's progress until it has ended, then how.
+    """Logs the job's progress until the job ends, then fires.
 
-    The event: `ok` and `why` as in the job's outcome, `stopped_by` (who asked for a stop, or None), `attended`
-    (whether it was seen alive; else it ended while nobody watched).
+    The event has `ok` and `reason` (the job's outcome), `code` (`ended` or `hung`), `stopped_by` (who requested a stop,
+    or None), and `observed` (False if the job had already ended when the trigger started).
 
     Args:
         folder: the job's folder.
-        silence_seconds: a heartbeat this old means that the job hangs; it is killed.
-        grace_seconds: time after the start in which a job may be silent.
+        heartbeat_timeout: seconds without a heartbeat after which the job is killed.
+        startup_grace: seconds after the start in which heartbeats may be missing.
     """
 
     def __init__(
-        self, folder: str, silence_seconds: float = SILENCE_SECONDS, grace_seconds: float = GRACE_SECONDS
+        self,
+        folder: str,
+        heartbeat_timeout: float = HEARTBEAT_TIMEOUT_SECONDS,
+        startup_grace: float = STARTUP_GRACE_SECONDS,
     ) -> None:
         super().__init__()
         self.folder = folder
-        self.silence_seconds = silence_seconds
-        self.grace_seconds = grace_seconds
+        self.heartbeat_timeout = heartbeat_timeout
+        self.startup_grace = startup_grace
         self._start_id: str | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -78,8 +83,8 @@ class JobTrigger(BaseTrigger):
             "plugins.supervision.trigger.JobTrigger",
             {
                 "folder": self.folder,
-                "silence_seconds": self.silence_seconds,
-                "grace_seconds": self.grace_seconds,
+                "heartbeat_timeout": self.heartbeat_timeout,
+                "startup_grace": self.startup_grace,
             },
         )
 
@@ -87,67 +92,68 @@ class JobTrigger(BaseTrigger):
         folder = JobFolder(Path(self.folder))
         started = folder.started()
         self._start_id = started.get("start_id")
-        attended, hung = False, ""
+        observed, hung = False, ""
         progress = ProgressReader(folder.progress)
-        silence = SilenceCheck(folder, time.monotonic())
+        heartbeat = HeartbeatMonitor(folder, time.monotonic())
         if folder.alive():
-            self.log.info("watching %s, process %s since %s", folder.name, started.get("pid"), started.get("at"))
+            self.log.info("Supervising %s, process %s since %s", folder.name, started.get("pid"), started.get("at"))
             last = folder.last_progress()
             if last and str(last.get("at", "")) >= str(started.get("at", "")):
-                self.log.info("%s", last.get("said"))
+                self.log.info("%s", last.get("message"))
         while folder.alive():
-            attended = True
-            for line in progress.news(time.monotonic()):
+            observed = True
+            for line in progress.new_lines(time.monotonic()):
                 self.log.info("%s", line)
-            silent = silence.seconds(time.monotonic())
-            if silent > self.silence_seconds and _age(started) > self.grace_seconds:
-                hung = f"made no progress for {silent:.0f} s (allowed are {self.silence_seconds:g} s), so it was killed"
-                self.log.error("%s %s", folder.name, hung)
-                folder.request_kill("the supervisor, after a silence")
-                if not await _ended(folder, KILL_SECONDS):
-                    hung += "; but it still lives: does the job host run?"
+            missing = heartbeat.seconds(time.monotonic())
+            if missing > self.heartbeat_timeout and _seconds_since_start(started) > self.startup_grace:
+                hung = f"No heartbeat for {missing:.0f} s (timeout {self.heartbeat_timeout:g} s), killed"
+                self.log.error("%s: %s", folder.name, hung)
+                folder.request_kill("supervisor (heartbeat timeout)")
+                if not await _ended_within(folder, KILL_TIMEOUT_SECONDS):
+                    hung += ", but still running; check that the job host runs"
                 break
-            await asyncio.sleep(LOOK_SECONDS)
-        for line in progress.rest():
+            await asyncio.sleep(POLL_SECONDS)
+        for line in progress.remaining_lines():
             self.log.info("%s", line)
         outcome = folder.outcome()
         yield TriggerEvent(
             {
                 "ok": outcome.ok and not hung,
-                "why": hung or outcome.why,
+                "code": "hung" if hung else "ended",
+                "reason": hung or outcome.reason,
                 "stopped_by": None if hung else folder.stop_requested_by(),
-                "attended": attended,
+                "observed": observed,
             }
         )
 
     async def on_kill(self) -> None:
-        """A user marked the task or cleared it: stop the job, in the end by force. Never called at a shutdown."""
+        """Stop the job, by force if necessary, when a user marks or clears the task. Not called at a shutdown."""
         folder = JobFolder(Path(self.folder))
-        if not folder.alive() or not self._is_ours(folder):
+        if not folder.alive() or not self._is_same_start(folder):
             return
-        folder.request_stop(USER)
-        self.log.info("stopping %s: it finishes its batch first", folder.name)
-        if not await _ended(folder, STOP_SECONDS) and self._is_ours(folder):
-            self.log.warning("%s did not stop in %.0f s and is killed", folder.name, STOP_SECONDS)
-            folder.request_kill(USER)
+        folder.request_stop(AIRFLOW_USER)
+        self.log.info("Stopping %s after its current batch", folder.name)
+        if not await _ended_within(folder, STOP_TIMEOUT_SECONDS) and self._is_same_start(folder):
+            self.log.warning("%s did not stop within %.0f s, killing it", folder.name, STOP_TIMEOUT_SECONDS)
+            folder.request_kill(AIRFLOW_USER)
             return
-        self.log.info("%s: %s", folder.name, folder.outcome().why)
+        self.log.info("%s: %s", folder.name, folder.outcome().reason)
 
-    def _is_ours(self, folder: JobFolder) -> bool:
-        """Whether the job is still the start that was watched, and not already the next try's."""
+    def _is_same_start(self, folder: JobFolder) -> bool:
+        """Whether the job is still the supervised start, not one by a later try."""
         return self._start_id is None or folder.started().get("start_id") == self._start_id
 
 
-def _age(started: dict[str, Any]) -> float:
-    """Seconds since the host started the job; endless if that is not known."""
+def _seconds_since_start(started: dict[str, Any]) -> float:
+    """Seconds since the host started the job; infinite if unknown."""
     try:
         return (datetime.now(UTC) - datetime.fromisoformat(started["at"])).total_seconds()
     except (KeyError, ValueError):
         return float("inf")
 
 
-async def _ended(folder: JobFolder, seconds: float) -> bool:
-    """Whether the job ends within the time."""
+async def _ended_within(folder: JobFolder, seconds: float) -> bool:
+    """Whether the job ended within the time."""
     end = time.monotonic() + seconds
     while folder.alive():
         if time.monotonic() > end:

@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-from tests import airflow_home  # noqa: F401 (before Airflow is imported)
+from tests import airflow_home  # noqa: F401 (must precede the import of Airflow)

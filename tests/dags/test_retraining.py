@@ -1,4 +1,4 @@
-"""A champion that has turned bad starts a training: the real DAG in a real Airflow, with store and registry."""
+"""A degraded champion starts a training: the DAG in Airflow, with store and registry."""
 
 from __future__ import annotations
 
@@ -9,34 +9,36 @@ from pathlib import Path
 
 import pytest
 
-from tests.dags.airflow import Airflow
-from tests.ray_jobs.small_models import crown, without_trees
+from tests.dags.dag_runner import DagRunner
+from tests.ray_jobs.small_models import register_champion, without_trees
 from tests.weatherglass.verification.conftest import HOUR, forecast, observed
 from tests.weatherglass.verification.test_hourly_run import STATIONS, nearer
 from weatherglass.registry.registry import FORECASTER, Registry
 from weatherglass.settings import Settings
 from weatherglass.store import alert_log, observations, predictions
-from weatherglass.store.schema import trainings_asked
+from weatherglass.store.schema import retraining_requests
+
+EXPECTED = {"verify": "success", "should_retrain": "success", "fail_if_degraded": "failed"}
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 
-def made_before(settings: Settings, age: timedelta) -> None:
-    """The registered versions are so much older than they are."""
+def age_versions(settings: Settings, age: timedelta) -> None:
+    """Make the registered versions older by `age`."""
     with closing(sqlite3.connect(settings.mlflow_url.removeprefix("sqlite:///"))) as connection:
         milliseconds = int(age.total_seconds() * 1000)
         connection.execute("UPDATE model_versions SET creation_time = creation_time - ?", (milliseconds,))
         connection.commit()
 
 
-def test_degradation_is_told_and_starts_one_training(settings: Settings, tmp_path: Path) -> None:
-    version = crown(settings, without_trees(), tmp_path / "model")
-    made_before(settings, timedelta(days=2))
+def test_degradation_raises_an_alert_and_starts_one_training(settings: Settings, tmp_path: Path) -> None:
+    version = register_champion(settings, without_trees(), tmp_path / "model")
+    age_versions(settings, timedelta(days=2))
     registry = Registry(settings)
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     start = today - timedelta(days=3)
-    # Today's too, which are judged should midnight come before the DAG does.
-    truths = [o for name in STATIONS for o in observed(4 * 24, name, start, wandering=False)]
+    # Including today, which is verified if the DAG runs after midnight.
+    truths = [o for name in STATIONS for o in observed(4 * 24, name, start, random_walk=False)]
     came = {(o.station_id, o.timestamp): float(o.temperature or 0) for o in truths}
     bad = [
         nearer(forecast(start + hour * HOUR, name, version), came, -3.0) for name in STATIONS for hour in range(24, 71)
@@ -45,18 +47,18 @@ def test_degradation_is_told_and_starts_one_training(settings: Settings, tmp_pat
         observations.save(connection, truths, today)
         predictions.save(connection, bad, today)
 
-    airflow = Airflow(tmp_path / "airflow", settings)
-    states = airflow.run("verify_forecasts")
-    assert states == {"verify": "success", "may_retrain": "success", "retrain": "success", "report": "failed"}
-    assert len(airflow.triggered("prepare_history")) == 1
+    dags = DagRunner(tmp_path / "airflow", settings)
+    states = dags.run("verify_forecasts")
+    assert states == {**EXPECTED, "retrain": "success"}
+    assert len(dags.triggered_runs("prepare_history")) == 1
     with registry.store().connect() as connection:
-        told = {(alert.rule, alert.subject) for alert in alert_log.listed(connection, 20, opened=True)}
-        [asked] = connection.execute(trainings_asked.select()).all()
-    assert ("skill_below_zero", f"version {version}, temperature") in told
-    assert "a model has become worse" in asked.why
+        raised = {(alert.rule, alert.subject) for alert in alert_log.list_alerts(connection, 20, is_open=True)}
+        (request,) = connection.execute(retraining_requests.select()).all()
+    assert ("skill_below_zero", f"version {version}, temperature") in raised
+    assert request.reason
     assert registry.champion(FORECASTER).version == version  # type: ignore[union-attr]
 
-    # It is still bad an hour later; the training that was asked for may be at work, or have failed.
-    states = airflow.run("verify_forecasts")
-    assert states == {"verify": "success", "may_retrain": "success", "retrain": "skipped", "report": "failed"}
-    assert len(airflow.triggered("prepare_history")) == 1
+    # The next run within the cooldown starts no further training, although the model is still degraded.
+    states = dags.run("verify_forecasts")
+    assert states == {**EXPECTED, "retrain": "skipped"}
+    assert len(dags.triggered_runs("prepare_history")) == 1

@@ -1,4 +1,4 @@
-"""Which trainings `train_models` starts: the real DAG in a real Airflow; the trainings themselves do nothing here."""
+"""Which trainings `train_models` starts. The DAG runs in Airflow; the trainings are replaced."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import make_settings
-from tests.dags.airflow import Airflow
+from tests.dags.dag_runner import DagRunner
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
@@ -18,16 +18,16 @@ from plugins.ray_submission.operator import RayJobOperator
 
 def execute(self, context):
     if self.task_id == "train_first":
-        raise AirflowFailException("no retry helps")
+        raise AirflowFailException("not retried")
 
 RayJobOperator.execute = execute
 """
 
 
 @pytest.fixture(scope="module")
-def airflow(tmp_path_factory: pytest.TempPathFactory) -> Airflow:
+def dags(tmp_path_factory: pytest.TempPathFactory) -> DagRunner:
     folder = tmp_path_factory.mktemp("train_models")
-    return Airflow(folder / "airflow", make_settings(folder / "state"))
+    return DagRunner(folder / "airflow", make_settings(folder / "state"))
 
 
 def trained(states: dict[str, Any]) -> set[str]:
@@ -43,14 +43,14 @@ def trained(states: dict[str, Any]) -> set[str]:
         ({"size": "first"}, "true", {"train_first"}),
     ],
 )
-def test_what_is_wanted_is_trained_and_nothing_else(
-    airflow: Airflow, conf: dict[str, Any], full: str, expected: set[str]
+def test_exactly_the_requested_sizes_are_trained(
+    dags: DagRunner, conf: dict[str, Any], full: str, expected: set[str]
 ) -> None:
-    states = airflow.run("train_models", conf, NO_TRAINING, WEATHERGLASS_TRAIN_FULL_MODEL=full)
+    states = dags.run("train_models", conf, NO_TRAINING, WEATHERGLASS_TRAIN_FULL_MODEL=full)
     assert trained(states) == expected
     assert set(states.values()) <= {"success", "skipped"}
 
 
-def test_after_a_first_training_that_failed_there_is_no_full_one(airflow: Airflow) -> None:
-    states = airflow.run("train_models", {}, FAILED_TRAINING, WEATHERGLASS_TRAIN_FULL_MODEL="true")
+def test_a_failed_first_training_prevents_the_full_one(dags: DagRunner) -> None:
+    states = dags.run("train_models", {}, FAILED_TRAINING, WEATHERGLASS_TRAIN_FULL_MODEL="true")
     assert states["train_full"] == "upstream_failed"

@@ -1,4 +1,4 @@
-"""A job host that really runs, and a fake job for it."""
+"""A running job host, and a fake job for it."""
 
 from __future__ import annotations
 
@@ -10,30 +10,35 @@ from pathlib import Path
 
 import pytest
 
-from tests import airflow_home  # noqa: F401 (before Airflow is imported)
+from tests import airflow_home  # noqa: F401 (must precede the import of Airflow)
 from weatherglass.jobs import processes
 from weatherglass.jobs.folder import JobFolder
-from weatherglass.jobs.host import Host, HostTimeouts
+from weatherglass.jobs.host import HostTimeouts, JobHost
 
 FAKE_JOB = Path(__file__).resolve().parents[1] / "fake_job.py"
-GENEROUS = 120.0
-HASTY = HostTimeouts(before_term=1, before_kill=1)
-"""For a host with a deaf job; one that heeds a stop has its time for it, also on a slow machine."""
+LONG_TIMEOUT = 120.0
+SHORT_TIMEOUTS = HostTimeouts(before_term=1, before_kill=1)
+"""For a host with a job that ignores stop requests."""
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[JobFolder]:
     folder = JobFolder(tmp_path / "jobs" / "features")
     yield folder
-    processes.send(signal.SIGKILL, processes.members(folder.started()))
+    processes.signal_processes(signal.SIGKILL, processes.job_processes(folder.started()))
 
 
 @pytest.fixture
-def job_host(folder: JobFolder, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
-    """Looks after the folder in a thread of its own; it and who waits for it have patience."""
-    for limit in ("operator.TAKE_SECONDS", "operator.END_SECONDS", "trigger.STOP_SECONDS", "trigger.KILL_SECONDS"):
-        monkeypatch.setattr(f"plugins.supervision.{limit}", GENEROUS)
-    host = Host(folder.path.parent, HostTimeouts(before_term=GENEROUS, before_kill=GENEROUS))
+def job_host(folder: JobFolder, monkeypatch: pytest.MonkeyPatch) -> Iterator[JobHost]:
+    """A job host in its own thread. Its timeouts and those of its clients are long enough for a slow machine."""
+    for limit in (
+        "operator.START_TIMEOUT_SECONDS",
+        "operator.STOP_TIMEOUT_SECONDS",
+        "trigger.STOP_TIMEOUT_SECONDS",
+        "trigger.KILL_TIMEOUT_SECONDS",
+    ):
+        monkeypatch.setattr(f"plugins.supervision.{limit}", LONG_TIMEOUT)
+    host = JobHost(folder.path.parent, HostTimeouts(before_term=LONG_TIMEOUT, before_kill=LONG_TIMEOUT))
     ending = threading.Event()
     thread = threading.Thread(target=host.run, args=(ending,))
     thread.start()
@@ -45,5 +50,5 @@ def job_host(folder: JobFolder, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hos
 
 @pytest.fixture
 def command(folder: JobFolder) -> Callable[[str], list[str]]:
-    """The command of a fake job in this folder that behaves in the given manner."""
-    return lambda manner: [sys.executable, "-P", str(FAKE_JOB), str(folder.path), manner]
+    """Returns the command of a fake job in this folder for a mode of `fake_job.py`."""
+    return lambda mode: [sys.executable, "-P", str(FAKE_JOB), str(folder.path), mode]

@@ -1,4 +1,4 @@
-"""Jobs on a real Ray head with token authentication, through the operator and its trigger."""
+"""The operator and its trigger with jobs on a Ray head with token authentication."""
 
 from __future__ import annotations
 
@@ -16,71 +16,71 @@ from airflow.sdk.exceptions import AirflowException, TaskDeferred
 from plugins.ray_submission import client
 from plugins.ray_submission.client import RayHeadError, RayJobs, token_from
 from plugins.ray_submission.operator import RayJobOperator, submission_id_of
-from plugins.ray_submission.trigger import RayJobTrigger, readable
+from plugins.ray_submission.trigger import RayJobTrigger, readable_lines
 from tests.conftest import free_ports, make_settings
 from tests.ray_heads import ray_heads
 from tests.waiting import until
 from weatherglass.launcher.credentials import Credentials
 from weatherglass.settings import LOOPBACK
 
-GENEROUS = 120.0
+LONG_TIMEOUT = 120.0
 TOKEN = "a-token-made-for-this-test-0123456789abcdef"
 
 
-def a_context(run_id: str) -> Any:
+def context(run_id: str) -> Any:
     return {"ti": SimpleNamespace(dag_id="train_models", task_id="train_first", run_id=run_id)}
 
 
-def test_the_id_of_a_submission_is_the_same_for_every_try_and_another_for_every_run() -> None:
-    first, second = (submission_id_of(a_context(f"manual__2026-01-0{day}T00:00:00+00:00")) for day in (1, 2))
-    assert first == submission_id_of(a_context("manual__2026-01-01T00:00:00+00:00"))
+def test_the_submission_id_is_the_same_for_every_try_and_differs_between_runs() -> None:
+    first, second = (submission_id_of(context(f"manual__2026-01-0{day}T00:00:00+00:00")) for day in (1, 2))
+    assert first == submission_id_of(context("manual__2026-01-01T00:00:00+00:00"))
     assert first != second
     assert "/" not in first
     assert "+" not in first
 
 
-def test_a_progress_bar_is_one_line() -> None:
-    assert readable("one\n\n 10%\r 50%\r100%\nlast") == ["one", "100%", "last"]
+def test_a_progress_bar_becomes_one_line() -> None:
+    assert readable_lines("one\n\n 10%\r 50%\r100%\nlast") == ["one", "100%", "last"]
 
 
-def test_a_token_is_read_where_ray_reads_it(tmp_path: Path) -> None:
+def test_the_token_is_read_from_ray_environment_variables(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("secret\n")
     assert token_from({"RAY_AUTH_TOKEN_PATH": str(tmp_path / "token")}) == "secret"
     assert token_from({"RAY_AUTH_TOKEN": "other", "RAY_AUTH_TOKEN_PATH": "/nowhere"}) == "other"
     assert token_from({}) is None
 
 
-def test_a_head_that_is_not_there_is_named() -> None:
+def test_an_unreachable_head_is_named_in_the_error() -> None:
     (port,) = free_ports(1)
     with pytest.raises(RayHeadError, match=f"{LOOPBACK}:{port}"):
         RayJobs(f"http://{LOOPBACK}:{port}").find("any")
 
 
 @pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A slow machine is not the matter here."""
-    monkeypatch.setattr(client, "TIMEOUT", GENEROUS)
-    monkeypatch.setattr(client, "AGENT_PATIENCE", GENEROUS)
+def long_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests must pass on a slow machine."""
+    monkeypatch.setattr(client, "TIMEOUT_SECONDS", LONG_TIMEOUT)
+    monkeypatch.setattr(client, "AGENT_TIMEOUT_SECONDS", LONG_TIMEOUT)
 
 
 @pytest.fixture(scope="module")
 def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a head's dashboard."""
     settings = make_settings(tmp_path_factory.mktemp("ray"), ray_cpus=1)
-    Credentials(settings)  # makes the folder
+    Credentials(settings)  # creates the folder
     (settings.secrets_dir / "ray_token").write_text(TOKEN)
     url, output = settings.ray_dashboard, settings.state_dir / "head.log"
     with ray_heads(settings, output) as start:
         process = start()
 
-        def answers() -> bool:
+        def responds() -> bool:
             assert process.poll() is None, output.read_text()
             try:
                 return httpx.get(f"{url}/api/version", headers={"Authorization": f"Bearer {TOKEN}"}).is_success
             except httpx.HTTPError:
                 return False
 
-        until("the head's dashboard", answers)
+        until("the head's dashboard", responds)
         yield url
 
 
@@ -89,63 +89,63 @@ def with_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
 
 
-def an_operator(head: str, code: str) -> RayJobOperator:
+def make_operator(head: str, code: str) -> RayJobOperator:
     return RayJobOperator(task_id="train_first", dashboard=head, argv=[sys.executable, "-c", code])
 
 
 def deferred(operator: RayJobOperator, run: str) -> RayJobTrigger:
     with pytest.raises(TaskDeferred) as caught:
-        operator.execute(a_context(run))
+        operator.execute(context(run))
     trigger = caught.value.trigger
     assert isinstance(trigger, RayJobTrigger)
-    trigger.look_seconds = 0.3
+    trigger.poll_seconds = 0.3
     return trigger
 
 
-async def event_of(trigger: RayJobTrigger) -> dict[str, Any]:
-    async with asyncio.timeout(GENEROUS):
+async def first_event(trigger: RayJobTrigger) -> dict[str, Any]:
+    async with asyncio.timeout(LONG_TIMEOUT):
         return (await anext(aiter(trigger.run()))).payload
 
 
 @pytest.mark.integration
 @pytest.mark.usefixtures("with_token")
 class TestOnRay:
-    def test_a_job_gets_the_settings_and_succeeds(self, head: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_job_receives_the_settings_and_succeeds(self, head: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("WEATHERGLASS_POLL_MINUTES", "4")
-        operator = an_operator(head, "import os; print('polls every', os.environ['WEATHERGLASS_POLL_MINUTES'])")
-        event = asyncio.run(event_of(deferred(operator, "succeeds")))
+        operator = make_operator(head, "import os; print('poll minutes', os.environ['WEATHERGLASS_POLL_MINUTES'])")
+        event = asyncio.run(first_event(deferred(operator, "succeeds")))
         assert event["status"] == "SUCCEEDED", event
-        assert "polls every 4" in event["words"]
-        operator.ended({}, event)
+        assert "poll minutes 4" in event["log_tail"]
+        operator.job_ended({}, event)
 
-    def test_a_failed_job_fails_the_try_with_its_last_words_and_a_retry_runs_it_anew(self, head: str) -> None:
-        operator = an_operator(head, "raise SystemExit('no history: run prepare_history first')")
+    def test_a_failed_job_fails_the_try_with_its_output_and_a_retry_runs_it_again(self, head: str) -> None:
+        operator = make_operator(head, "raise SystemExit('no history: run prepare_history first')")
         for _ in range(2):
-            event = asyncio.run(event_of(deferred(operator, "fails")))
+            event = asyncio.run(first_event(deferred(operator, "fails")))
             assert event["status"] == "FAILED"
             with pytest.raises(AirflowException, match="no history"):
-                operator.ended({}, event)
+                operator.job_ended({}, event)
 
-    def test_a_second_try_attaches_and_a_users_kill_stops_the_job(self, head: str) -> None:
-        operator = an_operator(head, "import time; print('at work', flush=True); time.sleep(600)")
+    def test_a_second_try_attaches_and_a_kill_by_a_user_stops_the_job(self, head: str) -> None:
+        operator = make_operator(head, "import time; print('working', flush=True); time.sleep(600)")
         deferred(operator, "long")
         jobs = RayJobs(head, TOKEN)
-        submission = submission_id_of(a_context("long"))
-        until("the job to be at work", lambda: "at work" in jobs.log(submission).splitlines())
+        submission = submission_id_of(context("long"))
+        until("the job to print", lambda: "working" in jobs.log(submission).splitlines())
         second = deferred(operator, "long")
-        assert jobs.log(submission).splitlines().count("at work") == 1
+        assert jobs.log(submission).splitlines().count("working") == 1
 
-        async def scene() -> dict[str, Any]:
-            watching = asyncio.create_task(event_of(second))
+        async def scenario() -> dict[str, Any]:
+            running = asyncio.create_task(first_event(second))
             await second.on_kill()
-            return await watching
+            return await running
 
-        assert asyncio.run(scene())["status"] == "STOPPED"
+        assert asyncio.run(scenario())["status"] == "STOPPED"
 
-    def test_a_job_the_head_does_not_know_is_lost(self, head: str) -> None:
-        event = asyncio.run(event_of(RayJobTrigger(head, "of-an-earlier-head")))
+    def test_a_job_unknown_to_the_head_is_lost(self, head: str) -> None:
+        event = asyncio.run(first_event(RayJobTrigger(head, "of-an-earlier-head")))
         assert event["status"] == "LOST"
 
-    def test_a_wrong_token_is_said(self, head: str) -> None:
+    def test_a_wrong_token_is_reported(self, head: str) -> None:
         with pytest.raises(RayHeadError, match="RAY_AUTH_TOKEN_PATH"):
             RayJobs(head, "wrong").find("any")

@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plugins.supervision.log_tail import BYTES, log_tail
+from plugins.supervision.log_tail import MAX_BYTES, log_tail
 
 TRACE = """\
 Exception in thread "main" org.apache.spark.SparkException: the disk is full
@@ -19,7 +19,7 @@ Caused by: java.io.IOException: No space left on device
 """
 
 
-def test_java_frames_are_left_out_and_what_they_are_about_stays(tmp_path: Path) -> None:
+def test_frames_of_java_stack_traces_are_omitted(tmp_path: Path) -> None:
     log = tmp_path / "job.log"
     log.write_text(TRACE)
     assert log_tail(log) == [
@@ -29,20 +29,20 @@ def test_java_frames_are_left_out_and_what_they_are_about_stays(tmp_path: Path) 
     ]
 
 
-def test_words_of_an_earlier_start_are_not_this_ones(tmp_path: Path) -> None:
+def test_output_of_an_earlier_start_is_omitted(tmp_path: Path) -> None:
     log = tmp_path / "job.log"
-    log.write_text("==== 1 starting\nold trouble\n==== 2 starting\nnew trouble\n")
-    assert log_tail(log) == ["new trouble"]
+    log.write_text("==== 1 starting\nold error\n==== 2 starting\nnew error\n")
+    assert log_tail(log) == ["new error"]
 
 
-def test_no_log_no_words(tmp_path: Path) -> None:
+def test_a_missing_log_has_no_lines(tmp_path: Path) -> None:
     assert log_tail(tmp_path / "job.log") == []
 
 
 @given(st.binary(max_size=2_000), st.integers(1, 30))
-def test_any_bytes_end_in_at_most_so_many_lines(tmp_path_factory: object, noise: bytes, lines: int) -> None:
+def test_arbitrary_bytes_give_at_most_max_lines(tmp_path_factory: object, noise: bytes, max_lines: int) -> None:
     log = tmp_path_factory.mktemp("log") / "job.log"  # type: ignore[attr-defined]
-    log.write_bytes(b"x" * BYTES + noise)
-    words = log_tail(log, lines)
-    assert len(words) <= lines
-    assert all(word.strip() for word in words)
+    log.write_bytes(b"x" * MAX_BYTES + noise)
+    lines = log_tail(log, max_lines)
+    assert len(lines) <= max_lines
+    assert all(line.strip() for line in lines)

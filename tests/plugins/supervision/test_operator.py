@@ -1,4 +1,4 @@
-"""The operator with a real job host: starts, attaches, waits, and tells why a job ended."""
+"""The operator with a running job host: it starts jobs, attaches to them and reports why they ended."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from airflow.sdk.exceptions import AirflowException, TaskDeferred
 from plugins import policy
 from plugins.supervision import operator as operator_module
 from plugins.supervision.operator import LongLivedJobOperator
-from plugins.supervision.trigger import USER, JobTrigger
-from tests.plugins.conftest import GENEROUS, HASTY
+from plugins.supervision.trigger import AIRFLOW_USER, JobTrigger
+from tests.plugins.conftest import LONG_TIMEOUT, SHORT_TIMEOUTS
 from tests.waiting import until
 from weatherglass.jobs.folder import JobFolder
-from weatherglass.jobs.host import Host
+from weatherglass.jobs.host import JobHost
 from weatherglass.records import iso
 
 pytestmark = pytest.mark.integration
@@ -28,164 +28,169 @@ pytestmark = pytest.mark.integration
 Command = Callable[[str], list[str]]
 
 
-def an_operator(folder: JobFolder, argv: list[str], **more: Any) -> LongLivedJobOperator:
-    return LongLivedJobOperator(task_id="features", folder=folder.path, argv=argv, **more)
+def make_operator(folder: JobFolder, argv: list[str], **options: Any) -> LongLivedJobOperator:
+    return LongLivedJobOperator(task_id="features", folder=folder.path, argv=argv, **options)
 
 
 def deferred(operator: LongLivedJobOperator) -> JobTrigger:
-    """Run the task up to where it waits; its trigger."""
+    """Run the task until it defers and return its trigger."""
     with pytest.raises(TaskDeferred) as caught:
         operator.execute({})
-    assert caught.value.method_name == "ended"
+    assert caught.value.method_name == "job_ended"
     assert isinstance(caught.value.trigger, JobTrigger)
     return caught.value.trigger
 
 
-async def event_of(trigger: JobTrigger) -> dict[str, Any]:
-    async with asyncio.timeout(GENEROUS):
+async def first_event(trigger: JobTrigger) -> dict[str, Any]:
+    async with asyncio.timeout(LONG_TIMEOUT):
         return (await anext(aiter(trigger.run()))).payload
 
 
-def test_it_starts_the_job_and_a_second_try_attaches(job_host: Host, folder: JobFolder, command: Command) -> None:
-    deferred(an_operator(folder, command("polite")))
+def test_the_first_try_starts_the_job_and_the_second_attaches(
+    job_host: JobHost, folder: JobFolder, command: Command
+) -> None:
+    deferred(make_operator(folder, command("cooperative")))
     assert folder.alive()
     first = folder.started()["pid"]
-    deferred(an_operator(folder, command("polite")))
+    deferred(make_operator(folder, command("cooperative")))
     assert folder.started()["pid"] == first
 
 
-def test_a_crash_fails_the_try_with_the_last_words(
-    job_host: Host, folder: JobFolder, command: Command, caplog: pytest.LogCaptureFixture
+def test_a_crash_fails_the_try_with_the_end_of_the_output(
+    job_host: JobHost, folder: JobFolder, command: Command, caplog: pytest.LogCaptureFixture
 ) -> None:
-    operator = an_operator(folder, command("crash"))
-    event = asyncio.run(event_of(deferred(operator)))
+    operator = make_operator(folder, command("crash"))
+    event = asyncio.run(first_event(deferred(operator)))
     with pytest.raises(AirflowException, match="the disk is full") as caught:
-        operator.ended({}, event)
+        operator.job_ended({}, event)
     assert "org.example.Disk.write" not in str(caught.value)
-    deferred(an_operator(folder, command("polite")))
+    deferred(make_operator(folder, command("cooperative")))
     assert folder.alive()
 
 
-def test_a_command_that_cannot_be_started_fails_the_try(job_host: Host, folder: JobFolder) -> None:
-    operator = an_operator(folder, ["/nowhere/spark-submit"])
-    event = asyncio.run(event_of(deferred(operator)))
+def test_a_command_that_cannot_be_started_fails_the_try(job_host: JobHost, folder: JobFolder) -> None:
+    operator = make_operator(folder, ["/nowhere/spark-submit"])
+    event = asyncio.run(first_event(deferred(operator)))
     with pytest.raises(AirflowException, match="/nowhere/spark-submit"):
-        operator.ended({}, event)
+        operator.job_ended({}, event)
 
 
-def test_a_silent_job_fails_the_try(job_host: Host, folder: JobFolder, command: Command) -> None:
-    operator = an_operator(folder, command("silent"), silence_seconds=1.5, grace_seconds=0)
-    event = asyncio.run(event_of(deferred(operator)))
-    with pytest.raises(AirflowException, match="no progress"):
-        operator.ended({}, event)
+def test_a_job_without_heartbeat_fails_the_try(job_host: JobHost, folder: JobFolder, command: Command) -> None:
+    operator = make_operator(folder, command("silent"), heartbeat_timeout=1.5, startup_grace=0)
+    event = asyncio.run(first_event(deferred(operator)))
+    assert event["code"] == "hung"
+    with pytest.raises(AirflowException):
+        operator.job_ended({}, event)
 
 
-def test_without_a_host_it_says_how_to_start_one(
+def test_without_a_host_the_error_names_the_command_that_starts_one(
     folder: JobFolder, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(operator_module, "TAKE_SECONDS", 0.3)
+    monkeypatch.setattr(operator_module, "START_TIMEOUT_SECONDS", 0.3)
     with pytest.raises(AirflowException, match=r"python -m weatherglass\.jobs\.host"):
-        an_operator(folder, command("polite")).execute({})
+        make_operator(folder, command("cooperative")).execute({})
     assert not folder.start.exists()
 
 
-def test_a_try_after_a_clear_waits_for_the_old_process(job_host: Host, folder: JobFolder, command: Command) -> None:
-    job_host.patience = HASTY
-    deferred(an_operator(folder, command("deaf")))
+def test_a_try_after_a_clear_waits_for_the_end_of_the_old_process(
+    job_host: JobHost, folder: JobFolder, command: Command
+) -> None:
+    job_host.timeouts = SHORT_TIMEOUTS
+    deferred(make_operator(folder, command("ignores-stop")))
     first = folder.started()["pid"]
-    folder.request_stop(USER)
-    deferred(an_operator(folder, command("polite")))
+    folder.request_stop(AIRFLOW_USER)
+    deferred(make_operator(folder, command("cooperative")))
     assert folder.started()["pid"] != first
     assert folder.alive()
     assert not folder.stop.exists()
 
 
-def test_a_stop_for_an_earlier_try_that_lands_late_starts_the_job_again(
-    job_host: Host, folder: JobFolder, command: Command
+def test_a_late_stop_for_an_earlier_try_restarts_the_job(
+    job_host: JobHost, folder: JobFolder, command: Command
 ) -> None:
-    operator = an_operator(folder, command("polite"))
+    operator = make_operator(folder, command("cooperative"))
     earlier = deferred(operator)
     later = deferred(operator)
 
-    async def scene() -> dict[str, Any]:
-        watching = asyncio.create_task(event_of(later))
+    async def scenario() -> dict[str, Any]:
+        running = asyncio.create_task(first_event(later))
         await asyncio.sleep(0.2)
         await earlier.on_kill()
-        return await watching
+        return await running
 
-    event = asyncio.run(scene())
+    event = asyncio.run(scenario())
     assert not folder.alive()
     with pytest.raises(TaskDeferred):
-        operator.ended({}, event)
+        operator.job_ended({}, event)
     assert folder.alive()
 
 
-def test_a_job_ended_by_the_stack_is_started_again_at_its_next_start(
-    job_host: Host, folder: JobFolder, command: Command
+def test_a_job_stopped_by_make_down_is_restarted_at_the_next_start(
+    job_host: JobHost, folder: JobFolder, command: Command
 ) -> None:
-    operator = an_operator(folder, command("polite"))
+    operator = make_operator(folder, command("cooperative"))
     trigger = deferred(operator)
-    until("the job works, and heeds a stop", folder.heartbeat.exists)
+    until("the first heartbeat", folder.heartbeat.exists)
     folder.request_stop("make down")
-    until("the job stops", lambda: not folder.alive())
-    event = asyncio.run(event_of(trigger))  # only now does the triggerer run again
+    until("the end of the job", lambda: not folder.alive())
+    event = asyncio.run(first_event(trigger))  # the triggerer starts after the end of the job
     with pytest.raises(TaskDeferred):
-        operator.ended({}, event)
+        operator.job_ended({}, event)
     assert folder.alive()
 
 
-def test_a_stop_by_somebody_else_fails_the_try_and_the_next_one_starts_it(
-    job_host: Host, folder: JobFolder, command: Command
-) -> None:
-    operator = an_operator(folder, command("polite"))
+def test_a_stop_by_another_requester_fails_the_try(job_host: JobHost, folder: JobFolder, command: Command) -> None:
+    operator = make_operator(folder, command("cooperative"))
     trigger = deferred(operator)
-    until("the job works, and heeds a stop", folder.heartbeat.exists)
+    until("the first heartbeat", folder.heartbeat.exists)
 
-    async def scene() -> dict[str, Any]:
-        watching = asyncio.create_task(event_of(trigger))
+    async def scenario() -> dict[str, Any]:
+        running = asyncio.create_task(first_event(trigger))
         await asyncio.sleep(0.2)
         folder.request_stop("make down")
-        return await watching
+        return await running
 
-    event = asyncio.run(scene())
+    event = asyncio.run(scenario())
     with pytest.raises(AirflowException, match="make down"):
-        operator.ended({}, event)
+        operator.job_ended({}, event)
 
 
-@pytest.mark.parametrize(("hours_of_work", "delay"), [(1, timedelta(seconds=1)), (0, None)])
-def test_only_a_job_that_had_worked_is_tried_again_at_once(
-    folder: JobFolder, hours_of_work: int, delay: timedelta | None
+@pytest.mark.parametrize(("hours_worked", "delay"), [(1, timedelta(seconds=1)), (0, None)])
+def test_only_a_job_that_had_worked_is_retried_at_once(
+    folder: JobFolder, hours_worked: int, delay: timedelta | None
 ) -> None:
-    operator = an_operator(folder, [sys.executable], **policy.LONG_LIVED["default_args"])
+    operator = make_operator(folder, [sys.executable], **policy.LONG_LIVED_DEFAULTS["default_args"])
     folder.path.mkdir(parents=True, exist_ok=True)
     folder.heartbeat.touch()
-    folder.write_json(folder.process, {"at": iso(datetime.now(UTC) - timedelta(hours=hours_of_work))})
-    with pytest.raises(AirflowException, match="died without a word") as caught:
-        operator.ended({}, {"ok": False, "why": folder.outcome().why, "stopped_by": None, "attended": True})
+    folder.write_json(folder.process, {"at": iso(datetime.now(UTC) - timedelta(hours=hours_worked))})
+    with pytest.raises(AirflowException, match=r"exit\.json") as caught:
+        operator.job_ended({}, {"ok": False, "reason": folder.outcome().reason, "stopped_by": None, "observed": True})
     assert operator.retry_policy is not None
     assert operator.retry_policy.evaluate(caught.value, try_number=9, max_tries=99).retry_delay == delay
 
 
-def test_a_task_ended_before_it_waits_leaves_no_request(folder: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    operator = an_operator(folder, [sys.executable])
+def test_a_task_ended_before_it_defers_withdraws_its_request(
+    folder: JobFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator = make_operator(folder, [sys.executable])
 
     def interrupted(*_: object) -> bool:
         operator.on_kill()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(operator_module, "_within", interrupted)
+    monkeypatch.setattr(operator_module, "wait_until", interrupted)
     with pytest.raises(KeyboardInterrupt):
         operator.execute({})
     assert not folder.start.exists()
 
 
-def test_two_tries_at_once_start_one_process(job_host: Host, folder: JobFolder, command: Command) -> None:
+def test_concurrent_tries_start_one_process(job_host: JobHost, folder: JobFolder, command: Command) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
-    operators = [an_operator(folder, command("polite")) for _ in range(4)]
+    operators = [make_operator(folder, command("cooperative")) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
         for future in [pool.submit(deferred, operator) for operator in operators]:
             future.result()
     pid = folder.started()["pid"]
     os.kill(pid, signal.SIGKILL)
-    until("no second process holds the lock", lambda: not folder.alive())
+    until("the lock to be released", lambda: not folder.alive())

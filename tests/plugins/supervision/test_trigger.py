@@ -1,4 +1,4 @@
-"""The trigger over real processes that die, hang, and are stopped."""
+"""The trigger with processes that are killed, hang, or are stopped."""
 
 from __future__ import annotations
 
@@ -12,163 +12,170 @@ from typing import Any
 import pytest
 from airflow.triggers.base import BaseTrigger
 
-from plugins.supervision.trigger import USER, JobTrigger, SilenceCheck
-from tests.plugins.conftest import GENEROUS, HASTY
+from plugins.supervision.trigger import AIRFLOW_USER, HeartbeatMonitor, JobTrigger
+from tests.plugins.conftest import LONG_TIMEOUT, SHORT_TIMEOUTS
 from tests.waiting import until
-from weatherglass.jobs.folder import JobFolder, StartRequest
-from weatherglass.jobs.host import Host
+from weatherglass.jobs.folder import NO_EXIT_FILE, JobFolder, StartRequest
+from weatherglass.jobs.host import JobHost
 
 pytestmark = pytest.mark.integration
 
 Command = Callable[[str], list[str]]
 
 
-def started(folder: JobFolder, argv: list[str]) -> int:
+def start_job(folder: JobFolder, argv: list[str]) -> int:
     before = folder.started().get("start_id")
     folder.request_start(StartRequest(argv))
 
-    def noted() -> bool:
-        """The job may beat before the host has noted whom it started."""
+    def has_started() -> bool:
+        """The heartbeat may exist before the host has written `process.json`."""
         return folder.alive() and folder.heartbeat.exists() and folder.started().get("start_id") != before
 
-    until("the job", noted)
+    until("the start of the job", has_started)
     return int(folder.started()["pid"])
 
 
-async def event_of(trigger: BaseTrigger) -> dict[str, Any]:
-    async with asyncio.timeout(GENEROUS):
+async def first_event(trigger: BaseTrigger) -> dict[str, Any]:
+    async with asyncio.timeout(LONG_TIMEOUT):
         async for event in trigger.run():
             return event.payload
-    raise AssertionError("the trigger ended without an event")
+    raise AssertionError("no event")
 
 
-def test_it_is_found_again_by_the_name_it_gives() -> None:
+def test_the_serialized_trigger_can_be_restored() -> None:
     from airflow._shared.module_loading import import_string
 
     trigger = JobTrigger("/jobs/features", 7, 8)
     classpath, arguments = trigger.serialize()
-    again = import_string(classpath)(**arguments)
-    assert type(again) is JobTrigger
-    assert again.serialize() == trigger.serialize()
+    restored = import_string(classpath)(**arguments)
+    assert type(restored) is JobTrigger
+    assert restored.serialize() == trigger.serialize()
 
 
-def test_a_killed_job_is_found_dead(job_host: Host, folder: JobFolder, command: Command) -> None:
-    pid = started(folder, command("polite"))
+def test_a_killed_job_fires_a_failure(job_host: JobHost, folder: JobFolder, command: Command) -> None:
+    pid = start_job(folder, command("cooperative"))
 
-    async def scene() -> dict[str, Any]:
-        watching = asyncio.create_task(event_of(JobTrigger(str(folder.path))))
+    async def scenario() -> dict[str, Any]:
+        running = asyncio.create_task(first_event(JobTrigger(str(folder.path))))
         await asyncio.sleep(0.2)
         os.kill(pid, signal.SIGKILL)
-        return await watching
+        return await running
 
-    event = asyncio.run(scene())
+    event = asyncio.run(scenario())
     assert not event["ok"]
-    assert event["attended"]
+    assert event["observed"]
     assert event["stopped_by"] is None
-    assert "without a word" in event["why"]
+    assert (event["code"], event["reason"]) == ("ended", NO_EXIT_FILE)
 
 
-def test_a_silent_job_is_killed(job_host: Host, folder: JobFolder, command: Command) -> None:
-    started(folder, command("silent"))
-    event = asyncio.run(event_of(JobTrigger(str(folder.path), silence_seconds=1.5, grace_seconds=0)))
+def test_a_job_without_heartbeat_is_killed(job_host: JobHost, folder: JobFolder, command: Command) -> None:
+    start_job(folder, command("silent"))
+    event = asyncio.run(first_event(JobTrigger(str(folder.path), heartbeat_timeout=1.5, startup_grace=0)))
     assert not folder.alive()
     assert not event["ok"]
-    assert "no progress" in event["why"]
+    assert event["code"] == "hung"
 
 
-def test_a_silent_job_has_its_grace(job_host: Host, folder: JobFolder, command: Command) -> None:
-    started(folder, command("silent"))
-
-    async def scene() -> None:
-        watching = asyncio.create_task(event_of(JobTrigger(str(folder.path), silence_seconds=0.2, grace_seconds=3600)))
-        await asyncio.sleep(2)
-        assert not watching.done()
-        assert folder.alive()
-        watching.cancel()
-
-    asyncio.run(scene())
-
-
-def test_a_working_job_is_left_alone_and_told_of(
-    job_host: Host, folder: JobFolder, command: Command, monkeypatch: pytest.MonkeyPatch
+def test_a_job_may_be_without_heartbeat_during_its_startup_grace(
+    job_host: JobHost, folder: JobFolder, command: Command
 ) -> None:
-    started(folder, command("polite"))
+    start_job(folder, command("silent"))
 
-    told: list[str] = []
+    async def scenario() -> None:
+        running = asyncio.create_task(
+            first_event(JobTrigger(str(folder.path), heartbeat_timeout=0.2, startup_grace=3600))
+        )
+        await asyncio.sleep(2)
+        assert not running.done()
+        assert folder.alive()
+        running.cancel()
 
-    async def scene() -> None:
-        trigger = JobTrigger(str(folder.path), silence_seconds=5, grace_seconds=0)
-        monkeypatch.setattr(JobTrigger, "log", SimpleNamespace(info=lambda words, *about: told.append(words % about)))
-        watching = asyncio.create_task(event_of(trigger))
-        while not any("batch" in line for line in told):
+    asyncio.run(scenario())
+
+
+def test_progress_of_a_working_job_is_logged_and_the_job_keeps_running(
+    job_host: JobHost, folder: JobFolder, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_job(folder, command("cooperative"))
+
+    logged: list[str] = []
+
+    async def scenario() -> None:
+        trigger = JobTrigger(str(folder.path), heartbeat_timeout=5, startup_grace=0)
+        monkeypatch.setattr(
+            JobTrigger, "log", SimpleNamespace(info=lambda message, *values: logged.append(message % values))
+        )
+        running = asyncio.create_task(first_event(trigger))
+        while not any("batch" in line for line in logged):
             await asyncio.sleep(0.05)
-        watching.cancel()  # as at a shutdown of the triggerer
-        await asyncio.gather(watching, return_exceptions=True)
+        running.cancel()  # as at shutdown of the triggerer
+        await asyncio.gather(running, return_exceptions=True)
         await trigger.cleanup()
 
-    asyncio.run(asyncio.wait_for(scene(), GENEROUS))
+    asyncio.run(asyncio.wait_for(scenario(), LONG_TIMEOUT))
     assert folder.alive()
     assert not folder.stop.exists()
     assert not folder.kill.exists()
 
 
-def test_a_job_that_ended_while_nobody_watched_was_not_attended(folder: JobFolder) -> None:
+def test_a_job_that_had_ended_before_the_trigger_started_was_not_observed(folder: JobFolder) -> None:
     folder.path.mkdir(parents=True)
     folder.request_stop("make down")
-    folder.write_json(folder.exit, {"ok": True, "why": "stopped, asked by make down"})
-    event = asyncio.run(event_of(JobTrigger(str(folder.path))))
+    folder.write_json(folder.exit, {"ok": True, "reason": "stopped by make down"})
+    event = asyncio.run(first_event(JobTrigger(str(folder.path))))
     assert event == {
         "ok": True,
-        "why": "stopped, asked by make down",
+        "code": "ended",
+        "reason": "stopped by make down",
         "stopped_by": "make down",
-        "attended": False,
+        "observed": False,
     }
 
 
-@pytest.mark.parametrize("manner", ["polite", "deaf"])
-def test_a_users_kill_stops_the_job_gently_or_not(
-    job_host: Host, folder: JobFolder, command: Command, manner: str
+@pytest.mark.parametrize("mode", ["cooperative", "ignores-stop"])
+def test_a_kill_by_a_user_stops_the_job_by_force_if_necessary(
+    job_host: JobHost, folder: JobFolder, command: Command, mode: str
 ) -> None:
-    if manner == "deaf":
-        job_host.patience = HASTY
-    started(folder, command(manner))
+    if mode == "ignores-stop":
+        job_host.timeouts = SHORT_TIMEOUTS
+    start_job(folder, command(mode))
 
-    async def scene() -> None:
+    async def scenario() -> None:
         trigger = JobTrigger(str(folder.path))
-        watching = asyncio.create_task(event_of(trigger))
+        running = asyncio.create_task(first_event(trigger))
         await asyncio.sleep(0.2)
-        watching.cancel()
-        await asyncio.wait_for(trigger.on_kill(), 2 * GENEROUS)
+        running.cancel()
+        await asyncio.wait_for(trigger.on_kill(), 2 * LONG_TIMEOUT)
 
-    asyncio.run(scene())
+    asyncio.run(scenario())
     assert not folder.alive()
-    assert folder.outcome().ok == (manner == "polite")
-    assert folder.stop_requested_by() == USER
+    assert folder.outcome().ok == (mode == "cooperative")
+    assert folder.stop_requested_by() == AIRFLOW_USER
 
 
-def test_a_late_kill_does_not_reach_the_next_start(job_host: Host, folder: JobFolder, command: Command) -> None:
-    pid = started(folder, command("polite"))
+def test_a_late_kill_does_not_affect_the_next_start(job_host: JobHost, folder: JobFolder, command: Command) -> None:
+    pid = start_job(folder, command("cooperative"))
 
-    async def scene() -> None:
+    async def scenario() -> None:
         trigger = JobTrigger(str(folder.path))
-        event = asyncio.create_task(event_of(trigger))
+        event = asyncio.create_task(first_event(trigger))
         await asyncio.sleep(0.2)
         os.kill(pid, signal.SIGKILL)
         await event
-        started(folder, command("polite"))
+        start_job(folder, command("cooperative"))
         await trigger.on_kill()
 
-    asyncio.run(scene())
+    asyncio.run(scenario())
     assert folder.alive()
     assert not folder.stop.exists()
 
 
-def test_a_heartbeat_ends_the_silence_whatever_the_clock_says(folder: JobFolder) -> None:
+def test_a_heartbeat_with_any_file_time_resets_the_heartbeat_monitor(folder: JobFolder) -> None:
     folder.path.mkdir(parents=True)
     folder.heartbeat.touch()
-    os.utime(folder.heartbeat, (0, 0))  # 1970: the clock was corrected, or the laptop slept
-    silence = SilenceCheck(folder, now=100)
-    assert silence.seconds(101) == 1
+    os.utime(folder.heartbeat, (0, 0))  # 1970, as after a correction of the clock
+    monitor = HeartbeatMonitor(folder, now=100)
+    assert monitor.seconds(101) == 1
     os.utime(folder.heartbeat, (1, 1))
-    assert silence.seconds(140) == 0
-    assert silence.seconds(150) == 10
+    assert monitor.seconds(140) == 0
+    assert monitor.seconds(150) == 10

@@ -1,4 +1,4 @@
-"""DAGs run whole, in an Airflow with a home and a database of its own, by `dag.test()` in a process of its own."""
+"""Complete runs of DAGs by `dag.test()`, in a subprocess with its own Airflow home and database."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ RUN = """
 import json, sys
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import timezone
-dag_id, conf, before = sys.argv[1:]
-exec(before)
+dag_id, conf, setup = sys.argv[1:]
+exec(setup)
 dag = DagBag(f"dags/{dag_id}.py").dags[dag_id]
 run = dag.test(logical_date=timezone.utcnow(), run_conf=json.loads(conf))
-print("STATES", json.dumps({one.task_id: one.state for one in run.get_task_instances()}))
+print("STATES", json.dumps({task.task_id: task.state for task in run.get_task_instances()}))
 """
 
 
-class Airflow:
-    """An Airflow whose tasks have these settings, and further variables of the environment."""
+class DagRunner:
+    """Runs DAGs with these settings, and optionally further environment variables."""
 
     def __init__(self, home: Path, settings: Settings):
         self._database = home / "airflow.db"
@@ -39,23 +39,27 @@ class Airflow:
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self._database}",
             "WEATHERGLASS_STATE_DIR": str(settings.state_dir),
         }
-        self._do([sys.executable, "-m", "airflow", "db", "migrate"])
+        self._execute([sys.executable, "-m", "airflow", "db", "migrate"])
 
-    def run(
-        self, dag_id: str, conf: dict[str, Any] | None = None, before: str = "", **variables: str
-    ) -> dict[str, str]:
-        """One run; its tasks' states. `before` is executed first, to put something in an engine's place."""
-        said = self._do([sys.executable, "-c", RUN, dag_id, json.dumps(conf or {}), before], variables)
-        [line] = [line for line in said.splitlines() if line.startswith("STATES ")]
+    def run(self, dag_id: str, conf: dict[str, Any] | None = None, setup: str = "", **variables: str) -> dict[str, str]:
+        """Run a DAG once and return the states of its tasks.
+
+        Args:
+            conf: values of the DAG's parameters.
+            setup: Python code executed before, for example to replace an engine.
+            variables: environment variables.
+        """
+        output = self._execute([sys.executable, "-c", RUN, dag_id, json.dumps(conf or {}), setup], variables)
+        (line,) = [line for line in output.splitlines() if line.startswith("STATES ")]
         states: dict[str, str] = json.loads(line.removeprefix("STATES "))
         return states
 
-    def triggered(self, dag_id: str) -> list[Any]:
-        """The runs of a DAG that others asked for."""
+    def triggered_runs(self, dag_id: str) -> list[Any]:
+        """The runs of a DAG that another DAG has triggered."""
         with closing(sqlite3.connect(self._database)) as connection:
             return connection.execute("SELECT run_id FROM dag_run WHERE dag_id = ?", (dag_id,)).fetchall()
 
-    def _do(self, command: list[str], variables: dict[str, str] | None = None) -> str:
+    def _execute(self, command: list[str], variables: dict[str, str] | None = None) -> str:
         done = subprocess.run(
             command,
             env={**self._environment, **(variables or {})},

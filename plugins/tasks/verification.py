@@ -1,0 +1,47 @@
+"""Tasks of the DAG `verify_forecasts`."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+
+from weatherglass.settings import load_settings
+
+log = logging.getLogger("airflow.task")
+
+
+def verify() -> list[str]:
+    """Run the hourly verification and return the messages of its open alerts."""
+    from weatherglass.verification.hourly_run import HourlyVerification
+
+    run = HourlyVerification(load_settings(), log.info)
+    now = datetime.now(UTC)
+    run.verify(now)
+    run.hindcast(now)
+    run.recalibrate(now)
+    run.compare(now)
+    return [alert.message for alert in run.check_degradation(now)]
+
+
+def should_retrain(alerts: list[str]) -> bool:
+    """Whether a training is due, by schedule or because of alerts; records the request if it is."""
+    from weatherglass.store.engine import open_store
+    from weatherglass.verification.retraining import request_if_due
+
+    settings = load_settings()
+    with open_store(settings.store_url).begin() as connection:
+        decision = request_if_due(connection, settings, datetime.now(UTC), degraded=bool(alerts))
+    log.info(decision.reason)
+    return decision.due
+
+
+def fail_if_degraded(alerts: list[str]) -> None:
+    """Fail if there are alerts about a model in service.
+
+    Raises:
+        AirflowFailException: with the messages of the alerts.
+    """
+    from airflow.sdk.exceptions import AirflowFailException
+
+    if alerts:
+        raise AirflowFailException("A model in service is degraded. " + " ".join(alerts))

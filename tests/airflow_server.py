@@ -1,0 +1,108 @@
+"""An Airflow API server with its own home, database and users, for tests over HTTP and in the browser."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from tests.conftest import free_ports
+from weatherglass.settings import LOOPBACK, PROJECT_ROOT
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+PASSWORD = "password-of-this-test"
+START_TIMEOUT_SECONDS = 180
+
+
+@dataclass(frozen=True)
+class AirflowServer:
+    """A running server with the users `admin` and `viewer`, who both have the password `PASSWORD`."""
+
+    url: str
+
+    def client(self, **kwargs: object) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=60, **kwargs)  # type: ignore[arg-type]
+
+    def token(self, user: str = "admin") -> str:
+        with self.client() as client:
+            response = client.post("/auth/token", json={"username": user, "password": PASSWORD})
+            response.raise_for_status()
+            return str(response.json()["access_token"])
+
+    def log_in(self, page: Page) -> None:
+        """Log in as `admin` in the browser."""
+        page.goto(self.url)
+        page.locator("input[name=username]").fill("admin")
+        page.locator("input[name=password]").fill(PASSWORD)
+        page.locator("button[type=submit]").click()
+
+
+@contextmanager
+def airflow_server(home: Path, dags_folder: Path) -> Iterator[AirflowServer]:
+    """Start an API server with this project's plugin. The state folder of the pipeline is `home / "state"`."""
+    (port,) = free_ports(1)
+    passwords = home / "passwords.json"
+    passwords.write_text(json.dumps({"admin": PASSWORD, "viewer": PASSWORD}))
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "WEATHERGLASS_"))},
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT_ROOT / "plugins"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags_folder),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,viewer:viewer",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
+        "AIRFLOW__API_AUTH__JWT_SECRET": "a-secret-of-this-test-of-more-than-sixty-four-characters-in-all-of-it",
+        "PYTHONPATH": str(PROJECT_ROOT),
+        "WEATHERGLASS_STATE_DIR": str(home / "state"),
+    }
+    command = [sys.executable, "-m", "airflow"]
+    for arguments in (["db", "migrate"], ["dags", "reserialize"]):
+        subprocess.run(
+            [*command, *arguments], env=environment, cwd=PROJECT_ROOT, check=True, capture_output=True, timeout=300
+        )
+    log = home / "api.log"
+    with log.open("w") as output:
+        server = subprocess.Popen(
+            [*command, "api-server", "--host", LOOPBACK, "--port", str(port), "--workers", "1"],
+            env=environment,
+            cwd=PROJECT_ROOT,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        _wait_for_response(f"http://{LOOPBACK}:{port}/api/v2/version", server, log)
+        yield AirflowServer(f"http://{LOOPBACK}:{port}")
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        try:
+            server.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait()
+
+
+def _wait_for_response(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_SECONDS
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            httpx.get(url, timeout=5)
+        except httpx.TransportError:
+            time.sleep(0.3)
+        else:
+            return
+    pytest.fail(f"Airflow's API server does not respond:\n{log.read_text()[-4000:]}")
