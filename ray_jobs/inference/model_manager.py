@@ -245,9 +245,9 @@ class ModelManager:
 
 
 def _alert(slot: ModelSlot, rejection: QuarantinedVersion) -> Alert:
-    words = (
+    message = (
         f"{slot.name} version {rejection.version} was rejected by {rejection.by}: {rejection.reason}. The previous "
         "model stays active. Train a new version, roll back, or promote this version again to repeat its validation."
     )
     figures = {"kind": rejection.kind, "version": rejection.version, "reason": rejection.reason}
-    return Alert(slot.rule, f"{slot.name} version {rejection.version}", Severity.CRITICAL, words, figures)
+    return Alert(slot.rule, f"{slot.name} version {rejection.version}", Severity.CRITICAL, message, figures)

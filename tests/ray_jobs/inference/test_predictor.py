@@ -220,8 +220,8 @@ def test_the_hash_depends_on_the_inputs_and_not_on_their_order() -> None:
         return result.inputs
 
     hours = {("boston", START): 1.0, ("miami", START): 20.0, ("miami", START - HOUR): 19.0}
-    usual = hashed(hours)
-    assert hashed(dict(reversed(hours.items()))) == usual
-    assert hashed({**hours, ("miami", START - HOUR): 19.5}) != usual, "a past hour of a neighbour"
-    assert hashed(hours, 6.0) != usual, "the reading"
-    assert hashed({**hours, ("miami", START + HOUR): 19.5}) == usual, "an hour after the base hour is not an input"
+    reference = hashed(hours)
+    assert hashed(dict(reversed(hours.items()))) == reference
+    assert hashed({**hours, ("miami", START - HOUR): 19.5}) != reference, "a past hour of a neighbour"
+    assert hashed(hours, 6.0) != reference, "the reading"
+    assert hashed({**hours, ("miami", START + HOUR): 19.5}) == reference, "an hour after the base hour is not an input"
