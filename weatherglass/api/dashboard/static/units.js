@@ -57,7 +57,8 @@ const COMPONENT_LABELS = {
   predictions: "Predictions",
   model: "Model",
 };
-export const componentLabel = (name) => COMPONENT_LABELS[name] ?? name.replaceAll("_", " ");
+export const componentLabel = (name) =>
+  COMPONENT_LABELS[name] ?? name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
 
 /** The unit in which a variable is displayed: symbol, digits and conversions from the unit of the API. */
 export function displayUnit(variable) {
