@@ -24,7 +24,7 @@ def slot(keeps_previous: bool = True) -> ModelSlot[str]:
 
 
 def version(name: str) -> ModelVersion:
-    return ModelVersion("kind", name, Path(name))
+    return ModelVersion("kind", name, Path(name), {})
 
 
 def test_a_new_slot_has_the_baseline_and_is_degraded() -> None:
