@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 
-def counted(number: int, noun: str) -> str:
+def count_noun(number: int, noun: str) -> str:
     """A number with its noun: `1 observation`, `20 observations`; for nouns whose plural is an `s`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def words(age: timedelta) -> str:
+def format_duration(age: timedelta) -> str:
     """An age or a duration that a person reads at a glance: `42 s`, `7 min`, `3.5 h`, `30 d`."""
     seconds = age.total_seconds()
     if abs(seconds) < 120:

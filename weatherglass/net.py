@@ -6,14 +6,14 @@ import socket
 
 import requests
 
-PATIENCE_SECONDS = 2.0
+TIMEOUT_SECONDS = 2.0
 
 
-def refusal(address: str) -> str | None:
+def connection_error(address: str) -> str | None:
     """Why nothing takes a connection at `host:port` (an IPv6 host in brackets); None if something does."""
     host, _, port = address.strip().rpartition(":")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE_SECONDS).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=TIMEOUT_SECONDS).close()
     except OSError as error:
         return error.strerror or str(error)
     except (ValueError, OverflowError):
@@ -21,9 +21,9 @@ def refusal(address: str) -> str | None:
     return None
 
 
-def answers(address: str) -> bool:
+def accepts_connections(address: str) -> bool:
     """Whether something takes a connection at `host:port`."""
-    return refusal(address) is None
+    return connection_error(address) is None
 
 
 def direct_session() -> requests.Session:

@@ -25,7 +25,7 @@ BASE_DIR = PROJECT_ROOT if IN_CHECKOUT else Path.cwd()
 """Parent of the default folders: the checkout, else the current folder."""
 LOOPBACK = "127.0.0.1"
 LOOPBACKS = (LOOPBACK, "::1")
-SHORTEST_TOKEN = 16
+MIN_TOKEN_LENGTH = 16
 RAY_LOOPBACK = "127.0.0.2"
 """Ray takes 127.0.0.1 for the machine's outer address, and any other loopback address as it is."""
 OPEN_METEO_CALLS_PER_DAY = 10_000
@@ -188,10 +188,10 @@ class Settings(BaseSettings):
                 raise ValueError(f"{variable(name)} and {variable(other)} are both {port}; give each its own port")
             taken[port] = name
         token = self.api_token
-        if (token or self.api_host not in LOOPBACKS) and len(token) < SHORTEST_TOKEN:
+        if (token or self.api_host not in LOOPBACKS) and len(token) < MIN_TOKEN_LENGTH:
             raise ValueError(
                 f"{variable('api_host')} is {self.api_host!r} and {variable('api_token')} has {len(token)} characters; "
-                f"a token needs {SHORTEST_TOKEN} or more, and only {' and '.join(LOOPBACKS)} need none"
+                f"a token needs {MIN_TOKEN_LENGTH} or more, and only {' and '.join(LOOPBACKS)} need none"
             )
         if self.backfill_hours + self.replay_start_hours > self.past_horizon_hours:
             raise ValueError(

@@ -57,7 +57,7 @@ def known_stations() -> dict[str, Station]:
     return {row["station_id"]: _station(row) for row in rows}
 
 
-def network(which: Network) -> tuple[Station, ...]:
+def network_stations(which: Network) -> tuple[Station, ...]:
     """The stations of a network, in the order of `stations.csv`."""
     return tuple(station for station in known_stations().values() if which in station.networks)
 

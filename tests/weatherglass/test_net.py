@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from weatherglass.net import answers, refusal
+from weatherglass.net import accepts_connections, connection_error
 
 
 @pytest.mark.parametrize(
@@ -21,15 +21,15 @@ def test_a_server_answers_until_it_is_closed(family: socket.AddressFamily, host:
         pytest.skip(f"this machine has no {host}")
     with server:
         address = f"{written}:{server.getsockname()[1]}"
-        assert answers(f" {address} ")
-    assert "refused" in str(refusal(address))
-    assert not answers(address)
+        assert accepts_connections(f" {address} ")
+    assert "refused" in str(connection_error(address))
+    assert not accepts_connections(address)
 
 
 @pytest.mark.parametrize("address", ["", "nowhere", "127.0.0.1:", "127.0.0.1:http"])
 def test_what_is_no_address_is_said(address: str) -> None:
-    assert refusal(address) == f"{address!r} is no host:port"
+    assert connection_error(address) == f"{address!r} is no host:port"
 
 
 def test_no_port_is_that_high() -> None:
-    assert not answers("127.0.0.1:99999")
+    assert not accepts_connections("127.0.0.1:99999")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weatherglass.settings import OPEN_METEO_CALLS_PER_DAY, Settings
-from weatherglass.stations import Network, kaggle_network, known_stations, network, station_id_of
+from weatherglass.stations import Network, kaggle_network, known_stations, network_stations, station_id_of
 
 
 def test_every_station_is_a_place_on_earth() -> None:
@@ -24,11 +24,11 @@ def test_every_station_is_a_place_on_earth() -> None:
 
 def test_the_live_network_fits_the_free_budget_at_the_default_rate() -> None:
     polls = 24 * 60 / Settings.model_fields["poll_minutes"].default
-    assert len(network(Network.LIVE)) * polls <= OPEN_METEO_CALLS_PER_DAY
+    assert len(network_stations(Network.LIVE)) * polls <= OPEN_METEO_CALLS_PER_DAY
 
 
 def test_every_live_station_has_history() -> None:
-    assert set(network(Network.LIVE)) <= set(network(Network.KAGGLE))
+    assert set(network_stations(Network.LIVE)) <= set(network_stations(Network.KAGGLE))
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,9 @@ from typing import Any
 from sqlalchemy import Engine, Row
 from sqlalchemy.exc import SQLAlchemyError
 
-from weatherglass.formatting import first_line
-from weatherglass.formatting import words as format_duration
+from weatherglass.formatting import first_line, format_duration
 from weatherglass.jobs.folder import HOST_LOCK, JobFolder, is_locked
-from weatherglass.net import answers
+from weatherglass.net import accepts_connections
 from weatherglass.records import Method, iso
 from weatherglass.settings import Settings
 from weatherglass.store import observations, predictions
@@ -124,7 +123,7 @@ def _failing(name: str, reason: HealthReason, age_seconds: float | None, detail:
 def _server(name: str, addresses: str, label: str) -> ComponentHealth:
     """A server is up if one of its addresses (`host:port,…`) accepts a connection."""
     for address in addresses.split(","):
-        if answers(address):
+        if accepts_connections(address):
             return _ok(name, None, f"{label} responds at {address.strip()}")
     return _failing(name, HealthReason.UNREACHABLE, None, f"{label} does not respond at {addresses}")
 

@@ -1,1 +1,1 @@
-"""The launcher: starts, watches and stops everything on one machine."""
+"""The launcher: `make up` and `make down` on one machine, and the entry points of the cluster's containers."""

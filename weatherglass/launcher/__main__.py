@@ -11,12 +11,12 @@ INVALID_SETTINGS = 2
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; its exit status."""
+    """Run one command and return its exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m weatherglass.launcher", description="Weatherglass on this machine."
+        prog="python -m weatherglass.launcher", description="Starts and stops Weatherglass on this machine."
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("up", help="start everything and stay in the foreground; Ctrl-C stops it")
+    commands.add_parser("up", help="start everything and stay in the foreground; stop with Ctrl-C")
     commands.add_parser("down", help="stop everything")
     command = parser.parse_args(arguments).command
     try:
@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     except SettingsError as error:
         print(f"Invalid settings, nothing was started:\n{error}", file=sys.stderr)
         return INVALID_SETTINGS
-    # Imported only now, so that an invalid setting is reported immediately.
+    # Imported here, so that invalid settings are reported immediately.
     if command == "down":
         from weatherglass.launcher.down import down
 

@@ -1,4 +1,4 @@
-"""Airflow as the stack runs it: four processes, SQLite, one worker, everything on loopback."""
+"""How the launcher runs Airflow: four processes, SQLite, one API worker, everything on loopback."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ PROCESSES = {
     "dag-processor": ("dag-processor",),
     "triggerer": ("triggerer", "--skip-serve-logs"),
 }
-"""Airflow's processes by the name of their log, with the command's words."""
+"""Arguments of the command `airflow` for each process."""
 
 MIGRATION = "airflow-migration"
 TASK_SLOTS = 3
-"""Each is a process of 160 MB. One for a heavy task, one for ingestion, one for what starts the long-lived jobs."""
+"""Each is a process of 160 MB: one for a heavy task, one for ingestion, one for tasks that start long-lived jobs."""
 DAG_REFRESH_SECONDS = 60
 
 Options = dict[tuple[str, str], object]
@@ -37,7 +37,7 @@ def url(settings: Settings) -> str:
 def environment(settings: Settings, credentials: Credentials, common: dict[str, str]) -> dict[str, str]:
     """The environment of Airflow's processes and, through them, of their tasks."""
     own = {
-        # Four processes share one file: on a busy machine a writer waits longer than SQLite's five seconds.
+        # Four processes share one file: on a busy machine a writer waits longer than the default of five seconds.
         ("database", "sql_alchemy_conn"): f"sqlite:///{home(settings)}/airflow.db?timeout=15",
         ("core", "simple_auth_manager_passwords_file"): credentials.passwords_file,
         ("core", "fernet_key"): credentials.key("airflow_fernet_key"),
@@ -46,11 +46,11 @@ def environment(settings: Settings, credentials: Credentials, common: dict[str, 
         ("api", "secret_key"): credentials.key("airflow_secret_key"),
         ("api_auth", "jwt_secret"): credentials.key("airflow_jwt_secret"),
     }
-    return {**common, **options(settings), **_named(own), "AIRFLOW_HOME": str(home(settings))}
+    return {**common, **options(settings), **_variables(own), "AIRFLOW_HOME": str(home(settings))}
 
 
 def options(settings: Settings) -> dict[str, str]:
-    """What holds for Airflow wherever it runs, as environment variables; no address to listen on, no secret."""
+    """Options for one machine and for the cluster, as environment variables; no address to listen on, no secrets."""
     spark = {
         "conn_type": "spark",
         "host": settings.spark_master or f"local[{settings.spark_cores}]",
@@ -62,35 +62,37 @@ def options(settings: Settings) -> dict[str, str]:
         ("core", "load_examples"): False,
         ("core", "executor"): "LocalExecutor",
         ("core", "parallelism"): TASK_SLOTS,
-        # The launcher opens them in the order of the pipeline.
+        # The launcher unpauses them in the order of the pipeline.
         ("core", "dags_are_paused_at_creation"): True,
         ("core", "simple_auth_manager_users"): f"{USER}:admin",
         ("core", "execution_api_server_url"): f"{url(settings)}/execution/",
         ("api", "port"): settings.airflow_port,
         ("api", "workers"): 1,
         ("logging", "colored_console_log"): False,
-        # Each connection's coming and going would fill a task's log.
+        # Kafka's client logs every connection, which would fill the task logs.
         ("logging", "namespace_levels"): "kafka=WARNING",
-        # A task whose process died with the last stop must not wait five minutes for its next try.
+        # A task whose process ended with the last stop is retried after 90 s instead of five minutes.
         ("scheduler", "task_instance_heartbeat_timeout"): 90,
-        # Nor must one whose scheduler died: the first look for such, at the start of the next scheduler, may come
-        # before that death is certain, and the second would be five minutes later.
+        # The same for tasks of a dead scheduler. The first check, at the start of the next scheduler, may come before
+        # the old one counts as dead; by default the second check would come five minutes later.
         ("scheduler", "orphaned_tasks_check_interval"): 30,
         ("dag_processor", "refresh_interval"): DAG_REFRESH_SECONDS,
         ("dag_processor", "min_file_process_interval"): DAG_REFRESH_SECONDS,
         ("dag_processor", "stale_dag_threshold"): 3 * DAG_REFRESH_SECONDS,
     }
-    return {**_named(values), "AIRFLOW_CONN_SPARK_DEFAULT": json.dumps(spark)}
+    return {**_variables(values), "AIRFLOW_CONN_SPARK_DEFAULT": json.dumps(spark)}
 
 
-def _named(values: Options) -> dict[str, str]:
+def _variables(values: Options) -> dict[str, str]:
     return {f"AIRFLOW__{section}__{option}".upper(): str(value) for (section, option), value in values.items()}
 
 
 def programs(bin_folder: Path, environment: dict[str, str]) -> list[Program]:
-    return [Program(name, [str(bin_folder / "airflow"), *words], environment) for name, words in PROCESSES.items()]
+    return [
+        Program(name, [str(bin_folder / "airflow"), *arguments], environment) for name, arguments in PROCESSES.items()
+    ]
 
 
 def migration(bin_folder: Path, environment: dict[str, str]) -> Program:
-    """Makes or updates Airflow's own tables; ends by itself."""
+    """Creates or updates Airflow's tables; ends by itself."""
     return Program(MIGRATION, [str(bin_folder / "airflow"), "db", "migrate"], environment)

@@ -1,4 +1,4 @@
-"""Airflow's REST API (version 2), as far as the launcher needs it."""
+"""Client for the part of Airflow's REST API (version 2) that the launcher uses."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from weatherglass.launcher.credentials import USER
 from weatherglass.net import direct_session
 
 TIMEOUT = 60.0
-"""Seconds for one answer; on a busy machine the first ones are slow, and a writer waits for SQLite's other writers."""
+"""Seconds per request. On a busy machine the first responses are slow, and a writer waits for other SQLite writers."""
 ERROR_LENGTH = 600
 ACTIVE = ("running", "queued")
-BUSY = Retry(
+RETRIES = Retry(
     status=5,
     connect=0,
     read=2,
@@ -25,38 +25,38 @@ BUSY = Retry(
     backoff_factor=0.25,
     raise_on_status=False,
 )
-"""On SQLite, Airflow's processes get in each other's way: a request that found the database locked is answered 500, has
-changed nothing, and succeeds when it is sent again. What gets no answer may have been done: what is created has a name,
-and is there already when it is created again."""
+"""On SQLite, a request that finds the database locked gets status 500, changes nothing, and succeeds when repeated.
+A request without a response may have been executed: created objects are named, so creating one again gets status 409.
+"""
 
 
-def session() -> requests.Session:
-    """A session for the loopback: no proxy, no .netrc, and patience with a busy database."""
-    session = direct_session()
-    session.mount("http://", HTTPAdapter(max_retries=BUSY))
-    return session
+def airflow_session() -> requests.Session:
+    """A session without proxy and .netrc that retries while the database is busy."""
+    airflow_session = direct_session()
+    airflow_session.mount("http://", HTTPAdapter(max_retries=RETRIES))
+    return airflow_session
 
 
 class AirflowApi:
-    """A logged-in client. Every method raises `requests.RequestException` where Airflow does not answer or refuses."""
+    """A client that logs in. Every method raises `requests.RequestException` if Airflow does not respond or refuses."""
 
     def __init__(self, url: str, password: str):
         self.url = url
         self._password = password
-        self._session = session()
+        self._session = airflow_session()
 
-    def healthy(self) -> str | None:
-        """None if all four processes live, else which do not."""
+    def health_problem(self) -> str | None:
+        """Names the components that are not healthy; None if all four are."""
         try:
-            parts = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=TIMEOUT).json()
+            components = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=TIMEOUT).json()
         except (requests.RequestException, ValueError):
-            return "the api-server does not answer"
-        wanted = ("metadatabase", "scheduler", "triggerer", "dag_processor")
-        ill = [part for part in wanted if (parts.get(part) or {}).get("status") != "healthy"]
-        return f"not healthy: {', '.join(ill)}" if ill else None
+            return "the api-server does not respond"
+        names = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+        unhealthy = [name for name in names if (components.get(name) or {}).get("status") != "healthy"]
+        return f"not healthy: {', '.join(unhealthy)}" if unhealthy else None
 
     def dags(self) -> dict[str, dict[str, Any]]:
-        """The DAGs that Airflow knows, by id."""
+        """The parsed DAGs, by id."""
         return {dag["dag_id"]: dag for dag in self._get("/dags", limit=100, exclude_stale="true")["dags"]}
 
     def import_errors(self) -> list[str]:
@@ -69,15 +69,15 @@ class AirflowApi:
         self._send("PATCH", f"/dags/{dag_id}", {"is_paused": False})
 
     def runs(self, dag_id: str, *states: str) -> list[dict[str, Any]]:
-        """Runs in these states, or in any, newest first."""
-        answer = self._get(f"/dags/{dag_id}/dagRuns", state=list(states), order_by="-run_after", limit=20)
-        return list(answer["dag_runs"])
+        """The 20 newest runs in these states (default: any), newest first."""
+        response = self._get(f"/dags/{dag_id}/dagRuns", state=list(states), order_by="-run_after", limit=20)
+        return list(response["dag_runs"])
 
     def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
         return self._get(f"/dags/{dag_id}/dagRuns/{run_id}")
 
     def trigger(self, dag_id: str, note: str) -> str:
-        """Start a run; its id."""
+        """Start a run and return its id."""
         run_id = f"manual__{datetime.now(UTC).isoformat()}"
         self._create(f"/dags/{dag_id}/dagRuns", {"dag_run_id": run_id, "logical_date": None, "note": note})
         return run_id
@@ -87,21 +87,21 @@ class AirflowApi:
         return list(self._get(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"])
 
     def ensure_pool(self, name: str, slots: int, description: str) -> None:
-        """Make a pool, or set it right."""
+        """Create or update a pool."""
         pool = {"name": name, "slots": slots, "description": description, "include_deferred": True}
-        if any(known["name"] == name for known in self._get("/pools", limit=100)["pools"]):
+        if any(existing["name"] == name for existing in self._get("/pools", limit=100)["pools"]):
             self._send("PATCH", f"/pools/{name}", pool)
         else:
             self._create("/pools", pool)
 
-    def last_words(self, dag_id: str, run_id: str, lines: int = 15) -> str:
-        """Which tasks of a run failed, and the end of their logs."""
-        words = []
+    def failed_task_logs(self, dag_id: str, run_id: str, lines: int = 15) -> str:
+        """The failed tasks of a run, each with the end of its log."""
+        text = []
         for task in self.tasks(dag_id, run_id):
             if task["state"] in ("failed", "up_for_retry"):
                 log = self._log(dag_id, run_id, task)
-                words += [f"task {task['task_id']}, try {task['try_number']}:", *log[-lines:]]
-        return "\n".join(words) or "no task failed"
+                text += [f"task {task['task_id']}, try {task['try_number']}:", *log[-lines:]]
+        return "\n".join(text) or "no task failed"
 
     def _log(self, dag_id: str, run_id: str, task: dict[str, Any]) -> list[str]:
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task['task_id']}/logs/{max(task['try_number'], 1)}"
@@ -125,28 +125,28 @@ class AirflowApi:
             if error.response is None or error.response.status_code != requests.codes.conflict:
                 raise
 
-    def _call(self, method: str, path: str, **what: Any) -> dict[str, Any]:
-        for first in (True, False):
+    def _call(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+        for is_first_attempt in (True, False):
             if "Authorization" not in self._session.headers:
                 self._log_in()
-            answer = self._session.request(
-                method, f"{self.url}/api/v2{path}", timeout=TIMEOUT, headers={"Accept": "application/json"}, **what
+            response = self._session.request(
+                method, f"{self.url}/api/v2{path}", timeout=TIMEOUT, headers={"Accept": "application/json"}, **arguments
             )
-            if answer.status_code == requests.codes.unauthorized and first:
-                del self._session.headers["Authorization"]  # the token is a day old
+            if response.status_code == requests.codes.unauthorized and is_first_attempt:
+                del self._session.headers["Authorization"]  # the token has expired
                 continue
-            if not answer.ok:
+            if not response.ok:
                 raise requests.HTTPError(
-                    f"Airflow refused {method} {path}: {answer.status_code} {answer.text[:500]}", response=answer
+                    f"Airflow refused {method} {path}: {response.status_code} {response.text[:500]}", response=response
                 )
             break
-        return dict(answer.json())
+        return dict(response.json())
 
     def _log_in(self) -> None:
         body = {"username": USER, "password": self._password}
-        answer = self._session.post(f"{self.url}/auth/token", json=body, timeout=TIMEOUT)
-        answer.raise_for_status()
-        self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        response = self._session.post(f"{self.url}/auth/token", json=body, timeout=TIMEOUT)
+        response.raise_for_status()
+        self._session.headers["Authorization"] = f"Bearer {response.json()['access_token']}"
 
 
 def _errors(event: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""How far the consumer groups are behind."""
+"""Lag of the consumer groups."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from weatherglass.topics import GROUPS
 
 
 def lags(settings: Settings) -> dict[tuple[str, str], int | None]:
-    """Messages between what a group has committed and the end, by (group, topic); None before its first commit.
+    """Messages after the committed offsets, by (group, topic); None before the group's first commit.
 
-    A partition without a commit counts from its start. Raises `kafka.errors.KafkaError` if the broker does not answer.
+    A partition without a committed offset counts from its first offset.
+
+    Raises:
+        kafka.errors.KafkaError: the broker does not respond.
     """
     admin = KafkaAdminClient(bootstrap_servers=settings.bootstrap_servers, request_timeout_ms=5000)
     try:
@@ -25,20 +28,20 @@ def lags(settings: Settings) -> dict[tuple[str, str], int | None]:
         ]
         first = admin.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.EARLIEST))
         last = admin.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
-        found: dict[tuple[str, str], int | None] = {}
-        for group, its_topics in GROUPS.items():
+        lag: dict[tuple[str, str], int | None] = {}
+        for group, group_topics in GROUPS.items():
             committed = admin.list_group_offsets({group: None}).get(group, {})
-            for topic in its_topics:
-                mine = [p for p in partitions if p.topic == topic]
-                known = any(p in committed for p in mine)
-                found[group, topic] = (
+            for topic in group_topics:
+                of_topic = [p for p in partitions if p.topic == topic]
+                has_commit = any(p in committed for p in of_topic)
+                lag[group, topic] = (
                     sum(
                         last[p].offset - max(committed[p].offset if p in committed else 0, first[p].offset)
-                        for p in mine
+                        for p in of_topic
                     )
-                    if known
+                    if has_commit
                     else None
                 )
-        return found
+        return lag
     finally:
         admin.close()

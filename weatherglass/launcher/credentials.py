@@ -1,4 +1,4 @@
-"""Passwords, keys and tokens: made once, at first start, each in a file that only its owner can read."""
+"""Passwords, keys and tokens: created at the first start, each in a file that only its owner can read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ USER = "admin"
 
 
 class Credentials:
-    """The secrets of one stack, in `<state>/secrets/`. Whatever is missing is made when it is first asked for."""
+    """The secrets in `<state>/secrets/`. A missing secret is created when it is first used."""
 
     def __init__(self, settings: Settings):
         self.folder = settings.secrets_dir
@@ -25,7 +25,7 @@ class Credentials:
     @property
     def passwords_file(self) -> Path:
         """Airflow's logins: one JSON object from user to password."""
-        self._kept("airflow_passwords.json", lambda: json.dumps({USER: secrets.token_urlsafe(12)}))
+        self._read_or_create("airflow_passwords.json", lambda: json.dumps({USER: secrets.token_urlsafe(12)}))
         return self.folder / "airflow_passwords.json"
 
     @property
@@ -34,15 +34,15 @@ class Credentials:
 
     @property
     def ray_token_file(self) -> Path:
-        self._kept("ray_token", lambda: secrets.token_hex(32))
+        self._read_or_create("ray_token", lambda: secrets.token_hex(32))
         return self.folder / "ray_token"
 
     def key(self, name: str) -> str:
-        """A random key: 32 bytes in URL-safe base64, which is also what Fernet wants."""
-        return self._kept(name, lambda: urlsafe_b64encode(secrets.token_bytes(32)).decode())
+        """A random key: 32 bytes in URL-safe base64, the format of Fernet keys."""
+        return self._read_or_create(name, lambda: urlsafe_b64encode(secrets.token_bytes(32)).decode())
 
-    def _kept(self, name: str, make: Callable[[], str]) -> str:
+    def _read_or_create(self, name: str, create: Callable[[], str]) -> str:
         file = self.folder / name
         if not file.exists():
-            write_atomically(file, make(), private=True)
+            write_atomically(file, create(), private=True)
         return file.read_text(encoding="utf-8")

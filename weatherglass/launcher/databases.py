@@ -10,29 +10,29 @@ from sqlalchemy.exc import ProgrammingError
 log = logging.getLogger(__name__)
 
 MAINTENANCE = "postgres"
-"""The database that every server has; a new one is made from there."""
+"""The database that every server has, used to create others."""
 
 
-def make_database(url: str) -> None:
-    """Make the database that a SQLAlchemy URL names, where the server does not have it yet.
+def create_database(url: str) -> None:
+    """Create the database of a SQLAlchemy URL if the server does not have it.
 
     Raises:
-        sqlalchemy.exc.OperationalError: the server does not answer, or refuses the user or the password.
+        sqlalchemy.exc.OperationalError: the server does not respond, or refuses the user or the password.
     """
-    wanted = make_url(url)
-    assert wanted.database
-    engine = create_engine(wanted.set(database=MAINTENANCE), isolation_level="AUTOCOMMIT")
+    target = make_url(url)
+    assert target.database
+    engine = create_engine(target.set(database=MAINTENANCE), isolation_level="AUTOCOMMIT")
     try:
         with engine.connect() as connection:
-            known = connection.execute(
-                text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": wanted.database}
+            existing = connection.execute(
+                text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": target.database}
             )
-            if known.first() is None:
-                name = engine.dialect.identifier_preparer.quote(wanted.database)
+            if existing.first() is None:
+                name = engine.dialect.identifier_preparer.quote(target.database)
                 connection.execute(text(f"CREATE DATABASE {name}"))
-                log.info("database %s is made", wanted.database)
+                log.info("created database %s", target.database)
     except ProgrammingError as error:
-        # Somebody else was quicker.
+        # 42P04: another process has just created it.
         if getattr(error.orig, "sqlstate", None) != "42P04":
             raise
     finally:

@@ -1,4 +1,4 @@
-"""The environment that all programs of the stack share."""
+"""The environment variables that all started programs share."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ from weatherglass.launcher.credentials import Credentials
 from weatherglass.settings import LOOPBACK, RAY_LOOPBACK, Settings, Source
 
 
-def common(settings: Settings, bin_folder: Path, credentials: Credentials, source: Source) -> dict[str, str]:
-    """What every program of the stack gets: the settings made concrete, the environment's tools, no telemetry."""
+def shared_environment(settings: Settings, bin_folder: Path, credentials: Credentials) -> dict[str, str]:
+    """The settings with absolute paths and the source in use, the tools of the virtual environment, no telemetry.
+
+    The settings' source must not be AUTO.
+    """
     environment = {
         **os.environ,
         **ray_head.client_environment(credentials),
         "WEATHERGLASS_STATE_DIR": str(settings.state_dir),
         "WEATHERGLASS_BUILD_DIR": str(settings.build_dir),
         **({"WEATHERGLASS_KAGGLE_ZIP": str(settings.kaggle_zip)} if settings.kaggle_zip else {}),
-        "WEATHERGLASS_SOURCE": source.value,
+        "WEATHERGLASS_SOURCE": settings.source.value,
         "PATH": f"{bin_folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "VIRTUAL_ENV": str(bin_folder.parent),
         "PYSPARK_PYTHON": str(bin_folder / "python"),
@@ -27,10 +30,10 @@ def common(settings: Settings, bin_folder: Path, credentials: Credentials, sourc
         "PYTHONUNBUFFERED": "1",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "true",
-        # A proxy of the user's is for the network outside.
-        **{name: _without_proxy(os.environ.get(name, "")) for name in ("NO_PROXY", "no_proxy")},
+        # A proxy of the user is only for other hosts.
+        **{name: _no_proxy(os.environ.get(name, "")) for name in ("NO_PROXY", "no_proxy")},
     }
-    if source is Source.REPLAY:
+    if settings.source is Source.REPLAY:
         environment |= {
             "WEATHERGLASS_OPEN_METEO_URL": settings.replay_url,
             "WEATHERGLASS_OPEN_METEO_ARCHIVE_URL": settings.replay_url,
@@ -38,5 +41,5 @@ def common(settings: Settings, bin_folder: Path, credentials: Credentials, sourc
     return environment
 
 
-def _without_proxy(names: str) -> str:
+def _no_proxy(names: str) -> str:
     return ",".join(filter(None, [names, LOOPBACK, RAY_LOOPBACK, "localhost"]))

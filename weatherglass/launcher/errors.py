@@ -1,11 +1,15 @@
-"""Why a start ends."""
+"""Errors that end a start."""
 
 from __future__ import annotations
 
 
 class StartError(RuntimeError):
-    """The stack cannot be started; the message says why and what to do."""
+    """Weatherglass cannot be started; the message contains the reason and the remedy."""
+
+
+class StateFolderError(StartError):
+    """The state folder was created by a version with another layout."""
 
 
 class PipelineError(StartError):
-    """A step without which nothing works has failed; the message holds the last lines of its log."""
+    """A step of the pipeline that everything else needs has failed; the message contains the end of its log."""

@@ -1,4 +1,4 @@
-"""The embedded broker: one Kafka process (KRaft, broker and controller in one) from the jars of `pom.xml`."""
+"""The embedded broker: one Kafka process (KRaft, combined broker and controller) from the jars of `pom.xml`."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from pathlib import Path
 
-from weatherglass.net import answers
+from weatherglass.net import accepts_connections
 from weatherglass.settings import LOOPBACK, Settings
+from weatherglass.waiting import wait_until
 
 HEAP = (
     "-Xms128m -Xmx384m -XX:+UseSerialGC -XX:MaxMetaspaceSize=96m -XX:ReservedCodeCacheSize=48m -XX:TieredStopAtLevel=1"
 )
-START_LIMIT = 60.0
-"""Seconds after which a broker that does not answer is given up; it takes two to four on an idle machine."""
+START_SECONDS = 60.0
+"""Limit for the start of the broker, which takes two to four seconds on an idle machine."""
 
 
 class BrokerError(RuntimeError):
-    """The broker could not be started; the message holds its last words."""
+    """The broker could not be started; the message contains the end of its log."""
 
 
 class Broker:
-    """Paths, configuration and life of the embedded broker. Its data lie in `<state>/kafka`."""
+    """Paths, configuration and start of the embedded broker. Its data is in `<state>/kafka`."""
 
     def __init__(self, settings: Settings):
         self.folder = settings.state_dir / "kafka"
@@ -45,39 +45,43 @@ class Broker:
         return {**os.environ, "JAVA_TOOL_OPTIONS": ""}
 
     def prepare(self) -> None:
-        """Write the configuration, and format the data folder the first time.
+        """Write the configuration, and format the data folder at the first start.
 
         Raises:
-            BrokerError: the jars are missing, or Kafka refused to format its folder.
+            BrokerError: the jars are missing, or Kafka could not format its folder.
         """
         if not any(self.jars.glob("kafka_2.13-*.jar")):
-            raise BrokerError(f"no Kafka in {self.jars}: run `make setup`")
+            raise BrokerError(f"no Kafka jars in {self.jars}; run: make setup")
         self.folder.mkdir(parents=True, exist_ok=True)
         self.properties.write_text(self._configuration(), encoding="utf-8")
         (self.folder / "log4j2.yaml").write_text(_LOGGING, encoding="utf-8")
         if (self.folder / "data" / "meta.properties").exists():
             return
-        shutil.rmtree(self.folder / "data", ignore_errors=True)  # a formatting that was cut off
+        shutil.rmtree(self.folder / "data", ignore_errors=True)  # left by an interrupted format
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        # With "=", since an id may begin with a dash.
+        # With "=", because an id can begin with a dash.
         tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(self.properties)]
-        done = subprocess.run([*self._java(), *tool], env=self.environment, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise BrokerError(f"Kafka could not format {self.folder}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        result = subprocess.run(
+            [*self._java(), *tool], env=self.environment, capture_output=True, text=True, check=False
+        )
+        if result.returncode:
+            raise BrokerError(f"Kafka could not format {self.folder}:\n{result.stdout[-2000:]}{result.stderr[-2000:]}")
 
     def wait(self, alive: Callable[[], bool], log: Path) -> None:
         """Return once the broker accepts connections.
 
         Raises:
-            BrokerError: it ended, or does not answer in time.
+            BrokerError: it exited, or does not accept connections in time.
         """
-        end = time.monotonic() + START_LIMIT
-        while not answers(f"{LOOPBACK}:{self.port}"):
+        address = f"{LOOPBACK}:{self.port}"
+
+        def ready() -> bool:
             if not alive():
-                raise BrokerError(f"the Kafka broker ended while starting; its last words:\n{tail(log)}")
-            if time.monotonic() > end:
-                raise BrokerError(f"the Kafka broker does not answer on {LOOPBACK}:{self.port}; see {log}")
-            time.sleep(0.1)
+                raise BrokerError(f"Kafka exited during its start; end of {log}:\n{tail(log)}")
+            return accepts_connections(address)
+
+        if not wait_until(ready, START_SECONDS):
+            raise BrokerError(f"Kafka does not accept connections on {address} after {START_SECONDS:.0f} s; see {log}")
 
     def _java(self) -> list[str]:
         logging = f"-Dlog4j2.configurationFile={self.folder / 'log4j2.yaml'}"
@@ -94,7 +98,7 @@ class Broker:
             "log.dirs": self.folder / "data",
             "num.partitions": 1,
             "auto.create.topics.enable": "false",
-            # One broker: the internal topics have one copy, and few partitions keep files and start-up small.
+            # One broker: internal topics have one replica, and few partitions make the start fast.
             "offsets.topic.replication.factor": 1,
             "offsets.topic.num.partitions": 8,
             "transaction.state.log.replication.factor": 1,
@@ -103,7 +107,7 @@ class Broker:
             "share.coordinator.state.topic.replication.factor": 1,
             "share.coordinator.state.topic.min.isr": 1,
             "group.initial.rebalance.delay.ms": 0,
-            # A transaction cut off by a crash must not hold readers back for long (the default is a minute).
+            # A transaction left open by a crash blocks readers for up to this time (default: one minute).
             "transaction.abort.timed.out.transaction.cleanup.interval.ms": 2000,
             "log.segment.bytes": 64 * 1024 * 1024,
             "num.network.threads": 2,
@@ -136,11 +140,11 @@ class RunningBroker:
         try:
             self.broker.wait(lambda: self._process is not None and self._process.poll() is None, self.log)
         except BrokerError:
-            self.stop(signal.SIGKILL)  # who could not have it will not stop it
+            self.stop(signal.SIGKILL)  # the caller gets no object to stop
             raise
 
     def stop(self, sig: signal.Signals = signal.SIGTERM) -> None:
-        """Stop it in good order (TERM), or not (KILL)."""
+        """Stop the broker: SIGTERM for a clean shutdown, SIGKILL for a crash."""
         if self._process is None:
             return
         if self._process.poll() is None:
@@ -154,7 +158,7 @@ class RunningBroker:
 
 
 def tail(log: Path, size: int = 3000) -> str:
-    """The last words of a log file."""
+    """The end of a log file, at most `size` bytes; empty if there is no file."""
     return log.read_bytes()[-size:].decode(errors="replace") if log.exists() else ""
 
 

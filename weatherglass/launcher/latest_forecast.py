@@ -1,4 +1,4 @@
-"""The newest prediction of one station, as a sentence."""
+"""The newest forecast, as one line of text."""
 
 from __future__ import annotations
 
@@ -10,42 +10,42 @@ from weatherglass.store.engine import open_store
 
 HOURS = 6
 STEADY_HPA = 0.5
-"""A smaller change of the pressure over the hours told is called steady."""
+"""A smaller pressure change over `HOURS` counts as steady."""
 
 
-def in_words(settings: Settings) -> str | None:
-    """`New York: 3.2 °C now; in 6 h 4.1 °C (2.0 to 6.2), …`; None before the first prediction."""
+def describe_latest_forecast(settings: Settings) -> str | None:
+    """The newest forecast, as `New York: 3.2 °C at …; in 6 h 4.1 °C (2.0 to 6.2); …`; None if there is none."""
     store = open_store(settings.store_url)
     try:
         with store.connect() as connection:
             newest = predictions.latest_all(connection)
             if not newest:
                 return None
-            found = max(newest.values(), key=lambda row: row.stored_at).prediction
-            observed = observations.latest(connection, found.station_id)
+            prediction = max(newest.values(), key=lambda row: row.stored_at).prediction
+            observed = observations.latest(connection, prediction.station_id)
     finally:
         store.dispose()
-    forecast, anomaly = found.predictions, found.anomaly
-    station = known_stations().get(found.station_id)
+    forecast, anomaly = prediction.predictions, prediction.anomaly
+    station = known_stations().get(prediction.station_id)
     lead = min(HOURS, len(forecast.valid_times)) - 1
-    lower, upper = found.confidence.lower.temperature[lead], found.confidence.upper.temperature[lead]
+    lower, upper = prediction.confidence.lower.temperature[lead], prediction.confidence.upper.temperature[lead]
     parts = [f"in {lead + 1} h {_number(forecast.temperature[lead])} °C ({_number(lower)} to {_number(upper)})"]
     if observed and observed.observation.temperature is not None:
         parts.insert(0, f"{_number(observed.observation.temperature)} °C at {iso(observed.observation.timestamp)}")
-    if tendency := _tendency(forecast.pressure[0], forecast.pressure[lead]):
+    if tendency := _pressure_tendency(forecast.pressure[0], forecast.pressure[lead]):
         parts.append(f"{tendency} pressure")
     model = f"model {forecast.model_version}"
     by_model = forecast.method is Method.MODEL
     parts.append(model if by_model else f"by {forecast.method.value.replace('_', ' ')} ({model})")
     parts.append("; ".join(anomaly.reasons) or "anomalous" if anomaly.is_anomaly else "no anomaly")
-    return f"{station.name if station else found.station_id}: {'; '.join(parts)}"
+    return f"{station.name if station else prediction.station_id}: {'; '.join(parts)}"
 
 
 def _number(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.1f}"
 
 
-def _tendency(first: float | None, last: float | None) -> str | None:
+def _pressure_tendency(first: float | None, last: float | None) -> str | None:
     if first is None or last is None:
         return None
     return "steady" if abs(last - first) < STEADY_HPA else "rising" if last > first else "falling"

@@ -1,18 +1,19 @@
-"""Sets the pipeline going, through Airflow: opens the DAGs in their order and starts what does not run."""
+"""Starts the pipeline through Airflow: unpauses the DAGs in order and triggers those that have no active run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Protocol
+from enum import StrEnum
 
-from weatherglass.alerts.health import JOBS, HealthState, pipeline_health
+from weatherglass.alerts.health import JOBS, HealthState, pipeline_health, progress_since_start
 from weatherglass.history.prepared import matches_source, read_manifest
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.launcher.airflow_api import ACTIVE, AirflowApi
 from weatherglass.launcher.errors import PipelineError
+from weatherglass.launcher.wait import WaitFor
 from weatherglass.registry.registry import FORECASTER, Registry
-from weatherglass.settings import Settings, Source
+from weatherglass.settings import Settings
 from weatherglass.store.engine import open_store
 
 TOPICS = "bootstrap_topics"
@@ -22,146 +23,170 @@ TRAIN = "train_models"
 FEATURES = "stream_features"
 SERVE = "serve_predictions"
 STORE = "store_predictions"
-WATCH = "monitor_pipeline"
+MONITOR = "monitor_pipeline"
 REPORT = "report_stations"
 VERIFY = "verify_forecasts"
-BY_HAND = ("rollback_model", "replay_rejected", "backfill_features")
-DAGS = (TOPICS, INGEST, HISTORY, TRAIN, FEATURES, SERVE, STORE, WATCH, REPORT, VERIFY, *BY_HAND)
+MANUAL = ("rollback_model", "replay_rejected", "backfill_features")
+"""DAGs without a schedule."""
+DAGS = (TOPICS, INGEST, HISTORY, TRAIN, FEATURES, SERVE, STORE, MONITOR, REPORT, VERIFY, *MANUAL)
 
 HEAVY_POOL = "heavy"
 NOTE = "started by make up"
 
-PARSED_LIMIT = 180.0
-RUN_LIMIT = 900.0
-GREEN_LIMIT = 300.0
-"""Seconds; generous, since a first start on a busy machine is slow and ends by itself."""
+PARSE_SECONDS = 180.0
+RUN_SECONDS = 900.0
+HEALTHY_SECONDS = 300.0
+"""Long, because a first start on a busy machine is slow."""
 
 
-class Wait(Protocol):
-    """Wait until something is done; TimeoutError if it is not within the seconds, `what` naming it."""
+class PipelineProblem(StrEnum):
+    """What is missing after a start. The pipeline works without it, with worse forecasts or none."""
 
-    def __call__(self, done: Callable[[], bool], seconds: float, what: Callable[[], str]) -> None: ...
+    HISTORY_PENDING = "history_pending"
+    HISTORY_FAILED = "history_failed"
+    MODEL_PENDING = "model_pending"
+    MODEL_FAILED = "model_failed"
+    NOT_HEALTHY = "not_healthy"
 
 
 class PipelineStart:
-    """The order of the start. `source` is settled; the settings' own may still be `auto`."""
+    """Starts the DAGs in the order of the pipeline.
 
-    def __init__(self, settings: Settings, source: Source, api: AirflowApi, say: Callable[[str], None], wait: Wait):
+    Args:
+        settings: the source must not be AUTO, except in the cluster, where AUTO counts as Open-Meteo.
+        log: prints a step.
+        wait: waits for a condition; the launcher supervises its programs meanwhile.
+    """
+
+    def __init__(self, settings: Settings, api: AirflowApi, log: Callable[[str], None], wait: WaitFor):
         self.settings = settings
-        self.source = source
         self.api = api
-        self.say = say
+        self.log = log
         self.wait = wait
         self.registry = Registry(settings)
+        self.problems: list[PipelineProblem] = []
+        """Reported problems, in order."""
 
     def run(self) -> bool:
-        """Return whether every part is green; which is not has been said.
+        """Start the pipeline.
+
+        Returns:
+            Whether all components are healthy; `problems` and the log contain the rest.
 
         Raises:
-            PipelineError: the DAGs cannot be read, or the topics cannot be made.
-            TimeoutError: Airflow does not get a step done.
+            PipelineError: Airflow cannot parse a DAG, or the topics cannot be created.
+            TimeoutError: Airflow does not finish a step in time.
         """
         self._wait_for_dags()
-        self.api.ensure_pool(HEAVY_POOL, 1, "one heavy task at a time, so that ingestion is never starved")
-        if why := self._run_to_end(TOPICS):
-            raise PipelineError(f"the topics could not be made:\n{why}")
-        self.say("topics are there")
-        for dag_id in (FEATURES, STORE):
-            self._keep_running(dag_id)
+        self.api.ensure_pool(HEAVY_POOL, 1, "one heavy task at a time, so that ingestion is not delayed")
+        self._create_topics()
+        self._keep_running(FEATURES)
+        self._keep_running(STORE)
         self._ingest()
-        self._models()
+        self._prepare_models()
         self._keep_running(SERVE)
-        self._keep_running(WATCH)  # last, so that a start is no alarm
-        for dag_id in BY_HAND:
-            self.api.unpause(dag_id)
-        green = self._wait_for_green()
-        for dag_id in (REPORT, VERIFY):  # their first run follows at once
-            self.api.unpause(dag_id)
-        return green
+        self._keep_running(MONITOR)  # last, so that the start raises no alerts
+        self._unpause(*MANUAL)
+        healthy = self._wait_until_healthy()
+        self._unpause(REPORT, VERIFY)  # their first run starts immediately
+        return healthy
 
     def _wait_for_dags(self) -> None:
-        def there() -> bool:
+        def parsed() -> bool:
             if errors := self.api.import_errors():
-                raise PipelineError("Airflow cannot read a DAG:\n" + "\n".join(errors))
+                raise PipelineError("Airflow cannot parse a DAG:\n" + "\n".join(errors))
             return set(DAGS) <= set(self.api.dags())
 
-        self.wait(there, PARSED_LIMIT, lambda: f"the DAGs {', '.join(set(DAGS) - set(self.api.dags()))}")
+        self.wait(parsed, PARSE_SECONDS, lambda: f"the DAGs {', '.join(set(DAGS) - set(self.api.dags()))}")
+
+    def _create_topics(self) -> None:
+        if error := self._run_to_end(TOPICS):
+            raise PipelineError(f"{TOPICS} failed, so there are no topics:\n{error}")
+        self.log("topics are ready")
 
     def _run_to_end(self, dag_id: str) -> str | None:
-        """Run a DAG once, or see the run through that is under way; None when it succeeded, else its last words."""
+        """Run a DAG once, or wait for its active run. Returns None on success, else the end of the failed logs."""
         self.api.unpause(dag_id)
         active = self.api.runs(dag_id, *ACTIVE)
         run_id = active[0]["dag_run_id"] if active else self.api.trigger(dag_id, NOTE)
-        self.wait(lambda: self._ended(dag_id, run_id), RUN_LIMIT, lambda: f"the end of {dag_id}")
+        self.wait(lambda: self._ended(dag_id, run_id), RUN_SECONDS, lambda: f"the end of {dag_id}")
         if self.api.run(dag_id, run_id)["state"] == "success":
             return None
-        return self.api.last_words(dag_id, run_id)
+        return self.api.failed_task_logs(dag_id, run_id)
 
     def _ended(self, dag_id: str, run_id: str) -> bool:
         return self.api.run(dag_id, run_id)["state"] not in ACTIVE
 
-    def _keep_running(self, dag_id: str) -> None:
-        """A long-lived job: a run that is still open goes on by itself, else there is a new one.
+    def _unpause(self, *dag_ids: str) -> None:
+        for dag_id in dag_ids:
+            self.api.unpause(dag_id)
 
-        The first run of all is made by Airflow's `@once` schedule as soon as the DAG is opened.
+    def _keep_running(self, dag_id: str) -> None:
+        """Make sure that a long-lived job has an active run.
+
+        Airflow itself creates the first run, by the schedule `@once`, when the DAG is unpaused.
         """
         runs = self.api.runs(dag_id)
         self.api.unpause(dag_id)
         if runs and not any(run["state"] in ACTIVE for run in runs):
             self.api.trigger(dag_id, NOTE)
-        self.say(f"{dag_id}: {'goes on' if runs else 'starts'}")
+        self.log(f"{dag_id}: {'continues' if runs else 'starts'}")
 
     def _ingest(self) -> None:
-        """Observe now, not only at the next full interval."""
+        """Ingest now instead of at the next interval."""
         active = self.api.runs(INGEST, *ACTIVE)
         self.api.unpause(INGEST)
         if not active:
             self.api.trigger(INGEST, NOTE)
-        self.say(f"{INGEST}: the past first, then what is new")
+        self.log(f"{INGEST}: publishes past observations, then new ones")
 
-    def _models(self) -> None:
-        """History and models, where there are none. Nothing here is fatal: forecasts work without, only worse.
+    def _prepare_models(self) -> None:
+        """Prepare history and train models if there are none. No failure is fatal: forecasts fall back.
 
-        What takes longer than the start waits for goes on in Airflow, and what comes of it is taken without a restart:
-        new history triggers the training, and the running service takes a new model.
+        Work that takes longer than the limit continues in Airflow. New history triggers the training, and the running
+        service loads a new model without a restart.
         """
-        self.api.unpause(TRAIN)  # before any new history, which triggers it
-        fresh = self._history_missing()
-        if not fresh:
+        self.api.unpause(TRAIN)  # before new history, which triggers it
+        manifest = read_manifest(self.settings.history_dir)
+        if manifest and matches_source(manifest, self.settings, self.settings.source):
             self.api.unpause(HISTORY)
-        elif not self._prepare_history():
+            training_triggered = False
+        elif self._prepare_history():
+            training_triggered = True
+        else:
             return
-        if self.registry.champion(FORECASTER) is not None:
-            return
-        if not fresh and not self.api.runs(TRAIN, *ACTIVE):
-            self.api.trigger(TRAIN, NOTE)
-        self.say(f"{TRAIN}: there is no model yet; training the first")
+        if self.registry.champion(FORECASTER) is None:
+            if not training_triggered and not self.api.runs(TRAIN, *ACTIVE):
+                self.api.trigger(TRAIN, NOTE)
+            self._wait_for_first_model()
+
+    def _prepare_history(self) -> bool:
+        """Prepare the history of the source; whether it is ready."""
+        self.log(f"{HISTORY}: there is no history of this source yet; this takes some minutes")
         try:
-            self.wait(self._trained_or_failed, RUN_LIMIT, lambda: "the first model")
-        except TimeoutError as error:
-            self.say(f"NO MODEL YET, so forecasts are made without; look at {TRAIN} in Airflow: {error}")
+            error = self._run_to_end(HISTORY)
+        except TimeoutError as timeout:
+            self._report(PipelineProblem.HISTORY_PENDING, f"No history yet; {HISTORY} continues in Airflow: {timeout}")
+            return False
+        if error:
+            self._report(PipelineProblem.HISTORY_FAILED, f"{HISTORY} failed, so there is no model:\n{error}")
+            return False
+        self.log("history is ready")
+        return True
+
+    def _wait_for_first_model(self) -> None:
+        self.log(f"{TRAIN}: there is no model yet; training the first one")
+        try:
+            self.wait(self._trained_or_failed, RUN_SECONDS, lambda: "the first model")
+        except TimeoutError as timeout:
+            self._report(PipelineProblem.MODEL_PENDING, f"No model yet; {TRAIN} continues in Airflow: {timeout}")
             return
         champion = self.registry.champion(FORECASTER)
         if champion is None:
-            run = self.api.runs(TRAIN)[0]
-            self.say(f"NO MODEL, so forecasts are made without:\n{self.api.last_words(TRAIN, run['dag_run_id'])}")
+            error = self.api.failed_task_logs(TRAIN, self.api.runs(TRAIN)[0]["dag_run_id"])
+            self._report(PipelineProblem.MODEL_FAILED, f"{TRAIN} failed, so there is no model:\n{error}")
         else:
-            self.say(f"model {champion.version} is trained")
-
-    def _history_missing(self) -> bool:
-        manifest = read_manifest(self.settings.history_dir)
-        return manifest is None or not matches_source(manifest, self.settings, self.source)
-
-    def _prepare_history(self) -> bool:
-        """Whether it is prepared; why it is not has been said."""
-        self.say(f"{HISTORY}: there is no history of this source yet; this takes a while")
-        try:
-            why = self._run_to_end(HISTORY)
-        except TimeoutError as error:
-            self.say(f"NO HISTORY YET; training follows when it is there, look at {HISTORY} in Airflow: {error}")
-            return False
-        self.say(f"NO HISTORY, so forecasts are made without a model:\n{why}" if why else "history is prepared")
-        return why is None
+            self.log(f"model {champion.version} is trained")
 
     def _trained_or_failed(self) -> bool:
         if self.registry.champion(FORECASTER) is not None:
@@ -169,27 +194,31 @@ class PipelineStart:
         runs = self.api.runs(TRAIN)
         return bool(runs) and runs[0]["state"] == "failed"
 
-    def _has_spoken(self, job: str) -> bool:
-        """Whether a job works: it reported progress since it was started (starting alone takes Spark half a minute)."""
-        folder = JobFolder(self.settings.jobs_dir / job)
-        started, said = folder.started().get("at"), (folder.last_progress() or {}).get("at")
-        return bool(started and said) and datetime.fromisoformat(str(said)) >= datetime.fromisoformat(str(started))
-
-    def _wait_for_green(self) -> bool:
-        self.say("waiting for the jobs to work, and for the first prediction")
+    def _wait_until_healthy(self) -> bool:
+        self.log("waiting for the jobs and the first forecast")
         store = open_store(self.settings.store_url)
-        late: list[str] = []
+        unhealthy: list[str] = []
 
-        def green() -> bool:
+        def healthy() -> bool:
             health = pipeline_health(self.settings, datetime.now(UTC), store)
-            late[:] = [f"{part.name}: {part.detail}" for part in health.parts if part.state is not HealthState.OK]
-            late.extend(f"{name}: has not said anything since its start" for name in JOBS if not self._has_spoken(name))
-            return not late
+            unhealthy[:] = [f"{c.name}: {c.detail}" for c in health.components if c.state is not HealthState.OK]
+            unhealthy.extend(f"{job}: no progress since its start" for job in JOBS if not self._has_progress(job))
+            return not unhealthy
 
         try:
-            self.wait(green, GREEN_LIMIT, lambda: "\n".join(late))
+            self.wait(healthy, HEALTHY_SECONDS, lambda: "\n".join(unhealthy))
         except TimeoutError:
-            self.say("NOT EVERYTHING IS GREEN; it runs on, look for the reason in Airflow:\n" + "\n".join(late))
+            details = "\n".join(unhealthy)
+            self._report(PipelineProblem.NOT_HEALTHY, f"Not all components are healthy; see Airflow:\n{details}")
         finally:
             store.dispose()
-        return not late
+        return not unhealthy
+
+    def _has_progress(self, job: str) -> bool:
+        """Whether a job reported progress since its last start; the start alone takes Spark half a minute."""
+        folder = JobFolder(self.settings.jobs_dir / job)
+        return "at" in folder.started() and progress_since_start(folder) is not None
+
+    def _report(self, problem: PipelineProblem, message: str) -> None:
+        self.problems.append(problem)
+        self.log(message)

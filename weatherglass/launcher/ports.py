@@ -1,9 +1,10 @@
-"""The ports the stack is about to use: each with what it is for and the setting that moves it."""
+"""The ports that `make up` uses, each with its purpose and its setting."""
 
 from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
+from enum import StrEnum
 
 import psutil
 
@@ -19,24 +20,25 @@ RAY_SERVICES = (
     "Ray's client server",
     "the metrics of Ray's dashboard",
 )
-"""What listens on the first ports of Ray's range, in this order; the workers follow from `FIRST_WORKER` on."""
+"""Services on the first ports of Ray's range, in this order; the workers use the ports from `FIRST_WORKER` on."""
 FIRST_WORKER = 10
 RAY_RANGE = 100
-EVERYWHERE = ""
+MAX_PORT = 65535
+ALL_INTERFACES = ""
 
 
 @dataclass(frozen=True)
 class Port:
-    """A port, what listens there, and the field of the settings that moves it."""
+    """A port, the service that listens on it, and the field of the settings that contains it."""
 
     number: int
-    what: str
+    description: str
     field: str
     host: str = LOOPBACK
 
 
-def needed(settings: Settings) -> list[Port]:
-    """Every port that `make up` will listen on with these settings, the derived ones included."""
+def required(settings: Settings) -> list[Port]:
+    """Every port that `make up` listens on with these settings, including derived ones."""
     ports = [
         Port(settings.airflow_port, "Airflow", "airflow_port"),
         Port(settings.spark_ui_port, "the Spark UI", "spark_ui_port"),
@@ -49,11 +51,14 @@ def needed(settings: Settings) -> list[Port]:
     if not settings.ray_address:
         first = settings.ray_worker_port_min
         ports += [
-            Port(settings.ray_port, "the Ray head", "ray_port", EVERYWHERE),
+            Port(settings.ray_port, "the Ray head", "ray_port", ALL_INTERFACES),
             Port(settings.ray_dashboard_port, "Ray's dashboard", "ray_dashboard_port"),
-            *(Port(first + i, what, "ray_worker_port_min", EVERYWHERE) for i, what in enumerate(RAY_SERVICES)),
             *(
-                Port(first + i, "Ray's workers", "ray_worker_port_min", EVERYWHERE)
+                Port(first + i, service, "ray_worker_port_min", ALL_INTERFACES)
+                for i, service in enumerate(RAY_SERVICES)
+            ),
+            *(
+                Port(first + i, "Ray's workers", "ray_worker_port_min", ALL_INTERFACES)
                 for i in range(FIRST_WORKER, RAY_RANGE)
             ),
         ]
@@ -62,33 +67,66 @@ def needed(settings: Settings) -> list[Port]:
     return ports
 
 
-def problems(settings: Settings) -> list[str]:
-    """A sentence for each port that cannot be used: out of range, wanted twice, or held by somebody else."""
-    sentences = []
-    wanted: dict[int, Port] = {}
-    for port in needed(settings):
-        if port.number > 65535:
-            sentences.append(
-                f"{variable(port.field)}={settings.ray_worker_port_min} leaves no room for the {RAY_RANGE} ports of "
-                f"Ray's range; it can be at most {65535 - RAY_RANGE + 1}"
-            )
-            break
-        if other := wanted.get(port.number):
-            sentences.append(
-                f"port {port.number} is wanted for {other.what} and for {port.what}: "
-                f"move one of them with {variable(other.field)} or {variable(port.field)}"
-            )
+class PortProblemReason(StrEnum):
+    IN_USE = "in_use"
+    """Another process listens on the port."""
+    ASSIGNED_TWICE = "assigned_twice"
+    """Two services have the same port."""
+    OUT_OF_RANGE = "out_of_range"
+    """The port number is above 65535."""
+
+
+@dataclass(frozen=True)
+class PortProblem:
+    """A port that cannot be used, the fields of the settings that move it, and a message for the user."""
+
+    reason: PortProblemReason
+    port: int
+    fields: tuple[str, ...]
+    message: str
+
+
+def problems(settings: Settings) -> list[PortProblem]:
+    """The ports that cannot be used."""
+    found: list[PortProblem] = []
+    assigned: dict[int, Port] = {}
+    for port in required(settings):
+        if port.number > MAX_PORT:
+            return [*found, _out_of_range(port, settings)]
+        if other := assigned.get(port.number):
+            found.append(_assigned_twice(port, other))
             continue
-        wanted[port.number] = port
-        if not _free(port):
-            sentences.append(
-                f"port {port.number} for {port.what} is in use{_holder(port.number)}: "
-                f"end that, or set {variable(port.field)} to another port"
-            )
-    return sentences
+        assigned[port.number] = port
+        if not _is_free(port):
+            found.append(_in_use(port))
+    return found
 
 
-def _free(port: Port) -> bool:
+def _out_of_range(port: Port, settings: Settings) -> PortProblem:
+    message = (
+        f"{variable(port.field)}={settings.ray_worker_port_min} leaves no room for the {RAY_RANGE} ports of Ray's "
+        f"range; the maximum is {MAX_PORT - RAY_RANGE + 1}"
+    )
+    return PortProblem(PortProblemReason.OUT_OF_RANGE, port.number, (port.field,), message)
+
+
+def _assigned_twice(port: Port, other: Port) -> PortProblem:
+    message = (
+        f"port {port.number} is assigned to {other.description} and to {port.description}; "
+        f"change {variable(other.field)} or {variable(port.field)}"
+    )
+    return PortProblem(PortProblemReason.ASSIGNED_TWICE, port.number, (other.field, port.field), message)
+
+
+def _in_use(port: Port) -> PortProblem:
+    message = (
+        f"port {port.number} for {port.description} is in use{_listener(port.number)}; "
+        f"end that process, or set {variable(port.field)} to another port"
+    )
+    return PortProblem(PortProblemReason.IN_USE, port.number, (port.field,), message)
+
+
+def _is_free(port: Port) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -98,8 +136,8 @@ def _free(port: Port) -> bool:
     return True
 
 
-def _holder(number: int) -> str:
-    """Who listens there, in words; empty where the system does not tell."""
+def _listener(number: int) -> str:
+    """` by process …`: the process that listens on a port; empty if it cannot be determined."""
     try:
         for connection in psutil.net_connections("tcp"):
             listening = connection.status == psutil.CONN_LISTEN and connection.laddr.port == number

@@ -1,8 +1,8 @@
 """The local Ray head: its command, its environment, and the folder of its sockets.
 
-Ray listens on all interfaces for much of its traffic, whatever it is asked, so every process that talks to it must
-show a token (`RAY_AUTH_MODE`). The node's own address is kept off the network: Ray replaces 127.0.0.1 by the
-machine's outer address (which changes as a laptop travels), but takes any other loopback address as it is.
+Ray listens on all interfaces for much of its traffic, regardless of its options, so every client must send a token
+(`RAY_AUTH_MODE`). The node's own address stays on loopback: Ray replaces 127.0.0.1 by the machine's external address
+(which changes when a laptop changes networks), but uses any other loopback address as given.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ OBJECT_STORE_BYTES = 100_000_000
 
 
 def client_environment(credentials: Credentials) -> dict[str, str]:
-    """What a process needs to talk to the head."""
+    """The environment variables of a client of the head."""
     return {
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(credentials.ray_token_file),
@@ -41,7 +41,7 @@ def program(settings: Settings, bin_folder: Path, environment: dict[str, str]) -
         "dashboard-agent-grpc-port",
         "runtime-env-agent-port",
         "metrics-export-port",
-        "ray-client-server-port",  # nobody here needs it, but Ray starts it all the same
+        "ray-client-server-port",  # not used, but Ray always starts it
     )
     argv = [
         str(bin_folder / "ray"),
@@ -68,28 +68,28 @@ def program(settings: Settings, bin_folder: Path, environment: dict[str, str]) -
 
 
 def sockets_folder(settings: Settings) -> Path:
-    """Ray's working folder. Not in the state folder, since the path of a socket holds 107 bytes at most."""
+    """Ray's working folder. Not in the state folder, because the path of a socket has at most 107 bytes."""
     name = hashlib.sha256(str(settings.state_dir.resolve()).encode()).hexdigest()[:10]
     return Path("/tmp") / f"weatherglass-{os.getuid()}-{name}"  # noqa: S108  (its owner is checked below)
 
 
 def prepare(settings: Settings) -> None:
-    """An empty folder for the sockets, ours alone.
+    """Create an empty folder for the sockets that only this user can access.
 
     Raises:
-        PermissionError: somebody else made a folder of that name.
+        PermissionError: the folder belongs to another user.
     """
     folder = sockets_folder(settings)
     clean(settings)
     folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
-        raise PermissionError(f"{folder}, wanted for Ray's sockets, belongs to somebody else; remove it")
+    status = folder.lstat()
+    if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
+        raise PermissionError(f"the folder for Ray's sockets, {folder}, belongs to another user; remove it")
     folder.chmod(0o700)
 
 
 def clean(settings: Settings) -> None:
-    """Remove the folder of an ended head; the logs of its last session stay in `<state>/logs/ray-session`."""
+    """Remove the folder of a stopped head; the logs of its last session move to `<state>/logs/ray-session`."""
     folder = sockets_folder(settings)
     if folder.is_symlink() or not folder.exists() or folder.stat().st_uid != os.getuid():
         return

@@ -1,4 +1,4 @@
-"""What the stack costs: processes, memory and CPU of each program with all its children."""
+"""Processes, memory and CPU of each started program with its children."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from dataclasses import dataclass
 
 import psutil
 
-from weatherglass.launcher.processes import ProcessRecords, members
-from weatherglass.launcher.stopping import LAUNCHER, job_folders
+from weatherglass.launcher.processes import LAUNCHER, ProcessRecords, launched_processes
+from weatherglass.launcher.stopping import job_folders
 from weatherglass.settings import Settings
 
-MEASURED_SECONDS = 0.5
+SAMPLE_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class Usage:
-    """One program. `memory` in bytes, resident, a page that n processes share counted 1/n in each, so that the sum is
-    what the machine holds; `cpu` in cores; `since` in Unix time.
+    """Usage of one program.
+
+    `memory` is resident memory in bytes; a page that n processes share counts 1/n in each, so that the sum is the
+    memory that is used on the machine. `cpu` is in cores, `since` in Unix time.
     """
 
     name: str
@@ -29,20 +31,20 @@ class Usage:
     cpu: float
 
 
-def usage(settings: Settings) -> list[Usage]:
-    """Every program of the stack that has a living process, the CPU measured over half a second."""
+def measure_usage(settings: Settings) -> list[Usage]:
+    """Usage of every program with a running process; CPU is measured over half a second."""
     records = {record.pid: record.name for record in ProcessRecords(settings).all() if record.alive()}
     sessions = records | {
         folder.started()["pid"]: folder.name for folder in job_folders(settings) if folder.alive() and folder.started()
     }
-    processes = members(settings)
+    processes = launched_processes(settings)
     launcher = next((pid for pid, name in records.items() if name == LAUNCHER), None)
     if launcher and launcher not in {process.pid for process in processes}:
         with contextlib.suppress(psutil.Error):
             processes.append(psutil.Process(launcher))
     before = {process.pid: _cpu_seconds(process) for process in processes}
     started = time.monotonic()
-    time.sleep(MEASURED_SECONDS)
+    time.sleep(SAMPLE_SECONDS)
     rows: dict[str, list[Usage]] = {}
     for process in processes:
         with contextlib.suppress(psutil.Error, OSError):
@@ -50,17 +52,17 @@ def usage(settings: Settings) -> list[Usage]:
             cpu = (_cpu_seconds(process) - before[process.pid]) / (time.monotonic() - started)
             memory = _resident(process)
             rows.setdefault(name, []).append(Usage(name, 1, process.create_time(), memory, max(cpu, 0.0)))
-    return [total(name, parts) for name, parts in sorted(rows.items())]
+    return [total(name, usages) for name, usages in sorted(rows.items())]
 
 
-def total(name: str, parts: list[Usage]) -> Usage:
-    """Several as one."""
+def total(name: str, usages: list[Usage]) -> Usage:
+    """The sum of several usages."""
     return Usage(
         name,
-        sum(part.processes for part in parts),
-        min((part.since for part in parts), default=time.time()),
-        sum(part.memory for part in parts),
-        sum(part.cpu for part in parts),
+        sum(usage.processes for usage in usages),
+        min((usage.since for usage in usages), default=time.time()),
+        sum(usage.memory for usage in usages),
+        sum(usage.cpu for usage in usages),
     )
 
 
@@ -73,6 +75,6 @@ def _cpu_seconds(process: psutil.Process) -> float:
 
 
 def _resident(process: psutil.Process) -> int:
-    """The process's proportional share of resident memory, bytes; Linux alone tells it, elsewhere all it touches."""
+    """The proportional set size in bytes; the resident set size where the system does not report it."""
     memory = process.memory_full_info()
     return int(getattr(memory, "pss", memory.rss))

@@ -1,4 +1,4 @@
-"""`make status`: in one screen what runs, what lags, and how old the newest of everything is."""
+"""`make status`: processes, components, consumer lag, models and the latest forecast, on one screen."""
 
 from __future__ import annotations
 
@@ -8,65 +8,66 @@ from kafka.errors import KafkaError
 from sqlalchemy.exc import SQLAlchemyError
 
 from weatherglass.alerts.health import HealthState, pipeline_health
-from weatherglass.formatting import words
+from weatherglass.formatting import format_duration
 from weatherglass.launcher.consumer_lag import lags
-from weatherglass.launcher.latest_forecast import in_words
-from weatherglass.launcher.processes import members
-from weatherglass.launcher.resource_usage import total, usage
-from weatherglass.launcher.stopping import launcher_runs
+from weatherglass.launcher.latest_forecast import describe_latest_forecast
+from weatherglass.launcher.processes import launched_processes, launcher_is_running
+from weatherglass.launcher.resource_usage import measure_usage, total
 from weatherglass.registry.registry import KINDS, Registry
 from weatherglass.settings import Settings
 from weatherglass.store.engine import open_store
 
-SIGNS = {HealthState.OK: "ok", HealthState.DEGRADED: "DEGRADED", HealthState.FAILING: "FAILING"}
-NOTHING_RUNS = 3
+LABELS = {HealthState.OK: "ok", HealthState.DEGRADED: "DEGRADED", HealthState.FAILING: "FAILING"}
+NOT_HEALTHY = 1
+NOT_RUNNING = 3
 
 
 def show(settings: Settings) -> int:
-    """Print the screen; 0 if everything is green, 1 if not, 3 if nothing runs."""
-    if not launcher_runs(settings) and not members(settings):
-        print(f"Weatherglass does not run (state folder {settings.state_dir}); `make up` starts it.")
-        return NOTHING_RUNS
+    """Print the screen. Exit status: 0 if all components are ok, 1 if not, 3 if nothing is running."""
+    launcher_running = launcher_is_running(settings)
+    if not launcher_running and not launched_processes(settings):
+        print(f"Weatherglass is not running (state folder {settings.state_dir}). Start it with: make up")
+        return NOT_RUNNING
     now = datetime.now(UTC)
     store = open_store(settings.store_url)
     try:
         health = pipeline_health(settings, now, store)
     finally:
         store.dispose()
-    watched = launcher_runs(settings)
-    green = health.state is HealthState.OK and watched
-    print(f"Weatherglass in {settings.state_dir}: {'everything is green' if green else 'NOT everything is green'}")
-    if not watched:
-        print("NOBODY WATCHES it: the launcher was killed; `make down` ends what is left, `make up` starts anew")
+    healthy = health.state is HealthState.OK and launcher_running
+    print(f"Weatherglass in {settings.state_dir}: {'all components ok' if healthy else 'NOT all components ok'}")
+    if not launcher_running:
+        print("Launcher is not running. End the remaining processes with `make down`, start again with `make up`.")
     sections = {
-        "Programs": _programs(settings, now),
-        "Parts": [f"{part.name:<20}{SIGNS[part.state]:<10}{part.detail}" for part in health.parts],
-        "Lag (messages a consumer group is behind)": _lags(settings),
+        "Resource usage": _resource_usage(settings, now),
+        "Components": [f"{c.name:<20}{LABELS[c.state]:<10}{c.detail}" for c in health.components],
+        "Consumer lag (messages)": _consumer_lag(settings),
         "Models": _models(settings),
-        "A prediction": _prediction(settings),
+        "Latest forecast": _latest_forecast(settings),
     }
     for title, lines in sections.items():
-        print("\n  ".join(["", title, *lines]).replace("\n  ", "\n", 1))
-    return 0 if green else 1
+        print(f"\n{title}")
+        for line in lines:
+            print(f"  {line}")
+    return 0 if healthy else NOT_HEALTHY
 
 
-def _programs(settings: Settings, now: datetime) -> list[str]:
-    rows = usage(settings)
-    lines = [f"{'':<20}{'processes':>9}{'up':>9}{'memory MB':>11}{'cores':>8}"]
-    for row in [*rows, total("all", rows)]:
-        up = words(timedelta(seconds=now.timestamp() - row.since))
-        lines.append(f"{row.name:<20}{row.processes:>9}{up:>9}{row.memory / 1e6:>11.0f}{row.cpu:>8.2f}")
+def _resource_usage(settings: Settings, now: datetime) -> list[str]:
+    rows = measure_usage(settings)
+    lines = [f"{'':<20}{'processes':>9}{'uptime':>9}{'memory MB':>11}{'cores':>8}"]
+    for row in [*rows, total("total", rows)]:
+        uptime = format_duration(timedelta(seconds=now.timestamp() - row.since))
+        lines.append(f"{row.name:<20}{row.processes:>9}{uptime:>9}{row.memory / 1e6:>11.0f}{row.cpu:>8.2f}")
     return lines
 
 
-def _lags(settings: Settings) -> list[str]:
+def _consumer_lag(settings: Settings) -> list[str]:
     try:
-        found = lags(settings)
+        lag_of = lags(settings)
     except (KafkaError, OSError) as error:
         return [f"unknown: {type(error).__name__}: {error}"]
     return [
-        f"{group:<26}{topic:<22}{'nothing read yet' if lag is None else lag:>8}"
-        for (group, topic), lag in found.items()
+        f"{group:<26}{topic:<22}{'no offset yet' if lag is None else lag:>13}" for (group, topic), lag in lag_of.items()
     ]
 
 
@@ -81,8 +82,8 @@ def _models(settings: Settings) -> list[str]:
     return lines
 
 
-def _prediction(settings: Settings) -> list[str]:
+def _latest_forecast(settings: Settings) -> list[str]:
     try:
-        return [in_words(settings) or "none yet"]
+        return [describe_latest_forecast(settings) or "none yet"]
     except SQLAlchemyError as error:
         return [f"the store cannot be read: {error}"]

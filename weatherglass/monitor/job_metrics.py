@@ -11,7 +11,7 @@ from weatherglass.alerts.health import JOBS, STARTUP_GRACE
 from weatherglass.alerts.sample import MetricSample
 from weatherglass.jobs.folder import HOST_LOCK, JobFolder, is_locked
 from weatherglass.jobs.progress_tail import ProgressTail
-from weatherglass.net import answers
+from weatherglass.net import accepts_connections
 from weatherglass.settings import Settings
 
 STREAM, SERVE, STORE = "stream_features", "serve_predictions", "store_predictions"
@@ -90,7 +90,7 @@ class JobMetrics:
                 sample.put(m.WATERMARK_LAG, max((newest - watermark).total_seconds(), 0.0))
 
     def _put_inference(self, sample: MetricSample, reports: list[dict[str, Any]]) -> None:
-        sample.put(m.RAY_UP, answers(self._settings.ray_head))
+        sample.put(m.RAY_UP, accepts_connections(self._settings.ray_head))
         counts = self._count(SERVE, reports, "records", "predictions")
         sample.put(m.INFERENCE_RECORDS, counts["records"])
         sample.put(m.INFERENCE_PREDICTIONS, counts["predictions"])

@@ -13,7 +13,7 @@ from kafka.structs import TopicPartition
 
 from weatherglass.alerts import metrics as m
 from weatherglass.alerts.sample import MetricSample
-from weatherglass.net import answers
+from weatherglass.net import accepts_connections
 from weatherglass.settings import Settings
 from weatherglass.topics import GROUPS, PREDICTIONS, REJECTED, SHADOW, TOPICS
 
@@ -64,7 +64,7 @@ class KafkaMetrics:
         self._rejected_offset: int | None = None
 
     def collect(self, sample: MetricSample) -> None:
-        if not any(answers(address) for address in self._servers.split(",")):
+        if not any(accepts_connections(address) for address in self._servers.split(",")):
             self.close()
             sample.put(m.KAFKA_UP, 0)
             return

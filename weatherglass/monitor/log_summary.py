@@ -7,8 +7,7 @@ from datetime import datetime, timedelta
 from weatherglass.alerts import metrics as m
 from weatherglass.alerts.rule_evaluator import Evaluation, FiringAlert
 from weatherglass.alerts.sample import MetricSample
-from weatherglass.formatting import counted
-from weatherglass.formatting import words as format_duration
+from weatherglass.formatting import count_noun, format_duration
 
 SUMMARY_INTERVAL = timedelta(minutes=1)
 
@@ -45,7 +44,7 @@ def _summary(evaluation: Evaluation, sample: MetricSample) -> str:
         oldest = min(alert.since for alert in evaluation.firing)
         names = sorted(_name(alert) for alert in evaluation.firing)
         listed = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
-        state = f"{counted(len(names), 'alert')} open, oldest for {format_duration(sample.at - oldest)}: {listed}"
+        state = f"{count_noun(len(names), 'alert')} open, oldest for {format_duration(sample.at - oldest)}: {listed}"
     return "; ".join([state, *_figures(sample)])
 
 

@@ -1,4 +1,4 @@
-"""Airflow's options."""
+"""Airflow's options against Airflow's own defaults."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from weatherglass.launcher.airflow import options
 from weatherglass.settings import Settings
 
 
-def test_what_a_dead_scheduler_left_is_looked_for_as_often_as_a_death_is_judged(tmp_path: Path) -> None:
+def test_orphaned_tasks_are_checked_at_least_as_often_as_scheduler_health(tmp_path: Path) -> None:
     from airflow.configuration import conf
 
-    chosen = options(Settings(state_dir=tmp_path))
-    interval = float(chosen["AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL"])
+    values = options(Settings(state_dir=tmp_path))
+    interval = float(values["AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL"])
     assert interval <= conf.getfloat("scheduler", "scheduler_health_check_threshold")

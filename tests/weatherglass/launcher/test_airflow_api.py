@@ -1,4 +1,4 @@
-"""Airflow's client against a server that answers as Airflow does when its database is locked."""
+"""Airflow's client against a server that responds as Airflow does when its database is locked."""
 
 from __future__ import annotations
 
@@ -19,33 +19,34 @@ LOCKED = {"detail": {"reason": "Database error", "message": "Serious error when 
 
 
 class Airflow:
-    """Refuses the first `locked` calls of the API and does the next `slow` ones without an answer in time; counts those
-    that it carried out. A run that is there is not made again.
+    """Responds with status 500 to the first `locked` calls, and does not respond in time to the next `slow` calls.
+
+    `executed` are the executed calls, including the slow ones. A run that exists is not created again (status 409).
     """
 
     def __init__(self, locked: int = 0, slow: int = 0):
         self.locked = locked
         self.slow = slow
         self.runs: set[str] = set()
-        self.asked_again = Event()
-        self.done: list[tuple[str, str]] = []
+        self.repeated = Event()
+        self.executed: list[tuple[str, str]] = []
         self.url = ""
 
-    def answer(self, method: str, path: str, body: dict[str, str]) -> tuple[int, object]:
+    def respond(self, method: str, path: str, body: dict[str, str]) -> tuple[int, object]:
         if path == "/auth/token":
-            return 201, {"access_token": "word"}
+            return 201, {"access_token": "token"}
         if self.locked:
             self.locked -= 1
             return 500, LOCKED
         if method == "POST":
             if body["dag_run_id"] in self.runs:
-                self.asked_again.set()
-                return 409, {"detail": "there already"}
+                self.repeated.set()
+                return 409, {"detail": "exists"}
             self.runs.add(body["dag_run_id"])
-        self.done.append((method, path))
+        self.executed.append((method, path))
         if self.slow:
             self.slow -= 1
-            self.asked_again.wait(60)
+            self.repeated.wait(60)
         return 200, {}
 
 
@@ -54,16 +55,16 @@ def serving(airflow: Airflow) -> Iterator[AirflowApi]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def answer(self) -> None:
-            given = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            status, body = airflow.answer(self.command, self.path, json.loads(given or "{}"))
+        def handle_request(self) -> None:
+            request = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            status, body = airflow.respond(self.command, self.path, json.loads(request or "{}"))
             content = json.dumps(body).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
 
-        do_GET = do_POST = do_PATCH = answer
+        do_GET = do_POST = do_PATCH = handle_request
 
         def log_message(self, *_: object) -> None: ...
 
@@ -78,28 +79,30 @@ def serving(airflow: Airflow) -> Iterator[AirflowApi]:
         server.server_close()
 
 
-def test_a_locked_database_is_asked_again_and_each_call_is_carried_out_once() -> None:
+def test_calls_are_retried_while_the_database_is_locked_and_executed_once() -> None:
     airflow = Airflow(locked=2)
     with serving(airflow) as api:
         api.unpause("rollback_model")
         assert {api.trigger("stream_features", "note")} == airflow.runs
-    assert airflow.done == [
+    assert airflow.executed == [
         ("PATCH", "/api/v2/dags/rollback_model"),
         ("POST", "/api/v2/dags/stream_features/dagRuns"),
     ]
 
 
-def test_a_run_whose_start_was_not_answered_in_time_is_not_started_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trigger_that_times_out_does_not_start_a_second_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(airflow_api, "TIMEOUT", 3.0)
     airflow = Airflow(slow=1)
     with serving(airflow) as api:
         assert {api.trigger("stream_features", "note")} == airflow.runs
-    assert airflow.done == [("POST", "/api/v2/dags/stream_features/dagRuns")]
+    assert airflow.executed == [("POST", "/api/v2/dags/stream_features/dagRuns")]
 
 
-def test_a_refusal_that_stays_is_told_in_airflows_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(airflow_api, "BUSY", airflow_api.BUSY.new(backoff_factor=0.0))
+def test_a_permanent_error_raises_with_airflows_status_and_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(airflow_api, "RETRIES", airflow_api.RETRIES.new(backoff_factor=0.0))
     airflow = Airflow(locked=1000)
-    with serving(airflow) as api, pytest.raises(requests.HTTPError, match=r"refused PATCH .*500 .*Database error"):
+    with serving(airflow) as api, pytest.raises(requests.HTTPError) as raised:
         api.unpause("rollback_model")
-    assert not airflow.done
+    assert raised.value.response.status_code == 500
+    assert LOCKED["detail"]["reason"] in str(raised.value)
+    assert not airflow.executed

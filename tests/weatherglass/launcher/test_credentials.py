@@ -1,4 +1,4 @@
-"""Secrets are made once, differ, and are their owner's alone."""
+"""Secrets are created once, differ from each other, and are readable by their owner only."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from weatherglass.launcher.credentials import USER, Credentials
 from weatherglass.settings import Settings
 
 
-def test_secrets_are_kept_and_differ(settings: Settings) -> None:
+def test_secrets_are_kept_and_differ_from_each_other(settings: Settings) -> None:
     first = Credentials(settings)
-    made = [first.password, first.key("a"), first.key("b"), first.ray_token_file.read_text()]
+    created = [first.password, first.key("a"), first.key("b"), first.ray_token_file.read_text()]
     again = Credentials(settings)
-    assert made == [again.password, again.key("a"), again.key("b"), again.ray_token_file.read_text()]
-    assert len(set(made)) == len(made)
+    assert created == [again.password, again.key("a"), again.key("b"), again.ray_token_file.read_text()]
+    assert len(set(created)) == len(created)
 
 
-def test_only_the_owner_may_read(settings: Settings) -> None:
+def test_files_are_readable_by_the_owner_only(settings: Settings) -> None:
     credentials = Credentials(settings)
     settings.secrets_dir.chmod(0o755)
     credentials = Credentials(settings)
@@ -31,11 +31,11 @@ def test_only_the_owner_may_read(settings: Settings) -> None:
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
 
 
-def test_the_password_file_is_what_airflow_reads(settings: Settings) -> None:
+def test_password_file_has_airflows_format(settings: Settings) -> None:
     credentials = Credentials(settings)
     assert json.loads(credentials.passwords_file.read_text()) == {USER: credentials.password}
 
 
-def test_another_stack_has_other_secrets(settings: Settings) -> None:
+def test_another_state_folder_has_other_secrets(settings: Settings) -> None:
     other = settings.model_copy(update={"state_dir": settings.state_dir / "other"})
     assert Credentials(settings).password != Credentials(Settings(**other.model_dump())).password

@@ -1,4 +1,4 @@
-"""The end of the container in which the jobs run, with a real job."""
+"""Stopping the container of the jobs, with a real job."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import pytest
 
 from tests.waiting import until
 from weatherglass.jobs.folder import JobFolder, StartRequest
-from weatherglass.jobs.host import Host, HostTimeouts
+from weatherglass.jobs.host import HostTimeouts, JobHost
 from weatherglass.launcher import job_container
-from weatherglass.launcher.job_container import finish
+from weatherglass.launcher.job_container import stop_jobs
 from weatherglass.settings import PROJECT_ROOT, Settings
 
 pytestmark = pytest.mark.integration
@@ -19,17 +19,18 @@ FAKE_JOB = PROJECT_ROOT / "tests" / "fake_job.py"
 
 
 @pytest.mark.parametrize(
-    ("manner", "patience", "by_itself"), [("polite", HostTimeouts(60, 60), True), ("deaf", HostTimeouts(1, 0.5), False)]
+    ("mode", "timeouts", "stops_itself"),
+    [("cooperative", HostTimeouts(60, 60), True), ("ignores-stop", HostTimeouts(1, 0.5), False)],
 )
-def test_jobs_are_asked_to_finish_and_none_is_left(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, manner: str, patience: HostTimeouts, by_itself: bool
+def test_stop_jobs_ends_jobs_that_cooperate_and_jobs_that_do_not(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, mode: str, timeouts: HostTimeouts, stops_itself: bool
 ) -> None:
-    monkeypatch.setattr(job_container, "JOBS_SECONDS", 120.0)  # a slow machine is not the matter here
-    host = Host(settings.jobs_dir, patience)
+    monkeypatch.setattr(job_container, "JOBS_SECONDS", 120.0)  # enough on a slow machine
+    host = JobHost(settings.jobs_dir, timeouts)
     folder = JobFolder(settings.jobs_dir / "features")
-    folder.request_start(StartRequest([sys.executable, "-P", str(FAKE_JOB), str(folder.path), manner]))
-    until("the job", lambda: (folder.alive() and folder.heartbeat.exists()) or host.look())
-    finish(host, settings)
+    folder.request_start(StartRequest([sys.executable, "-P", str(FAKE_JOB), str(folder.path), mode]))
+    until("the job", lambda: (folder.alive() and folder.heartbeat.exists()) or host.poll())
+    stop_jobs(host, settings)
     assert not folder.alive()
-    assert folder.outcome().ok is by_itself
+    assert folder.outcome().ok is stops_itself
     host.close()

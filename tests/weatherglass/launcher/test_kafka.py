@@ -1,4 +1,4 @@
-"""The embedded broker, started for real."""
+"""The embedded broker, as a real process."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from kafka.admin import KafkaAdminClient
 
 from tests.conftest import TestBroker, make_settings
 from weatherglass.launcher.kafka import Broker, BrokerError
-from weatherglass.net import answers
+from weatherglass.net import accepts_connections
 from weatherglass.topics import HOURS, RAW, TOPICS
 
 
-def test_missing_jars_name_the_way_out(tmp_path: Path) -> None:
+def test_missing_jars_raise_with_the_command_that_installs_them(tmp_path: Path) -> None:
     with pytest.raises(BrokerError, match="make setup"):
         Broker(make_settings(tmp_path, build_dir=tmp_path)).prepare()
 
 
 @pytest.mark.integration
-def test_an_id_that_begins_with_a_dash_is_no_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_id_that_begins_with_a_dash_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uuid, "uuid4", lambda: uuid.UUID(bytes=b"\xf8" * 16))
     broker = Broker(make_settings(tmp_path))
     broker.prepare()
@@ -38,7 +38,7 @@ def test_messages_survive_a_restart(fresh_broker: TestBroker) -> None:
     producer.close()
 
     fresh_broker.stop()
-    assert not answers(fresh_broker.bootstrap_servers)
+    assert not accepts_connections(fresh_broker.bootstrap_servers)
     fresh_broker.start()
 
     consumer = KafkaConsumer(
@@ -48,6 +48,6 @@ def test_messages_survive_a_restart(fresh_broker: TestBroker) -> None:
     consumer.close()
 
 
-def test_the_hours_are_compacted() -> None:
+def test_the_topic_of_hours_is_compacted() -> None:
     (hours,) = [topic for topic in TOPICS if topic.name == HOURS]
     assert hours.broker_config["cleanup.policy"] == "compact,delete"

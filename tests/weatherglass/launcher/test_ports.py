@@ -1,4 +1,4 @@
-"""Ports in use are said by name, before anything starts."""
+"""Port problems are found before anything starts, with the settings that solve them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import socket
 import pytest
 
 from weatherglass.launcher import ports
+from weatherglass.launcher.ports import PortProblemReason
 from weatherglass.settings import LOOPBACK, Settings, Source, variable
 
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """With a free range for Ray, too."""
+    """With a free port range for Ray."""
     start = 20_000 + (os.getpid() * 101) % 10_000
     while True:
         candidate = settings.model_copy(update={"ray_worker_port_min": start})
@@ -25,47 +26,49 @@ def settings(settings: Settings) -> Settings:
 @pytest.mark.parametrize(
     "field", ["kafka_port", "kafka_controller_port", "airflow_port", "ray_port", "spark_ui_port", "replay_port"]
 )
-def test_a_port_in_use_is_named_with_its_setting_and_its_holder(settings: Settings, field: str) -> None:
+def test_a_port_in_use_is_reported_with_its_setting_and_its_process(settings: Settings, field: str) -> None:
     number = getattr(settings, field)
     with socket.create_server((LOOPBACK, number)):
         (problem,) = ports.problems(settings)
-    assert str(number) in problem
-    assert variable(field) in problem
-    assert f"process {os.getpid()}" in problem
+    assert (problem.reason, problem.port, problem.fields) == (PortProblemReason.IN_USE, number, (field,))
+    for text in (str(number), variable(field), str(os.getpid())):
+        assert text in problem.message
 
 
 @pytest.mark.parametrize("offset", [0, ports.FIRST_WORKER, ports.RAY_RANGE - 1])
-def test_the_derived_ports_of_ray_are_checked_too(settings: Settings, offset: int) -> None:
+def test_ports_of_rays_range_are_checked(settings: Settings, offset: int) -> None:
     with socket.create_server((LOOPBACK, settings.ray_worker_port_min + offset)):
         (problem,) = ports.problems(settings)
-    assert variable("ray_worker_port_min") in problem
+    assert (problem.reason, problem.fields) == (PortProblemReason.IN_USE, ("ray_worker_port_min",))
 
 
-def test_a_port_inside_rays_range_is_refused(settings: Settings) -> None:
+def test_a_service_port_inside_rays_range_is_assigned_twice(settings: Settings) -> None:
     clash = settings.model_copy(update={"airflow_port": settings.ray_worker_port_min + 5})
     (problem,) = ports.problems(clash)
-    assert variable("airflow_port") in problem
-    assert variable("ray_worker_port_min") in problem
+    assert problem.reason is PortProblemReason.ASSIGNED_TWICE
+    assert set(problem.fields) == {"airflow_port", "ray_worker_port_min"}
+    assert all(variable(field) in problem.message for field in problem.fields)
 
 
-def test_a_range_that_runs_beyond_the_last_port_is_refused(settings: Settings) -> None:
-    problems = ports.problems(settings.model_copy(update={"ray_worker_port_min": 65_500}))
-    assert any("at most 65436" in problem for problem in problems)
+def test_a_range_beyond_port_65535_is_out_of_range_with_the_maximum(settings: Settings) -> None:
+    *_, problem = ports.problems(settings.model_copy(update={"ray_worker_port_min": 65_500}))
+    assert problem.reason is PortProblemReason.OUT_OF_RANGE
+    assert "65436" in problem.message
 
 
-def test_what_runs_elsewhere_needs_no_port_here(settings: Settings) -> None:
+def test_external_services_need_no_local_port(settings: Settings) -> None:
     elsewhere = settings.model_copy(
         update={"kafka_bootstrap": "broker:9092", "ray_address": "ray:6379", "source": Source.OPEN_METEO}
     )
-    fields = {port.field for port in ports.needed(elsewhere)}
+    fields = {port.field for port in ports.required(elsewhere)}
     assert fields == {"airflow_port", "spark_ui_port"}
 
 
-def test_a_port_just_left_is_free(settings: Settings) -> None:
-    """A connection closed a moment ago (TIME_WAIT) does not keep a restarted stack from its port."""
+def test_a_port_in_time_wait_is_free(settings: Settings) -> None:
+    """A recently closed connection does not block the port for a restart."""
     with socket.create_server((LOOPBACK, settings.airflow_port)) as server:
         client = socket.create_connection((LOOPBACK, settings.airflow_port))
         accepted, _ = server.accept()
-        accepted.close()  # the server's side closes first and waits in TIME_WAIT
+        accepted.close()  # the side that closes first enters TIME_WAIT
         client.close()
     assert ports.problems(settings) == []

@@ -1,4 +1,4 @@
-"""Processes are known again, never mistaken, and found wherever they went."""
+"""Processes are identified correctly and found in every session and environment."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from pathlib import Path
 import psutil
 import pytest
 
+from weatherglass.jobs.processes import identity, signal_processes
 from weatherglass.launcher.processes import (
-    MARK,
+    STATE_DIR_VARIABLE,
     Children,
     ProcessRecord,
     ProcessRecords,
     Program,
-    identity,
-    members,
-    send,
+    launched_processes,
 )
 from weatherglass.settings import Settings
 from weatherglass.waiting import wait_until
@@ -36,8 +35,8 @@ LIMIT = 60.0
 def children(settings: Settings) -> Iterator[Children]:
     settings.state_dir.mkdir(parents=True)
     yield Children(settings)
-    left = members(settings)
-    send(signal.SIGKILL, left)
+    left = launched_processes(settings)
+    signal_processes(signal.SIGKILL, left)
     psutil.wait_procs(left, timeout=LIMIT)
 
 
@@ -45,39 +44,41 @@ def program(name: str, argv: list[str]) -> Program:
     return Program(name, argv, dict(os.environ))
 
 
-def test_a_record_knows_its_process_until_that_ends(children: Children, settings: Settings) -> None:
+def test_a_record_is_alive_until_its_process_ends(children: Children, settings: Settings) -> None:
     children.start(program("sleeper", SLEEP))
     record = ProcessRecords(settings).read("sleeper")
     assert record
     assert record.alive()
     os.kill(record.pid, signal.SIGKILL)
-    # Not yet waited for by its parent: a zombie is dead, though its id still answers signals.
+    # Its parent has not waited for it yet: a zombie is not alive, although its id still accepts signals.
     assert wait_until(lambda: not record.alive(), LIMIT)
     assert wait_until(lambda: not children.alive("sleeper"), LIMIT)
-    assert children.ended("sleeper") == "was ended by SIGKILL"
+    assert children.exit_status("sleeper") == -signal.SIGKILL
 
 
-def test_a_recycled_process_id_is_nobody_of_ours(settings: Settings) -> None:
-    """A stranger has the id of a record that another process wrote: it is neither alive for us nor a member."""
-    stranger = subprocess.Popen(SLEEP, start_new_session=True)
+def test_a_recycled_process_id_does_not_match_its_record(settings: Settings) -> None:
+    """Another process has the id of a recorded one, with another start time or after another boot."""
+    other = subprocess.Popen(SLEEP, start_new_session=True)
     try:
-        now = identity(stranger.pid)
+        now = identity(other.pid)
         assert now
         boot, _, ticks = now.partition(":")
         folder = ProcessRecords(settings).folder
         folder.mkdir(parents=True)
-        for name, told in {"earlier": f"{boot}:{int(ticks) - 1}", "before-the-boot": f"another:{ticks}"}.items():
-            record = ProcessRecord(name, stranger.pid, told, 0.0)
+        for name, recorded in {"earlier": f"{boot}:{int(ticks) - 1}", "before-the-boot": f"another:{ticks}"}.items():
+            record = ProcessRecord(name, other.pid, recorded, 0.0)
             (folder / f"{name}.json").write_text(json.dumps(record.__dict__))
             assert not record.alive()
-        assert members(settings) == []
+        assert launched_processes(settings) == []
     finally:
-        stranger.kill()
-        stranger.wait()
+        other.kill()
+        other.wait()
 
 
-def test_members_are_found_in_other_sessions_and_without_the_mark(children: Children, settings: Settings) -> None:
-    """One grandchild leaves the session, one loses the environment: both still belong to the stack."""
+def test_descendants_are_found_in_other_sessions_or_without_the_variable(
+    children: Children, settings: Settings
+) -> None:
+    """One grandchild leaves the session, one has an empty environment."""
     script = f"""
 import os, subprocess, sys, time
 sleep = {SLEEP!r}
@@ -95,22 +96,23 @@ time.sleep(600)
     assert parent
     os.kill(parent.pid, signal.SIGKILL)
     assert wait_until(lambda: not children.alive("parent"), LIMIT)
-    # the parent is gone, its children belong to nobody
-    assert wait_until(lambda: {process.pid for process in members(settings)} == grandchildren, LIMIT)
-    children.end_session("parent")
-    assert wait_until(lambda: len(members(settings)) == 1, LIMIT)  # the one that left the session stays marked
+    assert wait_until(lambda: {process.pid for process in launched_processes(settings)} == grandchildren, LIMIT)
+    children.kill_session("parent")
+    assert wait_until(lambda: len(launched_processes(settings)) == 1, LIMIT)  # the one that left the session
 
 
-def test_another_stack_is_not_ours(children: Children, settings: Settings, tmp_path: Path) -> None:
-    neighbour = subprocess.Popen(SLEEP, env={**os.environ, MARK: str(settings.state_dir) + "-2"})
+def test_processes_of_another_state_folder_are_not_found(
+    children: Children, settings: Settings, tmp_path: Path
+) -> None:
+    other = subprocess.Popen(SLEEP, env={**os.environ, STATE_DIR_VARIABLE: str(settings.state_dir) + "-2"})
     try:
-        assert members(settings) == []
+        assert launched_processes(settings) == []
     finally:
-        neighbour.kill()
-        neighbour.wait()
+        other.kill()
+        other.wait()
 
 
-def test_an_unreadable_record_is_no_record(settings: Settings) -> None:
+def test_unreadable_records_are_ignored(settings: Settings) -> None:
     records = ProcessRecords(settings)
     records.folder.mkdir(parents=True)
     (records.folder / "torn.json").write_text('{"name": "torn", "pi')
@@ -118,12 +120,14 @@ def test_an_unreadable_record_is_no_record(settings: Settings) -> None:
     assert records.all() == []
 
 
-def test_a_large_log_is_put_aside(children: Children, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_log_is_renamed_at_the_next_start(
+    children: Children, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("weatherglass.launcher.processes.LOG_BYTES", 10)
     talk = [sys.executable, "-c", "print('something longer than ten bytes')"]
     for _ in range(2):
         children.start(program("talker", talk))
         assert wait_until(lambda: not children.alive("talker"), LIMIT)
-    assert children.succeeded("talker")
+    assert children.exit_status("talker") == 0
     assert "longer" in children.log("talker").with_suffix(".log.1").read_text()
     assert "longer" in children.log("talker").read_text()

@@ -1,4 +1,4 @@
-"""A stack ends in good order and leaves nothing behind, however its launcher went."""
+"""Everything is stopped in order and completely, whether the launcher is running or was killed."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ import psutil
 import pytest
 
 from weatherglass.jobs.folder import JobFolder, StartRequest
+from weatherglass.jobs.processes import signal_processes
 from weatherglass.launcher.down import down
-from weatherglass.launcher.processes import ProcessRecords, members, send
-from weatherglass.launcher.stopping import LAUNCHER, WHO, launcher_runs, stop_everything
-from weatherglass.net import answers
+from weatherglass.launcher.processes import LAUNCHER, ProcessRecords, launched_processes, launcher_is_running
+from weatherglass.launcher.stopping import REQUESTED_BY, stop_everything
+from weatherglass.net import accepts_connections
 from weatherglass.settings import PROJECT_ROOT, Settings, variable
 from weatherglass.waiting import wait_until
 
@@ -26,20 +27,19 @@ LIMIT = 120.0
 FAKE_JOB = PROJECT_ROOT / "tests" / "fake_job.py"
 
 FAKE_LAUNCHER = textwrap.dedent("""
-    # Starts a real broker, a real job host and something that heeds no signal, then waits as `make up` does.
+    # Starts a real broker, a real job host and processes that ignore signals, then waits as `make up` does.
     import os, signal, sys, time
     from weatherglass.launcher.kafka import Broker
-    from weatherglass.launcher.processes import Children, Program, Records
-    from weatherglass.launcher.stopping import LAUNCHER
+    from weatherglass.launcher.processes import LAUNCHER, Children, ProcessRecords, Program
     from weatherglass.settings import load_settings
 
     settings = load_settings()
     settings.state_dir.mkdir(parents=True, exist_ok=True)
-    Records(settings).write(LAUNCHER, os.getpid())
+    ProcessRecords(settings).write(LAUNCHER, os.getpid())
     children = Children(settings)
-    deaf = "import signal, time; [signal.signal(n, signal.SIG_IGN) for n in (2, 15)]; time.sleep(600)"
-    children.start(Program("scheduler", [sys.executable, "-c", deaf.replace("(2, 15)", "(15,)")], dict(os.environ)))
-    children.start(Program("replay", [sys.executable, "-c", deaf], dict(os.environ)))
+    ignore = "import signal, time; [signal.signal(n, signal.SIG_IGN) for n in (2, 15)]; time.sleep(600)"
+    children.start(Program("scheduler", [sys.executable, "-c", ignore.replace("(2, 15)", "(15,)")], dict(os.environ)))
+    children.start(Program("replay", [sys.executable, "-c", ignore], dict(os.environ)))
     children.start(Program("job-host", [sys.executable, "-m", "weatherglass.jobs.host"], dict(os.environ)))
     broker = Broker(settings)
     broker.prepare()
@@ -53,62 +53,63 @@ FAKE_LAUNCHER = textwrap.dedent("""
 @pytest.fixture
 def launcher(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
     fields = ["state_dir", *(name for name in Settings.model_fields if name.endswith("_port"))]
-    chosen = {variable(name): str(getattr(settings, name)) for name in fields}
-    process = subprocess.Popen([sys.executable, "-c", FAKE_LAUNCHER], env={**os.environ, **chosen}, cwd=PROJECT_ROOT)
+    environment = {variable(name): str(getattr(settings, name)) for name in fields}
+    process = subprocess.Popen(
+        [sys.executable, "-c", FAKE_LAUNCHER], env={**os.environ, **environment}, cwd=PROJECT_ROOT
+    )
     try:
-        assert wait_until((settings.state_dir / "ready").exists, LIMIT), "the broker does not start"
+        assert wait_until((settings.state_dir / "ready").exists, LIMIT), "timed out"
         yield process
     finally:
         process.kill()
         process.wait()
-        left = members(settings)
-        send(signal.SIGKILL, left)
+        left = launched_processes(settings)
+        signal_processes(signal.SIGKILL, left)
         psutil.wait_procs(left, timeout=LIMIT)
 
 
-def start_job(settings: Settings, manner: str) -> JobFolder:
-    folder = JobFolder(settings.jobs_dir / f"job_{manner}")
-    folder.request_start(StartRequest([sys.executable, "-P", str(FAKE_JOB), str(folder.path), manner]))
-    assert wait_until(lambda: (folder.alive() and folder.last_progress() is not None) or _beats(folder), LIMIT)
+def start_job(settings: Settings, mode: str) -> JobFolder:
+    folder = JobFolder(settings.jobs_dir / f"job_{mode}")
+    folder.request_start(StartRequest([sys.executable, "-P", str(FAKE_JOB), str(folder.path), mode]))
+    assert wait_until(lambda: folder.alive() and folder.heartbeat.exists(), LIMIT)
     return folder
 
 
-def _beats(folder: JobFolder) -> bool:
-    return folder.alive() and folder.heartbeat.exists()
-
-
-def test_down_after_the_launcher_was_killed(launcher: subprocess.Popen[bytes], settings: Settings) -> None:
-    """Everything is found by what is written down; a job finishes its batch and knows who asked."""
-    job = start_job(settings, "polite")
+def test_down_stops_everything_after_the_launcher_was_killed(
+    launcher: subprocess.Popen[bytes], settings: Settings
+) -> None:
+    """Processes are found by their records; a job finishes its batch."""
+    job = start_job(settings, "cooperative")
     launcher.kill()
     launcher.wait()
-    assert not launcher_runs(settings)
-    assert answers(settings.bootstrap_servers)
-    assert len(members(settings)) >= 5
+    assert not launcher_is_running(settings)
+    assert accepts_connections(settings.bootstrap_servers)
+    assert len(launched_processes(settings)) >= 5
 
     assert down(settings) == 0
 
-    assert members(settings) == []
-    assert not answers(settings.bootstrap_servers)
+    assert launched_processes(settings) == []
+    assert not accepts_connections(settings.bootstrap_servers)
     assert not job.alive()
     assert job.outcome().ok
-    assert WHO in job.outcome().why
+    assert REQUESTED_BY in job.outcome().reason
     assert ProcessRecords(settings).all() == []
-    assert down(settings) == 0  # and again, with nothing there
+    assert down(settings) == 0  # nothing is running
 
 
-def test_the_launcher_itself_is_spared_by_its_own_stop(launcher: subprocess.Popen[bytes], settings: Settings) -> None:
-    """The launcher calls the same function about its own children, from inside."""
+def test_stop_everything_does_not_end_the_launcher_that_calls_it(
+    launcher: subprocess.Popen[bytes], settings: Settings
+) -> None:
     assert stop_everything(settings, lambda _: None)
     assert launcher.poll() is None
     assert [record.name for record in ProcessRecords(settings).all()] == [LAUNCHER]
-    assert members(settings) == []
+    assert launched_processes(settings) == []
 
 
-def test_a_job_that_heeds_nothing_is_ended_though_the_host_is_dead(
+def test_down_kills_a_job_that_ignores_its_stop_without_a_job_host(
     launcher: subprocess.Popen[bytes], settings: Settings
 ) -> None:
-    job = start_job(settings, "deaf")
+    job = start_job(settings, "ignores-stop")
     for name in ("job-host", LAUNCHER):
         record = ProcessRecords(settings).read(name)
         assert record
@@ -116,13 +117,12 @@ def test_a_job_that_heeds_nothing_is_ended_though_the_host_is_dead(
     launcher.wait()
     assert down(settings) == 0
     assert not job.alive()
-    assert members(settings) == []
+    assert launched_processes(settings) == []
 
 
-def test_the_broker_keeps_its_data_over_a_stop(
+def test_acknowledged_messages_survive_a_stop(
     launcher: subprocess.Popen[bytes], settings: Settings, tmp_path: Path
 ) -> None:
-    """It is the last to go and goes in good order: what was acknowledged is there after the next start."""
     from kafka import KafkaConsumer, KafkaProducer, TopicPartition
     from kafka.admin import KafkaAdminClient, NewTopic
 

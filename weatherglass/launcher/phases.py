@@ -1,0 +1,244 @@
+"""The phases of `make up`, from top to bottom.
+
+Modules that import pandas or SQLAlchemy take seconds to import. The phases import them while the servers start.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from weatherglass.launcher import airflow, environment, ports, ray_head, stopping
+from weatherglass.launcher.airflow_api import AirflowApi
+from weatherglass.launcher.console import Console
+from weatherglass.launcher.credentials import USER, Credentials
+from weatherglass.launcher.errors import StartError
+from weatherglass.launcher.kafka import Broker, tail
+from weatherglass.launcher.processes import Program, launched_processes
+from weatherglass.launcher.supervisor import Supervisor
+from weatherglass.net import accepts_connections
+from weatherglass.settings import LOOPBACK, Settings, Source
+
+if TYPE_CHECKING:
+    from producer.sources import SourceChoice
+
+SERVER_SECONDS = 90.0
+AIRFLOW_SECONDS = 180.0
+
+
+class Startup:
+    """What the phases share. From the phase `choose_source` on, `settings.source` is never AUTO."""
+
+    def __init__(self, settings: Settings, console: Console, supervisor: Supervisor):
+        self.settings = settings
+        self.console = console
+        self.log = console.log
+        self.supervisor = supervisor
+        self.credentials = Credentials(settings)
+        self.bin = Path(sys.executable).parent
+        self.broker = Broker(settings)
+        self.source: Future[SourceChoice] | None = None
+        self.environment: dict[str, str] = {}
+        self.healthy = False
+
+    @property
+    def runs_kafka(self) -> bool:
+        return not self.settings.kafka_bootstrap
+
+    @property
+    def runs_ray(self) -> bool:
+        return not self.settings.ray_address
+
+    @property
+    def runs_replay(self) -> bool:
+        return self.settings.source is Source.REPLAY
+
+    @property
+    def airflow_environment(self) -> dict[str, str]:
+        return airflow.environment(self.settings, self.credentials, self.environment)
+
+    def start_module(self, name: str, module: str) -> None:
+        """Start `python -m module` as a supervised program."""
+        self.supervisor.start(Program(name, [str(self.bin / "python"), "-m", module], self.environment))
+
+    def wait_for_port(self, program: str, port: int, description: str) -> None:
+        address = f"{LOOPBACK}:{port}"
+        self.supervisor.wait(
+            lambda: accepts_connections(address),
+            SERVER_SECONDS,
+            lambda: f"{description} on {address}",
+            needs=(program,),
+        )
+
+
+def end_leftovers(startup: Startup) -> None:
+    """End the processes of an earlier launcher that was killed."""
+    if leftovers := launched_processes(startup.settings):
+        startup.log(f"ending {len(leftovers)} processes that an earlier start left running")
+        stopping.stop_everything(startup.settings, startup.log)
+
+
+def check_ports(startup: Startup) -> None:
+    if problems := ports.problems(startup.settings):
+        raise StartError("\n".join(problem.message for problem in problems))
+
+
+def start_kafka(startup: Startup) -> None:
+    if startup.runs_kafka:
+        startup.log("starting Kafka")
+        startup.broker.prepare()
+        startup.supervisor.start(Program("kafka", startup.broker.command, startup.broker.environment))
+
+
+def probe_sources(startup: Startup) -> None:
+    """Ask in the background whether Open-Meteo can be used; `choose_source` waits for the result."""
+
+    def choose() -> SourceChoice:
+        from producer import sources
+
+        return sources.resolve_source(startup.settings)
+
+    with_one_thread = ThreadPoolExecutor(1, thread_name_prefix="choose-source")
+    startup.source = with_one_thread.submit(choose)
+    with_one_thread.shutdown(wait=False)
+
+
+def migrate_store(startup: Startup) -> None:
+    from weatherglass.store.migrate import migrate
+
+    migrate(startup.settings.store_url)
+
+
+def choose_source(startup: Startup) -> None:
+    """Replace `auto` in the settings by the source in use; all other programs get it by their environment."""
+    assert startup.source is not None
+    choice = startup.source.result()
+    startup.log(choice.description)
+    startup.settings = startup.settings.model_copy(update={"source": choice.source})
+    startup.environment = environment.shared_environment(startup.settings, startup.bin, startup.credentials)
+
+
+def start_ray(startup: Startup) -> None:
+    if startup.runs_ray:
+        startup.log("starting Ray")
+        ray_head.prepare(startup.settings)
+        startup.supervisor.start(ray_head.program(startup.settings, startup.bin, startup.environment))
+
+
+def start_replay(startup: Startup) -> None:
+    if startup.runs_replay:
+        startup.start_module("replay", "producer.replay")
+
+
+def start_job_host(startup: Startup) -> None:
+    startup.start_module("job-host", "weatherglass.jobs.host")
+
+
+def migrate_airflow(startup: Startup) -> None:
+    """Create or update Airflow's tables after a change of its version; this takes ten seconds."""
+    migrated = airflow.home(startup.settings) / "migrated"
+    installed = version("apache-airflow")
+    if migrated.exists() and migrated.read_text(encoding="utf-8") == installed:
+        return
+    startup.log("creating Airflow's tables")
+    program = airflow.migration(startup.bin, startup.airflow_environment)
+    if startup.supervisor.run_to_end(program) != 0:
+        log = startup.supervisor.children.log(program.name)
+        raise StartError(f"Airflow's tables could not be created; end of {log}:\n{tail(log)}")
+    migrated.write_text(installed, encoding="utf-8")
+
+
+def start_airflow(startup: Startup) -> None:
+    startup.log("starting Airflow")
+    for program in airflow.programs(startup.bin, startup.airflow_environment):
+        startup.supervisor.start(program)
+
+
+def wait_for_kafka(startup: Startup) -> None:
+    if startup.runs_kafka:
+        children = startup.supervisor.children
+
+        def alive() -> bool:
+            startup.supervisor.check_stop()
+            return children.alive("kafka")
+
+        startup.broker.wait(alive, children.log("kafka"))
+    startup.log(f"Kafka is up on {startup.settings.bootstrap_servers}")
+
+
+def wait_for_replay(startup: Startup) -> None:
+    if startup.runs_replay:
+        startup.wait_for_port("replay", startup.settings.replay_port, "the replay server")
+
+
+def wait_for_ray(startup: Startup) -> None:
+    if startup.runs_ray:
+        startup.wait_for_port("ray", startup.settings.ray_dashboard_port, "Ray's dashboard")
+        startup.log(f"Ray is up on {startup.settings.ray_head}")
+
+
+def wait_for_airflow(startup: Startup) -> None:
+    api = _airflow_api(startup)
+    startup.supervisor.wait(
+        lambda: api.health_problem() is None,
+        AIRFLOW_SECONDS,
+        lambda: f"Airflow: {api.health_problem()}",
+        needs=airflow.PROCESSES,
+    )
+    startup.log(f"Airflow is up: {airflow.url(startup.settings)}")
+
+
+def start_pipeline(startup: Startup) -> None:
+    from weatherglass.launcher.pipeline import PipelineStart
+
+    pipeline = PipelineStart(startup.settings, _airflow_api(startup), startup.log, startup.supervisor.wait)
+    startup.healthy = pipeline.run()
+
+
+def show_addresses(startup: Startup) -> None:
+    from weatherglass.launcher.latest_forecast import describe_latest_forecast
+
+    settings = startup.settings
+    base = airflow.url(settings)
+    startup.log("Weatherglass is up" if startup.healthy else "Weatherglass is up, but not all components are healthy")
+    startup.console.write(f"""
+  Airflow      {base}   login: {USER} / {startup.credentials.password}
+  Dashboard    {base}/plugin/weatherglass
+  API          {base}/weatherglass/docs
+  Ray          {settings.ray_dashboard}   token: in {startup.credentials.ray_token_file}
+  Spark        http://{LOOPBACK}:{settings.spark_ui_port}
+  Logs         {startup.supervisor.children.logs}
+
+  {describe_latest_forecast(settings) or "No forecast yet; the first one follows the next observation."}
+
+  Show the state with `make status`. Stop with Ctrl-C here, or with `make down` in another terminal.
+""")
+
+
+def _airflow_api(startup: Startup) -> AirflowApi:
+    return AirflowApi(airflow.url(startup.settings), startup.credentials.password)
+
+
+PHASES: tuple[Callable[[Startup], None], ...] = (
+    end_leftovers,
+    check_ports,
+    start_kafka,
+    probe_sources,
+    migrate_store,
+    choose_source,
+    start_ray,
+    start_replay,
+    start_job_host,
+    migrate_airflow,
+    start_airflow,
+    wait_for_kafka,
+    wait_for_replay,
+    wait_for_ray,
+    wait_for_airflow,
+    start_pipeline,
+    show_addresses,
+)

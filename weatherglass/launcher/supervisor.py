@@ -1,0 +1,124 @@
+"""Starts the programs of the launcher and restarts those that exit."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection
+
+from weatherglass.launcher import ray_head
+from weatherglass.launcher.errors import StartError
+from weatherglass.launcher.kafka import tail
+from weatherglass.launcher.processes import Children, Program
+from weatherglass.launcher.wait import POLL_SECONDS, wait_for
+from weatherglass.settings import Settings
+
+RESTARTS = 5
+RESTART_WINDOW = 600.0
+"""Seconds. A program that exits more than `RESTARTS` times within them is not restarted again."""
+
+
+class StopRequested(Exception):
+    """The user stopped the launcher with a signal."""
+
+
+class Supervisor:
+    """The programs of one `make up`."""
+
+    def __init__(self, settings: Settings, log: Callable[[str], None]):
+        self.settings = settings
+        self.log = log
+        self.children = Children(settings)
+        self._stop = threading.Event()
+        self._programs: dict[str, Program] = {}
+        self._exits: dict[str, deque[float]] = {}
+
+    def stop_on_signals(self) -> None:
+        """Let SIGINT (Ctrl-C), SIGTERM and SIGHUP (closed terminal) request a stop."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: self._request_stop())
+
+    def _request_stop(self) -> None:
+        if self._stop.is_set():
+            self.log("already stopping; this takes up to 45 s")
+        self._stop.set()
+
+    def start(self, program: Program) -> None:
+        """Start a program and restart it when it exits."""
+        self.check_stop()
+        self._programs[program.name] = program
+        self.children.start(program)
+
+    def run_to_end(self, program: Program) -> int | None:
+        """Run a program that ends by itself; its exit status."""
+        self.check_stop()
+        self.children.start(program)
+        while self.children.alive(program.name):
+            self._stop.wait(0.1)
+            self.check_stop()
+        return self.children.exit_status(program.name)
+
+    def check_stop(self) -> None:
+        """Raise StopRequested if a stop was requested."""
+        if self._stop.is_set():
+            raise StopRequested
+
+    def poll(self) -> None:
+        """Restart programs that have exited; raises StopRequested."""
+        self.check_stop()
+        for name in [name for name in self._programs if not self.children.alive(name)]:
+            self._restart(self._programs[name])
+
+    def run(self) -> None:
+        """Supervise the programs until a stop is requested."""
+        while not self._stop.wait(POLL_SECONDS):
+            self.poll()
+
+    def wait(
+        self, condition: Callable[[], bool], seconds: float, describe: Callable[[], str], needs: Collection[str] = ()
+    ) -> None:
+        """Wait until a condition is true while the programs are supervised.
+
+        Raises:
+            TimeoutError: it did not become true in time; `describe` returns what is missing.
+            StartError: one of the programs in `needs` exited too often.
+            StopRequested: the user stopped the launcher.
+        """
+
+        def each_poll() -> None:
+            self.poll()
+            for name in needs:
+                if name not in self._programs:
+                    raise StartError(f"{name} does not start; end of {self.children.log(name)}:\n{self._tail(name)}")
+
+        wait_for(condition, seconds, describe, each_poll)
+
+    def _restart(self, program: Program) -> None:
+        exits = self._exits.setdefault(program.name, deque(maxlen=RESTARTS + 1))
+        now = time.monotonic()
+        exits.append(now)
+        status = describe_exit(self.children.exit_status(program.name))
+        log = self.children.log(program.name)
+        if len(exits) > RESTARTS and now - exits[0] < RESTART_WINDOW:
+            del self._programs[program.name]
+            self.log(
+                f"{program.name} {status}: {len(exits)} exits in {now - exits[0]:.0f} s, not restarted; log: {log}"
+            )
+            return
+        self.log(f"{program.name} {status}; restarting it (log: {log})")
+        self.children.kill_session(program.name)
+        if program.name == "ray":
+            ray_head.prepare(self.settings)
+        self.children.start(program)
+
+    def _tail(self, name: str) -> str:
+        return tail(self.children.log(name))
+
+
+def describe_exit(status: int | None) -> str:
+    """`exited with status 1` or `was killed by SIGKILL`, for a log line."""
+    if status is None:
+        return "is running"
+    return f"exited with status {status}" if status >= 0 else f"was killed by {signal.Signals(-status).name}"
