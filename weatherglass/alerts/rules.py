@@ -15,7 +15,7 @@ from typing import Any
 
 from weatherglass.alerts import metrics as m
 from weatherglass.alerts.conditions import Condition, Increase, Latest, Quantile, Ratio
-from weatherglass.formatting import words as format_duration
+from weatherglass.formatting import format_duration
 from weatherglass.store.alerts import Severity
 from weatherglass.topics import RAW, REJECTED
 
@@ -36,6 +36,7 @@ class Rule:
     """An alert rule.
 
     Attributes:
+        fires_when: the condition in words, for the documentation.
         summary: what is wrong; may contain `{subject}` and `{value}`.
         impact: what does not work as a consequence.
         unaffected: what continues to work.
@@ -53,6 +54,7 @@ class Rule:
     clear_threshold: float
     for_: timedelta
     severity: Severity
+    fires_when: str
     summary: str
     impact: str
     unaffected: str
@@ -78,7 +80,14 @@ class Rule:
 
 
 def _must_be_up(
-    name: str, metric: m.Metric, summary: str, impact: str, unaffected: str, runbook: str, **options: Any
+    name: str,
+    metric: m.Metric,
+    fires_when: str,
+    summary: str,
+    impact: str,
+    unaffected: str,
+    runbook: str,
+    **options: Any,
 ) -> Rule:
     """A rule that fires when a gauge that must be 1 is 0."""
     fields: dict[str, Any] = {
@@ -86,7 +95,8 @@ def _must_be_up(
         "for_": HALF_MINUTE,
         "keep_firing_for": HALF_MINUTE,
     } | options
-    fields |= {"summary": summary, "impact": impact, "unaffected": unaffected, "runbook": runbook}
+    fields |= {"fires_when": fires_when, "summary": summary, "impact": impact}
+    fields |= {"unaffected": unaffected, "runbook": runbook}
     condition = Latest(metric, aggregation="min")
     return Rule(name, condition, threshold=1, clear_threshold=1, above=False, **fields)
 
@@ -104,6 +114,7 @@ RULES: tuple[Rule, ...] = (
         2,
         HALF_MINUTE,
         Severity.CRITICAL,
+        "no successful poll for four intervals (of a minute with the replay, otherwise `WEATHERGLASS_POLL_MINUTES`)",
         "The last successful poll of the source was {value} intervals ago.",
         "Forecasts are based on old observations.",
         "Forecasts, the API and the dashboard, with the data available. The next successful poll fills the gap.",
@@ -120,6 +131,7 @@ RULES: tuple[Rule, ...] = (
         900,
         HALF_MINUTE,
         Severity.CRITICAL,
+        "no observation for 25 minutes; stations report every 15 minutes, plus two polls",
         "No observation has arrived from any station for {value}.",
         "Forecasts are based on old observations.",
         "Forecasts, the API and the dashboard, with the data available.",
@@ -135,6 +147,7 @@ RULES: tuple[Rule, ...] = (
         1.5,
         HALF_MINUTE,
         Severity.WARNING,
+        "no observation for three of its usual intervals, which are determined from its newest observations",
         "{subject} has not reported for {value} of its usual intervals.",
         "Its forecast is out of date, and forecasts for its neighbours do not use it.",
         "All other stations.",
@@ -152,6 +165,7 @@ RULES: tuple[Rule, ...] = (
         1,
         timedelta(minutes=5),
         Severity.WARNING,
+        "more than two of its intervals behind the newest observation of all stations, for five minutes",
         "{subject} is {value} intervals behind the other stations.",
         "Its forecast starts from an older reading than necessary.",
         "All other stations. Late readings are added to their hours when they arrive.",
@@ -168,6 +182,7 @@ RULES: tuple[Rule, ...] = (
         0,
         HALF_MINUTE,
         Severity.WARNING,
+        "its newest reading failed the check `flat_line`",
         "{subject} keeps reporting the same value for a variable that should vary.",
         "Its readings are flagged, and its forecast may be wrong.",
         "All other stations. The frozen reading is marked wherever it is shown.",
@@ -183,6 +198,7 @@ RULES: tuple[Rule, ...] = (
         0.8,
         timedelta(),
         Severity.WARNING,
+        "90 % of 10,000 calls within 24 hours",
         "{value} of Open-Meteo's free daily calls have been used.",
         "When all are used, the source refuses requests until the next day and observations stop.",
         "Everything, until then.",
@@ -197,6 +213,7 @@ RULES: tuple[Rule, ...] = (
         10,
         timedelta(),
         Severity.WARNING,
+        "more than 30 s between this machine's clock and the one in the source's responses",
         "This machine's clock differs from the source's by {value}.",
         "Beyond the tolerance, observations are rejected as lying in the future.",
         "Everything, until then.",
@@ -208,6 +225,7 @@ RULES: tuple[Rule, ...] = (
     _must_be_up(
         "broker_unreachable",
         m.KAFKA_UP,
+        "no response for half a minute",
         "The Kafka broker does not respond.",
         "No new data is published, processed or forecast.",
         "The API and the dashboard, with the stored data. Missed observations are fetched later.",
@@ -220,6 +238,7 @@ RULES: tuple[Rule, ...] = (
         15,
         HALF_MINUTE,
         Severity.CRITICAL,
+        "an unread record has waited for more than a minute, for another half a minute",
         "{subject}: the oldest unread record has waited for {value}.",
         "Forecasts are delayed.",
         "Everything, with a delay. No data is lost within the topic's retention.",
@@ -235,6 +254,7 @@ RULES: tuple[Rule, ...] = (
         5400,
         MINUTE,
         Severity.WARNING,
+        "two hours behind the newest observation, for a minute",
         "The watermark is {value} behind the newest observation.",
         "Windows are not closed: state grows, and late readings are not detected.",
         "Features and forecasts, for the time being.",
@@ -250,6 +270,7 @@ RULES: tuple[Rule, ...] = (
         1,
         timedelta(minutes=3),
         Severity.WARNING,
+        "batches take 1.5 times the trigger interval (at least one second) for three minutes",
         "Batches of the features query take {value} times the trigger interval.",
         "The query cannot keep up with its input, and features are delayed.",
         "Everything, with a delay.",
@@ -265,6 +286,7 @@ RULES: tuple[Rule, ...] = (
         0.02,
         timedelta(),
         Severity.WARNING,
+        "more than 5 % within 15 minutes, and at least ten",
         "{value} of the observations of the last 15 minutes were rejected.",
         "Features of the affected stations do not contain them.",
         "All valid observations. Rejected records are kept in weather-rejected with the reason.",
@@ -280,6 +302,7 @@ RULES: tuple[Rule, ...] = (
         30,
         timedelta(),
         Severity.WARNING,
+        "the 95th percentile of 20 minutes is more than 60 s from arrival to store",
         "The 95th percentile of the time from an observation's arrival to its forecast is {value}.",
         "The newest forecasts are late.",
         "Everything, with a delay.",
@@ -298,6 +321,7 @@ RULES: tuple[Rule, ...] = (
     _must_be_up(
         "job_host_down",
         m.JOB_HOST_UP,
+        "for half a minute",
         "The job host is not running.",
         "A job that ends is not restarted.",
         "The jobs that are running.",
@@ -306,6 +330,7 @@ RULES: tuple[Rule, ...] = (
     _must_be_up(
         "job_not_running",
         m.JOB_UP,
+        "for half a minute",
         "{subject} is not running.",
         "Its output stops: features, forecasts, or the data of the API.",
         "Everything that does not depend on it. The job resumes where it stopped.",
@@ -321,6 +346,7 @@ RULES: tuple[Rule, ...] = (
         15,
         HALF_MINUTE,
         Severity.CRITICAL,
+        "no heartbeat for 30 s, at the earliest two minutes after its start, for half a minute",
         "{subject} is running, but its last heartbeat was {value} ago.",
         "Its output stops.",
         "Everything that does not depend on it.",
@@ -336,6 +362,7 @@ RULES: tuple[Rule, ...] = (
         1.5,
         timedelta(),
         Severity.WARNING,
+        "three starts within 15 minutes",
         "{subject} was restarted {value} times within 15 minutes.",
         "It loses time with every restart and may make no progress at all.",
         "Everything that does not depend on it.",
@@ -346,6 +373,7 @@ RULES: tuple[Rule, ...] = (
     _must_be_up(
         "ray_unreachable",
         m.RAY_UP,
+        "its port accepts no connections for half a minute",
         "The Ray head does not respond.",
         "No forecasts are made.",
         "Observations, features, and the API and the dashboard with the existing forecasts.",
@@ -355,6 +383,7 @@ RULES: tuple[Rule, ...] = (
     _must_be_up(
         "actor_lost",
         m.ACTOR_UP,
+        "for half a minute",
         "{subject} does not respond or makes no progress.",
         "Its share of the stations gets no new forecasts.",
         "The other stations. Ray restarts the actor automatically.",
@@ -365,6 +394,7 @@ RULES: tuple[Rule, ...] = (
     _must_be_up(
         "airflow_unhealthy",
         m.AIRFLOW_UP,
+        "no heartbeat that Airflow considers healthy, for a minute",
         "Airflow's {subject} is not healthy.",
         "While the scheduler, triggerer or DAG processor is down, there are no polls, trainings or job restarts; while "
         "the API server is down, there are no pages.",
@@ -380,6 +410,7 @@ RULES: tuple[Rule, ...] = (
         0.3,
         MINUTE,
         Severity.WARNING,
+        "more than half of the stations, for a minute",
         "{value} of the stations are forecast without the model.",
         "Forecasts are only as good as climatology or persistence, with wider intervals.",
         "Everything. Every forecast names the method it was made with.",
@@ -395,6 +426,7 @@ RULES: tuple[Rule, ...] = (
         0,
         HALF_MINUTE,
         Severity.WARNING,
+        "for half a minute",
         "The {subject} in service is not the version that should be.",
         "An older model or a baseline makes the predictions.",
         "Everything, with that model.",
@@ -410,6 +442,7 @@ RULES: tuple[Rule, ...] = (
         29 * 86400,
         timedelta(),
         Severity.WARNING,
+        "30 days",
         "The model in service was trained {value} ago.",
         "It was not trained on the last month of the season.",
         "Everything.",
@@ -425,6 +458,7 @@ RULES: tuple[Rule, ...] = (
         2 * 3600,
         timedelta(),
         Severity.WARNING,
+        "three hours without a verification, which runs hourly",
         "Forecasts were last verified {value} ago.",
         "A decline in forecast quality would go unnoticed.",
         "Everything else.",
@@ -440,6 +474,7 @@ RULES: tuple[Rule, ...] = (
         3 * 3600,
         timedelta(),
         Severity.WARNING,
+        "six hours without observations to compare with",
         "Verification has found no observations to compare with for {value}.",
         "A decline in forecast quality would go unnoticed.",
         "Everything else.",
@@ -456,6 +491,7 @@ RULES: tuple[Rule, ...] = (
         0,
         timedelta(),
         Severity.WARNING,
+        "immediately, when the newest finished run has failed",
         "The last run of {subject} failed.",
         "Its previous output (a model, history, a report) stays in use.",
         "Everything, with that output.",
@@ -468,6 +504,7 @@ RULES: tuple[Rule, ...] = (
     _must_be_up(
         "store_unreachable",
         m.STORE_UP,
+        "for half a minute",
         "The store cannot be read.",
         "The API and the dashboard show no data. Alerts are sent, but not recorded.",
         "Observations, features and forecasts continue through Kafka and are stored when the store is back.",
@@ -480,6 +517,7 @@ RULES: tuple[Rule, ...] = (
         0.02,
         timedelta(),
         Severity.WARNING,
+        "more than 5 % within five minutes, and at least five",
         "{value} of the API's responses in the last five minutes were server errors (5xx).",
         "Some requests of pages and API clients fail.",
         "Everything that does not use the API.",
@@ -494,6 +532,7 @@ RULES: tuple[Rule, ...] = (
         0.07,
         HALF_MINUTE,
         Severity.CRITICAL,
+        "less than 5 % free for half a minute; resolved at 7 %",
         "{value} of the disk that holds the state folder is free.",
         "Kafka and the store stop when it is full.",
         "Everything, until then.",

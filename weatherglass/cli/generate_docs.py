@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from weatherglass.alerts.prometheus_rules import alertmanager_file, rule_file
+from weatherglass.alerts.prometheus_rules import RUNBOOK_PAGE, alertmanager_file, rule_file
+from weatherglass.alerts.runbook_page import replace_entries
 from weatherglass.records import RECORDS, json_schema
 from weatherglass.settings import PROJECT_ROOT, Settings, variable
 
@@ -44,7 +45,9 @@ def pages() -> dict[Path, str]:
     """Each page by its path."""
     schemas = {DOCS / "schemas" / f"{name}.json": json.dumps(json_schema(name), indent=2) + "\n" for name in RECORDS}
     monitoring = {MONITORING / "alerts.yml": rule_file(), MONITORING / "alertmanager.yml": alertmanager_file()}
-    return {DOCS / "configuration.md": configuration(), **monitoring, **schemas}
+    runbook_page = PROJECT_ROOT / RUNBOOK_PAGE
+    entries = {runbook_page: replace_entries(runbook_page.read_text(encoding="utf-8"))}
+    return {DOCS / "configuration.md": configuration(), **entries, **monitoring, **schemas}
 
 
 def _default(value: object) -> str:
