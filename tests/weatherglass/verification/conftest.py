@@ -1,4 +1,4 @@
-"""A store, and forecasts and truths to fill it with."""
+"""A store, and synthetic forecasts and observations."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def store(tmp_path: Path) -> Iterator[Engine]:
 
 
 def observed(
-    hours: int, station_id: str = "boston", start: datetime = MONDAY, seed: int = 0, wandering: bool = True
+    hours: int, station_id: str = "boston", start: datetime = MONDAY, seed: int = 0, random_walk: bool = True
 ) -> list[Observation]:
-    """On every full hour, wandering off, or staying around usual values."""
+    """Observations at every full hour: a random walk, or noise around fixed values."""
     rng = np.random.default_rng([seed, len(station_id)])
     walk = rng.normal(size=(hours, 4))
-    walk = walk.cumsum(axis=0) if wandering else walk
+    walk = walk.cumsum(axis=0) if random_walk else walk
     return [
         Observation(
             station_id=station_id,
@@ -66,12 +66,14 @@ def forecast(
     version: str = "7",
     method: Method = Method.MODEL,
     seed: int = 0,
-    half: float = 3.0,
+    half_width: float = 3.0,
     flagged: str = "",
 ) -> Prediction:
-    """Around usual values; the base hour is the hour the reading is in. `flagged`: the variable with a flag.
+    """A forecast around fixed values; the base hour is the hour that contains `time`.
 
-    The 80 % interval is half as wide.
+    Args:
+        half_width: of the 90 % interval; the 80 % interval is half as wide.
+        flagged: the variable with an anomaly flag, if any.
     """
     rng = np.random.default_rng([seed, int(time.timestamp())])
     base = time.replace(minute=0)
@@ -95,9 +97,9 @@ def forecast(
         ),
         confidence=Confidence(
             level=0.9,
-            lower=Bounds(**paths(-half)),
-            upper=Bounds(**paths(half)),
+            lower=Bounds(**paths(-half_width)),
+            upper=Bounds(**paths(half_width)),
             history_hours=72,
-            others=[Interval(level=0.8, lower=Bounds(**paths(-half / 2)), upper=Bounds(**paths(half / 2)))],
+            others=[Interval(level=0.8, lower=Bounds(**paths(-half_width / 2)), upper=Bounds(**paths(half_width / 2)))],
         ),
     )

@@ -1,0 +1,51 @@
+"""A hindcast of two synthetic models."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import Engine, select
+
+from tests.synthetic_history import history
+from weatherglass.forecast import climatology, damped_anomaly, features
+from weatherglass.forecast.fallback import PersistenceForecaster
+from weatherglass.forecast.forecaster import Forecast
+from weatherglass.records import Method
+from weatherglass.store.schema import paired_losses, verification
+from weatherglass.verification.baselines import ReferenceModel
+from weatherglass.verification.hindcast import hindcast
+
+
+class Shifted(PersistenceForecaster):
+    """Persistence plus 1 in every variable, with the method of a model."""
+
+    def forecast(self, *arguments: Any) -> Forecast:
+        forecast = super().forecast(*arguments)
+        return replace(forecast, values=forecast.values + 1, methods=(Method.MODEL,) * len(forecast.methods))
+
+
+def test_a_hindcast_is_marked_and_repeating_it_changes_nothing(store: Engine) -> None:
+    grid = history(days=90)
+    fitted = climatology.fit(grid)
+    reference = ReferenceModel(fitted, damped_anomaly.fit(features.model_inputs(grid, fitted).anomalies))
+    contents = []
+    for _ in range(2):
+        with store.begin() as connection:
+            hindcast(connection, {"7": Shifted(), "8": PersistenceForecaster()}, reference, grid, lambda _: None)
+            rows = connection.execute(select(verification)).mappings().all()
+            pairs = connection.execute(select(paired_losses)).mappings().all()
+        contents.append((sorted(map(str, rows)), sorted(map(str, pairs))))
+    assert contents[0] == contents[1]
+    assert all(row["hindcast"] for row in rows)
+    assert {row["version"] for row in rows} == {"7", "persistence"}
+    fallback = [row for row in rows if row["version"] == "persistence" and row["n_baselines"]]
+    assert fallback
+    assert all(row["mae_compared"] == pytest.approx(row["mae_persistence"], abs=1e-3) for row in fallback)
+    days = {row["day"] for row in rows}
+    assert 28 <= len(days) <= 32
+    assert max(days) == grid.hours[-1].astype("datetime64[D]").item()
+    biased = [row["bias"] for row in rows if row["version"] == "7" and row["variable"] == "temperature"]
+    assert np.mean(biased) > 0.5
