@@ -1,10 +1,10 @@
-"""How fast the API is alone, with a year of 100 stations in the store, measured by the load tool `hey`.
+"""Performance of the standalone API with one year of 100 stations in the store, measured with the load generator `hey`.
 
-    python -m benchmarks.api fill <state folder> [days]   makes the store (a year: several GB, some minutes)
-    python -m benchmarks.api load <state folder>          serves it and loads it; needs `hey` (Debian: apt install hey)
-    python -m benchmarks.api cpu <state folder>           CPU time of one answer, asked within one process
+    python -m benchmarks.api fill <state folder> [days]   creates the store (a year: several GB, some minutes)
+    python -m benchmarks.api load <state folder>          load test; needs `hey` (Debian: apt install hey)
+    python -m benchmarks.api cpu <state folder>           CPU time of single requests, without HTTP
 
-With WEATHERGLASS_DATABASE_URL the store is that database instead of the folder's SQLite file.
+With WEATHERGLASS_DATABASE_URL, that database is used instead of the SQLite file in the folder.
 """
 
 from __future__ import annotations
@@ -46,23 +46,25 @@ from weatherglass.store.schema import observations, predictions
 
 STATIONS = 100
 DAYS = 365
-WHOLE_DAYS = 35
+ALL_ISSUES_DAYS = 35
+"""Predictions of every observation are stored for this time, before that one per hour."""
 STEP_MINUTES = 15
 RATE = 200
+"""Requests per second of all load generators together."""
 SECONDS = 15
 CLIENTS = 8
-"""Loaders at once, each for a station of its own; together they make `RATE`."""
-SIDEWAYS = 4
+GENERATORS = 4
+"""Concurrent processes of `hey`, each for one station."""
 WARM_UP, MEASURED = 5, 31
 
 
 @cache
 def documents(hour: datetime) -> dict[str, str]:
-    """The documents of a prediction for a reading in this hour, as long as real ones."""
+    """The JSON documents of a prediction for an observation in this hour, of realistic length."""
     values = {name: [round(1.234567 * lead + number, 4) for lead in LEADS] for number, name in enumerate(VARIABLES)}
     checks = dict.fromkeys(("range", "step", "flat_line", "forecast_residual", "isolation_forest"), Quality.OK)
     bounds = {"lower": Bounds(**values), "upper": Bounds(**values)}
-    made = {
+    models = {
         "predictions": Predictions(
             valid_times=[hour + timedelta(hours=lead) for lead in LEADS],
             **values,
@@ -72,16 +74,16 @@ def documents(hour: datetime) -> dict[str, str]:
         "anomaly": Anomaly(is_anomaly=False, score=0.12, checks=checks, reasons=[], model_version="3"),
         "confidence": Confidence(level=0.9, **bounds, history_hours=72, others=[Interval(level=0.8, **bounds)]),
     }
-    return {name: document.model_dump_json() for name, document in made.items()}
+    return {name: model.model_dump_json() for name, model in models.items()}
 
 
 def open_to_fill(settings: Settings) -> Engine:
-    """The store for `fill_station`, which gives documents as JSON: the same ones go into many rows."""
+    """The store for `fill_station`, which passes documents as JSON text so that they are serialized only once."""
     return create_engine(settings.store_url, json_serializer=str)
 
 
 def fill(settings: Settings, days: int = DAYS) -> None:
-    """Every reading, every issue of the last 35 days and one an hour before, as the sink would leave it."""
+    """Create the store in the state that the sink would leave it in."""
     migrate(settings.store_url)
     store = open_to_fill(settings)
     end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
@@ -97,7 +99,7 @@ def fill(settings: Settings, days: int = DAYS) -> None:
 
 
 def fill_station(connection: Connection, station: str, end: datetime, days: int = DAYS) -> None:
-    """A reading every quarter of an hour, up to `end`."""
+    """Save observations every 15 minutes up to `end`, and their predictions."""
     steps = [(k, end - timedelta(minutes=STEP_MINUTES * k)) for k in range(days * 24 * 60 // STEP_MINUTES)]
     readings = [
         {
@@ -126,7 +128,7 @@ def fill_station(connection: Connection, station: str, end: datetime, days: int 
             "stored_at": time,
         }
         for k, time in steps
-        if k < WHOLE_DAYS * 24 * 60 // STEP_MINUTES or time.minute == 0
+        if k < ALL_ISSUES_DAYS * 24 * 60 // STEP_MINUTES or time.minute == 0
     ]
     connection.execute(observations.insert(), readings)
     connection.execute(predictions.insert(), issues)
@@ -134,6 +136,7 @@ def fill_station(connection: Connection, station: str, end: datetime, days: int 
 
 @contextmanager
 def served(settings: Settings) -> Iterator[str]:
+    """Run the standalone API; yields its address."""
     process = subprocess.Popen(
         [sys.executable, "-m", "weatherglass.api"],
         env={**os.environ, "WEATHERGLASS_STATE_DIR": str(settings.state_dir)},
@@ -149,7 +152,7 @@ def served(settings: Settings) -> Iterator[str]:
             except OSError:
                 if process.poll() is not None:
                     raise SystemExit(
-                        "the API ended while starting; run `python -m weatherglass.api` to see why"
+                        "the API exited during startup; run `python -m weatherglass.api` to see the reason"
                     ) from None
                 time.sleep(0.2)
         yield address
@@ -163,45 +166,47 @@ def load(settings: Settings) -> None:
     far = {"from": end - timedelta(days=200), "to": end - timedelta(days=180)}
     far_range = "&".join(f"{name}={time:%Y-%m-%dT%H:%M:%SZ}" for name, time in far.items())
     with served(settings) as address:
-        paths = [f"{address}/predictions/station-{number:03}" for number in range(0, STATIONS, STATIONS // SIDEWAYS)]
-        _report(f"latest prediction, {RATE} requests/s", _loaded(paths, RATE / SIDEWAYS))
+        paths = [f"{address}/predictions/station-{number:03}" for number in range(0, STATIONS, STATIONS // GENERATORS)]
+        _report(f"latest prediction, {RATE} requests/s", _run_hey(paths, RATE / GENERATORS))
         for name, query in {
             "history, 50 issues": "?from={week}",
-            "history, 50 issues of half a year ago": f"?{far_range}",
+            "history, 50 issues half a year ago": f"?{far_range}",
             "history, one lead and variable, 200 issues": "?from={week}&lead=6&variable=temperature&limit=200",
         }.items():
-            asked = query.replace("{week}", f"{end - timedelta(days=7):%Y-%m-%dT%H:%M:%SZ}")
-            _report(f"{name}, one after another", _loaded([f"{paths[1]}/history{asked}"], 5, clients=1))
-        _report("stations, one after another", _loaded([f"{address}/stations"], 5, clients=1))
+            parameters = query.replace("{week}", f"{end - timedelta(days=7):%Y-%m-%dT%H:%M:%SZ}")
+            _report(f"{name}, one client", _run_hey([f"{paths[1]}/history{parameters}"], 5, clients=1))
+        _report("stations, one client", _run_hey([f"{address}/stations"], 5, clients=1))
 
 
-def _loaded(addresses: list[str], rate: float, clients: int = CLIENTS // SIDEWAYS) -> list[str]:
-    """What `hey` says of each address, loaded all at once, each with `rate` requests a second."""
+def _run_hey(urls: list[str], rate: float, clients: int = CLIENTS // GENERATORS) -> list[str]:
+    """Load all URLs concurrently, each with `rate` requests per second; returns the reports of `hey`."""
     command = ["hey", "-z", f"{SECONDS}s", "-c", str(clients), "-q", f"{rate / clients:g}"]
-    processes = [subprocess.Popen([*command, one], stdout=subprocess.PIPE, text=True) for one in addresses]
+    processes = [subprocess.Popen([*command, url], stdout=subprocess.PIPE, text=True) for url in urls]
     return [process.communicate()[0] for process in processes]
 
 
-def _report(name: str, said: list[str]) -> None:
-    def worst(pattern: str, of: type = float) -> float:
-        found = [re.search(pattern, one) for one in said]
-        return max((of(match.group(1)) for match in found if match), default=float("nan"))
+def _report(name: str, reports: list[str]) -> None:
+    """Print the total rate and the percentiles of the slowest generator."""
 
-    rate = sum(float(match.group(1)) for one in said if (match := re.search(r"Requests/sec:\s+([\d.]+)", one)))
-    answered = sum(int(count) for one in said for count in re.findall(r"\[200]\s+(\d+) responses", one))
-    others = sum(int(count) for one in said for count in re.findall(r"\[(?!200])\d+]\s+(\d+) responses", one))
-    times = [1000 * worst(rf"{share}%+ in ([\d.]+) secs") for share in (50, 95, 99)]
+    def largest(pattern: str) -> float:
+        matches = [re.search(pattern, report) for report in reports]
+        return max((float(match.group(1)) for match in matches if match), default=float("nan"))
+
+    rate = sum(float(match.group(1)) for report in reports if (match := re.search(r"Requests/sec:\s+([\d.]+)", report)))
+    successes = sum(int(count) for report in reports for count in re.findall(r"\[200]\s+(\d+) responses", report))
+    errors = sum(int(count) for report in reports for count in re.findall(r"\[(?!200])\d+]\s+(\d+) responses", report))
+    times = [1000 * largest(rf"{percentile}%+ in ([\d.]+) secs") for percentile in (50, 95, 99)]
     print(
         f"{name}: {rate:.0f}/s, p50 {times[0]:.1f} ms, p95 {times[1]:.1f} ms, p99 {times[2]:.1f} ms; "
-        f"{answered} answers, {others} errors",
+        f"{successes} responses, {errors} errors",
         flush=True,
     )
 
 
 def cpu(settings: Settings) -> None:
-    """CPU time of an answer from the request's first byte to the answer's last: all but reading and writing HTTP."""
+    """CPU time from the ASGI request to the last byte of the response, which excludes parsing and writing HTTP."""
     week = f"{datetime.now(UTC) - timedelta(days=7):%Y-%m-%dT%H:%M:%SZ}"
-    asked = {
+    requests = {
         "latest prediction": ("/predictions/station-025", ""),
         "history, 50 issues": ("/predictions/station-025/history", f"from={week}"),
         "history, one lead and variable, 200 issues": (
@@ -217,43 +222,43 @@ def cpu(settings: Settings) -> None:
     async def measure() -> None:
         app = create_app(settings)
         async with app.router.lifespan_context(app):
-            for name, (path, query) in asked.items():
-                times, sent = [], 0
+            for name, (path, query) in requests.items():
+                times, body_bytes = [], 0
                 for _ in range(WARM_UP + MEASURED):
                     before = time.process_time()
-                    sent = await _answered(app, path, query)
+                    body_bytes = await _request(app, path, query)
                     times.append(1000 * (time.process_time() - before))
-                print(f"{name}: {median(times[WARM_UP:]):.2f} ms, {sent} bytes packed", flush=True)
+                print(f"{name}: {median(times[WARM_UP:]):.2f} ms, {body_bytes} bytes compressed", flush=True)
 
     asyncio.run(measure())
 
 
-async def _answered(app: FastAPI, path: str, query: str) -> int:
-    """Bytes of the body."""
-    sent = 0
+async def _request(app: FastAPI, path: str, query: str) -> int:
+    """Send an ASGI request; returns the length of the response body in bytes."""
+    body_bytes = 0
 
     async def receive() -> Message:
         return {"type": "http.request", "body": b"", "more_body": False}
 
     async def send(message: Message) -> None:
-        nonlocal sent
+        nonlocal body_bytes
         assert message.get("status", 200) == 200, (path, message)
-        sent += len(message.get("body", b""))
+        body_bytes += len(message.get("body", b""))
 
     headers = [(b"host", b"localhost"), (b"accept", b"application/json"), (b"accept-encoding", b"gzip")]
     scope = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "root_path": ""}
     scope |= {"query_string": query.encode(), "headers": headers, "scheme": "http", "http_version": "1.1"}
     await app({**scope, "server": ("localhost", 80), "client": ("127.0.0.1", 1)}, receive, send)
-    return sent
+    return body_bytes
 
 
 def main() -> None:
-    what, folder, *days = sys.argv[1:]
+    command, folder, *days = sys.argv[1:]
     settings = load_settings(state_dir=Path(folder))
-    if what == "fill":
+    if command == "fill":
         fill(settings, *map(int, days))
     else:
-        {"load": load, "cpu": cpu}[what](settings)
+        {"load": load, "cpu": cpu}[command](settings)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""How long a browser takes to draw the overview, from asking for the page to the last station in map and list.
+"""Time from navigation until the dashboard's overview shows all stations on the map and in the table.
 
     python -m benchmarks.first_view --stations 20 --runs 5      needs Chromium (Debian: apt install chromium)
 
-The API runs alone, over a store with three days of these stations; every run has a new browser profile, so nothing is
-in a cache. The first stations are known ones, which have a place on the map; the others stand in the list only.
+The standalone API serves a store with three days of data. Each run uses a new browser profile with an empty cache. The
+first stations are from the station table and are on the map; the others are only in the table.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from weatherglass.stations import known_stations
 from weatherglass.store.migrate import migrate
 
 CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 DAYS = 3
-DRAWN = """([stations, placed]) => {
-  const count = (what) => document.querySelectorAll(what).length;
-  const all = count("#stations tr .spark") >= stations && count("#map .place") >= placed && count("#map .land") > 0;
+IS_COMPLETE = """([stations, located]) => {
+  const count = (selector) => document.querySelectorAll(selector).length;
+  const all = count("#stations tr .spark") >= stations && count("#map .marker") >= located && count("#map .land") > 0;
   return all && performance.now();
 }"""
 
 
-def filled(settings: Settings, count: int) -> int:
-    """Fill the store; how many of the stations have a place."""
+def fill(settings: Settings, count: int) -> int:
+    """Fill the store with `count` stations; returns how many of them have a location."""
     known = [name for name, station in known_stations().items() if station.latitude is not None]
     names = [*known, *(f"station-{number:03}" for number in range(count))][:count]
     migrate(settings.store_url)
@@ -45,30 +45,33 @@ def filled(settings: Settings, count: int) -> int:
     return min(len(known), count)
 
 
-def drawn(browser: Browser, address: str, stations: int, placed: int) -> float:
-    """Milliseconds from the start of the navigation."""
+def time_to_complete(browser: Browser, address: str, stations: int, located: int) -> float:
+    """Milliseconds from the start of the navigation until the page is complete."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     page = context.new_page()
     page.goto(f"{address}/dashboard", wait_until="commit")
-    handle = page.wait_for_function(DRAWN, arg=[stations, placed])
-    took = float(handle.json_value())
+    handle = page.wait_for_function(IS_COMPLETE, arg=[stations, located])
+    milliseconds = float(handle.json_value())
     context.close()
-    return took
+    return milliseconds
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--stations", type=int, default=20)
-    parser.add_argument("--runs", type=int, default=5)
-    asked = parser.parse_args()
+    parser.add_argument("--stations", type=int, default=20, help="number of stations (default: %(default)s)")
+    parser.add_argument("--runs", type=int, default=5, help="number of runs (default: %(default)s)")
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         settings = load_settings(state_dir=Path(folder))
-        placed = filled(settings, asked.stations)
+        located = fill(settings, arguments.stations)
         with served(settings) as address, sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-            took = [drawn(browser, address, asked.stations, placed) for _ in range(asked.runs)]
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
+            times = [time_to_complete(browser, address, arguments.stations, located) for _ in range(arguments.runs)]
             browser.close()
-    print(f"{asked.stations} stations: median {median(took):.0f} ms, longest {max(took):.0f} ms, {asked.runs} runs")
+    print(
+        f"{arguments.stations} stations: median {median(times):.0f} ms, maximum {max(times):.0f} ms, "
+        f"{arguments.runs} runs"
+    )
 
 
 if __name__ == "__main__":
