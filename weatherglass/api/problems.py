@@ -74,7 +74,7 @@ class ProblemDetails(BaseModel):
         },
     )
 
-    type: str = Field(description="Always `about:blank`; use `code` to tell problems apart.")
+    type: str = Field(description="Always `about:blank`; use `code` to distinguish problems.")
     code: str = Field(description="Stable, machine-readable kind of problem.")
     title: str = Field(description="Short description of the kind of problem.")
     status: int = Field(description="HTTP status code.")
