@@ -1,4 +1,4 @@
-"""`weatherglass evaluate`: learn from a history, forecast what came after it, and write the page."""
+"""`weatherglass evaluate`: train on a history, score the forecasts of later hours, and generate the page."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from weatherglass.evaluation import arma, datasets, figures, held_out, local_training, page, plots, recalibrated
+from weatherglass.evaluation import arma, datasets, figures, held_out, local_training, page, plots
+from weatherglass.evaluation.daily_recalibration import recalibrate_daily
 from weatherglass.forecast.boosted_trees import BoostedForecaster
-from weatherglass.forecast.fit import SIZES, InsufficientTrainingData
+from weatherglass.forecast.fit import InsufficientTrainingData
+from weatherglass.forecast.presets import SIZES
 from weatherglass.forecast.splits import TEST_SHARE, HistoryTooShort
 from weatherglass.history.grid import HourGrid
 from weatherglass.history.sources import SourceError
@@ -21,59 +24,59 @@ from weatherglass.registry.artifact import ModelFileError
 
 
 def evaluate(options: argparse.Namespace) -> int:
-    """Run the command; its exit status."""
-    began = time.monotonic()
+    """Run the command and return its exit status."""
+    start = time.monotonic()
 
-    def say(line: str) -> None:
-        print(f"[{time.monotonic() - began:6.1f} s] {line}", flush=True)
+    def log(line: str) -> None:
+        print(f"[{time.monotonic() - start:6.1f} s] {line}", flush=True)
 
     try:
-        made = _evaluate(options, say)
+        result = _evaluate(options, log)
     except (SourceError, HistoryTooShort, InsufficientTrainingData, ModelFileError) as error:
-        print(f"evaluation failed: {error}", file=sys.stderr)
+        print(f"Evaluation failed: {error}", file=sys.stderr)
         return 1
     name = options.name or options.history.stem
     folder = options.docs / page.FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.json").write_text(json.dumps(made, indent=1), encoding="utf-8")
-    plots.write(folder, name, made)
-    say(f"{page.write(options.docs)} is written")
+    (folder / f"{name}.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
+    plots.write(folder, name, result)
+    log(f"Wrote {page.write(options.docs)}")
     return 0
 
 
-def _evaluate(options: argparse.Namespace, say: Any) -> dict[str, Any]:
+def _evaluate(options: argparse.Namespace, log: Callable[[str], None]) -> dict[str, Any]:
     grid, begin = _read(options)
     history = HourGrid(grid.stations, grid.start, grid.values[:, :begin])
     training_hours = np.arange(grid.values.shape[1]) < begin
-    say(f"history to {grid.start + begin - 1}, test to {grid.start + grid.values.shape[1] - 1}")
+    log(f"History to {grid.start + begin - 1}, test to {grid.start + grid.values.shape[1] - 1}")
     if options.model:
-        forecaster, how = BoostedForecaster.load(options.model), f"The model is that of {options.model.name}."
+        forecaster = BoostedForecaster.load(options.model)
+        description = f"Model: {options.model.name}."
     else:
-        forecaster = local_training.train(history, SIZES[options.size], options.threads, say)
-        how = f"Trained for this page, size {options.size}, seed {local_training.SEED}."
-    rows, base = held_out.choose(grid, ~training_hours, options.cases)
+        forecaster = local_training.train(history, SIZES[options.size], options.threads, log)
+        description = f"Model: trained on the history, size {options.size}, seed {local_training.SEED}."
+    rows, base = held_out.choose_cases(grid, ~training_hours, options.cases)
     if len(base) == 0:
-        raise HistoryTooShort("the test has no stretch of four days to forecast in")
-    usual, damping = forecaster.climatology, forecaster.damping
-    trained = held_out.forecast(grid, rows, base, forecaster, usual, damping)
-    scored = recalibrated.as_served(trained)
-    say(f"{len(base):,} forecasts of {len(np.unique(rows))} stations")
+        raise HistoryTooShort("The test has no four consecutive days")
+    as_trained = held_out.forecast(grid, rows, base, forecaster, forecaster.climatology, forecaster.damping)
+    scored = recalibrate_daily(as_trained)
+    log(f"{len(base):,} forecasts of {len(np.unique(rows))} stations")
     stations = np.unique(rows)[:: max(1, len(np.unique(rows)) // arma.STATIONS)][: arma.STATIONS]
-    scored.answers[arma.NAME] = arma.forecast(grid, training_hours, usual, scored, stations.tolist())
-    say(f"harmonic regression with ARMA errors at {len(stations)} stations")
-    made = figures.of(scored, (arma.NAME,))
-    made["coverage_as_trained"] = figures.coverage(trained)
-    made["little_past"] = figures.little_past(grid, scored, forecaster)
-    made["about"] = {
+    scored.forecasts[arma.NAME] = arma.forecast(grid, training_hours, forecaster.climatology, scored, stations.tolist())
+    log(f"Harmonic regression with ARMA errors at {len(stations)} stations")
+    result = figures.summarize(scored, (arma.NAME,))
+    result["coverage_as_trained"] = figures.coverage(as_trained)
+    result["short_past"] = figures.short_past_skill(grid, scored, forecaster)
+    result["about"] = {
         "title": options.name or options.history.stem,
         "stations": len(grid.stations),
         "history_first": str(grid.start),
         "history_last": str(grid.start + begin - 1),
-        "how": how,
+        "model": description,
     }
-    for variable, (value, low, high) in made["skill"]["damped_anomaly"].items():
-        say(f"{variable}: skill {value:+.3f} ({low:+.3f} to {high:+.3f}) against the damped anomaly")
-    return made
+    for variable, (value, low, high) in result["skill"]["damped_anomaly"].items():
+        log(f"{variable}: skill {value:+.3f} ({low:+.3f} to {high:+.3f}) against the damped anomaly")
+    return result
 
 
 def _read(options: argparse.Namespace) -> tuple[HourGrid, int]:
@@ -87,5 +90,5 @@ def _read(options: argparse.Namespace) -> tuple[HourGrid, int]:
     if options.test_from:
         begin = pd.Timestamp(options.test_from, tz="UTC")
     if not hours.min() < begin <= hours.max():
-        raise SourceError(f"{options.history} spans {hours.min()} to {hours.max()}; no test can begin at {begin}")
+        raise SourceError(f"The test cannot begin at {begin}: {options.history} covers {hours.min()} to {hours.max()}")
     return datasets.join(history[hours < begin], history[hours >= begin], known)

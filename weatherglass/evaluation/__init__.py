@@ -1,1 +1,1 @@
-"""How good the forecasts are on hours that nothing was learnt from: errors, baselines, intervals, and a page of it."""
+"""Evaluation of forecasts and of the anomaly detector on held-out data: errors, baselines, intervals, plots, tables."""

@@ -1,11 +1,11 @@
-"""The benchmark of the anomaly detector: labelled faults in real hours that it has not learnt from.
+"""Benchmark of the anomaly detector: labelled faults, injected into real hours that were not used for training.
 
     python -m weatherglass.evaluation.anomaly_benchmark --history HISTORY.zip --test TEST.parquet [--out TABLE.md]
 
-Faults (`anomaly.fault_injection`) are injected into the raw test hours, a hundred of each kind over several passes,
-so that in each pass about one row in a hundred is faulty. What the detectors flag elsewhere counts as a false alarm,
-although real hours hold real faults: the figures are on the cautious side. All detectors are held to the same budget
-of false alarms on the newest hours before each stretch of a month: each training in service sets the limits anew.
+Faults (`anomaly.fault_injection`) are injected into the raw test hours, about a hundred of each kind in several passes,
+so that about one row in a hundred is faulty in each pass. All other flags count as false alarms although real hours
+contain real faults, so the precision is a lower bound. The limits of all detectors are set to the same budget of false
+alarms, for each period of 30 days on the newest hours before it, because each training in service does the same.
 """
 
 from __future__ import annotations
@@ -32,97 +32,97 @@ from weatherglass.records import VARIABLES
 EVENTS = 102
 PASSES = 6
 SEED = 20161201
-RENEWED_HOURS = 30 * 24
-"""Limits are set anew so often; a training in service comes more often than that."""
-OURS, RULES, LEARNT = "rules and learnt score", "rules", "learnt score"
+LIMIT_PERIOD_HOURS = 30 * 24
+"""Hours for which limits are valid; trainings in service are more frequent."""
+COMBINED, RULES, LEARNED = "rules and learned score", "rules", "learned score"
 DETECTORS = (
-    OURS,
+    COMBINED,
     RULES,
-    LEARNT,
+    LEARNED,
     "forecast residuals",
     "neighbours",
     "isolation forest",
     "robust z-score",
     "titanlib buddy check",
 )
-SCORED = tuple(name for name in DETECTORS if name not in (OURS, RULES))
+SCORED = tuple(name for name in DETECTORS if name not in (COMBINED, RULES))
 FIRST = features.LOOK_BACK
 
 Array = npt.NDArray[np.float32]
-Say = Callable[[str], object]
+Log = Callable[[str], object]
 
 
 @dataclass(frozen=True)
 class AnomalyBenchmark:
-    """What each detector found.
+    """Results of all detectors for one budget.
 
     Attributes:
-        tallies: detector -> counts over all passes.
-        budget: false alarms a station, variable and week that the limits were set to.
-        faulty_share: part of the values that is faulty.
-        stations: how many had a history to learn from.
+        counts: detector -> counts over all passes.
+        budget: false alarms per station, variable and week for which the limits were set.
+        faulty_share: share of the values that are faulty.
+        stations: number of stations with a history.
     """
 
-    tallies: dict[str, EpisodeCounts]
+    counts: dict[str, EpisodeCounts]
     budget: float
     faulty_share: float
     stations: int
 
     def rows(self) -> list[dict[str, float | str]]:
-        """One row a detector; false alarms are per station and week, the mean of the variables."""
-        made: list[dict[str, float | str]] = []
-        for name, tally in self.tallies.items():
-            delays = [hours for kind in tally.delays.values() for hours in kind]
-            point_precision, point_recall, point_f1 = tally.points
-            made.append(
+        """Return one row for each detector; false alarms are per station and week, mean over the variables."""
+        rows: list[dict[str, float | str]] = []
+        for name, counts in self.counts.items():
+            delays = [hours for kind in counts.delays.values() for hours in kind]
+            point_precision, point_recall, point_f1 = counts.row_scores
+            rows.append(
                 {
                     "detector": name,
-                    "event recall": tally.recall(),
-                    "event precision": tally.precision,
-                    "event F1": tally.f1,
-                    "false alarms": float(tally.false_alarms.mean()),
+                    "event recall": counts.recall(),
+                    "event precision": counts.precision,
+                    "event F1": counts.f1,
+                    "false alarms": float(counts.false_alarms.mean()),
                     "median delay, h": float(np.median(delays)) if delays else float("nan"),
                     "point precision": point_precision,
                     "point recall": point_recall,
                     "point F1": point_f1,
                 }
             )
-        return made
+        return rows
 
     def by_kind(self) -> list[dict[str, float | str]]:
-        """Our detector: recall and median delay of each kind of fault, and recall by variable."""
-        tally = self.tallies[OURS]
-        made: list[dict[str, float | str]] = []
+        """Return recall and median delay of the combined detector for each kind of fault, and recall by variable."""
+        counts = self.counts[COMBINED]
+        rows: list[dict[str, float | str]] = []
         for kind in FaultKind:
             row: dict[str, float | str] = {
                 "kind": kind.value.replace("_", " "),
-                "faults": sum(count for key, count in tally.faults.items() if key[0] is kind),
-                "recall": tally.recall(kind),
-                "median delay, h": float(np.median(tally.delays.get(kind, [np.nan]))),
+                "faults": sum(count for key, count in counts.faults.items() if key[0] is kind),
+                "recall": counts.recall(kind),
+                "median delay, h": float(np.median(counts.delays.get(kind, [np.nan]))),
             }
             for v, name in enumerate(VARIABLES):
-                row[name.replace("_", " ")] = tally.recall(kind, v)
-            made.append(row)
-        return made
+                row[name.replace("_", " ")] = counts.recall(kind, v)
+            rows.append(row)
+        return rows
 
     def by_variable(self) -> list[dict[str, float | str]]:
-        """Our detector, by variable; faults of whole stations are left out of the recall."""
-        tally = self.tallies[OURS]
+        """Return the combined detector's figures by variable; the recall excludes faults of whole stations."""
+        counts = self.counts[COMBINED]
         return [
             {
                 "variable": name.replace("_", " "),
-                "recall": tally.recall(variable=v),
-                "false alarms": float(tally.false_alarms[v]),
-                "station-weeks": float(tally.station_weeks[v]),
+                "recall": counts.recall(variable=v),
+                "false alarms": float(counts.false_alarms[v]),
+                "station-weeks": float(counts.station_weeks[v]),
             }
             for v, name in enumerate(VARIABLES)
         ]
 
     def markdown(self) -> str:
-        """The three tables."""
+        """Return the three tables."""
         intro = (
-            f"{self.stations} stations, {self.faulty_share:.1%} of the values faulty, limits set for {self.budget:g} "
-            "false alarms a station, variable and week."
+            f"{self.stations} stations, {self.faulty_share:.1%} of the values faulty, limits for {self.budget:g} "
+            "false alarms per station, variable and week."
         )
         return "\n\n".join([intro, *(table(rows) for rows in (self.rows(), self.by_kind(), self.by_variable()))])
 
@@ -131,106 +131,108 @@ def anomaly_benchmark(
     history: HourGrid,
     test: HourGrid,
     budgets: Sequence[float],
-    say: Say = print,
+    log: Log = print,
     events: int = EVENTS,
-    effort: fit.Effort = fit.EFFORTS["full"],
+    size: fit.DetectorSize = fit.DETECTOR_SIZES["full"],
 ) -> list[AnomalyBenchmark]:
-    """Train on a history, inject faults into later hours, and count what is found under each budget.
+    """Train on a history, inject faults into later hours, and count flags for each budget.
 
     Raises:
-        HistoryTooShort, oddness.TooFewHours: the history does not suffice.
+        HistoryTooShort, InsufficientHistory: the history is too short.
     """
-    parts = split(history.values.shape[1])
-    usual = climatology.fit(mask_hours(history, parts.train))
-    learnt = fit.fit(history, parts.train, usual, budgets[0], SEED, effort)
-    say(f"trained on {len(history.stations)} stations; limits {np.round(learnt.limits, 3).tolist()}")
+    masks = split(history.values.shape[1])
+    normals = climatology.fit(mask_hours(history, masks.train))
+    learned = fit.fit(history, masks.train, normals, budgets[0], SEED, size)
+    log(f"Trained on {len(history.stations)} stations; limits {np.round(learned.limits, 3).tolist()}")
     begin = max(0, history.values.shape[1] - fit.RECENT_HOURS)
     recent = HourGrid(history.stations, history.start + begin, history.values[:, begin:])
-    return judge(learnt, recent, test, budgets, say, events)
+    return benchmark_detector(learned, recent, test, budgets, log, events)
 
 
-def judge(
-    learnt: LearnedScore,
+def benchmark_detector(
+    learned: LearnedScore,
     recent: HourGrid,
     test: HourGrid,
     budgets: Sequence[float],
-    say: Say = print,
+    log: Log = print,
     events: int = EVENTS,
 ) -> list[AnomalyBenchmark]:
-    """The benchmark of a detector that is there already; `recent` hours, before `test`, set the first limits."""
-    values = learnt.seen(test)
-    before = _scores(learnt, recent, learnt.seen(recent))
-    stretches = _renewed(before, _scores(learnt, test, values), budgets)
-    made = [{name: EpisodeCounts.empty() for name in DETECTORS} for _ in budgets]
-    share = []
+    """Run the benchmark on a trained detector; the hours of `recent`, before `test`, set the first limits."""
+    values = learned.station_values(test)
+    before = _scores(learned, recent, learned.station_values(recent))
+    limits_by_budget = _period_limits(before, _scores(learned, test, values), budgets)
+    counts_by_budget = [{name: EpisodeCounts.empty() for name in DETECTORS} for _ in budgets]
+    shares = []
     for number in range(PASSES):
         rng = np.random.default_rng([SEED, number])
-        background = learnt.background
-        injected = fault_injection.inject(values, background.expected.spread, background.nearest, events // PASSES, rng)
-        found = _scores(learnt, test, injected.values)
-        for tallies, limits in zip(made, stretches, strict=True):
-            flags = {RULES: found[RULES] > 0}
+        statistics = learned.statistics
+        injected = fault_injection.inject(values, statistics.expected.spread, statistics.nearest, events // PASSES, rng)
+        scores = _scores(learned, test, injected.values)
+        for counts, limits in zip(counts_by_budget, limits_by_budget, strict=True):
+            flags = {RULES: scores[RULES] > 0}
             for name in SCORED:
-                parts = [found[name][:, at] > limit[name] for at, limit in limits]
-                flags[name] = np.concatenate(parts, axis=1)
-            flags[OURS] = flags[RULES] | flags[LEARNT]
+                periods = [scores[name][:, period] > limit[name] for period, limit in limits]
+                flags[name] = np.concatenate(periods, axis=1)
+            flags[COMBINED] = flags[RULES] | flags[LEARNED]
             for name in DETECTORS:
-                whole = np.zeros(values.shape, bool)
-                whole[:, FIRST:] = flags[name]
-                tallies[name].add(whole, injected.faulty, injected.faults, np.isfinite(injected.values))
-        share.append(float(injected.faulty.sum() / np.isfinite(values).sum()))
-        recall = ", ".join(f"{tallies[OURS].recall():.3f}" for tallies in made)
-        say(f"pass {number + 1} of {PASSES}: {len(injected.faults)} faults, recall so far {recall}")
+                all_hours = np.zeros(values.shape, bool)
+                all_hours[:, FIRST:] = flags[name]
+                counts[name].add(all_hours, injected.faulty, injected.faults, np.isfinite(injected.values))
+        shares.append(float(injected.faulty.sum() / np.isfinite(values).sum()))
+        recall = ", ".join(f"{counts[COMBINED].recall():.3f}" for counts in counts_by_budget)
+        log(f"Pass {number + 1} of {PASSES}: {len(injected.faults)} faults, recall so far {recall}")
     stations = int(np.isfinite(values).any(axis=(1, 2)).sum())
     return [
-        AnomalyBenchmark(tallies, budget, float(np.mean(share)), stations)
-        for tallies, budget in zip(made, budgets, strict=True)
+        AnomalyBenchmark(counts, budget, float(np.mean(shares)), stations)
+        for counts, budget in zip(counts_by_budget, budgets, strict=True)
     ]
 
 
 Limits = list[tuple[slice, dict[str, npt.NDArray[np.float64]]]]
-"""Stretches of the hours from `FIRST` on, and the limit (4,) of each detector in it."""
+"""Periods of the hours from `FIRST` on, with the limit (variables,) of each detector."""
 
 
-def _renewed(before: dict[str, Array], during: dict[str, Array], budgets: Sequence[float]) -> list[Limits]:
-    """For each budget the limits of each stretch, set on the `RECENT_HOURS` before it, into which no fault was put."""
+def _period_limits(before: dict[str, Array], during: dict[str, Array], budgets: Sequence[float]) -> list[Limits]:
+    """Return for each budget the limits of each period, set on the `RECENT_HOURS` before it without injected faults."""
     known = {name: np.concatenate([before[name], during[name]], axis=1) for name in before}
     begin, hours = before[RULES].shape[1], during[RULES].shape[1]
-    made: list[Limits] = [[] for _ in budgets]
-    for start in range(0, hours, RENEWED_HOURS):
+    limits_by_budget: list[Limits] = [[] for _ in budgets]
+    for start in range(0, hours, LIMIT_PERIOD_HOURS):
         past = slice(max(0, begin + start - fit.RECENT_HOURS), begin + start)
         hard = known[RULES][:, past] > 0
-        for limits, budget in zip(made, budgets, strict=True):
+        for limits, budget in zip(limits_by_budget, budgets, strict=True):
             limit = {
-                name: classifier.limits(known[name][:, past], hard if name == LEARNT else hard & False, budget)
+                name: classifier.fit_limits(known[name][:, past], hard if name == LEARNED else hard & False, budget)
                 for name in SCORED
             }
-            limits.append((slice(start, min(start + RENEWED_HOURS, hours)), limit))
-    return made
+            limits.append((slice(start, min(start + LIMIT_PERIOD_HOURS, hours)), limit))
+    return limits_by_budget
 
 
-def _scores(learnt: LearnedScore, grid: HourGrid, values: Array) -> dict[str, Array]:
-    """Scores (stations, hours from FIRST, 4) of each detector but ours; those of the rules are 0 and 1."""
-    normal = learnt.normal(grid.hours)
-    found = features.compute(values, normal, learnt.background, FIRST)
-    known = np.where(np.isfinite(found.features[..., features.NAMES.index("anomaly")]), values[:, FIRST:], np.nan)
-    places = {station.station_id: (station.latitude, station.longitude) for station in grid.stations}
-    located = np.array([places.get(name, (np.nan, np.nan)) for name in learnt.climatology.station_ids], float)
+def _scores(learned: LearnedScore, grid: HourGrid, values: Array) -> dict[str, Array]:
+    """Return the scores (stations, hours from FIRST, variables) of all detectors except COMBINED; rules give 0 or 1."""
+    normal = learned.normal(grid.hours)
+    computed = features.compute(values, normal, learned.statistics, FIRST)
+    checked = np.where(np.isfinite(computed.features[..., features.NAMES.index("anomaly")]), values[:, FIRST:], np.nan)
+    coordinates_of = {station.station_id: (station.latitude, station.longitude) for station in grid.stations}
+    coordinates = np.array(
+        [coordinates_of.get(name, (np.nan, np.nan)) for name in learned.climatology.station_ids], float
+    )
     kept = values.copy()
-    kept[:, FIRST:] = known
+    kept[:, FIRST:] = checked
     return {
-        RULES: learnt.background.hard(values)[:, FIRST:].astype(np.float32),
-        LEARNT: learnt.combiner.score(found.features),
-        "forecast residuals": baselines.forecast_residuals(learnt, found),
-        "neighbours": baselines.neighbours(learnt, found),
-        "isolation forest": baselines.forest(learnt, kept, normal, FIRST),
+        RULES: learned.statistics.rule_flags(values)[:, FIRST:].astype(np.float32),
+        LEARNED: learned.classifier.score(computed.features),
+        "forecast residuals": baselines.forecast_residuals(learned, computed),
+        "neighbours": baselines.neighbour_residuals(learned, computed),
+        "isolation forest": baselines.isolation_forest(learned, kept, normal, FIRST),
         "robust z-score": baselines.robust_z(kept, FIRST),
-        "titanlib buddy check": baselines.buddies(learnt, located, kept, normal, FIRST),
+        "titanlib buddy check": baselines.buddy_check(learned, coordinates, kept, normal, FIRST),
     }
 
 
 def table(rows: list[dict[str, float | str]]) -> str:
-    """A Markdown table of rows with the same columns."""
+    """Return a Markdown table of rows with the same columns."""
     names = list(rows[0])
 
     def cell(value: float | str) -> str:
@@ -250,22 +252,27 @@ def table(rows: list[dict[str, float | str]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m weatherglass.evaluation.anomaly_benchmark", description=__doc__)
-    parser.add_argument("--history", type=Path, required=True, metavar="PATH", help="as of `weatherglass evaluate`")
-    parser.add_argument("--test", type=Path, required=True, metavar="PATH", help="what came after the history")
-    parser.add_argument("--stations", type=Path, metavar="PATH", help="table of stations")
-    parser.add_argument("--budgets", type=float, nargs="+", default=(0.1, 0.2), help="a station, variable and week")
-    parser.add_argument("--events", type=int, default=EVENTS, help="faults of each kind")
-    parser.add_argument("--out", type=Path, help="file for the tables; they are printed anyway")
-    options = parser.parse_args()
-    rows, stations = datasets.read(
-        options.history, datasets.read_station_table(options.stations) if options.stations else None
+    parser.add_argument(
+        "--history", type=Path, required=True, metavar="PATH", help="training data, as for `weatherglass evaluate`"
     )
-    later, _ = datasets.read(options.test, stations)
-    grid, begin = datasets.join(rows, later, stations)
+    parser.add_argument("--test", type=Path, required=True, metavar="PATH", help="test data, later than the history")
+    parser.add_argument(
+        "--stations", type=Path, metavar="PATH", help="table of stations: station_id, latitude, longitude"
+    )
+    parser.add_argument(
+        "--budgets", type=float, nargs="+", default=(0.1, 0.2), help="false alarms per station, variable and week"
+    )
+    parser.add_argument("--events", type=int, default=EVENTS, help="number of faults of each kind")
+    parser.add_argument("--out", type=Path, help="also write the tables to this file")
+    options = parser.parse_args()
+    station_table = datasets.read_station_table(options.stations) if options.stations else None
+    training_rows, stations = datasets.read(options.history, station_table)
+    test_rows, _ = datasets.read(options.test, stations)
+    grid, begin = datasets.join(training_rows, test_rows, stations)
     history = HourGrid(grid.stations, grid.start, grid.values[:, :begin])
     test = HourGrid(grid.stations, grid.start + begin, grid.values[:, begin:])
-    made = anomaly_benchmark(history, test, options.budgets, events=options.events)
-    text = "\n\n".join(one.markdown() for one in made)
+    benchmarks = anomaly_benchmark(history, test, options.budgets, events=options.events)
+    text = "\n\n".join(benchmark.markdown() for benchmark in benchmarks)
     print(text)
     if options.out:
         options.out.write_text(text + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""All figures of an evaluation as plain numbers, ready to be kept as JSON and shown on a page."""
+"""The figures of an evaluation as plain numbers that can be stored as JSON."""
 
 from __future__ import annotations
 
@@ -18,19 +18,22 @@ from weatherglass.verification.held_out_scores import MODEL
 from weatherglass.verification.scores import SKILL_LEADS
 
 SEASONS = {"DJF": (12, 1, 2), "MAM": (3, 4, 5), "JJA": (6, 7, 8), "SON": (9, 10, 11)}
-PASTS = (1, 6, 24)
-"""Hours of own past that a station is left with, to see what the rest is worth."""
-PAST_STATIONS = 36
-MIN_CASES = 100
-"""A station with fewer cases is not called the best or the worst."""
+REFERENCE = "damped_anomaly"
+"""Baseline of the skill by station, season and hours of own past."""
+SHORT_PASTS = (1, 6, 24)
+"""Hours of own past that a station keeps in `short_past_skill`."""
+SHORT_PAST_STATIONS = 36
 
 
-def of(held_out: HeldOut, rivals: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Errors by lead, skill beside each baseline, intervals, and the same by station and season."""
-    ours = metrics.mae(held_out, MODEL)
-    names = [who for who in (*BASELINES, *rivals) if np.isfinite(held_out.forecasts[who]).any()]
-    errors = {who: metrics.mae(held_out, who) for who in (MODEL, *BASELINES)}
-    best = np.min([errors[who] for who in BASELINES], axis=0)
+def summarize(held_out: HeldOut, extra_baselines: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return errors by lead, skill against each baseline, interval coverage, and figures by station and season.
+
+    Args:
+        extra_baselines: further names in `HeldOut.forecasts` against which the skill is computed.
+    """
+    names = [name for name in (*BASELINES, *extra_baselines) if np.isfinite(held_out.forecasts[name]).any()]
+    errors = {name: metrics.mae(held_out, name) for name in (MODEL, *BASELINES)}
+    best = np.min([errors[name] for name in BASELINES], axis=0)
     month = held_out.base.astype("datetime64[M]").astype(np.int64) % 12 + 1
     seasons = {name: np.isin(month, months) for name, months in SEASONS.items()}
     stations = {held_out.station_ids[row]: held_out.stations == row for row in np.unique(held_out.stations)}
@@ -38,9 +41,9 @@ def of(held_out: HeldOut, rivals: tuple[str, ...] = ()) -> dict[str, Any]:
         "cases": len(held_out.base),
         "first": str(held_out.base.min()),
         "last": str(held_out.base.max()),
-        "mae": {who: _by_variable(error) for who, error in errors.items()},
-        "skill": {who: _skill(held_out, who) for who in names},
-        "gain_over_best": _by_variable(scores.skill(ours, best)),
+        "mae": {name: _by_variable(error) for name, error in errors.items()},
+        "skill": {name: _skill(held_out, name) for name in names},
+        "gain_over_best": _by_variable(scores.skill(errors[MODEL], best)),
         "bias": _by_variable(scores.mean(scores.error(held_out.forecasts[MODEL], held_out.observed))),
         "coverage": coverage(held_out),
         "width": {
@@ -54,78 +57,80 @@ def of(held_out: HeldOut, rivals: tuple[str, ...] = ()) -> dict[str, Any]:
 
 
 def coverage(held_out: HeldOut) -> dict[str, Any]:
-    """Share of the truth that each interval holds: level -> variable -> by lead."""
+    """Return the coverage of each interval: level -> variable -> by lead."""
     return {f"{level:.0%}": _by_variable(metrics.coverage(held_out, level)) for level in held_out.lower}
 
 
-def little_past(grid: HourGrid, held_out: HeldOut, forecaster: BoostedForecaster) -> dict[str, dict[str, float]]:
-    """Skill against the damped anomaly of stations whose own past is cut off, their neighbours' is not.
+def short_past_skill(grid: HourGrid, held_out: HeldOut, forecaster: BoostedForecaster) -> dict[str, dict[str, float]]:
+    """Return the skill against the damped anomaly by hours of own past, for stations whose earlier past is removed.
 
-    Each station is cut alone, at base hours that are `apart`.
+    Values are removed at one station at a time, at the base hours of `separate_base_hours`. The damped anomaly keeps
+    its full past.
     """
-    stations = np.unique(held_out.stations)[:: max(1, len(np.unique(held_out.stations)) // PAST_STATIONS)]
-    parts: dict[int, list[HeldOut]] = {hours: [] for hours in (*PASTS, PAST_HOURS + 1)}
-    for station in stations:
-        at = apart((held_out.base[held_out.stations == station] - grid.start).astype(np.int64))
-        first = int(at.min()) - PAST_HOURS
-        for hours, kept in parts.items():
-            values = grid.values[:, first : int(at.max()) + LEADS[-1] + 1].copy()
-            for hour in at - first:
+    stations = np.unique(held_out.stations)
+    cases_by_past: dict[int, list[HeldOut]] = {hours: [] for hours in (*SHORT_PASTS, PAST_HOURS + 1)}
+    for station in stations[:: max(1, len(stations) // SHORT_PAST_STATIONS)]:
+        base = separate_base_hours((held_out.base[held_out.stations == station] - grid.start).astype(np.int64))
+        first = int(base.min()) - PAST_HOURS
+        for hours, cases in cases_by_past.items():
+            values = grid.values[:, first : int(base.max()) + LEADS[-1] + 1].copy()
+            for hour in base - first:
                 values[station, hour - PAST_HOURS : hour - hours + 1] = np.nan
             cut = HourGrid(grid.stations, grid.start + first, values)
-            rows = np.full(len(at), station)
-            kept.append(forecast(cut, rows, at - first, forecaster, forecaster.climatology, forecaster.damping))
-    whole = parts[PAST_HOURS + 1]
-    made = {}
-    for hours, cases in parts.items():
+            rows = np.full(len(base), station)
+            cases.append(forecast(cut, rows, base - first, forecaster, forecaster.climatology, forecaster.damping))
+    full_past = cases_by_past[PAST_HOURS + 1]
+    skill = {}
+    for hours, short_past in cases_by_past.items():
         known = [
-            np.isfinite(a.observed) & np.isfinite(b.forecasts["damped_anomaly"])
-            for a, b in zip(cases, whole, strict=True)
+            np.isfinite(short.observed) & np.isfinite(full.forecasts[REFERENCE])
+            for short, full in zip(short_past, full_past, strict=True)
         ]
-        ours, theirs = (
-            scores.mean(
-                np.concatenate(
-                    [
-                        np.where(k, scores.absolute_error(x.forecasts[who], x.observed), np.nan)
-                        for x, k in zip(group, known, strict=True)
-                    ]
-                )
-            )
-            for group, who in ((cases, MODEL), (whole, "damped_anomaly"))
+        model_mae, baseline_mae = (
+            _mae_where(cases, name, known) for cases, name in ((short_past, MODEL), (full_past, REFERENCE))
         )
-        made[str(min(hours, PAST_HOURS))] = _named(scores.mean_skill(ours, theirs))
-    return made
+        skill[str(min(hours, PAST_HOURS))] = _named(scores.mean_skill(model_mae, baseline_mae))
+    return skill
 
 
-def apart(base: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Of base hours those so far apart that what is cut off before one is neither past nor truth of another."""
-    made: list[int] = []
+def _mae_where(cases: list[HeldOut], name: str, known: list[npt.NDArray[np.bool_]]) -> npt.NDArray[np.float64]:
+    errors = [
+        np.where(where, scores.absolute_error(group.forecasts[name], group.observed), np.nan)
+        for group, where in zip(cases, known, strict=True)
+    ]
+    return scores.mean(np.concatenate(errors))
+
+
+def separate_base_hours(base: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Select base hours so far apart that the past of one includes neither the past nor the leads of another."""
+    selected: list[int] = []
     for hour in np.sort(base).tolist():
-        if not made or hour - made[-1] > PAST_HOURS + LEADS[-1]:
-            made.append(hour)
-    return np.array(made, dtype=np.int64)
+        if not selected or hour - selected[-1] > PAST_HOURS + LEADS[-1]:
+            selected.append(hour)
+    return np.array(selected, dtype=np.int64)
 
 
 def _group(held_out: HeldOut, cases: npt.NDArray[np.bool_]) -> dict[str, Any]:
-    ours, theirs = (metrics.mae(held_out, who, cases) for who in (MODEL, "damped_anomaly"))
+    model_mae, baseline_mae = (metrics.mae(held_out, name, cases) for name in (MODEL, REFERENCE))
     return {
         "cases": int(cases.sum()),
-        "mae": _named(scores.lead_mean(ours)),
-        "skill": _named(scores.mean_skill(ours, theirs)),
+        "mae": _named(scores.lead_mean(model_mae)),
+        "skill": _named(scores.mean_skill(model_mae, baseline_mae)),
         "coverage": {
             f"{level:.0%}": _named(scores.mean(metrics.coverage(held_out, level, cases))) for level in held_out.lower
         },
     }
 
 
-def _skill(held_out: HeldOut, against: str) -> dict[str, list[float | None]]:
-    both = held_out.comparable(against)
-    ours, theirs = (
-        scores.mean(scores.absolute_error(held_out.forecasts[who], held_out.observed), both) for who in (MODEL, against)
+def _skill(held_out: HeldOut, baseline: str) -> dict[str, list[float | None]]:
+    comparable = held_out.comparable(baseline)
+    model_mae, baseline_mae = (
+        scores.mean(scores.absolute_error(held_out.forecasts[name], held_out.observed), comparable)
+        for name in (MODEL, baseline)
     )
-    value = scores.mean_skill(ours, theirs)
-    low, high = metrics.skill_interval(held_out, against, SKILL_LEADS)
-    return {name: [_plain(x[v]) for x in (value, low, high)] for v, name in enumerate(VARIABLES)}
+    skill = scores.mean_skill(model_mae, baseline_mae)
+    low, high = metrics.skill_interval(held_out, baseline, SKILL_LEADS)
+    return {variable: [_plain(x[v]) for x in (skill, low, high)] for v, variable in enumerate(VARIABLES)}
 
 
 def _by_variable(values: npt.NDArray) -> dict[str, list[float | None]]:

@@ -1,4 +1,4 @@
-"""Plots of an evaluation."""
+"""Plots of an evaluation: errors, interval coverage and skill by station."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def write(folder: Path, name: str, figures: dict[str, Any]) -> list[Path]:
 
     matplotlib.use("Agg")
     folder.mkdir(parents=True, exist_ok=True)
-    made = {"errors": _errors(figures), "reliability": _reliability(figures), "stations": _stations(figures)}
+    plots = {"errors": _errors(figures), "reliability": _reliability(figures), "stations": _stations(figures)}
     paths = []
-    for what, figure in made.items():
-        path = folder / f"{name}-{what}.png"
-        # No software version and no time inside: the same figures make the same file.
+    for suffix, figure in plots.items():
+        path = folder / f"{name}-{suffix}.png"
+        # Without software version and time, the same figures give the same file.
         figure.savefig(path, dpi=DPI, metadata={"Software": None})
         matplotlib.pyplot.close(figure)
         paths.append(path)
@@ -45,10 +45,10 @@ def _grid(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, Any]
 def _errors(figures: dict[str, Any]) -> Any:
     figure, axes = _grid(2, 2, (10, 7))
     for axis, variable in zip(axes.flat, VARIABLES, strict=True):
-        for who, errors in figures["mae"].items():
-            width = 2.2 if who == "model" else 1.2
-            axis.plot(LEADS, _numbers(errors[variable]), color=COLOURS[who], linewidth=width, label=_words(who))
-        axis.set(title=_words(variable), xlabel="lead, h", ylabel=f"mean absolute error, {UNITS[variable]}")
+        for name, errors in figures["mae"].items():
+            width = 2.2 if name == "model" else 1.2
+            axis.plot(LEADS, _numbers(errors[variable]), color=COLOURS[name], linewidth=width, label=_label(name))
+        axis.set(title=_label(variable), xlabel="lead, h", ylabel=f"mean absolute error, {UNITS[variable]}")
         axis.set_ylim(0, None)
         axis.set_xticks(range(0, 25, 6))
     axes.flat[0].legend(fontsize=8)
@@ -60,10 +60,15 @@ def _reliability(figures: dict[str, Any]) -> Any:
     figure, axes = _grid(1, len(levels), (10, 3.6))
     for axis, level in zip(axes.flat, levels, strict=True):
         for variable in VARIABLES:
-            axis.plot(LEADS, 100 * _numbers(figures["coverage"][level][variable]), label=_words(variable))
-        aim = float(level.rstrip("%"))
-        axis.axhline(aim, color="black", linestyle=":")
-        axis.set(title=f"held by the {level} interval", xlabel="lead, h", ylabel="% of the truth", ylim=(aim - 15, 100))
+            axis.plot(LEADS, 100 * _numbers(figures["coverage"][level][variable]), label=_label(variable))
+        target = float(level.rstrip("%"))
+        axis.axhline(target, color="black", linestyle=":")
+        axis.set(
+            title=f"coverage of the {level} interval",
+            xlabel="lead, h",
+            ylabel="% of observations",
+            ylim=(target - 15, 100),
+        )
         axis.set_xticks(range(0, 25, 6))
     axes.flat[0].legend(fontsize=8)
     return figure
@@ -75,7 +80,7 @@ def _stations(figures: dict[str, Any]) -> Any:
     for axis, variable in zip(axes.flat, VARIABLES, strict=True):
         skill = _numbers([figures["by_station"][name]["skill"][variable] for name in names])
         axis.barh(range(len(names)), np.nan_to_num(skill), color=np.where(skill < 0, "#cc4125", COLOURS["model"]))
-        axis.set(title=_words(variable), xlabel="skill", ylim=(-0.6, len(names) - 0.4))
+        axis.set(title=_label(variable), xlabel="skill", ylim=(-0.6, len(names) - 0.4))
         axis.set_yticks(range(len(names)), names if variable == VARIABLES[0] else [""] * len(names), fontsize=8)
         axis.axvline(0, color="black", linewidth=0.8)
     return figure
@@ -85,5 +90,5 @@ def _numbers(values: list[float | None]) -> Any:
     return np.array([np.nan if value is None else value for value in values], dtype=float)
 
 
-def _words(name: str) -> str:
+def _label(name: str) -> str:
     return name.replace("_", " ")

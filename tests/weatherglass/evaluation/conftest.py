@@ -11,8 +11,8 @@ from weatherglass.forecast.splits import split
 
 @pytest.fixture(scope="session")
 def model() -> SimpleNamespace:
-    """A forecaster without trees on a made-up climate: climatology, damped anomaly and network, really fitted."""
+    """A forecaster without trees, fitted on a synthetic climate."""
     grid = history(days=110)
-    parts = split(grid.values.shape[1], test_share=0.3)
-    base = base_models.fit(grid, parts.train)
-    return SimpleNamespace(grid=grid, parts=parts, forecaster=fit.assemble(grid, parts, base, ()))
+    masks = split(grid.values.shape[1], test_share=0.3)
+    base = base_models.fit(grid, masks.train)
+    return SimpleNamespace(grid=grid, split=masks, forecaster=fit.assemble(grid, masks, base, ()))
