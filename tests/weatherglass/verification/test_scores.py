@@ -1,0 +1,248 @@
+"""The scoring rules against independent packages, and all users of the rules against each other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray
+from scores import continuous
+from sklearn.metrics import mean_absolute_error, mean_pinball_loss
+
+from ray_jobs.training import candidates
+from tests.synthetic_history import history
+from weatherglass.evaluation import arma, figures, held_out, metrics
+from weatherglass.forecast import climatology, damped_anomaly, features
+from weatherglass.forecast.fallback import PersistenceForecaster
+from weatherglass.forecast.forecaster import LEVELS, Forecast
+from weatherglass.forecast.splits import base_hours
+from weatherglass.history.grid import HourGrid
+from weatherglass.records import LEADS, VARIABLES, Method
+from weatherglass.verification import held_out_scores, held_out_test, score_rows, scores
+from weatherglass.verification.baselines import ReferenceModel
+from weatherglass.verification.forecasts import from_forecasts
+
+RNG = np.random.default_rng(5)
+MAX_CASES = 150
+
+
+def array(values: np.ndarray) -> xarray.DataArray:
+    return xarray.DataArray(values, dims=["case", "lead", "variable"][: values.ndim])
+
+
+@pytest.fixture(scope="module")
+def arrays() -> tuple[np.ndarray, np.ndarray]:
+    """Forecasts and observations (cases, leads, variables); a tenth of the observations is missing."""
+    shape = (300, len(LEADS), len(VARIABLES))
+    observed = RNG.normal(size=shape)
+    forecast = observed + RNG.normal(size=shape)
+    return forecast, np.where(RNG.random(shape) < 0.1, np.nan, observed)
+
+
+def test_mae_and_bias_are_those_of_scores_and_scikit_learn(arrays: tuple[np.ndarray, np.ndarray]) -> None:
+    forecast, observed = arrays
+    mae = scores.mean(scores.absolute_error(forecast, observed))
+    np.testing.assert_allclose(mae, continuous.mae(array(forecast), array(observed), reduce_dims="case"))
+    bias = scores.mean(scores.error(forecast, observed))
+    np.testing.assert_allclose(bias, continuous.additive_bias(array(forecast), array(observed), reduce_dims="case"))
+    known = np.isfinite(observed[:, 5, 2])
+    assert mae[5, 2] == pytest.approx(mean_absolute_error(observed[known, 5, 2], forecast[known, 5, 2]))
+
+
+def test_the_mean_ignores_missing_and_excluded_values_and_is_nan_without_any() -> None:
+    values = np.array([[1.0, np.nan], [2.0, np.nan], [6.0, np.nan]])
+    np.testing.assert_array_equal(scores.mean(values), [3.0, np.nan])
+    where = np.array([[True, True], [False, True], [True, True]])
+    np.testing.assert_array_equal(scores.mean(values, where), [3.5, np.nan])
+
+
+def test_the_quantile_loss_is_that_of_scores_and_scikit_learn() -> None:
+    observed, quantile = RNG.normal(size=400), RNG.normal(size=400)
+    for probability in (0.05, 0.5, 0.9):
+        loss = scores.quantile_loss(observed, quantile, probability).mean()
+        assert loss == pytest.approx(mean_pinball_loss(observed, quantile, alpha=probability))
+        expected = continuous.quantile_score(
+            xarray.DataArray(quantile, dims="t"), xarray.DataArray(observed, dims="t"), alpha=probability
+        )
+        assert loss == pytest.approx(float(expected))
+
+
+def test_quantile_losses_of_both_bounds_add_up_to_the_interval_score() -> None:
+    """Bracher et al. (2021): interval score = 2 / alpha x (sum of the two quantile losses), alpha = 0.2."""
+    observed, centre = RNG.normal(size=400), RNG.normal(size=400)
+    lower, upper = centre - 1.3, centre + 1.3
+    loss = scores.quantile_loss(observed, lower, 0.1) + scores.quantile_loss(observed, upper, 0.9)
+    lower_x, upper_x, observed_x = (xarray.DataArray(values, dims="t") for values in (lower, upper, observed))
+    expected = continuous.interval_score(lower_x, upper_x, observed_x, interval_range=0.8)["total"]
+    assert 2 / 0.2 * loss.mean() == pytest.approx(float(expected))
+
+
+def test_the_crps_of_five_quantiles_computed_by_hand() -> None:
+    """Observation 0; quantiles -2, -1, 0, 1, 2 of the probabilities 0.05, 0.1, 0.5, 0.9, 0.95.
+
+    Losses 0.05 x 2, 0.1 x 1, 0, 0.1 x 1, 0.05 x 2; the quantiles represent the probabilities up to 0.075, 0.3, 0.7,
+    0.925 and 1.
+    """
+    quantiles = {
+        p: np.array([q]) for p, q in zip((0.5, 0.1, 0.9, 0.05, 0.95), (0.0, -1.0, 1.0, -2.0, 2.0), strict=True)
+    }
+    expected = 2 * (0.075 * 0.1 + 0.225 * 0.1 + 0.4 * 0 + 0.225 * 0.1 + 0.075 * 0.1)
+    assert scores.crps(np.array([0.0]), quantiles) == pytest.approx([expected])
+
+
+def test_bounds_belong_to_the_interval_and_missing_values_do_not_count() -> None:
+    observed = np.array([1.0, 2.0, 0.999, 2.001, np.nan, 1.5, 1.5])
+    lower = np.array([1.0, 1.0, 1.0, 1.0, 1.0, np.nan, 1.0])
+    upper = np.array([2.0, 2.0, 2.0, 2.0, 2.0, 2.0, np.nan])
+    np.testing.assert_array_equal(scores.inside(observed, lower, upper), [1, 1, 0, 0, np.nan, np.nan, np.nan])
+    tolerant = scores.inside(observed, lower, upper, tolerance=0.0015)
+    np.testing.assert_array_equal(tolerant, [1, 1, 1, 1, np.nan, np.nan, np.nan])
+
+
+def test_skill_is_one_for_perfect_forecasts_zero_for_the_baseline_and_averaged_over_leads() -> None:
+    baseline = np.ones((len(LEADS), len(VARIABLES)))
+    np.testing.assert_array_equal(scores.mean_skill(0 * baseline, baseline), 1)
+    np.testing.assert_array_equal(scores.mean_skill(baseline, baseline), 0)
+    rising = np.repeat(np.array(LEADS, dtype=float)[:, None], len(VARIABLES), axis=1)
+    np.testing.assert_allclose(scores.lead_mean(rising), np.mean([6, 9, 12, 15, 18, 21, 24]))
+    np.testing.assert_allclose(scores.mean_skill(rising, 2 * baseline, (6, 24)), 1 - 30 / 4)
+
+
+def test_blocks_are_five_days_long_and_numbered_without_gaps() -> None:
+    np.testing.assert_array_equal(scores.block_index(np.array([0, 119, 120, 1200])), [0, 0, 1, 2])
+
+
+class Shifted(PersistenceForecaster):
+    """Persistence plus 1 in every variable, with the method of a model."""
+
+    climatology: Any
+    damping: Any
+
+    def forecast(self, *arguments: Any) -> Forecast:
+        forecast = super().forecast(*arguments)
+        values = {level: forecast.upper[level] + 1 for level in LEVELS}
+        methods = (Method.MODEL,) * len(forecast.methods)
+        return replace(forecast, values=forecast.values + 1, upper=values, methods=methods)
+
+
+@pytest.fixture(scope="module")
+def grid() -> HourGrid:
+    """A history without gaps, so that all users score the same cases."""
+    return history(days=150)
+
+
+@pytest.fixture(scope="module")
+def model(grid: HourGrid) -> Shifted:
+    forecaster = Shifted()
+    forecaster.climatology = climatology.fit(grid)
+    forecaster.damping = damped_anomaly.fit(features.model_inputs(grid, forecaster.climatology).anomalies)
+    return forecaster
+
+
+@pytest.fixture(scope="module")
+def hours(grid: HourGrid) -> np.ndarray:
+    return np.arange(grid.values.shape[1]) >= 24 * 110
+
+
+@pytest.fixture(scope="module")
+def trained(grid: HourGrid, model: Shifted, hours: np.ndarray) -> held_out_scores.HeldOutScores:
+    """As training scores a model."""
+    return held_out_scores.evaluate(grid, hours, model, model.climatology, model.damping, MAX_CASES)
+
+
+@pytest.fixture(scope="module")
+def evaluated(grid: HourGrid, model: Shifted, hours: np.ndarray) -> held_out.HeldOut:
+    """As an evaluation forecasts held-out hours."""
+    rows, base = held_out.choose_cases(grid, hours, MAX_CASES)
+    return held_out.forecast(grid, rows, base, model, model.climatology, model.damping)
+
+
+@pytest.fixture(scope="module")
+def verified(grid: HourGrid, model: Shifted, hours: np.ndarray) -> list[dict[str, Any]]:
+    """As the verification and the hindcast score issued forecasts."""
+    rows, base = held_out.choose_cases(grid, hours, MAX_CASES)
+    issued = from_forecasts("7", [model.forecast(grid, rows.tolist(), base.tolist())])
+    reference = ReferenceModel(model.climatology, model.damping)
+    return score_rows.score(issued, grid, reference, (grid.start).astype("datetime64[D]"), 152)
+
+
+def weighted(rows: list[dict[str, Any]], name: str, weight: str = "n") -> np.ndarray:
+    """(leads, variables) mean of a column over stations and days."""
+    totals, counts = np.zeros((2, len(LEADS), len(VARIABLES)))
+    for row in rows:
+        if row[name] is not None:
+            at = row["lead"] - 1, VARIABLES.index(row["variable"])
+            totals[at] += row[name] * row[weight]
+            counts[at] += row[weight]
+    return np.asarray(totals / counts)
+
+
+def test_training_evaluation_and_verification_score_the_same_cases(
+    trained: held_out_scores.HeldOutScores, evaluated: held_out.HeldOut, verified: list[dict[str, Any]]
+) -> None:
+    assert trained.cases == len(evaluated.base) == sum(row["n"] for row in verified) / len(LEADS) / len(VARIABLES)
+    assert trained.cases > 100
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [("model", "mae_compared"), ("persistence", "mae_persistence"), ("damped_anomaly", "mae_damped")],
+)
+def test_training_evaluation_verification_and_scores_give_the_same_mae(
+    trained: held_out_scores.HeldOutScores,
+    evaluated: held_out.HeldOut,
+    verified: list[dict[str, Any]],
+    name: str,
+    column: str,
+) -> None:
+    expected = continuous.mae(array(evaluated.forecasts[name]), array(evaluated.observed), reduce_dims="case")
+    np.testing.assert_allclose(trained.mae[name], expected, rtol=1e-4)
+    np.testing.assert_allclose(metrics.mae(evaluated, name), expected, rtol=1e-4)
+    np.testing.assert_allclose(weighted(verified, column, "n_baselines"), expected, rtol=1e-4)
+
+
+def test_training_evaluation_and_verification_give_the_same_bias_and_coverage(
+    trained: held_out_scores.HeldOutScores, evaluated: held_out.HeldOut, verified: list[dict[str, Any]]
+) -> None:
+    expected = continuous.additive_bias(
+        array(evaluated.forecasts["model"]), array(evaluated.observed), reduce_dims="case"
+    )
+    np.testing.assert_allclose(trained.bias, expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(weighted(verified, "bias"), expected, rtol=1e-3, atol=1e-4)
+    for level, column in ((0.8, "coverage_80"), (0.9, "coverage_90")):
+        inside = (evaluated.observed >= evaluated.lower[level]) & (evaluated.observed <= evaluated.upper[level])
+        np.testing.assert_allclose(trained.coverage[level], inside.mean(axis=0))
+        np.testing.assert_allclose(metrics.coverage(evaluated, level), inside.mean(axis=0))
+        np.testing.assert_allclose(weighted(verified, column), inside.mean(axis=0))
+
+
+def test_training_evaluation_and_candidates_give_the_same_skill(
+    monkeypatch: pytest.MonkeyPatch,
+    trained: held_out_scores.HeldOutScores,
+    evaluated: held_out.HeldOut,
+    model: Shifted,
+    grid: HourGrid,
+    hours: np.ndarray,
+) -> None:
+    expected = trained.skill()
+    report = figures.summarize(evaluated)
+    for v, variable in enumerate(VARIABLES):
+        assert report["skill"]["damped_anomaly"][variable][0] == pytest.approx(expected[v], abs=2e-5)
+        assert trained.metrics()[f"skill.{variable}"] == pytest.approx(expected[v])
+    assert len(grid.stations) <= arma.STATIONS, "otherwise the candidates are scored on fewer stations"
+    monkeypatch.setattr(arma, "forecast", lambda *arguments: arguments[3].forecasts["persistence"])  # takes minutes
+    mae = candidates.errors(grid, hours, model, MAX_CASES)  # type: ignore[arg-type]
+    for name in ("model", *held_out_scores.BASELINES):
+        np.testing.assert_allclose(mae[name], trained.mean_mae(name), rtol=1e-4)
+
+
+def test_the_held_out_test_uses_the_same_errors(grid: HourGrid, model: Shifted, hours: np.ndarray) -> None:
+    """On all cases, the relative error is the mean over leads and variables of the scaled MAE."""
+    every = len(base_hours(hours)) * len(grid.stations)
+    full = held_out_scores.evaluate(grid, hours, model, model.climatology, model.damping, every)
+    scale = full.mae["damped_anomaly"]
+    result = held_out_test.compare(grid, hours, model, PersistenceForecaster(), scale, every)
+    assert result.new_error == pytest.approx(scores.lead_mean(full.mae["model"] / scale).mean(), rel=1e-4)
+    assert result.old_error == pytest.approx(scores.lead_mean(full.mae["persistence"] / scale).mean(), rel=1e-4)
