@@ -1,4 +1,4 @@
-"""The hourly verification against a plain oracle: loops over records, one pair after the other."""
+"""The verification of stored forecasts against an oracle that loops over single records."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ from weatherglass.verification.baselines import ReferenceModel
 from weatherglass.verification.verify import verify
 
 NOW = MONDAY + 50 * HOUR
-QUIET: Any = lambda _: None  # noqa: E731
+
+
+def no_log(_: str) -> None:
+    """Discard log lines."""
 
 
 def scores(store: Engine) -> dict[tuple[Any, ...], dict[str, Any]]:
@@ -34,49 +37,52 @@ def scores(store: Engine) -> dict[tuple[Any, ...], dict[str, Any]]:
     return {tuple(row.pop(name) for name in identity): row for row in rows}
 
 
-def oracle(issued: Sequence[Prediction], truths: Sequence[Observation]) -> dict[tuple[Any, ...], list[tuple[Any, ...]]]:
-    """Of each pair, by identity: error, whether the 90 % and the 80 % interval hold the truth, persistence's error."""
-    came = {(o.station_id, o.timestamp): o for o in truths}
-    found = defaultdict(list)
-    for made in issued:
-        said, sure = made.predictions, made.confidence
-        base = said.valid_times[-1] - LEADS[-1] * HOUR
-        version = said.model_version if said.method is Method.MODEL else said.method.value
-        for i, valid in enumerate(said.valid_times):
+def oracle(
+    issued: Sequence[Prediction], observed_: Sequence[Observation]
+) -> dict[tuple[Any, ...], list[tuple[Any, ...]]]:
+    """Identity of a score -> of each case: error, inside the 90 % and the 80 % interval, error of persistence."""
+    by_time = {(o.station_id, o.timestamp): o for o in observed_}
+    cases = defaultdict(list)
+    for issue in issued:
+        forecasts, confidence = issue.predictions, issue.confidence
+        base = forecasts.valid_times[-1] - LEADS[-1] * HOUR
+        version = forecasts.model_version if forecasts.method is Method.MODEL else forecasts.method.value
+        for i, valid in enumerate(forecasts.valid_times):
             for name in VARIABLES:
-                true = getattr(came.get((made.station_id, valid)), name, None)
-                if true is None:
+                value = getattr(by_time.get((issue.station_id, valid)), name, None)
+                if value is None:
                     continue
-                key = (version, valid.date(), made.station_id, name, round((valid - base) / HOUR))
+                key = (version, valid.date(), issue.station_id, name, round((valid - base) / HOUR))
                 inside = [
-                    getattr(one.lower, name)[i] - 1e-6 <= true <= getattr(one.upper, name)[i] + 1e-6
-                    for one in (sure, *sure.others)
+                    getattr(interval.lower, name)[i] - 1e-6 <= value <= getattr(interval.upper, name)[i] + 1e-6
+                    for interval in (confidence, *confidence.others)
                 ]
-                last = getattr(came.get((made.station_id, base)), name, None)
-                found[key].append((getattr(said, name)[i] - true, *inside, None if last is None else last - true))
-    return found
+                last = getattr(by_time.get((issue.station_id, base)), name, None)
+                persistence_error = None if last is None else last - value
+                cases[key].append((getattr(forecasts, name)[i] - value, *inside, persistence_error))
+    return cases
 
 
 def station_of(name: str) -> Station:
     return known_stations()[name]
 
 
-def fill(store: Engine, truths: Sequence[Observation], issued: Sequence[Prediction], at: datetime) -> None:
+def fill(store: Engine, readings: Sequence[Observation], issued: Sequence[Prediction], at: datetime) -> None:
     with store.begin() as connection:
-        observations.save(connection, truths, at)
+        observations.save(connection, readings, at)
         predictions.save(connection, issued, at)
 
 
 @pytest.fixture(scope="module")
-def usual() -> ReferenceModel:
+def reference() -> ReferenceModel:
     grid = history(count=2, days=60)
     fitted = climatology.fit(grid)
     renamed = climatology.Climatology(("boston", "new-york"), fitted.coefficients)
-    return ReferenceModel(renamed, damped_anomaly.fit(features.view(grid, fitted).anomalies))
+    return ReferenceModel(renamed, damped_anomaly.fit(features.model_inputs(grid, fitted).anomalies))
 
 
-def test_every_forecast_is_paired_with_what_came_true(store: Engine, usual: ReferenceModel) -> None:
-    truths = [o for name in ("boston", "new-york") for o in observed(40, name) if o.timestamp.hour != 5]
+def test_every_forecast_is_scored_like_the_oracle(store: Engine, reference: ReferenceModel) -> None:
+    readings = [o for name in ("boston", "new-york") for o in observed(40, name) if o.timestamp.hour != 5]
     issued = [
         forecast(MONDAY + minutes * timedelta(minutes=1), name, method=method, version=version)
         for name in ("boston", "new-york")
@@ -88,9 +94,9 @@ def test_every_forecast_is_paired_with_what_came_true(store: Engine, usual: Refe
             (1500, Method.MODEL, "8"),
         )
     ]
-    fill(store, truths, issued, NOW)
-    verify(store, NOW, usual, None, station_of, QUIET)
-    found, expected = scores(store), oracle(issued, truths)
+    fill(store, readings, issued, NOW)
+    verify(store, NOW, reference, None, station_of, no_log)
+    found, expected = scores(store), oracle(issued, readings)
     assert set(found) == set(expected)
     for key, pairs in expected.items():
         error = np.array([pair[0] for pair in pairs])
@@ -111,85 +117,87 @@ def test_every_forecast_is_paired_with_what_came_true(store: Engine, usual: Refe
     assert not any(row["hindcast"] for row in found.values())
 
 
-def test_late_truth_changes_its_days_and_a_second_run_changes_nothing(store: Engine, usual: ReferenceModel) -> None:
-    truths, issued = observed(40), [forecast(MONDAY + hour * HOUR) for hour in range(0, 30, 2)]
-    fill(store, truths[:10], issued, NOW)
-    verify(store, NOW, usual, None, station_of, QUIET)
+def test_late_observations_change_their_days_and_a_second_run_changes_nothing(
+    store: Engine, reference: ReferenceModel
+) -> None:
+    readings, issued = observed(40), [forecast(MONDAY + hour * HOUR) for hour in range(0, 30, 2)]
+    fill(store, readings[:10], issued, NOW)
+    verify(store, NOW, reference, None, station_of, no_log)
     first = scores(store)
     assert max(row["n"] for row in first.values()) <= 5
-    fill(store, truths[20:], [], NOW + HOUR)
-    verify(store, NOW + HOUR, usual, None, station_of, QUIET)
-    fill(store, truths[10:20], [], NOW + 2 * HOUR)  # the gap comes last
-    verify(store, NOW + 2 * HOUR, usual, None, station_of, QUIET)
+    fill(store, readings[20:], [], NOW + HOUR)
+    verify(store, NOW + HOUR, reference, None, station_of, no_log)
+    fill(store, readings[10:20], [], NOW + 2 * HOUR)  # the gap is filled last
+    verify(store, NOW + 2 * HOUR, reference, None, station_of, no_log)
     late = scores(store)
-    assert {key: row["n"] for key, row in late.items()} == {k: len(v) for k, v in oracle(issued, truths).items()}
-    verify(store, NOW + 3 * HOUR, usual, None, station_of, QUIET)
+    assert {key: row["n"] for key, row in late.items()} == {k: len(v) for k, v in oracle(issued, readings).items()}
+    verify(store, NOW + 3 * HOUR, reference, None, station_of, no_log)
     with store.begin() as connection:
         connection.execute(verification_queries.verification_runs.delete())
-    done = verify(store, NOW + 3 * HOUR, usual, None, station_of, QUIET)
-    assert len(done.days) == 3, "all days anew"
+    result = verify(store, NOW + 3 * HOUR, reference, None, station_of, no_log)
+    assert len(result.days) == 3, "all days are scored again"
     assert scores(store) == late
-    assert not verify(store, NOW + 9 * HOUR, usual, None, station_of, QUIET).days, "nothing new, nothing done"
+    assert not verify(store, NOW + 9 * HOUR, reference, None, station_of, no_log).days, "nothing new"
 
 
-def test_a_prediction_of_before_there_were_two_intervals_is_scored_by_the_one(
-    store: Engine, usual: ReferenceModel
-) -> None:
+def test_a_prediction_with_one_interval_has_no_coverage_of_the_other(store: Engine, reference: ReferenceModel) -> None:
     made = forecast(MONDAY)
     old = made.model_copy(update={"confidence": made.confidence.model_copy(update={"others": []})})
     fill(store, observed(30), [old], NOW)
-    verify(store, NOW, usual, None, station_of, QUIET)
+    verify(store, NOW, reference, None, station_of, no_log)
     assert {row["coverage_80"] for row in scores(store).values()} == {None}
     assert None not in {row["coverage_90"] for row in scores(store).values()}
 
 
-def test_a_value_that_was_disturbed_on_purpose_is_no_truth_and_the_others_of_its_reading_are(store: Engine) -> None:
-    truths, issued = observed(30), [forecast(MONDAY)]
+def test_a_value_with_an_injected_fault_is_not_used_but_the_other_values_are(store: Engine) -> None:
+    readings, issued = observed(30), [forecast(MONDAY)]
     fault = InjectedFault("boston", "humidity", "spike", MONDAY + 4 * HOUR, MONDAY + 6 * HOUR)
     broken = InjectedFault("boston", WHOLE_STATION, "swapped", MONDAY + 9 * HOUR, MONDAY + 9 * HOUR)
     with store.begin() as connection:
-        detection_scores.note_faults(connection, [fault, broken])
-    fill(store, truths, issued, NOW)
-    verify(store, NOW, None, None, station_of, QUIET)
-    paired = {(key[3], key[4]) for key in scores(store)}
+        detection_scores.save_faults(connection, [fault, broken])
+    fill(store, readings, issued, NOW)
+    verify(store, NOW, None, None, station_of, no_log)
+    scored = {(key[3], key[4]) for key in scores(store)}
     gone = {("humidity", lead) for lead in (4, 5, 6)} | {(variable, 9) for variable in VARIABLES}
-    assert paired == {(variable, lead) for variable in VARIABLES for lead in LEADS} - gone
+    assert scored == {(variable, lead) for variable in VARIABLES for lead in LEADS} - gone
 
 
-def test_a_reading_that_a_person_says_is_wrong_is_no_truth(store: Engine) -> None:
-    truths, issued = observed(30), [forecast(MONDAY + 2 * HOUR, flagged="temperature")]
-    fill(store, truths, issued, NOW)
-    verify(store, NOW, None, None, station_of, QUIET)
+def test_a_reading_with_a_confirmed_flag_is_not_used(store: Engine) -> None:
+    readings, issued = observed(30), [forecast(MONDAY + 2 * HOUR, flagged="temperature")]
+    fill(store, readings, issued, NOW)
+    verify(store, NOW, None, None, station_of, no_log)
     before = scores(store)
     wrong = MONDAY + 6 * HOUR
     with store.begin() as connection:
-        verdicts.give(connection, "boston", wrong, Verdict(Judgement.CONFIRMED, "me", NOW + HOUR, "stuck"))
-        verdicts.give(connection, "boston", wrong + HOUR, Verdict(Judgement.FALSE_ALARM, "me", NOW + HOUR, ""))
-    verify(store, NOW + HOUR, None, None, station_of, QUIET)
+        verdicts.save(connection, "boston", wrong, Verdict(Judgement.CONFIRMED, "me", NOW + HOUR, "stuck"))
+        verdicts.save(connection, "boston", wrong + HOUR, Verdict(Judgement.FALSE_ALARM, "me", NOW + HOUR, ""))
+    verify(store, NOW + HOUR, None, None, station_of, no_log)
     gone = set(before) - set(scores(store))
     assert gone == {("7", MONDAY.date(), "boston", name, 4) for name in VARIABLES}
 
 
-def test_a_challenger_is_paired_with_the_champion_on_the_same_cases_whoever_served(store: Engine) -> None:
-    truths = [o for name in ("boston", "new-york") for o in observed(30, name)]
+def test_losses_are_paired_on_the_same_cases_served_or_in_shadow(store: Engine) -> None:
+    readings = [o for name in ("boston", "new-york") for o in observed(30, name)]
     times = [MONDAY + hour * HOUR for hour in (0, 1, 2, 3)]
-    mine = [forecast(time, "boston", "7") for time in times] + [forecast(times[0], "new-york", "8", seed=1)]
-    aside = [forecast(time, "boston", "8", seed=1) for time in times[:3]] + [forecast(times[0], "new-york", "7")]
-    fill(store, truths, mine, NOW)
+    served = [forecast(time, "boston", "7") for time in times] + [forecast(times[0], "new-york", "8", seed=1)]
+    shadow_issues = [forecast(time, "boston", "8", seed=1) for time in times[:3]] + [
+        forecast(times[0], "new-york", "7")
+    ]
+    fill(store, readings, served, NOW)
     with store.begin() as connection:
-        shadow.save(connection, aside, NOW, [None] * len(aside))
-    verify(store, NOW, None, ("7", "8"), station_of, QUIET)
+        shadow.save(connection, shadow_issues, NOW, [None] * len(shadow_issues))
+    verify(store, NOW, None, ("7", "8"), station_of, no_log)
     with store.connect() as connection:
         rows = connection.execute(select(paired_losses).where(paired_losses.c.variable == "temperature")).all()
     expected = defaultdict(list)
     cases = [(time, "boston") for time in times[:3]] + [(times[0], "new-york")]
-    came = {(o.station_id, o.timestamp): o.temperature for o in truths}
+    by_time = {(o.station_id, o.timestamp): o.temperature for o in readings}
     for time, name in cases:
         one, other = (forecast(time, name, version, seed=seed).predictions for version, seed in (("7", 0), ("8", 1)))
         for i, valid in enumerate(one.valid_times):
-            true = came[name, valid]
-            assert true is not None
-            expected[valid].append((abs(one.temperature[i] - true), abs(other.temperature[i] - true)))
+            value = by_time[name, valid]
+            assert value is not None
+            expected[valid].append((abs(one.temperature[i] - value), abs(other.temperature[i] - value)))
     assert {row.valid_hour: row.n for row in rows} == {valid: len(losses) for valid, losses in expected.items()}
     for row in rows:
         losses = np.mean(expected[row.valid_hour], axis=0)
