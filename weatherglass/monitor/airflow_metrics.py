@@ -75,10 +75,10 @@ class AirflowMetrics:
                 requests.codes.forbidden,
             ):
                 self._token = None  # expired
-            log.warning("DAG runs cannot be read from Airflow at %s: %s", self._url, error)
+            log.info("DAG runs cannot be read from Airflow at %s: %s", self._url, error)
             return
         except (requests.RequestException, OSError, ValueError, KeyError) as error:
-            log.warning("DAG runs cannot be read from Airflow at %s: %s", self._url, error)
+            log.info("DAG runs cannot be read from Airflow at %s: %s", self._url, error)
             return
         newest: dict[str, dict[str, Any]] = {}
         for run in runs:

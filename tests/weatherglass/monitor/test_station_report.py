@@ -41,7 +41,7 @@ def test_a_day_without_gaps_is_up_all_day() -> None:
     assert (day.timeliness_median, day.timeliness_p95, day.longest_gap) == (120, 120, 900)
     assert day.failed == {"range_check": 0.0}
     assert day.log == [StatusPeriod(Status.UP, START, END)]
-    assert day.badness == 0
+    assert day.problem_share == 0
 
 
 def test_silence_starts_one_interval_after_the_last_reading() -> None:
@@ -62,7 +62,7 @@ def test_a_station_without_readings_is_silent_all_day() -> None:
         day = station_day("denver", DAY, readings, LATER, LONG_BEFORE)
         assert (day.received, day.timeliness_median, day.failed) == (0, None, {})
         assert day.log == [StatusPeriod(Status.SILENT, START, END)]
-        assert day.badness == 1
+        assert day.problem_share == 1
         assert day.expected == (96 if readings else 24)
 
 
@@ -99,7 +99,7 @@ def test_the_log_covers_the_day_without_gap_or_overlap(found: list[tuple[int, in
     assert all(one.status is not other.status for one, other in zip(day.log, day.log[1:], strict=False))
     assert sum(day.seconds(status) for status in Status) == 86400
     assert day.received == sum(START <= reading.time < END for reading in readings)
-    assert 0 <= day.badness <= 1
+    assert 0 <= day.problem_share <= 1
     assert day.longest_gap >= day.seconds(Status.SILENT) / max(sum(p.status is Status.SILENT for p in day.log), 1)
 
 
@@ -125,7 +125,7 @@ def test_the_report_lists_the_worst_station_first_and_is_saved(tmp_path: Path) -
     with store.connect() as connection:
         saved = station_days.saved(connection, DAY, DAY + timedelta(days=1))
     store.dispose()
-    assert sorted(saved, key=lambda day: -day.badness) == days
+    assert sorted(saved, key=lambda day: -day.problem_share) == days
     assert days[1].failed["step"] == 12 / 48
 
     rows = list(csv.DictReader(io.StringIO(table.read_text(encoding="utf-8"))))
@@ -148,7 +148,7 @@ def test_what_was_fetched_as_the_past_is_not_rated() -> None:
     noon = START + timedelta(hours=12)
     past = [ReceivedReading(START + n * timedelta(hours=1), noon) for n in range(12)]
     live = [ReceivedReading(noon + n * QUARTER, noon + n * QUARTER + timedelta(minutes=2)) for n in range(48)]
-    day = station_day("denver", DAY, past + live, LATER, watched_since=noon)
+    day = station_day("denver", DAY, past + live, LATER, monitored_since=noon)
     assert day.log == [StatusPeriod(Status.UP, noon, END)]
     assert (day.expected, day.received, day.timeliness_median) == (48, 48, 120)
 
