@@ -1,4 +1,4 @@
-"""Fixtures that several parts share: settings in a temporary folder with free ports, and a real broker."""
+"""Shared fixtures: settings in a temporary folder with free ports, stores, and a real broker."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from weatherglass.store.migrate import migrate
 from weatherglass.topics import TOPICS, Topic
 
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # The workers are the threads: those of LightGBM and of the linear algebra would only wait for each other.
+    # The workers already use all cores, so LightGBM and linear algebra get one thread each.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
@@ -30,21 +30,24 @@ _TEST_DATA = pytest.StashKey[str | None]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Take the folder of real data out of the environment where tests run: it is no setting of Weatherglass, which
-    refuses names it does not know. Who only hands out the work leaves it for the workers.
+    """Remove WEATHERGLASS_TEST_DATA from the environment of the tests, because it is not a setting of Weatherglass.
+
+    The controller of pytest-xdist keeps it for its workers.
     """
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
         config.stash[_TEST_DATA] = os.environ.pop("WEATHERGLASS_TEST_DATA", None)
 
 
-# How fast an example runs is the machine's affair.
+# No deadline: examples may be slow on a busy machine.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
 
 def _ports_of_this_worker() -> range:
-    """Below the range from which the kernel takes the ports of outgoing connections; each worker of a run has its own
-    share, since who gets a port may not listen on it yet.
+    """The ports that this worker may use.
+
+    They are below the range of ports for outgoing connections. Each worker has its own range, because a port that was
+    handed out may not be in use yet.
     """
     first, count = 10_000, 22_000 // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
@@ -52,12 +55,12 @@ def _ports_of_this_worker() -> range:
 
 
 _ports = _ports_of_this_worker()
-# Another run on this machine starts somewhere else.
+# Concurrent runs on this machine start with different ports.
 _candidates = itertools.islice(itertools.cycle(_ports), os.getpid() * 331 % len(_ports), None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest comes first, so that the workers of a run end together."""
+    """Run the slowest tests first, so that all workers finish at about the same time."""
     items.sort(key=lambda item: ("e2e" not in item.keywords, "integration" not in item.keywords))
 
 
@@ -65,19 +68,19 @@ def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("", port))  # on every address: Ray has one of its own
+            probe.bind(("", port))  # on every address, because Ray uses another one
         except OSError:
             return False
     return True
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody uses now, anywhere."""
+    """Ports that are free on every address."""
     return list(itertools.islice(filter(_is_free, _candidates), count))
 
 
 def free_range(size: int) -> int:
-    """The first of `size` ports in a row that nobody uses now."""
+    """The first of `size` consecutive free ports."""
     row: list[int] = []
     while len(row) < size:
         port = next(_candidates)
@@ -86,7 +89,7 @@ def free_range(size: int) -> int:
 
 
 def make_settings(state_dir: Path, **overrides: object) -> Settings:
-    """Settings with all state in `state_dir` and every port a free one."""
+    """Settings with all state in `state_dir` and free ports."""
     fields = [name for name in Settings.model_fields if name.endswith("_port")]
     ports = dict(zip(fields, free_ports(len(fields)), strict=True))
     if "ray_worker_port_min" not in overrides:
@@ -116,7 +119,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.integration)])
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of a store that is not there yet, once for each kind of database."""
+    """URL of a store that does not exist yet, for each kind of database."""
     if request.param == "postgresql":
         server: PostgresServer = request.getfixturevalue("postgres_server")
         return server.create(f"test_{uuid4().hex}")
@@ -125,23 +128,23 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture(scope="session")
 def test_data(pytestconfig: pytest.Config) -> Path:
-    """Folder of real data kept outside the project; tests that want it are skipped without it."""
+    """Folder of real data outside the project; tests that use it are skipped if it is not set."""
     folder = pytestconfig.stash[_TEST_DATA]
     if not folder:
-        pytest.skip("WEATHERGLASS_TEST_DATA names no folder with real data")
+        pytest.skip("WEATHERGLASS_TEST_DATA is not set")
     return Path(folder)
 
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where pictures of the pages are left: the folder that PAGE_PICTURES names, else a temporary one."""
+    """Folder for screenshots of the pages: PAGE_PICTURES, else a temporary folder."""
     folder = Path(os.environ.get("PAGE_PICTURES") or tmp_path_factory.mktemp("pictures"))
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 class TestBroker(RunningBroker):
-    """A real broker for tests; topics are made by the table unless a test asks for others."""
+    """A real broker for tests."""
 
     __test__ = False
 
@@ -163,7 +166,7 @@ class TestBroker(RunningBroker):
 
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestBroker]:
-    """One broker for the whole run; a test that stops or restarts a broker makes its own."""
+    """One broker for all tests of a worker. A test that stops or restarts its broker uses `fresh_broker`."""
     running = TestBroker(make_settings(tmp_path_factory.mktemp("broker")))
     running.start()
     yield running
@@ -172,7 +175,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestBroker]:
 
 @pytest.fixture
 def fresh_broker(tmp_path: Path) -> Iterator[TestBroker]:
-    """A broker of the test's own, with the topics of the table; it may be stopped, killed and started again."""
+    """A broker for one test, with all topics; the test may stop, kill and restart it."""
     running = TestBroker(make_settings(tmp_path / "broker"))
     running.start()
     running.create_topics()

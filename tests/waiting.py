@@ -1,4 +1,4 @@
-"""Waiting for an event, the one way in which tests let time go by."""
+"""Waiting for an event; tests do not sleep in any other way."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from typing import TypeVar
 
 T = TypeVar("T")
 LIMIT = 300.0
-"""Seconds; how long nobody would wait on a busy machine. No test is about how long something takes."""
+"""Seconds; long enough for a busy machine. No test checks how long something takes."""
 
 
-def until(what: str, look: Callable[[], T | None], limit: float = LIMIT, pause: float = 0.05) -> T:
-    """Look until there is something to see, and return it; `what` names it if it never comes."""
+def until(description: str, poll: Callable[[], T | None], limit: float = LIMIT, interval: float = 0.05) -> T:
+    """Call `poll` until it returns a true value, and return the value.
+
+    Raises:
+        AssertionError: it did not in time; `description` names the event.
+    """
     end = time.monotonic() + limit
-    while not (seen := look()):
-        assert time.monotonic() < end, f"waited {limit:.0f} s in vain for {what}"
-        time.sleep(pause)
-    return seen
+    while not (value := poll()):
+        assert time.monotonic() < end, f"timed out after {limit:.0f} s: {description}"
+        time.sleep(interval)
+    return value

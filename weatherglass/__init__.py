@@ -1,4 +1,4 @@
-"""The domain of Weatherglass: records, stations, quality, history, models, store, health.
+"""Weatherglass: the domain, its applications (API, monitor, sink, launcher), and the command line.
 
-Nothing here needs Airflow, Spark, Ray or Kafka to be imported, and nothing here imports the floors above.
+`pyproject.toml` defines the layers; an import only points down. No module imports Airflow, Spark or Ray.
 """

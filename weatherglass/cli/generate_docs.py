@@ -1,4 +1,4 @@
-"""What is made from the code: pages of docs/, Prometheus' rules. `make reference` writes it, a test holds it to it."""
+"""Generates files from the code: pages of docs/, alert rules. `make reference` writes them, a test compares them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from weatherglass.alerts.prometheus_rules import RUNBOOK_PAGE, alertmanager_file, rule_file
 from weatherglass.alerts.runbook_page import replace_entries
 from weatherglass.records import RECORDS, json_schema
-from weatherglass.settings import PROJECT_ROOT, Settings, variable
+from weatherglass.settings import BASE_DIR, PROJECT_ROOT, Settings, variable
 
 DOCS = PROJECT_ROOT / "docs"
 MONITORING = PROJECT_ROOT / "docker" / "monitoring"
@@ -17,22 +17,23 @@ MONITORING = PROJECT_ROOT / "docker" / "monitoring"
 _CONFIGURATION = """\
 # Configuration
 
-Every port, path and rate is an environment variable. Nothing needs to be set: the defaults run everything on one
-machine, on loopback except [Ray](../README.md#who-can-reach-it), with all state in one folder. A value that cannot be
-used is refused at the start with its name and what is allowed; a `WEATHERGLASS_` variable that is no setting is refused
-too, with the nearest name.
+Settings are environment variables. All have defaults, which run everything on one machine, on loopback except
+[Ray](../README.md#network-access), with all state in one folder. An invalid value or an unknown `WEATHERGLASS_`
+variable ends the start with a message that names the variable and the allowed values.
+
+The default folders are in the checkout; an installed package uses the current folder.
 
     WEATHERGLASS_AIRFLOW_PORT=9088 WEATHERGLASS_POLL_MINUTES=2 make up
 
-*This page is made from `weatherglass/settings.py` by `make reference`.*
+*This page is generated from `weatherglass/settings.py` by `make reference`.*
 
-| variable | default | allowed | what it does |
+| Variable | Default | Allowed values | Description |
 |---|---|---|---|
 """
 
 
 def configuration() -> str:
-    """The page of all settings, Markdown."""
+    """The page of all settings, in Markdown."""
     schema = Settings.model_json_schema()
     rows = []
     for name, field in Settings.model_fields.items():
@@ -42,7 +43,7 @@ def configuration() -> str:
 
 
 def pages() -> dict[Path, str]:
-    """Each page by its path."""
+    """The content of each generated file by its path."""
     schemas = {DOCS / "schemas" / f"{name}.json": json.dumps(json_schema(name), indent=2) + "\n" for name in RECORDS}
     monitoring = {MONITORING / "alerts.yml": rule_file(), MONITORING / "alertmanager.yml": alertmanager_file()}
     runbook_page = PROJECT_ROOT / RUNBOOK_PAGE
@@ -52,7 +53,7 @@ def pages() -> dict[Path, str]:
 
 def _default(value: object) -> str:
     if isinstance(value, Path):
-        return f"`{value.relative_to(PROJECT_ROOT)}`"
+        return f"`{value.relative_to(BASE_DIR)}`"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     return f"`{value}`" if value not in (None, "") else "none"
@@ -60,7 +61,7 @@ def _default(value: object) -> str:
 
 def _allowed(name: str, schema: dict[str, Any]) -> str:
     field = schema["properties"][name]
-    field = next((kind for kind in field.get("anyOf", []) if kind.get("type") != "null"), field)
+    field = next((option for option in field.get("anyOf", []) if option.get("type") != "null"), field)
     if reference := field.get("$ref") or (field.get("allOf") or [{}])[0].get("$ref"):
         field = schema["$defs"][reference.rpartition("/")[2]]
     if "enum" in field:
@@ -72,8 +73,8 @@ def _allowed(name: str, schema: dict[str, Any]) -> str:
         return f"{low:g} to {high:g}" if high < 10_000 else f"{low:.0f} to {high:.0f}"
     if low is not None:
         return f"at least {low:g}"
-    kinds = {"file-path": "an existing file", "path": "a path", "uri": "a URL"}
-    return kinds.get(field.get("format", ""), {"boolean": "`true`, `false`"}.get(field.get("type", ""), "text"))
+    formats = {"file-path": "an existing file", "path": "a path", "uri": "a URL"}
+    return formats.get(field.get("format", ""), {"boolean": "`true`, `false`"}.get(field.get("type", ""), "text"))
 
 
 def main() -> None:

@@ -97,14 +97,14 @@ def start_kafka(startup: Startup) -> None:
 def probe_sources(startup: Startup) -> None:
     """Ask in the background whether Open-Meteo can be used; `choose_source` waits for the result."""
 
-    def choose() -> SourceChoice:
+    def resolve() -> SourceChoice:
         from producer import sources
 
         return sources.resolve_source(startup.settings)
 
-    with_one_thread = ThreadPoolExecutor(1, thread_name_prefix="choose-source")
-    startup.source = with_one_thread.submit(choose)
-    with_one_thread.shutdown(wait=False)
+    executor = ThreadPoolExecutor(1, thread_name_prefix="choose-source")
+    startup.source = executor.submit(resolve)
+    executor.shutdown(wait=False)
 
 
 def migrate_store(startup: Startup) -> None:
@@ -114,7 +114,7 @@ def migrate_store(startup: Startup) -> None:
 
 
 def choose_source(startup: Startup) -> None:
-    """Replace `auto` in the settings by the source in use; all other programs get it by their environment."""
+    """Replace `auto` in the settings by the source in use; all other programs get it from their environment."""
     assert startup.source is not None
     choice = startup.source.result()
     startup.log(choice.description)

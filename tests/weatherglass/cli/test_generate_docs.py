@@ -1,4 +1,4 @@
-"""The pages made from the code say what the code says."""
+"""The generated files are up to date."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from weatherglass.settings import Settings, variable
 
 
 @pytest.mark.parametrize("page", sorted(pages()), ids=lambda page: page.name)
-def test_the_page_is_up_to_date(page) -> None:  # type: ignore[no-untyped-def]
+def test_the_generated_file_is_up_to_date(page) -> None:  # type: ignore[no-untyped-def]
     assert page.read_text(encoding="utf-8") == pages()[page], "run `make reference`"
 
 
-def test_every_setting_is_documented() -> None:
+def test_every_setting_is_documented_and_has_a_description() -> None:
     text = (DOCS / "configuration.md").read_text(encoding="utf-8")
     assert all(f"`{variable(name)}`" in text and field.description for name, field in Settings.model_fields.items())

@@ -25,7 +25,7 @@ def startup(settings: Settings) -> Startup:
 def test_source_auto_becomes_the_chosen_source_for_all_programs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: Source
 ) -> None:
-    monkeypatch.setattr(sources, "choose", lambda settings: (source, "description"))
+    monkeypatch.setattr(sources, "resolve_source", lambda _: sources.SourceChoice(source, "description"))
     start = startup(make_settings(tmp_path / "state", source=Source.AUTO))
     probe_sources(start)
     choose_source(start)
@@ -39,7 +39,7 @@ def test_an_error_while_choosing_the_source_ends_the_start(settings: Settings, m
     def fail(_: Settings) -> None:
         raise OSError("no network")
 
-    monkeypatch.setattr(sources, "choose", fail)
+    monkeypatch.setattr(sources, "resolve_source", fail)
     start = startup(settings)
     probe_sources(start)
     with pytest.raises(OSError, match="no network"):
