@@ -38,7 +38,7 @@ PUBLISHED = (
 )
 
 
-until = partial(waiting.until, limit=EVENT_LIMIT, pause=1)
+until = partial(waiting.until, limit=EVENT_LIMIT, interval=1)
 
 
 @dataclass(frozen=True)
