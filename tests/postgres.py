@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own, on a free port in a temporary folder."""
+"""A PostgreSQL server for tests, on a free port in a temporary folder."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from psycopg import sql
 from weatherglass.settings import LOOPBACK
 
 OWNER = "postgres"
-"""The server refuses to run as root, and runs as this user of Debian's package then."""
+"""The server refuses to run as root; in that case it runs as this user of the Debian package."""
 
 
 class PostgresServer:
-    """Whoever comes over loopback is let in: it holds nothing, and lives as long as a test."""
+    """A server that accepts connections over loopback without a password, for the duration of a test session."""
 
     def __init__(self, folder: Path, programs: Path, port: int, user: str | None):
         self._data, self._programs, self._port, self._user = folder / "data", programs, port, user
         self._started = False
 
-    def make(self) -> None:
+    def init(self) -> None:
         self._run("initdb", "--username=weatherglass", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C")
 
     def start(self) -> None:
@@ -37,17 +37,17 @@ class PostgresServer:
         self._run("pg_ctl", "--wait", "--timeout=120", f"--log={self._data / 'server.log'}", f"-o {options}", "start")
 
     def stop(self) -> None:
-        """At once, as a crash would."""
+        """Stop immediately, like a crash."""
         self._run("pg_ctl", "--wait", "--mode=immediate", "stop")
         self._started = False
 
-    def end(self) -> None:
-        """Stop it if it was started, however far that went."""
+    def close(self) -> None:
+        """Stop the server if it was started, even if the start failed."""
         if self._started:
             self.stop()
 
-    def create(self, database: str) -> str:
-        """An empty database; its URL."""
+    def create_database(self, database: str) -> str:
+        """Create an empty database and return its URL."""
         with psycopg.connect(f"{self._address}/postgres", autocommit=True) as connection:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
         return f"{self._address.replace('postgresql', 'postgresql+psycopg')}/{database}"
@@ -58,39 +58,39 @@ class PostgresServer:
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(self._programs / program), f"--pgdata={self._data}", *arguments]
-        # The server keeps the outputs it is born with: a pipe would never end.
-        done = subprocess.run(
+        # The server inherits stdout and stderr; a pipe would never be closed.
+        completed = subprocess.run(
             command, user=self._user, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False
         )
-        if done.returncode:
-            raise RuntimeError(f"{program} ended with {done.returncode}")
+        if completed.returncode:
+            raise RuntimeError(f"{program} exited with code {completed.returncode}")
 
 
 def programs() -> Path | None:
-    """The folder of the server's programs: that on the path, or the newest of Debian's."""
-    if found := shutil.which("initdb"):
-        return Path(found).resolve().parent
+    """The folder of the server programs: from the PATH, or the newest version of the Debian package."""
+    if initdb := shutil.which("initdb"):
+        return Path(initdb).resolve().parent
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda file: int(file.parts[-3]))
     return versions[-1].parent if versions else None
 
 
 @contextmanager
 def postgres(port: int) -> Iterator[PostgresServer]:
-    """A running server; the test is skipped, saying so, where PostgreSQL is not installed."""
-    found = programs()
-    if found is None:
+    """Run a server; skip the test if PostgreSQL is not installed."""
+    program_folder = programs()
+    if program_folder is None:
         pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
     user = OWNER if os.geteuid() == 0 else None
     folder = Path(tempfile.mkdtemp(prefix="weatherglass-postgres-"))
     try:
         if user:
             os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
-        server = PostgresServer(folder, found, port, user)
-        server.make()
+        server = PostgresServer(folder, program_folder, port, user)
+        server.init()
         try:
             server.start()
             yield server
         finally:
-            server.end()
+            server.close()
     finally:
         shutil.rmtree(folder)

@@ -1,4 +1,4 @@
-"""Records to fill a store with."""
+"""Sample records for tests of the store."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def a_prediction(
     method: Method = Method.MODEL,
     temperature: float = 3.2,
 ) -> Prediction:
-    """A prediction of rising temperature whose reading failed the checks named in `failed`."""
+    """A prediction of rising temperature, for a reading that failed the checks named in `failed`."""
     hour = timestamp.replace(minute=0, second=0, microsecond=0)
 
     def bounds(shift: float) -> Bounds:
@@ -76,7 +76,7 @@ def a_window(
     ends_after: timedelta = timedelta(minutes=1),
     temperature: float = 3.2,
 ) -> WindowFeatures:
-    """A window of one reading; it leads if it ends within a minute after it."""
+    """A window with one reading; a leading window if it ends within a minute after the reading."""
     end = timestamp + ends_after
 
     def one(value: float) -> Statistics:

@@ -22,7 +22,7 @@ def _fill(connection: Connection) -> None:
     predictions.save(connection, issues, NOON)
 
 
-def test_only_flagged_readings_are_listed_the_newest_first(connection: Connection) -> None:
+def test_only_flagged_readings_are_listed_newest_first(connection: Connection) -> None:
     _fill(connection)
     rows = flagged_readings(connection, limit=100)
     assert len(rows) == 9
@@ -30,12 +30,12 @@ def test_only_flagged_readings_are_listed_the_newest_first(connection: Connectio
     assert rows == sorted(rows, key=lambda row: (row.timestamp, row.id), reverse=True)
 
 
-def test_the_filters_agree_with_a_plain_loop(connection: Connection) -> None:
+def test_filters_give_the_same_readings_as_a_loop(connection: Connection) -> None:
     _fill(connection)
     everything = flagged_readings(connection, limit=100)
     since = NOON + timedelta(minutes=30)
     for station in (None, "boston", HOSTILE, "nowhere"):
-        for check in (None, "range", "step", "flat_line", "unheard_of"):
+        for check in (None, "range", "step", "flat_line", "unknown"):
             expected = [
                 row
                 for row in everything
@@ -46,7 +46,7 @@ def test_the_filters_agree_with_a_plain_loop(connection: Connection) -> None:
             assert flagged_readings(connection, 100, since=since, station_id=station, check=check) == expected
 
 
-def test_a_reading_that_arrives_late_is_listed_by_its_own_time(connection: Connection) -> None:
+def test_a_late_reading_is_listed_by_its_own_time(connection: Connection) -> None:
     arriving = [30, 0, 45, 15]
     for minutes in arriving:
         predictions.save(
@@ -57,18 +57,22 @@ def test_a_reading_that_arrives_late_is_listed_by_its_own_time(connection: Conne
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
-def test_flagged_readings_are_found_by_an_index_in_their_order(connection: Connection) -> None:
+def test_flagged_readings_are_read_from_a_partial_index_without_sorting(connection: Connection) -> None:
     _fill(connection)
-    asked: list[tuple[str, Any]] = []
-    event.listen(connection, "before_cursor_execute", lambda *said: asked.append((said[2], said[3])))
+    statements: list[tuple[str, Any]] = []
+    event.listen(
+        connection, "before_cursor_execute", lambda *arguments: statements.append((arguments[2], arguments[3]))
+    )
     flagged_readings(connection, limit=2, after_id=flagged_readings(connection, limit=1)[0].id)
-    plan = [str(step) for step in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked[-1][0]}", asked[-1][1])]
+    plan = [
+        str(step) for step in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statements[-1][0]}", statements[-1][1])
+    ]
     assert any("ix_predictions_flagged" in step for step in plan), plan
     assert not any("TEMP B-TREE" in step for step in plan), plan
 
 
-def test_pages_join_to_the_whole_even_while_others_arrive(connection: Connection) -> None:
-    """Newer readings, and late ones that belong to pages seen before: neither shifts what follows."""
+def test_pages_contain_all_readings_once_while_new_ones_arrive(connection: Connection) -> None:
+    """Newer readings, and late ones that belong to earlier pages, do not shift the following pages."""
     _fill(connection)
     out_of_order = a_prediction("boston", NOON - timedelta(hours=1), ("step",))
     predictions.save(connection, [out_of_order], NOON)
@@ -78,8 +82,8 @@ def test_pages_join_to_the_whole_even_while_others_arrive(connection: Connection
     while page := flagged_readings(connection, limit=2, after_id=cursor):
         pages += [row.id for row in page]
         cursor = page[-1].id
-        newcomer = a_prediction("chicago", NOON + timedelta(minutes=46 + len(pages)), ("range",))
-        # The first page was read down to this time: what comes late belongs before it.
+        newer = a_prediction("chicago", NOON + timedelta(minutes=46 + len(pages)), ("range",))
+        # Readings of this time were on an earlier page.
         late = a_prediction("chicago", page[0].timestamp + timedelta(seconds=len(pages)), ("range",))
-        predictions.save(connection, [newcomer, late], NOON)
+        predictions.save(connection, [newer, late], NOON)
     assert pages == everything

@@ -13,19 +13,19 @@ def test_the_newest_leading_window_is_kept(connection: Connection) -> None:
     trailing = a_window(NOON, ends_after=timedelta(minutes=4))
     latest_windows.save(connection, [older, newer, trailing], NOON)
     latest_windows.save(connection, [older, trailing], NOON)
-    found = latest_windows.latest(connection, "new-york")
-    assert found is not None
-    assert (found.window, found.stored_at) == (newer, NOON)
+    stored = latest_windows.latest(connection, "new-york")
+    assert stored is not None
+    assert (stored.window, stored.stored_at) == (newer, NOON)
 
 
 def test_a_revised_window_replaces_the_old_one(connection: Connection) -> None:
     revised = a_window(NOON, temperature=4.0)
     latest_windows.save(connection, [a_window(NOON)], NOON)
     latest_windows.save(connection, [revised], NOON + timedelta(seconds=9))
-    found = latest_windows.latest(connection, "new-york")
-    assert found is not None
-    assert (found.window, found.stored_at) == (revised, NOON + timedelta(seconds=9))
+    stored = latest_windows.latest(connection, "new-york")
+    assert stored is not None
+    assert (stored.window, stored.stored_at) == (revised, NOON + timedelta(seconds=9))
 
 
-def test_before_the_first_there_is_none(connection: Connection) -> None:
+def test_an_unknown_station_has_no_window(connection: Connection) -> None:
     assert latest_windows.latest(connection, "new-york") is None

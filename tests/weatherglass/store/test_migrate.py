@@ -8,35 +8,37 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, inspect
+from sqlalchemy.exc import DatabaseError
 
+from weatherglass.store import schema
 from weatherglass.store.engine import open_store
 from weatherglass.store.migrate import alembic_config, migrate
 from weatherglass.store.schema import metadata
 
 
-def test_the_migrations_make_the_tables_of_the_schema(store: Engine) -> None:
+def test_migrations_create_the_tables_of_the_schema(store: Engine) -> None:
     with store.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
-def test_the_migrations_go_back_to_nothing(store: Engine) -> None:
+def test_a_downgrade_to_base_drops_all_tables(store: Engine) -> None:
     with store.connect() as connection:
         command.downgrade(alembic_config(connection), "base")
         assert set(inspect(connection).get_table_names()) <= {"alembic_version"}
 
 
 @pytest.mark.integration
-def test_several_processes_may_migrate_at_once(store_url: str) -> None:
+def test_several_processes_can_migrate_at_once(store_url: str) -> None:
     code = f"from weatherglass.store.migrate import migrate; migrate({store_url!r})"
     processes = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) for _ in range(4)]
-    said = [process.communicate(timeout=120)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0] * 4, said
+    errors = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4, errors
     engine = open_store(store_url)
     assert set(metadata.tables) <= set(inspect(engine).get_table_names())
     engine.dispose()
 
 
-def test_migrating_again_keeps_what_is_stored(store_url: str) -> None:
+def test_migrating_again_keeps_the_records(store_url: str) -> None:
     from tests.weatherglass.store.samples import NOON, an_observation
     from weatherglass.store import observations
 
@@ -47,4 +49,47 @@ def test_migrating_again_keeps_what_is_stored(store_url: str) -> None:
     migrate(store_url)
     with engine.connect() as connection:
         assert observations.latest(connection, "new-york") is not None
+    engine.dispose()
+
+
+OLD_ROWS = """
+INSERT INTO alerts (rule, subject, severity, since, seen_at, words, figures, end_sent_at)
+    VALUES ('drift', 'pressure', 'warning', '{time}', '{time}', 'PSI 0.4', '{{"psi": 0.4}}', '{time}');
+INSERT INTO promotions (at, kind, action, to_version, who, why, figures)
+    VALUES ('{time}', 'forecaster', 'promote', '7', 'ann', 'better', '{{"gain": 0.1}}');
+INSERT INTO comparisons (at, champion, challenger, decision, why, figures)
+    VALUES ('{time}', '6', '7', 'wait', 'too few days', '{{"days": 3}}');
+INSERT INTO trainings_asked (at, why) VALUES ('{time}', 'due'), ('{time}', 'degraded');
+INSERT INTO interval_widths (version, station_id, day, factors) VALUES ('7', 'boston', '2026-01-05', '[1.5]')
+""".format(time="2026-01-05 12:15:00.000000")
+
+
+def test_renaming_tables_and_columns_keeps_the_records(store_url: str) -> None:
+    engine = open_store(store_url)
+    with engine.connect() as connection:
+        command.upgrade(alembic_config(connection), "0010")
+        for statement in OLD_ROWS.split(";"):
+            connection.exec_driver_sql(statement)
+        command.upgrade(alembic_config(connection), "head")
+        alert = connection.execute(schema.alerts.select()).one()
+        assert (alert.message, alert.details, alert.resolution_sent_at is None) == ("PSI 0.4", {"psi": 0.4}, False)
+        promotion = connection.execute(schema.promotions.select()).one()
+        assert (promotion.changed_by, promotion.reason, promotion.details) == ("ann", "better", {"gain": 0.1})
+        comparison = connection.execute(schema.comparisons.select()).one()
+        assert (comparison.reason, comparison.details) == ("too few days", {"days": 3})
+        requests = connection.execute(schema.retraining_requests.select().order_by("id")).all()
+        assert [row.reason for row in requests] == ["due", "degraded"]
+        assert connection.execute(schema.interval_scaling.select()).one().factors == [1.5]
+        connection.execute(schema.retraining_requests.insert().values(at=requests[0].at, reason="schedule"))
+        with pytest.raises(DatabaseError), connection.begin_nested():
+            connection.execute(schema.promotions.delete())
+        command.downgrade(alembic_config(connection), "0010")
+        assert connection.exec_driver_sql("SELECT why FROM trainings_asked ORDER BY id").scalars().all() == [
+            "due",
+            "degraded",
+            "schedule",
+        ]
+        assert connection.exec_driver_sql("SELECT words FROM alerts").scalar() == "PSI 0.4"
+        assert connection.exec_driver_sql("SELECT station_id FROM interval_widths").scalar() == "boston"
+        connection.rollback()
     engine.dispose()

@@ -25,10 +25,10 @@ batches = st.lists(st.lists(readings, max_size=6), max_size=5)
 
 @hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=batches, repeats=st.integers(1, 2))
-def test_the_store_holds_the_last_reading_of_each_station_and_time(
+def test_the_store_keeps_the_last_version_of_each_observation(
     store: Engine, batches: list[list[Observation]], repeats: int
 ) -> None:
-    """Whatever is repeated and revised, within a batch or over several; the oracle is a dictionary."""
+    """Repeats and revisions, within a batch or across batches; the oracle is a dictionary."""
     oracle = {(o.station_id, o.timestamp): o for batch in batches for o in batch}
     with store.begin() as connection:
         for batch in batches:
@@ -53,7 +53,7 @@ def test_the_store_holds_the_last_reading_of_each_station_and_time(
             connection.execute(delete(table))
 
 
-def test_an_unchanged_repeat_does_not_count_as_an_arrival(connection: Connection) -> None:
+def test_an_unchanged_repeat_keeps_stored_at(connection: Connection) -> None:
     observations.save(connection, [an_observation()], NOON)
     observations.save(connection, [an_observation()], NOON + timedelta(hours=1))
     stored = observations.latest(connection, "new-york")
@@ -61,7 +61,7 @@ def test_an_unchanged_repeat_does_not_count_as_an_arrival(connection: Connection
     assert stored.stored_at == NOON
 
 
-def test_a_revision_is_an_arrival(connection: Connection) -> None:
+def test_a_revision_updates_stored_at_and_source(connection: Connection) -> None:
     observations.save(connection, [an_observation()], NOON, Origin.REPLAY)
     observations.save(connection, [an_observation(temperature=None)], NOON + timedelta(hours=1), Origin.OPEN_METEO)
     stored = observations.latest(connection, "new-york")
@@ -70,7 +70,7 @@ def test_a_revision_is_an_arrival(connection: Connection) -> None:
     assert stored.stored_at == NOON + timedelta(hours=1)
 
 
-def test_history_is_half_open_ordered_and_of_one_station(connection: Connection) -> None:
+def test_history_is_a_half_open_ordered_range_of_one_station(connection: Connection) -> None:
     times = [NOON + timedelta(minutes=15 * step) for step in (3, 0, 2, 1)]
     observations.save(connection, [an_observation(timestamp=time) for time in times], NOON)
     observations.save(connection, [an_observation("boston")], NOON)
@@ -78,7 +78,7 @@ def test_history_is_half_open_ordered_and_of_one_station(connection: Connection)
     assert [row.observation.timestamp for row in rows] == sorted(times)[:3]
 
 
-def test_times_are_the_same_instant_whatever_their_zone(connection: Connection) -> None:
+def test_times_in_different_zones_are_the_same_instant(connection: Connection) -> None:
     tokyo = NOON.astimezone(timezone(timedelta(hours=9)))
     observations.save(connection, [an_observation(), an_observation(timestamp=tokyo, temperature=9.0)], NOON)
     (row,) = observations.history(connection, "new-york", tokyo, tokyo + timedelta(seconds=1))
@@ -87,11 +87,13 @@ def test_times_are_the_same_instant_whatever_their_zone(connection: Connection) 
 
 def test_an_older_observation_is_not_the_last_published(connection: Connection) -> None:
     last_published.save_last_published(connection, [an_observation()])
-    last_published.save_last_published(connection, [an_observation(timestamp=NOON - timedelta(hours=1), temperature=-5.0)])
+    last_published.save_last_published(
+        connection, [an_observation(timestamp=NOON - timedelta(hours=1), temperature=-5.0)]
+    )
     assert last_published.last_published(connection) == {"new-york": an_observation()}
 
 
-def test_a_revised_observation_of_the_same_time_is_remembered(connection: Connection) -> None:
+def test_a_revision_replaces_the_last_published_observation(connection: Connection) -> None:
     last_published.save_last_published(connection, [an_observation()])
     last_published.save_last_published(connection, [an_observation(temperature=4.0)])
     assert last_published.last_published(connection)["new-york"].temperature == 4.0

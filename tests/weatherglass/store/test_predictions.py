@@ -23,7 +23,7 @@ issues = st.builds(
 
 @hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=st.lists(st.lists(issues, max_size=5), max_size=5), repeats=st.integers(1, 2))
-def test_a_prediction_comes_back_as_it_was_and_once(
+def test_predictions_are_stored_once_and_unchanged(
     store: Engine, batches: list[list[Prediction]], repeats: int
 ) -> None:
     oracle = {(p.station_id, p.timestamp): p for batch in batches for p in batch}
@@ -42,7 +42,7 @@ def test_a_prediction_comes_back_as_it_was_and_once(
         connection.execute(delete(schema.predictions))
 
 
-def test_a_revised_prediction_keeps_its_number(connection: Connection) -> None:
+def test_a_revised_prediction_keeps_its_id(connection: Connection) -> None:
     predictions.save(connection, [a_prediction(), a_prediction("boston")], NOON, Origin.REPLAY)
     before = predictions.latest(connection, "new-york")
     predictions.save(connection, [a_prediction(version="8")], NOON + timedelta(minutes=1), Origin.REPLAY)
@@ -54,7 +54,7 @@ def test_a_revised_prediction_keeps_its_number(connection: Connection) -> None:
     assert after.stored_at == NOON + timedelta(minutes=1)
 
 
-def test_nothing_is_stored_for_an_unknown_station(connection: Connection) -> None:
+def test_an_unknown_station_has_no_prediction(connection: Connection) -> None:
     assert predictions.latest(connection, "nowhere") is None
     assert predictions.latest_all(connection) == {}
     assert predictions.latest_timestamp(connection) is None
@@ -90,7 +90,7 @@ def test_old_issues_are_thinned_to_the_first_of_each_hour(
         for station in ("new-york", "boston"):
             issues = [a_prediction(station, time, ("range",) if time in bad_times else ()) for time in all_times]
             predictions.save(connection, issues, NOON)
-        gone = predictions.thin(connection, now)
+        deleted = predictions.thin(connection, now)
         assert _times(connection, "new-york") == _times(connection, "boston") == kept
-        assert gone == 2 * (len(all_times) - len(kept))
+        assert deleted == 2 * (len(all_times) - len(kept))
         connection.execute(delete(schema.predictions))

@@ -1,3 +1,5 @@
+"""Throughput and latency from the times of storing."""
+
 from __future__ import annotations
 
 from datetime import timedelta
@@ -11,17 +13,16 @@ from weatherglass.store.throughput import last_stored_at, stored_since, throughp
 SECOND = timedelta(seconds=1)
 
 
-def fill(connection: Connection, waits: list[float]) -> None:
-    """A reading a minute, each answered after so many seconds."""
-    for minute, wait in enumerate(waits):
+def fill(connection: Connection, latencies: list[float]) -> None:
+    """One reading per minute, whose prediction is stored after some seconds."""
+    for minute, latency in enumerate(latencies):
         time = NOON + timedelta(minutes=minute)
         observations.save(connection, [an_observation(timestamp=time)], time)
-        predictions.save(connection, [a_prediction(timestamp=time)], time + wait * SECOND)
+        predictions.save(connection, [a_prediction(timestamp=time)], time + latency * SECOND)
 
 
-def test_the_flow_is_that_of_a_plain_loop(connection: Connection) -> None:
-    waits = [1.0, 2.0, 3.0, 10.0, 0.5, 0.5]
-    fill(connection, waits)
+def test_counts_and_percentiles_of_each_step(connection: Connection) -> None:
+    fill(connection, [1.0, 2.0, 3.0, 10.0, 0.5, 0.5])
     steps = throughput(connection, NOON, NOON + timedelta(minutes=6), timedelta(minutes=2))
     assert [(step.observations, step.predictions) for step in steps] == [(2, 2), (2, 2), (2, 2)]
     assert [step.latency_p50 for step in steps] == [2.0, 10.0, 0.5]
@@ -29,13 +30,34 @@ def test_the_flow_is_that_of_a_plain_loop(connection: Connection) -> None:
     assert [step.start for step in steps] == [NOON + timedelta(minutes=2 * k) for k in range(3)]
 
 
-def test_a_step_without_anything_has_no_latency(connection: Connection) -> None:
+def test_percentiles_of_twenty_one_latencies_are_nearest_ranks(connection: Connection) -> None:
+    """Sorted latencies 1 to 21: index floor(21 x 0.5) = 10 and floor(21 x 0.95) = 19."""
+    fill(connection, [float(latency) for latency in range(21, 0, -1)])
+    [step] = throughput(connection, NOON, NOON + timedelta(minutes=30), timedelta(minutes=30))
+    assert (step.latency_p50, step.latency_p95) == (11.0, 20.0)
+
+
+def test_a_time_range_is_half_open_and_its_last_step_is_included(connection: Connection) -> None:
+    fill(connection, [1.0] * 6)
+    steps = throughput(connection, NOON + timedelta(minutes=1), NOON + timedelta(minutes=4), timedelta(minutes=2))
+    assert [(step.observations, step.predictions) for step in steps] == [(2, 2), (1, 1)]
+
+
+def test_a_prediction_stored_before_its_observation_has_no_latency(connection: Connection) -> None:
+    fill(connection, [-1.0, 4.0])
+    predictions.save(connection, [a_prediction("boston", NOON)], NOON)  # no observation
+    [step] = throughput(connection, NOON - timedelta(minutes=1), NOON + timedelta(minutes=4), timedelta(minutes=5))
+    assert (step.observations, step.predictions) == (2, 3)
+    assert (step.latency_p50, step.latency_p95) == (4.0, 4.0)
+
+
+def test_a_step_without_records_has_no_latency(connection: Connection) -> None:
     fill(connection, [1.0])
     empty = throughput(connection, NOON - timedelta(minutes=5), NOON, timedelta(minutes=5))
     assert [(step.observations, step.predictions, step.latency_p50) for step in empty] == [(0, 0, None)]
 
 
-def test_what_is_new_comes_in_the_order_of_storing(connection: Connection) -> None:
+def test_new_readings_are_returned_in_the_order_of_storing(connection: Connection) -> None:
     assert last_stored_at(connection) is None
     fill(connection, [1.0, 100.0, 1.0])
     everything = stored_since(connection, NOON - timedelta(days=1), 10)

@@ -1,4 +1,4 @@
-"""Scores summed up from days and stations, against pandas."""
+"""Scores aggregated over days and stations, against NumPy and pandas."""
 
 from __future__ import annotations
 
@@ -30,26 +30,30 @@ def rows() -> pd.DataFrame:
     return frame
 
 
-def test_scores_by_lead_are_weighted_means(connection: Connection) -> None:
+def test_scores_by_lead_are_means_weighted_by_cases(connection: Connection) -> None:
     frame = rows()
     connection.execute(insert(verification), frame.astype(object).where(frame.notna(), None).to_dict("records"))
-    found = scores(connection, date(2026, 1, 1), by_lead=True, by_day=False)
-    assert [score.lead for score in found] == [1, 6]
-    for score in found:
-        mine = frame[frame["lead"] == score.lead]
-        assert score.n == mine["n"].sum()
-        assert score.mae == pytest.approx(np.average(mine["mae"], weights=mine["n"]))
-        assert score.rmse == pytest.approx(np.sqrt(np.average(mine["rmse"] ** 2, weights=mine["n"])))
-        known = mine[mine["coverage_80"].notna()]
+    aggregated = scores(connection, date(2026, 1, 1), by_lead=True, by_day=False)
+    assert [score.lead for score in aggregated] == [1, 6]
+    for score in aggregated:
+        rows_of_lead = frame[frame["lead"] == score.lead]
+        assert score.n == rows_of_lead["n"].sum()
+        assert score.mae == pytest.approx(np.average(rows_of_lead["mae"], weights=rows_of_lead["n"]))
+        assert score.rmse == pytest.approx(np.sqrt(np.average(rows_of_lead["rmse"] ** 2, weights=rows_of_lead["n"])))
+        known = rows_of_lead[rows_of_lead["coverage_80"].notna()]
         assert score.coverage_80 == pytest.approx(np.average(known["coverage_80"].astype(float), weights=known["n"]))
-        assert score.mae_damped == pytest.approx(np.average(mine["mae_damped"], weights=mine["n_baselines"]))
+        for name in ("mae_compared", "mae_persistence", "mae_damped"):
+            expected = np.average(rows_of_lead[name], weights=rows_of_lead["n_baselines"])
+            assert getattr(score, name) == pytest.approx(expected)
+        assert score.n_baselines == rows_of_lead["n_baselines"].sum()
+        assert score.bias == pytest.approx(np.average(rows_of_lead["bias"], weights=rows_of_lead["n"]))
 
 
-def test_days_stations_and_versions_are_chosen(connection: Connection) -> None:
+def test_scores_are_filtered_by_day_station_and_version(connection: Connection) -> None:
     frame = rows()
     connection.execute(insert(verification), frame.astype(object).where(frame.notna(), None).to_dict("records"))
-    found = scores(connection, date(2026, 1, 2), by_lead=False, by_day=True, station_id="boston")
-    assert [score.day for score in found] == [date(2026, 1, 2), date(2026, 1, 3)]
-    chosen = frame[(frame["station_id"] == "boston") & (frame["day"] == date(2026, 1, 2))]
-    assert found[0].n == chosen["n"].sum()
+    aggregated = scores(connection, date(2026, 1, 2), by_lead=False, by_day=True, station_id="boston")
+    assert [score.day for score in aggregated] == [date(2026, 1, 2), date(2026, 1, 3)]
+    selected = frame[(frame["station_id"] == "boston") & (frame["day"] == date(2026, 1, 2))]
+    assert aggregated[0].n == selected["n"].sum()
     assert scores(connection, date(2026, 1, 1), by_lead=False, by_day=False, version="8") == []
