@@ -19,7 +19,7 @@ from weatherglass.store.engine import open_store
 from weatherglass.store.migrate import migrate
 
 NOW = NOON + timedelta(minutes=2)
-HOSTILE = "<script>alert('x')</script>' OR 1=1 --"
+MALICIOUS = "<script>alert('x')</script>' OR 1=1 --"
 
 
 @pytest.fixture
@@ -31,18 +31,18 @@ def fill(store: Engine) -> None:
     """Save a day of observations of three stations, one with a malicious name, and flag every fifth observation."""
     with store.begin() as connection:
         for number, (station, origin) in enumerate(
-            [("new-york", Origin.OPEN_METEO), ("boston", Origin.REPLAY), (HOSTILE.replace("/", ""), None)]
+            [("new-york", Origin.OPEN_METEO), ("boston", Origin.REPLAY), (MALICIOUS.replace("/", ""), None)]
         ):
             times = [NOON - timedelta(minutes=15 * step) for step in range(96)]
             readings = [an_observation(station, time, temperature=step / 10) for step, time in enumerate(times)]
-            answers = [
+            forecasts = [
                 a_prediction(station, time, ("step",) if step % 5 == number else (), temperature=step / 10)
                 for step, time in enumerate(times)
             ]
             observations.save(connection, readings, NOON + timedelta(seconds=3), origin)
-            predictions.save(connection, answers, NOON + timedelta(seconds=4), origin)
+            predictions.save(connection, forecasts, NOON + timedelta(seconds=4), origin)
             latest_windows.save(connection, [a_window(NOON, station)], NOON + timedelta(seconds=4))
-        alerts.raise_alert(connection, alerts.Alert("drift", HOSTILE, alerts.Severity.WARNING, HOSTILE), NOON)
+        alerts.raise_alert(connection, alerts.Alert("drift", MALICIOUS, alerts.Severity.WARNING, MALICIOUS), NOON)
 
 
 @pytest.fixture(scope="session")

@@ -11,14 +11,14 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, text
 
-from tests.weatherglass.api.conftest import HOSTILE, NOW, clock
+from tests.weatherglass.api.conftest import MALICIOUS, NOW, clock
 from tests.weatherglass.store.samples import NOON
 from weatherglass.api.app import create_app
 from weatherglass.records import LEADS, UNITS, VARIABLES, iso
 from weatherglass.settings import Settings
 from weatherglass.store import observations, predictions
 
-HOSTILE_STATION = HOSTILE.replace("/", "")
+MALICIOUS_STATION = MALICIOUS.replace("/", "")
 ROUTES = ("/stations", "/predictions/new-york", "/anomalies", "/observations/new-york", "/openapi.json", "/docs")
 
 
@@ -34,21 +34,21 @@ def problem(response) -> dict:  # type: ignore[no-untyped-def, type-arg]
 
 
 def test_latest_prediction_equals_the_stored_one(client: TestClient, store: Engine) -> None:
-    answer = client.get("/predictions/new-york").json()
+    response = client.get("/predictions/new-york").json()
     with store.connect() as connection:
         stored = predictions.latest(connection, "new-york")
     assert stored is not None
-    assert answer["timestamp"] == iso(NOON)
-    assert answer["age_seconds"] == 120
-    assert (answer["model_version"], answer["method"], answer["live"]) == ("7", "model", True)
-    assert answer["units"] == UNITS
-    assert len(answer["leads"]) == len(LEADS)
-    for index, lead in enumerate(answer["leads"]):
+    assert response["timestamp"] == iso(NOON)
+    assert response["age_seconds"] == 120
+    assert (response["model_version"], response["method"], response["live"]) == ("7", "model", True)
+    assert response["units"] == UNITS
+    assert len(response["leads"]) == len(LEADS)
+    for index, lead in enumerate(response["leads"]):
         assert datetime.fromisoformat(lead["valid_time"]) == stored.prediction.predictions.valid_times[index]
         for name in VARIABLES:
             assert lead[name]["value"] == getattr(stored.prediction.predictions, name)[index]
             assert lead[name]["lower"] <= lead[name]["value"] <= lead[name]["upper"]
-    assert answer["anomaly"] == json.loads(stored.prediction.anomaly.model_dump_json())
+    assert response["anomaly"] == json.loads(stored.prediction.anomaly.model_dump_json())
 
 
 def test_replayed_data_is_not_live(client: TestClient) -> None:
@@ -57,22 +57,24 @@ def test_replayed_data_is_not_live(client: TestClient) -> None:
 
 
 def test_stations_lists_observed_stations_with_their_newest_observation(client: TestClient) -> None:
-    answer = client.get("/stations").json()
-    by_id = {row["station"]["station_id"]: row for row in answer["stations"]}
-    assert set(by_id) == {"new-york", "boston", HOSTILE_STATION}
+    response = client.get("/stations").json()
+    by_id = {row["station"]["station_id"]: row for row in response["stations"]}
+    assert set(by_id) == {"new-york", "boston", MALICIOUS_STATION}
     assert (by_id["boston"]["age_seconds"], by_id["boston"]["arrived_seconds"]) == (120, 117)
     assert by_id["new-york"]["station"]["country"] == "United States"
     assert by_id["new-york"]["newest"]["timestamp"] == iso(NOON)
-    assert by_id[HOSTILE_STATION]["station"]["latitude"] is None
+    assert by_id[MALICIOUS_STATION]["station"]["latitude"] is None
     assert [row["is_anomaly"] for row in by_id.values()].count(True) == 1
 
 
 def test_observations_returns_the_requested_range(client: TestClient, store: Engine) -> None:
     start, end = NOON - timedelta(hours=2), NOON - timedelta(hours=1)
-    answer = client.get("/observations/new-york", params={"from": iso(start), "to": iso(end)}).json()
+    response = client.get("/observations/new-york", params={"from": iso(start), "to": iso(end)}).json()
     with store.connect() as connection:
         expected = observations.history(connection, "new-york", start, end)
-    assert [row["timestamp"] for row in answer["observations"]] == [iso(row.observation.timestamp) for row in expected]
+    assert [row["timestamp"] for row in response["observations"]] == [
+        iso(row.observation.timestamp) for row in expected
+    ]
     assert len(expected) == 4
 
 
@@ -107,16 +109,16 @@ def test_anomalies_applies_the_filters(client: TestClient) -> None:
 
 @pytest.mark.parametrize("kind", ["predictions", "observations"])
 def test_an_unknown_station_returns_404_with_similar_ids(client: TestClient, kind: str) -> None:
-    answer = client.get(f"/{kind}/new-yrok")
-    assert (answer.status_code, problem(answer)["code"]) == (404, "unknown_station")
-    assert "new-york" in problem(answer)["near"]
+    response = client.get(f"/{kind}/new-yrok")
+    assert (response.status_code, problem(response)["code"]) == (404, "unknown_station")
+    assert "new-york" in problem(response)["near"]
 
 
 @pytest.mark.parametrize("kind", ["predictions", "observations"])
 def test_a_station_without_data_returns_404_with_retry_after(client: TestClient, kind: str) -> None:
-    answer = client.get(f"/{kind}/chicago")
-    assert (answer.status_code, problem(answer)["code"]) == (404, "no_data_yet")
-    assert int(answer.headers["Retry-After"]) == problem(answer)["expected_within_seconds"] > 0
+    response = client.get(f"/{kind}/chicago")
+    assert (response.status_code, problem(response)["code"]) == (404, "no_data_yet")
+    assert int(response.headers["Retry-After"]) == problem(response)["expected_within_seconds"] > 0
 
 
 @pytest.mark.parametrize(
@@ -137,9 +139,9 @@ def test_a_station_without_data_returns_404_with_retry_after(client: TestClient,
     ],
 )
 def test_an_invalid_parameter_returns_422_with_its_name(client: TestClient, path: str, parameter: str) -> None:
-    answer = client.get(path)
-    assert (answer.status_code, problem(answer)["code"]) == (422, "invalid_parameter")
-    assert parameter in [fault["parameter"] for fault in problem(answer)["errors"]]
+    response = client.get(path)
+    assert (response.status_code, problem(response)["code"]) == (422, "invalid_parameter")
+    assert parameter in [fault["parameter"] for fault in problem(response)["errors"]]
 
 
 @pytest.mark.parametrize(
@@ -148,9 +150,9 @@ def test_an_invalid_parameter_returns_422_with_its_name(client: TestClient, path
     ids=["backwards", "too long"],
 )
 def test_an_invalid_range_returns_422(client: TestClient, start: str, end: str) -> None:
-    answer = client.get("/observations/new-york", params={"from": start, "to": end})
-    assert (answer.status_code, problem(answer)["code"]) == (422, "invalid_range")
-    assert start in problem(answer)["detail"]
+    response = client.get("/observations/new-york", params={"from": start, "to": end})
+    assert (response.status_code, problem(response)["code"]) == (422, "invalid_range")
+    assert start in problem(response)["detail"]
 
 
 @pytest.mark.parametrize(
@@ -175,20 +177,20 @@ def test_an_unexpected_error_returns_500_without_its_message(
         raise RuntimeError("secret")
 
     monkeypatch.setattr(observations, "latest_all", fail)
-    answer = client.get("/observations")
-    assert (answer.status_code, problem(answer)["code"]) == (500, "internal_error")
-    assert "secret" not in answer.text
+    response = client.get("/observations")
+    assert (response.status_code, problem(response)["code"]) == (500, "internal_error")
+    assert "secret" not in response.text
 
 
-@pytest.mark.parametrize("path", ["/stations", "/predictions/nobody", "/anomalies", "/observations/new-york"])
+@pytest.mark.parametrize("path", ["/stations", "/predictions/unknown-station", "/anomalies", "/observations/new-york"])
 def test_an_unavailable_store_returns_503_without_sql(client: TestClient, store: Engine, path: str) -> None:
     with store.begin() as connection:
         for table in ("observations", "predictions"):
             connection.execute(text(f"ALTER TABLE {table} RENAME TO {table}_gone"))
-    answer = client.get(path)
-    assert (answer.status_code, problem(answer)["code"]) == (503, "store_unavailable")
-    assert int(answer.headers["Retry-After"]) > 0
-    assert "no such table" not in answer.text
+    response = client.get(path)
+    assert (response.status_code, problem(response)["code"]) == (503, "store_unavailable")
+    assert int(response.headers["Retry-After"]) > 0
+    assert "no such table" not in response.text
 
 
 def test_a_corrupt_store_file_returns_503(settings: Settings) -> None:
@@ -198,13 +200,13 @@ def test_a_corrupt_store_file_returns_503(settings: Settings) -> None:
         assert problem(client.get("/stations"))["code"] == "store_unavailable"
 
 
-@pytest.mark.parametrize("path", ["/stations", "/anomalies", f"/predictions/{HOSTILE_STATION}"])
+@pytest.mark.parametrize("path", ["/stations", "/anomalies", f"/predictions/{MALICIOUS_STATION}"])
 def test_malicious_station_names_are_returned_as_json_strings(client: TestClient, path: str) -> None:
-    answer = client.get(path)
-    assert answer.status_code == 200
-    assert answer.headers["content-type"] == "application/json"
-    assert answer.headers["x-content-type-options"] == "nosniff"
-    assert HOSTILE_STATION in json.dumps(answer.json(), ensure_ascii=False)
+    response = client.get(path)
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert MALICIOUS_STATION in json.dumps(response.json(), ensure_ascii=False)
 
 
 def test_sql_injection_in_a_station_id_matches_nothing(client: TestClient) -> None:
@@ -221,9 +223,9 @@ def test_every_response_has_the_security_headers(client: TestClient, path: str) 
 
 
 def test_health_returns_503_with_a_detail_for_each_component(client: TestClient) -> None:
-    answer = client.get("/health")
-    assert answer.status_code == 503
-    components = {component["name"]: component for component in answer.json()["components"]}
+    response = client.get("/health")
+    assert response.status_code == 503
+    components = {component["name"]: component for component in response.json()["components"]}
     expected = {"kafka", "ray", "job_host", "stream_features", "store", "observations", "predictions"}
     assert expected <= set(components)
     assert all(component["detail"] for component in components.values())

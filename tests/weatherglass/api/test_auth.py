@@ -32,10 +32,10 @@ def test_a_request_without_the_token_returns_401(
 ) -> None:
     headers = {} if header is None else {"Authorization": header.encode()}
     with TestClient(create_app(settings, require_access=require_token(TOKEN))) as client:
-        answer = client.get(path, headers=headers)  # type: ignore[arg-type]
-    assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
-    assert answer.headers["www-authenticate"] == "Bearer"
-    assert TOKEN not in answer.text
+        response = client.get(path, headers=headers)  # type: ignore[arg-type]
+    assert (response.status_code, response.json()["code"]) == (401, "unauthorized")
+    assert response.headers["www-authenticate"] == "Bearer"
+    assert TOKEN not in response.text
 
 
 def test_a_request_with_the_token_returns_200(settings: Settings, store: Engine) -> None:
@@ -71,9 +71,9 @@ def test_without_a_token_only_local_host_names_are_allowed(
     settings: Settings, store: Engine, host: str, status: int
 ) -> None:
     with TestClient(create_app(settings, require_access=local_only)) as client:
-        answer = client.get("/stations", headers={"Host": host})
-    assert answer.status_code == status
-    assert answer.json().get("code") == ("misdirected_request" if status == 421 else None)
+        response = client.get("/stations", headers={"Host": host})
+    assert response.status_code == status
+    assert response.json().get("code") == ("misdirected_request" if status == 421 else None)
 
 
 def start_api(tmp_path: Path, **settings: str) -> subprocess.Popen[str]:
@@ -105,12 +105,12 @@ def test_standalone_api_serves_requests(tmp_path: Path) -> None:
         deadline = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < deadline:
             try:
-                answer = httpx.get(f"http://{LOOPBACK}:{port}/stations", timeout=30)
+                response = httpx.get(f"http://{LOOPBACK}:{port}/stations", timeout=30)
                 break
             except httpx.TransportError:
                 time.sleep(0.2)
-        assert answer.status_code == 200
-        assert answer.json()["stations"] == []
+        assert response.status_code == 200
+        assert response.json()["stations"] == []
     finally:
         process.terminate()
         process.communicate(timeout=60)

@@ -26,11 +26,11 @@ def test_an_unchanged_response_returns_304(client: TestClient, store: Engine, ac
 
 
 def test_errors_and_html_pages_have_no_etag(client: TestClient) -> None:
-    assert "etag" not in client.get("/predictions/nobody").headers
+    assert "etag" not in client.get("/predictions/unknown-station").headers
     assert "etag" not in client.get("/docs").headers
 
 
 def test_long_responses_are_compressed(client: TestClient) -> None:
-    answer = client.get("/predictions/new-york", headers={"Accept-Encoding": "gzip"})
-    assert answer.headers["content-encoding"] == "gzip"
-    assert len(answer.json()["leads"]) == 24
+    response = client.get("/predictions/new-york", headers={"Accept-Encoding": "gzip"})
+    assert response.headers["content-encoding"] == "gzip"
+    assert len(response.json()["leads"]) == 24

@@ -59,15 +59,15 @@ def test_examples_return_the_documented_fields(client: TestClient, store: Engine
     assert path is not None
     headers = dict(header.split(": ") for header in re.findall(r"-H '([^']+)'", command))
     if body := re.search(r"-d '([^']+)'", command):
-        answer = client.post(path[1], content=body[1], headers=headers)
+        response = client.post(path[1], content=body[1], headers=headers)
     else:
-        answer = client.get(path[1], headers=headers)
+        response = client.get(path[1], headers=headers)
     expected = json.loads(documented).get("status", 200) if documented else 200
-    assert answer.status_code == (503 if path[1] == "/health" else expected), answer.text
+    assert response.status_code == (503 if path[1] == "/health" else expected), response.text
     if headers.get("Accept") == "text/csv":
-        assert answer.text.count("\n") > 1
+        assert response.text.count("\n") > 1
     if documented:
-        assert differences(json.loads(documented), answer.json()) == []
+        assert differences(json.loads(documented), response.json()) == []
 
 
 def test_every_route_is_documented(client: TestClient) -> None:

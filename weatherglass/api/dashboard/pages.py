@@ -27,7 +27,7 @@ templates = Environment(loader=FileSystemLoader(Path(__file__).with_name("templa
 
 @dataclass(frozen=True)
 class Page:
-    """A page. `path` is below `/dashboard`; `charts` tells whether the page uses Plotly."""
+    """A page. `path` is below `/dashboard`; `charts` is true if the page uses Plotly."""
 
     name: str
     path: str

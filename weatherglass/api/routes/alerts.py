@@ -31,7 +31,7 @@ class AlertItem(BaseModel):
     since: Time = Field(description="When the condition began.", examples=["2026-01-05T12:10:00Z"])
     seen_at: Time = Field(description="When the condition was last observed.", examples=["2026-01-05T12:15:00Z"])
     resolved_at: Time | None = Field(description="Null while the alert is open.", examples=[None])
-    words: str = Field(validation_alias="message", description="What is wrong and what to do.")
+    message: str = Field(description="What is wrong and what to do.")
     figures: dict[str, Any] = Field(
         validation_alias="details",
         description="Details of the alert: measured values and, for alert rules, `summary`, `impact`, `unaffected`, "

@@ -39,7 +39,7 @@ expect.set_options(timeout=TIMEOUT_MS)
 TILE = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
-HOSTILE = "<img src=x onerror=\"document.title='taken'\">"
+MALICIOUS = "<img src=x onerror=\"document.title='taken'\">"
 
 
 def wait_for_content(page: Page) -> None:
@@ -75,27 +75,27 @@ def test_page_is_accessible_fits_the_window_and_logs_no_errors(
 
 
 def test_overview_shows_the_values_of_the_api(served: Served, open_page: OpenPage) -> None:
-    answer = httpx.get(f"{served.address}/stations", timeout=60).json()["stations"]
+    stations = httpx.get(f"{served.address}/stations", timeout=60).json()["stations"]
     page = open_page(f"{served.address}/dashboard").page
     rows = page.locator("#stations tr")
-    expect(rows).to_have_count(len(answer))
-    for row in answer:
+    expect(rows).to_have_count(len(stations))
+    for row in stations:
         line = rows.filter(has_text=row["station"]["name"])
         shown = line.locator("td").first.inner_text().replace("−", "-")
         assert float(shown) == pytest.approx(row["newest"]["temperature"], abs=0.051)
-    expect(page.locator("#map .marker")).to_have_count(len(answer))
+    expect(page.locator("#map .marker")).to_have_count(len(stations))
     expect(page.locator("#source")).to_have_attribute("data-sources", "replay")
 
 
 def test_units_and_map_colors_are_part_of_the_url(served: Served, open_page: OpenPage) -> None:
     page = open_page(f"{served.address}/dashboard?temp=f&wind=kn&colour=wind_speed").page
-    answer = httpx.get(f"{served.address}/stations", timeout=60).json()["stations"][0]
+    station = httpx.get(f"{served.address}/stations", timeout=60).json()["stations"][0]
     cell = page.locator("#stations tr").first.locator("td").first
-    expect(cell).to_have_text(f"{answer['newest']['temperature'] * 9 / 5 + 32:.1f}".replace("-", "−"))
+    expect(cell).to_have_text(f"{station['newest']['temperature'] * 9 / 5 + 32:.1f}".replace("-", "−"))
     expect(page.locator("#map-color button[aria-pressed=true]")).to_have_attribute("data-value", "wind_speed")
     page.get_by_text("Display").click()
     page.get_by_role("radio", name="°C").check()
-    expect(cell).to_have_text(f"{answer['newest']['temperature']:.1f}".replace("-", "−"))
+    expect(cell).to_have_text(f"{station['newest']['temperature']:.1f}".replace("-", "−"))
     assert "temp=f" not in page.url
 
 
@@ -267,11 +267,11 @@ def tile_server() -> Iterator[tuple[str, list[str]]]:
 def test_station_ids_with_html_are_shown_as_text(served: Served, open_page: OpenPage) -> None:
     time = next_step(served.newest)
     with served.store.begin() as connection:
-        observations.save(connection, [an_observation(HOSTILE, time)], datetime.now(UTC), Origin.REPLAY)
-        predictions.save(connection, [a_prediction(HOSTILE, time, ("step",))], datetime.now(UTC), Origin.REPLAY)
-    for path in ("", "/anomalies", f"/station?id={quote(HOSTILE)}"):
+        observations.save(connection, [an_observation(MALICIOUS, time)], datetime.now(UTC), Origin.REPLAY)
+        predictions.save(connection, [a_prediction(MALICIOUS, time, ("step",))], datetime.now(UTC), Origin.REPLAY)
+    for path in ("", "/anomalies", f"/station?id={quote(MALICIOUS)}"):
         opened = open_page(f"{served.address}/dashboard{path}")
-        expect(opened.page.get_by_text(HOSTILE).first).to_be_attached()
+        expect(opened.page.get_by_text(MALICIOUS).first).to_be_attached()
         assert opened.page.locator("main img").count() == 0
         assert opened.page.title() != "taken"
         assert opened.console_errors == []

@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
-from tests.weatherglass.api.conftest import NOW
+from tests.weatherglass.api.conftest import MALICIOUS, NOW
 from weatherglass.alerts import metrics as m
 from weatherglass.alerts.health import MONITOR
 from weatherglass.alerts.sample import MetricSample
@@ -31,10 +31,11 @@ from weatherglass.store.alerts import silenced
 
 def test_an_alert_is_acknowledged_and_silenced_for_the_given_hours(client: TestClient, store: Engine) -> None:
     (alert,) = client.get("/alerts").json()["alerts"]
-    answer = client.post(f"/alerts/{alert['id']}/acknowledge").json()
-    assert (answer["acknowledged_by"], answer["acknowledged_at"]) == ("token holder", iso(NOW))
-    answer = client.post(f"/alerts/{alert['id']}/silence", json={"hours": 2}).json()
-    assert answer["silenced_until"] == iso(NOW + timedelta(hours=2))
+    assert (alert["message"], alert["figures"], alert["acknowledged_by"]) == (MALICIOUS, {}, None)
+    response = client.post(f"/alerts/{alert['id']}/acknowledge").json()
+    assert (response["acknowledged_by"], response["acknowledged_at"]) == ("token holder", iso(NOW))
+    response = client.post(f"/alerts/{alert['id']}/silence", json={"hours": 2}).json()
+    assert response["silenced_until"] == iso(NOW + timedelta(hours=2))
     with store.connect() as connection:
         assert silenced(connection, NOW) == {(alert["rule"], alert["subject"])}
         assert silenced(connection, NOW + timedelta(hours=3)) == set()
@@ -55,8 +56,8 @@ def test_an_alert_is_acknowledged_and_silenced_for_the_given_hours(client: TestC
 def test_an_invalid_change_is_rejected_without_effect(
     client: TestClient, path: str, body: object, headers: dict[str, str], status: int, code: str
 ) -> None:
-    answer = client.post(path, json=body, headers=headers)
-    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    response = client.post(path, json=body, headers=headers)
+    assert (response.status_code, response.json()["code"]) == (status, code)
     assert client.get("/alerts").json()["alerts"][0]["acknowledged_by"] is None
 
 
@@ -96,8 +97,8 @@ def test_metrics_history_returns_series_by_label(client: TestClient, store: Engi
         for back in (3, 2, 1):
             values = {(m.PART_MEMORY.name, ("kafka",)): back * 1e6, (m.OBSERVATION_AGE.name, ()): float(back)}
             metric_history.save(connection, NOW - timedelta(hours=back), values)
-    answer = client.get("/metrics/history", params={"name": [m.PART_MEMORY.name, m.OBSERVATION_AGE.name]}).json()
-    by_name = {series["name"]: series for series in answer["series"]}
+    response = client.get("/metrics/history", params={"name": [m.PART_MEMORY.name, m.OBSERVATION_AGE.name]}).json()
+    by_name = {series["name"]: series for series in response["series"]}
     memory = by_name[m.PART_MEMORY.name]
     assert (memory["labels"], memory["values"]) == ({"part": "kafka"}, [3e6, 2e6, 1e6])
     assert memory["times"][0] == iso(NOW - timedelta(hours=3))
@@ -112,11 +113,11 @@ def test_metrics_history_of_more_than_a_day_has_whole_hours(client: TestClient, 
         for number in range(13):  # the twelve steps of the first hour and one step of the incomplete hour
             at = hour - timedelta(minutes=5 * (11 - number))
             metric_history.save(connection, at, {gauge: float(number), counter: 10.0})
-    asked = {"name": [gauge[0], counter[0]], "from": iso(hour - timedelta(days=2)), "to": iso(hour + COARSE_STEP)}
-    answer = client.get("/metrics/history", params=asked).json()
-    assert answer["stretch_seconds"] == 3600
-    shown = {series["name"]: (series["times"], series["values"]) for series in answer["series"]}
-    assert shown == {gauge[0]: ([iso(hour)], [sum(range(12)) / 12]), counter[0]: ([iso(hour)], [120.0])}
+    parameters = {"name": [gauge[0], counter[0]], "from": iso(hour - timedelta(days=2)), "to": iso(hour + COARSE_STEP)}
+    response = client.get("/metrics/history", params=parameters).json()
+    assert response["stretch_seconds"] == 3600
+    values = {series["name"]: (series["times"], series["values"]) for series in response["series"]}
+    assert values == {gauge[0]: ([iso(hour)], [sum(range(12)) / 12]), counter[0]: ([iso(hour)], [120.0])}
 
 
 def test_files_of_ended_api_processes_are_deleted(settings: Settings) -> None:

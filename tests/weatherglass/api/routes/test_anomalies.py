@@ -16,9 +16,9 @@ def newest_id(client: TestClient) -> int:
 def test_a_new_verdict_replaces_the_earlier_one(client: TestClient) -> None:
     anomaly_id = newest_id(client)
     for verdict in ("confirmed", "false_alarm"):
-        answer = client.post(f"/anomalies/{anomaly_id}/verdict", json={"verdict": verdict, "note": "<b>seen</b>"})
-        assert answer.status_code == 200
-        assert answer.json()["verdict"]["verdict"] == verdict
+        response = client.post(f"/anomalies/{anomaly_id}/verdict", json={"verdict": verdict, "note": "<b>seen</b>"})
+        assert response.status_code == 200
+        assert response.json()["verdict"]["verdict"] == verdict
     saved = client.get("/anomalies", params={"verdict": "false_alarm"}).json()["anomalies"]
     assert [(row["id"], row["verdict"]["note"], row["verdict"]["at"]) for row in saved] == [
         (anomaly_id, "<b>seen</b>", iso(NOW))
@@ -37,8 +37,8 @@ def test_min_score_is_inclusive(client: TestClient) -> None:
 
 
 def test_a_verdict_on_an_unknown_anomaly_returns_404(client: TestClient) -> None:
-    answer = client.post("/anomalies/999999/verdict", json={"verdict": "confirmed"})
-    assert (answer.status_code, answer.json()["code"]) == (404, "unknown_anomaly")
+    response = client.post("/anomalies/999999/verdict", json={"verdict": "confirmed"})
+    assert (response.status_code, response.json()["code"]) == (404, "unknown_anomaly")
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_a_verdict_on_an_unknown_anomaly_returns_404(client: TestClient) -> None
         ({"Origin": "http://testserver"}, b'{"verdict": "confirmed"}', 200),
         ({"Content-Type": "text/plain"}, b'{"verdict": "confirmed"}', 422),
         ({}, b'{"verdict": "maybe"}', 422),
-        ({}, b'{"verdict": "confirmed", "by": "somebody else"}', 422),
+        ({}, b'{"verdict": "confirmed", "by": "other"}', 422),
         ({}, b"not JSON", 422),
     ],
 )
@@ -57,5 +57,5 @@ def test_a_verdict_requires_json_from_the_same_origin(
     client: TestClient, headers: dict[str, str], body: bytes, status: int
 ) -> None:
     sent = {"Content-Type": "application/json", **headers}
-    answer = client.post(f"/anomalies/{newest_id(client)}/verdict", content=body, headers=sent)
-    assert answer.status_code == status
+    response = client.post(f"/anomalies/{newest_id(client)}/verdict", content=body, headers=sent)
+    assert response.status_code == status

@@ -29,10 +29,10 @@ def test_precision_is_for_all_kinds_and_recall_also_for_each_kind(client: TestCl
                 for truth, kind, hits, misses, alarms in (*counts, ("verdict", "", 3, 0, 1))
             ]
             detection_scores.replace_detection_scores(connection, day, rows)
-    answer = client.get("/anomalies/detection", params={"days": 30}).json()
+    response = client.get("/anomalies/detection", params={"days": 30}).json()
     found = {
         (row["truth"], row["kind"]): (row["hits"], row["misses"], row["precision"], row["recall"])
-        for row in answer["detection"]
+        for row in response["detection"]
     }
     assert found == {
         ("injected", None): (4, 8, 4 / 6, 4 / 12),

@@ -40,9 +40,9 @@ def subscribed(address: str, **headers: str) -> Iterator[Iterator[dict]]:  # typ
                     yield {**event, "data": json.loads(event["data"])}
                 event = {}
 
-    with httpx.stream("GET", f"{address}/events", headers=headers, timeout=60) as answer:
-        assert answer.headers["content-type"].startswith("text/event-stream")
-        events = parse(answer.iter_lines())
+    with httpx.stream("GET", f"{address}/events", headers=headers, timeout=60) as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        events = parse(response.iter_lines())
         assert next(events)["event"] == "hello"
         yield events
 

@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
-from tests.weatherglass.api.conftest import HOSTILE
+from tests.weatherglass.api.conftest import MALICIOUS
 from tests.weatherglass.store.samples import NOON
 from weatherglass.api.routes.history import lead_hours
 from weatherglass.records import LEADS, VARIABLES, iso
@@ -53,10 +53,10 @@ def test_history_can_be_limited_to_one_lead_and_variable(client: TestClient) -> 
 
 def test_csv_contains_the_same_values_as_json(client: TestClient) -> None:
     rows = client.get(PATH, params={**RANGE, "limit": 3}).json()
-    answer = client.get(PATH, params={**RANGE, "limit": 3}, headers={"Accept": "text/csv"})
-    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
-    assert answer.headers["next-cursor"] == rows["next_cursor"]
-    table = list(csv.DictReader(io.StringIO(answer.text)))
+    response = client.get(PATH, params={**RANGE, "limit": 3}, headers={"Accept": "text/csv"})
+    assert response.headers["content-type"] == "text/csv; charset=utf-8"
+    assert response.headers["next-cursor"] == rows["next_cursor"]
+    table = list(csv.DictReader(io.StringIO(response.text)))
     assert [float(row["temperature_upper"]) for row in table] == [r["temperature"]["upper"] for r in rows["forecasts"]]
     assert [row["valid_time"] for row in table] == [row["valid_time"] for row in rows["forecasts"]]
 
@@ -70,14 +70,14 @@ def test_csv_escapes_spreadsheet_formulas(client: TestClient, store: Engine, pat
     with store.begin() as connection:
         observations.save(connection, [an_observation(name.replace("/", "|"))], NOON)
         predictions.save(connection, [a_prediction(name.replace("/", "|"), failed=("step",))], NOON)
-    answer = client.get(path.format(name.replace("/", "|")), headers={"Accept": "text/csv"})
-    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    response = client.get(path.format(name.replace("/", "|")), headers={"Accept": "text/csv"})
+    rows = list(csv.DictReader(io.StringIO(response.text)))
     assert rows
     assert all(row["station_id"].startswith("'=") for row in rows)
 
 
 def test_history_accepts_a_station_id_with_html(client: TestClient) -> None:
-    station = HOSTILE.replace("/", "")
+    station = MALICIOUS.replace("/", "")
     assert client.get(f"/predictions/{station}/history").json()["station_id"] == station
 
 

@@ -3,18 +3,18 @@ from __future__ import annotations
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.weatherglass.api.conftest import HOSTILE
+from tests.weatherglass.api.conftest import MALICIOUS
 
 
 def samples(client: TestClient) -> dict[tuple[str, frozenset], float]:  # type: ignore[type-arg]
-    answer = client.get("/metrics")
-    assert answer.headers["content-type"].startswith("text/plain")
-    families = text_string_to_metric_families(answer.text)
+    response = client.get("/metrics")
+    assert response.headers["content-type"].startswith("text/plain")
+    families = text_string_to_metric_families(response.text)
     return {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}
 
 
 def test_requests_are_counted_by_route_and_not_by_station(client: TestClient) -> None:
-    for station in ("new-york", "boston", "nobody", HOSTILE.replace("/", "")):
+    for station in ("new-york", "boston", "unknown-station", MALICIOUS.replace("/", "")):
         client.get(f"/predictions/{station}")
     found = samples(client)
 
@@ -25,7 +25,7 @@ def test_requests_are_counted_by_route_and_not_by_station(client: TestClient) ->
     assert (count("200"), count("404")) == (3, 1)
     seconds = {"method": "GET", "route": "/predictions/{station_id}"}
     assert found["weatherglass_request_seconds_count", frozenset(seconds.items())] == 4
-    assert not [labels for _, labels in found if HOSTILE[:8] in str(labels)]
+    assert not [labels for _, labels in found if MALICIOUS[:8] in str(labels)]
 
 
 def test_component_states_are_gauges(client: TestClient) -> None:

@@ -23,9 +23,9 @@ def test_throughput_of_a_week_is_cached_and_of_an_hour_is_not(settings: Settings
     with TestClient(create_app(settings, clock=lambda: now[0])) as client:
 
         def stored(hours: int) -> int:
-            answer = client.get("/system", params={"hours": hours})
-            assert answer.status_code == 200
-            return sum(step["observations"] for step in answer.json()["flow"])
+            response = client.get("/system", params={"hours": hours})
+            assert response.status_code == 200
+            return sum(step["observations"] for step in response.json()["flow"])
 
         before = stored(1), stored(168)
         with store.begin() as connection:

@@ -42,7 +42,8 @@ function renderOpenAlerts() {
   else byId("alerts").replaceChildren(h("li", { class: "empty" }, "No open alerts."));
 }
 
-const titleOf = (alert) => `${alert.rule.replaceAll("_", " ")}: ${alert.subject}`;
+const titleOf = ({ rule, subject }) =>
+  `${rule.charAt(0).toUpperCase()}${rule.slice(1).replaceAll("_", " ")}: ${subject}`;
 const runbookPath = (alert) => `docs/troubleshooting.md#${alert.rule.replaceAll("_", "-")}`;
 const isWebUrl = (url) => typeof url === "string" && /^https?:/.test(url);
 

@@ -107,11 +107,11 @@ function renderSummary(scores, champion) {
     const score = candidates.sort((a, b) => b.n - a.n)[0];
     if (!score) return { label, figure: "–", note: "not verified yet" };
     const skill = score.skill_damped;
-    const coverage = score.coverage_90 === null ? "–" : `${(score.coverage_90 * 100).toFixed(0)} %`;
+    const coverage = score.coverage_90 === null ? "–" : `${(score.coverage_90 * 100).toFixed(0)}\u00a0%`;
     const note =
       skill === null
         ? `${score.n} forecasts`
-        : `${Math.abs(skill * 100).toFixed(0)} % ${skill >= 0 ? "better" : "worse"} than damped anomaly; 90 % interval coverage: ${coverage}`;
+        : `${Math.abs(skill * 100).toFixed(0)}\u00a0% ${skill >= 0 ? "better" : "worse"} than damped anomaly; 90\u00a0% interval coverage: ${coverage}`;
     const className = skill !== null && skill < 0 ? "worse" : "";
     return { label, figure: formatDifference(name, score.mae), suffix: " mean error", note, className };
   });
@@ -248,9 +248,14 @@ function renderErrorByDay(scores, champion) {
     errorTraces(scores, "day", champion),
     layout({
       height: 260,
-      xaxis: axis({ type: "date", tickformat: "%-d %b", dtick: dayCount < 15 ? 86400e3 : undefined }),
+      xaxis: axis({
+        type: "date",
+        tickformat: "%-d %b",
+        dtick: dayCount < 15 ? 86400e3 : undefined,
+        ticklabelstandoff: 8, // keeps the first date off the zero of the y axis in narrow windows
+      }),
       yaxis: axis({ rangemode: "tozero", ticksuffix: ` ${displayUnit(variable).unit}` }),
-      margin: { ...CHART_MARGIN, b: 30 },
+      margin: { ...CHART_MARGIN, b: 38 },
       showlegend: true,
     }),
     `error by day, ${variable}`,

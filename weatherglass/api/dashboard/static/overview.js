@@ -259,11 +259,11 @@ function modelTile(verification) {
   const comparison =
     skill === null
       ? `${score.n} forecasts`
-      : `${Math.abs(skill * 100).toFixed(0)} % ${skill >= 0 ? "better" : "worse"} than damped anomaly`;
+      : `${Math.abs(skill * 100).toFixed(0)}\u00a0% ${skill >= 0 ? "better" : "worse"} than damped anomaly`;
   const coverage =
     skill === null || score.coverage_90 === null
       ? ""
-      : `; 90 % interval coverage: ${(score.coverage_90 * 100).toFixed(0)} %`;
+      : `; 90\u00a0% interval coverage: ${(score.coverage_90 * 100).toFixed(0)}\u00a0%`;
   return {
     key: "model",
     label: "Temperature forecast, last 7 days",
