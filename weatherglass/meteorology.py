@@ -90,3 +90,8 @@ def wind_direction(u: npt.ArrayLike, v: npt.ArrayLike) -> npt.NDArray:
     """Degrees [0, 360) from which a wind with these components blows; NaN in a calm."""
     u, v = np.asarray(u, float), np.asarray(v, float)
     return np.where((u == 0) & (v == 0), np.nan, np.rad2deg(np.arctan2(-u, -v)) % 360)
+
+
+def standard_pressure(elevation: float) -> float:
+    """Return the pressure of the standard atmosphere, hPa, at an elevation in m. Source: ISO 2533:1975."""
+    return float(1013.25 * (1 - 2.25577e-5 * elevation) ** 5.25588)

@@ -21,7 +21,7 @@ SMALL = ModelSize(cases=2000, trees=25, leaves=15, learning_rate=0.15, spread_tr
 
 @dataclass(frozen=True)
 class Model:
-    """A made-up climate, and small models really trained on it once a test asks for them: that takes seconds."""
+    """A synthetic climate, and small models that are trained on it when a test first uses them, which takes seconds."""
 
     grid: HourGrid
     split: Split
@@ -38,13 +38,13 @@ class Model:
 
     @cached_property
     def detector(self) -> AnomalyDetector:
-        effort = anomaly_fit.Effort(faults=250, stretches=12, trees=30)
+        size = anomaly_fit.DetectorSize(faults=250, segments=12, trees=30)
         climatology = self.base.climatology
-        return AnomalyDetector(anomaly_fit.fit(self.grid, self.split.train, climatology, 0.1, 1, effort))
+        return AnomalyDetector(anomaly_fit.fit(self.grid, self.split.train, climatology, 0.1, 1, size))
 
 
 @pytest.fixture(scope="session")
 def model() -> Model:
     grid = history()
-    parts = split(grid.values.shape[1])
-    return Model(grid, parts, base_models.fit(grid, parts.train))
+    masks = split(grid.values.shape[1])
+    return Model(grid, masks, base_models.fit(grid, masks.train))

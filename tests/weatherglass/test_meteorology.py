@@ -9,6 +9,7 @@ from weatherglass.meteorology import (
     apparent_temperature,
     dew_point,
     sea_level_pressure,
+    standard_pressure,
     wind_components,
     wind_direction,
 )
@@ -50,3 +51,9 @@ def test_a_west_wind_blows_towards_the_east() -> None:
 def test_a_calm_has_zero_components_and_no_direction() -> None:
     assert wind_components(0.0, np.nan) == (0.0, 0.0)
     assert np.isnan(wind_direction(0.0, 0.0))
+
+
+def test_standard_pressure_is_that_of_the_table() -> None:
+    """ISO 2533: 954.61 hPa at 500 m, 794.95 hPa at 2000 m."""
+    assert standard_pressure(500) == pytest.approx(954.61, abs=0.05)
+    assert standard_pressure(2000) == pytest.approx(794.95, abs=0.05)

@@ -1,7 +1,7 @@
-"""The learnt score: a small supervised model over what all checks say, trained on injected faults.
+"""The classifier behind the learned score: gradient-boosted trees on the results of all checks.
 
-Its limits, one for each variable, follow a budget: so many false alarms a station, variable and week on recent hours
-that nobody has put faults into. What is wrong in them by nature counts against the budget, too.
+It is trained on injected faults. Its limits, one per variable, meet a budget of false alarms per station, variable and
+week on recent hours without injected faults; real faults in these hours count against the budget too.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ PREDICT_ROWS = 200_000
 
 @dataclass(frozen=True)
 class FaultClassifier:
-    """Trees over `features.NAMES`; the answer is the chance of a fault in the mix that it was trained on."""
+    """Trees on `features.NAMES`; the score is the probability of a fault in the mixture of the training data."""
 
     booster: lightgbm.Booster
 
     def score(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Scores (...,) of features (..., len(features.NAMES)), NaN where the value is missing."""
+        """Return the scores (...,) of features (..., len(features.NAMES)); NaN where the value is missing."""
         flat = features.reshape(-1, features.shape[-1])
-        made = np.full(len(flat), np.nan, np.float32)
+        scores = np.full(len(flat), np.nan, np.float32)
         known = np.flatnonzero(np.isfinite(flat[:, NAMES.index("anomaly")]))
         for begin in range(0, len(known), PREDICT_ROWS):
-            part = known[begin : begin + PREDICT_ROWS]
-            made[part] = self.booster.predict(flat[part], num_threads=1)
-        return made.reshape(features.shape[:-1])
+            chunk = known[begin : begin + PREDICT_ROWS]
+            scores[chunk] = self.booster.predict(flat[chunk], num_threads=1)
+        return scores.reshape(features.shape[:-1])
 
 
 def fit(
     rows: npt.NDArray[np.float32], faulty: npt.NDArray[np.bool_], weight: npt.NDArray[np.float32], trees: int, seed: int
 ) -> FaultClassifier:
-    """Fit on rows (n, len(features.NAMES)) and whether each lies in a fault."""
+    """Fit on rows (n, len(features.NAMES)), and whether each is inside a fault."""
     data = lightgbm.Dataset(
         rows,
         faulty.astype(np.float32),
@@ -67,25 +67,29 @@ def fit(
     return FaultClassifier(lightgbm.train(params, data, num_boost_round=trees))
 
 
-def limits(scores: npt.NDArray[np.float32], hard: npt.NDArray[np.bool_], budget: float) -> npt.NDArray[np.float64]:
-    """(variables,) the lowest limits that keep hard and soft flags together within a budget.
+def fit_limits(
+    scores: npt.NDArray[np.float32], rule_flags: npt.NDArray[np.bool_], budget: float
+) -> npt.NDArray[np.float64]:
+    """Return the lowest limits (variables,) for which hard and soft flags together meet a budget.
 
     Args:
-        scores: (stations, hours, variables) of recent hours, NaN where there was no value.
-        hard: the flags of rules on the same hours.
-        budget: flagged events a station, variable and week. Where rules alone exceed it, soft flags may add a tenth.
+        scores: (stations, hours, variables) of recent hours; NaN where there was no value.
+        rule_flags: the hard flags of the same hours.
+        budget: episodes per station, variable and week. If the rules alone exceed it, soft flags may add a tenth of
+            the budget.
     """
-    made = np.ones(len(VARIABLES))
+    fitted = np.ones(len(VARIABLES))
     for v in range(len(VARIABLES)):
-        mine = scores[..., v]
-        weeks = np.isfinite(mine).sum() / WEEK
+        of_variable = scores[..., v]
+        known = of_variable[np.isfinite(of_variable)]
+        weeks = len(known) / WEEK
         if weeks == 0:
             continue
-        alone = len(find_episodes(hard[..., v : v + 1]))
-        allowed = max(budget * weeks, alone + 0.1 * budget * weeks)
-        candidates = np.unique(np.quantile(mine[np.isfinite(mine)], 1 - np.geomspace(2e-5, 0.05, CANDIDATE_LIMITS)))
+        by_rules = len(find_episodes(rule_flags[..., v : v + 1]))
+        allowed = max(budget * weeks, by_rules + 0.1 * budget * weeks)
+        candidates = np.unique(np.quantile(known, 1 - np.geomspace(2e-5, 0.05, CANDIDATE_LIMITS)))
         for limit in candidates[::-1]:
-            if len(find_episodes((hard[..., v] | (mine > limit))[..., None])) > allowed:
+            if len(find_episodes((rule_flags[..., v] | (of_variable > limit))[..., None])) > allowed:
                 break
-            made[v] = limit
-    return made
+            fitted[v] = limit
+    return fitted

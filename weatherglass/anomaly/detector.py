@@ -1,10 +1,10 @@
-"""Whether a station's present reading can be trusted, with reasons.
+"""The anomaly detector: flags for the current reading of a station, each with a reason.
 
-Hard flags come from rules: `range` (WMO's plausible values), `step`, `flat_line` and `consistency`. Soft flags come
-from the learnt score (`anomaly.learned_score`): a model over all checks, trained on injected faults, whose limits
-follow a budget of false alarms; `forecast_residual`, `neighbours` and `isolation_forest` say which checks it rests on.
-Where nothing has been learnt of a station, its distance from the champion's earlier forecast is judged instead. "Not
-checked" is not "ok".
+Hard flags come from rules: `range` (plausible values of the WMO), `step`, `flat_line` and `consistency`. Soft flags
+come from the learned score (`anomaly.learned_score`): a model on all checks, trained on injected faults, with limits
+that meet a budget of false alarms; `forecast_residual`, `neighbours` and `isolation_forest` are the single checks that
+find the reading unlikely. A station that the detector was not trained on is compared with the champion's earlier
+forecast instead. *Not checked* is not the same as *ok*.
 """
 
 from __future__ import annotations
@@ -25,33 +25,31 @@ from weatherglass.qc import series_checks
 from weatherglass.records import UNITS, VARIABLES, Anomaly, Flag, Quality, WindowFeatures
 from weatherglass.registry import artifact
 
-__all__ = ["AnomalyDetector", "Case", "CurrentReading", "Expected", "expected_at"]
-
 KIND = "anomaly-detector"
-HARD = ("range", "step", "flat_line", "consistency")
-SOFT = ("forecast_residual", "neighbours", "isolation_forest", "learnt_score")
-CHECKS = (*HARD, *SOFT)
+HARD_CHECKS = ("range", "step", "flat_line", "consistency")
+SOFT_CHECKS = ("forecast_residual", "neighbours", "isolation_forest", "learned_score")
+CHECKS = (*HARD_CHECKS, *SOFT_CHECKS)
 
-FALSE_ALARMS = 0.001
-"""Share of readings, for each variable, that may be further from the champion's forecast than the limit."""
+FALSE_ALARM_RATE = 0.001
+"""Share of readings, per variable, that may exceed the limit of the distance from the champion's forecast."""
 
 DEFAULT_RESIDUAL_LIMIT = 3.0
-"""Half-widths of the 90 % interval; before any limit has been learnt."""
+"""Half-widths of the 90 % interval; used until a limit has been fitted."""
 
 PAST_HOURS = 48
-"""How far back the rules look where readings every few minutes do not reach."""
+"""Hours that the rules look back where the latest readings do not reach."""
 
 
 @dataclass(frozen=True)
 class CurrentReading:
-    """One observation: UTC time and values in the order of `VARIABLES`, NaN where missing."""
+    """One observation: time (UTC) and values in the order of `VARIABLES`; NaN where missing."""
 
     time: datetime
     values: tuple[float, ...]
 
     @classmethod
-    def of(cls, window: WindowFeatures) -> CurrentReading:
-        """The newest observation of a window."""
+    def from_window(cls, window: WindowFeatures) -> CurrentReading:
+        """Return the latest observation of a window."""
         features = window.aggregated_features
         blocks = (features.temperature, features.humidity, features.pressure, features.wind_speed)
         values = tuple(np.nan if block.last is None else block.last for block in blocks)
@@ -59,135 +57,147 @@ class CurrentReading:
 
 
 @dataclass(frozen=True)
-class Expected:
-    """What an earlier forecast said of now; arrays (4,) as `VARIABLES`, the interval at 90 %."""
+class ExpectedReading:
+    """An earlier forecast of the current reading; arrays (4,) as `VARIABLES`, interval at 90 %."""
 
     values: npt.NDArray[np.float64]
     lower: npt.NDArray[np.float64]
     upper: npt.NDArray[np.float64]
 
 
-def expected_at(forecast: Forecast, index: int, time: datetime) -> Expected | None:
-    """What the forecast's row `index` says of a time, between its valid hours; None before the first, after the last.
+def expected_reading(forecast: Forecast, index: int, time: datetime) -> ExpectedReading | None:
+    """Interpolate row `index` of a forecast to a time (UTC); None before the first and after the last valid time.
 
-    The forecast must be an earlier one: one that stands on the present reading would always agree with it.
+    The forecast must be an earlier one: a forecast from the current reading would always agree with it.
     """
     base = forecast.base_hours[index].astype("datetime64[s]").astype(datetime).replace(tzinfo=UTC)
     lead = (time - base) / timedelta(hours=1)
     last = forecast.values.shape[1]
     if not 1 <= lead <= last:
         return None
-    before = min(int(lead), last - 1) - 1
-    share = lead - 1 - before
+    earlier = min(int(lead), last - 1) - 1
+    share = lead - 1 - earlier
 
-    def between(path: npt.NDArray) -> npt.NDArray[np.float64]:
-        return np.asarray((1 - share) * path[index, before] + share * path[index, before + 1], dtype=np.float64)
+    def interpolate(path: npt.NDArray) -> npt.NDArray[np.float64]:
+        return np.asarray((1 - share) * path[index, earlier] + share * path[index, earlier + 1], dtype=np.float64)
 
-    return Expected(between(forecast.values), between(forecast.lower[0.9]), between(forecast.upper[0.9]))
+    return ExpectedReading(
+        interpolate(forecast.values), interpolate(forecast.lower[0.9]), interpolate(forecast.upper[0.9])
+    )
 
 
 @dataclass(frozen=True)
-class Case:
-    """A reading to be judged.
+class DetectorInput:
+    """A reading to be checked.
 
     Attributes:
         window: the leading window of the reading.
-        recent: the station's readings before it, oldest first, of the last six hours or what has been seen of them.
-        row: the station's row in the grid, None where it has none.
-        expected: what the newest forecast issued before the reading says of now.
+        recent: the station's earlier readings, oldest first, of up to six hours.
+        row: the station's row in the grid; None if it has none.
+        expected: from the latest forecast that was issued before the reading.
     """
 
     window: WindowFeatures
     recent: Sequence[CurrentReading]
     row: int | None
-    expected: Expected | None
+    expected: ExpectedReading | None
 
 
 @dataclass(frozen=True)
 class AnomalyDetector:
-    """Rules, and what has been learnt from history.
+    """The rules and, after training, the learned score.
 
     Attributes:
-        learnt: None before any training.
-        residual_limit: (4,) half-widths of the 90 % interval beyond which a reading is flagged where nothing has been
-            learnt of its station.
+        learned: None before training.
+        residual_limit: (4,) half-widths of the 90 % interval beyond which a reading is flagged, for stations that are
+            unknown to the learned score.
     """
 
-    learnt: LearnedScore | None = None
+    learned: LearnedScore | None = None
     residual_limit: npt.NDArray[np.float64] = field(
         default_factory=lambda: np.full(len(VARIABLES), DEFAULT_RESIDUAL_LIMIT)
     )
 
     @classmethod
     def rules_only(cls) -> AnomalyDetector:
-        """A detector without training."""
+        """Return a detector without training."""
         return cls()
 
     def save(self, folder: Path) -> None:
         """Write a trained detector into an empty folder."""
-        if self.learnt is None:
-            raise ValueError("a detector without training has nothing to save")
+        if self.learned is None:
+            raise ValueError("a detector without training cannot be saved")
         folder.mkdir(parents=True, exist_ok=True)
-        arrays, about = self.learnt.save(folder)
+        arrays, metadata = self.learned.save(folder)
         artifact.save_arrays(folder / "arrays.npz", {**arrays, "residual_limit": self.residual_limit})
-        artifact.write_manifest(folder, KIND, about)
+        artifact.write_manifest(folder, KIND, metadata)
 
     @classmethod
     def load(cls, folder: Path) -> AnomalyDetector:
-        """Read a detector; raises `artefact.ModelFileError` where the folder is not one, or was changed."""
-        about = artifact.verify(folder, KIND)
+        """Load a detector.
+
+        Raises:
+            artifact.ModelFileError: the folder does not hold a detector, or was modified.
+        """
+        metadata = artifact.verify(folder, KIND)
         arrays = artifact.load_arrays(folder / "arrays.npz")
-        return cls(LearnedScore.load(folder, arrays, about), arrays["residual_limit"])
+        return cls(LearnedScore.load(folder, arrays, metadata), arrays["residual_limit"])
 
     def limits(self) -> dict[str, float]:
-        """All limits by name, for the registry."""
-        made = {f"residual_limit.{v}": float(x) for v, x in zip(VARIABLES, self.residual_limit, strict=True)}
-        if self.learnt:
-            made |= {f"score_limit.{v}": float(x) for v, x in zip(VARIABLES, self.learnt.limits, strict=True)}
-        return made
+        """Return all limits by name, for the registry."""
+        limits = {f"residual_limit.{v}": float(x) for v, x in zip(VARIABLES, self.residual_limit, strict=True)}
+        if self.learned:
+            limits |= {f"score_limit.{v}": float(x) for v, x in zip(VARIABLES, self.learned.limits, strict=True)}
+        return limits
 
-    def check(self, case: Case, grid: HourGrid, version: str | None) -> Anomaly:
-        return self.check_many([case], grid, version)[0]
+    def check(self, item: DetectorInput, grid: HourGrid, version: str | None) -> Anomaly:
+        """Check one reading, as `check_many`."""
+        return self.check_many([item], grid, version)[0]
 
-    def check_many(self, cases: Sequence[Case], grid: HourGrid, version: str | None) -> list[Anomaly]:
-        """Judge many readings in one go; `version` is the registered version of this detector, None for rules only."""
-        if not cases:
+    def check_many(self, inputs: Sequence[DetectorInput], grid: HourGrid, version: str | None) -> list[Anomaly]:
+        """Check many readings.
+
+        Args:
+            grid: the recent hours of all stations.
+            version: registered version of this detector; None for rules only.
+        """
+        if not inputs:
             return []
-        readings = [CurrentReading.of(case.window) for case in cases]
-        hard = self._rules(cases, readings, grid)
-        soft: list[list[SoftFlag] | None] = [None] * len(cases)
-        if self.learnt is not None:
-            rows = np.array([-1 if case.row is None else case.row for case in cases], dtype=np.int64)
+        readings = [CurrentReading.from_window(item.window) for item in inputs]
+        hard = self._rules(inputs, readings, grid)
+        soft: list[list[SoftFlag] | None] = [None] * len(inputs)
+        if self.learned is not None:
+            rows = np.array([-1 if item.row is None else item.row for item in inputs], dtype=np.int64)
             values = np.array([reading.values for reading in readings])
-            soft = self.learnt.judge(grid, rows, [reading.time for reading in readings], values)
+            soft = self.learned.evaluate(grid, rows, [reading.time for reading in readings], values)
         return [
-            self._verdict(case, reading, found, suspicions, version)
-            for case, reading, found, suspicions in zip(cases, readings, hard, soft, strict=True)
+            self._anomaly(item, reading, rules, soft_flags, version)
+            for item, reading, rules, soft_flags in zip(inputs, readings, hard, soft, strict=True)
         ]
 
-    def _verdict(
+    def _anomaly(
         self,
-        case: Case,
+        item: DetectorInput,
         reading: CurrentReading,
-        hard: tuple[dict[str, Quality], list[Flag]],
-        soft: list[SoftFlag] | None,
+        rules: tuple[dict[str, Quality], list[Flag]],
+        soft_flags: list[SoftFlag] | None,
         version: str | None,
     ) -> Anomaly:
-        checks, flags = dict(hard[0]), list(hard[1])
-        checks |= dict.fromkeys(SOFT, Quality.NOT_CHECKED)
+        checks, flags = dict(rules[0]), list(rules[1])
+        checks |= dict.fromkeys(SOFT_CHECKS, Quality.NOT_CHECKED)
         highest = 0.0
-        if soft is not None:
-            checks |= dict.fromkeys(SOFT, Quality.OK)
-            for one in soft:
-                highest = max(highest, one.score)
-                if one.reason:
-                    onset = reading.time - timedelta(hours=one.hours)
-                    flags.append(_flag(one.variable, "learnt_score", one.score, one.reason, onset))
-                    checks |= dict.fromkeys((*one.checks, "learnt_score"), Quality.FAILED)
-        elif case.expected is not None and np.isfinite(reading.values).any():
-            found, highest = self._residual(reading, case.expected)
-            flags += found
-            checks["forecast_residual"] = Quality.FAILED if found else Quality.OK
+        if soft_flags is not None:
+            checks |= dict.fromkeys(SOFT_CHECKS, Quality.OK)
+            for soft_flag in soft_flags:
+                highest = max(highest, soft_flag.score)
+                if soft_flag.reason:
+                    onset = reading.time - timedelta(hours=soft_flag.hours)
+                    flags.append(_flag(soft_flag.variable, "learned_score", soft_flag.score, soft_flag.reason, onset))
+                    checks |= dict.fromkeys((*soft_flag.checks, "learned_score"), Quality.FAILED)
+        elif item.expected is not None and np.isfinite(reading.values).any():
+            residual_flags, highest = self._residual(reading, item.expected)
+            flags += residual_flags
+            checks["forecast_residual"] = Quality.FAILED if residual_flags else Quality.OK
         return Anomaly(
             is_anomaly=bool(flags),
             score=round(max([highest, *(flag.severity for flag in flags)]), 3),
@@ -197,65 +207,67 @@ class AnomalyDetector:
             model_version=version,
         )
 
-    def _residual(self, reading: CurrentReading, expected: Expected) -> tuple[list[Flag], float]:
-        """Distance from the forecast, in half-widths of the interval on that side; 0.5 is the limit."""
+    def _residual(self, reading: CurrentReading, expected: ExpectedReading) -> tuple[list[Flag], float]:
+        """Compare a reading with its forecast; return the flags and the highest score, 0.5 at the limit.
+
+        The distance is measured in half-widths of the interval on that side.
+        """
         value = np.array(reading.values)
-        far = np.abs(value - expected.values)
+        distance = np.abs(value - expected.values)
         side = np.where(value >= expected.values, expected.upper, expected.lower)
         half = np.maximum(np.abs(side - expected.values), series_checks.RESOLUTION)
-        ratio = far / half / self.residual_limit
+        ratio = distance / half / self.residual_limit
         score = ratio**2 / (1 + ratio**2)
         flags = []
         for v in np.flatnonzero(ratio > 1).tolist():
             unit = UNITS[VARIABLES[v]]
             reason = (
-                f"{series_checks.name(v)} is {far[v]:.1f} {unit} "
-                f"{'above' if value[v] > expected.values[v] else 'below'} "
-                f"its forecast of {expected.values[v]:.1f} {unit}; at most {half[v] * self.residual_limit[v]:.1f} "
-                f"{unit} is usual"
+                f"{series_checks.display_name(v)} of {value[v]:.1f} {unit} is {distance[v]:.1f} {unit} "
+                f"{'above' if value[v] > expected.values[v] else 'below'} the forecast of {expected.values[v]:.1f} "
+                f"{unit}; the limit is {half[v] * self.residual_limit[v]:.1f} {unit}"
             )
             flags.append(_flag(v, "forecast_residual", float(score[v]), reason, reading.time))
         return flags, float(np.nanmax(score))
 
     def _rules(
-        self, cases: Sequence[Case], readings: Sequence[CurrentReading], grid: HourGrid
+        self, inputs: Sequence[DetectorInput], readings: Sequence[CurrentReading], grid: HourGrid
     ) -> list[tuple[dict[str, Quality], list[Flag]]]:
-        """States of the hard checks and their flags, for each case."""
-        times, values = _series(cases, readings, grid)
-        step_limit = np.broadcast_to(series_checks.STEP_PER_HOUR, (len(cases), len(VARIABLES))).copy()
+        """Return the states of the hard checks and their flags, for each reading."""
+        times, values = _series(inputs, readings, grid)
+        step_limit = np.broadcast_to(series_checks.STEP_PER_HOUR, (len(inputs), len(VARIABLES))).copy()
         flat_limit = np.broadcast_to(series_checks.FLAT_HOURS, step_limit.shape).copy()
-        if self.learnt is not None:
-            known = self.learnt.knows([case.window.station_id for case in cases])
-            step_limit[known >= 0] = self.learnt.background.step_limit[known[known >= 0]]
-            flat_limit[known >= 0] = self.learnt.background.flat_limit[known[known >= 0]]
-        steps, flats = series_checks.steps(times, values, step_limit), series_checks.flats(times, values, flat_limit)
+        if self.learned is not None:
+            known = self.learned.station_rows([item.window.station_id for item in inputs])
+            step_limit[known >= 0] = self.learned.statistics.step_limit[known[known >= 0]]
+            flat_limit[known >= 0] = self.learned.statistics.flat_limit[known[known >= 0]]
+        steps = series_checks.check_steps(times, values, step_limit)
+        flat_lines = series_checks.check_flat_lines(times, values, flat_limit)
         now = values[:, -1]
-        damp, both = (
-            series_checks.too_damp(now),
-            np.asarray(np.isfinite(now[:, [0, series_checks.HUMIDITY]]).all(axis=1)),
-        )
+        both = [series_checks.TEMPERATURE, series_checks.HUMIDITY]
+        inconsistent = series_checks.exceeds_dew_point(now)
+        both_known = np.asarray(np.isfinite(now[:, both]).all(axis=1))
         step_failed = steps.failed[:, -1]
-        made = []
-        for i, (case, reading) in enumerate(zip(cases, readings, strict=True)):
-            flags = _kept_out(case.window)
-            contradicted = any(flag.check == "consistency" for flag in flags)
-            in_range = Quality.OK in case.window.aggregated_features.quality.values()
+        results = []
+        for i, (item, reading) in enumerate(zip(inputs, readings, strict=True)):
+            flags = _excluded_values(item.window)
+            excluded_as_inconsistent = any(flag.check == "consistency" for flag in flags)
+            in_range = Quality.OK in item.window.aggregated_features.quality.values()
             checks = {
                 "range": _state(any(flag.check == "range" for flag in flags), in_range),
                 "step": _state(step_failed[i].any(), steps.checked[i, -1].any()),
-                "flat_line": _state(flats.failed[i, -1].any(), flats.checked[i, -1].any()),
-                "consistency": _state(contradicted or bool(damp[i]), bool(both[i])),
+                "flat_line": _state(flat_lines.failed[i, -1].any(), flat_lines.checked[i, -1].any()),
+                "consistency": _state(excluded_as_inconsistent or bool(inconsistent[i]), bool(both_known[i])),
             }
             for v in np.flatnonzero(step_failed[i]).tolist():
-                flags.append(_flag(v, "step", 1.0, steps.in_words((i, -1, v)), reading.time))
-            for v in np.flatnonzero(flats.failed[i, -1]).tolist():
-                onset = reading.time - timedelta(hours=float(flats.hours[i, -1, v]))
-                flags.append(_flag(v, "flat_line", 1.0, flats.in_words((i, -1, v), float(now[i, v])), onset))
-            if damp[i]:
-                reason = series_checks.too_damp_in_words(float(now[i, 0]), float(now[i, series_checks.HUMIDITY]))
-                flags += [_flag(v, "consistency", 1.0, reason, reading.time) for v in (0, series_checks.HUMIDITY)]
-            made.append((checks, flags))
-        return made
+                flags.append(_flag(v, "step", 1.0, steps.describe((i, -1, v)), reading.time))
+            for v in np.flatnonzero(flat_lines.failed[i, -1]).tolist():
+                onset = reading.time - timedelta(hours=float(flat_lines.hours[i, -1, v]))
+                flags.append(_flag(v, "flat_line", 1.0, flat_lines.describe((i, -1, v), float(now[i, v])), onset))
+            if inconsistent[i]:
+                reason = series_checks.describe_dew_point(*now[i, both].tolist())
+                flags += [_flag(v, "consistency", 1.0, reason, reading.time) for v in both]
+            results.append((checks, flags))
+        return results
 
 
 def _flag(variable: int, check: str, severity: float, reason: str, onset: datetime) -> Flag:
@@ -268,56 +280,56 @@ def _state(failed: bool | np.bool_, checked: bool | np.bool_) -> Quality:
     return Quality.FAILED if failed else Quality.OK if checked else Quality.NOT_CHECKED
 
 
-def _kept_out(window: WindowFeatures) -> list[Flag]:
-    """What quality control kept out of the window (`qc.observation_checks`), so that its numbers are gone."""
-    found = window.aggregated_features
-    failed = [check for check, state in found.checks.items() if state is Quality.FAILED]
+def _excluded_values(window: WindowFeatures) -> list[Flag]:
+    """Return flags for the values that quality control excluded from the window (`qc.observation_checks`)."""
+    features = window.aggregated_features
+    failed = [check for check, state in features.checks.items() if state is Quality.FAILED]
     flags = []
     for v, variable in enumerate(VARIABLES):
-        if found.quality.get(variable) is not Quality.FAILED:
+        if features.quality.get(variable) is not Quality.FAILED:
             continue
-        causes = [check for check in failed if variable in series_checks.KEPT_OUT_BY.get(check, ())] or ["range"]
+        causes = [check for check in failed if variable in series_checks.EXCLUDED_VARIABLES.get(check, ())] or ["range"]
         for check in causes:
-            kind = "consistency" if check in series_checks.CONTRADICTIONS else "range"
-            flags.append(_flag(v, kind, 1.0, series_checks.kept_out_in_words(check, v), found.last_observation))
+            kind = "consistency" if check in series_checks.CONSISTENCY_CHECKS else "range"
+            flags.append(_flag(v, kind, 1.0, series_checks.describe_exclusion(check, v), features.last_observation))
     return flags
 
 
 def _series(
-    cases: Sequence[Case], readings: Sequence[CurrentReading], grid: HourGrid
+    inputs: Sequence[DetectorInput], readings: Sequence[CurrentReading], grid: HourGrid
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Times (n, m), hours, and values (n, m, 4) of each station: its hours, its last readings, and this one at the end.
+    """Return times (n, m), in hours, and values (n, m, 4) of each station, padded in front with missing values.
 
-    Padded in front with missing values.
+    First the hourly values, then the latest readings, last the reading to be checked.
     """
-    most = max(len(case.recent) for case in cases)
+    longest = max(len(item.recent) for item in inputs)
     ends = [
-        0 if case.row is None else _hours_until(min([reading.time, *(one.time for one in case.recent)]), grid)
-        for case, reading in zip(cases, readings, strict=True)
+        0 if item.row is None else _hours_until(min([reading.time, *(earlier.time for earlier in item.recent)]), grid)
+        for item, reading in zip(inputs, readings, strict=True)
     ]
     first = max(0, min(ends) - PAST_HOURS)
     hourly = model_variables(grid.values[:, first : max(ends)])[..., : len(VARIABLES)]
-    times = np.full((len(cases), PAST_HOURS + most + 1), -1e6)
+    times = np.full((len(inputs), PAST_HOURS + longest + 1), -1e6)
     values = np.full((*times.shape, len(VARIABLES)), np.nan)
     start = _start(grid)
-    for i, (case, reading) in enumerate(zip(cases, readings, strict=True)):
-        last = [*(one for one in case.recent if one.time < reading.time), reading]
+    for i, (item, reading) in enumerate(zip(inputs, readings, strict=True)):
+        last = [*(earlier for earlier in item.recent if earlier.time < reading.time), reading]
         times[i, -len(last) :] = [(one.time.timestamp() - start) / 3600 for one in last]
         values[i, -len(last) :] = [one.values for one in last]
-        if case.row is None:
+        if item.row is None:
             continue
         hours = np.arange(max(0, ends[i] - PAST_HOURS), ends[i])
         place = slice(times.shape[1] - len(last) - len(hours), times.shape[1] - len(last))
         times[i, place] = hours
-        values[i, place] = hourly[case.row, hours - first]
+        values[i, place] = hourly[item.row, hours - first]
     return times, values
 
 
 def _start(grid: HourGrid) -> float:
-    """Seconds since 1970 of a grid's first hour."""
+    """Return the seconds since 1970 of the first hour of a grid."""
     return float(grid.start.astype("datetime64[s]").astype(np.int64))
 
 
 def _hours_until(time: datetime, grid: HourGrid) -> int:
-    """How many hours of the grid lie before a time."""
+    """Return the number of hours of the grid before a time."""
     return min(max(0, int(np.ceil((time.timestamp() - _start(grid)) / 3600))), grid.values.shape[1])

@@ -1,10 +1,10 @@
-"""Faults of stations, made to measure: injected into real series with labels, to train on and to be judged by.
+"""Synthetic faults of stations: injected into real series with labels, for training and evaluation.
 
 Kinds follow the taxonomies of Ni et al. (2009), Sensor network data fault types, ACM TOSN 5(3), and of Sharma,
 Golubchik and Govindan (2010), Sensor faults, ACM TOSN 6(3): short, constant, noise, drift, offset, out of the unit.
 Sizes are in standard deviations of the station's anomaly, as the seeded errors of Hubbard et al. (2005), Performance
 of quality assurance procedures for an applied climate information system, J. Atmos. Oceanic Technol. 22, which reach
-3.5 of them; below 1 they do no harm. A station's clock and name fail for all its variables at once.
+3.5 of them; below 1 they are harmless. Faults of a station's clock or identity affect all its variables.
 """
 
 from __future__ import annotations
@@ -46,37 +46,37 @@ HOURS: dict[FaultKind, tuple[int, int]] = {
     FaultKind.SWAPPED: (12, 36),
     FaultKind.TIME_SHIFT: (12, 36),
 }
-"""Shortest and longest, hours, both included."""
+"""Shortest and longest duration in hours, both included."""
 
 SIZE = (1.0, 3.5)
-"""Standard deviations: height of a spike and of a step, end of a drift."""
+"""Standard deviations: height of a spike or a bias, final value of a drift."""
 NOISE_SIZE = (0.5, 1.5)
-"""Standard deviations: of the noise that is added (the intensities of Sharma et al.)."""
+"""Standard deviations of the added noise (the intensities of Sharma et al.)."""
 SHIFT_HOURS = (2, 12)
 SWAP_AMONG = 5
-"""A station is taken for one of its nearest, which a network numbers in a row."""
-UNITS: dict[str, tuple[tuple[float, float], ...]] = {
+"""A station is swapped with one of its nearest, because networks number neighbouring stations consecutively."""
+OTHER_UNITS: dict[str, tuple[tuple[float, float], ...]] = {
     "temperature": ((1.8, 32.0), (1.0, 273.15)),
     "humidity": ((0.01, 0.0),),
     "pressure": ((0.0295300, 0.0), (0.750062, 0.0), (100.0, 0.0)),
     "wind_speed": ((1.943844, 0.0), (2.236936, 0.0), (3.6, 0.0)),
 }
-"""Factor and offset of what else the number may stand for: °F, K; a fraction; inHg, mmHg, Pa; knots, mph, km/h."""
-STEPS = (1.0, 1852 / 3600, 0.5, 1609.344 / 3600, 1 / 3.6, 0.1, 0.01)
-"""Steps in which sources round, coarsest first: tenths and the like, and whole knots, miles and kilometres an hour."""
-ROUNDED = 1e-3
+"""Factor and offset of other units: °F, K; a fraction; inHg, mmHg, Pa; knots, mph, km/h."""
+ROUNDING_STEPS = (1.0, 1852 / 3600, 0.5, 1609.344 / 3600, 1 / 3.6, 0.1, 0.01)
+"""Steps to which sources round, coarsest first: decimals, and whole knots, miles per hour and kilometres per hour."""
+ROUNDING_TOLERANCE = 1e-3
 WHOLE_SHARE = 0.9
-QUIET_HOURS = 48
-"""Least time between two faults of a station."""
+MIN_GAP_HOURS = 48
+"""Minimum time between two faults of a station."""
 LOOK_BACK = 96
-"""Hours at the beginning without faults, so that each has an honest past."""
+"""Hours at the beginning without faults, so that every fault has a correct past."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault of station `station` (row) from step `start` (an hour, if not said otherwise) up to and without `end`.
+    """A fault of station `station` (row) from time step `start` (by default an hour) to `end`, exclusive.
 
-    `variable` is None where all variables of the station are wrong.
+    `variable` is None if all variables of the station are wrong.
     """
 
     kind: FaultKind
@@ -91,12 +91,12 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Injected:
-    """Values with faults in them, and what was done.
+class InjectionResult:
+    """Values with injected faults, and their labels.
 
     Attributes:
         values: (stations, steps, 4), axes as `VARIABLES`.
-        faulty: (stations, steps, 4), true in a fault.
+        faulty: (stations, steps, 4), True inside a fault.
     """
 
     values: npt.NDArray[np.float32]
@@ -108,17 +108,23 @@ def inject(
     values: npt.NDArray[np.float32],
     spread: npt.NDArray[np.float64],
     nearest: npt.NDArray[np.int64],
-    events: int,
+    per_kind: int,
     rng: np.random.Generator,
-) -> Injected:
-    """Put `events` faults of each kind into hourly values (stations, hours, 4), as many of them as find room.
+) -> InjectionResult:
+    """Inject `per_kind` faults of each kind, or as many as fit, into hourly values.
 
     Args:
+        values: (stations, hours, 4); NaN where missing.
         spread: (stations, 4) standard deviation of the anomalies.
-        nearest: (stations, SWAP_AMONG) rows of the nearest stations of each, -1 for none, for swaps.
+        nearest: (stations, SWAP_AMONG) rows of the nearest stations of each, -1 for none; used for swaps.
     """
     return _inject(
-        (kind for _ in range(events) for kind in FaultKind), values, spread, nearest, Steps(1, LOOK_BACK), rng
+        (kind for _ in range(per_kind) for kind in FaultKind),
+        values,
+        spread,
+        nearest,
+        TimeAxis(1, LOOK_BACK),
+        rng,
     )
 
 
@@ -127,32 +133,32 @@ def inject_share(
     spread: npt.NDArray[np.float64],
     nearest: npt.NDArray[np.int64],
     share: float,
-    steps: Steps,
+    axis: TimeAxis,
     rng: np.random.Generator,
-) -> Injected:
-    """The same with faults of random kinds, all equally likely, until about `share` of the values are wrong.
+) -> InjectionResult:
+    """Inject faults of random, equally likely kinds until about `share` of the values are wrong.
 
-    Where the last would be too much, chance decides: it is `share` on average, also of a small network.
+    The last fault is drawn with a probability such that the share is correct on average, also for few stations.
     """
-    return _inject(_drawn(share * float(np.isfinite(values).sum()), steps, rng), values, spread, nearest, steps, rng)
+    return _inject(_draw_kinds(share * float(np.isfinite(values).sum()), axis, rng), values, spread, nearest, axis, rng)
 
 
 @dataclass(frozen=True)
-class Steps:
-    """The time axis of what faults are put into: steps an hour, and how many hours at its beginning stay without."""
+class TimeAxis:
+    """The time axis of the values: steps per hour, and the number of hours at its beginning without faults."""
 
     per_hour: int
     clean_hours: int
 
 
-def _drawn(wanted: float, steps: Steps, rng: np.random.Generator) -> Iterator[FaultKind]:
-    while wanted > 0:
+def _draw_kinds(remaining: float, axis: TimeAxis, rng: np.random.Generator) -> Iterator[FaultKind]:
+    while remaining > 0:
         kind = list(FaultKind)[int(rng.integers(len(FaultKind)))]
         series = len(VARIABLES) if kind in WHOLE_STATION else 1
-        size = sum(HOURS[kind]) / 2 * steps.per_hour * series * (2 if kind is FaultKind.SWAPPED else 1)
-        if rng.random() < wanted / size:
+        size = sum(HOURS[kind]) / 2 * axis.per_hour * series * (2 if kind is FaultKind.SWAPPED else 1)
+        if rng.random() < remaining / size:
             yield kind
-        wanted -= size
+        remaining -= size
 
 
 def _inject(
@@ -160,16 +166,16 @@ def _inject(
     values: npt.NDArray[np.float32],
     spread: npt.NDArray[np.float64],
     nearest: npt.NDArray[np.int64],
-    steps: Steps,
+    axis: TimeAxis,
     rng: np.random.Generator,
-) -> Injected:
-    made, faulty = values.copy(), np.zeros(values.shape, bool)
+) -> InjectionResult:
+    disturbed, faulty = values.copy(), np.zeros(values.shape, bool)
     taken = np.zeros(values.shape[:2], bool)
-    taken[:, : steps.clean_hours * steps.per_hour] = True
-    quiet = QUIET_HOURS * steps.per_hour
+    taken[:, : axis.clean_hours * axis.per_hour] = True
+    quiet = MIN_GAP_HOURS * axis.per_hour
     faults: list[Fault] = []
     for kind in kinds:
-        fault = _room(kind, values, taken, steps, rng)
+        fault = _find_place(kind, values, taken, axis, rng)
         if fault is None:
             continue
         rows = [fault.station]
@@ -178,66 +184,67 @@ def _inject(
             if not free:
                 continue
             rows.append(int(rng.choice(free)))
-        _apply(fault, rows[-1], values, made, spread, steps, rng)
+        _apply(fault, rows[-1], values, disturbed, spread, axis, rng)
         for row in rows:
             taken[row, max(0, fault.start - quiet) : fault.end + quiet] = True
-            one = Fault(kind, row, fault.variable, fault.start, fault.end)
-            faults.append(one)
-            faulty[row, one.start : one.end, list(one.variables)] = True
-    faulty &= np.isfinite(made)
-    for (row, variable), step in _digits(values).items():
-        stretch = faulty[row, :, variable]
-        made[row, stretch, variable] = np.round(made[row, stretch, variable] / step) * step
-    return Injected(made, tuple(faults), faulty)
+            labelled = Fault(kind, row, fault.variable, fault.start, fault.end)
+            faults.append(labelled)
+            faulty[row, labelled.start : labelled.end, list(labelled.variables)] = True
+    faulty &= np.isfinite(disturbed)
+    for (row, variable), step in _rounding_steps(values).items():
+        inside = faulty[row, :, variable]
+        disturbed[row, inside, variable] = np.round(disturbed[row, inside, variable] / step) * step
+    return InjectionResult(disturbed, tuple(faults), faulty)
 
 
-def nearest(stations: Sequence[Station]) -> npt.NDArray[np.int64]:
-    """Rows (n, SWAP_AMONG) of the nearest stations, -1 where there are fewer or a place is not known."""
+def nearest_stations(stations: Sequence[Station]) -> npt.NDArray[np.int64]:
+    """Return the rows (n, SWAP_AMONG) of the nearest stations, -1 if there are fewer or coordinates are unknown."""
     latitude = np.array([station.latitude for station in stations], float)
     longitude = np.array([station.longitude for station in stations], float)
     east = ((longitude[None] - longitude[:, None] + 180) % 360 - 180) * np.cos(np.deg2rad(latitude))[:, None]
     distance = np.hypot(east, latitude[None] - latitude[:, None])
     np.fill_diagonal(distance, np.nan)
     order = np.argsort(distance, axis=1)[:, :SWAP_AMONG]  # NaN comes last
-    made = np.full((len(stations), SWAP_AMONG), -1)
-    there = np.isfinite(np.take_along_axis(distance, order, axis=1))
-    made[:, : order.shape[1]] = np.where(there, order, -1)
-    return made
+    rows = np.full((len(stations), SWAP_AMONG), -1)
+    known = np.isfinite(np.take_along_axis(distance, order, axis=1))
+    rows[:, : order.shape[1]] = np.where(known, order, -1)
+    return rows
 
 
-def _digits(values: npt.NDArray[np.float32]) -> dict[tuple[int, int], float]:
-    """The step in which each series is reported, where it is: a wrong value is told in whole numbers like a right one.
+def _rounding_steps(values: npt.NDArray[np.float32]) -> dict[tuple[int, int], float]:
+    """Return the step to which each series is rounded, if any, by (station, variable).
 
-    Else the digits would give the injected values away.
+    Injected values are rounded like the others; otherwise their digits would reveal them.
     """
-    found = {}
+    rounding = {}
     for row in range(len(values)):
         for variable in range(values.shape[2]):
-            mine = values[row, :, variable].astype(np.float64)
-            mine = mine[np.isfinite(mine)]
-            for step in STEPS:
-                if len(mine) and np.mean(np.abs(mine / step - np.round(mine / step)) < ROUNDED) > WHOLE_SHARE:
-                    found[row, variable] = step
+            series = values[row, :, variable].astype(np.float64)
+            series = series[np.isfinite(series)]
+            for step in ROUNDING_STEPS:
+                steps = series / step
+                if len(series) and np.mean(np.abs(steps - np.round(steps)) < ROUNDING_TOLERANCE) > WHOLE_SHARE:
+                    rounding[row, variable] = step
                     break
-    return found
+    return rounding
 
 
-def _room(
+def _find_place(
     kind: FaultKind,
     values: npt.NDArray[np.float32],
     taken: npt.NDArray[np.bool_],
-    steps: Steps,
+    axis: TimeAxis,
     rng: np.random.Generator,
 ) -> Fault | None:
-    """A place for a fault where the variable reports and nothing else is wrong; None after fifty tries."""
-    low, high = (hours * steps.per_hour for hours in HOURS[kind])
+    """Find a place where the variable has values and no other fault is near; None after fifty attempts."""
+    low, high = (hours * axis.per_hour for hours in HOURS[kind])
     for _ in range(50):
         length = int(rng.integers(low, high + 1))
         variable = None if kind in WHOLE_STATION else int(rng.integers(len(VARIABLES)))
-        start = int(rng.integers(steps.clean_hours * steps.per_hour, values.shape[1] - length))
+        start = int(rng.integers(axis.clean_hours * axis.per_hour, values.shape[1] - length))
         fault = Fault(kind, int(rng.integers(len(values))), variable, start, start + length)
-        seen = np.isfinite(values[fault.station, start : fault.end, list(fault.variables)])
-        if seen.all() and not _blocked(taken, fault.station, fault):
+        known = np.isfinite(values[fault.station, start : fault.end, list(fault.variables)])
+        if known.all() and not _blocked(taken, fault.station, fault):
             return fault
     return None
 
@@ -250,31 +257,31 @@ def _apply(
     fault: Fault,
     other: int,
     values: npt.NDArray[np.float32],
-    made: npt.NDArray[np.float32],
+    disturbed: npt.NDArray[np.float32],
     spread: npt.NDArray[np.float64],
-    steps: Steps,
+    axis: TimeAxis,
     rng: np.random.Generator,
 ) -> None:
-    """Write a fault into `made`; `other` is the second station of a swap."""
-    stretch, row = slice(fault.start, fault.end), fault.station
+    """Write a fault into `disturbed`; `other` is the second station of a swap."""
+    period, row = slice(fault.start, fault.end), fault.station
     length = fault.end - fault.start
     if fault.kind is FaultKind.SWAPPED:
-        made[[row, other], stretch] = values[[other, row], stretch]
+        disturbed[[row, other], period] = values[[other, row], period]
         return
     if fault.kind is FaultKind.TIME_SHIFT:
-        late = int(rng.integers(SHIFT_HOURS[0], SHIFT_HOURS[1] + 1)) * steps.per_hour
-        made[row, stretch] = values[row, fault.start - late : fault.end - late]
+        late = int(rng.integers(SHIFT_HOURS[0], SHIFT_HOURS[1] + 1)) * axis.per_hour
+        disturbed[row, period] = values[row, fault.start - late : fault.end - late]
         return
     assert fault.variable is not None
     v = fault.variable
-    true, size = values[row, stretch, v], spread[row, v]
+    true, size = values[row, period, v], spread[row, v]
     height = float(rng.uniform(*SIZE) * size * rng.choice([-1, 1]))
     if fault.kind is FaultKind.STUCK:
         wrong = np.full(length, true[0])
     elif fault.kind is FaultKind.DROPOUT:
         wrong = np.zeros(length)
     elif fault.kind is FaultKind.UNIT:
-        factor, offset = UNITS[VARIABLES[v]][int(rng.integers(len(UNITS[VARIABLES[v]])))]
+        factor, offset = OTHER_UNITS[VARIABLES[v]][int(rng.integers(len(OTHER_UNITS[VARIABLES[v]])))]
         wrong = true * factor + offset
     elif fault.kind is FaultKind.NOISE:
         wrong = true + rng.normal(size=length) * rng.uniform(*NOISE_SIZE) * size
@@ -286,4 +293,4 @@ def _apply(
         wrong = np.clip(wrong, 0, 100)
     if VARIABLES[v] == "wind_speed":
         wrong = np.maximum(wrong, 0)
-    made[row, stretch, v] = wrong
+    disturbed[row, period, v] = wrong

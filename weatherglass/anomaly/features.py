@@ -1,75 +1,91 @@
-"""All that the checks have to say of a reading, side by side: the input of the learnt score.
+"""Features of a reading: the results of all checks, the input of the learned score.
 
-Made from hourly values by the same function for training, for the benchmark and in service, where the last hour holds
-the present reading. Everything rests on the hour itself and the 72 before it.
+The same function computes them from hourly values for training, for the benchmark and in serving, where the last hour
+is the current reading. They depend on the hour itself and the 72 hours before it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
 
 from weatherglass.anomaly import expected_values, isolation_features
 from weatherglass.anomaly.expected_values import NEIGHBOURS, VIEWS, ExpectedValues
-from weatherglass.anomaly.fault_injection import SHIFT_HOURS, SWAP_AMONG, UNITS
+from weatherglass.anomaly.fault_injection import OTHER_UNITS, SHIFT_HOURS, SWAP_AMONG
 from weatherglass.anomaly.isolation_forest import IsolationForest
 from weatherglass.qc import series_checks
 from weatherglass.records import VARIABLES
 
 Array = npt.NDArray[np.float32]
 
-MEMORY = 24
+RESIDUAL_HOURS = 24
 """Hours over which residuals are averaged: a small fault that lasts shows in the mean."""
-LOOK_BACK = expected_values.LOOK_BACK + MEMORY
-SPANS = (3, 6, 12, 24)
-LASTING = ("lead24", "lead6", "neighbours", "others")
-ROUGH = ("lead1", "neighbours")
-EXPLAINED_HOURS = 9
-LONGEST_FLAT = 48.0
-WORST = 30.0
-"""Residuals are cut off here: odder than odd is no news."""
+LOOK_BACK = expected_values.LOOK_BACK + RESIDUAL_HOURS
+MEAN_HOURS = (3, 6, 12, 24)
+MEAN_VIEWS = ("lead24", "lead6", "neighbours", "others")
+ABS_MEAN_HOURS = (6, 24)
+ABS_MEAN_VIEWS = ("lead1", "neighbours")
+TAIL_VIEWS = ("lead1", "lead24", "neighbours")
+MATCH_HOURS = 9
+MAX_FLAT_HOURS = 48.0
+MAX_RESIDUAL = 30.0
+"""Residuals are clipped here: beyond, a larger one carries no information."""
 CHUNK_HOURS = 1500
 
 NAMES = (
     "variable",
     "value",
     "anomaly",
-    *(f"{view}" for view in VIEWS),
-    *(f"{view}_signed" for view in ("lead24", "neighbours")),
-    "before",
-    "swing",
-    *(f"{view}_mean{span}" for view in LASTING for span in SPANS),
-    *(f"{view}_rough{span}" for view in ROUGH for span in (6, 24)),
-    "buddies",
-    "buddy_count",
+    *VIEWS,
+    "lead24_signed",
+    "neighbours_signed",
+    "previous",
+    "previous_signed",
+    *(f"{view}_mean{hours}" for view in MEAN_VIEWS for hours in MEAN_HOURS),
+    *(f"{view}_abs_mean{hours}" for view in ABS_MEAN_VIEWS for hours in ABS_MEAN_HOURS),
+    "neighbour_deviation",
+    "neighbour_share",
     "flat_hours",
     "flat_share",
     "change",
     "change_share",
-    "tail_lead1",
-    "tail_lead24",
-    "tail_neighbours",
-    "left_by_neighbours",
-    "left_by_lead24",
-    "elsewhere_lead1",
-    "elsewhere_lead24",
-    "elsewhere_neighbours",
-    "elsewhere_mean24",
-    "forest",
-    "unit",
-    "late",
-    "late_station",
+    *(f"tail_{view}" for view in TAIL_VIEWS),
+    "scale_neighbours",
+    "scale_lead24",
+    *(f"other_variables_{view}" for view in TAIL_VIEWS),
+    "other_variables_mean24",
+    "isolation_forest",
+    "other_unit",
+    "time_shift",
+    "time_shift_station",
     "swapped",
     "swapped_station",
 )
+"""The features in the order of the trained model. Residuals are absolute unless the name says signed.
+
+- `value`, `anomaly`: the value, and its difference from climatology in units of the station's spread.
+- a view: distance from the value that the view expects, in units of the usual distance.
+- `previous`, `previous_signed`: `lead1` one hour before; signed: positive if on the same side.
+- `*_mean*`, `*_abs_mean*`: mean of the residuals, and of their absolute values, over so many hours.
+- `neighbour_deviation`, `neighbour_share`: distance from the mean anomaly of the neighbours in their standard
+  deviations, and the share of neighbours that report.
+- `flat_hours`, `change`: hours without a change, and the change since the last value in units of the spread;
+  `*_share`: as a share of the limit of the rule.
+- `tail_*`, `scale_*`: how heavy-tailed and how large the residuals of the station usually are.
+- `other_variables_*`: the largest residual among the other variables of the station.
+- `other_unit`, `time_shift`, `swapped`: how much better the value fits in another unit, the recent values fit those
+  expected hours earlier, or those of a nearby station; `*_station`: mean of all variables.
+"""
 COUNT = len(VARIABLES)
 
 
 @dataclass(frozen=True)
 class StationStatistics:
-    """What history says of n stations, rows as the expectation's.
+    """What the history of n stations says about them; rows as in `expected`.
 
     Attributes:
         nearest: (n, SWAP_AMONG) rows of the nearest stations, -1 for none.
@@ -82,41 +98,45 @@ class StationStatistics:
     step_limit: npt.NDArray[np.float64]
     flat_limit: npt.NDArray[np.float64]
 
-    def hard(self, values: Array) -> npt.NDArray[np.bool_]:
-        """Hard flags of hourly values (n, hours, 4): range, step, flat line, consistency."""
+    def rule_flags(self, values: Array) -> npt.NDArray[np.bool_]:
+        """Return the hard flags of hourly values (n, hours, 4): range, step, flat line, consistency."""
         times = np.arange(values.shape[1], dtype=np.float64)[None]
-        outside = series_checks.outside(values)
-        known = np.where(outside, np.nan, values)
-        flags = outside | series_checks.steps(times, known, self.step_limit).failed
-        flags |= series_checks.flats(times, known, self.flat_limit).failed
-        flags[..., [0, series_checks.HUMIDITY]] |= series_checks.too_damp(known)[..., None]
+        outside = series_checks.outside_range(values)
+        plausible = np.where(outside, np.nan, values)
+        flags = outside | series_checks.check_steps(times, plausible, self.step_limit).failed
+        flags |= series_checks.check_flat_lines(times, plausible, self.flat_limit).failed
+        both = [series_checks.TEMPERATURE, series_checks.HUMIDITY]
+        flags[..., both] |= series_checks.exceeds_dew_point(plausible)[..., None]
         return flags
 
 
 @dataclass(frozen=True)
 class AnomalyFeatures:
-    """What is known of hours `first` and later; n stations.
+    """Features of n stations at the hours from `first` on.
 
     Attributes:
-        features: (n, hours, 4, len(NAMES)); NaN where something could not be told.
-        usual: (n, hours, 4, views) what the views expect, in the variable's unit.
-        residuals: (n, hours, 4, views) distance from that in units of the usual distance, values above it positive.
+        features: (n, hours, 4, len(NAMES)); NaN where unknown.
+        expected: (n, hours, 4, views) values that the views expect, in the variable's unit.
+        residuals: (n, hours, 4, views) distance from the expected value in units of the usual distance, positive above.
     """
 
     features: Array
-    usual: Array
+    expected: Array
     residuals: Array
 
 
-def compute(values: Array, normal: Array, background: StationStatistics, first: int) -> AnomalyFeatures:
-    """Evidence of hours `first` on, from values and climatology (n, hours, 4), rows as the background's.
+def compute(values: Array, normal: Array, statistics: StationStatistics, first: int) -> AnomalyFeatures:
+    """Compute the features of the hours from `first` on.
 
-    Needs `LOOK_BACK` hours before `first` to see all.
+    Args:
+        values: (n, hours, 4), rows as in `statistics`; NaN where missing.
+        normal: (n, hours, 4) climatology.
+        first: with fewer than `LOOK_BACK` hours before it, some features are incomplete.
     """
     parts = []
     for begin in range(first, values.shape[1], CHUNK_HOURS):
-        seen = slice(max(0, begin - LOOK_BACK), min(begin + CHUNK_HOURS, values.shape[1]))
-        parts.append(_gather(values[:, seen], normal[:, seen], background, begin - seen.start))
+        chunk = slice(max(0, begin - LOOK_BACK), min(begin + CHUNK_HOURS, values.shape[1]))
+        parts.append(_compute(values[:, chunk], normal[:, chunk], statistics, begin - chunk.start))
     return AnomalyFeatures(
         *(
             np.concatenate([getattr(part, name) for part in parts], axis=1)
@@ -125,80 +145,100 @@ def compute(values: Array, normal: Array, background: StationStatistics, first: 
     )
 
 
-def newest(values: Array, normal: Array, background: StationStatistics) -> AnomalyFeatures:
-    """Evidence of the last hour alone, its `usual` and `residuals` with those of the hours before (`MEMORY`)."""
-    return _gather(values, normal, background, values.shape[1] - 1, with_past=True)
+def compute_latest(values: Array, normal: Array, statistics: StationStatistics) -> AnomalyFeatures:
+    """Compute the features of the last hour; `expected` and `residuals` also cover the `RESIDUAL_HOURS` before it."""
+    return _compute(values, normal, statistics, values.shape[1] - 1, with_past=True)
 
 
-def _gather(
-    values: Array, normal: Array, background: StationStatistics, first: int, with_past: bool = False
+def stack(columns: Mapping[str, npt.NDArray], shape: tuple[int, ...]) -> Array:
+    """Stack features by their names in the order of `NAMES`, each broadcast to `shape`.
+
+    Raises:
+        ValueError: a feature is missing or unknown.
+    """
+    if columns.keys() != set(NAMES):
+        raise ValueError(f"missing or unknown features: {', '.join(sorted(columns.keys() ^ set(NAMES)))}")
+    return np.stack([np.broadcast_to(columns[name], shape) for name in NAMES], axis=-1, dtype=np.float32)
+
+
+def _compute(
+    values: Array, normal: Array, statistics: StationStatistics, first: int, with_past: bool = False
 ) -> AnomalyFeatures:
-    expected = background.expected
-    known = np.where(series_checks.outside(values), np.nan, values).astype(np.float32)
-    anomalies = known - normal
-    begin = max(0, first - MEMORY)
-    usual_anomaly = expected.expected(anomalies, begin)
-    scale = (expected.scale * expected.spread[..., None])[:, None].astype(np.float32)
-    residuals = np.clip((anomalies[:, begin:, :, None] - usual_anomaly) / scale, -WORST, WORST)
-    usual = usual_anomaly + normal[:, begin:, :, None]
+    regressions = statistics.expected
+    plausible = np.where(series_checks.outside_range(values), np.nan, values).astype(np.float32)
+    anomalies = plausible - normal
+    begin = max(0, first - RESIDUAL_HOURS)
+    expected_anomaly = regressions.predict(anomalies, begin)
+    scale = (regressions.scale * regressions.spread[..., None])[:, None].astype(np.float32)
+    residuals = np.clip((anomalies[:, begin:, :, None] - expected_anomaly) / scale, -MAX_RESIDUAL, MAX_RESIDUAL)
+    expected = expected_anomaly + normal[:, begin:, :, None]
     skip = first - begin
+    spread = regressions.spread[:, None].astype(np.float32)
+    times = np.arange(values.shape[1], dtype=np.float64)[None]
+    flat = series_checks.check_flat_lines(times, plausible).hours[:, first:]
+    step = series_checks.check_steps(times, plausible)
+    change = np.where(step.checked, step.change, np.nan)[:, first:]
+    columns: dict[str, npt.NDArray] = {
+        "variable": np.arange(COUNT),
+        "value": plausible[:, first:],
+        "anomaly": anomalies[:, first:] / spread,
+        "flat_hours": np.minimum(flat, MAX_FLAT_HOURS),
+        "flat_share": flat / statistics.flat_limit[:, None],
+        "change": np.abs(change) / spread,
+        "change_share": np.abs(change) / statistics.step_limit[:, None],
+        "isolation_forest": isolation_features.isolation_scores(
+            anomalies, regressions.spread, statistics.forest, first
+        )[..., None],
+        "other_unit": _other_unit_match(
+            values[:, first:], expected[:, skip:, :, VIEWS.index("lead24")], scale[..., VIEWS.index("lead24")]
+        ),
+    }
+    columns |= _residual_features(residuals, skip)
+    columns |= _neighbour_features(anomalies, regressions, first)
+    columns |= {f"tail_{view}": regressions.tail[:, None, :, VIEWS.index(view)] for view in TAIL_VIEWS}
+    columns |= {f"scale_{view}": scale[..., VIEWS.index(view)] / spread for view in ("neighbours", "lead24")}
+    neighbours = VIEWS.index("neighbours")
+    columns |= _match_features(
+        plausible[:, begin:], expected[..., neighbours], scale[..., neighbours], statistics.nearest, skip
+    )
+    features = stack(columns, change.shape)
+    if with_past:
+        return AnomalyFeatures(features, expected, residuals)
+    return AnomalyFeatures(features, expected[:, skip:], residuals[:, skip:])
 
-    def view(name: str) -> Array:
+
+def _residual_features(residuals: Array, skip: int) -> dict[str, npt.NDArray]:
+    """Compute the features of residuals (n, hours, 4, views) from hour `skip` on."""
+
+    def of_view(name: str) -> Array:
         return residuals[..., VIEWS.index(name)]
 
-    def now(series: Array) -> Array:
-        return series[:, skip:]
-
-    spread = expected.spread[:, None].astype(np.float32)
-    times = np.arange(values.shape[1], dtype=np.float64)[None]
-    flat = series_checks.flats(times, known).hours[:, first:]
-    step = series_checks.steps(times, known)
-    change = np.where(step.checked, step.change, np.nan)[:, first:]
-    lead1 = view("lead1")
-    before = np.concatenate([np.full_like(lead1[:, :1], np.nan), lead1[:, :-1]], axis=1)
-    columns: list[npt.NDArray] = [
-        np.broadcast_to(np.arange(COUNT), change.shape),
-        known[:, first:],
-        anomalies[:, first:] / spread,
-        *(np.abs(now(view(name))) for name in VIEWS),
-        now(view("lead24")),
-        now(view("neighbours")),
-        now(np.abs(before)),
-        now(before * np.sign(lead1)),
-    ]
-    lasting = {name: [np.abs(now(_mean(view(name), span))) for span in SPANS] for name in LASTING}
-    columns += [mean for name in LASTING for mean in lasting[name]]
-    columns += [now(_mean(np.abs(view(name)), span)) for name in ROUGH for span in (6, 24)]
-    columns += _buddies(anomalies, expected, first)
-    columns += [np.minimum(flat, LONGEST_FLAT), flat / background.flat_limit[:, None]]
-    columns += [np.abs(change) / spread, np.abs(change) / background.step_limit[:, None]]
-    columns += [
-        np.broadcast_to(expected.tail[:, None, :, VIEWS.index(name)], change.shape)
-        for name in ("lead1", "lead24", "neighbours")
-    ]
-    columns += [
-        np.broadcast_to(scale[..., VIEWS.index(name)] / spread, change.shape) for name in ("neighbours", "lead24")
-    ]
-    columns += [_elsewhere(np.abs(now(view(name)))) for name in ("lead1", "lead24", "neighbours")]
-    columns.append(_elsewhere(lasting["neighbours"][-1]))
-    odd = isolation_features.scores(anomalies, expected.spread, background.forest, first)
-    columns.append(np.broadcast_to(odd[..., None], change.shape))
-    by_neighbours = usual[..., VIEWS.index("neighbours")]
-    width = scale[..., VIEWS.index("neighbours")]
-    columns.append(
-        _other_unit(values[:, first:], now(usual[..., VIEWS.index("lead24")]), scale[..., VIEWS.index("lead24")])
-    )
-    columns += _explained(known[:, begin:], by_neighbours, width, background.nearest, skip)
-    features = np.stack([np.broadcast_to(column, change.shape) for column in columns], axis=-1, dtype=np.float32)
-    return (
-        AnomalyFeatures(features, usual, residuals)
-        if with_past
-        else AnomalyFeatures(features, now(usual), now(residuals))
-    )
+    lead1 = of_view("lead1")
+    previous = np.concatenate([np.full_like(lead1[:, :1], np.nan), lead1[:, :-1]], axis=1)
+    means = {
+        f"{view}_mean{hours}": np.abs(_running_mean(of_view(view), hours)[:, skip:])
+        for view in MEAN_VIEWS
+        for hours in MEAN_HOURS
+    }
+    return {
+        **{view: np.abs(of_view(view)[:, skip:]) for view in VIEWS},
+        "lead24_signed": of_view("lead24")[:, skip:],
+        "neighbours_signed": of_view("neighbours")[:, skip:],
+        "previous": np.abs(previous)[:, skip:],
+        "previous_signed": (previous * np.sign(lead1))[:, skip:],
+        **means,
+        **{
+            f"{view}_abs_mean{hours}": _running_mean(np.abs(of_view(view)), hours)[:, skip:]
+            for view in ABS_MEAN_VIEWS
+            for hours in ABS_MEAN_HOURS
+        },
+        **{f"other_variables_{view}": _largest_other(np.abs(of_view(view)[:, skip:])) for view in TAIL_VIEWS},
+        "other_variables_mean24": _largest_other(means["neighbours_mean24"]),
+    }
 
 
-def _mean(series: Array, hours: int) -> Array:
-    """Mean (n, hours, ...) of the last `hours` known values at each moment; NaN where none is known."""
+def _running_mean(series: Array, hours: int) -> Array:
+    """Compute the mean (n, hours, ...) of the known values of the last `hours` hours; NaN where there are none."""
     known = np.isfinite(series)
     total, count = np.cumsum(np.where(known, series, 0), axis=1, dtype=np.float64), np.cumsum(known, axis=1)
     total[:, hours:] -= total[:, :-hours].copy()
@@ -206,9 +246,12 @@ def _mean(series: Array, hours: int) -> Array:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
 
 
-def _buddies(anomalies: Array, expected: ExpectedValues, first: int) -> list[npt.NDArray]:
-    """Distance from the neighbours' mean anomaly in standard deviations of theirs, and how many there are."""
-    rows = expected.neighbours
+def _neighbour_features(anomalies: Array, regressions: ExpectedValues, first: int) -> dict[str, npt.NDArray]:
+    """Compare anomalies with the mean and the standard deviation of the neighbours' anomalies.
+
+    Fewer than three neighbours give no deviation; the standard deviation is at least a quarter of the spread.
+    """
+    rows = regressions.neighbours
     there = anomalies[np.maximum(rows, 0), first:, np.arange(COUNT)[None, :, None]]  # (n, 4, NEIGHBOURS, hours)
     there = np.where((rows >= 0)[..., None], there, np.nan)
     known = np.isfinite(there)
@@ -216,71 +259,74 @@ def _buddies(anomalies: Array, expected: ExpectedValues, first: int) -> list[npt
     total = np.where(known, there, 0)
     mean = total.sum(axis=2) / np.maximum(count, 1)
     variance = np.where(known, (total - mean[:, :, None]) ** 2, 0).sum(axis=2) / np.maximum(count, 1)
-    floor = 0.25 * expected.spread[..., None]
-    away = np.abs(anomalies[:, first:].transpose(0, 2, 1) - mean) / np.maximum(np.sqrt(variance), floor)
-    away = np.where(count >= 3, away, np.nan)
-    return [away.transpose(0, 2, 1), count.transpose(0, 2, 1) / NEIGHBOURS]
+    floor = 0.25 * regressions.spread[..., None]
+    deviation = np.abs(anomalies[:, first:].transpose(0, 2, 1) - mean) / np.maximum(np.sqrt(variance), floor)
+    deviation = np.where(count >= 3, deviation, np.nan)
+    return {
+        "neighbour_deviation": deviation.transpose(0, 2, 1),
+        "neighbour_share": count.transpose(0, 2, 1) / NEIGHBOURS,
+    }
 
 
-def _elsewhere(distance: Array) -> Array:
-    """The largest distance (n, hours, 4) among the other variables of the station."""
+def _largest_other(distance: Array) -> Array:
+    """Return the largest distance (n, hours, 4) among the other variables of the station."""
     largest = np.stack(
         [np.fmax.reduce(np.delete(distance, variable, axis=2), axis=2) for variable in range(COUNT)], axis=2
     )
     return np.asarray(largest)
 
 
-def _other_unit(values: Array, usual: Array, scale: Array) -> Array:
-    """How well the number fits if it is in another unit: the distance of the best of these, over that as it stands."""
-    plain = np.abs(values - usual) / scale
+def _other_unit_match(values: Array, expected: Array, scale: Array) -> Array:
+    """Return how much better values fit if they are in another unit.
+
+    That is (d - b) / (1 + b) for the distance d from the expected value and the smallest distance b of other units.
+    """
+    distance = np.abs(values - expected) / scale
     best = np.full(values.shape, np.inf, np.float32)
     for variable, name in enumerate(VARIABLES):
-        for factor, offset in UNITS[name]:
-            distance = np.abs((values[..., variable] - offset) / factor - usual[..., variable]) / scale[..., variable]
-            best[..., variable] = np.fmin(best[..., variable], distance)
-    return (plain - best) / (1 + best)
+        for factor, offset in OTHER_UNITS[name]:
+            converted = (values[..., variable] - offset) / factor
+            other = np.abs(converted - expected[..., variable]) / scale[..., variable]
+            best[..., variable] = np.fmin(best[..., variable], other)
+    return (distance - best) / (1 + best)
 
 
-def _explained(
-    values: Array, usual: Array, scale: Array, nearest: npt.NDArray[np.int64], skip: int
-) -> list[npt.NDArray]:
-    """How much closer the last hours are to what is usual earlier (a clock that is late), or at a near station.
+def _match_features(
+    values: Array, expected: Array, scale: Array, nearest: npt.NDArray[np.int64], skip: int
+) -> dict[str, npt.NDArray]:
+    """Return how much better the recent values fit those expected hours earlier (a slow clock) or at a near station.
 
-    For each variable and for the mean of all, as a share of the distance as it stands.
+    (d - b) / (1 + b) as in `_other_unit_match`, for each variable and for the mean distance of all variables.
     """
 
     def distance(other: Array) -> Array:
-        return _mean(np.minimum(np.abs(values - other) / scale, 10), EXPLAINED_HOURS)[:, skip:]
+        return _running_mean(np.minimum(np.abs(values - other) / scale, 10), MATCH_HOURS)[:, skip:]
 
-    def gain(best: Array) -> list[npt.NDArray]:
-        share = (plain - best) / (1 + best)
-        mean = (_over_variables(plain) - _over_variables(best)) / (1 + _over_variables(best))
-        return [share, np.broadcast_to(mean[..., None], share.shape)]
+    def gain(name: str, best: Array) -> dict[str, npt.NDArray]:
+        mean = _mean_of_variables(best)
+        station = (_mean_of_variables(own) - mean) / (1 + mean)
+        return {name: (own - best) / (1 + best), f"{name}_station": station[..., None]}
 
-    plain = distance(usual)
-    late = None
+    own = distance(expected)
+    shifted = []
     for hours in range(SHIFT_HOURS[0], SHIFT_HOURS[1] + 1, 2):
-        then = np.concatenate([np.full_like(usual[:, :hours], np.nan), usual[:, :-hours]], axis=1)[:, : usual.shape[1]]
-        found = distance(then)
-        late = found if late is None else _closer(late, found)
-    swapped = None
-    for k in range(SWAP_AMONG):
-        there = np.where((nearest[:, k] >= 0)[:, None, None], usual[np.maximum(nearest[:, k], 0)], np.nan)
-        found = distance(there)
-        swapped = found if swapped is None else _closer(swapped, found)
-    assert late is not None
-    assert swapped is not None
-    return [*gain(late), *gain(swapped)]
+        missing = np.full_like(expected[:, :hours], np.nan)
+        shifted.append(distance(np.concatenate([missing, expected[:, :-hours]], axis=1)[:, : expected.shape[1]]))
+    swapped = []
+    for rank in range(SWAP_AMONG):
+        rows = nearest[:, rank]
+        swapped.append(distance(np.where((rows >= 0)[:, None, None], expected[np.maximum(rows, 0)], np.nan)))
+    return gain("time_shift", reduce(_closer, shifted)) | gain("swapped", reduce(_closer, swapped))
 
 
 def _closer(one: Array, other: Array) -> Array:
-    """Of two explanations the one that fits all variables of a station and hour better."""
-    a, b = _over_variables(one), _over_variables(other)
+    """Return, for each station and hour, the distances with the smaller mean of all variables."""
+    a, b = _mean_of_variables(one), _mean_of_variables(other)
     take = np.isnan(a) | (b < a)
     return np.where(take[..., None], other, one)
 
 
-def _over_variables(distance: Array) -> Array:
+def _mean_of_variables(distance: Array) -> Array:
     known = np.isfinite(distance)
     total = np.where(known, distance, 0).sum(axis=-1) / np.maximum(known.sum(axis=-1), 1)
     return np.where(known.any(axis=-1), total, np.nan)

@@ -1,6 +1,6 @@
 """An isolation forest as plain arrays: trained by scikit-learn, scored with NumPy, saved without pickle.
 
-Score 2^(-E[path] / c(samples)): Liu, Ting and Zhou (2008), Isolation Forest, ICDM. Near 0.5 is usual, towards 1 odd.
+Score 2^(-E[path] / c(samples)): Liu, Ting and Zhou (2008), Isolation Forest, ICDM. About 0.5 is usual, near 1 unusual.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ TREES = 100
 SAMPLES = 256
 EULER_GAMMA = 0.5772156649015329
 CHUNK_ROWS = 256
-"""What all trees have to say of so many rows fits into a processor's cache."""
+"""With this many rows, the intermediate results of all trees fit into the cache of a processor."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,10 @@ class IsolationForest:
     """Trees padded to the same number of nodes; all arrays (trees, nodes).
 
     Attributes:
-        feature: the feature a node asks for; -1 at a leaf.
+        feature: the feature that a node compares; -1 at a leaf.
         threshold: left if the feature is at most this.
-        left, right: next node; a leaf points at itself.
-        path: length of the path to a leaf, with the expected rest of the samples that share it.
+        left, right: next node; a leaf points to itself.
+        path: length of the path to a leaf, plus the expected further length for the samples that share it.
     """
 
     feature: npt.NDArray[np.int32]
@@ -35,13 +35,13 @@ class IsolationForest:
     path: npt.NDArray[np.float64]
 
     def score(self, rows: npt.NDArray) -> npt.NDArray[np.float64]:
-        """Scores (n,) of rows (n, features)."""
+        """Return the scores (n,) of rows (n, features)."""
         rows = rows.astype(np.float32)
         parts = [self._score(rows[begin : begin + CHUNK_ROWS]) for begin in range(0, len(rows), CHUNK_ROWS)]
         return np.concatenate(parts) if parts else np.empty(0)
 
     def _score(self, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """All trees and rows at once."""
+        """Score all trees and rows at once."""
         trees = np.arange(len(self.feature))[None, :]
         node = np.zeros((len(rows), len(self.feature)), dtype=np.int32)
         for _ in range(int(np.ceil(np.log2(SAMPLES))) + 1):
@@ -55,12 +55,12 @@ class IsolationForest:
         return {f"forest.{name}": value for name, value in vars(self).items()}
 
     @classmethod
-    def of_arrays(cls, arrays: dict[str, npt.NDArray]) -> IsolationForest:
+    def from_arrays(cls, arrays: dict[str, npt.NDArray]) -> IsolationForest:
         return cls(*(arrays[f"forest.{name}"] for name in cls.__dataclass_fields__))
 
 
 def fit(rows: npt.NDArray, seed: int) -> IsolationForest:
-    """Fit on rows (n, features), n at least `SAMPLES`, all finite."""
+    """Fit on rows (n, features), all finite, n at least `SAMPLES`."""
     from sklearn.ensemble import IsolationForest as Sklearn
 
     trained = Sklearn(n_estimators=TREES, max_samples=SAMPLES, random_state=seed, n_jobs=1).fit(rows)
@@ -75,7 +75,7 @@ def fit(rows: npt.NDArray, seed: int) -> IsolationForest:
         inner = tree.children_left >= 0
         at = np.flatnonzero(inner)
         forest.feature[t, at] = tree.feature[inner]
-        # scikit-learn compares float32 with a float64 threshold; rounded down, a float32 one decides the same
+        # scikit-learn compares float32 values with float64 thresholds; rounded down to float32, the result is the same
         rounded = tree.threshold[inner].astype(np.float32)
         too_high = rounded.astype(np.float64) > tree.threshold[inner]
         forest.threshold[t, at] = np.where(too_high, np.nextafter(rounded, np.float32(-np.inf)), rounded)
@@ -88,6 +88,6 @@ def fit(rows: npt.NDArray, seed: int) -> IsolationForest:
 
 
 def _average_path(samples: npt.NDArray) -> npt.NDArray[np.float64]:
-    """c(n): the average path of an unsuccessful search in a binary search tree of n."""
+    """Return c(n), the average path length of an unsuccessful search in a binary search tree of n samples."""
     n = np.maximum(samples.astype(np.float64), 3)
     return np.where(samples > 2, 2 * (np.log(n - 1) + EULER_GAMMA) - 2 * (n - 1) / n, np.where(samples == 2, 1.0, 0.0))

@@ -1,4 +1,4 @@
-"""What the anomaly detector has learnt from history: how to judge the newest reading of each station it knows."""
+"""The learned score: soft flags for the current readings of the stations that the detector was trained on."""
 
 from __future__ import annotations
 
@@ -20,32 +20,39 @@ from weatherglass.anomaly.isolation_forest import IsolationForest
 from weatherglass.forecast.climatology import Climatology
 from weatherglass.forecast.variables import model_variables
 from weatherglass.history.grid import HourGrid
-from weatherglass.qc.series_checks import name
+from weatherglass.qc.series_checks import display_name
 from weatherglass.records import UNITS, VARIABLES
 from weatherglass.registry import artifact
 
 COUNT = len(VARIABLES)
-BOOSTER = "combiner.txt"
-MOST_HOURS = 3
-"""Readings of one batch lie in one or two hours; of older ones only the rules speak."""
-LASTING = 2.0
-"""Usual distances: an hour this far off on the same side belongs to the event."""
-UNLIKELY = 0.005
-"""A check that finds a reading less likely than this is named among those that failed."""
-EXPLAINED = 1.0
-"""A late clock, a swap or another unit is named where it halves the distance."""
+CLASSIFIER_FILE = "classifier.txt"
+MAX_HOURS = 3
+"""The readings of a batch are from one or two hours; older ones are checked by the rules only."""
+EPISODE_RESIDUAL = 2.0
+"""In units of the usual distance; an hour with a larger residual on the same side belongs to the episode."""
+P_VALUE_LIMIT = 0.005
+"""A check fails if its p-value is below this."""
+HINT_LIMIT = 1.0
+"""A time shift, a swap or another unit is mentioned if it halves the distance."""
 FORECASTS = tuple(i for i, view in enumerate(VIEWS) if view.startswith("lead"))
 NEIGHBOURS = VIEWS.index("neighbours")
+HINTS = {
+    "other_unit": "the value would fit in another unit",
+    "time_shift_station": "the readings match those of several hours ago",
+    "swapped_station": "the readings match a nearby station",
+}
+"""Feature -> the likely cause that it suggests."""
 
 
 @dataclass(frozen=True)
 class SoftFlag:
-    """What the learnt score says of one variable of a reading.
+    """The learned score of one variable of a reading.
 
     Attributes:
         score: 0 to 1; above 0.5 it is a flag.
-        checks: the single checks that find it unlikely.
-        hours: for how long it has been going on; 0 for this reading alone.
+        checks: the single checks that find the value unlikely.
+        reason: empty without a flag.
+        hours: duration of the episode so far; 0 for this reading alone.
     """
 
     variable: int
@@ -57,172 +64,193 @@ class SoftFlag:
 
 @dataclass(frozen=True)
 class LearnedScore:
-    """Rows of the background are the stations of the climatology.
+    """The trained detector; rows of `statistics` are the stations of the climatology.
 
     Attributes:
-        limits: (4,) scores of the combiner beyond which a value is flagged.
-        usual_distance: (4, views, quantiles) sorted distances from what each view expects, on hours not learnt from;
-            a distance's rank among them is its conformal p-value.
-        usual_oddness: (quantiles,) the same for the forest's score.
+        limits: (4,) scores of the classifier above which a value is flagged.
+        residual_quantiles: (4, views, quantiles) sorted absolute residuals of each view, from hours that were not
+            used for training; the rank of a residual among them gives its conformal p-value.
+        isolation_quantiles: (quantiles,) the same for the scores of the isolation forest.
     """
 
     climatology: Climatology
-    background: StationStatistics
-    combiner: FaultClassifier
+    statistics: StationStatistics
+    classifier: FaultClassifier
     limits: npt.NDArray[np.float64]
-    usual_distance: npt.NDArray[np.float64]
-    usual_oddness: npt.NDArray[np.float64]
+    residual_quantiles: npt.NDArray[np.float64]
+    isolation_quantiles: npt.NDArray[np.float64]
 
-    def knows(self, station_ids: Sequence[str]) -> npt.NDArray[np.int64]:
-        """Row of each station, -1 where it is unknown."""
+    def station_rows(self, station_ids: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Return the row of each station, -1 if unknown."""
         return self.climatology.rows(station_ids)
 
     def normal(self, hours: npt.NDArray[np.datetime64]) -> npt.NDArray[np.float32]:
-        """Climatology (stations, hours, 4)."""
+        """Return the climatology (stations, hours, 4)."""
         return self.climatology.at(np.arange(len(self.climatology.station_ids)), hours)[..., :COUNT]
 
-    def judge(
+    def evaluate(
         self, grid: HourGrid, rows: npt.NDArray[np.int64], times: Sequence[datetime], values: npt.NDArray
     ) -> list[list[SoftFlag] | None]:
-        """Readings `values` (n, 4) at UTC times of stations `rows` (of the grid; -1: not in it); None: not checked."""
-        found: list[list[SoftFlag] | None] = [None] * len(rows)
+        """Evaluate current readings.
+
+        Args:
+            grid: recent hours of all stations.
+            rows: (n,) row of each station in the grid, -1 if it has none.
+            times: (n,) UTC.
+            values: (n, 4); NaN where missing.
+
+        Returns:
+            For each reading one score per variable with a value, or None if the reading could not be checked.
+        """
+        flags: list[list[SoftFlag] | None] = [None] * len(rows)
         ids = [grid.stations[row].station_id if row >= 0 else "" for row in rows]
-        known = self.knows(ids)
+        known = self.station_rows(ids)
         instants = np.array([time.astimezone(UTC).replace(tzinfo=None) for time in times], dtype="datetime64[s]")
         nearest = (instants + np.timedelta64(30, "m")).astype("datetime64[h]")
-        for hour in np.unique(nearest[known >= 0])[::-1][:MOST_HOURS]:
-            cases = np.flatnonzero((nearest == hour) & (known >= 0))
-            seen = self._past(grid, hour)
-            seen[known[cases], -1] = values[cases]
+        for hour in np.unique(nearest[known >= 0])[::-1][:MAX_HOURS]:
+            readings = np.flatnonzero((nearest == hour) & (known >= 0))
+            recent = self._recent_values(grid, hour)
+            recent[known[readings], -1] = values[readings]
             hours = hour - np.arange(features.LOOK_BACK, -1, -1)
-            made = features.newest(seen, self.normal(hours), self.background)
-            scores = self.combiner.score(made.features[known[cases], 0])
-            for case, row, score in zip(cases, known[cases], scores, strict=True):
+            computed = features.compute_latest(recent, self.normal(hours), self.statistics)
+            scores = self.classifier.score(computed.features[known[readings], 0])
+            for reading, row, score in zip(readings, known[readings], scores, strict=True):
                 if np.isfinite(score).any():
-                    found[case] = [
-                        self._suspicion(made, int(row), v, float(score[v]), float(values[case, v]))
+                    flags[reading] = [
+                        self._soft_flag(computed, int(row), v, float(score[v]), float(values[reading, v]))
                         for v in range(COUNT)
                         if np.isfinite(score[v])
                     ]
-        return found
+        return flags
 
-    def _past(self, grid: HourGrid, hour: np.datetime64) -> npt.NDArray[np.float32]:
-        """Values (stations, LOOK_BACK + 1, 4) up to and with an hour; NaN where the grid has none."""
-        rows = self.knows([station.station_id for station in grid.stations])
+    def _recent_values(self, grid: HourGrid, hour: np.datetime64) -> npt.NDArray[np.float32]:
+        """Return values (stations, LOOK_BACK + 1, 4) up to and including an hour; NaN where the grid has none."""
+        rows = self.station_rows([station.station_id for station in grid.stations])
         columns = grid.index(hour) - np.arange(features.LOOK_BACK, -1, -1)
         inside = (columns >= 0) & (columns < grid.values.shape[1])
-        seen = np.full((len(self.climatology.station_ids), len(columns), COUNT), np.nan, np.float32)
-        mine = np.flatnonzero(rows >= 0)
-        seen[np.ix_(rows[mine], inside)] = model_variables(grid.values[mine][:, columns[inside]])[..., :COUNT]
-        return seen
+        values = np.full((len(self.climatology.station_ids), len(columns), COUNT), np.nan, np.float32)
+        known = np.flatnonzero(rows >= 0)
+        values[np.ix_(rows[known], inside)] = model_variables(grid.values[known][:, columns[inside]])[..., :COUNT]
+        return values
 
-    def _suspicion(self, made: AnomalyFeatures, row: int, v: int, raw: float, value: float) -> SoftFlag:
+    def _soft_flag(self, computed: AnomalyFeatures, row: int, v: int, score: float, value: float) -> SoftFlag:
         limit = self.limits[v]
-        if raw <= limit:
-            return SoftFlag(v, 0.5 * raw / limit, (), "", 0)
-        named = dict(zip(features.NAMES, made.features[row, 0, v].tolist(), strict=True))
-        distances = np.abs(made.residuals[row, -1, v])
-        chance = [_chance(distances[view], self.usual_distance[v, view]) for view in range(len(VIEWS))]
+        if score <= limit:
+            return SoftFlag(v, 0.5 * score / limit, (), "", 0)
+        by_name = dict(zip(features.NAMES, computed.features[row, 0, v].tolist(), strict=True))
+        distances = np.abs(computed.residuals[row, -1, v])
+        p_values = [_p_value(distances[view], self.residual_quantiles[v, view]) for view in range(len(VIEWS))]
         checks = []
-        if min(chance[view] for view in FORECASTS) < UNLIKELY:
+        if min(p_values[view] for view in FORECASTS) < P_VALUE_LIMIT:
             checks.append("forecast_residual")
-        if chance[NEIGHBOURS] < UNLIKELY:
+        if p_values[NEIGHBOURS] < P_VALUE_LIMIT:
             checks.append("neighbours")
-        if _chance(named["forest"], self.usual_oddness) < UNLIKELY:
+        if _p_value(by_name["isolation_forest"], self.isolation_quantiles) < P_VALUE_LIMIT:
             checks.append("isolation_forest")
-        view = min((*FORECASTS, NEIGHBOURS), key=lambda view: (chance[view], -distances[view]))
-        reason, hours = self._reason(made, row, v, view, value, named)
-        return SoftFlag(v, 0.5 + 0.5 * (raw - limit) / (1 - limit), tuple(checks), reason, hours)
+        view = min((*FORECASTS, NEIGHBOURS), key=lambda view: (p_values[view], -distances[view]))
+        reason, hours = self._reason(computed, row, v, view, value, by_name)
+        return SoftFlag(v, 0.5 + 0.5 * (score - limit) / (1 - limit), tuple(checks), reason, hours)
 
     def _reason(
-        self, made: AnomalyFeatures, row: int, v: int, view: int, value: float, named: dict[str, float]
+        self, computed: AnomalyFeatures, row: int, v: int, view: int, value: float, by_name: dict[str, float]
     ) -> tuple[str, int]:
-        past = made.residuals[row, :, v, view]
-        side = np.sign(past[-1])
-        off = past * side > LASTING
+        """Return the reason of a flag, from the view with the least likely residual, and the hours before this one."""
+        residuals = computed.residuals[row, :, v, view]
+        side = np.sign(residuals[-1])
+        off = residuals * side > EPISODE_RESIDUAL
         hours = int(np.argmin(off[::-1])) if not off.all() else len(off)
-        usual, unit = float(made.usual[row, -1, v, view]), UNITS[VARIABLES[v]]
-        whose = {
-            "neighbours": "its neighbours let one expect",
-            "lead1": "its last hour and its neighbours let one expect",
-        }
-        expects = whose.get(VIEWS[view], "its own past and its neighbours let one expect")
+        expected, unit = float(computed.expected[row, -1, v, view]), UNITS[VARIABLES[v]]
+        source = {
+            "neighbours": "from its neighbours",
+            "lead1": "from its last hour and its neighbours",
+        }.get(VIEWS[view], "from its own past and its neighbours")
         reason = (
-            f"{name(v)} of {value:.1f} {unit} is {abs(value - usual):.1f} {unit} {'above' if side > 0 else 'below'} "
-            f"what {expects}"
+            f"{display_name(v)} of {value:.1f} {unit} is {abs(value - expected):.1f} {unit} "
+            f"{'above' if side > 0 else 'below'} the value expected {source}"
         )
         if hours > 1:
             reason += f", for {hours} h"
-        if named["flat_share"] >= 1:
-            reason += f"; it has not changed for {named['flat_hours']:.0f} h"
-        hints = {"unit": "the number would fit in another unit", "late_station": "the readings fit those of hours ago"}
-        hints["swapped_station"] = "the readings fit a station nearby"
-        hint = max(hints, key=lambda key: np.nan_to_num(named[key], nan=-1))
-        if named[hint] > EXPLAINED:
-            reason += f"; {hints[hint]}"
+        if by_name["flat_share"] >= 1:
+            reason += f"; constant for {by_name['flat_hours']:.0f} h"
+        hint = max(HINTS, key=lambda key: np.nan_to_num(by_name[key], nan=-1))
+        if by_name[hint] > HINT_LIMIT:
+            reason += f"; {HINTS[hint]}"
         return reason, max(0, hours - 1)
 
     def recalibrated(self, recent: HourGrid, budget: float) -> LearnedScore:
-        """The same with limits that keep to the budget on recent hours: false alarms a station, variable and week.
+        """Return the same detector with limits that meet a budget on recent hours.
 
-        The first `evidence.LOOK_BACK` hours of `recent` are past only.
+        Args:
+            recent: its first `features.LOOK_BACK` hours are only used as the past.
+            budget: false alarms per station, variable and week.
         """
-        values, normal = self.seen(recent), self.normal(recent.hours)
+        values, normal = self.station_values(recent), self.normal(recent.hours)
         first = features.LOOK_BACK
-        scores = self.combiner.score(features.compute(values, normal, self.background, first).features)
-        hard = self.background.hard(values)[:, first:]
-        return replace(self, limits=classifier.limits(scores, hard, budget))
+        scores = self.classifier.score(features.compute(values, normal, self.statistics, first).features)
+        rule_flags = self.statistics.rule_flags(values)[:, first:]
+        return replace(self, limits=classifier.fit_limits(scores, rule_flags, budget))
 
-    def seen(self, grid: HourGrid) -> npt.NDArray[np.float32]:
-        """Values (stations, hours, 4) of a grid in the order of these stations, without series never learnt from."""
-        rows = self.knows([station.station_id for station in grid.stations])
+    def station_values(self, grid: HourGrid) -> npt.NDArray[np.float32]:
+        """Return the grid's values (stations, hours, 4) in the order of these stations.
+
+        Series with too few hours for training are NaN.
+        """
+        rows = self.station_rows([station.station_id for station in grid.stations])
         values = np.full((len(self.climatology.station_ids), grid.values.shape[1], COUNT), np.nan, np.float32)
         values[rows[rows >= 0]] = model_variables(grid.values[rows >= 0])[..., :COUNT]
-        return np.where(np.isfinite(self.background.expected.spread)[:, None], values, np.float32(np.nan))
+        return np.where(np.isfinite(self.statistics.expected.spread)[:, None], values, np.float32(np.nan))
 
     def save(self, folder: Path) -> tuple[dict[str, npt.NDArray], dict[str, Any]]:
-        """Write the trees into a folder; the arrays and the words that belong with them."""
-        self.combiner.booster.save_model(folder / BOOSTER)
-        background, expected = self.background, self.background.expected
+        """Write the classifier into a folder and return the arrays and the metadata to be saved with it."""
+        self.classifier.booster.save_model(folder / CLASSIFIER_FILE)
+        statistics, expected = self.statistics, self.statistics.expected
         arrays = {
             "coefficients": self.climatology.coefficients,
-            **{f"expected.{key}": getattr(expected, key) for key in EXPECTED},
-            **{key: getattr(background, key) for key in ("nearest", "step_limit", "flat_limit")},
-            **{key: getattr(self, key) for key in ("limits", "usual_distance", "usual_oddness")},
-            **background.forest.arrays(),
+            **{f"expected.{key}": getattr(expected, key) for key in EXPECTED_ARRAYS},
+            **{key: getattr(statistics, key) for key in ("nearest", "step_limit", "flat_limit")},
+            **{key: getattr(self, key) for key in ("limits", "residual_quantiles", "isolation_quantiles")},
+            **statistics.forest.arrays(),
         }
-        about = {"stations": list(self.climatology.station_ids), "features": list(features.NAMES), "views": list(VIEWS)}
-        return arrays, about
+        metadata = {
+            "stations": list(self.climatology.station_ids),
+            "features": list(features.NAMES),
+            "views": list(VIEWS),
+        }
+        return arrays, metadata
 
     @classmethod
-    def load(cls, folder: Path, arrays: dict[str, npt.NDArray], about: dict[str, Any]) -> LearnedScore:
-        """Raises `artefact.ModelFileError` where it was made for other features or cannot be read."""
-        if about["features"] != list(features.NAMES) or about["views"] != list(VIEWS):
-            raise artifact.ModelFileError(f"{folder}: made for other features than this version uses")
-        stations = tuple(about["stations"])
+    def load(cls, folder: Path, arrays: dict[str, npt.NDArray], metadata: dict[str, Any]) -> LearnedScore:
+        """Load what `save` returned.
+
+        Raises:
+            artifact.ModelFileError: trained on other features, or files are missing or damaged.
+        """
+        if metadata["features"] != list(features.NAMES) or metadata["views"] != list(VIEWS):
+            raise artifact.ModelFileError(f"{folder}: trained on other features than this version uses")
+        stations = tuple(metadata["stations"])
         try:
-            booster = lightgbm.Booster(model_file=folder / BOOSTER)
-            expected = ExpectedValues(stations, *(arrays[f"expected.{key}"] for key in EXPECTED))
-            background = StationStatistics(
+            booster = lightgbm.Booster(model_file=folder / CLASSIFIER_FILE)
+            expected = ExpectedValues(stations, *(arrays[f"expected.{key}"] for key in EXPECTED_ARRAYS))
+            statistics = StationStatistics(
                 expected,
-                IsolationForest.of_arrays(arrays),
+                IsolationForest.from_arrays(arrays),
                 *(arrays[key] for key in ("nearest", "step_limit", "flat_limit")),
             )
             return cls(
                 Climatology(stations, arrays["coefficients"]),
-                background,
+                statistics,
                 FaultClassifier(booster),
-                *(arrays[key] for key in ("limits", "usual_distance", "usual_oddness")),
+                *(arrays[key] for key in ("limits", "residual_quantiles", "isolation_quantiles")),
             )
         except (KeyError, lightgbm.basic.LightGBMError) as error:
-            raise artifact.ModelFileError(f"{folder}: not a whole anomaly detector ({error})") from None
+            raise artifact.ModelFileError(f"{folder}: incomplete anomaly detector ({error})") from None
 
 
-EXPECTED = ("spread", "neighbours", "weights", "scale", "tail")
+EXPECTED_ARRAYS = ("spread", "neighbours", "weights", "scale", "tail")
 
 
-def _chance(distance: float, usual: npt.NDArray[np.float64]) -> float:
-    """Conformal p-value: the share of usual distances that are as large; 1 where it was not checked."""
-    if not np.isfinite(distance):
+def _p_value(value: float, quantiles: npt.NDArray[np.float64]) -> float:
+    """Return the conformal p-value: the share of the reference values that are at least as large; 1 if not checked."""
+    if not np.isfinite(value):
         return 1.0
-    return (1 + len(usual) - float(np.searchsorted(usual, distance))) / (1 + len(usual))
+    return (1 + len(quantiles) - float(np.searchsorted(quantiles, value))) / (1 + len(quantiles))

@@ -1,7 +1,7 @@
-"""Limits of rules for each station: the published ones, raised where a station's own history keeps breaking them.
+"""Limits of the rules for each station: those of `qc.limits`, raised if the station's own history often exceeds them.
 
-Some sources mix the pressure of the sea with that of the station, or repeat a value until the next report. There a rule
-that is right elsewhere would cry every day, and nobody would listen any more.
+Some sources mix sea-level pressure with station pressure, or repeat a value until the next report. With the published
+limits, such a station would raise false alarms every day.
 """
 
 from __future__ import annotations
@@ -15,18 +15,22 @@ from weatherglass.records import VARIABLES
 
 
 def fit(values: npt.NDArray[np.float32], budget: float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Limits of steps and of flat hours, each (stations, 4), from hourly values (stations, hours, 4).
+    """Fit limits of steps (unit per hour) and of flat lines (hours), each (stations, 4).
 
-    Each rule alone may then flag a value of a station `budget` times a week.
+    Args:
+        values: (stations, hours, 4).
+        budget: flags that each rule may raise per station, variable and week of this history.
     """
     shape = (len(values), len(VARIABLES))
     times = np.arange(values.shape[1], dtype=np.float64)[None]
-    step = series_checks.steps(times, values)
+    step = series_checks.check_steps(times, values)
     jumps = np.where(step.checked, np.abs(step.change) / (step.allowed / series_checks.STEP_PER_HOUR), 0)
-    flat = series_checks.flats(times, values)
+    flat_lines = series_checks.check_flat_lines(times, values)
     ends = np.ones(values.shape, bool)
-    ends[:, :-1] = flat.hours[:, 1:] < flat.hours[:, :-1]
-    lengths = np.where(ends & series_checks.flats(times, values, np.zeros(shape)).failed, flat.hours, 0)
+    ends[:, :-1] = flat_lines.hours[:, 1:] < flat_lines.hours[:, :-1]
+    lengths = np.where(
+        ends & series_checks.check_flat_lines(times, values, np.zeros(shape)).failed, flat_lines.hours, 0
+    )
     allowed = (budget * np.isfinite(values).sum(axis=1) / WEEK).astype(int)
     step_limit = np.broadcast_to(series_checks.STEP_PER_HOUR, shape).copy()
     flat_limit = np.broadcast_to(series_checks.FLAT_HOURS, shape).copy()

@@ -1,10 +1,10 @@
-"""What a single series lets one expect of its next value, where there is neither climatology nor neighbour.
+"""Prediction of a series from its own past, for a station without climatology and neighbours.
 
-A robust ridge regression of each variable on its own last hours, on the same time of the days before and on the other
-variables before, learnt from the very series that it judges: twice, the second time without what lies far off. How far
-off is usual is asked for each hour of the day. The limit follows a budget of false alarms, by the tail of ordinary
-distances (peaks over threshold: Coles 2001, An Introduction to Statistical Modeling of Extreme Values, chapter 4), not
-by the largest ones, since these may be the faults.
+A robust ridge regression of each variable on its own last hours, on the same time of the previous days and on the
+previous values of the other variables, trained on the checked series itself: twice, the second time without outliers.
+The usual residual is estimated for each hour of the day. The limit meets a budget of false alarms; it is extrapolated
+from the tail of ordinary residuals, because the largest ones may be faults (peaks over threshold: Coles 2001, An
+Introduction to Statistical Modeling of Extreme Values, chapter 4).
 """
 
 from __future__ import annotations
@@ -19,80 +19,83 @@ from weatherglass.records import VARIABLES
 
 MIN_DAYS = 7
 HORIZONS = (0.0, 3.0)
-"""Hours of the newest past that are hidden: none finds jumps, three find what goes wrong within hours."""
+"""Hours of the latest past that are hidden: without any, jumps are found; with three, faults that develop in hours."""
 LAG_HOURS = (1.0, 2.0, 3.0, 6.0, 12.0, 24.0, 48.0)
 NEWEST_STEPS = 3
 HARMONICS = 2
 RIDGE = 10.0
 OUTLIERS = 5.0
-ORDINARY = 0.98
-"""The tail is fitted on the distances beyond this share."""
-LOWEST_LIMIT = 4.0
-"""Robust standard deviations: what is nearer is never flagged."""
+TAIL_QUANTILE = 0.98
+"""The tail is fitted on the residuals above this quantile."""
+MIN_LIMIT = 4.0
+"""Robust standard deviations; a smaller residual is never flagged."""
 
 
 @dataclass(frozen=True)
 class SelfPrediction:
-    """Axes (moments, variables); NaN where nothing could be expected.
+    """Arrays (moments, variables); NaN where no prediction was possible.
 
     Attributes:
-        expected: by the horizon that is furthest off, in the variable's unit.
-        ratio: distance from it over what is allowed; above 1 is a flag.
-        allowed: the largest distance that is usual there.
+        expected: by the horizon with the largest ratio, in the variable's unit.
+        ratio: distance from the expected value over the limit; above 1 is a flag.
+        limit: the largest distance that is not flagged, in the variable's unit.
     """
 
     expected: npt.NDArray[np.float64]
     ratio: npt.NDArray[np.float64]
-    allowed: npt.NDArray[np.float64]
+    limit: npt.NDArray[np.float64]
 
 
-def judge(
+def predict(
     values: npt.NDArray[np.float64], start_hour: float, step_hours: float, budget: float
 ) -> SelfPrediction | None:
-    """Judge values (moments, 4) on a regular axis that begins at `start_hour` of the day (UTC), NaN where missing.
+    """Predict values (moments, 4) on a regular time axis; None for a series shorter than `MIN_DAYS`.
 
-    `budget` false alarms a week and variable. None for a series shorter than `MIN_DAYS`.
+    Args:
+        values: NaN where missing.
+        start_hour: hour of the day, UTC, of the first moment.
+        budget: false alarms per week and variable.
     """
     if len(values) * step_hours < MIN_DAYS * 24:
         return None
-    made = [np.full(values.shape, np.nan) for _ in range(3)]
-    clock = (start_hour + np.arange(len(values)) * step_hours) % 24
+    results = [np.full(values.shape, np.nan) for _ in range(3)]
+    hour_of_day = (start_hour + np.arange(len(values)) * step_hours) % 24
     for v in range(len(VARIABLES)):
         known = np.isfinite(values[:, v])
         if known.sum() * step_hours < MIN_DAYS * 24 * 0.5:
             continue
         for horizon in HORIZONS:
-            expected, scale = _expect(values, v, clock, step_hours, horizon)
+            expected, scale = _regress(values, v, hour_of_day, step_hours, horizon)
             distance = np.abs(values[:, v] - expected) / scale
             limit = _limit(distance[np.isfinite(distance)], budget * known.sum() * step_hours / WEEK)
-            worse = np.isfinite(distance) & ~(distance / limit <= made[1][:, v])
-            for array, column in zip(made, (expected, distance / limit, scale * limit), strict=True):
+            worse = np.isfinite(distance) & ~(distance / limit <= results[1][:, v])
+            for array, column in zip(results, (expected, distance / limit, scale * limit), strict=True):
                 array[worse, v] = column[worse]
-    return SelfPrediction(*made)
+    return SelfPrediction(*results)
 
 
-def _expect(
-    values: npt.NDArray[np.float64], v: int, clock: npt.NDArray, step_hours: float, horizon: float
+def _regress(
+    values: npt.NDArray[np.float64], v: int, hour_of_day: npt.NDArray, step_hours: float, horizon: float
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Expected values and their usual error, each (moments,)."""
+    """Return the expected values and their usual error, each (moments,)."""
     hidden = round(horizon / step_hours)
     lags = sorted(
         {hidden + k for k in range(1, NEWEST_STEPS + 1)}
         | {round(hours / step_hours) for hours in LAG_HOURS if round(hours / step_hours) > hidden}
     )
-    held = _held(values, max(1, round(3 / step_hours)))
-    middle = np.nanmedian(values, axis=0)
-    blank = np.isnan(held)
-    held = np.where(blank, middle, held) - middle
-    columns = [_ago(held[:, v], lag) for lag in lags]
-    columns += [_ago(held[:, u], hidden + 1) for u in range(values.shape[1]) if u != v and np.isfinite(middle[u])]
-    turn = 2 * np.pi * clock / 24
-    columns += [wave(k * turn) * 1.0 for k in range(1, HARMONICS + 1) for wave in (np.cos, np.sin)]
+    held = _hold(values, max(1, round(3 / step_hours)))
+    median = np.nanmedian(values, axis=0)
+    missing = np.isnan(held)
+    held = np.where(missing, median, held) - median
+    columns = [_lagged(held[:, v], lag) for lag in lags]
+    columns += [_lagged(held[:, u], hidden + 1) for u in range(values.shape[1]) if u != v and np.isfinite(median[u])]
+    angle = 2 * np.pi * hour_of_day / 24
+    columns += [wave(k * angle) * 1.0 for k in range(1, HARMONICS + 1) for wave in (np.cos, np.sin)]
     inputs = np.column_stack([np.ones(len(values)), *columns])
-    fresh = ~_ago(blank[:, v].astype(float), hidden + 1, 1.0).astype(bool)
-    fresh[: round(24 / step_hours)] = False
-    target = values[:, v] - middle[v]
-    usual = np.isfinite(target) & fresh
+    has_past = ~_lagged(missing[:, v].astype(float), hidden + 1, 1.0).astype(bool)
+    has_past[: round(24 / step_hours)] = False
+    target = values[:, v] - median[v]
+    usual = np.isfinite(target) & has_past
     spread = np.maximum(inputs.std(axis=0), 1e-6)
     spread[0] = 1
     inputs = inputs / spread
@@ -102,40 +105,45 @@ def _expect(
         expected = inputs @ np.linalg.solve(gram, inputs[usual].T @ target[usual])
         error = np.abs(target - expected)
         usual &= error <= OUTLIERS * _scale(error[usual])
-    expected = np.where(fresh, expected + middle[v], np.nan)
-    return expected, _scale_by_hour(error, usual, clock)
+    expected = np.where(has_past, expected + median[v], np.nan)
+    return expected, _scale_by_hour(error, usual, hour_of_day)
 
 
 def _scale(error: npt.NDArray[np.float64]) -> float:
     return max(1.4826 * float(np.median(error)), 1e-3)
 
 
-def _scale_by_hour(error: npt.NDArray, usual: npt.NDArray[np.bool_], clock: npt.NDArray) -> npt.NDArray[np.float64]:
-    """Robust standard deviation at each moment, from the same hours of all days and their neighbours."""
-    hour = clock.astype(int) % 24
+def _scale_by_hour(
+    error: npt.NDArray, usual: npt.NDArray[np.bool_], hour_of_day: npt.NDArray
+) -> npt.NDArray[np.float64]:
+    """Return the robust standard deviation at each moment, from the same and the adjacent hours of all days."""
+    hour = hour_of_day.astype(int) % 24
     overall = _scale(error[usual])
-    made = np.full(24, overall)
+    by_hour = np.full(24, overall)
     for h in range(24):
         near = usual & np.isin(hour, [(h - 1) % 24, h, (h + 1) % 24])
         if near.sum() >= 30:
-            made[h] = max(_scale(error[near]), 0.5 * overall)
-    return made[hour]
+            by_hour[h] = max(_scale(error[near]), 0.5 * overall)
+    return by_hour[hour]
 
 
 def _limit(distance: npt.NDArray[np.float64], allowed: float) -> float:
-    """The distance that ordinary values pass `allowed` times: an exponential tail, its scale from the median excess."""
+    """Return the distance that ordinary values exceed `allowed` times.
+
+    The tail is exponential; its scale is fitted to the median excess.
+    """
     if len(distance) == 0:
-        return LOWEST_LIMIT
-    begin = float(np.quantile(distance, ORDINARY))
+        return MIN_LIMIT
+    begin = float(np.quantile(distance, TAIL_QUANTILE))
     excess = distance[distance > begin] - begin
     if len(excess) == 0:
-        return LOWEST_LIMIT
+        return MIN_LIMIT
     scale = float(np.median(excess)) / np.log(2)
-    return max(LOWEST_LIMIT, begin + scale * float(np.log(max(1.0, len(excess) / max(allowed, 1e-3)))))
+    return max(MIN_LIMIT, begin + scale * float(np.log(max(1.0, len(excess) / max(allowed, 1e-3)))))
 
 
-def _held(values: npt.NDArray[np.float64], steps: int) -> npt.NDArray[np.float64]:
-    """A hole is filled with the last value for at most so many steps."""
+def _hold(values: npt.NDArray[np.float64], steps: int) -> npt.NDArray[np.float64]:
+    """Fill gaps with the last value for at most `steps` steps."""
     known = np.isfinite(values)
     moment = np.arange(len(values))[:, None]
     newest = np.maximum.accumulate(np.where(known, moment, -steps - 1), axis=0)
@@ -143,5 +151,5 @@ def _held(values: npt.NDArray[np.float64], steps: int) -> npt.NDArray[np.float64
     return np.where(moment - newest <= steps, held, np.nan)
 
 
-def _ago(series: npt.NDArray[np.float64], lag: int, before: float = 0.0) -> npt.NDArray[np.float64]:
+def _lagged(series: npt.NDArray[np.float64], lag: int, before: float = 0.0) -> npt.NDArray[np.float64]:
     return np.concatenate([np.full(min(lag, len(series)), before), series[:-lag]])[: len(series)]

@@ -1,4 +1,4 @@
-"""What a station's history says is usual there, month by month: the climate check of quality control."""
+"""The climate limits of each station by calendar month, computed from its history for the climate check."""
 
 from __future__ import annotations
 
@@ -6,37 +6,31 @@ import numpy as np
 import numpy.typing as npt
 
 from weatherglass.history.grid import GRID_VARIABLES, HourGrid
-from weatherglass.qc.observation_checks import Bounds
+from weatherglass.qc import limits
+from weatherglass.qc.observation_checks import ClimateRange
 from weatherglass.records import VARIABLES
 
 CHECKED = ("temperature", "pressure", "wind_speed")
-"""Humidity reaches both ends of its physical range everywhere."""
-
-MARGIN = 0.5
-"""How far beyond the seen extremes a value may lie, as a share of their span: a record is no fault."""
-
-ENOUGH = 24 * 20
-"""Hours of a month that must be there to know its climate: three weeks, of one year or several."""
+"""The humidity reaches both ends of its range everywhere."""
 
 
-def climate_of(grid: HourGrid) -> dict[str, list[list[Bounds]]]:
-    """Lowest and highest usual value by station, calendar month (UTC) and variable; see `quality.Climate`."""
+def climate_limits(grid: HourGrid) -> dict[str, list[list[ClimateRange]]]:
+    """Return the lowest and highest usual value by station, calendar month (UTC) and variable, as a `ClimateTable`."""
     months = grid.hours.astype("datetime64[M]").astype(int) % 12
     columns = {name: grid.values[..., GRID_VARIABLES.index(name)] for name in CHECKED}
     return {
         station.station_id: [
-            [_bounds(columns[name][i, months == month]) if name in columns else None for name in VARIABLES]
+            [_range(columns[name][i, months == month]) if name in columns else None for name in VARIABLES]
             for month in range(12)
         ]
         for i, station in enumerate(grid.stations)
     }
 
 
-def _bounds(values: npt.NDArray[np.float32]) -> Bounds:
-    """From all but the one in a thousand values at each end, which may be faults themselves."""
-    there = values[np.isfinite(values)]
-    if len(there) < ENOUGH:
+def _range(values: npt.NDArray[np.float32]) -> ClimateRange:
+    known = values[np.isfinite(values)]
+    if len(known) < limits.CLIMATE_MIN_HOURS.value:
         return None
-    low, high = np.quantile(there, [0.001, 0.999])
-    margin = MARGIN * (high - low)
+    low, high = np.quantile(known, [limits.CLIMATE_QUANTILE.value, 1 - limits.CLIMATE_QUANTILE.value])
+    margin = limits.CLIMATE_MARGIN.value * (high - low)
     return float(low - margin), float(high + margin)

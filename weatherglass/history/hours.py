@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from weatherglass.history.grid import GRID_VARIABLES
 from weatherglass.meteorology import wind_components
-from weatherglass.qc.observation_checks import LIMITS
+from weatherglass.qc.limits import RANGE_LIMITS
 from weatherglass.records import AggregatedFeatures, Hour, Statistics, Wind, WindowFeatures
 
 Array = npt.NDArray[np.float64]
@@ -66,7 +66,7 @@ def usable_values(readings: Mapping[str, npt.ArrayLike]) -> Array:
             where missing.
     """
     usable = {}
-    for name, limits in LIMITS.items():
+    for name, limits in RANGE_LIMITS.items():
         column = np.asarray(readings[name], float)
         usable[name] = np.where((column >= limits.low) & (column <= limits.high), column, np.nan)
     usable["wind_u"], usable["wind_v"] = wind_components(usable["wind_speed"], usable["wind_direction"])

@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from html import escape
 from pathlib import Path
 
-from weatherglass.formatting import words
+from weatherglass.formatting import format_duration
 from weatherglass.qc.station_status import StationDay, Status, midnight, station_day
 from weatherglass.records import iso
 from weatherglass.settings import Settings
@@ -72,7 +72,7 @@ def make_report(settings: Settings, day: date, now: datetime) -> tuple[list[Stat
             station_days.save(connection, days)
     finally:
         engine.dispose()
-    days.sort(key=lambda one: (-one.badness, one.received - one.expected, one.station_id))
+    days.sort(key=lambda one: (-one.problem_share, one.received - one.expected, one.station_id))
     names = {station.station_id: station.name for station in known_stations().values()}
     folder = settings.state_dir / "reports"
     folder.mkdir(parents=True, exist_ok=True)
@@ -138,12 +138,12 @@ def _bar(day: StationDay) -> str:
         label = f"{part.status.value} {part.start:%H:%M} to {part.end:%H:%M}"
         color = COLORS[part.status]
         parts.append(f'<rect x="{x:.1f}" width="{width:.1f}" height="14" fill="{color}"><title>{label}</title></rect>')
-    shares = ", ".join(f"{status.value} {words(timedelta(seconds=day.seconds(status)))}" for status in Status)
+    shares = ", ".join(f"{status.value} {format_duration(timedelta(seconds=day.seconds(status)))}" for status in Status)
     return f'<svg width="240" height="14" role="img" aria-label="{shares}">{"".join(parts)}</svg>'
 
 
 def _age(seconds: float | None) -> str:
-    return "-" if seconds is None else words(timedelta(seconds=seconds))
+    return "-" if seconds is None else format_duration(timedelta(seconds=seconds))
 
 
 def _plain(text: str) -> str:

@@ -1,102 +1,89 @@
-"""The rules behind hard flags: each with its source, each saying where it could not check.
+"""Checks of the recent series of a station: the rules behind hard flags.
 
-All rules work on series (..., moments, variables) whose moments may be uneven, so that the same code judges the newest
-reading in service, a whole history, and a file of one station.
+All checks work on series (..., moments, variables) whose moments may be unevenly spaced, so that the same code checks
+the latest reading in serving, a whole history, and a file of one station. Each states where it could not check. The
+limits and their sources are in `limits`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from weatherglass.meteorology import dew_point
-from weatherglass.qc.observation_checks import LIMITS
+from weatherglass.qc import limits
 from weatherglass.records import UNITS, VARIABLES
-
-LOW = np.array([LIMITS[variable].low for variable in VARIABLES])
-HIGH = np.array([LIMITS[variable].high for variable in VARIABLES])
-"""Limits of `records.VARIABLES` as arrays."""
 
 Array = npt.NDArray[np.floating]
 Mask = npt.NDArray[np.bool_]
 
-STEP_PER_HOUR = np.array([19.4, 50.0, 15.0, 10.3])
-"""Largest honest change within an hour, as `VARIABLES`: 35 °F, 50 %, 15 hPa, 20 kt (NOAA MADIS, Meteorological Surface
-Quality Control, level 2 temporal consistency check)."""
-STEP_SHARE = np.array([0.5, 0.5, 0.5, 1.0])
-"""Over less than a quarter of an hour a change of so much of it is allowed; between, it grows as the root of time, as
-that of weather does. Wind comes in gusts: Zahumenský (2004) lets it change by 10 m/s between two minutes."""
-GAP_HOURS = 3.0
-"""Two readings further apart than this say nothing about a step, nor about a value that stood still."""
 
-FLAT_HOURS = np.array([6.0, 12.0, 12.0, 24.0])
-"""Hours without any change beyond which a sensor is taken to be stuck, as `VARIABLES`. After the persistence test of
-Zahumenský (2004), Guidelines on Quality Control Procedures for Data from Automatic Weather Stations, WMO, but much
-wider: sources round, and interpolate between hours."""
-FLAT_MIN_READINGS = 5
-SATURATED = 98.0
-"""%: above this, fog and rain keep the humidity still for days."""
-CALM = 0.5
-"""m/s: below this a cup does not turn."""
-UNCHANGED = 1e-3
-"""Two values that differ by less are the same: single precision is as coarse at 1000 hPa, no instrument is."""
-
-MAX_DEW_POINT = 35.0
-"""°C: the highest ever measured (Dhahran, 8 July 2003). Hotter and damper together is one sensor's lie."""
-
-RESOLUTION = np.array([LIMITS[variable].resolution for variable in VARIABLES])
-HUMIDITY, WIND_SPEED = VARIABLES.index("humidity"), VARIABLES.index("wind_speed")
+def _as_array(by_variable: Mapping[str, float]) -> npt.NDArray[np.float64]:
+    return np.array([by_variable[variable] for variable in VARIABLES])
 
 
-def name(variable: int) -> str:
+LOW = _as_array({name: limit.low for name, limit in limits.RANGE_LIMITS.items()})
+HIGH = _as_array({name: limit.high for name, limit in limits.RANGE_LIMITS.items()})
+RESOLUTION = _as_array({name: limit.resolution for name, limit in limits.RANGE_LIMITS.items()})
+STEP_PER_HOUR = _as_array(limits.STEP.series)
+STEP_SHARE = _as_array(limits.STEP_SHARE.value)
+FLAT_HOURS = _as_array(limits.FLAT_HOURS.series)
+"""The limits as arrays (4,), in the order of `VARIABLES`."""
+
+TEMPERATURE, HUMIDITY, WIND_SPEED = (VARIABLES.index(name) for name in ("temperature", "humidity", "wind_speed"))
+
+
+def display_name(variable: int) -> str:
     return VARIABLES[variable].replace("_", " ")
 
 
-def outside(values: Array) -> Mask:
-    """Values (..., 4) outside the WMO's plausible range; False where missing."""
+def outside_range(values: Array) -> Mask:
+    """Mark the values (..., 4) outside the range limits; False where missing."""
     return np.asarray((values < LOW) | (values > HIGH))
 
 
-def outside_in_words(variable: int, value: float | None) -> str:
-    """`value` is None where the window left it out and its number is gone."""
-    is_value = "was" if value is None else f"of {value:.1f} {UNITS[VARIABLES[variable]]} is"
+def describe_range(variable: int, value: float | None) -> str:
+    """Return the reason of a range flag; `value` is None if it was excluded from the window and is no longer known."""
+    unit = UNITS[VARIABLES[variable]]
+    actual = "" if value is None else f" of {value:.1f} {unit}"
     return (
-        f"{name(variable)} {is_value} outside {LOW[variable]:g} to {HIGH[variable]:g} {UNITS[VARIABLES[variable]]} "
-        "and left out (WMO range check)"
+        f"{display_name(variable)}{actual} is outside the range of {LOW[variable]:g} to {HIGH[variable]:g} {unit} and "
+        "was excluded (range check)"
     )
 
 
-KEPT_OUT_BY = {
+EXCLUDED_VARIABLES = {
     "range": VARIABLES,
     "climate": ("temperature", "pressure", "wind_speed"),
     "dew_point": ("temperature", "humidity"),
     "pressure_elevation": ("pressure",),
 }
-"""Which values the checks of `weatherglass.qc.observation_checks` keep out of a window."""
-CONTRADICTIONS = ("dew_point", "pressure_elevation")
+"""The variables that each check of `observation_checks` excludes from a window."""
+CONSISTENCY_CHECKS = ("dew_point", "pressure_elevation")
 
 
-def kept_out_in_words(check: str, variable: int) -> str:
-    """Why quality control left a value out of the window; its number is gone."""
+def describe_exclusion(check: str, variable: int) -> str:
+    """Return why a check of single observations excluded a value, which is no longer known."""
     if check == "climate":
-        return f"{name(variable)} was far outside all that this month has brought to the station, and left out"
+        return f"{display_name(variable)} was excluded: it is far outside the station's history for this month"
     if check == "dew_point":
-        return f"{name(variable)} was left out: temperature and humidity together give an impossible dew point"
+        return f"{display_name(variable)} was excluded: temperature and humidity give an impossible dew point"
     if check == "pressure_elevation":
-        return "pressure was left out: it cannot be at the station's elevation"
-    return outside_in_words(variable, None)
+        return "pressure was excluded: it is impossible at the elevation of the station"
+    return describe_range(variable, None)
 
 
 @dataclass(frozen=True)
 class StepCheck:
-    """Change of each value since the last one that is known; all arrays (..., moments, 4).
+    """Change of each value since the last known value; all arrays (..., moments, 4).
 
     Attributes:
         change: in the variable's unit.
-        hours: time since then.
-        allowed: the largest that is usual.
+        hours: time since the last known value.
+        allowed: the largest change that is not flagged.
     """
 
     change: Array
@@ -108,35 +95,42 @@ class StepCheck:
     def failed(self) -> Mask:
         return np.asarray(self.checked & (np.abs(self.change) > self.allowed))
 
-    def in_words(self, at: tuple[int, ...]) -> str:
+    def describe(self, at: tuple[int, ...]) -> str:
+        """Return the reason of the flag at an index (..., moment, variable)."""
         unit = UNITS[VARIABLES[at[-1]]]
         return (
-            f"{name(at[-1])} jumped by {self.change[at]:+.1f} {unit} in {self.hours[at] * 60:.0f} minutes; at most "
-            f"{self.allowed[at]:.1f} {unit} is usual (step check)"
+            f"{display_name(at[-1])} changed by {self.change[at]:+.1f} {unit} in {self.hours[at] * 60:.0f} minutes; "
+            f"the limit is {self.allowed[at]:.1f} {unit} (step check)"
         )
 
 
-def steps(times: Array, values: Array, limit: Array = STEP_PER_HOUR) -> StepCheck:
-    """Steps of values (..., moments, 4) at `times` (..., moments) in hours, ascending; limit (..., 4) per hour."""
+def check_steps(times: Array, values: Array, limit: Array = STEP_PER_HOUR) -> StepCheck:
+    """Check the changes of values.
+
+    Args:
+        times: (..., moments) hours, ascending.
+        values: (..., moments, 4).
+        limit: (..., 4) per hour.
+    """
     before = _previous(values)
     known = before >= 0
     earlier = np.maximum(before, 0)
     change = values - np.take_along_axis(values, earlier, axis=-2)
     then = np.take_along_axis(np.broadcast_to(times[..., None], values.shape), earlier, axis=-2)
     hours = times[..., None] - then
-    checked = known & np.isfinite(values) & (hours <= GAP_HOURS)
+    checked = known & np.isfinite(values) & (hours <= limits.GAP_HOURS.value)
     allowed = limit[..., None, :] * np.maximum(STEP_SHARE, np.sqrt(np.maximum(hours, 0)))
     return StepCheck(change, hours, allowed, checked)
 
 
 @dataclass(frozen=True)
 class FlatLineCheck:
-    """How long each value has not changed; all arrays (..., moments, 4).
+    """How long each value has been constant; all arrays (..., moments, 4).
 
     Attributes:
-        hours, readings: since the first of equal values, that one included.
-        allowed: hours beyond which it is stuck.
-        checked: a change has been seen, or it is stuck anyway.
+        hours, readings: since the first of the equal values; it is counted.
+        allowed: hours from which on the sensor is taken to be stuck.
+        checked: the series contains a change, or a flat line long enough to be flagged.
     """
 
     hours: Array
@@ -145,54 +139,62 @@ class FlatLineCheck:
     checked: Mask
     failed: Mask
 
-    def in_words(self, at: tuple[int, ...], value: float) -> str:
+    def describe(self, at: tuple[int, ...], value: float) -> str:
+        """Return the reason of the flag at an index (..., moment, variable)."""
         return (
-            f"{name(at[-1])} has been {value:.1f} {UNITS[VARIABLES[at[-1]]]} for {self.hours[at]:.0f} h without any "
-            f"change; a working sensor moves within {self.allowed[at]:.0f} h (flat line check)"
+            f"{display_name(at[-1])} has been constant at {value:.1f} {UNITS[VARIABLES[at[-1]]]} for "
+            f"{self.hours[at]:.0f} h; the limit is {self.allowed[at]:.0f} h (flat line check)"
         )
 
 
-def flats(times: Array, values: Array, limit: Array = FLAT_HOURS) -> FlatLineCheck:
-    """Flat stretches of values (..., moments, 4) at `times` (..., moments), ascending; times and limit in hours."""
+def check_flat_lines(times: Array, values: Array, limit: Array = FLAT_HOURS) -> FlatLineCheck:
+    """Check values for flat lines.
+
+    Args:
+        times: (..., moments) hours, ascending.
+        values: (..., moments, 4).
+        limit: (..., 4) hours.
+    """
     known = np.isfinite(values)
     before = _previous(values)
-    clock = np.broadcast_to(times[..., None], values.shape)
+    all_times = np.broadcast_to(times[..., None], values.shape)
     earlier = np.take_along_axis(values, np.maximum(before, 0), axis=-2)
-    gap = clock - np.take_along_axis(clock, np.maximum(before, 0), axis=-2) > GAP_HOURS
-    moved = known & (before >= 0) & (np.abs(values - earlier) > UNCHANGED)
+    gap = all_times - np.take_along_axis(all_times, np.maximum(before, 0), axis=-2) > limits.GAP_HOURS.value
+    changed = known & (before >= 0) & (np.abs(values - earlier) > limits.UNCHANGED.series)
     first = known & ((before < 0) | gap)
     moment = np.arange(values.shape[-2])[:, None]
-    since = np.maximum.accumulate(np.where(moved | first, moment, -1), axis=-2)
+    since = np.maximum.accumulate(np.where(changed | first, moment, -1), axis=-2)
     counted = np.cumsum(known, axis=-2)
     begin = np.maximum(since, 0)
     readings = counted - np.take_along_axis(counted, begin, axis=-2) + 1
-    hours = np.where(known, clock - np.take_along_axis(clock, begin, axis=-2), 0.0)
-    seen_change = np.maximum.accumulate(moved, axis=-2)
-    may_rest = np.zeros(values.shape, bool)
-    may_rest[..., HUMIDITY] = values[..., HUMIDITY] >= SATURATED
-    may_rest[..., WIND_SPEED] = values[..., WIND_SPEED] < CALM
+    hours = np.where(known, all_times - np.take_along_axis(all_times, begin, axis=-2), 0.0)
+    seen_change = np.maximum.accumulate(changed, axis=-2)
+    may_be_constant = np.zeros(values.shape, bool)
+    may_be_constant[..., HUMIDITY] = values[..., HUMIDITY] >= limits.SATURATION.series
+    may_be_constant[..., WIND_SPEED] = values[..., WIND_SPEED] < limits.CALM.value
     allowed = np.broadcast_to(limit[..., None, :], values.shape)
-    failed = known & (hours >= allowed) & (readings >= FLAT_MIN_READINGS) & ~may_rest
+    failed = known & (hours >= allowed) & (readings >= limits.FLAT_MIN_READINGS.value) & ~may_be_constant
     return FlatLineCheck(
-        hours, np.where(known, readings, 0), allowed, known & (seen_change | failed | may_rest), failed
+        hours, np.where(known, readings, 0), allowed, known & (seen_change | failed | may_be_constant), failed
     )
 
 
 def _previous(values: Array) -> npt.NDArray[np.int64]:
-    """Position of the last known value before each moment, along the last axis but one; -1 where there is none."""
+    """Return the position of the last known value before each moment, along the second last axis; -1 if none."""
     moment = np.arange(values.shape[-2])[:, None]
     newest = np.maximum.accumulate(np.where(np.isfinite(values), moment, -1), axis=-2)
     return np.concatenate([np.full_like(newest[..., :1, :], -1), newest[..., :-1, :]], axis=-2)
 
 
-def too_damp(values: Array) -> Mask:
-    """Readings (..., 4) whose temperature and humidity cannot both be true; NaN is not."""
-    return np.asarray(dew_point(values[..., 0], values[..., HUMIDITY]) > MAX_DEW_POINT)
+def exceeds_dew_point(values: Array) -> Mask:
+    """Mark the readings (..., 4) whose temperature and humidity cannot both be right; False where one is missing."""
+    return np.asarray(dew_point(values[..., TEMPERATURE], values[..., HUMIDITY]) > limits.DEW_POINT.series)
 
 
-def too_damp_in_words(temperature: float, humidity: float) -> str:
+def describe_dew_point(temperature: float, humidity: float) -> str:
+    """Return the reason of a consistency flag; °C and %."""
     return (
-        f"{temperature:.1f} °C with {humidity:.0f} % would be a dew point of "
-        f"{float(dew_point(np.array(temperature), np.array(humidity))):.1f} °C; none above {MAX_DEW_POINT:g} °C was "
-        "ever measured (internal consistency check)"
+        f"{temperature:.1f} °C with {humidity:.0f} % is a dew point of "
+        f"{float(dew_point(np.array(temperature), np.array(humidity))):.1f} °C; the highest on record is "
+        f"{limits.DEW_POINT.series:g} °C (internal consistency check)"
     )

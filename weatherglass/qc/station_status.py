@@ -1,4 +1,4 @@
-"""How a station did on a day: what came of what was expected, how late, what failed, when it was silent. Pure."""
+"""The status of a station on a day: received and expected observations, timeliness, failed checks, silences."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from enum import StrEnum
 from itertools import pairwise
 from statistics import median
 
-SILENT_AFTER = 3.0
-"""Usual intervals without an observation from which on a station was silent."""
-LATE_AFTER = 2.0
-"""Usual intervals between an observation's time and its arrival from which on it was late."""
-FEWEST_STEPS = 4
-"""Steps between observations from which an interval can be told."""
+SILENT_INTERVALS = 3.0
+"""A station is silent after this many of its usual intervals without an observation."""
+LATE_INTERVALS = 2.0
+"""An observation is late if it arrives more than this many usual intervals after its time."""
+MIN_STEPS = 4
+"""Steps between observations that are needed to determine the usual interval."""
 HOUR = timedelta(hours=1)
 
 
@@ -23,13 +23,13 @@ class Status(StrEnum):
     UP = "up"
     LATE = "late"
     SUSPECT = "suspect"
-    """A check of its reading failed."""
+    """A check of the reading failed."""
     SILENT = "silent"
 
 
 @dataclass(frozen=True)
 class ReceivedReading:
-    """An observation: its own time, when it arrived, and how each check of it went (only those that were made)."""
+    """An observation: its time, its arrival, and whether it passed each check that was applied."""
 
     time: datetime
     arrived: datetime
@@ -38,7 +38,7 @@ class ReceivedReading:
 
 @dataclass(frozen=True)
 class StatusPeriod:
-    """[start, end) of one status."""
+    """A status and its period [start, end)."""
 
     status: Status
     start: datetime
@@ -47,9 +47,11 @@ class StatusPeriod:
 
 @dataclass(frozen=True)
 class StationDay:
-    """Times in seconds. `failed`: share of the readings with that check that failed it.
+    """The summary of a station's UTC day; durations in seconds.
 
-    `log` covers the day as far as it was watched.
+    Attributes:
+        failed: check -> share of the checked readings that failed it.
+        log: the periods of the day that were monitored.
     """
 
     station_id: str
@@ -64,32 +66,32 @@ class StationDay:
     log: list[StatusPeriod]
 
     def seconds(self, status: Status) -> float:
-        return sum((part.end - part.start).total_seconds() for part in self.log if part.status is status)
+        return sum((period.end - period.start).total_seconds() for period in self.log if period.status is status)
 
     @property
-    def badness(self) -> float:
-        """Share of the day that a technician would like to know of; late counts half."""
-        whole = sum((part.end - part.start).total_seconds() for part in self.log) or 1.0
+    def problem_share(self) -> float:
+        """Share of the monitored time with a problem; late counts half."""
+        whole = sum((period.end - period.start).total_seconds() for period in self.log) or 1.0
         bad = self.seconds(Status.SILENT) + self.seconds(Status.SUSPECT) + self.seconds(Status.LATE) / 2
         return bad / whole
 
 
 def midnight(day: date) -> datetime:
-    """The beginning of a UTC day."""
+    """Return the start of a UTC day."""
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def station_day(
-    station_id: str, day: date, readings: Sequence[ReceivedReading], now: datetime, watched_since: datetime
+    station_id: str, day: date, readings: Sequence[ReceivedReading], now: datetime, monitored_since: datetime
 ) -> StationDay:
-    """How a station did on a UTC day, up to now if that is not over.
+    """Summarise a UTC day of a station, up to `now` if the day is not over.
 
     Args:
-        readings: those of the day and of the day before it, oldest first, one a time.
-        watched_since: when the pipeline first heard anything, before `now` and the day's end. What was observed before
-            was fetched as the past, which tells nothing of how the station sends.
+        readings: of the day and of the day before, oldest first, with distinct times.
+        monitored_since: when the pipeline received its first observation; before `now` and the end of the day.
+            Earlier observations were fetched as history, so their arrival says nothing about the station.
     """
-    start = max(midnight(day), watched_since)
+    start = max(midnight(day), monitored_since)
     end = min(midnight(day) + timedelta(days=1), now)
     before = [reading for reading in readings if reading.time < start]
     own = [reading for reading in readings if start <= reading.time < end]
@@ -112,48 +114,48 @@ def station_day(
 
 def _interval(readings: Sequence[ReceivedReading]) -> timedelta | None:
     steps = [(later.time - earlier.time).total_seconds() for earlier, later in pairwise(readings)]
-    return timedelta(seconds=median(steps)) if len(steps) >= FEWEST_STEPS else None
+    return timedelta(seconds=median(steps)) if len(steps) >= MIN_STEPS else None
 
 
 def _failed(readings: Sequence[ReceivedReading]) -> dict[str, float]:
-    made = Counter(check for reading in readings for check in reading.passed)
+    checked = Counter(check for reading in readings for check in reading.passed)
     failed = Counter(check for reading in readings for check, passed in reading.passed.items() if not passed)
-    return {check: failed[check] / count for check, count in sorted(made.items())}
+    return {check: failed[check] / count for check, count in sorted(checked.items())}
 
 
 def _log(
     readings: Sequence[ReceivedReading], start: datetime, end: datetime, interval: timedelta
 ) -> list[StatusPeriod]:
-    """Each reading stands for the time up to the next one, or, before a silence, for one interval."""
-    parts: list[StatusPeriod] = []
+    """Return the periods: a reading counts until the next one or, before a silence, for one interval."""
+    periods: list[StatusPeriod] = []
     first = readings[0].time if readings else end
     if first > start:
-        status = Status.SILENT if first - start > SILENT_AFTER * interval else Status.UP
-        parts.append(StatusPeriod(status, start, first))
+        status = Status.SILENT if first - start > SILENT_INTERVALS * interval else Status.UP
+        periods.append(StatusPeriod(status, start, first))
     for reading, following in zip(readings, [*(later.time for later in readings[1:]), end], strict=False):
-        if following - reading.time > SILENT_AFTER * interval:
-            parts.append(StatusPeriod(_status(reading, interval), reading.time, reading.time + interval))
-            parts.append(StatusPeriod(Status.SILENT, reading.time + interval, following))
+        if following - reading.time > SILENT_INTERVALS * interval:
+            periods.append(StatusPeriod(_status(reading, interval), reading.time, reading.time + interval))
+            periods.append(StatusPeriod(Status.SILENT, reading.time + interval, following))
         else:
-            parts.append(StatusPeriod(_status(reading, interval), reading.time, following))
-    return _joined(parts, start, end)
+            periods.append(StatusPeriod(_status(reading, interval), reading.time, following))
+    return _merged(periods, start, end)
 
 
 def _status(reading: ReceivedReading, interval: timedelta) -> Status:
     if not all(reading.passed.values()):
         return Status.SUSPECT
-    return Status.LATE if reading.arrived - reading.time > LATE_AFTER * interval else Status.UP
+    return Status.LATE if reading.arrived - reading.time > LATE_INTERVALS * interval else Status.UP
 
 
-def _joined(parts: Sequence[StatusPeriod], start: datetime, end: datetime) -> list[StatusPeriod]:
-    """Cut to [start, end), neighbours of one status made one."""
-    joined: list[StatusPeriod] = []
-    for part in parts:
-        part = StatusPeriod(part.status, max(part.start, start), min(part.end, end))
-        if part.end <= part.start:
+def _merged(periods: Sequence[StatusPeriod], start: datetime, end: datetime) -> list[StatusPeriod]:
+    """Cut the periods to [start, end) and merge adjacent periods of the same status."""
+    merged: list[StatusPeriod] = []
+    for period in periods:
+        period = StatusPeriod(period.status, max(period.start, start), min(period.end, end))
+        if period.end <= period.start:
             continue
-        if joined and joined[-1].status is part.status:
-            joined[-1] = StatusPeriod(part.status, joined[-1].start, part.end)
+        if merged and merged[-1].status is period.status:
+            merged[-1] = StatusPeriod(period.status, merged[-1].start, period.end)
         else:
-            joined.append(part)
-    return joined
+            merged.append(period)
+    return merged

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from weatherglass.history.climate_limits import climate_of
+from weatherglass.history.climate_limits import climate_limits
 from weatherglass.history.grid import GRID_VARIABLES, HourGrid
 from weatherglass.records import VARIABLES
 from weatherglass.stations import known_stations
@@ -22,7 +22,7 @@ def grid() -> HourGrid:
 
 
 def test_limits_follow_the_month_and_leave_room(grid: HourGrid) -> None:
-    months = climate_of(grid)["new-york"]
+    months = climate_limits(grid)["new-york"]
     temperature = VARIABLES.index("temperature")
     january, july = months[0][temperature], months[6][temperature]
     assert january is not None
@@ -33,5 +33,5 @@ def test_limits_follow_the_month_and_leave_room(grid: HourGrid) -> None:
 
 
 def test_what_history_does_not_tell_is_not_checked(grid: HourGrid) -> None:
-    months = climate_of(grid)["new-york"]
+    months = climate_limits(grid)["new-york"]
     assert {month[VARIABLES.index(name)] for month in months for name in ("pressure", "humidity")} == {None}

@@ -1,13 +1,15 @@
-"""The vectorised rules against a plain reading of their definitions, one value after the other."""
+"""The vectorised checks against a plain loop over their definitions."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weatherglass.anomaly import rule_limits
 from weatherglass.qc import series_checks
+from weatherglass.records import VARIABLES
 
 SERIES = st.lists(
     st.tuples(st.sampled_from([0.1, 0.25, 1.0, 4.0]), st.sampled_from([None, 10.0, 10.0, 10.5, 40.0])),
@@ -26,40 +28,71 @@ def arrays(series: list[tuple[float, float | None]]) -> tuple[np.ndarray, np.nda
 @settings(deadline=None)
 def test_steps_are_changes_since_the_last_known_value(series: list[tuple[float, float | None]]) -> None:
     times, values = arrays(series)
-    made = series_checks.steps(times, values)
+    steps = series_checks.check_steps(times, values)
     last: tuple[float, float] | None = None
     for i, (time, value) in enumerate(zip(times, values[:, 0], strict=True)):
         fails = False
-        if last and np.isfinite(value) and time - last[0] <= series_checks.GAP_HOURS:
-            allowed = series_checks.STEP_PER_HOUR[0] * max(0.5, (time - last[0]) ** 0.5)
-            fails = abs(value - last[1]) > allowed
-        assert made.failed[i, 0] == fails
+        if last and np.isfinite(value) and time - last[0] <= 3:
+            fails = abs(value - last[1]) > 19.4 * max(0.5, (time - last[0]) ** 0.5)
+        assert steps.failed[i, 0] == fails
         if np.isfinite(value):
             last = (time, value)
 
 
 @given(SERIES)
 @settings(deadline=None)
-def test_flat_stretches_are_runs_of_one_value_without_a_gap(series: list[tuple[float, float | None]]) -> None:
+def test_flat_lines_are_runs_of_equal_values_without_a_gap(series: list[tuple[float, float | None]]) -> None:
     times, values = arrays(series)
-    made = series_checks.flats(times, values)
+    flat_lines = series_checks.check_flat_lines(times, values)
     since = last = None
     for i, (time, value) in enumerate(zip(times, values[:, 0], strict=True)):
         if not np.isfinite(value):
             continue
-        if last is None or last[1] != value or time - last[0] > series_checks.GAP_HOURS:
+        if last is None or last[1] != value or time - last[0] > 3:
             since = time
         last = (time, value)
-        assert made.hours[i, 0] == time - since
+        assert flat_lines.hours[i, 0] == time - since
 
 
-def test_a_station_that_keeps_breaking_a_rule_gets_a_wider_limit_and_others_keep_the_published_one() -> None:
+@pytest.mark.parametrize(
+    ("variable", "value", "hours"),
+    [("temperature", 5.0, 6), ("humidity", 97.0, 12), ("pressure", 1000.0, 12), ("wind_speed", 0.5, 24)],
+)
+def test_a_flat_line_fails_from_its_limit_on(variable: str, value: float, hours: int) -> None:
+    values = np.full((hours + 1, 4), np.nan)
+    values[:, VARIABLES.index(variable)] = value
+    failed = series_checks.check_flat_lines(np.arange(hours + 1.0), values).failed
+    assert np.argwhere(failed).tolist() == [[hours, VARIABLES.index(variable)]]
+
+
+@pytest.mark.parametrize(("variable", "value"), [("humidity", 98.0), ("wind_speed", 0.49)])
+def test_fog_and_calm_may_be_constant(variable: str, value: float) -> None:
+    values = np.full((72, 4), np.nan)
+    values[:, VARIABLES.index(variable)] = value
+    flat_lines = series_checks.check_flat_lines(np.arange(72.0), values)
+    assert not flat_lines.failed.any()
+    assert flat_lines.checked[:, VARIABLES.index(variable)].all()
+
+
+def test_a_dew_point_above_the_record_is_inconsistent() -> None:
+    readings = np.array([[35.0, 100.0, np.nan, np.nan], [35.1, 100.0, np.nan, np.nan], [40.0, np.nan, np.nan, np.nan]])
+    assert series_checks.exceeds_dew_point(readings - np.array([0.01, 0, 0, 0])).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("check", "variable"), [(check, v) for check, names in series_checks.EXCLUDED_VARIABLES.items() for v in names]
+)
+def test_a_reason_names_the_excluded_variable(check: str, variable: str) -> None:
+    assert variable.replace("_", " ") in series_checks.describe_exclusion(check, VARIABLES.index(variable))
+
+
+def test_only_a_station_that_keeps_exceeding_a_limit_gets_a_higher_one() -> None:
     rng = np.random.default_rng(0)
     values = (np.array([10.0, 60.0, 1000.0, 4.0]) + rng.normal(size=(2, 24 * 70, 4)) * 0.5).astype(np.float32)
     values[1, ::50, 2] += 40.0
     step, flat = rule_limits.fit(values, budget=0.1)
-    np.testing.assert_allclose(step[0], series_checks.STEP_PER_HOUR)
-    np.testing.assert_allclose(flat, np.broadcast_to(series_checks.FLAT_HOURS, flat.shape))
+    np.testing.assert_allclose(step[0], [19.4, 50.0, 15.0, 10.3])
+    np.testing.assert_allclose(flat, [[6, 12, 12, 24]] * 2)
     assert step[1, 2] > 39
     times = np.arange(values.shape[1], dtype=float)[None]
-    assert series_checks.steps(times, values, step).failed[1, :, 2].sum() <= 1
+    assert series_checks.check_steps(times, values, step).failed[1, :, 2].sum() <= 1

@@ -40,15 +40,15 @@ class StationSeries:
         times: (n,) `datetime64[s]`, UTC; not necessarily ascending.
         values: (n, 4) as `VARIABLES`, °C, %, hPa, m/s; NaN where missing.
         rows: (n,) row of the file, the first below the header being 1.
-        unread: rows without a readable time.
-        passed_over: columns that were not used.
+        rows_without_time: rows without a readable time.
+        unused_columns: columns that were not used.
     """
 
     times: npt.NDArray[np.datetime64]
     values: npt.NDArray[np.float64]
     rows: npt.NDArray[np.int64]
-    unread: int
-    passed_over: tuple[str, ...]
+    rows_without_time: int
+    unused_columns: tuple[str, ...]
 
 
 def read_series(path: Path) -> StationSeries:
