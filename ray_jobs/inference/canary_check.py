@@ -34,7 +34,7 @@ MIN_HALF_WIDTH = 1e-6
 T = TypeVar("T")
 
 
-class RejectionReason(StrEnum):
+class CanaryFailure(StrEnum):
     """Why a forecast or a model is rejected."""
 
     WRONG_SHAPE = "wrong_shape"
@@ -49,7 +49,7 @@ class RejectionReason(StrEnum):
 class ModelRejected(ValueError):
     """A model failed its canary check. `reason` is the code, the message has the figures."""
 
-    def __init__(self, reason: RejectionReason, message: str):
+    def __init__(self, reason: CanaryFailure, message: str):
         super().__init__(message)
         self.reason = reason
 
@@ -58,7 +58,7 @@ class ModelRejected(ValueError):
 class ForecastDefect:
     """A forecast that must not be published; `detail` completes "its forecast has …"."""
 
-    reason: RejectionReason
+    reason: CanaryFailure
     detail: str
 
 
@@ -69,7 +69,7 @@ class CanaryBatch:
     grid: HourGrid
     rows: Sequence[int]
     bases: Sequence[int]
-    cases: Sequence[DetectorInput] = ()
+    readings: Sequence[DetectorInput] = ()
 
     @classmethod
     def of_grid(cls, grid: HourGrid | None) -> CanaryBatch | None:
@@ -110,17 +110,17 @@ def find_defect(forecast: Forecast) -> ForecastDefect | None:
     shape = (len(forecast.station_ids), len(LEADS), len(VARIABLES))
     bounds = [*forecast.lower.values(), *forecast.upper.values()]
     if any(array.shape != shape for array in (forecast.values, *bounds)):
-        return ForecastDefect(RejectionReason.WRONG_SHAPE, f"arrays of another shape than {shape}")
+        return ForecastDefect(CanaryFailure.WRONG_SHAPE, f"arrays of another shape than {shape}")
     if not all(np.isfinite(array).all() for array in (forecast.values, *bounds)):
-        return ForecastDefect(RejectionReason.NOT_FINITE, "values that are not finite")
+        return ForecastDefect(CanaryFailure.NOT_FINITE, "values that are not finite")
     for level, lower in forecast.lower.items():
         if (lower > forecast.values).any() or (forecast.values > forecast.upper[level]).any():
-            return ForecastDefect(RejectionReason.OUTSIDE_INTERVAL, f"values outside their {level:.0%} interval")
+            return ForecastDefect(CanaryFailure.OUTSIDE_INTERVAL, f"values outside their {level:.0%} interval")
     for axis, name in enumerate(VARIABLES):
         values, limits = forecast.values[..., axis], RANGE_LIMITS[name]
         if values.size and (values.min() < limits.low or values.max() > limits.high):
             return ForecastDefect(
-                RejectionReason.OUT_OF_RANGE,
+                CanaryFailure.OUT_OF_RANGE,
                 f"{name} from {values.min():g} to {values.max():g}, allowed is {limits.low:g} to {limits.high:g}",
             )
     return None
@@ -146,7 +146,7 @@ def check_forecaster(model: Forecaster, active: Forecaster, canary: CanaryBatch)
     worst = int(np.argmax(distance))
     if distance[worst] > MAX_DISTANCE:
         raise ModelRejected(
-            RejectionReason.TOO_DISTANT,
+            CanaryFailure.TOO_DISTANT,
             f"its {VARIABLES[worst].replace('_', ' ')} forecast is on average {distance[worst]:.1f} half-widths of the "
             f"90 % interval from that of the active model; the limit is {MAX_DISTANCE:g}",
         )
@@ -160,13 +160,13 @@ def check_detector(model: AnomalyDetector, active: AnomalyDetector, canary: Cana
         ModelRejected: it is too slow, or flags far more readings than the active detector. Exceptions of the model
             itself propagate.
     """
-    anomalies, seconds = _timed(lambda: model.check_many(canary.cases, canary.grid, "canary"))
+    anomalies, seconds = _timed(lambda: model.check_many(canary.readings, canary.grid, "canary"))
     flagged = sum(anomaly.is_anomaly for anomaly in anomalies)
-    reference = sum(anomaly.is_anomaly for anomaly in active.check_many(canary.cases, canary.grid, "canary"))
+    reference = sum(anomaly.is_anomaly for anomaly in active.check_many(canary.readings, canary.grid, "canary"))
     count = len(anomalies)
     if count >= MIN_READINGS and flagged - reference > MAX_EXTRA_FLAG_SHARE * count:
         raise ModelRejected(
-            RejectionReason.TOO_MANY_FLAGS,
+            CanaryFailure.TOO_MANY_FLAGS,
             f"it flags {flagged} of {count} current readings, the active detector {reference}",
         )
     return DetectorCheck(flagged, count, seconds)
@@ -185,6 +185,4 @@ def _timed(run: Callable[[], T]) -> tuple[T, float]:
         fastest = min(fastest, time.perf_counter() - began)
         if fastest <= MAX_SECONDS:
             return result, fastest
-    raise ModelRejected(
-        RejectionReason.TOO_SLOW, f"a canary batch takes {fastest:.1f} s; the limit is {MAX_SECONDS:g} s"
-    )
+    raise ModelRejected(CanaryFailure.TOO_SLOW, f"a canary batch takes {fastest:.1f} s; the limit is {MAX_SECONDS:g} s")

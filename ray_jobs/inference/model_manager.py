@@ -164,7 +164,7 @@ class ModelManager:
 
     def _update_model(self, slot: ModelSlot, canary: CanaryBatch | None) -> None:
         """Activate the first candidate that is not rejected and passes its validation."""
-        if slot is self._detector and slot.has_model and canary and not canary.cases:
+        if slot is self._detector and slot.has_model and canary and not canary.readings:
             return  # a detector is validated with readings, which arrive with the next batch
         candidates = self._candidates(slot)
         for version in candidates:

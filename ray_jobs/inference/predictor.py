@@ -69,8 +69,8 @@ class PendingPrediction:
         expectation_base: base hour of a forecast that is still missing to compute the reading's expected value;
             None if that forecast was issued before, or there is none.
         inputs: SHA-256 of the inputs.
-        case: input of the anomaly detector.
-        anomaly: its result.
+        detector_input: for the anomaly check.
+        anomaly: result of the anomaly check.
     """
 
     window: WindowFeatures
@@ -79,7 +79,7 @@ class PendingPrediction:
     base: int
     expectation_base: int | None
     inputs: str = ""
-    case: DetectorInput = field(init=False)
+    detector_input: DetectorInput = field(init=False)
     anomaly: Anomaly = field(init=False)
 
     @property
@@ -156,12 +156,14 @@ class Predictor:
         for index in range(len(pending), len(champion.forecast.station_ids)):
             self._remember(champion.forecast, index)
         for one in pending:
-            one.case = DetectorInput(one.window, self._earlier_readings(one), one.row, self._expected(one, grid))
+            one.detector_input = DetectorInput(
+                one.window, self._earlier_readings(one), one.row, self._expected(one, grid)
+            )
         self._detect_anomalies(pending, grid, models)
         for index in range(len(pending)):
             self._remember(champion.forecast, index)
         rows, bases = [one.row for one in pending], [one.base for one in pending]
-        self.canary = CanaryBatch(grid, rows, bases, [one.case for one in pending])
+        self.canary = CanaryBatch(grid, rows, bases, [one.detector_input for one in pending])
         challenger = self._challenge(models, grid, rows, bases)
         _set_input_hashes(pending, grid)
         return [self._result(one, index, champion, challenger) for index, one in enumerate(pending)]
@@ -252,13 +254,13 @@ class Predictor:
 
     def _detect_anomalies(self, pending: Sequence[PendingPrediction], grid: HourGrid, models: ActiveModels) -> None:
         """Set `anomaly` of each; by the rules alone if the detector fails."""
-        cases = [one.case for one in pending]
+        inputs = [one.detector_input for one in pending]
         try:
-            anomalies = models.detector.check_many(cases, grid, models.detector_version)
+            anomalies = models.detector.check_many(inputs, grid, models.detector_version)
         except Exception as error:
             log.exception("anomaly detector version %s failed; using the rules only", models.detector_version)
             self._models.record_failure("detector", models.detector_version, repr(error))
-            anomalies = AnomalyDetector.rules_only().check_many(cases, grid, None)
+            anomalies = AnomalyDetector.rules_only().check_many(inputs, grid, None)
         else:
             self._models.record_success("detector")
         for one, anomaly in zip(pending, anomalies, strict=True):

@@ -14,10 +14,10 @@ import pytest
 from ray_jobs.inference import canary_check
 from ray_jobs.inference.canary_check import (
     CanaryBatch,
+    CanaryFailure,
     DetectorCheck,
     ForecasterCheck,
     ModelRejected,
-    RejectionReason,
     check_detector,
     check_forecaster,
     find_defect,
@@ -66,7 +66,7 @@ def shifted(variable: str, by: float) -> Fixed:
     return Fixed(np.where(np.array(VARIABLES) == variable, by, 0.0))
 
 
-def defect_of(forecast: Forecast) -> RejectionReason | None:
+def defect_of(forecast: Forecast) -> CanaryFailure | None:
     defect = find_defect(forecast)
     return None if defect is None else defect.reason
 
@@ -85,7 +85,7 @@ def test_a_sound_forecast_has_no_defect(forecast: Forecast) -> None:
 def test_an_array_of_another_shape_is_a_defect(forecast: Forecast, field: str) -> None:
     short = forecast.values[:, : len(LEADS) - 1]
     value = short if field == "values" else {**getattr(forecast, field), 0.8: short}
-    assert defect_of(replace(forecast, **{field: value})) is RejectionReason.WRONG_SHAPE
+    assert defect_of(replace(forecast, **{field: value})) is CanaryFailure.WRONG_SHAPE
 
 
 @pytest.mark.parametrize("field", ["values", "lower", "upper"])
@@ -94,7 +94,7 @@ def test_one_value_that_is_not_finite_is_a_defect(forecast: Forecast, field: str
     array = forecast.values.copy() if field == "values" else getattr(forecast, field)[0.8].copy()
     array[1, 3, 2] = bad
     value = array if field == "values" else {**getattr(forecast, field), 0.8: array}
-    assert defect_of(replace(forecast, **{field: value})) is RejectionReason.NOT_FINITE
+    assert defect_of(replace(forecast, **{field: value})) is CanaryFailure.NOT_FINITE
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -108,7 +108,7 @@ def test_one_bound_beyond_the_value_is_a_defect_and_one_equal_to_it_is_not(
         return replace(forecast, **{field: {**getattr(forecast, field), level: bound}})
 
     assert defect_of(with_bound(0.0)) is None
-    assert defect_of(with_bound(side * 1e-9)) is RejectionReason.OUTSIDE_INTERVAL
+    assert defect_of(with_bound(side * 1e-9)) is CanaryFailure.OUTSIDE_INTERVAL
 
 
 @pytest.mark.parametrize("variable", VARIABLES)
@@ -128,7 +128,7 @@ def test_one_value_beyond_the_physical_limit_is_a_defect_and_one_at_the_limit_is
     assert defect_of(with_value(limit)) is None
     beyond = find_defect(with_value(limit + side * 0.01))
     assert beyond is not None
-    assert beyond.reason is RejectionReason.OUT_OF_RANGE
+    assert beyond.reason is CanaryFailure.OUT_OF_RANGE
     assert variable in beyond.detail
 
 
@@ -163,7 +163,7 @@ def test_a_distance_of_one_half_width_passes_and_a_larger_one_is_rejected(variab
     assert check_forecaster(shifted(variable, half_width), Fixed(), CANARY).distance == 1.0
     with pytest.raises(ModelRejected, match=variable.replace("_", " ")) as rejected:
         check_forecaster(shifted(variable, half_width * 1.001), Fixed(), CANARY)
-    assert rejected.value.reason is RejectionReason.TOO_DISTANT
+    assert rejected.value.reason is CanaryFailure.TOO_DISTANT
 
 
 def test_an_interval_of_no_width_counts_as_a_millionth() -> None:
@@ -178,7 +178,7 @@ def test_the_distance_from_persistence_is_not_checked() -> None:
 def test_a_forecast_with_a_defect_is_rejected() -> None:
     with pytest.raises(ModelRejected) as rejected:
         check_forecaster(Modified(), Fixed(), CANARY)
-    assert rejected.value.reason is RejectionReason.NOT_FINITE
+    assert rejected.value.reason is CanaryFailure.NOT_FINITE
 
 
 def clock(monkeypatch: pytest.MonkeyPatch, *durations: float) -> None:
@@ -199,7 +199,7 @@ def test_three_attempts_of_more_than_two_seconds_are_rejected(monkeypatch: pytes
     clock(monkeypatch, 3.0, 2.25, 4.0)
     with pytest.raises(ModelRejected, match=r"2\.2 s") as rejected:
         check_forecaster(Fixed(), Fixed(), CANARY)
-    assert rejected.value.reason is RejectionReason.TOO_SLOW
+    assert rejected.value.reason is CanaryFailure.TOO_SLOW
 
 
 def flagging(count: int) -> Any:
@@ -215,7 +215,7 @@ def flagging(count: int) -> Any:
 
 def with_readings(count: int) -> CanaryBatch:
     readings = [leading("boston", START + timedelta(minutes=minute)) for minute in range(count)]
-    return replace(CANARY, cases=[DetectorInput(reading, (), 0, None) for reading in readings])
+    return replace(CANARY, readings=[DetectorInput(reading, (), 0, None) for reading in readings])
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_half_of_at_least_four_readings_may_be_flagged_in_addition(
     else:
         with pytest.raises(ModelRejected) as rejected:
             check_detector(flagging(flagged), flagging(active), canary)
-        assert rejected.value.reason is RejectionReason.TOO_MANY_FLAGS
+        assert rejected.value.reason is CanaryFailure.TOO_MANY_FLAGS
 
 
 def test_the_exception_of_a_detector_propagates() -> None:
