@@ -1,4 +1,4 @@
-"""The sink as a process of its own, with the real broker and a real store."""
+"""The sink as a separate process, with a real broker and a real store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ray_jobs.inference.hour_buffer import HourBuffer
 from ray_jobs.inference.model_manager import ModelManager
 from ray_jobs.inference.predictor import PredictionResult, Predictor
 from tests.ray_heads import end_group
-from tests.ray_jobs.conftest import PATIENCE
+from tests.ray_jobs.conftest import STOP_TIMEOUT
 from tests.ray_jobs.windows import leading
 from tests.waiting import until
 from weatherglass.forecast.fallback import PersistenceForecaster
@@ -31,7 +31,7 @@ from weatherglass.settings import Settings
 from weatherglass.stations import known_stations
 from weatherglass.store.engine import open_store
 from weatherglass.store.migrate import migrate
-from weatherglass.store.predictions import KEPT_WHOLE
+from weatherglass.store.predictions import FULL_RETENTION
 from weatherglass.store.schema import observations, predictions, shadow_predictions
 from weatherglass.topics import PREDICTIONS, RAW, SHADOW, STORE_GROUP
 
@@ -41,9 +41,9 @@ STATIONS = ("new-york", "boston", "miami")
 
 
 RECENT = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
-"""So that a quarter of an hour later is no future either."""
-OLD = -int((KEPT_WHOLE + timedelta(days=1)).total_seconds()) // 60
-"""Minutes from `RECENT`, on a full hour."""
+"""A full hour; 15 minutes later are not in the future either."""
+OLD = -int((FULL_RETENTION + timedelta(days=1)).total_seconds()) // 60
+"""Minutes from `RECENT` to a full hour at which predictions are thinned."""
 
 
 def observation(station_id: str, minutes: int) -> Observation:
@@ -58,34 +58,33 @@ def observation(station_id: str, minutes: int) -> Observation:
     )
 
 
-def some_answers(settings: Settings, minutes: int) -> list[PredictionResult]:
-    champions = ModelManager(Registry(settings))
-    answers = Predictor(HourBuffer(known_stations().__getitem__), champions)
+def predict(settings: Settings, minutes: int) -> list[PredictionResult]:
+    manager = ModelManager(Registry(settings))
+    predictor = Predictor(HourBuffer(known_stations().__getitem__), manager)
     windows = [leading(station, RECENT + timedelta(minutes=minutes), float(minutes % 30)) for station in STATIONS]
-    return answers.answer(
-        windows, replace(champions.current, challenger=PersistenceForecaster(), challenger_version="8")
-    )
+    models = replace(manager.current, challenger=PersistenceForecaster(), challenger_version="8")
+    return predictor.predict(windows, models)
 
 
 def publish(settings: Settings, minutes: int) -> None:
-    """A prediction and an observation of each station, and one of each that an aborted transaction takes back."""
+    """A prediction and an observation of each station, and others in a transaction that is aborted."""
     now = datetime.now(UTC)
     producer = KafkaProducer(bootstrap_servers=settings.bootstrap_servers, transactional_id="test")
     producer.init_transactions()
-    for good in (True, False):
+    for committed in (True, False):
         producer.begin_transaction()
-        for answer in some_answers(settings, minutes if good else minutes + 1):
-            about = [*headers(answer.prediction, Origin.REPLAY, now), (INPUTS_HEADER, answer.inputs.encode())]
-            key = answer.prediction.station_id.encode()
-            assert answer.shadow
-            for topic, made in ((PREDICTIONS, answer.prediction), (SHADOW, answer.shadow)):
-                producer.send(topic, key=key, value=made.to_json(), headers=about)
+        for result in predict(settings, minutes if committed else minutes + 1):
+            record_headers = [*headers(result.prediction, Origin.REPLAY, now), (INPUTS_HEADER, result.inputs.encode())]
+            key = result.prediction.station_id.encode()
+            assert result.shadow
+            for topic, prediction in ((PREDICTIONS, result.prediction), (SHADOW, result.shadow)):
+                producer.send(topic, key=key, value=prediction.to_json(), headers=record_headers)
         for station in STATIONS:
-            reading = observation(station, minutes if good else minutes + 1)
+            reading = observation(station, minutes if committed else minutes + 1)
             producer.send(RAW, key=station.encode(), value=reading.to_json(), headers=headers(reading, None, now))
-        if good:
+        if committed:
             producer.send(RAW, key=b"x", value=b"{rubbish")
-            for year in (b"0001-01-01T00:00:00+01:00", b"9999-12-31T23:59:59-10:00"):  # UTC has no such year
+            for year in (b"0001-01-01T00:00:00+01:00", b"9999-12-31T23:59:59-10:00"):  # out of range in UTC
                 producer.send(RAW, key=b"x", value=b'{"station_id": "x", "timestamp": "%s", "temperature": 1}' % year)
             producer.commit_transaction()
         else:
@@ -95,7 +94,7 @@ def publish(settings: Settings, minutes: int) -> None:
 
 
 def rows(settings: Settings) -> dict[str, list[tuple[Any, ...]]]:
-    """What the store holds, but for when it came there and its running numbers."""
+    """All rows of the store without `stored_at` and `id`, by table."""
     engine = open_store(settings.store_url)
     try:
         with engine.connect() as connection:
@@ -111,8 +110,8 @@ def rows(settings: Settings) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def counts(settings: Settings) -> list[int]:
-    """Of predictions and of observations."""
-    return [len(some) for some in rows(settings).values()][:2]
+    """Numbers of predictions and observations."""
+    return [len(table_rows) for table_rows in rows(settings).values()][:2]
 
 
 @contextmanager
@@ -144,29 +143,29 @@ def rewind(settings: Settings) -> None:
     consumer.close()
 
 
-def test_what_is_committed_is_stored_once_however_often_it_is_read(serving_settings: Settings, tmp_path: Path) -> None:
+def test_committed_records_are_stored_once_when_read_twice(serving_settings: Settings, tmp_path: Path) -> None:
     settings, folder = serving_settings, JobFolder(tmp_path / "job")
     migrate(settings.store_url)
     publish(settings, 0)
     with sink(settings, folder.path):
         until("stored", lambda: counts(settings) == [3, 3])
         publish(settings, 15)
-        until("stored", lambda: {len(some) for some in rows(settings).values()} == {6})
+        until("stored", lambda: {len(table_rows) for table_rows in rows(settings).values()} == {6})
     first = rows(settings)
     rewind(settings)
     folder = JobFolder(tmp_path / "again")
     with sink(settings, folder.path) as process:
-        done = 0
+        count = 0
 
         def stored() -> bool:
-            nonlocal done
+            nonlocal count
             progress = folder.last_progress() or {}
-            done = max(done, progress.get("predictions", 0))
-            return done > 0 and progress.get("lag") == 0
+            count = max(count, progress.get("predictions", 0))
+            return count > 0 and progress.get("lag") == 0
 
         until("read again", stored)
         folder.request_stop("the test")
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(STOP_TIMEOUT) == 0
     assert rows(settings) == first
     assert folder.outcome().ok
     engine = open_store(settings.store_url)
@@ -178,42 +177,41 @@ def test_what_is_committed_is_stored_once_however_often_it_is_read(serving_setti
         versions = set(connection.execute(select(shadow_predictions.c.model_version)).scalars())
     engine.dispose()
     assert versions == {"8"}
-    assert hashes[0] == hashes[1], "both forecast from the same inputs"
+    assert hashes[0] == hashes[1], "both versions use the same inputs"
     assert all(len(inputs) == 64 for _, _, inputs in hashes[0])
 
 
-def test_a_store_that_is_not_ready_is_waited_for(serving_settings: Settings, tmp_path: Path) -> None:
+def test_the_sink_waits_for_a_store_that_is_not_migrated(serving_settings: Settings, tmp_path: Path) -> None:
     settings, folder = serving_settings, JobFolder(tmp_path / "job")
     publish(settings, 0)
     with sink(settings, folder.path):
-        until("said so", lambda: "does not answer" in (folder.last_progress() or {}).get("said", ""))
+        until("retry reported", lambda: (folder.last_progress() or {}).get("store_available") is False)
         migrate(settings.store_url)
         until("stored", lambda: counts(settings) == [3, 3])
 
 
-def test_it_needs_no_ray() -> None:
-    """The sink is to be a small process."""
+def test_the_sink_does_not_import_ray_or_mlflow() -> None:
     code = "import sys, weatherglass.sink.sink; sys.exit('ray' in sys.modules or 'mlflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_old_predictions_are_thinned_to_one_an_hour(serving_settings: Settings, tmp_path: Path) -> None:
+def test_old_predictions_are_thinned_to_one_per_hour(serving_settings: Settings, tmp_path: Path) -> None:
     settings, folder = serving_settings, JobFolder(tmp_path / "job")
     migrate(settings.store_url)
     publish(settings, OLD)
     with sink(settings, folder.path):
-        until("stored, but for readings beyond the horizon of the past", lambda: counts(settings) == [3, 0])
+        until("predictions stored, too old observations skipped", lambda: counts(settings) == [3, 0])
         publish(settings, OLD + 15)
         until("stored", lambda: counts(settings) == [6, 0])
     with sink(settings, folder.path):
         publish(settings, 0)
-        until("the old predictions of each hour but its first gone", lambda: counts(settings) == [3 + 3, 3])
+        until("only the first old prediction of each hour kept", lambda: counts(settings) == [3 + 3, 3])
 
 
-def test_a_reading_of_the_future_is_not_the_newest(serving_settings: Settings, tmp_path: Path) -> None:
+def test_an_observation_of_the_future_is_skipped(serving_settings: Settings, tmp_path: Path) -> None:
     settings, folder = serving_settings, JobFolder(tmp_path / "job")
     migrate(settings.store_url)
     publish(settings, 60 * 24 * 365)
     publish(settings, 0)
     with sink(settings, folder.path):
-        until("stored, but for the readings of next year", lambda: counts(settings) == [6, 3])
+        until("stored without the observations of next year", lambda: counts(settings) == [6, 3])

@@ -1,0 +1,140 @@
+"""How the sink handles invalid records and an unavailable store, without a broker."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
+
+from tests.weatherglass.store.samples import a_prediction, an_observation
+from weatherglass.jobs.folder import JobFolder
+from weatherglass.jobs.job import Job
+from weatherglass.records import Record
+from weatherglass.settings import Settings
+from weatherglass.sink import sink as module
+from weatherglass.sink.sink import Sink, StoreError
+from weatherglass.store import schema
+from weatherglass.store.migrate import migrate
+from weatherglass.topics import PREDICTIONS, RAW
+
+NOW = datetime(2026, 1, 5, 12, 15, tzinfo=UTC)
+
+
+@pytest.fixture
+def sink(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sink]:
+    monkeypatch.setattr(module, "KafkaConsumer", lambda **_: SimpleNamespace(close=lambda: None))
+    migrate(settings.store_url)
+    folder = JobFolder(tmp_path / "job")
+    folder.path.mkdir()
+    sink = Sink(settings, Job(folder))
+    yield sink
+    sink.close()
+
+
+def message(topic: str, value: bytes, arrived: datetime = NOW) -> Any:
+    milliseconds = int(arrived.timestamp() * 1000)
+    return SimpleNamespace(topic=topic, partition=0, offset=7, value=value, headers=[], timestamp=milliseconds)
+
+
+def record(topic: str, content: Record, arrived: datetime = NOW) -> Any:
+    return message(topic, content.to_json(), arrived)
+
+
+def stored(sink: Sink, table: Any) -> set[str]:
+    with sink.store.connect() as connection:
+        return set(connection.execute(select(table.c.station_id)).scalars())
+
+
+def test_invalid_records_are_skipped_and_counted(sink: Sink) -> None:
+    year_1 = json.dumps({"station_id": "x", "timestamp": "0001-01-01T00:00:00+01:00", "temperature": 1}).encode()
+    sink._store(
+        [
+            message(RAW, b"{rubbish"),
+            message(RAW, b""),
+            message(RAW, year_1),
+            message(PREDICTIONS, b"{}"),
+            record(RAW, an_observation("boston", NOW)),
+            record(PREDICTIONS, a_prediction("denver", NOW)),
+        ]
+    )
+    assert stored(sink, schema.observations) == {"boston"}
+    assert stored(sink, schema.predictions) == {"denver"}
+    assert sink.counts == {"skipped": 4, RAW: 1, PREDICTIONS: 1}
+
+
+def test_an_observation_with_a_wrong_clock_is_skipped(sink: Sink) -> None:
+    future = timedelta(minutes=sink.settings.future_tolerance_minutes)
+    past = timedelta(hours=sink.settings.past_horizon_hours)
+    second = timedelta(seconds=1)
+    sink._store(
+        [
+            record(RAW, an_observation("ahead", NOW + future + second)),
+            record(RAW, an_observation("in-time", NOW + future)),
+            record(RAW, an_observation("old", NOW - past - second)),
+            record(RAW, an_observation("recent", NOW - past)),
+        ]
+    )
+    assert stored(sink, schema.observations) == {"in-time", "recent"}
+
+
+def test_a_record_that_the_database_rejects_is_skipped_and_the_others_are_stored(
+    sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = module.SAVE_FUNCTIONS[RAW]
+
+    def rejecting(connection: Any, records: Any, inputs: Any, now: Any, source: Any) -> None:
+        if any(observation.station_id == "bad" for observation in records):
+            raise module.DataError("INSERT", {}, ValueError("value too long"))
+        save(connection, records, inputs, now, source)
+
+    monkeypatch.setitem(module.SAVE_FUNCTIONS, RAW, rejecting)
+    sink._store([record(RAW, an_observation(station, NOW)) for station in ("boston", "bad", "denver")])
+    assert stored(sink, schema.observations) == {"boston", "denver"}
+    assert sink.counts == {RAW: 2, "skipped": 1}
+
+
+def failing(times: int, save: Any) -> Any:
+    remaining = [times]
+
+    def save_or_fail(*arguments: Any) -> None:
+        if remaining[0]:
+            remaining[0] -= 1
+            raise OperationalError("INSERT", {}, ConnectionError("refused"))
+        save(*arguments)
+
+    return save_or_fail
+
+
+def test_the_sink_retries_with_doubled_pauses_while_the_store_is_unavailable(
+    sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(sink.job, "wait", lambda seconds: bool(pauses.append(seconds)))
+    monkeypatch.setitem(module.SAVE_FUNCTIONS, RAW, failing(6, module.SAVE_FUNCTIONS[RAW]))
+    sink._store([record(RAW, an_observation("boston", NOW))])
+    assert stored(sink, schema.observations) == {"boston"}
+    assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0, module.MAX_RETRY_PAUSE]
+    progress = sink.job.folder.last_progress()
+    assert progress is not None
+    assert progress["store_available"] is False
+
+
+def test_the_sink_fails_when_the_store_is_unavailable_for_too_long_or_a_stop_is_requested(
+    sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(module.SAVE_FUNCTIONS, RAW, failing(1, None))
+    monkeypatch.setattr(module, "STORE_TIMEOUT", -1.0)
+    with pytest.raises(StoreError):
+        sink._store([record(RAW, an_observation())])
+    monkeypatch.setattr(module, "STORE_TIMEOUT", 60.0)
+    monkeypatch.setattr(sink.job, "wait", lambda _: True)
+    monkeypatch.setitem(module.SAVE_FUNCTIONS, RAW, failing(1, None))
+    with pytest.raises(StoreError):
+        sink._store([record(RAW, an_observation())])
