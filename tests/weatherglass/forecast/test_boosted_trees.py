@@ -169,7 +169,7 @@ class ConstantBooster:
 
 
 def test_a_forecast_is_the_sum_of_its_components_and_the_interval_the_scaled_spread(model: Model) -> None:
-    """At station 1 with its full past, temperature, leads 4 to 8; the residual is 2 and the spread 0.5."""
+    """Temperature at station 1 with 72 h of past, which is the class of 24 h; the residual is 2 and the spread 0.5."""
     leads, base, station = LEAD_GROUPS[1], int(base_hours(model.split.test)[40]), 1
     rng = np.random.default_rng(1)
     quantiles = np.sort(rng.uniform(1, 4, (len(HISTORY_CLASSES), len(leads), len(LEVELS))), axis=2)
@@ -191,12 +191,12 @@ def test_a_forecast_is_the_sum_of_its_components_and_the_interval_the_scaled_spr
         expected = (1 - weight[0, i]) * without_persistence + weight[0, i] * value
         assert forecast.values[0, lead - 1, 0] == pytest.approx(expected, abs=1e-3)
         for k, level in enumerate(LEVELS):
-            half = 0.5 * 1.5 * quantiles[-1, i, k]
+            half = 0.5 * 1.5 * quantiles[2, i, k]
             assert forecast.upper[level][0, lead - 1, 0] - expected == pytest.approx(half, abs=1e-3)
             assert expected - forecast.lower[level][0, lead - 1, 0] == pytest.approx(half, abs=1e-3)
     unseen = forecaster.forecast(with_unseen_station(model.grid), [station], [base])
     half = unseen.upper[0.9][0, 5, 0] - unseen.values[0, 5, 0]
-    assert half == pytest.approx(0.5 * 1.25 * quantiles[-1, 2, 1], abs=1e-3)
+    assert half == pytest.approx(0.5 * 1.25 * quantiles[2, 2, 1], abs=1e-3)
 
 
 def test_the_interval_of_a_short_past_has_the_quantiles_of_its_history_class(model: Model) -> None:
