@@ -41,7 +41,7 @@ with DAG(
             type="string",
             enum=models.SIZES,
             title="Size",
-            description="auto: the first model if there is no champion; the full model if the settings ask for it.",
+            description="auto: the first model if there is no champion, the full model unless the settings disable it.",
         ),
         "search_trials": Param(
             0,

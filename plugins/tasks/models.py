@@ -33,7 +33,7 @@ def needs_first_model(params: dict[str, Any] | None = None) -> bool:
 
 
 def needs_full_model(params: dict[str, Any] | None = None) -> bool:
-    """Whether to train the full model: on request, or if the settings ask for it."""
+    """Whether to train the full model: on request, or unless it is disabled in the settings."""
     size = (params or {})["size"]
     return size == "full" or (size == "auto" and load_settings().train_full_model)
 

@@ -22,4 +22,5 @@ def replay(params: dict[str, Any] | None = None) -> dict[str, int]:
     since, until = (datetime.fromisoformat(values[name]) if values.get(name) else None for name in ("since", "until"))
     selection = Selection(parse_reasons(values.get("reasons") or []), since, until)
     dry_run, again = values.get("dry_run", True), values.get("again", False)
-    return dict(replay_rejected(load_settings(), selection, datetime.now(UTC), dry_run, log.info, again))
+    report = replay_rejected(load_settings(), selection, datetime.now(UTC), dry_run, log.info, again)
+    return dict(report.replayed)

@@ -20,7 +20,7 @@ from weatherglass.jobs.host import HostAlreadyRunningError, HostTimeouts, JobHos
 pytestmark = pytest.mark.integration
 
 FAKE_JOB = Path(__file__).resolve().parents[2] / "fake_job.py"
-GENEROUS = HostTimeouts(before_term=60, before_kill=60)
+LONG_TIMEOUTS = HostTimeouts(before_term=60, before_kill=60)
 """Enough time for a job to stop by itself on a slow machine."""
 
 
@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Iterator[JobFolder]:
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[JobHost]:
-    host = JobHost(tmp_path / "jobs", GENEROUS)
+    host = JobHost(tmp_path / "jobs", LONG_TIMEOUTS)
     yield host
     host.close()
 
@@ -54,7 +54,7 @@ def start(host: JobHost, folder: JobFolder, mode: str = "cooperative") -> psutil
     return psutil.Process(folder.started()["pid"])
 
 
-def gone(process: psutil.Process) -> bool:
+def has_ended(process: psutil.Process) -> bool:
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
@@ -89,7 +89,7 @@ def test_a_job_that_ignores_the_stop_request_is_killed(host: JobHost, folder: Jo
     process = start(host, folder, "ignores-stop")
     host.timeouts = HostTimeouts(before_term=0.5, before_kill=0.5)
     folder.request_stop("operator")
-    until(host, lambda: gone(process), "the job is killed")
+    until(host, lambda: has_ended(process), "the job is killed")
     assert not folder.alive()
     assert not folder.outcome().ok
 
@@ -99,7 +99,7 @@ def test_a_kill_includes_child_processes_in_other_sessions(host: JobHost, folder
     until(host, (folder.path / "child.pid").exists, "the child starts")
     child = psutil.Process(int((folder.path / "child.pid").read_text()))
     folder.request_kill("the supervisor")
-    until(host, lambda: gone(process) and gone(child), "both have ended")
+    until(host, lambda: has_ended(process) and has_ended(child), "both have ended")
     until(host, lambda: not folder.kill.exists(), "the kill request is removed")
 
 
@@ -111,7 +111,7 @@ def test_processes_left_over_from_the_last_start_are_killed_before_the_next(host
     until(host, lambda: not folder.alive(), "the lock is free")
     assert child.is_running()
     start(host, folder)
-    assert gone(child)
+    assert has_ended(child)
 
 
 def test_a_start_request_for_a_running_job_is_ignored(host: JobHost, folder: JobFolder) -> None:
@@ -127,7 +127,7 @@ def test_a_start_request_during_a_stop_is_processed_after_the_end(host: JobHost,
     folder.request_stop("operator")
     folder.request_start(request(folder))
     until(host, lambda: folder.started()["pid"] != first.pid and folder.alive(), "the next one starts")
-    assert gone(first)
+    assert has_ended(first)
     assert not folder.stop.exists()
 
 

@@ -181,12 +181,12 @@ def test_slow_forecasts_raise_an_alert(pipeline: Pipeline) -> None:
 @pytest.mark.parametrize(
     ("rule", "cause"),
     [
-        ("models_on_fallback", lambda n: n.report(*STATIONS, method=Method.PERSISTENCE)),
-        ("budget_nearly_spent", lambda n: n.poll(calls=9500)),
-        ("clock_skew", lambda n: n.poll(clock_skew=-45.0)),
-        ("model_too_old", lambda n: promote(n, timedelta(days=31))),
-        ("verification_stopped", lambda n: verify(n, timedelta(hours=4), pairs=100)),
-        ("verification_without_truth", lambda n: verify(n, timedelta(hours=8), pairs=100) or verify(n, timedelta(), 0)),
+        ("models_on_fallback", lambda p: p.report(*STATIONS, method=Method.PERSISTENCE)),
+        ("budget_nearly_spent", lambda p: p.poll(calls=9500)),
+        ("clock_skew", lambda p: p.poll(clock_skew=-45.0)),
+        ("model_too_old", lambda p: promote(p, timedelta(days=31))),
+        ("verification_stopped", lambda p: verify(p, timedelta(hours=4), pairs=100)),
+        ("verification_without_truth", lambda p: verify(p, timedelta(hours=8), pairs=100) or verify(p, timedelta(), 0)),
     ],
 )
 def test_a_single_cause_raises_a_single_alert(
@@ -237,7 +237,7 @@ def test_stations_of_another_source_are_not_expected_to_report(settings: Setting
 @pytest.mark.integration
 def test_a_stopped_database_raises_an_alert_that_its_restart_resolves(tmp_path: Path, clock: Clock) -> None:
     with postgres(free_ports(1)[0]) as server:
-        settings = make_settings(tmp_path / "state", source=Source.REPLAY, database_url=server.create("weatherglass"))
+        settings = make_settings(tmp_path / "state", source=Source.REPLAY, database_url=server.create_database("weatherglass"))
         migrate(settings.store_url)
         engine = open_store(settings.store_url)
         pipeline = Pipeline(settings, engine, clock)
