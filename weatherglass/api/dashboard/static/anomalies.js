@@ -107,7 +107,10 @@ async function refresh() {
     kinds.map((kind) => [kind, checkLabel(kind)]),
   );
   const days = form.elements.days.value;
-  setText(byId("summary"), `${counts.total} in ${days === "1" ? "1 day" : `${days} days`}, ${counts.open} without a verdict`);
+  setText(
+    byId("summary"),
+    `${counts.total} in ${days === "1" ? "1 day" : `${days} days`}, ${counts.open} without a verdict`,
+  );
   renderCharts(counts.counts, kinds, stationsById);
   if (anomalies.length)
     renderList(

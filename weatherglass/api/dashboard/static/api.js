@@ -17,9 +17,7 @@ export class ApiError extends Error {
 
 /** URL of an API path; parameters that are null, undefined or empty are omitted, arrays are repeated. */
 export function urlFor(path, query = {}) {
-  const parameters = Object.entries(query).filter(
-    ([, value]) => value !== null && value !== undefined && value !== "",
-  );
+  const parameters = Object.entries(query).filter(([, value]) => value !== null && value !== undefined && value !== "");
   const search = new URLSearchParams(
     parameters.flatMap(([name, value]) => [value].flat().map((element) => [name, element])),
   );

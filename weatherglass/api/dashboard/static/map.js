@@ -267,7 +267,13 @@ export class StationMap {
     return h(
       "g",
       { class: style.flagged ? "marker flagged" : "marker", "data-id": station.id },
-      h("svg:a", { href: this.urlOf(station.id), "aria-label": description }, h("title", {}, description), symbol, text),
+      h(
+        "svg:a",
+        { href: this.urlOf(station.id), "aria-label": description },
+        h("title", {}, description),
+        symbol,
+        text,
+      ),
     );
   }
 }

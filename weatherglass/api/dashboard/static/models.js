@@ -322,7 +322,8 @@ function renderPromotions(promotions) {
 function promotionItem(promotion) {
   const model = MODEL_LABELS[promotion.kind] ?? promotion.kind;
   const version = promotion.to_version ?? promotion.from_version ?? "";
-  const replaced = promotion.from_version && promotion.to_version ? `, replacing version ${promotion.from_version}` : "";
+  const replaced =
+    promotion.from_version && promotion.to_version ? `, replacing version ${promotion.from_version}` : "";
   return h(
     "li",
     {},

@@ -88,7 +88,8 @@ function markerStyle(row, variable, [low, high]) {
   const cssColor = (name) => css.getPropertyValue(name).trim();
   const value = mapValue(row, variable);
   const flagged = row.is_anomaly === true;
-  let color = value === null ? cssColor("--quiet") : interpolateColor(COLOR_RAMPS[variable], (value - low) / (high - low));
+  let color =
+    value === null ? cssColor("--quiet") : interpolateColor(COLOR_RAMPS[variable], (value - low) / (high - low));
   if (mapColor === "anomaly") color = cssColor(flagged ? "--bad" : "--ok");
   const description = [
     formatWithUnit("temperature", row.newest?.temperature),

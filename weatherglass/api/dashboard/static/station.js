@@ -231,8 +231,7 @@ function renderForecastTable(station, prediction) {
     return;
   }
   const units = ["temp", "wind", "time"].map(getPreference);
-  const interval = ({ lower, upper }, name) =>
-    ` ${formatValue(name, lower)}\u2009…\u2009${formatValue(name, upper)}`;
+  const interval = ({ lower, upper }, name) => ` ${formatValue(name, lower)}\u2009…\u2009${formatValue(name, upper)}`;
   renderList(
     byId("hours"),
     prediction.leads.map((lead) => ({ lead, units })),

@@ -100,7 +100,13 @@ function variableTraces(name, index, observedTimes, { station, observations, lea
     (observation) => flaggedTimes.has(observation.timestamp) && observation[name] !== null,
   );
   return [
-    ...forecastTraces(earlierForecast, name, neutral, { ...common, name: `${label}, forecast of the day before` }, station),
+    ...forecastTraces(
+      earlierForecast,
+      name,
+      neutral,
+      { ...common, name: `${label}, forecast of the day before` },
+      station,
+    ),
     ...forecastTraces(leads, name, series2, { ...common, name: `${label}, forecast` }, station),
     {
       ...common,

@@ -93,7 +93,24 @@ export function formatDifference(variable, value, digits = 2) {
 
 const withMinusSign = (text) => (Number(text) === 0 ? text.replace("-", "") : text.replace("-", "−"));
 
-const COMPASS_POINTS = ["N", "NNE", "NE", "ENE", "E", "ESE", "SE", "SSE", "S", "SSW", "SW", "WSW", "W", "WNW", "NW", "NNW"];
+const COMPASS_POINTS = [
+  "N",
+  "NNE",
+  "NE",
+  "ENE",
+  "E",
+  "ESE",
+  "SE",
+  "SSE",
+  "S",
+  "SSW",
+  "SW",
+  "WSW",
+  "W",
+  "WNW",
+  "NW",
+  "NNW",
+];
 export const compassPoint = (degrees) => (isMissing(degrees) ? "" : COMPASS_POINTS[Math.round(degrees / 22.5) % 16]);
 
 /** The time zone in which the times of a station are displayed. */
@@ -112,7 +129,9 @@ function dateFormatter(timezone, options) {
 export const formatTime = (time, timezone) =>
   dateFormatter(displayZone(timezone), { hour: "2-digit", minute: "2-digit" }).format(new Date(time));
 export function formatDateTime(time, timezone) {
-  const day = dateFormatter(displayZone(timezone), { weekday: "short", day: "numeric", month: "short" }).format(new Date(time));
+  const day = dateFormatter(displayZone(timezone), { weekday: "short", day: "numeric", month: "short" }).format(
+    new Date(time),
+  );
   return `${day.replace(",", "")}, ${formatTime(time, timezone)}`;
 }
 
