@@ -133,9 +133,11 @@ def list_anomalies(
     page = anomaly_items(store, rows[:limit], settings)
     next_cursor = page[-1].id if len(rows) > limit else None
     if as_csv:
-        flat = [{**row.model_dump(mode="json"), "verdict": row.verdict and row.verdict.verdict.value} for row in page]
+        csv_rows = [
+            {**row.model_dump(mode="json"), "verdict": row.verdict and row.verdict.verdict.value} for row in page
+        ]
         return csv_response(
-            tuple(AnomalyItem.model_fields), flat, {"Next-Cursor": str(next_cursor)} if next_cursor else None
+            tuple(AnomalyItem.model_fields), csv_rows, {"Next-Cursor": str(next_cursor)} if next_cursor else None
         )
     return AnomaliesResponse(anomalies=page, next_cursor=next_cursor)
 
@@ -202,7 +204,7 @@ def anomaly_items(store: Connection, rows: Sequence[ScoredReading], settings: Se
 
 
 def _anomaly_item(row: ScoredReading, verdict: Verdict | None, settings: Settings) -> AnomalyItem:
-    source, found = source_of(row.source, settings), row.anomaly
+    source, anomaly = source_of(row.source, settings), row.anomaly
     return AnomalyItem(
         id=row.id,
         station_id=row.station_id,
@@ -210,8 +212,8 @@ def _anomaly_item(row: ScoredReading, verdict: Verdict | None, settings: Setting
         stored_at=row.stored_at,
         score=row.score,
         kinds=row.failed,
-        reasons=found["reasons"],
-        model_version=found["model_version"],
+        reasons=anomaly["reasons"],
+        model_version=anomaly["model_version"],
         source=source,
         live=source is Origin.OPEN_METEO,
         verdict=VerdictItem.model_validate(verdict, from_attributes=True) if verdict else None,

@@ -21,7 +21,9 @@ class ComponentHealthItem(BaseModel):
     age_seconds: float | None = Field(
         description="Seconds since the component last did work; null if it reports none.", examples=[1.2]
     )
-    detail: str = Field(description="Explanation of the state.", examples=["batch 812: 20 rows, 20 windows"])
+    detail: str = Field(
+        description="Explanation of the state.", examples=["Batch 812: 20 observations (20/s) in 380 ms, lag 0"]
+    )
 
 
 class HealthResponse(BaseModel):

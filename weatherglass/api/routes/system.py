@@ -57,7 +57,7 @@ class ProgressItem(BaseModel):
     """A progress entry of a job. The keys of `figures` depend on the job."""
 
     at: Time = Field(examples=["2026-01-05T12:15:03Z"])
-    message: str = Field(examples=["batch 812: 20 observations (20/s) in 380 ms"])
+    message: str = Field(examples=["Batch 812: 20 observations (20/s) in 380 ms, lag 0"])
     figures: dict[str, Any] = Field(examples=[{"rows": 20, "ms": 380, "lag": 0}])
 
 
