@@ -237,7 +237,9 @@ def test_stations_of_another_source_are_not_expected_to_report(settings: Setting
 @pytest.mark.integration
 def test_a_stopped_database_raises_an_alert_that_its_restart_resolves(tmp_path: Path, clock: Clock) -> None:
     with postgres(free_ports(1)[0]) as server:
-        settings = make_settings(tmp_path / "state", source=Source.REPLAY, database_url=server.create_database("weatherglass"))
+        settings = make_settings(
+            tmp_path / "state", source=Source.REPLAY, database_url=server.create_database("weatherglass")
+        )
         migrate(settings.store_url)
         engine = open_store(settings.store_url)
         pipeline = Pipeline(settings, engine, clock)
