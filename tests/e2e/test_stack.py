@@ -176,7 +176,7 @@ def test_the_dashboard_in_airflow_shows_a_new_anomaly_without_a_reload(stack: Ru
         expect(frame.locator("#stations tr")).to_have_count(len(rows))
         expect(frame.locator("#source")).to_have_attribute("data-sources", "replay")
         expect(frame.locator("#state.ok, #state.degraded")).to_be_visible()
-        expect(frame.locator("#glance")).to_contain_text(
+        expect(frame.locator("#summary")).to_contain_text(
             f"{len(rows)} of {len(rows)}"
         )  # although their observations are old
         page.screenshot(path=str(pictures / "airflow-overview.png"))
@@ -192,7 +192,7 @@ def test_the_dashboard_in_airflow_shows_a_new_anomaly_without_a_reload(stack: Ru
         producer = KafkaProducer(bootstrap_servers=stack.settings.bootstrap_servers)
         producer.send(RAW, key=station.encode(), value=faulty.to_json(), headers=faulty_headers).get(60)
         producer.close()
-        expect(frame.locator("#toasts")).to_contain_text(f"Suspect reading: {station}")
+        expect(frame.locator("#toasts [data-kind=anomaly]")).to_contain_text(station)
         expect(frame.locator("#anomalies > li").first).to_contain_text(row["station"]["name"])
         expect(frame.locator(f"#map .marker.flagged[data-id='{station}']")).to_have_count(1)
         page.screenshot(path=str(pictures / "airflow-suspect.png"))
