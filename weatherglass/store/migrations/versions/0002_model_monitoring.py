@@ -207,7 +207,7 @@ def upgrade() -> None:
         sa.Column("id", ROW_ID, autoincrement=True, nullable=False),
         sa.Column("at", TIME, nullable=False),
         sa.Column("through", TIME, nullable=False, comment="What was stored up to here has been verified."),
-        sa.Column("days", sa.Integer(), nullable=False, comment="Days made anew."),
+        sa.Column("days", sa.Integer(), nullable=False, comment="Number of days scored."),
         sa.Column("pairs", sa.Integer(), nullable=False, comment="Numbers paired with a truth."),
         sa.Column("seconds", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_verification_runs"),

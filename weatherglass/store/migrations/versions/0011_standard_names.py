@@ -100,22 +100,17 @@ COLUMN_COMMENTS = {
 }
 
 
+REQUESTS_COMMENT = "Trainings requested by the verification; each one starts the cool-down, also if the training fails."
+SCALING_COMMENT = "Scale factors of the prediction intervals of a version, by station."
+
+
 def upgrade() -> None:
     for table, old, new in RENAMED_COLUMNS:
         op.execute(f"ALTER TABLE {table} RENAME COLUMN {old} TO {new}")
-    _create_requests(
-        "retraining_requests",
-        "reason",
-        "Trainings requested by the verification; each one starts the cool-down, also if the training fails.",
-    )
+    _create_requests("retraining_requests", "reason")
     op.execute("INSERT INTO retraining_requests (at, reason) SELECT at, why FROM trainings_asked ORDER BY id")
     op.drop_table("trainings_asked")
-    _create_scaling(
-        "interval_scaling",
-        "UTC day on which the factors were computed.",
-        "[lead][variable][level], factors of the half-width.",
-        "Scale factors of the prediction intervals of a version, by station.",
-    )
+    _create_scaling("interval_scaling")
     op.execute("INSERT INTO interval_scaling SELECT version, station_id, day, factors FROM interval_widths")
     op.drop_table("interval_widths")
     if op.get_bind().dialect.supports_comments:
@@ -126,44 +121,35 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Restore the names; the comments stay."""
-    _create_scaling(
-        "interval_widths",
-        "UTC; what came true before it was looked at.",
-        "[lead][variable][level] of the interval's half-width.",
-        "How much wider or narrower than its training says a version's intervals are made, station by station.",
-    )
+    """Restore the names; the new comments stay."""
+    _create_scaling("interval_widths")
     op.execute("INSERT INTO interval_widths SELECT version, station_id, day, factors FROM interval_scaling")
     op.drop_table("interval_scaling")
-    _create_requests(
-        "trainings_asked",
-        "why",
-        "Every time the verification has started a training; the next waits for the cool-down also where it fails.",
-    )
+    _create_requests("trainings_asked", "why")
     op.execute("INSERT INTO trainings_asked (at, why) SELECT at, reason FROM retraining_requests ORDER BY id")
     op.drop_table("retraining_requests")
     for table, old, new in RENAMED_COLUMNS:
         op.execute(f"ALTER TABLE {table} RENAME COLUMN {new} TO {old}")
 
 
-def _create_requests(name: str, reason: str, comment: str) -> None:
+def _create_requests(name: str, reason: str) -> None:
     op.create_table(
         name,
         sa.Column("id", ROW_ID, autoincrement=True, nullable=False),
         sa.Column("at", TIME, nullable=False),
         sa.Column(reason, sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=f"pk_{name}"),
-        comment=comment,
+        comment=REQUESTS_COMMENT,
     )
 
 
-def _create_scaling(name: str, day_comment: str, factors_comment: str, comment: str) -> None:
+def _create_scaling(name: str) -> None:
     op.create_table(
         name,
         sa.Column("version", sa.String(100), nullable=False),
         sa.Column("station_id", sa.String(100), nullable=False),
-        sa.Column("day", sa.Date(), nullable=False, comment=day_comment),
-        sa.Column("factors", DOCUMENT, nullable=False, comment=factors_comment),
+        sa.Column("day", sa.Date(), nullable=False, comment="UTC day on which the factors were computed."),
+        sa.Column("factors", DOCUMENT, nullable=False, comment="[lead][variable][level], factors of the half-width."),
         sa.PrimaryKeyConstraint("version", "station_id", name=f"pk_{name}"),
-        comment=comment,
+        comment=SCALING_COMMENT,
     )
