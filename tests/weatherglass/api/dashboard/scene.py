@@ -30,6 +30,7 @@ from weatherglass.store.schema import drift, verification, verification_runs
 STEP = timedelta(minutes=15)
 SPREAD = {"temperature": 0.45, "humidity": 2.2, "pressure": 0.3, "wind_speed": 0.4}
 """Half-width of the interval at a lead of one hour; it grows with the square root of the lead."""
+LIMITS = {"humidity": (0, 100), "wind_speed": (0, np.inf)}
 CHECKS = ("range", "step", "flat_line", "forecast_residual", "isolation_forest")
 
 
@@ -69,16 +70,18 @@ def observation(weather: Weather, time: datetime, fault: float = 0.0) -> Observa
 def prediction(weather: Weather, time: datetime, fault: float = 0.0, version: str = "7") -> Prediction:
     """A prediction: the future weather with an error that grows with the lead."""
     hour = time.replace(minute=0, second=0, microsecond=0)
-    valid = [hour + timedelta(hours=lead) for lead in LEADS]
-    true = [weather.at(when) for when in valid]
+    valid_times = [hour + timedelta(hours=lead) for lead in LEADS]
+    future = [weather.at(valid_time) for valid_time in valid_times]
     bias = math.sin(hour.timestamp() / 9000 + weather.phases[1])
     values, lower, upper = {}, {}, {}
     for name in VARIABLES:
-        half = [1.645 * SPREAD[name] * math.sqrt(lead) for lead in LEADS]
-        path = [when[name] + 0.45 * bias * width for when, width in zip(true, half, strict=True)]
-        values[name] = [round(value, 2) for value in path]
-        lower[name] = [round(value - width, 2) for value, width in zip(path, half, strict=True)]
-        upper[name] = [round(value + width, 2) for value, width in zip(path, half, strict=True)]
+        half_widths = 1.645 * SPREAD[name] * np.sqrt(LEADS)
+        forecast = np.array([at_time[name] for at_time in future]) + 0.45 * bias * half_widths
+        least, greatest = LIMITS.get(name, (-np.inf, np.inf))
+        values[name], lower[name], upper[name] = (
+            np.clip(bound, least, greatest).round(2).tolist()
+            for bound in (forecast, forecast - half_widths, forecast + half_widths)
+        )
     failed = {"step", "forecast_residual"} if fault else set()
     reasons = (
         [
@@ -92,7 +95,7 @@ def prediction(weather: Weather, time: datetime, fault: float = 0.0, version: st
     return Prediction(
         station_id=weather.station.station_id,
         timestamp=time,
-        predictions=Predictions(valid_times=valid, **values, model_version=version, method=Method.MODEL),
+        predictions=Predictions(valid_times=valid_times, **values, model_version=version, method=Method.MODEL),
         anomaly=Anomaly(
             is_anomaly=bool(fault), score=0.96 if fault else 0.12, checks=checks, reasons=reasons, model_version="3"
         ),
@@ -110,7 +113,7 @@ def fill(
 ) -> None:
     """Save observations of the last `hours` every 15 minutes and predictions for the last `issue_hours`, some faulty.
 
-    `now` is the time of the newest reading.
+    `now` is the time of the newest observation.
     """
     for number, station in enumerate(stations):
         weather = Weather(station)
