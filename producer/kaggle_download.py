@@ -1,11 +1,11 @@
-"""Kaggle's «Historical Hourly Weather Data», downloaded over Kaggle's API with the credentials of an account.
+"""Downloads Kaggle's «Historical Hourly Weather Data» over Kaggle's API with the credentials of an account.
 
-A download that was cut off goes on where it stopped, if the file there is still the same one (its ETag). The server's
-MD5, where it tells one, is checked; the SHA-256 of what was downloaded lies beside it (`….sha256`), so that a zip that
-was changed on this disk is found and fetched anew.
+An interrupted download resumes where it stopped if the file on the server is unchanged (ETag). The MD5 of the server is
+checked if it sends one. The SHA-256 of the downloaded file is stored next to it (`….sha256`), so that a file that was
+changed locally is detected and downloaded again.
 
-Source: the client at github.com/Kaggle/kaggle-api: basic authentication with user name and key, one redirect to a
-storage that takes `Range`. `requests` does not show the credentials to another host.
+Source: the client at github.com/Kaggle/kaggle-api: basic authentication with user name and key, and one redirect to a
+storage server that supports `Range`. `requests` does not send the credentials to another host.
 """
 
 from __future__ import annotations
@@ -29,27 +29,29 @@ from weatherglass.settings import Settings
 URL = "https://www.kaggle.com"
 DATASET = "selfishgene/historical-hourly-weather-data"
 CONNECTION = "kaggle"
-"""Airflow's connection with the account: login and password are Kaggle's user name and API key."""
+"""Airflow connection with the account: login and password are Kaggle's user name and API key."""
 TIMEOUT = (15.0, 60.0)
+"""Connect and read timeout, seconds."""
 ATTEMPTS = 5
-LONGEST_WAIT = 30.0
-BLOCK = 1 << 14
-"""Bytes read at a time; a block that the line breaks in is lost."""
-LARGEST = 500_000_000
-"""Bytes; the data set has some 12 MB. What is larger is something else."""
+MAX_WAIT_SECONDS = 30.0
+"""Longest random wait between two attempts."""
+BLOCK_BYTES = 1 << 14
+"""Bytes read at a time; an incomplete block is lost when the connection breaks."""
+MAX_BYTES = 500_000_000
+"""The data set has about 12 MB; a much larger file is another one."""
 
 
 class KaggleError(RuntimeError):
-    """The data set cannot be downloaded; the message says why and what to do."""
+    """The data set cannot be downloaded; the message gives the cause and what to do."""
 
 
-class _CutOff(Exception):
-    """The line broke or the server is busy; what came stays, and the next attempt goes on from there."""
+class _DownloadInterrupted(Exception):
+    """The connection broke, or the server is busy; the next attempt resumes with the bytes received so far."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """Of kaggle.com; the key is under *Settings, API*."""
+    """An account of kaggle.com; the key is under *Settings, API*."""
 
     user: str
     key: str
@@ -57,93 +59,93 @@ class Account:
 
 
 def download(
-    account: Account, settings: Settings, say: Callable[[str], object], longest_wait: float = LONGEST_WAIT
+    account: Account, settings: Settings, log: Callable[[str], object], max_wait_seconds: float = MAX_WAIT_SECONDS
 ) -> Path:
-    """The zip at `settings.kaggle_file`, downloaded unless it is there, whole, and unchanged.
+    """The zip at `settings.kaggle_file`, downloaded unless an intact file exists.
 
     Raises:
-        KaggleError: the account is refused, the data set is gone, or the line breaks again and again.
-        SourceError: what came is not the data set.
+        KaggleError: the account is rejected, the data set does not exist, or all attempts were interrupted.
+        SourceError: the downloaded file is not the expected data set.
     """
     target = settings.kaggle_file
-    if is_whole(target):
-        say(f"{target} is there already, and is what was downloaded")
+    if is_intact(target):
+        log(f"{target} exists and matches its checksum")
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_suffix(".part")
+    partial = target.with_suffix(".part")
     retrying = Retrying(
         stop=stop_after_attempt(ATTEMPTS),
-        wait=wait_random_exponential(max=longest_wait),
-        retry=retry_if_exception_type(_CutOff),
+        wait=wait_random_exponential(max=max_wait_seconds),
+        retry=retry_if_exception_type(_DownloadInterrupted),
         reraise=True,
     )
     try:
-        retrying(_continue, account, part, say)
-    except _CutOff as error:
-        raise KaggleError(f"{error} (tried {ATTEMPTS} times; the next try goes on from there)") from error
+        retrying(_resume, account, partial, log)
+    except _DownloadInterrupted as error:
+        raise KaggleError(f"{error} ({ATTEMPTS} attempts; the next run resumes there)") from error
     try:
-        kaggle.read_cities(part)
+        kaggle.read_cities(partial)
     except kaggle.SourceError:
-        _forget(part)
+        _discard(partial)
         raise
-    digest = _sha256(part)
+    digest = _sha256(partial)
     _checksum_file(target).write_text(f"{digest}  {target.name}\n", encoding="utf-8")
-    part.replace(target)
-    _note(part).unlink(missing_ok=True)
-    say(f"{target}: {target.stat().st_size:,} bytes, SHA-256 {digest}")
+    partial.replace(target)
+    _metadata_file(partial).unlink(missing_ok=True)
+    log(f"Downloaded {target}: {target.stat().st_size:,} bytes, SHA-256 {digest}")
     return target
 
 
-def is_whole(zip_path: Path) -> bool:
-    """Whether the file is what was downloaded, by the checksum beside it."""
+def is_intact(zip_path: Path) -> bool:
+    """Whether the file matches its checksum file."""
     try:
-        kept = _checksum_file(zip_path).read_text(encoding="utf-8").split()[0]
-        return kept == _sha256(zip_path)
+        checksum = _checksum_file(zip_path).read_text(encoding="utf-8").split()[0]
+        return checksum == _sha256(zip_path)
     except (OSError, IndexError):
         return False
 
 
-def _continue(account: Account, part: Path, say: Callable[[str], object]) -> None:
-    """Fetch what is still missing of the part file.
+def _resume(account: Account, partial: Path, log: Callable[[str], object]) -> None:
+    """Download the missing rest of the partial file.
 
     Raises:
-        KaggleError, _CutOff.
+        KaggleError, _DownloadInterrupted.
     """
-    known = _read_note(part)
-    begin = part.stat().st_size if "etag" in known and part.exists() else 0
-    asked = {"Range": f"bytes={begin}-", "If-Range": str(known["etag"])} if begin else {}
-    with _answer(account, asked) as response:
+    metadata = _read_metadata(partial)
+    begin = partial.stat().st_size if "etag" in metadata and partial.exists() else 0
+    headers = {"Range": f"bytes={begin}-", "If-Range": str(metadata["etag"])} if begin else {}
+    with _request(account, headers) as response:
         if response.status_code == 416 or (begin and response.status_code != 206):
             begin = 0
         if response.status_code == 416:
-            _forget(part)
-            raise _CutOff("the part downloaded so far does not fit the file any more")
+            _discard(partial)
+            raise _DownloadInterrupted("the partial file does not match the file on the server any more")
         size = begin + int(response.headers.get("Content-Length") or 0)
-        if size > LARGEST:
-            raise KaggleError(f"Kaggle offers {size:,} bytes for {DATASET}; it is another data set")
-        md5 = _md5(response) or known.get("md5")
+        if size > MAX_BYTES:
+            raise KaggleError(f"{DATASET} has {size:,} bytes on Kaggle: this is not the expected data set")
+        md5 = _md5(response) or metadata.get("md5")
         if etag := response.headers.get("ETag"):
-            _note(part).write_text(json.dumps({"etag": etag, "md5": md5}), encoding="utf-8")
-        say(f"downloading {size:,} bytes" + (f", going on at {begin:,}" if begin else ""))
-        came = begin
+            _metadata_file(partial).write_text(json.dumps({"etag": etag, "md5": md5}), encoding="utf-8")
+        log(f"Downloading {size:,} bytes" + (f", resuming at {begin:,}" if begin else ""))
+        received = begin
         try:
-            with part.open("ab" if begin else "wb") as file:
-                for block in response.iter_content(BLOCK):
-                    came += len(block)
-                    if came > LARGEST:
-                        raise KaggleError(f"Kaggle sends more than {LARGEST:,} bytes for {DATASET}")
+            with partial.open("ab" if begin else "wb") as file:
+                for block in response.iter_content(BLOCK_BYTES):
+                    received += len(block)
+                    if received > MAX_BYTES:
+                        raise KaggleError(f"Kaggle sends more than {MAX_BYTES:,} bytes for {DATASET}")
                     file.write(block)
         except requests.RequestException as error:
-            raise _CutOff(f"the download broke off after {came:,} of {size:,} bytes: {error}") from error
-    if response.headers.get("Content-Length") and came < size:
-        raise _CutOff(f"the download broke off after {came:,} of {size:,} bytes")
-    if md5 and md5 != _digest(part, "md5"):
-        _forget(part)
-        raise _CutOff("what was downloaded has another MD5 than the server's file")
+            raise _DownloadInterrupted(f"download interrupted after {received:,} of {size:,} bytes: {error}") from error
+    if response.headers.get("Content-Length") and received < size:
+        raise _DownloadInterrupted(f"download interrupted after {received:,} of {size:,} bytes")
+    if md5 and md5 != _digest(partial, "md5"):
+        _discard(partial)
+        raise _DownloadInterrupted("the MD5 of the downloaded file differs from that of the server")
 
 
 @contextmanager
-def _answer(account: Account, headers: dict[str, str]) -> Iterator[requests.Response]:
+def _request(account: Account, headers: dict[str, str]) -> Iterator[requests.Response]:
     url = f"{account.url.rstrip('/')}/api/v1/datasets/download/{DATASET}"
     try:
         response = requests.get(
@@ -154,42 +156,42 @@ def _answer(account: Account, headers: dict[str, str]) -> Iterator[requests.Resp
             stream=True,
         )
     except requests.RequestException as error:
-        raise _CutOff(f"{url} cannot be reached: {error}") from error
+        raise _DownloadInterrupted(f"{url} cannot be reached: {error}") from error
     with response:
         if response.status_code in (401, 403):
             raise KaggleError(
-                f"Kaggle refuses the account {account.user!r} ({response.status_code}): correct login and password "
-                f"(user name and API key) of Airflow's connection `{CONNECTION}`; the key is on kaggle.com, Settings"
+                f"Kaggle rejects the account {account.user!r} ({response.status_code}). Check login and password (user "
+                f"name and API key) of the Airflow connection `{CONNECTION}`; the key is on kaggle.com under Settings"
             )
         if response.status_code == 404:
-            raise KaggleError(f"{url} is not there (404): Kaggle has no data set {DATASET} any more")
+            raise KaggleError(f"{url} does not exist (404): Kaggle no longer has the data set {DATASET}")
         if response.status_code == 429 or response.status_code >= 500:
-            raise _CutOff(f"{url} answered {response.status_code}")
+            raise _DownloadInterrupted(f"{url} returned {response.status_code}")
         if not response.ok and response.status_code != 416:
-            raise KaggleError(f"{url} answered {response.status_code} {response.reason}")
+            raise KaggleError(f"{url} returned {response.status_code} {response.reason}")
         yield response
 
 
 def _md5(response: requests.Response) -> str | None:
-    """Of the whole file, as Google's storage tells it."""
-    found = re.search(r"md5=([A-Za-z0-9+/=]+)", response.headers.get("x-goog-hash", ""))
-    return base64.b64decode(found[1]).hex() if found else None
+    """MD5 of the complete file from the header of Google's storage, as hex digits."""
+    match = re.search(r"md5=([A-Za-z0-9+/=]+)", response.headers.get("x-goog-hash", ""))
+    return base64.b64decode(match[1]).hex() if match else None
 
 
-def _note(part: Path) -> Path:
-    return part.with_suffix(".part.json")
+def _metadata_file(partial: Path) -> Path:
+    return partial.with_suffix(".part.json")
 
 
-def _read_note(part: Path) -> dict[str, Any]:
+def _read_metadata(partial: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(_note(part).read_text(encoding="utf-8")))
+        return dict(json.loads(_metadata_file(partial).read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return {}
 
 
-def _forget(part: Path) -> None:
-    part.unlink(missing_ok=True)
-    _note(part).unlink(missing_ok=True)
+def _discard(partial: Path) -> None:
+    partial.unlink(missing_ok=True)
+    _metadata_file(partial).unlink(missing_ok=True)
 
 
 def _checksum_file(zip_path: Path) -> Path:

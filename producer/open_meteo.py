@@ -1,7 +1,7 @@
-"""Client of the Open-Meteo API: `/v1/forecast` for now and the last days, `/v1/archive` for years.
+"""Client of the Open-Meteo API: `/v1/forecast` for the present and the last days, `/v1/archive` for years.
 
-The free API counts a call once for each location in it: 600 a minute, 5,000 an hour, 10,000 a day. So all stations
-are asked for in one request (which saves round trips, not budget), and a rate of polls beyond the budget is refused.
+The free API counts one call for each location of a request: 600 a minute, 5,000 an hour, 10,000 a day. All stations are
+requested together, which saves round trips but not budget; a polling interval that exceeds the budget is refused.
 Source: open-meteo.com/en/docs, open-meteo.com/en/terms.
 """
 
@@ -20,12 +20,12 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from producer.open_meteo_schema import (
     API_NAMES,
     API_UNITS,
-    Observed,
-    OpenMeteoAnswerError,
     OpenMeteoConnectionError,
     OpenMeteoRequestError,
-    read_answer,
-    reason_of,
+    OpenMeteoResponseError,
+    ParsedResponse,
+    error_reason,
+    parse_response,
 )
 from weatherglass.history.prepared import HISTORY_COLUMNS
 from weatherglass.settings import OPEN_METEO_CALLS_PER_DAY, Settings, SettingsError, variable
@@ -33,38 +33,44 @@ from weatherglass.stations import Station
 
 VARIABLES = ",".join(API_UNITS)
 MAX_LOCATIONS = 1000
-"""Locations in one call."""
+"""Locations in one request."""
 MAX_PAST_DAYS = 92
 """How far back `/v1/forecast` reaches."""
-MINUTES_A_DAY = 24 * 60
+MINUTES_PER_DAY = 24 * 60
+DATE_RESOLUTION_SECONDS = 1.0
+"""The `Date` header is truncated to full seconds, so it may be older than the response by this much."""
 
 
-class _Transient(OpenMeteoConnectionError):
-    """A failure that may be gone in a few seconds."""
+class _TransientError(OpenMeteoConnectionError):
+    """A failure that may disappear within seconds."""
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long to wait for an answer, and how often to ask again."""
+    """Timeouts of a request, and retries after transient failures."""
 
     connect_seconds: float = 5.0
     read_seconds: float = 20.0
     attempts: int = 4
-    longest_wait_seconds: float = 15.0
-    """Between two attempts; waits are random, up to 1, 2, 4 … seconds and never longer than this."""
+    max_wait_seconds: float = 15.0
+    """Upper limit of the wait between two attempts. Waits are random, up to 1, 2, 4 … seconds."""
 
 
 class OpenMeteo:
-    """Asks for all stations at once; joins the answer by order, never by the coordinates in it."""
+    """Requests all stations at once; assigns the locations of a response by order, never by coordinates.
 
-    def __init__(self, url: str, archive_url: str, patience: RetryPolicy | None = None):
+    Attributes:
+        calls: calls used so far, as the API counts them: one for each location of a request.
+        clock_skew: how far this machine's clock is ahead of the server's, seconds, by the last response; None if the
+            response had no valid `Date` header.
+    """
+
+    def __init__(self, url: str, archive_url: str, retry_policy: RetryPolicy | None = None):
         self.url = url.rstrip("/")
         self.archive_url = archive_url.rstrip("/")
-        self.patience = patience or RetryPolicy()
+        self.retry_policy = retry_policy or RetryPolicy()
         self.calls = 0
-        """Of the source's budget, used so far: one a location and request."""
         self.clock_skew: float | None = None
-        """Seconds this machine's clock is ahead of the source's, by its last answer; None where that told no time."""
         self._session = requests.Session()
 
     def __enter__(self) -> OpenMeteo:
@@ -73,49 +79,49 @@ class OpenMeteo:
     def __exit__(self, *_: object) -> None:
         self._session.close()
 
-    def observe(self, stations: Sequence[Station], past_quarters: int = 0, past_hours: int = 0) -> Observed:
-        """The present observation of each station, and the steps before it that are asked for.
+    def observe(self, stations: Sequence[Station], past_quarter_hours: int = 0, past_hours: int = 0) -> ParsedResponse:
+        """The present observation of each station, and the requested steps before it.
 
         Args:
-            past_quarters: how many steps of 15 minutes before the present one.
-            past_hours: how many full hours before the present one.
+            past_quarter_hours: number of 15-minute steps before the present one.
+            past_hours: number of full hours before the present one.
 
         Raises:
-            OpenMeteoConnectionError: no answer after the retries.
-            OpenMeteoRequestError: the server refuses the request (400).
-            OpenMeteoAnswerError: the answer is not JSON, or has another number of locations.
+            OpenMeteoConnectionError: no usable response after all retries.
+            OpenMeteoRequestError: the server rejects the request (status 400).
+            OpenMeteoResponseError: the response is not JSON, or has another number of locations.
         """
-        parts = {"current": VARIABLES}
+        sections = {"current": VARIABLES}
         steps: dict[str, int] = {}
-        # One step of forecast is the present step itself; more would be the future.
-        if past_quarters:
-            parts["minutely_15"] = VARIABLES
-            steps |= {"past_minutely_15": past_quarters, "forecast_minutely_15": 1}
+        # One step of forecast is the present step itself; a second one would be the future.
+        if past_quarter_hours:
+            sections["minutely_15"] = VARIABLES
+            steps |= {"past_minutely_15": past_quarter_hours, "forecast_minutely_15": 1}
         if past_hours:
-            parts["hourly"] = VARIABLES
+            sections["hourly"] = VARIABLES
             steps |= {"past_hours": past_hours, "forecast_hours": 1}
-        body = self._get(f"{self.url}/v1/forecast", {**_places(stations), **parts, **steps})
-        return read_answer(body, stations, list(parts))
+        body = self._get(f"{self.url}/v1/forecast", {**_location_query(stations), **sections, **steps})
+        return parse_response(body, stations, list(sections))
 
     def archive(self, stations: Sequence[Station], first: date, last: date) -> pd.DataFrame:
-        """Hourly history of both days and all between: rows with the columns of `HISTORY_COLUMNS`, contract units.
+        """Hourly history from the first to the last day, inclusive: `HISTORY_COLUMNS`, units of the schema, UTC.
 
-        Hours without any value are left out. A long stretch counts as several calls (one for two weeks, about).
+        Hours without any value are omitted. A long period counts as several calls (about one for two weeks).
 
         Raises:
             OpenMeteoConnectionError, OpenMeteoRequestError: as for `observe`.
-            OpenMeteoAnswerError: as for `observe`, or a station's part cannot be used: history must be whole.
+            OpenMeteoResponseError: as for `observe`, or the data of one station cannot be used.
         """
         days = {"start_date": first.isoformat(), "end_date": last.isoformat(), "hourly": VARIABLES}
-        body = self._get(f"{self.archive_url}/v1/archive", {**_places(stations), **days})
-        observed = read_answer(body, stations, ["hourly"])
-        if observed.failures:
-            words = "; ".join(f"{name}: {why}" for name, why in observed.failures.items())
-            raise OpenMeteoAnswerError(f"no history for {words}")
+        body = self._get(f"{self.archive_url}/v1/archive", {**_location_query(stations), **days})
+        parsed = parse_response(body, stations, ["hourly"])
+        if parsed.failures:
+            failures = "; ".join(f"{name}: {reason}" for name, reason in parsed.failures.items())
+            raise OpenMeteoResponseError(f"No history for {failures}")
         rows = [
             (hour.station_id, hour.timestamp, *(getattr(hour, name) for name in API_NAMES), "open-meteo")
-            for part in observed.stations.values()
-            for hour in part.hours
+            for station in parsed.stations.values()
+            for hour in station.hours
         ]
         table = pd.DataFrame(rows, columns=list(HISTORY_COLUMNS))
         table["hour"] = pd.to_datetime(table["hour"], utc=True)
@@ -123,73 +129,73 @@ class OpenMeteo:
 
     def _get(self, url: str, query: dict[str, str | int]) -> bytes:
         retrying = Retrying(
-            stop=stop_after_attempt(self.patience.attempts),
-            wait=wait_random_exponential(max=self.patience.longest_wait_seconds),
-            retry=retry_if_exception_type(_Transient),
+            stop=stop_after_attempt(self.retry_policy.attempts),
+            wait=wait_random_exponential(max=self.retry_policy.max_wait_seconds),
+            retry=retry_if_exception_type(_TransientError),
             reraise=True,
         )
         try:
             return retrying(self._get_once, url, query)
-        except _Transient as error:
-            raise OpenMeteoConnectionError(f"{error} (asked {self.patience.attempts} times)") from error
+        except _TransientError as error:
+            raise OpenMeteoConnectionError(f"{error} ({self.retry_policy.attempts} attempts)") from error
 
     def _get_once(self, url: str, query: dict[str, str | int]) -> bytes:
-        timeout = (self.patience.connect_seconds, self.patience.read_seconds)
+        timeout = (self.retry_policy.connect_seconds, self.retry_policy.read_seconds)
         self.calls += str(query["latitude"]).count(",") + 1
         try:
             response = self._session.get(url, params=query, timeout=timeout)
         except requests.Timeout as error:
-            raise _Transient(f"{url} did not answer within {sum(timeout):g} s") from error
+            raise _TransientError(f"{url} did not respond within {sum(timeout):g} s") from error
         except requests.RequestException as error:
-            raise _Transient(f"{url} cannot be reached: {error}") from error
-        self.clock_skew = _skew(response)
+            raise _TransientError(f"{url} cannot be reached: {error}") from error
+        self.clock_skew = _clock_skew(response)
         if response.ok:
             return response.content
-        reason = reason_of(response.content) or response.reason or "no reason given"
-        words = f"{url} answered {response.status_code}: {reason}"
+        reason = error_reason(response.content) or response.reason or "no reason given"
+        message = f"{url} returned {response.status_code}: {reason}"
         if response.status_code == 429 and ("Daily" in reason or "Hourly" in reason):
-            raise OpenMeteoConnectionError(words)  # seconds will not help
+            raise OpenMeteoConnectionError(message)  # a retry within seconds cannot succeed
         if response.status_code == 429 or response.status_code >= 500:
-            raise _Transient(words)
-        raise OpenMeteoRequestError(words)
+            raise _TransientError(message)
+        raise OpenMeteoRequestError(message)
 
 
-def open_meteo_of(settings: Settings) -> OpenMeteo:
-    """The client of the real Open-Meteo."""
+def create_client(settings: Settings) -> OpenMeteo:
+    """A client of the real Open-Meteo."""
     return OpenMeteo(str(settings.open_meteo_url), str(settings.open_meteo_archive_url))
 
 
 def check_budget(settings: Settings, stations: int) -> None:
-    """Refuse a rate of polls that the free API does not allow.
+    """Check that the polling interval stays within the daily budget of the free API.
 
     Raises:
-        SettingsError: naming the setting and the smallest value that fits.
+        SettingsError: the message contains the setting and the smallest value that fits, if there is one.
     """
-    a_day = stations * MINUTES_A_DAY // settings.poll_minutes
-    if a_day <= OPEN_METEO_CALLS_PER_DAY:
+    calls_per_day = stations * MINUTES_PER_DAY // settings.poll_minutes
+    if calls_per_day <= OPEN_METEO_CALLS_PER_DAY:
         return
-    fitting = next((m for m in range(1, 6) if stations * MINUTES_A_DAY // m <= OPEN_METEO_CALLS_PER_DAY), None)
+    fitting = next((m for m in range(1, 6) if stations * MINUTES_PER_DAY // m <= OPEN_METEO_CALLS_PER_DAY), None)
     advice = f"set it to {fitting} or more" if fitting else "observe fewer stations"
     raise SettingsError(
-        f"{variable('poll_minutes')}={settings.poll_minutes} with {stations} stations would be {a_day:,} calls a day, "
-        f"but Open-Meteo's free API allows {OPEN_METEO_CALLS_PER_DAY:,}; {advice}"
+        f"{variable('poll_minutes')}={settings.poll_minutes} with {stations} stations needs {calls_per_day:,} calls a "
+        f"day, but Open-Meteo's free API allows {OPEN_METEO_CALLS_PER_DAY:,}: {advice}"
     )
 
 
-def _skew(response: requests.Response) -> float | None:
-    """The clocks' difference, from the second in which the answer was written; less than its way took is nothing."""
+def _clock_skew(response: requests.Response) -> float | None:
+    """How far this machine's clock is ahead of the server's, seconds; 0 if the transfer time explains it."""
     try:
-        said = parsedate_to_datetime(response.headers["Date"]).timestamp()
+        server_time = parsedate_to_datetime(response.headers["Date"]).timestamp()
     except (KeyError, ValueError, TypeError):
         return None
-    difference = time.time() - said
-    way = response.elapsed.total_seconds() + 1.0
-    return 0.0 if 0 <= difference <= way else difference
+    difference = time.time() - server_time
+    transfer = response.elapsed.total_seconds() + DATE_RESOLUTION_SECONDS
+    return 0.0 if 0 <= difference <= transfer else difference
 
 
-def _places(stations: Sequence[Station]) -> dict[str, str | int]:
+def _location_query(stations: Sequence[Station]) -> dict[str, str | int]:
     if not 0 < len(stations) <= MAX_LOCATIONS:
-        raise ValueError(f"{len(stations)} stations in one call; Open-Meteo takes 1 to {MAX_LOCATIONS:,}")
+        raise ValueError(f"{len(stations)} stations in one request; Open-Meteo accepts 1 to {MAX_LOCATIONS:,}")
     return {
         "latitude": ",".join(str(station.latitude) for station in stations),
         "longitude": ",".join(str(station.longitude) for station in stations),

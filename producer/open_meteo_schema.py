@@ -1,7 +1,7 @@
-"""What Open-Meteo answers, typed, and how it becomes observations.
+"""Typed models of Open-Meteo's responses, and their conversion into observations.
 
-An answer is one object for one location and an array for several. Times have no zone: we ask for UTC, so they are.
-What is wrong with one location is said for that location; the others stay usable.
+A response is one object for one location and an array for several. Times have no zone; they are in UTC, as requested.
+An error in one location is reported for that location; the others remain usable.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ API_NAMES = {
     "wind_speed": "wind_speed_10m",
     "wind_direction": "wind_direction_10m",
 }
-"""Our variables in the API's names; the API's surface pressure is the contract's station pressure."""
+"""Variables of the record schema -> names in the API; surface pressure is the station pressure of the schema."""
 API_UNITS = {
     "temperature_2m": "°C",
     "relative_humidity_2m": "%",
@@ -33,23 +33,23 @@ API_UNITS = {
     "wind_speed_10m": "m/s",
     "wind_direction_10m": "°",
 }
-"""The units we ask for; an answer in others is refused, not converted."""
+"""The requested units. A response with other units is rejected, not converted."""
 
 
 class OpenMeteoError(Exception):
-    """Open-Meteo, or the replay in its place, could not be used."""
+    """A request to Open-Meteo, or to the replay that replaces it, failed."""
 
 
 class OpenMeteoConnectionError(OpenMeteoError):
-    """No answer: unreachable, too slow, overloaded or over the limit, after all retries. Later it may work."""
+    """No usable response after all retries: unreachable, too slow, overloaded, or rate limit exceeded."""
 
 
 class OpenMeteoRequestError(OpenMeteoError):
-    """The server refused the request with a reason; the same request will be refused again."""
+    """The server rejected the request; a repeated request would be rejected again."""
 
 
-class OpenMeteoAnswerError(OpenMeteoError):
-    """The answer as a whole is not what was asked for."""
+class OpenMeteoResponseError(OpenMeteoError):
+    """The response as a whole cannot be used."""
 
 
 def _as_utc(time: datetime) -> datetime:
@@ -60,11 +60,11 @@ ApiTime = Annotated[datetime, AfterValidator(_as_utc)]
 Value = Annotated[float, Field(allow_inf_nan=False)] | None
 
 
-class ForecastResponse(BaseModel):
+class ApiModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Current(ForecastResponse):
+class CurrentValues(ApiModel):
     """Values at one time."""
 
     time: ApiTime
@@ -75,8 +75,8 @@ class Current(ForecastResponse):
     wind_direction_10m: Value
 
 
-class TimeSeries(ForecastResponse):
-    """Values at several times; each list as long as `time`."""
+class TimeSeries(ApiModel):
+    """Values at several times; each list has the length of `time`."""
 
     time: list[ApiTime]
     temperature_2m: list[Value]
@@ -86,20 +86,20 @@ class TimeSeries(ForecastResponse):
     wind_direction_10m: list[Value]
 
     @model_validator(mode="after")
-    def _equally_long(self) -> Self:
+    def _check_lengths(self) -> Self:
         for name in API_UNITS:
             if len(getattr(self, name)) != len(self.time):
                 raise ValueError(f"{name} has {len(getattr(self, name))} values for {len(self.time)} times")
         return self
 
 
-class Location(ForecastResponse):
-    """One location's part of an answer. The coordinates are the model's grid cell, not those we asked for."""
+class Location(ApiModel):
+    """The response for one location. The coordinates are those of the model's grid cell, not those of the request."""
 
     latitude: float
     longitude: float
     elevation: float | None = None
-    current: Current | None = None
+    current: CurrentValues | None = None
     minutely_15: TimeSeries | None = None
     hourly: TimeSeries | None = None
     current_units: dict[str, str] = {}
@@ -107,65 +107,65 @@ class Location(ForecastResponse):
     hourly_units: dict[str, str] = {}
 
     @model_validator(mode="after")
-    def _in_our_units(self) -> Self:
+    def _check_units(self) -> Self:
         for units in (self.current_units, self.minutely_15_units, self.hourly_units):
             for name, unit in units.items():
                 if unit != API_UNITS.get(name, unit):
-                    raise ValueError(f"{name} is in {unit}, {API_UNITS[name]} was asked for")
+                    raise ValueError(f"{name} is in {unit} instead of {API_UNITS[name]}")
         return self
 
 
 @dataclass(frozen=True)
 class StationObservations:
-    """What was answered for one station, each part ascending in time; observations without any value are left out."""
+    """The observations of one station, in order of time; observations without any value are omitted."""
 
     current: Observation | None
-    quarters: tuple[Observation, ...]
-    """Every 15 minutes."""
+    quarter_hours: tuple[Observation, ...]
     hours: tuple[Observation, ...]
 
 
 @dataclass(frozen=True)
-class Observed:
-    """An answer by station: what can be used, and in words why the rest cannot."""
+class ParsedResponse:
+    """A response by station id: the usable observations, and the reason for each station without any."""
 
     stations: dict[str, StationObservations] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
 
 
-def read_answer(body: bytes, stations: Sequence[Station], parts: Sequence[str]) -> Observed:
-    """Turn the body of an answer into the observations of the stations asked for, in the order asked.
+def parse_response(body: bytes, stations: Sequence[Station], sections: Sequence[str]) -> ParsedResponse:
+    """Parse the body of a response into observations of the requested stations.
 
     Args:
-        parts: what was asked for, of `current`, `minutely_15`, `hourly`; each must be in a usable location.
+        stations: in the order of the request.
+        sections: the requested sections, of `current`, `minutely_15`, `hourly`; a usable location has all of them.
 
     Raises:
-        OpenMeteoAnswerError: it is no JSON, or holds another number of locations than was asked for.
+        OpenMeteoResponseError: the body is not JSON, or has another number of locations than stations.
     """
-    observed = Observed()
+    response = ParsedResponse()
     for station, location in zip(stations, _locations(body, len(stations)), strict=True):
         name = station.station_id
         try:
             parsed = Location.model_validate(location)
         except ValidationError as error:
-            observed.failures[name] = _in_words(error)
+            response.failures[name] = _validation_summary(error)
             continue
-        missing = [part for part in parts if getattr(parsed, part) is None]
+        missing = [section for section in sections if getattr(parsed, section) is None]
         if missing:
-            observed.failures[name] = f"the answer has no {' and no '.join(missing)}: this place is not covered"
+            response.failures[name] = f"the response lacks {', '.join(missing)}: the location is not covered"
             continue
-        found = StationObservations(
+        observations = StationObservations(
             _current(name, parsed.current), _series(name, parsed.minutely_15), _series(name, parsed.hourly)
         )
-        if found.current or found.quarters or found.hours:
-            observed.stations[name] = found
+        if observations.current or observations.quarter_hours or observations.hours:
+            response.stations[name] = observations
         else:
-            observed.failures[name] = "every value of the answer is null: this place is not covered, or has no data now"
-    return observed
+            response.failures[name] = "all values are null: the location is not covered, or has no data at present"
+    return response
 
 
-def reason_of(body: bytes) -> str | None:
-    """The server's own words in an error's body; None where it has none."""
+def error_reason(body: bytes) -> str | None:
+    """The reason in the body of an error response; None if there is none."""
     try:
         content = json.loads(body)
     except ValueError:
@@ -177,51 +177,51 @@ def _locations(body: bytes, count: int) -> list[Any]:
     content = _json(body)
     items = content if isinstance(content, list) else [content]
     if len(items) != count:
-        raise OpenMeteoAnswerError(f"the answer holds {len(items)} locations, {count} were asked for")
-    # `location_id` is absent on the first; where present it tells the place in the order asked.
+        raise OpenMeteoResponseError(f"The response has {len(items)} locations instead of {count}")
+    # `location_id` is the position in the request; the first location has none.
     by_id = {
         item.get("location_id", position) if isinstance(item, dict) else position: item
         for position, item in enumerate(items)
     }
     if set(by_id) != set(range(count)):
-        raise OpenMeteoAnswerError(f"the answer's location_ids are {sorted(by_id, key=str)}, not 0 to {count - 1}")
+        raise OpenMeteoResponseError(f"The response has location_ids {sorted(by_id, key=str)}, not 0 to {count - 1}")
     return [by_id[number] for number in range(count)]
 
 
-_NOT_A_NUMBER = re.compile(rb"(?<=[:,\[])(\s*)-?(?:nan|inf|infinity)(?=\s*[,\]}])", re.IGNORECASE)
+_NAN_LITERAL = re.compile(rb"(?<=[:,\[])(\s*)-?(?:nan|inf|infinity)(?=\s*[,\]}])", re.IGNORECASE)
 
 
 def _json(body: bytes) -> Any:
-    """Parse JSON; a literal nan, which the API writes for places that are not covered, is null."""
+    """Parse JSON; the literal nan, which the API returns for locations that are not covered, becomes null."""
     try:
-        return json.loads(_NOT_A_NUMBER.sub(rb"\1null", body))
+        return json.loads(_NAN_LITERAL.sub(rb"\1null", body))
     except ValueError:
         start = body[:60].decode("utf-8", "replace").strip()
-        raise OpenMeteoAnswerError(f"the answer is not JSON; it begins with {start!r}") from None
+        raise OpenMeteoResponseError(f"The response is not JSON; it starts with {start!r}") from None
 
 
 def _series(station_id: str, series: TimeSeries | None) -> tuple[Observation, ...]:
     if series is None:
         return ()
     columns = [getattr(series, name) for name in API_UNITS]
-    found = [_observation(station_id, time, values) for time, *values in zip(series.time, *columns, strict=True)]
-    return tuple(sorted((o for o in found if o is not None), key=lambda observation: observation.timestamp))
+    observations = [_observation(station_id, time, values) for time, *values in zip(series.time, *columns, strict=True)]
+    return tuple(sorted((o for o in observations if o is not None), key=lambda observation: observation.timestamp))
 
 
-def _current(station_id: str, current: Current | None) -> Observation | None:
+def _current(station_id: str, current: CurrentValues | None) -> Observation | None:
     if current is None:
         return None
     return _observation(station_id, current.time, [getattr(current, name) for name in API_UNITS])
 
 
 def _observation(station_id: str, time: datetime, values: Sequence[float | None]) -> Observation | None:
-    """None where every value is missing."""
+    """An observation; None if all values are missing."""
     if all(value is None for value in values):
         return None
     return Observation(station_id=station_id, timestamp=time, **dict(zip(API_NAMES, values, strict=True)))
 
 
-def _in_words(error: ValidationError) -> str:
+def _validation_summary(error: ValidationError) -> str:
     problems = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}".strip(": ") for problem in error.errors()]
     more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
     return "; ".join(problems[:3]) + more

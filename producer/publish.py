@@ -1,4 +1,4 @@
-"""Publishing observations to `weather-raw`, in the order of time."""
+"""Publishes observations to `weather-raw`, in order of time."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from kafka.errors import KafkaError
 from weatherglass.records import Observation, Origin, headers
 from weatherglass.topics import RAW
 
-ACKNOWLEDGEMENT_SECONDS = 30.0
-"""Longest wait for the broker; the poll after this one tries again."""
+ACKNOWLEDGEMENT_TIMEOUT_SECONDS = 30.0
+"""Longest wait for the broker; the next poll tries again."""
 
 
 class PublishError(Exception):
-    """The broker did not take the observations."""
+    """The broker did not acknowledge the observations."""
 
 
 @contextmanager
 def open_producer(bootstrap_servers: str) -> Iterator[KafkaProducer]:
-    """An idempotent producer that waits for all replicas.
+    """An idempotent producer that waits for the acknowledgement of all replicas.
 
     Raises:
         PublishError: the broker cannot be reached.
     """
-    milliseconds = int(ACKNOWLEDGEMENT_SECONDS * 1000)
+    milliseconds = int(ACKNOWLEDGEMENT_TIMEOUT_SECONDS * 1000)
     try:
         producer = KafkaProducer(
             bootstrap_servers=bootstrap_servers,
             client_id="weatherglass-producer",
             acks="all",
             enable_idempotence=True,
-            # A step is sent as a whole and then waited for; a short linger lets its records share a request.
+            # All records of a step are sent before waiting; a short linger puts them into one request.
             linger_ms=5,
             max_block_ms=milliseconds,
             delivery_timeout_ms=milliseconds,
@@ -43,7 +43,7 @@ def open_producer(bootstrap_servers: str) -> Iterator[KafkaProducer]:
             bootstrap_timeout_ms=milliseconds // 2,
         )
     except KafkaError as error:
-        raise PublishError(f"no Kafka broker answers at {bootstrap_servers}: {error}") from error
+        raise PublishError(f"Kafka broker at {bootstrap_servers} is not available: {error}") from error
     try:
         yield producer
     finally:
@@ -53,13 +53,13 @@ def open_producer(bootstrap_servers: str) -> Iterator[KafkaProducer]:
 def publish(
     producer: KafkaProducer, observations: Iterable[Observation], origin: Origin, now: datetime
 ) -> Iterator[list[Observation]]:
-    """Publish observations step by step of their time; yields each step after the broker has acknowledged all of it.
+    """Publish observations in steps of equal time; yields each step after the broker has acknowledged all of it.
 
-    No observation of a later time is sent before: the stream's watermark follows the newest time it has seen, and
-    would drop what comes ten minutes behind it, on whichever partition. Advance the iterator to go on.
+    Later observations are sent only after that: the watermark of the stream follows the newest time of all partitions,
+    and the stream would drop observations that are ten minutes older. Advance the iterator to continue.
 
     Raises:
-        PublishError: the broker did not acknowledge a step; nothing later was sent.
+        PublishError: the broker did not acknowledge a step; no later step was sent.
     """
     ordered = sorted(observations, key=lambda observation: (observation.timestamp, observation.station_id))
     for time, group in groupby(ordered, key=lambda observation: observation.timestamp):
@@ -75,9 +75,9 @@ def publish(
                 for observation in step
             ]
             for future in sent:
-                future.get(timeout=ACKNOWLEDGEMENT_SECONDS)
+                future.get(timeout=ACKNOWLEDGEMENT_TIMEOUT_SECONDS)
         except KafkaError as error:
             raise PublishError(
-                f"{RAW} did not take the observations of {time:%Y-%m-%d %H:%M} UTC: {error!r}"
+                f"Observations of {time:%Y-%m-%d %H:%M} UTC were not acknowledged on {RAW}: {error!r}"
             ) from error
         yield step

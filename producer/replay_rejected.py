@@ -1,17 +1,18 @@
-"""Messages of `weather-rejected` back to `weather-raw`, as they came, after what was wrong with them was mended.
+"""Publishes messages of `weather-rejected` to `weather-raw` again, unchanged, after the cause was fixed.
 
-What is sent again is judged again: it becomes an observation, or lies in `weather-rejected` once more. A message that
-was replayed before says so in its header `replayed`; it is passed over, or two replays would chase each other's
-rejections for ever. The original stays in `weather-rejected` too; that it was sent is kept in the state folder, so that
-the next run passes it over.
+A replayed message is validated again: it becomes an observation or is rejected again. Messages with the header
+`replayed` were replayed before and are skipped, since otherwise two replays would repeat each other's rejections
+forever. The original stays in `weather-rejected`. The replayed messages are recorded in the state folder, so that the
+next run skips them.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 
@@ -19,51 +20,71 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.producer.future import FutureRecordMetadata
 
-from producer.publish import ACKNOWLEDGEMENT_SECONDS, open_producer
+from producer.publish import ACKNOWLEDGEMENT_TIMEOUT_SECONDS, open_producer
 from weatherglass.files import write_atomically
-from weatherglass.qc.observation_checks import Reason
+from weatherglass.qc.observation_checks import RejectionReason
 from weatherglass.records import iso
 from weatherglass.settings import Settings
 from weatherglass.topics import RAW, REJECTED
 
-REPLAYED = "replayed"
-"""Header of a message that was sent again: when."""
+REPLAYED_HEADER = "replayed"
+"""Header of a replayed message: the time of the replay."""
 
+TRUNCATION_HEADERS = frozenset({"truncated", "truncated_key"})
+"""Headers of a message that was too long, of which only the beginning was kept."""
 
-CUT = frozenset({"truncated", "truncated_key"})
-"""Headers of a message of which only the beginning was kept, being too long."""
-SENT_FILE = "replayed.txt"
+REPLAYED_FILE = "replayed.txt"
 
 
 class ReplayError(ValueError):
-    """What was asked for cannot be replayed; the message says what is allowed."""
+    """The selection is invalid; the message names the allowed values."""
+
+
+class SkipReason(StrEnum):
+    """Why a selected message is not replayed."""
+
+    OTHER_TOPIC = "not from weather-raw"
+    TRUNCATED = "truncated (the complete message is on weather-raw for seven days)"
+    ALREADY_REPLAYED = "already replayed by an earlier run (`again` replays it)"
+
+
+@dataclass(frozen=True)
+class ReplayReport:
+    """Number of messages of a replay: `replayed` by the reason of their rejection, `skipped` by the reason for that."""
+
+    replayed: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[SkipReason] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which rejected messages: of these reasons (none: of every reason), rejected in [since, until)."""
+    """Selects rejected messages: with one of these reasons (empty: any reason), rejected in [since, until), UTC."""
 
-    reasons: frozenset[Reason] = frozenset()
+    reasons: frozenset[RejectionReason] = frozenset()
     since: datetime | None = None
     until: datetime | None = None
 
-    def takes(self, reason: str, rejected: datetime) -> bool:
+    def matches(self, message: RejectedMessage) -> bool:
         return (
-            (not self.reasons or reason in self.reasons)
-            and (self.since is None or rejected >= self.since)
-            and (self.until is None or rejected < self.until)
+            (not self.reasons or message.reason in self.reasons)
+            and (self.since is None or message.time >= self.since)
+            and (self.until is None or message.time < self.until)
         )
 
 
-def reasons_of(names: list[str]) -> frozenset[Reason]:
-    """Raises ReplayError for a name that is no reason."""
-    if unknown := sorted(set(names) - set(Reason)):
-        raise ReplayError(f"no reason {', '.join(unknown)}; there are {', '.join(Reason)}")
-    return frozenset(map(Reason, names))
+def parse_reasons(names: list[str]) -> frozenset[RejectionReason]:
+    """The reasons with these names.
+
+    Raises:
+        ReplayError: a name is not a reason.
+    """
+    if unknown := sorted(set(names) - set(RejectionReason)):
+        raise ReplayError(f"Unknown reason: {', '.join(unknown)}. Reasons: {', '.join(RejectionReason)}")
+    return frozenset(map(RejectionReason, names))
 
 
 @dataclass(frozen=True, eq=False)
-class Rejected:
+class RejectedMessage:
     """A message of `weather-rejected`."""
 
     record: ConsumerRecord
@@ -74,16 +95,16 @@ class Rejected:
 
     @property
     def topic(self) -> str:
-        """That it lay on: inference refuses messages too, of `weather-features`."""
+        """The original topic; inference also rejects records, those of `weather-features`."""
         return self.headers.get("topic", "")
 
     @property
-    def cut(self) -> bool:
-        """Whether only its beginning is here."""
-        return not CUT.isdisjoint(self.headers)
+    def truncated(self) -> bool:
+        return not TRUNCATION_HEADERS.isdisjoint(self.headers)
 
     @property
     def origin(self) -> str:
+        """Original topic, partition and offset."""
         return ":".join(self.headers.get(name, "") for name in ("topic", "partition", "offset"))
 
     @property
@@ -92,12 +113,14 @@ class Rejected:
 
     @property
     def time(self) -> datetime:
+        """When the message was rejected, UTC."""
         return datetime.fromtimestamp(self.record.timestamp / 1000, UTC)
 
 
-class Sent:
-    """What was sent again, kept from one run to the next: origin and time of rejection, a line each in a file of the
-    state folder. Topics that were made anew count from 0 again, so the origin alone would not tell one from another.
+class ReplayedMessages:
+    """The messages replayed by earlier runs: origin and time of rejection, one per line of a file in the state folder.
+
+    The origin alone is not unique, since the offsets of a recreated topic start at 0 again.
     """
 
     def __init__(self, file: Path):
@@ -105,88 +128,92 @@ class Sent:
         lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
         self.times = {origin: datetime.fromisoformat(time) for origin, time in map(str.split, lines)}
 
-    def has(self, message: Rejected) -> bool:
+    def __contains__(self, message: RejectedMessage) -> bool:
         return self.times.get(message.origin) == message.time
 
-    def keep(self, times: Mapping[str, datetime]) -> None:
+    def save(self, times: Mapping[str, datetime]) -> None:
         self._file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(self._file, "".join(f"{origin} {iso(times[origin])}\n" for origin in sorted(times)))
 
 
 def replay_rejected(
-    settings: Settings, selection: Selection, now: datetime, dry: bool, say: Callable[[str], None], again: bool = False
-) -> Counter[str]:
-    """Send the selected messages to `weather-raw` once more; how many of each reason.
+    settings: Settings,
+    selection: Selection,
+    now: datetime,
+    dry_run: bool,
+    log: Callable[[str], object],
+    again: bool = False,
+) -> ReplayReport:
+    """Publish the selected messages to `weather-raw` again.
 
-    Reads to the end that `weather-rejected` has at the start. Of a message that was rejected twice, by a repeated
-    batch, one goes back, and only what came from `weather-raw` does.
+    Reads up to the end of `weather-rejected` at the start. A message that was rejected twice, by a repeated batch, is
+    replayed once. Only messages from `weather-raw` are replayed.
 
     Args:
-        dry: only count.
-        say: takes lines for the log.
-        again: send what an earlier run has sent too.
+        now: UTC, for the header `replayed`.
+        dry_run: only count.
+        log: is called with each line for the task log.
+        again: also replay messages that an earlier run has replayed.
 
     Raises:
-        producer.publish.PublishError: the broker cannot be reached.
-        kafka.errors.KafkaError: it did not take a message. What it took before is not sent by the next run.
+        producer.publish.PublishError: the broker is not available.
+        kafka.errors.KafkaError: the broker did not acknowledge a message. Those that it acknowledged are recorded, so
+            that the next run skips them.
     """
-    counted: Counter[str] = Counter()
-    staying: Counter[str] = Counter()
-    sent = Sent(settings.state_dir / SENT_FILE)
-    remembered = sent.times
-    lying: dict[str, datetime] = {}
-    sending: dict[Rejected, FutureRecordMetadata] = {}
+    report = ReplayReport()
+    earlier = ReplayedMessages(settings.state_dir / REPLAYED_FILE)
+    recorded = earlier.times
+    retained: dict[str, datetime] = {}
+    pending: dict[RejectedMessage, FutureRecordMetadata] = {}
     seen: set[str] = set()
     try:
         with open_producer(settings.bootstrap_servers) as producer:
-            for message in _rejected(settings.bootstrap_servers):
-                if sent.has(message):
-                    lying[message.origin] = message.time
-                if message.origin in seen or not selection.takes(message.reason, message.time):
+            for message in _read_rejected(settings.bootstrap_servers):
+                if message in earlier:
+                    retained[message.origin] = message.time
+                if message.origin in seen or not selection.matches(message):
                     continue
                 seen.add(message.origin)
-                if why := _why_it_stays(message, sent.has(message) and not again):
-                    staying[why] += 1
+                if reason := _skip_reason(message, message in earlier and not again):
+                    report.skipped[reason] += 1
                 else:
-                    counted[message.reason] += 1
-                    if not dry:
-                        sending[message] = _send(producer, message, now)
-            remembered = lying  # what the topic has let go needs no memory
-            for future in sending.values():
-                future.get(ACKNOWLEDGEMENT_SECONDS)
+                    report.replayed[message.reason] += 1
+                    if not dry_run:
+                        pending[message] = _send(producer, message, now)
+            recorded = retained  # forgets messages that the topic has deleted
+            for future in pending.values():
+                future.get(ACKNOWLEDGEMENT_TIMEOUT_SECONDS)
     finally:
-        if sending:
-            done = {message.origin: message.time for message, future in sending.items() if future.succeeded()}
-            sent.keep(remembered | done)
-    for reason, count in sorted(counted.items()):
-        say(f"{'to be sent' if dry else 'sent'} to {RAW} again, rejected as {reason}: {count}")
-    for why, count in sorted(staying.items()):
-        say(f"{why}: {count}")
-    if not (counted or staying):
-        say(f"nothing in {REJECTED} is of that kind")
-    return counted
+        if pending:
+            done = {message.origin: message.time for message, future in pending.items() if future.succeeded()}
+            earlier.save(recorded | done)
+    for rejected_as, count in sorted(report.replayed.items()):
+        log(f"{'Would replay' if dry_run else 'Replayed'} to {RAW}, rejected as {rejected_as}: {count}")
+    for reason, count in sorted(report.skipped.items()):
+        log(f"Skipped, {reason}: {count}")
+    if not (report.replayed or report.skipped):
+        log(f"No message in {REJECTED} matches the selection")
+    return report
 
 
-def _send(producer: KafkaProducer, message: Rejected, now: datetime) -> FutureRecordMetadata:
-    marks = [("origin", message.origin.encode()), (REPLAYED, iso(now).encode())]
+def _send(producer: KafkaProducer, message: RejectedMessage, now: datetime) -> FutureRecordMetadata:
+    added = [("origin", message.origin.encode()), (REPLAYED_HEADER, iso(now).encode())]
     kept = [pair for pair in message.record.headers if pair[0] == "source"]
-    return producer.send(RAW, key=message.record.key, value=message.record.value, headers=[*kept, *marks])
+    return producer.send(RAW, key=message.record.key, value=message.record.value, headers=[*kept, *added])
 
 
-def _why_it_stays(message: Rejected, sent: bool) -> str | None:
-    """Why a selected message is not sent again; None if it is."""
+def _skip_reason(message: RejectedMessage, already_replayed: bool) -> SkipReason | None:
+    """Why a selected message is skipped; None if it is replayed."""
     if message.topic != RAW:
-        return f"not sent, from {message.topic or 'nowhere that is known'} and not from {RAW}"
-    if message.cut:
-        return f"not sent, too long and only the beginning is kept (the whole lies on {RAW} for seven days)"
-    if sent:
-        return "not sent, an earlier run has done so (`again` sends them once more)"
-    return None
+        return SkipReason.OTHER_TOPIC
+    if message.truncated:
+        return SkipReason.TRUNCATED
+    return SkipReason.ALREADY_REPLAYED if already_replayed else None
 
 
-def _rejected(bootstrap_servers: str) -> Iterator[Rejected]:
-    """Those that were not sent again before."""
-    # Inference rejects inside its transactions; what it took back was rejected once more, or not at all.
+def _read_rejected(bootstrap_servers: str) -> Iterator[RejectedMessage]:
+    """The messages of `weather-rejected` that were not replayed before their rejection."""
+    # Inference rejects records in its transactions; an aborted rejection does not count.
     consumer = KafkaConsumer(
         bootstrap_servers=bootstrap_servers, enable_auto_commit=False, isolation_level="read_committed"
     )
@@ -197,7 +224,7 @@ def _rejected(bootstrap_servers: str) -> Iterator[Rejected]:
         ends = consumer.end_offsets(partitions)
         while any(consumer.position(partition) < ends[partition] for partition in partitions):
             for partition, records in consumer.poll(timeout_ms=500).items():
-                found = [Rejected(record) for record in records if record.offset < ends[partition]]
-                yield from (message for message in found if REPLAYED not in message.headers)
+                messages = [RejectedMessage(record) for record in records if record.offset < ends[partition]]
+                yield from (message for message in messages if REPLAYED_HEADER not in message.headers)
     finally:
         consumer.close()

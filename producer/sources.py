@@ -3,32 +3,50 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 
 import requests
 
-from producer.open_meteo import OpenMeteo, open_meteo_of
+from producer.open_meteo import OpenMeteo, create_client
 from producer.replay.data import replay_stations
 from weatherglass.records import Origin
 from weatherglass.settings import Settings, Source, variable
-from weatherglass.stations import Network, Station, network
+from weatherglass.stations import Network, Station, network_stations
 
-PATIENCE_SECONDS = 3.0
+PROBE_TIMEOUT_SECONDS = 3.0
 
 
-def choose(settings: Settings) -> tuple[Source, str]:
-    """Settle `auto`: Open-Meteo if it answers within three seconds, else the replay. Asks once.
+@dataclass(frozen=True)
+class SourceChoice:
+    """The source to use.
 
-    Returns:
-        The source, never AUTO, and a sentence for the user that says which and why.
+    Attributes:
+        source: never AUTO.
+        description: a sentence for the user with the source and the reason.
+        problem: why Open-Meteo cannot be used, if the replay replaces it; otherwise None.
+    """
+
+    source: Source
+    description: str
+    problem: str | None = None
+
+
+def resolve_source(settings: Settings) -> SourceChoice:
+    """The configured source; for AUTO, Open-Meteo if it responds within three seconds, otherwise the replay.
+
+    Sends at most one request.
     """
     if settings.source is not Source.AUTO:
-        return settings.source, f"observations: {_described(settings.source, settings)}, as WEATHERGLASS_SOURCE says"
-    problem = _problem_of_open_meteo(str(settings.open_meteo_url).rstrip("/"))
+        description = _description(settings.source, settings)
+        return SourceChoice(settings.source, f"Source (set by {variable('source')}): {description}")
+    problem = _probe_open_meteo(str(settings.open_meteo_url).rstrip("/"))
     if problem is None:
-        return Source.OPEN_METEO, f"observations: {_described(Source.OPEN_METEO, settings)}"
-    return Source.REPLAY, (
-        f"OPEN-METEO CANNOT BE USED ({problem}). Showing a REPLAY instead: {_described(Source.REPLAY, settings)}. "
-        "These are not today's weather."
+        return SourceChoice(Source.OPEN_METEO, f"Source: {_description(Source.OPEN_METEO, settings)}")
+    return SourceChoice(
+        Source.REPLAY,
+        f"WARNING: Open-Meteo is not available ({problem}). Source: REPLAY of "
+        f"{_description(Source.REPLAY, settings)}. This is not the current weather.",
+        problem,
     )
 
 
@@ -36,49 +54,47 @@ def observed_stations(settings: Settings) -> tuple[Station, ...]:
     """The stations that the source observes; AUTO counts as Open-Meteo.
 
     Raises:
-        SourceError: the data to replay cannot be read.
+        SourceError: the data of the replay cannot be read.
     """
-    return replay_stations(settings) if settings.source is Source.REPLAY else network(Network.LIVE)
+    return replay_stations(settings) if settings.source is Source.REPLAY else network_stations(Network.LIVE)
 
 
-def client_of(settings: Settings) -> OpenMeteo:
-    """The client of the source: Open-Meteo, or the replay that speaks its API."""
+def open_client(settings: Settings) -> OpenMeteo:
+    """A client of the source: Open-Meteo, or the replay server, which implements the same API."""
     if settings.source is Source.REPLAY:
         return OpenMeteo(settings.replay_url, settings.replay_url)
-    return open_meteo_of(settings)
+    return create_client(settings)
 
 
-def origin_of(settings: Settings) -> Origin:
+def record_origin(settings: Settings) -> Origin:
+    """The value of the header `source` of published observations."""
     return Origin.REPLAY if settings.source is Source.REPLAY else Origin.OPEN_METEO
 
 
-def _described(source: Source, settings: Settings) -> str:
+def _description(source: Source, settings: Settings) -> str:
     if source is Source.OPEN_METEO:
-        return f"live from {settings.open_meteo_url}"
-    data = f"Kaggle's zip {settings.kaggle_zip}" if settings.kaggle_zip else "three New York airports in 2013"
+        return f"live observations from {settings.open_meteo_url}"
+    data = f"Kaggle zip {settings.kaggle_zip}" if settings.kaggle_zip else "three New York airports in 2013"
     faults = ""
     if settings.replay_faults:
-        faults = (
-            f", WITH FAULTS INJECTED ON PURPOSE into {settings.replay_faults:.1%} of the values "
-            f"({variable('replay_faults')})"
-        )
-    return f"real observations of the same days of an earlier year ({data}){faults}"
+        faults = f", WITH INJECTED FAULTS in {settings.replay_faults:.1%} of the values ({variable('replay_faults')})"
+    return f"real observations from the same days of an earlier year ({data}){faults}"
 
 
-def _problem_of_open_meteo(url: str) -> str | None:
-    """Why Open-Meteo cannot be used; None if it can. A thread, since nothing else bounds the look-up of a name."""
-    found: list[str | None] = []
+def _probe_open_meteo(url: str) -> str | None:
+    """Why Open-Meteo cannot be used; None if it can. Runs in a thread, because DNS lookups have no other timeout."""
+    result: list[str | None] = []
 
-    def ask() -> None:
+    def probe() -> None:
         query = {"latitude": "40.71", "longitude": "-74.01", "current": "temperature_2m"}
         try:
-            response = requests.get(f"{url}/v1/forecast", params=query, timeout=PATIENCE_SECONDS)
+            response = requests.get(f"{url}/v1/forecast", params=query, timeout=PROBE_TIMEOUT_SECONDS)
             usable = response.ok and "current" in response.json()
-            found.append(None if usable else f"it answered {response.status_code} {response.reason}")
+            result.append(None if usable else f"{url} returned {response.status_code} {response.reason}")
         except requests.RequestException as error:
-            found.append(f"{type(error).__name__} for {url}")
+            result.append(f"{type(error).__name__} for {url}")
 
-    thread = threading.Thread(target=ask, name="open-meteo-probe", daemon=True)
+    thread = threading.Thread(target=probe, name="open-meteo-probe", daemon=True)
     thread.start()
-    thread.join(PATIENCE_SECONDS)
-    return found[0] if found else f"no answer from {url} within {PATIENCE_SECONDS:g} s"
+    thread.join(PROBE_TIMEOUT_SECONDS)
+    return result[0] if result else f"no response from {url} within {PROBE_TIMEOUT_SECONDS:g} s"

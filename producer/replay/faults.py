@@ -1,8 +1,8 @@
-"""Faults put into the replay on purpose, with their labels: the truth by which anomaly flags are judged.
+"""Faults injected into the replay, with labels that anomaly flags are scored against.
 
-Kinds, lengths and sizes are those of `anomaly.fault_injection`. They are drawn month by month of the data with a
-fixed seed, on the quarters of an hour that stations are asked for. So the same data and the same share always give the
-same faults: a reading keeps its value however often it is asked for, and after a restart.
+Kinds, durations and sizes are those of `anomaly.fault_injection`. Faults are drawn for each month of the data with a
+fixed seed, on quarter hours. The same data and share therefore always give the same faults: a reading has the same
+value in every request, and after a restart.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ import numpy as np
 import numpy.typing as npt
 
 from producer.replay.data import ReplayData
-from weatherglass.anomaly.fault_injection import SHIFT_HOURS, Fault, Steps, inject_share, nearest
+from weatherglass.anomaly.fault_injection import SHIFT_HOURS, Fault, TimeAxis, inject_share, nearest_stations
 from weatherglass.records import VARIABLES
 from weatherglass.store.detection_scores import WHOLE_STATION, InjectedFault
 
 SEED = 1964
 """The year of the first version of WMO's guide to quality control; any number would do."""
 QUARTER = timedelta(minutes=15)
-STEPS = Steps(per_hour=4, clean_hours=SHIFT_HOURS[1])
-"""A month begins without faults for as long as a clock may be late, since no earlier readings are at hand."""
+STEPS = TimeAxis(per_hour=4, clean_hours=SHIFT_HOURS[1])
+"""The start of each month has no faults for as long as the longest time shift, which needs earlier readings."""
 MONTHS = 3
-"""Kept in memory, 2 MB each for 36 stations."""
+"""Months kept in memory, 2 MB each for 36 stations."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class Month:
     """The faults of a month of the data.
 
     Attributes:
-        first: its first instant, a time of the data.
+        first: start of the month, a time of the data.
         values: (stations, quarters, 4), axes as `records.VARIABLES`.
-        number: (stations, quarters) index in `faults` of the fault there; -1 where there is none.
-        faulty: (stations, quarters, 4).
+        number: (stations, quarters) index in `faults` of the fault there; -1 if there is none.
+        faulty: (stations, quarters, 4) True inside a fault.
     """
 
     first: datetime
@@ -48,7 +48,7 @@ class Month:
 
 
 class ReplayFaults:
-    """Disturbs about `share` of the values of `data`."""
+    """Injects faults into about `share` of the values of `data`."""
 
     def __init__(self, data: ReplayData, share: float):
         self.share = share
@@ -73,7 +73,7 @@ class ReplayFaults:
         """
         ends: dict[tuple[datetime, int], InjectedFault] = {}
         for time in (first + number * QUARTER for number in range((last - first) // QUARTER + 1)):
-            month, at = self._at(self._data.calendar.earlier(time))
+            month, at = self._at(self._data.calendar.data_time(time))
             for number in {int(number) for number in month.number[:, at]} - {-1}:
                 fault = month.faults[number]
                 known = ends.get((month.first, number))
@@ -94,13 +94,13 @@ class ReplayFaults:
     def _drawn(self, first: datetime) -> Month:
         following = (first + timedelta(days=31)).replace(day=1)
         days = (following - first).days
-        true = self._data.quarters(first, 24 * days)[..., : len(VARIABLES)].astype(np.float32)
+        true = self._data.quarter_hours(first, 24 * days)[..., : len(VARIABLES)].astype(np.float32)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # a series without any value
             usual = true.reshape(len(true), days, -1, len(VARIABLES))
             spread = np.nanstd(usual - np.nanmean(usual, axis=1, keepdims=True), axis=(1, 2)).astype(np.float64)
         rng = np.random.default_rng([SEED, first.year, first.month])
-        made = inject_share(true, spread, nearest(self._data.stations), self.share, STEPS, rng)
+        made = inject_share(true, spread, nearest_stations(self._data.stations), self.share, STEPS, rng)
         number = np.full(true.shape[:2], -1)
         for i, fault in enumerate(made.faults):
             number[fault.station, fault.start : fault.end] = i

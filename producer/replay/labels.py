@@ -1,4 +1,4 @@
-"""From the replay that disturbs readings to the store: what it has disturbed."""
+"""Client of the replay server for the labels of injected faults."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ TIMEOUT_SECONDS = 30.0
 
 
 def fetch_labels(settings: Settings) -> list[InjectedFault]:
-    """The faults in the last days of the replay, as far as they have been shown.
+    """The faults in the last days of the replay, up to its present.
 
     Raises:
-        requests.RequestException: the replay server does not answer, or not with labels.
+        requests.RequestException: the replay server is not available, or returns an error.
     """
-    answer = requests.get(f"{settings.replay_url}/faults", timeout=TIMEOUT_SECONDS)
-    answer.raise_for_status()
-    return [_fault(content) for content in answer.json()["faults"]]
+    response = requests.get(f"{settings.replay_url}/faults", timeout=TIMEOUT_SECONDS)
+    response.raise_for_status()
+    return [_fault(content) for content in response.json()["faults"]]
 
 
 def _fault(content: dict[str, Any]) -> InjectedFault:

@@ -1,4 +1,4 @@
-"""The replay over HTTP: `/v1/forecast`, `/v1/archive`, `/faults`, and `/health` for who starts it."""
+"""HTTP server of the replay: `/v1/forecast`, `/v1/archive`, `/faults`, and `/health` for the launcher."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from weatherglass.records import iso
 
 
 class ReplayServer(ThreadingHTTPServer):
-    """Serves a replay; `now` gives the real time of each request."""
+    """Serves a replay; `now` returns the real time of each request."""
 
     daemon_threads = True
 
     def __init__(self, host: str, port: int, replay: Replay, now: Callable[[], datetime]):
-        """Raises OSError where the port is taken."""
+        """Raises OSError if the port is in use."""
         self.replay = replay
         self.now = now
         super().__init__((host, port), _Handler)
@@ -30,15 +30,15 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "weatherglass-replay"
     timeout = 60
-    """Seconds that an idle connection is kept."""
+    """Seconds after which an idle connection is closed."""
 
     def do_GET(self) -> None:
         try:
-            self._send(*self._answer())
-        except (BrokenPipeError, ConnectionResetError):  # the client has gone; it knows why
+            self._send(*self._response())
+        except (BrokenPipeError, ConnectionResetError):  # the client has closed the connection
             self.close_connection = True
 
-    def _answer(self) -> tuple[int, Any]:
+    def _response(self) -> tuple[int, Any]:
         address = urlsplit(self.path)
         query = dict(parse_qsl(address.query))
         now, replay = self.server.now(), self.server.replay
@@ -71,4 +71,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: a line a poll helps nobody."""
+        """Suppress the log line of each request."""

@@ -43,7 +43,7 @@ def replay_without_gaps(now: datetime) -> dict[str, float]:
 
     def is_complete(first: datetime, last: datetime) -> bool:
         hours = [first + number * timedelta(hours=1) for number in range((last - first) // timedelta(hours=1) + 2)]
-        replayed = [data.calendar.earlier(hour) for hour in hours]
+        replayed = [data.calendar.data_time(hour) for hour in hours]
         return not any(np.isnan(data.values_at(n, hour)).all() for n in range(len(data.stations)) for hour in replayed)
 
     day = timedelta(days=1)

@@ -1,4 +1,4 @@
-"""A real HTTP server that plays Open-Meteo's good and bad days, and answers in the API's shapes."""
+"""An HTTP server that imitates Open-Meteo, with responses in the format of the API and with failures."""
 
 from __future__ import annotations
 
@@ -17,35 +17,42 @@ from producer.open_meteo import OpenMeteo, RetryPolicy
 from producer.open_meteo_schema import API_UNITS
 from weatherglass.stations import Station, known_stations
 
-HASTY = RetryPolicy(connect_seconds=20, read_seconds=20, attempts=3, longest_wait_seconds=0.01)
-"""Asks again at once, but gives a slow machine its time."""
+FAST_RETRIES = RetryPolicy(connect_seconds=20, read_seconds=20, attempts=3, max_wait_seconds=0.01)
+"""Retries immediately, with generous timeouts for a slow machine."""
 
 
 @dataclass
-class Play:
-    """Answers one after the other, the last one again and again; `None` is silence until the client gives up."""
+class FakeOpenMeteo:
+    """The responses of the server and the requests that it received.
 
-    answers: list[tuple[int, str | bytes] | None]
-    asked: list[dict[str, str]] = field(default_factory=list)
+    Attributes:
+        responses: returned one after the other, the last one repeatedly; None sends no response until the test ends.
+        queries: query parameters of each request.
+        paths: path of each request.
+        ended: set when the test ends.
+    """
+
+    responses: list[tuple[int, str | bytes] | None]
+    queries: list[dict[str, str]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     url: str = ""
-    over: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
 
 
 @pytest.fixture
-def play() -> Iterator[Play]:
-    playing = Play([])
+def fake_open_meteo() -> Iterator[FakeOpenMeteo]:
+    fake = FakeOpenMeteo([])
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             address = urlsplit(self.path)
-            playing.paths.append(address.path)
-            playing.asked.append(dict(parse_qsl(address.query)))
-            answer = playing.answers[min(len(playing.asked), len(playing.answers)) - 1]
-            if answer is None:
-                playing.over.wait()
+            fake.paths.append(address.path)
+            fake.queries.append(dict(parse_qsl(address.query)))
+            response = fake.responses[min(len(fake.queries), len(fake.responses)) - 1]
+            if response is None:
+                fake.ended.wait()
                 return
-            status, body = answer
+            status, body = response
             body = body.encode() if isinstance(body, str) else body
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
@@ -56,19 +63,19 @@ def play() -> Iterator[Play]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    playing.url = f"http://127.0.0.1:{server.server_port}"
+    fake.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
-    yield playing
-    playing.over.set()
+    yield fake
+    fake.ended.set()
     server.shutdown()
     thread.join()
     server.server_close()
 
 
 @pytest.fixture
-def client(play: Play) -> Iterator[OpenMeteo]:
-    with OpenMeteo(play.url, play.url, HASTY) as open_meteo:
+def client(fake_open_meteo: FakeOpenMeteo) -> Iterator[OpenMeteo]:
+    with OpenMeteo(fake_open_meteo.url, fake_open_meteo.url, FAST_RETRIES) as open_meteo:
         yield open_meteo
 
 
@@ -87,12 +94,14 @@ VALUES = {
 }
 
 
-def location(number: int = 0, time: str = "2026-09-25T23:00", past_quarters: int = 0, **changed: Any) -> dict[str, Any]:
-    """One location as the API answers it; `changed` replaces values of `current`.
+def location(
+    number: int = 0, time: str = "2026-09-25T23:00", past_quarter_hours: int = 0, **changed: Any
+) -> dict[str, Any]:
+    """One location in the format of the API; `changed` replaces values of `current`.
 
-    The coordinates are those of some grid cell, the same for all: nobody may join by them.
+    All locations have the coordinates of the same grid cell, so that joining by coordinates fails.
     """
-    answer: dict[str, Any] = {
+    response: dict[str, Any] = {
         "latitude": 39.746895,
         "longitude": -104.987076,
         "generationtime_ms": 0.07,
@@ -104,25 +113,25 @@ def location(number: int = 0, time: str = "2026-09-25T23:00", past_quarters: int
         "current": {"time": time, "interval": 900, **VALUES, **changed},
     }
     if number:
-        answer["location_id"] = number
-    if past_quarters:
+        response["location_id"] = number
+    if past_quarter_hours:
         now = datetime.fromisoformat(time)
-        times = [now - timedelta(minutes=15) * step for step in range(past_quarters, -1, -1)]
-        answer["minutely_15_units"] = {"time": "iso8601", **API_UNITS}
-        answer["minutely_15"] = {
+        times = [now - timedelta(minutes=15) * step for step in range(past_quarter_hours, -1, -1)]
+        response["minutely_15_units"] = {"time": "iso8601", **API_UNITS}
+        response["minutely_15"] = {
             "time": [moment.strftime("%Y-%m-%dT%H:%M") for moment in times],
             **{name: [value] * len(times) for name, value in VALUES.items()},
         }
-    return answer
+    return response
 
 
 def three_locations(**changed: Any) -> list[dict[str, Any]]:
     return [location(number, **changed) for number in range(3)]
 
 
-def good(content: Any) -> tuple[int, str]:
+def ok_response(content: Any) -> tuple[int, str]:
     return 200, json.dumps(content)
 
 
-def error(status: int, reason: str) -> tuple[int, str]:
+def error_response(status: int, reason: str) -> tuple[int, str]:
     return status, json.dumps({"error": True, "reason": reason})

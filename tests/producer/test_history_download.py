@@ -1,4 +1,4 @@
-"""Fetching history from the archive: resumable, whole or not at all."""
+"""Download of history from the archive: resumable, and each file complete."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from producer.history_download import FRESH, fetch_archive
+from producer.history_download import MAX_AGE, fetch_archive
 from producer.open_meteo import OpenMeteo
 from producer.open_meteo_schema import OpenMeteoError
-from tests.producer.conftest import Play, error, good, location
+from tests.producer.conftest import FakeOpenMeteo, error_response, location, ok_response
 from weatherglass.history.prepared import HISTORY_COLUMNS
 from weatherglass.stations import Station
 
@@ -20,35 +20,37 @@ Stations = tuple[Station, ...]
 
 
 def history(**changed: Any) -> tuple[int, str]:
-    answer = location(past_quarters=3)
-    answer["hourly"] = answer.pop("minutely_15")
-    del answer["current"]
-    return good({**answer, **changed})
+    content = location(past_quarter_hours=3)
+    content["hourly"] = content.pop("minutely_15")
+    del content["current"]
+    return ok_response({**content, **changed})
 
 
-def test_a_fetch_that_was_cut_off_goes_on_where_it_stopped(
-    client: OpenMeteo, play: Play, stations: Stations, tmp_path: Path
+def test_an_interrupted_download_resumes_with_the_next_station(
+    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations, tmp_path: Path
 ) -> None:
     now = datetime.now(UTC)
-    play.answers = [history(), error(400, "no more today")]
+    fake_open_meteo.responses = [history(), error_response(400, "no more today")]
     with pytest.raises(OpenMeteoError, match="no more today"):
         fetch_archive(client, stations, tmp_path, now, print, pause_seconds=0)
     assert [file.name for file in tmp_path.iterdir()] == ["denver.parquet"]
 
-    play.answers = [history()]
-    play.asked.clear()
+    fake_open_meteo.responses = [history()]
+    fake_open_meteo.queries.clear()
     fetch_archive(client, stations, tmp_path, now, print, pause_seconds=0)
     assert {file.stem for file in tmp_path.iterdir()} == {station.station_id for station in stations}
-    assert [float(query["latitude"]) for query in play.asked] == [s.latitude for s in stations[1:]]
+    assert [float(query["latitude"]) for query in fake_open_meteo.queries] == [s.latitude for s in stations[1:]]
     table = pd.read_parquet(tmp_path / "miami.parquet")
     assert tuple(table.columns) == HISTORY_COLUMNS
     assert set(table["station_id"]) == {"miami"}
 
 
-def test_an_old_archive_is_fetched_anew(client: OpenMeteo, play: Play, stations: Stations, tmp_path: Path) -> None:
-    play.answers = [history()]
+def test_an_old_archive_is_fetched_anew(
+    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations, tmp_path: Path
+) -> None:
+    fake_open_meteo.responses = [history()]
     now = datetime.now(UTC)
     fetch_archive(client, stations[:1], tmp_path, now, print, pause_seconds=0)
-    fetch_archive(client, stations[:1], tmp_path, now + FRESH + timedelta(hours=1), print, pause_seconds=0)
-    before, after = (query["end_date"] for query in play.asked)
+    fetch_archive(client, stations[:1], tmp_path, now + MAX_AGE + timedelta(hours=1), print, pause_seconds=0)
+    before, after = (query["end_date"] for query in fake_open_meteo.queries)
     assert before < after < now.date().isoformat()

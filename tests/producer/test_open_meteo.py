@@ -1,16 +1,34 @@
-"""The client against a real HTTP server on its bad days."""
+"""The Open-Meteo client with a real HTTP server: parsing, retries, errors, clock skew."""
 
 from __future__ import annotations
 
 import json
+import re
+import time
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
+import requests
 
-from producer.open_meteo import OpenMeteo, check_budget
-from producer.open_meteo_schema import API_UNITS, OpenMeteoAnswerError, OpenMeteoConnectionError, OpenMeteoRequestError
-from tests.producer.conftest import HASTY, VALUES, Play, error, good, location, three_locations
+from producer import open_meteo
+from producer.open_meteo import OpenMeteo, RetryPolicy, check_budget
+from producer.open_meteo_schema import (
+    API_UNITS,
+    OpenMeteoConnectionError,
+    OpenMeteoRequestError,
+    OpenMeteoResponseError,
+)
+from tests.producer.conftest import (
+    FAST_RETRIES,
+    VALUES,
+    FakeOpenMeteo,
+    error_response,
+    location,
+    ok_response,
+    three_locations,
+)
 from weatherglass.history.prepared import HISTORY_COLUMNS
 from weatherglass.settings import Settings, SettingsError
 from weatherglass.stations import Station
@@ -19,212 +37,302 @@ Stations = tuple[Station, ...]
 TIME = datetime(2026, 9, 25, 23, tzinfo=UTC)
 
 
-def test_one_request_for_all_stations_in_our_units(client: OpenMeteo, play: Play, stations: Stations) -> None:
-    play.answers = [good(three_locations())]
+def test_one_request_asks_for_all_stations_in_the_units_of_the_schema(
+    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations
+) -> None:
+    fake_open_meteo.responses = [ok_response(three_locations())]
     client.observe(stations)
-    (asked,) = play.asked
-    assert asked["latitude"] == "39.7392,42.3584,25.7743"
-    assert asked["wind_speed_unit"] == "ms"
-    assert asked["timezone"] == "UTC"
-    assert set(asked["current"].split(",")) == set(API_UNITS)
-    assert not {"hourly", "minutely_15"} & set(asked)
+    (query,) = fake_open_meteo.queries
+    assert query["latitude"] == "39.7392,42.3584,25.7743"
+    assert query["wind_speed_unit"] == "ms"
+    assert query["timezone"] == "UTC"
+    assert set(query["current"].split(",")) == set(API_UNITS)
+    assert not {"hourly", "minutely_15"} & set(query)
+    assert client.calls == 3
 
 
-def test_values_become_an_observation(client: OpenMeteo, play: Play, stations: Stations) -> None:
-    play.answers = [good(location())]
-    found = client.observe(stations[:1]).stations["denver"].current
-    assert found is not None
-    assert found.timestamp == TIME
-    assert (found.temperature, found.humidity, found.pressure) == (16.7, 72, 837.6)
-    assert (found.wind_speed, found.wind_direction) == (3.74, 164)
+def test_values_become_an_observation(client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations) -> None:
+    fake_open_meteo.responses = [ok_response(location())]
+    observation = client.observe(stations[:1]).stations["denver"].current
+    assert observation is not None
+    assert observation.timestamp == TIME
+    assert (observation.temperature, observation.humidity, observation.pressure) == (16.7, 72, 837.6)
+    assert (observation.wind_speed, observation.wind_direction) == (3.74, 164)
 
 
-def test_locations_are_joined_by_their_id_then_by_order(client: OpenMeteo, play: Play, stations: Stations) -> None:
+def test_locations_are_assigned_by_id_or_by_order(
+    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations
+) -> None:
     shuffled = [location(2, temperature_2m=2), location(1, temperature_2m=1), location(0, temperature_2m=0)]
     shuffled[2]["location_id"] = 0
-    play.answers = [good([location(n, temperature_2m=n) for n in range(3)]), good(shuffled)]
+    fake_open_meteo.responses = [ok_response([location(n, temperature_2m=n) for n in range(3)]), ok_response(shuffled)]
     for _ in range(2):
-        found = client.observe(stations).stations
-        assert [found[name].current.temperature for name in ("denver", "boston", "miami")] == [0, 1, 2]
+        observed = client.observe(stations).stations
+        assert [observed[name].current.temperature for name in ("denver", "boston", "miami")] == [0, 1, 2]
 
 
-def test_past_steps_are_asked_for_and_the_future_is_not(client: OpenMeteo, play: Play, stations: Stations) -> None:
-    answer = location(past_quarters=4)
-    answer["hourly"], answer["hourly_units"] = answer["minutely_15"], answer["minutely_15_units"]
-    play.answers = [good(answer)]
-    found = client.observe(stations[:1], past_quarters=4, past_hours=72).stations["denver"]
-    asked = play.asked[0]
-    assert (asked["past_minutely_15"], asked["forecast_minutely_15"]) == ("4", "1")
-    assert (asked["past_hours"], asked["forecast_hours"]) == ("72", "1")
-    assert [o.timestamp.minute for o in found.quarters] == [0, 15, 30, 45, 0]
-    assert found.quarters[-1] == found.current
+def test_past_steps_are_requested_without_future_ones(
+    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations
+) -> None:
+    content = location(past_quarter_hours=4)
+    content["hourly"], content["hourly_units"] = content["minutely_15"], content["minutely_15_units"]
+    fake_open_meteo.responses = [ok_response(content)]
+    observed = client.observe(stations[:1], past_quarter_hours=4, past_hours=72).stations["denver"]
+    query = fake_open_meteo.queries[0]
+    assert (query["past_minutely_15"], query["forecast_minutely_15"]) == ("4", "1")
+    assert (query["past_hours"], query["forecast_hours"]) == ("72", "1")
+    assert [o.timestamp.minute for o in observed.quarter_hours] == [0, 15, 30, 45, 0]
+    assert observed.quarter_hours[-1] == observed.current
 
 
 @pytest.mark.parametrize(
-    "bad_day",
+    "failure",
     [
-        error(429, "Minutely API request limit exceeded. Please try again in one minute."),
-        error(429, "Too many concurrent requests"),
-        error(503, "The service is overloaded"),
+        error_response(429, "Minutely API request limit exceeded. Please try again in one minute."),
+        error_response(429, "Too many concurrent requests"),
+        error_response(500, "Internal error"),
+        error_response(503, "The service is overloaded"),
         (502, "<html><body>Bad Gateway</body></html>"),
     ],
-    ids=["minutely", "concurrent", "overloaded", "gateway"],
+    ids=["minutely", "concurrent", "internal", "overloaded", "gateway"],
 )
-def test_a_passing_failure_is_tried_again(
-    client: OpenMeteo, play: Play, stations: Stations, bad_day: tuple[int, str]
+def test_a_transient_failure_is_retried(
+    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations, failure: tuple[int, str]
 ) -> None:
-    play.answers = [bad_day, good(three_locations())]
+    fake_open_meteo.responses = [failure, ok_response(three_locations())]
     assert len(client.observe(stations).stations) == 3
-    assert len(play.asked) == 2
+    assert len(fake_open_meteo.queries) == 2
+    assert client.calls == 6, "a retry uses the budget as well"
 
 
-def test_retries_are_bounded_and_the_error_has_the_reason(client: OpenMeteo, play: Play, stations: Stations) -> None:
-    play.answers = [error(503, "The service is overloaded")]
-    with pytest.raises(OpenMeteoConnectionError, match=r"503: The service is overloaded \(asked 3 times\)"):
+def test_retries_are_limited_and_the_error_has_status_and_reason(
+    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations
+) -> None:
+    fake_open_meteo.responses = [error_response(503, "The service is overloaded")]
+    with pytest.raises(OpenMeteoConnectionError, match="503: The service is overloaded"):
         client.observe(stations)
-    assert len(play.asked) == HASTY.attempts
+    assert len(fake_open_meteo.queries) == FAST_RETRIES.attempts
 
 
-def test_silence_is_tried_again_then_a_connection_error(play: Play, stations: Stations) -> None:
-    with OpenMeteo(play.url, play.url, replace(HASTY, read_seconds=0.5, attempts=8)) as client:
-        play.answers = [None, good(three_locations())]
+def test_waits_between_attempts_grow_up_to_the_limit(
+    fake_open_meteo: FakeOpenMeteo, stations: Stations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The upper limits of the random waits: 1, 2, 4, 5 and 5 s for a limit of 5 s."""
+    limits = []
+    monkeypatch.setattr("tenacity.wait.random.uniform", lambda low, high: limits.append((low, high)) or 0.0)
+    fake_open_meteo.responses = [error_response(503, "The service is overloaded")]
+    policy = RetryPolicy(connect_seconds=20, read_seconds=20, attempts=6, max_wait_seconds=5)
+    with (
+        OpenMeteo(fake_open_meteo.url, fake_open_meteo.url, policy) as client,
+        pytest.raises(OpenMeteoConnectionError),
+    ):
+        client.observe(stations)
+    assert limits[:5] == [(0, 1), (0, 2), (0, 4), (0, 5), (0, 5)]
+    assert len(fake_open_meteo.queries) == 6
+
+
+def test_a_timeout_is_retried_and_then_a_connection_error(fake_open_meteo: FakeOpenMeteo, stations: Stations) -> None:
+    url = fake_open_meteo.url
+    with OpenMeteo(url, url, replace(FAST_RETRIES, read_seconds=0.5, attempts=8)) as client:
+        fake_open_meteo.responses = [None, ok_response(three_locations())]
         assert len(client.observe(stations).stations) == 3
-        play.answers = [None]
-        with pytest.raises(OpenMeteoConnectionError, match=r"did not answer within .* \(asked 8 times\)"):
+        fake_open_meteo.responses = [None]
+        with pytest.raises(OpenMeteoConnectionError, match=r"20\.5 s .*\b8\b"):
             client.observe(stations)
 
 
-def test_nobody_listening_is_a_connection_error(stations: Stations) -> None:
+def test_an_unreachable_server_is_a_connection_error_with_its_url(stations: Stations) -> None:
     url = "http://127.0.0.1:1"
-    with OpenMeteo(url, url, HASTY) as client, pytest.raises(OpenMeteoConnectionError, match="cannot be reached"):
+    with OpenMeteo(url, url, FAST_RETRIES) as client, pytest.raises(OpenMeteoConnectionError, match=url):
         client.observe(stations)
 
 
-def test_the_daily_limit_is_not_asked_again(client: OpenMeteo, play: Play, stations: Stations) -> None:
-    play.answers = [error(429, "Daily API request limit exceeded. Please try again tomorrow.")]
-    with pytest.raises(OpenMeteoConnectionError, match="Daily API request limit"):
+@pytest.mark.parametrize("limit", ["Daily", "Hourly"])
+def test_an_exceeded_daily_or_hourly_limit_is_not_retried(
+    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations, limit: str
+) -> None:
+    fake_open_meteo.responses = [error_response(429, f"{limit} API request limit exceeded. Please try again later.")]
+    with pytest.raises(OpenMeteoConnectionError, match=f"{limit} API request limit"):
         client.observe(stations)
-    assert len(play.asked) == 1
+    assert len(fake_open_meteo.queries) == 1
 
 
-def test_a_bad_request_fails_at_once_with_the_servers_reason(client: OpenMeteo, play: Play, stations: Stations) -> None:
-    play.answers = [error(400, "Latitude must be in range of -90 to 90°. Given: 999.0.")]
+def test_a_bad_request_is_not_retried_and_has_the_reason_of_the_server(
+    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations
+) -> None:
+    fake_open_meteo.responses = [error_response(400, "Latitude must be in range of -90 to 90°. Given: 999.0.")]
     with pytest.raises(OpenMeteoRequestError, match=r"Given: 999\.0"):
         client.observe(stations)
-    assert len(play.asked) == 1
+    assert len(fake_open_meteo.queries) == 1
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    "body",
     [
-        ("<!DOCTYPE html><html>Sign in to the network</html>", "not JSON; it begins with '<!DOCTYPE html>"),
-        ("", "not JSON"),
-        (json.dumps(three_locations())[:-20], "not JSON"),
-        (json.dumps([location(0), location(1)]), "holds 2 locations, 3 were asked for"),
-        (json.dumps(location()), "holds 1 locations, 3 were asked for"),
-        (json.dumps([location(0), location(1), location(1)]), "location_ids"),
+        "<!DOCTYPE html><html>Sign in to the network</html>",
+        "",
+        json.dumps(three_locations())[:-20],
+        json.dumps([location(0), location(1)]),
+        json.dumps(location()),
+        json.dumps([location(0), location(1), location(1)]),
     ],
+    ids=["html", "empty", "truncated", "two locations", "one location", "duplicate location_id"],
 )
-def test_an_answer_that_is_wrong_as_a_whole(
-    client: OpenMeteo, play: Play, stations: Stations, body: str, said: str
+def test_an_unusable_response_is_a_response_error(
+    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations, body: str
 ) -> None:
-    play.answers = [(200, body)]
-    with pytest.raises(OpenMeteoAnswerError, match=said):
+    fake_open_meteo.responses = [(200, body)]
+    with pytest.raises(OpenMeteoResponseError):
         client.observe(stations)
+    assert len(fake_open_meteo.queries) == 1
 
 
-def without(part: str, name: str) -> dict[str, object]:
-    answer = location(1)
-    del answer[part][name]
-    return answer
+def without(section: str, name: str) -> dict[str, object]:
+    content = location(1)
+    del content[section][name]
+    return content
 
 
 @pytest.mark.parametrize(
-    ("boston", "said"),
+    ("boston", "named"),
     [
         (
             '{"latitude":nan,"longitude":nan,"generationtime_ms":0.01,"utc_offset_seconds":0,"timezone":"GMT",'
             '"timezone_abbreviation":"GMT","location_id":1}',
             "latitude",
         ),
-        (json.dumps(location(1, **dict.fromkeys(VALUES))), "every value of the answer is null"),
-        (json.dumps(without("current", "surface_pressure")), "surface_pressure: Field required"),
-        (json.dumps({k: v for k, v in location(1).items() if k != "current"}), "has no current"),
+        (json.dumps(location(1, **dict.fromkeys(VALUES))), "null"),
+        (json.dumps(without("current", "surface_pressure")), "surface_pressure"),
+        (json.dumps({k: v for k, v in location(1).items() if k != "current"}), "current"),
         (json.dumps(location(1, temperature_2m="warm")), "temperature_2m"),
         (json.dumps(location(1, time="yesterday")), "time"),
-        (json.dumps(location(1) | {"current_units": {"wind_speed_10m": "km/h"}}), "in km/h, m/s was asked for"),
-        ("null", "dictionary"),
+        (json.dumps(location(1) | {"current_units": {"wind_speed_10m": "km/h"}}), "km/h"),
+        ("null", ""),
     ],
-    ids=["nan", "null", "missing", "nothing", "text", "time", "units", "no object"],
+    ids=["nan", "null", "missing value", "missing section", "text", "time", "units", "no object"],
 )
-def test_one_bad_station_leaves_the_others_usable(
-    client: OpenMeteo, play: Play, stations: Stations, boston: str, said: str
+def test_one_bad_location_leaves_the_others_usable(
+    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations, boston: str, named: str
 ) -> None:
-    play.answers = [(200, f"[{json.dumps(location(0))}, {boston}, {json.dumps(location(2))}]")]
-    observed = client.observe(stations)
-    assert set(observed.stations) == {"denver", "miami"}
-    assert set(observed.failures) == {"boston"}
-    assert said in observed.failures["boston"]
+    fake_open_meteo.responses = [(200, f"[{json.dumps(location(0))}, {boston}, {json.dumps(location(2))}]")]
+    response = client.observe(stations)
+    assert set(response.stations) == {"denver", "miami"}
+    assert set(response.failures) == {"boston"}
+    assert named in response.failures["boston"]
 
 
-def test_single_nulls_and_nans_are_missing_numbers(client: OpenMeteo, play: Play, stations: Stations) -> None:
+def test_a_null_or_nan_is_a_missing_number(
+    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations
+) -> None:
     body = json.dumps(location(wind_speed_10m=None, surface_pressure="NAN")).replace('"NAN"', "nan")
-    play.answers = [(200, body)]
-    found = client.observe(stations[:1]).stations["denver"].current
-    assert found is not None
-    assert (found.wind_speed, found.pressure, found.temperature) == (None, None, 16.7)
+    fake_open_meteo.responses = [(200, body)]
+    observation = client.observe(stations[:1]).stations["denver"].current
+    assert observation is not None
+    assert (observation.wind_speed, observation.pressure, observation.temperature) == (None, None, 16.7)
 
 
-def test_lists_of_different_length_are_an_error_of_the_station(
-    client: OpenMeteo, play: Play, stations: Stations
+def test_lists_of_different_length_are_a_failure_of_the_station(
+    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations
 ) -> None:
-    answer = location(past_quarters=3)
-    answer["minutely_15"]["temperature_2m"].pop()
-    play.answers = [good(answer)]
-    assert "3 values for 4 times" in client.observe(stations[:1], past_quarters=3).failures["denver"]
+    content = location(past_quarter_hours=3)
+    content["minutely_15"]["temperature_2m"].pop()
+    fake_open_meteo.responses = [ok_response(content)]
+    assert "temperature_2m" in client.observe(stations[:1], past_quarter_hours=3).failures["denver"]
 
 
-def test_the_archive_gives_tidy_history(client: OpenMeteo, play: Play, stations: Stations) -> None:
-    answers = []
+def test_the_archive_is_a_table_of_hours(client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations) -> None:
+    locations = []
     for number in range(2):
-        answer = location(number, past_quarters=2)
-        answer["hourly"] = answer.pop("minutely_15")
-        answer["hourly"]["time"] = ["2013-01-01T00:00", "2013-01-01T01:00", "2013-01-01T02:00"]
+        content = location(number, past_quarter_hours=2)
+        content["hourly"] = content.pop("minutely_15")
+        content["hourly"]["time"] = ["2013-01-01T00:00", "2013-01-01T01:00", "2013-01-01T02:00"]
         for name in VALUES:
-            answer["hourly"][name][1] = None
-        del answer["current"]
-        answers.append(answer)
-    play.answers = [good(answers)]
+            content["hourly"][name][1] = None
+        del content["current"]
+        locations.append(content)
+    fake_open_meteo.responses = [ok_response(locations)]
     table = client.archive(stations[:2], date(2013, 1, 1), date(2013, 1, 1))
-    assert play.paths == ["/v1/archive"]
-    assert (play.asked[0]["start_date"], play.asked[0]["end_date"]) == ("2013-01-01", "2013-01-01")
+    assert fake_open_meteo.paths == ["/v1/archive"]
+    query = fake_open_meteo.queries[0]
+    assert (query["start_date"], query["end_date"]) == ("2013-01-01", "2013-01-01")
     assert tuple(table.columns) == HISTORY_COLUMNS
-    assert list(table["hour"].dt.hour) == [0, 2, 0, 2]  # the hour without any value is left out
+    assert list(table["hour"].dt.hour) == [0, 2, 0, 2], "the hour without any value is omitted"
     assert set(table["source"]) == {"open-meteo"}
 
 
-def test_history_must_be_whole(client: OpenMeteo, play: Play, stations: Stations) -> None:
-    play.answers = [good(three_locations())]
-    with pytest.raises(OpenMeteoAnswerError, match="no history for denver"):
+def test_an_archive_without_hours_of_a_station_is_a_response_error(
+    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations
+) -> None:
+    fake_open_meteo.responses = [ok_response(three_locations())]
+    with pytest.raises(OpenMeteoResponseError, match="denver"):
         client.archive(stations, date(2013, 1, 1), date(2013, 1, 2))
 
 
-def test_the_budget_of_the_free_api() -> None:
-    check_budget(Settings(poll_minutes=5), 20)
-    check_budget(Settings(poll_minutes=5), 34)
-    with pytest.raises(SettingsError, match=r"POLL_MINUTES=5 with 36 stations would be 10,368 .* fewer stations"):
-        check_budget(Settings(poll_minutes=5), 36)
-    with pytest.raises(SettingsError, match=r"would be 28,800 calls a day.*10,000; set it to 3 or more"):
-        check_budget(Settings(poll_minutes=1), 20)
+@pytest.mark.parametrize(
+    ("poll_minutes", "stations", "numbers"),
+    [
+        (5, 20, None),  # 5,760 calls a day
+        (5, 34, None),  # 9,792
+        (3, 20, None),  # 9,600
+        (1, 6, None),  # 8,640
+        (5, 36, ["5", "36", "10,368", "10,000"]),  # no interval fits
+        (1, 20, ["1", "20", "28,800", "10,000", "3"]),  # 14,400 for 2 minutes, 9,600 for 3
+        (1, 7, ["1", "7", "10,080", "10,000", "2"]),
+        (3, 34, ["3", "34", "16,320", "10,000", "5"]),  # 12,240 for 4 minutes, 9,792 for 5
+    ],
+)
+def test_polls_beyond_the_daily_budget_are_refused_with_the_smallest_interval_that_fits(
+    poll_minutes: int, stations: int, numbers: list[str] | None
+) -> None:
+    settings = Settings(poll_minutes=poll_minutes)
+    if numbers is None:
+        check_budget(settings, stations)
+        return
+    with pytest.raises(SettingsError, match="WEATHERGLASS_POLL_MINUTES") as error:
+        check_budget(settings, stations)
+    assert re.findall(r"[\d,]*\d", str(error.value)) == numbers
 
 
-def test_recorded_answers_of_the_real_api(client: OpenMeteo, play: Play, stations: Stations, test_data) -> None:
+@pytest.mark.parametrize(
+    ("ahead", "elapsed", "skew"),
+    [
+        (0.0, 0.0, 0.0),
+        (1.0, 0.0, 0.0),  # the Date header has full seconds
+        (1.25, 0.0, 1.25),
+        (3.5, 2.5, 0.0),  # explained by the transfer and the full second
+        (3.75, 2.5, 3.75),
+        (-0.25, 2.5, -0.25),  # this clock is behind the server's
+        (-7200.0, 0.0, -7200.0),
+        (7200.0, 0.5, 7200.0),
+    ],
+)
+def test_the_clock_skew_is_the_difference_that_the_transfer_does_not_explain(
+    monkeypatch: pytest.MonkeyPatch, ahead: float, elapsed: float, skew: float
+) -> None:
+    response = requests.Response()
+    response.headers["Date"] = format_datetime(TIME, usegmt=True)
+    response.elapsed = timedelta(seconds=elapsed)
+    monkeypatch.setattr(time, "time", lambda: TIME.timestamp() + ahead)
+    assert open_meteo._clock_skew(response) == skew
+
+
+@pytest.mark.parametrize("header", [None, "", "yesterday"])
+def test_without_a_valid_date_header_the_clock_skew_is_unknown(header: str | None) -> None:
+    response = requests.Response()
+    if header is not None:
+        response.headers["Date"] = header
+    assert open_meteo._clock_skew(response) is None
+
+
+def test_recorded_responses_of_the_real_api(
+    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations, test_data
+) -> None:
     folder = test_data / "openmeteo"
     bodies = {file.name: file.read_bytes() for file in folder.iterdir()}
-    play.answers = [(200, bodies["current_denver_ms_utc.json"])]
+    fake_open_meteo.responses = [(200, bodies["current_denver_ms_utc.json"])]
     assert client.observe(stations[:1]).stations["denver"].current.pressure == 837.6
-    play.answers = [(200, bodies["not_covered_location_invalid_json_nan.txt"])]
+    fake_open_meteo.responses = [(200, bodies["not_covered_location_invalid_json_nan.txt"])]
     assert "denver" in client.observe(stations[:1]).failures
-    play.answers = [(400, bodies["error_400_latitude_999.json"])]
+    fake_open_meteo.responses = [(400, bodies["error_400_latitude_999.json"])]
     with pytest.raises(OpenMeteoRequestError, match="999"):
         client.observe(stations[:1])

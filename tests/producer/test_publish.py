@@ -1,4 +1,4 @@
-"""Publishing to a real broker: in the order of time, and nothing later before all earlier is acknowledged."""
+"""Publishing to a real broker: in order of time, each step only after the previous one is acknowledged."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ OBSERVATIONS = [observation(name, hour) for hour in range(4) for name in STATION
 
 @pytest.fixture
 def bootstrap_servers(broker: TestBroker) -> str:
-    bootstrap_topics(broker.settings, say=lambda _: None)
+    bootstrap_topics(broker.settings, log=lambda _: None)
     return broker.bootstrap_servers
 
 
@@ -44,12 +44,12 @@ def test_each_step_is_on_the_topic_before_the_next_is_sent(bootstrap_servers: st
     shuffled = random.Random(3).sample(OBSERVATIONS, len(OBSERVATIONS))
     with reading(bootstrap_servers) as reader, open_producer(bootstrap_servers) as producer:
         for number, step in enumerate(publish(producer, shuffled, Origin.REPLAY, NOW), start=1):
-            assert reader.count() == number * len(STATIONS)  # all of this step, none of the next
+            assert reader.count() == number * len(STATIONS)  # all records of this step, none of the next
             assert {o.timestamp for o in step} == {NOW + timedelta(hours=number - 1)}
         assert sorted(reader.observations(), key=repr) == sorted(OBSERVATIONS, key=repr)
 
 
-def test_records_carry_key_and_headers_and_keep_their_order(bootstrap_servers: str) -> None:
+def test_records_have_key_and_headers_and_keep_their_order(bootstrap_servers: str) -> None:
     with reading(bootstrap_servers) as reader:
         with open_producer(bootstrap_servers) as producer:
             list(publish(producer, OBSERVATIONS, Origin.OPEN_METEO, NOW))
@@ -69,16 +69,14 @@ def test_records_carry_key_and_headers_and_keep_their_order(bootstrap_servers: s
     assert all(len(used) == 1 for used in partitions.values())
 
 
-def test_a_broker_that_goes_away_stops_the_publishing_and_nothing_later_is_sent(
-    fresh_broker: TestBroker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_after_a_lost_broker_no_later_step_is_sent(fresh_broker: TestBroker, monkeypatch: pytest.MonkeyPatch) -> None:
     with open_producer(fresh_broker.bootstrap_servers) as producer:
         steps = publish(producer, OBSERVATIONS, Origin.REPLAY, NOW)
         done = next(steps)
         fresh_broker.stop()
         with pytest.raises(PublishError, match="2026-07-14 13:00"):
             next(steps)
-    monkeypatch.setattr(publishing, "ACKNOWLEDGEMENT_SECONDS", 120.0)  # a broker that has just started may be slow
+    monkeypatch.setattr(publishing, "ACKNOWLEDGEMENT_TIMEOUT_SECONDS", 120.0)  # generous, after its start
     fresh_broker.start()
     with open_producer(fresh_broker.bootstrap_servers) as producer:
         rest = [o for o in OBSERVATIONS if o not in done]
@@ -86,7 +84,7 @@ def test_a_broker_that_goes_away_stops_the_publishing_and_nothing_later_is_sent(
     assert sorted(done + acknowledged, key=repr) == sorted(OBSERVATIONS, key=repr)
 
 
-def test_no_broker_is_said_with_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publishing, "ACKNOWLEDGEMENT_SECONDS", 2.0)
+def test_the_error_for_a_missing_broker_has_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publishing, "ACKNOWLEDGEMENT_TIMEOUT_SECONDS", 2.0)
     with pytest.raises(PublishError, match=r"127\.0\.0\.1:1\b"), open_producer("127.0.0.1:1"):
         pass

@@ -1,62 +1,78 @@
-"""The choice of the source."""
+"""Choice of the source of observations."""
 
 from __future__ import annotations
 
 import pytest
 
 from producer import sources
-from producer.sources import choose, client_of, observed_stations, origin_of
-from tests.producer.conftest import Play, error, good, location
+from producer.sources import observed_stations, open_client, record_origin, resolve_source
+from tests.producer.conftest import FakeOpenMeteo, error_response, location, ok_response
 from tests.waiting import until
 from weatherglass.records import Origin
 from weatherglass.settings import Settings, Source
-from weatherglass.stations import Network, network
+from weatherglass.stations import Network, network_stations
 
 
-def test_open_meteo_when_it_answers(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "PATIENCE_SECONDS", 120.0)  # a slow machine is not the matter here
-    play.answers = [good(location())]
-    source, words = choose(Settings(open_meteo_url=play.url))
-    assert source is Source.OPEN_METEO
-    assert play.url in words
-    assert len(play.asked) == 1
+def test_auto_is_open_meteo_if_it_responds(fake_open_meteo: FakeOpenMeteo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "PROBE_TIMEOUT_SECONDS", 120.0)  # generous for a slow machine
+    fake_open_meteo.responses = [ok_response(location())]
+    choice = resolve_source(Settings(open_meteo_url=fake_open_meteo.url))
+    assert choice.source is Source.OPEN_METEO
+    assert choice.problem is None
+    assert fake_open_meteo.url in choice.description
+    assert len(fake_open_meteo.queries) == 1
 
 
 @pytest.mark.parametrize(
-    "answer", [error(503, "The service is overloaded"), (200, "<html>Sign in</html>"), good({"hello": 1}), None]
+    ("response", "problem"),
+    [
+        (error_response(503, "The service is overloaded"), "503"),
+        ((200, "<html>Sign in</html>"), "JSONDecodeError"),
+        (ok_response({"hello": 1}), "200"),
+        (None, ""),
+    ],
+    ids=["error", "html", "other json", "timeout"],
 )
-def test_else_the_replay_said_loudly(play: Play, monkeypatch: pytest.MonkeyPatch, answer: tuple | None) -> None:
-    monkeypatch.setattr(sources, "PATIENCE_SECONDS", 1.0 if answer is None else 120.0)
-    play.answers = [answer]
-    source, words = choose(Settings(open_meteo_url=play.url))
-    assert source is Source.REPLAY
-    assert "OPEN-METEO CANNOT BE USED" in words
-    assert "not today's weather" in words
-    until("the question", lambda: play.asked)  # which a slow server hears of after who asked has given up
-    assert len(play.asked) == 1
+def test_auto_is_the_replay_with_the_problem_if_open_meteo_fails(
+    fake_open_meteo: FakeOpenMeteo, monkeypatch: pytest.MonkeyPatch, response: tuple | None, problem: str
+) -> None:
+    monkeypatch.setattr(sources, "PROBE_TIMEOUT_SECONDS", 1.0 if response is None else 120.0)
+    fake_open_meteo.responses = [response]
+    choice = resolve_source(Settings(open_meteo_url=fake_open_meteo.url))
+    assert choice.source is Source.REPLAY
+    assert choice.problem is not None
+    assert problem in choice.problem
+    assert fake_open_meteo.url in choice.problem
+    assert choice.problem in choice.description
+    until("the request", lambda: fake_open_meteo.queries)  # a slow server receives it after the probe has timed out
+    assert len(fake_open_meteo.queries) == 1
 
 
-def test_nobody_listening_is_the_replay() -> None:
-    assert choose(Settings(open_meteo_url="http://127.0.0.1:1"))[0] is Source.REPLAY
+def test_auto_is_the_replay_if_the_server_is_unreachable() -> None:
+    assert resolve_source(Settings(open_meteo_url="http://127.0.0.1:1")).source is Source.REPLAY
 
 
 @pytest.mark.parametrize("source", [Source.OPEN_METEO, Source.REPLAY])
-def test_what_was_set_is_not_asked_about(play: Play, source: Source) -> None:
-    assert choose(Settings(source=source, open_meteo_url=play.url))[0] is source
-    assert not play.asked
+def test_a_configured_source_is_used_without_a_request(fake_open_meteo: FakeOpenMeteo, source: Source) -> None:
+    choice = resolve_source(Settings(source=source, open_meteo_url=fake_open_meteo.url))
+    assert (choice.source, choice.problem) == (source, None)
+    assert "WEATHERGLASS_SOURCE" in choice.description
+    assert not fake_open_meteo.queries
 
 
 def test_stations_client_and_origin_follow_the_source() -> None:
     live, replay = Settings(source=Source.OPEN_METEO), Settings(source=Source.REPLAY)
-    assert observed_stations(live) == observed_stations(Settings()) == network(Network.LIVE)
-    assert observed_stations(replay) == network(Network.NYCFLIGHTS13)
-    assert client_of(replay).url == replay.replay_url
-    assert client_of(live).url == "https://api.open-meteo.com"
-    assert (origin_of(live), origin_of(replay)) == (Origin.OPEN_METEO, Origin.REPLAY)
+    assert observed_stations(live) == observed_stations(Settings()) == network_stations(Network.LIVE)
+    assert observed_stations(replay) == network_stations(Network.NYCFLIGHTS13)
+    assert open_client(replay).url == replay.replay_url
+    assert open_client(live).url == "https://api.open-meteo.com"
+    assert (record_origin(live), record_origin(replay)) == (Origin.OPEN_METEO, Origin.REPLAY)
 
 
-def test_injected_faults_are_said_loudly() -> None:
-    assert "FAULTS" not in choose(Settings(source=Source.REPLAY))[1]
-    words = choose(Settings(source=Source.REPLAY, replay_faults=0.02))[1]
-    assert "WITH FAULTS INJECTED ON PURPOSE into 2.0% of the values (WEATHERGLASS_REPLAY_FAULTS)" in words
-    assert "FAULTS" not in choose(Settings(source=Source.OPEN_METEO, replay_faults=0.02))[1]
+def test_the_description_of_the_replay_has_share_and_setting_of_injected_faults() -> None:
+    setting = "WEATHERGLASS_REPLAY_FAULTS"
+    assert setting not in resolve_source(Settings(source=Source.REPLAY)).description
+    description = resolve_source(Settings(source=Source.REPLAY, replay_faults=0.02)).description
+    assert "2.0%" in description
+    assert setting in description
+    assert setting not in resolve_source(Settings(source=Source.OPEN_METEO, replay_faults=0.02)).description

@@ -1,4 +1,4 @@
-"""What lies on a topic, read without the code under test."""
+"""Reads a topic without the code under test."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from weatherglass.topics import RAW
 
 
 class TopicReader:
-    """Reads `weather-raw` from where it ended when the reader was made."""
+    """Reads the records added to a topic since the creation of the reader."""
 
     def __init__(self, bootstrap_servers: str, topic: str = RAW):
         self._consumer = KafkaConsumer(bootstrap_servers=bootstrap_servers, group_id=None, enable_auto_commit=False)
@@ -25,15 +25,15 @@ class TopicReader:
         return sum(end[partition] - self._start[partition] for partition in self._partitions)
 
     def records(self) -> list:
-        """All records since the start; of one partition in its order."""
+        """All records since the start, in order within each partition."""
         self._consumer.assign(self._partitions)
         for partition, offset in self._start.items():
             self._consumer.seek(partition, offset)
-        found, wanted = [], self.count()
-        while len(found) < wanted:
+        records, count = [], self.count()
+        while len(records) < count:
             for batch in self._consumer.poll(timeout_ms=1000).values():
-                found += batch
-        return found
+                records += batch
+        return records
 
     def observations(self) -> list[Observation]:
         return [Observation.from_json(record.value) for record in self.records()]

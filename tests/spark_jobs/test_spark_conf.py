@@ -23,20 +23,20 @@ def clustered(tmp_path: Path) -> Settings:
 def test_on_a_cluster_nothing_is_bound_to_loopback(
     clustered: Settings, conf: Callable[[Settings], dict[str, str]]
 ) -> None:
-    found = conf(clustered)
-    assert found["spark.master"] == MASTER
-    assert LOOPBACK not in " ".join([*found.values(), *environment(clustered).values()])
+    config = conf(clustered)
+    assert config["spark.master"] == MASTER
+    assert LOOPBACK not in " ".join([*config.values(), *environment(clustered).values()])
 
 
 @pytest.mark.parametrize("conf", [stream_conf, batch_conf])
 def test_a_cluster_has_one_executor_per_shuffle_partition_with_the_jars_of_the_driver(
     clustered: Settings, conf: Callable[[Settings], dict[str, str]]
 ) -> None:
-    found = conf(clustered)
-    assert int(found["spark.cores.max"]) / int(found["spark.executor.cores"]) == 3
-    assert found["spark.sql.shuffle.partitions"] == "3"
-    assert found["spark.executor.extraClassPath"] == found["spark.driver.extraClassPath"]
-    assert found["spark.executor.memory"] == "900m"
+    config = conf(clustered)
+    assert int(config["spark.cores.max"]) / int(config["spark.executor.cores"]) == 3
+    assert config["spark.sql.shuffle.partitions"] == "3"
+    assert config["spark.executor.extraClassPath"] == config["spark.driver.extraClassPath"]
+    assert config["spark.executor.memory"] == "900m"
 
 
 def test_java_accepts_the_options_of_cluster_processes(clustered: Settings) -> None:
@@ -49,11 +49,11 @@ def test_java_accepts_the_options_of_cluster_processes(clustered: Settings) -> N
 @pytest.mark.parametrize("conf", [stream_conf, batch_conf])
 def test_on_one_machine_all_addresses_are_loopback(tmp_path: Path, conf: Callable[[Settings], dict[str, str]]) -> None:
     settings = Settings(state_dir=tmp_path)
-    found = conf(settings)
-    assert found["spark.driver.host"] == found["spark.driver.bindAddress"] == LOOPBACK
+    config = conf(settings)
+    assert config["spark.driver.host"] == config["spark.driver.bindAddress"] == LOOPBACK
     assert set(environment(settings).values()) == {LOOPBACK}
-    assert not any(name.startswith("spark.executor") for name in found)
-    assert CLUSTER_JIT_OPTIONS not in found["spark.driver.extraJavaOptions"]
+    assert not any(name.startswith("spark.executor") for name in config)
+    assert CLUSTER_JIT_OPTIONS not in config["spark.driver.extraJavaOptions"]
 
 
 @pytest.mark.parametrize("wrong", ["local[2]", "spark-master:7077", "spark://", "spark://a b:7077", "yarn"])

@@ -1,4 +1,4 @@
-"""The replay's clock: never ahead of now, never backwards."""
+"""The clock of the replay: never in the future, never backwards."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +15,7 @@ MINUTES = st.floats(0, 100_000)
 
 
 @given(hours=st.floats(0, 96), speed=st.floats(1, 3600), first=MINUTES, then=MINUTES)
-def test_never_in_the_future_never_backwards(hours: float, speed: float, first: float, then: float) -> None:
+def test_the_clock_is_never_ahead_and_never_goes_back(hours: float, speed: float, first: float, then: float) -> None:
     clock = ReplayClock(START, START - timedelta(hours=hours), speed)
     early = START + timedelta(minutes=first)
     late = early + timedelta(minutes=then)
@@ -23,7 +23,7 @@ def test_never_in_the_future_never_backwards(hours: float, speed: float, first: 
     assert clock.time(early) <= clock.time(late)
 
 
-def test_runs_fast_until_it_has_caught_up_then_in_real_time() -> None:
+def test_the_clock_runs_fast_until_it_has_caught_up_and_then_in_real_time() -> None:
     clock = ReplayClock(START, START - timedelta(hours=24), 60)
     assert clock.time(START) == START - timedelta(hours=24)
     assert clock.time(START + timedelta(minutes=10)) == START - timedelta(hours=14)
@@ -33,12 +33,12 @@ def test_runs_fast_until_it_has_caught_up_then_in_real_time() -> None:
     assert clock.time(later) == later
 
 
-def test_a_clock_set_back_does_not_break_it() -> None:
+def test_the_clock_follows_a_real_clock_that_is_set_back() -> None:
     clock = ReplayClock(START, START - timedelta(hours=1), 60)
     assert clock.time(START - timedelta(hours=5)) == START - timedelta(hours=5)
 
 
-def test_a_restart_goes_on(tmp_path: Path) -> None:
+def test_a_restart_continues_with_the_same_clock(tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path)
     clock = open_clock(settings, START)
     later = START + timedelta(minutes=7)
@@ -47,21 +47,21 @@ def test_a_restart_goes_on(tmp_path: Path) -> None:
 
 
 @given(speeds=st.lists(st.floats(1, 3600), min_size=2, max_size=4), pause=st.floats(0, 60))
-def test_changed_settings_never_turn_it_back(
+def test_changed_settings_never_set_the_clock_back(
     tmp_path_factory: pytest.TempPathFactory, speeds: list[float], pause: float
 ) -> None:
-    folder, now, shown = tmp_path_factory.mktemp("clock"), START, []
+    folder, now, times = tmp_path_factory.mktemp("clock"), START, []
     for speed in speeds:
         clock = open_clock(Settings(state_dir=folder, replay_speed=speed), now)
-        shown.append(clock.time(now))
+        times.append(clock.time(now))
         now += timedelta(minutes=pause)
-        shown.append(clock.time(now))
-    assert shown == sorted(shown)
+        times.append(clock.time(now))
+    assert times == sorted(times)
 
 
-def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+def test_the_error_for_a_damaged_file_has_its_name(tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path)
     open_clock(settings, START)
     clock_file(settings).write_text('{"started": 3}')
-    with pytest.raises(ValueError, match=r"clock\.json is damaged"):
+    with pytest.raises(ValueError, match=r"clock\.json"):
         open_clock(settings, START)

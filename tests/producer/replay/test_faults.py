@@ -119,11 +119,11 @@ def test_a_reading_stays_what_it_was_after_a_restart_and_its_label_begins_where_
 
 def test_the_quarters_of_a_stretch_are_those_that_are_asked_for_one_by_one(data: ReplayData) -> None:
     first = data.start + timedelta(days=40)
-    many = data.quarters(first, 48)
+    many = data.quarter_hours(first, 48)
     for station in range(len(data.stations)):
         for step in range(4 * 48):
-            np.testing.assert_allclose(many[station, step], data.at(station, first + step * QUARTER), atol=0.011)
-    ends = data.quarters(data.start - timedelta(hours=2), 4)
+            np.testing.assert_allclose(many[station, step], data.values_at(station, first + step * QUARTER), atol=0.011)
+    ends = data.quarter_hours(data.start - timedelta(hours=2), 4)
     assert np.isnan(ends[:, :8]).all()
 
 
