@@ -1,4 +1,4 @@
-"""Stored predictions: one row per issue, with all leads in arrays."""
+"""Stored predictions: one row per prediction, with all leads in arrays."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from weatherglass.store.latest_per_station import latest_per_station
 from weatherglass.store.schema import predictions as table
 
 FULL_RETENTION = timedelta(days=35)
-"""Issues older than this are thinned to one per hour."""
+"""Predictions older than this are thinned to one per hour."""
 
 LATEST_QUERY = (
     select(table).where(table.c.station_id == bindparam("station_id")).order_by(table.c.timestamp.desc()).limit(1)
@@ -94,7 +94,7 @@ def latest_timestamp(connection: Connection) -> datetime | None:
 
 
 def thin(connection: Connection, now: datetime) -> int:
-    """Thin issues older than `FULL_RETENTION`: keep the first of each hour and all flagged ones. The caller commits.
+    """Thin predictions older than `FULL_RETENTION`: keep the first of each hour and all flagged ones. The caller commits.
 
     Returns:
         Number of deleted rows.

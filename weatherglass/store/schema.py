@@ -122,7 +122,7 @@ predictions = Table(
     Index(None, "timestamp"),
     Index(None, "stored_at"),
     sqlite_autoincrement=True,  # ids of deleted rows are not reused, so that cursors stay valid
-    comment="One row per issue: all variables and leads, the anomaly result, the interval.",
+    comment="One row per prediction: all variables and leads, the anomaly result, the interval.",
 )
 
 shadow_predictions = Table(

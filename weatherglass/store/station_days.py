@@ -69,7 +69,7 @@ def save(connection: Connection, days: Sequence[StationDay]) -> None:
     upsert(connection, table, rows, ["station_id", "day"])
 
 
-def saved(connection: Connection, start: date, end: date) -> list[StationDay]:
+def load(connection: Connection, start: date, end: date) -> list[StationDay]:
     """Station days in [start, end), ordered by day and station."""
     query = select(table).where(table.c.day >= start, table.c.day < end).order_by(table.c.day, table.c.station_id)
     return [_day(row._asdict()) for row in connection.execute(query)]

@@ -34,7 +34,7 @@ TABLE_COMMENTS = {
     "observations": "One row per station and time.",
     "paired_losses": "Errors of two versions on the same cases (station, time, lead), by valid hour.",
     "polls": "One row per poll of the source, kept for a week.",
-    "predictions": "One row per issue: all variables and leads, the anomaly result, the interval.",
+    "predictions": "One row per prediction: all variables and leads, the anomaly result, the interval.",
     "promotions": "Append-only (triggers): changes of champion and challenger.",
     "quarantine": "Versions that failed validation or failed in service; not used until released.",
     "shadow_predictions": "Forecasts from the same inputs by the version that did not serve the station.",
