@@ -122,7 +122,7 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """URL of a store that does not exist yet, for each kind of database."""
     if request.param == "postgresql":
         server: PostgresServer = request.getfixturevalue("postgres_server")
-        return server.create(f"test_{uuid4().hex}")
+        return server.create_database(f"test_{uuid4().hex}")
     return f"sqlite:///{tmp_path / 'state' / 'weatherglass.db'}"
 
 

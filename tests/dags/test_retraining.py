@@ -12,7 +12,7 @@ import pytest
 from tests.dags.dag_runner import DagRunner
 from tests.ray_jobs.small_models import register_champion, without_trees
 from tests.weatherglass.verification.conftest import HOUR, forecast, observed
-from tests.weatherglass.verification.test_hourly_run import STATIONS, nearer
+from tests.weatherglass.verification.test_hourly_run import STATIONS, move_towards
 from weatherglass.registry.registry import FORECASTER, Registry
 from weatherglass.settings import Settings
 from weatherglass.store import alert_log, observations, predictions
@@ -41,7 +41,9 @@ def test_degradation_raises_an_alert_and_starts_one_training(settings: Settings,
     truths = [o for name in STATIONS for o in observed(4 * 24, name, start, random_walk=False)]
     came = {(o.station_id, o.timestamp): float(o.temperature or 0) for o in truths}
     bad = [
-        nearer(forecast(start + hour * HOUR, name, version), came, -3.0) for name in STATIONS for hour in range(24, 71)
+        move_towards(forecast(start + hour * HOUR, name, version), came, -3.0)
+        for name in STATIONS
+        for hour in range(24, 71)
     ]
     with registry.store().begin() as connection:
         observations.save(connection, truths, today)

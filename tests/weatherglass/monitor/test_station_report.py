@@ -123,7 +123,7 @@ def test_the_report_lists_the_worst_station_first_and_is_saved(tmp_path: Path) -
     days, page, table = make_report(state, DAY, LATER)
     assert [day.station_id for day in days] == [HOSTILE, "denver", "boston"]
     with store.connect() as connection:
-        saved = station_days.saved(connection, DAY, DAY + timedelta(days=1))
+        saved = station_days.load(connection, DAY, DAY + timedelta(days=1))
     store.dispose()
     assert sorted(saved, key=lambda day: -day.problem_share) == days
     assert days[1].failed["step"] == 12 / 48
