@@ -37,8 +37,8 @@ with DAG(
         "reasons": Param(
             None,
             type=["null", "array"],
-            items={"type": "string", "enum": rejected.REASONS},
-            examples=rejected.REASONS,
+            items={"type": "string"},
+            examples=rejected.REASONS,  # the form offers these as choices
             title="Reasons",
             description="Reasons of rejection to select. Empty: all.",
         ),
