@@ -115,10 +115,13 @@ def test_an_unknown_station_returns_404_with_similar_ids(client: TestClient, kin
 
 
 @pytest.mark.parametrize("kind", ["predictions", "observations"])
-def test_a_station_without_data_returns_404_with_retry_after(client: TestClient, kind: str) -> None:
+def test_a_station_without_data_returns_404_with_the_poll_interval(
+    client: TestClient, settings: Settings, kind: str
+) -> None:
     response = client.get(f"/{kind}/chicago")
     assert (response.status_code, problem(response)["code"]) == (404, "no_data_yet")
-    assert int(response.headers["Retry-After"]) == problem(response)["expected_within_seconds"] > 0
+    expected = settings.poll_minutes * 60
+    assert (int(response.headers["Retry-After"]), problem(response)["expected_within_seconds"]) == (expected, expected)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from sqlalchemy import Engine, text
 from tests.weatherglass.api.serving import serving
 from tests.weatherglass.store.samples import NOON, a_prediction
 from weatherglass.api.app import create_app
-from weatherglass.api.event_stream import AlertStates, EventStream, StreamEvent
+from weatherglass.api.event_stream import QUEUE_SIZE, AlertStates, EventStream, StreamEvent
 from weatherglass.settings import Settings
 from weatherglass.store import alerts, predictions
 
@@ -127,6 +127,22 @@ def test_concurrent_subscribers_share_one_poll_task(settings: Settings, store: E
         polls = [task for task in asyncio.all_tasks() if task.get_coro().__name__ == "_poll"]  # type: ignore[union-attr]
         await stream.close()
         assert (stream.reads, len(polls)) == (1, 1)
+
+    asyncio.run(scenario())
+
+
+def test_a_subscriber_that_is_too_slow_is_disconnected(settings: Settings, store: Engine) -> None:
+    async def scenario() -> None:
+        stream = EventStream(store, settings, lambda: datetime.now(UTC))
+        async with stream.subscribe() as slow, stream.subscribe() as fast:
+            for number in range(QUEUE_SIZE):
+                stream._publish(StreamEvent("alert", None, {"id": number}))
+                fast.get_nowait()
+            received = [slow.get_nowait() for _ in range(QUEUE_SIZE)]
+            assert [event.data["id"] for event in received[:-1] if event] == list(range(QUEUE_SIZE - 1))
+            assert received[-1] is None
+            assert stream._subscribers == {fast}
+        await stream.close()
 
     asyncio.run(scenario())
 
