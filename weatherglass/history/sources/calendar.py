@@ -1,12 +1,12 @@
-"""Which time of an earlier year the replay shows at a given time.
+"""The replay calendar: which time of the data the replay shows at a given time.
 
-The rule: the same month, day and time of the newest year in which the data have it. So
-- 29 February is shown as 28 February where that year has no 29th;
-- a date that no year of the data has is shown as the nearest day that they have (31 December as the bundled data's
-  30 December, New Year's first hours as those of 2 January), of several equally near ones the newest;
-- where the newest year changes (at the ends of the data) the replayed weather jumps once;
-- a gap inside the data stays a gap: nothing is made up.
-A time that the data themselves hold is shown as it is.
+The rule: the same month, day and time of the latest year that the data cover. Consequences:
+- 29 February is shown as 28 February if that year is not a leap year;
+- a date that no year of the data covers is shown as the nearest covered day (31 December as 30 December in the bundled
+  data, the first hours of New Year as those of 2 January), the latest of several equally near days;
+- where the year changes (at the ends of the data), the replayed weather jumps once;
+- gaps inside the data remain gaps.
+A time inside the data is shown as itself.
 """
 
 from __future__ import annotations
@@ -20,37 +20,37 @@ from weatherglass.settings import Settings, Source
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
-AHEAD = timedelta(days=7)
-"""How far ahead of now a replay is taken to run before models are trained anew."""
+RETRAINING_INTERVAL = timedelta(days=7)
+"""Models are assumed to be retrained within this time, so training excludes this much of the coming replay."""
 MARGIN = timedelta(days=10)
-"""Left out on each side of the replayed stretch: weather remembers itself for about as long."""
+"""Excluded on each side of a replayed period, because weather is correlated for about this long."""
 
 
 @dataclass(frozen=True)
 class ReplayCalendar:
-    """The calendar of hourly data from hour `first` to hour `last`, both UTC and included."""
+    """The calendar of hourly data from hour `first` to hour `last`, UTC, both included."""
 
     first: datetime
     last: datetime
 
     def __post_init__(self) -> None:
         if self.last - self.first < 2 * DAY:
-            raise ValueError(f"a replay needs two days of data at least, not {self.first} … {self.last}")
+            raise ValueError(f"a replay needs at least two days of data, not {self.first} to {self.last}")
 
-    def earlier(self, now: datetime) -> datetime:
-        """The time of the data, UTC, that is shown at `now`. Always within the data."""
+    def data_time(self, now: datetime) -> datetime:
+        """Return the time of the data, UTC, that is shown at `now`; it is always inside the data."""
         now = now.astimezone(UTC)
-        if self._holds(now):
+        if self._covers(now):
             return now
         years = range(self.last.year, self.first.year - 1, -1)
         shown = [self._nearest_day(_in_year(now, year)) for year in years]
         return min(shown, key=lambda pair: pair[0])[1]
 
-    def _holds(self, time: datetime) -> bool:
+    def _covers(self, time: datetime) -> bool:
         return self.first <= time < self.last + HOUR
 
     def _nearest_day(self, time: datetime) -> tuple[timedelta, datetime]:
-        """The nearest time within the data at the same time of day, and how far off it is."""
+        """Return the distance to the nearest time inside the data at the same time of day, and that time."""
         moved = time
         if time < self.first:
             moved += -((time - self.first) // DAY) * DAY
@@ -60,7 +60,7 @@ class ReplayCalendar:
 
 
 def replay_calendar(settings: Settings) -> ReplayCalendar:
-    """The calendar of the data that `settings` replays.
+    """Return the calendar of the data that are replayed.
 
     Raises:
         SourceError: the data cannot be read.
@@ -72,12 +72,11 @@ def replay_calendar(settings: Settings) -> ReplayCalendar:
     return ReplayCalendar(hours.min().to_pydatetime(), hours.max().to_pydatetime())
 
 
-def excluded_stretches(settings: Settings, now: datetime) -> tuple[tuple[datetime, datetime], ...]:
-    """The stretches of the data, UTC, that training must not see, since they are replayed as the present.
+def excluded_periods(settings: Settings, now: datetime) -> tuple[tuple[datetime, datetime], ...]:
+    """Return the periods of the data, UTC, that training must not use because they are replayed as the present.
 
-    From the first hour of the backfill to seven days ahead of `now`, and ten days on each side; nothing where the
-    observations are not replayed. Usually one stretch; around the turn of the data's year two. Fits the argument
-    `without` of `weatherglass.history.read_history`.
+    From the first hour of the backfill to seven days after `now`, with ten days on each side; none if observations are
+    not replayed. Usually one period, two around the end of the data. For the argument `excluded` of `read_history`.
 
     Raises:
         SourceError: the data cannot be read.
@@ -86,15 +85,15 @@ def excluded_stretches(settings: Settings, now: datetime) -> tuple[tuple[datetim
         return ()
     calendar = replay_calendar(settings)
     begin = now - timedelta(hours=settings.backfill_hours + settings.replay_start_hours)
-    hours = range(int((now + AHEAD - begin) / HOUR) + 1)
-    shown = sorted({calendar.earlier(begin + number * HOUR) for number in hours})
-    stretches: list[tuple[datetime, datetime]] = []
+    hours = range(int((now + RETRAINING_INTERVAL - begin) / HOUR) + 1)
+    shown = sorted({calendar.data_time(begin + number * HOUR) for number in hours})
+    periods: list[tuple[datetime, datetime]] = []
     for time in shown:
-        if stretches and time - MARGIN <= stretches[-1][1]:
-            stretches[-1] = (stretches[-1][0], time + MARGIN)
+        if periods and time - MARGIN <= periods[-1][1]:
+            periods[-1] = (periods[-1][0], time + MARGIN)
         else:
-            stretches.append((time - MARGIN, time + MARGIN))
-    return tuple(stretches)
+            periods.append((time - MARGIN, time + MARGIN))
+    return tuple(periods)
 
 
 def _in_year(time: datetime, year: int) -> datetime:

@@ -1,10 +1,9 @@
-"""Kaggle's "Historical Hourly Weather Data 2012-2017" (ODbL 1.0): a zip with one wide CSV a variable.
+"""Kaggle's "Historical Hourly Weather Data 2012-2017" (ODbL 1.0): a zip with one wide CSV per variable.
 
-`city_attributes.csv` describes the cities; `temperature.csv` and the four others hold `datetime,<a column a city>`,
-hourly, UTC, in K, %, hPa, m/s and degrees; an empty cell is missing. What is known of its faults: the first two days
-are a straight line that somebody filled in (left out here); half the temperatures of 2014-15 are interpolated in
-space; values can stand still for weeks; pressure changes between that of the sea and that of the station. None of
-that is mended here.
+`city_attributes.csv` describes the cities; `temperature.csv` and the four others have the columns `datetime` and one
+per city, hourly, UTC, in K, %, hPa, m/s and degrees; an empty cell is missing. Known faults: the first two days are a
+straight line (excluded here); half the temperatures of 2014-15 are interpolated in space; values can be constant for
+weeks; the pressure changes between sea level and station level. These are not corrected here.
 """
 
 from __future__ import annotations
@@ -34,24 +33,24 @@ FILES = {
 CITIES = "city_attributes.csv"
 CITY_COLUMNS = ("City", "Country", "Latitude", "Longitude")
 KELVIN = 273.15
-USUAL = {
+MEDIAN_RANGE = {
     "temperature": (230.0, 325.0, "K"),
     "humidity": (5.0, 100.0, "%"),
     "pressure": (700.0, 1100.0, "hPa"),
     "wind_speed": (0.2, 15.0, "m/s"),
     "wind_direction": (7.0, 360.0, "degrees"),
 }
-"""Where the middle of a file's values lies in its unit, and in no other that such values come in (°C, °F, a share of
-one, inHg, Pa, radians); the file itself does not name its unit."""
+"""Range of the median of a file in its unit. In other common units (°C, °F, a fraction, inHg, Pa, radians) the median
+is outside; the file itself does not state its unit."""
 FIRST_MEASURED = pd.Timestamp("2012-10-03", tz="UTC")
-"""Everything before is a straight line from the first value, not weather."""
+"""Earlier values are a straight line from the first value."""
 
 
 def read_cities(zip_path: Path) -> tuple[Station, ...]:
-    """The stations of a zip, in its own order.
+    """Return the stations of a zip, in its order.
 
     Raises:
-        SourceError: the zip is missing or damaged, or its table of cities is not the known one.
+        SourceError: the zip is missing or damaged, or its table of cities has another format.
     """
     with _member(zip_path, CITIES) as file:
         rows = csv.DictReader(io.TextIOWrapper(file, encoding="utf-8", newline=""))
@@ -65,16 +64,18 @@ def read_cities(zip_path: Path) -> tuple[Station, ...]:
 
 
 def read_variable(zip_path: Path, variable: str) -> pd.DataFrame:
-    """One variable of all cities: a row an hour (UTC index, ascending), a column a station id, contract units.
+    """Return one variable of all cities: one row per hour (UTC index, ascending), one column per station id.
+
+    In the units of the records.
 
     Raises:
-        SourceError: the zip is missing or damaged, or the file is not the known one.
+        SourceError: the zip is missing or damaged, or the file has another format or unit.
     """
     name = FILES[variable]
     with _member(zip_path, name) as file:
         header = file.readline().decode("utf-8", "replace").strip()
         if not header.startswith("datetime,"):
-            raise SourceError(f"{zip_path}: {name} begins with {header[:60]!r}, not with `datetime,<cities>`")
+            raise SourceError(f"{zip_path}: {name} starts with {header[:60]!r} instead of `datetime,<cities>`")
         columns = [station_id_of(city) for city in next(csv.reader([header]))[1:]]
         try:
             table = pd.read_csv(file, header=None, names=["datetime", *columns], index_col="datetime", low_memory=False)
@@ -89,20 +90,20 @@ def read_variable(zip_path: Path, variable: str) -> pd.DataFrame:
 
 
 def read_kaggle(zip_path: Path) -> tuple[pd.DataFrame, tuple[Station, ...]]:
-    """All observations with the columns of `HISTORY_COLUMNS`, and the stations.
+    """Return all observations with the columns of `HISTORY_COLUMNS`, and the stations.
 
-    One row a station and hour that has at least one value.
+    One row per station and hour with at least one value.
 
     Raises:
-        SourceError: the zip is missing or damaged, or one of its files is not the known one.
+        SourceError: the zip is missing or damaged, or one of its files has another format or unit.
     """
     stations = read_cities(zip_path)
     wide = {variable: read_variable(zip_path, variable) for variable in FILES}
     known = {station.station_id for station in stations}
     for variable, table in wide.items():
-        if strangers := [name for name in table.columns if name not in known]:
+        if unknown := [name for name in table.columns if name not in known]:
             raise SourceError(
-                f"{zip_path}: {FILES[variable]} has a column for {strangers[0]!r}, which {CITIES} does not hold"
+                f"{zip_path}: {FILES[variable]} has a column for {unknown[0]!r}, which is not in {CITIES}"
             )
     hours = wide["temperature"].index
     tables = []
@@ -118,25 +119,25 @@ def read_kaggle(zip_path: Path) -> tuple[pd.DataFrame, tuple[Station, ...]]:
     return rows[list(HISTORY_COLUMNS)], stations
 
 
-def _check_unit(zip_path: Path, variable: str, middle: float) -> None:
-    """Raises: SourceError: the values cannot be in the unit that they should be in."""
-    low, high, unit = USUAL[variable]
-    if middle < low or middle > high:
+def _check_unit(zip_path: Path, variable: str, median: float) -> None:
+    """Raise SourceError if the values cannot be in the expected unit."""
+    low, high, unit = MEDIAN_RANGE[variable]
+    if median < low or median > high:
         raise SourceError(
-            f"{zip_path}: the middle value of {FILES[variable]} is {middle:g}, but in {unit} it lies between {low:g} "
-            f"and {high:g}; the file is in another unit"
+            f"{zip_path}: the median of {FILES[variable]} is {median:g}, outside {low:g} to {high:g} {unit}; "
+            "the file is in another unit"
         )
 
 
 @contextmanager
 def _member(zip_path: Path, name: str) -> Iterator[IO[bytes]]:
-    """A file of the zip, wherever in it the file lies."""
+    """Open a file of the zip, in whichever folder of the zip it is."""
     try:
         with zipfile.ZipFile(zip_path) as archive:
-            found = [member for member in archive.namelist() if member.rpartition("/")[2] == name]
-            if not found:
-                raise SourceError(f"{zip_path} holds no {name}; it is not Kaggle's «Historical Hourly Weather Data»")
-            with archive.open(found[0]) as file:
+            members = [member for member in archive.namelist() if member.rpartition("/")[2] == name]
+            if not members:
+                raise SourceError(f"{zip_path} has no {name}; it is not Kaggle's 'Historical Hourly Weather Data'")
+            with archive.open(members[0]) as file:
                 yield file
     except FileNotFoundError as error:
         raise SourceError(f"{zip_path} does not exist: set WEATHERGLASS_KAGGLE_ZIP to the downloaded zip") from error

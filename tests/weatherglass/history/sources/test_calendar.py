@@ -1,4 +1,4 @@
-"""The replay's calendar: which past time stands for now."""
+"""The replay calendar: which time of the data is shown."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weatherglass.history.sources.calendar import ReplayCalendar, excluded_stretches
+from weatherglass.history.sources.calendar import ReplayCalendar, excluded_periods
 from weatherglass.settings import Settings, Source
 
 BUNDLED = ReplayCalendar(datetime(2013, 1, 1, 6, tzinfo=UTC), datetime(2013, 12, 30, 23, tzinfo=UTC))
@@ -16,25 +16,25 @@ ANY_TIME = st.datetimes(datetime(2000, 1, 1), datetime(2099, 12, 31), timezones=
 
 @given(ANY_TIME, st.sampled_from([BUNDLED, LONG]))
 def test_the_shown_time_is_in_the_data_and_keeps_the_time_of_day(now: datetime, calendar: ReplayCalendar) -> None:
-    shown = calendar.earlier(now)
+    shown = calendar.data_time(now)
     assert calendar.first <= shown < calendar.last + timedelta(hours=1)
     assert shown.timetz() == now.timetz()
 
 
 @given(ANY_TIME, st.sampled_from([BUNDLED, LONG]))
 def test_the_season_is_kept_within_two_days(now: datetime, calendar: ReplayCalendar) -> None:
-    shown = calendar.earlier(now)
+    shown = calendar.data_time(now)
     day = now.timetuple().tm_yday - shown.timetuple().tm_yday
     assert min(abs(day), 366 - abs(day)) <= 2
 
 
 @given(ANY_TIME)
-def test_time_runs_on_wherever_the_same_date_exists(now: datetime) -> None:
+def test_the_shown_time_advances_like_real_time_if_the_date_exists(now: datetime) -> None:
     later = now + timedelta(minutes=15)
     dates = {(now.month, now.day), (later.month, later.day)}
     if dates & {(12, 30), (12, 31), (1, 1), (2, 28), (2, 29), (3, 1)}:
         return
-    assert BUNDLED.earlier(later) - BUNDLED.earlier(now) == timedelta(minutes=15)
+    assert BUNDLED.data_time(later) - BUNDLED.data_time(now) == timedelta(minutes=15)
 
 
 @pytest.mark.parametrize(
@@ -47,42 +47,42 @@ def test_time_runs_on_wherever_the_same_date_exists(now: datetime) -> None:
         ("2027-01-01T06:00", "2013-01-01T06:00"),
     ],
 )
-def test_the_bundled_year(now: str, shown: str) -> None:
-    assert BUNDLED.earlier(datetime.fromisoformat(now).replace(tzinfo=UTC)).strftime("%Y-%m-%dT%H:%M") == shown
+def test_a_time_is_shown_as_the_same_or_the_nearest_day_of_the_bundled_year(now: str, shown: str) -> None:
+    assert BUNDLED.data_time(datetime.fromisoformat(now).replace(tzinfo=UTC)).strftime("%Y-%m-%dT%H:%M") == shown
 
 
-def test_the_newest_year_that_has_the_date_is_shown() -> None:
-    assert LONG.earlier(datetime(2026, 11, 30, 12, tzinfo=UTC)).year == 2016
-    assert LONG.earlier(datetime(2026, 12, 1, 12, tzinfo=UTC)).year == 2015
-    assert LONG.earlier(datetime(2028, 2, 29, 12, tzinfo=UTC)) == datetime(2016, 2, 29, 12, tzinfo=UTC)
+def test_the_latest_year_that_has_the_date_is_shown() -> None:
+    assert LONG.data_time(datetime(2026, 11, 30, 12, tzinfo=UTC)).year == 2016
+    assert LONG.data_time(datetime(2026, 12, 1, 12, tzinfo=UTC)).year == 2015
+    assert LONG.data_time(datetime(2028, 2, 29, 12, tzinfo=UTC)) == datetime(2016, 2, 29, 12, tzinfo=UTC)
 
 
-def test_a_time_within_the_data_stands_for_itself() -> None:
+def test_a_time_inside_the_data_is_shown_as_itself() -> None:
     then = datetime(2014, 5, 6, 7, 45, tzinfo=UTC)
-    assert LONG.earlier(then) == then
+    assert LONG.data_time(then) == then
 
 
 @given(ANY_TIME)
-def test_what_is_replayed_is_left_out_with_ten_days_on_each_side(now: datetime) -> None:
+def test_the_replayed_period_is_excluded_with_ten_days_on_each_side(now: datetime) -> None:
     settings = Settings(source=Source.REPLAY)
-    stretches = excluded_stretches_of(settings, now)
+    periods = bundled_excluded_periods(settings, now)
     for hours in range(-96, 168, 7):
-        shown = BUNDLED.earlier(now + timedelta(hours=hours))
+        shown = BUNDLED.data_time(now + timedelta(hours=hours))
         for edge in (shown - timedelta(days=9, hours=23), shown + timedelta(days=9, hours=23)):
-            assert any(start <= edge <= end for start, end in stretches)
-    assert sum((end - start for start, end in stretches), timedelta()) <= timedelta(days=11 + 40)
+            assert any(start <= edge <= end for start, end in periods)
+    assert sum((end - start for start, end in periods), timedelta()) <= timedelta(days=11 + 40)
 
 
-def excluded_stretches_of(settings: Settings, now: datetime) -> tuple[tuple[datetime, datetime], ...]:
-    with pytest.MonkeyPatch.context() as patch:  # reading the file for every example would take long
+def bundled_excluded_periods(settings: Settings, now: datetime) -> tuple[tuple[datetime, datetime], ...]:
+    with pytest.MonkeyPatch.context() as patch:  # reading the file for every example is slow
         patch.setattr("weatherglass.history.sources.calendar.replay_calendar", lambda _: BUNDLED)
-        return excluded_stretches(settings, now)
+        return excluded_periods(settings, now)
 
 
-def test_nothing_is_left_out_of_live_observations() -> None:
-    assert excluded_stretches(Settings(source=Source.OPEN_METEO), datetime(2026, 7, 1, tzinfo=UTC)) == ()
+def test_nothing_is_excluded_for_live_observations() -> None:
+    assert excluded_periods(Settings(source=Source.OPEN_METEO), datetime(2026, 7, 1, tzinfo=UTC)) == ()
 
 
-def test_the_bundled_data_are_found() -> None:
-    ((start, end),) = excluded_stretches(Settings(source=Source.REPLAY), datetime(2026, 7, 14, tzinfo=UTC))
+def test_the_period_is_taken_from_the_bundled_data() -> None:
+    ((start, end),) = excluded_periods(Settings(source=Source.REPLAY), datetime(2026, 7, 14, tzinfo=UTC))
     assert (start.year, start.month, end.month) == (2013, 6, 7)

@@ -10,11 +10,11 @@ from weatherglass.history.sources import SourceError
 from weatherglass.history.sources.nycflights13 import read_nycflights13, station_pressure, weather_csv
 
 
-def test_units_are_those_of_the_contract() -> None:
+def test_rows_are_in_the_units_of_the_records() -> None:
     rows = read_nycflights13()
     assert tuple(rows.columns) == HISTORY_COLUMNS
     assert not rows.duplicated(["station_id", "hour"]).any()
-    # Independent of the reader: the file's own first line, turned into SI by hand.
+    # Independent of the reader: the first line of the file, converted by hand.
     raw = pd.read_csv(weather_csv()).iloc[0]
     first = rows[(rows.station_id == "ewr") & (rows.hour == pd.Timestamp(raw.time_hour))].iloc[0]
     assert first.temperature == pytest.approx((raw.temp - 32) * 5 / 9)
@@ -28,13 +28,13 @@ def test_local_hours_agree_with_utc() -> None:
     assert (local.dt.hour == raw.hour).all()
 
 
-def test_station_pressure_of_the_standard_atmosphere() -> None:
+def test_station_pressure_is_that_of_the_standard_atmosphere() -> None:
     # ICAO standard atmosphere, doc 7488: 1000 m, 8.5 °C, 898.75 hPa.
     assert station_pressure(1013.25, 1000, 8.5) == pytest.approx(898.75, abs=0.05)
     assert station_pressure(1013.25, 1000, float("nan")) == pytest.approx(898.75, abs=0.05)
 
 
-def test_another_table_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_table_of_another_format_is_an_error_that_names_it(tmp_path: Path) -> None:
     wrong = tmp_path / "weather.csv"
     wrong.write_text("origin,when\nEWR,now\n")
     with pytest.raises(SourceError, match=r"weather\.csv"):
