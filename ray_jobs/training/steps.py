@@ -33,7 +33,7 @@ from weatherglass.forecast.presets import ModelSize
 from weatherglass.forecast.splits import HistoryTooShort, split
 from weatherglass.forecast.variables import drop_implausible
 from weatherglass.history.prepared import read_history
-from weatherglass.history.sources.calendar import excluded_stretches
+from weatherglass.history.sources.calendar import excluded_periods
 from weatherglass.records import UNITS, VARIABLES, iso
 from weatherglass.settings import Settings
 
@@ -62,7 +62,7 @@ def run(settings: Settings, path: Path, step: str, threads: int) -> str:
 
 
 def _fit_base_models(task: StepTask) -> tuple[TrainingContext, str]:
-    excluded = excluded_stretches(task.settings, task.plan.started_at)
+    excluded = excluded_periods(task.settings, task.plan.started_at)
     grid = drop_implausible(read_history(task.settings.history_dir, excluded))
     parts = split(grid.values.shape[1])
     fitted = base_models.fit(grid, parts.train)

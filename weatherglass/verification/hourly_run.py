@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from weatherglass.forecast.boosted_trees import BoostedForecaster
 from weatherglass.history.grid import HourGrid
 from weatherglass.history.prepared import read_history, read_stations, station_lookup
-from weatherglass.history.sources.calendar import excluded_stretches
+from weatherglass.history.sources.calendar import excluded_periods
 from weatherglass.records import VARIABLES
 from weatherglass.registry.artifact import ModelFileError
 from weatherglass.registry.catalog import registered_models
@@ -210,7 +210,7 @@ class HourlyVerification:
 
     def _history(self, now: datetime) -> HourGrid | None:
         try:
-            return read_history(self._settings.history_dir, excluded_stretches(self._settings, now))
+            return read_history(self._settings.history_dir, excluded_periods(self._settings, now))
         except FileNotFoundError as error:
             self._log(f"No history found: {error}")
             return None
