@@ -7,6 +7,7 @@ import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
@@ -93,6 +94,21 @@ def test_every_parameter_is_typed_and_described_and_has_a_valid_default(dag: DAG
         else:
             param.resolve()
             assert param.value != ""  # Airflow's trigger form treats an empty string as missing
+
+
+def test_the_choices_of_parameters_match_the_code_that_uses_them(bag: DagBag) -> None:
+    from ray_jobs.train import TEST_CASES
+    from spark_jobs.prepare_history import SOURCES
+    from weatherglass.qc.observation_checks import RejectionReason
+    from weatherglass.registry.registry import ANOMALY_DETECTOR, FORECASTER
+
+    def schema(dag_id: str, name: str) -> dict[str, Any]:
+        return bag.dags[dag_id].params.get_param(name).schema
+
+    assert set(schema("prepare_history", "source")["enum"]) == {"auto", *SOURCES}
+    assert set(schema("train_models", "size")["enum"]) == {"auto", *TEST_CASES}
+    assert set(schema("rollback_model", "kind")["enum"]) == {FORECASTER, ANOMALY_DETECTOR}
+    assert schema("replay_rejected", "reasons")["examples"] == list(RejectionReason)
 
 
 @pytest.mark.parametrize("job", [*JOBS, MONITOR])
