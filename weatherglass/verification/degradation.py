@@ -13,7 +13,7 @@ from weatherglass.store.alerts import Alert, Severity
 from weatherglass.store.schema import drift as drift_table
 from weatherglass.store.schema import predictions
 from weatherglass.store.verification_queries import Score
-from weatherglass.verification.scores import SKILL_LEADS
+from weatherglass.verification.scores import SKILL_LEADS, skill
 
 MIN_CASES = 100
 """Minimum number of verified forecast values for a rule to apply."""
@@ -92,12 +92,12 @@ def skill_below_zero(scores: Mapping[str, Sequence[Score]]) -> list[Alert]:
         mae, damped = (_weighted_mean(group, name, "n_baselines") for name in ("mae_compared", "mae_damped"))
         if mae is None or not damped or mae <= damped:
             continue
-        skill = 1 - mae / damped
+        damped_skill = skill(mae, damped)
         message = (
             f"MAE {mae:.2f} {UNITS[variable]} on {group[0].day}, damped anomaly {damped:.2f} {UNITS[variable]}, skill "
-            f"{skill:+.2f}. Roll back, or train a new model."
+            f"{damped_skill:+.2f}. Roll back, or train a new model."
         )
-        details = {"mae": mae, "mae_damped": damped, "skill": skill}
+        details = {"mae": mae, "mae_damped": damped, "skill": damped_skill}
         found.append(_alert("skill_below_zero", group, variable, Severity.CRITICAL, message, details))
     return found
 

@@ -7,7 +7,7 @@ NaN and does not count in a mean.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ BLOCK_HOURS = 5 * 24
 """Length of the blocks of cases that count as independent: longer than a weather system takes to pass."""
 
 Floats = npt.NDArray[Any]
+Score = TypeVar("Score", float, npt.NDArray[Any])
 
 
 def error(forecast: Floats, observed: Floats) -> Floats:
@@ -47,7 +48,7 @@ def lead_mean(values: Floats, leads: Sequence[int] = SKILL_LEADS) -> Floats:
     return np.asarray(values[..., np.array(leads) - 1, :].mean(axis=-2))
 
 
-def skill(mae: Floats, baseline_mae: Floats) -> Floats:
+def skill(mae: Score, baseline_mae: Score) -> Score:
     """1 - MAE / MAE of the baseline: 1 is perfect, 0 as good as the baseline, negative worse."""
     return 1 - mae / baseline_mae
 

@@ -18,9 +18,10 @@ from weatherglass.forecast import climatology, damped_anomaly, features
 from weatherglass.forecast.fallback import PersistenceForecaster
 from weatherglass.forecast.forecaster import LEVELS, Forecast
 from weatherglass.forecast.splits import base_hours
+from weatherglass.forecast.variables import clip_to_limits
 from weatherglass.history.grid import HourGrid
 from weatherglass.records import LEADS, VARIABLES, Method
-from weatherglass.verification import held_out_scores, held_out_test, score_rows, scores
+from weatherglass.verification import baselines, held_out_scores, held_out_test, score_rows, scores
 from weatherglass.verification.baselines import ReferenceModel
 from weatherglass.verification.forecasts import from_forecasts
 
@@ -246,3 +247,25 @@ def test_the_held_out_test_uses_the_same_errors(grid: HourGrid, model: Shifted, 
     result = held_out_test.compare(grid, hours, model, PersistenceForecaster(), scale, every)
     assert result.new_error == pytest.approx(scores.lead_mean(full.mae["model"] / scale).mean(), rel=1e-4)
     assert result.old_error == pytest.approx(scores.lead_mean(full.mae["persistence"] / scale).mean(), rel=1e-4)
+
+
+def test_valid_times_and_base_hours_outside_the_grid_have_no_score(grid: HourGrid, model: Shifted) -> None:
+    length = grid.values.shape[1]
+    last, first = length - 10, 72
+    issued = from_forecasts("7", [model.forecast(grid, [0, 0], [last, first])])
+    errors = score_rows.errors(issued, grid)
+    np.testing.assert_array_equal(np.isfinite(errors[0]).all(axis=1), [lead < 10 for lead in LEADS])
+    later = HourGrid(grid.stations, grid.start + first + 5, grid.values[:, first + 5 :])
+    errors = score_rows.errors(issued, later)
+    np.testing.assert_array_equal(np.isfinite(errors[1]).all(axis=1), [lead >= 5 for lead in LEADS])
+    reference = ReferenceModel(model.climatology, model.damping)
+    rows, base = np.array([0, 1, 2]), np.array([-1, 0, length])
+    assert np.isnan(baselines.persistence(grid, rows, base)[[0, 2]]).all()
+    assert np.isfinite(baselines.persistence(grid, rows, base)[1]).all()
+    scored = score_rows.score(issued, later, reference, grid.start.astype("datetime64[D]"), 152)
+    assert sum(row["n_baselines"] for row in scored) == 9 * len(VARIABLES), "the base hour of the other is unknown"
+    # Without a known anomaly the damped anomaly is the climatology.
+    damped = baselines.damped_anomaly(grid, rows[:1], np.array([length + 20]), reference)
+    valid = grid.start + length + 20 + np.array(LEADS)
+    normal = model.climatology.at(np.array([0]), valid)[0, :, : len(VARIABLES)]
+    np.testing.assert_allclose(damped[0], clip_to_limits(normal.astype(np.float64)), rtol=1e-5)
