@@ -15,7 +15,6 @@ from weatherglass.api.routes.models import VersionQuery
 from weatherglass.api.routes.predictions import ForecastVariable
 from weatherglass.records import UNITS, Time
 from weatherglass.store import verification_queries
-from weatherglass.verification.scores import skill
 
 router = APIRouter(tags=["models"])
 
@@ -105,4 +104,4 @@ def _score_item(score: verification_queries.Score) -> ScoreItem:
 
 
 def _skill_score(mae: float | None, baseline: float | None) -> float | None:
-    return skill(mae, baseline) if mae is not None and baseline else None
+    return 1 - mae / baseline if mae is not None and baseline else None
