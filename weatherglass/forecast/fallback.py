@@ -103,6 +103,6 @@ def _newest_values(
 
 
 def _standard_atmosphere(station: Station) -> npt.NDArray[np.float64]:
-    """Return typical values (variables,) and the ICAO standard pressure at the elevation, sea level if unknown."""
+    """Return typical values (variables,), with the ICAO standard pressure at the elevation (sea level if unknown)."""
     pressure = 1013.25 * (1 - 2.25577e-5 * (station.elevation or 0.0)) ** 5.25588
     return np.array([15.0, 70.0, pressure, 3.0])

@@ -15,10 +15,12 @@ from weatherglass.records import LEADS
 DAY = 24
 TEST_SHARE = 0.15
 PERIOD_DAYS = 80
-"""Days in each of which one block calibrates, so that the intervals cover all seasons."""
-CALIBRATION_SHARE = 0.25
-LONG_YEARS = 1.6
 SHORT_PERIOD_DAYS = 36
+"""Approximate period of the calibration blocks in a long and in a short record, so that they cover all seasons."""
+CALIBRATION_SHARE = 0.25
+"""Share of each period, at its end, that calibrates."""
+LONG_YEARS = 1.6
+"""Length from which a record is long, see `is_long`."""
 MIN_DAYS = 60
 """Days of history that a training needs."""
 

@@ -178,6 +178,17 @@ def test_withheld_inputs_are_missing(inputs: ModelInputs) -> None:
     np.testing.assert_array_equal(withheld.base_features[0, of_neighbours], full.base_features[0, of_neighbours])
 
 
+def test_the_standard_deviation_needs_three_values(inputs: ModelInputs) -> None:
+    rows, base = np.array([STATION] * 2), np.array([BASE] * 2)
+    anomalies = inputs.anomalies.copy()
+    anomalies[STATION, BASE - 2 : BASE + 1, 0] = [1.0, 4.0, 7.0]
+    features = case_features(
+        replace(inputs, anomalies=anomalies), DampedAnomaly(RHO), rows, base, own_hours=np.array([2, 3])
+    )
+    spread = features.base_features[:, BASE_FEATURE_NAMES.index("temperature_spread24")]
+    np.testing.assert_allclose(spread, [np.nan, math.sqrt(6)], rtol=1e-6)
+
+
 def test_hours_before_the_window_are_missing(inputs: ModelInputs) -> None:
     features = case_features(inputs, DampedAnomaly(RHO), np.array([STATION]), np.array([10]))
     np.testing.assert_array_equal(features.past[0, :11], inputs.anomalies[STATION, 10::-1, : len(VARIABLES)])
