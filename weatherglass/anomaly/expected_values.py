@@ -161,12 +161,12 @@ def _fit(station_ids: Sequence[str], anomalies: npt.NDArray[np.float32], seed: i
             rows = known[hours, variable]
             target = scaled[station, hours[rows], variable]
             used_inputs = inputs[variable][rows]
-            usual = np.ones(len(target), bool)
+            inliers = np.ones(len(target), bool)
             for _ in range(2):
-                weights[station, variable] = _ridge(used_inputs[usual], target[usual], variable)
+                weights[station, variable] = _ridge(used_inputs[inliers], target[inliers], variable)
                 residuals = np.abs(target[:, None] - used_inputs @ weights[station, variable])
                 scale[station, variable] = np.maximum(1.4826 * np.median(residuals, axis=0), 1e-3)
-                usual = (residuals / scale[station, variable] <= OUTLIERS).all(axis=1)
+                inliers = (residuals / scale[station, variable] <= OUTLIERS).all(axis=1)
             tail[station, variable] = np.quantile(residuals / scale[station, variable], TAIL, axis=0)
     return ExpectedValues(tuple(station_ids), spread, neighbours, weights, scale, tail)
 

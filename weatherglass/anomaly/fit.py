@@ -52,10 +52,13 @@ def fit(
     seed: int,
     size: DetectorSize,
 ) -> LearnedScore:
-    """Learn from the hours `train` (a mask over the grid); set the limits on the newest of the others.
+    """Train on the hours `train` (a mask over the grid) and fit the limits on the latest other hours.
+
+    Args:
+        budget: false alarms per station, variable and week.
 
     Raises:
-        oddness.TooFewHours: the history is too short or lacks a variable.
+        isolation_features.InsufficientHistory: the history is too short or has no values of a variable.
     """
     station_ids = [station.station_id for station in grid.stations]
     climatology = Climatology(tuple(station_ids), climatology.coefficients[climatology.rows(station_ids)])

@@ -95,18 +95,18 @@ def _regress(
     has_past = ~_lagged(missing[:, v].astype(float), hidden + 1, 1.0).astype(bool)
     has_past[: round(24 / step_hours)] = False
     target = values[:, v] - median[v]
-    usual = np.isfinite(target) & has_past
+    inliers = np.isfinite(target) & has_past
     spread = np.maximum(inputs.std(axis=0), 1e-6)
     spread[0] = 1
     inputs = inputs / spread
     error = np.full(len(values), np.nan)
     for _ in range(2):
-        gram = inputs[usual].T @ inputs[usual] + RIDGE * np.eye(inputs.shape[1])
-        expected = inputs @ np.linalg.solve(gram, inputs[usual].T @ target[usual])
+        gram = inputs[inliers].T @ inputs[inliers] + RIDGE * np.eye(inputs.shape[1])
+        expected = inputs @ np.linalg.solve(gram, inputs[inliers].T @ target[inliers])
         error = np.abs(target - expected)
-        usual &= error <= OUTLIERS * _scale(error[usual])
+        inliers &= error <= OUTLIERS * _scale(error[inliers])
     expected = np.where(has_past, expected + median[v], np.nan)
-    return expected, _scale_by_hour(error, usual, hour_of_day)
+    return expected, _scale_by_hour(error, inliers, hour_of_day)
 
 
 def _scale(error: npt.NDArray[np.float64]) -> float:
@@ -114,14 +114,14 @@ def _scale(error: npt.NDArray[np.float64]) -> float:
 
 
 def _scale_by_hour(
-    error: npt.NDArray, usual: npt.NDArray[np.bool_], hour_of_day: npt.NDArray
+    error: npt.NDArray, inliers: npt.NDArray[np.bool_], hour_of_day: npt.NDArray
 ) -> npt.NDArray[np.float64]:
     """Return the robust standard deviation at each moment, from the same and the adjacent hours of all days."""
     hour = hour_of_day.astype(int) % 24
-    overall = _scale(error[usual])
+    overall = _scale(error[inliers])
     by_hour = np.full(24, overall)
     for h in range(24):
-        near = usual & np.isin(hour, [(h - 1) % 24, h, (h + 1) % 24])
+        near = inliers & np.isin(hour, [(h - 1) % 24, h, (h + 1) % 24])
         if near.sum() >= 30:
             by_hour[h] = max(_scale(error[near]), 0.5 * overall)
     return by_hour[hour]

@@ -34,14 +34,18 @@ OTHER_UNITS = {
 }
 
 
-@pytest.fixture(scope="module")
-def statistics() -> StationStatistics:
+def train_statistics() -> StationStatistics:
     anomalies = TRUE - NORMAL
     expected = expected_values.fit(IDS, anomalies, seed=0)
     forest = isolation_features.fit_forest(anomalies, expected.spread, seed=0)
     rng = np.random.default_rng(1)
     step, flat = rng.uniform(5, 20, (COUNT, 4)), rng.uniform(6, 24, (COUNT, 4))
     return StationStatistics(expected, forest, nearest_stations(GRID.stations), step, flat)
+
+
+@pytest.fixture(scope="module")
+def statistics() -> StationStatistics:
+    return train_statistics()
 
 
 @pytest.fixture(scope="module")
