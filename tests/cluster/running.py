@@ -1,4 +1,4 @@
-"""The whole cluster as a user starts it, with names, ports, secrets and volumes of its own."""
+"""The cluster as a user starts it, with its own names, ports, secrets and volumes."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ from weatherglass.records import iso
 from weatherglass.settings import LOOPBACK, PROJECT_ROOT
 
 HERE = Path(__file__).parent
-START_LIMIT = 1500.0
-EVENT_LIMIT = 600.0
-"""Seconds; how long nobody would wait on the busiest machine. How long it took is printed, not judged."""
-PROBE_TRIES = 5
-"""A poll of the replay now and then comes between a look at its time and the probes; hardly so often in a row."""
-STATIONS = ("probe-1", "probe-4", "probe-6")
-"""On three partitions; the replay's stations lie on the fourth too. No model knows them: were they more than the
-replay's, the pipeline would rightly be degraded."""
-PUBLISHED = (
+START_TIMEOUT = 1500.0
+EVENT_TIMEOUT = 600.0
+"""Seconds, generous for a busy machine. Durations are printed, not asserted."""
+PROBE_ATTEMPTS = 5
+"""A poll of the replay sometimes happens between reading its time and publishing the probes, but not repeatedly."""
+PROBE_STATIONS = ("probe-1", "probe-4", "probe-6")
+"""Stations on three partitions; those of the replay are also on the fourth. No model has seen them: with more of them
+than stations of the replay, the pipeline would correctly be degraded."""
+PORT_VARIABLES = (
     *("AIRFLOW_PORT", "SPARK_MASTER_PORT", "SPARK_UI_PORT", "RAY_DASHBOARD_PORT", "API_PORT"),
     *("PROMETHEUS_PORT", "ALERTMANAGER_PORT"),
 )
 
 
-until = partial(waiting.until, limit=EVENT_LIMIT, interval=1)
+until = partial(waiting.until, limit=EVENT_TIMEOUT, interval=1)
 
 
 @dataclass(frozen=True)
 class Record:
-    """A record of a topic, as `kafka.consumer.fetcher.ConsumerRecord` has it. `timestamp` in ms since 1970."""
+    """A record of a topic, like `kafka.consumer.fetcher.ConsumerRecord`; `timestamp` in ms since 1970."""
 
     partition: int
     offset: int
@@ -54,7 +54,7 @@ class Record:
 
 
 class Cluster:
-    """One Compose project. `overlays` are further Compose files; `environment` overrides what .env says."""
+    """A Compose project. `overlays` are additional Compose files; `environment` overrides values of .env."""
 
     def __init__(self, name: str, folder: Path, engine: Mapping[str, str], overlays: tuple[str, ...] = ()):
         self.name = name
@@ -70,27 +70,27 @@ class Cluster:
             "WEATHERGLASS_TRAIN_FULL_MODEL": "false",
         }
         self.files = ["docker-compose.yml", *overlays]
-        self._inside: subprocess.Popen[str] | None = None
+        self._kafka_shell: subprocess.Popen[str] | None = None
         self._make_env()
         lines = self.env_file.read_text(encoding="utf-8").splitlines()
         self.secrets = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
-        self.ports = {name: int(self.secrets.pop(name)) for name in PUBLISHED}
+        self.ports = {name: int(self.secrets.pop(name)) for name in PORT_VARIABLES}
 
     def _make_env(self) -> None:
-        """As a user does, with ports that are free; a file that is there is kept."""
+        """Create the file .env as a user does, and add free ports; an existing file is kept."""
         command = [PROJECT_ROOT / "docker" / "make-env", self.env_file]
         subprocess.run(command, env=self.environment, check=True, capture_output=True)
-        if PUBLISHED[0] in self.env_file.read_text(encoding="utf-8"):
+        if PORT_VARIABLES[0] in self.env_file.read_text(encoding="utf-8"):
             return
         with self.env_file.open("a", encoding="utf-8") as file:
             file.writelines(
-                f"{name}={port}\n" for name, port in zip(PUBLISHED, free_ports(len(PUBLISHED)), strict=True)
+                f"{name}={port}\n" for name, port in zip(PORT_VARIABLES, free_ports(len(PORT_VARIABLES)), strict=True)
             )
 
     # --- Docker
 
     def compose(self, *words: str) -> str:
-        """`docker compose …`; its output."""
+        """Run `docker compose …` and return its output."""
         files = [word for file in self.files for word in ("--file", file)]
         return self._run(["docker", "compose", "--env-file", str(self.env_file), *files, *words])
 
@@ -108,43 +108,38 @@ class Cluster:
             check=False,
         )
         if done.returncode:
-            raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-3000:]}")
+            raise AssertionError(f"{' '.join(command)} exited with {done.returncode}:\n{done.stderr[-3000:]}")
         return done.stdout
 
     def build(self) -> None:
         self.compose("--file", "docker/certificates.yml", "build", "--quiet")
 
     def up(self, *services: str) -> None:
-        """Start, and return when everything asked for is there and the pipeline has been set going.
+        """Start services, all without arguments, and then wait until the pipeline is started.
 
-        A container that dies once while others wait for it ends Compose's start; it goes on with the next.
+        `up` of Compose fails if a container that others wait for exits once; the next call continues.
         """
-
-        def started() -> bool:
-            self._said = self._up(*services)
-            return self._said == ""
-
-        until("the containers to start", started, limit=START_LIMIT)
+        until("the containers to start", lambda: self._up(*services), limit=START_TIMEOUT)
         if not services:
             self.wait_for_pipeline()
 
-    def _up(self, *services: str) -> str:
+    def _up(self, *services: str) -> bool:
         try:
             self.compose("up", "--detach", *services)
         except AssertionError as error:
             print(error, file=sys.stderr)
-            return str(error)
-        return ""
+            return False
+        return True
 
     def wait_for_pipeline(self) -> None:
-        """Until the container `pipeline` has ended well."""
+        """Wait until the container `pipeline` has exited with 0."""
 
-        def ended() -> bool:
+        def succeeded() -> bool:
             state = self.inspect("pipeline")[0]["State"]
             return state["Status"] == "exited" and state["ExitCode"] == 0
 
         try:
-            until("the pipeline to be set going", ended, limit=2 * START_LIMIT)
+            until("the start of the pipeline", succeeded, limit=2 * START_TIMEOUT)
         except AssertionError:
             print(self.compose("logs", "--tail", "60", "pipeline", "jobs"), file=sys.stderr)
             raise
@@ -152,30 +147,31 @@ class Cluster:
     def down(self, *options: str) -> None:
         self.compose("--profile", "*", "down", *options)
 
-    def follow(self, heading: str, backup: Path) -> None:
-        """Do what the page on deployment tells an administrator to type under a bold heading."""
+    def run_documented_commands(self, heading: str, backup: Path) -> None:
+        """Run the commands that docs/deployment.md gives below a bold heading."""
         page = (PROJECT_ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
-        told = page.partition(f"**{heading}.**")[2].partition("\n\n    ")[2].partition("\n\n")[0]
-        assert told, heading
-        self._run(["bash", "-euo", "pipefail", "-c", told], COMPOSE_ENV_FILES=str(self.env_file), BACKUP=str(backup))
+        commands = page.partition(f"**{heading}.**")[2].partition("\n\n    ")[2].partition("\n\n")[0]
+        assert commands, heading
+        script = ["bash", "-euo", "pipefail", "-c", commands]
+        self._run(script, COMPOSE_ENV_FILES=str(self.env_file), BACKUP=str(backup))
 
     def containers(self, *services: str) -> list[str]:
-        """Names of the containers of the services, of all without any; also of those that do not run.
+        """Names of the containers of the services, running or not; without arguments of all services.
 
-        Asked of the engine, which answers in a tenth of the time that Compose takes.
+        Uses the engine, which takes a tenth of the time of Compose.
         """
-        shown = ("--format", '{{.Label "com.docker.compose.service"}} {{.Names}}')
-        listed = self.docker("ps", "--all", "--filter", f"label=com.docker.compose.project={self.name}", *shown)
-        found = [line.split() for line in listed.splitlines()]
-        return sorted(name for service, name in found if not services or service in services)
+        columns = ("--format", '{{.Label "com.docker.compose.service"}} {{.Names}}')
+        listed = self.docker("ps", "--all", "--filter", f"label=com.docker.compose.project={self.name}", *columns)
+        rows = [line.split() for line in listed.splitlines()]
+        return sorted(name for service, name in rows if not services or service in services)
 
     def inspect(self, *services: str) -> list[dict[str, Any]]:
-        """What the engine tells of each container of the services; of all without any."""
+        """`docker inspect` of each container of the services; without arguments of all services."""
         names = self.containers(*services)
         return list(json.loads(self.docker("inspect", *names))) if names else []
 
     def kill(self, container: str) -> None:
-        """Stop it hard, and return when it has ended."""
+        """End a container with SIGKILL and wait for its exit."""
         self.docker("kill", "--signal", "KILL", container)
         self.docker("wait", container)
 
@@ -189,66 +185,67 @@ class Cluster:
         return requests.get(f"http://{LOOPBACK}:{self.ports[port]}{path}", headers=headers, timeout=60)
 
     def api(self, path: str) -> Any:
-        """A path of the API, as JSON; None while it does not answer with it."""
+        """The JSON at a path of the API; None if the API is not available or returns an error."""
         try:
-            answer = self.get("API_PORT", path, self.secrets["WEATHERGLASS_API_TOKEN"])
+            response = self.get("API_PORT", path, self.secrets["WEATHERGLASS_API_TOKEN"])
         except requests.RequestException:
             return None
-        return answer.json() if answer.ok else None
+        return response.json() if response.ok else None
 
     def spark(self) -> dict[str, Any]:
-        """The master's own view of workers and applications."""
+        """Workers and applications according to the Spark master."""
         return dict(self.get("SPARK_MASTER_PORT", "/json/").json())
 
-    def ray(self, what: str) -> list[dict[str, Any]]:
-        """`nodes`, `actors`, … as Ray's state API tells them."""
-        answer = self.get("RAY_DASHBOARD_PORT", f"/api/v0/{what}?detail=1&limit=200", self.secrets["RAY_AUTH_TOKEN"])
-        answer.raise_for_status()
-        return list(answer.json()["data"]["result"]["result"])
+    def ray(self, resource: str) -> list[dict[str, Any]]:
+        """`nodes`, `actors`, … according to Ray's state API."""
+        path = f"/api/v0/{resource}?detail=1&limit=200"
+        response = self.get("RAY_DASHBOARD_PORT", path, self.secrets["RAY_AUTH_TOKEN"])
+        response.raise_for_status()
+        return list(response.json()["data"]["result"]["result"])
 
     def airflow(self) -> AirflowApi:
         """Airflow's REST API, logged in."""
         return AirflowApi(f"http://{LOOPBACK}:{self.ports['AIRFLOW_PORT']}", self.secrets["AIRFLOW_PASSWORD"])
 
-    # --- Kafka, from a container of its own, which no test stops
+    # --- Kafka, from a separate container, which no test stops
 
-    def kafka(self, *question: Any) -> Any:
-        """What `inside.py`, in the network of the cluster, answers."""
-        asker = self._inside = self._inside or self._enter()
-        assert asker.stdin
-        assert asker.stdout
+    def kafka(self, *command: Any) -> Any:
+        """Run a command of `kafka_shell.py` in the network of the cluster and return its result."""
+        shell = self._kafka_shell = self._kafka_shell or self._start_kafka_shell()
+        assert shell.stdin
+        assert shell.stdout
         try:
-            asker.stdin.write(json.dumps(question) + "\n")
-            asker.stdin.flush()
-            answer = asker.stdout.readline()
-            assert answer, f"no answer to {question[0]}; the reason is on stderr"
+            shell.stdin.write(json.dumps(command) + "\n")
+            shell.stdin.flush()
+            result = shell.stdout.readline()
+            assert result, f"no result of {command[0]}; the reason is on stderr"
         except BaseException:
-            self.leave()  # an answer that is still due would be taken for the next one's
+            self.close_kafka_shell()  # a pending result would be taken for that of the next command
             raise
-        return json.loads(answer)
+        return json.loads(result)
 
-    def _enter(self) -> subprocess.Popen[str]:
-        where = (
-            *("--name", f"{self.name}-inside", "--network", f"{self.name}_default"),
-            *("--volume", f"{HERE / 'inside.py'}:/inside.py:ro", "--log-driver", "none"),
+    def _start_kafka_shell(self) -> subprocess.Popen[str]:
+        options = (
+            *("--name", f"{self.name}-kafka-shell", "--network", f"{self.name}_default"),
+            *("--volume", f"{HERE / 'kafka_shell.py'}:/kafka_shell.py:ro", "--log-driver", "none"),
         )
         return subprocess.Popen(
-            ["docker", "run", "--rm", "--init", "--interactive", *where, "weatherglass", "python", "/inside.py"],
+            ["docker", "run", "--rm", "--init", "--interactive", *options, "weatherglass", "python", "/kafka_shell.py"],
             env=self.environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
 
-    def leave(self) -> None:
-        """End the container of `kafka`, which holds the network."""
-        if self._inside is not None:
-            self.docker("rm", "--force", f"{self.name}-inside")
-            self._inside.communicate()
-            self._inside = None
+    def close_kafka_shell(self) -> None:
+        """Remove the container of `kafka`, which uses the network of the cluster."""
+        if self._kafka_shell is not None:
+            self.docker("rm", "--force", f"{self.name}-kafka-shell")
+            self._kafka_shell.communicate()
+            self._kafka_shell = None
 
     def records(self, topic: str) -> list[Record]:
-        """All records of a topic up to its present end, as committed."""
+        """All committed records of a topic up to its present end."""
 
         def raw(text: str) -> bytes:
             return base64.b64decode(text)
@@ -261,39 +258,40 @@ class Cluster:
     def lag(self, group: str, topic: str) -> int:
         return int(self.kafka("lag", group, topic))
 
-    # --- the flow
+    # --- the data flow
 
-    def observe(self) -> str:
-        """Publish an observation of each probe station; its time. Waits for a broker that is away.
+    def publish_probes(self) -> str:
+        """Publish an observation of each probe station and return its time. Waits until the broker is available.
 
-        In the replay's time, which may be hours ago: from the present the watermark would make the replay late. And
-        once more when the replay went on meanwhile, which may have made the probes late.
+        The time is that of the replay, which may be hours ago: present times would advance the watermark, and the
+        observations of the replay would be late. Repeated if the replay has advanced meanwhile, since then the probes
+        may be late.
         """
         values = {"temperature": 11.0, "humidity": 50.0, "pressure": 1010.0, "wind_speed": 2.0, "wind_direction": 180.0}
-        for _ in range(PROBE_TRIES):
+        for _ in range(PROBE_ATTEMPTS):
             newest = self._newest_observation() or datetime.now(UTC).replace(microsecond=0)
             probed = newest + timedelta(seconds=1)
-            messages = [{"station_id": station, "timestamp": iso(probed), **values} for station in STATIONS]
+            messages = [{"station_id": station, "timestamp": iso(probed), **values} for station in PROBE_STATIONS]
             self.kafka("publish", "weather-raw", messages)
             if self._newest_observation() == probed:
                 return iso(probed)
-        raise AssertionError(f"the replay overtook the probes {PROBE_TRIES} times")
+        raise AssertionError(f"the replay advanced during {PROBE_ATTEMPTS} attempts to publish probes")
 
     def _newest_observation(self) -> datetime | None:
         times = [json.loads(record.value)["timestamp"] for record in self.records("weather-raw")]
         return datetime.fromisoformat(max(times)) if times else None
 
-    def flow(self) -> float:
-        """Seconds until new observations of the probe stations have become predictions in the API."""
-        began = time.monotonic()
-        self.await_answers(self.observe())
-        return time.monotonic() - began
+    def measure_flow(self) -> float:
+        """Seconds from publishing observations of the probe stations to their predictions in the API."""
+        started = time.monotonic()
+        self.wait_for_predictions(self.publish_probes())
+        return time.monotonic() - started
 
-    def await_answers(self, time_of_them: str) -> None:
-        """Until the observations of this time have become predictions in the API."""
+    def wait_for_predictions(self, timestamp: str) -> None:
+        """Wait until the API has predictions for the probe observations of this time."""
 
-        def answered() -> bool:
-            answers = [self.api(f"/predictions/{station}") for station in STATIONS]
-            return all(answer and answer["timestamp"] >= time_of_them for answer in answers)
+        def predicted() -> bool:
+            predictions = [self.api(f"/predictions/{station}") for station in PROBE_STATIONS]
+            return all(prediction and prediction["timestamp"] >= timestamp for prediction in predictions)
 
-        until(f"predictions for the observations of {time_of_them}", answered)
+        until(f"predictions for the observations of {timestamp}", predicted)

@@ -1,4 +1,4 @@
-"""What the tests ask Kafka, run inside the cluster's network: questions and answers as JSON, a line each.
+"""Kafka commands for the tests, run in the network of the cluster: one JSON line per command and per result.
 
 ["records", topic] | ["lag", group, topic] | ["topics"] | ["groups"] | ["publish", topic, messages]
 """
@@ -17,23 +17,23 @@ from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from kafka.errors import KafkaError
 
 SERVERS = "kafka-broker:9092"
-PATIENCE = 300.0
+TIMEOUT_SECONDS = 300.0
 
 
 def records(topic: str) -> list[Any]:
     """Partition, offset, time, key, value and headers of each committed record; bytes in base64."""
-    found: list[Any] = []
+    result: list[Any] = []
     with closing(consumer(isolation_level="read_committed", enable_auto_commit=False)) as reader:
-        parts = [TopicPartition(topic, part) for part in reader.partitions_for_topic(topic)]
-        reader.assign(parts)
-        reader.seek_to_beginning(*parts)
-        ends = reader.end_offsets(parts)
-        while any(reader.position(part) < ends[part] for part in parts):
+        partitions = [TopicPartition(topic, number) for number in reader.partitions_for_topic(topic)]
+        reader.assign(partitions)
+        reader.seek_to_beginning(*partitions)
+        ends = reader.end_offsets(partitions)
+        while any(reader.position(partition) < ends[partition] for partition in partitions):
             for batch in reader.poll(1000).values():
-                found += batch
+                result += batch
     return [
         [r.partition, r.offset, r.timestamp, text(r.key), text(r.value), [[name, text(v)] for name, v in r.headers]]
-        for r in found
+        for r in result
     ]
 
 
@@ -50,12 +50,12 @@ def text(value: bytes | None) -> str:
 
 
 def lag(group: str, topic: str) -> int:
-    """Records of the topic that the group has not committed yet."""
+    """Number of records of the topic that the group has not committed."""
     with closing(admin()) as client, closing(consumer()) as reader:
         committed = client.list_group_offsets({group: None})[group]
-        parts = [TopicPartition(topic, part) for part in reader.partitions_for_topic(topic)]
-        ends = reader.end_offsets(parts)
-    return sum(ends[part] - (committed[part].offset if part in committed else 0) for part in parts)
+        partitions = [TopicPartition(topic, number) for number in reader.partitions_for_topic(topic)]
+        ends = reader.end_offsets(partitions)
+    return sum(end - (committed[at].offset if at in committed else 0) for at, end in ends.items())
 
 
 def topics() -> dict[str, Any]:
@@ -63,11 +63,11 @@ def topics() -> dict[str, Any]:
     with closing(admin()) as client, closing(consumer()) as reader:
         names = [name for name in client.list_topics() if not name.startswith("__")]
         resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
-        found = client.describe_configs(resources, config_filter="all")["topic"]
+        configs = client.describe_configs(resources, config_filter="all")["topic"]
         return {
             name: {
                 "partitions": len(reader.partitions_for_topic(name)),
-                "config": {key: entry["value"] for key, entry in found[name].items()},
+                "config": {key: entry["value"] for key, entry in configs[name].items()},
             }
             for name in names
         }
@@ -79,16 +79,16 @@ def groups() -> list[str]:
 
 
 def publish(topic: str, messages: list[dict[str, Any]]) -> int:
-    """Publish the messages, keyed by their station."""
+    """Publish messages with the station id as key; returns their number."""
     with closing(KafkaProducer(bootstrap_servers=SERVERS, acks="all")) as producer:
         for sent in [producer.send(topic, json.dumps(m).encode(), m["station_id"].encode()) for m in messages]:
-            sent.get(PATIENCE)
+            sent.get(TIMEOUT_SECONDS)
     return len(messages)
 
 
 def wait_for_broker() -> None:
-    """Return once a broker answers. Raises KafkaError if none does in time."""
-    end = time.monotonic() + PATIENCE
+    """Wait until the broker responds. Raises KafkaError after the timeout."""
+    end = time.monotonic() + TIMEOUT_SECONDS
     while True:
         try:
             with closing(admin()) as client:
@@ -103,6 +103,6 @@ def wait_for_broker() -> None:
 if __name__ == "__main__":
     commands = {"records": records, "lag": lag, "topics": topics, "groups": groups, "publish": publish}
     for line in sys.stdin:
-        what, *about = json.loads(line)
+        name, *arguments = json.loads(line)
         wait_for_broker()
-        print(json.dumps(commands[what](*about)), flush=True)
+        print(json.dumps(commands[name](*arguments)), flush=True)
