@@ -1,4 +1,4 @@
-"""`GET /system`: throughput, latency, progress of the long-running jobs and resource usage."""
+"""`GET /system`: throughput, latency, progress of the long-lived jobs and resource usage."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class JobItem(BaseModel):
 class SystemResponse(BaseModel):
     step_seconds: float = Field(description="Length of a time step.", examples=[60.0])
     flow: list[ThroughputItem] = Field(description="Throughput and latency by time step, the oldest first.")
-    jobs: list[JobItem] = Field(description="The long-running jobs.")
+    jobs: list[JobItem] = Field(description="The long-lived jobs.")
     usage: list[ResourceUsageItem] = Field(description="Resource usage of the components on this machine.")
 
 
@@ -84,7 +84,7 @@ def system(
     now: NowDep,
     hours: Annotated[float, Query(ge=0.25, le=168, description="Length of the time range of `flow`.")] = 1,
 ) -> SystemResponse:
-    """Throughput and latency, progress of the long-running jobs, and memory and CPU usage of the components."""
+    """Throughput and latency, progress of the long-lived jobs, and memory and CPU usage of the components."""
     step = timedelta(hours=hours) / THROUGHPUT_STEPS
     rows = _throughput(request, store, now, hours)
     return SystemResponse(
