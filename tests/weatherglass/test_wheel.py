@@ -18,7 +18,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from tests.weatherglass.cli.test_evaluate import tidy
+from tests.weatherglass.cli.test_evaluate import table_of
 from weatherglass.settings import PROJECT_ROOT
 from weatherglass.stations import known_stations
 
@@ -138,7 +138,7 @@ def test_check_reports_a_reading_that_is_out_of_range(installed: Installed, tmp_
     done = installed.weatherglass("check", "--series", series, "--json")
     assert done.returncode == 1, done.stderr
     result = json.loads(done.stdout)
-    assert {event["what"] for event in result["events"]} == {"temperature"}
+    assert {event["subject"] for event in result["events"]} == {"temperature"}
     assert "2023-05-01T05:00:00Z" in {event["onset"] for event in result["events"]}
 
 
@@ -150,7 +150,7 @@ def test_models_reads_an_empty_registry(installed: Installed) -> None:
 
 def test_evaluate_scores_a_model(installed: Installed, model: SimpleNamespace, tmp_path: Path) -> None:
     model.forecaster.save(tmp_path / "model")
-    tidy(model.grid).to_parquet(tmp_path / "history.parquet")
+    table_of(model.grid).to_parquet(tmp_path / "history.parquet")
     places = [[station.station_id, station.latitude, station.longitude] for station in model.grid.stations]
     pd.DataFrame(places, columns=["station_id", "latitude", "longitude"]).to_csv(tmp_path / "s.csv", index=False)
     files = ("--history", tmp_path / "history.parquet", "--stations", tmp_path / "s.csv", "--model", tmp_path / "model")
