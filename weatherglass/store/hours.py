@@ -13,7 +13,7 @@ from sqlalchemy import Connection, func, select
 from weatherglass.history.grid import GRID_VARIABLES
 from weatherglass.history.hours import AFTER_HOUR, BEFORE_HOUR, hours_from_readings, usable_values
 from weatherglass.meteorology import wind_direction
-from weatherglass.qc.observation_checks import LIMITS
+from weatherglass.qc.limits import RANGE_LIMITS
 from weatherglass.records import VARIABLES, Origin
 from weatherglass.store.schema import observations as table
 
@@ -48,7 +48,7 @@ def stored_hours(connection: Connection, source: Origin, first: datetime, last: 
     for (station_id, _), group in groupby(rows, lambda row: (row.station_id, _utc(row.timestamp + BEFORE_HOUR).date())):
         readings = [row._mapping for row in group]
         times = np.array([_utc(row["timestamp"]).replace(tzinfo=None) for row in readings], dtype="datetime64[us]")
-        values = usable_values({name: [row[name] for row in readings] for name in LIMITS})
+        values = usable_values({name: [row[name] for row in readings] for name in RANGE_LIMITS})
         _, hours, means = hours_from_readings(np.zeros(len(readings), np.int64), times, values)
         for hour, mean in zip(hours, means, strict=True):
             if np.isfinite(mean).any():

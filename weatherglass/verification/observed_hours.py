@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 
 from weatherglass.history.grid import GRID_VARIABLES, HourGrid
 from weatherglass.history.hours import AFTER_HOUR, BEFORE_HOUR, hours_from_readings, usable_values
-from weatherglass.qc.observation_checks import LIMITS
+from weatherglass.qc.limits import RANGE_LIMITS
 from weatherglass.stations import Station
 from weatherglass.store import detection_scores, verdicts
 from weatherglass.store.detection_scores import InjectedFault
@@ -36,7 +36,7 @@ def load_hours(
     were disturbed by injected `faults`.
     """
     start, end = (hour.astype("datetime64[s]").astype(datetime).replace(tzinfo=UTC) for hour in (first, last))
-    columns = ("station_id", "timestamp", *LIMITS)
+    columns = ("station_id", "timestamp", *RANGE_LIMITS)
     query = select(*(observations.c[name] for name in columns)).where(
         observations.c.timestamp >= start - BEFORE_HOUR, observations.c.timestamp < end + AFTER_HOUR
     )
@@ -73,7 +73,7 @@ def grid_from_observations(
     index = {station.station_id: row for row, station in enumerate(stations)}
     known = table[table["station_id"].isin(index)]
     times = pd.to_datetime(known["timestamp"], utc=True).dt.tz_localize(None).to_numpy("datetime64[us]")
-    readings = usable_values({name: known[name].to_numpy(float, na_value=np.nan) for name in LIMITS})
+    readings = usable_values({name: known[name].to_numpy(float, na_value=np.nan) for name in RANGE_LIMITS})
     rows, hours, means = hours_from_readings(known["station_id"].map(index).to_numpy(np.int64), times, readings)
     columns = (hours - grid.start).astype(int)
     inside = (columns >= 0) & (columns < values.shape[1])
