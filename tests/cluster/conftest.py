@@ -46,9 +46,8 @@ def engine() -> Iterator[dict[str, str]]:
 @pytest.fixture(scope="session")
 def cluster(engine: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """The complete cluster with all workers, started with the documented commands."""
-    running = Cluster(
-        "weatherglass-test", Path(KEPT_CLUSTER) if KEPT_CLUSTER else tmp_path_factory.mktemp("cluster"), engine
-    )
+    folder = Path(KEPT_CLUSTER) if KEPT_CLUSTER else tmp_path_factory.mktemp("cluster")
+    running = Cluster("weatherglass-test", folder, engine)
     try:
         running.build()
         if not KEPT_CLUSTER:
