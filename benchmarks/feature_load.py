@@ -1,4 +1,4 @@
-"""The load of the features benchmark, in a process of its own: observations of ~370 bytes on `weather-raw`.
+"""Load generator of the features benchmark, a separate process: observations of ~370 bytes on `weather-raw`.
 
 python -m benchmarks.feature_load backlog SERVERS JARS --start TIME --minutes 30 --stations 100 --messages 900000
 python -m benchmarks.feature_load live SERVERS JARS --stations 100 --rate 1000 --seconds 30 --log FILE
@@ -19,7 +19,7 @@ from typing import IO
 from weatherglass.topics import RAW
 
 PADDING = "x" * 170
-"""A note that nobody reads, so that a message has the size that others' messages have."""
+"""An unknown field that gives a message a realistic size."""
 
 
 def message(station: int, time_: datetime, draw: random.Random) -> str:
@@ -33,7 +33,7 @@ def message(station: int, time_: datetime, draw: random.Random) -> str:
 
 
 def backlog(start: datetime, minutes: float, stations: int, messages: int) -> Iterator[str]:
-    """Key and value, with a tab between, in the order of time."""
+    """Keys and values, separated by a tab, in order of time."""
     draw = random.Random(1)  # noqa: S311
     for i in range(messages):
         at = start + timedelta(minutes=minutes) * i / messages
@@ -41,18 +41,19 @@ def backlog(start: datetime, minutes: float, stations: int, messages: int) -> It
 
 
 @contextmanager
-def console_producer(servers: str, jars: Path, *tuned: str) -> Iterator[IO[str]]:
-    """Kafka's own: it takes key and value with a tab between, a line each. One in Python would take minutes for a
-    backlog, and the better part of a core at 1,000 messages a second.
+def console_producer(servers: str, jars: Path, *settings: str) -> Iterator[IO[str]]:
+    """Kafka's console producer, which reads lines with key and value separated by a tab.
+
+    A producer in Python would take minutes for a backlog, and most of a core for 1,000 messages a second.
     """
     command = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-cp", f"{jars}/*", "org.apache.kafka.tools.ConsoleProducer"]
     options = ["--bootstrap-server", servers, "--topic", RAW, "--reader-property", "parse.key=true"]
-    properties = [part for one in ("acks=1", *tuned) for part in ("--command-property", one)]
+    properties = [item for setting in ("acks=1", *settings) for item in ("--command-property", setting)]
     with subprocess.Popen([*command, *options, *properties], stdin=subprocess.PIPE, text=True) as producer:
         assert producer.stdin
         yield producer.stdin
     if producer.returncode:
-        raise SystemExit(f"the console producer ended with {producer.returncode}")
+        raise SystemExit(f"The console producer exited with {producer.returncode}")
 
 
 def send_backlog(servers: str, jars: Path, lines: Iterator[str]) -> None:
@@ -61,7 +62,7 @@ def send_backlog(servers: str, jars: Path, lines: Iterator[str]) -> None:
 
 
 def send_live(servers: str, jars: Path, stations: int, rate: float, seconds: float, log: Path) -> None:
-    """At a steady rate; the log holds station and time of each, and the time is that of its production."""
+    """Send observations at a constant rate; the log contains station and production time of each."""
     draw = random.Random(1)  # noqa: S311
     with console_producer(servers, jars, "linger.ms=0") as producer, log.open("w", encoding="utf-8") as file:
         begin = time.monotonic()
@@ -72,7 +73,7 @@ def send_live(servers: str, jars: Path, stations: int, rate: float, seconds: flo
             name = f"station-{i % stations:04d}"
             producer.write(f"{name}\t{message(i % stations, now, draw)}\n")
             producer.flush()
-            file.write(f"{name} {int(now.timestamp() * 1000) / 1000:.3f}\n")  # as the message has it
+            file.write(f"{name} {int(now.timestamp() * 1000) / 1000:.3f}\n")  # with the precision of the message
 
 
 def main() -> None:

@@ -1,12 +1,12 @@
-"""The same statistics by other plans of Spark, to compare with the product's panes; run by spark-submit.
+"""The same statistics with other Spark plans, for comparison with the panes of the job; run by spark-submit.
 
     feature_plans.py PLAN FOLDER
 
-- `sliding`: built-in sliding windows of running sums. Plain: a repeat counts twice, a revision does not replace.
-- `gathered`: built-in sliding windows that gather their rows and keep the last of each time: handles revisions.
-- `panes`: the product's plan without its second query.
+- `sliding`: built-in sliding windows with running sums; counts duplicates twice and does not apply revisions.
+- `collected`: built-in sliding windows that collect their rows and keep the last of each time; applies revisions.
+- `panes`: the plan of the job without its second query.
 
-Each reads `weather-raw` from its beginning to its end, writes `weather-features`, and ends.
+Each reads all of `weather-raw`, writes `weather-features`, and ends.
 """
 
 from __future__ import annotations
@@ -45,28 +45,28 @@ def _sums(value: Column, time: Column) -> Column:
     return F.struct(F.avg(value), F.stddev_samp(value), F.min(value), F.max(value), F.max_by(value, time), slope)
 
 
-def gathered(rows: DataFrame) -> DataFrame:
+def collected(rows: DataFrame) -> DataFrame:
     row = F.struct("timestamp", "offset", *VARIABLES)
     kept = F.filter(
-        F.col("rows"), lambda one, i: ~one["timestamp"].eqNullSafe(F.get(F.col("rows"), i + 1)["timestamp"])
+        F.col("rows"), lambda row, i: ~row["timestamp"].eqNullSafe(F.get(F.col("rows"), i + 1)["timestamp"])
     )
-    gathered = (
+    windows = (
         rows.withWatermark("timestamp", "10 minutes")
         .groupBy("station_id", _window())
         .agg(F.sort_array(F.collect_list(row)).alias("rows"))
         .withColumn("rows", kept)
     )
-    return gathered.select("station_id", "window", F.size("rows"), *(_folded(name).alias(name) for name in VARIABLES))
+    return windows.select("station_id", "window", F.size("rows"), *(_aggregate(name).alias(name) for name in VARIABLES))
 
 
-def _folded(name: str) -> Column:
-    zero = F.struct(*(F.lit(0.0).alias(part) for part in ("n", "x", "y", "xx", "xy", "yy", "min", "max")))
+def _aggregate(name: str) -> Column:
+    zero = F.struct(*(F.lit(0.0).alias(key) for key in ("n", "x", "y", "xx", "xy", "yy", "min", "max")))
 
-    def add(sums: Column, one: Column) -> Column:
-        x, y = F.unix_micros(one["timestamp"]) / 1e6 - 1.7e9, one[name]
+    def add(sums: Column, row: Column) -> Column:
+        x, y = F.unix_micros(row["timestamp"]) / 1e6 - 1.7e9, row[name]
         added = {"n": F.lit(1.0), "x": x, "y": y, "xx": x * x, "xy": x * y, "yy": y * y}
         extremes = (F.least(sums["min"], y).alias("min"), F.greatest(sums["max"], y).alias("max"))
-        return F.struct(*((sums[part] + value).alias(part) for part, value in added.items()), *extremes)
+        return F.struct(*((sums[key] + value).alias(key) for key, value in added.items()), *extremes)
 
     return F.aggregate("rows", zero, add)
 
@@ -78,9 +78,9 @@ def main(plan: str, folder: Path) -> None:
     if plan == "panes":
         records = feature_records(window_features(rows, Rules())).select("key", "value")
     else:
-        # What these compute is columns of Spark's own, which want its generated code.
+        # These plans compute Spark columns, which are slow without generated code.
         spark.conf.set("spark.sql.codegen.factoryMode", "FALLBACK")
-        windows = {"sliding": sliding, "gathered": gathered}[plan](rows)
+        windows = {"sliding": sliding, "collected": collected}[plan](rows)
         records = windows.select(F.encode("station_id", "UTF-8").alias("key"), F.to_json(F.struct("*")).alias("value"))
     query = (
         records.writeStream.format("kafka")

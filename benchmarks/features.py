@@ -1,10 +1,10 @@
-"""The features job alone, beside a broker: catching up, latency, state over a day, and other plans of Spark.
+"""Benchmark of the features job with a broker: catching up, latency, state over a day, and other Spark plans.
 
-    python -m benchmarks.features [PART…] [--runs 3] [--messages 1000000] [--seconds 30] [--write]
+    python -m benchmarks.features [SECTION…] [--runs 3] [--messages 1000000] [--seconds 30] [--write]
 
-Parts: `job` (catching up), `plans` (the same by other plans of Spark), `latency`, `state`; all by default, each a few
-minutes. Everything runs on free ports in a temporary folder, with the load from a separate process. Prints tables in
-Markdown; `--write` puts each part into docs/performance.md as soon as it is measured.
+Sections: `job` (catching up), `plans` (the same with other Spark plans), `latency`, `state`; default: all, a few
+minutes each. Everything runs on free ports in a temporary folder, with the load from a separate process. Prints
+Markdown tables; `--write` also updates docs/performance.md after each section.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ from weatherglass.settings import PROJECT_ROOT
 from weatherglass.topics import FEATURES, RAW
 
 COMPILING_SECONDS = 120.0
-"""For which the JVM, which shares two cores with everything else, compiles what a job runs for ever."""
+"""How long the JVM compiles code after the start of the job, on two shared cores."""
 
 PAGE = PROJECT_ROOT / "docs" / "performance.md"
 STATIONS = 100
 LAST = re.compile(rb'"last_observation":"([^"]+)"')
-JOB = {"job": "**the job as it is shipped**, both queries"}
+JOB = {"job": "**the complete job**, both queries"}
 PLANS = {"sliding": "built-in sliding windows, running sums (no revisions)",
-         "gathered": "built-in sliding windows, rows gathered (revisions)",
-         "panes": "one-minute panes in `transformWithState` (revisions): the product's"}  # fmt: skip
+         "collected": "built-in sliding windows, collected rows (revisions)",
+         "panes": "one-minute panes in `transformWithState` (revisions): the plan of the job"}  # fmt: skip
 
 
 @contextmanager
@@ -66,9 +66,9 @@ def load(*arguments: object) -> subprocess.Popen[bytes]:
 
 
 def send_backlog(at: TestBroker, start: datetime, minutes: float, stations: int, messages: int) -> dict[int, int]:
-    given = ["--start", start.isoformat(), "--minutes", minutes, "--stations", stations, "--messages", messages]
-    if load("backlog", at.bootstrap_servers, _jars(at), *given).wait():
-        raise SystemExit("the load could not be sent")
+    options = ["--start", start.isoformat(), "--minutes", minutes, "--stations", stations, "--messages", messages]
+    if load("backlog", at.bootstrap_servers, _jars(at), *options).wait():
+        raise SystemExit("Sending the backlog failed")
     return ends(at.bootstrap_servers, RAW)
 
 
@@ -77,7 +77,7 @@ def _jars(at: TestBroker) -> Path:
 
 
 class Cost(NamedTuple):
-    """Of a run, from the start of its process: seconds by the clock, and of CPU."""
+    """Wall-clock and CPU time of a run since the start of its process, seconds."""
 
     wall: float
     cpu: float
@@ -85,18 +85,18 @@ class Cost(NamedTuple):
 
 @contextmanager
 def measured(costs: list[Cost]) -> Iterator[None]:
-    begin, before = time.monotonic(), _cpu_of_ended()
+    begin, before = time.monotonic(), _cpu_of_children()
     yield
-    costs.append(Cost(time.monotonic() - begin, _cpu_of_ended() - before))
+    costs.append(Cost(time.monotonic() - begin, _cpu_of_children() - before))
 
 
-def _cpu_of_ended() -> float:
+def _cpu_of_children() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
-def product(at: TestBroker, folder: Path, offsets: dict[int, int]) -> None:
-    """The whole job, to the end of the batch with the last message."""
+def run_job(at: TestBroker, folder: Path, offsets: dict[int, int]) -> None:
+    """Run the complete job to the end of the batch with the last message."""
     driver = Driver(at.settings, folder)
     driver.start()
     try:
@@ -105,19 +105,19 @@ def product(at: TestBroker, folder: Path, offsets: dict[int, int]) -> None:
         driver.kill()
 
 
-def plan(at: TestBroker, name: str, folder: Path) -> None:
+def run_plan(at: TestBroker, name: str, folder: Path) -> None:
     driver = Driver(at.settings, folder)
     driver.script = PROJECT_ROOT / "benchmarks" / "feature_plans.py"
     driver.arguments = [name]
     if driver.run():
-        raise SystemExit(f"the plan {name} failed:\n{driver.log_tail()}")
+        raise SystemExit(f"Plan {name} failed:\n{driver.log_tail()}")
 
 
 def catching_up(folder: Path, names: dict[str, str], runs: int, messages: int) -> list[str]:
-    """From the start of a process to the last message; the steady state is the whole without its first tenth.
+    """Time from the start of a process to the last message; the steady state excludes the first tenth.
 
     Args:
-        names: "job" or those of plans, with the words for the table.
+        names: "job", or plan -> label in the table.
     """
     lines = ["| | a tenth | all | steady state | CPU of it, per million |", "|---|---|---|---|---|"]
     start = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=1)
@@ -131,12 +131,12 @@ def catching_up(folder: Path, names: dict[str, str], runs: int, messages: int) -
                 for name in names:
                     job = folder / f"{name}-{whole}-{run}"
                     with measured(costs[name][whole]):
-                        product(at, job, offsets) if name == "job" else plan(at, name, job)
-    for name, words in names.items():
+                        run_job(at, job, offsets) if name == "job" else run_plan(at, name, job)
+    for name, label in names.items():
         tenth, all_ = (Cost(*map(statistics.median, zip(*costs[name][whole], strict=True))) for whole in (False, True))
         more = messages - first
         lines.append(
-            f"| {words} | {tenth.wall:.1f} s | {all_.wall:.1f} s | {more / (all_.wall - tenth.wall) / 1000:.0f} k "
+            f"| {label} | {tenth.wall:.1f} s | {all_.wall:.1f} s | {more / (all_.wall - tenth.wall) / 1000:.0f} k "
             f"messages/s | {(all_.cpu - tenth.cpu) / more * 1e6:.1f} s |"
         )
     return lines
@@ -174,7 +174,7 @@ def _series(log: Path, rate: float, seconds: float) -> list[object]:
 
 
 def _live(at: TestBroker, driver: Driver, log: Path, rate: int, seconds: float) -> list[float]:
-    """Seconds from an observation's production to the first record holding it that a consumer could read."""
+    """Seconds from the production of each observation to the first readable record that contains it."""
     stop = Event()
     seen: dict[str, list[tuple[float, float]]] = defaultdict(list)
     reader = Thread(target=_read_features, args=(at.bootstrap_servers, seen, stop))
@@ -186,18 +186,18 @@ def _live(at: TestBroker, driver: Driver, log: Path, rate: int, seconds: float) 
     reader.join()
     waits = []
     lines = log.read_text(encoding="utf-8").splitlines()
-    for line in lines[len(lines) // 5 :]:  # the first fifth warms up
+    for line in lines[len(lines) // 5 :]:  # the first fifth is a warm-up
         station, text = line.split()
         produced, records = float(text), seen[station]
         at_ = bisect_left(records, (round(produced, 3) - 0.0005,))
         if at_ == len(records):
-            raise SystemExit(f"no feature of {station} at {produced} came")
+            raise SystemExit(f"No record of {station} at {produced}")
         waits.append(records[at_][1] - produced)
     return waits
 
 
 def _read_features(servers: str, seen: dict[str, list[tuple[float, float]]], stop: Event) -> None:
-    """The newest observation in each record, and when the record was read; records that hold no newer one left out."""
+    """Collect the newest observation of each record and the time of reading; skips records without a newer one."""
     consumer = KafkaConsumer(bootstrap_servers=servers, enable_auto_commit=False)
     partitions = [TopicPartition(FEATURES, number) for number in consumer.partitions_for_topic(FEATURES)]
     consumer.assign(partitions)
@@ -206,9 +206,9 @@ def _read_features(servers: str, seen: dict[str, list[tuple[float, float]]], sto
         for records in consumer.poll(timeout_ms=500).values():
             now = time.time()
             for record in records:
-                found = LAST.search(record.value)
-                assert found
-                newest = datetime.fromisoformat(found[1].decode()).timestamp()
+                match = LAST.search(record.value)
+                assert match
+                newest = datetime.fromisoformat(match[1].decode()).timestamp()
                 known = seen[record.key.decode()]
                 if not known or newest > known[-1][0]:
                     known.append((newest, now))
@@ -229,8 +229,8 @@ def _resident(driver: Driver) -> int:
     return sum(process.memory_info().rss for process in _processes(driver))
 
 
-def a_day(folder: Path, stations: int, hours: int) -> list[str]:
-    """State and memory while a day of event time passes, an observation a station and minute."""
+def state_over_time(folder: Path, stations: int, hours: int) -> list[str]:
+    """State and memory during a day of event time, with one observation per station and minute."""
     lines = ["| event time | state | rows of state | memory of the job | checkpoint on disk |", "|---|---|---|---|---|"]
     start = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=hours + 1)
     with broker(folder / "day") as at:
@@ -259,13 +259,13 @@ def machine() -> str:
     return (
         f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({cpu}), {memory:.0f} GiB, "
         f"Python {platform.python_version()}, Spark {version('pyspark')} with a heap of 1500 MB; "
-        f"load of the machine before: {os.getloadavg()[0]:.1f}."
+        f"load average before the run: {os.getloadavg()[0]:.1f}."
     )
 
 
-def write(part: str, lines: list[str]) -> None:
-    """Into its place on the page."""
-    begin, end = f"<!-- bench-features: {part} -->\n", "<!-- end -->\n"
+def write(section: str, lines: list[str]) -> None:
+    """Replace a section of docs/performance.md."""
+    begin, end = f"<!-- bench-features: {section} -->\n", "<!-- end -->\n"
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(begin)
     after = rest.partition(end)[2]
     PAGE.write_text(before + begin + "\n".join(lines) + "\n" + end + after, encoding="utf-8")
@@ -273,47 +273,47 @@ def write(part: str, lines: list[str]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", metavar="PART", help="job, plans, latency, state; all by default")
-    parser.add_argument("--runs", type=int, default=3, help="of each size; the median counts")
-    parser.add_argument("--messages", type=int, default=1_000_000)
-    parser.add_argument("--seconds", type=float, default=30, help="of each rate")
-    parser.add_argument("--hours", type=int, default=24, help="of event time, for the state's curve")
-    parser.add_argument("--stations", type=int, default=1000, help="for the state's curve")
-    parser.add_argument("--write", action="store_true", help="into docs/performance.md too")
-    chosen = parser.parse_args()
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help="job, plans, latency, state (default: all)")
+    parser.add_argument("--runs", type=int, default=3, help="runs of each size; the median is reported")
+    parser.add_argument("--messages", type=int, default=1_000_000, help="messages of the backlog")
+    parser.add_argument("--seconds", type=float, default=30, help="duration of each rate")
+    parser.add_argument("--hours", type=int, default=24, help="hours of event time for `state`")
+    parser.add_argument("--stations", type=int, default=1000, help="number of stations for `state`")
+    parser.add_argument("--write", action="store_true", help="also update docs/performance.md")
+    options = parser.parse_args()
     backlog = (
-        f"{chosen.messages} messages of {STATIONS} stations and 30 minutes, from the start of the process; steady "
-        f"state: without the first tenth; median of {chosen.runs} runs."
+        f"{options.messages} messages of {STATIONS} stations and 30 minutes, from the start of the process; steady "
+        f"state: without the first tenth; median of {options.runs} runs."
     )
-    parts: dict[str, tuple[str, Callable[[Path], list[str]]]] = {
+    sections: dict[str, tuple[str, Callable[[Path], list[str]]]] = {
         "job": (
             f"Catching up: {backlog}",
-            lambda folder: catching_up(folder, JOB, chosen.runs, chosen.messages),
+            lambda folder: catching_up(folder, JOB, options.runs, options.messages),
         ),
         "plans": (
-            f"The same by plans of Spark, each alone in its driver: {backlog}",
-            lambda folder: catching_up(folder, PLANS, chosen.runs, chosen.messages),
+            f"The same with other Spark plans, each in its own driver: {backlog}",
+            lambda folder: catching_up(folder, PLANS, options.runs, options.messages),
         ),
         "latency": (
-            "From an observation's production to the first record that a consumer can read and that contains it "
-            f"({STATIONS} stations, {chosen.seconds:g} s each, the first fifth left out; all but the first line after "
-            "two more minutes):",
-            lambda folder: latency(folder, [100, 1000], chosen.seconds),
+            "From the production of an observation to the first record that contains it and can be read by a consumer "
+            f"({STATIONS} stations, {options.seconds:g} s each, without the first fifth; all lines but the first after "
+            "another two minutes):",
+            lambda folder: latency(folder, [100, 1000], options.seconds),
         ),
         "state": (
-            f"State while {chosen.hours} h of event time pass; {chosen.stations} stations, an observation a minute:",
-            lambda folder: a_day(folder, chosen.stations, chosen.hours),
+            f"State during {options.hours} h of event time; {options.stations} stations, one observation per minute:",
+            lambda folder: state_over_time(folder, options.stations, options.hours),
         ),
     }
-    if unknown := set(chosen.parts) - set(parts):
-        parser.error(f"no part {', '.join(sorted(unknown))}: there are {', '.join(parts)}")
-    for name in chosen.parts or parts:
-        words, part = parts[name]
+    if unknown := set(options.sections) - set(sections):
+        parser.error(f"unknown section {', '.join(sorted(unknown))}; sections: {', '.join(sections)}")
+    for name in options.sections or sections:
+        heading, measure = sections[name]
         with tempfile.TemporaryDirectory(prefix="weatherglass-bench-") as folder:
-            made = [f"{words} {machine()}", "", *part(Path(folder))]
-        print("\n".join(made), flush=True)
-        if chosen.write:
-            write(name, made)
+            lines = [f"{heading} {machine()}", "", *measure(Path(folder))]
+        print("\n".join(lines), flush=True)
+        if options.write:
+            write(name, lines)
 
 
 if __name__ == "__main__":

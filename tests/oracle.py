@@ -1,4 +1,4 @@
-"""What the window features of given observations must be, computed in DuckDB from `oracle.sql`."""
+"""Expected window features of observations, computed with DuckDB and `oracle.sql`."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def expected_features(
     """`aggregated_features` of every window, by station and window end (UTC).
 
     Args:
-        observations: dicts as on `weather-raw`; `timestamp` a datetime or its text. Of two with the same station and
-            time the later in the list is true, unless they carry an `offset`.
-        elevations: of the stations, m.
-        climate: station, month, variable, lowest and highest usual value.
+        observations: dicts as on `weather-raw`; `timestamp` is a datetime or a string. Of two with the same station and
+            time, the one with the higher `offset` counts, or without offsets the later one in the list.
+        elevations: station id -> elevation, m.
+        climate: station id, month, variable, lowest and highest value.
     """
     rows = [
         {"station_id": o["station_id"], "ts": time_of(o["timestamp"]), "position": o.get("offset", i)}
@@ -53,88 +53,89 @@ def expected_features(
             connection.execute("insert into climate values (?, ?, ?, ?, ?)", row)
         cursor = connection.execute(Path(__file__).with_suffix(".sql").read_text(encoding="utf-8"))
         names = [column[0] for column in cursor.description]
-        lines = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        rows_of_windows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
     features: Features = {}
-    for line in lines:
-        key = (line["station_id"], line["window_end"].replace(tzinfo=UTC))
-        _fold(features.setdefault(key, {"quality": {}}), line)
+    for row in rows_of_windows:
+        key = (row["station_id"], row["window_end"].replace(tzinfo=UTC))
+        _add_variable(features.setdefault(key, {"quality": {}}), row)
     for window in features.values():
         temperature, humidity = window["temperature"]["mean"], window["humidity"]["mean"]
         window["dew_point"] = _dew_point(temperature, humidity)
         window["apparent_temperature"] = _apparent(temperature, humidity, window["wind_speed"]["mean"])
-        usual = window["checks"]["pressure_elevation"] == "ok"
+        plausible = window["checks"]["pressure_elevation"] == "ok"
         elevation = window.pop("elevation")
         window["sea_level_pressure"] = (
-            _sea_level(window["pressure"]["mean"], temperature, humidity, elevation) if usual else None
+            _sea_level(window["pressure"]["mean"], temperature, humidity, elevation) if plausible else None
         )
     return features
 
 
-def differences(found: Any, expected: Any, path: str = "") -> list[str]:
-    """Where two features differ by more than rounding; empty if nowhere."""
-    if isinstance(expected, dict) and isinstance(found, dict):
-        missing = [f"{path}.{key}: only on one side" for key in found.keys() ^ expected.keys()]
+def differences(actual: Any, expected: Any, path: str = "") -> list[str]:
+    """The values that differ by more than rounding errors; empty if there are none."""
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        missing = [f"{path}.{key}: only in one of them" for key in actual.keys() ^ expected.keys()]
         return missing + [
             line
-            for key in sorted(found.keys() & expected.keys())
-            for line in differences(found[key], expected[key], f"{path}.{key}")
+            for key in sorted(actual.keys() & expected.keys())
+            for line in differences(actual[key], expected[key], f"{path}.{key}")
         ]
-    if isinstance(expected, float) and isinstance(found, float | int):
+    if isinstance(expected, float) and isinstance(actual, float | int):
         if path.endswith("wind.direction"):
-            close = abs((found - expected + 180) % 360 - 180) < 1e-4
+            close = abs((actual - expected + 180) % 360 - 180) < 1e-4
         elif path.endswith("rate_per_hour"):
-            close = math.isclose(found, expected, rel_tol=1e-6, abs_tol=1e-6)
+            close = math.isclose(actual, expected, rel_tol=1e-6, abs_tol=1e-6)
         else:
-            close = math.isclose(found, expected, rel_tol=1e-9, abs_tol=1e-7)
-        return [] if close else [f"{path}: {found!r}, expected {expected!r}"]
+            close = math.isclose(actual, expected, rel_tol=1e-9, abs_tol=1e-7)
+        return [] if close else [f"{path}: {actual!r}, expected {expected!r}"]
     if path.endswith("last_observation"):
-        found, expected = time_of(found), time_of(expected)
+        actual, expected = time_of(actual), time_of(expected)
         expected = expected.replace(microsecond=expected.microsecond // 1000 * 1000)
-        found = found.replace(microsecond=found.microsecond // 1000 * 1000)
-    return [] if found == expected else [f"{path}: {found!r}, expected {expected!r}"]
+        actual = actual.replace(microsecond=actual.microsecond // 1000 * 1000)
+    return [] if actual == expected else [f"{path}: {actual!r}, expected {expected!r}"]
 
 
 def time_of(time: datetime | str) -> datetime:
-    """A time of the contract, UTC."""
+    """A time as a datetime in UTC."""
     return (datetime.fromisoformat(time) if isinstance(time, str) else time).astimezone(UTC)
 
 
-def _fold(window: dict[str, Any], line: dict[str, Any]) -> None:
-    variable, n = line["variable"], line["n"]
-    window["count"], window["last_observation"] = line["observations"], line["last_observation"].replace(tzinfo=UTC)
-    window["quality"][variable] = "failed" if line["failed"] else "ok" if n else "not_checked"
-    u, v, speed = line["u"], line["v"], line["speed"]
+def _add_variable(window: dict[str, Any], row: dict[str, Any]) -> None:
+    """Add a row of the query, that is one variable, to the features of its window."""
+    variable, n = row["variable"], row["n"]
+    window["count"], window["last_observation"] = row["observations"], row["last_observation"].replace(tzinfo=UTC)
+    window["quality"][variable] = "failed" if row["failed"] else "ok" if n else "not_checked"
+    u, v, speed = row["u"], row["v"], row["speed"]
     moving = u is not None and math.hypot(u, v) > 1e-6
     window["wind"] = {
         "u": u,
         "v": v,
         "direction": math.degrees(math.atan2(-u, -v)) % 360 if moving else None,
         "steadiness": min(1.0, math.hypot(u, v) / speed) if speed else None,
-        "count": line["winds"],
+        "count": row["winds"],
     }
     window["checks"] = {
-        name: "failed" if line[f"{name}_failed"] else "ok" if line[f"{name}_ok"] else "not_checked" for name in CHECKS
+        name: "failed" if row[f"{name}_failed"] else "ok" if row[f"{name}_ok"] else "not_checked" for name in CHECKS
     }
-    window["elevation"] = line["elevation"]
+    window["elevation"] = row["elevation"]
     if variable == "wind_direction":
         return
     window[variable] = {
-        **{name: line[name] for name in ("mean", "min", "max", "last")},
-        "std": line["std"] if n > 1 else None,
-        "rate_per_hour": line["slope"],
-        "trend": _trend(variable, line),
+        **{name: row[name] for name in ("mean", "min", "max", "last")},
+        "std": row["std"] if n > 1 else None,
+        "rate_per_hour": row["slope"],
+        "trend": _trend(variable, row),
         "count": n,
     }
 
 
-def _trend(variable: str, line: dict[str, Any]) -> str | None:
-    slope, error = line["slope"], line["slope_error"]
+def _trend(variable: str, row: dict[str, Any]) -> str | None:
+    slope, error = row["slope"], row["slope_error"]
     if slope is None:
         return None
-    clear = abs(slope) * line["span"] > RESOLUTION[variable] * 1.000001
+    significant = abs(slope) * row["span"] > RESOLUTION[variable] * 1.000001
     if error is not None:
-        clear = clear and abs(slope) > 2.000002 * error
-    return "steady" if not clear else "rising" if slope > 0 else "falling"
+        significant = significant and abs(slope) > 2.000002 * error
+    return "steady" if not significant else "rising" if slope > 0 else "falling"
 
 
 def _dew_point(temperature: float | None, humidity: float | None) -> float | None:
@@ -154,7 +155,7 @@ def _apparent(temperature: float | None, humidity: float | None, wind: float | N
 def _sea_level(
     pressure: float | None, temperature: float | None, humidity: float | None, elevation: float
 ) -> float | None:
-    """By the exponential form of the hypsometric equation."""
+    """Exponential form of the hypsometric equation."""
     if pressure is None or temperature is None or humidity is None or not -430 <= elevation <= 750:
         return None
     vapour = humidity / 100 * 6.112 * math.exp(17.62 * temperature / (243.12 + temperature))
