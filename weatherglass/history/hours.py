@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from math import isfinite
+from operator import attrgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ import numpy.typing as npt
 from weatherglass.history.grid import GRID_VARIABLES
 from weatherglass.meteorology import wind_components
 from weatherglass.qc.limits import RANGE_LIMITS
-from weatherglass.records import AggregatedFeatures, Hour, Statistics, Wind, WindowFeatures
+from weatherglass.records import AggregatedFeatures, Hour, WindowFeatures
 
 Array = npt.NDArray[np.float64]
 
@@ -33,6 +34,14 @@ HOUR_WINDOW_ENDS = (timedelta(minutes=1), timedelta(minutes=-4), timedelta(minut
 
 BEFORE_HOUR, AFTER_HOUR = timedelta(minutes=19), timedelta(minutes=1)
 """An hour is computed from the observations in [hour - BEFORE_HOUR, hour + AFTER_HOUR)."""
+
+
+_window_values = attrgetter("temperature.mean", "humidity.mean", "pressure.mean", "wind.u", "wind.v", "wind_speed.mean")
+"""Means of a window, as `GRID_VARIABLES`."""
+_window_counts = attrgetter(
+    "count", "temperature.count", "humidity.count", "pressure.count", "wind.count", "wind.count", "wind_speed.count"
+)
+"""Number of observations of a window, and of those that have each of `GRID_VARIABLES`."""
 
 
 def _hourly_means(groups: npt.NDArray[np.intp], values: Array, counts: Array) -> Array:
@@ -125,8 +134,11 @@ def hours_from_windows(
     if not used:
         return []
     groups = np.repeat(np.arange(len(used)), [len(parts) for *_, parts in used])
-    pairs = np.array([_means_and_counts(window) for *_, parts in used for window in parts], dtype=float)
-    means = _hourly_means(groups, pairs[:, 0], pairs[:, 1])
+    values = np.array([_window_values(window) for *_, parts in used for window in parts], dtype=float)
+    counts = np.array([_window_counts(window) for *_, parts in used for window in parts], dtype=float)
+    # Records of older versions have no counts of single variables; the count of the window is used for them.
+    counts = np.where(np.isnan(counts[:, 1:]), counts[:, :1], counts[:, 1:])
+    means = _hourly_means(groups, values, counts)
     return [
         Hour(
             station_id=station_id,
@@ -136,29 +148,6 @@ def hours_from_windows(
         )
         for (station_id, hour, parts), row in zip(used, means.tolist(), strict=True)
     ]
-
-
-def _means_and_counts(window: AggregatedFeatures) -> tuple[list[float | None], list[int]]:
-    """Means of `GRID_VARIABLES` and the numbers of observations behind them.
-
-    Records of older versions have no counts of single variables; for them the count of the window is the best guess.
-    """
-
-    def count(block: Statistics | Wind) -> int:
-        return window.count if block.count is None else block.count
-
-    temperature, humidity, pressure, speed, wind = (
-        window.temperature,
-        window.humidity,
-        window.pressure,
-        window.wind_speed,
-        window.wind,
-    )
-    winds = count(wind)
-    return (
-        [temperature.mean, humidity.mean, pressure.mean, wind.u, wind.v, speed.mean],
-        [count(temperature), count(humidity), count(pressure), winds, winds, count(speed)],
-    )
 
 
 def affected_hours(window: WindowFeatures) -> list[datetime]:

@@ -35,3 +35,18 @@ def test_limits_follow_the_month_with_a_margin(grid: HourGrid) -> None:
 def test_variables_without_values_and_humidity_have_no_limits(grid: HourGrid) -> None:
     months = climate_limits(grid)["new-york"]
     assert {month[VARIABLES.index(name)] for month in months for name in ("pressure", "humidity")} == {None}
+
+
+@pytest.mark.parametrize(("hours", "known"), [(479, False), (480, True)])
+def test_limits_are_the_quantiles_of_the_month_widened_by_half_their_span(hours: int, known: bool) -> None:
+    values = np.full((1, 31 * 24, len(GRID_VARIABLES)), np.nan, np.float32)
+    values[0, :hours, GRID_VARIABLES.index("pressure")] = np.arange(hours) + 900
+    grid = HourGrid((known_stations()["new-york"],), np.datetime64("2025-05-01T00", "h"), values)
+    months = climate_limits(grid)["new-york"]
+    found = months[4][VARIABLES.index("pressure")]
+    if not known:
+        assert found is None
+        return
+    low, high = 900 + 0.001 * 479, 900 + 0.999 * 479
+    assert found == pytest.approx((low - (high - low) / 2, high + (high - low) / 2))
+    assert months[3][VARIABLES.index("pressure")] is None
