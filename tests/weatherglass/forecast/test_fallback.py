@@ -58,6 +58,18 @@ def test_a_variable_without_own_value_is_the_mean_of_the_other_stations_newest_v
     np.testing.assert_allclose(result.lower[0.8][0, 0], [-5.0, 15.0, 900.0, 0.0])
 
 
+def test_a_value_older_than_72_hours_is_not_used(grid: HourGrid) -> None:
+    report(grid, 0, BASE - 72, 5.0, 60.0, 1000.0, 3.0, 4.0, 5.0)
+    np.testing.assert_array_equal(forecast(grid, 0).values[0, 0], [15, 70, 1013.25, 3])
+    report(grid, 0, BASE - 71, 5.0, 60.0, 1000.0, 3.0, 4.0, 5.0)
+    np.testing.assert_array_equal(forecast(grid, 0).values[0, 0], [5, 60, 1000, 5])
+
+
+def test_a_single_other_station_is_borrowed_from(grid: HourGrid) -> None:
+    report(grid, 0, BASE, 10.0, 50.0, 1010.0, 0.0, 2.0, 2.0)
+    np.testing.assert_array_equal(forecast(grid, 1).values[0, 0], [10, 50, 1010, 2])
+
+
 @pytest.mark.parametrize(("station", "pressure"), [(0, 1013.25), (1, 898.75), (2, 1013.25)])
 def test_without_any_value_the_forecast_is_the_standard_atmosphere(
     grid: HourGrid, station: int, pressure: float

@@ -30,6 +30,13 @@ def test_a_short_history_calibrates_at_the_end_of_periods_of_about_36_days() -> 
     assert ranges(masks.train) == [(0, 765), (1020, 1785)]
 
 
+def test_the_shortest_history_has_one_period() -> None:
+    """Of 60 days, 216 h are for the test; the other 1224 h are round(1224 / 864) = 1 period."""
+    masks = split(60 * 24)
+    assert ranges(masks.test) == [(1224, 1440)]
+    assert ranges(masks.calibrate) == [(918, 1224)]
+
+
 def test_a_long_history_calibrates_at_the_end_of_periods_of_about_80_days() -> None:
     """Of 900 days, 3240 h are for the test; the other 18360 h are round(18360 / 1920) = 10 periods of 1836 h."""
     masks = split(900 * 24)
