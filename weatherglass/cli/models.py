@@ -96,15 +96,15 @@ def import_model(settings: Settings, file: Path, promote: bool) -> int:
     """
     registry = Registry(settings)
     try:
-        about, version = import_bundle(registry, file, LOADERS)
+        info, version = import_bundle(registry, file, LOADERS)
     except BundleError as error:
         print(f"Import failed: {error}", file=sys.stderr)
         return 1
-    champion = registry.champion(about.kind)
+    champion = registry.champion(info.kind)
     if promote or champion is None:
-        reason = f"imported from {file.name}, exported as version {about.exported_version}"
-        registry.promote(about.kind, version, IMPORT_COMMAND, reason, {})
-        print(f"Imported {about.kind} {version}, which is now champion")
+        reason = f"imported from {file.name}, exported as version {info.exported_version}"
+        registry.promote(info.kind, version, IMPORT_COMMAND, reason, {})
+        print(f"Imported {info.kind} {version}, which is now champion")
     else:
-        print(f"Imported {about.kind} {version}; version {champion.version} stays champion (--promote to change that)")
+        print(f"Imported {info.kind} {version}; version {champion.version} stays champion (--promote to change that)")
     return 0

@@ -57,10 +57,10 @@ def export_bundle(settings: Settings, version: ModelVersion, file: Path, loaders
     loaders[version.kind](version.folder)
     model = next(m for m in registered_models(settings) if (m.kind, m.version) == (version.kind, version.version))
     tags = {name: value for name, value in model.tags.items() if name != "folder"}
-    about = BundleInfo(version.kind, version.version, tags, model.params, model.metrics)
+    info = BundleInfo(version.kind, version.version, tags, model.params, model.metrics)
     contents = {path.name: path.read_bytes() for path in sorted(version.folder.iterdir()) if path.is_file()}
     files = {name: _digest(content) for name, content in contents.items()}
-    header = {"format": FORMAT, **asdict(about), "files": files}
+    header = {"format": FORMAT, **asdict(info), "files": files}
     with replacing(file) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(HEADER_NAME, json.dumps(header, indent=1, sort_keys=True))
         for name, content in contents.items():
@@ -74,9 +74,9 @@ def import_bundle(registry: Registry, file: Path, loaders: ModelLoaders) -> tupl
     Raises:
         BundleError: the file is not a bundle, was changed, or contains a model that this version cannot load.
     """
-    with open_bundle(file, loaders) as (about, folder):
-        tags = {**about.tags, "imported_from_version": about.exported_version}
-        return about, registry.register(about.kind, folder, about.metrics, about.params, tags)
+    with open_bundle(file, loaders) as (info, folder):
+        tags = {**info.tags, "imported_from_version": info.exported_version}
+        return info, registry.register(info.kind, folder, info.metrics, info.params, tags)
 
 
 @contextmanager
@@ -96,8 +96,8 @@ def open_bundle(file: Path, loaders: ModelLoaders) -> Iterator[tuple[BundleInfo,
                     if _digest(content) != digest:
                         raise BundleError(f"{file}: {name} was changed after the export; export the model again")
                     (folder / name).write_bytes(content)
-            about = BundleInfo(**{name: header[name] for name in BundleInfo.__dataclass_fields__})
-            loaders[about.kind](folder)
+            info = BundleInfo(**{name: header[name] for name in BundleInfo.__dataclass_fields__})
+            loaders[info.kind](folder)
         except FileNotFoundError as error:
             raise BundleError(f"{file} does not exist") from error
         except (
@@ -111,7 +111,7 @@ def open_bundle(file: Path, loaders: ModelLoaders) -> Iterator[tuple[BundleInfo,
             raise BundleError(f"{file} is not a bundle or is damaged: {error}") from error
         except ModelFileError as error:
             raise BundleError(f"{file} contains a model that cannot be loaded: {error}") from error
-        yield about, folder
+        yield info, folder
 
 
 def _header(file: Path, archive: zipfile.ZipFile, loaders: ModelLoaders) -> Mapping[str, Any]:
