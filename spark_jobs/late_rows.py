@@ -1,7 +1,7 @@
 """Publishes observations that arrived too late for any window to `weather-rejected`, with the reason `late`.
 
 The windows only count late observations. For each batch that had any, according to the progress of the query, the
-messages are read once more, and those of which all windows were closed are published. After a crash this is unknown for
+messages are read again, and those whose windows were all closed are published. After a crash this is unknown for
 the last batches. Then all batches since the last examined one are read again; the number of that batch is kept in the
 job folder. A late observation may be published twice, but none is lost.
 """
