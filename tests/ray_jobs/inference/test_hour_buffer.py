@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ray_jobs.inference.hour_buffer import SPAN_HOURS, HourBuffer, WindowBuffer, hour64
-from tests.ray_jobs.windows import START, every, windows_of
+from tests.ray_jobs.windows import START, every, window, windows_of
 from weatherglass.records import Hour
 from weatherglass.stations import known_stations
 
@@ -129,3 +129,23 @@ def test_windows_older_than_the_retention_are_removed() -> None:
     ends = (START + HOUR + MINUTE, START + 47 * HOUR + MINUTE)
     old, new = kept.add([w for w in windows if w.window_end in ends])
     assert (old.count, new.count) == (1, 4)
+
+
+@pytest.mark.parametrize(("late", "count"), [(timedelta(0), 2), (5 * MINUTE, 1)])
+def test_a_window_is_kept_while_it_is_at_most_six_hours_older_than_the_newest(late: timedelta, count: int) -> None:
+    """The hour 13:00 is the mean of the windows that end at 12:46 and 13:01, computed again with a newer window."""
+    buffer_, ends = WindowBuffer(), (START + HOUR - 14 * MINUTE, START + HOUR + MINUTE)
+    first, second = (window("new-york", end, end - MINUTE) for end in ends)
+    buffer_.add([first])
+    newest = ends[0] + 6 * HOUR + late
+    buffer_.add([window("new-york", newest, newest - MINUTE)])
+    [result] = buffer_.add([second])
+    assert result.count == count
+
+
+def test_the_grid_spans_five_days() -> None:
+    hours = buffer()
+    hours.put_computed(hour("new-york", START))
+    grid = hours.grid()
+    assert grid is not None
+    assert grid.hours[0] == hour64(START - 119 * HOUR)
