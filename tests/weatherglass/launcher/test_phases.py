@@ -1,18 +1,26 @@
-"""The phases of `make up` that decide something, without servers."""
+"""The phases of `make up` without Airflow and Ray."""
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from producer import sources
 from tests.conftest import make_settings
+from weatherglass.jobs.processes import identity
+from weatherglass.launcher import phases
 from weatherglass.launcher.console import Console
 from weatherglass.launcher.errors import StartError
 from weatherglass.launcher.phases import Startup, check_ports, choose_source, probe_sources
+from weatherglass.launcher.processes import ProcessRecords, launched_processes
 from weatherglass.launcher.supervisor import Supervisor
+from weatherglass.launcher.up import up
+from weatherglass.net import accepts_connections
 from weatherglass.settings import LOOPBACK, Settings, Source, variable
 
 
@@ -50,3 +58,55 @@ def test_a_port_in_use_ends_the_start(settings: Settings) -> None:
     with socket.create_server((LOOPBACK, settings.kafka_port)), pytest.raises(StartError) as raised:
         check_ports(startup(settings))
     assert variable("kafka_port") in str(raised.value)
+
+
+@pytest.fixture
+def signal_handlers() -> Iterator[None]:
+    """Restores the handlers that `up` replaces."""
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in previous.items():
+        signal.signal(number, handler)
+
+
+SERVERS = (
+    phases.end_leftovers,
+    phases.check_ports,
+    phases.start_kafka,
+    phases.probe_sources,
+    phases.migrate_store,
+    phases.choose_source,
+    phases.start_replay,
+    phases.start_job_host,
+    phases.wait_for_kafka,
+    phases.wait_for_replay,
+)
+"""The phases without Airflow and Ray, which take long."""
+
+
+@pytest.mark.integration
+@pytest.mark.usefixtures("signal_handlers")
+@pytest.mark.parametrize("fails", [False, True])
+def test_up_starts_servers_and_leaves_no_process_after_a_signal_or_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    settings = make_settings(tmp_path / "state", source=Source.REPLAY)
+    for field in Settings.model_fields:
+        if field.endswith("_port"):
+            monkeypatch.setenv(variable(field), str(getattr(settings, field)))  # the programs read the environment
+    started: list[int] = []
+
+    def end(start: Startup) -> None:
+        assert accepts_connections(settings.bootstrap_servers)
+        assert accepts_connections(f"{LOOPBACK}:{settings.replay_port}")
+        started.extend(process.pid for process in launched_processes(settings))
+        if fails:
+            raise StartError("failed")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr("weatherglass.launcher.up.PHASES", (*SERVERS, end))
+    assert up(settings, lambda _: pytest.fail("not running")) == int(fails)
+    assert len(started) >= 3
+    assert [identity(pid) for pid in started] == [None] * len(started)
+    assert not launched_processes(settings)
+    assert ProcessRecords(settings).all() == []
