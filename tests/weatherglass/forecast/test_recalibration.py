@@ -121,6 +121,18 @@ def test_errors_that_are_too_old_or_too_few_give_no_factors() -> None:
     assert interval_factors([], base[:0], errors[:0], START) == {}
 
 
+def test_an_error_of_60_days_ago_is_no_longer_used() -> None:
+    base = np.array([START, START + 24 * 30])
+    now = START + 1 + 24 * WINDOW_DAYS  # the valid time of the first forecast's lead 1 is 60 days ago
+    errors = np.ones((2, len(LEADS), len(VARIABLES), len(LEVELS)), np.float32)
+    changed = errors.copy()
+    changed[0, 0] = 99
+    before, after = (interval_factors(["a", "a"], base, e, now)["a"] for e in (errors, changed))
+    np.testing.assert_array_equal(before, after)
+    later = interval_factors(["a", "a"], base, changed, now - 1)["a"]
+    assert not np.array_equal(before, later)
+
+
 def test_a_station_with_few_days_is_drawn_towards_the_others() -> None:
     names, base, errors = forecasts(40, {**{f"s{i}": 1.0 for i in range(8)}, "new": 2.0})
     new = np.array(names) == "new"
