@@ -269,3 +269,17 @@ def test_valid_times_and_base_hours_outside_the_grid_have_no_score(grid: HourGri
     valid = grid.start + length + 20 + np.array(LEADS)
     normal = model.climatology.at(np.array([0]), valid)[0, :, : len(VARIABLES)]
     np.testing.assert_allclose(damped[0], clip_to_limits(normal.astype(np.float64)), rtol=1e-5)
+
+
+def test_paired_losses_contain_the_valid_hours_of_the_days_only(grid: HourGrid, model: Shifted) -> None:
+    """Base hour 100 of the grid, valid hours 101 to 124; day 4 of the grid ends with hour 119."""
+    issued = from_forecasts("7", [model.forecast(grid, [0], [100])])
+    other = from_forecasts("8", [PersistenceForecaster().forecast(grid, [0], [100])])
+    first = grid.start.astype("datetime64[D]") + 4
+    rows = score_rows.paired_losses(issued, other, grid, first, 1)
+    assert {row["valid_hour"] for row in rows} == set(grid.start + np.arange(101, 120))
+    assert {row["n"] for row in rows} == {1}
+    errors = np.abs(score_rows.errors(issued, grid)[0]), np.abs(score_rows.errors(other, grid)[0])
+    for row in rows:
+        at = int((row["valid_hour"] - grid.start).astype(int)) - 101, VARIABLES.index(row["variable"])
+        assert (row["champion_mae"], row["challenger_mae"]) == pytest.approx((errors[0][at], errors[1][at]))
