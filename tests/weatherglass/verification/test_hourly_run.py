@@ -1,4 +1,4 @@
-"""The DAGs' work with the real registry and store: a challenger in shadow wins, then turns bad, and is rolled back."""
+"""The hourly verification with a real registry and store: a challenger is promoted, degrades, and is rolled back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from sqlalchemy import select
 
 from tests import airflow_home  # noqa: F401 (before Airflow is imported)
-from tests.ray_jobs.small_models import GRID, crown, without_trees
+from tests.ray_jobs.small_models import GRID, register_champion, without_trees
 from tests.weatherglass.verification.conftest import HOUR, MONDAY, forecast, observed
 from weatherglass.records import Prediction
 from weatherglass.registry.registry import FORECASTER, Registry
@@ -29,22 +29,22 @@ pytestmark = pytest.mark.integration
 
 DAYS = MIN_DAYS + 8
 STATIONS = ("s0", "s1")
-"""Those that the model knows."""
+"""Stations of the model."""
 
 
-def nearer(made: Prediction, truths: dict[Any, float], share: float) -> Prediction:
-    """The forecast with its temperature moved towards the truth by a share (away from it, if negative)."""
-    said = made.predictions
+def move_towards(issue: Prediction, observations_: dict[Any, float], share: float) -> Prediction:
+    """The forecast with its temperature moved towards the observation by a share, or away from it if negative."""
+    forecasts = issue.predictions
     moved = [
-        value + share * (truths.get((made.station_id, valid), value) - value)
-        for value, valid in zip(said.temperature, said.valid_times, strict=True)
+        value + share * (observations_.get((issue.station_id, valid), value) - value)
+        for value, valid in zip(forecasts.temperature, forecasts.valid_times, strict=True)
     ]
-    return made.model_copy(update={"predictions": said.model_copy(update={"temperature": moved})})
+    return issue.model_copy(update={"predictions": forecasts.model_copy(update={"temperature": moved})})
 
 
 @pytest.fixture
 def task(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Any]:
-    """The function of a task of a real DAG, in the test's own settings."""
+    """Returns the function of a task of a DAG, which runs with the settings of the test."""
     monkeypatch.setenv("WEATHERGLASS_STATE_DIR", str(settings.state_dir))
 
     def find(dag_id: str, task_id: str) -> Any:
@@ -54,77 +54,82 @@ def task(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, 
     return find
 
 
-def test_a_better_challenger_is_promoted_and_rolled_back_when_it_turns_bad(
+def test_a_better_challenger_is_promoted_and_rolled_back_when_it_degrades(
     settings: Settings, tmp_path: Path, task: Callable[[str, str], Any]
 ) -> None:
     registry = Registry(settings)
     model = without_trees()
-    champion = crown(settings, model, tmp_path / "first")
+    champion = register_champion(settings, model, tmp_path / "first")
     model.save(tmp_path / "second")
     challenger = registry.register(FORECASTER, tmp_path / "second", {}, {}, {})
-    registry.challenge(FORECASTER, challenger, "training", "to be compared", {})
+    registry.challenge(FORECASTER, challenger, "training", "to be tested", {})
     end = MONDAY + DAYS * 24 * HOUR
-    truths = [o for name in STATIONS for o in observed((DAYS + 3) * 24, name, wandering=False)]
-    came = {(o.station_id, o.timestamp): float(o.temperature or 0) for o in truths}
+    readings = [o for name in STATIONS for o in observed((DAYS + 3) * 24, name, random_walk=False)]
+    temperatures = {(o.station_id, o.timestamp): float(o.temperature or 0) for o in readings}
     served = [forecast(MONDAY + hour * HOUR, name, champion) for name in STATIONS for hour in range(0, DAYS * 24 - 24)]
-    aside = [nearer(forecast(made.timestamp, made.station_id, challenger), came, 0.3) for made in served]
+    shadow_issues = [
+        move_towards(forecast(issue.timestamp, issue.station_id, challenger), temperatures, 0.3) for issue in served
+    ]
     with registry.store().begin() as connection:
-        observations.save(connection, [o for o in truths if o.timestamp < end], end)
+        observations.save(connection, [o for o in readings if o.timestamp < end], end)
         predictions.save(connection, served, end)
-        shadow.save(connection, aside, end, [None] * len(aside))
+        shadow.save(connection, shadow_issues, end, [None] * len(shadow_issues))
 
     lines: list[str] = []
-    look = HourlyVerification(settings, lines.append)
-    look.verify(end + HOUR)
-    made = look.compare(end + HOUR)
-    assert made is not None
-    assert made.decision == "promote", made.why
+    run = HourlyVerification(settings, lines.append)
+    run.verify(end + HOUR)
+    test = run.compare(end + HOUR)
+    assert test is not None
+    assert (test.decision, test.code) == ("promote", "better")
     assert registry.champion(FORECASTER).version == challenger  # type: ignore[union-attr]
     assert registry.challenger(FORECASTER) is None
-    assert any("temperature" in line and "+30" in line for line in lines), "the table is in the log"
+    [temperature] = [difference for difference in test.variables if difference.variable == "temperature"]
+    assert temperature.gain == pytest.approx(0.3, abs=0.01)
+    assert set(test.lines()) <= set(lines), "the table is in the log"
     tags = registry.version(FORECASTER, challenger).tags  # type: ignore[union-attr]
     assert tags["decision"].startswith("promote")
-    assert "humidity" in tags["compared"]
-    assert registry.promotions()[-1].figures["decision"] == "promote"
+    assert tags["compared"].splitlines() == test.lines()
+    assert registry.promotions()[-1].details["decision"] == "promote"
     with registry.store().connect() as connection:
         assert [row.decision for row in connection.execute(select(comparisons))] == ["promote"]
-    assert HourlyVerification(settings, lines.append).compare(end + 2 * HOUR) is None, "nothing to compare any more"
+    assert HourlyVerification(settings, lines.append).compare(end + 2 * HOUR) is None, "no challenger"
 
-    # Now it serves, and errs twice as much as anything else.
+    # The new champion now has twice the error of the damped anomaly.
     bad = [
-        nearer(forecast(end - 24 * HOUR + hour * HOUR, name, challenger), came, -3.0)
+        move_towards(forecast(end - 24 * HOUR + hour * HOUR, name, challenger), temperatures, -3.0)
         for name in STATIONS
         for hour in range(24)
     ]
     later = end + 26 * HOUR
     with registry.store().begin() as connection:
-        observations.save(connection, [o for o in truths if end <= o.timestamp < later], later)
+        observations.save(connection, [o for o in readings if end <= o.timestamp < later], later)
         predictions.save(connection, bad, later)
-    look = HourlyVerification(settings, lines.append)
-    look.verify(later)
-    wrong = look.watch(later)
-    assert ("skill_below_zero", f"version {challenger}, temperature") in {(a.rule, a.subject) for a in wrong}
-    told = [alert.words for alert in wrong]
-    with pytest.raises(AirflowFailException, match=f"Version {challenger}, temperature"):
-        task("verify_forecasts", "report")(wrong=told)
+    run = HourlyVerification(settings, lines.append)
+    run.verify(later)
+    alerts = run.check_degradation(later)
+    assert ("skill_below_zero", f"version {challenger}, temperature") in {(a.rule, a.subject) for a in alerts}
+    messages = [alert.message for alert in alerts]
+    with pytest.raises(AirflowFailException, match=f"ersion {challenger}, temperature"):
+        task("verify_forecasts", "fail_if_degraded")(messages)
     with registry.store().connect() as connection:
-        assert {alert.words for alert in alert_log.listed(connection, 20, opened=True)} == set(told)
+        assert {alert.message for alert in alert_log.list_alerts(connection, 20, is_open=True)} == set(messages)
 
-    assert task("rollback_model", "roll_back")(params={"kind": FORECASTER, "reason": "it has turned bad"}) == champion
+    parameters = {"kind": FORECASTER, "reason": "degraded"}
+    assert task("rollback_model", "roll_back")(params=parameters) == champion
     assert registry.champion(FORECASTER).version == champion  # type: ignore[union-attr]
     last = registry.promotions()[-1]
-    assert (last.action, last.from_version, last.why) == (Action.ROLLBACK, challenger, "it has turned bad")
-    with pytest.raises(AirflowFailException, match="no forecaster served before"):
-        task("rollback_model", "roll_back")(params={"kind": FORECASTER, "reason": "once more"})
-    look = HourlyVerification(settings, lines.append)
-    assert look.watch(later + timedelta(days=2)) == [], "the old champion is not blamed for it"
+    assert (last.action, last.from_version, last.reason) == (Action.ROLLBACK, challenger, "degraded")
+    with pytest.raises(AirflowFailException, match=FORECASTER):
+        task("rollback_model", "roll_back")(params=parameters)
+    run = HourlyVerification(settings, lines.append)
+    assert run.check_degradation(later + timedelta(days=2)) == [], "the old champion has no bad scores"
     with registry.store().connect() as connection:
-        assert alert_log.listed(connection, 20, opened=True) == []
+        assert alert_log.list_alerts(connection, 20, is_open=True) == []
         assert not connection.execute(select(drift)).all(), "there is no history to compare with"
-    task("verify_forecasts", "report")(wrong=[])
+    task("verify_forecasts", "fail_if_degraded")([])
 
 
-def test_the_same_season_is_that_of_every_year() -> None:
+def test_a_season_contains_45_days_before_and_after_in_every_year() -> None:
     hours = same_season(GRID, np.datetime64("2026-01-10T00", "h"))
     known = np.isfinite(hours.values[0, :, 0])
     assert known[: 24 * 40].all()
