@@ -25,6 +25,7 @@ def test_actors_on_one_node_spread_to_one_per_node() -> None:
 def test_only_an_actor_that_shares_its_node_moves() -> None:
     places = {"a": "first", "b": "first", "c": "second"}
     assert next_move(places, {"first", "second", "third"}) == ("b", "third")
+    assert next_move(places, {"first", "second", "third", "fourth"}) == ("b", "fourth"), "the first by name"
 
 
 @pytest.mark.parametrize("nodes", [{"first"}, {"first", "second"}, set()])

@@ -172,6 +172,21 @@ def test_the_reading_is_the_base_if_the_newest_hour_is_more_than_two_hours_older
     assert prediction.predictions.temperature[0] == (1.0 if base == START else 5.0)
 
 
+@pytest.mark.parametrize(("age", "temperatures"), [(6 * HOUR, [1.0]), (6 * HOUR + MINUTE, [])])
+def test_earlier_readings_are_those_of_the_last_six_hours(age: timedelta, temperatures: list[float]) -> None:
+    inputs: list[Any] = []
+
+    def spy(batch: list[Any], grid: Any, version: Any) -> Any:
+        inputs.extend(batch)
+        return AnomalyDetector.rules_only().check_many(batch, grid, version)
+
+    pred = predictor(hours_with({("boston", START): 1.0}))
+    now = leading("boston", START, 2.0)
+    pred.add_readings([leading("boston", START - age, 1.0), now])
+    pred.predict([now], replace(MODELS, detector=SimpleNamespace(check_many=spy)))
+    assert [reading.values[0] for reading in inputs[0].recent] == temperatures
+
+
 STATIONS = ("boston", "miami", "denver", "seattle", "chicago", "dallas", "atlanta", "phoenix")
 
 
