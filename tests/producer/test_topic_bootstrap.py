@@ -104,10 +104,10 @@ def test_changed_configuration_is_restored_and_reported(
     report = run(broker, topic)
     assert {name: configuration(admin, topic.name)[name] for name in wrong} == topic.broker_config
     (change,) = report.changed
-    for name, value in (wrong | topic.broker_config).items():
+    for name, value in wrong.items():
         assert f"{name} " in change
         assert value in change
-    assert "1000 " in change
+        assert topic.broker_config[name] in change
 
 
 def test_configuration_that_is_not_in_the_table_is_reported_as_drift(
