@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta, timezone
 
 import jsonschema
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from weatherglass.records import RECORDS, Observation, headers, iso, json_schema
+from weatherglass.records import RECORDS, Bounds, Interval, Observation, headers, iso, json_schema
 
 numbers = st.none() | st.floats(allow_nan=False, allow_infinity=False, width=32)
 times = st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)).map(
@@ -105,3 +106,10 @@ def test_headers_contain_the_schema_and_no_unknown_source(observation: Observati
     values = dict(headers(observation, None, observation.timestamp))
     assert values["schema"].startswith(b"observation/")
     assert "source" not in values
+
+
+@pytest.mark.parametrize(("level", "valid"), [(0.0, False), (0.01, True), (0.99, True), (1.0, False)])
+def test_the_level_of_an_interval_is_between_0_and_1(level: float, valid: bool) -> None:
+    bounds = Bounds(temperature=[], humidity=[], pressure=[], wind_speed=[])
+    with nullcontext() if valid else pytest.raises(ValidationError):
+        Interval(level=level, lower=bounds, upper=bounds)

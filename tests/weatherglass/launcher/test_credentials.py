@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import stat
 
@@ -39,3 +40,7 @@ def test_password_file_has_airflows_format(settings: Settings) -> None:
 def test_another_state_folder_has_other_secrets(settings: Settings) -> None:
     other = settings.model_copy(update={"state_dir": settings.state_dir / "other"})
     assert Credentials(settings).password != Credentials(Settings(**other.model_dump())).password
+
+
+def test_a_key_has_32_bytes_in_url_safe_base64(settings: Settings) -> None:
+    assert len(base64.urlsafe_b64decode(Credentials(settings).key("a"))) == 32
