@@ -283,3 +283,14 @@ def test_paired_losses_contain_the_valid_hours_of_the_days_only(grid: HourGrid, 
     for row in rows:
         at = int((row["valid_hour"] - grid.start).astype(int)) - 101, VARIABLES.index(row["variable"])
         assert (row["champion_mae"], row["challenger_mae"]) == pytest.approx((errors[0][at], errors[1][at]))
+
+
+def test_scores_have_the_utc_day_of_their_valid_time(grid: HourGrid, model: Shifted) -> None:
+    """Base hour 108 of the grid is 12 UTC of day 4: leads 1 to 11 are valid on day 4, 12 to 24 on day 5."""
+    issued = from_forecasts("7", [model.forecast(grid, [1], [108])])
+    first = grid.start.astype("datetime64[D]") + 4
+    rows = score_rows.score(issued, grid, None, first, 2)
+    assert {(row["lead"], row["day"]) for row in rows} == {
+        (lead, (first + int(lead >= 12)).astype(object)) for lead in LEADS
+    }
+    assert {row["lead"] for row in score_rows.score(issued, grid, None, first, 1)} == set(range(1, 12))
