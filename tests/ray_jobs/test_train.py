@@ -118,9 +118,10 @@ def test_a_killed_training_resumes_and_results_in_the_same_models_as_an_uninterr
         patch.setattr(plan, "COMPARED_SIZES", ("first",))
         versions = train.run(tiny, "first", "a test", NOW + timedelta(hours=1), check_unchanged)
     assert any(line.startswith("| harmonic arma |") for line in lines)
-    (resumed,) = (line for line in lines if "temperature-01-03" in line)
-    assert f"{len(finished.keys() & {*plan.TREE_MODELS, plan.DETECTOR})} of 17" in resumed
-    assert sum(" of 17 " in line for line in lines if line != resumed) <= 4, "only unfinished steps run"
+    resumed = next(line for line in lines if plan.DETECTOR in line or "temperature-01-03" in line)
+    count = int(resumed.split(" of 17 ")[0])
+    assert count >= 13, "tasks that were running may have finished after the kill"
+    assert sum(" of 17 steps: " in line for line in lines) == 17 - count, "only unfinished steps run"
     assert not folder.exists(), "the folder of a finished training is removed"
 
     registry = Registry(tiny)
