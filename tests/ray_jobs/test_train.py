@@ -134,7 +134,7 @@ def test_a_killed_training_resumes_and_results_in_the_same_models_as_an_uninterr
     assert AnomalyDetector.load(detector.folder).learned is not None
     (first,) = (one for one in registry.promotions() if one.kind == FORECASTER)
     assert first.action == Action.PROMOTE
-    assert "relative_mae_of_champion" not in first.figures, "there was no champion to compare with"
+    assert "relative_mae_of_champion" not in first.details, "there was no champion to compare with"
     check_record(tiny, forecaster)
 
     # The same data and seed give the same models; the forecaster is not better than the champion.
@@ -154,7 +154,7 @@ def test_a_killed_training_resumes_and_results_in_the_same_models_as_an_uninterr
     assert challenger.version == uninterrupted[FORECASTER]
     last = max((one for one in registry.promotions() if one.kind == FORECASTER), key=lambda one: one.at)
     assert last.action == Action.CHALLENGE
-    assert last.figures["gain"] == 0
+    assert last.details["gain"] == 0
     assert [p.changed_by for p in registry.promotions() if p.kind == FORECASTER and p.action == Action.PROMOTE] == [
         "a test"
     ]
