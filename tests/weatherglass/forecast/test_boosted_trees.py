@@ -168,13 +168,14 @@ class ConstantBooster:
         return np.full(len(matrix), self.value)
 
 
-def test_a_forecast_is_the_sum_of_its_components_and_the_interval_the_scaled_spread(model: Model) -> None:
-    """Temperature at station 1 with 72 h of past, which is the class of 24 h; the residual is 2 and the spread 0.5."""
-    leads, base, station = LEAD_GROUPS[1], int(base_hours(model.split.test)[40]), 1
+@pytest.mark.parametrize("station", [1, 2])
+def test_a_forecast_is_the_sum_of_its_components_and_the_interval_the_scaled_spread(model: Model, station: int) -> None:
+    """Temperature of a station with 72 h of past, which is the class of 24 h; the residual is 2 and the spread 0.5."""
+    leads, base = LEAD_GROUPS[1], int(base_hours(model.split.test)[40])
     rng = np.random.default_rng(1)
     quantiles = np.sort(rng.uniform(1, 4, (len(HISTORY_CLASSES), len(leads), len(LEVELS))), axis=2)
     shrinkage, weight = rng.uniform(size=len(leads)), rng.uniform(size=(2, len(leads)))
-    station_spread = np.array([9.0, 1.5, 9.0])
+    station_spread = np.array([0.8, 1.5, 2.5])
     trees = TreeModel(
         0, leads, ConstantBooster(2.0), ConstantBooster(0.1), 0.5, quantiles, shrinkage, station_spread, weight
     )
@@ -191,10 +192,10 @@ def test_a_forecast_is_the_sum_of_its_components_and_the_interval_the_scaled_spr
         expected = (1 - weight[0, i]) * without_persistence + weight[0, i] * value
         assert forecast.values[0, lead - 1, 0] == pytest.approx(expected, abs=1e-3)
         for k, level in enumerate(LEVELS):
-            half = 0.5 * 1.5 * quantiles[2, i, k]
+            half = 0.5 * station_spread[station] * quantiles[2, i, k]
             assert forecast.upper[level][0, lead - 1, 0] - expected == pytest.approx(half, abs=1e-3)
             assert expected - forecast.lower[level][0, lead - 1, 0] == pytest.approx(half, abs=1e-3)
-    unseen = forecaster.forecast(with_unseen_station(model.grid), [station], [base])
+    unseen = forecaster.forecast(with_unseen_station(model.grid), [1], [base])
     half = unseen.upper[0.9][0, 5, 0] - unseen.values[0, 5, 0]
     assert half == pytest.approx(0.5 * 1.25 * quantiles[2, 2, 1], abs=1e-3)
 
