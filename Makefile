@@ -47,7 +47,7 @@ test-java: ## Unit tests of the Java code of the features job
 	@mvn -q -B -f spark_jobs/java/pom.xml test
 
 bench-features: setup ## Speed, latency and state of the features job; writes docs/performance.md
-	@$(RUN) benchmarks.features --write
+	@$(RUN) benchmarks.features_job --write
 
 lint: .venv/.synced $(JAR) ## Style, types and import rules: Python, JavaScript, shell; compiling the jar checks Java
 	@$(BIN)/ruff check .

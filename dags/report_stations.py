@@ -20,7 +20,7 @@ from datetime import timedelta
 from airflow.sdk import DAG, Param, task
 
 from plugins import assets, policy
-from plugins.tasks import stations
+from plugins.tasks import station_report
 
 with DAG(
     dag_id="report_stations",
@@ -36,6 +36,6 @@ with DAG(
     tags=[policy.TAG, "monitoring", "stations"],
     **policy.DAG_DEFAULTS,
 ):
-    report = task(inlets=[assets.STORE], execution_timeout=timedelta(minutes=15))(stations.report)
+    report = task(inlets=[assets.STORE], execution_timeout=timedelta(minutes=15))(station_report.report)
 
     report()

@@ -1,6 +1,6 @@
 """Benchmark of the features job with a broker: catching up, latency, state over a day, and other Spark plans.
 
-    python -m benchmarks.features [SECTION…] [--runs 3] [--messages 1000000] [--seconds 30] [--write]
+    python -m benchmarks.features_job [SECTION…] [--runs 3] [--messages 1000000] [--seconds 30] [--write]
 
 Sections: `job` (catching up), `plans` (the same with other Spark plans), `latency`, `state`; default: all, a few
 minutes each. Everything runs on free ports in a temporary folder, with the load from a separate process. Prints
