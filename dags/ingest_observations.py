@@ -27,16 +27,15 @@ from airflow.sdk import DAG, task
 
 from plugins import assets, policy
 from plugins.tasks import ingestion
-from weatherglass.settings import Source, load_settings
+from weatherglass.settings import load_settings
 
 settings = load_settings()
-minutes = 1 if settings.source is Source.REPLAY else settings.poll_minutes
 
 with DAG(
     dag_id="ingest_observations",
     description="Publishes new observations of all stations to weather-raw",
     doc_md=__doc__,
-    schedule=f"*/{minutes} * * * *",
+    schedule=f"*/{settings.poll_interval_minutes} * * * *",
     dagrun_timeout=timedelta(minutes=20),
     tags=[policy.TAG, "kafka", "ingestion"],
     **policy.DAG_DEFAULTS,

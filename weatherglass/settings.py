@@ -261,6 +261,11 @@ class Settings(BaseSettings):
         return self.state_dir / "secrets"
 
     @property
+    def poll_interval_minutes(self) -> int:
+        """Minutes between polls of the source in use; the replay changes every minute."""
+        return 1 if self.source is Source.REPLAY else self.poll_minutes
+
+    @property
     def replay_url(self) -> str:
         return f"http://{self.replay_host}:{self.replay_port}"
 

@@ -192,7 +192,7 @@ class StoreMetrics:
             sample.put(m.POLLS, count, outcome)
         for kind, count in self._poll_counts.items():
             sample.put(m.POLLED_OBSERVATIONS, count, kind)
-        interval = 60.0 * (1 if self._settings.source is Source.REPLAY else self._settings.poll_minutes)
+        interval = 60.0 * self._settings.poll_interval_minutes
         sample.put(m.POLL_AGE, self._age(sample, polls.last_success(connection)) / interval)
         newest = polls.last_poll(connection)
         if newest is not None:
