@@ -12,7 +12,7 @@ from typing import Any
 
 from pyspark.sql import Column, DataFrame, SparkSession
 
-from weatherglass.qc.observation_checks import Rules
+from weatherglass.qc.observation_checks import QcParameters
 from weatherglass.records import TIME_TEXT
 
 MICROSECOND = timedelta(microseconds=1)
@@ -31,7 +31,7 @@ def parsed(value: Column, arrived: Column, ahead: timedelta, behind: timedelta) 
     return _column(parser.parsed(_java(value), _java(arrived), TIME_TEXT, ahead // MICROSECOND, behind // MICROSECOND))
 
 
-def qc_flags(station: Column, time: Column, values: list[Column], rules: Rules) -> Column:
+def qc_flags(station: Column, time: Column, values: list[Column], rules: QcParameters) -> Column:
     """The result of quality control for an observation, as bits; see `QualityControl.java`."""
     gateway = SparkSession.active().sparkContext._gateway
     assert gateway
@@ -41,7 +41,7 @@ def qc_flags(station: Column, time: Column, values: list[Column], rules: Rules) 
     return _column(_package().QualityControl.flags(_java(station), _java(time), array, rules.to_json()))
 
 
-def windows(observations: DataFrame, slide: int, panes: int, closed: int, rules: Rules) -> DataFrame:
+def windows(observations: DataFrame, slide: int, panes: int, closed: int, rules: QcParameters) -> DataFrame:
     """Sliding windows; see `Windows.java` for the columns.
 
     Args:

@@ -8,18 +8,18 @@ from typing import Any
 
 from weatherglass.history.prepared import read_history, read_manifest
 from weatherglass.jobs.folder import JobFolder
-from weatherglass.qc.observation_checks import Rules
+from weatherglass.qc.observation_checks import QcParameters
 from weatherglass.settings import Settings
 from weatherglass.stations import known_stations
 
 
-def station_rules(settings: Settings, folder: Path) -> Rules:
+def station_rules(settings: Settings, folder: Path) -> QcParameters:
     """Elevations from the table of stations, and climate from the prepared history if there is one.
 
     The climate is cached in the job folder until another history is prepared, since computing it takes seconds.
     """
     elevations = {name: at.elevation for name, at in known_stations().items() if at.elevation is not None}
-    return Rules(_climate(settings, folder), elevations)
+    return QcParameters(_climate(settings, folder), elevations)
 
 
 def _climate(settings: Settings, folder: Path) -> dict[str, Any]:

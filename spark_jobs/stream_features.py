@@ -49,7 +49,7 @@ from spark_jobs.query_progress import QueryEventQueue, QueryProgress, TaskActivi
 from spark_jobs.station_rules import station_rules
 from spark_jobs.window_features import window_features
 from weatherglass.jobs.job import Job, job_lifecycle
-from weatherglass.qc.observation_checks import RejectionReason, Rules
+from weatherglass.qc.observation_checks import QcParameters, RejectionReason
 from weatherglass.records import iso
 from weatherglass.settings import Settings, load_settings
 from weatherglass.topics import FEATURES, RAW, REJECTED
@@ -100,7 +100,9 @@ def raw_messages(spark: SparkSession, settings: Settings, start: dict[str, int] 
     )
 
 
-def start_queries(spark: SparkSession, settings: Settings, checkpoint: Path, rules: Rules) -> list[StreamingQuery]:
+def start_queries(
+    spark: SparkSession, settings: Settings, checkpoint: Path, rules: QcParameters
+) -> list[StreamingQuery]:
     """Start both queries; each has its own folder in `checkpoint`."""
     migration = CheckpointMigration.load(checkpoint)
     parsed = parse(raw_messages(spark, settings, migration.start_offsets if migration else None), settings)

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from spark_jobs import jvm
 from weatherglass.history.hours import SLIDE, WATERMARK, WINDOW
 from weatherglass.qc.limits import RANGE_LIMITS
-from weatherglass.qc.observation_checks import CHECKS, Rules
+from weatherglass.qc.observation_checks import CHECKS, QcParameters
 
 WATERMARK_SHIFT = timedelta(days=1000)
 """Offset of the column with the watermark from the time of the observations. Spark drops rows older than the watermark
@@ -23,7 +23,9 @@ FAILED_METRIC = "failed_values"
 """Name of an observed metric of a stream: observations that failed each check of quality control."""
 
 
-def window_features(observations: DataFrame, rules: Rules, closed: int = 0, counted: Column | None = None) -> DataFrame:
+def window_features(
+    observations: DataFrame, rules: QcParameters, closed: int = 0, counted: Column | None = None
+) -> DataFrame:
     """Features of every window that contains an observation: 5 minutes wide, every minute, `[start, end)`, event time.
 
     Args:

@@ -25,7 +25,7 @@ DRAIN_SECONDS = 15.0
 
 
 class InferenceActor:
-    """One shard of the service. Started by `ray_jobs.serve_predictions`, which calls `health` and `drain`.
+    """One shard of inference. Started by `ray_jobs.serve_predictions`, which calls `health` and `drain`.
 
     Args:
         fingerprint: hash of the settings, by which the supervisor recognizes actors with other settings.
@@ -36,15 +36,15 @@ class InferenceActor:
             level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr, force=True
         )
         logging.getLogger("kafka").setLevel(logging.WARNING)
+        from ray_jobs.inference.inference_loop import InferenceLoop
         from ray_jobs.inference.model_manager import ModelManager
-        from ray_jobs.inference.service import InferenceService
         from weatherglass.history.prepared import station_lookup
         from weatherglass.registry.registry import Registry
 
         self._fingerprint = fingerprint
         self._stopping = threading.Event()
         self._models = ModelManager(Registry(settings), f"inference-{shard}")
-        self._service = InferenceService(settings, shard, self._models, station_lookup(settings))
+        self._service = InferenceLoop(settings, shard, self._models, station_lookup(settings))
         self._loop = threading.Thread(
             target=_exit_on_error, args=(lambda: self._service.run(self._stopping),), name="loop", daemon=True
         )
@@ -52,7 +52,7 @@ class InferenceActor:
         threading.Thread(target=_exit_on_error, args=(self._follow_registry,), name="registry", daemon=True).start()
 
     def health(self) -> dict[str, object]:
-        """`InferenceService.health` plus process id, memory in MB, Ray node and fingerprint of the settings."""
+        """`InferenceLoop.health` plus process id, memory in MB, Ray node and fingerprint of the settings."""
         process = {"pid": os.getpid(), "rss_mb": psutil.Process().memory_info().rss / 1e6}
         node = ray.get_runtime_context().get_node_id()
         return {**self._service.health(), **process, "node": node, "fingerprint": self._fingerprint}

@@ -17,7 +17,7 @@ from weatherglass.anomaly.detector import AnomalyDetector
 from weatherglass.forecast.boosted_trees import BoostedForecaster
 from weatherglass.forecast.fallback import PersistenceForecaster
 from weatherglass.forecast.forecaster import Forecaster
-from weatherglass.forecast.recalibration import IntervalFactors, RecalibratedForecaster
+from weatherglass.forecast.interval_factors import IntervalFactors, RecalibratedForecaster
 from weatherglass.formatting import first_line
 from weatherglass.registry.registry import ANOMALY_DETECTOR, FORECASTER, ModelVersion, Registry
 from weatherglass.store import alerts, interval_scaling, quarantine

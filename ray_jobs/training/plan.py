@@ -21,6 +21,7 @@ CODE = (
     "weatherglass/forecast/*.py",
     "weatherglass/anomaly/*.py",
     "weatherglass/verification/held_out*.py",
+    "weatherglass/verification/scores.py",
     "ray_jobs/train.py",
     "ray_jobs/training/*.py",
 )

@@ -128,9 +128,9 @@ def _register(task: StepTask) -> tuple[dict[str, str], str]:
 
 
 def _compare_candidates(task: StepTask) -> tuple[list[str], str]:
-    from ray_jobs.training import candidates
+    from ray_jobs.training import model_comparison
 
-    return candidates.compare_candidates(task)
+    return model_comparison.compare_candidates(task)
 
 
 STEPS: Mapping[str, Step] = {

@@ -12,10 +12,10 @@ import pytest
 from tests.dags.dag_runner import DagRunner
 from tests.ray_jobs.small_models import register_champion, without_trees
 from tests.weatherglass.verification.conftest import HOUR, forecast, observed
-from tests.weatherglass.verification.test_hourly_run import STATIONS, move_towards
+from tests.weatherglass.verification.test_verification_run import STATIONS, move_towards
 from weatherglass.registry.registry import FORECASTER, Registry
 from weatherglass.settings import Settings
-from weatherglass.store import alert_log, observations, predictions
+from weatherglass.store import alert_queries, observations, predictions
 from weatherglass.store.schema import retraining_requests
 
 EXPECTED = {"verify": "success", "should_retrain": "success", "fail_if_degraded": "failed"}
@@ -54,7 +54,7 @@ def test_degradation_raises_an_alert_and_starts_one_training(settings: Settings,
     assert states == {**EXPECTED, "retrain": "success"}
     assert len(dags.triggered_runs("prepare_history")) == 1
     with registry.store().connect() as connection:
-        raised = {(alert.rule, alert.subject) for alert in alert_log.list_alerts(connection, 20, is_open=True)}
+        raised = {(alert.rule, alert.subject) for alert in alert_queries.list_alerts(connection, 20, is_open=True)}
         (request,) = connection.execute(retraining_requests.select()).all()
     assert ("skill_below_zero", f"version {version}, temperature") in raised
     assert request.reason

@@ -13,8 +13,8 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
+from ray_jobs.inference.inference_loop import InferenceLoop
 from ray_jobs.inference.model_manager import ModelManager
-from ray_jobs.inference.service import InferenceService
 from tests.conftest import TestBroker, make_settings
 from tests.ray_heads import ray_heads
 from tests.ray_jobs import small_models
@@ -152,10 +152,10 @@ def predictions(bootstrap: str) -> list[Prediction]:
 
 
 @contextmanager
-def serving(settings: Settings, shard: int = 0) -> Iterator[tuple[InferenceService, ModelManager]]:
+def serving(settings: Settings, shard: int = 0) -> Iterator[tuple[InferenceLoop, ModelManager]]:
     """Run the service in a thread of this process, and drain it at the end."""
     models = ModelManager(Registry(settings))
-    service = InferenceService(settings, shard, models, station_lookup(settings))
+    service = InferenceLoop(settings, shard, models, station_lookup(settings))
     stopping = threading.Event()
     thread = threading.Thread(target=service.run, args=(stopping,), daemon=True)
     thread.start()

@@ -17,7 +17,7 @@ from spark_jobs.stream_features import start_queries
 from tests.conftest import TestBroker
 from tests.spark_jobs.driver import read_all
 from tests.spark_jobs.messages import observe
-from weatherglass.qc.observation_checks import Rules
+from weatherglass.qc.observation_checks import QcParameters
 from weatherglass.topics import FEATURES, RAW, REJECTED
 
 pytestmark = pytest.mark.integration
@@ -39,7 +39,7 @@ def test_large_messages_are_truncated_and_long_headers_dropped(
     plain.close()
 
     events = QueryEventQueue(streaming)
-    queries = start_queries(streaming, fresh_broker.settings, tmp_path, Rules({}, {}))
+    queries = start_queries(streaming, fresh_broker.settings, tmp_path, QcParameters({}, {}))
     try:
         for query in queries:
             query.processAllAvailable()

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from spark_jobs.feature_records import feature_records
 from spark_jobs.window_features import window_features
 from tests.oracle import VARIABLES, differences, expected_features, time_of
-from weatherglass.qc.observation_checks import Rules
+from weatherglass.qc.observation_checks import QcParameters
 from weatherglass.records import WindowFeatures
 
 pytestmark = pytest.mark.integration
@@ -27,7 +27,7 @@ SCHEMA = "station_id string, timestamp timestamp, arrived timestamp, offset bigi
 
 ELEVATIONS = {"here": 12.0, "hill": 640.0, "mountain": 1609.0}
 USUAL = {"temperature": (-5.0, 25.0), "pressure": (930.0, 1040.0), "wind_speed": (0.0, 30.0)}
-RULES = Rules({"here": [[USUAL.get(v) for v in VARIABLES] for _ in range(12)]}, ELEVATIONS)
+RULES = QcParameters({"here": [[USUAL.get(v) for v in VARIABLES] for _ in range(12)]}, ELEVATIONS)
 CLIMATE = [("here", month, name, *limits) for month in range(1, 13) for name, limits in USUAL.items()]
 
 near_a_window_edge = st.integers(-3, 12).flatmap(

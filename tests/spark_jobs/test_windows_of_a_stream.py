@@ -17,7 +17,7 @@ from pyspark.sql import DataFrame, SparkSession
 from spark_jobs.feature_records import feature_records
 from spark_jobs.window_features import LATE_METRIC, window_features
 from tests.oracle import VARIABLES, Features, differences, expected_features, time_of
-from weatherglass.qc.observation_checks import Rules
+from weatherglass.qc.observation_checks import QcParameters
 
 pytestmark = pytest.mark.integration
 
@@ -100,7 +100,7 @@ def streamed(spark: SparkSession, batches: list[list[dict[str, Any]]], folder: P
 
     stream = spark.readStream.schema(SCHEMA).option("maxFilesPerTrigger", 1).parquet(str(source))
     query = (
-        feature_records(window_features(stream, Rules()))
+        feature_records(window_features(stream, QcParameters()))
         .writeStream.outputMode("update")
         .option("checkpointLocation", str(folder / "checkpoint"))
         .trigger(availableNow=True)

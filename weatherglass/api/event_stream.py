@@ -17,7 +17,7 @@ from weatherglass.api.routes.anomalies import anomaly_items
 from weatherglass.formatting import first_line
 from weatherglass.records import iso
 from weatherglass.settings import Settings
-from weatherglass.store.alert_log import list_alerts
+from weatherglass.store.alert_queries import list_alerts
 from weatherglass.store.throughput import last_stored_at, stored_since
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from weatherglass.evaluation.held_out import HeldOut
-from weatherglass.forecast.recalibration import interval_factors, normalized_errors, scale_intervals, stack_factors
+from weatherglass.forecast.interval_factors import interval_factors, normalized_errors, scale_intervals, stack_factors
 from weatherglass.verification.held_out_scores import MODEL
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from weatherglass.evaluation import metrics
+from weatherglass.evaluation import skill_uncertainty
 from weatherglass.evaluation.held_out import BASELINES, HeldOut, forecast
 from weatherglass.forecast.boosted_trees import BoostedForecaster
 from weatherglass.forecast.features import PAST_HOURS
@@ -32,7 +32,7 @@ def summarize(held_out: HeldOut, extra_baselines: tuple[str, ...] = ()) -> dict[
         extra_baselines: further names in `HeldOut.forecasts` against which the skill is computed.
     """
     names = [name for name in (*BASELINES, *extra_baselines) if np.isfinite(held_out.forecasts[name]).any()]
-    errors = {name: metrics.mae(held_out, name) for name in (MODEL, *BASELINES)}
+    errors = {name: skill_uncertainty.mae(held_out, name) for name in (MODEL, *BASELINES)}
     best = np.min([errors[name] for name in BASELINES], axis=0)
     month = held_out.base.astype("datetime64[M]").astype(np.int64) % 12 + 1
     seasons = {name: np.isin(month, months) for name, months in SEASONS.items()}
@@ -50,7 +50,7 @@ def summarize(held_out: HeldOut, extra_baselines: tuple[str, ...] = ()) -> dict[
             f"{level:.0%}": _by_variable(scores.mean(held_out.upper[level] - held_out.lower[level]))
             for level in held_out.lower
         },
-        "crps": _by_variable(metrics.crps(held_out)),
+        "crps": _by_variable(skill_uncertainty.crps(held_out)),
         "by_season": {name: _group(held_out, cases) for name, cases in seasons.items() if cases.any()},
         "by_station": {name: _group(held_out, cases) for name, cases in stations.items()},
     }
@@ -58,7 +58,7 @@ def summarize(held_out: HeldOut, extra_baselines: tuple[str, ...] = ()) -> dict[
 
 def coverage(held_out: HeldOut) -> dict[str, Any]:
     """Return the coverage of each interval: level -> variable -> by lead."""
-    return {f"{level:.0%}": _by_variable(metrics.coverage(held_out, level)) for level in held_out.lower}
+    return {f"{level:.0%}": _by_variable(skill_uncertainty.coverage(held_out, level)) for level in held_out.lower}
 
 
 def short_past_skill(grid: HourGrid, held_out: HeldOut, forecaster: BoostedForecaster) -> dict[str, dict[str, float]]:
@@ -111,13 +111,14 @@ def separate_base_hours(base: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 
 def _group(held_out: HeldOut, cases: npt.NDArray[np.bool_]) -> dict[str, Any]:
-    model_mae, baseline_mae = (metrics.mae(held_out, name, cases) for name in (MODEL, REFERENCE))
+    model_mae, baseline_mae = (skill_uncertainty.mae(held_out, name, cases) for name in (MODEL, REFERENCE))
     return {
         "cases": int(cases.sum()),
         "mae": _named(scores.lead_mean(model_mae)),
         "skill": _named(scores.mean_skill(model_mae, baseline_mae)),
         "coverage": {
-            f"{level:.0%}": _named(scores.mean(metrics.coverage(held_out, level, cases))) for level in held_out.lower
+            f"{level:.0%}": _named(scores.mean(skill_uncertainty.coverage(held_out, level, cases)))
+            for level in held_out.lower
         },
     }
 
@@ -129,7 +130,7 @@ def _skill(held_out: HeldOut, baseline: str) -> dict[str, list[float | None]]:
         for name in (MODEL, baseline)
     )
     skill = scores.mean_skill(model_mae, baseline_mae)
-    low, high = metrics.skill_interval(held_out, baseline, SKILL_LEADS)
+    low, high = skill_uncertainty.skill_interval(held_out, baseline, SKILL_LEADS)
     return {variable: [_plain(x[v]) for x in (skill, low, high)] for v, variable in enumerate(VARIABLES)}
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from weatherglass.evaluation.held_out import BASELINES
 from weatherglass.forecast.features import PAST_HOURS
-from weatherglass.forecast.recalibration import WINDOW_DAYS
+from weatherglass.forecast.interval_factors import WINDOW_DAYS
 from weatherglass.records import LEADS, UNITS, VARIABLES
 from weatherglass.verification.scores import SKILL_LEADS
 

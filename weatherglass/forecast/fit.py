@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from weatherglass.forecast import base_models, conformal, damped_anomaly
+from weatherglass.forecast import base_models, conformal_quantiles, damped_anomaly
 from weatherglass.forecast.base_models import BaseModels
 from weatherglass.forecast.boosted_trees import HISTORY_CLASSES, BoostedForecaster, TreeModel
 from weatherglass.forecast.damped_anomaly import DampedAnomaly
@@ -190,7 +190,7 @@ def _calibrate(
                     f"no {VARIABLES[model.variable]} {lead} h after a base hour of the calibration hours; "
                     "prepare a longer history"
                 )
-            model.quantiles[k, i] = conformal.quantiles(score[selected], weight[selected])
+            model.quantiles[k, i] = conformal_quantiles.quantiles(score[selected], weight[selected])
     return float(mae), float(damped_mae)
 
 

@@ -39,14 +39,14 @@ ClimateTable = Mapping[str, Iterable[Iterable[ClimateRange]]]
 
 
 @dataclass(frozen=True)
-class Rules:
+class QcParameters:
     """Station data that the checks use: climate, and elevations in metres."""
 
     climate: ClimateTable = field(default_factory=dict)
     elevations: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        """Return the JSON that `Rules.java` reads: these data, the limits, and the constants of the formulas."""
+        """Return the JSON that `QcParameters.java` reads: these data, the limits, and the constants of the formulas."""
         from weatherglass import meteorology as met  # imports numpy
 
         rules = {

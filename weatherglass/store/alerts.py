@@ -1,6 +1,6 @@
 """Raise and resolve alerts. At most one alert is open for each rule and subject.
 
-`alert_log` lists them.
+`alert_queries` lists them.
 """
 
 from __future__ import annotations

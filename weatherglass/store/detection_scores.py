@@ -1,4 +1,4 @@
-"""Detector scores against injected faults and against verdicts, drift of the inputs, and challenger tests."""
+"""Detector scores against injected faults and against verdicts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, func, select
 
 from weatherglass.records import VARIABLES, Origin
 from weatherglass.store.dialect import upsert
-from weatherglass.store.schema import comparisons, detection, drift, injected_faults, predictions, verdicts
+from weatherglass.store.schema import detection, injected_faults, predictions, verdicts
 
 ARTIFICIAL_SOURCES = (Origin.REPLAY.value, Origin.SIMULATED.value)
 """Sources whose readings faults may be injected into."""
@@ -100,22 +100,3 @@ def detection_totals(connection: Connection, since: date) -> list[DetectionScore
     sums = (func.sum(detection.c[name]) for name in ("hits", "misses", "false_alarms"))
     query = select(*names, *sums).where(detection.c.day >= since).group_by(*names).order_by(*names)
     return [DetectionScore(*row) for row in connection.execute(query)]
-
-
-def save_drift(connection: Connection, version: str, day: date, drifts: Sequence[Any]) -> None:
-    """Upsert `verification.drift.FeatureDrift` items on (version, day, feature). The caller commits."""
-    rows = [{"version": version, "day": day, **vars(item)} for item in drifts]
-    upsert(connection, drift, rows, ["version", "day", "feature"])
-
-
-def save_sequential_test(connection: Connection, at: datetime, champion: str, challenger: str, test: Any) -> None:
-    """Append the result of a `verification.sequential_test.SequentialTest`. The caller commits."""
-    row = {
-        "at": at,
-        "champion": champion,
-        "challenger": challenger,
-        "decision": test.decision.value,
-        "reason": test.reason,
-        "details": test.details(),
-    }
-    connection.execute(comparisons.insert().values(row))

@@ -94,7 +94,9 @@ def latest_timestamp(connection: Connection) -> datetime | None:
 
 
 def thin(connection: Connection, now: datetime) -> int:
-    """Thin predictions older than `FULL_RETENTION`: keep the first of each hour and all flagged ones. The caller commits.
+    """Thin predictions older than `FULL_RETENTION`: keep the first of each hour and all flagged ones.
+
+    The caller commits.
 
     Returns:
         Number of deleted rows.

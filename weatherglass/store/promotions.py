@@ -71,3 +71,8 @@ def succession(connection: Connection, kind: str) -> list[str]:
         else:
             versions = [*(version for version in versions if version != entry.to_version), entry.to_version]
     return versions[::-1]
+
+
+def last_promotions(connection: Connection, limit: int) -> list[Any]:
+    """The log of promotions, newest first, as rows of the table `promotions`."""
+    return list(connection.execute(select(table).order_by(table.c.id.desc()).limit(limit)))

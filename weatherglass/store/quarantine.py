@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, select, update
 
@@ -42,6 +43,12 @@ def quarantined_versions(connection: Connection, kind: str) -> list[QuarantinedV
     return [
         QuarantinedVersion(row.kind, row.version, row.since, row.by, row.reason) for row in connection.execute(query)
     ]
+
+
+def quarantine_rows(connection: Connection) -> list[Any]:
+    """Versions in quarantine, newest entry first: `kind`, `version`, `since`, `by`, `reason`."""
+    query = select(table).where(table.c.released_at.is_(None)).order_by(table.c.id.desc())
+    return list(connection.execute(query))
 
 
 def release(connection: Connection, kind: str, version: str, now: datetime) -> None:

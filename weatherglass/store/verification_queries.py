@@ -1,4 +1,4 @@
-"""Aggregate verification scores over days and stations, and read the latest verification results.
+"""Aggregate verification scores over days and stations.
 
 Means are weighted by the number of forecasts; RMSE is averaged as the mean squared error.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, case, func, select
 
-from weatherglass.store.schema import comparisons, drift, promotions, quarantine, verification, verification_runs
+from weatherglass.store.schema import verification, verification_runs
 
 _T = verification.c
 
@@ -94,30 +94,6 @@ def _score(row: Row[Any]) -> Score:
 def last_run(connection: Connection) -> Any | None:
     """The last verification run: `at`, `through`, `days`, `pairs`, `seconds`; None before the first."""
     return connection.execute(select(verification_runs).order_by(verification_runs.c.id.desc()).limit(1)).first()
-
-
-def last_promotions(connection: Connection, limit: int) -> list[Any]:
-    """The log of promotions, newest first, as rows of the table `promotions`."""
-    return list(connection.execute(select(promotions).order_by(promotions.c.id.desc()).limit(limit)))
-
-
-def last_sequential_test(connection: Connection, champion: str, challenger: str) -> Any | None:
-    """The last test of a challenger against a champion, a row of the table `comparisons`; None before the first."""
-    query = select(comparisons).where(comparisons.c.champion == champion, comparisons.c.challenger == challenger)
-    return connection.execute(query.order_by(comparisons.c.id.desc()).limit(1)).first()
-
-
-def quarantine_rows(connection: Connection) -> list[Any]:
-    """Versions in quarantine, newest entry first: `kind`, `version`, `since`, `by`, `reason`."""
-    query = select(quarantine).where(quarantine.c.released_at.is_(None)).order_by(quarantine.c.id.desc())
-    return list(connection.execute(query))
-
-
-def latest_drift(connection: Connection) -> list[Any]:
-    """Drift on the newest day of each version, largest PSI first, as rows of the table `drift`."""
-    newest = select(drift.c.version, func.max(drift.c.day).label("day")).group_by(drift.c.version).subquery()
-    query = select(drift).join(newest, (drift.c.version == newest.c.version) & (drift.c.day == newest.c.day))
-    return list(connection.execute(query.order_by(drift.c.version, drift.c.psi.desc())))
 
 
 def verified_until(connection: Connection) -> datetime | None:

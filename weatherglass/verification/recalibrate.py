@@ -6,7 +6,7 @@ import numpy as np
 
 from weatherglass.forecast.features import PAST_HOURS
 from weatherglass.forecast.forecaster import Forecaster
-from weatherglass.forecast.recalibration import (
+from weatherglass.forecast.interval_factors import (
     MIN_DAYS,
     WINDOW_DAYS,
     IntervalFactors,

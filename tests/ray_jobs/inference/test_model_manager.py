@@ -23,7 +23,7 @@ from weatherglass.history.prepared import station_lookup, write_stations
 from weatherglass.records import VARIABLES, Method, inputs_hash
 from weatherglass.registry.registry import FORECASTER, Registry
 from weatherglass.settings import Settings
-from weatherglass.store import alert_log
+from weatherglass.store import alert_queries
 from weatherglass.topics import SHADOW
 
 pytestmark = pytest.mark.integration
@@ -43,7 +43,7 @@ def register_damaged(settings: Settings, forecaster: BoostedForecaster, folder: 
 
 def open_alerts(settings: Settings) -> dict[str, str]:
     with Registry(settings).store().connect() as connection:
-        return {alert.subject: alert.message for alert in alert_log.list_alerts(connection, 10, is_open=True)}
+        return {alert.subject: alert.message for alert in alert_queries.list_alerts(connection, 10, is_open=True)}
 
 
 def test_a_version_that_fails_its_validation_is_quarantined_and_the_previous_one_stays_active(
@@ -81,7 +81,7 @@ def test_a_version_that_fails_its_validation_is_quarantined_and_the_previous_one
     restarted.refresh(CANARY)
     assert restarted.current.forecaster_version == good
     with Registry(settings).store().connect() as connection:
-        assert {a.message.count("inference-0") for a in alert_log.list_alerts(connection, 10)} == {1}, (
+        assert {a.message.count("inference-0") for a in alert_queries.list_alerts(connection, 10)} == {1}, (
             "not validated again"
         )
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from weatherglass.evaluation.daily_recalibration import recalibrate_daily
 from weatherglass.evaluation.held_out import BASELINES, HeldOut
-from weatherglass.forecast.recalibration import interval_factors, normalized_errors
+from weatherglass.forecast.interval_factors import interval_factors, normalized_errors
 from weatherglass.records import LEADS, VARIABLES
 from weatherglass.verification.held_out_scores import MODEL
 

@@ -19,7 +19,7 @@ from weatherglass.alerts.sample import MetricSample
 from weatherglass.monitor.alert_dispatcher import AlertDispatcher
 from weatherglass.monitor.notification_channels import Email, NotificationChannel, Webhook
 from weatherglass.store import alerts
-from weatherglass.store.alert_log import list_alerts
+from weatherglass.store.alert_queries import list_alerts
 
 LINKS = Links("http://airflow.example:8088")
 JOB = "stream_features"

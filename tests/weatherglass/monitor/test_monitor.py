@@ -26,7 +26,7 @@ from weatherglass.monitor import kafka_metrics
 from weatherglass.monitor.monitor import Monitor
 from weatherglass.settings import LOOPBACK, Settings, Source
 from weatherglass.store import metric_history
-from weatherglass.store.alert_log import list_alerts
+from weatherglass.store.alert_queries import list_alerts
 from weatherglass.topics import RAW, REJECTED, SPARK_GROUP
 
 

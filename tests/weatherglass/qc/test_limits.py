@@ -14,7 +14,7 @@ import pytest
 from weatherglass.anomaly import rule_limits
 from weatherglass.history import climate_limits
 from weatherglass.qc import history_checks, limits, observation_checks, series_checks
-from weatherglass.qc.observation_checks import Rules
+from weatherglass.qc.observation_checks import QcParameters
 from weatherglass.records import VARIABLES, Quality
 
 NO_LIMITS = {-1, 0, 1, 2, 3, 4, 12, 60}
@@ -72,7 +72,7 @@ def test_series_checks_use_the_series_column(variable: str) -> None:
 
 
 def test_the_stream_gets_the_observation_column() -> None:
-    rules = json.loads(Rules().to_json())
+    rules = json.loads(QcParameters().to_json())
     assert rules["highestDewPoint"] == 36
     assert rules["pressureTolerance"] == 80
     assert rules["limits"] == [[-80, 60], [0, 100], [500, 1100], [0, 75], [0, 360]]

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from tests.weatherglass.verification.conftest import HOUR, MONDAY, forecast
 from weatherglass.records import LEADS, VARIABLES
-from weatherglass.store import alert_log, alerts, detection_scores, predictions, verification_rows
+from weatherglass.store import alert_queries, alerts, input_drift, predictions, verification_rows
 from weatherglass.store.alerts import Alert, Severity
 from weatherglass.verification import degradation
 from weatherglass.verification.drift import FeatureDrift
@@ -52,7 +52,7 @@ def check(store: Engine, scores: list[dict[str, Any]], days_later: int = 0) -> d
     with store.begin() as connection:
         verification_rows.replace_day(connection, (now - DAY).date(), scores)
         found = degradation.check_degradation(connection, now, "7", BACKTEST)
-        stored = {alert.rule for alert in alert_log.list_alerts(connection, 20, is_open=True)}
+        stored = {alert.rule for alert in alert_queries.list_alerts(connection, 20, is_open=True)}
     assert {alert.rule for alert in found} == stored
     return {alert.rule: alert for alert in found}
 
@@ -75,7 +75,7 @@ def test_each_rule_raises_its_alert_and_resolves_it_when_the_scores_recover(
     assert check(store, rows(yesterday, mae, damped_mae, coverage)).keys() == expected
     assert check(store, rows(yesterday + DAY, 1.0, 1.5, 0.9), days_later=1) == {}
     with store.connect() as connection:
-        past = alert_log.list_alerts(connection, 20)
+        past = alert_queries.list_alerts(connection, 20)
     assert {alert.rule for alert in past if alert.resolved_at == NOW + DAY} == expected
     assert {alert.subject for alert in past} <= {"version 7, temperature"}
 
@@ -128,7 +128,7 @@ def test_without_a_champion_all_alerts_are_resolved(store: Engine) -> None:
     check(store, rows(MONDAY.date(), 9.0, 1.0, 0.1))
     with store.begin() as connection:
         assert degradation.check_degradation(connection, NOW, None, {}) == []
-        assert alert_log.list_alerts(connection, 20, is_open=True) == []
+        assert alert_queries.list_alerts(connection, 20, is_open=True) == []
 
 
 def readings(start: datetime, count: int, flagged: int) -> list[Any]:
@@ -197,8 +197,8 @@ def test_a_psi_above_its_limit_on_the_newest_day_raises_an_alert(store: Engine) 
     ]
     with store.begin() as connection:
         older = [FeatureDrift("wind_speed", 9.0, 0.9, 2000, psi_limit=0.8)]
-        detection_scores.save_drift(connection, "7", MONDAY.date() - DAY, older)
-        detection_scores.save_drift(connection, "7", MONDAY.date(), drifts)
+        input_drift.save_drift(connection, "7", MONDAY.date() - DAY, older)
+        input_drift.save_drift(connection, "7", MONDAY.date(), drifts)
         [alert] = degradation.input_drift(connection, "7")
         assert degradation.input_drift(connection, "8") == []
     assert alert.subject == "version 7, temperature"

@@ -13,7 +13,7 @@ from ray_jobs.inference.model_manager import ModelManager
 from tests.ray_jobs.small_models import GRID, register_champion, without_trees
 from tests.weatherglass.verification.conftest import HOUR, MONDAY, observed
 from weatherglass.forecast.forecaster import LEVELS
-from weatherglass.forecast.recalibration import MIN_DAYS, WINDOW_DAYS, normalized_errors
+from weatherglass.forecast.interval_factors import MIN_DAYS, WINDOW_DAYS, normalized_errors
 from weatherglass.history.grid import HourGrid
 from weatherglass.records import VARIABLES, iso
 from weatherglass.registry.registry import FORECASTER, Registry
@@ -22,9 +22,9 @@ from weatherglass.store import interval_scaling, observations
 from weatherglass.store.migrate import migrate
 from weatherglass.verification import observed_hours
 from weatherglass.verification.hindcast import forecasts
-from weatherglass.verification.hourly_run import HourlyVerification
 from weatherglass.verification.recalibrate import first_hour
 from weatherglass.verification.score_rows import errors
+from weatherglass.verification.verification_run import VerificationRun
 
 pytestmark = pytest.mark.integration
 
@@ -54,7 +54,7 @@ def test_recalibrated_intervals_have_their_nominal_coverage(settings: Settings, 
     manager = ModelManager(Registry(settings))
     manager.refresh(CanaryBatch.of_grid(GRID))
     lines: list[str] = []
-    HourlyVerification(settings, lines.append).recalibrate(end)
+    VerificationRun(settings, lines.append).recalibrate(end)
     assert len([line for line in lines if f"version {version}" in line]) == 1
     with store.connect() as connection:
         assert interval_scaling.load(connection, version).keys() == set(STATIONS)
@@ -69,9 +69,9 @@ def test_recalibrated_intervals_have_their_nominal_coverage(settings: Settings, 
     assert np.abs(after - LEVELS).max() < 0.04
 
     reported = len(lines)
-    HourlyVerification(settings, lines.append).recalibrate(end + 2 * HOUR)
+    VerificationRun(settings, lines.append).recalibrate(end + 2 * HOUR)
     assert len(lines) == reported, "once a day"
-    HourlyVerification(settings, lines.append).recalibrate(end + timedelta(days=1))
+    VerificationRun(settings, lines.append).recalibrate(end + timedelta(days=1))
     with store.connect() as connection:
         assert interval_scaling.last_updated(connection, version) == (end + timedelta(days=1)).date()
 
@@ -85,7 +85,7 @@ def test_a_version_trained_on_all_observations_keeps_its_intervals(settings: Set
     registry.promote(FORECASTER, version, "the test", "first version", {})
     with registry.store().begin() as connection:
         observations.save(connection, observed(10 * 24, "s0", random_walk=False), end)
-    HourlyVerification(settings, print).recalibrate(end)
+    VerificationRun(settings, print).recalibrate(end)
     with registry.store().connect() as connection:
         assert interval_scaling.load(connection, version) == {}
 

@@ -11,9 +11,9 @@ import xarray
 from scores import continuous
 from sklearn.metrics import mean_absolute_error, mean_pinball_loss
 
-from ray_jobs.training import candidates
+from ray_jobs.training import model_comparison
 from tests.synthetic_history import history
-from weatherglass.evaluation import arma, figures, held_out, metrics
+from weatherglass.evaluation import arma, figures, held_out, skill_uncertainty
 from weatherglass.forecast import climatology, damped_anomaly, features
 from weatherglass.forecast.fallback import PersistenceForecaster
 from weatherglass.forecast.forecaster import LEVELS, Forecast
@@ -200,7 +200,7 @@ def test_training_evaluation_verification_and_scores_give_the_same_mae(
 ) -> None:
     expected = continuous.mae(array(evaluated.forecasts[name]), array(evaluated.observed), reduce_dims="case")
     np.testing.assert_allclose(trained.mae[name], expected, rtol=1e-4)
-    np.testing.assert_allclose(metrics.mae(evaluated, name), expected, rtol=1e-4)
+    np.testing.assert_allclose(skill_uncertainty.mae(evaluated, name), expected, rtol=1e-4)
     np.testing.assert_allclose(weighted(verified, column, "n_baselines"), expected, rtol=1e-4)
 
 
@@ -215,7 +215,7 @@ def test_training_evaluation_and_verification_give_the_same_bias_and_coverage(
     for level, column in ((0.8, "coverage_80"), (0.9, "coverage_90")):
         inside = (evaluated.observed >= evaluated.lower[level]) & (evaluated.observed <= evaluated.upper[level])
         np.testing.assert_allclose(trained.coverage[level], inside.mean(axis=0))
-        np.testing.assert_allclose(metrics.coverage(evaluated, level), inside.mean(axis=0))
+        np.testing.assert_allclose(skill_uncertainty.coverage(evaluated, level), inside.mean(axis=0))
         np.testing.assert_allclose(weighted(verified, column), inside.mean(axis=0))
 
 
@@ -234,7 +234,7 @@ def test_training_evaluation_and_candidates_give_the_same_skill(
         assert trained.metrics()[f"skill.{variable}"] == pytest.approx(expected[v])
     assert len(grid.stations) <= arma.STATIONS, "otherwise the candidates are scored on fewer stations"
     monkeypatch.setattr(arma, "forecast", lambda *arguments: arguments[3].forecasts["persistence"])  # takes minutes
-    mae = candidates.errors(grid, hours, model, MAX_CASES)  # type: ignore[arg-type]
+    mae = model_comparison.errors(grid, hours, model, MAX_CASES)  # type: ignore[arg-type]
     for name in ("model", *held_out_scores.BASELINES):
         np.testing.assert_allclose(mae[name], trained.mean_mae(name), rtol=1e-4)
 

@@ -13,7 +13,7 @@ from weatherglass.api.dependencies import ConnectionDep, NowDep
 from weatherglass.api.problems import UNKNOWN_ALERT, Problem, error_responses
 from weatherglass.api.routes.anomalies import MAX_ID
 from weatherglass.records import Time
-from weatherglass.store import alert_log, alerts
+from weatherglass.store import alert_queries, alerts
 
 router = APIRouter(tags=["health"])
 
@@ -60,7 +60,7 @@ def list_alerts(
     cursor: Annotated[int | None, Query(ge=1, le=MAX_ID, description="`next_cursor` of the previous page.")] = None,
 ) -> AlertsResponse:
     """Alerts about the pipeline and its models, raised by the monitoring job and the verification."""
-    rows = alert_log.list_alerts(store, limit + 1, cursor, open_only)
+    rows = alert_queries.list_alerts(store, limit + 1, cursor, open_only)
     page = [AlertItem.model_validate(row, from_attributes=True) for row in rows[:limit]]
     return AlertsResponse(alerts=page, next_cursor=page[-1].id if len(rows) > limit else None)
 
@@ -114,7 +114,7 @@ def write_routes(require_writer: Callable[..., str]) -> APIRouter:
 
 
 def _alert_item(connection: ConnectionDep, alert_id: int) -> AlertItem:
-    alert = alert_log.get_alert(connection, alert_id)
+    alert = alert_queries.get_alert(connection, alert_id)
     if alert is None:
         raise Problem(UNKNOWN_ALERT, f"Alert {alert_id} does not exist. See /alerts.")
     return AlertItem.model_validate(alert, from_attributes=True)

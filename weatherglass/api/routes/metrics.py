@@ -20,7 +20,7 @@ from weatherglass.api.dependencies import NowDep, SettingsDep
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.monitor.metric_files import read_exposition, write_request_counts
 from weatherglass.settings import Settings
-from weatherglass.store.alert_log import list_alerts
+from weatherglass.store.alert_queries import list_alerts
 
 router = APIRouter(tags=["health"])
 

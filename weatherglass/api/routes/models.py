@@ -15,7 +15,7 @@ from weatherglass.api.problems import NO_MODEL_YET, UNKNOWN_VERSION, Problem, er
 from weatherglass.records import Time
 from weatherglass.registry.catalog import RegisteredModel, registered_models
 from weatherglass.registry.registry import ANOMALY_DETECTOR, CHAMPION, FORECASTER
-from weatherglass.store import verification_queries
+from weatherglass.store import input_drift, promotions, quarantine, sequential_tests
 
 router = APIRouter(tags=["models"])
 
@@ -108,7 +108,7 @@ class ModelComparisonResponse(BaseModel):
 @router.get("/models", summary="List model versions, promotions and drift", responses=error_responses(503))
 def list_models(store: ConnectionDep, settings: SettingsDep) -> ModelsResponse:
     """All registered versions with their metrics, the promotion log, and the drift of the input features."""
-    quarantined = {(row.kind, row.version): row.reason for row in reversed(verification_queries.quarantine_rows(store))}
+    quarantined = {(row.kind, row.version): row.reason for row in reversed(quarantine.quarantine_rows(store))}
     versions = [
         ModelVersionItem(**_version_fields(model), quarantined=quarantined.get((model.kind, model.version)))
         for model in registered_models(settings)
@@ -117,9 +117,9 @@ def list_models(store: ConnectionDep, settings: SettingsDep) -> ModelsResponse:
         versions=versions,
         promotions=[
             PromotionItem.model_validate(row, from_attributes=True)
-            for row in verification_queries.last_promotions(store, MAX_PROMOTIONS)
+            for row in promotions.last_promotions(store, MAX_PROMOTIONS)
         ],
-        drift=[DriftItem.model_validate(row, from_attributes=True) for row in verification_queries.latest_drift(store)],
+        drift=[DriftItem.model_validate(row, from_attributes=True) for row in input_drift.latest_drift(store)],
     )
 
 
@@ -141,7 +141,7 @@ def compare_models(
     other = _select_version(versions, kind, second, CHALLENGER, model)
     names = sorted(model.metrics.keys() | other.metrics.keys())
     decision = (
-        verification_queries.last_sequential_test(store, model.version, other.version)
+        sequential_tests.last_sequential_test(store, model.version, other.version)
         if kind is ModelKind.FORECASTER
         else None
     )

@@ -55,7 +55,7 @@ class LostTransaction(RuntimeError):
 
 @dataclass
 class ServiceStatistics:
-    """Counts since the start of the service, and its state, for the supervisor."""
+    """Counts since the start of the loop, and its state, for the supervisor."""
 
     phase: str = "starting"
     records: int = 0
@@ -86,7 +86,7 @@ class FeatureBatch:
     sources: dict[str, Origin | None]
 
 
-class InferenceService:
+class InferenceLoop:
     """One shard. Runs in one thread; `statistics` and `grid` can be read from other threads."""
 
     def __init__(self, settings: Settings, shard: int, models: ModelManager, station_of: Callable[[str], Station]):

@@ -9,7 +9,7 @@ import pytest
 from tests.synthetic_history import history
 from weatherglass.forecast.fallback import PersistenceForecaster
 from weatherglass.forecast.forecaster import LEVELS
-from weatherglass.forecast.recalibration import (
+from weatherglass.forecast.interval_factors import (
     FACTOR_RANGE,
     MIN_DAYS,
     WINDOW_DAYS,

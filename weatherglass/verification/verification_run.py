@@ -19,14 +19,14 @@ from weatherglass.registry.catalog import registered_models
 from weatherglass.registry.registry import FORECASTER, ModelVersion, Registry
 from weatherglass.settings import Settings
 from weatherglass.stations import Station
-from weatherglass.store import detection_scores, interval_scaling, observations, verification_queries, verification_rows
+from weatherglass.store import input_drift, interval_scaling, observations, sequential_tests, verification_rows
 from weatherglass.store.alerts import Alert
-from weatherglass.verification import degradation, detection, drift, observed_hours, sequential_test
+from weatherglass.verification import degradation, detection_scoring, drift, observed_hours, sequential_test
 from weatherglass.verification.baselines import ReferenceModel
 from weatherglass.verification.hindcast import hindcast
 from weatherglass.verification.recalibrate import first_hour, recalibrate
+from weatherglass.verification.score_days import VerificationResult, verify
 from weatherglass.verification.sequential_test import Decision, SequentialTest
-from weatherglass.verification.verify import VerificationResult, verify
 
 TEST_INTERVAL = timedelta(hours=20)
 """Minimum time between two tests of a challenger: about once a day."""
@@ -52,7 +52,7 @@ class ChampionChallenger:
         return self.champion.version, self.challenger.version
 
 
-class HourlyVerification:
+class VerificationRun:
     """One run of the verification. All times are UTC.
 
     Args:
@@ -73,12 +73,12 @@ class HourlyVerification:
         """Score the days with new records, and the anomaly flags of these days and of the days that faults reach."""
         station_of = station_lookup(self._settings)
         result = verify(self.store, now, self._reference, self.versions.pair, station_of, self._log)
-        reach = -(-detection.MAX_FAULT_LENGTH // timedelta(days=1))
+        reach = -(-detection_scoring.MAX_FAULT_LENGTH // timedelta(days=1))
         days = {
             date.fromisoformat(str(day - np.timedelta64(back, "D"))) for day in result.days for back in range(reach + 1)
         }
         with self.store.begin() as connection:
-            rows = [row for day in sorted(days) for row in detection.score_day(connection, day)]
+            rows = [row for day in sorted(days) for row in detection_scoring.score_day(connection, day)]
         for row in rows:
             reference = f"{row['truth']}, {row['kind']}" if row["kind"] else row["truth"]
             self._log(
@@ -115,7 +115,7 @@ class HourlyVerification:
             return None
         champion, challenger = self.versions.pair
         with self.store.connect() as connection:
-            last = verification_queries.last_sequential_test(connection, champion, challenger)
+            last = sequential_tests.last_sequential_test(connection, champion, challenger)
             rows = verification_rows.paired_losses_of(connection, champion, challenger, hindcast=False)
         if last is not None and now - last.at < TEST_INTERVAL:
             return None
@@ -131,7 +131,7 @@ class HourlyVerification:
         elif test.decision is Decision.KEEP:
             self.registry.withdraw(FORECASTER, ACTOR, f"challenger {challenger}: {test.reason}", test.details())
         with self.store.begin() as connection:
-            detection_scores.save_sequential_test(connection, now, champion, challenger, test)
+            sequential_tests.save_sequential_test(connection, now, champion, challenger, test)
         return test
 
     def recalibrate(self, now: datetime) -> None:
@@ -180,10 +180,7 @@ class HourlyVerification:
         if champion is None or model is None:
             return
         with self.store.connect() as connection:
-            if any(
-                row.day == day and row.version == champion.version
-                for row in verification_queries.latest_drift(connection)
-            ):
+            if any(row.day == day and row.version == champion.version for row in input_drift.latest_drift(connection)):
                 return
             last = np.datetime64(day, "h") + np.timedelta64(23, "h")
             first = last - np.timedelta64(24 * DRIFT_DAYS - 1, "h")
@@ -194,7 +191,7 @@ class HourlyVerification:
             return
         drifts = drift.compare(same_season(history, last), recent, model.climatology)
         with self.store.begin() as connection:
-            detection_scores.save_drift(connection, champion.version, day, drifts)
+            input_drift.save_drift(connection, champion.version, day, drifts)
         if drifts:
             largest = max(drifts, key=lambda one: one.psi / one.psi_limit)
             self._log(

@@ -21,7 +21,7 @@ from weatherglass.store.detection_scores import WHOLE_STATION, InjectedFault
 from weatherglass.store.schema import paired_losses, verification
 from weatherglass.store.verdicts import Judgement, Verdict
 from weatherglass.verification.baselines import ReferenceModel
-from weatherglass.verification.verify import verify
+from weatherglass.verification.score_days import verify
 
 NOW = MONDAY + 50 * HOUR
 

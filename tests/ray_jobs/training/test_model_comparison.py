@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ray_jobs.training import candidates
+from ray_jobs.training import model_comparison
 from tests.synthetic_history import history
 from weatherglass.evaluation import arma, held_out
 from weatherglass.forecast import base_models, fit
@@ -18,7 +18,7 @@ def test_candidates_are_scored_on_the_same_cases(monkeypatch: pytest.MonkeyPatch
     parts = split(grid.values.shape[1], test_share=0.3)
     base = base_models.fit(grid, parts.train)
     forecaster = fit.assemble(grid, parts, base, ())
-    errors = candidates.errors(grid, parts.test, forecaster, 200)
+    errors = model_comparison.errors(grid, parts.test, forecaster, 200)
     assert set(errors) == {held_out.MODEL, *held_out.BASELINES, arma.NAME}
     rows, at = held_out.choose_cases(grid, parts.test, 200)
     at = at[rows == rows.min()]
@@ -29,7 +29,7 @@ def test_candidates_are_scored_on_the_same_cases(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_lowest_error_of_each_variable_is_bold() -> None:
-    lines = candidates.table({"one": np.array([1.0, 2, 3, np.nan]), "the_other": np.array([2.0, 1, 3.5, 4])})
+    lines = model_comparison.table({"one": np.array([1.0, 2, 3, np.nan]), "the_other": np.array([2.0, 1, 3.5, 4])})
     assert lines[2:] == [
         "| one | **1.000** | 2.000 | **3.000** | nan |",
         "| the other | 2.000 | **1.000** | 3.500 | **4.000** |",

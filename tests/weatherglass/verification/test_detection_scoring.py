@@ -14,8 +14,8 @@ from weatherglass.store import detection_scores, predictions, verdicts
 from weatherglass.store.detection_scores import InjectedFault
 from weatherglass.store.schema import detection as detection_table
 from weatherglass.store.verdicts import Judgement, Verdict
-from weatherglass.verification import detection
-from weatherglass.verification.detection import DETECTION_DELAY, NO_KIND, against_faults
+from weatherglass.verification import detection_scoring
+from weatherglass.verification.detection_scoring import DETECTION_DELAY, NO_KIND, against_faults
 
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
@@ -56,7 +56,7 @@ def test_flags_are_scored_against_injected_faults_and_verdicts(store: Engine) ->
             name = "miami" if minute < 300 else "boston"
             verdicts.save(connection, name, MONDAY + minute * MINUTE, Verdict(verdict, "me", NOW, ""))
         for _ in range(2):
-            detection.score_day(connection, MONDAY.date())
+            detection_scoring.score_day(connection, MONDAY.date())
         rows = connection.execute(select(detection_table)).mappings().all()
         totals = detection_scores.detection_totals(connection, MONDAY.date())
     counts = {(row["truth"], row["kind"]): (row["hits"], row["misses"], row["false_alarms"]) for row in rows}
@@ -75,9 +75,9 @@ def test_a_verdict_on_a_reading_that_is_no_longer_flagged_does_not_count(store: 
     with store.begin() as connection:
         predictions.save(connection, [forecast(MONDAY, flagged="pressure")], NOW)
         verdicts.save(connection, "boston", MONDAY, Verdict(Judgement.CONFIRMED, "me", NOW, ""))
-        assert [row["hits"] for row in detection.score_day(connection, MONDAY.date())] == [1]
+        assert [row["hits"] for row in detection_scoring.score_day(connection, MONDAY.date())] == [1]
         predictions.save(connection, [forecast(MONDAY)], NOW)  # revised: no longer flagged
-        assert detection.score_day(connection, MONDAY.date()) == []
+        assert detection_scoring.score_day(connection, MONDAY.date()) == []
         assert detection_scores.detection_totals(connection, MONDAY.date()) == []
 
 
@@ -129,5 +129,5 @@ def test_false_alarms_are_counted_for_a_week_after_a_fault(store: Engine) -> Non
         for days, expected in ((8, []), (6, [1])):
             start = MONDAY - days * DAY
             detection_scores.save_faults(connection, [InjectedFault("denver", "humidity", "spike", start, start)])
-            rows = detection.score_day(connection, MONDAY.date())
+            rows = detection_scoring.score_day(connection, MONDAY.date())
             assert [row["false_alarms"] for row in rows] == expected

@@ -19,11 +19,11 @@ from tests.weatherglass.verification.conftest import HOUR, MONDAY, forecast, obs
 from weatherglass.records import Prediction
 from weatherglass.registry.registry import FORECASTER, Registry
 from weatherglass.settings import PROJECT_ROOT, Settings
-from weatherglass.store import alert_log, observations, predictions, shadow
+from weatherglass.store import alert_queries, observations, predictions, shadow
 from weatherglass.store.promotions import Action
 from weatherglass.store.schema import comparisons, drift
-from weatherglass.verification.hourly_run import HourlyVerification, same_season
 from weatherglass.verification.sequential_test import MIN_DAYS
+from weatherglass.verification.verification_run import VerificationRun, same_season
 
 pytestmark = pytest.mark.integration
 
@@ -76,7 +76,7 @@ def test_a_better_challenger_is_promoted_and_rolled_back_when_it_degrades(
         shadow.save(connection, shadow_issues, end, [None] * len(shadow_issues))
 
     lines: list[str] = []
-    run = HourlyVerification(settings, lines.append)
+    run = VerificationRun(settings, lines.append)
     run.verify(end + HOUR)
     test = run.compare(end + HOUR)
     assert test is not None
@@ -92,7 +92,7 @@ def test_a_better_challenger_is_promoted_and_rolled_back_when_it_degrades(
     assert registry.promotions()[-1].details["decision"] == "promote"
     with registry.store().connect() as connection:
         assert [row.decision for row in connection.execute(select(comparisons))] == ["promote"]
-    assert HourlyVerification(settings, lines.append).compare(end + 2 * HOUR) is None, "no challenger"
+    assert VerificationRun(settings, lines.append).compare(end + 2 * HOUR) is None, "no challenger"
 
     # The new champion now has twice the error of the damped anomaly.
     bad = [
@@ -104,7 +104,7 @@ def test_a_better_challenger_is_promoted_and_rolled_back_when_it_degrades(
     with registry.store().begin() as connection:
         observations.save(connection, [o for o in readings if end <= o.timestamp < later], later)
         predictions.save(connection, bad, later)
-    run = HourlyVerification(settings, lines.append)
+    run = VerificationRun(settings, lines.append)
     run.verify(later)
     alerts = run.check_degradation(later)
     assert ("skill_below_zero", f"version {challenger}, temperature") in {(a.rule, a.subject) for a in alerts}
@@ -112,7 +112,7 @@ def test_a_better_challenger_is_promoted_and_rolled_back_when_it_degrades(
     with pytest.raises(AirflowFailException, match=f"ersion {challenger}, temperature"):
         task("verify_forecasts", "fail_if_degraded")(messages)
     with registry.store().connect() as connection:
-        assert {alert.message for alert in alert_log.list_alerts(connection, 20, is_open=True)} == set(messages)
+        assert {alert.message for alert in alert_queries.list_alerts(connection, 20, is_open=True)} == set(messages)
 
     parameters = {"kind": FORECASTER, "reason": "degraded"}
     assert task("rollback_model", "roll_back")(params=parameters) == champion
@@ -121,10 +121,10 @@ def test_a_better_challenger_is_promoted_and_rolled_back_when_it_degrades(
     assert (last.action, last.from_version, last.reason) == (Action.ROLLBACK, challenger, "degraded")
     with pytest.raises(AirflowFailException, match=FORECASTER):
         task("rollback_model", "roll_back")(params=parameters)
-    run = HourlyVerification(settings, lines.append)
+    run = VerificationRun(settings, lines.append)
     assert run.check_degradation(later + timedelta(days=2)) == [], "the old champion has no bad scores"
     with registry.store().connect() as connection:
-        assert alert_log.list_alerts(connection, 20, is_open=True) == []
+        assert alert_queries.list_alerts(connection, 20, is_open=True) == []
         assert not connection.execute(select(drift)).all(), "there is no history to compare with"
     task("verify_forecasts", "fail_if_degraded")([])
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from weatherglass.forecast.conformal import quantiles
+from weatherglass.forecast.conformal_quantiles import quantiles
 from weatherglass.forecast.forecaster import LEVELS
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from weatherglass.forecast import conformal
+from weatherglass.forecast import conformal_quantiles
 from weatherglass.forecast.forecaster import LEVELS, Forecast, Forecaster
 from weatherglass.forecast.presets import LEAD_GROUPS
 from weatherglass.forecast.variables import clip_to_limits
@@ -156,4 +156,4 @@ def _quantiles(errors: npt.NDArray, weight: npt.NDArray[np.float64]) -> npt.NDAr
     known = np.isfinite(errors[..., 0])
     if not known.any():
         return np.ones(len(LEVELS))
-    return np.array([conformal.quantiles(errors[known][:, k], weight[known])[k] for k in range(len(LEVELS))])
+    return np.array([conformal_quantiles.quantiles(errors[known][:, k], weight[known])[k] for k in range(len(LEVELS))])

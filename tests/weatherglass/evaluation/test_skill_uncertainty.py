@@ -9,7 +9,7 @@ import pytest
 import xarray
 from scores.continuous import mae
 
-from weatherglass.evaluation import metrics
+from weatherglass.evaluation import skill_uncertainty
 from weatherglass.evaluation.held_out import BASELINES, HeldOut
 from weatherglass.records import LEADS, VARIABLES
 from weatherglass.verification import scores
@@ -41,7 +41,7 @@ def test_the_mae_of_some_cases_is_that_of_scores(held_out: HeldOut) -> None:
         for values in (held_out.forecasts[MODEL], held_out.observed)
     )
     expected = mae(forecast, observed, reduce_dims="case")
-    np.testing.assert_allclose(metrics.mae(held_out, MODEL, cases), expected, rtol=1e-5)
+    np.testing.assert_allclose(skill_uncertainty.mae(held_out, MODEL, cases), expected, rtol=1e-5)
 
 
 def test_a_case_counts_only_if_the_model_and_all_baselines_have_a_forecast(held_out: HeldOut) -> None:
@@ -56,29 +56,29 @@ def test_a_case_counts_only_if_the_model_and_all_baselines_have_a_forecast(held_
 
 def test_the_crps_of_a_calibrated_normal_forecast_is_near_its_closed_form(held_out: HeldOut) -> None:
     """The mean CRPS of a calibrated N(m, s) is s / sqrt(pi); five quantiles approximate it within some percent."""
-    assert np.mean(metrics.crps(held_out)) == pytest.approx(0.5 / np.sqrt(np.pi), rel=0.1)
+    assert np.mean(skill_uncertainty.crps(held_out)) == pytest.approx(0.5 / np.sqrt(np.pi), rel=0.1)
 
 
 def test_calibrated_intervals_have_their_nominal_coverage(held_out: HeldOut) -> None:
     for level in (0.8, 0.9):
-        assert metrics.coverage(held_out, level).mean() == pytest.approx(level, abs=0.01)
+        assert skill_uncertainty.coverage(held_out, level).mean() == pytest.approx(level, abs=0.01)
 
 
 def test_the_bootstrap_interval_contains_the_skill_and_widens_with_correlated_errors(held_out: HeldOut) -> None:
-    low, high = metrics.skill_interval(held_out, "persistence", SKILL_LEADS)
-    mae_of = {name: metrics.mae(held_out, name) for name in (MODEL, "persistence")}
+    low, high = skill_uncertainty.skill_interval(held_out, "persistence", SKILL_LEADS)
+    mae_of = {name: skill_uncertainty.mae(held_out, name) for name in (MODEL, "persistence")}
     skill = scores.mean_skill(mae_of[MODEL], mae_of["persistence"], SKILL_LEADS)
     assert ((low < skill) & (skill < high)).all()
     block = scores.block_index(held_out.base.astype(np.int64))
     factor = np.exp(np.random.default_rng(1).normal(size=block.max() + 1))[block].astype(np.float32)[:, None, None]
     correlated = held_out.observed + (held_out.forecasts[MODEL] - held_out.observed) * factor
     changed = replace(held_out, forecasts={**held_out.forecasts, MODEL: correlated})
-    wide_low, wide_high = metrics.skill_interval(changed, "persistence", SKILL_LEADS)
+    wide_low, wide_high = skill_uncertainty.skill_interval(changed, "persistence", SKILL_LEADS)
     assert ((wide_high - wide_low) > 1.5 * (high - low)).all()
 
 
 def test_the_bootstrap_interval_is_that_of_a_plain_loop_over_drawn_blocks(held_out: HeldOut) -> None:
-    low, high = metrics.skill_interval(held_out, "persistence", SKILL_LEADS, seed=3)
+    low, high = skill_uncertainty.skill_interval(held_out, "persistence", SKILL_LEADS, seed=3)
     block = held_out.base.astype(np.int64) // 120
     numbers = np.unique(block)
     drawn = np.random.default_rng(3).multinomial(len(numbers), np.full(len(numbers), 1 / len(numbers)), size=1000)
