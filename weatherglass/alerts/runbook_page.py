@@ -11,6 +11,8 @@ BEGIN = (
     "<!-- The entries up to the next comment are generated from weatherglass/alerts/rules.py by `make reference`. -->"
 )
 END = "<!-- End of the generated entries. -->"
+_NAMES = {"airflow": "Airflow", "api": "API", "dag": "DAG", "ray": "Ray"}
+"""Words in the names of rules that are not in lower case in a text."""
 
 
 def replace_entries(page: str, rules: Sequence[Rule] = RULES) -> str:
@@ -33,14 +35,19 @@ def _entry(rule: Rule) -> str:
         rule.runbook.replace(f"({LOGS_SECTION})", "([Logs](#logs))"),
     ]
     if rule.inhibited_by:
-        links = ", ".join(f"[{_title(name).lower()}](#{name.replace('_', '-')})" for name in rule.inhibited_by)
+        links = ", ".join(f"[{_words(name)}](#{name.replace('_', '-')})" for name in rule.inhibited_by)
         paragraphs.append(f"Not sent while one of these alerts is firing: {links}.")
     wrapped = (textwrap.fill(text, 118, break_long_words=False, break_on_hyphens=False) for text in paragraphs)
     return "\n\n".join([f"### {_title(rule.name)}", *wrapped]) + "\n\n"
 
 
 def _title(name: str) -> str:
-    return name.replace("_", " ").capitalize()
+    words = _words(name)
+    return words[0].upper() + words[1:]
+
+
+def _words(name: str) -> str:
+    return " ".join(_NAMES.get(word, word) for word in name.split("_"))
 
 
 def _lower_first(text: str) -> str:
