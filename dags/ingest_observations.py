@@ -1,8 +1,9 @@
 """
 ### What it does
 Polls the source (Open-Meteo, or the replay server with the same API) for the current observations of all stations and
-publishes new and revised ones to `weather-raw`. The first run publishes the past days first. After an interruption the
-missed steps are fetched and filled in. Runs every `WEATHERGLASS_POLL_MINUTES`, or every minute with the replay.
+publishes new and revised ones to `weather-raw`. The first run begins with the observations of the past days. After an
+interruption, the next run also publishes the missed observations. Runs every `WEATHERGLASS_POLL_MINUTES` minutes, or
+every minute with the replay.
 
 ### What its log shows
 The number of observations and stations, the first and last time of observation, and a `WARNING` with the reason for

@@ -2,8 +2,9 @@
 ### What it does
 Converts the history of the source to hourly Parquet files with Spark. Sources are the Kaggle zip (the file in
 `WEATHERGLASS_KAGGLE_ZIP`, or a download with the connection `kaggle`: user name as login, API key as password),
-Open-Meteo's archive, and the bundled observations. Observations that the pipeline has stored since are appended. New
-history triggers the training. `history/report.html` in the state folder shows coverage, gaps and doubtful values.
+Open-Meteo's archive, and the bundled observations. Observations that the pipeline has stored since the end of the
+source are appended. New history triggers the training. `history/report.html` in the state folder shows coverage, gaps
+and doubtful values.
 
 ### What its log shows
 `fetch` shows the source and each station fetched from Open-Meteo's archive (about a minute for twenty stations).

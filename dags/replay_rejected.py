@@ -1,6 +1,6 @@
 """
 ### What it does
-Publishes records of `weather-rejected` to `weather-raw` again, unchanged. Use it after the cause of their rejection was
+Publishes records of `weather-rejected` to `weather-raw` again, unchanged. Use it after the cause of the rejection was
 corrected, for example a wrong clock or limits that were too narrow. Parameters:
 
 - `reasons`: reasons of rejection to select; empty selects all. The record header `reason` contains the reason.

@@ -8,7 +8,7 @@ be sent by e-mail, and a CSV file. Both are in `reports` in the state folder; th
 How many stations were up all day, the five worst stations with their figures, and the paths of the files.
 
 ### When it fails (triage)
-Nothing else depends on it. A run for the same day replaces the report.
+No other DAG depends on it. A run for the same day replaces the report.
 - *The store cannot be read*: see `store_predictions`.
 - *No space left*: the disk of the state folder is full.
 """

@@ -2,16 +2,17 @@
 ### What it does
 Trains the forecaster and the anomaly detector as a Ray job and registers them. It runs when there is new history, or
 when triggered. If the registry has no champion for this history, a first, smaller model is trained before the full one.
-The full one is omitted if `WEATHERGLASS_TRAIN_FULL_MODEL` is off.
+The full model is not trained if `WEATHERGLASS_TRAIN_FULL_MODEL` is off.
 
 ### What its log shows
 `needs_first_model` shows which models are trained and why. The training tasks show the output of the Ray job: steps
-completed, errors compared with the baselines, the registered version and its role. A version becomes champion if there
-is none, or if it is significantly better on the same held-out hours; otherwise it becomes challenger. Ray's dashboard
-has the complete output; the registry has parameters, errors by lead and variable, plots, environment and model card.
-With `search_trials`, that many sizes of the full model are tried first; each takes about as long as two of the sixteen
-training steps. A step that takes longer than a minute is reported every minute. A step that hangs (10 minutes in a
-first training, an hour in a full one) is stopped and repeated at most twice; the log shows its stack trace.
+completed, errors compared with the baselines, the registered version and its role. A forecaster becomes champion if
+there is none, or if it is significantly better on the same held-out hours; it becomes challenger if it is not
+significantly worse. A new anomaly detector always becomes champion. Ray's dashboard has the complete output; the
+registry has parameters, errors by lead and variable, plots, environment and model card. With `search_trials`, that many
+sizes of the full model are tried first; each takes about as long as two of the sixteen training steps. A step that
+takes longer than a minute is reported every minute. A step that hangs (10 minutes in a first training, an hour in a
+full one) is stopped and repeated at most twice; the log shows its stack trace.
 
 ### When it fails (triage)
 The inference service continues with the current champion. Without any, it forecasts from climatology and persistence.
