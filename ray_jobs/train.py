@@ -3,7 +3,7 @@
     python -m ray_jobs.train --size first|full [--trials N]
 
 Reads the prepared history (except what is replayed as the present), fits the models, scores them on the last, held-out
-stretch, registers them, and promotes a forecaster that is significantly better than the champion. A training that was
+period, registers them, and promotes a forecaster that is significantly better than the champion. A training that was
 killed is resumed where it stopped. Its standard output is its progress.
 
 A single machine shares its memory with all other services. Therefore this process imports no model, the process of a
@@ -84,8 +84,8 @@ def run(
     )
     folder = TrainingFolder.open(settings.state_dir / "training", requested)
     plan = folder.plan()
-    stretch = f"{manifest.first_hour} to {manifest.last_hour}"
-    report(f"history from {manifest.source}: {manifest.stations} stations, {stretch}")
+    period = f"{manifest.first_hour} to {manifest.last_hour}"
+    report(f"history from {manifest.source}: {manifest.stations} stations, {period}")
     if plan.started_at != now:
         report(f"resuming the training started at {iso(plan.started_at)}; finished steps are kept")
     try:
@@ -202,7 +202,7 @@ def main() -> int:
         metavar="N",
         help="number of other sizes to try first",
     )
-    parser.add_argument("--requested-by", default="train_models", help="recorded in the log of promotions")
+    parser.add_argument("--requested-by", default="train_models", help="recorded in the promotion log")
     options = parser.parse_args()
     began = time.monotonic()
 

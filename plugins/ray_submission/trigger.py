@@ -23,7 +23,7 @@ LOST = "LOST"
 class RayJobTrigger(BaseTrigger):
     """Waits for the end of a Ray job.
 
-    The event has `status` (SUCCEEDED, FAILED, STOPPED, or LOST if the head does not respond or does not know the job),
+    The event has `status` (SUCCEEDED, FAILED, STOPPED, or LOST if the head does not respond or does not have the job),
     `reason`, and `log_tail` (the last lines of its output).
     """
 
@@ -55,7 +55,7 @@ class RayJobTrigger(BaseTrigger):
                 await asyncio.sleep(self.poll_seconds)
                 continue
             if submission is None:
-                reason = f"the Ray head was restarted and does not know the job {self.submission_id}"
+                reason = f"the Ray head was restarted and no longer has the job {self.submission_id}"
                 yield TriggerEvent({"status": LOST, "reason": reason, "log_tail": []})
                 return
             if submission.status != status:

@@ -115,7 +115,7 @@ class LongLivedJobOperator(BaseOperator):
             self.log.info("Waiting for the end of %s, stopped by %s", folder.name, folder.stop_requested_by())
             if not wait_until(lambda: not folder.alive(), STOP_TIMEOUT_SECONDS):
                 raise AirflowException(
-                    f"{folder.name} was asked to stop and is still running after {STOP_TIMEOUT_SECONDS:g} s, process "
+                    f"{folder.name} did not stop within {STOP_TIMEOUT_SECONDS:g} s of the request, process "
                     f"{folder.started().get('pid')}; check that the job host runs (docs/troubleshooting.md, Logs)"
                 )
         last_start = folder.started().get("start_id")

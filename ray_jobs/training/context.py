@@ -39,7 +39,7 @@ class TrainingContext:
 
     Attributes:
         start: first hour of the grid.
-        excluded: stretches (first, last hour, UTC) of the history that are replayed as the present and not trained on.
+        excluded: periods (first, last hour, UTC) of the history that are replayed as the present and not trained on.
     """
 
     stations: tuple[Station, ...]

@@ -43,7 +43,7 @@ def render(
     """The card in Markdown; `summary`: lines about the held-out scores of the forecaster."""
     purpose, limits = DESCRIPTIONS[kind]
     data = plan.manifest
-    stretches = "".join(f"\n- excluded because it is replayed: {iso(first)} to {iso(last)}" for first, last in excluded)
+    periods = "".join(f"\n- excluded because it is replayed: {iso(first)} to {iso(last)}" for first, last in excluded)
     shown = {name: value for name, value in metrics.items() if ".lead" not in name}
     return "\n".join(
         [
@@ -54,7 +54,7 @@ def render(
             "## Training data",
             "",
             f"- source: {data.source}, {data.rows:,} station-hours of {data.stations} stations, "
-            f"{data.first_hour} to {data.last_hour}{stretches}",
+            f"{data.first_hour} to {data.last_hour}{periods}",
             f"- data fingerprint: {data.fingerprint}",
             f"- started {iso(plan.started_at)}, size {plan.size}, seed {plan.seed}, code {plan.code}",
             "",

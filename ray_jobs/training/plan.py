@@ -62,7 +62,7 @@ class TrainingPlan:
         test_cases: held-out cases for the scores.
         code: see `code_version`.
         started_at: UTC; the first start, kept when a training is resumed.
-        requested_by: for the log of promotions.
+        requested_by: for the promotion log.
     """
 
     size: str

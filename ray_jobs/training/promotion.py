@@ -49,7 +49,7 @@ class PromotionDecision:
     Attributes:
         params: parameters of the run.
         metrics: model kind -> metrics.
-        reason, figures: of the decision, for the log of promotions.
+        reason, figures: of the decision, for the promotion log.
     """
 
     params: dict[str, Any]

@@ -67,10 +67,10 @@ def _fit_base_models(task: StepTask) -> tuple[TrainingContext, str]:
     parts = split(grid.values.shape[1])
     fitted = base_models.fit(grid, parts.train)
     np.save(task.folder.path / GRID_FILE, grid.values)
-    stretches = "".join(f"excluded because it is replayed: {iso(first)} to {iso(last)}; " for first, last in excluded)
+    periods = "".join(f"excluded because it is replayed: {iso(first)} to {iso(last)}; " for first, last in excluded)
     days = {name: f"{mask.sum() / 24:.0f} days" for name, mask in vars(parts).items()}
     return TrainingContext(grid.stations, grid.start, parts, fitted, excluded), (
-        f"{stretches}climatology, damped anomaly and spatial regression of {len(grid.stations)} stations from "
+        f"{periods}climatology, damped anomaly and spatial regression of {len(grid.stations)} stations from "
         f"{days['train']}; {days['calibrate']} for calibration, the last {days['test']} for the test"
     )
 

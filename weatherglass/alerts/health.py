@@ -131,7 +131,7 @@ def _server(name: str, addresses: str, label: str) -> ComponentHealth:
 def _host(lock: Path) -> ComponentHealth:
     if is_locked(lock):
         return _ok("job_host", None, "job host is running")
-    detail = "job host is not running, no job can be started; for its log see docs/troubleshooting.md, Logs"
+    detail = "job host is not running, so no job can be started; for its log see docs/troubleshooting.md, Logs"
     return _failing("job_host", HealthReason.NOT_RUNNING, None, detail)
 
 

@@ -41,7 +41,7 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def list_models(settings: Settings) -> int:
-    """Print the versions with their aliases or the reason of their quarantine, and the log of promotions."""
+    """Print the versions with their aliases or the reason of their quarantine, and the promotion log."""
     registry = Registry(settings)
     quarantined = {(kind, version): reason for kind in KINDS for version, reason in registry.quarantined(kind).items()}
     for model in registered_models(settings):

@@ -1,7 +1,7 @@
 """The job host: the process that starts and ends the long-lived jobs. `python -m weatherglass.jobs.host`
 
 It polls the job folders (see `weatherglass.jobs`), acquires the lock of a job that is to start, passes it to the job's
-process, and ends jobs that do not stop when asked to. It makes no decisions and restarts nothing. Jobs run in their own
+process, and ends jobs that do not stop on request. It makes no decisions and restarts nothing. Jobs run in their own
 sessions and survive the host; the next host finds them by their locks and by `process.json`.
 """
 

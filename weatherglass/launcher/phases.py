@@ -95,7 +95,7 @@ def start_kafka(startup: Startup) -> None:
 
 
 def probe_sources(startup: Startup) -> None:
-    """Ask in the background whether Open-Meteo can be used; `choose_source` waits for the result."""
+    """Check in the background whether Open-Meteo can be used; `choose_source` waits for the result."""
 
     def resolve() -> SourceChoice:
         from producer import sources

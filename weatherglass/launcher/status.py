@@ -37,7 +37,7 @@ def show(settings: Settings) -> int:
     healthy = health.state is HealthState.OK and launcher_running
     print(f"Weatherglass in {settings.state_dir}: {'all components ok' if healthy else 'NOT all components ok'}")
     if not launcher_running:
-        print("Launcher is not running. End the remaining processes with `make down`, start again with `make up`.")
+        print("The launcher is not running. End its processes with `make down`, then start again with `make up`.")
     sections = {
         "Resource usage": _resource_usage(settings, now),
         "Components": [f"{c.name:<20}{LABELS[c.state]:<10}{c.detail}" for c in health.components],

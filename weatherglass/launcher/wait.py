@@ -29,7 +29,7 @@ def wait_for(
     each_poll: Callable[[], None] = lambda: None,
     interval: float = POLL_SECONDS,
 ) -> None:
-    """Wait until a condition is true; a server that does not answer counts as false.
+    """Wait until a condition is true; a server that does not respond counts as false.
 
     Args:
         each_poll: called before each check of the condition; an exception that it raises ends the wait.

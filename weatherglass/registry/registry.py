@@ -1,4 +1,4 @@
-"""Model registry: MLflow without a server, and an append-only log of promotions in the store.
+"""Model registry: MLflow without a server, and an append-only promotion log in the store.
 
 MLflow's tables are in the database `settings.mlflow_url`, artifacts in `settings.artifacts_dir`, runs in the experiment
 `weatherglass`. Each kind of model is a registered model; the alias `champion` marks the version that serves, the alias

@@ -1,4 +1,4 @@
-"""The log of promotions, written by the registry only. It is append-only: triggers reject updates and deletes."""
+"""The promotion log, written by the registry only. It is append-only: triggers reject updates and deletes."""
 
 from __future__ import annotations
 
@@ -74,5 +74,5 @@ def succession(connection: Connection, kind: str) -> list[str]:
 
 
 def last_promotions(connection: Connection, limit: int) -> list[Any]:
-    """The log of promotions, newest first, as rows of the table `promotions`."""
+    """The promotion log, newest first, as rows of the table `promotions`."""
     return list(connection.execute(select(table).order_by(table.c.id.desc()).limit(limit)))

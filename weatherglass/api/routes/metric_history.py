@@ -1,4 +1,4 @@
-"""`GET /metrics/history`: one week of the metrics of the monitoring job."""
+"""`GET /metrics/history`: one week of the metrics of the monitor."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class MetricSeriesItem(BaseModel):
     """The values of a metric for one combination of label values."""
 
     name: str = Field(examples=["weatherglass_part_memory_bytes"])
-    help: str = Field(examples=["Memory of a part."])
+    help: str = Field(examples=["Memory of a component; a page shared by n processes counts 1/n."])
     kind: str = Field(
         description="`gauge`: mean over each time step; `counter`: increase in each time step.", examples=["gauge"]
     )
@@ -56,7 +56,7 @@ def metrics_history(
     start: FromTime = None,
     end: ToTime = None,
 ) -> MetricHistoryResponse:
-    """Metrics of the monitoring job in [from, to), at most a week. Default: the last day.
+    """Metrics of the monitor in [from, to), at most a week. Default: the last day.
 
     The time step is five minutes, or an hour for ranges longer than a day.
     """

@@ -26,13 +26,13 @@ router = APIRouter(tags=["health"])
 
 BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 FLUSH_DELAY_SECONDS = 1.0
-"""Delay between a response and the write of the response counts for the monitoring job."""
+"""Delay between a response and the write of the response counts for the monitor."""
 
 
 class RequestMetrics:
     """Request counts and durations of one app, in a registry of its own so that two apps in a process do not collide.
 
-    The number of successful responses and of server errors is also written to a file for the monitoring job.
+    The number of successful responses and of server errors is also written to a file for the monitor.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -144,7 +144,7 @@ class PipelineCollector(Collector):
 def metrics(request: Request, settings: SettingsDep, now: NowDep) -> Response:
     """Request metrics of the API, and state and age of each component, consumer lag and open alerts.
 
-    Includes the latest metrics of the monitoring job while it is running.
+    Includes the latest metrics of the monitor while it is running.
     """
     pipeline = CollectorRegistry()
     pipeline.register(PipelineCollector(settings, now, request))
