@@ -18,11 +18,11 @@ const COLORS = {
   series4: "--series-4",
 };
 
-/** The colors of the current theme. */
+/** The colours of the current theme. */
 export const palette = () =>
   Object.fromEntries(Object.entries(COLORS).map(([name, variable]) => [name, cssVariable(variable)]));
 
-/** A hex color with an opacity from 0 to 1. */
+/** A hex colour with an opacity from 0 to 1. */
 export const withAlpha = (hex, opacity) =>
   hex +
   Math.round(opacity * 255)

@@ -21,7 +21,7 @@ const MAP_COLORS = [
   ["pressure", "Pressure"],
   ["anomaly", "Anomalies"],
 ];
-// Perceptually uniform and safe for color-blind users. Source: ColorBrewer RdYlBu, YlGnBu and PuOr, with a darker middle.
+// Perceptually uniform and safe for colour-blind users. Source: ColorBrewer RdYlBu, YlGnBu and PuOr, with a darker middle.
 const COLOR_RAMPS = {
   temperature: ["#2c4a9e", "#4a8cc4", "#79bcc9", "#c9b458", "#dc7b3c", "#b0243a"],
   wind_speed: ["#8fb4bd", "#4d97ae", "#2a6fa3", "#33438f", "#5b1f79"],
@@ -51,7 +51,7 @@ function interpolateColor(ramp, fraction) {
   return `rgb(${[1, 3, 5].map((offset) => Math.round(mix(offset))).join(" ")})`;
 }
 
-/** Range of the color scale: fixed for temperature and wind, symmetric about the mean of the stations for pressure. */
+/** Range of the colour scale: fixed for temperature and wind, symmetric about the mean of the stations for pressure. */
 function colorRange(variable) {
   if (COLOR_RANGES[variable]) return COLOR_RANGES[variable];
   const values = stations.map((row) => mapValue(row, variable)).filter((value) => value !== null);

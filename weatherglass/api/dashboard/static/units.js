@@ -39,7 +39,7 @@ const CHECK_LABELS = {
   consistency: "inconsistent values",
   learned_score: "unusual overall",
   forecast_residual: "far from expected value",
-  neighbours: "differs from neighbors",
+  neighbours: "differs from neighbours",
   isolation_forest: "unusual combination",
 };
 export const checkLabel = (check) => CHECK_LABELS[check] ?? check.replaceAll("_", " ");
@@ -51,7 +51,7 @@ const COMPONENT_LABELS = {
   kafka: "Kafka",
   ray: "Ray",
   job_host: "Job host",
-  monitor_pipeline: "Monitoring",
+  monitor_pipeline: "Monitor",
   store: "Store",
   observations: "Observations",
   predictions: "Predictions",
