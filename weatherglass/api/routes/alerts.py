@@ -32,8 +32,7 @@ class AlertItem(BaseModel):
     seen_at: Time = Field(description="When the condition was last observed.", examples=["2026-01-05T12:15:00Z"])
     resolved_at: Time | None = Field(description="Null while the alert is open.", examples=[None])
     message: str = Field(description="What is wrong and what to do.")
-    figures: dict[str, Any] = Field(
-        validation_alias="details",
+    details: dict[str, Any] = Field(
         description="Details of the alert: measured values and, for alert rules, `summary`, `impact`, `unaffected`, "
         "`runbook` and links.",
         examples=[{"psi": 0.41, "psi_limit": 0.25, "ks": 0.18, "n": 3360}],

@@ -54,9 +54,9 @@ class PromotionItem(BaseModel):
     action: str = Field(description="`promote`, `rollback`, `challenge` or `withdraw`.", examples=["promote"])
     from_version: str | None = Field(examples=["6"])
     to_version: str | None = Field(examples=["7"])
-    who: str = Field(validation_alias="changed_by", description="DAG or user.", examples=["train_models"])
-    why: str = Field(validation_alias="reason", description="Reason.", examples=["4 % lower error over the same hours"])
-    figures: dict[str, Any] = Field(validation_alias="details", description="Values behind the decision.")
+    changed_by: str = Field(description="DAG or user.", examples=["train_models"])
+    reason: str = Field(description="Reason.", examples=["4 % lower error over the same hours"])
+    details: dict[str, Any] = Field(description="Values behind the decision.")
 
 
 class DriftItem(BaseModel):
@@ -91,8 +91,8 @@ class ComparisonDecisionItem(BaseModel):
 
     at: Time
     decision: str = Field(description="`promote`, `keep` or `wait`.", examples=["wait"])
-    why: str = Field(validation_alias="reason", description="Reason for the decision.")
-    figures: dict[str, Any] = Field(validation_alias="details", description="Values behind the decision.")
+    reason: str = Field(description="Reason for the decision.")
+    details: dict[str, Any] = Field(description="Values behind the decision.")
 
 
 class ModelComparisonResponse(BaseModel):

@@ -54,11 +54,11 @@ class ThroughputItem(BaseModel):
 
 
 class ProgressItem(BaseModel):
-    """A progress entry of a job. The keys of `figures` depend on the job."""
+    """A progress entry of a job. The keys of `metrics` depend on the job."""
 
     at: Time = Field(examples=["2026-01-05T12:15:03Z"])
     message: str = Field(examples=["Batch 812: 20 observations (20/s) in 380 ms, lag 0"])
-    figures: dict[str, Any] = Field(examples=[{"rows": 20, "ms": 380, "lag": 0}])
+    metrics: dict[str, Any] = Field(examples=[{"rows": 20, "ms": 380, "lag": 0}])
 
 
 class JobItem(BaseModel):
@@ -129,8 +129,8 @@ def _progress(folder: JobFolder) -> list[ProgressItem]:
     items = []
     for line in lines:
         try:
-            figures = json.loads(line)
-            items.append(ProgressItem(at=figures.pop("at"), message=figures.pop("message"), figures=figures))
+            metrics = json.loads(line)
+            items.append(ProgressItem(at=metrics.pop("at"), message=metrics.pop("message"), metrics=metrics))
         except (ValueError, KeyError, AttributeError):  # the first line may be truncated
             continue
     return items

@@ -31,7 +31,7 @@ from weatherglass.store.alerts import silenced
 
 def test_an_alert_is_acknowledged_and_silenced_for_the_given_hours(client: TestClient, store: Engine) -> None:
     (alert,) = client.get("/alerts").json()["alerts"]
-    assert (alert["message"], alert["figures"], alert["acknowledged_by"]) == (MALICIOUS, {}, None)
+    assert (alert["message"], alert["details"], alert["acknowledged_by"]) == (MALICIOUS, {}, None)
     response = client.post(f"/alerts/{alert['id']}/acknowledge").json()
     assert (response["acknowledged_by"], response["acknowledged_at"]) == ("token holder", iso(NOW))
     response = client.post(f"/alerts/{alert['id']}/silence", json={"hours": 2}).json()

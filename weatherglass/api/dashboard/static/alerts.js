@@ -35,7 +35,7 @@ function renderOpenAlerts() {
   if (openAlerts.length)
     renderList(
       byId("alerts"),
-      openAlerts.map((alert) => ({ ...alert, seen_at: null, figures: { ...alert.figures, value: null } })),
+      openAlerts.map((alert) => ({ ...alert, seen_at: null, details: { ...alert.details, value: null } })),
       (alert) => alert.id,
       openItem,
     );
@@ -48,7 +48,7 @@ const runbookPath = (alert) => `docs/troubleshooting.md#${alert.rule.replaceAll(
 const isWebUrl = (url) => typeof url === "string" && /^https?:/.test(url);
 
 function openItem(alert) {
-  const { summary, impact, unaffected, runbook, page, log } = alert.figures;
+  const { summary, impact, unaffected, runbook, page, log } = alert.details;
   const detail = (label, text) => (text ? [h("dt", {}, label), h("dd", {}, text)] : []);
   const link = (label, url) => (isWebUrl(url) ? h("a", { href: url, target: "_top" }, label) : null);
   return h(
@@ -130,7 +130,7 @@ function resolvedItem(alert) {
       h("strong", {}, titleOf(alert)),
       h("span", { class: "muted" }, `${formatDateTime(alert.since)} to ${formatDateTime(alert.resolved_at)} UTC`),
     ),
-    h("p", { class: "why" }, alert.figures.summary ?? alert.message),
+    h("p", { class: "reason" }, alert.details.summary ?? alert.message),
     alert.acknowledged_by ? h("p", { class: "muted" }, `acknowledged by ${alert.acknowledged_by}`) : null,
   );
 }

@@ -29,7 +29,7 @@ export function anomalyItem(
         : h("strong", {}, time),
       h("span", { class: "muted" }, withStation ? `${time} ${displayZoneName(station?.timezone)}` : score),
     ),
-    h("p", { class: "why" }, reasons),
+    h("p", { class: "reason" }, reasons),
     h(
       "div",
       { class: "actions" },

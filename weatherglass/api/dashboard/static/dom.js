@@ -4,7 +4,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const SVG_TAGS = new Set(["svg", "g", "path", "circle", "text", "tspan", "image", "title"]);
 
 /**
- * h("p", {class: "why"}, "text", h("b", {}, "more")) creates an element; null, undefined and false children are skipped.
+ * h("p", {class: "reason"}, "text", h("b", {}, "more")) creates an element; null, undefined and false children are skipped.
  * Use the tag "svg:a" for a link inside an SVG, because HTML has <a> too.
  */
 export function h(tag, attributes = {}, ...children) {

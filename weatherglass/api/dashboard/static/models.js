@@ -333,8 +333,8 @@ function promotionItem(promotion) {
       h("strong", {}, `${model} ${version} ${ACTION_LABELS[promotion.action] ?? promotion.action}`),
       h("span", { class: "muted" }, `${formatDateTime(promotion.at)} UTC`),
     ),
-    h("p", { class: "why" }, promotion.why),
-    h("p", { class: "muted" }, `by ${promotion.who}${replaced}`),
+    h("p", { class: "reason" }, promotion.reason),
+    h("p", { class: "muted" }, `by ${promotion.changed_by}${replaced}`),
   );
 }
 

@@ -212,10 +212,10 @@ function renderCurrentLag(jobs) {
   const { series1, series2, series3 } = palette();
   const colors = { stream_features: series1, serve_predictions: series2, store_predictions: series3 };
   const traces = jobs.map((job) => {
-    const entries = job.progress.filter((entry) => Number.isFinite(totalLag(entry.figures)));
+    const entries = job.progress.filter((entry) => Number.isFinite(totalLag(entry.metrics)));
     return {
       x: entries.map((entry) => toPlotTime(entry.at)),
-      y: entries.map((entry) => totalLag(entry.figures)),
+      y: entries.map((entry) => totalLag(entry.metrics)),
       mode: "lines+markers",
       marker: { size: 4 },
       line: { color: colors[job.name], width: 2, shape: "hv" },
@@ -236,7 +236,7 @@ function renderCurrentLag(jobs) {
 function renderCurrentBatches(jobs) {
   const { series1, series2 } = palette();
   const spark = jobs.find((job) => job.name === "stream_features");
-  const batches = spark?.progress.filter((entry) => Number.isFinite(entry.figures.ms)) ?? [];
+  const batches = spark?.progress.filter((entry) => Number.isFinite(entry.metrics.ms)) ?? [];
   const times = batches.map((entry) => toPlotTime(entry.at));
   plot(
     byId("spark"),
@@ -244,7 +244,7 @@ function renderCurrentBatches(jobs) {
       {
         type: "bar",
         x: times,
-        y: batches.map((entry) => entry.figures.rows),
+        y: batches.map((entry) => entry.metrics.rows),
         yaxis: "y2",
         name: "observations",
         marker: { color: series2, opacity: 0.55 },
@@ -252,7 +252,7 @@ function renderCurrentBatches(jobs) {
       },
       {
         x: times,
-        y: batches.map((entry) => entry.figures.ms / 1000),
+        y: batches.map((entry) => entry.metrics.ms / 1000),
         mode: "lines+markers",
         marker: { size: 4 },
         line: { color: series1, width: 2 },
@@ -332,14 +332,14 @@ function jobItem(job) {
 }
 
 function actorSummary(job) {
-  const figures = job.progress.findLast((entry) => entry.figures.pids)?.figures;
-  if (!figures) return null;
+  const metrics = job.progress.findLast((entry) => entry.metrics.pids)?.metrics;
+  if (!metrics) return null;
   const summary = [
-    `Ray actors: ${figures.pids.length} (process ${figures.pids.join(", ")})`,
-    `${figures.rss_mb} MB`,
-    `${figures.restarts} restarts`,
-    `model version ${figures.model_version}`,
-    `detector version ${figures.detector_version ?? "none (rules only)"}`,
+    `Ray actors: ${metrics.pids.length} (process ${metrics.pids.join(", ")})`,
+    `${metrics.rss_mb} MB`,
+    `${metrics.restarts} restarts`,
+    `model version ${metrics.model_version}`,
+    `detector version ${metrics.detector_version ?? "none (rules only)"}`,
   ];
   return h("p", { class: "muted" }, summary.join(", "));
 }
