@@ -81,7 +81,7 @@ cluster-up: cluster-env ## Build and start the cluster in containers (Docker Com
 	@docker compose up --detach || docker compose up --detach
 	@docker compose logs --follow --no-log-prefix pipeline
 	@docker compose ps --all --format '{{.State}} {{.ExitCode}}' pipeline | grep -qx 'exited 0' || \
-		{ echo "Not everything is up. See: make cluster-status, docker compose logs SERVICE"; exit 1; }
+		{ echo "Not all components are healthy. See: make cluster-status, docker compose logs SERVICE"; exit 1; }
 	@echo "Addresses: docs/deployment.md. Passwords: .env"
 
 cluster-down: ## Stop the cluster; its volumes are kept

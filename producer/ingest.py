@@ -183,7 +183,7 @@ def _request_observations(
     quarter_hours, hours = steps_to_request(stations, last, now, settings.backfill_hours, horizon)
     if hours or quarter_hours:
         steps = [f"{hours} past hours"] * bool(hours) + [f"{quarter_hours} past quarter hours"] * bool(quarter_hours)
-        log(f"Requesting the present and {' and '.join(steps)} of {len(stations)} stations")
+        log(f"Requesting the current observation and {' and '.join(steps)} of {len(stations)} stations")
     return client.observe(stations, quarter_hours, hours)
 
 

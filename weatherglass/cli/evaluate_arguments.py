@@ -23,7 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--test-from", metavar="DATE", help="without --test: start of the test in the history (default: last 15 %%)"
     )
     parser.add_argument(
-        "--stations", type=Path, metavar="PATH", help="table of stations: station_id, latitude, longitude"
+        "--stations",
+        type=Path,
+        metavar="PATH",
+        help="table of stations: station_id, latitude, longitude and, if known, elevation",
     )
     parser.add_argument(
         "--model", type=Path, metavar="FOLDER", help="evaluate the model in this folder instead of training one"

@@ -74,12 +74,12 @@ def _status(settings: Settings, _options: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="weatherglass", description="Command line of Weatherglass.")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("status", help="components, consumer lag, models and the latest forecast; exits 0 if all is ok")
+    commands.add_parser("status", help="show components, consumer lag, models and the latest forecast")
     checking = commands.add_parser("check", help="find faulty readings of one station in a file")
     checking.add_argument("--series", type=Path, required=True, metavar="FILE", help="CSV or Parquet file")
     checking.add_argument("--json", action="store_true", help="print the complete result as JSON")
     checking.add_argument("--all", action="store_true", help="list every event, not only the most severe of each check")
-    evaluation_arguments(commands.add_parser("evaluate", help="train on a history, score forecasts of the hours after"))
+    evaluation_arguments(commands.add_parser("evaluate", help="train on a history and score forecasts of later hours"))
     _add_models(commands.add_parser("models", help="list, promote, roll back, export and import models"))
     stations = commands.add_parser("stations", help="list the known stations")
     stations.add_argument("--json", action="store_true", help="print the list as JSON")
@@ -90,10 +90,10 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True)
     actions.add_parser("list", help="list versions, quarantine and the promotion log")
     for name, description in (
-        ("promote", "make a version champion, or retry one that is in quarantine"),
-        ("challenge", "make a version challenger, to compare it with the champion"),
+        ("promote", "make a version the champion, or retry one that is in quarantine"),
+        ("challenge", "make a version the challenger, to compare it with the champion"),
         ("withdraw", "remove the challenger"),
-        ("rollback", "make the previous champion serve again"),
+        ("rollback", "make the previous champion the champion again"),
     ):
         changing = actions.add_parser(name, help=description)
         if name in ("promote", "challenge"):
@@ -106,7 +106,7 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     exporting.add_argument("--version", default="champion", help="version number (default: the champion)")
     importing = actions.add_parser("import", help="verify an exported model and register it")
     importing.add_argument("file", type=Path)
-    importing.add_argument("--promote", action="store_true", help="make it champion even if there is one")
+    importing.add_argument("--promote", action="store_true", help="make it the champion even if there is one")
 
 
 if __name__ == "__main__":
