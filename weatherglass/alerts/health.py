@@ -48,7 +48,7 @@ class HealthState(StrEnum):
 
 
 class HealthReason(StrEnum):
-    """Machine-readable reason of a component's state."""
+    """Machine-readable reason for a component's state."""
 
     WORKING = "working"
     UNREACHABLE = "unreachable"

@@ -58,7 +58,7 @@ def list_alerts(
     limit: Annotated[int, Query(ge=1, le=500, description="Maximum number of alerts per page.")] = 50,
     cursor: Annotated[int | None, Query(ge=1, le=MAX_ID, description="`next_cursor` of the previous page.")] = None,
 ) -> AlertsResponse:
-    """Alerts about the pipeline and its models, raised by the monitoring job and the verification."""
+    """Alerts about the pipeline and its models, raised by the monitor and by the verification."""
     rows = alert_queries.list_alerts(store, limit + 1, cursor, open_only)
     page = [AlertItem.model_validate(row, from_attributes=True) for row in rows[:limit]]
     return AlertsResponse(alerts=page, next_cursor=page[-1].id if len(rows) > limit else None)

@@ -17,7 +17,7 @@ class ComponentHealthItem(BaseModel):
 
     name: str = Field(examples=["stream_features"])
     state: HealthState
-    reason: HealthReason = Field(description="Machine-readable reason of the state.")
+    reason: HealthReason = Field(description="Machine-readable reason for the state.")
     age_seconds: float | None = Field(
         description="Seconds since the component last did work; null if it reports none.", examples=[1.2]
     )

@@ -43,7 +43,7 @@ class ModelVersionItem(BaseModel):
     metrics: dict[str, float] = Field(description="Metrics of the evaluation after training.", examples=[{"mae": 1.42}])
     params: dict[str, str] = Field(description="Training parameters.", examples=[{"size": "full"}])
     tags: dict[str, str] = Field(examples=[{"source": "kaggle"}])
-    quarantined: str | None = Field(description="Why the version must not serve; null if it may.", examples=[None])
+    quarantined: str | None = Field(description="Why the version is in quarantine; null if it is not.", examples=[None])
 
 
 class PromotionItem(BaseModel):

@@ -1,4 +1,4 @@
-"""Alerts and the metrics of the monitoring job in the API."""
+"""Alerts and the metrics of the monitor in the API."""
 
 from __future__ import annotations
 

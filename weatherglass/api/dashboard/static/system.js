@@ -27,7 +27,7 @@ const HOUR_MS = 3600e3;
 const LOG_LINES = 6;
 const CHART_HEIGHT = 280;
 const CHART_MARGIN = { l: 52, r: 18, t: 30, b: 30 };
-const NO_METRICS = "No metrics yet. The monitoring job stores them every five minutes.";
+const NO_METRICS = "No metrics yet. The monitor stores them every five minutes.";
 
 let hours = Number(getUrlParam("hours", 1));
 let throughput = [];
