@@ -30,7 +30,8 @@ the history only, the test is later than the history, and the first base hour of
 ({PAST_HOURS} h) after the end of the history. Forecasts are compared with the values that the station reported,
 including faulty ones, except values outside the physical limits. The model and all baselines are scored on the same
 cases. **Skill** is 1 - MAE / MAE of the baseline, mean over leads
-{SKILL_LEADS[0]}, {SKILL_LEADS[1]}, …, {SKILL_LEADS[-1]} h; its 95 % confidence interval, in brackets, is from a bootstrap over blocks of five days.
+{SKILL_LEADS[0]}, {SKILL_LEADS[1]}, …, {SKILL_LEADS[-1]} h; its 95 % confidence
+interval, in brackets, is from a bootstrap over blocks of five days.
 
 The baselines are *persistence* (the newest value), *seasonal naive* (the value a day before the valid time),
 *climatology* (harmonics of the year and the day for each station), *damped anomaly* (climatology plus a damped
