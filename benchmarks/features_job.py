@@ -119,7 +119,7 @@ def catching_up(folder: Path, names: dict[str, str], runs: int, messages: int) -
     Args:
         names: "job", or plan -> label in the table.
     """
-    lines = ["| | a tenth | all | steady state | CPU of it, per million |", "|---|---|---|---|---|"]
+    lines = ["| | a tenth | all | steady state | CPU in the steady state, per million |", "|---|---|---|---|---|"]
     start = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=1)
     costs: dict[str, dict[bool, list[Cost]]] = defaultdict(lambda: {False: [], True: []})
     first = messages // 10
@@ -166,7 +166,7 @@ def latency(folder: Path, rates: list[int], seconds: float) -> list[str]:
             lines.append(f"| none | | | | {(_cpu(driver) - cpu) / 10:.2f} cores |")
         finally:
             driver.kill()
-    return [*lines, "", f"From the start of the process to the first batch's end: {started:.1f} s."]
+    return [*lines, "", f"From the start of the process to the end of the first batch: {started:.1f} s."]
 
 
 def _series(log: Path, rate: float, seconds: float) -> list[object]:

@@ -33,7 +33,7 @@ def load_hours(
     """Load the hours from `first` to `last` (both included, UTC) of these stations; NaN where nothing was observed.
 
     Ignored are values outside the range limits, the observations in `excluded` (station id, time), and the values that
-    were disturbed by injected `faults`.
+    were changed by injected `faults`.
     """
     start, end = (hour.astype("datetime64[s]").astype(datetime).replace(tzinfo=UTC) for hour in (first, last))
     columns = ("station_id", "timestamp", *RANGE_LIMITS)
