@@ -74,7 +74,9 @@ def _status(settings: Settings, _options: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="weatherglass", description="Command line of Weatherglass.")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("status", help="show components, consumer lag, models and the latest forecast")
+    commands.add_parser(
+        "status", help="show components, consumer lag, models and the latest forecast; exit status 0 if all are ok"
+    )
     checking = commands.add_parser("check", help="find faulty readings of one station in a file")
     checking.add_argument("--series", type=Path, required=True, metavar="FILE", help="CSV or Parquet file")
     checking.add_argument("--json", action="store_true", help="print the complete result as JSON")
