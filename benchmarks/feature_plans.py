@@ -21,7 +21,7 @@ from spark_jobs.feature_records import feature_records
 from spark_jobs.parsing import observations, parse
 from spark_jobs.stream_features import raw_messages
 from spark_jobs.window_features import window_features
-from weatherglass.qc.observation_checks import Rules
+from weatherglass.qc.observation_checks import QcParameters
 from weatherglass.records import VARIABLES
 from weatherglass.settings import load_settings
 from weatherglass.topics import FEATURES
@@ -76,7 +76,7 @@ def main(plan: str, folder: Path) -> None:
     spark = SparkSession.builder.appName(plan).getOrCreate()
     rows = observations(parse(raw_messages(spark, settings), settings))
     if plan == "panes":
-        records = feature_records(window_features(rows, Rules())).select("key", "value")
+        records = feature_records(window_features(rows, QcParameters())).select("key", "value")
     else:
         # These plans compute Spark columns, which are slow without generated code.
         spark.conf.set("spark.sql.codegen.factoryMode", "FALLBACK")

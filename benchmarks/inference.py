@@ -35,8 +35,8 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 
 from benchmarks.forecast import enlarged
+from ray_jobs.inference.inference_loop import InferenceLoop
 from ray_jobs.inference.model_manager import ModelManager
-from ray_jobs.inference.service import InferenceService
 from weatherglass.forecast.boosted_trees import BoostedForecaster
 from weatherglass.history.hours import SLIDE, WINDOW
 from weatherglass.history.prepared import station_lookup
@@ -88,7 +88,7 @@ def window(station_id: str, time_: datetime, value: float) -> WindowFeatures:
 
 def serve(settings: Settings, ready: Event, stopping: Event, health: Connection) -> None:
     """Run the inference loop of one shard until `stopping` is set, then send its health."""
-    service = InferenceService(settings, 0, ModelManager(Registry(settings), "benchmark"), station_lookup(settings))
+    service = InferenceLoop(settings, 0, ModelManager(Registry(settings), "benchmark"), station_lookup(settings))
     thread = threading.Thread(target=service.run, args=(stopping,))
     thread.start()
     while service.statistics.phase != "serving":

@@ -12,9 +12,9 @@ log = logging.getLogger("airflow.task")
 
 def verify() -> list[str]:
     """Run the hourly verification and return the messages of its open alerts."""
-    from weatherglass.verification.hourly_run import HourlyVerification
+    from weatherglass.verification.verification_run import VerificationRun
 
-    run = HourlyVerification(load_settings(), log.info)
+    run = VerificationRun(load_settings(), log.info)
     now = datetime.now(UTC)
     run.verify(now)
     run.hindcast(now)
