@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 from spark_jobs.batches import last_batch
 from spark_jobs.feature_records import feature_records
 from spark_jobs.parsing import observations, parse
-from spark_jobs.station_rules import station_rules
+from spark_jobs.qc_parameters import load_qc_parameters
 from spark_jobs.window_features import window_features
 from weatherglass.formatting import count_noun
 from weatherglass.history.hours import WINDOW
@@ -67,7 +67,7 @@ def backfill(spark: SparkSession, settings: Settings, stations: list[str], since
     rows = observations(parse(messages, settings)).where(F.col("timestamp").between(since - WINDOW, until))
     if stations:
         rows = rows.where(F.col("station_id").isin(stations))
-    windows = window_features(rows, station_rules(settings, folder)).where(
+    windows = window_features(rows, load_qc_parameters(settings, folder)).where(
         (F.col("window_end") > since) & (F.col("window_end") <= until)
     )
     records = feature_records(windows).cache()

@@ -31,17 +31,17 @@ def parsed(value: Column, arrived: Column, ahead: timedelta, behind: timedelta) 
     return _column(parser.parsed(_java(value), _java(arrived), TIME_TEXT, ahead // MICROSECOND, behind // MICROSECOND))
 
 
-def qc_flags(station: Column, time: Column, values: list[Column], rules: QcParameters) -> Column:
+def qc_flags(station: Column, time: Column, values: list[Column], parameters: QcParameters) -> Column:
     """The result of quality control for an observation, as bits; see `QualityControl.java`."""
     gateway = SparkSession.active().sparkContext._gateway
     assert gateway
     array = gateway.new_array(gateway.jvm.org.apache.spark.sql.Column, len(values))
     for i, value in enumerate(values):
         array[i] = _java(value)
-    return _column(_package().QualityControl.flags(_java(station), _java(time), array, rules.to_json()))
+    return _column(_package().QualityControl.flags(_java(station), _java(time), array, parameters.to_json()))
 
 
-def windows(observations: DataFrame, slide: int, panes: int, closed: int, rules: QcParameters) -> DataFrame:
+def windows(observations: DataFrame, slide: int, panes: int, closed: int, parameters: QcParameters) -> DataFrame:
     """Sliding windows; see `Windows.java` for the columns.
 
     Args:
@@ -50,7 +50,7 @@ def windows(observations: DataFrame, slide: int, panes: int, closed: int, rules:
         closed: microseconds since 1970; in a stream, no window that ends at or before it is published.
     """
     # Only quality control uses the climate; without it less is sent to each task of each batch.
-    java = _package().Windows(slide, panes, closed, replace(rules, climate={}).to_json())
+    java = _package().Windows(slide, panes, closed, replace(parameters, climate={}).to_json())
     frame = observations._jdf
     result = java.ofStream(frame) if observations.isStreaming else java.ofBatch(frame)
     return DataFrame(result, observations.sparkSession)

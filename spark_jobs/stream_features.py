@@ -45,8 +45,8 @@ from spark_jobs.feature_records import feature_records
 from spark_jobs.group_offsets import GroupOffsets
 from spark_jobs.late_rows import LateRowPublisher
 from spark_jobs.parsing import at_or_beyond, observations, parse, rejected
+from spark_jobs.qc_parameters import load_qc_parameters
 from spark_jobs.query_progress import QueryEventQueue, QueryProgress, TaskActivity, batch_metrics, batch_summary
-from spark_jobs.station_rules import station_rules
 from spark_jobs.window_features import window_features
 from weatherglass.jobs.job import Job, job_lifecycle
 from weatherglass.qc.observation_checks import QcParameters, RejectionReason
@@ -101,13 +101,13 @@ def raw_messages(spark: SparkSession, settings: Settings, start: dict[str, int] 
 
 
 def start_queries(
-    spark: SparkSession, settings: Settings, checkpoint: Path, rules: QcParameters
+    spark: SparkSession, settings: Settings, checkpoint: Path, parameters: QcParameters
 ) -> list[StreamingQuery]:
     """Start both queries; each has its own folder in `checkpoint`."""
     migration = CheckpointMigration.load(checkpoint)
     parsed = parse(raw_messages(spark, settings, migration.start_offsets if migration else None), settings)
     closed, unread = (migration.closed_until, at_or_beyond(migration.read_offsets)) if migration else (0, None)
-    features = feature_records(window_features(observations(parsed), rules, closed, unread))
+    features = feature_records(window_features(observations(parsed), parameters, closed, unread))
     by_reason = [F.count_if(F.col("reason") == reason.value).alias(reason.value) for reason in RejectionReason]
     rejected_records = rejected(parsed.where("reason is not null").observe(REJECTED_QUERY, *by_reason))
     return [
@@ -151,8 +151,8 @@ class FeaturesJob:
         """
         try:
             self._prepare()
-            rules = station_rules(self._settings, self._job.folder.path)
-            queries = start_queries(self._spark, self._settings, self._checkpoint, rules)
+            parameters = load_qc_parameters(self._settings, self._job.folder.path)
+            queries = start_queries(self._spark, self._settings, self._checkpoint, parameters)
             while not self._job.stop_requested():
                 self._poll(queries)
             self._stop(queries)

@@ -24,7 +24,7 @@ FAILED_METRIC = "failed_values"
 
 
 def window_features(
-    observations: DataFrame, rules: QcParameters, closed: int = 0, counted: Column | None = None
+    observations: DataFrame, parameters: QcParameters, closed: int = 0, counted: Column | None = None
 ) -> DataFrame:
     """Features of every window that contains an observation: 5 minutes wide, every minute, `[start, end)`, event time.
 
@@ -33,7 +33,7 @@ def window_features(
             (bigint), the five variables (double, units of the record schema, null if missing) and `source` (string,
             null if unknown). Of several rows with the same station and timestamp, the one with the latest `arrived`,
             then the highest `offset`, counts. Stream or batch.
-        rules: limits, elevations and climate for quality control.
+        parameters: limits, elevations and climate for quality control.
         closed: milliseconds since 1970. A stream treats windows that end at or before it as closed.
         counted: boolean column; a stream counts only these observations in the metric `FAILED_METRIC`. None counts all.
             The others were counted before and are read again only for their windows.
@@ -72,7 +72,7 @@ def window_features(
         F.unix_micros("arrived").alias("arrived"),
         "offset",
         *values,
-        jvm.qc_flags(F.col("station_id"), time, values, rules).alias("qc_flags"),
+        jvm.qc_flags(F.col("station_id"), time, values, parameters).alias("qc_flags"),
         "source",
         (F.col("timestamp") + F.lit(WATERMARK_SHIFT)).alias("ahead"),
         (F.lit(True) if counted is None else counted).alias("counted"),
@@ -82,7 +82,7 @@ def window_features(
         failed = (F.count_if(F.col("counted") & _bit(_failed(check))).alias(check) for check in CHECKS)
         prepared = prepared.observe(FAILED_METRIC, *failed).drop("counted")
         prepared = prepared.withWatermark("ahead", f"{(WATERMARK + WATERMARK_SHIFT) // timedelta(seconds=1)} seconds")
-    windows = jvm.windows(prepared, slide, panes, closed * 1000, rules)
+    windows = jvm.windows(prepared, slide, panes, closed * 1000, parameters)
     if observations.isStreaming:
         windows = windows.observe(LATE_METRIC, F.sum("late").alias(LATE_METRIC)).where("end is not null")
     return windows.select("station_id", F.timestamp_micros("end").alias("window_end"), "value", "source")

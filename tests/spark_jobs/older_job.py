@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from spark_jobs.feature_records import feature_records
 from spark_jobs.parsing import observations, parse
-from spark_jobs.station_rules import station_rules
+from spark_jobs.qc_parameters import load_qc_parameters
 from spark_jobs.stream_features import raw_messages
 from spark_jobs.window_features import window_features
 from weatherglass.settings import load_settings
@@ -30,12 +30,12 @@ def main(folder: Path) -> None:
         .agg(F.collect_list(F.struct(*rows.columns)).alias("rows"))
         .withColumn("window_end", F.col("window.end"))
     )
-    rules = station_rules(settings, folder)
+    parameters = load_qc_parameters(settings, folder)
 
     def send(changed: DataFrame, _: int) -> None:
         changed.persist()
         distinct = changed.select(F.explode("rows").alias("row")).select("row.*").distinct()
-        features = window_features(distinct, rules).join(changed, ["station_id", "window_end"], "left_semi")
+        features = window_features(distinct, parameters).join(changed, ["station_id", "window_end"], "left_semi")
         records = feature_records(features).write.format("kafka")
         records.option("kafka.bootstrap.servers", settings.bootstrap_servers).option("topic", FEATURES).save()
         changed.unpersist()

@@ -49,7 +49,7 @@ class QcParameters:
         """Return the JSON that `QcParameters.java` reads: these data, the limits, and the constants of the formulas."""
         from weatherglass import meteorology as met  # imports numpy
 
-        rules = {
+        constants = {
             "variables": list(limits.RANGE_LIMITS),
             "checks": CHECKS,
             "limits": [[limit.low, limit.high] for limit in limits.RANGE_LIMITS.values()],
@@ -61,7 +61,7 @@ class QcParameters:
             "highestDewPoint": limits.DEW_POINT.observation,
             "pressureTolerance": limits.PRESSURE_TOLERANCE.value,
         }
-        return json.dumps(rules | asdict(self))
+        return json.dumps(constants | asdict(self))
 
 
 class RejectionReason(StrEnum):

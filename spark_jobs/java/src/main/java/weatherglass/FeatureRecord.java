@@ -27,12 +27,12 @@ final class FeatureRecord implements Serializable {
     /** Tolerance of the comparisons for a trend, so that a rounding error in the last digit does not decide. */
     private static final double ROUNDING_TOLERANCE = 1 + 1e-6;
 
-    private final Rules rules;
+    private final QcParameters parameters;
     private final long width;
 
     /** @param width length of a window, microseconds */
-    FeatureRecord(Rules rules, long width) {
-        this.rules = rules;
+    FeatureRecord(QcParameters parameters, long width) {
+        this.parameters = parameters;
         this.width = width;
     }
 
@@ -57,8 +57,8 @@ final class FeatureRecord implements Serializable {
         json.writeNumberField("count", window.count());
         json.writeStringField("last_observation", iso(window.lastTime()));
         for (int i = 0; i < Summary.VARIABLES; i++) {
-            json.writeObjectFieldStart(rules.variables()[i]);
-            statistics(json, window.variables()[i], rules.resolutions()[i]);
+            json.writeObjectFieldStart(parameters.variables()[i]);
+            statistics(json, window.variables()[i], parameters.resolutions()[i]);
             json.writeEndObject();
         }
         json.writeObjectFieldStart("wind");
@@ -69,12 +69,12 @@ final class FeatureRecord implements Serializable {
         number(json, "apparent_temperature", apparentTemperature(window));
         json.writeObjectFieldStart("quality");
         for (int i = 0; i < Reading.VALUES; i++) {
-            json.writeStringField(rules.variables()[i], quality(window, i));
+            json.writeStringField(parameters.variables()[i], quality(window, i));
         }
         json.writeEndObject();
         json.writeObjectFieldStart("checks");
-        for (int i = 0; i < rules.checks().length; i++) {
-            json.writeStringField(rules.checks()[i], check(window, i));
+        for (int i = 0; i < parameters.checks().length; i++) {
+            json.writeStringField(parameters.checks()[i], check(window, i));
         }
         json.writeEndObject();
     }
@@ -122,7 +122,7 @@ final class FeatureRecord implements Serializable {
 
     /** Same formula as `meteorology.dew_point`. */
     private double dewPoint(Summary window) {
-        double a = rules.magnus()[0], b = rules.magnus()[1];
+        double a = parameters.magnus()[0], b = parameters.magnus()[1];
         double temperature = mean(window, Reading.TEMPERATURE), humidity = mean(window, Reading.HUMIDITY);
         double gamma = Math.log(humidity > 0 ? humidity / 100 : Double.NaN) + a * temperature / (b + temperature);
         return b * gamma / (a - gamma);
@@ -133,14 +133,14 @@ final class FeatureRecord implements Serializable {
      * elevation is unknown or outside the range of the formula.
      */
     private double seaLevelPressure(String station, Summary window) {
-        Double elevation = rules.elevations().get(station);
-        double[] r = rules.reduction();
+        Double elevation = parameters.elevations().get(station);
+        double[] r = parameters.reduction();
         double zero = r[0], kp = r[1], lapseRate = r[2], ch = r[3], lowest = r[4], highest = r[5];
         boolean plausible = check(window, QualityControl.PRESSURE_ELEVATION).equals("ok");
         if (!plausible || elevation == null || elevation < lowest || elevation > highest) {
             return Double.NaN;
         }
-        double[] magnus = rules.magnus();
+        double[] magnus = parameters.magnus();
         double temperature = mean(window, Reading.TEMPERATURE);
         double saturated = magnus[2] * Math.exp(magnus[0] * temperature / (magnus[1] + temperature));
         double vapour = saturated * mean(window, Reading.HUMIDITY) / 100;
@@ -150,7 +150,7 @@ final class FeatureRecord implements Serializable {
 
     /** Same formula as `meteorology.apparent_temperature`. */
     private double apparentTemperature(Summary window) {
-        double[] vapour = rules.steadmanVapour(), weights = rules.steadman();
+        double[] vapour = parameters.steadmanVapour(), weights = parameters.steadman();
         double temperature = mean(window, Reading.TEMPERATURE);
         double pressure = mean(window, Reading.HUMIDITY) / 100 * vapour[2]
                 * Math.exp(vapour[0] * temperature / (vapour[1] + temperature));

@@ -25,10 +25,10 @@ public final class QualityControl implements UDF7<String, Long, Double, Double, 
     private static final int WIND = 3;
     static final int PRESSURE_ELEVATION = 4;
 
-    private final Rules rules;
+    private final QcParameters parameters;
 
-    QualityControl(Rules rules) {
-        this.rules = rules;
+    QualityControl(QcParameters parameters) {
+        this.parameters = parameters;
     }
 
     /**
@@ -36,11 +36,11 @@ public final class QualityControl implements UDF7<String, Long, Double, Double, 
      *
      * @param time microseconds since 1970
      * @param values the five variables, in the order of {@link Reading}
-     * @param rules JSON of `weatherglass.qc.observation_checks.Rules`
+     * @param parameters JSON of `weatherglass.qc.observation_checks.QcParameters`
      */
-    public static Column flags(Column station, Column time, Column[] values, String rules)
+    public static Column flags(Column station, Column time, Column[] values, String parameters)
             throws JsonProcessingException {
-        QualityControl control = new QualityControl(Rules.fromJson(rules));
+        QualityControl control = new QualityControl(QcParameters.fromJson(parameters));
         return functions.udf(control, DataTypes.IntegerType)
                 .apply(station, time, values[0], values[1], values[2], values[3], values[4]);
     }
@@ -52,10 +52,10 @@ public final class QualityControl implements UDF7<String, Long, Double, Double, 
         int flags = 0;
         for (int i = 0; i < values.length; i++) {
             if (values[i] != null) {
-                flags |= within(values[i], rules.limits()[i]) ? ok(RANGE) : failed(RANGE) | 1 << i;
+                flags |= within(values[i], parameters.limits()[i]) ? ok(RANGE) : failed(RANGE) | 1 << i;
             }
         }
-        if (direction != null && within(direction, rules.limits()[Reading.WIND_DIRECTION])) {
+        if (direction != null && within(direction, parameters.limits()[Reading.WIND_DIRECTION])) {
             flags |= HAS_DIRECTION;
         }
         flags |= climate(station, time, values);
@@ -67,7 +67,7 @@ public final class QualityControl implements UDF7<String, Long, Double, Double, 
     }
 
     private int climate(String station, long time, Double[] values) {
-        Double[][][] months = rules.climate().get(station);
+        Double[][][] months = parameters.climate().get(station);
         if (months == null) {
             return 0;
         }
@@ -85,28 +85,28 @@ public final class QualityControl implements UDF7<String, Long, Double, Double, 
 
     private int dewPoint(Double temperature, Double humidity) {
         if (temperature == null || humidity == null || humidity <= 0
-                || !within(temperature, rules.limits()[Reading.TEMPERATURE])) {
+                || !within(temperature, parameters.limits()[Reading.TEMPERATURE])) {
             return 0;
         }
-        double a = rules.magnus()[0], b = rules.magnus()[1];
+        double a = parameters.magnus()[0], b = parameters.magnus()[1];
         double gamma = Math.log(humidity / 100) + a * temperature / (b + temperature);
         if (humidity > 100) {
             return failed(DEW_POINT) | 1 << Reading.HUMIDITY;
         }
-        return b * gamma / (a - gamma) <= rules.highestDewPoint()
+        return b * gamma / (a - gamma) <= parameters.highestDewPoint()
                 ? ok(DEW_POINT)
                 : failed(DEW_POINT) | 1 << Reading.TEMPERATURE | 1 << Reading.HUMIDITY;
     }
 
     private int pressure(String station, Double pressure) {
-        Double elevation = rules.elevations().get(station);
-        if (pressure == null || elevation == null || !within(pressure, rules.limits()[Reading.PRESSURE])) {
+        Double elevation = parameters.elevations().get(station);
+        if (pressure == null || elevation == null || !within(pressure, parameters.limits()[Reading.PRESSURE])) {
             return 0;
         }
-        if (Math.abs(pressure - standard(elevation)) <= rules.pressureTolerance()) {
+        if (Math.abs(pressure - standard(elevation)) <= parameters.pressureTolerance()) {
             return ok(PRESSURE_ELEVATION);
         }
-        boolean fitsSeaLevel = Math.abs(pressure - standard(0)) <= rules.pressureTolerance();
+        boolean fitsSeaLevel = Math.abs(pressure - standard(0)) <= parameters.pressureTolerance();
         return failed(PRESSURE_ELEVATION) | (fitsSeaLevel ? 0 : 1 << Reading.PRESSURE);
     }
 

@@ -38,13 +38,13 @@ public final class Windows implements Serializable {
      * @param slide microseconds between two windows
      * @param panes number of slides in a window
      * @param closed in a stream, windows that end at or before it are closed, independent of the watermark
-     * @param rules JSON of `weatherglass.qc.observation_checks.Rules`
+     * @param parameters JSON of `weatherglass.qc.observation_checks.QcParameters`
      */
-    public Windows(long slide, int panes, long closed, String rules) throws JsonProcessingException {
+    public Windows(long slide, int panes, long closed, String parameters) throws JsonProcessingException {
         this.slide = slide;
         this.panes = panes;
         this.closed = closed;
-        this.record = new FeatureRecord(Rules.fromJson(rules), panes * slide);
+        this.record = new FeatureRecord(QcParameters.fromJson(parameters), panes * slide);
     }
 
     /** The windows changed by each batch. The watermark may be on any column; it is compared with `time`. */

@@ -19,7 +19,7 @@ class FeatureRecordTest {
     private static final int PRESSURE_OK = QualityControl.ok(QualityControl.PRESSURE_ELEVATION);
 
     private static JsonNode record(String station, Summary window) throws IOException {
-        return new ObjectMapper().readTree(new FeatureRecord(TestRules.rules(), END).json(station, END, window));
+        return new ObjectMapper().readTree(new FeatureRecord(TestParameters.parameters(), END).json(station, END, window));
     }
 
     private static JsonNode features(String station, int flags, double[]... values) throws IOException {
@@ -77,7 +77,7 @@ class FeatureRecordTest {
     @Test
     void timesHaveMillisecondsOnlyIfTheyAreNotZero() throws IOException {
         Pane pane = new Pane();
-        pane.add(TestRules.reading(299.25, 1, NONE, NONE, NONE, NONE), "replay");
+        pane.add(TestParameters.reading(299.25, 1, NONE, NONE, NONE, NONE), "replay");
         JsonNode record = record("JFK", Summary.of(pane, 0));
 
         assertEquals("1970-01-01T00:00:00Z", record.get("window_start").asText());

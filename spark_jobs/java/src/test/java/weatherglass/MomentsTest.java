@@ -13,7 +13,7 @@ class MomentsTest {
     private static final Moments EXPECTED = new Moments(3, 13, 10, 17, 17, 0, 60_000_000, 30, 1800, 210, 26);
 
     private static Reading temperature(double seconds, double value) {
-        return TestRules.reading(seconds, value, Double.NaN, Double.NaN, Double.NaN, Double.NaN);
+        return TestParameters.reading(seconds, value, Double.NaN, Double.NaN, Double.NaN, Double.NaN);
     }
 
     @Test

@@ -18,7 +18,7 @@ class QualityControlTest {
     private static final long FEBRUARY = JANUARY + 31L * 86_400_000_000L;
 
     private static int flags(String station, long time, Double... values) {
-        return new QualityControl(TestRules.rules())
+        return new QualityControl(TestParameters.parameters())
                 .call(station, time, values[0], values[1], values[2], values[3], values[4]);
     }
 

@@ -19,7 +19,7 @@ class SummaryTest {
     }
 
     private static Reading wind(double seconds, double speed, double direction) {
-        return TestRules.reading(seconds, NONE, NONE, NONE, speed, direction);
+        return TestParameters.reading(seconds, NONE, NONE, NONE, speed, direction);
     }
 
     @Test
@@ -66,8 +66,8 @@ class SummaryTest {
 
     @Test
     void mergingAddsCountsAndTakesTimeAndSourceOfTheLaterPane() {
-        Summary first = Summary.of(pane("open-meteo", TestRules.reading(0, 10, 40, 1000, 5, 90)), 0);
-        Summary second = Summary.of(pane("replay", TestRules.reading(60, 14, 60, 1004, 3, 180)), 60_000_000);
+        Summary first = Summary.of(pane("open-meteo", TestParameters.reading(0, 10, 40, 1000, 5, 90)), 0);
+        Summary second = Summary.of(pane("replay", TestParameters.reading(60, 14, 60, 1004, 3, 180)), 60_000_000);
 
         Summary merged = first.merge(second, 60);
 

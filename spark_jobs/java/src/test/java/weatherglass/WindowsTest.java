@@ -18,12 +18,12 @@ class WindowsTest {
     private static final long MINUTE = 60_000_000L;
 
     private static Windows windows(long closed) throws IOException {
-        return new Windows(MINUTE, 5, closed, TestRules.JSON);
+        return new Windows(MINUTE, 5, closed, TestParameters.JSON);
     }
 
     private static Summary temperature(double seconds, double value) {
         Pane pane = new Pane();
-        pane.add(TestRules.reading(seconds, value, Double.NaN, Double.NaN, Double.NaN, Double.NaN), "replay");
+        pane.add(TestParameters.reading(seconds, value, Double.NaN, Double.NaN, Double.NaN, Double.NaN), "replay");
         return Summary.of(pane, (long) (seconds / 60) * MINUTE);
     }
 
@@ -35,10 +35,10 @@ class WindowsTest {
     void aReadingBelongsToThePaneThatStartsAtItsFullMinute() throws IOException {
         Windows windows = windows(0);
 
-        assertEquals(MINUTE, windows.paneOf(TestRules.reading(60, 0)));
-        assertEquals(MINUTE, windows.paneOf(TestRules.reading(119.999, 0)));
-        assertEquals(2 * MINUTE, windows.paneOf(TestRules.reading(120, 0)));
-        assertEquals(-MINUTE, windows.paneOf(TestRules.reading(-0.001, 0)));
+        assertEquals(MINUTE, windows.paneOf(TestParameters.reading(60, 0)));
+        assertEquals(MINUTE, windows.paneOf(TestParameters.reading(119.999, 0)));
+        assertEquals(2 * MINUTE, windows.paneOf(TestParameters.reading(120, 0)));
+        assertEquals(-MINUTE, windows.paneOf(TestParameters.reading(-0.001, 0)));
     }
 
     @Test

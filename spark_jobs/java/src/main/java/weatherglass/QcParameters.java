@@ -23,13 +23,13 @@ import com.fasterxml.jackson.databind.ObjectMapper;
  * @param highestDewPoint °C
  * @param pressureTolerance hPa
  */
-record Rules(String[] variables, String[] checks, double[][] limits, double[] resolutions,
+record QcParameters(String[] variables, String[] checks, double[][] limits, double[] resolutions,
              Map<String, Double[][][]> climate, Map<String, Double> elevations, double[] magnus, double[] reduction,
              double[] steadman, double[] steadmanVapour, double highestDewPoint, double pressureTolerance)
         implements Serializable {
 
-    /** Reads the JSON of `weatherglass.qc.observation_checks.Rules`. */
-    static Rules fromJson(String json) throws JsonProcessingException {
-        return new ObjectMapper().readValue(json, Rules.class);
+    /** Reads the JSON of `weatherglass.qc.observation_checks.QcParameters`. */
+    static QcParameters fromJson(String json) throws JsonProcessingException {
+        return new ObjectMapper().readValue(json, QcParameters.class);
     }
 }

@@ -4,8 +4,8 @@ import java.io.UncheckedIOException;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 
-/** Rules with the limits of `weatherglass.qc`, two stations with elevation, and a climate for one of them. */
-final class TestRules {
+/** QcParameters with the limits of `weatherglass.qc`, two stations with elevation, and a climate for one of them. */
+final class TestParameters {
     /** Station `lowland` lies at 100 m, `mountain` at 1500 m; the elevation of any other station is unknown. */
     static final String JSON = """
             {"variables": ["temperature", "humidity", "pressure", "wind_speed", "wind_direction"],
@@ -24,12 +24,12 @@ final class TestRules {
              "pressureTolerance": 80.0}
             """;
 
-    private TestRules() {
+    private TestParameters() {
     }
 
-    static Rules rules() {
+    static QcParameters parameters() {
         try {
-            return Rules.fromJson(JSON);
+            return QcParameters.fromJson(JSON);
         } catch (JsonProcessingException error) {
             throw new UncheckedIOException(error);
         }

@@ -13,7 +13,7 @@ from weatherglass.settings import Settings
 from weatherglass.stations import known_stations
 
 
-def station_rules(settings: Settings, folder: Path) -> QcParameters:
+def load_qc_parameters(settings: Settings, folder: Path) -> QcParameters:
     """Elevations from the table of stations, and climate from the prepared history if there is one.
 
     The climate is cached in the job folder until another history is prepared, since computing it takes seconds.
