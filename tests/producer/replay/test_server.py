@@ -107,6 +107,24 @@ def test_the_default_unit_of_wind_is_kilometres_per_hour(url: str) -> None:
     assert in_kmh["current"]["wind_speed_10m"] == pytest.approx(in_ms["current"]["wind_speed_10m"] * 3.6, abs=0.02)
 
 
+@pytest.mark.parametrize(("unit", "metres"), [("kmh", 1000 / 3600), ("mph", 1609.344 / 3600), ("kn", 1852 / 3600)])
+def test_wind_speeds_are_converted_to_the_requested_unit(url: str, unit: str, metres: float) -> None:
+    in_ms = get(url, **JFK, current=ALL, wind_speed_unit="ms").json()["current"]["wind_speed_10m"]
+    converted = get(url, **JFK, current=ALL, wind_speed_unit=unit).json()["current"]["wind_speed_10m"]
+    assert in_ms > 1
+    assert converted * metres == pytest.approx(in_ms, abs=0.011)
+
+
+def test_without_past_days_a_series_begins_today(url: str) -> None:
+    times = get(url, **JFK, hourly=ALL, forecast_days="1").json()["hourly"]["time"]
+    assert (times[0], times[-1], len(times)) == ("2026-07-14T00:00", "2026-07-14T23:00", 24)
+
+
+@pytest.mark.parametrize(("days", "status"), [("92", 200), ("93", 400)])
+def test_the_maximum_of_past_days_is_allowed(url: str, days: str, status: int) -> None:
+    assert get(url, **JFK, hourly="temperature_2m", past_days=days, forecast_days="0").status_code == status
+
+
 def test_values_in_the_future_are_null(url: str) -> None:
     series = get(url, **JFK, hourly=ALL, past_hours="2", forecast_hours="4").json()["hourly"]
     assert series["time"] == [f"2026-07-14T{hour}:00" for hour in range(10, 16)]

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,22 +14,29 @@ import yaml
 
 from ray_jobs.inference.model_manager import ModelManager
 from tests.weatherglass.alerts.cases import CASES, NOON, Case
+from weatherglass.alerts import metrics as m
+from weatherglass.alerts.conditions import Latest
 from weatherglass.alerts.notification import Notification, plain_text
 from weatherglass.alerts.prometheus_rules import (
     MONITOR_DOWN,
     RUNBOOK_PAGE,
+    _template,
     alertmanager_file,
+    expression,
     inhibitions,
     rule_file,
     runbook_url,
 )
-from weatherglass.alerts.rules import EVALUATION_SECONDS, RULES_BY_NAME
+from weatherglass.alerts.rules import DURATION, EVALUATION_SECONDS, RULES_BY_NAME, Rule
 from weatherglass.alerts.sample import exposition
 from weatherglass.registry.registry import Registry
 from weatherglass.settings import PROJECT_ROOT, Settings
+from weatherglass.store.alerts import Severity
 from weatherglass.store.engine import open_store
 from weatherglass.store.migrate import migrate
 from weatherglass.verification import degradation
+
+SECOND = timedelta(seconds=1)
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +148,37 @@ def test_every_alert_has_an_entry_in_the_troubleshooting_page(
 def test_a_notification_names_the_runbook_of_any_alert() -> None:
     notification = Notification("input_drift", "version 3, pressure", "warning", NOON, "…")
     assert f"{RUNBOOK_PAGE}#input-drift" in plain_text([notification])
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        (
+            Rule("up", Latest(m.KAFKA_UP), 1, 1, SECOND, Severity.CRITICAL, "", "", "", "", "", above=False),
+            "max(weatherglass_kafka_up) < 1",
+        ),
+        (
+            Rule("late", Latest(m.POLL_AGE), 4, 2, SECOND, Severity.CRITICAL, "", "", "", "", ""),
+            "max(weatherglass_poll_age_ratio) > 4 or (max(weatherglass_poll_age_ratio) > 2 and on() "
+            'ALERTS{alertname="late",alertstate="firing"})',
+        ),
+    ],
+)
+def test_an_expression_holds_between_the_thresholds_only_while_firing(rule: Rule, expected: str) -> None:
+    assert expression(rule) == expected
+
+
+@pytest.mark.parametrize(
+    ("value_format", "template"),
+    [
+        ("{:.0f}", '{{ $value | printf "%.0f" }}'),
+        ("{:.1f}", '{{ $value | printf "%.1f" }}'),
+        ("{:.0%}", "{{ $value | humanizePercentage }}"),
+        (DURATION, "{{ $value | humanizeDuration }}"),
+    ],
+)
+def test_a_value_format_has_a_template_of_prometheus(value_format: str, template: str) -> None:
+    assert _template(value_format) == template
 
 
 def test_durations_are_formatted_by_prometheus() -> None:
