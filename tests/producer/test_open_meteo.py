@@ -336,3 +336,9 @@ def test_recorded_responses_of_the_real_api(
     fake_open_meteo.responses = [(400, bodies["error_400_latitude_999.json"])]
     with pytest.raises(OpenMeteoRequestError, match="999"):
         client.observe(stations[:1])
+
+
+def test_a_request_without_stations_is_refused(client: OpenMeteo, fake_open_meteo: FakeOpenMeteo) -> None:
+    with pytest.raises(ValueError, match="0 stations"):
+        client.observe([])
+    assert fake_open_meteo.paths == []

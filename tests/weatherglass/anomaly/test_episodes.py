@@ -48,3 +48,17 @@ def test_only_a_flag_shortly_after_a_fault_counts_as_its_detection() -> None:
         counts = EpisodeCounts.empty()
         counts.add(flags((0, hour, 0)), faulty, [fault], np.ones_like(faulty))
         assert (counts.recall(), counts.false_episodes[0]) == (detected, 1 - detected)
+
+
+def test_flags_twelve_hours_apart_are_one_episode_and_thirteen_hours_apart_two() -> None:
+    assert find_episodes(flags((0, 10, 0), (0, 22, 0))) == [Episode(0, 0, 10, 22)]
+    assert find_episodes(flags((0, 10, 0), (0, 23, 0))) == [Episode(0, 0, 10, 10), Episode(0, 0, 23, 23)]
+
+
+@pytest.mark.parametrize(("hours_after_the_end", "recall"), [(2, 1.0), (3, 0.0)])
+def test_a_flag_counts_for_a_fault_until_three_hours_after_its_end(hours_after_the_end: int, recall: float) -> None:
+    fault = Fault(FaultKind.SPIKE, 0, 0, 100, 101)
+    counts = EpisodeCounts.empty()
+    flagged = flags((0, 101 + hours_after_the_end, 0))
+    counts.add(flagged, flags((0, 100, 0)), [fault], np.ones_like(flagged))
+    assert counts.recall() == recall

@@ -43,3 +43,20 @@ def test_a_variable_without_history_has_no_prediction() -> None:
     residuals = expected_values.fit(IDS, without, seed=0).residuals(ANOMALIES, expected_values.LOOK_BACK)
     assert np.isnan(residuals[1, :, 3]).all()
     assert np.isfinite(residuals[1, :, 0]).all()
+
+
+def test_neighbours_are_the_best_correlated_stations_and_uncorrelated_ones_are_none() -> None:
+    rng = np.random.default_rng(3)
+    common, unrelated = rng.normal(size=(2, 5000))
+    noisy = common + rng.normal(scale=0.5, size=5000)
+    noisier = common + rng.normal(scale=1.0, size=5000)
+    scaled = np.stack([common, noisy, noisier, unrelated])[..., None].repeat(4, axis=2) / 3
+    best = expected_values._correlated_neighbours(scaled)
+    for variable in range(4):
+        correlation = np.corrcoef(scaled[..., variable])
+        for station in range(4):
+            others = [other for other in np.argsort(-correlation[station]) if other != station]
+            expected = [other for other in others if correlation[station, other] > 0.1]
+            assert best[station, variable].tolist() == expected + [-1] * (best.shape[2] - len(expected))
+    assert best[0, 0, :3].tolist() == [1, 2, -1]
+    assert set(best[3].ravel().tolist()) == {-1}
