@@ -127,6 +127,33 @@ def test_a_failing_model_is_replaced_by_the_baseline_and_the_prediction_is_marke
     assert prediction.anomaly.model_version is None
 
 
+@pytest.mark.parametrize(
+    ("seconds", "outcome"), [(4.9, "success"), (5.005, "success"), (5.02, "failure"), (60.0, "failure")]
+)
+def test_a_forecast_above_five_seconds_and_ten_milliseconds_per_row_counts_as_a_failure(
+    seconds: float, outcome: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = []
+    models = SimpleNamespace(
+        record_failure=lambda slot, *_: recorded.append((slot, "failure")),
+        record_success=lambda slot: recorded.append((slot, "success")),
+    )
+    clock = iter([0.0, seconds])
+    monkeypatch.setattr("ray_jobs.inference.predictor.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    hours = hours_with({("boston", START): 1.0})
+    [result] = Predictor(hours, models).predict([leading("boston", START)], MODELS)  # type: ignore[arg-type]
+    assert result.prediction.predictions.model_version == "7"
+    assert ("forecaster", outcome) in recorded
+
+
+def test_a_batch_without_leading_windows_has_no_predictions_and_keeps_the_canary_batch() -> None:
+    predictor_ = predictor(hours_with({("boston", START): 1.0}))
+    assert len(predictor_.predict([leading("boston", START)], MODELS)) == 1
+    canary = predictor_.canary
+    assert predictor_.predict([], MODELS) == []
+    assert predictor_.canary is canary
+
+
 def test_the_detector_gets_the_earlier_readings_and_an_earlier_forecast() -> None:
     cases: list[Any] = []
 
