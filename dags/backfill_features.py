@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG
 
 from plugins import assets, policy
 from plugins.spark_batch import SparkBatchOperator, optional_argument
@@ -34,25 +34,12 @@ with DAG(
     schedule=None,
     dagrun_timeout=timedelta(hours=1),
     params={
-        "stations": Param(
-            None,
-            type=["null", "string"],
-            title="Stations",
-            description="Station ids separated by commas. Empty: all stations.",
+        "stations": policy.optional_text("Stations", "Station ids separated by commas. Empty: all stations."),
+        "since": policy.optional_text(
+            "Since", "Windows that end after this time (UTC). Empty: no lower bound.", "date-time"
         ),
-        "since": Param(
-            None,
-            type=["null", "string"],
-            format="date-time",
-            title="Since",
-            description="Windows that end after this time (UTC). Empty: no lower bound.",
-        ),
-        "until": Param(
-            None,
-            type=["null", "string"],
-            format="date-time",
-            title="Until",
-            description="Windows that end at this time (UTC) or earlier. Empty: no upper bound.",
+        "until": policy.optional_text(
+            "Until", "Windows that end at this time (UTC) or earlier. Empty: no upper bound.", "date-time"
         ),
     },
     tags=[policy.TAG, "spark", "kafka"],

@@ -42,19 +42,11 @@ with DAG(
             title="Reasons",
             description="Reasons of rejection to select. Empty: all.",
         ),
-        "since": Param(
-            None,
-            type=["null", "string"],
-            format="date-time",
-            title="Since",
-            description="Records rejected at this time (UTC) or later. Empty: no lower bound.",
+        "since": policy.optional_text(
+            "Since", "Records rejected at this time (UTC) or later. Empty: no lower bound.", "date-time"
         ),
-        "until": Param(
-            None,
-            type=["null", "string"],
-            format="date-time",
-            title="Until",
-            description="Records rejected before this time (UTC). Empty: no upper bound.",
+        "until": policy.optional_text(
+            "Until", "Records rejected before this time (UTC). Empty: no upper bound.", "date-time"
         ),
         "again": Param(
             False, type="boolean", title="Again", description="Also select records that an earlier run has published."

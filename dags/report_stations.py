@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import DAG, Param, task
+from airflow.sdk import DAG, task
 
 from plugins import assets, policy
 from plugins.tasks import station_report
@@ -28,11 +28,7 @@ with DAG(
     doc_md=__doc__,
     schedule="20 0 * * *",
     dagrun_timeout=timedelta(minutes=30),
-    params={
-        "day": Param(
-            None, type=["null", "string"], format="date", title="Day", description="Day in UTC. Empty: yesterday."
-        )
-    },
+    params={"day": policy.optional_text("Day", "Day in UTC. Empty: yesterday.", "date")},
     tags=[policy.TAG, "monitoring", "stations"],
     **policy.DAG_DEFAULTS,
 ):

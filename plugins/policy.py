@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import ExceptionRetryPolicy, RetryRule
+from airflow.sdk import ExceptionRetryPolicy, Param, RetryRule
 
 OWNER = "weatherglass"
 TAG = "weatherglass"
@@ -39,3 +39,15 @@ LONG_LIVED_DEFAULTS: dict[str, Any] = DAG_DEFAULTS | {
     },
 }
 """Arguments of DAGs of long-lived jobs: always one run, retried until a user stops it."""
+
+
+def optional_text(title: str, description: str, text_format: str | None = None) -> Param:
+    """A DAG parameter that may stay empty in the trigger form.
+
+    Its default is null: Airflow's form treats an empty string as a missing value and disables the button.
+
+    Args:
+        text_format: a format of JSON Schema, such as `date` or `date-time`.
+    """
+    schema: dict[str, Any] = {"format": text_format} if text_format else {}
+    return Param(None, type=["null", "string"], title=title, description=description, **schema)
