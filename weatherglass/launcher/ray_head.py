@@ -1,4 +1,4 @@
-"""The local Ray head: its command, its environment, and the folder of its sockets.
+"""The local Ray head: its command, its environment, and its working folder.
 
 Ray listens on all interfaces for much of its traffic, regardless of its options, so every client must send a token
 (`RAY_AUTH_MODE`). The node's own address stays on loopback: Ray replaces 127.0.0.1 by the machine's external address
@@ -7,10 +7,11 @@ Ray listens on all interfaces for much of its traffic, regardless of its options
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import stat
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from weatherglass.launcher.credentials import Credentials
@@ -60,42 +61,68 @@ def program(settings: Settings, bin_folder: Path, environment: dict[str, str]) -
         *(f"--{name}={port}" for name, port in zip(names, services.values(), strict=False)),
         f"--min-worker-port={first + FIRST_WORKER}",
         f"--max-worker-port={first + RAY_RANGE - 1}",
-        f"--temp-dir={sockets_folder(settings)}",
+        f"--temp-dir={working_folder(settings)}",
         "--log-color=false",
     ]
     own = {"DASHBOARD_METRIC_PORT": str(services["the metrics of Ray's dashboard"])}
     return Program("ray", argv, {**environment, **own})
 
 
-def sockets_folder(settings: Settings) -> Path:
-    """Ray's working folder. Not in the state folder, because the path of a socket has at most 107 bytes."""
-    name = hashlib.sha256(str(settings.state_dir.resolve()).encode()).hexdigest()[:10]
-    return Path("/tmp") / f"weatherglass-{os.getuid()}-{name}"  # noqa: S108  (its owner is checked below)
+def working_folder(settings: Settings) -> Path:
+    """Ray's working folder, in a private parent folder: Ray makes the folder itself accessible to all users.
+
+    It is not in the state folder, because the path of a socket has at most 107 bytes. `<state>/ray` links to its
+    parent, whose name is random: another user cannot create it before.
+
+    Raises:
+        FileNotFoundError: `prepare` was not called.
+    """
+    return _link(settings).readlink() / "ray"
 
 
 def prepare(settings: Settings) -> None:
-    """Create an empty folder for the sockets that only this user can access.
-
-    Raises:
-        PermissionError: the folder belongs to another user.
-    """
-    folder = sockets_folder(settings)
+    """Create an empty parent folder of the working folder, with mode 0700."""
+    link = _link(settings)
     clean(settings)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    status = folder.lstat()
-    if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
-        raise PermissionError(f"the folder for Ray's sockets, {folder}, belongs to another user; remove it")
-    folder.chmod(0o700)
+    if link.is_symlink() and _create_private(link.readlink()):
+        return
+    link.unlink(missing_ok=True)
+    link.symlink_to(tempfile.mkdtemp(prefix="weatherglass-", dir="/tmp"))
 
 
 def clean(settings: Settings) -> None:
     """Remove the folder of a stopped head; the logs of its last session move to `<state>/logs/ray-session`."""
-    folder = sockets_folder(settings)
-    if folder.is_symlink() or not folder.exists() or folder.stat().st_uid != os.getuid():
+    link = _link(settings)
+    if not link.is_symlink() or not _is_private(link.readlink()):
         return
-    logs = folder / "session_latest" / "logs"
+    logs = link.readlink() / "ray" / "session_latest" / "logs"
     if logs.is_dir():
         kept = settings.state_dir / "logs" / "ray-session"
         shutil.rmtree(kept, ignore_errors=True)
-        shutil.copytree(logs.resolve(), kept, symlinks=True, dirs_exist_ok=True)
-    shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(logs.resolve(), kept, symlinks=True, dirs_exist_ok=True, ignore=_special_files)
+    shutil.rmtree(link.readlink(), ignore_errors=True)
+
+
+def _link(settings: Settings) -> Path:
+    return settings.state_dir / "ray"
+
+
+def _create_private(folder: Path) -> bool:
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    return _is_private(folder)
+
+
+def _is_private(folder: Path) -> bool:
+    """Whether this is a folder of this user that no other user can access."""
+    try:
+        status = folder.lstat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not stat.S_IMODE(status.st_mode) & 0o077
+
+
+def _special_files(folder: str, names: list[str]) -> list[str]:
+    """The names that cannot be copied as files: reading a named pipe would wait for its writer."""
+    kinds = {name: stat.S_IFMT((Path(folder) / name).lstat().st_mode) for name in names}
+    return [name for name, kind in kinds.items() if kind not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)]
