@@ -7,8 +7,9 @@ import pytest
 from sqlalchemy import Connection, event
 
 from tests.weatherglass.store.samples import NOON, a_prediction
-from weatherglass.store import predictions
+from weatherglass.store import predictions, verdicts
 from weatherglass.store.anomalies import flagged_readings
+from weatherglass.store.verdicts import Judgement, Verdict
 
 HOSTILE = "<img src=x onerror=alert(1)>' OR 1=1 --"
 
@@ -44,6 +45,28 @@ def test_filters_give_the_same_readings_as_a_loop(connection: Connection) -> Non
                 and row.timestamp >= since
             ]
             assert flagged_readings(connection, 100, since=since, station_id=station, check=check) == expected
+
+
+def test_readings_are_selected_by_their_verdict(connection: Connection) -> None:
+    """Three readings: confirmed, false alarm, no verdict. A verdict on another station's reading does not count."""
+    times = [NOON + timedelta(minutes=15 * step) for step in range(3)]
+    predictions.save(connection, [a_prediction(timestamp=time, failed=("step",)) for time in times], NOON)
+    for station, time, judgement in (
+        ("new-york", times[0], Judgement.CONFIRMED),
+        ("new-york", times[1], Judgement.FALSE_ALARM),
+        ("boston", times[2], Judgement.CONFIRMED),
+    ):
+        verdicts.save(connection, station, time, Verdict(judgement, "user", NOON, ""))
+    expected = {
+        Judgement.CONFIRMED: times[:1],
+        Judgement.FALSE_ALARM: times[1:2],
+        True: times[1::-1],
+        False: times[2:],
+        None: times[::-1],
+    }
+    for verdict, selected in expected.items():
+        rows = flagged_readings(connection, limit=100, verdict=verdict)
+        assert [row.timestamp for row in rows] == selected, verdict
 
 
 def test_a_late_reading_is_listed_by_its_own_time(connection: Connection) -> None:

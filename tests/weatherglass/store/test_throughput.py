@@ -38,9 +38,10 @@ def test_percentiles_of_twenty_one_latencies_are_nearest_ranks(connection: Conne
 
 
 def test_a_time_range_is_half_open_and_its_last_step_is_included(connection: Connection) -> None:
-    fill(connection, [1.0] * 6)
+    """Both records of minute 1 are stored at the start, both of minute 4 at the end."""
+    fill(connection, [0.0] * 6)
     steps = throughput(connection, NOON + timedelta(minutes=1), NOON + timedelta(minutes=4), timedelta(minutes=2))
-    assert [(step.observations, step.predictions) for step in steps] == [(2, 2), (1, 1)]
+    assert [(step.observations, step.predictions, step.latency_p50) for step in steps] == [(2, 2, 0.0), (1, 1, 0.0)]
 
 
 def test_a_prediction_stored_before_its_observation_has_no_latency(connection: Connection) -> None:
