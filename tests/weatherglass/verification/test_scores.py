@@ -219,6 +219,33 @@ def test_training_evaluation_and_verification_give_the_same_bias_and_coverage(
         np.testing.assert_allclose(weighted(verified, column), inside.mean(axis=0))
 
 
+def test_residuals_are_errors_at_leads_of_one_to_three_hours_in_half_widths_of_the_interval(
+    trained: held_out_scores.HeldOutScores, evaluated: held_out.HeldOut
+) -> None:
+    expected = [
+        [
+            abs(evaluated.forecasts["model"][case, lead, v] - evaluated.observed[case, lead, v])
+            / (0.5 * (evaluated.upper[0.9][case, lead, v] - evaluated.lower[0.9][case, lead, v]))
+            for case in range(trained.cases)
+            for lead in (0, 1, 2)
+        ]
+        for v in range(len(VARIABLES))
+    ]
+    np.testing.assert_allclose(trained.residuals, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_hours_without_a_case_have_no_scores(grid: HourGrid, model: Shifted, hours: np.ndarray) -> None:
+    """Too few hours for a forecast of 24 h."""
+    few = np.zeros_like(hours)
+    few[-20:] = True
+    none = held_out_scores.evaluate(grid, few, model, model.climatology, model.damping, MAX_CASES)
+    assert none.cases == 0
+    assert none.residuals.shape == (len(VARIABLES), 0)
+    assert none.bias.shape == (len(LEADS), len(VARIABLES))
+    assert np.isnan([*none.mae.values(), none.bias, *none.coverage.values()]).all()
+    assert none.metrics() == {}
+
+
 def test_training_evaluation_and_candidates_give_the_same_skill(
     monkeypatch: pytest.MonkeyPatch,
     trained: held_out_scores.HeldOutScores,
