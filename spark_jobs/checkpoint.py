@@ -71,7 +71,7 @@ def is_older_format(checkpoint: Path) -> bool:
 
 def write_format(checkpoint: Path, **more: Any) -> None:
     """Mark the checkpoint with the current format, and other values, atomically."""
-    write_atomically(checkpoint / "format.json", json.dumps({"format": FORMAT, **more}), durable=True)
+    write_atomically(checkpoint / "format.json", json.dumps({"format": FORMAT, **more}))
 
 
 def read_format(checkpoint: Path) -> dict[str, Any]:

@@ -26,7 +26,7 @@ PROCESS_EXPIRY = timedelta(days=1)
 
 def write_exposition(folder: Path, sample: MetricSample) -> None:
     """Write the newest sample into the monitor's folder, in Prometheus' text format."""
-    write_atomically(folder / "metrics.prom", exposition(sample))
+    write_atomically(folder / "metrics.prom", exposition(sample), durable=False)
 
 
 def read_exposition(settings: Settings, now: datetime) -> str:
@@ -47,7 +47,7 @@ def write_request_counts(settings: Settings, ok: int, errors: int) -> None:
     own_file = folder / f"requests-{os.getpid()}.json"
     if not own_file.exists():
         _delete_expired(folder)
-    write_atomically(own_file, json.dumps({"ok": ok, "errors": errors}))
+    write_atomically(own_file, json.dumps({"ok": ok, "errors": errors}), durable=False)
 
 
 def _delete_expired(folder: Path) -> None:
