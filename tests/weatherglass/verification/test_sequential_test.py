@@ -196,3 +196,51 @@ def test_a_challenger_without_a_significant_gain_is_withdrawn_after_the_last_day
     assert (test.decision, test.code) == (Decision.KEEP, DecisionCode.TIMEOUT)
     earlier = compare(losses(MAX_DAYS - 1, {}, seed=4, noise=0.3))
     assert (earlier.decision, earlier.code) == (Decision.WAIT, DecisionCode.NOT_SIGNIFICANT)
+
+
+def alternating(days: int, gain: float, cases: int = 200, loss: float = 0.0) -> list[Any]:
+    """Days with gains of `gain` + 0.001 and - 0.001 in turn; with a loss, humidity has the gain - `loss` instead."""
+    return [
+        row
+        for variable in VARIABLES
+        for row in daily(
+            [
+                (1.0, 1 + (loss if loss and variable == "humidity" else -gain) + (-1) ** day * 0.001)
+                for day in range(days)
+            ],
+            variable,
+            cases,
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "code"),
+    [
+        (alternating(13, 0.1), DecisionCode.TOO_FEW_DAYS),
+        (alternating(14, 0.1), DecisionCode.BETTER),
+        (alternating(14, 0.1, cases=199), DecisionCode.TOO_FEW_DAYS),
+        (alternating(14, -0.1), DecisionCode.WORSE),
+        (alternating(14, 0.1, loss=0.0199), DecisionCode.BETTER),
+        (alternating(14, 0.1, loss=0.0201), DecisionCode.WORSE_IN_VARIABLE),
+        (alternating(59, 0.0), DecisionCode.NOT_SIGNIFICANT),
+        (alternating(60, 0.0), DecisionCode.TIMEOUT),
+    ],
+)
+def test_the_limits_are_those_of_the_documentation(rows: list[Any], code: DecisionCode) -> None:
+    """14 days with 200 cases of each variable, no variable worse by more than 2 %, withdrawn after 60 days."""
+    assert compare(rows).code is code
+
+
+def test_the_error_rate_of_the_decision_is_five_percent() -> None:
+    """The same noisy series, shifted: p-values on both sides of 0.05."""
+    noise = np.random.default_rng(6).normal(size=20) * 0.02
+
+    def at(gain: float) -> tuple[float, DecisionCode]:
+        test = compare([row for v in VARIABLES for row in daily([(1.0, 1 - gain - x) for x in noise], v)])
+        return test.p_value, test.code
+
+    results = [at(gain) for gain in np.arange(0.0, 0.05, 0.0005)]
+    codes = {p <= 0.05: code for p, code in results}
+    assert codes == {False: DecisionCode.NOT_SIGNIFICANT, True: DecisionCode.BETTER}
+    assert all((code is DecisionCode.BETTER) == (p <= 0.05) for p, code in results)
