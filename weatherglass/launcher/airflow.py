@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 from pathlib import Path
 
+from weatherglass.files import DamagedFileError
 from weatherglass.launcher.credentials import USER, Credentials
 from weatherglass.launcher.processes import Program
 from weatherglass.settings import LOOPBACK, PROJECT_ROOT, Settings
@@ -32,6 +34,24 @@ def home(settings: Settings) -> Path:
 
 def url(settings: Settings) -> str:
     return f"http://{settings.airflow_host}:{settings.airflow_port}"
+
+
+def check_configuration(settings: Settings) -> None:
+    """Check `airflow.cfg`, which Airflow creates at its first start.
+
+    An empty or shortened one is harmless: every option that Weatherglass needs is in the environment.
+
+    Raises:
+        DamagedFileError: Airflow could not parse the file.
+    """
+    file = home(settings) / "airflow.cfg"
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    try:
+        parser.read(file, encoding="utf-8")
+    except (configparser.Error, UnicodeDecodeError) as error:
+        finding = f"Airflow cannot parse it ({type(error).__name__})"
+        remedy = "Remove it: Airflow creates it again, and Weatherglass sets its options in the environment"
+        raise DamagedFileError(file, finding, remedy) from error
 
 
 def environment(settings: Settings, credentials: Credentials, common: dict[str, str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from weatherglass.files import write_atomically
 from weatherglass.launcher import airflow, environment, ports, ray_head, stopping
 from weatherglass.launcher.airflow_api import AirflowApi
 from weatherglass.launcher.console import Console
@@ -82,6 +83,12 @@ def end_leftovers(startup: Startup) -> None:
         stopping.stop_everything(startup.settings, startup.log)
 
 
+def check_files(startup: Startup) -> None:
+    """Check the small files that programs would otherwise fail to read after everything is started."""
+    startup.credentials.check()
+    airflow.check_configuration(startup.settings)
+
+
 def check_ports(startup: Startup) -> None:
     if problems := ports.problems(startup.settings):
         raise StartError("\n".join(problem.message for problem in problems))
@@ -142,14 +149,14 @@ def migrate_airflow(startup: Startup) -> None:
     """Create or update Airflow's tables after a change of its version; this takes ten seconds."""
     migrated = airflow.home(startup.settings) / "migrated"
     installed = version("apache-airflow")
-    if migrated.exists() and migrated.read_text(encoding="utf-8") == installed:
+    if migrated.exists() and migrated.read_bytes() == installed.encode():
         return
     startup.log("creating Airflow's tables")
     program = airflow.migration(startup.bin, startup.airflow_environment)
     if startup.supervisor.run_to_end(program) != 0:
         log = startup.supervisor.children.log(program.name)
         raise StartError(f"Airflow's tables could not be created; end of {log}:\n{tail(log)}")
-    migrated.write_text(installed, encoding="utf-8")
+    write_atomically(migrated, installed)
 
 
 def start_airflow(startup: Startup) -> None:
@@ -225,6 +232,7 @@ def _airflow_api(startup: Startup) -> AirflowApi:
 
 PHASES: tuple[Callable[[Startup], None], ...] = (
     end_leftovers,
+    check_files,
     check_ports,
     start_kafka,
     probe_sources,

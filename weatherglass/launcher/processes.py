@@ -15,10 +15,11 @@ import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
-from weatherglass.files import write_atomically
+from weatherglass.files import DamagedFileError, read_json, write_atomically
 from weatherglass.jobs.processes import find_processes, identity, signal_processes
 from weatherglass.settings import Settings
 
@@ -45,6 +46,11 @@ class ProcessRecord:
         return identity(self.pid) == self.identity
 
 
+def _parse(content: Any) -> ProcessRecord:
+    record = ProcessRecord(**content)
+    return ProcessRecord(str(record.name), int(record.pid), str(record.identity), float(record.since))
+
+
 class ProcessRecords:
     """The records in `<state>/run/`, one JSON file per process."""
 
@@ -59,10 +65,13 @@ class ProcessRecords:
         return record
 
     def read(self, name: str) -> ProcessRecord | None:
-        """The record of this name; None if there is none or it cannot be read."""
+        """The record of this name; None if there is none or it is damaged.
+
+        A process whose record is damaged is still found by its environment, like one without a record.
+        """
         try:
-            return ProcessRecord(**json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8")))
-        except (FileNotFoundError, ValueError, TypeError):
+            return read_json(self.folder / f"{name}.json", _parse, "")
+        except (FileNotFoundError, DamagedFileError):
             return None
 
     def all(self) -> list[ProcessRecord]:

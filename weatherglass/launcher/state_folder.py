@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from weatherglass.files import write_atomically
+from weatherglass.files import read_json, write_atomically
 from weatherglass.launcher.errors import StateFolderError
 from weatherglass.settings import Settings, variable
 
@@ -24,12 +24,14 @@ def check_format(settings: Settings) -> None:
 
     Raises:
         StateFolderError: the folder has another format.
+        DamagedFileError: the file with the format is damaged.
     """
     folder = settings.state_dir
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / FORMAT_FILE
     if file.exists():
-        found = _format(file.read_text(encoding="utf-8"))
+        remedy = f"If version 0.2 or newer has used {folder} last, remove the file: the next start creates it again"
+        found = read_json(file, lambda content: int(content["format"]), remedy)
     else:
         found = 1 if (folder / LOCK_FILE_OF_FORMAT_1).exists() else FORMAT
     if found != FORMAT:
@@ -53,10 +55,3 @@ def launcher_lock(settings: Settings) -> Iterator[bool]:
         yield True
     finally:
         os.close(lock)
-
-
-def _format(content: str) -> object:
-    try:
-        return json.loads(content)["format"]
-    except (ValueError, TypeError, KeyError):
-        return "unknown"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import requests
 
+from weatherglass.files import DamagedFileError
 from weatherglass.launcher import stopping
 from weatherglass.launcher.console import Console
 from weatherglass.launcher.errors import StartError
@@ -28,7 +29,7 @@ def up(settings: Settings, show_status: Callable[[Settings], int]) -> int:
     console = Console()
     try:
         check_format(settings)
-    except StartError as error:
+    except (StartError, DamagedFileError) as error:
         console.write(str(error))
         return 1
     with launcher_lock(settings) as acquired:
@@ -53,7 +54,7 @@ def _run(settings: Settings, console: Console) -> int:
         supervisor.run()
     except StopRequested:
         pass
-    except (StartError, BrokerError, OSError, requests.RequestException) as error:
+    except (StartError, BrokerError, DamagedFileError, OSError, requests.RequestException) as error:
         console.log(f"Weatherglass failed: {error}")
         status = 1
     finally:

@@ -24,7 +24,7 @@ from weatherglass.launcher.credentials import Credentials
 from weatherglass.settings import LOOPBACK
 
 LONG_TIMEOUT = 120.0
-TOKEN = "a-token-made-for-this-test-0123456789abcdef"
+TOKEN = "0123456789abcdef" * 4
 
 
 def context(run_id: str) -> Any:

@@ -15,9 +15,10 @@ from tests.conftest import make_settings
 from weatherglass.jobs.processes import identity
 from weatherglass.launcher import phases
 from weatherglass.launcher.console import Console
+from weatherglass.launcher.credentials import KEYS, PASSWORDS, RAY_TOKEN, Credentials
 from weatherglass.launcher.errors import StartError
 from weatherglass.launcher.phases import Startup, check_ports, choose_source, probe_sources
-from weatherglass.launcher.processes import ProcessRecords, launched_processes
+from weatherglass.launcher.processes import Children, ProcessRecords, launched_processes
 from weatherglass.launcher.supervisor import Supervisor
 from weatherglass.launcher.up import up
 from weatherglass.net import accepts_connections
@@ -60,6 +61,18 @@ def test_a_port_in_use_ends_the_start(settings: Settings) -> None:
     assert variable("kafka_port") in str(raised.value)
 
 
+@pytest.mark.usefixtures("signal_handlers")
+@pytest.mark.parametrize("name", [PASSWORDS, RAY_TOKEN, *KEYS])
+def test_a_damaged_secret_ends_the_start_before_anything_is_started(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    Credentials(settings).check()
+    (settings.secrets_dir / name).write_bytes(b"")
+    monkeypatch.setattr(Children, "start", lambda *_: pytest.fail("a program was started"))
+    assert up(settings, lambda _: pytest.fail("not running")) == 1
+    assert str(settings.secrets_dir / name) in capsys.readouterr().out
+
+
 @pytest.fixture
 def signal_handlers() -> Iterator[None]:
     """Restores the handlers that `up` replaces."""
@@ -71,6 +84,7 @@ def signal_handlers() -> Iterator[None]:
 
 SERVERS = (
     phases.end_leftovers,
+    phases.check_files,
     phases.check_ports,
     phases.start_kafka,
     phases.probe_sources,

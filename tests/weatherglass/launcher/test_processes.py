@@ -56,6 +56,19 @@ def test_a_record_is_alive_until_its_process_ends(children: Children, settings: 
     assert children.exit_status("sleeper") == -signal.SIGKILL
 
 
+@pytest.mark.parametrize("content", ["", '{"name": "sl', "[]", "7", '{"name": "sleeper"}', None])
+def test_a_process_with_a_damaged_record_is_found_by_its_environment(
+    children: Children, settings: Settings, content: str | None
+) -> None:
+    children.start(program("sleeper", SLEEP))
+    record = ProcessRecords(settings).read("sleeper")
+    assert record
+    file = ProcessRecords(settings).folder / "sleeper.json"
+    file.write_text(content if content is not None else file.read_text().replace(str(record.pid), '"x"'))
+    assert ProcessRecords(settings).all() == []
+    assert [process.pid for process in launched_processes(settings)] == [record.pid]
+
+
 def test_a_recycled_process_id_does_not_match_its_record(settings: Settings) -> None:
     """Another process has the id of a recorded one, with another start time or after another boot."""
     other = subprocess.Popen(SLEEP, start_new_session=True)

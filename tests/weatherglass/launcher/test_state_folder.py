@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from weatherglass.files import DamagedFileError
 from weatherglass.launcher.errors import StateFolderError
 from weatherglass.launcher.state_folder import FORMAT, FORMAT_FILE, LOCK_FILE_OF_FORMAT_1, check_format, launcher_lock
 from weatherglass.launcher.up import up
@@ -30,12 +31,27 @@ def test_a_folder_of_version_0_1_is_refused_and_not_changed(
     assert [path.name for path in settings.state_dir.iterdir()] == [LOCK_FILE_OF_FORMAT_1]
 
 
-@pytest.mark.parametrize("content", ['{"format": 3}', "{}", "[]", "not json"])
-def test_an_unknown_format_is_refused(settings: Settings, content: str) -> None:
+def test_another_format_is_refused(settings: Settings) -> None:
     settings.state_dir.mkdir(parents=True)
-    (settings.state_dir / FORMAT_FILE).write_text(content)
+    (settings.state_dir / FORMAT_FILE).write_text('{"format": 3}')
     with pytest.raises(StateFolderError, match=str(settings.state_dir)):
         check_format(settings)
+
+
+@pytest.mark.parametrize("content", ["", '{"for', "{}", "[]", "not json"])
+def test_a_damaged_format_file_is_named_and_removing_it_repairs_the_folder(
+    settings: Settings, content: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings.state_dir.mkdir(parents=True)
+    file = settings.state_dir / FORMAT_FILE
+    file.write_text(content)
+    with pytest.raises(DamagedFileError) as error:
+        check_format(settings)
+    assert error.value.file == file
+    assert up(settings, lambda _: pytest.fail("not running")) == 1
+    assert str(file) in capsys.readouterr().out
+    file.unlink()
+    check_format(settings)
 
 
 def test_only_one_launcher_gets_the_lock(settings: Settings) -> None:
