@@ -6,12 +6,12 @@ for the direction from which the wind blows. A missing number is `null`, never N
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any, Literal, NoReturn, Self
+from operator import ge, gt
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -24,14 +24,18 @@ from pydantic import (
     StringConstraints,
     ValidationError,
     WithJsonSchema,
+    model_validator,
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from weatherglass.strict_json import STRICT_DECODER
 
 VARIABLES = ("temperature", "humidity", "pressure", "wind_speed")
 """The variables that are aggregated, forecast and checked; array axes of variables have this order."""
 
 LEADS = tuple(range(1, 25))
 """Lead times in hours: valid time - base hour."""
+MAX_LEAD = timedelta(hours=LEADS[-1])
 
 UNITS = {"temperature": "°C", "humidity": "%", "pressure": "hPa", "wind_speed": "m/s", "wind_direction": "°"}
 
@@ -42,8 +46,12 @@ def iso(time: datetime) -> str:
     return time.isoformat(timespec="milliseconds" if time.microsecond else "seconds").replace("+00:00", "Z")
 
 
+EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+"""All times of records are in [EARLIEST, LATEST): Python, Java, numpy and SQL can represent them and add hours."""
+
 Time = Annotated[
     AwareDatetime,
+    Field(ge=EARLIEST, lt=LATEST),
     PlainSerializer(iso, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date-time", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$"}),
 ]
@@ -69,15 +77,8 @@ def _read_time(value: object) -> object:
 
 
 def _to_milliseconds(time: datetime) -> datetime:
-    """Convert to UTC and truncate to milliseconds.
-
-    Raises:
-        ValueError: the year in UTC is not between 1 and 9999.
-    """
-    try:
-        time = time.astimezone(UTC)
-    except OverflowError as error:
-        raise ValueError("the year is not between 1 and 9999") from error
+    """Convert to UTC and truncate to milliseconds."""
+    time = time.astimezone(UTC)
     return time.replace(microsecond=time.microsecond // 1000 * 1000)
 
 
@@ -89,6 +90,10 @@ ObservationTime = Annotated[
 ]
 StationId = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
+Count = Annotated[int, Field(le=2**31 - 1)]
+"""An SQL integer has 32 bits."""
+Name = Annotated[str, StringConstraints(max_length=100)]
+Sentence = Annotated[str, StringConstraints(max_length=1_000)]
 
 
 class Record(BaseModel):
@@ -135,39 +140,11 @@ class Observation(Record):
         """Like `Record.from_json`; in addition, object names must be unique, and ignored fields must be valid JSON."""
         observation = super().from_json(value)
         try:
-            _STRICT_DECODER.decode(value if isinstance(value, str) else value.decode())
+            STRICT_DECODER.decode(value if isinstance(value, str) else value.decode())
         except PydanticCustomError as error:
             details: list[InitErrorDetails] = [{"type": error, "input": value}]
             raise ValidationError.from_exception_data(cls.__name__, details) from None
         return observation
-
-
-MAX_NUMBER_DIGITS = 4300
-"""The limit of pydantic for integers; Java uses the same limit for all numbers."""
-MAX_NAME_BYTES = 1000
-"""Java caches all names that it has parsed, so their length is limited."""
-
-
-def _check_names(pairs: list[tuple[str, Any]]) -> None:
-    if len(dict(pairs)) < len(pairs):
-        raise PydanticCustomError("repeated_name", "an object has two members with the same name")
-    if any(len(name.encode()) > MAX_NAME_BYTES for name, _ in pairs):
-        raise PydanticCustomError("long_name", "a name has more than {maximum} bytes", {"maximum": MAX_NAME_BYTES})
-
-
-def _reject_constant(text: str) -> NoReturn:
-    raise PydanticCustomError("no_number", "{text} is not a number", {"text": text})
-
-
-def _check_length(number: str) -> None:
-    if len(number) > MAX_NUMBER_DIGITS and sum(map(str.isdigit, number)) > MAX_NUMBER_DIGITS:
-        raise PydanticCustomError("long_number", "a number has too many digits")
-
-
-_STRICT_DECODER = json.JSONDecoder(
-    object_pairs_hook=_check_names, parse_constant=_reject_constant, parse_float=_check_length
-)
-"""Checks the parts that pydantic ignores. A constant, because creating it takes longer than parsing an observation."""
 
 
 class Trend(StrEnum):
@@ -184,6 +161,9 @@ class Quality(StrEnum):
     NOT_CHECKED = "not_checked"
 
 
+Checks = Annotated[dict[Name, Quality], Field(max_length=100)]
+
+
 class Statistics(Record):
     """Statistics of a variable in a window; null if the window has too few usable values."""
 
@@ -194,7 +174,7 @@ class Statistics(Record):
     last: Number | None
     rate_per_hour: Number | None = Field(description="Least-squares slope per hour; null below two distinct times.")
     trend: Trend | None
-    count: int | None = Field(None, ge=0, description="Values that passed quality control; null in older records.")
+    count: Count | None = Field(None, ge=0, description="Values that passed quality control; null in older records.")
 
 
 class Wind(Record):
@@ -204,11 +184,11 @@ class Wind(Record):
     v: Number | None = Field(description="Northward component, m/s.")
     direction: Number | None = Field(description="Direction from which the mean wind blows, in degrees; null if calm.")
     steadiness: Number | None = Field(description="Speed of the vector mean divided by the mean speed, 0 to 1.")
-    count: int | None = Field(None, ge=0, description="Observations with speed and direction; null in older records.")
+    count: Count | None = Field(None, ge=0, description="Observations with speed and direction; null in older records.")
 
 
 class AggregatedFeatures(Record):
-    count: int = Field(ge=1, description="Distinct observations in the window.")
+    count: Count = Field(ge=1, description="Distinct observations in the window.")
     last_observation: Time
     temperature: Statistics
     humidity: Statistics
@@ -220,12 +200,8 @@ class AggregatedFeatures(Record):
         None, description="hPa, from the means; null if the elevation is unknown or outside the range of the formula."
     )
     apparent_temperature: Number | None = Field(None, description="°C, in the shade, from the means (Steadman 1994).")
-    quality: dict[str, Quality] = Field(
-        description="Per variable: `failed` if quality control excluded any of its values."
-    )
-    checks: dict[str, Quality] = Field(
-        {}, description="Per check of quality control, for all observations of the window."
-    )
+    quality: Checks = Field(description="Per variable: `failed` if quality control excluded any of its values.")
+    checks: Checks = Field({}, description="Per check of quality control, for all observations of the window.")
 
 
 class WindowFeatures(Record):
@@ -236,6 +212,12 @@ class WindowFeatures(Record):
     window_end: Time
     aggregated_features: AggregatedFeatures
 
+    @model_validator(mode="after")
+    def _check_last_observation(self) -> Self:
+        if not self.window_start <= self.aggregated_features.last_observation < self.window_end:
+            raise PydanticCustomError("outside_window", "last_observation is not in [window_start, window_end)")
+        return self
+
 
 class Hour(Record):
     """The values of one hour of a station, on `weather-hours`, keyed by station and hour.
@@ -245,13 +227,19 @@ class Hour(Record):
 
     station_id: StationId
     hour: Time
-    count: int = Field(ge=1, description="Distinct observations that contribute to the hour.")
+    count: Count = Field(ge=1, description="Distinct observations that contribute to the hour.")
     temperature: Number | None
     humidity: Number | None
     pressure: Number | None
     wind_u: Number | None
     wind_v: Number | None
     wind_speed: Number | None = None
+
+    @model_validator(mode="after")
+    def _check_full_hour(self) -> Self:
+        if self.hour.timestamp() % 3600:
+            raise PydanticCustomError("no_full_hour", "hour is not a full hour")
+        return self
 
 
 class Method(StrEnum):
@@ -262,31 +250,33 @@ class Method(StrEnum):
     PERSISTENCE = "persistence"
 
 
-Path = list[Number]
+Path = Annotated[list[Number], Field(min_length=1, max_length=len(LEADS))]
 """One number per lead time."""
 
 
 class Predictions(Record):
     """Forecasts; every list has one number per valid time."""
 
-    valid_times: list[Time]
+    valid_times: Annotated[list[Time], Field(min_length=1, max_length=len(LEADS))] = Field(
+        description="Strictly increasing, after the observation and at most 24 hours after it."
+    )
     temperature: Path
     humidity: Path
     pressure: Path
     wind_speed: Path
-    model_version: str
+    model_version: Name
     method: Method
 
 
 class Flag(Record):
     """One failed check of an observation."""
 
-    variable: str
-    check: str = Field(description="The check that failed, as in `checks`.")
+    variable: Name
+    check: Name = Field(description="The check that failed, as in `checks`.")
     severity: Annotated[float, Field(ge=0, le=1)] = Field(
         description="1 for a violated rule, 0.5 to 1 for a soft flag."
     )
-    reason: str
+    reason: Sentence
     onset: Time = Field(description="Estimated start of the event; it ends when the flag disappears.")
 
 
@@ -295,10 +285,10 @@ class Anomaly(Record):
     score: Annotated[float, Field(ge=0, le=1)] = Field(
         description="The highest severity; below 0.5 if there is no flag."
     )
-    checks: dict[str, Quality]
-    reasons: list[str] = Field(description="One sentence per flag.")
-    flags: list[Flag] = []
-    model_version: str | None
+    checks: Checks
+    reasons: list[Sentence] = Field(max_length=100, description="One sentence per flag.")
+    flags: list[Flag] = Field([], max_length=100)
+    model_version: Name | None
 
 
 class Bounds(Record):
@@ -315,10 +305,18 @@ class Interval(Record):
     lower: Bounds
     upper: Bounds
 
+    @model_validator(mode="after")
+    def _check_bounds(self) -> Self:
+        for name in VARIABLES:
+            lower, upper = getattr(self.lower, name), getattr(self.upper, name)
+            if len(lower) != len(upper) or any(map(gt, lower, upper)):
+                raise PydanticCustomError("bounds", "a lower bound is missing or above the upper bound")
+        return self
+
 
 class Confidence(Interval):
-    history_hours: int = Field(ge=0, description="Hours of the station's past that the forecast used.")
-    others: list[Interval] = Field([], description="Intervals at other levels.")
+    history_hours: Count = Field(ge=0, description="Hours of the station's past that the forecast used.")
+    others: list[Interval] = Field([], max_length=10, description="Intervals at other levels.")
 
 
 class Prediction(Record):
@@ -332,6 +330,19 @@ class Prediction(Record):
     predictions: Predictions
     anomaly: Anomaly
     confidence: Confidence
+
+    @model_validator(mode="after")
+    def _check_valid_times(self) -> Self:
+        times = [self.timestamp, *self.predictions.valid_times]
+        if any(map(ge, times, times[1:])) or times[-1] - times[0] > MAX_LEAD:
+            raise PydanticCustomError("valid_times", "valid times do not increase, or are not in the forecast's range")
+        if any(len(path) != len(times) - 1 for path in self._paths()):
+            raise PydanticCustomError("ragged", "a list has another length than valid_times")
+        return self
+
+    def _paths(self) -> Iterator[list[float]]:
+        lower = (interval.lower for interval in (self.confidence, *self.confidence.others))  # upper has this length
+        return (getattr(block, name) for block in (self.predictions, *lower) for name in VARIABLES)
 
 
 RECORDS: dict[str, type[Record]] = {

@@ -141,7 +141,9 @@ class Settings(BaseSettings):
     future_tolerance_minutes: float = Field(
         10.0, ge=0, le=1440, description="Observations further in the future are rejected."
     )
-    past_horizon_hours: float = Field(240.0, ge=1, description="Observations further in the past are rejected.")
+    past_horizon_hours: float = Field(
+        240.0, ge=1, le=876_000, description="Observations further in the past are rejected."
+    )
 
     # --- resources
     spark_trigger_seconds: float = Field(0.2, ge=0, le=60, description="Trigger interval of the stream, in seconds.")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import jsonschema
 import pytest
@@ -13,7 +15,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from weatherglass.records import RECORDS, Bounds, Interval, Observation, headers, iso, json_schema
+from tests.weatherglass.store.samples import NOON, a_prediction, a_window, an_observation
+from weatherglass.records import (
+    EARLIEST,
+    LATEST,
+    RECORDS,
+    VARIABLES,
+    Bounds,
+    Flag,
+    Hour,
+    Interval,
+    Observation,
+    Record,
+    headers,
+    iso,
+    json_schema,
+)
 
 numbers = st.none() | st.floats(allow_nan=False, allow_infinity=False, width=32)
 times = st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)).map(
@@ -110,6 +127,123 @@ def test_headers_contain_the_schema_and_no_unknown_source(observation: Observati
 
 @pytest.mark.parametrize(("level", "valid"), [(0.0, False), (0.01, True), (0.99, True), (1.0, False)])
 def test_the_level_of_an_interval_is_between_0_and_1(level: float, valid: bool) -> None:
-    bounds = Bounds(temperature=[], humidity=[], pressure=[], wind_speed=[])
+    bounds = Bounds(temperature=[1.0], humidity=[1.0], pressure=[1.0], wind_speed=[1.0])
     with nullcontext() if valid else pytest.raises(ValidationError):
         Interval(level=level, lower=bounds, upper=bounds)
+
+
+def _samples() -> list[Record]:
+    values = dict.fromkeys(("temperature", "humidity", "pressure", "wind_u", "wind_v"), 1.0)
+    hour = Hour(station_id="jfk", hour=NOON.replace(minute=0), count=1, **values)
+    prediction = a_prediction(failed=("range",))
+    flag = Flag(variable="temperature", check="range", severity=1.0, reason="", onset=NOON)
+    anomaly = prediction.anomaly.model_copy(update={"flags": [flag]})
+    return [an_observation(), a_window(), hour, prediction.model_copy(update={"anomaly": anomaly})]
+
+
+def _time_fields(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """The paths of all times of a JSON document."""
+    if isinstance(value, str) and value.endswith("Z") and value[:4].isdigit():
+        yield path
+    elif isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _time_fields(inner, (*path, key))
+
+
+def _replaced(document: dict[str, Any], path: tuple[str | int, ...], new: Any) -> bytes:
+    document = json.loads(json.dumps(document))
+    target: Any = document
+    for key in path[:-1]:
+        target = target[key]
+    target[path[-1]] = new
+    return json.dumps(document).encode()
+
+
+UNREPRESENTABLE = ("9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", "1899-12-31T23:59:59Z")
+
+
+@pytest.mark.parametrize("text", [*UNREPRESENTABLE, iso(LATEST), "2199-12-31T23:00:00-01:00"])
+def test_every_time_of_every_record_is_in_a_range(text: str) -> None:
+    fields = 0
+    for record in _samples():
+        document = json.loads(record.to_json())
+        for path in _time_fields(document):
+            fields += 1
+            with pytest.raises(ValidationError) as raised:
+                type(record).from_json(_replaced(document, path, text))
+            assert path in [error["loc"] for error in raised.value.errors()]
+    assert fields > 25
+
+
+def test_the_ends_of_the_range_of_times() -> None:
+    for time in (EARLIEST, LATEST - timedelta(milliseconds=1)):
+        assert Observation.from_json(Observation(station_id="jfk", timestamp=time).to_json()).timestamp == time
+
+
+@pytest.mark.parametrize("count", [10**30, 2**31, -1])
+def test_a_count_fits_an_sql_integer(count: int) -> None:
+    for record, path in (
+        (a_window(), ("aggregated_features", "count")),
+        (a_window(), ("aggregated_features", "temperature", "count")),
+        (a_window(), ("aggregated_features", "wind", "count")),
+        (_samples()[2], ("count",)),
+        (a_prediction(), ("confidence", "history_hours")),
+    ):
+        with pytest.raises(ValidationError):
+            type(record).from_json(_replaced(json.loads(record.to_json()), path, count))
+        assert type(record).from_json(_replaced(json.loads(record.to_json()), path, 2**31 - 1))
+
+
+def _edited(change: Callable[[dict[str, Any]], object]) -> bytes:
+    document = json.loads(a_prediction().to_json())
+    change(document)
+    return json.dumps(document).encode()
+
+
+def _empty(document: dict[str, Any]) -> None:
+    for block in (document["predictions"], document["confidence"]["lower"], document["confidence"]["upper"]):
+        for name in VARIABLES:
+            block[name] = []
+    document["predictions"]["valid_times"] = []
+
+
+def _cut(block: dict[str, Any], name: str) -> None:
+    block[name] = block[name][:-1]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _empty,
+        lambda d: _cut(d["predictions"], "valid_times"),
+        *(lambda d, name=name: _cut(d["predictions"], name) for name in VARIABLES),
+        *(lambda d, side=side: _cut(d["confidence"][side], "pressure") for side in ("lower", "upper")),
+        lambda d: [_cut(d["confidence"][side], "pressure") for side in ("lower", "upper")],
+        lambda d: d["predictions"]["valid_times"].reverse(),
+        lambda d: d["predictions"]["valid_times"].__setitem__(1, d["predictions"]["valid_times"][0]),
+        lambda d: d["predictions"]["valid_times"].__setitem__(0, d["timestamp"]),
+        lambda d: d["predictions"]["valid_times"].__setitem__(-1, "2026-01-06T12:15:00.001Z"),
+        lambda d: d["confidence"]["lower"]["temperature"].__setitem__(3, 1e3),
+    ],
+)
+def test_a_prediction_with_contradictory_lists_is_rejected(change: Callable[[dict[str, Any]], object]) -> None:
+    assert RECORDS["prediction"].from_json(_edited(lambda _: None))
+    with pytest.raises(ValidationError):
+        RECORDS["prediction"].from_json(_edited(change))
+
+
+@pytest.mark.parametrize(("minutes", "valid"), [(-5.001, False), (-5, True), (-0.001, True), (0, False)])
+def test_the_last_observation_is_inside_its_window(minutes: float, valid: bool) -> None:
+    document = json.loads(a_window().to_json())
+    time = datetime.fromisoformat(document["window_end"]) + timedelta(minutes=minutes)
+    with nullcontext() if valid else pytest.raises(ValidationError):
+        RECORDS["window-features"].from_json(
+            _replaced(document, ("aggregated_features", "last_observation"), time.isoformat())
+        )
+
+
+@pytest.mark.parametrize(("text", "valid"), [("12:00:00Z", True), ("12:00:00.001Z", False), ("12:30:00Z", False)])
+def test_an_hour_is_a_full_hour(text: str, valid: bool) -> None:
+    document = json.loads(_samples()[2].to_json())
+    with nullcontext() if valid else pytest.raises(ValidationError):
+        Hour.from_json(_replaced(document, ("hour",), f"2026-01-05T{text}"))
