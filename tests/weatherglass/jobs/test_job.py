@@ -89,11 +89,27 @@ def test_a_truncated_first_line_is_not_progress(tmp_path: Path) -> None:
     assert folder.last_progress() is None
 
 
-def test_the_progress_file_is_rotated_at_its_size_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_progress_file_is_rotated_above_its_size_limit_and_the_previous_one_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(job_module, "MAX_PROGRESS_BYTES", 1_000)
-    folder = JobFolder(tmp_path)
+    progress, old = JobFolder(tmp_path).progress, tmp_path / "progress.old.jsonl"
     with job_lifecycle(tmp_path) as job:
         for batch in range(200):
+            size = progress.stat().st_size if progress.exists() else 0
             job.report("batch", batch=batch)
-    assert sum(file.stat().st_size for file in tmp_path.glob("progress*")) < 10_000
-    assert json.loads(folder.progress.read_text().splitlines()[-1])["batch"] == 199
+            rotated = size > 1_000
+            assert (progress.stat().st_size < size) == rotated
+            if rotated:
+                assert old.stat().st_size == size
+    kept = [json.loads(line)["batch"] for file in (old, progress) for line in file.read_text().splitlines()]
+    assert kept == list(range(200 - len(kept), 200))
+
+
+@pytest.mark.parametrize(("size", "rotated"), [(4_000_000, False), (4_000_001, True)])
+def test_the_progress_file_is_limited_to_four_megabytes(tmp_path: Path, size: int, rotated: bool) -> None:
+    with job_lifecycle(tmp_path) as job:
+        with job.folder.progress.open("wb") as file:
+            file.truncate(size)
+        job.report("batch 1")
+        assert job.folder.progress.with_suffix(".old.jsonl").exists() == rotated
