@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import requests
 
@@ -19,6 +20,7 @@ from producer.replay.data import ReplayData, load_data
 from producer.replay.faults import ReplayFaults
 from producer.replay.labels import fetch_labels
 from producer.replay.server import ReplayServer
+from weatherglass.anomaly.fault_injection import inject_share
 from weatherglass.history.sources.nycflights13 import stations
 from weatherglass.records import VARIABLES
 from weatherglass.settings import LOOPBACK, Settings
@@ -123,6 +125,27 @@ def test_quarter_hours_of_a_period_equal_those_requested_one_by_one(data: Replay
             np.testing.assert_allclose(many[station, step], data.values_at(station, first + step * QUARTER), atol=0.011)
     ends = data.quarter_hours(data.start - timedelta(hours=2), 4)
     assert np.isnan(ends[:, :8]).all()
+
+
+def test_the_spread_of_a_month_is_that_of_the_anomalies_from_its_mean_day(
+    data: ReplayData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: pandas, grouped by the time of day; July of the data has 31 days."""
+    spreads: list[np.ndarray] = []
+
+    def inject(true: np.ndarray, spread: np.ndarray, *arguments: Any) -> Any:
+        spreads.append(spread)
+        return inject_share(true, spread, *arguments)
+
+    monkeypatch.setattr("producer.replay.faults.inject_share", inject)
+    first = datetime(2013, 7, 1, tzinfo=UTC)
+    ReplayFaults(data, SHARE).disturbed(0, first, np.zeros(5))
+    month = pd.date_range(first, datetime(2013, 8, 1, tzinfo=UTC), freq="15min", inclusive="left")
+    for row in range(len(data.stations)):
+        values = pd.DataFrame([data.values_at(row, time) for time in month], index=month).iloc[:, : len(VARIABLES)]
+        anomalies = values - values.groupby(month.time).transform("mean")
+        expected = np.sqrt((anomalies**2).mean())
+        np.testing.assert_allclose(spreads[0][row], expected, rtol=1e-4)
 
 
 def test_a_month_outside_the_data_has_no_faults(data: ReplayData) -> None:
