@@ -117,6 +117,26 @@ def test_readings_and_labels_are_the_same_after_a_restart_and_later(data: Replay
     assert all(runs[0][1][key] >= earlier[key] for key in both)
 
 
+def test_labels_of_a_period_start_with_their_fault_and_end_with_the_period(data: ReplayData) -> None:
+    faults = ReplayFaults(data, SHARE)
+    first, last = datetime(2026, 7, 5, tzinfo=UTC), datetime(2026, 7, 20, tzinfo=UTC)
+    inside = [label for label in faults.shown(first, last) if first < label.start and label.end < last]
+    assert inside
+    for label in inside:
+        key = (label.station_id, label.variable, label.kind, label.start)
+
+        def shown(since: datetime, until: datetime, key: tuple[object, ...] = key) -> list[datetime]:
+            """Ends of the labels of this fault."""
+            labels = faults.shown(since, until)
+            return [one.end for one in labels if (one.station_id, one.variable, one.kind, one.start) == key]
+
+        assert shown(first, label.start - QUARTER) == []
+        assert shown(first, label.start) == [label.start]
+        assert shown(label.end, label.end) == [label.end]
+        assert shown(label.end, label.end + QUARTER) == [label.end]
+        assert shown(label.end + QUARTER, last) == []
+
+
 def test_quarter_hours_of_a_period_equal_those_requested_one_by_one(data: ReplayData) -> None:
     first = data.start + timedelta(days=40)
     many = data.quarter_hours(first, 48)
