@@ -21,6 +21,8 @@ MIN_DAYS = 7
 HORIZONS = (0.0, 3.0)
 """Hours of the latest past that are hidden: without any, jumps are found; with three, faults that develop in hours."""
 LAG_HOURS = (1.0, 2.0, 3.0, 6.0, 12.0, 24.0, 48.0)
+LONG_GAP_HOURS = 72.0
+"""No prediction uses readings from before a gap of this length, the longest lag and horizon; a multiple of 24."""
 NEWEST_STEPS = 3
 HARMONICS = 2
 RIDGE = 10.0
@@ -84,7 +86,9 @@ def _regress(
         | {round(hours / step_hours) for hours in LAG_HOURS if round(hours / step_hours) > hidden}
     )
     held = _hold(values, max(1, round(3 / step_hours)))
-    median = np.nanmedian(values, axis=0)
+    median = np.full(values.shape[1], np.nan)
+    reported = np.isfinite(values).any(axis=0)
+    median[reported] = np.nanmedian(values[:, reported], axis=0)
     missing = np.isnan(held)
     held = np.where(missing, median, held) - median
     columns = [_lagged(held[:, v], lag) for lag in lags]

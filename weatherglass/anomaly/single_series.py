@@ -43,7 +43,7 @@ class SeriesEvent:
         severity: 1 for a broken rule, 0.5 to 1 for an unlikely value.
         onset, end: first and last flagged reading, UTC; a flat line begins with its first value.
         readings: number of flagged readings.
-        row: file row of the reading with the highest severity.
+        line: line in the file of the reading with the highest severity.
     """
 
     check: str
@@ -53,7 +53,7 @@ class SeriesEvent:
     end: datetime
     readings: int
     reason: str
-    row: int
+    line: int
 
 
 @dataclass(frozen=True)
@@ -75,29 +75,31 @@ class SeriesReport:
 
 
 class TooFewReadings(ValueError):
-    """Fewer than two readings, which cannot be checked."""
+    """Fewer than two readings with a usable time, which cannot be checked."""
 
 
 def check_series(
-    times: Times, values: npt.NDArray[np.float64], rows: npt.NDArray[np.int64], budget: float, now: datetime
+    times: Times, values: npt.NDArray[np.float64], lines: npt.NDArray[np.int64], budget: float, now: datetime
 ) -> SeriesReport:
     """Check the readings of one station.
 
     Args:
         times: (n,) UTC, in the order of the file.
         values: (n, 4) as `VARIABLES`; NaN where missing.
-        rows: (n,) file row of each reading, for the report.
+        lines: (n,) line of each reading in the file, for the report.
         budget: false alarms of the soft check per week and variable.
         now: readings after this time are in the future.
 
     Raises:
-        TooFewReadings: fewer than two readings.
+        TooFewReadings: fewer than two readings with a usable time.
     """
     if len(times) < 2:
         raise TooFewReadings(f"{len(times)} readings with a time, at least two are needed")
-    events, usable = _check_clock(times, rows, now)
+    events, usable = _check_clock(times, lines, now)
+    if usable.sum() < 2:
+        raise TooFewReadings("; ".join(event.reason for event in events))
     order = np.flatnonzero(usable)[np.argsort(times[usable], kind="stable")]
-    results = _Results(times[order], rows[order], events)
+    results = _Results(times[order], lines[order], events)
     hours = (results.times - results.times[0]).astype(np.float64) / 3600
     step = float(np.median(np.diff(hours))) if len(hours) > 1 else 1.0
     plausible = _check_rules(results, values[order], hours)
@@ -110,10 +112,10 @@ def check_series(
 
 
 class _Results:
-    """Collects the results of the checks of readings at `times` (n,) in file rows `rows` (n,)."""
+    """Collects the results of the checks of readings at `times` (n,) in the lines `lines` (n,) of the file."""
 
-    def __init__(self, times: Times, rows: npt.NDArray[np.int64], clock_events: list[SeriesEvent]):
-        self.times, self.rows = times, rows
+    def __init__(self, times: Times, lines: npt.NDArray[np.int64], clock_events: list[SeriesEvent]):
+        self.times, self.lines = times, lines
         self.checks: dict[str, dict[str, Quality]] = {name: {} for name in CHECKS}
         self.checks[CLOCK][CLOCK] = Quality.FAILED if clock_events else Quality.OK
         self.not_checked: dict[str, str] = {}
@@ -140,7 +142,7 @@ class _Results:
             Quality.FAILED if flagged.any() else Quality.OK if checked.any() else Quality.NOT_CHECKED
         )
         severities = np.ones(len(flagged)) if severity is None else severity
-        self._events += _events(check, subject, flagged, severities, self.times, self.rows, describe, duration)
+        self._events += _events(check, subject, flagged, severities, self.times, self.lines, describe, duration)
 
     def skip(self, check: str, subject: str, name: str, reason: str) -> None:
         """Add a check that was not possible; the reason is reported under `name`."""
@@ -194,8 +196,14 @@ def _check_rules(
 def _check_self_prediction(
     results: _Results, values: npt.NDArray[np.float64], hours: npt.NDArray[np.float64], step: float, budget: float
 ) -> None:
-    """Compare the series with predictions from its own past, on a regular time axis of the usual step."""
-    at = np.round(hours / step).astype(np.int64)
+    """Compare the series with predictions from its own past, on a regular time axis of the usual step.
+
+    Long gaps are shortened by whole days, so that a clock that once showed 1970 does not make the axis too long.
+    """
+    gaps = np.diff(hours, prepend=hours[0])
+    longest = self_prediction.LONG_GAP_HOURS
+    shortened = np.cumsum(np.where(gaps > longest, longest + gaps % 24, gaps))
+    at = np.round(shortened / step).astype(np.int64)
     first = np.concatenate([[True], np.diff(at) > 0])
     regular = np.full((int(at[-1]) + 1, len(VARIABLES)), np.nan)
     regular[at[first]] = values[first]
@@ -224,14 +232,14 @@ def _check_self_prediction(
 
 
 def _check_clock(
-    times: Times, rows: npt.NDArray[np.int64], now: datetime
+    times: Times, lines: npt.NDArray[np.int64], now: datetime
 ) -> tuple[list[SeriesEvent], npt.NDArray[np.bool_]]:
     """Find times that go back, are repeated or are in the future; return the events and the usable readings (n,)."""
-    latest = np.maximum.accumulate(times)
-    before = np.concatenate([times[:1], latest[:-1]])
-    back = times < before
-    repeated = np.concatenate([[False], times[1:] == before[1:]])
     future = times > np.datetime64(now.astimezone(UTC).replace(tzinfo=None), "s")
+    latest = np.maximum.accumulate(np.where(future, times.min(), times))
+    before = np.concatenate([times[:1], latest[:-1]])
+    back = ~future & (times < before)
+    repeated = ~future & np.concatenate([[False], times[1:] == before[1:]])
     events = []
     for i in np.flatnonzero(back & ~np.concatenate([[False], back[:-1]])):
         end = i
@@ -240,12 +248,12 @@ def _check_clock(
         seconds = int((before[i] - times[i]).astype(np.int64))
         count = int(end - i + 1)
         reason = f"the clock went back by {seconds:,} s and caught up {count} readings later (clock check)"
-        events.append(_event(CLOCK, CLOCK, 1.0, times[i], times[end], count, reason, int(rows[i])))
+        events.append(_event(CLOCK, CLOCK, 1.0, times[i], times[end], count, reason, int(lines[i])))
     for mask, problem in ((repeated, "a repeated time"), (future, "a time in the future")):
         if mask.any():
             at = np.flatnonzero(mask)
-            reason = f"{len(at)} readings have {problem}, the first in row {rows[at[0]]} (clock check)"
-            events.append(_event(CLOCK, CLOCK, 1.0, times[at[0]], times[at[-1]], len(at), reason, int(rows[at[0]])))
+            reason = f"{len(at)} readings have {problem}, the first in line {lines[at[0]]} (clock check)"
+            events.append(_event(CLOCK, CLOCK, 1.0, times[at[0]], times[at[-1]], len(at), reason, int(lines[at[0]])))
     return events, ~(back | repeated | future)
 
 
@@ -255,7 +263,7 @@ def _events(
     flagged: npt.NDArray,
     severity: npt.NDArray,
     times: Times,
-    rows: npt.NDArray[np.int64],
+    lines: npt.NDArray[np.int64],
     describe: Describe,
     duration: npt.NDArray | None = None,
 ) -> list[SeriesEvent]:
@@ -272,7 +280,7 @@ def _events(
             onset = onset - np.timedelta64(round(duration[group[0]] * 3600), "s")
         highest = min(1.0, float(severity[worst]))
         end, reason = times[group[-1]], describe(worst)
-        events.append(_event(check, subject, highest, onset, end, len(group), reason, int(rows[worst])))
+        events.append(_event(check, subject, highest, onset, end, len(group), reason, int(lines[worst])))
     return events
 
 
@@ -284,7 +292,7 @@ def _event(
     end: np.datetime64,
     count: int,
     reason: str,
-    row: int,
+    line: int,
 ) -> SeriesEvent:
     first, last = (time.astype("datetime64[s]").astype(datetime).replace(tzinfo=UTC) for time in (onset, end))
-    return SeriesEvent(check, subject, round(severity, 2), first, last, count, reason, row)
+    return SeriesEvent(check, subject, round(severity, 2), first, last, count, reason, line)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from weatherglass.anomaly import self_prediction
 from weatherglass.anomaly.single_series import SeriesEvent, SeriesReport, TooFewReadings, check_series
 from weatherglass.records import VARIABLES, Quality
 
@@ -88,19 +89,50 @@ def test_equal_values_on_both_sides_of_a_gap_are_not_a_flat_line() -> None:
     assert not [event for event in check(times[keep], values[keep]).events if event.check == "flat_line"]
 
 
-def test_a_clock_that_goes_back_is_reported_with_its_row() -> None:
+def test_a_clock_that_goes_back_is_reported_with_its_line() -> None:
     times, values = weather(10, 10)
     times[700] -= np.timedelta64(5 * 3600, "s")
     clock = [event for event in check(times, values).events if event.check == "clock"]
-    assert [event.row for event in clock] == [701]
+    assert [event.line for event in clock] == [701]
     assert "17,400 s" in clock[0].reason
     future = times.copy()
     future[-1] = np.datetime64("2031-01-01T00:00:00", "s")
     event = check(future, values).events[-1]
-    assert (event.check, event.row) == ("clock", len(times))
+    assert (event.check, event.line) == ("clock", len(times))
     repeated = times.copy()
     repeated[-1] = repeated[-2]
-    assert [(event.check, event.row) for event in check(repeated, values).events[-1:]] == [("clock", len(times))]
+    assert [(event.check, event.line) for event in check(repeated, values).events[-1:]] == [("clock", len(times))]
+
+
+def test_a_time_in_the_far_future_costs_only_its_own_reading() -> None:
+    times, values = weather(10, 10)
+    times[700] = np.datetime64("2150-01-01T00:00:00", "s")
+    events = check(times, values).events
+    assert [(event.line, event.readings) for event in events if event.check == "clock"] == [(701, 1)]
+    values[900, 0] = 91.0
+    assert events_at(check(times, values), "temperature", times[900])
+
+
+def test_a_first_time_decades_earlier_does_not_lengthen_the_axis(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths: list[int] = []
+
+    def predict(values: np.ndarray, *arguments: float) -> self_prediction.SelfPrediction | None:
+        lengths.append(len(values))
+        return original(values, *arguments)
+
+    original = self_prediction.predict
+    monkeypatch.setattr(self_prediction, "predict", predict)
+    times, values = weather(10, 30)
+    values[2000, 2] += 10.0
+    times[0] = np.datetime64("1970-01-01T00:00:00", "s")
+    assert "self_prediction" in {event.check for event in events_at(check(times, values), "pressure", times[2000])}
+    assert lengths[0] < len(times) + 5 * 144
+
+
+def test_readings_that_are_all_in_the_future_are_too_few() -> None:
+    times, values = weather(60, 2)
+    with pytest.raises(TooFewReadings):
+        check(times + np.timedelta64(365 * 3, "D"), values)
 
 
 def test_a_short_series_has_no_self_prediction() -> None:
