@@ -130,9 +130,9 @@ def test_stations_lists_the_station_table(installed: Installed) -> None:
 
 def test_check_reports_a_reading_that_is_out_of_range(installed: Installed, tmp_path: Path) -> None:
     series = tmp_path / "series.csv"
-    with series.open("w", newline="") as file:
+    with series.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["time", "temperature"])
+        writer.writerow(["time", "temperature (°C)"])
         writer.writerows([f"2023-05-01T{hour:02d}:00:00Z", 10 + hour / 10] for hour in range(5))
         writer.writerow(["2023-05-01T05:00:00Z", 99])
     done = installed.weatherglass("check", "--series", series, "--json")

@@ -2,42 +2,97 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from weatherglass.anomaly.single_series import SeriesReport, TooFewReadings, check_series
-from weatherglass.history.sources import SourceError
-from weatherglass.history.sources.series_file import StationSeries, read_series
+from weatherglass.anomaly.single_series import CLOCK, SeriesReport, TooFewReadings, check_series
+from weatherglass.history.sources.refusal import RefusalCode, RefusedError, Skipped
+from weatherglass.history.sources.series_file import Statements, StationSeries, read_series
+from weatherglass.history.sources.series_times import TimeFormat, parse_zone
+from weatherglass.history.sources.series_values import UNITS, find_unit
 from weatherglass.records import Quality, iso
 
-CLEAN, FLAGGED, UNUSABLE = 0, 1, 2
+CLEAN, FLAGGED, REFUSED, NOTHING_CHECKED = range(4)
 MAX_LISTED = 20
 """Events listed per check; `--all` and `--json` list all."""
+SKIPPED = {
+    RefusalCode.FIELD_COUNT: "another number of fields than the header",
+    RefusalCode.TIME_FORMAT: "the time cannot be read",
+    RefusalCode.TIME_OF_DAY: "a date without a time of day",
+    RefusalCode.TIME_ZONE: "the time zone is not certain",
+    RefusalCode.LOCAL_TIME: "a local time that occurs twice or never when the clocks change",
+    RefusalCode.NUMBER: "not a number",
+}
 
 
-def check(file: Path, budget: float, as_json: bool, list_all: bool) -> int:
+def statements(options: argparse.Namespace) -> Statements:
+    """Return what the options state about the file.
+
+    Raises:
+        ValueError: an option has an unknown unit or time zone.
+    """
+    units = {}
+    for text in options.unit:
+        variable, _, unit = text.partition("=")
+        if variable not in UNITS:
+            raise ValueError(f"--unit {text}: no variable {variable!r}; expected one of {', '.join(UNITS)}")
+        if find_unit(variable, unit) is None:
+            known = ", ".join(unit.name for unit in UNITS[variable])
+            raise ValueError(f"--unit {text}: no unit {unit!r} of {variable}; expected one of {known}")
+        units[variable] = unit
+    zone = parse_zone(options.time_zone) if options.time_zone else None
+    return Statements(units, zone, TimeFormat(options.time_format) if options.time_format else None)
+
+
+def check(file: Path, stated: Statements, budget: float, as_json: bool, list_all: bool) -> int:
     """Check a file and print the result.
 
     Returns:
-        The exit code: 0 nothing is flagged, 1 something is flagged, 2 the file cannot be used.
+        The exit code: 1 something is flagged; otherwise 2 the file or one of its columns is refused, 3 no value could
+        be checked, 0 nothing is flagged.
     """
+    now = datetime.now(UTC)
     try:
-        series = read_series(file)
-        report = check_series(series.times, series.values, series.rows, budget, datetime.now(UTC))
-    except (SourceError, TooFewReadings) as error:
-        print(f"Not checked: {error}", file=sys.stderr)
-        return UNUSABLE
-    print(_json(report) if as_json else "\n".join(_lines(file, series, report, budget, list_all)))
-    return FLAGGED if report.events else CLEAN
+        series = read_series(file, now, stated)
+    except RefusedError as error:
+        if as_json:
+            print(json.dumps({"refused": [asdict(error.refusal)]}, ensure_ascii=False, indent=1))
+        print(f"Refused: {error}", file=sys.stderr)
+        return REFUSED
+    try:
+        report = check_series(series.times, series.values, series.lines, budget, now)
+    except TooFewReadings as error:
+        print(f"Not checked: {file}: {error}", file=sys.stderr)
+        return NOTHING_CHECKED
+    print(_json(series, report) if as_json else "\n".join(_lines(file, series, report, budget, list_all)))
+    if report.events:
+        return FLAGGED
+    if series.refused:
+        return REFUSED
+    return CLEAN if _any_value_checked(report) else NOTHING_CHECKED
 
 
-def _json(report: SeriesReport) -> str:
+def _any_value_checked(report: SeriesReport) -> bool:
+    return any(
+        state is not Quality.NOT_CHECKED
+        for check, states in report.checks.items()
+        if check != CLOCK
+        for state in states.values()
+    )
+
+
+def _json(series: StationSeries, report: SeriesReport) -> str:
     events = [{**asdict(event), "onset": iso(event.onset), "end": iso(event.end)} for event in report.events]
     document = {
         "weeks": round(report.weeks, 2),
+        "columns": series.columns,
+        "refused": [asdict(refusal) for refusal in series.refused],
+        "skipped": [asdict(skipped) for skipped in series.skipped],
+        "unused_columns": series.unused_columns,
         "checks": report.checks,
         "not_checked": report.not_checked,
         "events": events,
@@ -49,10 +104,11 @@ def _lines(file: Path, series: StationSeries, report: SeriesReport, budget: floa
     lines = [
         f"{file}: {len(series.times)} readings over {report.weeks:.1f} weeks, "
         f"usually {report.step_minutes:.0f} minutes apart",
+        "Columns: " + "; ".join(f"{_words(name)} from {column}" for name, column in series.columns.items()),
         f"False-alarm budget for soft flags: {budget:g} per variable and week",
     ]
-    if series.rows_without_time:
-        lines.append(f"Rows without a readable time: {series.rows_without_time}")
+    lines += [f"Refused: {refusal}" for refusal in series.refused]
+    lines += [_skipped(skipped) for skipped in series.skipped]
     if series.unused_columns:
         lines.append(f"Unused columns: {', '.join(series.unused_columns)}")
     for name, states in report.checks.items():
@@ -62,15 +118,27 @@ def _lines(file: Path, series: StationSeries, report: SeriesReport, budget: floa
         listed = events if list_all else sorted(events, key=lambda event: -event.severity)[:MAX_LISTED]
         for event in sorted(listed, key=lambda event: event.onset):
             until = "" if event.end == event.onset else f" to {iso(event.end)}"
-            lines.append(f"  {iso(event.onset)}{until}, severity {event.severity:.2f}, row {event.row}: {event.reason}")
+            lines.append(
+                f"  {iso(event.onset)}{until}, severity {event.severity:.2f}, line {event.line}: {event.reason}"
+            )
         if len(listed) < len(events):
             lines.append(f"  … and {len(events) - len(listed)} more (use --all to list them)")
-    skipped = [f"  {_words(name)}: {reason}" for name, reason in report.not_checked.items()]
-    if skipped:
-        lines += ["", "Not checked (this does not mean that the values are good):", *skipped]
-    flagged = sorted({event.subject for event in report.events})
-    clean = all(state is not Quality.FAILED for states in report.checks.values() for state in states.values())
-    return [*lines, "", "Nothing is flagged" if clean else f"Flagged: {', '.join(flagged)}"]
+    not_checked = [f"  {_words(name)}: {reason}" for name, reason in report.not_checked.items()]
+    if not_checked:
+        lines += ["", "Not checked (this does not mean that the values are good):", *not_checked]
+    return [*lines, "", _conclusion(report)]
+
+
+def _skipped(skipped: Skipped) -> str:
+    what = f"values of {skipped.column!r}" if skipped.column else "lines"
+    numbers = ", ".join(map(str, skipped.lines)) + (", …" if skipped.count > len(skipped.lines) else "")
+    return f"Skipped {what}: {skipped.count}, {SKIPPED[skipped.code]} (line {numbers})"
+
+
+def _conclusion(report: SeriesReport) -> str:
+    if report.events:
+        return f"Flagged: {', '.join(sorted({event.subject for event in report.events}))}"
+    return "Nothing is flagged" if _any_value_checked(report) else "No value could be checked"
 
 
 def _words(code: str) -> str:

@@ -1,36 +1,42 @@
-"""Readings of one station from a CSV or Parquet file with a time column and units in the header."""
+"""Readings of one station from a text or Parquet file with a header.
+
+A column or a file whose time zone, time format, unit or number format is not certain is refused. Single lines and
+values that cannot be read are skipped and counted.
+"""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from weatherglass.history.sources import SourceError
+from weatherglass.history.sources import series_times, series_values
+from weatherglass.history.sources.refusal import Refusal, RefusalCode, RefusedError, Skipped, skipped
+from weatherglass.history.sources.series_times import TimeFormat, parse_times
+from weatherglass.history.sources.text_table import read_table
 from weatherglass.records import VARIABLES
 
-TIME_NAMES = ("timestamp", "time", "datetime", "date", "hour", "date_time", "valid")
-"""Accepted names of the time column, in this order. Times are ISO 8601, UTC unless a zone is given, or seconds or
-milliseconds since 1970."""
-NAMES = {
-    "temperature": ("temperature", "temp", "air_temperature", "temperature_2m", "t2m"),
-    "humidity": ("humidity", "relative_humidity", "relative_humidity_2m", "humid", "rh"),
-    "pressure": ("pressure", "surface_pressure", "station_pressure", "pressure_msl"),
-    "wind_speed": ("wind_speed", "windspeed", "wind_speed_10m"),
-}
-UNITS = {
-    "temperature": {"c": (1.0, 0.0), "k": (1.0, -273.15), "f": (5 / 9, -160 / 9)},
-    "humidity": {"%": (1.0, 0.0), "percent": (1.0, 0.0)},
-    "pressure": {"hpa": (1.0, 0.0), "mbar": (1.0, 0.0), "mb": (1.0, 0.0), "pa": (0.01, 0.0), "inhg": (33.8639, 0.0)},
-    "wind_speed": {"m/s": (1.0, 0.0), "km/h": (1 / 3.6, 0.0), "mph": (0.44704, 0.0), "kt": (1852 / 3600, 0.0)},
-}
-"""Factor and offset to the units of the records; the first of each is used if the header has no unit."""
-EPOCH_FROM = 1e8
-"""A larger number is seconds since 1970; one larger than a thousand times this is milliseconds."""
+STATION_NAMES = ("station_id", "station", "stations_id")
+_TIME_OF_DAY = r"\d{1,2}(?::\d\d){0,2}(?:[.,]\d+)?\s*(?:[AaPp]\.?[Mm]?\.?)?"
+
+
+@dataclass(frozen=True)
+class Statements:
+    """What the user states about a file.
+
+    Attributes:
+        units: variable -> unit, for a column whose unit the file does not state.
+        time_zone: of times without a zone.
+    """
+
+    units: Mapping[str, str] = field(default_factory=dict)
+    time_zone: tzinfo | None = None
+    time_format: TimeFormat | None = None
 
 
 @dataclass(frozen=True)
@@ -40,78 +46,219 @@ class StationSeries:
     Attributes:
         times: (n,) `datetime64[s]`, UTC; not necessarily ascending.
         values: (n, 4) as `VARIABLES`, °C, %, hPa, m/s; NaN where missing.
-        rows: (n,) row of the file; the first below the header is 1.
-        rows_without_time: number of rows without a readable time.
+        lines: (n,) line of each reading in a text file, the first is 1; row of a Parquet file, the first is 1.
+        columns: variable, or `time`, -> how its column was read.
+        refused: columns that are not used.
+        skipped: lines and values that are not used.
     """
 
     times: npt.NDArray[np.datetime64]
     values: npt.NDArray[np.float64]
-    rows: npt.NDArray[np.int64]
-    rows_without_time: int
+    lines: npt.NDArray[np.int64]
+    columns: Mapping[str, str]
+    refused: tuple[Refusal, ...]
+    skipped: tuple[Skipped, ...]
     unused_columns: tuple[str, ...]
 
 
-def read_series(path: Path) -> StationSeries:
+@dataclass(frozen=True)
+class _Table:
+    """Cells by position of the column, as text or as times and numbers of a Parquet file."""
+
+    header: tuple[str, ...]
+    header_line: int | None
+    units: tuple[str, ...] | None
+    unit_line: int | None
+    cells: Sequence[pd.Series]
+    lines: npt.NDArray[np.int64]
+    skipped: tuple[Skipped, ...] = ()
+
+
+def read_series(path: Path, now: datetime, stated: Statements | None = None) -> StationSeries:
     """Read a file of one station.
 
     Raises:
-        SourceError: the file is missing or unreadable, has no time, no variable, several stations or an unknown unit.
+        RefusedError: the file is missing or no text or Parquet file; it has no header, no readings or several stations;
+            its times are not certain; or the columns of all variables are refused.
     """
-    try:
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, low_memory=False)
-    except FileNotFoundError:
-        raise SourceError(f"{path} does not exist") from None
-    except (OSError, ValueError, UnicodeDecodeError, pd.errors.ParserError) as error:
-        raise SourceError(f"{path} cannot be read as {path.suffix or 'CSV'}: {error}") from None
-    if "station_id" in table and table["station_id"].nunique() > 1:
-        raise SourceError(f"{path} contains {table['station_id'].nunique()} stations; one is expected")
-    known = {_normalised(column): column for column in map(str, table.columns)}
-    time = next((known[name] for name in TIME_NAMES if name in known), None)
-    if time is None:
-        raise SourceError(f"{path} has no time column ({', '.join(TIME_NAMES)}); it has {', '.join(known)}")
-    columns = {v: next((known[n] for n in NAMES[v] if n in known), None) for v in VARIABLES}
-    if not any(columns.values()):
-        raise SourceError(f"{path} has none of {', '.join(VARIABLES)}; it has {', '.join(known)}")
-    times = _times(table[time])
-    values = np.full((len(table), len(VARIABLES)), np.nan)
-    for v, variable in enumerate(VARIABLES):
-        column = columns[variable]
-        if column is not None:
-            factor, offset = _unit(path, variable, column)
-            values[:, v] = pd.to_numeric(table[column], errors="coerce").to_numpy(float) * factor + offset
-    values[~np.isfinite(values)] = np.nan
-    readable = ~np.isnat(times)
-    used = {time, *columns.values()}
+    stated = stated or Statements()
+    table = _read_parquet(path) if path.suffix == ".parquet" else _read_text(path)
+    _check_stations(path, table)
+    if not len(table.lines):
+        raise RefusedError(path, Refusal(RefusalCode.NO_READINGS, "no readings below the header", table.header_line))
+    time_at, parsed = _read_times(path, table, stated, now)
+    values = np.full((len(table.lines), len(VARIABLES)), np.nan)
+    columns = {"time": f"{' and '.join(repr(table.header[i]) for i in time_at)} ({parsed.description})"}
+    refused: list[Refusal] = []
+    unread = [*table.skipped, *parsed.skipped]
+    chosen = _variable_columns(table, refused)
+    decimal = _decimal_mark(table, chosen)
+    for variable, at in chosen.items():
+        result = _read_column(table, variable, at, stated.units.get(variable), decimal)
+        if isinstance(result, Refusal):
+            refused.append(result)
+            continue
+        values[:, VARIABLES.index(variable)], unit, bad = result
+        columns[variable] = f"{table.header[at]!r} ({unit})"
+        unread += bad
+    if len(columns) == 1:
+        raise RefusedError(path, refused[0])
+    readable = ~np.isnat(parsed.times)
+    used = {*time_at, *chosen.values()}
     return StationSeries(
-        times[readable],
+        parsed.times[readable],
         values[readable],
-        np.flatnonzero(readable) + 1,
-        int((~readable).sum()),
-        tuple(column for column in map(str, table.columns) if column not in used),
+        table.lines[readable],
+        columns,
+        tuple(refused),
+        tuple(unread),
+        tuple(name for i, name in enumerate(table.header) if i not in used),
     )
 
 
-def _normalised(column: str) -> str:
-    """Normalise a column name: `Wind Speed (km/h)` becomes `wind_speed`."""
-    return re.sub(r"\W+", "_", re.sub(r"[\[(].*", "", column).strip().lower()).strip("_")
+def _time_columns(header: Sequence[str]) -> list[int]:
+    """Return the positions of the columns of times, the preferred one first."""
+    keys = [_time_name(name)[0] for name in header]
+    return sorted((i for i, key in enumerate(keys) if key), key=lambda i: series_times.NAMES.index(keys[i] or ""))
 
 
-def _unit(path: Path, variable: str, column: str) -> tuple[float, float]:
-    match = re.search(r"[\[(](.*?)[\])]", column)
-    known = UNITS[variable]
-    if match is None:
-        return next(iter(known.values()))
-    unit = re.sub(r"[°*º\s]|deg", "", match.group(1).lower())
-    if unit not in known:
-        raise SourceError(f"{path}: column {column!r} has an unknown unit; known units: {', '.join(known)}")
-    return known[unit]
+def _time_name(cell: str) -> tuple[str | None, tzinfo | None]:
+    """Return the normalised name of a column of times and the zone that it states, as `time (UTC)` or `time_utc`."""
+    name, annotation = series_values.split_annotation(cell)
+    key = series_values.normalised(name)
+    zone = series_times.zone_of_header(annotation) if annotation else None
+    for ending in ("_utc", "_gmt"):
+        if key.endswith(ending):
+            key, zone = key.removesuffix(ending), series_times.parse_zone("UTC")
+    return (key, zone) if key in series_times.NAMES else (None, None)
 
 
-def _times(column: pd.Series) -> npt.NDArray[np.datetime64]:
-    if not pd.api.types.is_datetime64_any_dtype(column):
-        number = pd.to_numeric(column, errors="coerce")
-        if number.notna().mean() > 0.5 and number.median() > EPOCH_FROM:
-            seconds = number / (1000 if number.median() > 1000 * EPOCH_FROM else 1)
-            column = pd.to_datetime(seconds, unit="s", utc=True, errors="coerce")
-    parsed = pd.to_datetime(column, utc=True, errors="coerce", format=None if column.dtype != object else "mixed")
-    return parsed.dt.tz_localize(None).to_numpy().astype("datetime64[s]")
+def _is_header(cells: Sequence[str]) -> bool:
+    return bool(_time_columns(cells)) and any(series_values.variable_of(cell) for cell in cells)
+
+
+def _is_unit_row(header: Sequence[str], cells: Sequence[str]) -> bool:
+    """Return whether the line below the header has a unit for a variable, and no time and no number."""
+    used = [cell for name, cell in zip(header, cells, strict=True) if series_values.variable_of(name)]
+    times = [cells[i] for i in _time_columns(header)]
+    digits = any(character.isdigit() for character in "".join(times))
+    numbers = pd.Series(used).str.contains(r"^[+-]?[.,]?\d").any()
+    return not digits and not numbers and not series_values.is_missing(pd.Series(used)).all()
+
+
+def _read_text(path: Path) -> _Table:
+    text = read_table(path, _is_header, _is_unit_row)
+    lines = np.array(text.lines, dtype=np.int64)
+    whole = np.array([row is not None for row in text.rows], dtype=bool)
+    rows = [row for row in text.rows if row is not None]
+    cells = [pd.Series([row[i] for row in rows], dtype=object) for i in range(len(text.header))]
+    damaged = skipped(RefusalCode.FIELD_COUNT, lines[~whole])
+    return _Table(text.header, text.header_line, text.units, text.unit_line, cells, lines[whole], damaged)
+
+
+def _read_parquet(path: Path) -> _Table:
+    try:
+        frame = pd.read_parquet(path)
+    except FileNotFoundError:
+        raise RefusedError(path, Refusal(RefusalCode.UNREADABLE, "the file does not exist")) from None
+    except (OSError, ValueError) as error:  # Arrow raises subclasses of ValueError
+        raise RefusedError(path, Refusal(RefusalCode.UNREADABLE, f"not a Parquet file: {error}")) from None
+    frame = frame.reset_index() if any(frame.index.names) else frame
+    header = tuple(map(str, frame.columns))
+    if not _is_header(header):
+        message = f"no time column or no variable; the columns are {', '.join(header)}"
+        raise RefusedError(path, Refusal(RefusalCode.NO_HEADER, message))
+    cells = [_as_text(frame.iloc[:, i]) for i in range(len(header))]
+    return _Table(header, None, None, None, cells, np.arange(1, len(frame) + 1))
+
+
+def _as_text(column: pd.Series) -> pd.Series:
+    """Return the cells of a Parquet column as the text of a CSV file, times in ISO 8601."""
+    missing = column.isna().to_numpy()
+    if pd.api.types.is_datetime64_any_dtype(column):
+        zone = "Z" if getattr(column.dtype, "tz", None) else ""
+        naive = column.dt.tz_convert("UTC").dt.tz_localize(None) if zone else column
+        text = naive.dt.strftime(f"%Y-%m-%dT%H:%M:%S{zone}")
+    else:
+        text = column.astype(object).map(lambda value: f"{value:.17g}" if isinstance(value, float) else str(value))
+    return text.astype(object).where(~missing, "").reset_index(drop=True)
+
+
+def _check_stations(path: Path, table: _Table) -> None:
+    for name, cells in zip(table.header, table.cells, strict=True):
+        if series_values.normalised(name) not in STATION_NAMES:
+            continue
+        others = np.flatnonzero(pd.factorize(cells)[0])
+        if len(others):
+            message = f"{cells.nunique()} stations; one is expected"
+            refusal = Refusal(RefusalCode.SEVERAL_STATIONS, message, int(table.lines[others[0]]), name)
+            raise RefusedError(path, refusal)
+
+
+def _read_times(
+    path: Path, table: _Table, stated: Statements, now: datetime
+) -> tuple[tuple[int, ...], series_times.ParsedTimes]:
+    """Return the positions of the column of times, or of the columns of date and time of day, and the times."""
+    candidates = _time_columns(table.header)
+    keys = {_time_name(table.header[i])[0]: i for i in reversed(candidates)}
+    used: tuple[int, ...] = (candidates[0],)
+    cells = table.cells[candidates[0]]
+    for part in ("time", "hour"):
+        if "date" in keys and part in keys and candidates[0] in (keys["date"], keys[part]):
+            of_day = table.cells[keys[part]]
+            if of_day.str.fullmatch(_TIME_OF_DAY).mean() > 0.5:
+                used = (keys["date"], keys[part])
+                cells = (table.cells[keys["date"]] + " " + of_day).where(of_day != "", "")
+                break
+    zone = next((zone for i in used if (zone := _time_name(table.header[i])[1])), None) or stated.time_zone
+    name = table.header[used[0]]
+    parsed = parse_times(name, cells, table.lines, zone, stated.time_format, now)
+    if isinstance(parsed, Refusal):
+        raise RefusedError(path, parsed)
+    return used, parsed
+
+
+def _variable_columns(table: _Table, refused: list[Refusal]) -> dict[str, int]:
+    """Return the position of the column of each variable; a variable with several columns is refused."""
+    columns: dict[str, list[int]] = {}
+    for i, name in enumerate(table.header):
+        if found := series_values.variable_of(name):
+            columns.setdefault(found[0], []).append(i)
+    chosen: dict[str, int] = {}
+    for variable in VARIABLES:
+        found_at = columns.get(variable, [])
+        station_level = [i for i in found_at if not series_values.is_sea_level(table.header[i])]
+        found_at = station_level or found_at
+        if len(found_at) > 1:
+            names = ", ".join(repr(table.header[i]) for i in found_at)
+            message = f"{variable} has several columns, {names}; keep or rename one of them"
+            second = table.header[found_at[1]]
+            refused.append(Refusal(RefusalCode.DUPLICATE_COLUMN, message, table.header_line, second))
+        elif found_at:
+            chosen[variable] = found_at[0]
+    return chosen
+
+
+def _decimal_mark(table: _Table, chosen: Mapping[str, int]) -> str | None:
+    cells = [table.cells[i][~series_values.is_missing(table.cells[i])] for i in chosen.values()]
+    return series_values.decimal_mark(pd.concat(cells, ignore_index=True)) if cells else None
+
+
+def _read_column(
+    table: _Table, variable: str, at: int, stated: str | None, decimal: str | None
+) -> tuple[npt.NDArray[np.float64], str, tuple[Skipped, ...]] | Refusal:
+    name = table.header[at]
+    found = series_values.variable_of(name)
+    sources = (
+        (found[1] if found else None, table.header_line),
+        (table.units[at] if table.units else None, table.unit_line),
+        (stated, None),
+    )
+    units = [(unit, line) for unit, line in sources if unit]
+    known = [(unit, line) for unit, line in units if series_values.find_unit(variable, unit)]
+    for unit, line in known[1:]:
+        if series_values.find_unit(variable, unit) != series_values.find_unit(variable, known[0][0]):
+            message = f"{variable} is in {known[0][0]!r} and in {unit!r}; correct or omit one of them"
+            return Refusal(RefusalCode.UNIT_CONFLICT, message, line or known[0][1], name)
+    unit_stated, line = (known or units)[0] if units else (None, table.header_line)
+    return series_values.parse_column(variable, name, table.cells[at], table.lines, unit_stated, line, decimal)

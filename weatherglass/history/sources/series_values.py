@@ -1,0 +1,280 @@
+"""Numbers, units and column names of a station's readings in text.
+
+A unit is certain if the header, a unit row or the user states it, if the publisher of a column name fixes it, or if the
+values are possible in one unit only: a median pressure of 1013 is in hPa, a median temperature of 15 may be °C or °F.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from weatherglass.history.sources.refusal import (
+    MAX_UNREADABLE,
+    Refusal,
+    RefusalCode,
+    Skipped,
+    skipped,
+)
+from weatherglass.records import UNITS as RECORD_UNITS
+
+Values = npt.NDArray[np.float64]
+Lines = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A unit: value in the unit of the records = value * factor + offset.
+
+    Attributes:
+        spellings: in lower case, without spaces and degree signs.
+    """
+
+    name: str
+    spellings: tuple[str, ...]
+    factor: float = 1.0
+    offset: float = 0.0
+
+
+INCH_OF_MERCURY, MILLIMETRE_OF_MERCURY = 33.86389, 1.333224
+"""hPa (NIST SP 811, appendix B.8)."""
+UNITS = {
+    "temperature": (
+        Unit("°C", ("c", "celsius")),
+        Unit("°F", ("f", "fahrenheit"), 5 / 9, -160 / 9),
+        Unit("K", ("k", "kelvin"), 1.0, -273.15),
+    ),
+    "humidity": (Unit("%", ("%", "percent", "%rh")), Unit("fraction", ("fraction",), 100.0)),
+    "pressure": (
+        Unit("hPa", ("hpa", "mbar", "mb", "millibar")),
+        Unit("Pa", ("pa",), 0.01),
+        Unit("kPa", ("kpa",), 10.0),
+        Unit("inHg", ("inhg",), INCH_OF_MERCURY),
+        Unit("mmHg", ("mmhg",), MILLIMETRE_OF_MERCURY),
+    ),
+    "wind_speed": (
+        Unit("m/s", ("m/s", "ms-1", "mps")),
+        Unit("km/h", ("km/h", "kmh", "kph", "kmh-1"), 1 / 3.6),
+        Unit("mph", ("mph", "mi/h"), 0.44704),
+        Unit("kt", ("kt", "kts", "kn", "knot", "knots"), 1852 / 3600),
+    ),
+}
+POSSIBLE_MEDIAN = {
+    "temperature": (-70.0, 50.0),
+    "humidity": (1.5, 110.0),
+    "pressure": (300.0, 1090.0),
+    "wind_speed": (0.0, 40.0),
+}
+"""Median of a station's readings anywhere on land, in the unit of the records."""
+
+NAMES = {
+    "temperature": [
+        "temperature",
+        "temp",
+        "air_temperature",
+        "air_temp",
+        "temperature_2m",
+        "t2m",
+        "outdoor_temperature",
+        "outside_temperature",
+        "temp_out",
+        "outside_temp",
+        "outtemp",
+        "tmpf",
+        "tmpc",
+        "tt_10",
+        "tt_tu",
+    ],
+    "humidity": [
+        "humidity",
+        "relative_humidity",
+        "relative_humidity_2m",
+        "humid",
+        "hum",
+        "rh",
+        "rhum",
+        "outdoor_humidity",
+        "outside_humidity",
+        "out_hum",
+        "outhumidity",
+        "relh",
+        "rf_10",
+        "rf_tu",
+    ],
+    "pressure": [
+        "pressure",
+        "air_pressure",
+        "surface_pressure",
+        "station_pressure",
+        "station_level_pressure",
+        "absolute_pressure",
+        "pres",
+        "pp_10",
+    ],
+    "wind_speed": ["wind_speed", "windspeed", "wind_speed_10m", "wspd", "sknt", "ff_10"],
+}
+"""Names of columns, normalised by `normalised`."""
+SEA_LEVEL_NAMES = ["pressure_msl", "sea_level_pressure", "mslp", "slp", "relative_pressure", "barometer"]
+"""Used if there is no other column of pressure."""
+NAMED_UNITS = {
+    **{"tmpf": "f", "tmpc": "c", "relh": "%", "sknt": "kt"},
+    **{"tt_10": "c", "tt_tu": "c", "rf_10": "%", "rf_tu": "%", "pp_10": "hpa", "ff_10": "m/s"},
+}
+"""Units fixed by the publisher of a name: Iowa Environmental Mesonet (ASOS download), Deutscher Wetterdienst."""
+
+_MISSING = frozenset(("", "na", "n/a", "nan", "null", "none", "m", "missing", "-", "--", "---"))
+_MISSING_NUMBER = re.compile(r"-9{3,5}(?:[.,][09]+)?")
+"""Impossible for every variable in every unit; a positive 999 is a possible pressure."""
+_SPACED_THOUSANDS = re.compile(r"(?<=[0-9])[ \u00a0\u2009\u202f'’](?=[0-9]{3}(?![0-9]))")
+_DOT = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
+_DOT_THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:,[0-9]{3})+\.[0-9]*")
+_COMMA = re.compile(r"[+-]?(?:[0-9]+,[0-9]*|,[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
+_COMMA_THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:\.[0-9]{3})+,[0-9]*")
+_GROUPED_BY_COMMA = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:,[0-9]{3})+")
+_GROUPED_BY_DOT = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:\.[0-9]{3})+")
+
+
+def normalised(name: str) -> str:
+    """Return a column name in lower case, words joined by `_`: `Wind Speed` becomes `wind_speed`."""
+    return re.sub(r"\W+", "_", name.strip().lower()).strip("_")
+
+
+def split_annotation(cell: str) -> tuple[str, str | None]:
+    """Split a cell of the header into name and unit or zone: `Temp (°C)`, `Temp [°C]` or `Temp, °C`."""
+    match = re.fullmatch(r"(.*?)\s*[\[(]([^\[\]()]*)[\])]", cell) or re.fullmatch(r"([^,]*),\s*([^,]*)", cell)
+    return (match[1], match[2].strip()) if match else (cell, None)
+
+
+def variable_of(cell: str) -> tuple[str, str | None] | None:
+    """Return variable and unit (None if not stated) of a cell of the header; None for other columns.
+
+    Also with the unit as the last word: `temp_f`, `Pressure hPa`.
+    """
+    name, unit = split_annotation(cell)
+    key = normalised(name)
+    if variable := _variable_named(key):
+        return variable, unit or NAMED_UNITS.get(key)
+    if unit is None and (words := re.fullmatch(r"(.+)[\s_](\S+?)", cell.strip())):
+        variable = _variable_named(normalised(words[1]))
+        if variable and find_unit(variable, words[2]):
+            return variable, words[2]
+    return None
+
+
+def is_sea_level(cell: str) -> bool:
+    """Return whether a column of pressure is the one at sea level."""
+    key = normalised(split_annotation(cell)[0])
+    return any(key == name or key.startswith(f"{name}_") for name in SEA_LEVEL_NAMES)
+
+
+def _variable_named(key: str) -> str | None:
+    if key in SEA_LEVEL_NAMES:
+        return "pressure"
+    return next((variable for variable, names in NAMES.items() if key in names), None)
+
+
+def find_unit(variable: str, text: str) -> Unit | None:
+    """Return the unit that a text names; None if it is unknown."""
+    key = re.sub(
+        r"[\s°*º·.^⁻¹]|deg(?:rees?)?|℃|℉",
+        lambda m: {"℃": "c", "℉": "f", "⁻": "-", "¹": "1"}.get(m[0], ""),
+        text.lower(),
+    )
+    return next((unit for unit in UNITS[variable] if key in unit.spellings), None)
+
+
+def parse_column(
+    variable: str,
+    column: str,
+    cells: pd.Series,
+    lines: Lines,
+    unit: str | None,
+    unit_line: int | None,
+    decimal: str | None,
+) -> tuple[Values, str, tuple[Skipped, ...]] | Refusal:
+    """Return the values (n,) in the unit of the records, NaN where missing or unreadable; the unit; what is skipped.
+
+    Args:
+        cells: (n,) text; the index is ignored.
+        lines: (n,) line numbers.
+        unit: as stated; None if unknown.
+        unit_line: line that states the unit.
+        decimal: decimal mark of the other columns of the file; None if unknown.
+    """
+    known = find_unit(variable, unit) if unit else None
+    allowed = ", ".join(unit.name for unit in UNITS[variable])
+    if unit and known is None:
+        message = (
+            f"the unit {unit!r} of {variable} is unknown; known units: {allowed}. --unit {variable}=UNIT states it"
+        )
+        return Refusal(RefusalCode.UNIT_UNKNOWN, message, unit_line, column)
+    missing = is_missing(cells)
+    mark = decimal_mark(cells[~missing]) or decimal
+    if mark is None and (at := np.flatnonzero(cells[~missing].str.fullmatch(_GROUPED_BY_COMMA))).size:
+        message = (
+            f"{cells[~missing].iloc[at[0]]!r} may have a decimal comma or a thousands separator, and no other value of "
+            "the file tells; write it with a decimal point"
+        )
+        return Refusal(RefusalCode.DECIMAL_MARK, message, int(lines[~missing][at[0]]), column)
+    values = _numbers(cells.where(~missing, ""), mark or ".")
+    bad = ~missing & ~np.isfinite(values)
+    if bad.sum() > MAX_UNREADABLE * (~missing).sum():
+        first = int(np.flatnonzero(bad)[0])
+        message = f"{bad.sum()} of {(~missing).sum()} values are no numbers; the first is {cells.iloc[first]!r}"
+        return Refusal(RefusalCode.NUMBER, message, int(lines[first]), column)
+    if known is None and not missing.all():
+        possible = _possible_units(variable, float(np.nanmedian(values)))
+        if len(possible) != 1:
+            message = (
+                f"the unit of {variable} is not stated; write it into the header, "
+                f"`{column} ({RECORD_UNITS[variable]})`, or use --unit {variable}=UNIT with one of {allowed}"
+            )
+            return Refusal(RefusalCode.UNIT_MISSING, message, unit_line, column)
+        [known] = possible
+    known = known or UNITS[variable][0]
+    return values * known.factor + known.offset, known.name, skipped(RefusalCode.NUMBER, lines[bad], column)
+
+
+def is_missing(cells: pd.Series) -> npt.NDArray[np.bool_]:
+    """Return which of the cells (n,) mark a missing value."""
+    lower = cells.str.lower()
+    return np.asarray(lower.isin(_MISSING) | lower.str.fullmatch(_MISSING_NUMBER), dtype=bool)
+
+
+def decimal_mark(cells: pd.Series) -> str | None:
+    """Return the decimal mark that most of the cells prove; None if none of them does.
+
+    `1,013` and `1.013` prove nothing, `12,5` proves a comma.
+    """
+    cells = cells.str.replace(_SPACED_THOUSANDS, "", regex=True)
+    comma = (cells.str.fullmatch(_COMMA) & ~cells.str.fullmatch(_GROUPED_BY_COMMA)) | cells.str.fullmatch(
+        _COMMA_THOUSANDS
+    )
+    dot = cells.str.fullmatch(_DOT) & cells.str.contains(".", regex=False) & ~cells.str.fullmatch(_GROUPED_BY_DOT)
+    dot |= cells.str.fullmatch(_DOT_THOUSANDS)
+    if not comma.any() and not dot.any():
+        return None
+    return "," if comma.sum() > dot.sum() else "."
+
+
+def _numbers(cells: pd.Series, mark: str) -> Values:
+    """Return the cells as numbers with a decimal mark; NaN for all others."""
+    cells = cells.str.replace(_SPACED_THOUSANDS, "", regex=True).str.replace("\u2212", "-", regex=False)
+    if mark == ",":
+        readable = cells.str.fullmatch(_COMMA) | cells.str.fullmatch(_COMMA_THOUSANDS)
+        readable |= cells.str.fullmatch(_GROUPED_BY_DOT) | cells.str.fullmatch(r"[+-]?[0-9]+")
+        plain = cells.str.replace(".", "", regex=False).str.replace(",", ".", regex=False)
+    else:
+        readable = cells.str.fullmatch(_DOT) | cells.str.fullmatch(_DOT_THOUSANDS)
+        readable |= cells.str.fullmatch(_GROUPED_BY_COMMA)
+        plain = cells.str.replace(",", "", regex=False)
+    return pd.to_numeric(plain.where(readable.astype(bool)), errors="coerce").to_numpy(float)
+
+
+def _possible_units(variable: str, median: float) -> list[Unit]:
+    low, high = POSSIBLE_MEDIAN[variable]
+    return [unit for unit in UNITS[variable] if low <= median * unit.factor + unit.offset <= high]
