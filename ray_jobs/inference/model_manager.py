@@ -2,16 +2,21 @@
 
 A version that fails, during validation or in service, is quarantined with the reason and an alert is raised. The
 previous champion stays active or becomes active again; without one, persistence and the rules are used.
+
+A version whose files are not available is not quarantined: the models in service stay, and loading is repeated.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from ray_jobs.inference.canary_check import CanaryBatch, check_detector, check_forecaster
+from ray_jobs.inference.failed_loads import FailedLoads
 from ray_jobs.inference.model_slot import ModelSlot, SlotStatus
 from weatherglass.anomaly.detector import AnomalyDetector
 from weatherglass.forecast.boosted_trees import BoostedForecaster
@@ -49,9 +54,10 @@ class ModelManager:
 
     Args:
         instance: recorded as the source of a rejection.
+        clock: seconds of a monotonic clock.
     """
 
-    def __init__(self, registry: Registry, instance: str = "inference"):
+    def __init__(self, registry: Registry, instance: str = "inference", clock: Callable[[], float] = time.monotonic):
         self._registry = registry
         self._instance = instance
         self._lock = threading.RLock()
@@ -59,6 +65,7 @@ class ModelManager:
         """(model kind, version) -> rejection."""
         self._unreported: list[tuple[ModelSlot, QuarantinedVersion]] = []
         """Rejections that are not in the store yet."""
+        self._failed_loads = FailedLoads(clock)
         load, persistence = BoostedForecaster.load, PersistenceForecaster()
         self._forecaster = ModelSlot[Forecaster](
             "forecaster", FORECASTER, load, check_forecaster, persistence, NO_MODEL
@@ -153,14 +160,19 @@ class ModelManager:
         log.info("%s version %s: interval factors of %d stations as of %s", slot.name, slot.version, len(factors), day)
 
     def _candidates(self, slot: ModelSlot) -> list[ModelVersion]:
-        """The versions to activate, in order of preference."""
+        """The versions to activate, in order of preference.
+
+        The previous champions are used while the champion is rejected or, if no model is active, cannot be loaded.
+        """
         if slot is self._challenger:
             challenger = self._registry.challenger(slot.kind)
             return [challenger] if challenger else []
         champion = self._registry.champion(slot.kind)
         if champion is None:
             return []
-        return [champion, *(self._registry.previous_champions(slot.kind) if self._is_rejected(champion) else [])]
+        unavailable = not slot.has_model and self._failed_loads.reason(champion) is not None
+        previous = self._registry.previous_champions(slot.kind) if self._is_rejected(champion) or unavailable else []
+        return [champion, *previous]
 
     def _update_model(self, slot: ModelSlot, canary: CanaryBatch | None) -> None:
         """Activate the first candidate that is not rejected and passes its validation."""
@@ -177,20 +189,36 @@ class ModelManager:
                 self._revert(slot)
 
     def _activate(self, slot: ModelSlot, version: ModelVersion, canary: CanaryBatch | None) -> bool:
-        """Activate a version if it passes its validation, otherwise reject it."""
+        """Activate a version if it can be loaded and passes its validation; reject it if it is damaged or fails."""
+        if not self._failed_loads.is_due(version):
+            return False
         active = self._forecaster.model if slot is self._challenger else slot.model
         try:
-            model, summary = slot.validate(version, canary, active)
+            model = slot.load(version)
         except Exception as error:
-            with self._lock:
-                self._reject(slot, version.version, str(error) or repr(error))
-            self._sync_quarantine(slot)
+            failed = self._failed_loads.record(version, error)
+            if failed.damaged:
+                self._reject_candidate(slot, version, error)
+            else:
+                log.warning("%s: version %s cannot be loaded: %s", slot.name, version.version, first_line(error))
+            return False
+        self._failed_loads.forget(version)
+        try:
+            summary = slot.validate(model, canary, active)
+        except Exception as error:
+            self._reject_candidate(slot, version, error)
             return False
         log.info("%s: version %s replaces version %s (%s)", slot.name, version.version, slot.version, summary)
         with self._lock:
             slot.activate(model, version.version)
             self.current = self._active_models()
         return True
+
+    def _reject_candidate(self, slot: ModelSlot, version: ModelVersion, error: Exception) -> None:
+        self._failed_loads.forget(version)
+        with self._lock:
+            self._reject(slot, version.version, str(error) or repr(error))
+        self._sync_quarantine(slot)
 
     def _revert(self, slot: ModelSlot) -> None:
         replaced = slot.version
@@ -238,10 +266,15 @@ class ModelManager:
                 with self._registry.store().begin() as connection:
                     alerts.set_open_alerts(connection, slot.rule, [], datetime.now(UTC))
             slot.set_status("ok", f"version {desired} is active")
-        elif rejection := self._rejected.get((slot.kind, desired)):
-            active = f"version {slot.version}" if slot.has_model else "the baseline"
+            return
+        active = f"version {slot.version}" if slot.has_model else "the baseline"
+        if rejection := self._rejected.get((slot.kind, desired)):
             reason = f"{active} is active because version {desired} was rejected: {rejection.reason}"
-            slot.set_status("degraded" if slot.has_model else "failing", reason)
+        elif failure := self._failed_loads.reason(candidates[0]):
+            reason = f"{active} is active because version {desired} cannot be loaded yet: {failure}"
+        else:
+            return
+        slot.set_status("degraded" if slot.has_model else "failing", reason)
 
 
 def _alert(slot: ModelSlot, rejection: QuarantinedVersion) -> Alert:

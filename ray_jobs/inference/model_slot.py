@@ -65,13 +65,13 @@ class ModelSlot(Generic[M]):
         """Whether a registered version is active, not the baseline."""
         return self.version != self.baseline_version
 
-    def validate(self, version: ModelVersion, canary: CanaryBatch | None, active: M) -> tuple[M, str]:
-        """Load a version and check it against the active model; the loaded model and a summary.
+    def load(self, version: ModelVersion) -> M:
+        """Read a version from its folder. Exceptions propagate."""
+        return self._load(version.folder)
 
-        Without a canary batch the model is only loaded. Exceptions of loading and of the check propagate.
-        """
-        model = self._load(version.folder)
-        return model, str(self._check(model, active, canary)) if canary else "not checked: no hours available yet"
+    def validate(self, model: M, canary: CanaryBatch | None, active: M) -> str:
+        """Check a loaded model against the active one; a summary. Exceptions of the check propagate."""
+        return str(self._check(model, active, canary)) if canary else "not checked: no hours available yet"
 
     def activate(self, model: M, version: str) -> None:
         """Make a model the active one."""

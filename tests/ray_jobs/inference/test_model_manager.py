@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from itertools import groupby
@@ -11,6 +14,7 @@ import numpy as np
 import pytest
 
 from ray_jobs.inference.canary_check import CanaryBatch
+from ray_jobs.inference.failed_loads import CONFIRMATION_SECONDS, MAX_RETRY_SECONDS
 from ray_jobs.inference.model_manager import FAILURES, NO_MODEL, ModelManager
 from tests.conftest import make_settings
 from tests.ray_jobs.conftest import Feed, Reader, Rounds, serving
@@ -27,6 +31,17 @@ from weatherglass.store import alert_queries
 from weatherglass.topics import SHADOW
 
 pytestmark = pytest.mark.integration
+
+
+class Clock:
+    """Seconds, advanced by the test."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
 
 CANARY = CanaryBatch.of_grid(GRID)
 MINUTE = timedelta(minutes=1)
@@ -49,8 +64,8 @@ def open_alerts(settings: Settings) -> dict[str, str]:
 def test_a_version_that_fails_its_validation_is_quarantined_and_the_previous_one_stays_active(
     forecaster: BoostedForecaster, tmp_path: Path
 ) -> None:
-    settings = make_settings(tmp_path / "state")
-    manager = ModelManager(Registry(settings), "inference-0")
+    settings, clock = make_settings(tmp_path / "state"), Clock()
+    manager = ModelManager(Registry(settings), "inference-0", clock)
     manager.refresh(CANARY)
     assert manager.current.forecaster_version == NO_MODEL
     assert manager.statuses()["forecaster"].state == "degraded"
@@ -63,6 +78,9 @@ def test_a_version_that_fails_its_validation_is_quarantined_and_the_previous_one
     hot = register_champion(settings, with_impossible_heat(forecaster), tmp_path / "hot")
     manager.refresh(CANARY)
     damaged = register_damaged(settings, forecaster, tmp_path / "damaged")
+    manager.refresh(CANARY)
+    assert damaged not in Registry(settings).quarantined(FORECASTER), "its files may still be written"
+    clock.now += CONFIRMATION_SECONDS
     manager.refresh(CANARY)
     assert manager.current.forecaster is active
     status = manager.statuses()["forecaster"]
@@ -93,6 +111,111 @@ def test_a_version_that_fails_its_validation_is_quarantined_and_the_previous_one
     Registry(settings).roll_back(FORECASTER, "an operator", "impossible heat")
     restarted.refresh(CANARY)
     assert restarted.statuses()["forecaster"].state == "ok"
+    assert open_alerts(settings) == {}
+
+
+def away(folder: Path) -> Callable[[], object]:
+    """Rename a folder; returns a function that renames it back."""
+    elsewhere = folder.rename(folder.with_name("elsewhere"))
+    return lambda: elsewhere.rename(folder)
+
+
+def unmounted(folder: Path) -> Callable[[], object]:
+    """Rename a folder and put an empty one in its place."""
+    back = away(folder)
+    folder.mkdir()
+
+    def mount() -> None:
+        folder.rmdir()
+        back()
+
+    return mount
+
+
+def forbidden(folder: Path) -> Callable[[], object]:
+    """Remove all permissions of a file; root could still read it, so its place is taken by a loop of links."""
+    file, kept = folder / "arrays.npz", folder.with_name("kept")
+    if os.getuid():
+        file.chmod(0)
+        return lambda: file.chmod(0o600)
+    file.rename(kept)
+    file.symlink_to(file)
+    return lambda: kept.replace(file)
+
+
+def truncated(folder: Path) -> Callable[[], object]:
+    file = folder / "arrays.npz"
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+    return lambda: file.write_bytes(content)
+
+
+@pytest.mark.parametrize("make_unavailable", [away, unmounted, forbidden, truncated])
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_model_that_is_unavailable_for_a_while_is_not_quarantined(
+    forecaster: BoostedForecaster,
+    tmp_path: Path,
+    make_unavailable: Callable[[Path], Callable[[], object]],
+    restarted: bool,
+) -> None:
+    settings, clock = make_settings(tmp_path / "state"), Clock()
+    first = register_champion(settings, forecaster, tmp_path / "first")
+    manager = ModelManager(Registry(settings), "inference-0", clock)
+    if not restarted:  # a restarted actor has no model in memory
+        manager.refresh(CANARY)
+    second = register_champion(settings, forecaster, tmp_path / "second")
+    champion = Registry(settings).champion(FORECASTER)
+    assert champion
+    restore = make_unavailable(champion.folder)
+    for _ in range(2):
+        manager.refresh(CANARY)
+        clock.now += CONFIRMATION_SECONDS / 4
+    assert manager.current.forecaster_version == first, "the model in service, or the previous champion"
+    status = manager.statuses()["forecaster"]
+    assert status.state == "degraded"
+    assert second in status.reason
+    restore()
+    clock.now += MAX_RETRY_SECONDS
+    manager.refresh(CANARY)
+    assert manager.current.forecaster_version == second
+    assert manager.statuses()["forecaster"].state == "ok"
+    assert Registry(settings).quarantined(FORECASTER) == {}
+    assert open_alerts(settings) == {}
+
+
+def test_a_model_in_service_does_not_need_its_folder(forecaster: BoostedForecaster, tmp_path: Path) -> None:
+    settings, clock = make_settings(tmp_path / "state"), Clock()
+    version = register_champion(settings, forecaster, tmp_path / "first")
+    manager = ModelManager(Registry(settings), "inference-0", clock)
+    manager.refresh(CANARY)
+    shutil.rmtree(settings.artifacts_dir / FORECASTER)
+    for _ in range(3):
+        clock.now += CONFIRMATION_SECONDS
+        manager.refresh(CANARY)
+    assert manager.current.forecaster_version == version
+    assert manager.statuses()["forecaster"].state == "ok"
+    assert Registry(settings).quarantined(FORECASTER) == {}
+
+
+def test_a_quarantined_version_serves_after_its_files_are_restored_and_it_is_promoted(
+    forecaster: BoostedForecaster, tmp_path: Path
+) -> None:
+    settings, clock = make_settings(tmp_path / "state"), Clock()
+    version = register_champion(settings, forecaster, tmp_path / "first")
+    champion = Registry(settings).champion(FORECASTER)
+    assert champion
+    restore = truncated(champion.folder)
+    manager = ModelManager(Registry(settings), "inference-0", clock)
+    for _ in range(2):
+        manager.refresh(CANARY)
+        clock.now += CONFIRMATION_SECONDS
+    assert version in Registry(settings).quarantined(FORECASTER)
+    assert manager.statuses()["forecaster"].state == "failing"
+    restore()
+    Registry(settings).promote(FORECASTER, version, "an operator", "restored from a backup", {})
+    manager.refresh(CANARY)
+    assert manager.current.forecaster_version == version
+    assert Registry(settings).quarantined(FORECASTER) == {}
     assert open_alerts(settings) == {}
 
 

@@ -32,11 +32,15 @@ def test_a_new_slot_has_the_baseline_and_is_degraded() -> None:
     assert (new.model, new.version, new.has_model, new.status.state) == ("baseline", "none", False, "degraded")
 
 
-def test_validation_loads_the_model_and_checks_it_against_the_active_one() -> None:
-    assert slot().validate(version("a"), CANARY, "x") == ("a", "a after x")
-    assert slot().validate(version("bad"), None, "x")[0] == "bad", "without a canary batch it is only loaded"
+def test_a_version_is_loaded_from_its_folder() -> None:
+    assert slot().load(version("a")) == "a"
+
+
+def test_a_model_is_checked_against_the_active_one() -> None:
+    assert slot().validate("a", CANARY, "x") == "a after x"
+    assert "not checked" in slot().validate("bad", None, "x")
     with pytest.raises(ValueError, match="bad"):
-        slot().validate(version("bad"), CANARY, "x")
+        slot().validate("bad", CANARY, "x")
 
 
 def test_a_slot_reverts_to_the_previous_version_and_then_to_the_baseline() -> None:
