@@ -20,7 +20,7 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hin
 import numpy as np
 import numpy.typing as npt
 
-from weatherglass.registry import artifact
+from weatherglass.registry.arrays import load_arrays, save_arrays
 
 T = TypeVar("T")
 VALUES = "result.json"
@@ -35,13 +35,13 @@ def write(folder: Path, result: object) -> None:
     """
     arrays: dict[str, npt.NDArray[Any]] = {}
     values = _encode(result, "result", folder, arrays)
-    artifact.save_arrays(folder / ARRAYS, arrays)
+    save_arrays(folder / ARRAYS, arrays)
     (folder / VALUES).write_text(json.dumps(values), encoding="utf-8")
 
 
 def read(folder: Path, kind: type[T]) -> T:
     """Read a result of the type `kind`, the one that was written."""
-    arrays = artifact.load_arrays(folder / ARRAYS)
+    arrays = load_arrays(folder / ARRAYS)
     values = json.loads((folder / VALUES).read_text(encoding="utf-8"))
     return cast(T, _decode(kind, values, "result", folder, arrays))
 

@@ -24,8 +24,10 @@ from weatherglass.history.grid import HourGrid
 from weatherglass.qc import series_checks
 from weatherglass.records import UNITS, VARIABLES, Anomaly, Flag, Quality, WindowFeatures
 from weatherglass.registry import artifact
+from weatherglass.registry.arrays import ModelArrays, save_arrays
 
 KIND = "anomaly-detector"
+ARRAYS = "arrays.npz"
 HARD_CHECKS = ("range", "step", "flat_line", "consistency")
 SOFT_CHECKS = ("forecast_residual", "neighbours", "isolation_forest", "learned_score")
 CHECKS = (*HARD_CHECKS, *SOFT_CHECKS)
@@ -129,7 +131,7 @@ class AnomalyDetector:
             raise ValueError("a detector without training cannot be saved")
         folder.mkdir(parents=True, exist_ok=True)
         arrays, metadata = self.learned.save(folder)
-        artifact.save_arrays(folder / "arrays.npz", {**arrays, "residual_limit": self.residual_limit})
+        save_arrays(folder / ARRAYS, {**arrays, "residual_limit": self.residual_limit})
         artifact.write_manifest(folder, KIND, metadata)
 
     @classmethod
@@ -140,8 +142,9 @@ class AnomalyDetector:
             artifact.ModelFileError: the folder does not hold a detector, or was modified.
         """
         metadata = artifact.verify(folder, KIND)
-        arrays = artifact.load_arrays(folder / "arrays.npz")
-        return cls(LearnedScore.load(folder, arrays, metadata), arrays["residual_limit"])
+        arrays = ModelArrays(folder / ARRAYS)
+        residual_limit = arrays.take("residual_limit", np.float64, (len(VARIABLES),))
+        return cls(LearnedScore.load(folder, arrays, metadata), residual_limit)
 
     def limits(self) -> dict[str, float]:
         """Return all limits by name, for the registry."""

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from weatherglass.records import VARIABLES
+from weatherglass.registry.arrays import ModelArrays
 
 LEADS = (1, 3, 6, 12, 24)
 VIEWS = (*(f"lead{lead}" for lead in LEADS), "neighbours", "past", "others")
@@ -82,6 +83,23 @@ class ExpectedValues:
     weights: npt.NDArray[np.float32]
     scale: npt.NDArray[np.float64]
     tail: npt.NDArray[np.float64]
+
+    @classmethod
+    def from_arrays(cls, station_ids: tuple[str, ...], arrays: ModelArrays, prefix: str) -> ExpectedValues:
+        """Take the arrays from a file, where the names have a prefix.
+
+        Raises:
+            ModelFileError: an array is missing or does not match the stations.
+        """
+        n = len(station_ids)
+        return cls(
+            station_ids,
+            arrays.take(f"{prefix}spread", np.float64, (n, COUNT)),
+            arrays.take(f"{prefix}neighbours", np.int64, (n, COUNT, NEIGHBOURS), -1, n - 1),
+            arrays.take(f"{prefix}weights", np.float32, (n, COUNT, COLUMNS, len(VIEWS))),
+            arrays.take(f"{prefix}scale", np.float64, (n, COUNT, len(VIEWS))),
+            arrays.take(f"{prefix}tail", np.float64, (n, COUNT, len(VIEWS))),
+        )
 
     def predict(self, anomalies: npt.NDArray[np.float32], first: int) -> npt.NDArray[np.float32]:
         """Predict anomalies (n, hours - first, 4, views) from anomalies (n, hours, 4), rows as `station_ids`.

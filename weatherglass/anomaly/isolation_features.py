@@ -11,6 +11,8 @@ from weatherglass.records import VARIABLES
 
 CHANGE_HOURS = (1, 3)
 MEAN_HOURS = 24
+COUNT = (len(CHANGE_HOURS) + 2) * len(VARIABLES)
+"""Inputs of the forest."""
 MAX_ROWS = 40_000
 MIN_ROWS = 1000
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from weatherglass.registry.arrays import ModelArrays
+
 TREES = 100
 SAMPLES = 256
 EULER_GAMMA = 0.5772156649015329
@@ -55,8 +57,21 @@ class IsolationForest:
         return {f"forest.{name}": value for name, value in vars(self).items()}
 
     @classmethod
-    def from_arrays(cls, arrays: dict[str, npt.NDArray]) -> IsolationForest:
-        return cls(*(arrays[f"forest.{name}"] for name in cls.__dataclass_fields__))
+    def from_arrays(cls, arrays: ModelArrays, features: int) -> IsolationForest:
+        """Take what `arrays` returned from a file.
+
+        Raises:
+            ModelFileError: an array is missing, does not match the others, or has indices out of range.
+        """
+        feature = arrays.take("forest.feature", np.int32, (None, None), -1, features - 1)
+        shape = feature.shape
+        return cls(
+            feature,
+            arrays.take("forest.threshold", np.float32, shape),
+            arrays.take("forest.left", np.int32, shape, 0, shape[1] - 1),
+            arrays.take("forest.right", np.int32, shape, 0, shape[1] - 1),
+            arrays.take("forest.path", np.float64, shape),
+        )
 
 
 def fit(rows: npt.NDArray, seed: int) -> IsolationForest:

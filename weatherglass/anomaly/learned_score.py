@@ -8,21 +8,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import lightgbm
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel, Field
 
-from weatherglass.anomaly import classifier, features
+from weatherglass.anomaly import classifier, features, isolation_features
 from weatherglass.anomaly.classifier import FaultClassifier
 from weatherglass.anomaly.expected_values import VIEWS, ExpectedValues
-from weatherglass.anomaly.features import AnomalyFeatures, StationStatistics
+from weatherglass.anomaly.features import SWAP_AMONG, AnomalyFeatures, StationStatistics
 from weatherglass.anomaly.isolation_forest import IsolationForest
-from weatherglass.forecast.climatology import Climatology
-from weatherglass.forecast.variables import model_variables
+from weatherglass.forecast.climatology import TERMS, Climatology
+from weatherglass.forecast.lightgbm_import import load_trees
+from weatherglass.forecast.variables import MODEL_VARIABLES, model_variables
 from weatherglass.history.grid import HourGrid
 from weatherglass.qc.series_checks import display_name
 from weatherglass.records import UNITS, VARIABLES
 from weatherglass.registry import artifact
+from weatherglass.registry.arrays import ModelArrays
 
 COUNT = len(VARIABLES)
 CLASSIFIER_FILE = "classifier.txt"
@@ -60,6 +62,14 @@ class SoftFlag:
     checks: tuple[str, ...]
     reason: str
     hours: int
+
+
+class About(BaseModel):
+    """What the manifest says about a detector; `stations` are ids."""
+
+    stations: list[str] = Field(min_length=1)
+    features: list[str]
+    views: list[str]
 
 
 @dataclass(frozen=True)
@@ -219,31 +229,32 @@ class LearnedScore:
         return arrays, metadata
 
     @classmethod
-    def load(cls, folder: Path, arrays: dict[str, npt.NDArray], metadata: dict[str, Any]) -> LearnedScore:
+    def load(cls, folder: Path, arrays: ModelArrays, about: dict[str, Any]) -> LearnedScore:
         """Load what `save` returned.
 
         Raises:
             artifact.ModelFileError: trained on other features, or files are missing or damaged.
         """
-        if metadata["features"] != list(features.NAMES) or metadata["views"] != list(VIEWS):
-            raise artifact.ModelFileError(f"{folder}: trained on other features than this version uses")
-        stations = tuple(metadata["stations"])
-        try:
-            booster = lightgbm.Booster(model_file=folder / CLASSIFIER_FILE)
-            expected = ExpectedValues(stations, *(arrays[f"expected.{key}"] for key in EXPECTED_ARRAYS))
-            statistics = StationStatistics(
-                expected,
-                IsolationForest.from_arrays(arrays),
-                *(arrays[key] for key in ("nearest", "step_limit", "flat_limit")),
-            )
-            return cls(
-                Climatology(stations, arrays["coefficients"]),
-                statistics,
-                FaultClassifier(booster),
-                *(arrays[key] for key in ("limits", "residual_quantiles", "isolation_quantiles")),
-            )
-        except (KeyError, lightgbm.basic.LightGBMError) as error:
-            raise artifact.ModelFileError(f"{folder}: incomplete anomaly detector ({error})") from None
+        metadata = artifact.parse(folder / artifact.MANIFEST, About, about)
+        if metadata.features != list(features.NAMES) or metadata.views != list(VIEWS):
+            raise artifact.ModelFileError(folder, "trained on other features than this version uses; train a new model")
+        stations = tuple(metadata.stations)
+        n = len(stations)
+        statistics = StationStatistics(
+            ExpectedValues.from_arrays(stations, arrays, "expected."),
+            IsolationForest.from_arrays(arrays, isolation_features.COUNT),
+            arrays.take("nearest", np.int64, (n, SWAP_AMONG), -1, n - 1),
+            arrays.take("step_limit", np.float64, (n, COUNT)),
+            arrays.take("flat_limit", np.float64, (n, COUNT)),
+        )
+        return cls(
+            Climatology(stations, arrays.take("coefficients", np.float64, (n, TERMS, len(MODEL_VARIABLES)))),
+            statistics,
+            FaultClassifier(load_trees(folder / CLASSIFIER_FILE, features.NAMES, "binary sigmoid:1")),
+            arrays.take("limits", np.float64, (COUNT,)),
+            arrays.take("residual_quantiles", np.float64, (COUNT, len(VIEWS), None)),
+            arrays.take("isolation_quantiles", np.float64, (None,)),
+        )
 
 
 EXPECTED_ARRAYS = ("spread", "neighbours", "weights", "scale", "tail")

@@ -12,22 +12,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel, Field, field_validator
 
 from weatherglass.forecast.climatology import TERMS, Climatology
-from weatherglass.forecast.damped_anomaly import DampedAnomaly
+from weatherglass.forecast.damped_anomaly import MAX_AGE, DampedAnomaly
 from weatherglass.forecast.fallback import PersistenceForecaster, history_hours
 from weatherglass.forecast.features import FEATURE_NAMES, PAST_HOURS, CaseFeatures, case_features, model_inputs
 from weatherglass.forecast.forecaster import LEVELS, Forecast
-from weatherglass.forecast.lightgbm_import import lightgbm
+from weatherglass.forecast.lightgbm_import import lightgbm, load_trees
 from weatherglass.forecast.spatial_regression import SpatialRegression
 from weatherglass.forecast.unseen_stations import add_unseen_stations
 from weatherglass.forecast.variables import MODEL_VARIABLES, clip_to_limits
 from weatherglass.history.grid import HourGrid
 from weatherglass.records import LEADS, VARIABLES, Method
 from weatherglass.registry import artifact
+from weatherglass.registry.arrays import ModelArrays, save_arrays
 from weatherglass.stations import Station
 
 KIND = "forecaster"
@@ -79,8 +82,37 @@ class TreeModel:
         return residual, np.maximum(np.asarray(self.spread.predict(matrix, num_threads=1)), self.min_spread)
 
 
+ARRAYS = "arrays.npz"
 TUNED_ARRAYS = ("quantiles", "shrinkage", "station_spread", "persistence_weight")
 """Attributes of `TreeModel` that are stored as arrays."""
+
+
+class TreeModelEntry(BaseModel):
+    """A tree model in the manifest; `leads` are consecutive hours."""
+
+    variable: int = Field(ge=0, lt=len(VARIABLES))
+    leads: tuple[Annotated[int, Field(ge=LEADS[0], le=LEADS[-1])], ...] = Field(min_length=1)
+    min_spread: float = Field(gt=0, allow_inf_nan=False)
+
+    @field_validator("leads")
+    @classmethod
+    def _are_consecutive(cls, leads: tuple[int, ...]) -> tuple[int, ...]:
+        if leads != tuple(range(leads[0], leads[0] + len(leads))):
+            raise ValueError("leads are not consecutive")
+        return leads
+
+
+class About(BaseModel):
+    """What the manifest says about a forecaster; see `BoostedForecaster.save`.
+
+    Attributes:
+        stations: id, latitude, longitude, elevation.
+    """
+
+    features: list[str]
+    levels: list[float]
+    stations: list[tuple[str, float, float, float | None]] = Field(min_length=1)
+    tree_models: list[TreeModelEntry] = Field(max_length=len(VARIABLES) * len(LEADS))
 
 
 def model_name(variable: int, leads: Sequence[int]) -> str:
@@ -118,7 +150,7 @@ class BoostedForecaster:
             model.residual.save_model(folder / f"{model.name}.residual.txt")
             model.spread.save_model(folder / f"{model.name}.spread.txt")
             arrays |= {f"{model.name}.{array}": getattr(model, array) for array in TUNED_ARRAYS}
-        artifact.save_arrays(folder / "arrays.npz", arrays)
+        save_arrays(folder / ARRAYS, arrays)
         about = {
             "features": list(FEATURE_NAMES),
             "levels": list(LEVELS),
@@ -137,40 +169,22 @@ class BoostedForecaster:
         Raises:
             artifact.ModelFileError: the folder holds no such model, was changed, or was written for other features.
         """
-        about = artifact.verify(folder, KIND)
-        if about["features"] != list(FEATURE_NAMES) or about["levels"] != list(LEVELS):
+        about = artifact.parse(folder / artifact.MANIFEST, About, artifact.verify(folder, KIND))
+        if about.features != list(FEATURE_NAMES) or about.levels != list(LEVELS):
             raise artifact.ModelFileError(
-                f"{folder}: the model uses other features or interval levels than this version; train a new model"
+                folder, "the model uses other features or interval levels than this version; train a new model"
             )
-        arrays = artifact.load_arrays(folder / "arrays.npz")
-        stations = tuple(Station(i, i, "", y, x, z, "UTC", frozenset()) for i, y, x, z in about["stations"])
+        stations = tuple(Station(i, i, "", y, x, z, "UTC", frozenset()) for i, y, x, z in about.stations)
         ids = tuple(station.station_id for station in stations)
-        if arrays["coefficients"].shape != (len(ids), TERMS, len(MODEL_VARIABLES)):
-            raise artifact.ModelFileError(
-                f"{folder / 'arrays.npz'}: the climatology does not match the model's stations"
-            )
-        tree_models = []
-        for entry in about["tree_models"]:
-            variable, leads = entry["variable"], tuple(entry["leads"])
-            name = model_name(variable, leads)
-            try:
-                residual = lightgbm.Booster(model_file=folder / f"{name}.residual.txt")
-                spread = lightgbm.Booster(model_file=folder / f"{name}.spread.txt")
-            except lightgbm.basic.LightGBMError as error:
-                raise artifact.ModelFileError(f"{folder / name}: LightGBM cannot read the trees: {error}") from None
-            tuned = {array: arrays[f"{name}.{array}"] for array in TUNED_ARRAYS}
-            tree_models.append(TreeModel(variable, leads, residual, spread, entry["min_spread"], **tuned))
-        prefix = "regression."
-        regression = SpatialRegression(
-            ids, **{key.removeprefix(prefix): values for key, values in arrays.items() if key.startswith(prefix)}
-        )
+        arrays = ModelArrays(folder / ARRAYS)
+        lags = LEADS[-1] + MAX_AGE + 1
         return cls(
             stations,
-            Climatology(ids, arrays["coefficients"]),
-            DampedAnomaly(arrays["rho"]),
-            regression,
-            arrays["damped_error"],
-            tuple(tree_models),
+            Climatology(ids, arrays.take("coefficients", np.float64, (len(ids), TERMS, len(MODEL_VARIABLES)))),
+            DampedAnomaly(arrays.take("rho", np.float64, (len(ids), lags, len(VARIABLES)))),
+            SpatialRegression.from_arrays(ids, arrays, "regression."),
+            arrays.take("damped_error", np.float64, (lags, len(VARIABLES), len(LEVELS))),
+            tuple(_load_tree_model(folder, entry, arrays, len(ids)) for entry in about.tree_models),
         )
 
     def forecast(self, grid: HourGrid, rows: Sequence[int], base: Sequence[int]) -> Forecast:
@@ -232,6 +246,21 @@ class BoostedForecaster:
     def _damped_half_width(self, age: npt.NDArray[np.int64], level: int) -> npt.NDArray[np.float64]:
         lag = np.minimum(np.array(LEADS)[None, :, None] + age[:, None, :], len(self.damped_error) - 1)
         return self.damped_error[lag, np.arange(len(VARIABLES)), level]
+
+
+def _load_tree_model(folder: Path, entry: TreeModelEntry, arrays: ModelArrays, stations: int) -> TreeModel:
+    name, leads = model_name(entry.variable, entry.leads), len(entry.leads)
+    return TreeModel(
+        entry.variable,
+        entry.leads,
+        load_trees(folder / f"{name}.residual.txt", FEATURE_NAMES, "regression_l1"),
+        load_trees(folder / f"{name}.spread.txt", FEATURE_NAMES, "regression"),
+        entry.min_spread,
+        quantiles=arrays.take(f"{name}.quantiles", np.float64, (len(HISTORY_CLASSES), leads, len(LEVELS))),
+        shrinkage=arrays.take(f"{name}.shrinkage", np.float64, (leads,)),
+        station_spread=arrays.take(f"{name}.station_spread", np.float64, (stations,)),
+        persistence_weight=arrays.take(f"{name}.persistence_weight", np.float64, (2, leads)),
+    )
 
 
 def _methods(

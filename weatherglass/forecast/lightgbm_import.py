@@ -1,4 +1,6 @@
-"""Import LightGBM without pandas and scikit-learn: `from weatherglass.forecast.lightgbm_import import lightgbm`.
+"""Import LightGBM without pandas and scikit-learn, and load its models from validated text.
+
+`from weatherglass.forecast.lightgbm_import import lightgbm`
 
 LightGBM imports pandas and scikit-learn if they are installed, for optional interfaces that this project does not
 use. They take 130 MB in every process that trains or forecasts, so their import is blocked while LightGBM loads.
@@ -7,8 +9,12 @@ use. They take 130 MB in every process that trains or forecasts, so their import
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+
+from weatherglass.registry import lightgbm_text
+from weatherglass.registry.artifact import ModelFileError
 
 
 @contextmanager
@@ -29,4 +35,20 @@ def _block_imports(*names: str) -> Iterator[None]:
 with _block_imports("sklearn", "pandas"):
     import lightgbm
 
-__all__ = ["lightgbm"]
+__all__ = ["lightgbm", "load_trees"]
+
+
+def load_trees(path: Path, features: Sequence[str], objective: str) -> lightgbm.Booster:
+    """Load the trees of a model folder; LightGBM gets only text that was validated.
+
+    Raises:
+        ModelFileError: the file is missing, or is not a model of these features with this objective.
+    """
+    try:
+        if path.stat().st_size > lightgbm_text.MAX_BYTES:
+            raise ModelFileError(path, f"larger than the limit of {lightgbm_text.MAX_BYTES:,} bytes")
+        return lightgbm.Booster(model_str=lightgbm_text.validate(path.read_bytes(), features, objective))
+    except FileNotFoundError:
+        raise ModelFileError(path, "missing; train a new model or restore the file") from None
+    except (lightgbm_text.InvalidTrees, lightgbm.basic.LightGBMError) as error:
+        raise ModelFileError(path, str(error)) from None

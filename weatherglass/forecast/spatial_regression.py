@@ -16,7 +16,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from weatherglass.records import LEADS
+from weatherglass.forecast.variables import MODEL_VARIABLES
+from weatherglass.records import LEADS, VARIABLES
+from weatherglass.registry.arrays import ModelArrays
 from weatherglass.stations import Station
 
 LAGS = (0, 1, 2, 3, 6, 9, 12, 18, 24, 36, 48)
@@ -58,6 +60,26 @@ class SpatialRegression:
     def arrays(self) -> dict[str, npt.NDArray]:
         """Return all arrays by attribute name."""
         return {name: values for name, values in vars(self).items() if name != "station_ids"}
+
+    @classmethod
+    def from_arrays(cls, station_ids: tuple[str, ...], arrays: ModelArrays, prefix: str) -> SpatialRegression:
+        """Take what `arrays` returned from a file, where the names have a prefix.
+
+        Raises:
+            ModelFileError: an array is missing, or does not match the stations or the other arrays.
+        """
+        s, variables, inputs = len(station_ids), len(VARIABLES), len(MODEL_VARIABLES)
+        neighbours = arrays.take(f"{prefix}neighbours", np.int64, (s, None), 0, s - 1)
+        k = neighbours.shape[1]
+        return cls(
+            station_ids,
+            arrays.take(f"{prefix}scale", np.float32, (s, inputs)),
+            neighbours,
+            arrays.take(f"{prefix}weights", np.float32, (s, BLOCKS * k * inputs, len(LEADS), variables)),
+            arrays.take(f"{prefix}offset", np.float32, (s, len(LEADS), variables)),
+            arrays.take(f"{prefix}fitted", np.bool_, (s, variables)),
+            arrays.take(f"{prefix}imputation", np.float32, (s, len(LAGS) - 1, 2 * k - 1, inputs)),
+        )
 
     def standardized_field(
         self, stations: Sequence[Station], anomalies: npt.NDArray[np.float32]

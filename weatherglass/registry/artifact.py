@@ -8,17 +8,45 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import numpy as np
-import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 MANIFEST = "model.json"
 FORMAT = 2
+MAX_MANIFEST_BYTES = 16 << 20
+"""Maximum size of a manifest; a station takes 60 bytes."""
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class ModelFileError(ValueError):
-    """A model folder cannot be used: a file is missing or changed, or the kind or format is another one."""
+    """A model folder cannot be used: a file is missing or changed, or the kind or format is another one.
+
+    Attributes:
+        path: the file or folder.
+        problem: what is wrong with it, and the way out.
+    """
+
+    def __init__(self, path: Path, problem: str):
+        super().__init__(f"{path}: {problem}")
+        self.path, self.problem = path, problem
+
+
+class Manifest(BaseModel):
+    """The content of `model.json`.
+
+    Attributes:
+        files: name -> SHA-256 of every other file.
+        about: what the class of the kind needs to load the other files.
+    """
+
+    model_config = ConfigDict(strict=True)
+
+    format: int
+    kind: str
+    about: dict[str, Any]
+    files: dict[str, str]
 
 
 def write_manifest(folder: Path, kind: str, about: dict[str, Any]) -> None:
@@ -35,53 +63,64 @@ def add_text(folder: Path, name: str, text: str) -> None:
     write_manifest(folder, content["kind"], content["about"])
 
 
+def read_manifest(folder: Path) -> Manifest:
+    """Read `model.json`.
+
+    Raises:
+        ModelFileError: it is missing, too large, or not a manifest.
+    """
+    path = folder / MANIFEST
+    try:
+        if path.stat().st_size > MAX_MANIFEST_BYTES:
+            raise ModelFileError(path, f"larger than the limit of {MAX_MANIFEST_BYTES:,} bytes")
+        return parse(path, Manifest, path.read_bytes())
+    except FileNotFoundError:
+        raise ModelFileError(folder, f"no model found, {MANIFEST} is missing") from None
+
+
+def parse(path: Path, model: type[M], content: bytes | dict[str, Any]) -> M:
+    """Return JSON, or what was parsed from it, as a pydantic model.
+
+    Raises:
+        ModelFileError: names the file and the first field that is wrong.
+    """
+    try:
+        return model.model_validate_json(content) if isinstance(content, bytes) else model.model_validate(content)
+    except ValidationError as error:
+        raise ModelFileError(path, first_problem(error)) from None
+
+
+def first_problem(error: ValidationError) -> str:
+    """Return the place and the message of the first of pydantic's errors, without the value."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = ".".join(map(str, first["loc"]))[:100]
+    return f"invalid content at {place!r}: {first['msg'][:200]}" if place else f"invalid content: {first['msg'][:200]}"
+
+
 def verify(folder: Path, kind: str) -> dict[str, Any]:
     """Compare the folder with its manifest and return `about`.
 
     Raises:
         ModelFileError: names the file that is missing or changed, or the kind or format that was found.
     """
-    manifest = folder / MANIFEST
-    try:
-        content = json.loads(manifest.read_text(encoding="utf-8"))
-        found_format, found_kind = content["format"], content["kind"]
-        files, about = content["files"], content["about"]
-    except FileNotFoundError:
-        raise ModelFileError(f"{folder}: no model found, {MANIFEST} is missing") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelFileError(f"{manifest}: invalid manifest: {error!r}") from None
-    if found_kind != kind:
-        raise ModelFileError(f"{folder}: the model's kind is {found_kind!r}, expected {kind!r}")
-    if found_format != FORMAT:
+    manifest = read_manifest(folder)
+    if manifest.kind != kind:
+        raise ModelFileError(folder, f"the model's kind is {manifest.kind[:40]!r}, expected {kind!r}")
+    if manifest.format != FORMAT:
         raise ModelFileError(
-            f"{folder}: the model has format {found_format}, this version reads format {FORMAT}; "
-            "train a new model with the DAG train_models, or remove the state folder to start from scratch"
+            folder,
+            f"the model has format {manifest.format}, this version reads format {FORMAT}; "
+            "train a new model with the DAG train_models, or remove the state folder to start from scratch",
         )
-    for name, digest in files.items():
+    for name, digest in manifest.files.items():
         path = folder / name
         if path.name != name or not path.is_file():
-            raise ModelFileError(f"{path}: missing; train a new model or restore the file")
+            raise ModelFileError(path, "missing; train a new model or restore the file")
         if _digest(path) != digest:
-            raise ModelFileError(f"{path}: changed since the model was saved; train a new model or restore the file")
-    return dict(about)
-
-
-def save_arrays(path: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
-    np.savez(path, **arrays)  # type: ignore[arg-type]
-
-
-def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays of an `.npz` file; NumPy refuses object arrays, which contain pickles.
-
-    Raises:
-        ModelFileError: the file is not readable as plain arrays.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError) as error:
-        raise ModelFileError(f"{path}: not readable as plain arrays: {error}") from None
+            raise ModelFileError(path, "changed since the model was saved; train a new model or restore the file")
+    return manifest.about
 
 
 def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -17,6 +17,7 @@ from weatherglass.history.grid import GRID_VARIABLES, HourGrid
 from weatherglass.qc.limits import RANGE_LIMITS
 from weatherglass.records import LEADS, VARIABLES, Method
 from weatherglass.registry import artifact
+from weatherglass.registry.arrays import load_arrays, save_arrays
 from weatherglass.verification.held_out_scores import evaluate
 
 
@@ -269,9 +270,9 @@ def test_a_pickle_in_the_arrays_is_never_executed(model: Model, tmp_path: Path) 
             return (Path.touch, (marker,))
 
     model.forecaster.save(folder)
-    arrays = artifact.load_arrays(folder / "arrays.npz")
+    arrays = load_arrays(folder / "arrays.npz")
     arrays["rho"] = np.array([Payload()], dtype=object)
-    artifact.save_arrays(folder / "arrays.npz", arrays)
+    save_arrays(folder / "arrays.npz", arrays)
 
     about = json.loads((folder / "model.json").read_text())["about"]
     artifact.write_manifest(folder, "forecaster", about)
