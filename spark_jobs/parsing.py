@@ -10,13 +10,15 @@ from pyspark.sql import functions as F
 from spark_jobs import jvm
 from weatherglass.qc.limits import RANGE_LIMITS
 from weatherglass.settings import Settings
+from weatherglass.topics import (
+    MAX_REJECTED_KEY_BYTES,
+    MAX_REJECTED_VALUE_BYTES,
+    TRUNCATED_HEADER,
+    TRUNCATED_KEY_HEADER,
+)
 
 MAX_HEADER_BYTES = 100
 """Longer headers are ignored: those of this project are shorter."""
-
-MAX_KEY_BYTES, MAX_VALUE_BYTES = 10_000, 1_000_000
-"""Bytes of a rejected message that are kept. With the headers they fit into the default limits of Kafka's producer and
-broker for one record, 1,048,576 and 1,048,588 bytes. A message that its sender compressed can be much longer."""
 
 
 def parse(messages: DataFrame, settings: Settings, now: datetime | None = None) -> DataFrame:
@@ -82,12 +84,12 @@ def rejected(parsed: DataFrame) -> DataFrame:
     """
     headers = {name: F.col(name).cast("string") for name in ("reason", "topic", "partition", "offset", "replayed")}
     headers |= {
-        "truncated": _size_if_beyond("value", MAX_VALUE_BYTES),
-        "truncated_key": _size_if_beyond("key", MAX_KEY_BYTES),
+        TRUNCATED_HEADER: _size_if_beyond("value", MAX_REJECTED_VALUE_BYTES),
+        TRUNCATED_KEY_HEADER: _size_if_beyond("key", MAX_REJECTED_KEY_BYTES),
     }
     return parsed.where("reason is not null").select(
-        F.substring("key", 1, MAX_KEY_BYTES).alias("key"),
-        F.substring("value", 1, MAX_VALUE_BYTES).alias("value"),
+        F.substring("key", 1, MAX_REJECTED_KEY_BYTES).alias("key"),
+        F.substring("value", 1, MAX_REJECTED_VALUE_BYTES).alias("value"),
         F.array_compact(F.array(*(_header_struct(name, text) for name, text in headers.items()))).alias("headers"),
     )
 

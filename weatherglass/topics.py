@@ -18,6 +18,12 @@ SPARK_GROUP = "spark-weather-processors"
 INFERENCE_GROUP = "ray-ml-inference"
 STORE_GROUP = "dashboard-consumers"
 
+MAX_REJECTED_KEY_BYTES, MAX_REJECTED_VALUE_BYTES = 10_000, 1_000_000
+"""Bytes of a rejected message that are kept. With the headers they fit into the default limits of Kafka's producer and
+broker for one record, 1,048,576 and 1,048,588 bytes. A message that its sender compressed can be much longer."""
+TRUNCATED_HEADER, TRUNCATED_KEY_HEADER = "truncated", "truncated_key"
+"""Headers of a rejected message whose value or key was too long: the original size in bytes."""
+
 REPLICATION = 1
 """Replication factor for one broker; more brokers allow more."""
 

@@ -83,6 +83,8 @@ class RejectionReason(StrEnum):
     """Not an ISO 8601 date and time with seconds."""
     NO_ZONE = "no_zone"
     """A time without `Z` or an offset from UTC."""
+    OUT_OF_RANGE = "out_of_range"
+    """In a derived record: a number, time or list outside the range of its field, or an impossible value."""
     FUTURE = "future"
     PAST = "past"
     LATE = "late"
@@ -91,8 +93,13 @@ class RejectionReason(StrEnum):
 
 def check_timestamp(timestamp: datetime, arrived: datetime, settings: Settings) -> RejectionReason | None:
     """Return `FUTURE` or `PAST` if an observation is too far from its arrival at the broker, else None."""
-    if timestamp > arrived + timedelta(minutes=settings.future_tolerance_minutes):
+    if too_far_ahead(timestamp, arrived, settings):
         return RejectionReason.FUTURE
     if timestamp < arrived - timedelta(hours=settings.past_horizon_hours):
         return RejectionReason.PAST
     return None
+
+
+def too_far_ahead(time: datetime, now: datetime, settings: Settings) -> bool:
+    """Whether a time of observation, UTC, is after `now` by more than clocks may differ."""
+    return time > now + timedelta(minutes=settings.future_tolerance_minutes)
