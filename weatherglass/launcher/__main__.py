@@ -6,8 +6,10 @@ import argparse
 import sys
 
 from weatherglass.settings import SettingsError, load_settings
+from weatherglass.stations import StationsError, known_stations
 
 INVALID_SETTINGS = 2
+"""Also for an invalid station table."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,10 +23,15 @@ def main(arguments: list[str] | None = None) -> int:
     command = parser.parse_args(arguments).command
     try:
         settings = load_settings()
+        if command == "up":
+            known_stations()
     except SettingsError as error:
         print(f"Invalid settings, nothing was started:\n{error}", file=sys.stderr)
         return INVALID_SETTINGS
-    # Imported here, so that invalid settings are reported immediately.
+    except StationsError as error:
+        print(f"{error}\nNothing was started.", file=sys.stderr)
+        return INVALID_SETTINGS
+    # Imported here, so that invalid settings and stations are reported immediately.
     if command == "down":
         from weatherglass.launcher.down import down
 

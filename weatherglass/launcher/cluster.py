@@ -18,8 +18,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from weatherglass.files import write_atomically
 from weatherglass.launcher import airflow
 from weatherglass.settings import Settings, SettingsError, load_settings
+from weatherglass.stations import StationsError, known_stations
 
 AIRFLOW_SECONDS = 600.0
 """Long, because the first start of all containers at once is slow on few cores."""
@@ -44,8 +46,7 @@ def exec_airflow(process: str, settings: Settings, environment: Mapping[str, str
     own = airflow.options(settings)
     if password := environment.get("AIRFLOW_PASSWORD"):
         passwords = home / "passwords.json"
-        passwords.touch(mode=0o600)
-        passwords.write_text(json.dumps({airflow.USER: password}), encoding="utf-8")
+        write_atomically(passwords, json.dumps({airflow.USER: password}), private=True)
         own["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"] = str(passwords)
     os.execvpe("airflow", ["airflow", *airflow.PROCESSES[process]], own | dict(environment))  # noqa: S606
 
@@ -70,7 +71,7 @@ def run_pipeline(settings: Settings, environment: Mapping[str, str]) -> int:
     return 0 if healthy else 1
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m weatherglass.launcher.cluster", description="Runs one container of the cluster."
     )
@@ -79,13 +80,17 @@ def main() -> int:
     roles.add_parser("airflow", help="one of Airflow's processes").add_argument("process", choices=airflow.PROCESSES)
     roles.add_parser("jobs", help="host the long-lived jobs")
     roles.add_parser("pipeline", help="start the pipeline")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         settings = load_settings()
+        known_stations()
     except SettingsError as error:
         print(f"Invalid settings:\n{error}", file=sys.stderr)
+        return 2
+    except StationsError as error:
+        print(error, file=sys.stderr)
         return 2
     if options.role == "prepare":
         prepare(settings, os.environ)
