@@ -17,7 +17,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.weatherglass.api.browser import TIMEOUT_MS
 from tests.weatherglass.api.dashboard import scene
@@ -115,6 +115,24 @@ def test_station_page_exports_csv_and_png(served: Served, open_page: OpenPage) -
     assert Path(picture.value.path()).read_bytes().startswith(b"\x89PNG")
     expect(page.locator("#hours tr")).to_have_count(24)
     assert opened.console_errors == []
+
+
+def test_a_station_with_a_time_zone_that_the_browser_does_not_know_is_shown_in_utc(
+    served: Served, open_page: OpenPage
+) -> None:
+    page = open_page(f"{served.address}/dashboard?time=local").page
+
+    def rename_zone(route: Route) -> None:
+        response = route.fetch()
+        text = response.text().replace(STATIONS[0].timezone, "Mars/Olympus_Mons")
+        route.fulfill(response=response, body=text)
+
+    page.route("**/stations", rename_zone)
+    page.reload()
+    expect(page.locator("#stations tr")).to_have_count(len(STATIONS))
+    rows = page.locator("#stations tr")
+    expect(rows.filter(has_text=STATIONS[0].name)).to_contain_text("UTC")
+    expect(rows.filter(has_text="New York")).not_to_contain_text("UTC")
 
 
 def test_a_verdict_is_saved_and_shown_after_a_reload(served: Served, open_page: OpenPage) -> None:

@@ -113,9 +113,22 @@ const COMPASS_POINTS = [
 ];
 export const compassPoint = (degrees) => (isMissing(degrees) ? "" : COMPASS_POINTS[Math.round(degrees / 22.5) % 16]);
 
-/** The time zone in which the times of a station are displayed. */
+/** The time zone in which the times of a station are displayed; UTC if the browser does not know the station's. */
 export function displayZone(timezone) {
-  return getPreference("time") === "local" && timezone ? timezone : "UTC";
+  return getPreference("time") === "local" && timezone && isKnownZone(timezone) ? timezone : "UTC";
+}
+
+const knownZones = new Map();
+function isKnownZone(timezone) {
+  if (!knownZones.has(timezone)) {
+    try {
+      new Intl.DateTimeFormat("en-GB", { timeZone: timezone });
+      knownZones.set(timezone, true);
+    } catch {
+      knownZones.set(timezone, false);
+    }
+  }
+  return knownZones.get(timezone);
 }
 
 const formatters = new Map();
