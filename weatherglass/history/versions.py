@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
-KEPT = 2
-
 
 @contextmanager
 def new_version(history: Path, name: str) -> Iterator[Path]:
@@ -29,8 +27,10 @@ def new_version(history: Path, name: str) -> Iterator[Path]:
         yield unfinished
         complete = next(path for path in map(versions.joinpath, _names(name)) if not path.exists())
         unfinished.rename(complete)
-        _replace_link(history, complete)
-        _remove_old(versions, complete)
+        previous = _replace_link(history, complete)
+        for old in versions.iterdir():
+            if old.name not in (complete.name, previous):
+                shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
@@ -41,17 +41,13 @@ def _names(name: str) -> Iterator[str]:
     yield from (f"{name}.{number}" for number in count(2))
 
 
-def _replace_link(history: Path, version: Path) -> None:
-    if history.is_dir() and not history.is_symlink():  # a folder instead of a link
-        history.rename(version.with_name("first"))
+def _replace_link(history: Path, version: Path) -> str | None:
+    """Point the history to a version; return the name of the version before, if there is one."""
+    previous = history.readlink().name if history.is_symlink() else None
+    if previous is None and history.is_dir():  # a folder instead of a link
+        previous = history.rename(version.with_name("first")).name
     link = version.parent / ".link"
     link.unlink(missing_ok=True)
     link.symlink_to(Path(version.parent.name) / version.name)
     link.replace(history)
-
-
-def _remove_old(versions: Path, current: Path) -> None:
-    """Keep the current version and the latest of the others."""
-    others = sorted((path for path in versions.iterdir() if path != current), key=lambda path: path.stat().st_mtime)
-    for old in others[: -(KEPT - 1)]:
-        shutil.rmtree(old, ignore_errors=True)
+    return previous

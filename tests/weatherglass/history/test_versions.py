@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from weatherglass.history.versions import KEPT, new_version
+from weatherglass.history.versions import new_version
 
 WRITER = """
 import sys
@@ -59,26 +59,44 @@ def test_a_writer_that_fails_or_is_killed_leaves_the_old_version(tmp_path: Path)
 def test_readers_always_see_a_complete_history(tmp_path: Path) -> None:
     history = tmp_path / "history"
     write(history, "0")
-    done, seen = threading.Event(), set()
+    done, finished, seen = threading.Event(), threading.Event(), set()
 
     def read() -> None:
         while not done.is_set():
             seen.add((history / "content").read_text())
+            finished.set()
 
     reader = threading.Thread(target=read)
     reader.start()
-    failures = []
     try:
         for number in range(1, 30):
             write(history, str(number))
-            if not reader.is_alive():
-                failures.append(number)
+            finished.clear()
+            assert finished.wait(60), f"the history could not be read while version {number} was written"
     finally:
         done.set()
         reader.join()
-    assert not failures
     assert seen <= {str(number) for number in range(30)}
-    assert len(list((tmp_path / "history.versions").iterdir())) == KEPT
+    kept = {version.name for version in (tmp_path / "history.versions").iterdir()}
+    assert kept == {"28", "29"}, "the current version and the one before"
+
+
+def test_the_version_before_the_current_one_is_kept_even_if_an_older_one_was_changed_later(tmp_path: Path) -> None:
+    history, versions = tmp_path / "history", tmp_path / "history.versions"
+    for name in ("first", "second"):
+        write(history, name)
+    os.utime(versions / "first", times=(2e9, 2e9))
+    write(history, "third")
+    assert {version.name for version in versions.iterdir()} == {"second", "third"}
+
+
+def test_a_writer_that_is_killed_before_it_replaces_the_link_does_not_affect_the_next_one(tmp_path: Path) -> None:
+    history = tmp_path / "history"
+    write(history, "old")
+    (tmp_path / "history.versions" / ".link").symlink_to("history.versions/old")
+    write(history, "new")
+    assert (history / "content").read_text() == "new"
+    assert not list((tmp_path / "history.versions").glob(".*"))
 
 
 def test_a_plain_folder_becomes_a_link_and_versions_are_not_overwritten(tmp_path: Path) -> None:
@@ -89,5 +107,5 @@ def test_a_plain_folder_becomes_a_link_and_versions_are_not_overwritten(tmp_path
     held = history.resolve()
     write(history, "same")
     assert history.is_symlink()
-    assert history.resolve() != held
+    assert (held.name, history.resolve().name) == ("same", "same.2")
     assert (held / "content").read_text() == "same"
