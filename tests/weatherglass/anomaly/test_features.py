@@ -180,6 +180,50 @@ def test_a_feature_has_the_value_of_its_definition(
         assert found == pytest.approx(expected, rel=2e-3, abs=2e-3), (station, VARIABLES[v])
 
 
+def test_expected_values_are_readings_minus_residuals_in_units_of_the_variable(
+    values: np.ndarray, latest: AnomalyFeatures, statistics: StationStatistics
+) -> None:
+    unit = statistics.expected.scale * statistics.expected.spread[..., None]
+    recent = values[:, -latest.expected.shape[1] :].astype(float)
+    expected = recent[..., None] - latest.residuals * unit[:, None]
+    unclipped = np.abs(latest.residuals) < features.MAX_RESIDUAL
+    assert unclipped.sum() > 1000
+    np.testing.assert_allclose(latest.expected[unclipped], expected[unclipped], rtol=1e-3, atol=1e-3)
+
+
+def test_the_deviation_from_neighbours_that_agree_is_in_quarters_of_the_spread(
+    values: np.ndarray, statistics: StationStatistics
+) -> None:
+    normal = NORMAL[:, -values.shape[1] :]
+    agreeing = values.copy()
+    for row in range(COUNT):
+        if row != STATION:
+            agreeing[row, -1] = normal[row, -1] + 1
+    latest = features.compute_latest(agreeing, normal, statistics)
+    for v in range(4):
+        expected = abs(agreeing[STATION, -1, v] - normal[STATION, -1, v] - 1) / (
+            0.25 * statistics.expected.spread[STATION, v]
+        )
+        found = latest.features[STATION, 0, v, NAMES.index("neighbour_deviation")]
+        assert found == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("late", [2, 4, 6, 8, 10, 12])
+def test_a_clock_that_is_late_by_an_even_number_of_hours_is_recognized(
+    values: np.ndarray, statistics: StationStatistics, late: int
+) -> None:
+    """The last nine readings are those expected from the neighbours `late` hours earlier; b is 0, so d - b is d."""
+    recent, normal = TRUE[:, -values.shape[1] :].copy(), NORMAL[:, -values.shape[1] :]
+    view = VIEWS.index("neighbours")
+    expected = features.compute_latest(recent, normal, statistics).expected[STATION, ..., view]
+    recent[STATION, -9:] = expected[-9 - late : -late]
+    width = (statistics.expected.scale[..., view] * statistics.expected.spread)[STATION]
+    distance = np.minimum(np.abs(recent[STATION, -9:] - expected[-9:]) / width, 10).mean(axis=0)
+    found = features.compute_latest(recent, normal, statistics).features[STATION, 0]
+    np.testing.assert_allclose(found[:, NAMES.index("time_shift")], distance, rtol=1e-3)
+    np.testing.assert_allclose(found[:, NAMES.index("time_shift_station")], distance.mean(), rtol=1e-3)
+
+
 def test_no_two_features_are_equal_so_that_swapping_them_is_noticed(
     values: np.ndarray, latest: AnomalyFeatures, statistics: StationStatistics
 ) -> None:
