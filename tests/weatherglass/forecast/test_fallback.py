@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tests.synthetic_history import stations
 from weatherglass.forecast.fallback import PersistenceForecaster, history_hours, persistence_spread
-from weatherglass.forecast.forecaster import Forecast
+from weatherglass.forecast.forecaster import LEVELS, Forecast
 from weatherglass.history.grid import HourGrid
+from weatherglass.history.sources import kaggle
 from weatherglass.qc.limits import RANGE_LIMITS
-from weatherglass.records import LEADS, Method
+from weatherglass.records import LEADS, VARIABLES, Method
 
 HOURS, BASE = 100, 90
 BORROWED_HALF_WIDTH = [20, 50, 100, 12]
@@ -87,6 +90,27 @@ def test_half_widths_are_interpolated_between_the_measured_leads() -> None:
         assert spread.shape == (24, 4)
         np.testing.assert_allclose(spread[:3, 0], [at_1_h, (at_1_h + at_3_h) / 2, at_3_h])
     np.testing.assert_allclose(persistence_spread(0.9)[-1], [6.3, 28, 12, 4])
+    measured = np.array([1, 3, 6, 9, 12, 15, 18, 21, 24])
+    np.testing.assert_allclose(
+        persistence_spread(0.9)[measured - 1, 0], [2.2, 5.1, 8.6, 10.7, 11.5, 11.1, 9.5, 7.4, 6.3]
+    )
+    np.testing.assert_allclose(persistence_spread(0.9)[13 - 1, 0], 11.5 - 0.4 / 3)
+
+
+@pytest.mark.parametrize(
+    ("variable", "tolerance"), [("temperature", 0.2), ("humidity", 1), ("pressure", 1), ("wind_speed", 0.5)]
+)
+def test_half_widths_are_quantiles_of_the_error_of_persistence(
+    test_data: Path, variable: str, tolerance: float
+) -> None:
+    """Over all cities and hours of Kaggle's data; all variables but the temperature have whole numbers there."""
+    table = kaggle.read_variable(test_data / "historical-hourly-weather-data.zip", variable)
+    series = table.reindex(pd.date_range(table.index.min(), table.index.max(), freq="h")).to_numpy(float)
+    for level in LEVELS:
+        for lead in (1, 3, 6, 12, 18, 24):
+            expected = np.nanquantile(np.abs(series[lead:] - series[:-lead]), level)
+            found = persistence_spread(level)[lead - 1, VARIABLES.index(variable)]
+            assert found == pytest.approx(expected, abs=tolerance + 0.001), (level, lead)
 
 
 def test_history_hours_count_temperatures_of_the_72_hours_up_to_the_base_hour(grid: HourGrid) -> None:

@@ -189,6 +189,18 @@ def test_the_standard_deviation_needs_three_values(inputs: ModelInputs) -> None:
     np.testing.assert_allclose(spread, [np.nan, math.sqrt(6)], rtol=1e-6)
 
 
+def test_the_mean_of_a_single_known_value_is_that_value(inputs: ModelInputs) -> None:
+    anomalies = inputs.anomalies.copy()
+    anomalies[STATION, BASE - 80 : BASE + 1, 0] = np.nan
+    anomalies[STATION, BASE - 4, 0] = 2.5
+    single = case_features(
+        replace(inputs, anomalies=anomalies), DampedAnomaly(RHO), np.array([STATION]), np.array([BASE])
+    )
+    for hours in MEANS:
+        expected = 2.5 if hours > 4 else math.nan
+        assert value_of(single, f"temperature_mean{hours}") == pytest.approx(expected, nan_ok=True)
+
+
 def test_hours_before_the_window_are_missing(inputs: ModelInputs) -> None:
     features = case_features(inputs, DampedAnomaly(RHO), np.array([STATION]), np.array([10]))
     np.testing.assert_array_equal(features.past[0, :11], inputs.anomalies[STATION, 10::-1, : len(VARIABLES)])
