@@ -109,8 +109,11 @@ def sample(
     for module in generator.sample(modules, len(modules)):
         candidates = mutations(module)
         chosen = generator.sample(candidates, min(per_module, len(candidates)))
-        if chosen and (target := measure(module, root)):
+        target = measure(module, root) if chosen else None
+        if target:
             yield from ((target, mutation) for mutation in chosen)
+        elif chosen:
+            print(f"{'skipped':<11}{module:<60}no tests, or they fail without a mutation", flush=True)
 
 
 def run(count: int, seed: int, per_module: int, paths: list[str], root: Path) -> int:
