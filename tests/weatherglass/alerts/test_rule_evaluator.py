@@ -51,6 +51,28 @@ def test_since_is_the_time_the_value_crossed_the_threshold() -> None:
     assert alert.since == NOON + 2 * STEP
 
 
+@pytest.mark.parametrize("rules", [("job_not_running",), ("job_silent", "job_not_running", "job_host_down")])
+def test_a_value_that_recovers_before_the_alert_starts_is_counted_from_its_next_failure(rules: tuple[str, ...]) -> None:
+    """One job is down from step 4 on, and in step 2; the other from step 3 on. Other rules have no effect on that."""
+    evaluator = RuleEvaluator([RULES_BY_NAME[name] for name in rules])
+    started: dict[str, tuple[int, FiringAlert]] = {}
+    for step in range(9):
+        sample = MetricSample(NOON + step * STEP)
+        sample.put(m.JOB_UP, 0 if step == 2 or step >= 4 else 1, "stream_features")
+        sample.put(m.JOB_UP, 0 if step >= 3 else 1, "serve_predictions")
+        for alert in evaluator.evaluate(sample).started:
+            started[alert.subject] = step, alert
+    steps = RULES_BY_NAME["job_not_running"].for_ // STEP
+    assert {subject: step for subject, (step, _) in started.items()} == {
+        "stream_features": 4 + steps,
+        "serve_predictions": 3 + steps,
+    }
+    assert {subject: alert.since for subject, (_, alert) in started.items()} == {
+        "stream_features": NOON + 4 * STEP,
+        "serve_predictions": NOON + 3 * STEP,
+    }
+
+
 def test_an_alert_open_at_the_start_is_not_started_again_and_is_resolved() -> None:
     rule = RULES_BY_NAME["job_not_running"]
     evaluator = RuleEvaluator([rule], [FiringAlert(rule, "stream_features", NOON - timedelta(hours=1), 0.0)])
