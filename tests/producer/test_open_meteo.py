@@ -114,6 +114,14 @@ def test_retries_are_limited_and_the_error_has_status_and_reason(
     assert len(fake_open_meteo.queries) == FAST_RETRIES.attempts
 
 
+def test_without_a_reason_in_the_body_the_error_has_the_reason_phrase_of_the_status(
+    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations
+) -> None:
+    fake_open_meteo.responses = [(404, "<html>")]
+    with pytest.raises(OpenMeteoRequestError, match="404: Not Found"):
+        client.observe(stations)
+
+
 def test_waits_between_attempts_grow_up_to_the_limit(
     fake_open_meteo: FakeOpenMeteo, stations: Stations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
