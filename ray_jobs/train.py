@@ -27,8 +27,9 @@ from ray.exceptions import RayError, RayTaskError
 
 from ray_jobs.training.folder import AlreadyTraining, TrainingFolder
 from ray_jobs.training.plan import MAX_SEARCH_TRIALS, REGISTERED, TrainingDataError, TrainingPlan, code_version
+from weatherglass.files import DamagedFileError
 from weatherglass.forecast.presets import SIZES
-from weatherglass.history.prepared import read_manifest
+from weatherglass.history.prepared import read_complete_manifest
 from weatherglass.net import connection_error
 from weatherglass.records import iso
 from weatherglass.settings import Settings, load_settings
@@ -74,9 +75,12 @@ def run(
         report: receives the lines of progress.
 
     Raises:
-        TrainingError: the history is missing, too short, or lacks a variable; or the same training is running.
+        TrainingError: the history is missing, damaged, too short, or lacks a variable; or the same training is running.
     """
-    manifest = read_manifest(settings.history_dir)
+    try:
+        manifest = read_complete_manifest(settings.history_dir)
+    except DamagedFileError as error:
+        raise TrainingError(str(error)) from None
     if manifest is None:
         raise TrainingError(f"no history in {settings.history_dir}: run the DAG prepare_history first")
     requested = TrainingPlan(

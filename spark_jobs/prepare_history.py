@@ -25,11 +25,12 @@ import pandas as pd
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from weatherglass.files import DamagedFileError
 from weatherglass.history.prepared import (
     FLAG_COLUMNS,
     HISTORY_COLUMNS,
     Manifest,
-    read_manifest,
+    read_complete_manifest,
     write_manifest,
     write_stations,
 )
@@ -81,7 +82,7 @@ def prepare(spark: SparkSession, settings: Settings, source: str, log: Callable[
     data = _source_data(settings, source)
     stored_until = _stored_until(settings, source)
     fingerprint = _fingerprint(source, data.files, stored_until)
-    present = read_manifest(settings.history_dir)
+    present = _present_history(settings, log)
     if present and present.fingerprint == fingerprint:
         log(f"History of {source} is up to date in {settings.history_dir}: {_summary(present)}")
         return present
@@ -162,6 +163,15 @@ def _write(
 
 def _hour(function: Callable[[str], Column]) -> Column:
     return F.date_format(function("hour"), "yyyy-MM-dd'T'HH:mm:ss'Z'")
+
+
+def _present_history(settings: Settings, log: Callable[[str], object]) -> Manifest | None:
+    """The manifest of the present history; None if there is none or it is damaged."""
+    try:
+        return read_complete_manifest(settings.history_dir)
+    except DamagedFileError as error:
+        log(f"Preparing the history again: {error}")
+        return None
 
 
 def _store_exists(url: str) -> bool:

@@ -2,37 +2,60 @@
 
 from __future__ import annotations
 
-import json
+import logging
 from pathlib import Path
 from typing import Any
 
+from weatherglass.files import DamagedFileError, read_json
 from weatherglass.history.prepared import read_history, read_manifest
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.qc.observation_checks import QcParameters
 from weatherglass.settings import Settings
 from weatherglass.stations import known_stations
 
+log = logging.getLogger(__name__)
+
+CACHE = "climate.json"
+
 
 def load_qc_parameters(settings: Settings, folder: Path) -> QcParameters:
     """Elevations from the table of stations, and climate from the prepared history if there is one.
 
-    The climate is cached in the job folder until another history is prepared, since computing it takes seconds.
+    The climate is cached in the job folder until another history is prepared, since computing it takes seconds. A
+    damaged cache is computed again; a damaged history is logged, and counts as none.
     """
     elevations = {name: at.elevation for name, at in known_stations().items() if at.elevation is not None}
     return QcParameters(_climate(settings, folder), elevations)
 
 
 def _climate(settings: Settings, folder: Path) -> dict[str, Any]:
-    manifest = read_manifest(settings.history_dir)
-    if manifest is None:
-        return {}
-    cache = folder / "climate.json"
-    if cache.exists():
-        content = json.loads(cache.read_text(encoding="utf-8"))
-        if content["history"] == manifest.fingerprint:
-            return dict(content["climate"])
-    from weatherglass.history.climate_limits import climate_limits
+    try:
+        manifest = read_manifest(settings.history_dir)
+        if manifest is None:
+            return {}
+        cached = _cached_climate(folder / CACHE, manifest.fingerprint)
+        if cached is not None:
+            return cached
+        from weatherglass.history.climate_limits import climate_limits
 
-    climate = climate_limits(read_history(settings.history_dir))
-    JobFolder(folder).write_json(cache, {"history": manifest.fingerprint, "climate": climate})
+        climate = climate_limits(read_history(settings.history_dir))
+    except DamagedFileError as error:
+        log.error("Checks against the climate are not made: %s", error)
+        return {}
+    JobFolder(folder).write_json(folder / CACHE, {"history": manifest.fingerprint, "climate": climate})
     return climate
+
+
+def _cached_climate(cache: Path, fingerprint: str) -> dict[str, Any] | None:
+    """The cached climate of a history; None if there is none or the cache is damaged."""
+
+    def parse(content: Any) -> dict[str, Any] | None:
+        return dict(content["climate"]) if content["history"] == fingerprint else None
+
+    try:
+        return read_json(cache, parse, "It is computed again")
+    except FileNotFoundError:
+        return None
+    except DamagedFileError as error:
+        log.warning("%s", error)
+        return None

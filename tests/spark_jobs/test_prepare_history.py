@@ -22,7 +22,7 @@ from producer.replay.data import load_data
 from producer.replay.server import ReplayServer
 from spark_jobs.prepare_history import prepare
 from tests.conftest import make_settings
-from weatherglass.history.prepared import FLAG_COLUMNS, HISTORY_COLUMNS, read_history, read_manifest
+from weatherglass.history.prepared import FLAG_COLUMNS, HISTORY_COLUMNS, read_complete_manifest, read_history, read_manifest
 from weatherglass.history.sources import SourceError
 from weatherglass.history.sources.nycflights13 import weather_csv
 from weatherglass.qc.history_checks import HistoryFlag
@@ -87,6 +87,14 @@ def test_preparing_the_same_history_again_writes_no_file(spark: SparkSession, se
     files = {file: file.stat().st_mtime_ns for file in settings.history_dir.rglob("*")}
     assert prepare(spark, settings, "nycflights13", lambda _: None) == first
     assert {file: file.stat().st_mtime_ns for file in settings.history_dir.rglob("*")} == files
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "stations.json"])
+def test_a_damaged_history_is_prepared_again(spark: SparkSession, settings: Settings, name: str) -> None:
+    manifest = prepare(spark, settings, "nycflights13", print)
+    (settings.history_dir / name).write_bytes(b"")
+    assert prepare(spark, settings, "nycflights13", print) == manifest
+    assert read_complete_manifest(settings.history_dir) == manifest
 
 
 def test_a_damaged_zip_is_named_and_the_old_history_is_kept(

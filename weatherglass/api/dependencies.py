@@ -107,9 +107,9 @@ def located_stations(settings: Settings) -> Mapping[str, Station]:
 
 @lru_cache(maxsize=2)
 def _with_history_stations(folder: FilePath, modified: int) -> Mapping[str, Station]:  # noqa: ARG001 (cache key)
-    from weatherglass.history.prepared import read_stations  # imports pandas, which most installations do not need here
+    from weatherglass.history.prepared import stations_with_history  # imports NumPy, which others do not need here
 
-    return known_stations() | {station.station_id: station for station in read_stations(folder)}
+    return stations_with_history(folder)
 
 
 def require_known_station(station_id: StationIdPath, store: ConnectionDep, settings: SettingsDep) -> str:

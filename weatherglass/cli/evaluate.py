@@ -14,6 +14,7 @@ import pandas as pd
 
 from weatherglass.evaluation import arma, datasets, figures, held_out, local_training, page, plots
 from weatherglass.evaluation.daily_recalibration import recalibrate_daily
+from weatherglass.files import DamagedFileError
 from weatherglass.forecast.boosted_trees import BoostedForecaster
 from weatherglass.forecast.fit import InsufficientTrainingData
 from weatherglass.forecast.presets import SIZES
@@ -32,7 +33,7 @@ def evaluate(options: argparse.Namespace) -> int:
 
     try:
         result = _evaluate(options, log)
-    except (SourceError, HistoryTooShort, InsufficientTrainingData, ModelFileError) as error:
+    except (SourceError, DamagedFileError, HistoryTooShort, InsufficientTrainingData, ModelFileError) as error:
         print(f"Evaluation failed: {error}", file=sys.stderr)
         return 1
     name = options.name or options.history.stem

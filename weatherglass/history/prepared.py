@@ -8,15 +8,18 @@ and `report.html` (for people).
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from weatherglass.files import DamagedFileError, read_json, write_atomically
+from weatherglass.formatting import first_line
 from weatherglass.history.grid import GRID_VARIABLES, HourGrid
 from weatherglass.meteorology import wind_components
 from weatherglass.records import VARIABLES
@@ -25,6 +28,15 @@ from weatherglass.stations import Network, Station, known_stations
 
 if TYPE_CHECKING:  # pandas needs 80 MB, and serving and training do without it
     import pandas as pd
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetFile
+
+log = logging.getLogger(__name__)
+
+MANIFEST = "manifest.json"
+STATIONS = "stations.json"
+OBSERVATIONS = "observations"
+REMEDY = "Run the DAG prepare_history: it writes the history again"
 
 HISTORY_COLUMNS = (
     "station_id",
@@ -78,12 +90,39 @@ def matches_source(manifest: Manifest, settings: Settings, observed: Source) -> 
 
 def write_stations(folder: Path, stations: Sequence[Station]) -> None:
     rows = [{**asdict(station), "networks": sorted(station.networks)} for station in stations]
-    (folder / "stations.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    write_atomically(folder / STATIONS, json.dumps(rows, indent=1))
 
 
 def read_stations(folder: Path) -> tuple[Station, ...]:
-    rows = json.loads((folder / "stations.json").read_text(encoding="utf-8"))
-    return tuple(Station(**{**row, "networks": frozenset(map(Network, row["networks"]))}) for row in rows)
+    """Return the stations of a prepared history.
+
+    Raises:
+        FileNotFoundError: there is no history.
+        DamagedFileError: the file is damaged.
+    """
+    return read_json(folder / STATIONS, _parse_stations, REMEDY)
+
+
+def _parse_stations(content: Any) -> tuple[Station, ...]:
+    stations = tuple(Station(**{**row, "networks": frozenset(map(Network, row["networks"]))}) for row in content)
+    if not stations:
+        raise ValueError("no stations")
+    for station in stations:
+        if not isinstance(station.station_id, str) or not np.isfinite([station.latitude, station.longitude]).all():
+            raise ValueError(f"station {station.station_id!r} has no id or no coordinates")
+    return stations
+
+
+def stations_with_history(folder: Path) -> dict[str, Station]:
+    """Return the stations of `stations.csv` and of the prepared history by id; a damaged history is only logged."""
+    known = dict(known_stations())
+    try:
+        known |= {station.station_id: station for station in read_stations(folder)}
+    except FileNotFoundError:
+        pass
+    except DamagedFileError as error:
+        log.error("Stations of the history are not used: %s", error)
+    return known
 
 
 def station_lookup(settings: Settings) -> Callable[[str], Station]:
@@ -91,23 +130,91 @@ def station_lookup(settings: Settings) -> Callable[[str], Station]:
 
     It looks in `stations.csv` and in the prepared history; an unknown id gives a station without coordinates.
     """
-    known = dict(known_stations())
-    if (settings.history_dir / "stations.json").exists():
-        known |= {station.station_id: station for station in read_stations(settings.history_dir)}
+    known = stations_with_history(settings.history_dir)
     unknown = float("nan")
     return lambda name: known.get(name) or Station(name, name, "", unknown, unknown, None, "UTC", frozenset())
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    (folder / "manifest.json").write_text(json.dumps(asdict(manifest), indent=1), encoding="utf-8")
+    write_atomically(folder / MANIFEST, json.dumps(asdict(manifest), indent=1))
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """Return the manifest of a history folder; None if no history has been prepared."""
+    """Return the manifest of a history folder; None if no history has been prepared.
+
+    Raises:
+        DamagedFileError: the file is damaged.
+    """
     try:
-        return Manifest(**json.loads((folder / "manifest.json").read_text(encoding="utf-8")))
+        return read_json(folder / MANIFEST, _parse_manifest, REMEDY)
     except FileNotFoundError:
         return None
+
+
+def _parse_manifest(content: Any) -> Manifest:
+    manifest = Manifest(**content)
+    for hour in (manifest.first_hour, manifest.last_hour):
+        _hour64(hour)
+    for text in (manifest.source, manifest.fingerprint):
+        if not isinstance(text, str) or not text:
+            raise ValueError(f"{text!r} is no source or fingerprint")
+    return Manifest(**{**content, "rows": int(manifest.rows), "stations": int(manifest.stations)})
+
+
+def _hour64(text: str) -> np.datetime64:
+    return np.datetime64(text.removesuffix("Z"), "h")
+
+
+def read_complete_manifest(folder: Path) -> Manifest | None:
+    """Return the manifest of a history after a check that its other files are there and complete; None without history.
+
+    Raises:
+        DamagedFileError: a file is missing or damaged.
+    """
+    manifest = read_manifest(folder)
+    if manifest is None:
+        return None
+    try:
+        read_stations(folder)
+    except FileNotFoundError:
+        raise DamagedFileError(folder / STATIONS, "it is missing", REMEDY) from None
+    rows = sum(_parquet(file).metadata.num_rows for file in _observation_files(folder))
+    if rows != manifest.rows:
+        finding = f"its files have {rows:,} rows, the manifest {manifest.rows:,}"
+        raise DamagedFileError(folder / OBSERVATIONS, finding, REMEDY)
+    return manifest
+
+
+def _observation_files(folder: Path) -> list[Path]:
+    return sorted((folder / OBSERVATIONS).rglob("*.parquet"))
+
+
+def _parquet(file: Path) -> ParquetFile:
+    """Open a file; raises DamagedFileError if its metadata, which are at its end, are damaged."""
+    from pyarrow import ArrowException, parquet
+
+    try:
+        return parquet.ParquetFile(file)
+    except (ArrowException, OSError) as error:
+        raise _damaged(file, error) from error
+
+
+def _read_table(file: Path) -> pa.Table:
+    """Read the columns that the grid needs; raises DamagedFileError if they are damaged or missing."""
+    from pyarrow import ArrowException
+
+    columns = [column for column in HISTORY_COLUMNS if column != "source"]
+    try:
+        return _parquet(file).read(columns).select(columns)
+    except (ArrowException, OSError, KeyError) as error:
+        raise _damaged(file, error) from error
+
+
+def _damaged(file: Path, error: Exception) -> Exception:
+    """The error to raise: pyarrow reports damage also as an OSError, but without the number of a system error."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error
+    return DamagedFileError(file, f"it is no complete Parquet file ({first_line(error)})", REMEDY)
 
 
 def read_history(folder: Path, excluded: Sequence[tuple[datetime, datetime]] = ()) -> HourGrid:
@@ -117,18 +224,17 @@ def read_history(folder: Path, excluded: Sequence[tuple[datetime, datetime]] = (
 
     Raises:
         FileNotFoundError: `folder` has no prepared history.
+        DamagedFileError: a file is damaged.
     """
-    from pyarrow import parquet
-
     folder = folder.resolve()  # this version is kept if the history is replaced meanwhile
     manifest = read_manifest(folder)
     if manifest is None:
         raise FileNotFoundError(f"{folder} has no prepared history: run the DAG prepare_history")
     stations = read_stations(folder)
-    first, last = (np.datetime64(hour.removesuffix("Z"), "h") for hour in (manifest.first_hour, manifest.last_hour))
+    first, last = _hour64(manifest.first_hour), _hour64(manifest.last_hour)
     grid = _empty(stations, first, last)
-    for file in sorted((folder / "observations").rglob("*.parquet")):
-        table = parquet.ParquetFile(file).read([c for c in HISTORY_COLUMNS if c != "source"])
+    for file in _observation_files(folder):
+        table = _read_table(file)
         names = table["station_id"].combine_chunks().dictionary_encode()
         _fill(
             grid,

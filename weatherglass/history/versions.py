@@ -2,7 +2,7 @@
 
 `<state>/history` -> `history.versions/<name>`. A new version is written under a hidden name and renamed when it is
 complete; then the link is replaced by an atomic rename. A reader therefore always finds a complete history, old or new,
-even if a writer is killed. The previous version is kept for processes that are still reading it.
+even if a writer is killed or the power fails. The previous version is kept for processes that are still reading it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+
+from weatherglass.files import sync, sync_tree
 
 
 @contextmanager
@@ -26,6 +28,7 @@ def new_version(history: Path, name: str) -> Iterator[Path]:
     try:
         yield unfinished
         complete = next(path for path in map(versions.joinpath, _names(name)) if not path.exists())
+        sync_tree(unfinished)
         unfinished.rename(complete)
         previous = _replace_link(history, complete)
         for old in versions.iterdir():
@@ -49,5 +52,7 @@ def _replace_link(history: Path, version: Path) -> str | None:
     link = version.parent / ".link"
     link.unlink(missing_ok=True)
     link.symlink_to(Path(version.parent.name) / version.name)
+    sync(version.parent)
     link.replace(history)
+    sync(history.parent)
     return previous

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from weatherglass.alerts.health import JOBS, HealthState, pipeline_health, progress_since_start
-from weatherglass.history.prepared import matches_source, read_manifest
+from weatherglass.files import DamagedFileError
+from weatherglass.history.prepared import Manifest, matches_source, read_complete_manifest
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.launcher.airflow_api import ACTIVE, AirflowApi
 from weatherglass.launcher.errors import PipelineError
@@ -147,7 +148,7 @@ class PipelineStart:
         service loads a new model without a restart.
         """
         self.api.unpause(TRAIN)  # before new history, which triggers it
-        manifest = read_manifest(self.settings.history_dir)
+        manifest = self._history()
         if manifest and matches_source(manifest, self.settings, self.settings.source):
             self.api.unpause(HISTORY)
             training_triggered = False
@@ -159,6 +160,14 @@ class PipelineStart:
             if not training_triggered and not self.api.runs(TRAIN, *ACTIVE):
                 self.api.trigger(TRAIN, NOTE)
             self._wait_for_first_model()
+
+    def _history(self) -> Manifest | None:
+        """The manifest of a complete history; a damaged history is reported, and prepared again."""
+        try:
+            return read_complete_manifest(self.settings.history_dir)
+        except DamagedFileError as error:
+            self.log(f"{HISTORY}: {error}")
+            return None
 
     def _prepare_history(self) -> bool:
         """Prepare the history of the source; whether it is ready."""

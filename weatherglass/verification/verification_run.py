@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 from sqlalchemy import Engine
 
+from weatherglass.files import DamagedFileError
 from weatherglass.forecast.boosted_trees import BoostedForecaster
 from weatherglass.history.grid import HourGrid
 from weatherglass.history.prepared import read_history, read_stations, station_lookup
@@ -204,12 +205,15 @@ class VerificationRun:
             return read_stations(self._settings.history_dir)
         except FileNotFoundError:
             return ()
+        except DamagedFileError as error:
+            self._log(f"History not used: {error}")
+            return ()
 
     def _history(self, now: datetime) -> HourGrid | None:
         try:
             return read_history(self._settings.history_dir, excluded_periods(self._settings, now))
-        except FileNotFoundError as error:
-            self._log(f"No history found: {error}")
+        except (FileNotFoundError, DamagedFileError) as error:
+            self._log(f"No history used: {error}")
             return None
 
     def _load(self, version: ModelVersion | None) -> BoostedForecaster | None:

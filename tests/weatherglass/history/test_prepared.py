@@ -1,29 +1,33 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import errno
+import json
+import os
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
-import pandas as pd
+import pytest
 
+from tests.prepared_history import START, table, write_history
 from tests.synthetic_history import stations
-from weatherglass.history.prepared import grid_from_table
-
-START = datetime(2014, 3, 1, tzinfo=UTC)
-
-
-def table(hours: int) -> pd.DataFrame:
-    rng = np.random.default_rng(5)
-    return pd.DataFrame(
-        {
-            "station_id": "s0",
-            "hour": [START + timedelta(hours=hour) for hour in range(hours)],
-            "temperature": rng.normal(10, 5, hours),
-            "humidity": rng.uniform(20, 100, hours),
-            "pressure": rng.normal(1005, 8, hours),
-            "wind_speed": rng.uniform(0.1, 12, hours),
-            "wind_direction": rng.uniform(0, 360, hours),
-        }
-    )
+from weatherglass.files import DamagedFileError
+from weatherglass.history.prepared import (
+    MANIFEST,
+    OBSERVATIONS,
+    REMEDY,
+    STATIONS,
+    grid_from_table,
+    read_complete_manifest,
+    read_history,
+    read_manifest,
+    read_stations,
+    station_lookup,
+    stations_with_history,
+)
+from weatherglass.settings import Settings
+from weatherglass.stations import known_stations
 
 
 def test_a_grid_holds_the_rows_of_its_stations_with_wind_components() -> None:
@@ -45,3 +49,72 @@ def test_only_the_hours_of_excluded_periods_are_missing() -> None:
     missing = np.isnan(grid.values[0]).all(axis=1)
     assert np.flatnonzero(missing).tolist() == [4, 5, 6, 7, 8, 9]
     assert np.isfinite(grid.values[0, ~missing]).all()
+
+
+FILES = (MANIFEST, STATIONS, f"{OBSERVATIONS}/year=2014/part.parquet", f"{OBSERVATIONS}/year=2015/part.parquet")
+
+
+def test_a_complete_history_is_read(tmp_path: Path) -> None:
+    manifest = write_history(tmp_path)
+    assert read_complete_manifest(tmp_path) == read_manifest(tmp_path) == manifest
+    assert read_stations(tmp_path) == stations(2)
+    assert np.isfinite(read_history(tmp_path).values).all()
+    assert read_complete_manifest(tmp_path / "other") is None
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("share", [0, 0.5])
+def test_a_truncated_file_is_named_with_the_remedy(tmp_path: Path, name: str, share: float) -> None:
+    write_history(tmp_path)
+    file = tmp_path / name
+    os.truncate(file, int(file.stat().st_size * share))
+    for read in (read_complete_manifest, read_history):
+        with pytest.raises(DamagedFileError) as error:
+            read(tmp_path)
+        assert (error.value.file, error.value.remedy) == (file, REMEDY)
+
+
+@pytest.mark.parametrize("name", FILES[1:])
+def test_a_missing_file_makes_a_history_incomplete(tmp_path: Path, name: str) -> None:
+    write_history(tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises(DamagedFileError) as error:
+        read_complete_manifest(tmp_path)
+    assert (tmp_path / name).is_relative_to(error.value.file)
+    assert error.value.remedy == REMEDY
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '[{"station_id": "s0"}]', "null", "3"])
+def test_stations_of_another_form_are_damaged_and_only_those_of_the_table_are_known(
+    settings: Settings, content: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.history_dir.mkdir(parents=True)
+    write_history(settings.history_dir)
+    assert station_lookup(settings)("s1") == stations(2)[1]
+    file = settings.history_dir / STATIONS
+    file.write_text(content)
+    with pytest.raises(DamagedFileError) as error:
+        read_stations(settings.history_dir)
+    assert error.value.file == file
+    assert stations_with_history(settings.history_dir) == dict(known_stations())
+    assert str(file) in caplog.text
+
+
+@pytest.mark.parametrize(
+    "change", [{"rows": "x"}, {"first_hour": "x"}, {"fingerprint": ""}, {"source": None}, {"a": 1}]
+)
+def test_a_manifest_of_another_form_is_damaged(tmp_path: Path, change: dict[str, object]) -> None:
+    manifest = write_history(tmp_path)
+    (tmp_path / MANIFEST).write_text(json.dumps({**asdict(manifest), **change}))
+    with pytest.raises(DamagedFileError):
+        read_manifest(tmp_path)
+
+
+def test_an_error_of_the_system_is_no_damage(tmp_path: Path) -> None:
+    write_history(tmp_path)
+    file = tmp_path / FILES[2]
+    file.unlink()
+    file.symlink_to(file)
+    with pytest.raises(OSError) as error:  # noqa: PT011  (its code is checked below)
+        read_complete_manifest(tmp_path)
+    assert error.value.errno == errno.ELOOP

@@ -56,6 +56,22 @@ def test_a_writer_that_fails_or_is_killed_leaves_the_old_version(tmp_path: Path)
     assert not list((tmp_path / "history.versions").glob(".*"))
 
 
+def test_a_version_is_on_the_disk_before_the_link_points_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    fsync, replace, rename = os.fsync, os.replace, os.rename
+
+    def synced(descriptor: int) -> None:
+        calls.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "rename", lambda *paths: calls.append("renamed") or rename(*paths))
+    monkeypatch.setattr(os, "replace", lambda *paths: calls.append("linked") or replace(*paths))
+    write(tmp_path / "history", "new")
+    assert set(calls[:2]) == {"content", ".new"}
+    assert calls[2:] == ["renamed", "history.versions", "linked", tmp_path.name]
+
+
 def test_readers_always_see_a_complete_history(tmp_path: Path) -> None:
     history = tmp_path / "history"
     write(history, "0")

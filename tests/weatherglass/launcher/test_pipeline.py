@@ -9,7 +9,8 @@ from typing import Any, cast
 import pytest
 
 from tests.conftest import make_settings
-from weatherglass.history.prepared import Manifest, write_manifest
+from tests.prepared_history import write_history
+from weatherglass.history.prepared import MANIFEST, OBSERVATIONS, STATIONS
 from weatherglass.launcher.airflow_api import AirflowApi
 from weatherglass.launcher.errors import PipelineError
 from weatherglass.launcher.pipeline import (
@@ -79,11 +80,6 @@ def settings(tmp_path: Path) -> Settings:
     return make_settings(tmp_path / "state", source=Source.REPLAY)
 
 
-def write_history(settings: Settings, source: str) -> None:
-    settings.history_dir.mkdir(parents=True)
-    write_manifest(settings.history_dir, Manifest(source, "", "2013-01-01T00:00:00Z", "2013-12-30T23:00:00Z", 1, 1))
-
-
 def test_slow_history_is_pending_and_the_other_dags_start(settings: Settings) -> None:
     start = Start(settings, prepare_history="running")
     start.pipeline.run()
@@ -101,7 +97,7 @@ def test_an_active_run_of_prepare_history_is_not_triggered_again(settings: Setti
 
 
 def test_a_slow_first_training_is_pending_and_the_other_dags_start(settings: Settings) -> None:
-    write_history(settings, "nycflights13")
+    write_history(settings.history_dir, "nycflights13")
     start = Start(settings, train_models="running")
     start.pipeline.run()
     assert start.pipeline.problems == [PipelineProblem.MODEL_PENDING]
@@ -117,7 +113,7 @@ def test_failed_history_is_reported_with_its_log(settings: Settings) -> None:
 
 
 def test_a_failed_training_is_reported_with_its_log(settings: Settings) -> None:
-    write_history(settings, "nycflights13")
+    write_history(settings.history_dir, "nycflights13")
     start = Start(settings, train_models="failed")
     start.pipeline.run()
     assert start.pipeline.problems == [PipelineProblem.MODEL_FAILED]
@@ -132,6 +128,16 @@ def test_failed_topics_end_the_start_with_their_log(settings: Settings) -> None:
 def test_topics_that_take_too_long_end_the_start(settings: Settings) -> None:
     with pytest.raises(TimeoutError, match=TOPICS):
         Start(settings, bootstrap_topics="running").pipeline.run()
+
+
+@pytest.mark.parametrize("name", [MANIFEST, STATIONS, f"{OBSERVATIONS}/year=2014/part.parquet"])
+def test_a_damaged_history_is_reported_and_prepared_again(settings: Settings, name: str) -> None:
+    write_history(settings.history_dir, "nycflights13")
+    (settings.history_dir / name).write_bytes(b"")
+    start = Start(settings, train_models="failed")
+    start.pipeline.run()
+    assert HISTORY in start.airflow.triggered
+    assert any(str(settings.history_dir / name) in line for line in start.log)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +164,7 @@ def test_history_is_prepared_only_if_it_is_from_another_source(
     if zip_file == "downloaded":
         settings.kaggle_file.parent.mkdir(parents=True)
         settings.kaggle_file.touch()
-    write_history(settings, history)
+    write_history(settings.history_dir, history)
     start = Start(settings, train_models="failed")
     start.pipeline.run()
     assert (HISTORY in start.airflow.triggered) is prepares

@@ -1,0 +1,60 @@
+"""Station data for quality control, with damaged files of the history and a damaged cache."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spark_jobs.qc_parameters import CACHE, load_qc_parameters
+from tests.prepared_history import write_history
+from weatherglass.history import climate_limits
+from weatherglass.history.prepared import MANIFEST, OBSERVATIONS, STATIONS
+from weatherglass.settings import Settings
+from weatherglass.stations import known_stations
+
+CLIMATE = {"s0": {"temperature": [1.0, 2.0]}}
+
+
+@pytest.fixture
+def computed(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The climates that were computed from the history of `settings`."""
+    made: list[Any] = []
+    monkeypatch.setattr(climate_limits, "climate_limits", lambda grid: made.append(grid) or CLIMATE)
+    write_history(settings.history_dir)
+    return made
+
+
+def load(settings: Settings, folder: Path) -> Any:
+    parameters = load_qc_parameters(settings, folder)
+    assert set(parameters.elevations) <= set(known_stations())
+    return parameters.climate
+
+
+def test_the_climate_of_a_history_is_computed_once(settings: Settings, tmp_path: Path, computed: list[Any]) -> None:
+    assert load(settings, tmp_path) == load(settings, tmp_path) == CLIMATE
+    assert len(computed) == 1
+
+
+@pytest.mark.parametrize("content", ["", '{"hist', "[]", "{}", '{"history": 1}'])
+def test_a_damaged_cache_is_computed_again(
+    settings: Settings, tmp_path: Path, computed: list[Any], content: str
+) -> None:
+    load(settings, tmp_path)
+    (tmp_path / CACHE).write_text(content)
+    assert load(settings, tmp_path) == CLIMATE
+    assert len(computed) == 2
+    assert json.loads((tmp_path / CACHE).read_text())["climate"] == CLIMATE
+
+
+@pytest.mark.parametrize("name", [MANIFEST, STATIONS, f"{OBSERVATIONS}/year=2014/part.parquet"])
+@pytest.mark.usefixtures("computed")
+def test_a_damaged_history_does_not_stop_the_job(
+    settings: Settings, tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (settings.history_dir / name).write_bytes(b"")
+    assert load(settings, tmp_path) == {}
+    assert str(settings.history_dir) in caplog.text
+    assert not (tmp_path / CACHE).exists()
