@@ -167,6 +167,38 @@ def test_a_lost_actor_and_a_degraded_model_raise_alerts(running: RunningJobs) ->
     assert running.resolved == running.fired
 
 
+def test_states_of_actors_and_models_become_numbers_and_an_unknown_state_counts_as_failing(
+    running: RunningJobs,
+) -> None:
+    states = {name: {"state": name} for name in ("ok", "degraded", "failing", "starting")}
+    running.report(
+        SERVE, actors={**states, "none": {}}, models={**states, "none": {}, "challenger": {"state": "failing"}}
+    )
+    sample = running.step(1)
+    up = {"ok": 1.0, "degraded": 1.0, "failing": 0.0, "starting": 0.0, "none": 0.0}
+    assert sample.series(m.ACTOR_UP) == {(name,): value for name, value in up.items()}
+    state = {"ok": 0.0, "degraded": 1.0, "failing": 2.0, "starting": 2.0, "none": 2.0}
+    assert sample.series(m.MODEL_STATE) == {(name,): value for name, value in state.items()}
+
+
+def test_batches_since_the_last_sample_are_averaged(running: RunningJobs) -> None:
+    """Durations of 400 and 1000 ms, compared with a trigger of a second; rates of 20 and 50 per second."""
+    phases = {"addBatch": 300, "triggerExecution": 1000}
+    running.report(STREAM, batch=1, ms=400, rows=8, rows_per_second=20.0)
+    running.report(STREAM, batch=2, ms=1000, rows=50, rows_per_second=50.0, ms_by_phase=phases, state_bytes=9000)
+    running.report(SERVE, ms=70, records=3, predictions=2, rss_mb=100, model_version="7")
+    running.report(SERVE, ms=90, records=4, predictions=4, rss_mb=110)
+    sample = running.step(1)
+    assert sample.get(m.BATCH_OVER_TRIGGER) == pytest.approx(0.7)
+    assert sample.get(m.ROWS_PER_SECOND) == 50
+    seconds = {("addBatch",): 0.15, ("triggerExecution",): 0.7}
+    assert sample.series(m.BATCH_SECONDS) == pytest.approx(seconds)
+    assert sample.get(m.STATE_BYTES) == 9000
+    assert sample.get(m.INFERENCE_SECONDS) == pytest.approx(0.09)
+    assert sample.get(m.ACTOR_BYTES) == pytest.approx(110e6)
+    assert (sample.get(m.INFERENCE_RECORDS), sample.get(m.INFERENCE_PREDICTIONS)) == (7, 6)
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "small"
