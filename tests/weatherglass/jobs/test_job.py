@@ -57,6 +57,17 @@ def test_a_job_without_exit_file_is_a_failure(tmp_path: Path) -> None:
     assert JobFolder(tmp_path).outcome() == Outcome(False, NO_EXIT_FILE)
 
 
+def test_the_newest_line_is_read_from_a_short_and_from_a_long_file(tmp_path: Path) -> None:
+    folder = JobFolder(tmp_path)
+    with job_lifecycle(tmp_path) as job:
+        assert folder.last_progress() is None
+        job.report("batch 1")
+        assert (folder.last_progress() or {})["message"] == "batch 1"
+        for batch in range(2, 6):
+            job.report(f"batch {batch}", text=20_000 * "x")
+        assert (folder.last_progress() or {})["message"] == "batch 5"
+
+
 def test_the_newest_complete_line_is_read_while_a_line_is_being_written(tmp_path: Path) -> None:
     folder = JobFolder(tmp_path)
     with job_lifecycle(tmp_path) as job:
