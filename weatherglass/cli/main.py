@@ -140,9 +140,16 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     exporting.add_argument("kind", choices=MODEL_KINDS)
     exporting.add_argument("file", type=Path)
     exporting.add_argument("--version", default="champion", help="version number (default: the champion)")
+    exporting.add_argument(
+        "--private-key", type=Path, metavar="KEY", help="Ed25519 key (PEM) that signs the file; writes FILE.sig"
+    )
     importing = actions.add_parser("import", help="verify an exported model and register it")
     importing.add_argument("file", type=Path)
     importing.add_argument("--promote", action="store_true", help="make it the champion even if there is one")
+    importing.add_argument("--sha256", metavar="HEX", help="SHA-256 of the file, as its producer published it")
+    importing.add_argument(
+        "--public-key", type=Path, metavar="KEY", help="Ed25519 key (PEM) of the producer; requires FILE.sig"
+    )
 
 
 if __name__ == "__main__":

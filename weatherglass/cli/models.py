@@ -13,14 +13,20 @@ from pathlib import Path
 from weatherglass.anomaly.detector import AnomalyDetector
 from weatherglass.forecast.boosted_trees import BoostedForecaster
 from weatherglass.records import iso
+from weatherglass.registry import provenance
 from weatherglass.registry.artifact import ModelFileError
 from weatherglass.registry.bundle import BundleError, export_bundle, import_bundle
 from weatherglass.registry.catalog import registered_models
+from weatherglass.registry.provenance import ProvenanceError
 from weatherglass.registry.registry import ANOMALY_DETECTOR, CHAMPION, FORECASTER, KINDS, Registry
 from weatherglass.settings import Settings
 
 LOADERS = {FORECASTER: BoostedForecaster.load, ANOMALY_DETECTOR: AnomalyDetector.load}
 IMPORT_COMMAND = "weatherglass models import"
+REFUSED = (
+    "Nothing was imported. Copy the file again from its producer and compare its SHA-256, or export the model again "
+    "with the version of Weatherglass that imports it."
+)
 
 
 def run(settings: Settings, options: argparse.Namespace) -> int:
@@ -29,9 +35,9 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
         case "list":
             return list_models(settings)
         case "export":
-            return export_model(settings, options.kind, options.version, options.file)
+            return export_model(settings, options.kind, options.version, options.file, options.private_key)
         case "import":
-            return import_model(settings, options.file, options.promote)
+            return import_model(settings, options.file, options.promote, options.sha256, options.public_key)
     try:
         _change_alias(settings, options)
     except LookupError as error:
@@ -70,8 +76,12 @@ def _change_alias(settings: Settings, options: argparse.Namespace) -> None:
     change(options.kind, options.version, user, options.reason, {})
 
 
-def export_model(settings: Settings, kind: str, version: str, file: Path) -> int:
-    """Export a version number or `champion` to a new file and return the exit status."""
+def export_model(settings: Settings, kind: str, version: str, file: Path, private_key: Path | None = None) -> int:
+    """Export a version number or `champion` to a new file and return the exit status.
+
+    Args:
+        private_key: PEM file of the Ed25519 key that signs the file.
+    """
     registry = Registry(settings)
     model = registry.champion(kind) if version == CHAMPION else registry.version(kind, version)
     if model is None:
@@ -81,24 +91,32 @@ def export_model(settings: Settings, kind: str, version: str, file: Path) -> int
         print(f"{file} already exists; choose another name or remove the file", file=sys.stderr)
         return 1
     try:
+        key = None if private_key is None else provenance.load_private_key(private_key)
         digest = export_bundle(settings, model, file, LOADERS)
-    except (ModelFileError, OSError) as error:
+        print(f"{kind} {model.version} -> {file} ({file.stat().st_size:,} bytes)\nSHA-256 {digest}")
+        if key is not None:
+            print(f"Signature {provenance.sign(file, key)}")
+    except (ModelFileError, ProvenanceError, OSError) as error:
         print(f"Cannot export {kind} {model.version}: {error}", file=sys.stderr)
         return 1
-    print(f"{kind} {model.version} -> {file} ({file.stat().st_size:,} bytes)\nSHA-256 {digest}")
     return 0
 
 
-def import_model(settings: Settings, file: Path, promote: bool) -> int:
+def import_model(
+    settings: Settings, file: Path, promote: bool, sha256: str | None = None, public_key: Path | None = None
+) -> int:
     """Register the model of a file and return the exit status.
 
     The model becomes champion with `promote`, or if there is no champion.
+
+    Args:
+        sha256, public_key: see `bundle.import_bundle`.
     """
     registry = Registry(settings)
     try:
-        info, version = import_bundle(registry, file, LOADERS)
-    except BundleError as error:
-        print(f"Import failed: {error}", file=sys.stderr)
+        info, version = import_bundle(registry, file, LOADERS, sha256, public_key)
+    except (BundleError, ProvenanceError) as error:
+        print(f"Import failed: {error}\n{REFUSED}", file=sys.stderr)
         return 1
     champion = registry.champion(info.kind)
     if promote or champion is None:

@@ -1,51 +1,102 @@
 """Bundles: a registered model as one file, for export to another installation.
 
 A bundle is a zip archive with the model's files, including its model card, and `bundle.json`: the kind, the registry's
-tags, parameters and metrics of the version, and the SHA-256 of every file. A bundle is not trusted: names, sizes and
-checksums are checked before a file is written, and loading the model executes no code (text, JSON, arrays without
-pickle).
+tags, parameters and metrics of the version, and the SHA-256 of every file. A bundle is not trusted: its directory,
+names, sizes and checksums are checked before a file is written, and every file is validated before it is used. Loading
+the model executes no code (text, JSON, arrays without pickle). Files are unpacked into a temporary folder, and
+registered when the model has been loaded from there.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
+import re
+import stat
+import struct
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from weatherglass.files import replacing
-from weatherglass.registry.artifact import MANIFEST, ModelFileError
+from weatherglass.registry import provenance
+from weatherglass.registry.artifact import MANIFEST, MAX_MANIFEST_BYTES, ModelFileError, first_problem, read_manifest
 from weatherglass.registry.catalog import registered_models
 from weatherglass.registry.registry import ModelVersion, Registry
 from weatherglass.settings import Settings
 
 HEADER_NAME = "bundle.json"
-FORMAT = 2
 MAX_BYTES = 1 << 30
-"""Maximum total size of the unpacked files; no model is larger."""
+"""Maximum size of a bundle, and of its unpacked files; no model is larger."""
 MAX_FILES = 500
+MAX_TAGS = MAX_PARAMS = 100
+MAX_METRICS = 900
+"""What MLflow accepts for one run; parameters and metrics are at most 1,000 together."""
 ModelLoaders = Mapping[str, Callable[[Path], object]]
 """Kind of model -> function that loads a model folder and raises `ModelFileError` if that fails."""
 
+_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", re.ASCII)
+_CHUNK_BYTES = 1 << 20
+_END_RECORD = struct.Struct("<4s4H2LH")
+"""End of a zip archive: signature, two disk numbers, entries on the disk and in total, size and offset of the
+directory, length of the comment."""
+_END_SIGNATURE, _ZIP64_SIGNATURE = b"PK\x05\x06", b"PK\x06\x07"
+_ZIP64_LOCATOR_BYTES = 20
+_DIRECTORY_ENTRY_BYTES = 46 + 100
+
+RESERVED = "mlflow."
+"""MLflow changes its behaviour by tags whose names begin with this."""
+
+
+def _check_reserved(name: str) -> str:
+    if name.startswith(RESERVED):
+        raise ValueError("the name is reserved for MLflow")
+    return name
+
+
+Name = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_. -]{0,199}$"), AfterValidator(_check_reserved)
+]
+"""Name of a tag, parameter or metric: a subset of what MLflow accepts."""
+Text = Annotated[str, StringConstraints(max_length=100_000)]
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
 
 class BundleError(ValueError):
-    """A file is not a valid bundle or was changed; the message names the file and the problem."""
+    """A file is not a valid bundle or was changed.
+
+    Attributes:
+        file: the bundle.
+        member: the file inside it; None if the bundle as a whole is not valid.
+        problem: what is wrong.
+    """
+
+    def __init__(self, file: Path, problem: str, member: str | None = None):
+        super().__init__(f"{file}: {member}: {problem}" if member else f"{file}: {problem}")
+        self.file, self.member, self.problem = file, member, problem
 
 
-@dataclass(frozen=True)
-class BundleInfo:
+class BundleInfo(BaseModel):
     """Registry data of a bundle's model; `exported_version` is its version in the registry that exported it."""
 
-    kind: str
-    exported_version: str
-    tags: dict[str, str]
-    params: dict[str, str]
-    metrics: dict[str, float]
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    kind: Annotated[str, StringConstraints(max_length=100)]
+    exported_version: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}$")]
+    tags: Annotated[dict[Name, Text], Field(max_length=MAX_TAGS)]
+    params: Annotated[dict[Name, Text], Field(max_length=MAX_PARAMS)]
+    metrics: Annotated[dict[Name, float], Field(max_length=MAX_METRICS)]
+
+
+class BundleHeader(BundleInfo):
+    """The content of `bundle.json`; `files` has the SHA-256 of every other member."""
+
+    format: Literal[2] = 2
+    files: dict[str, Digest]
 
 
 def export_bundle(settings: Settings, version: ModelVersion, file: Path, loaders: ModelLoaders) -> str:
@@ -56,24 +107,43 @@ def export_bundle(settings: Settings, version: ModelVersion, file: Path, loaders
     """
     loaders[version.kind](version.folder)
     model = next(m for m in registered_models(settings) if (m.kind, m.version) == (version.kind, version.version))
-    tags = {name: value for name, value in model.tags.items() if name != "folder"}
-    info = BundleInfo(version.kind, version.version, tags, model.params, model.metrics)
-    contents = {path.name: path.read_bytes() for path in sorted(version.folder.iterdir()) if path.is_file()}
-    files = {name: _digest(content) for name, content in contents.items()}
-    header = {"format": FORMAT, **asdict(info), "files": files}
-    with replacing(file) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(HEADER_NAME, json.dumps(header, indent=1, sort_keys=True))
-        for name, content in contents.items():
-            archive.writestr(name, content)
-    return _digest(file.read_bytes())
+    paths = {path.name: path for path in sorted(version.folder.iterdir()) if path.is_file()}
+    header = BundleHeader(
+        kind=version.kind,
+        exported_version=version.version,
+        tags={name: value for name, value in model.tags.items() if name != "folder" and not name.startswith(RESERVED)},
+        params=model.params,
+        metrics=model.metrics,
+        files={name: provenance.sha256(path) for name, path in paths.items()},
+    )
+    with (
+        replacing(file) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive,
+    ):
+        archive.writestr(HEADER_NAME, header.model_dump_json(indent=1))
+        for name, path in paths.items():
+            archive.write(path, name)
+    return provenance.sha256(file)
 
 
-def import_bundle(registry: Registry, file: Path, loaders: ModelLoaders) -> tuple[BundleInfo, str]:
+def import_bundle(
+    registry: Registry, file: Path, loaders: ModelLoaders, sha256: str | None = None, public_key: Path | None = None
+) -> tuple[BundleInfo, str]:
     """Register the model of a bundle; return the bundle's data and the new version.
+
+    Args:
+        sha256: of the bundle, as its producer published it.
+        public_key: of the producer, whose signature is in the file next to the bundle.
 
     Raises:
         BundleError: the file is not a bundle, was changed, or contains a model that this version cannot load.
+        provenance.ProvenanceError: the file is not the one that the producer published or signed.
     """
+    _check_file(file)
+    if sha256 is not None:
+        provenance.check_sha256(file, sha256)
+    if public_key is not None:
+        provenance.check_signature(file, public_key)
     with open_bundle(file, loaders) as (info, folder):
         tags = {**info.tags, "imported_from_version": info.exported_version}
         return info, registry.register(info.kind, folder, info.metrics, info.params, tags)
@@ -86,62 +156,95 @@ def open_bundle(file: Path, loaders: ModelLoaders) -> Iterator[tuple[BundleInfo,
     Raises:
         BundleError: see `import_bundle`.
     """
+    _check_file(file)
     with TemporaryDirectory(prefix="weatherglass-") as scratch:
         folder = Path(scratch)
+        header = _unpack(file, folder)
+        if header.kind not in loaders:
+            raise BundleError(
+                file, f"the kind {header.kind!r} is unknown; this version has {', '.join(loaders)}", HEADER_NAME
+            )
         try:
-            with zipfile.ZipFile(file) as archive:
-                header = _header(file, archive, loaders)
-                for name, digest in header["files"].items():
-                    content = archive.read(name)
-                    if _digest(content) != digest:
-                        raise BundleError(f"{file}: {name} was changed after the export; export the model again")
-                    (folder / name).write_bytes(content)
-            info = BundleInfo(**{name: header[name] for name in BundleInfo.__dataclass_fields__})
-            loaders[info.kind](folder)
-        except FileNotFoundError as error:
-            raise BundleError(f"{file} does not exist") from error
-        except (
-            zipfile.BadZipFile,
-            zipfile.LargeZipFile,
-            NotImplementedError,
-            RuntimeError,
-            OSError,
-            EOFError,
-        ) as error:
-            raise BundleError(f"{file} is not a bundle or is damaged: {error}") from error
+            if read_manifest(folder).files.keys() != header.files.keys() - {MANIFEST}:
+                raise BundleError(file, "lists other files than the bundle contains", MANIFEST)
+            loaders[header.kind](folder)
         except ModelFileError as error:
-            raise BundleError(f"{file} contains a model that cannot be loaded: {error}") from error
-        yield info, folder
+            member = error.path.name if error.path != folder else MANIFEST
+            raise BundleError(file, error.problem, member) from error
+        yield header, folder
 
 
-def _header(file: Path, archive: zipfile.ZipFile, loaders: ModelLoaders) -> Mapping[str, Any]:
-    members = archive.infolist()
+def _check_file(file: Path) -> None:
+    """Check the size of a file, and the size of its directory, which `zipfile` reads as a whole."""
+    try:
+        status = file.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise BundleError(file, "not a regular file")
+        if status.st_size > MAX_BYTES:
+            raise BundleError(file, f"has {status.st_size:,} bytes; the limit is {MAX_BYTES:,}")
+        if status.st_size < _END_RECORD.size + _ZIP64_LOCATOR_BYTES:
+            raise BundleError(file, "not a bundle or incomplete")
+        with file.open("rb") as content:
+            content.seek(-_END_RECORD.size - _ZIP64_LOCATOR_BYTES, 2)
+            end = content.read()
+    except OSError as error:
+        raise BundleError(file, f"cannot be read: {error.strerror}") from None
+    signature, *_, entries, size, offset, comment = _END_RECORD.unpack(end[_ZIP64_LOCATOR_BYTES:])
+    complete = signature == _END_SIGNATURE and comment == 0 and offset + size + _END_RECORD.size == status.st_size
+    if not complete or end.startswith(_ZIP64_SIGNATURE):
+        raise BundleError(file, "not a bundle or incomplete")
+    if entries > MAX_FILES or size > MAX_FILES * _DIRECTORY_ENTRY_BYTES:
+        raise BundleError(file, f"contains more than {MAX_FILES} files or too long names")
+
+
+def _unpack(file: Path, folder: Path) -> BundleHeader:
+    """Check names and sizes of all members, write them into the folder, and compare them with their checksums."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
+            _check_members(file, members)
+            by_name = {member.filename: member for member in members}
+            if by_name[HEADER_NAME].file_size > MAX_MANIFEST_BYTES:
+                raise BundleError(file, f"larger than {MAX_MANIFEST_BYTES:,} bytes", HEADER_NAME)
+            header = BundleHeader.model_validate_json(archive.read(HEADER_NAME))
+            if unexpected := sorted(header.files.keys() ^ (by_name.keys() - {HEADER_NAME})):
+                raise BundleError(file, "missing or added after the export", _shown(unexpected[0]))
+            for name, digest in header.files.items():
+                if _extract(archive, by_name[name], folder / name) != digest:
+                    raise BundleError(file, "changed after the export", name)
+            return header
+    except BundleError:
+        raise
+    except ValidationError as error:
+        raise BundleError(file, first_problem(error), HEADER_NAME) from None
+    except Exception as error:  # zipfile raises a dozen different types for malformed files
+        raise BundleError(file, f"not a bundle or damaged: {error}") from error
+
+
+def _check_members(file: Path, members: list[zipfile.ZipInfo]) -> None:
     names = [member.filename for member in members]
     if HEADER_NAME not in names:
-        raise BundleError(f"{file} is not a bundle of this version: {HEADER_NAME} is missing; export the model again")
-    if len(names) != len(set(names)) or len(names) > MAX_FILES:
-        raise BundleError(f"{file} contains duplicate names or more than {MAX_FILES} files")
+        raise BundleError(file, "missing; the file is not a bundle", HEADER_NAME)
+    for member in members:
+        if not _FILE_NAME.fullmatch(member.filename):
+            raise BundleError(file, "the name is not allowed", _shown(member.filename))
+        if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG):
+            raise BundleError(file, "not a regular file", member.filename)
+    if len({name.lower() for name in names}) != len(names) or len(names) > MAX_FILES:
+        raise BundleError(file, f"contains repeated names or more than {MAX_FILES} files")
     if (size := sum(member.file_size for member in members)) > MAX_BYTES:
-        raise BundleError(f"{file} unpacks to {size:,} bytes; the limit is {MAX_BYTES:,}")
-    if unsafe := [name for name in names if PurePosixPath(name).name != name or name.startswith(".") or "\\" in name]:
-        raise BundleError(f"{file} contains the unsafe name {unsafe[0]!r}")
-    try:
-        header = json.loads(archive.read(HEADER_NAME))
-        files, kind = dict(header["files"]), header["kind"]
-        found_format = header["format"]
-        missing = [name for name in BundleInfo.__dataclass_fields__ if name not in header]
-    except (ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"{file}: invalid {HEADER_NAME}: {error!r}") from error
-    if found_format != FORMAT or kind not in loaders or missing:
-        raise BundleError(
-            f"{file} has format {found_format!r} and kind {kind!r}; this version reads format {FORMAT} and the kinds "
-            + ", ".join(loaders)
-        )
-    if set(files) != set(names) - {HEADER_NAME} or MANIFEST not in files:
-        unexpected = sorted(set(files) ^ (set(names) - {HEADER_NAME})) or [MANIFEST]
-        raise BundleError(f"{file}: {unexpected[0]} is missing or was added after the export")
-    return dict(header)
+        raise BundleError(file, f"unpacks to {size:,} bytes; the limit is {MAX_BYTES:,}")
 
 
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> str:
+    """Write a member, at most as many bytes as its size in the directory, and return its SHA-256."""
+    digest = hashlib.sha256()
+    with archive.open(member) as source, target.open("xb") as output:
+        while chunk := source.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            output.write(chunk)
+    return digest.hexdigest()
+
+
+def _shown(name: str) -> str:
+    return repr(name[:100])
