@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.weatherglass.alerts.cases import NOON
 from weatherglass.alerts import metrics as m
-from weatherglass.alerts.conditions import Increase, Latest, Quantile, Ratio
+from weatherglass.alerts.conditions import Increase, Latest, Quantile, Ratio, prometheus_duration
 from weatherglass.alerts.metrics import Metric, MetricKind
 from weatherglass.alerts.sample import BucketCounts, MetricSample
 
@@ -127,6 +127,21 @@ def test_a_ratio_has_a_value_from_the_minimum_count_on(
     samples = counter_samples(m.API_REQUESTS, {"ok": 10.0, "error": 3.0}, {"ok": 10.0 + ok, "error": 3.0 + errors})
     ratio = Ratio((m.API_REQUESTS, "error"), (m.API_REQUESTS, None), WINDOW, min_count=5)
     assert ratio.values(samples) == expected
+
+
+def test_a_ratio_to_a_counter_that_did_not_increase_has_no_value() -> None:
+    samples = counter_samples(m.API_REQUESTS, {"error": 3.0}, {"error": 13.0})
+    for sample in samples:
+        sample.put(m.JOB_STARTS, 2.0, "job")
+    assert Ratio((m.API_REQUESTS, "error"), (m.JOB_STARTS, None), WINDOW, min_count=5).values(samples) == {}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "duration"),
+    [(0, "0s"), (59, "59s"), (60, "1m"), (90, "90s"), (900, "15m"), (3600, "1h"), (5400, "90m"), (7200, "2h")],
+)
+def test_a_duration_has_the_largest_unit_of_which_it_is_a_multiple(seconds: int, duration: str) -> None:
+    assert prometheus_duration(timedelta(seconds=seconds)) == duration
 
 
 def test_the_latest_value_comes_from_the_newest_sample() -> None:
