@@ -89,7 +89,10 @@ def measure(module: str, root: Path) -> Target | None:
 
 
 def mutations(module: str) -> list[MutationSpec]:
-    """All mutations of a module, except of the argument `strict` of `zip`, which are equivalent."""
+    """All mutations of a module, except of `strict` of `zip` and `frozen` of dataclasses, which are equivalent.
+
+    Both only guard against mistakes in the code itself; mypy finds assignments to a frozen instance.
+    """
     lines = Path(module).read_text(encoding="utf-8").splitlines()
     nodes = list(ast_nodes(get_ast_from_path(Path(module))))
     found = []
@@ -97,7 +100,7 @@ def mutations(module: str) -> list[MutationSpec]:
         operator = get_operator(name)()
         positions = [position for node in nodes for position in operator.mutation_positions(node)]
         for number, (start, end) in enumerate(positions):
-            if not lines[start[0] - 1][: start[1]].endswith("strict="):
+            if not lines[start[0] - 1][: start[1]].endswith(("strict=", "frozen=")):
                 found.append(MutationSpec(module, name, number, start, end))
     return found
 
