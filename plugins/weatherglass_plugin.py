@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import AccessView, DagAccessEntity
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_view
 from airflow.plugins_manager import AirflowPlugin
-from fastapi import Request
+from fastapi import Depends, Request
 
 from weatherglass.api.app import create_app
 from weatherglass.api.auth import require_same_origin
+from weatherglass.api.login_throttle import LoginThrottleMiddleware
 from weatherglass.api.problems import FORBIDDEN, Problem
 from weatherglass.settings import load_settings
 
 PREFIX = "/weatherglass"
+AIRFLOW_LOGINS = ("/auth/token", "/auth/token/cli")
+"""Paths of the simple auth manager."""
 
 
 def user_allowed_to_trigger(request: Request, user: GetUserDep) -> str:
@@ -28,15 +33,30 @@ def user_allowed_to_trigger(request: Request, user: GetUserDep) -> str:
     return user.get_name()
 
 
+def user_allowed_to_read(
+    request: Request, user: GetUserDep, _: Annotated[None, Depends(requires_access_view(AccessView.WEBSITE))]
+) -> None:
+    """Requires Airflow's login, and names the user for limits per user."""
+    request.state.user = user.get_name()
+
+
 class WeatherglassPlugin(AirflowPlugin):
     """The app requires the login itself, because Airflow does not protect the apps of plugins."""
 
     name = "weatherglass"
+    fastapi_root_middlewares = [  # noqa: RUF012
+        {
+            "middleware": LoginThrottleMiddleware,
+            "args": [],
+            "kwargs": {"paths": AIRFLOW_LOGINS},
+            "name": "login throttle",
+        }
+    ]
     fastapi_apps = [  # noqa: RUF012 (as defined by Airflow)
         {
             "app": create_app(
                 load_settings(),
-                require_access=requires_access_view(AccessView.WEBSITE),
+                require_access=user_allowed_to_read,
                 require_writer=user_allowed_to_trigger,
             ),
             "url_prefix": PREFIX,

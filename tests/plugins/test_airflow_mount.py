@@ -10,9 +10,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.airflow_server import AirflowServer, airflow_server
+from tests.airflow_server import PASSWORD, AirflowServer, airflow_server
 from tests.weatherglass.api.browser import CHROMIUM, CHROMIUM_ARGUMENTS, TIMEOUT_MS
 from tests.weatherglass.store.samples import a_prediction
+from weatherglass.api.login_throttle import MAX_FAILURES
 from weatherglass.store import predictions
 from weatherglass.store.engine import open_store
 from weatherglass.store.migrate import migrate
@@ -72,6 +73,19 @@ def test_a_bearer_token_is_accepted(airflow: AirflowServer) -> None:
         response = client.get("/weatherglass/predictions/new-york")
     assert response.status_code == 200, response.text
     assert len(response.json()["leads"]) == 24
+
+
+def test_failed_logins_of_an_address_are_limited(airflow: AirflowServer) -> None:
+    wrong = {"username": "admin", "password": "wrong"}
+    right = {"username": "admin", "password": PASSWORD}
+    with httpx.Client(
+        base_url=airflow.url, timeout=60, transport=httpx.HTTPTransport(local_address="127.0.0.5")
+    ) as guesser:
+        for path in ("/auth/token", "/auth/token/cli"):
+            for _ in range(MAX_FAILURES // 2):
+                assert guesser.post(path, json=wrong).status_code == 401
+        assert guesser.post("/auth/token", json=right).status_code == 429
+    assert airflow.token()
 
 
 def test_the_session_cookie_is_accepted(airflow: AirflowServer) -> None:

@@ -108,6 +108,7 @@ def create_app(
     app.state.clock = clock
     app.state.requests = RequestMetrics(settings)
     app.state.cached_throughput = None
+    app.state.has_login = False
     problems.register_handlers(app)
     # The middleware added last runs first.
     app.add_middleware(ETagMiddleware)

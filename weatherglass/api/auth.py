@@ -1,6 +1,6 @@
 """Access control when the API runs standalone: local requests only, or a bearer token.
 
-A browser cannot add a token to its requests, so the user enters it once at `/login` and it is stored as a cookie.
+A browser cannot add a token to its requests, so the user enters it once at `/login`, which starts a session.
 """
 
 from __future__ import annotations
@@ -12,19 +12,24 @@ from urllib.parse import urlsplit
 from fastapi import HTTPException, Request
 
 from weatherglass.api.problems import FORBIDDEN, MISDIRECTED_REQUEST, UNAUTHORIZED, Problem
+from weatherglass.api.sessions import Sessions
 
-COOKIE_NAME = "weatherglass_token"
+COOKIE_NAME = "weatherglass_session"
 LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-def require_token(token: str) -> Callable[[Request], Awaitable[None]]:
-    """A dependency that requires `Authorization: Bearer <token>` or the cookie set by `/login`."""
+def require_token(token: str, sessions: Sessions) -> Callable[[Request], Awaitable[None]]:
+    """A dependency that requires `Authorization: Bearer <token>` or the cookie of a session."""
 
     async def check_token(request: Request) -> None:
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
-            given = request.cookies.get(COOKIE_NAME, "")
-        if not tokens_match(given.strip(), token):
+        if scheme.lower() == "bearer":
+            session_id, allowed = "", tokens_match(given.strip(), token)
+        else:
+            session_id = request.cookies.get(COOKIE_NAME, "")
+            allowed = sessions.use(session_id)
+        request.state.user = session_id or "token"
+        if not allowed:
             if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
                 raise HTTPException(303, "Login required", {"Location": "/login"})
             detail = "Send the header 'Authorization: Bearer …' with the value of WEATHERGLASS_API_TOKEN."

@@ -44,7 +44,12 @@ EngineDep = Annotated[Engine, Depends(_engine)]
 ConnectionDep = Annotated[Connection, Depends(_connection)]
 
 
-def _to_utc(time: datetime) -> datetime:
+def to_utc(time: datetime) -> datetime:
+    """Convert a time with a UTC offset to UTC.
+
+    Raises:
+        ValueError: its year is not between 1900 and 2200.
+    """
     if not 1900 <= time.year <= 2200:
         raise ValueError("the year must be between 1900 and 2200")
     return time.astimezone(UTC)
@@ -52,7 +57,7 @@ def _to_utc(time: datetime) -> datetime:
 
 UtcTime = Annotated[
     AwareDatetime,
-    AfterValidator(_to_utc),
+    AfterValidator(to_utc),
     WithJsonSchema(
         {
             "type": "string",

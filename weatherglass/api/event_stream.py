@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from weatherglass.api.problems import TOO_MANY_REQUESTS, Problem
 from weatherglass.api.routes.anomalies import anomaly_items
 from weatherglass.formatting import first_line
 from weatherglass.records import iso
@@ -26,8 +28,12 @@ POLL_SECONDS = 1.0
 QUEUE_SIZE = 1000
 """A subscriber whose queue is full is disconnected; it reconnects and requests the current state."""
 BATCH_SIZE = 500
+RETRY_SECONDS = 60
 REPLAY_WINDOW = timedelta(hours=1)
 """A subscriber that reconnects within this time receives the predictions that it missed."""
+MAX_SUBSCRIBERS = 500
+MAX_SUBSCRIBERS_PER_USER = 30
+"""Each open page is a subscriber."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +58,29 @@ class EventStream:
     def __init__(self, store: Engine, settings: Settings, clock: Callable[[], datetime]):
         self._store, self._settings, self._clock = store, settings, clock
         self._subscribers: set[asyncio.Queue[StreamEvent | None]] = set()
+        self._admitted: Counter[str] = Counter()
+        """Subscribers, and clients that are about to subscribe, by user."""
         self._poll_task: asyncio.Task[None] | None = None
         self._start_lock = asyncio.Lock()
         self._polled_until: datetime | None = None
         self._alert_states: AlertStates = {}
+
+    @contextmanager
+    def admit(self, user: str) -> Iterator[None]:
+        """Count a client while it is connected.
+
+        Raises:
+            Problem: `too_many_requests` if the user, or all users together, have too many subscribers.
+        """
+        if self._admitted[user] >= MAX_SUBSCRIBERS_PER_USER or self._admitted.total() >= MAX_SUBSCRIBERS:
+            detail = f"Too many event streams are open; {MAX_SUBSCRIBERS_PER_USER} are allowed for each user."
+            raise Problem(TOO_MANY_REQUESTS, detail, {"Retry-After": str(RETRY_SECONDS)})
+        self._admitted[user] += 1
+        try:
+            yield
+        finally:
+            self._admitted[user] -= 1
+            self._admitted += Counter()  # removes users without subscribers
 
     @asynccontextmanager
     async def subscribe(self, since: datetime | None = None) -> AsyncIterator[asyncio.Queue[StreamEvent | None]]:

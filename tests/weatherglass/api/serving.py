@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -21,10 +22,10 @@ START_SECONDS = STOP_SECONDS = 120
 
 
 @contextmanager
-def serving(app: FastAPI, port: int | None = None) -> Iterator[str]:
-    """Serve an app in a thread; yields its address."""
+def serving(app: FastAPI, port: int | None = None, http: type[asyncio.Protocol] | str = "auto") -> Iterator[str]:
+    """Serve an app in a thread, with a protocol class of uvicorn; yields its address."""
     port = port or free_ports(1)[0]
-    server = uvicorn.Server(uvicorn.Config(app, host=LOOPBACK, port=port, log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(app, host=LOOPBACK, port=port, log_level="warning", http=http))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     end = time.monotonic() + START_SECONDS

@@ -10,13 +10,17 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from tests.conftest import free_ports
 from weatherglass.api.app import create_app
-from weatherglass.api.auth import local_only, require_token
+from weatherglass.api.auth import COOKIE_NAME, local_only, require_token
 from weatherglass.api.dashboard.login import add_login
+from weatherglass.api.login_throttle import MAX_FAILURES
+from weatherglass.api.sessions import Sessions
 from weatherglass.settings import LOOPBACK, Settings
 from weatherglass.store.migrate import migrate
 
@@ -31,7 +35,7 @@ def test_a_request_without_the_token_returns_401(
     settings: Settings, store: Engine, path: str, header: str | None
 ) -> None:
     headers = {} if header is None else {"Authorization": header.encode()}
-    with TestClient(create_app(settings, require_access=require_token(TOKEN))) as client:
+    with TestClient(create_app(settings, require_access=require_token(TOKEN, Sessions()))) as client:
         response = client.get(path, headers=headers)  # type: ignore[arg-type]
     assert (response.status_code, response.json()["code"]) == (401, "unauthorized")
     assert response.headers["www-authenticate"] == "Bearer"
@@ -39,15 +43,20 @@ def test_a_request_without_the_token_returns_401(
 
 
 def test_a_request_with_the_token_returns_200(settings: Settings, store: Engine) -> None:
-    with TestClient(create_app(settings, require_access=require_token(TOKEN))) as client:
+    with TestClient(create_app(settings, require_access=require_token(TOKEN, Sessions()))) as client:
         assert client.get("/stations", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
 
 
-def test_login_stores_the_token_in_a_cookie(settings: Settings, store: Engine) -> None:
-    app = create_app(settings, require_access=require_token(TOKEN))
-    add_login(app, TOKEN)
+def protected_app(settings: Settings) -> FastAPI:
+    sessions = Sessions()
+    app = create_app(settings, require_access=require_token(TOKEN, sessions))
+    add_login(app, TOKEN, sessions)
+    return app
+
+
+def test_a_login_starts_a_session_and_a_logout_ends_it(settings: Settings, store: Engine) -> None:
     html = {"Accept": "text/html"}
-    with TestClient(app, follow_redirects=False) as client:
+    with TestClient(protected_app(settings), follow_redirects=False) as client:
         redirect = client.get("/dashboard", headers=html)
         assert (redirect.status_code, redirect.headers["location"]) == (303, "/login")
         assert client.get("/stations").status_code == 401
@@ -60,8 +69,44 @@ def test_login_stores_the_token_in_a_cookie(settings: Settings, store: Engine) -
         cookie = accepted.headers["set-cookie"]
         assert "HttpOnly" in cookie
         assert "samesite=strict" in cookie.lower()
-        assert client.get("/dashboard", headers=html).status_code == 200
+        assert TOKEN not in cookie
+        assert "secure" not in cookie.lower()
+        assert 'action="/logout"' in client.get("/dashboard", headers=html).text
         assert client.get("/stations").status_code == 200
+        session = {"Cookie": f"{COOKIE_NAME}={client.cookies[COOKIE_NAME]}"}
+        assert client.post("/logout", headers={"Origin": "http://attacker.example"}).status_code == 403
+        assert client.get("/stations").status_code == 200
+        logged_out = client.post("/logout")
+        assert (logged_out.status_code, logged_out.headers["location"]) == (303, "/login")
+        assert COOKIE_NAME not in client.cookies
+        assert client.get("/stations", headers=session).status_code == 401
+
+
+def test_a_login_ends_the_previous_session_of_the_browser(settings: Settings, store: Engine) -> None:
+    with TestClient(protected_app(settings), follow_redirects=False) as client:
+        client.post("/login", content=f"token={TOKEN}")
+        before = {"Cookie": f"{COOKIE_NAME}={client.cookies[COOKIE_NAME]}"}
+        client.post("/login", content=f"token={TOKEN}")
+        assert client.get("/stations").status_code == 200
+        client.cookies.clear()
+        assert client.get("/stations", headers=before).status_code == 401
+
+
+def test_failed_logins_are_limited(settings: Settings, store: Engine) -> None:
+    with TestClient(protected_app(settings), follow_redirects=False) as client:
+        statuses = {client.post("/login", content="token=wrong").status_code for _ in range(MAX_FAILURES)}
+        assert statuses == {401}
+        assert client.post("/login", content=f"token={TOKEN}").status_code == 429
+        assert client.get("/stations", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
+
+
+def test_behind_tls_the_cookie_is_secure_and_browsers_are_told_to_use_https(settings: Settings, store: Engine) -> None:
+    app = ProxyHeadersMiddleware(protected_app(settings), trusted_hosts="testclient")  # as uvicorn adds it
+    with TestClient(app, follow_redirects=False) as client:
+        response = client.post("/login", content=f"token={TOKEN}", headers={"X-Forwarded-Proto": "https"})
+        assert "secure" in response.headers["set-cookie"].lower()
+        assert response.headers["strict-transport-security"].startswith("max-age=")
+        assert "strict-transport-security" not in client.get("/login").headers
 
 
 @pytest.mark.parametrize(

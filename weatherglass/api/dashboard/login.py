@@ -1,4 +1,4 @@
-"""`/login`: the page where a user enters the API token once, if the standalone API requires one."""
+"""`/login` and `/logout` of the standalone API, if it requires a token."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from weatherglass.api.auth import COOKIE_NAME, tokens_match
+from weatherglass.api.auth import COOKIE_NAME, require_same_origin, tokens_match
 from weatherglass.api.dashboard.pages import templates
+from weatherglass.api.login_throttle import LoginThrottleMiddleware
+from weatherglass.api.sessions import LIFETIME_SECONDS, Sessions
 
 MAX_BODY_BYTES = 4096
-COOKIE_MAX_AGE = 30 * 86_400
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
 )
 
 
-def add_login(app: FastAPI, token: str) -> None:
-    """Add the page to the app. It is the only route without access control."""
+def add_login(app: FastAPI, token: str, sessions: Sessions) -> None:
+    """Add both routes to the app: the only ones without access control. Failed logins are limited."""
 
     async def login(request: Request) -> Response:
         if request.method == "GET":
@@ -31,12 +32,29 @@ def add_login(app: FastAPI, token: str) -> None:
         given = parse_qs((await request.body()).decode("utf-8", "replace")).get("token", [""])[0]
         if not tokens_match(given.strip(), token):
             return _login_form(rejected=True)
+        sessions.end(request.cookies.get(COOKIE_NAME, ""))
         response = RedirectResponse("/dashboard", status_code=303)
-        secure = request.url.scheme == "https"
-        response.set_cookie(COOKIE_NAME, token, max_age=COOKIE_MAX_AGE, httponly=True, samesite="strict", secure=secure)
+        response.set_cookie(
+            COOKIE_NAME,
+            sessions.create(),
+            max_age=int(LIFETIME_SECONDS),
+            httponly=True,
+            samesite="strict",
+            secure=request.url.scheme == "https",
+        )
         return response
 
+    async def logout(request: Request) -> Response:
+        require_same_origin(request)
+        sessions.end(request.cookies.get(COOKIE_NAME, ""))
+        response = RedirectResponse("/login", status_code=303)
+        response.delete_cookie(COOKIE_NAME)
+        return response
+
+    app.state.has_login = True
+    app.add_middleware(LoginThrottleMiddleware, paths=("/login",))
     app.router.routes.insert(0, Route("/login", login, methods=["GET", "POST"], include_in_schema=False))
+    app.router.routes.insert(0, Route("/logout", logout, methods=["POST"], include_in_schema=False))
 
 
 def _login_form(rejected: bool) -> HTMLResponse:

@@ -86,7 +86,12 @@ def page(request: Request, settings: SettingsDep, name: str) -> HTMLResponse:
 
 def _render(page: Page, request: Request, settings: Settings) -> HTMLResponse:
     html = templates.get_template(f"{page.name}.html").render(
-        page=page, pages=PAGES, root=_root(request), tiles=settings.map_tiles, plotly=static_files.PLOTLY_VERSION
+        page=page,
+        pages=PAGES,
+        root=_root(request),
+        tiles=settings.map_tiles,
+        plotly=static_files.PLOTLY_VERSION,
+        logout=request.app.state.has_login,
     )
     return HTMLResponse(html, headers={"Content-Security-Policy": content_security_policy(settings.map_tiles)})
 

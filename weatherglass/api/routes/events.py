@@ -7,15 +7,22 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Depends, Header, Request
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from weatherglass.api.dependencies import NowDep
+from weatherglass.api.dependencies import NowDep, to_utc
+from weatherglass.api.problems import error_responses
 
 router = APIRouter(tags=["events"])
 
 RETRY_MS = 2000
 PING_SECONDS = 15
+
+
+async def _admit(request: Request) -> AsyncIterator[None]:
+    """Counts the client of a request until its response ends."""
+    with request.app.state.event_stream.admit(getattr(request.state, "user", "")):
+        yield
 
 
 @router.get(
@@ -35,12 +42,14 @@ PING_SECONDS = 15
                     }
                 }
             },
-        }
+        },
+        **error_responses(429),
     },
 )
 async def events(
     request: Request,
     now: NowDep,
+    _admitted: Annotated[None, Depends(_admit)],
     last_event_id: Annotated[
         str | None, Header(description="The last `id` received; the stream starts with the events since then.")
     ] = None,
@@ -70,6 +79,6 @@ def _parse_event_id(last_event_id: str | None) -> datetime | None:
     """The time in an event id; None if there is no id or it is not one of this API."""
     try:
         time = datetime.fromisoformat(last_event_id or "")
+        return to_utc(time) if time.tzinfo else None
     except ValueError:
         return None
-    return time if time.tzinfo else None

@@ -6,17 +6,26 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 from sqlalchemy import Engine, text
 
+from tests.waiting import until
 from tests.weatherglass.api.serving import serving
 from tests.weatherglass.store.samples import NOON, a_prediction
 from weatherglass.api.app import create_app
-from weatherglass.api.event_stream import QUEUE_SIZE, AlertStates, EventStream, StreamEvent
+from weatherglass.api.event_stream import (
+    MAX_SUBSCRIBERS,
+    MAX_SUBSCRIBERS_PER_USER,
+    QUEUE_SIZE,
+    AlertStates,
+    EventStream,
+    StreamEvent,
+)
+from weatherglass.api.problems import Problem
 from weatherglass.settings import Settings
 from weatherglass.store import alerts, predictions
 
@@ -92,10 +101,42 @@ def test_store_outage_sends_away_and_back(address: str, store: Engine) -> None:
         assert next(events)["data"] == {"state": "back"}
 
 
-def test_an_invalid_last_event_id_is_ignored(address: str, store: Engine) -> None:
-    with subscribed(address, **{"Last-Event-ID": "4711"}) as events:
+@pytest.mark.parametrize(
+    "invalid", ["4711", "2026-01-05T12:00:00", "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", "x" * 5000]
+)
+def test_an_invalid_last_event_id_is_ignored(address: str, store: Engine, invalid: str) -> None:
+    with subscribed(address, **{"Last-Event-ID": invalid}) as events:
         save(store, 15)
         assert next(events)["data"]["timestamp"] == "2026-01-05T12:30:00Z"
+
+
+def test_subscribers_of_a_user_are_limited_until_one_disconnects(address: str, store: Engine) -> None:
+    with ExitStack() as first, ExitStack() as others:
+        first.enter_context(subscribed(address))
+        for _ in range(MAX_SUBSCRIBERS_PER_USER - 1):
+            others.enter_context(subscribed(address))
+        refused = httpx.get(f"{address}/events", timeout=60)
+        assert (refused.status_code, refused.json()["code"]) == (429, "too_many_requests")
+        assert int(refused.headers["retry-after"]) > 0
+        first.close()
+
+        def admitted() -> bool:
+            with httpx.stream("GET", f"{address}/events", timeout=60) as response:
+                return response.status_code == 200
+
+        until("a place for a subscriber", admitted)
+
+
+def test_users_have_separate_limits_below_the_total(store: Engine, settings: Settings) -> None:
+    stream = EventStream(store, settings, lambda: datetime.now(UTC))
+    with ExitStack() as stack:
+        for number in range(MAX_SUBSCRIBERS):
+            stack.enter_context(stream.admit(f"user {number // MAX_SUBSCRIBERS_PER_USER}"))
+        with pytest.raises(Problem) as refused, stream.admit("another user"):
+            pass
+        assert refused.value.kind.status == 429
+    with stream.admit("another user"):
+        pass
 
 
 class BlockedEventStream(EventStream):
