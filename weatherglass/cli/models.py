@@ -96,7 +96,7 @@ def export_model(settings: Settings, kind: str, version: str, file: Path, privat
         print(f"{kind} {model.version} -> {file} ({file.stat().st_size:,} bytes)\nSHA-256 {digest}")
         if key is not None:
             print(f"Signature {provenance.sign(file, key)}")
-    except (ModelFileError, ProvenanceError, OSError) as error:
+    except (ModelFileError, BundleError, ProvenanceError, OSError) as error:
         print(f"Cannot export {kind} {model.version}: {error}", file=sys.stderr)
         return 1
     return 0
@@ -117,6 +117,9 @@ def import_model(
         info, version = import_bundle(registry, file, LOADERS, sha256, public_key)
     except (BundleError, ProvenanceError) as error:
         print(f"Import failed: {error}\n{REFUSED}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"Import failed: {error}; the file itself is valid", file=sys.stderr)
         return 1
     champion = registry.champion(info.kind)
     if promote or champion is None:

@@ -104,25 +104,31 @@ def export_bundle(settings: Settings, version: ModelVersion, file: Path, loaders
 
     Raises:
         ModelFileError: a file of the registered model is missing or changed.
+        BundleError: the registry has tags, parameters or metrics that a bundle cannot hold.
     """
     loaders[version.kind](version.folder)
     model = next(m for m in registered_models(settings) if (m.kind, m.version) == (version.kind, version.version))
-    paths = {path.name: path for path in sorted(version.folder.iterdir()) if path.is_file()}
-    header = BundleHeader(
-        kind=version.kind,
-        exported_version=version.version,
-        tags={name: value for name, value in model.tags.items() if name != "folder" and not name.startswith(RESERVED)},
-        params=model.params,
-        metrics=model.metrics,
-        files={name: provenance.sha256(path) for name, path in paths.items()},
-    )
+    names = [MANIFEST, *sorted(read_manifest(version.folder).files)]
+    try:
+        header = BundleHeader(
+            kind=version.kind,
+            exported_version=version.version,
+            tags={
+                name: value for name, value in model.tags.items() if name != "folder" and not name.startswith(RESERVED)
+            },
+            params=model.params,
+            metrics=model.metrics,
+            files={name: provenance.sha256(version.folder / name) for name in names},
+        )
+    except ValidationError as error:
+        raise BundleError(file, first_problem(error), HEADER_NAME) from None
     with (
         replacing(file) as temporary,
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive,
     ):
         archive.writestr(HEADER_NAME, header.model_dump_json(indent=1))
-        for name, path in paths.items():
-            archive.write(path, name)
+        for name in names:
+            archive.write(version.folder / name, name)
     return provenance.sha256(file)
 
 

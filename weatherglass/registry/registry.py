@@ -151,8 +151,11 @@ class Registry:
         )
         target = Path(kind) / run.info.run_id
         unfinished = self.artifacts / kind / f".{uuid.uuid4().hex}"
-        shutil.copytree(folder, unfinished)
-        unfinished.replace(self.artifacts / target)
+        try:
+            shutil.copytree(folder, unfinished)
+            unfinished.replace(self.artifacts / target)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
         for name in ("model.json", "card.md"):
             if (file := self.artifacts / target / name).exists():
                 client.log_artifact(run.info.run_id, str(file))

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from tests.weatherglass.conftest import Model
 from weatherglass.anomaly.detector import (
     CHECKS,
+    KIND,
     SOFT_CHECKS,
     AnomalyDetector,
     CurrentReading,
@@ -34,6 +37,8 @@ from weatherglass.records import (
     Wind,
     WindowFeatures,
 )
+from weatherglass.registry import artifact
+from weatherglass.registry.arrays import load_arrays, save_arrays
 from weatherglass.registry.artifact import ModelFileError
 
 MINUTES = timedelta(minutes=15)
@@ -254,6 +259,52 @@ def test_a_damaged_detector_and_a_model_of_another_kind_cannot_be_loaded(model: 
     (tmp_path / "d" / "classifier.txt").write_text("tree")
     with pytest.raises(ModelFileError, match=r"classifier\.txt"):
         AnomalyDetector.load(tmp_path / "d")
+
+
+def test_every_array_of_a_detector_must_have_its_type_shape_and_range(model: Model, tmp_path: Path) -> None:
+    model.detector.save(tmp_path)
+    original, about = load_arrays(tmp_path / "arrays.npz"), artifact.verify(tmp_path, KIND)
+
+    def rejects(arrays: dict[str, np.ndarray]) -> None:
+        save_arrays(tmp_path / "arrays.npz", arrays)
+        artifact.write_manifest(tmp_path, KIND, about)
+        with pytest.raises(ModelFileError) as raised:
+            AnomalyDetector.load(tmp_path)
+        assert raised.value.path == tmp_path / "arrays.npz"
+
+    for name, array in original.items():
+        rejects({other: values for other, values in original.items() if other != name})
+        rejects({**original, name: array.astype(np.complex128)})
+        rejects({**original, name: array[..., None]})
+        rejects({**original, name: array[..., :0]})
+    indices = ("expected.neighbours", "nearest", "forest.feature", "forest.left", "forest.right")
+    for name in indices:
+        for value in (-2, 1_000_000):
+            rejects({**original, name: np.full_like(original[name], value)})
+    save_arrays(tmp_path / "arrays.npz", original)
+    artifact.write_manifest(tmp_path, KIND, about)
+    AnomalyDetector.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda about: about.update(stations=[]),
+        lambda about: about.update(stations=["a", 1, "c"]),
+        lambda about: about.pop("features"),
+        lambda about: about["features"].reverse(),
+        lambda about: about["views"].reverse(),
+    ],
+)
+def test_invalid_metadata_of_a_detector_is_an_error(
+    model: Model, tmp_path: Path, change: Callable[[dict[str, Any]], object]
+) -> None:
+    model.detector.save(tmp_path)
+    about = artifact.verify(tmp_path, KIND)
+    change(about)
+    artifact.write_manifest(tmp_path, KIND, about)
+    with pytest.raises(ModelFileError):
+        AnomalyDetector.load(tmp_path)
 
 
 def test_the_isolation_forest_scores_equal_those_of_scikit_learn() -> None:

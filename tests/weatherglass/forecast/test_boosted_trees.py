@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -302,3 +304,80 @@ def test_a_model_with_other_features_or_levels_is_an_error(model: Model, tmp_pat
     artifact.write_manifest(tmp_path, KIND, {**about, entry: about[entry][::-1]})
     with pytest.raises(artifact.ModelFileError, match=tmp_path.name):
         BoostedForecaster.load(tmp_path)
+
+
+def with_changed_array(
+    folder: Path, name: str, change: Callable[[np.ndarray], np.ndarray] | None, about: dict[str, object]
+) -> None:
+    """Change or remove an array of a saved model; the manifest matches afterwards."""
+    arrays = load_arrays(folder / "arrays.npz")
+    if change is None:
+        del arrays[name]
+    else:
+        arrays[name] = change(arrays[name])
+    save_arrays(folder / "arrays.npz", arrays)
+    artifact.write_manifest(folder, KIND, about)
+
+
+def test_every_array_must_have_its_type_and_shape(model: Model, tmp_path: Path) -> None:
+    replace(model.forecaster, tree_models=model.forecaster.tree_models[:1]).save(tmp_path)
+    original, about = load_arrays(tmp_path / "arrays.npz"), artifact.verify(tmp_path, KIND)
+    changes: tuple[Callable[[np.ndarray], np.ndarray] | None, ...] = (
+        None,
+        lambda array: array.astype(np.complex128),
+        lambda array: np.concatenate([array, array]),
+        lambda array: array[..., None],
+        lambda array: np.concatenate([array, array], axis=-1),
+    )
+    for name in original:
+        for change in changes:
+            with_changed_array(tmp_path, name, change, about)
+            with pytest.raises(artifact.ModelFileError) as raised:
+                BoostedForecaster.load(tmp_path)
+            assert raised.value.path == tmp_path / "arrays.npz"
+            save_arrays(tmp_path / "arrays.npz", original)
+    artifact.write_manifest(tmp_path, KIND, about)
+    BoostedForecaster.load(tmp_path)
+
+
+@pytest.mark.parametrize("row", [-1, 3])
+def test_a_neighbour_outside_the_stations_is_an_error(model: Model, tmp_path: Path, row: int) -> None:
+    model.forecaster.save(tmp_path)
+    about = artifact.verify(tmp_path, KIND)
+    with_changed_array(tmp_path, "regression.neighbours", lambda array: np.full_like(array, row), about)
+    with pytest.raises(artifact.ModelFileError):
+        BoostedForecaster.load(tmp_path)
+
+
+INVALID_METADATA: dict[str, Callable[[dict[str, Any]], object]] = {
+    "no stations": lambda about: about.update(stations=[]),
+    "a station without elevation": lambda about: about["stations"][0].pop(),
+    "an unknown variable": lambda about: about["tree_models"][0].update(variable=len(VARIABLES)),
+    "a negative variable": lambda about: about["tree_models"][0].update(variable=-1),
+    "a lead of 0": lambda about: about["tree_models"][0].update(leads=[0, 1]),
+    "a lead above the last": lambda about: about["tree_models"][0].update(leads=[24, 25]),
+    "leads with a gap": lambda about: about["tree_models"][0].update(leads=[1, 3]),
+    "no leads": lambda about: about["tree_models"][0].update(leads=[]),
+    "a spread of 0": lambda about: about["tree_models"][0].update(min_spread=0.0),
+    "an infinite spread": lambda about: about["tree_models"][0].update(min_spread=float("inf")),
+}
+
+
+@pytest.mark.parametrize("change", INVALID_METADATA.values(), ids=INVALID_METADATA)
+def test_invalid_metadata_is_an_error(model: Model, tmp_path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    model.forecaster.save(tmp_path)
+    about = artifact.verify(tmp_path, KIND)
+    change(about)
+    artifact.write_manifest(tmp_path, KIND, about)
+    with pytest.raises(artifact.ModelFileError):
+        BoostedForecaster.load(tmp_path)
+
+
+def test_the_trees_of_the_spread_are_not_accepted_as_those_of_the_residual(model: Model, tmp_path: Path) -> None:
+    model.forecaster.save(tmp_path)
+    about = artifact.verify(tmp_path, KIND)
+    (tmp_path / "temperature-01-03.spread.txt").replace(tmp_path / "temperature-01-03.residual.txt")
+    artifact.write_manifest(tmp_path, KIND, about)
+    with pytest.raises(artifact.ModelFileError) as raised:
+        BoostedForecaster.load(tmp_path)
+    assert raised.value.path == tmp_path / "temperature-01-03.residual.txt"

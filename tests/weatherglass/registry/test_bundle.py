@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -100,6 +101,41 @@ def test_an_export_of_an_unknown_version_fails_and_no_file_is_overwritten(
     assert export_model(exported[0], FORECASTER, "champion", existing) == 1
     assert existing.read_text() == "content"
     assert export_model(exported[0], FORECASTER, "champion", tmp_path / "new") == 0
+
+
+def test_tags_of_mlflow_are_not_exported_and_a_tag_that_an_import_would_refuse_is_named(
+    forecaster: BoostedForecaster, settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    forecaster.save(tmp_path / "model")
+    registry, file = Registry(settings), tmp_path / "exported"
+    version = registry.register(FORECASTER, tmp_path / "model", {}, {}, {"note": "kept"})
+    registry.set_tags(FORECASTER, version, {"mlflow.note.content": "text"})
+    assert export_model(settings, FORECASTER, version, file) == 0
+    with open_bundle(file, LOADERS) as (info, _):
+        assert info.tags == {"note": "kept"}
+    file.unlink()
+    registry.set_tags(FORECASTER, version, {"a/b": "text"})
+    assert export_model(settings, FORECASTER, version, file) == 1
+    assert "a/b" in capsys.readouterr().err
+    assert not file.exists()
+
+
+def test_an_import_that_cannot_be_stored_ends_with_a_message_and_leaves_no_part(
+    exported: tuple[Settings, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail_halfway(source: Path, target: Path) -> None:
+        target.mkdir(parents=True)
+        (target / "model.json").write_bytes(b"{")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    laptop = make_settings(tmp_path / "state")
+    with monkeypatch.context() as patched:
+        patched.setattr("shutil.copytree", fail_halfway)
+        assert import_model(laptop, exported[1], promote=True) == 1
+    assert "No space left" in capsys.readouterr().err
+    assert list((laptop.artifacts_dir / FORECASTER).iterdir()) == []
+    assert Registry(laptop).champion(FORECASTER) is None
+    assert import_model(laptop, exported[1], promote=True) == 0
 
 
 class Payload:
