@@ -6,15 +6,16 @@ interruption, the next run also publishes the missed observations. Runs every `W
 every minute with the replay.
 
 ### What its log shows
-The number of observations and stations, the first and last time of observation, and a `WARNING` with the reason for
-each station without an observation.
+The number of observations and stations, the time of the newest observation, and a `WARNING` with the reason for each
+station without an observation, and for values that were refused because their unit, type or time is not certain.
 
 ### When it fails (triage)
 Forecasts continue from older observations. The next successful run fills the gap.
 - *The source does not respond*: wait for the next run, the fault may be temporary. With the replay, check that its
   server runs and read its log (docs/troubleshooting.md, *Logs*).
-- *The source responds with 400*: the reason in the message comes from the source, usually because of an invalid
-  station. A retry does not help.
+- *The source responds with 400*: the reason in the message comes from the source; a retry does not help. A single
+  station that the source rejects does not fail the run: it is named in a `WARNING`, and the others are observed.
+- *Invalid station table*: correct the named lines of `stations.csv`.
 - *Not all observations were published*: the broker did not accept them; check that it runs. Published observations are
   not published twice.
 - *Daily budget exceeded*: increase `WEATHERGLASS_POLL_MINUTES`, or use fewer stations.

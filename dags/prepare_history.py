@@ -14,7 +14,8 @@ and doubtful values.
 The pipeline continues with the existing models. Without any, it forecasts from climatology and persistence.
 - *The zip file, or a file in it, cannot be read*: correct `WEATHERGLASS_KAGGLE_ZIP` and clear the task.
 - *Kaggle rejects the account*: correct the connection `kaggle`. An interrupted download is resumed.
-- *The archive does not respond*: clear the task later (fetched stations are kept), or trigger with another source.
+- *The archive does not respond*: clear the task later (fetched stations are kept), or trigger with another source. A
+  single station without usable data does not fail the task: it is named in a `WARNING`.
 - *Java or out-of-memory errors*: see the end of the log; `WEATHERGLASS_SPARK_MEMORY_MB` is the heap size.
 """
 

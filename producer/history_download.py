@@ -10,6 +10,7 @@ from pathlib import Path
 
 from producer.kaggle_download import Account, download
 from producer.open_meteo import OpenMeteo, create_client
+from producer.open_meteo_schema import OpenMeteoConnectionError, OpenMeteoError
 from weatherglass.files import replacing
 from weatherglass.history.prepared import history_source
 from weatherglass.settings import Settings
@@ -68,23 +69,38 @@ def fetch_archive(
 ) -> None:
     """Write `<folder>/<station_id>.parquet` for each station: columns `HISTORY_COLUMNS`, UTC.
 
+    A station whose data cannot be used is skipped with a warning; a file of an earlier download is kept.
+
     Raises:
-        OpenMeteoError: the archive is not available, rejects the request, or returns unusable data. Complete files are
-            kept, and the next call resumes after them.
+        OpenMeteoConnectionError: the archive is not available, or a rate limit is exceeded. Complete files are kept,
+            and the next call resumes after them.
+        OpenMeteoError: the data of no station can be used.
     """
     folder.mkdir(parents=True, exist_ok=True)
     last = (now - ARCHIVE_DELAY).date()
     first = last - timedelta(days=DAYS - 1)
     missing = [station for station in stations if not _is_fresh(_file(folder, station), now)]
     log(f"Archive of {len(stations)} stations, {first} to {last}: {len(missing)} to download")
+    failures: list[OpenMeteoError] = []
     for number, station in enumerate(missing, 1):
         if number > 1:
             time.sleep(pause_seconds)
-        table = client.archive([station], first, last)
+        try:
+            table, refusals = client.archive([station], first, last)
+        except OpenMeteoConnectionError:
+            raise
+        except OpenMeteoError as error:
+            log(f"WARNING: {number} of {len(missing)}: no history of {station.name}: {error}")
+            failures.append(error)
+            continue
         file = _file(folder, station)
         with replacing(file) as temporary:
             table.to_parquet(temporary, index=False)
+        for refusal in refusals:
+            log(f"WARNING: {station.name}: refused {refusal}")
         log(f"{number} of {len(missing)}: {station.name}, {len(table):,} hours")
+    if failures and len(failures) == len(stations):
+        raise failures[0]
 
 
 def _file(folder: Path, station: Station) -> Path:

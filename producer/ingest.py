@@ -21,19 +21,19 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from producer.open_meteo import MAX_PAST_DAYS, OpenMeteo, check_budget
-from producer.open_meteo_schema import OpenMeteoError, ParsedResponse, StationObservations
+from producer.open_meteo_schema import OpenMeteoError, ParsedResponse, Refusal, StationObservations
 from producer.publish import PublishError, open_producer, publish
 from producer.replay.labels import fetch_labels
 from producer.sources import observed_stations, open_client, record_origin
 from weatherglass.formatting import count_noun
 from weatherglass.history.sources import SourceError
 from weatherglass.records import Observation, iso
-from weatherglass.settings import Settings, SettingsError, Source, load_settings
-from weatherglass.stations import Station
+from weatherglass.settings import OPEN_METEO_CALLS_PER_DAY, Settings, SettingsError, Source, load_settings
+from weatherglass.stations import Station, StationsError
 from weatherglass.store.detection_scores import save_faults
 from weatherglass.store.engine import open_store
 from weatherglass.store.last_published import last_published, save_last_published
-from weatherglass.store.polls import Poll, save_poll
+from weatherglass.store.polls import Poll, calls_since, save_poll
 
 QUARTER_HOUR = timedelta(minutes=15)
 HOUR = timedelta(hours=1)
@@ -59,6 +59,7 @@ class IngestReport:
         repeated: number of observations that were not published because they were published before.
         newest: time of the newest observation published by this poll; UTC.
         failures: station id -> why the station could not be observed.
+        refused: number of values and times that were refused, because their meaning is not certain.
     """
 
     new: int
@@ -67,6 +68,7 @@ class IngestReport:
     repeated: int
     newest: datetime | None
     failures: dict[str, str] = field(default_factory=dict)
+    refused: int = 0
 
     @property
     def published(self) -> int:
@@ -93,11 +95,12 @@ def ingest(settings: Settings, now: datetime, log: Log = print) -> IngestReport:
         now: UTC.
 
     Raises:
-        OpenMeteoError: the source is not available, or its response cannot be used.
+        OpenMeteoError: the source is not available, or no response can be used.
         NothingObservedError: the response has usable data for no station.
         PublishError: the broker did not acknowledge all observations; the acknowledged ones are recorded.
         SettingsError: the polling interval exceeds the budget of the free API.
-        SourceError: the data of the replay cannot be read.
+        SourceError: the data of the replay cannot be read, or no station is polled.
+        StationsError: the station table cannot be used.
     """
     stations = observed_stations(settings)
     if settings.source is not Source.REPLAY:
@@ -107,10 +110,13 @@ def ingest(settings: Settings, now: datetime, log: Log = print) -> IngestReport:
         with open_client(settings) as client, _record_poll(engine, client, settings, now) as poll:
             with engine.connect() as connection:
                 last = last_published(connection)
-            response = _request_observations(client, settings, stations, last, now, log)
+                used = calls_since(connection, now - timedelta(days=1))
+            spare = None if settings.source is Source.REPLAY else OPEN_METEO_CALLS_PER_DAY - used
+            response = _request_observations(client, settings, stations, last, now, spare, log)
             poll.unobserved = len(response.failures)
             for name, reason in response.failures.items():
                 log(f"WARNING: no observation of {name}: {reason}")
+            _log_refusals(response, log)
             if not response.stations:
                 raise NothingObservedError(
                     f"No observation of any of the {len(stations)} stations; "
@@ -131,9 +137,26 @@ def ingest(settings: Settings, now: datetime, log: Log = print) -> IngestReport:
         repeated=plan.repeated,
         newest=newest,
         failures=response.failures,
+        refused=sum(refusal.count for refusal in response.refusals),
     )
     log(_summary(report, len(stations)))
     return report
+
+
+def groups_to_request(stations: tuple[Station, ...], last: dict[str, Observation]) -> list[tuple[Station, ...]]:
+    """The stations that are requested together: those that were observed lately, and the others.
+
+    Among the others are those that the server rejects, so that they do not fail the request for the stations that were
+    observed before, and those whose gap is longer. Two requests use no more calls than one.
+
+    Args:
+        last: station id -> last published observation.
+    """
+    newest = max((observation.timestamp for observation in last.values()), default=None)
+    lately = {name for name, observation in last.items() if newest and newest - observation.timestamp <= HOUR}
+    observed = tuple(station for station in stations if station.station_id in lately)
+    others = tuple(station for station in stations if station.station_id not in lately)
+    return [group for group in (observed, others) if group]
 
 
 def steps_to_request(
@@ -177,14 +200,44 @@ def _request_observations(
     stations: tuple[Station, ...],
     last: dict[str, Observation],
     now: datetime,
+    spare_calls: int | None,
     log: Log,
 ) -> ParsedResponse:
+    """The observations of all stations; stations whose request fails are in `failures`.
+
+    Raises:
+        OpenMeteoError: every request failed.
+    """
+    response = ParsedResponse()
+    errors: list[OpenMeteoError] = []
     horizon = timedelta(hours=settings.past_horizon_hours)
-    quarter_hours, hours = steps_to_request(stations, last, now, settings.backfill_hours, horizon)
-    if hours or quarter_hours:
-        steps = [f"{hours} past hours"] * bool(hours) + [f"{quarter_hours} past quarter hours"] * bool(quarter_hours)
-        log(f"Requesting the current observation and {' and '.join(steps)} of {len(stations)} stations")
-    return client.observe(stations, quarter_hours, hours)
+    for group in groups_to_request(stations, last):
+        quarter_hours, hours = steps_to_request(group, last, now, settings.backfill_hours, horizon)
+        if hours or quarter_hours:
+            steps = [f"{hours} past hours"] * bool(hours) + [f"{quarter_hours} past quarter hours"] * bool(
+                quarter_hours
+            )
+            log(f"Requesting the current observation and {' and '.join(steps)} of {count_noun(len(group), 'station')}")
+        spare = None if spare_calls is None else spare_calls - client.calls - len(group)
+        try:
+            response.add(client.observe(group, quarter_hours, hours, spare))
+        except OpenMeteoError as error:
+            errors.append(error)
+            response.failures.update({station.station_id: str(error) for station in group})
+    if errors and not response.stations:
+        raise errors[0]
+    return response
+
+
+def _log_refusals(response: ParsedResponse, log: Log) -> None:
+    """One line for each kind of refusal, since it often concerns many stations."""
+    kinds: dict[tuple[str, ...], list[Refusal]] = {}
+    for refusal in response.refusals:
+        if refusal.station_id in response.stations:  # those of the others are in `failures`
+            kinds.setdefault((refusal.field, refusal.code, refusal.value, refusal.allowed), []).append(refusal)
+    for refusals in kinds.values():
+        names = ", ".join(refusal.station_id for refusal in refusals[:3]) + ", …" * (len(refusals) > 3)
+        log(f"WARNING: refused in the response for {count_noun(len(refusals), 'station')} ({names}): {refusals[0]}")
 
 
 def _plan(response: ParsedResponse, last: dict[str, Observation], now: datetime, log: Log) -> _PublishPlan:
@@ -260,6 +313,8 @@ def _summary(report: IngestReport, stations: int) -> str:
     counts = [f"{number} {name}" for name, number in numbers.items()]
     if report.failures:
         counts.append(f"{len(report.failures)} of {stations} stations failed")
+    if report.refused:
+        counts.append(f"{count_noun(report.refused, 'value')} refused")
     return f"Published {count_noun(report.published, 'observation')} up to {iso(report.newest)}: {', '.join(counts)}"
 
 
@@ -271,7 +326,7 @@ def main() -> int:
         settings = load_settings()
         migrate(settings.store_url)
         ingest(settings, datetime.now(UTC), lambda line: print(line, flush=True))
-    except (OpenMeteoError, NothingObservedError, PublishError, SettingsError, SourceError) as error:
+    except (OpenMeteoError, NothingObservedError, PublishError, SettingsError, SourceError, StationsError) as error:
         print(f"Ingestion failed: {error}", file=sys.stderr)
         return 1
     return 0

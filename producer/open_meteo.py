@@ -2,28 +2,34 @@
 
 The free API counts one call for each location of a request: 600 a minute, 5,000 an hour, 10,000 a day. All stations are
 requested together, which saves round trips but not budget; a polling interval that exceeds the budget is refused.
+The server rejects a request if one of its locations is invalid; then each station is requested alone.
 Source: open-meteo.com/en/docs, open-meteo.com/en/terms.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from email.utils import parsedate_to_datetime
 
 import pandas as pd
 import requests
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from producer.open_meteo_schema import (
     API_NAMES,
     API_UNITS,
+    HOURLY,
     OpenMeteoConnectionError,
+    OpenMeteoError,
     OpenMeteoRequestError,
     OpenMeteoResponseError,
     ParsedResponse,
+    Refusal,
+    RefusalCode,
+    ResponseProblem,
     error_reason,
     parse_response,
 )
@@ -31,6 +37,7 @@ from weatherglass.history.prepared import HISTORY_COLUMNS
 from weatherglass.settings import OPEN_METEO_CALLS_PER_DAY, Settings, SettingsError, variable
 from weatherglass.stations import Station
 
+Query = Mapping[str, str | int]
 VARIABLES = ",".join(API_UNITS)
 MAX_LOCATIONS = 1000
 """Locations in one request."""
@@ -43,6 +50,17 @@ DATE_RESOLUTION_SECONDS = 1.0
 
 class _TransientError(OpenMeteoConnectionError):
     """A failure that may disappear within seconds."""
+
+
+def _is_transient(error: BaseException) -> bool:
+    incomplete = isinstance(error, OpenMeteoResponseError) and error.problem is ResponseProblem.INCOMPLETE
+    return incomplete or isinstance(error, _TransientError)
+
+
+def _concerns_locations(error: OpenMeteoError) -> bool:
+    """Whether the reason may be one of the locations, so that the others can be requested without it."""
+    not_json = isinstance(error, OpenMeteoResponseError) and error.problem is ResponseProblem.NOT_JSON
+    return isinstance(error, OpenMeteoRequestError | OpenMeteoResponseError) and not not_json
 
 
 @dataclass(frozen=True)
@@ -79,17 +97,26 @@ class OpenMeteo:
     def __exit__(self, *_: object) -> None:
         self._session.close()
 
-    def observe(self, stations: Sequence[Station], past_quarter_hours: int = 0, past_hours: int = 0) -> ParsedResponse:
+    def observe(
+        self,
+        stations: Sequence[Station],
+        past_quarter_hours: int = 0,
+        past_hours: int = 0,
+        spare_calls: int | None = None,
+    ) -> ParsedResponse:
         """The present observation of each station, and the requested steps before it.
+
+        If the request for all stations is rejected, or its response cannot be used, each station is requested alone.
 
         Args:
             past_quarter_hours: number of 15-minute steps before the present one.
             past_hours: number of full hours before the present one.
+            spare_calls: calls that may be used to request stations alone; None: any number.
 
         Raises:
             OpenMeteoConnectionError: no usable response after all retries.
             OpenMeteoRequestError: the server rejects the request (status 400).
-            OpenMeteoResponseError: the response is not JSON, or has another number of locations.
+            OpenMeteoResponseError: the response is not complete JSON, is an error, or has other locations.
         """
         sections = {"current": VARIABLES}
         steps: dict[str, int] = {}
@@ -98,48 +125,92 @@ class OpenMeteo:
             sections["minutely_15"] = VARIABLES
             steps |= {"past_minutely_15": past_quarter_hours, "forecast_minutely_15": 1}
         if past_hours:
-            sections["hourly"] = VARIABLES
+            sections[HOURLY] = VARIABLES
             steps |= {"past_hours": past_hours, "forecast_hours": 1}
-        body = self._get(f"{self.url}/v1/forecast", {**_location_query(stations), **sections, **steps})
-        return parse_response(body, stations, list(sections))
+        url = f"{self.url}/v1/forecast"
+        query: Query = {**sections, **steps}
+        try:
+            return self._request(url, stations, query, list(sections), self.retry_policy.attempts)
+        except (OpenMeteoRequestError, OpenMeteoResponseError) as error:
+            too_expensive = spare_calls is not None and len(stations) > spare_calls
+            if len(stations) == 1 or not _concerns_locations(error) or too_expensive:
+                raise
+            response = self._request_alone(url, stations, query, list(sections))
+            if not response.stations:
+                raise
+            return response
 
-    def archive(self, stations: Sequence[Station], first: date, last: date) -> pd.DataFrame:
-        """Hourly history from the first to the last day, inclusive: `HISTORY_COLUMNS`, units of the schema, UTC.
+    def archive(self, stations: Sequence[Station], first: date, last: date) -> tuple[pd.DataFrame, tuple[Refusal, ...]]:
+        """Hourly history from the first to the last day, inclusive, and what is refused of the response.
 
-        Hours without any value are omitted. A long period counts as several calls (about one for two weeks).
+        The table has the columns `HISTORY_COLUMNS`, units of the schema, UTC. Hours without any value are omitted. A
+        long period counts as several calls (about one for two weeks).
 
         Raises:
             OpenMeteoConnectionError, OpenMeteoRequestError: as for `observe`.
-            OpenMeteoResponseError: as for `observe`, or the data of one station cannot be used.
+            OpenMeteoResponseError: as for `observe`, or there is no usable hour of one station.
         """
-        days = {"start_date": first.isoformat(), "end_date": last.isoformat(), "hourly": VARIABLES}
-        body = self._get(f"{self.archive_url}/v1/archive", {**_location_query(stations), **days})
-        parsed = parse_response(body, stations, ["hourly"])
+        days = {"start_date": first.isoformat(), "end_date": last.isoformat(), HOURLY: VARIABLES}
+        url = f"{self.archive_url}/v1/archive"
+        parsed = self._request(url, stations, days, [HOURLY], self.retry_policy.attempts)
+        refusals = list(parsed.refusals)
+        rows = []
+        for station_id, observations in parsed.stations.items():
+            hours = [hour for hour in observations.hours if first <= hour.timestamp.date() <= last]
+            if outside := len(observations.hours) - len(hours):
+                value = f"{observations.hours[0].timestamp} to {observations.hours[-1].timestamp}"
+                allowed = f"{first} to {last}"
+                refusals.append(Refusal(station_id, f"{HOURLY}.time", RefusalCode.TIME, value, allowed, outside))
+            if not hours:
+                parsed.failures[station_id] = f"no hour from {first} to {last}"
+            rows += [
+                (h.station_id, h.timestamp, *(getattr(h, name) for name in API_NAMES), "open-meteo") for h in hours
+            ]
         if parsed.failures:
             failures = "; ".join(f"{name}: {reason}" for name, reason in parsed.failures.items())
-            raise OpenMeteoResponseError(f"No history for {failures}")
-        rows = [
-            (hour.station_id, hour.timestamp, *(getattr(hour, name) for name in API_NAMES), "open-meteo")
-            for station in parsed.stations.values()
-            for hour in station.hours
-        ]
+            raise OpenMeteoResponseError(ResponseProblem.LOCATIONS, f"No history for {failures}")
         table = pd.DataFrame(rows, columns=list(HISTORY_COLUMNS))
         table["hour"] = pd.to_datetime(table["hour"], utc=True)
-        return table.astype(dict.fromkeys(API_NAMES, float))
+        return table.astype(dict.fromkeys(API_NAMES, float)), tuple(refusals)
 
-    def _get(self, url: str, query: dict[str, str | int]) -> bytes:
+    def _request_alone(
+        self, url: str, stations: Sequence[Station], query: Query, sections: Sequence[str]
+    ) -> ParsedResponse:
+        """The responses for the stations, each from a request of its own, without retries."""
+        response = ParsedResponse()
+        for number, station in enumerate(stations):
+            try:
+                response.add(self._request(url, [station], query, sections, attempts=1))
+            except OpenMeteoConnectionError as error:  # concerns the following stations as well
+                response.failures.update({other.station_id: str(error) for other in stations[number:]})
+                break
+            except OpenMeteoError as error:
+                response.failures[station.station_id] = str(error)
+        return response
+
+    def _request(
+        self,
+        url: str,
+        stations: Sequence[Station],
+        query: Query,
+        sections: Sequence[str],
+        attempts: int,
+    ) -> ParsedResponse:
+        def attempt() -> ParsedResponse:
+            return parse_response(self._get_once(url, {**_location_query(stations), **query}), stations, sections)
+
         retrying = Retrying(
-            stop=stop_after_attempt(self.retry_policy.attempts),
+            stop=stop_after_attempt(attempts),
             wait=wait_random_exponential(max=self.retry_policy.max_wait_seconds),
-            retry=retry_if_exception_type(_TransientError),
+            retry=retry_if_exception(_is_transient),
             reraise=True,
         )
         try:
-            return retrying(self._get_once, url, query)
+            return retrying(attempt)
         except _TransientError as error:
-            raise OpenMeteoConnectionError(f"{error} ({self.retry_policy.attempts} attempts)") from error
+            raise OpenMeteoConnectionError(f"{error} ({attempts} attempts)") from error
 
-    def _get_once(self, url: str, query: dict[str, str | int]) -> bytes:
+    def _get_once(self, url: str, query: Query) -> bytes:
         timeout = (self.retry_policy.connect_seconds, self.retry_policy.read_seconds)
         self.calls += str(query["latitude"]).count(",") + 1
         try:

@@ -1,19 +1,27 @@
-"""Typed models of Open-Meteo's responses, and their conversion into observations.
+"""Open-Meteo's responses, and their conversion into observations.
 
-A response is one object for one location and an array for several. Times have no zone; they are in UTC, as requested.
-An error in one location is reported for that location; the others remain usable.
+A response is one object for one location and an array for several. Times are those of the one time zone of the
+response, whose offset is `utc_offset_seconds`. What is wrong in one location, variable or value is refused and named;
+the rest remains usable. The coordinates in a response are those of the model's grid cell and are not used; they may be
+`nan` beside valid data.
+
+Sources: open-meteo.com/en/docs; the server's JsonWriter.swift; the issues in github.com/open-meteo named below.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Annotated, Any, Self
+from datetime import UTC, datetime, timedelta, timezone
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 
 from weatherglass.records import Observation
 from weatherglass.stations import Station
@@ -33,7 +41,9 @@ API_UNITS = {
     "wind_speed_10m": "m/s",
     "wind_direction_10m": "°",
 }
-"""The requested units. A response with other units is rejected, not converted."""
+"""The requested units. A variable with another unit, or without one, is refused, not converted."""
+TIME_UNIT = "iso8601"
+HOURLY = "hourly"
 
 
 class OpenMeteoError(Exception):
@@ -48,71 +58,62 @@ class OpenMeteoRequestError(OpenMeteoError):
     """The server rejected the request; a repeated request would be rejected again."""
 
 
+class ResponseProblem(StrEnum):
+    """Why a response as a whole cannot be used."""
+
+    NOT_JSON = "not_json"
+    INCOMPLETE = "incomplete"
+    """Cut off: the server failed after it had sent the status 200. Source: open-meteo/open-meteo, issue 1771."""
+    ERROR = "error"
+    """An error object with the status 200."""
+    LOCATIONS = "locations"
+    """Other locations than requested."""
+
+
 class OpenMeteoResponseError(OpenMeteoError):
     """The response as a whole cannot be used."""
 
-
-def _as_utc(time: datetime) -> datetime:
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-
-
-ApiTime = Annotated[datetime, AfterValidator(_as_utc)]
-Value = Annotated[float, Field(allow_inf_nan=False)] | None
+    def __init__(self, problem: ResponseProblem, message: str):
+        super().__init__(message)
+        self.problem = problem
 
 
-class ApiModel(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+class RefusalCode(StrEnum):
+    """Why a part of a response is refused."""
+
+    NOT_AN_OBJECT = "not_an_object"
+    MISSING_SECTION = "missing_section"
+    TIME_ZONE = "time_zone"
+    TIME_UNIT = "time_unit"
+    TIME = "time"
+    REPEATED_TIME = "repeated_time"
+    MISSING_VARIABLE = "missing_variable"
+    UNIT = "unit"
+    LENGTH = "length"
+    NOT_A_NUMBER = "not_a_number"
 
 
-class CurrentValues(ApiModel):
-    """Values at one time."""
+@dataclass(frozen=True)
+class Refusal:
+    """A refused part of the response of one station.
 
-    time: ApiTime
-    temperature_2m: Value
-    relative_humidity_2m: Value
-    surface_pressure: Value
-    wind_speed_10m: Value
-    wind_direction_10m: Value
+    Attributes:
+        field: `section.variable`, `section.time`, a section, or a field of the location.
+        value: what the response has, shortened; of several values the first one.
+        allowed: what it may have.
+        count: number of refused values.
+    """
 
+    station_id: str
+    field: str
+    code: RefusalCode
+    value: str
+    allowed: str
+    count: int = 1
 
-class TimeSeries(ApiModel):
-    """Values at several times; each list has the length of `time`."""
-
-    time: list[ApiTime]
-    temperature_2m: list[Value]
-    relative_humidity_2m: list[Value]
-    surface_pressure: list[Value]
-    wind_speed_10m: list[Value]
-    wind_direction_10m: list[Value]
-
-    @model_validator(mode="after")
-    def _check_lengths(self) -> Self:
-        for name in API_UNITS:
-            if len(getattr(self, name)) != len(self.time):
-                raise ValueError(f"{name} has {len(getattr(self, name))} values for {len(self.time)} times")
-        return self
-
-
-class Location(ApiModel):
-    """The response for one location. The coordinates are those of the model's grid cell, not those of the request."""
-
-    latitude: float
-    longitude: float
-    elevation: float | None = None
-    current: CurrentValues | None = None
-    minutely_15: TimeSeries | None = None
-    hourly: TimeSeries | None = None
-    current_units: dict[str, str] = {}
-    minutely_15_units: dict[str, str] = {}
-    hourly_units: dict[str, str] = {}
-
-    @model_validator(mode="after")
-    def _check_units(self) -> Self:
-        for units in (self.current_units, self.minutely_15_units, self.hourly_units):
-            for name, unit in units.items():
-                if unit != API_UNITS.get(name, unit):
-                    raise ValueError(f"{name} is in {unit} instead of {API_UNITS[name]}")
-        return self
+    def __str__(self) -> str:
+        several = f" ({self.count} values)" if self.count > 1 else ""
+        return f"{self.field}: {self.value}{several}; allowed: {self.allowed}"
 
 
 @dataclass(frozen=True)
@@ -126,10 +127,17 @@ class StationObservations:
 
 @dataclass(frozen=True)
 class ParsedResponse:
-    """A response by station id: the usable observations, and the reason for each station without any."""
+    """A response by station id: the usable observations, the reason for each station without any, and what is refused
+    of the usable and of the other stations."""
 
     stations: dict[str, StationObservations] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+    refusals: list[Refusal] = field(default_factory=list)
+
+    def add(self, other: ParsedResponse) -> None:
+        self.stations.update(other.stations)
+        self.failures.update(other.failures)
+        self.refusals.extend(other.refusals)
 
 
 def parse_response(body: bytes, stations: Sequence[Station], sections: Sequence[str]) -> ParsedResponse:
@@ -140,88 +148,239 @@ def parse_response(body: bytes, stations: Sequence[Station], sections: Sequence[
         sections: the requested sections, of `current`, `minutely_15`, `hourly`; a usable location has all of them.
 
     Raises:
-        OpenMeteoResponseError: the body is not JSON, or has another number of locations than stations.
+        OpenMeteoConnectionError: the body is the error that a rate limit is exceeded.
+        OpenMeteoResponseError: the body is not complete JSON, is another error, or has other locations.
     """
     response = ParsedResponse()
-    for station, location in zip(stations, _locations(body, len(stations)), strict=True):
-        name = station.station_id
-        try:
-            parsed = Location.model_validate(location)
-        except ValidationError as error:
-            response.failures[name] = _validation_summary(error)
-            continue
-        missing = [section for section in sections if getattr(parsed, section) is None]
-        if missing:
-            response.failures[name] = f"the response lacks {', '.join(missing)}: the location is not covered"
-            continue
-        observations = StationObservations(
-            _current(name, parsed.current), _series(name, parsed.minutely_15), _series(name, parsed.hourly)
-        )
-        if observations.current or observations.quarter_hours or observations.hours:
-            response.stations[name] = observations
+    for station, location in zip(stations, _locations(decode(body), len(stations)), strict=True):
+        parser = _LocationParser(station.station_id)
+        observations = parser.parse(location, sections)
+        response.refusals.extend(parser.refusals)
+        if observations and (observations.current or observations.quarter_hours or observations.hours):
+            response.stations[station.station_id] = observations
         else:
-            response.failures[name] = "all values are null: the location is not covered, or has no data at present"
+            response.failures[station.station_id] = summarize(parser.refusals) or (
+                "all values are null: the location is not covered, or has no data at present"
+            )
     return response
+
+
+def summarize(refusals: Sequence[Refusal]) -> str:
+    """The first refusals as one line; empty if there are none."""
+    more = f" (and {len(refusals) - 3} more)" if len(refusals) > 3 else ""
+    return "; ".join(map(str, refusals[:3])) + more
+
+
+_NAN_LITERAL = re.compile(rb"(?<=[:,\[])(\s*)-?(?:nan|inf|infinity)(?=\s*[,\]}])", re.IGNORECASE)
+_STREAM_ERROR = b"Unexpected error while streaming data"
+"""The server appends this text and the kind of error, such as `timeoutReached`, to a response that it has begun."""
+
+
+def decode(body: bytes) -> Any:
+    """Parse JSON; all numbers become floats, and the literals nan and -nan become null.
+
+    The server writes them for coordinates and for missing values. Source: open-meteo/open-meteo, issues 314, 1590 and
+    2108.
+
+    Raises:
+        OpenMeteoResponseError: the body is not JSON, or only the beginning of it.
+    """
+    try:
+        return json.loads(_NAN_LITERAL.sub(rb"\1null", body), parse_int=float)
+    except (ValueError, RecursionError):
+        text = body.strip()
+        if not text or text[:1] in (b"{", b"[") or _STREAM_ERROR in text:
+            end = text[-60:].decode("utf-8", "replace")
+            message = f"The response is incomplete: {len(body):,} bytes that end with {end!r}"
+            raise OpenMeteoResponseError(ResponseProblem.INCOMPLETE, message) from None
+        start = text[:60].decode("utf-8", "replace")
+        message = f"The response is not JSON; it starts with {start!r}"
+        raise OpenMeteoResponseError(ResponseProblem.NOT_JSON, message) from None
 
 
 def error_reason(body: bytes) -> str | None:
     """The reason in the body of an error response; None if there is none."""
     try:
-        content = json.loads(body)
-    except ValueError:
+        content = decode(body)
+    except OpenMeteoResponseError:
         return None
     return str(content["reason"]) if isinstance(content, dict) and "reason" in content else None
 
 
-def _locations(body: bytes, count: int) -> list[Any]:
-    content = _json(body)
+def _locations(content: Any, count: int) -> list[Any]:
+    """The locations in the order of the request."""
+    if isinstance(content, dict) and content.get("error"):
+        message = f"The response is an error: {content.get('reason', 'no reason given')}"
+        if "limit exceeded" in message:
+            raise OpenMeteoConnectionError(message)
+        raise OpenMeteoResponseError(ResponseProblem.ERROR, message)
     items = content if isinstance(content, list) else [content]
     if len(items) != count:
-        raise OpenMeteoResponseError(f"The response has {len(items)} locations instead of {count}")
+        message = f"The response has {len(items)} locations instead of {count}"
+        raise OpenMeteoResponseError(ResponseProblem.LOCATIONS, message)
+    if not any(isinstance(item, dict) and "location_id" in item for item in items):
+        return items
     # `location_id` is the position in the request; the first location has none.
-    by_id = {
-        item.get("location_id", position) if isinstance(item, dict) else position: item
-        for position, item in enumerate(items)
-    }
-    if set(by_id) != set(range(count)):
-        raise OpenMeteoResponseError(f"The response has location_ids {sorted(by_id, key=str)}, not 0 to {count - 1}")
-    return [by_id[number] for number in range(count)]
+    objects = [item for item in items if isinstance(item, dict)]
+    ids = [item.get("location_id", 0) for item in objects]
+    by_id = {number: item for number, item in zip(ids, objects, strict=True) if number in range(count)}
+    if len(by_id) < len(objects):
+        message = f"The response has the location_ids {ids}, but the request has the locations 0 to {count - 1}"
+        raise OpenMeteoResponseError(ResponseProblem.LOCATIONS, message)
+    return [by_id.get(number) for number in range(count)]
 
 
-_NAN_LITERAL = re.compile(rb"(?<=[:,\[])(\s*)-?(?:nan|inf|infinity)(?=\s*[,\]}])", re.IGNORECASE)
+Values = tuple[float | None, ...]
+"""The values at one time, in the order of `API_NAMES`."""
 
 
-def _json(body: bytes) -> Any:
-    """Parse JSON; the literal nan, which the API returns for locations that are not covered, becomes null."""
+class _LocationParser:
+    """Parses the response of one station and collects what it refuses."""
+
+    def __init__(self, station_id: str):
+        self.station_id = station_id
+        self.refusals: list[Refusal] = []
+
+    def parse(self, location: Any, sections: Sequence[str]) -> StationObservations | None:
+        """The usable observations; None if the location as a whole cannot be used."""
+        if not isinstance(location, dict):
+            self._refuse("location", RefusalCode.NOT_AN_OBJECT, location, "an object")
+            return None
+        offset = self._offset(location)
+        missing = [name for name in sections if location.get(name) is None]
+        for name in missing:
+            self._refuse(name, RefusalCode.MISSING_SECTION, None, "the requested section; the location is not covered")
+        if offset is None or missing:
+            return None
+        current, quarter_hours, hours = (
+            self._section(name, location.get(name), location.get(f"{name}_units"), offset) if name in sections else ()
+            for name in ("current", "minutely_15", HOURLY)
+        )
+        return StationObservations(current[0] if current else None, tuple(quarter_hours), tuple(hours))
+
+    def _refuse(self, name: str, code: RefusalCode, value: Any, allowed: str, count: int = 1) -> None:
+        text = repr(value)
+        text = text if len(text) <= 60 else f"{text[:60]}…"
+        self.refusals.append(Refusal(self.station_id, name, code, text, allowed, count))
+
+    def _offset(self, location: dict[str, Any]) -> timezone | None:
+        """The zone of the times; None if it is not certain.
+
+        The server adds `utc_offset_seconds`, the present offset of the zone, to all times of a response, also to those
+        with another offset at that time. Source: open-meteo/open-meteo-website, issue 1153.
+        """
+        seconds, name = location.get("utc_offset_seconds"), location.get("timezone")
+        if seconds is None and name in ("GMT", "UTC"):
+            return UTC
+        if isinstance(seconds, float) and isinstance(name, str | None) and seconds in _zone_offsets(name or ""):
+            return timezone(timedelta(seconds=seconds))
+        allowed = "the offset in seconds of the zone in `timezone`"
+        self._refuse("utc_offset_seconds", RefusalCode.TIME_ZONE, {"offset": seconds, "timezone": name}, allowed)
+        return None
+
+    def _section(self, name: str, content: Any, units: Any, zone: timezone) -> Sequence[Observation]:
+        if not isinstance(content, dict):
+            self._refuse(name, RefusalCode.NOT_AN_OBJECT, content, "an object")
+            return ()
+        units = units if isinstance(units, dict) else {}
+        if units.get("time", TIME_UNIT) != TIME_UNIT:
+            self._refuse(f"{name}.time", RefusalCode.TIME_UNIT, units["time"], TIME_UNIT)
+            return ()
+        if name == "current":
+            content = {key: [value] for key, value in content.items()}
+        texts = content.get("time")
+        if not isinstance(texts, list):
+            self._refuse(f"{name}.time", RefusalCode.TIME, texts, "a list of times")
+            return ()
+        times = self._times(name, texts, zone)
+        columns = [self._column(name, variable, content, units, len(times)) for variable in API_UNITS]
+        rows = ((time, values) for time, values in zip(times, zip(*columns, strict=True), strict=True) if time)
+        return self._observations(name, rows)
+
+    def _times(self, section: str, texts: list[Any], zone: timezone) -> list[datetime | None]:
+        """The times, UTC; None for those that are not certain."""
+        times = [_time(text, zone, full_hour=section == HOURLY) for text in texts]
+        refused = [text for text, time in zip(texts, times, strict=True) if time is None]
+        if refused:
+            step = "a full hour" if section == HOURLY else "a time"
+            allowed = f"{step} such as 2026-01-05T12:00, without another time zone than that of the response"
+            self._refuse(f"{section}.time", RefusalCode.TIME, refused[0], allowed, len(refused))
+        return times
+
+    def _column(
+        self, section: str, variable: str, content: dict[str, Any], units: dict[str, Any], length: int
+    ) -> list[float | None]:
+        """The values of a variable; None for those that are missing or refused."""
+        name, nothing = f"{section}.{variable}", [None] * length
+        if variable not in content:
+            self._refuse(name, RefusalCode.MISSING_VARIABLE, None, "the requested variable", length)
+            return list(nothing)
+        values = content[variable]
+        if not isinstance(values, list) or len(values) != length:
+            given = len(values) if isinstance(values, list) else values
+            self._refuse(name, RefusalCode.LENGTH, given, f"a list of {length} values, one for each time", length)
+            return list(nothing)
+        present = [value for value in values if value is not None]
+        if present and units.get(variable) != API_UNITS[variable]:
+            self._refuse(name, RefusalCode.UNIT, units.get(variable), f"the unit {API_UNITS[variable]}", len(present))
+            return list(nothing)
+        refused = [value for value in present if not _is_number(value)]
+        if refused:
+            self._refuse(name, RefusalCode.NOT_A_NUMBER, refused[0], "a finite number, or null", len(refused))
+        return [value if _is_number(value) else None for value in values]
+
+    def _observations(self, section: str, rows: Iterable[tuple[datetime, Values]]) -> list[Observation]:
+        """The observations in order of time; equal rows count once, and different rows of one time are refused."""
+        by_time: dict[datetime, set[Values]] = {}
+        for time, values in rows:
+            if any(value is not None for value in values):
+                by_time.setdefault(time, set()).add(values)
+        ambiguous = [time for time, different in by_time.items() if len(different) > 1]
+        if ambiguous:
+            allowed = "each time once"
+            self._refuse(f"{section}.time", RefusalCode.REPEATED_TIME, str(ambiguous[0]), allowed, len(ambiguous))
+        observations = []
+        impossible = []
+        for time in sorted(by_time.keys() - set(ambiguous)):
+            (values,) = by_time[time]
+            try:
+                fields = dict(zip(API_NAMES, values, strict=True))
+                observations.append(Observation(station_id=self.station_id, timestamp=time, **fields))
+            except ValidationError:
+                impossible.append(time)
+        if impossible:
+            allowed = "a time that a record can have"
+            self._refuse(f"{section}.time", RefusalCode.TIME, str(impossible[0]), allowed, len(impossible))
+        return observations
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float) and math.isfinite(value)
+
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?", re.ASCII)
+
+
+def _time(text: Any, zone: timezone, full_hour: bool) -> datetime | None:
+    """A time of the response in UTC; None if it is not certain. Its own time zone must be that of the response."""
+    if not isinstance(text, str) or not _TIME.fullmatch(text):
+        return None
     try:
-        return json.loads(_NAN_LITERAL.sub(rb"\1null", body))
-    except ValueError:
-        start = body[:60].decode("utf-8", "replace").strip()
-        raise OpenMeteoResponseError(f"The response is not JSON; it starts with {start!r}") from None
-
-
-def _series(station_id: str, series: TimeSeries | None) -> tuple[Observation, ...]:
-    if series is None:
-        return ()
-    columns = [getattr(series, name) for name in API_UNITS]
-    observations = [_observation(station_id, time, values) for time, *values in zip(series.time, *columns, strict=True)]
-    return tuple(sorted((o for o in observations if o is not None), key=lambda observation: observation.timestamp))
-
-
-def _current(station_id: str, current: CurrentValues | None) -> Observation | None:
-    if current is None:
+        time = datetime.fromisoformat(text)
+        if time.tzinfo and time.utcoffset() != zone.utcoffset(None):
+            return None
+        time = time.replace(tzinfo=zone).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return _observation(station_id, current.time, [getattr(current, name) for name in API_UNITS])
+    return None if full_hour and (time.minute or time.second or time.microsecond) else time
 
 
-def _observation(station_id: str, time: datetime, values: Sequence[float | None]) -> Observation | None:
-    """An observation; None if all values are missing."""
-    if all(value is None for value in values):
-        return None
-    return Observation(station_id=station_id, timestamp=time, **dict(zip(API_NAMES, values, strict=True)))
-
-
-def _validation_summary(error: ValidationError) -> str:
-    problems = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}".strip(": ") for problem in error.errors()]
-    more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
-    return "; ".join(problems[:3]) + more
+@lru_cache(maxsize=64)
+def _zone_offsets(name: str) -> frozenset[float]:
+    """The UTC offsets, seconds, that the present one of a time zone can be; of an unknown zone, all offsets in use."""
+    try:
+        zone = ZoneInfo(name)
+    except (ValueError, OSError, KeyError):  # KeyError: the base class of ZoneInfoNotFoundError
+        return frozenset(quarter * 900.0 for quarter in range(-12 * 4, 14 * 4 + 1))
+    days = (datetime(year, month, 1) for year in range(2020, 2040) for month in range(1, 13))
+    return frozenset(offset.total_seconds() for day in days if (offset := zone.utcoffset(day)) is not None)

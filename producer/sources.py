@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import requests
 
 from producer.open_meteo import OpenMeteo, create_client
+from producer.open_meteo_schema import OpenMeteoResponseError, decode
 from producer.replay.data import replay_stations
+from weatherglass.history.sources import SourceError
 from weatherglass.records import Origin
 from weatherglass.settings import Settings, Source, variable
-from weatherglass.stations import Network, Station, network_stations
+from weatherglass.stations import STATIONS_CSV, Network, Station, network_stations
 
 PROBE_TIMEOUT_SECONDS = 3.0
 
@@ -54,9 +56,14 @@ def observed_stations(settings: Settings) -> tuple[Station, ...]:
     """The stations that the source observes; AUTO counts as Open-Meteo.
 
     Raises:
-        SourceError: the data of the replay cannot be read.
+        SourceError: the data of the replay cannot be read, or no station is polled from Open-Meteo.
+        StationsError: the station table cannot be used.
     """
-    return replay_stations(settings) if settings.source is Source.REPLAY else network_stations(Network.LIVE)
+    if settings.source is Source.REPLAY:
+        return replay_stations(settings)
+    if stations := network_stations(Network.LIVE):
+        return stations
+    raise SourceError(f"{STATIONS_CSV}: no station has the network {Network.LIVE}, so there is nothing to poll")
 
 
 def open_client(settings: Settings) -> OpenMeteo:
@@ -89,8 +96,11 @@ def _probe_open_meteo(url: str) -> str | None:
         query = {"latitude": "40.71", "longitude": "-74.01", "current": "temperature_2m"}
         try:
             response = requests.get(f"{url}/v1/forecast", params=query, timeout=PROBE_TIMEOUT_SECONDS)
-            usable = response.ok and "current" in response.json()
+            content = decode(response.content) if response.ok else None
+            usable = isinstance(content, dict) and "current" in content
             result.append(None if usable else f"{url} returned {response.status_code} {response.reason}")
+        except OpenMeteoResponseError as error:
+            result.append(f"{url}: {error}")
         except requests.RequestException as error:
             result.append(f"{type(error).__name__} for {url}")
 

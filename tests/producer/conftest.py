@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,12 +27,14 @@ class FakeOpenMeteo:
 
     Attributes:
         responses: returned one after the other, the last one repeatedly; None sends no response until the test ends.
+        respond: makes the response to a query instead of `responses`.
         queries: query parameters of each request.
         paths: path of each request.
         ended: set when the test ends.
     """
 
     responses: list[tuple[int, str | bytes] | None]
+    respond: Callable[[dict[str, str]], tuple[int, str | bytes]] | None = None
     queries: list[dict[str, str]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     url: str = ""
@@ -48,7 +50,10 @@ def fake_open_meteo() -> Iterator[FakeOpenMeteo]:
             address = urlsplit(self.path)
             fake.paths.append(address.path)
             fake.queries.append(dict(parse_qsl(address.query)))
-            response = fake.responses[min(len(fake.queries), len(fake.responses)) - 1]
+            if fake.respond:
+                response: tuple[int, str | bytes] | None = fake.respond(fake.queries[-1])
+            else:
+                response = fake.responses[min(len(fake.queries), len(fake.responses)) - 1]
             if response is None:
                 fake.ended.wait()
                 return
@@ -95,7 +100,11 @@ VALUES = {
 
 
 def location(
-    number: int = 0, time: str = "2026-09-25T23:00", past_quarter_hours: int = 0, **changed: Any
+    number: int = 0,
+    time: str = "2026-09-25T23:00",
+    past_quarter_hours: int = 0,
+    past_hours: int = 0,
+    **changed: Any,
 ) -> dict[str, Any]:
     """One location in the format of the API; `changed` replaces values of `current`.
 
@@ -114,14 +123,17 @@ def location(
     }
     if number:
         response["location_id"] = number
-    if past_quarter_hours:
-        now = datetime.fromisoformat(time)
-        times = [now - timedelta(minutes=15) * step for step in range(past_quarter_hours, -1, -1)]
-        response["minutely_15_units"] = {"time": "iso8601", **API_UNITS}
-        response["minutely_15"] = {
-            "time": [moment.strftime("%Y-%m-%dT%H:%M") for moment in times],
-            **{name: [value] * len(times) for name, value in VALUES.items()},
-        }
+    for section, steps, step in (
+        ("minutely_15", past_quarter_hours, timedelta(minutes=15)),
+        ("hourly", past_hours, timedelta(hours=1)),
+    ):
+        if steps:
+            times = [datetime.fromisoformat(time) - number * step for number in range(steps, -1, -1)]
+            response[f"{section}_units"] = {"time": "iso8601", **API_UNITS}
+            response[section] = {
+                "time": [moment.strftime("%Y-%m-%dT%H:%M") for moment in times],
+                **{name: [value] * len(times) for name, value in VALUES.items()},
+            }
     return response
 
 

@@ -11,17 +11,17 @@ import pytest
 
 from producer.history_download import MAX_AGE, fetch_archive
 from producer.open_meteo import OpenMeteo
-from producer.open_meteo_schema import OpenMeteoError
-from tests.producer.conftest import FakeOpenMeteo, error_response, location, ok_response
+from producer.open_meteo_schema import OpenMeteoConnectionError, OpenMeteoRequestError
+from tests.producer.conftest import VALUES, FakeOpenMeteo, error_response, location, ok_response
 from weatherglass.history.prepared import HISTORY_COLUMNS
 from weatherglass.stations import Station
 
 Stations = tuple[Station, ...]
+LAST_HOUR = (datetime.now(UTC) - timedelta(days=10)).strftime("%Y-%m-%dT%H:00")
 
 
 def history(**changed: Any) -> tuple[int, str]:
-    content = location(past_quarter_hours=3)
-    content["hourly"] = content.pop("minutely_15")
+    content = location(past_hours=3, time=LAST_HOUR)
     del content["current"]
     return ok_response({**content, **changed})
 
@@ -30,8 +30,8 @@ def test_an_interrupted_download_resumes_with_the_next_station(
     client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations, tmp_path: Path
 ) -> None:
     now = datetime.now(UTC)
-    fake_open_meteo.responses = [history(), error_response(400, "no more today")]
-    with pytest.raises(OpenMeteoError, match="no more today"):
+    fake_open_meteo.responses = [history(), error_response(429, "Daily API request limit exceeded.")]
+    with pytest.raises(OpenMeteoConnectionError, match="Daily"):
         fetch_archive(client, stations, tmp_path, now, print, pause_seconds=0)
     assert [file.name for file in tmp_path.iterdir()] == ["denver.parquet"]
 
@@ -54,3 +54,53 @@ def test_an_old_archive_is_fetched_anew(
     fetch_archive(client, stations[:1], tmp_path, now + MAX_AGE + timedelta(hours=1), print, pause_seconds=0)
     before, after = (query["end_date"] for query in fake_open_meteo.queries)
     assert before < after < now.date().isoformat()
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        error_response(400, "No data is available for this location"),
+        ok_response({"error": True, "reason": "Something went wrong."}),
+        history(utc_offset_seconds=28800),
+    ],
+    ids=["rejected", "error with status 200", "contradicting time zone"],
+)
+def test_a_station_without_usable_history_is_skipped_with_a_warning_and_keeps_its_earlier_file(
+    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations, tmp_path: Path, failure: tuple[int, str]
+) -> None:
+    now = datetime.now(UTC)
+    fake_open_meteo.responses = [history()]
+    fetch_archive(client, stations, tmp_path, now, print, pause_seconds=0)
+    earlier = (tmp_path / "boston.parquet").read_bytes()
+    fake_open_meteo.queries.clear()
+    fake_open_meteo.responses = [history(), failure, history()]
+    lines: list[str] = []
+    fetch_archive(client, stations, tmp_path, now + MAX_AGE + timedelta(hours=1), lines.append, pause_seconds=0)
+    assert (tmp_path / "boston.parquet").read_bytes() == earlier
+    (warning,) = (line for line in lines if line.startswith("WARNING"))
+    assert "Boston" in warning
+    assert len(fake_open_meteo.queries) == 3
+
+
+def test_without_usable_history_of_any_station_the_download_fails(
+    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations, tmp_path: Path
+) -> None:
+    fake_open_meteo.responses = [error_response(400, "Invalid date")]
+    with pytest.raises(OpenMeteoRequestError, match="Invalid date"):
+        fetch_archive(client, stations, tmp_path, datetime.now(UTC), print, pause_seconds=0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refused_variable_is_logged_and_the_others_are_kept(
+    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations, tmp_path: Path
+) -> None:
+    content = location(past_hours=3, time=LAST_HOUR)
+    content["hourly_units"]["wind_speed_10m"] = "km/h"
+    fake_open_meteo.responses = [ok_response(content)]
+    lines: list[str] = []
+    fetch_archive(client, stations[:1], tmp_path, datetime.now(UTC), lines.append, pause_seconds=0)
+    table = pd.read_parquet(tmp_path / "denver.parquet")
+    assert table["wind_speed"].isna().all()
+    assert (table["temperature"] == VALUES["temperature_2m"]).all()
+    (warning,) = (line for line in lines if line.startswith("WARNING"))
+    assert "hourly.wind_speed_10m" in warning

