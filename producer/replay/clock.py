@@ -11,9 +11,9 @@ import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from weatherglass.files import write_atomically
+from weatherglass.files import read_json, write_atomically
 from weatherglass.settings import Settings
 
 
@@ -36,9 +36,8 @@ class ReplayClock:
         return json.dumps(asdict(self), default=datetime.isoformat)
 
     @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Raises ValueError, KeyError or TypeError if the text is not a clock."""
-        content = json.loads(text)
+    def parse(cls, content: Any) -> Self:
+        """Raises ValueError, KeyError or TypeError if the decoded JSON is not a clock."""
         started, origin = (datetime.fromisoformat(content[key]).astimezone(UTC) for key in ("started", "origin"))
         return cls(started, origin, float(content["speed"]))
 
@@ -51,15 +50,13 @@ def open_clock(settings: Settings, now: datetime) -> ReplayClock:
     """The clock in the state folder, or a new one; continues with the new speed if the setting has changed.
 
     Raises:
-        ValueError: the file of the clock is damaged; the message contains its path.
+        DamagedFileError: the file of the clock is damaged.
     """
     file = clock_file(settings)
     try:
-        clock = ReplayClock.from_json(file.read_text(encoding="utf-8"))
+        clock = read_json(file, ReplayClock.parse, "Remove it: the replay then starts with a new clock")
     except FileNotFoundError:
         clock = ReplayClock(now, now - timedelta(hours=settings.replay_start_hours), settings.replay_speed)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{file} is damaged ({error}). Remove it; the replay then starts with a new clock") from error
     else:
         if clock.speed == settings.replay_speed:
             return clock

@@ -20,6 +20,7 @@ from typing import TypeVar
 
 from ray_jobs.training import result_files
 from ray_jobs.training.plan import TrainingPlan
+from weatherglass.files import DamagedFileError, sync, sync_tree
 
 T = TypeVar("T")
 
@@ -42,9 +43,16 @@ class TrainingFolder:
 
     @classmethod
     def open(cls, parent: Path, plan: TrainingPlan) -> TrainingFolder:
-        """The folder of a plan: that of an unfinished training, which keeps its own plan, or a new one."""
+        """The folder of a plan: that of an unfinished training, which keeps its own plan, or a new one.
+
+        An unfinished training whose plan is damaged starts again.
+        """
         folder = cls(parent / plan.key)
-        if not folder.has(_PLAN) or plan.started_at - folder.plan().started_at > RETENTION:
+        try:
+            unfinished = folder.plan() if folder.has(_PLAN) else None
+        except (FileNotFoundError, DamagedFileError):
+            unfinished = None
+        if unfinished is None or plan.started_at - unfinished.started_at > RETENTION:
             folder.remove()
             folder.path.mkdir(parents=True, mode=0o700)
             folder.save(_PLAN, plan)
@@ -83,18 +91,21 @@ class TrainingFolder:
         temporary.mkdir(parents=True)
         try:
             result_files.write(temporary, result)
-            for file in temporary.iterdir():
-                with file.open("rb") as written:
-                    os.fsync(written.fileno())
+            sync_tree(temporary)
             if target.exists():
                 target.rename(replaced)
             temporary.rename(target)
+            sync(target.parent)
         finally:
             for leftover in (temporary, replaced):
                 shutil.rmtree(leftover, ignore_errors=True)
 
     def load(self, step: str, kind: type[T]) -> T:
-        """The result of a step, which is of the type `kind`."""
+        """The result of a step, which is of the type `kind`.
+
+        Raises:
+            DamagedFileError: a file of the result is damaged.
+        """
         return result_files.read(self._result(step), kind)
 
     @contextmanager

@@ -20,7 +20,9 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hin
 import numpy as np
 import numpy.typing as npt
 
+from weatherglass.files import DamagedFileError, read_json
 from weatherglass.registry.arrays import load_arrays, save_arrays
+from weatherglass.registry.artifact import ModelFileError
 
 T = TypeVar("T")
 VALUES = "result.json"
@@ -40,10 +42,18 @@ def write(folder: Path, result: object) -> None:
 
 
 def read(folder: Path, kind: type[T]) -> T:
-    """Read a result of the type `kind`, the one that was written."""
-    arrays = load_arrays(folder / ARRAYS)
-    values = json.loads((folder / VALUES).read_text(encoding="utf-8"))
-    return cast(T, _decode(kind, values, "result", folder, arrays))
+    """Read a result of the type `kind`, the one that was written.
+
+    Raises:
+        FileNotFoundError: there is no result.
+        DamagedFileError: a file of the result is damaged.
+    """
+    remedy = f"Remove {folder}: the step is repeated"
+    try:
+        arrays = load_arrays(folder / ARRAYS)
+    except ModelFileError as error:
+        raise DamagedFileError(folder / ARRAYS, error.problem, remedy) from error
+    return read_json(folder / VALUES, lambda values: cast(T, _decode(kind, values, "result", folder, arrays)), remedy)
 
 
 def _encode(value: Any, name: str, folder: Path, arrays: dict[str, npt.NDArray[Any]]) -> Any:

@@ -17,6 +17,7 @@ HOST_LOCK = "host.lock"
 """File in the folder of all jobs that the job host keeps locked while it runs."""
 
 NO_EXIT_FILE = "Exited without writing exit.json (killed or out of memory?)"
+DAMAGED_EXIT_FILE = "Ended, but exit.json is damaged (full disk or power failure?)"
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,10 @@ def is_locked(lock: Path) -> bool:
 
 
 class JobFolder:
-    """Paths and atomic reads and writes of a job's folder. Stateless."""
+    """Paths and atomic reads and writes of a job's folder. Stateless.
+
+    A damaged file counts as missing: the lock says whether the job is alive, and the next start writes all files again.
+    """
 
     def __init__(self, path: Path):
         self.path = path
@@ -137,7 +141,7 @@ class JobFolder:
         """How the job ended, as it reported itself, or that it ended without a report."""
         exit_ = self._read(self.exit)
         if exit_ is None:
-            return Outcome(False, NO_EXIT_FILE)
+            return Outcome(False, DAMAGED_EXIT_FILE if self.exit.exists() else NO_EXIT_FILE)
         return Outcome(bool(exit_.get("ok")), str(exit_.get("reason")))
 
     def write_json(self, file: Path, content: dict[str, Any]) -> None:

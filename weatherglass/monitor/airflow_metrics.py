@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,6 +11,7 @@ import requests
 from weatherglass.alerts import metrics as m
 from weatherglass.alerts.health import JOBS, MONITOR
 from weatherglass.alerts.sample import MetricSample
+from weatherglass.files import read_json
 from weatherglass.net import direct_session
 from weatherglass.settings import Settings
 
@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 TIMEOUT_SECONDS = 5.0
+REMEDY = "The next start names what to do"
 RUNS_INTERVAL = timedelta(minutes=1)
 RUNS_LIMIT = 100
 DAGS_WITH_OWN_RULES = (*JOBS, MONITOR, "ingest_observations", "verify_forecasts")
@@ -90,8 +91,9 @@ class AirflowMetrics:
 
         Raises:
             OSError: there is no such file.
+            DamagedFileError: the file is damaged.
         """
-        user, password = next(iter(json.loads(self._passwords.read_text(encoding="utf-8")).items()))
+        (user, password), *_ = read_json(self._passwords, lambda content: [*content.items()], REMEDY)
         body = {"username": user, "password": password}
         return str(self._request("/auth/token", body)["access_token"])
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producer.replay.clock import ReplayClock, clock_file, open_clock
+from weatherglass.files import DamagedFileError
 from weatherglass.settings import Settings
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -59,9 +60,15 @@ def test_changed_settings_never_set_the_clock_back(
     assert times == sorted(times)
 
 
-def test_the_error_for_a_damaged_file_has_its_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "content", ["", '{"sta', "[]", '{"started": 3}', '{"started": "x", "origin": "x", "speed": 1}']
+)
+def test_a_damaged_file_is_named_and_removing_it_starts_a_new_clock(tmp_path: Path, content: str) -> None:
     settings = Settings(state_dir=tmp_path)
     open_clock(settings, START)
-    clock_file(settings).write_text('{"started": 3}')
-    with pytest.raises(ValueError, match=r"clock\.json"):
+    clock_file(settings).write_text(content)
+    with pytest.raises(DamagedFileError) as error:
         open_clock(settings, START)
+    assert error.value.file == clock_file(settings)
+    clock_file(settings).unlink()
+    open_clock(settings, START)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,6 +14,8 @@ import pytest
 
 from ray_jobs.training.folder import RETENTION, AlreadyTraining, TrainingFolder
 from ray_jobs.training.plan import TrainingPlan
+from ray_jobs.training.result_files import ARRAYS, VALUES
+from weatherglass.files import DamagedFileError
 from weatherglass.forecast.presets import FIRST
 from weatherglass.history.prepared import Manifest
 
@@ -56,6 +60,36 @@ def test_another_training_finds_no_finished_steps(tmp_path: Path, other: Trainin
     folder = TrainingFolder.open(tmp_path, other)
     assert not folder.has("step")
     assert folder.plan() == other
+
+
+@pytest.mark.parametrize("name", [VALUES, ARRAYS])
+@pytest.mark.parametrize("share", [0, 0.5])
+def test_a_training_with_a_damaged_plan_starts_again(tmp_path: Path, name: str, share: float) -> None:
+    folder = TrainingFolder.open(tmp_path, PLAN)
+    folder.save("step", 1)
+    truncate(folder.path / "results" / "plan" / name, share)
+    again = TrainingFolder.open(tmp_path, PLAN)
+    assert again.plan() == PLAN
+    assert not again.has("step")
+
+
+@pytest.mark.parametrize("name", [VALUES, ARRAYS])
+@pytest.mark.parametrize("share", [0, 0.5])
+def test_a_damaged_result_is_named_and_removing_it_repeats_the_step(tmp_path: Path, name: str, share: float) -> None:
+    folder = TrainingFolder.open(tmp_path, PLAN)
+    folder.save("step", {"a": "1"})
+    file = folder.path / "results" / "step" / name
+    truncate(file, share)
+    with pytest.raises(DamagedFileError) as error:
+        folder.load("step", dict[str, str])
+    assert error.value.file == file
+    assert str(file.parent) in error.value.remedy
+    shutil.rmtree(file.parent)
+    assert not TrainingFolder.open(tmp_path, PLAN).has("step")
+
+
+def truncate(file: Path, share: float) -> None:
+    os.truncate(file, int(file.stat().st_size * share))
 
 
 def test_a_failed_write_leaves_no_result(tmp_path: Path) -> None:

@@ -19,12 +19,12 @@ from tests.synthetic_history import history
 from weatherglass.anomaly import fit as detector_fit
 from weatherglass.anomaly.detector import AnomalyDetector
 from weatherglass.anomaly.learned_score import LearnedScore
+from weatherglass.files import DamagedFileError
 from weatherglass.forecast import base_models, fit
 from weatherglass.forecast.fit import FittedTrees
 from weatherglass.forecast.lightgbm_import import lightgbm
 from weatherglass.forecast.presets import LEAD_GROUPS, ModelSize
 from weatherglass.forecast.splits import split
-from weatherglass.registry.artifact import ModelFileError
 
 SIZE = ModelSize(cases=1500, trees=5, leaves=15, learning_rate=0.2, spread_trees=3, calibration_cases=1000)
 GRID = history(days=120)
@@ -150,8 +150,9 @@ def test_a_value_that_the_files_cannot_hold_is_a_type_error(tmp_path: Path, valu
 def test_a_pickle_in_the_arrays_is_not_loaded(tmp_path: Path) -> None:
     result_files.write(tmp_path, sample())
     np.savez(tmp_path / result_files.ARRAYS, **{"result.maybe": np.array([print], dtype=object)})
-    with pytest.raises(ModelFileError):
+    with pytest.raises(DamagedFileError) as error:
         result_files.read(tmp_path, Sample)
+    assert error.value.file == tmp_path / result_files.ARRAYS
 
 
 def test_the_context_is_restored(tmp_path: Path) -> None:

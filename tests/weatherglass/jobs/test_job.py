@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from weatherglass.jobs import job as job_module
-from weatherglass.jobs.folder import NO_EXIT_FILE, JobFolder, Outcome
+from weatherglass.jobs.folder import DAMAGED_EXIT_FILE, NO_EXIT_FILE, JobFolder, Outcome
 from weatherglass.jobs.job import job_lifecycle
 
 
@@ -51,6 +51,13 @@ def test_an_exception_is_recorded_in_the_outcome(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no such topic"), job_lifecycle(tmp_path):
         raise ValueError("no such topic")
     assert JobFolder(tmp_path).outcome() == Outcome(False, "ValueError: no such topic")
+
+
+@pytest.mark.parametrize("content", ["", '{"ok": tr', "[]", "true"])
+def test_a_job_with_a_damaged_exit_file_is_a_failure(tmp_path: Path, content: str) -> None:
+    folder = JobFolder(tmp_path)
+    folder.exit.write_text(content)
+    assert folder.outcome() == Outcome(False, DAMAGED_EXIT_FILE)
 
 
 def test_a_job_without_exit_file_is_a_failure(tmp_path: Path) -> None:
