@@ -55,7 +55,7 @@ lint: .venv/.synced $(JAR) ## Style, types and import rules: Python, JavaScript,
 	@$(RUN) mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/oxlint --quiet --deny-warnings weatherglass/api/dashboard/static
-	@$(BIN)/shellcheck $$(grep -rlIE '^#!/(usr/bin/env |bin/)(ba)?sh' .ci docker tests/cluster weatherglass/launcher)
+	@$(BIN)/shellcheck $$(grep -rlIE '^#!/(usr/bin/env |bin/)(ba)?sh' .ci docker requirements tests/cluster weatherglass/launcher)
 
 mutants: setup ## Check the tests with a seeded sample of mutants: make mutants [ARGS="--count 50 --seed 2"]
 	@$(RUN) tests.mutants $(ARGS)
@@ -64,10 +64,14 @@ wheel: .venv/.synced $(JAR) ## Build the wheel into dist/
 	@rm -rf build/python
 	@$(BIN)/uv build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir dist .
 
-lock: .venv/.synced ## Resolve the versions of pyproject.toml again, with hashes
+lock: .venv/.synced ## Resolve the versions of pyproject.toml and pom.xml again, with hashes
 	@echo uv | $(COMPILE) --universal - --output-file requirements/installer.lock
 	@$(COMPILE) --universal --extra dev pyproject.toml --output-file requirements/all.lock
 	@$(COMPILE) --constraint requirements/all.lock pyproject.toml --output-file requirements/image.lock
+	@for profile in kafka kafka-zookeeper spark; do \
+		rm -rf build/jars/$$profile && mvn -q -B -P$$profile dependency:copy-dependencies || exit 1; \
+	done
+	@cd build/jars && LC_ALL=C sha256sum */*.jar > ../../requirements/jars.lock
 
 reference: .venv/.synced ## Generate the pages of docs/ and the alert rules that come from the code
 	@$(RUN) weatherglass.cli.generate_docs
@@ -133,9 +137,10 @@ $(JAR): $(JAVA_SOURCES) .venv/.synced
 		-cp "$$($(BIN)/python -c 'import pyspark; print(pyspark.__path__[0])')/jars/*" $(JAVA_SOURCES)
 	@jar --create --file $@ -C build/classes .
 
-build/jars/%/.fetched: pom.xml | prerequisites
+build/jars/%/.fetched: pom.xml requirements/jars.lock | prerequisites
 	@echo "Fetching the jars of $* (once) …"
 	@rm -rf $(@D)
 	@mkdir -p build
 	@mvn -q -B -P$* dependency:copy-dependencies > build/maven-$*.log 2>&1 || { cat build/maven-$*.log; exit 1; }
+	@sh requirements/check-jars.sh build/jars $*
 	@touch $@
