@@ -13,8 +13,8 @@ FAST := -n 2 -m "not integration and not e2e"
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: bench-features clean cluster-down cluster-env cluster-status cluster-up down evaluate help lint lock mutants \
-	prerequisites reference setup status test test-cluster test-fast test-java test-other-versions up wheel
+.PHONY: audit bench-features clean cluster-down cluster-env cluster-status cluster-up down evaluate help lint lock mutants \
+	prerequisites reference sbom setup status test test-cluster test-fast test-java test-other-versions up wheel
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -63,6 +63,12 @@ mutants: setup ## Check the tests with a seeded sample of mutants: make mutants 
 wheel: .venv/.synced $(JAR) ## Build the wheel into dist/
 	@rm -rf build/python
 	@$(BIN)/uv build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir dist .
+
+sbom: .venv/.synced ## Write dist/sbom.cdx.json (CycloneDX): Python packages and jars of the images, with checksums
+	@$(BIN)/python requirements/sbom.py dist/sbom.cdx.json
+
+audit: .venv/.synced ## Look up known vulnerabilities of the locked Python packages; needs the internet
+	@$(BIN)/pip-audit --requirement requirements/all.lock --require-hashes --disable-pip
 
 lock: .venv/.synced ## Resolve the versions of pyproject.toml and pom.xml again, with hashes
 	@echo uv | $(COMPILE) --universal - --output-file requirements/installer.lock
