@@ -29,7 +29,7 @@ from weatherglass.formatting import count_noun
 from weatherglass.history.sources import SourceError
 from weatherglass.records import Observation, iso
 from weatherglass.settings import OPEN_METEO_CALLS_PER_DAY, Settings, SettingsError, Source, load_settings
-from weatherglass.stations import Station, StationsError
+from weatherglass.stations import Station, StationsError, known_stations
 from weatherglass.store.detection_scores import save_faults
 from weatherglass.store.engine import open_store
 from weatherglass.store.last_published import last_published, save_last_published
@@ -324,6 +324,7 @@ def main() -> int:
 
     try:
         settings = load_settings()
+        known_stations()  # before anything is created
         migrate(settings.store_url)
         ingest(settings, datetime.now(UTC), lambda line: print(line, flush=True))
     except (OpenMeteoError, NothingObservedError, PublishError, SettingsError, SourceError, StationsError) as error:

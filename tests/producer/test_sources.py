@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from producer import sources
 from producer.sources import observed_stations, open_client, record_origin, resolve_source
 from tests.producer.conftest import FakeOpenMeteo, error_response, location, ok_response
 from tests.waiting import until
+from weatherglass.history.sources import SourceError
 from weatherglass.records import Origin
 from weatherglass.settings import Settings, Source
 from weatherglass.stations import Network, network_stations
@@ -50,6 +53,20 @@ def test_auto_is_the_replay_with_the_problem_if_open_meteo_fails(
 
 def test_auto_is_the_replay_if_the_server_is_unreachable() -> None:
     assert resolve_source(Settings(open_meteo_url="http://127.0.0.1:1")).source is Source.REPLAY
+
+
+def test_a_nan_beside_valid_data_does_not_make_open_meteo_unavailable(
+    fake_open_meteo: FakeOpenMeteo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "PROBE_TIMEOUT_SECONDS", 120.0)
+    fake_open_meteo.responses = [(200, json.dumps(location()).replace("39.746895", "-nan"))]
+    assert resolve_source(Settings(open_meteo_url=fake_open_meteo.url)).source is Source.OPEN_METEO
+
+
+def test_without_a_station_of_the_live_network_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "network_stations", lambda _: ())
+    with pytest.raises(SourceError, match=r"stations\.csv.*live"):
+        observed_stations(Settings(source=Source.OPEN_METEO))
 
 
 @pytest.mark.parametrize("source", [Source.OPEN_METEO, Source.REPLAY])

@@ -15,6 +15,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from producer import ingest
+from producer.replay import __main__ as replay
 from weatherglass import stations
 from weatherglass.api import __main__ as api
 from weatherglass.cli import main as cli
@@ -353,8 +355,10 @@ def invalid_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[P
         lambda: cluster.main(["jobs"]),
         api.main,
         lambda: cli.main(["stations"]),
+        ingest.main,
+        replay.main,
     ],
-    ids=["make up", "cluster: prepare", "cluster: jobs", "API", "weatherglass stations"],
+    ids=["make up", "cluster: prepare", "cluster: jobs", "API", "weatherglass stations", "ingestion", "replay"],
 )
 def test_nothing_is_started_with_an_invalid_table(
     invalid_table: Path, capsys: pytest.CaptureFixture[str], start
