@@ -198,8 +198,8 @@ class Settings(BaseSettings):
             if other := fields.get(port):
                 raise ValueError(f"{variable(name)} and {variable(other)} are both {port}; ports must differ")
             fields[port] = name
-        token = self.api_token
-        if (token or self.api_host not in LOOPBACKS) and len(token) < MIN_TOKEN_LENGTH:
+        token = self.api_token.strip()
+        if (self.api_token or self.api_host not in LOOPBACKS) and len(token) < MIN_TOKEN_LENGTH:
             raise ValueError(
                 f"{variable('api_host')} is {self.api_host!r} and {variable('api_token')} has {len(token)} characters; "
                 f"a token needs at least {MIN_TOKEN_LENGTH}; only {' and '.join(LOOPBACKS)} work without a token"

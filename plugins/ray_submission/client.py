@@ -113,8 +113,17 @@ class RayJobs:
 
 
 def token_from(environment: Mapping[str, str]) -> str | None:
-    """The token that Ray's own clients use: RAY_AUTH_TOKEN, or the content of the file RAY_AUTH_TOKEN_PATH."""
-    if token := environment.get("RAY_AUTH_TOKEN"):
-        return token.strip()
-    file = environment.get("RAY_AUTH_TOKEN_PATH")
-    return Path(file).read_text(encoding="utf-8").strip() if file else None
+    """The token that Ray's own clients use: RAY_AUTH_TOKEN, or the content of the file RAY_AUTH_TOKEN_PATH.
+
+    Raises:
+        RayHeadError: the token is empty.
+    """
+    origin, token = "RAY_AUTH_TOKEN", environment.get("RAY_AUTH_TOKEN")
+    if not token:
+        origin = environment.get("RAY_AUTH_TOKEN_PATH", "")
+        if not origin:
+            return None
+        token = Path(origin).read_text(encoding="utf-8")
+    if not token.strip():
+        raise RayHeadError(f"the token in {origin} is empty; restore it and restart the head with it")
+    return token.strip()

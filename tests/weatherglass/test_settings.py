@@ -19,6 +19,8 @@ from weatherglass.settings import SettingsError, load_settings
         ("WEATHERGLASS_SOURCE", "unknown", "open-meteo"),
         ("WEATHERGLASS_KAGGLE_ZIP", "/missing/weather.zip", "file"),
         ("WEATHERGLASS_PAST_HORIZON_HOURS", "3", "WEATHERGLASS_BACKFILL_HOURS"),
+        ("WEATHERGLASS_API_TOKEN", "fifteen letters", "16"),
+        ("WEATHERGLASS_API_TOKEN", " " * 20, "16"),
     ],
 )
 def test_an_invalid_value_is_reported_with_variable_and_allowed_values(

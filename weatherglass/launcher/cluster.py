@@ -20,6 +20,7 @@ from pathlib import Path
 
 from weatherglass.files import write_atomically
 from weatherglass.launcher import airflow
+from weatherglass.launcher.credentials import MIN_PASSWORD_LENGTH
 from weatherglass.settings import Settings, SettingsError, load_settings
 from weatherglass.stations import StationsError, known_stations
 
@@ -44,7 +45,9 @@ def exec_airflow(process: str, settings: Settings, environment: Mapping[str, str
     home = Path(environment["AIRFLOW_HOME"])
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     own = airflow.options(settings)
-    if password := environment.get("AIRFLOW_PASSWORD"):
+    if (password := environment.get("AIRFLOW_PASSWORD")) is not None:
+        if len(password.strip()) < MIN_PASSWORD_LENGTH:
+            sys.exit(f"AIRFLOW_PASSWORD has less than {MIN_PASSWORD_LENGTH} characters; make cluster-env generates one")
         passwords = home / "passwords.json"
         write_atomically(passwords, json.dumps({airflow.USER: password}), private=True)
         own["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"] = str(passwords)

@@ -50,6 +50,13 @@ def test_the_token_is_read_from_ray_environment_variables(tmp_path: Path) -> Non
     assert token_from({}) is None
 
 
+def test_an_empty_token_is_not_used(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(" \n")
+    for environment in ({"RAY_AUTH_TOKEN_PATH": str(tmp_path / "token")}, {"RAY_AUTH_TOKEN": " "}):
+        with pytest.raises(RayHeadError):
+            token_from(environment)
+
+
 def test_an_unreachable_head_is_named_in_the_error() -> None:
     (port,) = free_ports(1)
     with pytest.raises(RayHeadError, match=f"{LOOPBACK}:{port}"):
