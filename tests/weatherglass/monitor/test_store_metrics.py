@@ -234,6 +234,32 @@ def test_stations_of_another_source_are_not_expected_to_report(settings: Setting
     assert set(pipeline.evaluate().series(m.STATION_SILENCE)) == {(station,) for station in STATIONS}
 
 
+def test_a_station_that_has_not_reported_for_thirty_days_is_not_measured(
+    settings: Settings, store: Engine, clock: Clock
+) -> None:
+    pipeline = Pipeline(settings, store, clock)
+    for name, days in (("silent", 29.9), ("removed", 30.0)):
+        arrived = clock.now - timedelta(days=days)
+        pipeline.report(name, time=arrived, arrived=arrived, predicted_after=0)
+    sample = pipeline.evaluate()
+    pipeline.store_metrics.close()
+    expected = {(station,) for station in (*STATIONS, "silent")}
+    assert set(sample.series(m.STATION_SILENCE)) == expected
+    assert set(sample.series(m.STATION_FROZEN)) == expected
+
+
+def test_the_predictions_of_another_source_are_not_measured(settings: Settings, store: Engine, clock: Clock) -> None:
+    pipeline = Pipeline(settings, store, clock)
+    with store.begin() as connection:
+        other = a_prediction("other", clock.now.replace(microsecond=0), ("flat_line",), method=Method.PERSISTENCE)
+        predictions.save(connection, [other], clock.now, Origin.OPEN_METEO)
+    pipeline.report("boston", method=Method.PERSISTENCE)
+    sample = pipeline.evaluate()
+    pipeline.store_metrics.close()
+    assert set(sample.series(m.STATION_FROZEN)) == {(station,) for station in STATIONS}
+    assert sample.get(m.FALLBACK_RATIO) == pytest.approx(1 / 3)
+
+
 @pytest.mark.integration
 def test_a_stopped_database_raises_an_alert_that_its_restart_resolves(tmp_path: Path, clock: Clock) -> None:
     with postgres(free_ports(1)[0]) as server:
