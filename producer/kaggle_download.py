@@ -23,7 +23,8 @@ from typing import Any
 import requests
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from weatherglass.history.sources import kaggle
+from weatherglass.history.sources import SourceError, kaggle
+from weatherglass.history.sources.zip_member import MAX_ZIP_BYTES
 from weatherglass.settings import Settings
 
 URL = "https://www.kaggle.com"
@@ -37,8 +38,6 @@ MAX_WAIT_SECONDS = 30.0
 """Longest random wait between two attempts."""
 BLOCK_BYTES = 1 << 14
 """Bytes read at a time; an incomplete block is lost when the connection breaks."""
-MAX_BYTES = 500_000_000
-"""The data set has about 12 MB; a much larger file is another one."""
 
 
 class KaggleError(RuntimeError):
@@ -85,7 +84,7 @@ def download(
         raise KaggleError(f"{error} ({ATTEMPTS} attempts; the next run resumes there)") from error
     try:
         kaggle.read_cities(partial)
-    except kaggle.SourceError:
+    except SourceError:
         _discard(partial)
         raise
     digest = _sha256(partial)
@@ -121,7 +120,7 @@ def _resume(account: Account, partial: Path, log: Callable[[str], object]) -> No
             _discard(partial)
             raise _DownloadInterrupted("the partial file does not match the file on the server any more")
         size = begin + int(response.headers.get("Content-Length") or 0)
-        if size > MAX_BYTES:
+        if size > MAX_ZIP_BYTES:
             raise KaggleError(f"{DATASET} has {size:,} bytes on Kaggle: this is not the expected data set")
         md5 = _md5(response) or metadata.get("md5")
         if etag := response.headers.get("ETag"):
@@ -132,8 +131,8 @@ def _resume(account: Account, partial: Path, log: Callable[[str], object]) -> No
             with partial.open("ab" if begin else "wb") as file:
                 for block in response.iter_content(BLOCK_BYTES):
                     received += len(block)
-                    if received > MAX_BYTES:
-                        raise KaggleError(f"Kaggle sends more than {MAX_BYTES:,} bytes for {DATASET}")
+                    if received > MAX_ZIP_BYTES:
+                        raise KaggleError(f"Kaggle sends more than {MAX_ZIP_BYTES:,} bytes for {DATASET}")
                     file.write(block)
         except requests.RequestException as error:
             raise _DownloadInterrupted(f"download interrupted after {received:,} of {size:,} bytes: {error}") from error

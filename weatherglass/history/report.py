@@ -63,8 +63,12 @@ class StationFlags:
 CODES = {flag.value: code for code, flag in enumerate(HistoryFlag)}
 
 
-def write_report(folder: Path, manifest: Manifest) -> Path:
-    """Write `report.html` into the folder of a prepared history."""
+def write_report(folder: Path, manifest: Manifest, problems: Sequence[str] = ()) -> Path:
+    """Write `report.html` into the folder of a prepared history.
+
+    Args:
+        problems: what of the source is not used, and why.
+    """
     first = np.datetime64(manifest.first_hour.removesuffix("Z"), "h")
     hours = int((np.datetime64(manifest.last_hour.removesuffix("Z"), "h") - first).astype(int)) + 1
     records = _records(folder, first, hours)
@@ -72,6 +76,7 @@ def write_report(folder: Path, manifest: Manifest) -> Path:
         f"<h1>History from {escape(manifest.source)}</h1>",
         f"<p>{manifest.rows:,} hours of {manifest.stations} stations, {_time(manifest.first_hour)} to "
         f"{_time(manifest.last_hour)} (UTC). Fingerprint <code>{escape(manifest.fingerprint[:16])}</code>.</p>",
+        *_problems(problems),
         "<h2>Coverage</h2>",
         _image(
             _coverage(records, first, hours), "Share of hours with a value, by station and month, for each variable"
@@ -100,6 +105,11 @@ def write_report(folder: Path, manifest: Manifest) -> Path:
     file = folder / FILE
     file.write_text(page, encoding="utf-8")
     return file
+
+
+def _problems(problems: Sequence[str]) -> list[str]:
+    items = "".join(f"<li>{escape(problem)}</li>" for problem in problems)
+    return ["<h2>Not used</h2>", f"<ul>{items}</ul>"] if items else []
 
 
 def _records(folder: Path, first: np.datetime64, hours: int) -> list[StationFlags]:

@@ -8,6 +8,7 @@ import pytest
 
 from producer.replay.data import VARIABLES, ReplayData, load_data, replay_stations
 from tests.weatherglass.history.sources.test_kaggle import make_zip
+from weatherglass.history.sources import SourceError
 from weatherglass.history.sources.nycflights13 import read_nycflights13
 from weatherglass.settings import Settings
 from weatherglass.stations import known_stations
@@ -69,6 +70,19 @@ def test_values_outside_the_data_are_missing() -> None:
 def test_cities_without_the_required_variables_are_excluded(tmp_path: Path) -> None:
     settings = Settings(kaggle_zip=make_zip(tmp_path / "k.zip"))  # Oslo has only wind
     assert [station.station_id for station in replay_stations(settings)] == ["new-york"]
+
+
+def test_without_its_wind_a_zip_is_replayed_and_without_its_pressure_it_is_an_error(tmp_path: Path) -> None:
+    hours = [START + timedelta(hours=i) for i in range(72)]
+    values = "\n".join(f"{hour:%Y-%m-%d %H:%M:%S},281.15" for hour in hours)
+    tables = {"temperature": f"datetime,New York\n{values}", "wind_speed": None}
+    for name, value in (("humidity", "50"), ("pressure", "1000")):
+        tables[name] = f"datetime,New York\n{values}".replace(",281.15", f",{value}")
+    data = load_data(Settings(kaggle_zip=make_zip(tmp_path / "k.zip", **tables)))
+    assert data.values_at(0, START)[:3].tolist() == [8, 50, 1000]
+    assert np.isnan(data.values_at(0, START)[3])
+    with pytest.raises(SourceError, match=r"pressure\.csv"):
+        load_data(Settings(kaggle_zip=make_zip(tmp_path / "p.zip", **{**tables, "pressure": None})))
 
 
 def test_the_kaggle_zip_gives_all_cities_with_the_required_variables(test_data: Path) -> None:

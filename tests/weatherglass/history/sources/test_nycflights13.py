@@ -34,8 +34,20 @@ def test_station_pressure_is_that_of_the_standard_atmosphere() -> None:
     assert station_pressure(1013.25, 1000, float("nan")) == pytest.approx(898.75, abs=0.05)
 
 
-def test_a_table_of_another_format_is_an_error_that_names_it(tmp_path: Path) -> None:
+HEADER = "origin,time_hour,temp,humid,wind_dir,wind_speed,pressure"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "origin,when\nEWR,now\n",
+        f"{HEADER}\nEWR,yesterday,50,50,90,10,1013\n",
+        f"{HEADER}\nEWR,2013-01-01T06:00:00Z,warm,50,90,10,1013\n",
+        f"{HEADER}\nLHR,2013-01-01T06:00:00Z,50,50,90,10,1013\n",
+    ],
+)
+def test_a_table_of_another_format_is_an_error_that_names_it(tmp_path: Path, text: str) -> None:
     wrong = tmp_path / "weather.csv"
-    wrong.write_text("origin,when\nEWR,now\n")
+    wrong.write_text(text)
     with pytest.raises(SourceError, match=r"weather\.csv"):
         read_nycflights13(wrong)
