@@ -5,10 +5,10 @@ Run by spark-submit with the configuration of `spark_jobs.spark_conf.batch_conf`
 activated atomically (`weatherglass.history.versions`): readers see either the old or the new history, and a preparation
 that fails or is killed leaves the old one.
 
-A value outside its physical range becomes missing; an hour without any value is omitted. Nothing else is corrected: a
-doubtful value gets a flag (`qc.history_checks`) and is counted in the report. Observations that the pipeline has stored
-since the end of the source are appended as hourly values (`weatherglass.history.hours`), but never replayed or
-simulated ones.
+A value outside the range limits of its station becomes missing, and a humidity within the tolerance above 100 % becomes
+100 % (`qc.limits`); an hour without any value is omitted. Nothing else is corrected: a doubtful value gets a flag
+(`qc.history_checks`) and is counted in the report. Observations that the pipeline has stored since the end of the
+source are appended as hourly values (`weatherglass.history.hours`), but never replayed or simulated ones.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -38,7 +39,7 @@ from weatherglass.history.report import write_report
 from weatherglass.history.sources import SourceError, kaggle, nycflights13
 from weatherglass.history.versions import new_version
 from weatherglass.qc.history_checks import check_history
-from weatherglass.qc.limits import RANGE_LIMITS
+from weatherglass.qc.limits import RANGE_LIMITS, range_limits
 from weatherglass.records import VARIABLES, Origin, iso
 from weatherglass.settings import Settings, load_settings
 from weatherglass.stations import Network, Station, network_stations
@@ -48,7 +49,7 @@ from weatherglass.store.migrate import migrate
 
 SOURCES = ("nycflights13", "kaggle", "open-meteo")
 
-VERSION = "2"
+VERSION = "3"
 """Part of the fingerprint. Incrementing it causes history to be prepared again from the same source."""
 
 RESOLUTION = {"kaggle": {"temperature": 0.01, "pressure": 1.0, "humidity": 1.0, "wind_speed": 1.0}}
@@ -63,13 +64,10 @@ _SCHEMA = ", ".join(
 
 @dataclass(frozen=True)
 class SourceData:
-    """The files of a source, for the fingerprint, and a function that reads them.
-
-    It returns a table with `HISTORY_COLUMNS`, the stations, and what is not used.
-    """
+    """The files of a source, for the fingerprint, and a function that reads them: `HISTORY_COLUMNS` and stations."""
 
     files: Sequence[Path]
-    read: Callable[[], tuple[pd.DataFrame, tuple[Station, ...], Sequence[kaggle.Problem]]]
+    read: Callable[[], tuple[pd.DataFrame, tuple[Station, ...]]]
 
 
 def prepare(spark: SparkSession, settings: Settings, source: str, log: Callable[[str], object]) -> Manifest:
@@ -89,41 +87,47 @@ def prepare(spark: SparkSession, settings: Settings, source: str, log: Callable[
     if present and present.fingerprint == fingerprint:
         log(f"History of {source} is up to date in {settings.history_dir}: {_summary(present)}")
         return present
-    table, stations, problems = data.read()
-    for problem in problems:
-        log(f"Not used: {problem}")
+    table, stations = data.read()
     if stored_until is not None:
         table = _with_stored_hours(settings, table, stored_until, log)
-    observed = _to_spark(spark, with_flags(table, stations, source))
+    log(f"Read {len(table):,} hours from {source}")
+    observed = _to_spark(spark, checked(table, stations, source, log))
     with new_version(settings.history_dir, fingerprint[:16]) as folder:
-        manifest = _write(observed, stations, folder, source, fingerprint, log)
-        write_report(folder, manifest, list(map(str, problems)))
+        manifest = _write(observed, stations, folder, source, fingerprint)
+        write_report(folder, manifest)
     log(f"Prepared {_summary(manifest)} in {settings.history_dir}. Report: {settings.history_dir / 'report.html'}")
     return manifest
 
 
-def within_limits(observed: DataFrame) -> DataFrame:
-    """The rows with values outside their physical range, and NaN, replaced by null; without rows that have no value."""
-    within = {
-        name: F.when(F.col(name).between(limits.low, limits.high), F.col(name)).alias(name)
-        for name, limits in RANGE_LIMITS.items()
-    }
-    kept = observed.select(*(within.get(name, F.col(name)) for name in (*HISTORY_COLUMNS, *FLAG_COLUMNS)))
-    return kept.dropna(how="all", subset=list(RANGE_LIMITS))
+def checked(
+    table: pd.DataFrame, stations: Sequence[Station], source: str, log: Callable[[str], object]
+) -> pd.DataFrame:
+    """The rows with `FLAG_COLUMNS` and without values outside the range limits, which are counted in the log.
 
-
-def with_flags(table: pd.DataFrame, stations: Sequence[Station], source: str) -> pd.DataFrame:
-    """The rows with `FLAG_COLUMNS`, one per station and hour: of duplicate rows the last one is kept."""
-    elevations = {station.station_id: station.elevation for station in stations}
+    One row per station and hour: of duplicate rows the last one is kept.
+    """
+    known = {station.station_id: station for station in stations}
     tables = []
+    removed = dict.fromkeys(RANGE_LIMITS, 0)
     for station_id, rows in table.drop_duplicates(["station_id", "hour"], keep="last").groupby("station_id"):
+        station = known.get(str(station_id))
+        limits = range_limits(station.latitude, station.elevation) if station else RANGE_LIMITS
         rows = rows.set_index("hour").sort_index()
         whole = rows[list(VARIABLES)].reindex(pd.date_range(rows.index[0], rows.index[-1], freq="h"))
         values = {name: whole[name].to_numpy(float) for name in VARIABLES}
-        flags = check_history(values, elevations.get(str(station_id)), RESOLUTION.get(source, {}))
+        flags = check_history(values, limits, station.elevation if station else None, RESOLUTION.get(source, {}))
         at = whole.index.get_indexer(rows.index)
-        columns = {column: flags[name][at] for name, column in zip(VARIABLES, FLAG_COLUMNS, strict=True)}
+        columns: dict[str, np.ndarray] = {
+            column: flags[name][at] for name, column in zip(VARIABLES, FLAG_COLUMNS, strict=True)
+        }
+        for name, limit in limits.items():
+            raw = rows[name].to_numpy(float)
+            columns[name] = limit.usable(raw)
+            removed[name] += int((np.isnan(columns[name]) & ~np.isnan(raw)).sum())
         tables.append(rows.assign(**columns).reset_index())
+    for name, count in removed.items():
+        if count:
+            log(f"{name}: {count:,} values outside the range limits of their station removed")
     return pd.concat(tables, ignore_index=True) if tables else table.assign(**dict.fromkeys(FLAG_COLUMNS, ""))
 
 
@@ -133,22 +137,8 @@ def _write(
     folder: Path,
     source: str,
     fingerprint: str,
-    log: Callable[[str], object],
 ) -> Manifest:
-    observed = observed.cache()
-    impossible = observed.agg(
-        F.count(F.lit(1)).alias("hours"),
-        *(
-            F.count_if(~F.col(name).between(limits.low, limits.high)).alias(name)
-            for name, limits in RANGE_LIMITS.items()
-        ),
-    ).first()
-    assert impossible is not None
-    log(f"Read {impossible['hours']:,} hours from {source}")
-    for name, limits in RANGE_LIMITS.items():
-        if count := impossible[name]:
-            log(f"{name}: {count:,} values outside {limits.low:g} to {limits.high:g} removed")
-    table = within_limits(observed).withColumn("year", F.year("hour"))
+    table = observed.dropna(how="all", subset=list(RANGE_LIMITS)).withColumn("year", F.year("hour")).cache()
     (
         table.repartition("year")
         .sortWithinPartitions("station_id", "hour")
@@ -156,7 +146,7 @@ def _write(
         .parquet(str(folder / "observations"))
     )
     written = table.agg(F.count(F.lit(1)), F.countDistinct("station_id"), _hour(F.min), _hour(F.max)).first()
-    observed.unpersist()
+    table.unpersist()
     if written is None or not written[0]:
         raise SourceError(f"{source} contains no usable observation")
     rows, observed_stations, first, last = written
@@ -219,7 +209,7 @@ def _with_stored_hours(
 def _source_data(settings: Settings, source: str) -> SourceData:
     if source == "nycflights13":
         file = nycflights13.weather_csv()
-        return SourceData([file], lambda: (nycflights13.read_nycflights13(file), nycflights13.stations(), ()))
+        return SourceData([file], lambda: (nycflights13.read_nycflights13(file), nycflights13.stations()))
     if source == "kaggle":
         zip_path = settings.kaggle_file
         if not zip_path.exists():
@@ -230,7 +220,7 @@ def _source_data(settings: Settings, source: str) -> SourceData:
     files = sorted(settings.archive_dir.glob("*.parquet"))
     if not files:
         raise SourceError(f"No archive in {settings.archive_dir}: the task `fetch` of prepare_history downloads it")
-    return SourceData(files, lambda: (_read_archive(files), network_stations(Network.LIVE), ()))
+    return SourceData(files, lambda: (_read_archive(files), network_stations(Network.LIVE)))
 
 
 def _read_archive(files: Sequence[Path]) -> pd.DataFrame:

@@ -19,13 +19,14 @@ CACHE = "climate.json"
 
 
 def load_qc_parameters(settings: Settings, folder: Path) -> QcParameters:
-    """Elevations from the table of stations, and climate from the prepared history if there is one.
+    """Elevations and latitudes from the table of stations, and climate from the prepared history if there is one.
 
     The climate is cached in the job folder until another history is prepared, since computing it takes seconds. A
     damaged cache is computed again; a damaged history is logged, and counts as none.
     """
     elevations = {name: at.elevation for name, at in known_stations().items() if at.elevation is not None}
-    return QcParameters(_climate(settings, folder), elevations)
+    latitudes = {name: at.latitude for name, at in known_stations().items()}
+    return QcParameters(_climate(settings, folder), elevations, latitudes)
 
 
 def _climate(settings: Settings, folder: Path) -> dict[str, Any]:

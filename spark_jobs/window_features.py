@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from spark_jobs import jvm
 from weatherglass.history.hours import SLIDE, WATERMARK, WINDOW
-from weatherglass.qc.limits import RANGE_LIMITS
+from weatherglass.qc.limits import RANGE_LIMITS, RangeLimit
 from weatherglass.qc.observation_checks import CHECKS, QcParameters
 
 WATERMARK_SHIFT = timedelta(days=1000)
@@ -49,10 +49,11 @@ def window_features(
     code for streams and batches: as about a hundred Spark columns, planning and compiling them would take longer than
     processing the observations of a small batch.
 
-    Statistics of a variable use its values that passed quality control (`weatherglass.qc.observation_checks`). `std` is
-    the sample standard deviation, null below two values; `rate_per_hour` is the least-squares slope over time, null
-    below two values; `last` is the newest value; `count` is the number of values. `trend` is null if the rate is null;
-    it is *rising* or *falling*, by the sign of the rate, if both conditions hold, otherwise *steady*:
+    Statistics of a variable use its values that passed quality control (`weatherglass.qc.observation_checks`). A
+    humidity within the tolerance above 100 % counts as 100 %. `std` is the sample standard deviation, null below two
+    values; `rate_per_hour` is the least-squares slope over time, null below two values; `last` is the newest value;
+    `count` is the number of values. `trend` is null if the rate is null; it is *rising* or *falling*, by the sign of
+    the rate, if both conditions hold, otherwise *steady*:
 
     - the fitted change between the first and the last value exceeds the resolution of the instrument;
     - with three values or more, the rate exceeds twice its standard error.
@@ -64,14 +65,14 @@ def window_features(
     is *failed* if any observation of the window failed it, else *ok* if any passed it, else *not_checked*. `quality` of
     a variable is `failed` if any value was excluded, `ok` if there are values and all are used, else `not_checked`.
     """
-    values = [F.col(name) for name in RANGE_LIMITS]
+    values = [_within_tolerance(name, limit) for name, limit in RANGE_LIMITS.items()]
     time = F.unix_micros("timestamp")
     prepared = observations.select(
         "station_id",
         time.alias("time"),
         F.unix_micros("arrived").alias("arrived"),
         "offset",
-        *values,
+        *(value.alias(name) for value, name in zip(values, RANGE_LIMITS, strict=True)),
         jvm.qc_flags(F.col("station_id"), time, values, parameters).alias("qc_flags"),
         "source",
         (F.col("timestamp") + F.lit(WATERMARK_SHIFT)).alias("ahead"),
@@ -86,6 +87,15 @@ def window_features(
     if observations.isStreaming:
         windows = windows.observe(LATE_METRIC, F.sum("late").alias(LATE_METRIC)).where("end is not null")
     return windows.select("station_id", F.timestamp_micros("end").alias("window_end"), "value", "source")
+
+
+def _within_tolerance(name: str, limit: RangeLimit) -> Column:
+    """The variable `name`; values within the tolerance above the range as the end of the range."""
+    value = F.col(name)
+    if not limit.tolerance:
+        return value
+    above = (value > limit.high) & (value <= limit.high + limit.tolerance)
+    return F.when(above, F.lit(limit.high)).otherwise(value)
 
 
 def _bit(number: int) -> Column:

@@ -17,13 +17,14 @@ RESOLUTION = {"temperature": 0.1, "humidity": 1.0, "pressure": 0.1, "wind_speed"
 Features = dict[tuple[str, datetime], dict[str, Any]]
 
 
-CHECKS = ("range", "climate", "dew_point", "wind", "pressure_elevation")
+CHECKS = ("range", "climate", "dew_point", "pressure_elevation")
 
 
 def expected_features(
     observations: Iterable[Mapping[str, Any]],
     elevations: Mapping[str, float] | None = None,
     climate: Iterable[tuple[str, int, str, float, float]] = (),
+    latitudes: Mapping[str, float] | None = None,
 ) -> Features:
     """`aggregated_features` of every window, by station and window end (UTC).
 
@@ -32,6 +33,7 @@ def expected_features(
             time, the one with the higher `offset` counts, or without offsets the later one in the list.
         elevations: station id -> elevation, m.
         climate: station id, month, variable, lowest and highest value.
+        latitudes: station id -> latitude, degrees north, of stations with an elevation.
     """
     rows = [
         {"station_id": o["station_id"], "ts": time_of(o["timestamp"]), "position": o.get("offset", i)}
@@ -45,9 +47,10 @@ def expected_features(
     with duckdb.connect(config={"threads": 1}) as connection:
         connection.register("frame", raw)
         connection.execute("create table raw as select * from frame")
-        connection.execute("create table stations (station_id varchar, elevation double)")
-        for pair in (elevations or {}).items():
-            connection.execute("insert into stations values (?, ?)", pair)
+        connection.execute("create table stations (station_id varchar, elevation double, latitude double)")
+        for name, elevation in (elevations or {}).items():
+            row = (name, elevation, (latitudes or {}).get(name))
+            connection.execute("insert into stations values (?, ?, ?)", row)
         connection.execute("create table climate (station_id text, month int, variable text, low double, high double)")
         for row in climate:
             connection.execute("insert into climate values (?, ?, ?, ?, ?)", row)

@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,9 @@ from pyspark.sql import functions as F
 
 from spark_jobs.feature_records import feature_records
 from spark_jobs.window_features import window_features
+from tests.extremes import EXTREMES, FAULTS
 from tests.oracle import VARIABLES, differences, expected_features, time_of
+from weatherglass.qc.limits import range_limits
 from weatherglass.qc.observation_checks import QcParameters
 from weatherglass.records import WindowFeatures
 
@@ -25,9 +28,11 @@ SCHEMA = "station_id string, timestamp timestamp, arrived timestamp, offset bigi
     f"{v} double" for v in VARIABLES
 )
 
-ELEVATIONS = {"here": 12.0, "hill": 640.0, "mountain": 1609.0}
+ELEVATIONS = {"here": 12.0, "hill": 640.0, "mountain": 1609.0, "ice": 3488.0, "summit": 8430.0}
+LATITUDES = {"here": 1.4, "hill": -38.7, "mountain": 39.7, "ice": -78.5}
+"""The latitude of `summit` is unknown."""
 USUAL = {"temperature": (-5.0, 25.0), "pressure": (930.0, 1040.0), "wind_speed": (0.0, 30.0)}
-RULES = QcParameters({"here": [[USUAL.get(v) for v in VARIABLES] for _ in range(12)]}, ELEVATIONS)
+RULES = QcParameters({"here": [[USUAL.get(v) for v in VARIABLES] for _ in range(12)]}, ELEVATIONS, LATITUDES)
 CLIMATE = [("here", month, name, *limits) for month in range(1, 13) for name, limits in USUAL.items()]
 
 near_a_window_edge = st.integers(-3, 12).flatmap(
@@ -39,20 +44,21 @@ times = st.one_of(near_a_window_edge, st.integers(-200_000, 900_000), after_a_ga
 )
 
 
-def reading(low: int, high: int) -> st.SearchStrategy[float | None]:
-    """Tenths between the limits, from few or many different values, sometimes missing or impossible."""
+def reading(low: int, high: int, *limits: float) -> st.SearchStrategy[float | None]:
+    """Tenths between two values, from few or many different ones, sometimes missing, impossible or near a limit."""
     usual = st.one_of(st.sampled_from([low, low + 1, (low + high) // 2]), st.integers(low, high)).map(lambda n: n / 10)
-    return st.one_of(usual, usual, usual, st.none(), st.sampled_from([-999.0, 9999.0, 1100.1, 360.0, 0.0]))
+    near = st.tuples(st.sampled_from(limits), st.integers(-10, 10)).map(lambda pair: round(pair[0] + pair[1] / 10, 1))
+    return st.one_of(usual, usual, usual, st.none(), near, st.sampled_from([-999.0, 9999.0]))
 
 
 observation = st.fixed_dictionaries(
     {
         "timestamp": times,
-        "temperature": reading(-400, 450),
-        "humidity": reading(0, 1000),
-        "pressure": reading(8000, 10500),
-        "wind_speed": reading(0, 400),
-        "wind_direction": reading(0, 3600),
+        "temperature": reading(-400, 450, -95.0, -53.0, 2.8, 60.0),
+        "humidity": reading(0, 1000, 0.0, 100.0, 105.0),
+        "pressure": reading(8000, 10500, 300.0, 563.0, 738.0, 802.0, 914.0, 1093.0, 1100.0),
+        "wind_speed": reading(0, 400, 0.0, 75.0),
+        "wind_direction": reading(0, 3600, 0.0, 360.0),
     }
 )
 single = st.lists(observation, min_size=1, max_size=1)
@@ -77,13 +83,15 @@ def without_one_variable(draw: st.DrawFn) -> list[dict[str, Any]]:
 one_station = st.one_of(single, many, alike(), without_one_variable()).flatmap(
     lambda rows: st.permutations(rows + rows[: len(rows) // 3]).map(list)
 )
-station_ids = ["here", "hill", "mountain", *(f"elsewhere-{n}" for n in range(30))]
+station_ids = ["here", "hill", "mountain", "ice", "summit", *(f"elsewhere-{n}" for n in range(30))]
 all_stations = st.lists(one_station, min_size=20, max_size=len(station_ids)).map(
     lambda drawn: [{"station_id": name, **row} for name, rows in zip(station_ids, drawn, strict=False) for row in rows]
 )
 
 
-def computed(spark: SparkSession, observations: list[dict[str, Any]]) -> dict[tuple[str, datetime], dict[str, Any]]:
+def computed(
+    spark: SparkSession, observations: list[dict[str, Any]], parameters: QcParameters = RULES
+) -> dict[tuple[str, datetime], dict[str, Any]]:
     """The features as published, parsed; checks each record against the record schema."""
     rows = [
         (o["station_id"], o["timestamp"], START + timedelta(days=1), o.get("offset", i), *(o[v] for v in VARIABLES))
@@ -91,7 +99,7 @@ def computed(spark: SparkSession, observations: list[dict[str, Any]]) -> dict[tu
     ]
     frame = spark.createDataFrame(rows, SCHEMA).withColumn("source", F.lit("replay"))
     features = {}
-    for row in feature_records(window_features(frame, RULES)).collect():
+    for row in feature_records(window_features(frame, parameters)).collect():
         record = WindowFeatures.from_json(bytes(row.value))
         assert row.key.decode() == record.station_id
         assert json.loads(row.value) == json.loads(record.to_json()), "the same fields and format as the record class"
@@ -110,7 +118,7 @@ def computed(spark: SparkSession, observations: list[dict[str, Any]]) -> dict[tu
 )
 @given(rows=all_stations)
 def test_features_equal_those_of_sql_over_the_raw_rows(spark: SparkSession, rows: list[dict[str, Any]]) -> None:
-    assert differences(computed(spark, rows), expected_features(rows, ELEVATIONS, CLIMATE)) == []
+    assert differences(computed(spark, rows), expected_features(rows, ELEVATIONS, CLIMATE, LATITUDES)) == []
 
 
 def at(seconds: float, **values: float | None) -> dict[str, Any]:
@@ -186,3 +194,56 @@ def test_an_impossible_value_is_excluded_and_its_quality_is_failed(spark: SparkS
     assert window["count"] == 2
     assert window["temperature"]["max"] == 5.0
     assert window["quality"]["temperature"] == "failed"
+
+
+def window_of_each(
+    spark: SparkSession, readings: list[dict[str, Any]], parameters: QcParameters
+) -> list[dict[str, Any]]:
+    """The features of each reading alone: of a window that contains no other."""
+    rows = [
+        {"station_id": "here", **dict.fromkeys(VARIABLES), **reading, "timestamp": START + i * timedelta(minutes=10)}
+        for i, reading in enumerate(readings)
+    ]
+    features = computed(spark, rows, parameters)
+    return [features[row["station_id"], row["timestamp"] + timedelta(minutes=1)] for row in rows]
+
+
+def test_no_check_fails_for_published_extremes_in_saturated_and_calm_air(spark: SparkSession) -> None:
+    readings = [
+        {"station_id": one.place, "humidity": 103.0, "wind_speed": 0.0, "wind_direction": 90.0, one.variable: one.value}
+        for one in EXTREMES
+    ]
+    for reading in readings:
+        if reading.get("temperature", 0.0) > 35.0:
+            reading["humidity"] = 10.0
+    places = QcParameters({}, {e.place: e.elevation for e in EXTREMES}, {e.place: e.latitude for e in EXTREMES})
+    for extreme, window in zip(EXTREMES, window_of_each(spark, readings, places), strict=True):
+        assert "failed" not in {*window["checks"].values(), *window["quality"].values()}, extreme
+        assert window[extreme.variable]["mean"] == extreme.value
+        assert window["humidity"]["mean"] in (100.0, 10.0)
+        assert (window["wind"]["u"], window["wind"]["v"], window["wind"]["count"]) == (0.0, 0.0, 1)
+
+
+def test_the_range_check_fails_for_values_that_are_impossible_at_the_station(spark: SparkSession) -> None:
+    places = QcParameters({}, {f.place: f.elevation for f in FAULTS}, {f.place: f.latitude for f in FAULTS})
+    readings = [{"station_id": fault.place, fault.variable: fault.value} for fault in FAULTS]
+    for fault, window in zip(FAULTS, window_of_each(spark, readings, places), strict=True):
+        assert window["checks"]["range"] == "failed", fault
+        assert window["quality"][fault.variable] == "failed", fault
+
+
+def test_the_stream_uses_the_same_values_as_history_and_verification(spark: SparkSession) -> None:
+    """Each variable at and near the ends of its range and tolerance, at known and unknown places."""
+    stations = {name: (LATITUDES.get(name), ELEVATIONS.get(name)) for name in (*ELEVATIONS, "unknown")}
+    readings, expected = [], []
+    for station, place in stations.items():
+        for name, limit in range_limits(*place).items():
+            for end in (limit.low, limit.high, limit.high + limit.tolerance):
+                for offset in (-5.0, -0.01, 0.0, 0.01, 5.0):
+                    readings.append({"station_id": station, name: end + offset})
+                    expected.append((name, float(limit.usable(np.array([end + offset]))[0])))
+    windows = window_of_each(spark, readings, QcParameters({}, ELEVATIONS, LATITUDES))
+    for reading, (name, value), window in zip(readings, expected, windows, strict=True):
+        assert window["checks"]["range"] == ("failed" if np.isnan(value) else "ok"), reading
+        if name != "wind_direction" and window["quality"][name] == "ok":
+            assert window[name]["mean"] == value, reading

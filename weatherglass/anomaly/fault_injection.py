@@ -16,6 +16,7 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
+from weatherglass.qc.limits import RANGE_LIMITS
 from weatherglass.records import VARIABLES
 from weatherglass.stations import Station
 
@@ -290,7 +291,7 @@ def _apply(
     else:
         wrong = true + height
     if VARIABLES[v] == "humidity" and fault.kind is not FaultKind.UNIT:
-        wrong = np.clip(wrong, 0, 100)
+        wrong = np.clip(wrong, RANGE_LIMITS["humidity"].low, RANGE_LIMITS["humidity"].high)
     if VARIABLES[v] == "wind_speed":
         wrong = np.maximum(wrong, 0)
     disturbed[row, period, v] = wrong

@@ -102,7 +102,7 @@ class StationStatistics:
         """Return the hard flags of hourly values (n, hours, 4): range, step, flat line, consistency."""
         times = np.arange(values.shape[1], dtype=np.float64)[None]
         outside = series_checks.outside_range(values)
-        plausible = np.where(outside, np.nan, values)
+        plausible = series_checks.usable_values(values)
         flags = outside | series_checks.check_steps(times, plausible, self.step_limit).failed
         flags |= series_checks.check_flat_lines(times, plausible, self.flat_limit).failed
         both = [series_checks.TEMPERATURE, series_checks.HUMIDITY]
@@ -165,7 +165,7 @@ def _compute(
     values: Array, normal: Array, statistics: StationStatistics, first: int, with_past: bool = False
 ) -> AnomalyFeatures:
     regressions = statistics.expected
-    plausible = np.where(series_checks.outside_range(values), np.nan, values).astype(np.float32)
+    plausible = series_checks.usable_values(values).astype(np.float32)
     anomalies = plausible - normal
     begin = max(0, first - RESIDUAL_HOURS)
     expected_anomaly = regressions.predict(anomalies, begin)

@@ -158,7 +158,7 @@ def _check_rules(
 ) -> npt.NDArray[np.float64]:
     """Apply the rules and return the values (n, 4) within their ranges, NaN for the others."""
     outside = series_checks.outside_range(values)
-    plausible = np.where(outside, np.nan, values)
+    plausible = series_checks.usable_values(values)
     steps = series_checks.check_steps(hours, plausible)
     flat_lines = series_checks.check_flat_lines(hours, plausible)
     pair = plausible[:, [series_checks.TEMPERATURE, series_checks.HUMIDITY]]

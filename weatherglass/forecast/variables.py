@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from weatherglass.history.grid import HourGrid
 from weatherglass.meteorology import dew_point
-from weatherglass.qc.limits import RANGE_LIMITS
+from weatherglass.qc.limits import RANGE_LIMITS, range_limits
 from weatherglass.qc.series_checks import HIGH, LOW
 from weatherglass.records import VARIABLES
 
@@ -29,11 +29,12 @@ def model_variables(values: npt.NDArray) -> npt.NDArray[np.float32]:
 
 
 def drop_implausible(grid: HourGrid) -> HourGrid:
-    """Return the grid with values outside the physical limits of the stream's range check set to NaN."""
+    """Return the grid with the values that the stream's range check allows, NaN for the others."""
     values = grid.values.copy()
-    for axis, variable in enumerate(("temperature", "humidity", "pressure")):
-        limits, column = RANGE_LIMITS[variable], values[..., axis]
-        column[(column < limits.low) | (column > limits.high)] = np.nan
+    for station, of_station in zip(grid.stations, values, strict=True):
+        limits = range_limits(station.latitude, station.elevation)
+        for axis, variable in enumerate(("temperature", "humidity", "pressure")):
+            of_station[:, axis] = limits[variable].usable(of_station[:, axis])
     speed = np.fmax(np.hypot(values[..., 3], values[..., 4]), values[..., 5])
     values[speed > RANGE_LIMITS["wind_speed"].high, 3:] = np.nan
     return HourGrid(grid.stations, grid.start, values)

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from weatherglass.history.grid import GRID_VARIABLES
 from weatherglass.meteorology import wind_components
-from weatherglass.qc.limits import RANGE_LIMITS
+from weatherglass.qc.limits import RangeLimit
 from weatherglass.records import AggregatedFeatures, Hour, WindowFeatures
 
 Array = npt.NDArray[np.float64]
@@ -67,17 +67,15 @@ def _hourly_means(groups: npt.NDArray[np.intp], values: Array, counts: Array) ->
     return means
 
 
-def usable_values(readings: Mapping[str, npt.ArrayLike]) -> Array:
+def usable_values(readings: Mapping[str, npt.ArrayLike], limits: Mapping[str, RangeLimit]) -> Array:
     """Return the values (n, 6) of `GRID_VARIABLES` of n observations; NaN where missing or outside the range limits.
 
     Args:
         readings: (n,) of each of the five variables of an observation, in the units of the records; NaN or None
             where missing.
+        limits: of the five variables at the station (`qc.limits.range_limits`).
     """
-    usable = {}
-    for name, limits in RANGE_LIMITS.items():
-        column = np.asarray(readings[name], float)
-        usable[name] = np.where((column >= limits.low) & (column <= limits.high), column, np.nan)
+    usable = {name: limit.usable(np.asarray(readings[name], float)) for name, limit in limits.items()}
     usable["wind_u"], usable["wind_v"] = wind_components(usable["wind_speed"], usable["wind_direction"])
     return np.column_stack([usable[name] for name in GRID_VARIABLES])
 

@@ -25,7 +25,7 @@ class HistoryFlag(StrEnum):
     """The flag of a value; if several apply, the first in this order."""
 
     RANGE = "range"
-    """Outside the range limits; the value was made missing."""
+    """Outside the range limits of the station; the value was made missing."""
     MISSING = "missing"
     """No value."""
     JUMP = "jump"
@@ -42,26 +42,36 @@ class HistoryFlag(StrEnum):
 
 
 def check_history(
-    values: Mapping[str, npt.NDArray[np.float64]], elevation: float | None, resolution: Mapping[str, float]
+    values: Mapping[str, npt.NDArray[np.float64]],
+    range_limits: Mapping[str, limits.RangeLimit],
+    elevation: float | None,
+    resolution: Mapping[str, float],
 ) -> dict[str, npt.NDArray[np.object_]]:
     """Return the flags (n,) of each of the four variables.
 
     Args:
         values: variable -> (n,) values of one station at consecutive hours, NaN where missing.
+        range_limits: of the variables at the station.
         elevation: of the station, m; None if unknown.
         resolution: variable -> the finest step of a measured value in this record, where known.
     """
     return {
-        name: _flags(name, values[name], elevation if name == "pressure" else None, resolution.get(name))
+        name: _flags(
+            name, values[name], range_limits[name], elevation if name == "pressure" else None, resolution.get(name)
+        )
         for name in VARIABLES
     }
 
 
 def _flags(
-    name: str, raw: npt.NDArray[np.float64], elevation: float | None, resolution: float | None
+    name: str,
+    raw: npt.NDArray[np.float64],
+    range_limit: limits.RangeLimit,
+    elevation: float | None,
+    resolution: float | None,
 ) -> npt.NDArray[np.object_]:
-    outside = (raw < limits.RANGE_LIMITS[name].low) | (raw > limits.RANGE_LIMITS[name].high)
-    values = np.where(outside, np.nan, raw)
+    values = range_limit.usable(raw)
+    outside = np.isnan(values) & ~np.isnan(raw)
     saturated = (name == "humidity") & (values >= limits.SATURATION.history)
     masks = {
         HistoryFlag.RANGE: outside,

@@ -8,30 +8,37 @@ impossible; *series* checks (`series_checks`, in serving) flag a value that is s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from dataclasses import dataclass, replace
+from math import radians, sin
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from weatherglass.records import Quality
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 T = TypeVar("T")
+Float = TypeVar("Float", bound="np.floating")
 
 
 @dataclass(frozen=True)
 class RangeLimit:
-    """The values that an instrument can plausibly give, both ends included, and its resolution.
+    """The possible values of a variable, both ends included, and the resolution of its instruments.
 
-    Ranges: WMO-No. 488, Guide to the Global Observing System, appendix VI.2 (quality control of automatic weather
-    stations, plausible value check). Resolutions: WMO-No. 8, volume I, annex 1.A.
+    Attributes:
+        tolerance: a value above `high` by at most this is used as `high`.
     """
 
     low: float
     high: float
     resolution: float
+    tolerance: float = 0.0
 
-    def check(self, value: float | None) -> Quality:
-        if value is None:
-            return Quality.NOT_CHECKED
-        return Quality.OK if self.low <= value <= self.high else Quality.FAILED
+    def usable(self, values: npt.NDArray[Float]) -> npt.NDArray[Float]:
+        """Return the values that quality control uses: NaN outside the range, `high` within the tolerance above it."""
+        import numpy as np  # not needed by the stream
+
+        inside = (values >= self.low) & (values <= self.high + self.tolerance)
+        return np.asarray(np.where(inside, np.minimum(values, self.high), np.nan), values.dtype)
 
 
 @dataclass(frozen=True)
@@ -61,23 +68,50 @@ class SeriesAndHistory(Generic[T]):
 
 
 RANGE_LIMITS: dict[str, RangeLimit] = {
-    "temperature": RangeLimit(-80.0, 60.0, 0.1),
-    "humidity": RangeLimit(0.0, 100.0, 1.0),
-    "pressure": RangeLimit(500.0, 1100.0, 0.1),
+    "temperature": RangeLimit(-95.0, 60.0, 0.1),
+    "humidity": RangeLimit(0.0, 100.0, 1.0, tolerance=5.0),
+    "pressure": RangeLimit(300.0, 1100.0, 0.1),
     "wind_speed": RangeLimit(0.0, 75.0, 0.5),
     "wind_direction": RangeLimit(0.0, 360.0, 1.0),
 }
-"""The five variables of an observation; a value outside its range is excluded from all aggregates."""
+"""The values of the five variables of an observation that are possible anywhere on Earth; `range_limits` narrows them
+for a place. A value outside its range is excluded from all aggregates.
+
+- Temperature: -89.2 °C (Vostok, 1983) and 56.7 °C (Death Valley, 1913) are the records (WMO World Weather and Climate
+  Extremes Archive). Satellites indicate air of -94 °C near the East Antarctic divide (Scambos et al. 2018, Geophysical
+  Research Letters 45).
+- Humidity: in saturated air, a sensor can give more than 100 %, because its uncertainty is about 3 % (WMO-No. 8, volume
+  I, annex 1.A). The tolerance is our own choice.
+- Pressure: the mean on the summit of Mount Everest, 8,849 m, is 331 hPa (Matthews et al. 2020, iScience 23). On the
+  Dead Sea, -430 m, the standard atmosphere has 1066 hPa.
+- Wind, and 0 to 100 % and 0 to 360°: WMO-No. 488, Guide to the Global Observing System, appendix VI.2 (quality control
+  of automatic weather stations, plausible value check), whose -80 °C and 500 hPa exclude Antarctica and the highest
+  stations. North is 0 or 360°: only reports in code (WMO-No. 306, code table 0877) reserve 0 for a calm.
+- Resolutions: WMO-No. 8, volume I, annex 1.A.
+"""
 
 DEW_POINT = ObservationAndSeries(
     observation=36.0, series=35.0, source="Highest dew point on record: 35 °C (Dhahran, 8 July 2003)"
 )
 """°C. The observation check allows one degree more, because it excludes temperature and humidity."""
 
-PRESSURE_TOLERANCE = Limit(
-    80.0, "The extremes on record at sea level, 870 and 1084 hPa, differ more from the standard only in storm centers"
+LOWEST_PRESSURE = Limit(
+    0.855, "Lowest pressure on record: 870 hPa at sea level, 0.859 of the standard (typhoon Tip, 12 October 1979; WMO)"
 )
-"""hPa from the pressure of the standard atmosphere at the station's elevation."""
+"""Share of the pressure of the standard atmosphere at the station's elevation."""
+
+HIGHEST_PRESSURE = Limit(
+    80.0, "Highest pressure on record: 1083.8 hPa at sea level, 71 above the standard (Agata, 31 December 1968; WMO)"
+)
+"""hPa above the pressure of the standard atmosphere at the station's elevation."""
+
+LOWEST_TEMPERATURE = Limit(
+    (5.0, 90.0, 0.0065),
+    "Own choice: at least 5 K below the lowest temperatures of continents and US states (WMO World Weather and Climate "
+    "Extremes Archive; NOAA State Climate Extremes Committee). Lapse rate of the standard atmosphere, ISO 2533:1975",
+)
+"""At sea level on the equator, °C; decrease to the poles, K, with the sine of the latitude; decrease with elevation,
+K per metre."""
 
 STEP = SeriesAndHistory(
     series={"temperature": 19.4, "humidity": 50.0, "pressure": 15.0, "wind_speed": 10.3},
@@ -140,3 +174,33 @@ CLIMATE_QUANTILE = Limit(0.001, "Own choice: the most extreme values of a histor
 
 CLIMATE_MIN_HOURS = Limit(24 * 20, "Own choice: about three weeks, of one year or several")
 """Hours of a calendar month that are needed for its climate limits."""
+
+
+def pressure_range(elevation: float) -> tuple[float, float]:
+    """Return the lowest and the highest possible pressure, hPa, at an elevation, m."""
+    from weatherglass.meteorology import standard_pressure  # imports numpy
+
+    standard = standard_pressure(elevation)
+    return LOWEST_PRESSURE.value * standard, standard + HIGHEST_PRESSURE.value
+
+
+def range_limits(latitude: float | None, elevation: float | None) -> dict[str, RangeLimit]:
+    """Return the range limits of the five variables at a place.
+
+    The pressure may be that of the station or, at any elevation, reduced to sea level.
+
+    Args:
+        latitude: degrees north; None if unknown.
+        elevation: m; None if unknown. Without it, the limits are those of `RANGE_LIMITS`.
+    """
+    if elevation is None:
+        return RANGE_LIMITS
+    temperature, pressure = RANGE_LIMITS["temperature"], RANGE_LIMITS["pressure"]
+    if latitude is not None:
+        equator, to_pole, lapse_rate = LOWEST_TEMPERATURE.value
+        coldest = equator - to_pole * sin(radians(abs(latitude))) - lapse_rate * elevation
+        temperature = replace(temperature, low=max(temperature.low, coldest))
+    lowest = pressure_range(elevation)[0]
+    highest = max(pressure_range(elevation)[1], pressure_range(0.0)[1])
+    pressure = replace(pressure, low=max(pressure.low, lowest), high=min(pressure.high, highest))
+    return RANGE_LIMITS | {"temperature": temperature, "pressure": pressure}

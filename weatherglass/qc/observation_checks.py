@@ -12,25 +12,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from weatherglass.qc import limits
 from weatherglass.settings import Settings
 
-CHECKS = ("range", "climate", "dew_point", "wind", "pressure_elevation")
+CHECKS = ("range", "climate", "dew_point", "pressure_elevation")
 """The checks of one observation. A value that fails is excluded from the aggregates unless stated otherwise.
 
-- `range`: each value is within `limits.RANGE_LIMITS`.
+- `range`: each value is possible at the station (`limits.range_limits`). Before all checks, a humidity within the
+  tolerance above 100 % is set to 100 %.
 - `climate`: temperature, pressure and wind speed are within the extremes that the station's history has for the month,
   widened by half their span on each side (`history.climate_limits`); not checked without history.
 - `dew_point`: the dew point of temperature and humidity is at most the temperature (else the humidity fails) and at
   most `limits.DEW_POINT.observation` (else both fail, because one of them is wrong).
-- `wind`: without wind, the direction is 0. No other direction enters an aggregate anyway: a calm has none.
-- `pressure_elevation`: the pressure is within `limits.PRESSURE_TOLERANCE` of the standard atmosphere at the station's
-  elevation. A pressure that fits sea level instead is taken as already reduced: it stays in the aggregates, fails the
-  check, and is not reduced again. Not checked if the elevation is unknown.
+- `pressure_elevation`: the pressure is within `limits.pressure_range` of the station's elevation. A pressure that fits
+  sea level instead is taken as already reduced: it stays in the aggregates, fails the check, and is not reduced again.
+  Not checked if the elevation is unknown.
+
+Speed and direction of the wind are not compared: in a calm, a vane keeps its last direction.
 """
 
 ClimateRange = tuple[float, float] | None
@@ -40,28 +42,40 @@ ClimateTable = Mapping[str, Iterable[Iterable[ClimateRange]]]
 
 @dataclass(frozen=True)
 class QcParameters:
-    """Station data that the checks use: climate, and elevations in metres."""
+    """Station data that the checks use: climate, elevations in metres, and latitudes in degrees north."""
 
     climate: ClimateTable = field(default_factory=dict)
     elevations: Mapping[str, float] = field(default_factory=dict)
+    latitudes: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        """Return the JSON that `QcParameters.java` reads: these data, the limits, and the constants of the formulas."""
+        """Return the JSON that `QcParameters.java` reads: the limits, these data, and the constants of the formulas."""
         from weatherglass import meteorology as met  # imports numpy
 
-        constants = {
+        content = {
             "variables": list(limits.RANGE_LIMITS),
             "checks": CHECKS,
-            "limits": [[limit.low, limit.high] for limit in limits.RANGE_LIMITS.values()],
+            "limits": _ranges(limits.RANGE_LIMITS),
+            "stationLimits": {
+                name: _ranges(limits.range_limits(self.latitudes.get(name), elevation))
+                for name, elevation in self.elevations.items()
+            },
+            "stationPressures": {name: limits.pressure_range(elevation) for name, elevation in self.elevations.items()},
+            "seaLevelPressures": limits.pressure_range(0.0),
             "resolutions": [limit.resolution for limit in limits.RANGE_LIMITS.values()],
             "magnus": [met.MAGNUS_A, met.MAGNUS_B, met.MAGNUS_E],
             "reduction": [met.ZERO, met.REDUCTION, met.LAPSE_RATE, met.VAPOUR_CORRECTION, met.LOWEST, met.HIGHEST],
             "steadman": met.STEADMAN,
             "steadmanVapour": met.STEADMAN_VAPOUR,
             "highestDewPoint": limits.DEW_POINT.observation,
-            "pressureTolerance": limits.PRESSURE_TOLERANCE.value,
+            "climate": self.climate,
+            "elevations": self.elevations,
         }
-        return json.dumps(constants | asdict(self))
+        return json.dumps(content)
+
+
+def _ranges(of_variables: Mapping[str, limits.RangeLimit]) -> list[tuple[float, float]]:
+    return [(limit.low, limit.high) for limit in of_variables.values()]
 
 
 class RejectionReason(StrEnum):

@@ -40,18 +40,23 @@ def display_name(variable: int) -> str:
     return VARIABLES[variable].replace("_", " ")
 
 
+def usable_values(values: npt.NDArray[limits.Float]) -> npt.NDArray[limits.Float]:
+    """Return the values (..., 4) that are possible anywhere (`limits.RangeLimit.usable`), NaN for the others."""
+    of_variables = [limits.RANGE_LIMITS[name].usable(values[..., v]) for v, name in enumerate(VARIABLES)]
+    return np.stack(of_variables, axis=-1)
+
+
 def outside_range(values: Array) -> Mask:
-    """Mark the values (..., 4) outside the range limits; False where missing."""
-    return np.asarray((values < LOW) | (values > HIGH))
+    """Mark the values (..., 4) that are possible nowhere; False where missing."""
+    return np.asarray(np.isnan(usable_values(values)) & ~np.isnan(values))
 
 
-def describe_range(variable: int, value: float | None) -> str:
-    """Return the reason of a range flag; `value` is None if it was excluded from the window and is no longer known."""
+def describe_range(variable: int, value: float) -> str:
+    """Return the reason of a range flag."""
     unit = UNITS[VARIABLES[variable]]
-    actual = "" if value is None else f" of {value:.1f} {unit}"
     return (
-        f"{display_name(variable)}{actual} is outside the range of {LOW[variable]:g} to {HIGH[variable]:g} {unit} and "
-        "was excluded (range check)"
+        f"{display_name(variable)} of {value:.1f} {unit} is outside the range of {LOW[variable]:g} to "
+        f"{HIGH[variable]:g} {unit} and was excluded (range check)"
     )
 
 
@@ -73,7 +78,7 @@ def describe_exclusion(check: str, variable: int) -> str:
         return f"{display_name(variable)} was excluded: temperature and humidity give an impossible dew point"
     if check == "pressure_elevation":
         return "pressure was excluded: it is impossible at the elevation of the station"
-    return describe_range(variable, None)
+    return f"{display_name(variable)} was excluded: it is impossible at the station (range check)"
 
 
 @dataclass(frozen=True)

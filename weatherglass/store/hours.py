@@ -13,8 +13,9 @@ from sqlalchemy import Connection, func, select
 from weatherglass.history.grid import GRID_VARIABLES
 from weatherglass.history.hours import AFTER_HOUR, BEFORE_HOUR, hours_from_readings, usable_values
 from weatherglass.meteorology import wind_direction
-from weatherglass.qc.limits import RANGE_LIMITS
+from weatherglass.qc.limits import RANGE_LIMITS, range_limits
 from weatherglass.records import VARIABLES, Origin
+from weatherglass.stations import known_stations
 from weatherglass.store.schema import observations as table
 
 MAX_GAP = timedelta(days=31)
@@ -31,8 +32,9 @@ def stored_span(connection: Connection, source: Origin) -> tuple[datetime, datet
 def stored_hours(connection: Connection, source: Origin, first: datetime, last: datetime) -> Iterator[dict[str, Any]]:
     """Yield the hours `first` to `last`, both included, as rows with the columns of `prepared.HISTORY_COLUMNS`.
 
-    Values outside the range limits are ignored, as in the stream. The wind direction is that of the mean vector, the
-    wind speed the mean of the speeds. Hours without any value are omitted. Rows are ordered by station and hour.
+    Values outside the range limits of the station are ignored, as in the stream. The wind direction is that of the mean
+    vector, the wind speed the mean of the speeds. Hours without any value are omitted. Rows are ordered by station and
+    hour.
     """
     query = (
         select(table)
@@ -43,12 +45,15 @@ def stored_hours(connection: Connection, source: Origin, first: datetime, last: 
         )
         .order_by(table.c.station_id, table.c.timestamp)
     )
+    stations = known_stations()
     rows = connection.execution_options(yield_per=5_000).execute(query)
     # A station and day at a time bounds the memory. Shifted like this, a day contains all observations of its hours.
     for (station_id, _), group in groupby(rows, lambda row: (row.station_id, _utc(row.timestamp + BEFORE_HOUR).date())):
         readings = [row._mapping for row in group]
+        station = stations.get(station_id)
+        limits = range_limits(station.latitude, station.elevation) if station else RANGE_LIMITS
         times = np.array([_utc(row["timestamp"]).replace(tzinfo=None) for row in readings], dtype="datetime64[us]")
-        values = usable_values({name: [row[name] for row in readings] for name in RANGE_LIMITS})
+        values = usable_values({name: [row[name] for row in readings] for name in RANGE_LIMITS}, limits)
         _, hours, means = hours_from_readings(np.zeros(len(readings), np.int64), times, values)
         for hour, mean in zip(hours, means, strict=True):
             if np.isfinite(mean).any():

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 
 from weatherglass.history.grid import GRID_VARIABLES, HourGrid
 from weatherglass.history.hours import AFTER_HOUR, BEFORE_HOUR, hours_from_readings, usable_values
-from weatherglass.qc.limits import RANGE_LIMITS
+from weatherglass.qc.limits import RANGE_LIMITS, range_limits
 from weatherglass.stations import Station
 from weatherglass.store import detection_scores, verdicts
 from weatherglass.store.detection_scores import InjectedFault
@@ -32,8 +32,8 @@ def load_hours(
 ) -> HourGrid:
     """Load the hours from `first` to `last` (both included, UTC) of these stations; NaN where nothing was observed.
 
-    Ignored are values outside the range limits, the observations in `excluded` (station id, time), and the values that
-    were changed by injected `faults`.
+    Ignored are values outside the range limits of the station, the observations in `excluded` (station id, time), and
+    the values that were changed by injected `faults`.
     """
     start, end = (hour.astype("datetime64[s]").astype(datetime).replace(tzinfo=UTC) for hour in (first, last))
     columns = ("station_id", "timestamp", *RANGE_LIMITS)
@@ -73,8 +73,13 @@ def grid_from_observations(
     index = {station.station_id: row for row, station in enumerate(stations)}
     known = table[table["station_id"].isin(index)]
     times = pd.to_datetime(known["timestamp"], utc=True).dt.tz_localize(None).to_numpy("datetime64[us]")
-    readings = usable_values({name: known[name].to_numpy(float, na_value=np.nan) for name in RANGE_LIMITS})
-    rows, hours, means = hours_from_readings(known["station_id"].map(index).to_numpy(np.int64), times, readings)
+    readings = {name: known[name].to_numpy(float, na_value=np.nan) for name in RANGE_LIMITS}
+    usable = np.full((len(known), len(GRID_VARIABLES)), np.nan)
+    for station_id, own in known.groupby("station_id").indices.items():
+        station = stations[index[str(station_id)]]
+        limits = range_limits(station.latitude, station.elevation)
+        usable[own] = usable_values({name: column[own] for name, column in readings.items()}, limits)
+    rows, hours, means = hours_from_readings(known["station_id"].map(index).to_numpy(np.int64), times, usable)
     columns = (hours - grid.start).astype(int)
     inside = (columns >= 0) & (columns < values.shape[1])
     values[rows[inside], columns[inside]] = means[inside]

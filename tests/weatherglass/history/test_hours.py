@@ -24,6 +24,7 @@ from weatherglass.history.hours import (
     hours_of_times,
     usable_values,
 )
+from weatherglass.qc.limits import RANGE_LIMITS
 from weatherglass.records import AggregatedFeatures, Observation, Origin, WindowFeatures
 from weatherglass.stations import known_stations
 from weatherglass.store import observations
@@ -37,11 +38,15 @@ HOUR = datetime(2026, 1, 5, 12, tzinfo=UTC)
 LAST = HOUR + timedelta(hours=2)
 VALUES = ("temperature", "humidity", "pressure", "wind_speed", "wind_direction")
 LIMITS = {
-    "temperature": (-80, 60),
+    "temperature": (-95, 60),
     "humidity": (0, 100),
-    "pressure": (500, 1100),
+    "pressure": (300, 1100),
     "wind_speed": (0, 75),
     "wind_direction": (0, 360),
+}
+BOSTON = LIMITS | {
+    "temperature": (5 - 90 * math.sin(math.radians(42.3584)) - 0.0065 * 14, 60),
+    "pressure": (0.855 * 1011.568, 1093.25),
 }
 """Written down once more: the expected values must not depend on the code under test."""
 
@@ -70,7 +75,9 @@ def expected(readings: list[Observation]) -> Hours:
         known: dict[str, list[float]] = {name: [] for name in GRID_VARIABLES}
         for one in used:
             values = {name: getattr(one, name) for name in VALUES}
-            values = {n: v for n, v in values.items() if v is not None and LIMITS[n][0] <= v <= LIMITS[n][1]}
+            if values["humidity"] is not None and 100 < values["humidity"] <= 105:
+                values["humidity"] = 100.0
+            values = {n: v for n, v in values.items() if v is not None and BOSTON[n][0] <= v <= BOSTON[n][1]}
             for name in VALUES[:4]:
                 if name in values:
                     known[name].append(values[name])
@@ -86,7 +93,10 @@ def expected(readings: list[Observation]) -> Hours:
 
 def served(readings: list[Observation]) -> Hours:
     """From window features, as in serving."""
-    features = expected_features([one.model_dump() for one in readings])
+    boston = known_stations()["boston"]
+    features = expected_features(
+        [one.model_dump() for one in readings], {"boston": boston.elevation or 0.0}, (), {"boston": boston.latitude}
+    )
     windows = {end: AggregatedFeatures.model_validate(window) for (_, end), window in features.items()}
     keys = [("boston", HOUR + timedelta(hours=hours)) for hours in range(3)]
     hours = {
@@ -205,9 +215,15 @@ def test_hours_from_readings_are_in_the_order_of_stations_and_hours() -> None:
 
 
 def test_values_outside_the_range_limits_are_not_usable() -> None:
-    readings = {name: [low - 1, low, high, high + 1] for name, (low, high) in LIMITS.items()}
-    usable = usable_values(readings)
+    readings = {name: [low - 1, low, high, high + 1 + 5 * (name == "humidity")] for name, (low, high) in LIMITS.items()}
+    usable = usable_values(readings, RANGE_LIMITS)
     assert np.isfinite(usable).tolist() == [[False] * 6, [True] * 6, [True] * 6, [False] * 6]
+
+
+def test_a_humidity_of_up_to_105_is_used_as_100() -> None:
+    readings = dict.fromkeys(LIMITS, [0.0] * 4) | {"humidity": [100.0, 100.1, 105.0, 105.1]}
+    usable = usable_values(readings, RANGE_LIMITS)
+    np.testing.assert_array_equal(usable[:, GRID_VARIABLES.index("humidity")], [100.0, 100.0, 100.0, np.nan])
 
 
 def test_each_window_affects_only_the_hour_that_it_is_part_of() -> None:
@@ -216,8 +232,9 @@ def test_each_window_affects_only_the_hour_that_it_is_part_of() -> None:
     )
     for minute in range(-30, 30):
         end = HOUR + timedelta(minutes=minute)
+        newest = features.model_copy(update={"last_observation": end - WINDOW})
         affected = affected_hours(
-            WindowFeatures(station_id="s0", window_start=end - WINDOW, window_end=end, aggregated_features=features)
+            WindowFeatures(station_id="s0", window_start=end - WINDOW, window_end=end, aggregated_features=newest)
         )
         assert affected == ([HOUR] if minute in (1, -4, -9, -14) else [])
 

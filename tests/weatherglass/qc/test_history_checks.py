@@ -17,13 +17,14 @@ from weatherglass.qc.history_checks import (
     runs,
     straight_lines,
 )
+from weatherglass.qc.limits import RANGE_LIMITS, range_limits
 from weatherglass.records import VARIABLES
 
 RNG = np.random.default_rng(3)
 DAYS = 4
 FLAT_HOURS = {"temperature": 12, "humidity": 24, "pressure": 12, "wind_speed": 24}
-HIGHEST = {"temperature": 60, "humidity": 100, "pressure": 1100, "wind_speed": 75}
-LOWEST = {"temperature": -80, "humidity": 0, "pressure": 500, "wind_speed": 0}
+HIGHEST = {"temperature": 60, "humidity": 105, "pressure": 1100, "wind_speed": 75}
+LOWEST = {"temperature": -95, "humidity": 0, "pressure": 300, "wind_speed": 0}
 LINE_HOURS = 6
 
 
@@ -35,11 +36,11 @@ def series() -> dict[str, np.ndarray]:
 
 
 def flags_of(name: str, values: np.ndarray, elevation: float | None = None, **resolution: float) -> np.ndarray:
-    return check_history({**series(), name: values}, elevation, resolution)[name]
+    return check_history({**series(), name: values}, range_limits(None, elevation), elevation, resolution)[name]
 
 
 def test_weather_without_a_fault_has_no_flag() -> None:
-    flags = check_history(series(), 10.0, dict.fromkeys(VARIABLES, 0.1))
+    flags = check_history(series(), range_limits(50.0, 10.0), 10.0, dict.fromkeys(VARIABLES, 0.1))
     assert all((of_variable == HistoryFlag.OK).all() for of_variable in flags.values())
 
 
@@ -101,6 +102,23 @@ def test_only_a_saturated_humidity_may_be_constant_for_days(humidity: float, fla
     assert (HistoryFlag.FLAT in flags_of("humidity", np.full(72, humidity))) == flagged
 
 
+def test_a_humidity_within_the_tolerance_is_saturated_and_has_no_flag() -> None:
+    saturated = 100 + RNG.uniform(0, 5, 72)
+    assert (flags_of("humidity", saturated) == HistoryFlag.OK).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "latitude", "elevation"), [("temperature", -60.0, 38.7, 77.0), ("pressure", 540.0, 38.7, 77.0)]
+)
+def test_a_value_that_is_impossible_at_the_station_is_out_of_range(
+    name: str, value: float, latitude: float, elevation: float
+) -> None:
+    values = series()
+    values[name][30] = value
+    flags = check_history(values, range_limits(latitude, elevation), elevation, {})[name]
+    assert np.flatnonzero(flags == HistoryFlag.RANGE).tolist() == [30]
+
+
 def test_values_finer_than_the_resolution_are_interpolated() -> None:
     values = series()["temperature"]
     values[5] = 10.1234
@@ -134,7 +152,7 @@ values_of_any_kind = st.lists(
 @settings(max_examples=150, deadline=None)
 def test_every_hour_of_any_series_gets_one_flag(values: list[float], name: str) -> None:
     array = np.array(values)
-    flags = check_history(dict.fromkeys(VARIABLES, array), 500.0, {})[name]
+    flags = check_history(dict.fromkeys(VARIABLES, array), RANGE_LIMITS, 500.0, {})[name]
     assert len(flags) == len(array)
     assert ((flags == HistoryFlag.MISSING) == np.isnan(array)).all()
     assert ((flags == HistoryFlag.RANGE) == ((array < LOWEST[name]) | (array > HIGHEST[name]))).all()

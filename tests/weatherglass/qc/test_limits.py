@@ -9,26 +9,69 @@ import sys
 from inspect import getsource
 from types import ModuleType
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tests.extremes import EXTREMES, FAULTS, Value
 from weatherglass.anomaly import rule_limits
 from weatherglass.history import climate_limits
 from weatherglass.qc import history_checks, limits, observation_checks, series_checks
+from weatherglass.qc.limits import RANGE_LIMITS, range_limits
 from weatherglass.qc.observation_checks import QcParameters
-from weatherglass.records import VARIABLES, Quality
+from weatherglass.records import VARIABLES
 
 NO_LIMITS = {-1, 0, 1, 2, 3, 4, 12, 60}
 """Numbers that checks may use: indices, signs, shapes, months of a year, minutes of an hour."""
 
 
-def test_ranges_are_those_of_the_wmo() -> None:
-    assert {name: (limit.low, limit.high, limit.resolution) for name, limit in limits.RANGE_LIMITS.items()} == {
-        "temperature": (-80.0, 60.0, 0.1),
-        "humidity": (0.0, 100.0, 1.0),
-        "pressure": (500.0, 1100.0, 0.1),
-        "wind_speed": (0.0, 75.0, 0.5),
-        "wind_direction": (0.0, 360.0, 1.0),
+def test_ranges_are_the_documented_ones() -> None:
+    table = {name: (limit.low, limit.high, limit.resolution, limit.tolerance) for name, limit in RANGE_LIMITS.items()}
+    assert table == {
+        "temperature": (-95.0, 60.0, 0.1, 0.0),
+        "humidity": (0.0, 100.0, 1.0, 5.0),
+        "pressure": (300.0, 1100.0, 0.1, 0.0),
+        "wind_speed": (0.0, 75.0, 0.5, 0.0),
+        "wind_direction": (0.0, 360.0, 1.0, 0.0),
     }
+
+
+def test_a_value_in_the_range_is_used_unchanged_and_one_in_the_tolerance_as_the_end() -> None:
+    values = np.array([np.nan, -0.1, 0.0, 55.5, 100.0, 100.1, 105.0, 105.1], np.float32)
+    usable = RANGE_LIMITS["humidity"].usable(values)
+    np.testing.assert_array_equal(usable, [np.nan, np.nan, 0.0, 55.5, 100.0, 100.0, 100.0, np.nan])
+    assert usable.dtype == np.float32
+
+
+@pytest.mark.parametrize("extreme", EXTREMES, ids=lambda extreme: f"{extreme.place} {extreme.value}")
+def test_a_published_extreme_is_possible_at_its_place(extreme: Value) -> None:
+    value = np.array([extreme.value])
+    for at in ((extreme.latitude, extreme.elevation), (None, extreme.elevation), (extreme.latitude, None)):
+        assert range_limits(*at)[extreme.variable].usable(value) == value
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.place} {fault.value}")
+def test_a_value_that_is_impossible_at_its_place_is_not_used(fault: Value) -> None:
+    usable = range_limits(fault.latitude, fault.elevation)[fault.variable].usable(np.array([fault.value]))
+    assert np.isnan(usable).all()
+
+
+@pytest.mark.parametrize(
+    "cold", [one for one in EXTREMES if one.variable == "temperature" and one.value < 0], ids=lambda cold: cold.place
+)
+def test_the_lowest_temperature_is_at_least_5_degrees_below_the_records(cold: Value) -> None:
+    assert range_limits(cold.latitude, cold.elevation)["temperature"].low <= cold.value - 5
+
+
+@given(st.floats(-90, 90), st.floats(-430, 8849))
+def test_limits_of_a_place_are_within_those_of_the_earth(latitude: float, elevation: float) -> None:
+    place, south = range_limits(latitude, elevation), range_limits(-latitude, elevation)
+    assert place == south
+    for name, limit in place.items():
+        assert RANGE_LIMITS[name].low <= limit.low < limit.high <= RANGE_LIMITS[name].high
+    assert range_limits(latitude, elevation + 100)["temperature"].low <= place["temperature"].low
+    assert range_limits(latitude, None) == RANGE_LIMITS
 
 
 def test_series_and_history_have_their_own_limits() -> None:
@@ -41,7 +84,11 @@ def test_series_and_history_have_their_own_limits() -> None:
 
 
 def test_every_limit_has_a_source() -> None:
-    table = [value for name, value in vars(limits).items() if name.isupper() and name not in ("T", "RANGE_LIMITS")]
+    table = [
+        value
+        for name, value in vars(limits).items()
+        if name.isupper() and name not in ("T", "RANGE_LIMITS", "TYPE_CHECKING")
+    ]
     assert len(table) > 10
     assert all(len(limit.source) > 10 for limit in table)
 
@@ -74,23 +121,18 @@ def test_series_checks_use_the_series_column(variable: str) -> None:
 def test_the_stream_gets_the_observation_column() -> None:
     rules = json.loads(QcParameters().to_json())
     assert rules["highestDewPoint"] == 36
-    assert rules["pressureTolerance"] == 80
-    assert rules["limits"] == [[-80, 60], [0, 100], [500, 1100], [0, 75], [0, 360]]
+    assert rules["limits"] == [[-95, 60], [0, 100], [300, 1100], [0, 75], [0, 360]]
     assert rules["resolutions"] == [0.1, 1, 0.1, 0.5, 1]
+    assert rules["seaLevelPressures"] == pytest.approx([0.855 * 1013.25, 1093.25])
 
 
-@pytest.mark.parametrize(
-    ("value", "state"),
-    [
-        (None, Quality.NOT_CHECKED),
-        (-80.0, Quality.OK),
-        (60.0, Quality.OK),
-        (-80.1, Quality.FAILED),
-        (60.1, Quality.FAILED),
-    ],
-)
-def test_both_ends_of_a_range_are_plausible(value: float | None, state: Quality) -> None:
-    assert limits.RANGE_LIMITS["temperature"].check(value) is state
+def test_the_stream_gets_the_limits_of_each_station() -> None:
+    rules = json.loads(QcParameters({}, {"vostok": 3488, "unknown": 0}, {"vostok": -78.46}).to_json())
+    assert rules["stationLimits"]["vostok"] == [
+        [-95, 60], [0, 100], pytest.approx([0.855 * 658.7, 1093.25], abs=0.1), [0, 75], [0, 360],
+    ]  # fmt: skip
+    assert rules["stationLimits"]["unknown"][0] == [-95, 60]
+    assert rules["stationPressures"]["vostok"] == pytest.approx([0.855 * 658.7, 738.7], abs=0.1)
 
 
 def test_modules_of_the_stream_do_not_import_numpy() -> None:

@@ -74,6 +74,12 @@ def test_fog_and_calm_may_be_constant(variable: str, value: float) -> None:
     assert flat_lines.checked[:, VARIABLES.index(variable)].all()
 
 
+def test_a_saturated_sensor_is_not_a_fault() -> None:
+    values = np.array([[-89.2, 103.0, 331.0, 0.0], [np.nan, 106.0, 299.9, 75.1]])
+    assert series_checks.outside_range(values).tolist() == [[False] * 4, [False, True, True, True]]
+    np.testing.assert_array_equal(series_checks.usable_values(values), [[-89.2, 100.0, 331.0, 0.0], [np.nan] * 4])
+
+
 def test_a_dew_point_above_the_record_is_inconsistent() -> None:
     readings = np.array([[35.0, 100.0, np.nan, np.nan], [35.1, 100.0, np.nan, np.nan], [40.0, np.nan, np.nan, np.nan]])
     assert series_checks.exceeds_dew_point(readings - np.array([0.01, 0, 0, 0])).tolist() == [False, True, False]

@@ -12,7 +12,10 @@ import com.fasterxml.jackson.databind.ObjectMapper;
  *
  * @param variables names of the five variables, in the order of {@link Reading}
  * @param checks names of the checks, in order
- * @param limits lowest and highest valid value of each variable
+ * @param limits lowest and highest value of each variable that is possible anywhere
+ * @param stationLimits station id -> limits at the station; for other stations, `limits` apply
+ * @param stationPressures station id -> lowest and highest pressure at its elevation, hPa
+ * @param seaLevelPressures lowest and highest pressure at sea level, hPa
  * @param resolutions instrument resolution of each variable
  * @param climate station id -> month -> variable -> lowest and highest value, null if unknown
  * @param elevations station id -> elevation, m
@@ -21,11 +24,11 @@ import com.fasterxml.jackson.databind.ObjectMapper;
  * @param steadman weights of vapour pressure and wind speed, and the constant, of the apparent temperature
  * @param steadmanVapour coefficients of its vapour pressure
  * @param highestDewPoint °C
- * @param pressureTolerance hPa
  */
-record QcParameters(String[] variables, String[] checks, double[][] limits, double[] resolutions,
+record QcParameters(String[] variables, String[] checks, double[][] limits, Map<String, double[][]> stationLimits,
+             Map<String, double[]> stationPressures, double[] seaLevelPressures, double[] resolutions,
              Map<String, Double[][][]> climate, Map<String, Double> elevations, double[] magnus, double[] reduction,
-             double[] steadman, double[] steadmanVapour, double highestDewPoint, double pressureTolerance)
+             double[] steadman, double[] steadmanVapour, double highestDewPoint)
         implements Serializable {
 
     /** Reads the JSON of `weatherglass.qc.observation_checks.QcParameters`. */

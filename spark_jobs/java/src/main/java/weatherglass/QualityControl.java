@@ -22,8 +22,7 @@ public final class QualityControl implements UDF7<String, Long, Double, Double, 
     private static final int RANGE = 0;
     private static final int CLIMATE = 1;
     private static final int DEW_POINT = 2;
-    private static final int WIND = 3;
-    static final int PRESSURE_ELEVATION = 4;
+    static final int PRESSURE_ELEVATION = 3;
 
     private final QcParameters parameters;
 
@@ -35,7 +34,8 @@ public final class QualityControl implements UDF7<String, Long, Double, Double, 
      * The flags of each observation, as a column.
      *
      * @param time microseconds since 1970
-     * @param values the five variables, in the order of {@link Reading}
+     * @param values the five variables, in the order of {@link Reading}; the humidity is at most 100 unless it is
+     *         impossible
      * @param parameters JSON of `weatherglass.qc.observation_checks.QcParameters`
      */
     public static Column flags(Column station, Column time, Column[] values, String parameters)
@@ -49,21 +49,24 @@ public final class QualityControl implements UDF7<String, Long, Double, Double, 
     public Integer call(String station, Long time, Double temperature, Double humidity, Double pressure, Double speed,
                         Double direction) {
         Double[] values = {temperature, humidity, pressure, speed, direction};
+        double[][] limits = parameters.stationLimits().getOrDefault(station, parameters.limits());
         int flags = 0;
         for (int i = 0; i < values.length; i++) {
             if (values[i] != null) {
-                flags |= within(values[i], parameters.limits()[i]) ? ok(RANGE) : failed(RANGE) | 1 << i;
+                flags |= within(values[i], limits[i]) ? ok(RANGE) : failed(RANGE) | 1 << i;
             }
         }
-        if (direction != null && within(direction, parameters.limits()[Reading.WIND_DIRECTION])) {
+        if (direction != null && within(direction, limits[Reading.WIND_DIRECTION])) {
             flags |= HAS_DIRECTION;
         }
         flags |= climate(station, time, values);
-        flags |= dewPoint(temperature, humidity);
-        if (speed != null && direction != null) {
-            flags |= speed == 0 && direction != 0 ? failed(WIND) : ok(WIND);
+        if (temperature != null && within(temperature, limits[Reading.TEMPERATURE])) {
+            flags |= dewPoint(temperature, humidity);
         }
-        return flags | pressure(station, pressure);
+        if (pressure != null && within(pressure, limits[Reading.PRESSURE])) {
+            flags |= pressure(station, pressure);
+        }
+        return flags;
     }
 
     private int climate(String station, long time, Double[] values) {
@@ -83,9 +86,8 @@ public final class QualityControl implements UDF7<String, Long, Double, Double, 
         return flags;
     }
 
-    private int dewPoint(Double temperature, Double humidity) {
-        if (temperature == null || humidity == null || humidity <= 0
-                || !within(temperature, parameters.limits()[Reading.TEMPERATURE])) {
+    private int dewPoint(double temperature, Double humidity) {
+        if (humidity == null || humidity <= 0) {
             return 0;
         }
         double a = parameters.magnus()[0], b = parameters.magnus()[1];
@@ -98,21 +100,16 @@ public final class QualityControl implements UDF7<String, Long, Double, Double, 
                 : failed(DEW_POINT) | 1 << Reading.TEMPERATURE | 1 << Reading.HUMIDITY;
     }
 
-    private int pressure(String station, Double pressure) {
-        Double elevation = parameters.elevations().get(station);
-        if (pressure == null || elevation == null || !within(pressure, parameters.limits()[Reading.PRESSURE])) {
+    private int pressure(String station, double pressure) {
+        double[] atElevation = parameters.stationPressures().get(station);
+        if (atElevation == null) {
             return 0;
         }
-        if (Math.abs(pressure - standard(elevation)) <= parameters.pressureTolerance()) {
+        if (within(pressure, atElevation)) {
             return ok(PRESSURE_ELEVATION);
         }
-        boolean fitsSeaLevel = Math.abs(pressure - standard(0)) <= parameters.pressureTolerance();
+        boolean fitsSeaLevel = within(pressure, parameters.seaLevelPressures());
         return failed(PRESSURE_ELEVATION) | (fitsSeaLevel ? 0 : 1 << Reading.PRESSURE);
-    }
-
-    /** Pressure of the standard atmosphere, hPa, at an elevation, m. Source: ISO 2533:1975. */
-    private static double standard(double elevation) {
-        return 1013.25 * Math.pow(1 - 0.0065 * elevation / 288.15, 5.25588);
     }
 
     private static boolean within(double value, double[] limits) {

@@ -71,7 +71,7 @@ class FeatureRecordTest {
                 List.of("temperature", "humidity", "pressure", "wind_speed", "wind_direction"),
                 names(features.get("quality")));
         assertEquals(
-                List.of("range", "climate", "dew_point", "wind", "pressure_elevation"), names(features.get("checks")));
+                List.of("range", "climate", "dew_point", "pressure_elevation"), names(features.get("checks")));
     }
 
     @Test
@@ -230,7 +230,6 @@ class FeatureRecordTest {
         assertEquals("failed", checks.get("range").asText());
         assertEquals("not_checked", checks.get("climate").asText());
         assertEquals("ok", checks.get("dew_point").asText());
-        assertEquals("failed", checks.get("wind").asText());
-        assertEquals("not_checked", checks.get("pressure_elevation").asText());
+        assertEquals("failed", checks.get("pressure_elevation").asText());
     }
 }

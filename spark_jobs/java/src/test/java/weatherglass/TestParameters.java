@@ -4,13 +4,18 @@ import java.io.UncheckedIOException;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 
-/** QcParameters with the limits of `weatherglass.qc`, two stations with elevation, and a climate for one of them. */
+/** QcParameters with round limits for three stations, elevations of two of them, and a climate for one. */
 final class TestParameters {
     /** Station `lowland` lies at 100 m, `mountain` at 1500 m; the elevation of any other station is unknown. */
     static final String JSON = """
             {"variables": ["temperature", "humidity", "pressure", "wind_speed", "wind_direction"],
-             "checks": ["range", "climate", "dew_point", "wind", "pressure_elevation"],
-             "limits": [[-80, 60], [0, 100], [500, 1100], [0, 75], [0, 360]],
+             "checks": ["range", "climate", "dew_point", "pressure_elevation"],
+             "limits": [[-95, 60], [0, 100], [300, 1100], [0, 75], [0, 360]],
+             "stationLimits": {
+                 "lowland": [[-54, 60], [0, 100], [860, 1093], [0, 75], [0, 360]],
+                 "mountain": [[-63, 60], [0, 100], [730, 1093], [0, 75], [0, 360]]},
+             "stationPressures": {"lowland": [860, 1081], "mountain": [730, 925], "plateau": [520, 690]},
+             "seaLevelPressures": [866, 1093],
              "resolutions": [0.1, 1.0, 0.1, 0.5, 1.0],
              "climate": {"lowland": [
                  [[-10, 15], null, [960, 1040], [0, 30]],
@@ -20,8 +25,7 @@ final class TestParameters {
              "reduction": [273.15, 0.0148275, 0.0065, 0.12, -430, 750],
              "steadman": [0.33, -0.70, -4.00],
              "steadmanVapour": [17.27, 237.7, 6.105],
-             "highestDewPoint": 36.0,
-             "pressureTolerance": 80.0}
+             "highestDewPoint": 36.0}
             """;
 
     private TestParameters() {
