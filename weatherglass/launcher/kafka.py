@@ -11,6 +11,8 @@ from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from pathlib import Path
 
+from weatherglass.files import write_atomically
+from weatherglass.launcher import kafka_files
 from weatherglass.net import accepts_connections
 from weatherglass.settings import LOOPBACK, Settings
 from weatherglass.waiting import wait_until
@@ -49,15 +51,18 @@ class Broker:
 
         Raises:
             BrokerError: the jars are missing, or Kafka could not format its folder.
+            DamagedFileError: a small file in the data folder is missing or damaged.
         """
         if not any(self.jars.glob("kafka_2.13-*.jar")):
             raise BrokerError(f"no Kafka jars in {self.jars}; run: make setup")
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.properties.write_text(self._configuration(), encoding="utf-8")
-        (self.folder / "log4j2.yaml").write_text(_LOGGING, encoding="utf-8")
-        if (self.folder / "data" / "meta.properties").exists():
+        write_atomically(self.properties, self._configuration())
+        write_atomically(self.folder / "log4j2.yaml", _LOGGING)
+        data, copy = self.folder / "data", self.folder / "meta.properties"
+        if (data / kafka_files.META).exists() or kafka_files.has_messages(data):
+            kafka_files.check_data(data, copy)
             return
-        shutil.rmtree(self.folder / "data", ignore_errors=True)  # left by an interrupted format
+        shutil.rmtree(data, ignore_errors=True)  # left by an interrupted format
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         # With "=", because an id can begin with a dash.
         tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(self.properties)]
@@ -66,6 +71,7 @@ class Broker:
         )
         if result.returncode:
             raise BrokerError(f"Kafka could not format {self.folder}:\n{result.stdout[-2000:]}{result.stderr[-2000:]}")
+        kafka_files.check_data(data, copy)
 
     def wait(self, alive: Callable[[], bool], log: Path) -> None:
         """Return once the broker accepts connections.
