@@ -1,25 +1,33 @@
-"""Checks the checkpoint of the features job before Spark reads it.
+"""Checks the checkpoint of the features job before Spark reads it, and explains Spark's errors about damaged files.
 
-A damaged checkpoint, or one of a newer version, stops the job with instructions; it is never ignored. A checkpoint of
-an older format is migrated (`checkpoint_migration`).
+A damaged checkpoint, or one of a newer version, stops the job with instructions; it is never ignored. Only the file
+with the id of a query is repaired, because the id has no meaning for the state. A checkpoint of an older format is
+migrated (`checkpoint_migration`).
 """
 
 from __future__ import annotations
 
 import json
+import logging
+import uuid
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from weatherglass.files import write_atomically
+from spark_jobs.checkpoint_checksums import checksum_file, damaged_files
+from weatherglass.files import DamagedFileError, read_json, write_atomically
+
+log = logging.getLogger(__name__)
 
 FORMAT = 2
 """Format of the state in the checkpoint; incremented when the state of the previous format can no longer be read."""
 
 DAMAGE_SIGNS = (
-    "checksum", "EOFException", "CANNOT_LOAD_STATE_STORE", "CANNOT_READ", "STATE_STORE", "FileNotFoundException",
+    "checksum", "eofexception", "cannot_load_state_store", "cannot_read", "state_store", "filenotfoundexception",
+    "stds_failed_to_read",
 )  # fmt: skip
-"""Fragments of Spark's error messages that indicate an incomplete or missing file of the checkpoint."""
+"""Fragments of Spark's error messages, in lower case, that indicate an incomplete or missing file of the checkpoint."""
 
 LOG_ENTRY_LINES = {"offsets": 2, "commits": 1}
 """Lines after the version in an entry of each log."""
@@ -32,20 +40,30 @@ class Remedy(StrEnum):
     """Move the checkpoint away; the job then rebuilds its state from `weather-raw`."""
     REMOVE_ENTRY = "remove_entry"
     """Remove one entry of a log; Spark then repeats that batch."""
+    REMOVE_CHECKSUM = "remove_checksum"
+    """Remove a damaged checksum file; Spark then reads the file without a check."""
     MOVE_OLD_COPY = "move_old_copy"
     """Move away a folder left by an earlier migration."""
 
 
 class CheckpointError(RuntimeError):
-    """The checkpoint cannot be used. The message names the file and what to do."""
+    """The checkpoint cannot be used. The message names the files and what to do.
 
-    def __init__(self, message: str, remedy: Remedy):
+    Attributes:
+        remedy: what to do.
+        files: the damaged files, as far as they are known.
+    """
+
+    def __init__(self, message: str, remedy: Remedy, files: Sequence[Path] = ()):
         super().__init__(message)
         self.remedy = remedy
+        self.files = tuple(files)
 
 
 def check_checkpoint(checkpoint: Path, queries: list[str]) -> None:
     """Check format and completeness of a checkpoint; an empty one is marked with the current format.
+
+    The id of a query is replaced if its file is damaged.
 
     Raises:
         CheckpointError: it was written by a newer version, or a file is incomplete or missing.
@@ -59,6 +77,7 @@ def check_checkpoint(checkpoint: Path, queries: list[str]) -> None:
             f"The checkpoint {checkpoint} has format {present}; this version reads formats up to {FORMAT}. Use the "
             f"version that wrote it, or discard its state. {_reset_hint(checkpoint)}",
             Remedy.RESET,
+            [checkpoint / "format.json"],
         )
     for query in queries:
         _check_query(checkpoint, checkpoint / query)
@@ -78,21 +97,34 @@ def read_format(checkpoint: Path) -> dict[str, Any]:
     """The `format` of the checkpoint, and the other values written with it. Without a file the format is 1."""
     file = checkpoint / "format.json"
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        return {"format": content["format"], **content}
+        return read_json(file, lambda content: {"format": content["format"], **content}, _reset_hint(checkpoint))
     except FileNotFoundError:
         return {"format": 1}
-    except (ValueError, KeyError, TypeError):
-        return {"format": f"unknown ({file} is incomplete)"}
+    except DamagedFileError:
+        return {"format": f"unknown ({file} is damaged)"}
 
 
 def indicates_damage(error: str) -> bool:
     """Whether the error of a query indicates a damaged file of the checkpoint."""
-    return any(sign in error for sign in DAMAGE_SIGNS)
+    return any(sign in error.lower() for sign in DAMAGE_SIGNS)
 
 
-def damage_message(checkpoint: Path) -> str:
-    """A message that the checkpoint is damaged, with instructions."""
+def damage_error(checkpoint: Path, cause: str) -> CheckpointError:
+    """The error for a query that failed because of a damaged file; names the files that do not match their checksums.
+
+    Args:
+        cause: Spark's message, which often does not name the file.
+    """
+    files = damaged_files(checkpoint)
+    checksums = [file for file in files if file.suffix == ".crc"]
+    if files and files == checksums:
+        names = " and ".join(map(str, checksums))
+        return CheckpointError(f"Remove {names}, which is damaged: {cause}", Remedy.REMOVE_CHECKSUM, checksums)
+    names = "".join(f"{file} is damaged. " for file in files if file not in checksums)
+    return CheckpointError(f"{names}{_damage_message(checkpoint)} {cause}", Remedy.RESET, files)
+
+
+def _damage_message(checkpoint: Path) -> str:
     return f"The checkpoint {checkpoint} is damaged. {_reset_hint(checkpoint)}"
 
 
@@ -108,13 +140,30 @@ def _check_query(checkpoint: Path, query: Path) -> None:
     if commits and (not offsets or offsets[-1] < commits[-1]):
         raise CheckpointError(
             f"{query / 'offsets'} lacks batch {commits[-1]}, which {query / 'commits'} has. "
-            f"{damage_message(checkpoint)}",
+            f"{_damage_message(checkpoint)}",
             Remedy.RESET,
+            [query / "offsets"],
         )
     for folder, numbers in ((query / "offsets", offsets), (query / "commits", commits)):
         for number in numbers:
             if not _is_complete(folder / str(number)):
                 raise _incomplete_entry(folder, number, commits[-1] if commits else -1, checkpoint)
+    for file in query.glob("state/*/_metadata/*/[0-9]*"):
+        if not _is_json_log(file, 1):
+            finding = f"{file} is incomplete ({file.stat().st_size} bytes)."
+            raise CheckpointError(f"{finding} {_damage_message(checkpoint)}", Remedy.RESET, [file])
+    if offsets:
+        _repair_id(query / "metadata")
+
+
+def _repair_id(file: Path) -> None:
+    """Write a new id of the query if the file is damaged. It only identifies the query in Spark's own events."""
+    try:
+        read_json(file, lambda content: uuid.UUID(content["id"]), "")
+    except (FileNotFoundError, DamagedFileError) as error:
+        log.warning("A new id of the query is written: %s", error)
+        checksum_file(file).unlink(missing_ok=True)
+        write_atomically(file, json.dumps({"id": str(uuid.uuid4())}))
 
 
 def _incomplete_entry(folder: Path, number: int, committed: int, checkpoint: Path) -> CheckpointError:
@@ -122,9 +171,9 @@ def _incomplete_entry(folder: Path, number: int, committed: int, checkpoint: Pat
     finding = f"{file} is incomplete ({file.stat().st_size} bytes)."
     if number > committed or (number == committed and folder.name == "commits"):
         batch = f"It records only the end of batch {number}" if folder.name == "commits" else f"Batch {number} is open"
-        entry = f"{file} and {folder / f'.{number}.crc'}"
-        return CheckpointError(f"{finding} {batch}: remove {entry}, and Spark repeats it.", Remedy.REMOVE_ENTRY)
-    return CheckpointError(f"{finding} {damage_message(checkpoint)}", Remedy.RESET)
+        entry = f"{file} and {checksum_file(file)}"
+        return CheckpointError(f"{finding} {batch}: remove {entry}, and Spark repeats it.", Remedy.REMOVE_ENTRY, [file])
+    return CheckpointError(f"{finding} {_damage_message(checkpoint)}", Remedy.RESET, [file])
 
 
 def _numbers(folder: Path) -> list[int]:
@@ -133,9 +182,14 @@ def _numbers(folder: Path) -> list[int]:
 
 def _is_complete(entry: Path) -> bool:
     """Whether an entry has a version and its lines of JSON: one in `commits`, batch and source in `offsets`."""
-    version, *lines = entry.read_bytes().split(b"\n")
+    return _is_json_log(entry, LOG_ENTRY_LINES[entry.parent.name], version=b"v1")
+
+
+def _is_json_log(file: Path, lines: int, version: bytes | None = None) -> bool:
+    """Whether a file has a version in its first line, then at least so many lines of JSON and nothing else."""
+    present, *others = file.read_bytes().split(b"\n")
     try:
-        parsed = [json.loads(line) for line in lines]
+        parsed = [json.loads(line) for line in others]
     except ValueError:
         return False
-    return version == b"v1" and len(parsed) >= LOG_ENTRY_LINES[entry.parent.name]
+    return present.startswith(b"v") and version in (None, present) and len(parsed) >= lines

@@ -33,10 +33,8 @@ from pyspark.sql.streaming import StreamingQuery
 
 from spark_jobs.batches import batch_from_progress, last_batch
 from spark_jobs.checkpoint import (
-    CheckpointError,
-    Remedy,
     check_checkpoint,
-    damage_message,
+    damage_error,
     indicates_damage,
     is_older_format,
 )
@@ -247,14 +245,15 @@ class FeaturesJob:
             self._job.report(f"Rejected messages (see weather-rejected): {summary}", rejected=reasons)
 
     def _query_error(self, query: StreamingQuery) -> Exception:
-        """The exception of a query that ended, with Java's message but without its stack trace."""
+        """The exception of a query that ended, with Java's message but without its stack trace and plan."""
         error = query.exception()
         if error is None:
             return FeaturesError(f"Query {query.name} ended unexpectedly")
-        lines = [line for line in str(error).splitlines() if line.strip() and not line.lstrip().startswith("at ")]
+        message, _, _ = str(error).partition("=== Streaming Query ===")
+        lines = [line for line in message.splitlines() if line.strip() and not line.lstrip().startswith("at ")]
         cause = f"Query {query.name} failed: " + " ".join(lines)[:1500]
         if indicates_damage(cause):
-            return CheckpointError(f"{damage_message(self._checkpoint)} {cause}", Remedy.RESET)
+            return damage_error(self._checkpoint, cause)
         return FeaturesError(cause)
 
     def _stop(self, queries: list[StreamingQuery]) -> None:
