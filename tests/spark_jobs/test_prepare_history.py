@@ -6,6 +6,7 @@ import csv
 import math
 import re
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from producer.replay.api import Replay
 from producer.replay.clock import ReplayClock
 from producer.replay.data import load_data
 from producer.replay.server import ReplayServer
-from spark_jobs.prepare_history import prepare
+from spark_jobs.prepare_history import checked, prepare
 from tests.conftest import make_settings
 from weatherglass.history.prepared import FLAG_COLUMNS, HISTORY_COLUMNS, read_complete_manifest, read_history, read_manifest
 from weatherglass.history.sources import SourceError
@@ -181,3 +182,29 @@ def test_a_kaggle_zip_gives_36_stations_with_possible_temperatures(
     temperatures = grid.values[:, :, 0]
     assert np.nanmin(temperatures) > -80
     assert np.nanmax(temperatures) < 60
+
+
+def test_values_are_compared_with_the_limits_of_their_station() -> None:
+    boston = known_stations()["boston"]
+    lisbon = replace(boston, station_id="lisbon", latitude=38.72, elevation=77.0)
+    vostok = replace(boston, station_id="vostok", latitude=-78.46, elevation=3488.0)
+    hours = pd.date_range("2026-01-05", periods=3, freq="h", tz="UTC")
+    one = pd.DataFrame({"hour": hours, "temperature": [-40.0, -60.0, -96.0], "humidity": [100.0, 104.0, 106.0]})
+    one = one.assign(pressure=[1000.0, 540.0, 299.0], wind_speed=[0.0, 0.0, 76.0], wind_direction=[90.0, 0.0, 361.0])
+    table = pd.concat([one.assign(station_id=name, source="test") for name in ("lisbon", "vostok", "elsewhere")])
+    lines: list[str] = []
+    result = checked(table, (lisbon, vostok), "kaggle", lines.append).set_index(["station_id", "hour"])
+    nan = math.nan
+    kept = {"lisbon": ([-40, nan, nan], [1000, nan, nan]), "vostok": ([-40, -60, nan], [1000, nan, nan])}
+    for name, (temperature, pressure) in (kept | {"elsewhere": ([-40, -60, nan], [1000, 540, nan])}).items():
+        of_station = result.loc[name]
+        np.testing.assert_array_equal(of_station["temperature"], temperature)
+        np.testing.assert_array_equal(of_station["pressure"], pressure)
+        np.testing.assert_array_equal(of_station["humidity"], [100, 100, nan])
+        np.testing.assert_array_equal(of_station["wind_speed"], [0, 0, nan])
+        np.testing.assert_array_equal(of_station["wind_direction"], [90, 0, nan])
+        for variable in VARIABLES:
+            out = of_station[f"{variable}_flag"] == HistoryFlag.RANGE
+            assert (out == of_station[variable].isna()).all()
+    counts = {line.partition(":")[0]: int(line.split()[1]) for line in lines}
+    assert counts == {"temperature": 4, "humidity": 3, "pressure": 5, "wind_speed": 3, "wind_direction": 3}

@@ -72,6 +72,17 @@ def test_an_injected_fault_is_flagged_at_its_time(
     assert all(0.5 <= event.severity <= 1 for event in events)
 
 
+def test_a_saturated_sensor_is_not_a_fault() -> None:
+    times, values = weather(10, 30)
+    fog = slice(2000, 2000 + 6 * 20)
+    values[1940 : fog.start, 1] = np.linspace(values[1940, 1], 100.0, 60).round()
+    values[fog, 1] = 103.0
+    values[fog.stop : fog.stop + 60, 1] = np.linspace(100.0, values[fog.stop + 60, 1], 60).round()
+    report = check(times, values)
+    assert report.checks["range"]["humidity"] is Quality.OK
+    assert not [event for event in report.events if event.check == "flat_line" and event.subject == "humidity"]
+
+
 def test_a_stuck_sensor_is_one_event_from_its_first_constant_value() -> None:
     times, values = weather(10, 14)
     values[500 : 500 + 9 * 6, 0] = values[500, 0]
