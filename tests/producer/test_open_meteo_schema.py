@@ -151,6 +151,14 @@ def test_a_time_whose_meaning_is_not_certain_is_refused(time: object) -> None:
     assert refused(response) == [("boston", "current.time", RefusalCode.TIME, 1)]
 
 
+@pytest.mark.parametrize(
+    ("time", "offset", "zone"), [("0001-01-01T00:00", 28800, "Asia/Shanghai"), ("9999-12-31T23:59", -36000, None)]
+)
+def test_a_time_without_a_year_in_utc_is_refused(time: str, offset: int, zone: str | None) -> None:
+    response = parse(location(time=time) | {"utc_offset_seconds": offset, "timezone": zone})
+    assert refused(response) == [("denver", "current.time", RefusalCode.TIME, 1)]
+
+
 def test_times_in_unix_seconds_are_refused() -> None:
     content = location(time=1790377200)  # type: ignore[arg-type]
     content["current_units"]["time"] = "unixtime"
