@@ -54,6 +54,7 @@ def check(store: Engine, scores: list[dict[str, Any]], days_later: int = 0) -> d
         found = degradation.check_degradation(connection, now, "7", BACKTEST)
         stored = {alert.rule for alert in alert_queries.list_alerts(connection, 20, is_open=True)}
     assert {alert.rule for alert in found} == stored
+    assert all(alert.message.lower().startswith(f"{alert.subject.lower()}: ") for alert in found)
     return {alert.rule: alert for alert in found}
 
 
@@ -106,6 +107,14 @@ def test_the_backtest_error_is_weighted_by_the_live_cases(store: Engine) -> None
         [alert] = degradation.check_degradation(connection, NOW, "7", backtest)
     expected = (10 * (6 + 9 + 12) + 30 * (15 + 18 + 21 + 24)) / 150
     assert alert.details == pytest.approx({"mae": 40.0, "backtest": expected, "ratio": 40 / expected})
+    assert {str(MONDAY.date()), "6", "24"} <= set(alert.message.split()), "the day and the range of leads"
+
+
+def test_scores_of_a_single_lead_raise_alerts(store: Engine) -> None:
+    single = [{**row, "n": 100, "n_baselines": 100} for row in rows(MONDAY.date(), 9.0, 1.0, 0.1) if row["lead"] == 6]
+    found = check(store, single)
+    assert found.keys() == {"skill_below_zero", "error_above_backtest", "coverage_off"}
+    assert all(str(MONDAY.date()) in alert.message for alert in found.values())
 
 
 def test_hindcast_scores_and_other_days_and_versions_are_ignored(store: Engine) -> None:
