@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,28 @@ def test_promote_challenge_withdraw_and_rollback_change_the_registry(
     assert len(lines) == 2 + 5
     assert "2 -> 1" in lines[-1]
     assert "cold bias" in lines[-1]
+
+
+def test_import_refuses_files_with_one_message_and_exit_status_1(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WEATHERGLASS_STATE_DIR", str(settings.state_dir))
+    bundle, key = tmp_path / "model", tmp_path / "key.pem"
+    key.write_text("no key")
+    with zipfile.ZipFile(bundle, "w") as archive:
+        archive.writestr("bundle.json", "{}")
+    refused = {
+        ("models", "import", str(bundle)): "bundle.json",
+        ("models", "import", str(tmp_path / "missing")): "missing",
+        ("models", "import", str(bundle), "--sha256", "0" * 64): "0" * 64,
+        ("models", "import", str(bundle), "--public-key", str(key)): "key.pem",
+    }
+    for arguments, named in refused.items():
+        assert main(list(arguments)) == 1
+        output = capsys.readouterr()
+        assert named in output.err
+        assert output.out == ""
+    assert not settings.state_dir.exists()
 
 
 def test_the_command_accepts_the_kinds_of_the_registry() -> None:
