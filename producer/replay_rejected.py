@@ -21,7 +21,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 from kafka.producer.future import FutureRecordMetadata
 
 from producer.publish import ACKNOWLEDGEMENT_TIMEOUT_SECONDS, open_producer
-from weatherglass.files import write_atomically
+from weatherglass.files import DamagedFileError, write_atomically
 from weatherglass.qc.observation_checks import RejectionReason
 from weatherglass.records import iso
 from weatherglass.settings import Settings
@@ -125,15 +125,30 @@ class ReplayedMessages:
 
     def __init__(self, file: Path):
         self._file = file
-        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-        self.times = {origin: datetime.fromisoformat(time) for origin, time in map(str.split, lines)}
+        self.times = _parse_replayed(file) if file.exists() else {}
 
     def __contains__(self, message: RejectedMessage) -> bool:
         return self.times.get(message.origin) == message.time
 
     def save(self, times: Mapping[str, datetime]) -> None:
+        if not times:
+            self._file.unlink(missing_ok=True)
+            return
         self._file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(self._file, "".join(f"{origin} {iso(times[origin])}\n" for origin in sorted(times)))
+
+
+def _parse_replayed(file: Path) -> dict[str, datetime]:
+    """The content of the file; raises DamagedFileError if it is not what `ReplayedMessages.save` has written."""
+    content = file.read_bytes()
+    try:
+        if not content.endswith(b"\n"):
+            raise ValueError("it is empty, or its end is missing")
+        lines = content.decode().splitlines()
+        return {origin: datetime.fromisoformat(time) for origin, time in map(str.split, lines)}
+    except ValueError as error:
+        remedy = "Remove it: messages that were replayed before can then be replayed a second time"
+        raise DamagedFileError(file, str(error), remedy) from error
 
 
 def replay_rejected(
@@ -156,6 +171,7 @@ def replay_rejected(
         again: also replay messages that an earlier run has replayed.
 
     Raises:
+        DamagedFileError: the record of the messages that were replayed before is damaged.
         producer.publish.PublishError: the broker is not available.
         kafka.errors.KafkaError: the broker did not acknowledge a message. Those that it acknowledged are recorded, so
             that the next run skips them.

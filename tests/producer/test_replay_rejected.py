@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +11,18 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaTimeoutError
 
 from producer import publish
-from producer.replay_rejected import REPLAYED_FILE, ReplayError, Selection, SkipReason, parse_reasons, replay_rejected
+from producer.replay_rejected import (
+    REPLAYED_FILE,
+    ReplayedMessages,
+    ReplayError,
+    Selection,
+    SkipReason,
+    parse_reasons,
+    replay_rejected,
+)
 from tests.conftest import TestBroker
 from tests.producer.topic_reader import TopicReader
+from weatherglass.files import DamagedFileError
 from weatherglass.topics import FEATURES, RAW, REJECTED
 
 NOW = datetime.now(UTC)
@@ -124,6 +134,19 @@ def test_messages_of_earlier_runs_are_replayed_only_with_again(fresh_broker: Tes
     assert file.read_text().split()[::2] == [f"{RAW}:2:1", f"{RAW}:2:2", f"{RAW}:2:3"]
     file.write_text(f"{RAW}:2:2 2026-01-05T12:00:00Z\n")  # another message with this origin, of a recreated topic
     assert replayer.replay(Selection(parse_reasons(["past"]))) == {"past": 1}
+
+
+@pytest.mark.parametrize("damage", ["", f"{RAW}:2:1 2026-01-0", f"{RAW}:2:1\n", f"{RAW}:2:1 today\n", "\0\n"])
+def test_a_damaged_record_of_earlier_runs_is_named(tmp_path: Path, damage: str) -> None:
+    file = tmp_path / REPLAYED_FILE
+    ReplayedMessages(file).save({f"{RAW}:2:1": NOW})
+    assert set(ReplayedMessages(file).times) == {f"{RAW}:2:1"}
+    file.write_text(damage)
+    with pytest.raises(DamagedFileError) as error:
+        ReplayedMessages(file)
+    assert error.value.file == file
+    ReplayedMessages(tmp_path / "other").save({})
+    assert not (tmp_path / "other").exists(), "an empty file is damage"
 
 
 class RefusingProducer(KafkaProducer):

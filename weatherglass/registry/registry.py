@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from weatherglass.files import sync, sync_tree
 from weatherglass.records import iso
 from weatherglass.settings import Settings
 from weatherglass.store import promotions, quarantine
@@ -153,7 +154,9 @@ class Registry:
         unfinished = self.artifacts / kind / f".{uuid.uuid4().hex}"
         try:
             shutil.copytree(folder, unfinished)
+            sync_tree(unfinished)
             unfinished.replace(self.artifacts / target)
+            sync(unfinished.parent)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
         for name in ("model.json", "card.md"):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,6 +34,32 @@ def test_an_empty_registry_has_no_champion_and_creates_no_file(settings: Setting
     assert Registry(settings).champion(FORECASTER) is None
     assert Registry(settings).promotions() == []
     assert not settings.state_dir.exists()
+
+
+def test_the_files_of_a_model_are_on_the_disk_before_the_folder_has_its_name(
+    settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[Path] = []
+    fsync, replace = os.fsync, os.replace
+
+    def record_fsync(descriptor: int) -> None:
+        calls.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        fsync(descriptor)
+
+    def record_replace(source: Path, target: Path) -> None:
+        calls.append(Path(target))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", record_fsync)
+    monkeypatch.setattr(os, "replace", record_replace)
+    registry = Registry(settings)
+    version = registry.version(FORECASTER, register(registry, folder))
+    assert version
+    parent = version.folder.parent
+    unfinished = next(path for path in calls if path.name.startswith(".") and path.parent == parent)
+    files = [unfinished / path.name for path in folder.iterdir()]
+    assert all(calls.index(path) < calls.index(version.folder) for path in [unfinished, *files])
+    assert parent in calls[calls.index(version.folder) :]
 
 
 def test_a_promotion_changes_the_champion_and_is_logged(settings: Settings, folder: Path) -> None:
