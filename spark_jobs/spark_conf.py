@@ -31,6 +31,15 @@ shares with the tasks, mostly for start-up code that hardly runs again. Not used
 compiles once and has a spare core: there a backlog takes a tenth longer with these options."""
 
 
+UI_PROTECTION = {
+    "spark.ui.killEnabled": "false",
+    # Each request would let the JVM collect its garbage completely.
+    "spark.ui.heapHistogramEnabled": "false",
+    "spark.ui.filters": "weatherglass.UiRequestFilter",
+}
+"""For every UI of Spark: none has a login, and none may change anything."""
+
+
 def environment(settings: Settings) -> dict[str, str]:
     """Environment of every spark-submit. Spark's UI has no setting for its address and would bind to all of them."""
     return {} if settings.spark_master else {"SPARK_LOCAL_IP": LOOPBACK, "SPARK_LOCAL_HOSTNAME": LOOPBACK}
@@ -39,6 +48,7 @@ def environment(settings: Settings) -> dict[str, str]:
 def stream_conf(settings: Settings) -> dict[str, str]:
     """Configuration of the features job, a continuous stream."""
     return _common(settings) | {
+        **UI_PROTECTION,
         "spark.ui.enabled": "true",
         "spark.ui.port": str(settings.spark_ui_port),
         "spark.port.maxRetries": "0",  # the UI must use the documented port

@@ -180,8 +180,8 @@ class Cluster:
 
     # --- HTTP
 
-    def get(self, port: str, path: str, token: str = "") -> requests.Response:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
+    def get(self, port: str, path: str, token: str = "", headers: Mapping[str, str] | None = None) -> requests.Response:
+        headers = dict(headers or {}) | ({"Authorization": f"Bearer {token}"} if token else {})
         return requests.get(f"http://{LOOPBACK}:{self.ports[port]}{path}", headers=headers, timeout=60)
 
     def api(self, path: str) -> Any:

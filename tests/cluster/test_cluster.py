@@ -128,6 +128,13 @@ def test_all_pages_are_available(cluster: Cluster) -> None:
     assert cluster.get("SPARK_UI_PORT", "/").ok
 
 
+@pytest.mark.parametrize("port", ["SPARK_MASTER_PORT", "SPARK_UI_PORT"])
+def test_pages_of_other_sites_cannot_use_the_uis_of_spark(cluster: Cluster, port: str) -> None:
+    assert cluster.get(port, "/", headers={"Host": "attacker.example"}).status_code == 421
+    embedded = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
+    assert cluster.get(port, "/", headers=embedded).status_code == 403
+
+
 def test_topics_match_the_table(cluster: Cluster) -> None:
     topics = cluster.kafka("topics")
     for topic in TOPICS:

@@ -36,7 +36,14 @@ def test_invalid_input_and_late_rows_are_rejected_and_change_no_window(
     driver.start()
     driver.wait_until_read(send(servers, [*keyed(sent), *((b"\x00\x01", value) for value, _ in invalid)]))
     assert {ip.removeprefix("::ffff:") for ip in driver.listening_addresses()} == {LOOPBACK}
-    metrics = requests.get(f"http://{LOOPBACK}:{driver.settings.spark_ui_port}/metrics/prometheus/", timeout=60).text
+    ui = f"http://{LOOPBACK}:{driver.settings.spark_ui_port}"
+    assert requests.get(f"{ui}/jobs/", headers={"Host": "attacker.example"}, timeout=60).status_code == 421
+    image = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
+    assert requests.get(f"{ui}/jobs/", headers=image, timeout=60).status_code == 403
+    (application,) = requests.get(f"{ui}/api/v1/applications", timeout=60).json()
+    properties = requests.get(f"{ui}/api/v1/applications/{application['id']}/environment", timeout=60).json()
+    assert ["spark.ui.killEnabled", "false"] in properties["sparkProperties"]
+    metrics = requests.get(f"{ui}/metrics/prometheus/", timeout=60).text
     assert "metrics_weatherglass_driver_spark_streaming_features_states_rowsTotal_Value" in metrics
     # reported after the batch is committed
     driver.wait_for("report of rejected messages", lambda: _reported(driver, "rejected", "malformed_json"))
