@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from weatherglass.verification.held_out_test import CONFIDENCE, MIN_BLOCKS, from_block_errors
+from tests.synthetic_history import history
+from weatherglass.forecast.forecaster import LEVELS, Forecast
+from weatherglass.history.grid import HourGrid
+from weatherglass.records import LEADS, VARIABLES, Method
+from weatherglass.verification import held_out_test
+from weatherglass.verification.held_out_test import CONFIDENCE, MIN_BLOCKS, compare, from_block_errors
 
 RNG = np.random.default_rng(5)
 BLOCKS = np.repeat(np.arange(40), 60)
@@ -63,3 +70,78 @@ def test_fewer_blocks_than_the_minimum_are_not_significant() -> None:
         result = from_block_errors(block[:count], old[:count] * 0.5, old[:count])
         assert not result.better
         assert not from_block_errors(block[:count], old[:count] * 2, old[:count]).worse
+
+
+class Fixed:
+    """A forecaster whose forecasts (stations, hours, leads, variables) are given."""
+
+    def __init__(self, values: np.ndarray):
+        self.values = values
+
+    def forecast(self, grid: HourGrid, rows: Sequence[int], base: Sequence[int]) -> Forecast:
+        values = self.values[list(rows), list(base)]
+        return Forecast(
+            tuple(grid.stations[row].station_id for row in rows),
+            grid.start + np.array(base),
+            values,
+            dict.fromkeys(LEVELS, values),
+            dict.fromkeys(LEVELS, values),
+            (Method.MODEL,) * len(values),
+            np.full(len(values), 72),
+        )
+
+
+@pytest.mark.parametrize("chunk", [7, 1000])
+def test_errors_are_relative_and_compared_on_the_same_values(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    """By loops over base hours with 72 h before and 24 h after: leads 6, 9, ..., 24 h.
+
+    A value that is missing in one forecast counts in neither.
+    """
+    monkeypatch.setattr(held_out_test, "CHUNK", chunk)
+    rng = np.random.default_rng(9)
+    grid = history(count=2, days=12)
+    grid.values[rng.random(grid.values.shape) < 0.1] = np.nan
+    length = grid.values.shape[1]
+    hours = np.arange(length) >= 24 * 4
+    shape = (2, length, len(LEADS), len(VARIABLES))
+    new, old = rng.normal(500, 300, shape), rng.normal(500, 300, shape)
+    new[rng.random(shape) < 0.1] = np.nan
+    old[rng.random(shape) < 0.1] = np.nan
+    scale = rng.uniform(1, 5, shape[2:])
+    result = compare(grid, hours, Fixed(new), Fixed(old), scale, 1000)
+
+    means: list[tuple[float, float]] = []
+    for base in range(24 * 4 + 72, length - 24):
+        for station in range(2):
+            if np.isnan(grid.values[station, base, 0]):
+                continue
+            cells = []
+            for lead in range(6, 25, 3):
+                temperature, humidity, pressure, u, v, speed = grid.values[station, base + lead].astype(float)
+                observed = (temperature, humidity, pressure, np.hypot(u, v) if np.isnan(speed) else speed)
+                for variable, value in enumerate(observed):
+                    errors = [abs(f[station, base, lead - 1, variable] - value) for f in (new, old)]
+                    if np.isfinite(errors).all():
+                        cells.append([error / scale[lead - 1, variable] for error in errors])
+            means.append(tuple(np.mean(cells, axis=0)))
+    assert (result.new_error, result.old_error) == pytest.approx(tuple(np.mean(means, axis=0)), rel=1e-5)
+
+
+def test_with_fewer_cases_than_available_an_odd_step_separates_the_base_hours() -> None:
+    """1 station, 10 days of base hours: 240 of them, at most 100 cases, so every third hour."""
+    asked: list[int] = []
+
+    class Recording(Fixed):
+        def forecast(self, grid: HourGrid, rows: Sequence[int], base: Sequence[int]) -> Forecast:
+            asked.extend(base)
+            return super().forecast(grid, rows, base)
+
+    grid = history(count=1, days=20)
+    hours = np.zeros(480, bool)
+    hours[100 - 72 : 100 + 240 + 24] = True
+    zeros = np.zeros((1, 480, len(LEADS), len(VARIABLES)))
+    compare(grid, hours, Recording(zeros), Fixed(zeros), np.ones(zeros.shape[2:]), 100)
+    assert asked == list(range(100, 340, 3))
+    asked.clear()
+    compare(grid, hours, Recording(zeros), Fixed(zeros), np.ones(zeros.shape[2:]), 130)
+    assert asked == list(range(100, 340, 3)), "a step of 2 becomes 3"
