@@ -100,7 +100,7 @@ def is_intact(zip_path: Path) -> bool:
     try:
         checksum = _checksum_file(zip_path).read_text(encoding="utf-8").split()[0]
         return checksum == _sha256(zip_path)
-    except (OSError, IndexError):
+    except (OSError, IndexError, ValueError):  # no checksum file, or a damaged one
         return False
 
 
@@ -184,7 +184,7 @@ def _metadata_file(partial: Path) -> Path:
 def _read_metadata(partial: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(_metadata_file(partial).read_text(encoding="utf-8")))
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError):  # no file, or a damaged one: the download starts again
         return {}
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from producer.history_download import fetch_history
-from producer.kaggle_download import BLOCK_BYTES, CONNECTION, DATASET, Account, KaggleError, download
+from producer.kaggle_download import BLOCK_BYTES, CONNECTION, DATASET, Account, KaggleError, download, is_intact
 from tests.conftest import make_settings
 from weatherglass.history.sources import SourceError, kaggle
 from weatherglass.settings import LOOPBACK, Settings
@@ -153,6 +153,23 @@ def test_a_later_run_resumes_and_only_a_damaged_file_is_downloaded_again(storage
     settings.kaggle_file.write_bytes(b"damaged")
     fetch(storage, settings)
     assert settings.kaggle_file.read_bytes() == storage.content
+
+
+@pytest.mark.parametrize("content", [b"", b'{"et', b"3", b"[]", b"\xff\xfe"])
+def test_damaged_files_beside_the_download_only_cause_another_download(
+    storage: Storage, settings: Settings, content: bytes
+) -> None:
+    storage.breaks = [5 * BLOCK_BYTES] + [0] * 20
+    with pytest.raises(KaggleError):
+        fetch(storage, settings)
+    storage.breaks = []
+    (metadata,) = settings.kaggle_file.parent.glob("*.json")
+    metadata.write_bytes(content)
+    assert fetch(storage, settings).read_bytes() == storage.content
+    settings.kaggle_file.with_name(f"{settings.kaggle_file.name}.sha256").write_bytes(content)
+    assert not is_intact(settings.kaggle_file)
+    assert fetch(storage, settings).read_bytes() == storage.content
+    assert is_intact(settings.kaggle_file)
 
 
 def test_a_partial_file_is_discarded_if_the_server_has_another_one(storage: Storage, settings: Settings) -> None:
