@@ -32,6 +32,15 @@ def home(settings: Settings) -> Path:
     return settings.state_dir / "airflow"
 
 
+def database(settings: Settings) -> Path:
+    return home(settings) / "airflow.db"
+
+
+def has_tables(settings: Settings) -> bool:
+    """Whether the database exists and is not empty."""
+    return database(settings).exists() and database(settings).stat().st_size > 0
+
+
 def url(settings: Settings) -> str:
     return f"http://{settings.airflow_host}:{settings.airflow_port}"
 
@@ -58,7 +67,7 @@ def environment(settings: Settings, credentials: Credentials, common: dict[str, 
     """The environment of Airflow's processes and, through them, of their tasks."""
     own = {
         # Four processes share one file: on a busy machine a writer waits longer than the default of five seconds.
-        ("database", "sql_alchemy_conn"): f"sqlite:///{home(settings)}/airflow.db?timeout=15",
+        ("database", "sql_alchemy_conn"): f"sqlite:///{database(settings)}?timeout=15",
         ("core", "simple_auth_manager_passwords_file"): credentials.passwords_file,
         ("core", "fernet_key"): credentials.key("airflow_fernet_key"),
         ("api", "host"): LOOPBACK,

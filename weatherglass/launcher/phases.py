@@ -146,10 +146,10 @@ def start_job_host(startup: Startup) -> None:
 
 
 def migrate_airflow(startup: Startup) -> None:
-    """Create or update Airflow's tables after a change of its version; this takes ten seconds."""
+    """Create or update Airflow's tables after a change of its version, or if there are none; this takes ten seconds."""
     migrated = airflow.home(startup.settings) / "migrated"
     installed = version("apache-airflow")
-    if migrated.exists() and migrated.read_bytes() == installed.encode():
+    if airflow.has_tables(startup.settings) and migrated.exists() and migrated.read_bytes() == installed.encode():
         return
     startup.log("creating Airflow's tables")
     program = airflow.migration(startup.bin, startup.airflow_environment)

@@ -13,12 +13,12 @@ import pytest
 from producer import sources
 from tests.conftest import make_settings
 from weatherglass.jobs.processes import identity
-from weatherglass.launcher import phases
+from weatherglass.launcher import airflow, phases
 from weatherglass.launcher.console import Console
 from weatherglass.launcher.credentials import KEYS, PASSWORDS, RAY_TOKEN, Credentials
 from weatherglass.launcher.errors import StartError
 from weatherglass.launcher.phases import Startup, check_ports, choose_source, probe_sources
-from weatherglass.launcher.processes import Children, ProcessRecords, launched_processes
+from weatherglass.launcher.processes import Children, ProcessRecords, Program, launched_processes
 from weatherglass.launcher.supervisor import Supervisor
 from weatherglass.launcher.up import up
 from weatherglass.net import accepts_connections
@@ -71,6 +71,31 @@ def test_a_damaged_secret_ends_the_start_before_anything_is_started(
     monkeypatch.setattr(Children, "start", lambda *_: pytest.fail("a program was started"))
     assert up(settings, lambda _: pytest.fail("not running")) == 1
     assert str(settings.secrets_dir / name) in capsys.readouterr().out
+
+
+def test_airflow_tables_are_created_once_and_again_if_a_file_is_damaged(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, database, marker = startup(settings), airflow.database(settings), airflow.home(settings) / "migrated"
+    database.parent.mkdir(parents=True)
+    migrations: list[str] = []
+
+    def migrate(program: Program) -> int:
+        migrations.append(program.name)
+        database.write_bytes(b"tables")
+        return 0
+
+    monkeypatch.setattr(start.supervisor, "run_to_end", migrate)
+    for _ in range(2):
+        phases.migrate_airflow(start)
+    assert len(migrations) == 1
+    content = marker.read_bytes()
+    for file, damaged in ((marker, b""), (marker, content[: len(content) // 2]), (database, b"")):
+        migrations.clear()
+        file.write_bytes(damaged)
+        phases.migrate_airflow(start)
+        assert len(migrations) == 1, file
+    assert marker.read_bytes() == content
 
 
 @pytest.fixture
