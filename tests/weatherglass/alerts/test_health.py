@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import os
 import socket
 import subprocess
 import sys
@@ -210,6 +212,79 @@ def test_the_state_of_observations_depends_on_their_age(
 ) -> None:
     fill(store, now - age, now - age)
     assert component(settings, now, store, "observations").state is state
+
+
+def test_observations_are_late_two_polls_after_they_were_due_and_fail_after_an_hour(
+    settings: Settings, now: datetime, store: Engine
+) -> None:
+    settings = Settings(**{**settings.model_dump(), "poll_minutes": 4})
+    now = now.replace(microsecond=0)
+    fill(store, now, now)
+    millisecond = timedelta(milliseconds=1)
+    for age, state in (
+        (timedelta(minutes=23), HealthState.OK),
+        (timedelta(minutes=23) + millisecond, HealthState.DEGRADED),
+        (timedelta(minutes=60), HealthState.DEGRADED),
+        (timedelta(minutes=60) + millisecond, HealthState.FAILING),
+    ):
+        observed = component(settings, now + age, store, "observations")
+        assert (observed.state, observed.age_seconds) == (state, age.total_seconds())
+
+
+@pytest.mark.parametrize(
+    ("since_start", "since_heartbeat", "reason"),
+    [
+        (119, 31, HealthReason.WORKING),
+        (120, 31, HealthReason.NO_HEARTBEAT),
+        (120, 30, HealthReason.WORKING),
+    ],
+)
+def test_a_heartbeat_is_missing_after_30_s_except_in_the_first_two_minutes(
+    settings: Settings,
+    now: datetime,
+    store: Engine,
+    jobs: dict[str, LockHolder],
+    since_start: int,
+    since_heartbeat: int,
+    reason: HealthReason,
+) -> None:
+    folder, now = JobFolder(settings.jobs_dir / "stream_features"), now.replace(microsecond=0)
+    started = now - timedelta(seconds=since_start)
+    folder.write_json(folder.process, {"pid": 1, "at": iso(started)})
+    folder.progress.write_text(json.dumps({"at": iso(started), "message": "batch"}) + "\n")
+    os.utime(folder.heartbeat, times=2 * (now.timestamp() - since_heartbeat,))
+    found = component(settings, now, store, "stream_features")
+    assert (found.reason, found.age_seconds) == (reason, since_heartbeat)
+
+
+def test_predictions_are_overdue_for_the_stations_whose_newest_observation_has_none(
+    settings: Settings, now: datetime, store: Engine
+) -> None:
+    """Five stations: `a` has a prediction, `b` one for an older observation, the others none."""
+    now = now.replace(microsecond=0)
+    with store.begin() as connection:
+        observations.save(connection, [an_observation(name, now) for name in "abcde"], now)
+        predictions.save(connection, [a_prediction("a", now), a_prediction("b", now - timedelta(hours=1))], now)
+    assert component(settings, now + timedelta(seconds=60), store, "predictions").reason is HealthReason.WORKING
+    late = component(settings, now + timedelta(seconds=60.001), store, "predictions")
+    assert (late.state, late.reason, late.age_seconds) == (HealthState.DEGRADED, HealthReason.LATE, 60.001)
+    assert late.detail.endswith("4 of 5 stations: b, c, d, …")
+
+
+def test_the_model_is_degraded_if_more_than_half_of_the_stations_are_on_fallback(
+    settings: Settings, now: datetime, store: Engine
+) -> None:
+    methods = {"a": Method.MODEL, "b": Method.MODEL, "c": Method.PERSISTENCE, "d": Method.PERSISTENCE}
+    with store.begin() as connection:
+        for seconds, (name, method) in enumerate(methods.items()):
+            at = now - timedelta(seconds=seconds)
+            predictions.save(connection, [a_prediction(name, now, version=f"{9 - seconds}", method=method)], at)
+    half = component(settings, now, store, "model")
+    assert (half.state, half.reason) == (HealthState.OK, HealthReason.WORKING)
+    assert {"9", "2", "4"} <= set(half.detail.split()), "the newest version, and 2 of 4 stations"
+    with store.begin() as connection:
+        predictions.save(connection, [a_prediction("e", now, method=Method.PERSISTENCE)], now - timedelta(hours=1))
+    assert component(settings, now, store, "model").reason is HealthReason.FALLBACK
 
 
 def test_an_observation_without_a_prediction_is_degraded_after_the_deadline(
