@@ -8,32 +8,40 @@ next run skips them.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaProducer
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.producer.future import FutureRecordMetadata
 
 from producer.publish import ACKNOWLEDGEMENT_TIMEOUT_SECONDS, open_producer
+from weatherglass.consumer.record_reader import RecordReader, record_time
+from weatherglass.consumer.rejected_copy import value_to_send
 from weatherglass.files import DamagedFileError, write_atomically
 from weatherglass.qc.observation_checks import RejectionReason
-from weatherglass.records import iso
+from weatherglass.records import iso, origin
 from weatherglass.settings import Settings
-from weatherglass.topics import RAW, REJECTED
+from weatherglass.topics import (
+    MAX_REJECTED_KEY_BYTES,
+    MAX_REJECTED_VALUE_BYTES,
+    RAW,
+    REJECTED,
+    TRUNCATED_HEADER,
+    TRUNCATED_KEY_HEADER,
+)
 
 REPLAYED_HEADER = "replayed"
 """Header of a replayed message: the time of the replay."""
 
-TRUNCATION_HEADERS = frozenset({"truncated", "truncated_key"})
-"""Headers of a message that was too long, of which only the beginning was kept."""
-
 REPLAYED_FILE = "replayed.txt"
+ORIGIN = re.compile(f"{RAW}:[0-9]+:[0-9]+")
 
 
 class ReplayError(ValueError):
@@ -44,6 +52,7 @@ class SkipReason(StrEnum):
     """Why a selected message is not replayed."""
 
     OTHER_TOPIC = "not from weather-raw"
+    TOO_LONG = "too long for weather-raw"
     TRUNCATED = "truncated (the complete message is on weather-raw for seven days)"
     ALREADY_REPLAYED = "already replayed by an earlier run (`again` replays it)"
 
@@ -91,30 +100,27 @@ class RejectedMessage:
 
     @cached_property
     def headers(self) -> dict[str, str]:
-        return {name: value.decode(errors="replace") for name, value in self.record.headers}
-
-    @property
-    def topic(self) -> str:
-        """The original topic; inference also rejects records, those of `weather-features`."""
-        return self.headers.get("topic", "")
+        return {name: (value or b"").decode(errors="replace") for name, value in self.record.headers}
 
     @property
     def truncated(self) -> bool:
-        return not TRUNCATION_HEADERS.isdisjoint(self.headers)
+        return not {TRUNCATED_HEADER, TRUNCATED_KEY_HEADER}.isdisjoint(self.headers)
 
     @property
     def origin(self) -> str:
-        """Original topic, partition and offset."""
+        """Original topic, partition and offset; inference and the sink reject records of other topics too."""
         return ":".join(self.headers.get(name, "") for name in ("topic", "partition", "offset"))
 
     @property
     def reason(self) -> str:
-        return self.headers.get("reason", "")
+        """A `RejectionReason`, or `unknown`: other programs may write to the topic too."""
+        reason = self.headers.get("reason")
+        return reason if reason in set(RejectionReason) else "unknown"
 
     @property
     def time(self) -> datetime:
         """When the message was rejected, UTC."""
-        return datetime.fromtimestamp(self.record.timestamp / 1000, UTC)
+        return record_time(self.record)
 
 
 class ReplayedMessages:
@@ -214,14 +220,19 @@ def replay_rejected(
 
 def _send(producer: KafkaProducer, message: RejectedMessage, now: datetime) -> FutureRecordMetadata:
     added = [("origin", message.origin.encode()), (REPLAYED_HEADER, iso(now).encode())]
-    kept = [pair for pair in message.record.headers if pair[0] == "source"]
-    return producer.send(RAW, key=message.record.key, value=message.record.value, headers=[*kept, *added])
+    source = origin(message.record.headers)
+    kept = [("source", source.value.encode())] if source else []
+    value = value_to_send(message.record)
+    return producer.send(RAW, key=message.record.key, value=value, headers=[*kept, *added])
 
 
 def _skip_reason(message: RejectedMessage, already_replayed: bool) -> SkipReason | None:
     """Why a selected message is skipped; None if it is replayed."""
-    if message.topic != RAW:
+    if not ORIGIN.fullmatch(message.origin):
         return SkipReason.OTHER_TOPIC
+    record = message.record
+    if len(record.value or b"") > MAX_REJECTED_VALUE_BYTES or len(record.key or b"") > MAX_REJECTED_KEY_BYTES:
+        return SkipReason.TOO_LONG
     if message.truncated:
         return SkipReason.TRUNCATED
     return SkipReason.ALREADY_REPLAYED if already_replayed else None
@@ -229,18 +240,12 @@ def _skip_reason(message: RejectedMessage, already_replayed: bool) -> SkipReason
 
 def _read_rejected(bootstrap_servers: str) -> Iterator[RejectedMessage]:
     """The messages of `weather-rejected` that were not replayed before their rejection."""
-    # Inference rejects records in its transactions; an aborted rejection does not count.
-    consumer = KafkaConsumer(
-        bootstrap_servers=bootstrap_servers, enable_auto_commit=False, isolation_level="read_committed"
-    )
+    reader = RecordReader(bootstrap_servers)
     try:
-        partitions = [TopicPartition(REJECTED, number) for number in consumer.partitions_for_topic(REJECTED) or ()]
-        consumer.assign(partitions)
-        consumer.seek_to_beginning(*partitions)
-        ends = consumer.end_offsets(partitions)
-        while any(consumer.position(partition) < ends[partition] for partition in partitions):
-            for partition, records in consumer.poll(timeout_ms=500).items():
-                messages = [RejectedMessage(record) for record in records if record.offset < ends[partition]]
-                yield from (message for message in messages if REPLAYED_HEADER not in message.headers)
+        reader.assign(reader.partitions_of(REJECTED))
+        for record in reader.read_to_end(lambda: None):
+            message = RejectedMessage(record)
+            if REPLAYED_HEADER not in message.headers:
+                yield message
     finally:
-        consumer.close()
+        reader.close()

@@ -3,7 +3,8 @@
 **Partition assignment.** Shard s of n reads the partitions p with p mod n = s. It assigns them itself instead of
 joining a consumer group, so a restarted actor continues at once, without a session timeout. Two actors never both
 write for a partition, because the stable transactional id of a shard fences its previous producer. Offsets are
-committed to the group `ray-ml-inference`, where every Kafka tool shows the lag.
+committed to the group `ray-ml-inference`, where every Kafka tool shows the lag. The offset of `weather-hours` in this
+group is that up to which shard 0 has copied invalid hours to `weather-rejected`; every shard reads the whole topic.
 
 **Exactly once.** Predictions, hours, rejected records and offsets are one transaction. A failure before the commit
 aborts the transaction, and the batch is written again. A commit with an unknown outcome, or a fenced producer, ends
@@ -19,20 +20,28 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaProducer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
-from pydantic import ValidationError
 
 from ray_jobs.inference.canary_check import CanaryBatch
 from ray_jobs.inference.deduplication import LastPredicted
 from ray_jobs.inference.hour_buffer import HourBuffer, WindowBuffer
 from ray_jobs.inference.model_manager import ModelManager
 from ray_jobs.inference.predictor import PredictionResult, Predictor
-from ray_jobs.inference.state_recovery import POLL_MS, HourlyTopicReader, partitions_of, replay_features
+from ray_jobs.inference.state_recovery import (
+    POLL_MS,
+    HourlyTopicReader,
+    RejectedRecords,
+    log_rejected,
+    partitions_of,
+    replay_features,
+)
+from weatherglass.consumer.record_reader import Polled, RecordReader
+from weatherglass.consumer.rejected_copy import rejected_copy
+from weatherglass.consumer.validation import InvalidRecord, parse_record
 from weatherglass.history.grid import HourGrid
-from weatherglass.qc.observation_checks import RejectionReason
 from weatherglass.records import INPUTS_HEADER, Hour, Origin, WindowFeatures, headers, iso, origin
 from weatherglass.settings import Settings
 from weatherglass.stations import Station
@@ -55,7 +64,10 @@ class LostTransaction(RuntimeError):
 
 @dataclass
 class ServiceStatistics:
-    """Counts since the start of the loop, and its state, for the supervisor."""
+    """Counts since the start of the loop, and its state, for the supervisor.
+
+    `rejected` are the skipped records: invalid features and hours, and what cannot be decoded.
+    """
 
     phase: str = "starting"
     records: int = 0
@@ -74,15 +86,12 @@ class FeatureBatch:
     """The records of one poll.
 
     Attributes:
-        partitions: those that the records come from.
-        rejected: invalid records with the reason.
         sources: station -> origin of its observations.
     """
 
     records: list[ConsumerRecord]
-    partitions: list[TopicPartition]
     windows: list[WindowFeatures]
-    rejected: list[tuple[ConsumerRecord, RejectionReason]]
+    rejected: RejectedRecords
     sources: dict[str, Origin | None]
 
 
@@ -100,6 +109,8 @@ class InferenceLoop:
         self.statistics = ServiceStatistics(last_heartbeat=time.monotonic())
         self.grid: HourGrid | None = None
         """The hours after the last batch."""
+        self._undecodable = 0
+        """Of `RecordReader.undecodable`, those that are in the statistics."""
 
     def run(self, stopping: threading.Event) -> None:
         """Recover, then process batches until `stopping` is set; the current batch is finished.
@@ -114,13 +125,12 @@ class InferenceLoop:
             self._process_batch()
         self.statistics.phase = "drained"
         self._producer.close(timeout=5)
-        self._consumer.close()
-        self._hours_consumer.close()
+        self._features.close()
+        self._hours_topic.close()
 
     def _connect(self) -> None:
         servers = self._settings.bootstrap_servers
         name = f"{INFERENCE_GROUP}-{self._shard}"
-        common = {"bootstrap_servers": servers, "isolation_level": "read_committed", "enable_auto_commit": False}
         self._producer = KafkaProducer(
             bootstrap_servers=servers,
             client_id=name,
@@ -129,41 +139,35 @@ class InferenceLoop:
             linger_ms=0,
             max_block_ms=10_000,
         )
-        self._consumer = KafkaConsumer(
-            group_id=INFERENCE_GROUP,
-            client_id=name,
-            auto_offset_reset="earliest",
-            max_poll_records=MAX_BATCH_RECORDS,
-            **common,
-        )
-        self._hours_consumer = KafkaConsumer(
-            group_id=None,
-            client_id=f"{name}-hours",
-            auto_offset_reset="earliest",
-            max_poll_records=MAX_BATCH_RECORDS,
-            **common,
-        )
+        limit = MAX_BATCH_RECORDS
+        self._features = RecordReader(servers, INFERENCE_GROUP, client_id=name, max_poll_records=limit)
+        self._hours_topic = RecordReader(servers, client_id=f"{name}-hours", max_poll_records=limit)
 
     def _recover(self) -> None:
         """Rebuild the state of the previous process; nothing is predicted meanwhile."""
         self.statistics.phase = "recovering"
         began = time.monotonic()
         self._producer.init_transactions()
-        self._hours_reader = HourlyTopicReader(self._hours_consumer, self._hours.put_shared, self._heartbeat)
+        self._hours_reader = HourlyTopicReader(
+            self._hours_topic,
+            self._settings,
+            self._hours.put_shared,
+            self._heartbeat,
+            self._copy_hours if self._shard == 0 else None,
+            self._features.committed,
+        )
         hours = self._hours_reader.catch_up()
-        partitions = partitions_of(self._consumer, FEATURES, self._heartbeat)
+        partitions = partitions_of(self._features, FEATURES, self._heartbeat)
         own = [tp for tp in partitions if tp.partition % self._settings.inference_actors == self._shard]
-        self._consumer.assign(own)
-        committed = {tp: offset for tp in own if (offset := self._consumer.committed(tp)) is not None}
-        self._consumer.pause(*(tp for tp in own if tp not in committed))
+        starts = self._features.assign(own)
         replayed = 0
-        for record in replay_features(self._consumer, committed, self._heartbeat):
+        for record in replay_features(self._features, starts, self._heartbeat):
             replayed += 1
-            window = _window(record)
+            window = self._parse_window(record)
             if isinstance(window, WindowFeatures):
                 self._add([window])
                 self._last_predicted.mark([window])
-        self._consumer.resume(*own)
+        self._undecodable = self._features.undecodable
         self.grid = self._hours.grid()
         self._models.refresh(self.canary)
         log.info(
@@ -173,12 +177,14 @@ class InferenceLoop:
         )
 
     def _process_batch(self) -> None:
-        polled = self._consumer.poll(timeout_ms=POLL_MS)
+        polled = self._features.poll(POLL_MS)
         self._heartbeat()
-        if not polled:
+        undecodable, self._undecodable = self._features.undecodable - self._undecodable, self._features.undecodable
+        self.statistics.rejected += undecodable
+        if not polled and not undecodable:
             return
         began = time.monotonic()
-        batch = _parse(polled)
+        batch = self._parse(polled)
         self._hours_reader.catch_up()
         changed = self._add(batch.windows)
         results = self._predictor.predict(self._last_predicted.select(batch.windows), self._models.current)
@@ -198,11 +204,27 @@ class InferenceLoop:
         return [hour for hour in self._windows.add(windows) if self._hours.put_computed(hour)]
 
     def _commit(self, batch: FeatureBatch, hours: list[Hour], results: list[PredictionResult]) -> None:
-        offsets = {tp: OffsetAndMetadata(self._consumer.position(tp), "", -1) for tp in batch.partitions}
+        offsets = {tp: self._features.offset_to_commit(tp) for tp in self._features.assignment}
+        if self._shard == 0:  # also without invalid hours, because the broker forgets offsets that are not renewed
+            offsets |= {tp: self._hours_topic.offset_to_commit(tp) for tp in self._hours_reader.partitions}
+        self._write(lambda: self._send(batch, hours, results), offsets)
+
+    def _copy_hours(self, rejected: RejectedRecords) -> None:
+        """Copy invalid hours, in the order of their offsets, in a transaction of its own."""
+        offsets = {TopicPartition(r.topic, r.partition): OffsetAndMetadata(r.offset + 1, "", -1) for r, _ in rejected}
+        self._write(lambda: self._send_rejected(rejected), offsets)
+        self.statistics.rejected += len(rejected)
+
+    def _write(self, send: Callable[[], None], offsets: dict[TopicPartition, OffsetAndMetadata]) -> None:
+        """Send records and commit offsets in one transaction.
+
+        Raises:
+            LostTransaction: this process must end.
+        """
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 self._producer.begin_transaction()
-                self._send(batch, hours, results)
+                send()
                 self._producer.send_offsets_to_transaction(offsets, INFERENCE_GROUP)
             except KafkaError as error:
                 log.warning("attempt %d to write the batch failed: %r", attempt, error)
@@ -237,15 +259,11 @@ class InferenceLoop:
                 if prediction is not None:
                     record_headers = [*headers(prediction, source, now), inputs]
                     self._producer.send(topic, key=key, value=prediction.to_json(), headers=record_headers)
-        for record, reason in batch.rejected:
-            about = {
-                "reason": reason.value,
-                "topic": record.topic,
-                "partition": record.partition,
-                "offset": record.offset,
-            }
-            reject_headers = [(name, str(value).encode()) for name, value in about.items()]
-            self._producer.send(REJECTED, key=record.key, value=record.value, headers=reject_headers)
+        self._send_rejected(batch.rejected)
+
+    def _send_rejected(self, rejected: RejectedRecords) -> None:
+        for record, reason in rejected:
+            self._producer.send(REJECTED, **rejected_copy(record, reason)._asdict())
 
     def _update_statistics(
         self, batch: FeatureBatch, hours: list[Hour], results: list[PredictionResult], began: float
@@ -257,10 +275,7 @@ class InferenceLoop:
         statistics.hours += len(hours)
         statistics.batches += 1
         statistics.batch_ms = (time.monotonic() - began) * 1000
-        statistics.lag = sum(
-            max(0, (self._consumer.highwater(tp) or 0) - (self._consumer.position(tp) or 0))
-            for tp in self._consumer.assignment()
-        )
+        statistics.lag = self._features.lag()
         versions = ", ".join(sorted({result.prediction.predictions.model_version for result in results})) or "none"
         log.info(
             "%d records, %d predictions by version %s, %d in shadow, %d hours, %d rejected, %.0f ms, lag %d",
@@ -268,6 +283,25 @@ class InferenceLoop:
             *(len(hours), len(batch.rejected), statistics.batch_ms, statistics.lag),
         )
         self._heartbeat()
+
+    def _parse(self, polled: Polled) -> FeatureBatch:
+        batch = FeatureBatch([], [], [], {})
+        for record in (record for records in polled.values() for record in records):
+            batch.records.append(record)
+            window = self._parse_window(record)
+            if isinstance(window, WindowFeatures):
+                batch.windows.append(window)
+                batch.sources[window.station_id] = origin(record.headers)
+            else:
+                log_rejected(record, window)
+                batch.rejected.append((record, window.reason))
+        return batch
+
+    def _parse_window(self, record: ConsumerRecord) -> WindowFeatures | InvalidRecord:
+        try:
+            return parse_record(WindowFeatures, record.value, datetime.now(UTC), self._settings)
+        except InvalidRecord as error:
+            return error
 
     def _heartbeat(self) -> None:
         self.statistics.last_heartbeat = time.monotonic()
@@ -287,26 +321,3 @@ class InferenceLoop:
             for name, status in self._models.statuses().items()
         }
         return {"shard": self._shard, **statistics, **versions, "models": statuses, "idle": idle}
-
-
-def _window(record: ConsumerRecord) -> WindowFeatures | RejectionReason:
-    try:
-        return WindowFeatures.from_json(record.value or b"")
-    except ValidationError as error:
-        if not record.value:
-            return RejectionReason.EMPTY
-        malformed = error.errors(include_url=False)[0]["type"] == "json_invalid"
-        return RejectionReason.MALFORMED_JSON if malformed else RejectionReason.WRONG_TYPE
-
-
-def _parse(polled: dict[TopicPartition, list[ConsumerRecord]]) -> FeatureBatch:
-    batch = FeatureBatch([], list(polled), [], [], {})
-    for record in (record for records in polled.values() for record in records):
-        batch.records.append(record)
-        window = _window(record)
-        if isinstance(window, WindowFeatures):
-            batch.windows.append(window)
-            batch.sources[window.station_id] = origin(record.headers)
-        else:
-            batch.rejected.append((record, window))
-    return batch

@@ -22,6 +22,7 @@ from producer.replay_rejected import (
 )
 from tests.conftest import TestBroker
 from tests.producer.topic_reader import TopicReader
+from tests.raw_batches import GZIP, NotUtf8, RawRecord, batch, produce
 from weatherglass.files import DamagedFileError
 from weatherglass.topics import FEATURES, RAW, REJECTED
 
@@ -175,3 +176,27 @@ def test_after_a_failure_acknowledged_messages_are_not_replayed_again(
 def test_an_unknown_reason_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ReplayError, match=r"tomorrow.*future"):
         parse_reasons(["future", "tomorrow"])
+
+
+@pytest.mark.integration
+def test_no_message_on_the_topic_stops_a_replay(fresh_broker: TestBroker) -> None:
+    replayer, servers = Replayer(fresh_broker), fresh_broker.bootstrap_servers
+    about: list[tuple[str, bytes | None]] = [("reason", b"future"), ("topic", RAW.encode()), ("partition", b"0")]
+    garbage = [
+        RawRecord(None),
+        RawRecord(b"{}", headers=[("reason", None), ("topic", None), ("", None)]),
+        RawRecord(b"{}", headers=[("reason", b"no\nreason"), ("topic", RAW.encode()), ("offset", b"1 2\n3")]),
+        RawRecord(b"a" * 3_000_000, headers=[*about, ("offset", b"1")]),
+        RawRecord(b"{}", headers=[(NotUtf8("name"), b"")]),
+        RawRecord(b"{}", headers=[*about, ("offset", b"2"), ("source", None)], timestamp=-(10**16)),
+        RawRecord(None, headers=[*about, ("offset", b"3"), ("source", b"s" * 100_000)]),
+    ]
+    produce(servers, REJECTED, 0, batch(garbage, GZIP))
+    reject(servers, (b"{}", "future", 4, []))
+    assert replayer.replay() == {"future": 3}
+    assert replayer.skipped == {SkipReason.OTHER_TOPIC: 2, SkipReason.TOO_LONG: 1}, (
+        "without origin, one is like another"
+    )
+    assert replayer.origins() == [f"{RAW}:0:2", f"{RAW}:0:3", f"{RAW}:2:4"]
+    assert replayer.replay() == {}
+    assert replayer.skipped[SkipReason.ALREADY_REPLAYED] == 3

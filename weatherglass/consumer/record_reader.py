@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 Polled = dict[TopicPartition, list[ConsumerRecord]]
 
 READ_MS = 200
+MAX_POLL_BYTES = 20 * 1024**2
+"""Keys and values that a poll returns, except for the last record. The batch of a poll is written in one transaction,
+which must not take longer than its timeout."""
 REQUEST_MS = 10_000
 """How long a poll waits for the ends of a log; the next poll tries again."""
 
@@ -106,9 +109,23 @@ class RecordReader:
         except LogTruncationError as error:
             self._move_into_log({tp: self.position(tp) for tp in error.divergent_offsets})
             return {}
+        polled = self._cut(polled)
         for tp, records in polled.items():
             self._newest[tp] = max(self._newest.get(tp, -1), *(record.timestamp for record in records))
         return polled
+
+    def _cut(self, polled: Polled) -> Polled:
+        """The first `MAX_POLL_BYTES` of the records; the next poll returns the others."""
+        size = 0
+        kept: Polled = {}
+        for tp, records in polled.items():
+            for record in records:
+                if size > MAX_POLL_BYTES:
+                    self._consumer.seek(tp, record.offset)
+                    break
+                size += len(record.value or b"") + len(record.key or b"")
+                kept.setdefault(tp, []).append(record)
+        return kept
 
     def read_to(self, ends: Mapping[TopicPartition, int], heartbeat: Callable[[], None]) -> Iterator[ConsumerRecord]:
         """Yield the records of these partitions up to the given offsets, exclusive; the others are paused meanwhile.
@@ -149,6 +166,11 @@ class RecordReader:
     def position(self, tp: TopicPartition) -> int:
         """Offset of the next record."""
         return int(self._consumer.position(tp))
+
+    def committed(self, tp: TopicPartition) -> int | None:
+        """The committed offset of a partition, assigned or not; None without one."""
+        offset: int | None = self._consumer.committed(tp)
+        return offset
 
     def offset_to_commit(self, tp: TopicPartition) -> OffsetAndMetadata:
         """The position and the timestamp of the newest record read."""

@@ -38,8 +38,15 @@ def rejected_copy(record: ConsumerRecord, reason: RejectionReason) -> RejectedCo
         headers[TRUNCATED_HEADER] = len(record.value)
     if record.key is not None and len(record.key) > MAX_REJECTED_KEY_BYTES:
         headers[TRUNCATED_KEY_HEADER] = len(record.key)
+    value = value_to_send(record)
     return RejectedCopy(
         record.key and record.key[:MAX_REJECTED_KEY_BYTES],
-        record.value and record.value[:MAX_REJECTED_VALUE_BYTES],
+        value and value[:MAX_REJECTED_VALUE_BYTES],
         [(name, str(text).encode()) for name, text in headers.items()],
     )
+
+
+def value_to_send(record: ConsumerRecord) -> bytes | None:
+    """The value of a record; empty if it has neither key nor value, which kafka-python's producer refuses."""
+    value: bytes | None = record.value
+    return b"" if record.key is None and value is None else value

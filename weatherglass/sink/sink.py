@@ -5,8 +5,8 @@
 Each poll is one database transaction of upserts. The offsets are committed to the group `dashboard-consumers` after the
 transaction, so records that are read again after a crash change nothing. The job assigns all partitions itself instead
 of joining a consumer group session, because there is only one instance; a new process therefore starts without waiting
-for the session of the old one to expire. Invalid records are skipped and logged; those of `weather-raw` are also in
-`weather-rejected`.
+for the session of the old one to expire. Invalid records are skipped, logged and counted. Those of the topics that no
+other job reads are copied to `weather-rejected`; the features job and inference copy those that they read.
 """
 
 from __future__ import annotations
@@ -18,20 +18,23 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaProducer
 from kafka.consumer.fetcher import ConsumerRecord
-from pydantic import ValidationError
+from kafka.errors import KafkaError
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 
+from weatherglass.consumer.record_reader import RecordReader, record_time
+from weatherglass.consumer.rejected_copy import rejected_copy
+from weatherglass.consumer.validation import InvalidRecord, parse_record
 from weatherglass.formatting import count_noun, first_line
 from weatherglass.jobs.job import Job, job_lifecycle
-from weatherglass.qc.observation_checks import RejectionReason, check_timestamp
-from weatherglass.records import Observation, Origin, Prediction, Record, WindowFeatures, inputs_hash, iso, origin
+from weatherglass.qc.observation_checks import RejectionReason
+from weatherglass.records import Observation, Origin, Prediction, Record, WindowFeatures, inputs_hash, origin
 from weatherglass.settings import Settings, load_settings
 from weatherglass.store import latest_windows, observations, predictions, shadow
 from weatherglass.store.engine import open_store
-from weatherglass.topics import FEATURES, GROUPS, PREDICTIONS, RAW, SHADOW, STORE_GROUP
+from weatherglass.topics import FEATURES, GROUPS, PREDICTIONS, RAW, REJECTED, SHADOW, STORE_GROUP
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +47,8 @@ THIN_SECONDS = 86_400.0
 STORE_TIMEOUT = 120.0
 """Seconds for which the job retries before it fails because the store is unavailable."""
 MAX_RETRY_PAUSE = 10.0
+COPY_SECONDS = 30.0
+"""Limit for the acknowledgement of copies on `weather-rejected`."""
 
 RECORD_TYPES: dict[str, type[Record]] = {
     RAW: Observation,
@@ -61,8 +66,10 @@ SAVE_FUNCTIONS: dict[str, Save] = {
     ),
     SHADOW: lambda connection, records, inputs, now, _: shadow.save(connection, records, now, inputs),
 }
-Batches = dict[tuple[str, Origin | None], list[tuple[Record, str | None]]]
-"""(topic, source) -> records with the hash of their inputs."""
+COPIED = (PREDICTIONS, SHADOW)
+"""The topics whose invalid records the sink copies."""
+Batches = dict[tuple[str, Origin | None], list[tuple[Record, ConsumerRecord]]]
+"""(topic, source) -> valid records and their messages."""
 
 
 class StoreError(RuntimeError):
@@ -77,16 +84,12 @@ class Sink:
         self.settings = settings
         self.url = settings.store_url
         self.store: Engine = open_store(self.url)
-        self.consumer = KafkaConsumer(
-            bootstrap_servers=settings.bootstrap_servers,
-            group_id=STORE_GROUP,
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            metadata_max_age_ms=METADATA_SECONDS * 1000,
-        )
+        self.reader = RecordReader(settings.bootstrap_servers, STORE_GROUP, metadata_max_age_ms=METADATA_SECONDS * 1000)
+        self.producer = KafkaProducer(bootstrap_servers=settings.bootstrap_servers, linger_ms=0, max_block_ms=10_000)
         self.counts: Counter[str] = Counter()
         """Stored records by topic, and `skipped`, since the last report."""
+        self._rejected: list[tuple[ConsumerRecord, RejectionReason]] = []
+        """Invalid records that are not copied yet."""
         self._reported_at = self._assigned_at = 0.0
         self._thinned_at: float | None = None
 
@@ -99,16 +102,21 @@ class Sink:
         """
         while not self.job.stop_requested():
             self._assign_partitions()
-            polled = self.consumer.poll(timeout_ms=POLL_MS, max_records=BATCH)
+            undecodable = self.reader.undecodable
+            polled = self.reader.poll(POLL_MS, BATCH)
+            if skipped := self.reader.undecodable - undecodable:
+                self.counts["skipped"] += skipped
             if polled:
                 self._store([record for records in polled.values() for record in records])
-                self.consumer.commit()
+                self._copy_rejected()
+                self.reader.commit()
                 self._thin()
             self.job.heartbeat()
             self._report()
 
     def close(self) -> None:
-        self.consumer.close()
+        self.reader.close()
+        self.producer.close(timeout=5)
         self.store.dispose()
 
     def _thin(self) -> None:
@@ -126,13 +134,9 @@ class Sink:
         """Assign all partitions of the topics, at the start and when partitions are added."""
         if self._assigned_at and time.monotonic() - self._assigned_at < METADATA_SECONDS:
             return
-        available = {
-            TopicPartition(topic, number)
-            for topic in GROUPS[STORE_GROUP]
-            for number in self.consumer.partitions_for_topic(topic) or ()
-        }
-        if available != self.consumer.assignment():
-            self.consumer.assign(sorted(available))
+        available = {tp for topic in GROUPS[STORE_GROUP] for tp in self.reader.partitions_of(topic)}
+        if available != self.reader.assignment:
+            self.reader.assign(available)
             self.job.report(f"Reading {len(available)} partitions of {', '.join(GROUPS[STORE_GROUP])}")
         self._assigned_at = time.monotonic() if available else 0.0
 
@@ -145,10 +149,10 @@ class Sink:
             try:
                 self._save(batches)
                 return
-            except (DataError, IntegrityError):
-                self._save_one_by_one(batches)
-                return
             except SQLAlchemyError as error:
+                if _is_caused_by_a_value(error):
+                    self._save_one_by_one(batches)
+                    return
                 message = first_line(error)
                 if time.monotonic() > deadline:
                     raise StoreError(
@@ -163,44 +167,56 @@ class Sink:
     def _parse(self, records: Iterable[ConsumerRecord]) -> Batches:
         """Group records by topic and source; skip invalid ones."""
         batches: Batches = defaultdict(list)
+        now = datetime.now(UTC)
         for record in records:
+            # A reading with a wrong clock would remain the newest; its clock is compared as in the features job.
+            arrived = record_time(record) if record.topic == RAW else now
             try:
-                parsed = RECORD_TYPES[record.topic].from_json(record.value or b"")
-            except ValidationError as error:
-                self._skip(f"{_position(record)}: {_first_error(error)}")
-                continue
-            if isinstance(parsed, Observation) and (reason := self._check_timestamp(parsed, record)):
-                self._skip(f"{_position(record)}: timestamp {iso(parsed.timestamp)} too far in the {reason}")
-                continue
-            batches[record.topic, origin(record.headers)].append((parsed, inputs_hash(record.headers)))
+                parsed = parse_record(RECORD_TYPES[record.topic], record.value, arrived, self.settings)
+            except InvalidRecord as error:
+                self._skip(record, error.reason, error)
+            else:
+                batches[record.topic, origin(record.headers)].append((parsed, record))
         return batches
-
-    def _check_timestamp(self, observation: Observation, record: ConsumerRecord) -> RejectionReason | None:
-        """Reject readings with a wrong clock, like the features job; otherwise they would remain the newest reading."""
-        arrived = datetime.fromtimestamp(record.timestamp / 1000, UTC)
-        return check_timestamp(observation.timestamp, arrived, self.settings)
 
     def _save(self, batches: Batches) -> None:
         now = datetime.now(UTC)
         with self.store.begin() as connection:
             for (topic, source), batch in batches.items():
-                records, inputs = zip(*batch, strict=True)
-                SAVE_FUNCTIONS[topic](connection, records, inputs, now, source)
+                inputs = [inputs_hash(record.headers) for _, record in batch]
+                SAVE_FUNCTIONS[topic](connection, [parsed for parsed, _ in batch], inputs, now, source)
         for (topic, _), batch in batches.items():
             self.counts[topic] += len(batch)
 
     def _save_one_by_one(self, batches: Batches) -> None:
         """Save each record in its own transaction, and skip those that the database rejects."""
         for key, batch in batches.items():
-            for record in batch:
+            for parsed, record in batch:
                 try:
-                    self._save({key: [record]})
-                except (DataError, IntegrityError) as error:
-                    self._skip(f"{key[0]}: rejected by the database: {error.orig}")
+                    self._save({key: [(parsed, record)]})
+                except SQLAlchemyError as error:
+                    if not _is_caused_by_a_value(error):
+                        raise
+                    self._skip(record, RejectionReason.OUT_OF_RANGE, f"rejected by the database: {first_line(error)}")
 
-    def _skip(self, reason: str) -> None:
+    def _skip(self, record: ConsumerRecord, reason: RejectionReason, detail: object) -> None:
         self.counts["skipped"] += 1
-        log.warning("Skipping invalid record: %s", reason)
+        log.warning(
+            "Skipping invalid record: %s, partition %d, offset %d: %s",
+            *(record.topic, record.partition, record.offset, detail),
+        )
+        if record.topic in COPIED:
+            self._rejected.append((record, reason))
+
+    def _copy_rejected(self) -> None:
+        """Copy the invalid records to `weather-rejected`. A record that is read again is copied again."""
+        rejected, self._rejected = self._rejected, []
+        try:
+            copies = [self.producer.send(REJECTED, **rejected_copy(*pair)._asdict()) for pair in rejected]
+            for copy in copies:
+                copy.get(COPY_SECONDS)
+        except KafkaError as error:
+            log.error("At most %d invalid records were not copied to %s: %r", len(rejected), REJECTED, error)
 
     def _report(self) -> None:
         """Report the stored records, at most every `REPORT_SECONDS`."""
@@ -213,26 +229,15 @@ class Sink:
             predictions=stored[PREDICTIONS],
             observations=stored[RAW],
             skipped=skipped,
-            lag=self._lag(),
+            lag=self.reader.lag(),
         )
         self.counts, self._reported_at = Counter(), time.monotonic()
 
-    def _lag(self) -> int:
-        """Consumer lag: records between the position and the last known end of each partition."""
-        return sum(
-            max(0, (self.consumer.highwater(tp) or 0) - (self.consumer.position(tp, timeout_ms=1000) or 0))
-            for tp in self.consumer.assignment()
-            if self.consumer.highwater(tp) is not None
-        )
 
-
-def _position(record: ConsumerRecord) -> str:
-    return f"{record.topic}, partition {record.partition}, offset {record.offset}"
-
-
-def _first_error(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False)[0]
-    return f"{'.'.join(map(str, first['loc'])) or 'value'}: {first['msg']}"
+def _is_caused_by_a_value(error: SQLAlchemyError) -> bool:
+    """Whether a value of a row cannot be stored; otherwise the store is unavailable."""
+    in_binding = isinstance(error, StatementError) and not isinstance(error, DBAPIError)
+    return in_binding or isinstance(error, DataError | IntegrityError)
 
 
 def main(folder: Path) -> None:

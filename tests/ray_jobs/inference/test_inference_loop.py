@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from jsonschema import Draft202012Validator
 from kafka import KafkaConsumer, TopicPartition
+from kafka.structs import OffsetAndMetadata
 
+from ray_jobs.inference.hour_buffer import hour64
+from tests.raw_batches import GZIP, NotUtf8, RawRecord, batch, produce
 from tests.ray_jobs.conftest import Feed, committed, predictions, serving
 from tests.ray_jobs.windows import START, every, leading, windows_of
 from tests.waiting import until
@@ -103,3 +106,65 @@ def test_shards_divide_the_partitions_and_share_their_hours(serving_settings: Se
     keys = [(p.station_id, p.timestamp) for p in predictions(bootstrap)]
     assert len(set(keys)) == len(keys)
     assert {r.partition for r in committed(bootstrap, PREDICTIONS)} <= set(range(4))
+
+
+def rejected(settings: Settings) -> list[tuple[str, int, str]]:
+    """Topic, offset and reason of all copies of invalid records, sorted."""
+    headers = [dict(record.headers) for record in committed(settings.bootstrap_servers, REJECTED)]
+    return sorted((h["topic"].decode(), int(h["offset"]), h["reason"].decode()) for h in headers)
+
+
+def an_hour(hour: datetime) -> bytes:
+    values = dict.fromkeys(("temperature", "humidity", "pressure", "wind_u", "wind_v"), 1.0)
+    return Hour(station_id="boston", hour=hour, count=1, **values).to_json()
+
+
+def test_invalid_features_and_hours_are_copied_once_and_stop_nothing(serving_settings: Settings, feed: Feed) -> None:
+    settings, bootstrap = serving_settings, serving_settings.bootstrap_servers
+    invalid = [RawRecord(b"{", b"1"), RawRecord(b"a" * 3_000_000, b"2", [("source", None)])]
+    undecodable = RawRecord(b"{}", b"3", [(NotUtf8("name"), b"")])
+    out_of_range = [
+        RawRecord(an_hour(datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(days=6)), b"4"),
+        RawRecord(an_hour(START).replace(b"2026-01-05T12:00:00Z", b"9999-12-31T23:59:59-14:00"), b"5"),
+    ]
+    produce(bootstrap, HOURS, 0, batch([*invalid, undecodable, RawRecord(None, b"6"), *out_of_range], GZIP))
+    produce(bootstrap, FEATURES, 1, batch([*invalid, undecodable, RawRecord(None, b"6")], GZIP))
+    expected = [(FEATURES, 0, "malformed_json"), (FEATURES, 1, "malformed_json"), (FEATURES, 3, "empty")]
+    expected += [(HOURS, 0, "malformed_json"), (HOURS, 1, "malformed_json"), (HOURS, 4, "future")]
+    expected += [(HOURS, 5, "out_of_range")]
+    with serving(settings) as (service, _):
+        feed.send([leading("boston", START)])
+        until("the end of the features", lambda: lag(settings) == 0)
+        assert service.statistics.rejected == len(expected) + 1, "and one that cannot be decoded"
+        assert service.grid is not None
+        assert service.grid.hours[-1] == hour64(START)
+    assert rejected(settings) == expected
+    produce(bootstrap, HOURS, 0, batch([RawRecord(b"[]", b"7")]))
+    with serving(settings):
+        feed.send([leading("boston", START + 15 * MINUTE)])
+        until("the predictions", lambda: len(predictions(bootstrap)) == 2)
+    *before, (topic, _, reason) = rejected(settings)
+    assert (before, topic, reason) == (expected, HOURS, "wrong_type")
+
+
+def test_a_log_that_ends_before_the_committed_offset_is_read_on(serving_settings: Settings, feed: Feed) -> None:
+    """An older copy of the log: what it contains was predicted before, what follows was not."""
+    settings, bootstrap = serving_settings, serving_settings.bootstrap_servers
+    stations = ("boston", "new-york", "miami", "denver")
+    with serving(settings):
+        feed.send([leading(station, START) for station in stations])
+        until("the predictions", lambda: len(predictions(bootstrap)) == len(stations))
+    consumer = KafkaConsumer(bootstrap_servers=bootstrap, group_id=INFERENCE_GROUP, enable_auto_commit=False)
+    partitions = [TopicPartition(FEATURES, n) for n in consumer.partitions_for_topic(FEATURES)]
+    beyond = {}
+    for tp in partitions:
+        offset = consumer.committed(tp, metadata=True)
+        beyond[tp] = OffsetAndMetadata(offset.offset + 1_000, offset.metadata, -1)
+    consumer.commit(beyond)
+    consumer.close()
+    with serving(settings):
+        feed.send([leading(station, START + 15 * MINUTE) for station in stations])
+        until("the predictions", lambda: len(predictions(bootstrap)) >= 2 * len(stations))
+        until("the end of the features", lambda: lag(settings) == 0)
+    times = sorted((p.timestamp, p.station_id) for p in predictions(bootstrap))
+    assert times == [(time, station) for time in (START, START + 15 * MINUTE) for station in sorted(stations)]

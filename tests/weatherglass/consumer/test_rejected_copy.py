@@ -18,7 +18,9 @@ def copy_of(key: bytes | None, value: bytes | None) -> tuple[bytes | None, bytes
     return copy.key, copy.value, dict(copy.headers)
 
 
-@pytest.mark.parametrize(("key", "value"), [(None, None), (b"", b""), (b"k", b"v"), (b"\xff", b"\x00" * 1_000_000)])
+@pytest.mark.parametrize(
+    ("key", "value"), [(None, b""), (b"", None), (b"", b""), (b"k", b"v"), (b"\xff", b"\x00" * 1_000_000)]
+)
 def test_a_record_is_copied_unchanged_with_its_origin(key: bytes | None, value: bytes | None) -> None:
     origin = {"reason": b"future", "topic": b"weather-hours", "partition": b"0", "offset": b"7"}
     assert copy_of(key, value) == (key, value, origin)
@@ -30,3 +32,7 @@ def test_a_long_key_and_a_long_value_are_truncated_and_their_sizes_kept() -> Non
     assert value == b"v" * MAX_REJECTED_VALUE_BYTES
     assert (headers["truncated"], headers["truncated_key"]) == (b"4000000", b"3000000")
     assert len(key) + len(value) + 1_000 < 1_048_576
+
+
+def test_a_record_without_key_and_value_has_an_empty_value() -> None:
+    assert copy_of(None, None)[:2] == (None, b"")

@@ -19,8 +19,9 @@ from sqlalchemy import select
 from ray_jobs.inference.hour_buffer import HourBuffer
 from ray_jobs.inference.model_manager import ModelManager
 from ray_jobs.inference.predictor import PredictionResult, Predictor
+from tests.raw_batches import GZIP, NotUtf8, RawRecord, batch, produce
 from tests.ray_heads import end_group
-from tests.ray_jobs.conftest import STOP_TIMEOUT
+from tests.ray_jobs.conftest import STOP_TIMEOUT, committed
 from tests.ray_jobs.windows import leading
 from tests.waiting import until
 from weatherglass.forecast.fallback import PersistenceForecaster
@@ -33,7 +34,7 @@ from weatherglass.store.engine import open_store
 from weatherglass.store.migrate import migrate
 from weatherglass.store.predictions import FULL_RETENTION
 from weatherglass.store.schema import observations, predictions, shadow_predictions
-from weatherglass.topics import PREDICTIONS, RAW, SHADOW, STORE_GROUP
+from weatherglass.topics import FEATURES, MAX_REJECTED_VALUE_BYTES, PREDICTIONS, RAW, REJECTED, SHADOW, STORE_GROUP
 
 pytestmark = pytest.mark.integration
 
@@ -71,18 +72,18 @@ def publish(settings: Settings, minutes: int) -> None:
     now = datetime.now(UTC)
     producer = KafkaProducer(bootstrap_servers=settings.bootstrap_servers, transactional_id="test")
     producer.init_transactions()
-    for committed in (True, False):
+    for commit in (True, False):
         producer.begin_transaction()
-        for result in predict(settings, minutes if committed else minutes + 1):
+        for result in predict(settings, minutes if commit else minutes + 1):
             record_headers = [*headers(result.prediction, Origin.REPLAY, now), (INPUTS_HEADER, result.inputs.encode())]
             key = result.prediction.station_id.encode()
             assert result.shadow
             for topic, prediction in ((PREDICTIONS, result.prediction), (SHADOW, result.shadow)):
                 producer.send(topic, key=key, value=prediction.to_json(), headers=record_headers)
         for station in STATIONS:
-            reading = observation(station, minutes if committed else minutes + 1)
+            reading = observation(station, minutes if commit else minutes + 1)
             producer.send(RAW, key=station.encode(), value=reading.to_json(), headers=headers(reading, None, now))
-        if committed:
+        if commit:
             producer.send(RAW, key=b"x", value=b"{rubbish")
             for year in (b"0001-01-01T00:00:00+01:00", b"9999-12-31T23:59:59-10:00"):  # out of range in UTC
                 producer.send(RAW, key=b"x", value=b'{"station_id": "x", "timestamp": "%s", "temperature": 1}' % year)
@@ -208,10 +209,38 @@ def test_old_predictions_are_thinned_to_one_per_hour(serving_settings: Settings,
         until("only the first old prediction of each hour kept", lambda: counts(settings) == [3 + 3, 3])
 
 
-def test_an_observation_of_the_future_is_skipped(serving_settings: Settings, tmp_path: Path) -> None:
+def test_records_of_the_future_are_skipped(serving_settings: Settings, tmp_path: Path) -> None:
     settings, folder = serving_settings, JobFolder(tmp_path / "job")
     migrate(settings.store_url)
     publish(settings, 60 * 24 * 365)
     publish(settings, 0)
     with sink(settings, folder.path):
-        until("stored without the observations of next year", lambda: counts(settings) == [6, 3])
+        until("stored without those of next year", lambda: set(map(len, rows(settings).values())) == {3})
+
+
+def test_invalid_predictions_are_copied_and_other_invalid_records_are_not(
+    serving_settings: Settings, tmp_path: Path
+) -> None:
+    """The features job and inference copy the invalid observations and features."""
+    settings, bootstrap = serving_settings, serving_settings.bootstrap_servers
+    migrate(settings.store_url)
+    garbage = [
+        RawRecord(None),
+        RawRecord(b"{"),
+        RawRecord(b"a" * 3_000_000, b"k" * 3_000_000),
+        RawRecord(b"undecodable", headers=[(NotUtf8("name"), b"")]),
+        RawRecord(b"[]", headers=[("source", None), ("inputs", None)]),
+    ]
+    for topic in (RAW, FEATURES, PREDICTIONS, SHADOW):
+        produce(bootstrap, topic, 1, batch(garbage, GZIP))
+    publish(settings, 0)
+    folder = JobFolder(tmp_path / "job")
+    with sink(settings, folder.path) as process:
+        until("stored", lambda: set(map(len, rows(settings).values())) == {3})
+        until("copied", lambda: len(committed(bootstrap, REJECTED)) >= 8)
+        folder.request_stop("the test")
+        assert process.wait(STOP_TIMEOUT) == 0
+    copies = committed(bootstrap, REJECTED)
+    origins = sorted((dict(copy.headers)["topic"].decode(), int(dict(copy.headers)["offset"])) for copy in copies)
+    assert origins == [(topic, offset) for topic in (PREDICTIONS, SHADOW) for offset in (0, 1, 2, 4)]
+    assert {len(copy.value or b"") for copy in copies} == {0, 1, 2, MAX_REJECTED_VALUE_BYTES}

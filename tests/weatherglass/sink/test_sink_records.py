@@ -29,7 +29,8 @@ NOW = datetime(2026, 1, 5, 12, 15, tzinfo=UTC)
 
 @pytest.fixture
 def sink(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sink]:
-    monkeypatch.setattr(module, "KafkaConsumer", lambda **_: SimpleNamespace(close=lambda: None))
+    for name in ("RecordReader", "KafkaProducer"):
+        monkeypatch.setattr(module, name, lambda *_, **__: SimpleNamespace(close=lambda **_: None))
     migrate(settings.store_url)
     folder = JobFolder(tmp_path / "job")
     folder.path.mkdir()
