@@ -6,7 +6,7 @@ import itertools
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow.sdk import BaseOperator, Context
@@ -14,6 +14,7 @@ from airflow.sdk.exceptions import AirflowException
 
 from plugins.ray_submission.client import RayJobs, Submission, token_from
 from plugins.ray_submission.trigger import RayJobTrigger
+from weatherglass.settings import variable
 
 
 class RayJobOperator(BaseOperator):
@@ -43,8 +44,7 @@ class RayJobOperator(BaseOperator):
         if running:
             self.log.info("Attaching to Ray job %s, which is %s", submission_id, running.status)
         else:
-            settings = {name: value for name, value in os.environ.items() if name.startswith("WEATHERGLASS_")}
-            jobs.submit(submission_id, shlex.join(self.argv), settings)
+            jobs.submit(submission_id, shlex.join(self.argv), job_environment(os.environ))
             self.log.info("Submitted Ray job %s to %s: %s", submission_id, self.dashboard, shlex.join(self.argv))
         self.defer(trigger=RayJobTrigger(self.dashboard, submission_id), method_name="job_ended")
 
@@ -74,6 +74,15 @@ class RayJobOperator(BaseOperator):
         lines = event["log_tail"]
         last_line = f"; last line of its output: {lines[-1]}" if lines else ""
         raise AirflowException(f"the Ray job ended as {event['status']}: {event['reason']}{last_line}")
+
+
+def job_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The settings, which Ray's dashboard shows; without those of the API, whose token no job needs."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if name.startswith("WEATHERGLASS_") and not name.startswith(variable("api_"))
+    }
 
 
 def submission_id_of(context: Context) -> str:
