@@ -13,7 +13,7 @@ FAST := -n 2 -m "not integration and not e2e"
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: audit bench-features clean cluster-down cluster-env cluster-status cluster-up down evaluate help lint lock mutants \
+.PHONY: audit bench-features clean cluster-down cluster-env cluster-release-check cluster-status cluster-up down evaluate help lint lock mutants \
 	prerequisites reference sbom setup status test test-cluster test-fast test-java test-other-versions up wheel
 
 help: ## Show this list
@@ -84,6 +84,9 @@ reference: .venv/.synced ## Generate the pages of docs/ and the alert rules that
 
 cluster-env: ## Create .env for the cluster: random secrets, the source of observations
 	@docker/make-env
+
+cluster-release-check: ## Check that .env names every base image by its digest, before a release
+	@docker/check-digests .env
 
 cluster-up: cluster-env ## Build and start the cluster in containers (Docker Compose)
 	@docker compose build

@@ -83,6 +83,29 @@ def test_every_permanent_service_has_a_health_check_and_is_restarted(configured:
             assert service["restart"] == "unless-stopped", name
 
 
+def test_no_service_has_capabilities_or_can_gain_privileges(configured: Cluster) -> None:
+    for name, service in services(configured, COMPOSE_PROFILES=MONITORING_PROFILES).items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        # The official image of PostgreSQL starts as root.
+        assert bool(service.get("cap_add")) is (name == "postgres"), name
+
+
+def test_no_command_contains_a_secret(configured: Cluster) -> None:
+    options = {"COMPOSE_PROFILES", "SPARK_WORKERS", "RAY_WORKERS", "WEATHERGLASS_SOURCE", "KAFKA_CLUSTER_ID"}
+    secrets = [value for name, value in configured.secrets.items() if name not in options]
+    for name, service in services(configured, COMPOSE_PROFILES=MONITORING_PROFILES).items():
+        arguments = json.dumps([service.get("command"), service.get("entrypoint"), service.get("healthcheck")])
+        assert not any(secret in arguments for secret in secrets), name
+        assert "TOKEN" not in arguments, name  # a shell would put its value into the arguments of the command
+
+
+def test_the_base_image_can_be_named_by_its_digest(configured: Cluster) -> None:
+    image = "registry.example/debian@sha256:" + "0" * 64
+    for name in ("kafka-controller", "prepare"):
+        assert services(configured, BASE_IMAGE=image)[name]["build"]["args"]["BASE_IMAGE"] == image
+
+
 def test_drivers_and_executors_share_the_volume_of_the_checkpoints(configured: Cluster) -> None:
     resolved = services(configured)
     for name in ("jobs", "spark-worker", "airflow-scheduler"):
