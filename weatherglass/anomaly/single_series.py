@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -234,27 +235,51 @@ def _check_self_prediction(
 def _check_clock(
     times: Times, lines: npt.NDArray[np.int64], now: datetime
 ) -> tuple[list[SeriesEvent], npt.NDArray[np.bool_]]:
-    """Find times that go back, are repeated or are in the future; return the events and the usable readings (n,)."""
+    """Find times that are out of order, repeated or in the future; return the events and the usable readings (n,).
+
+    Out of order is what has to be left out so that the times increase, so one wrong time costs one reading.
+    """
     future = times > np.datetime64(now.astimezone(UTC).replace(tzinfo=None), "s")
-    latest = np.maximum.accumulate(np.where(future, times.min(), times))
-    before = np.concatenate([times[:1], latest[:-1]])
-    back = ~future & (times < before)
-    repeated = ~future & np.concatenate([[False], times[1:] == before[1:]])
+    usable = np.zeros(len(times), bool)
+    usable[np.flatnonzero(~future)[_increasing(times[~future])]] = True
+    position = np.maximum.accumulate(np.where(usable, np.arange(len(times)), -1))
+    before = times[np.maximum(position, 0)]
+    repeated = ~usable & ~future & (position >= 0) & (times == before)
+    wrong = ~usable & ~future & ~repeated
     events = []
-    for i in np.flatnonzero(back & ~np.concatenate([[False], back[:-1]])):
-        end = i
-        while end + 1 < len(times) and back[end + 1]:
-            end += 1
-        seconds = int((before[i] - times[i]).astype(np.int64))
-        count = int(end - i + 1)
-        reason = f"the clock went back by {seconds:,} s and caught up {count} readings later (clock check)"
-        events.append(_event(CLOCK, CLOCK, 1.0, times[i], times[end], count, reason, int(lines[i])))
+    for group in np.split(np.flatnonzero(wrong), np.flatnonzero(np.diff(np.flatnonzero(wrong)) > 1) + 1):
+        if not len(group):
+            continue
+        first = int(group[0])
+        seconds = int((times[first] - before[first]).astype(np.int64)) if position[first] >= 0 else 1
+        direction = f"back by {-seconds:,} s" if seconds < 0 else f"forward to {times[first]}"
+        reason = f"the clock went {direction} and was right again {len(group)} readings later (clock check)"
+        ends = times[group[0]], times[group[-1]]
+        events.append(_event(CLOCK, CLOCK, 1.0, min(ends), max(ends), len(group), reason, int(lines[first])))
     for mask, problem in ((repeated, "a repeated time"), (future, "a time in the future")):
         if mask.any():
             at = np.flatnonzero(mask)
             reason = f"{len(at)} readings have {problem}, the first in line {lines[at[0]]} (clock check)"
             events.append(_event(CLOCK, CLOCK, 1.0, times[at[0]], times[at[-1]], len(at), reason, int(lines[at[0]])))
-    return events, ~(back | repeated | future)
+    return events, usable
+
+
+def _increasing(times: Times) -> npt.NDArray[np.int64]:
+    """Return the positions of the longest strictly increasing subsequence (Fredman 1975); of equal times the first."""
+    ends: list[int] = []
+    positions: list[int] = []
+    previous = np.full(len(times), -1)
+    for i, time in enumerate(times.astype(np.int64).tolist()):
+        length = bisect_left(ends, time)
+        if length < len(ends) and ends[length] == time:
+            continue
+        ends[length : length + 1] = [time]
+        positions[length : length + 1] = [i]
+        previous[i] = positions[length - 1] if length else -1
+    chain = [positions[-1]] if positions else []
+    while chain and previous[chain[-1]] >= 0:
+        chain.append(int(previous[chain[-1]]))
+    return np.array(chain[::-1], dtype=np.int64)
 
 
 def _events(

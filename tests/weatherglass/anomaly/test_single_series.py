@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from weatherglass.anomaly import self_prediction
 from weatherglass.anomaly.single_series import SeriesEvent, SeriesReport, TooFewReadings, check_series
+from weatherglass.anomaly.single_series import _increasing as increasing
 from weatherglass.records import VARIABLES, Quality
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
@@ -115,13 +119,32 @@ def test_a_clock_that_goes_back_is_reported_with_its_line() -> None:
     assert [(event.check, event.line) for event in check(repeated, values).events[-1:]] == [("clock", len(times))]
 
 
-def test_a_time_in_the_far_future_costs_only_its_own_reading() -> None:
+@pytest.mark.parametrize(
+    "wrong", ["2150-01-01T00:00:00", "2023-12-01T00:00:00", "2023-05-10T00:00:00", "1970-01-01T00:00:00"]
+)
+@pytest.mark.parametrize("at", [2, 700])
+def test_a_wrong_time_costs_only_its_own_reading(wrong: str, at: int) -> None:
     times, values = weather(10, 10)
-    times[700] = np.datetime64("2150-01-01T00:00:00", "s")
-    events = check(times, values).events
-    assert [(event.line, event.readings) for event in events if event.check == "clock"] == [(701, 1)]
+    times[at] = np.datetime64(wrong, "s")
     values[900, 0] = 91.0
-    assert events_at(check(times, values), "temperature", times[900])
+    events = check(times, values).events
+    clock = [(event.line, event.readings) for event in events if event.check == "clock"]
+    assert clock == [(at + 1, 1)]
+    assert [event.line for event in events if event.check == "range"] == [901]
+
+
+@given(st.lists(st.integers(0, 12), min_size=2, max_size=8))
+def test_the_fewest_readings_are_left_out(hours: list[int]) -> None:
+    times = START + np.array(hours) * np.timedelta64(3600, "s")
+    longest = max(
+        len(kept)
+        for size in range(1, len(hours) + 1)
+        for kept in itertools.combinations(hours, size)
+        if all(a < b for a, b in itertools.pairwise(kept))
+    )
+    kept = increasing(times)
+    assert len(kept) == longest
+    assert (np.diff(times[kept]).astype(int) > 0).all()
 
 
 def test_a_first_time_decades_earlier_does_not_lengthen_the_axis(monkeypatch: pytest.MonkeyPatch) -> None:
