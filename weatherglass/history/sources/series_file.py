@@ -7,7 +7,7 @@ values that cannot be read are skipped and counted.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
 from pathlib import Path
 
@@ -87,10 +87,12 @@ def read_series(path: Path, now: datetime, stated: Statements | None = None) -> 
     if not len(table.lines):
         raise RefusedError(path, Refusal(RefusalCode.NO_READINGS, "no readings below the header", table.header_line))
     time_at, parsed = _read_times(path, table, stated, now)
+    readable = ~np.isnat(parsed.times)
+    unread = [*table.skipped, *parsed.skipped]
+    table = replace(table, cells=[cells[readable] for cells in table.cells], lines=table.lines[readable])
     values = np.full((len(table.lines), len(VARIABLES)), np.nan)
     columns = {"time": f"{' and '.join(repr(table.header[i]) for i in time_at)} ({parsed.description})"}
     refused: list[Refusal] = []
-    unread = [*table.skipped, *parsed.skipped]
     chosen = _variable_columns(table, refused)
     decimal = _decimal_mark(table, chosen)
     for variable, at in chosen.items():
@@ -103,12 +105,11 @@ def read_series(path: Path, now: datetime, stated: Statements | None = None) -> 
         unread += bad
     if len(columns) == 1:
         raise RefusedError(path, refused[0])
-    readable = ~np.isnat(parsed.times)
     used = {*time_at, *chosen.values()}
     return StationSeries(
         parsed.times[readable],
-        values[readable],
-        table.lines[readable],
+        values,
+        table.lines,
         columns,
         tuple(refused),
         tuple(unread),
@@ -138,12 +139,10 @@ def _is_header(cells: Sequence[str]) -> bool:
 
 
 def _is_unit_row(header: Sequence[str], cells: Sequence[str]) -> bool:
-    """Return whether the line below the header has a unit for a variable, and no time and no number."""
-    used = [cell for name, cell in zip(header, cells, strict=True) if series_values.variable_of(name)]
-    times = [cells[i] for i in _time_columns(header)]
-    digits = any(character.isdigit() for character in "".join(times))
-    numbers = pd.Series(used).str.contains(r"^[+-]?[.,]?\d").any()
-    return not digits and not numbers and not series_values.is_missing(pd.Series(used)).all()
+    """Return whether the line below the header has a known unit for a variable, and no time."""
+    found = ((series_values.variable_of(name), cell) for name, cell in zip(header, cells, strict=True))
+    has_unit = any(variable and series_values.find_unit(variable[0], cell) for variable, cell in found)
+    return has_unit and not any(character.isdigit() for i in _time_columns(header) for character in cells[i])
 
 
 def _read_text(path: Path) -> _Table:

@@ -199,7 +199,7 @@ def parse_column(
     """Return the values (n,) in the unit of the records, NaN where missing or unreadable; the unit; what is skipped.
 
     Args:
-        cells: (n,) text; the index is ignored.
+        cells: (n,) text.
         lines: (n,) line numbers.
         unit: as stated; None if unknown.
         unit_line: line that states the unit.
@@ -213,6 +213,8 @@ def parse_column(
         )
         return Refusal(RefusalCode.UNIT_UNKNOWN, message, unit_line, column)
     missing = is_missing(cells)
+    if missing.all():
+        return np.full(len(cells), np.nan), "no values", ()
     mark = decimal_mark(cells[~missing]) or decimal
     if mark is None and (at := np.flatnonzero(cells[~missing].str.fullmatch(_GROUPED_BY_COMMA))).size:
         message = (
@@ -226,7 +228,7 @@ def parse_column(
         first = int(np.flatnonzero(bad)[0])
         message = f"{bad.sum()} of {(~missing).sum()} values are no numbers; the first is {cells.iloc[first]!r}"
         return Refusal(RefusalCode.NUMBER, message, int(lines[first]), column)
-    if known is None and not missing.all():
+    if known is None:
         possible = _possible_units(variable, float(np.nanmedian(values)))
         if len(possible) != 1:
             message = (
@@ -235,7 +237,6 @@ def parse_column(
             )
             return Refusal(RefusalCode.UNIT_MISSING, message, unit_line, column)
         [known] = possible
-    known = known or UNITS[variable][0]
     return values * known.factor + known.offset, known.name, skipped(RefusalCode.NUMBER, lines[bad], column)
 
 

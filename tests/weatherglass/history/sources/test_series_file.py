@@ -386,7 +386,7 @@ DAMAGES = {
     "cut off": ("2021-02-22T0", RefusalCode.FIELD_COUNT, None),
     "open quote": ('2021-02-22T00:00Z,"1,2', RefusalCode.FIELD_COUNT, None),
     "zero bytes": ("2021-02-22T00:00Z,1\0\0,2", RefusalCode.FIELD_COUNT, None),
-    "no time": (",1,2", RefusalCode.TIME_FORMAT, None),
+    "no time": (",warm,x", RefusalCode.TIME_FORMAT, None),
     "impossible date": ("2021-02-30T00:00Z,1,2", RefusalCode.TIME_FORMAT, None),
     "year 1800": ("1800-02-20T00:00Z,1,2", RefusalCode.TIME_FORMAT, None),
     "year 2250": ("2250-02-20T00:00Z,1,2", RefusalCode.TIME_FORMAT, None),
