@@ -8,6 +8,7 @@ import re
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,16 @@ from producer.replay.data import load_data
 from producer.replay.server import ReplayServer
 from spark_jobs.prepare_history import checked, prepare
 from tests.conftest import make_settings
-from weatherglass.history.prepared import FLAG_COLUMNS, HISTORY_COLUMNS, read_complete_manifest, read_history, read_manifest
+from tests.weatherglass.history.sources.test_kaggle import make_zip
+from weatherglass.history.prepared import (
+    FLAG_COLUMNS,
+    HISTORY_COLUMNS,
+    read_complete_manifest,
+    read_history,
+    read_manifest,
+)
 from weatherglass.history.sources import SourceError
+from weatherglass.history.sources.kaggle import ProblemCode, read_kaggle
 from weatherglass.history.sources.nycflights13 import weather_csv
 from weatherglass.qc.history_checks import HistoryFlag
 from weatherglass.records import VARIABLES, Observation, Origin
@@ -182,6 +191,22 @@ def test_a_kaggle_zip_gives_36_stations_with_possible_temperatures(
     temperatures = grid.values[:, :, 0]
     assert np.nanmin(temperatures) > -80
     assert np.nanmax(temperatures) < 60
+
+
+def test_what_is_not_used_of_a_kaggle_zip_is_logged_and_in_the_report(
+    spark: SparkSession, settings: Settings, tmp_path: Path
+) -> None:
+    humidity = "datetime,New York,Oslo\n2013-01-01 00:00:00,80,\n2013-01-01 01:00:00,,\n2150-01-01 00:00:00,80,80\n"
+    zip_path = make_zip(tmp_path / "k.zip", humidity=humidity, wind_direction=None)
+    lines_logged: list[str] = []
+    manifest = prepare(spark, make_settings(settings.state_dir, kaggle_zip=zip_path), "kaggle", lines_logged.append)
+    problems = read_kaggle(zip_path).problems
+    assert [problem.code for problem in problems] == [ProblemCode.TIME_RANGE, ProblemCode.FILE]
+    report = (settings.history_dir / "report.html").read_text(encoding="utf-8")
+    for problem in problems:
+        assert any(str(problem) in line for line in lines_logged)
+        assert escape(str(problem)) in report
+    assert manifest.last_hour == "2013-01-01T01:00:00Z", "the row in 2150 does not lengthen the history"
 
 
 def test_values_are_compared_with_the_limits_of_their_station() -> None:
