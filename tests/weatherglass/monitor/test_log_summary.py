@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from weatherglass.alerts import metrics as m
 from weatherglass.alerts.rule_evaluator import Evaluation, FiringAlert
 from weatherglass.alerts.rules import RULES_BY_NAME
@@ -52,3 +54,36 @@ def test_the_summary_contains_the_measured_figures() -> None:
     measured.put(m.DISK_FREE, 0.42)
     (line,) = LogSummary().lines(NOTHING, measured, [])
     assert all(figure in line for figure in ("1 of 2 stations", " 7 records", "2.5 GB", "42%"))
+
+
+@pytest.mark.parametrize(("count", "listed"), [(5, "a b c d e"), (6, "a b c d e …")])
+def test_the_summary_lists_five_open_alerts_and_the_age_of_the_oldest(count: int, listed: str) -> None:
+    rule = RULES_BY_NAME["station_silent"]
+    firing = [FiringAlert(rule, name, NOON + timedelta(minutes=i), 4.0) for i, name in enumerate("abcdef"[:count])]
+    (line,) = LogSummary().lines(Evaluation([], firing[::-1], []), sample(600), [])
+    head, names = line.split(": ")
+    assert names.replace("station silent ", "").replace("(", "").replace(")", "").replace(",", "") == listed
+    assert {str(count), "10", "min"} <= set(head.split())
+
+
+def test_a_station_reports_up_to_one_and_a_half_of_its_intervals() -> None:
+    measured = sample()
+    for name, ratio in {"a": 1.5, "b": 1.51, "c": 0.0}.items():
+        measured.put(m.STATION_SILENCE, ratio, name)
+    measured.put(m.OBSERVATION_AGE, 90)
+    measured.put(m.PREDICTION_AGE, 7200)
+    measured.put(m.KAFKA_UP, 0)
+    measured.put(m.LAG_RECORDS, 3, "group", "topic", "0")
+    (line,) = LogSummary().lines(NOTHING, measured, [])
+    figures = line.split("; ")[1:]
+    assert [figure.split()[:3] for figure in figures] == [
+        ["2", "of", "3"],
+        ["last", "observation", "90"],
+        ["last", "forecast", "2"],
+    ]
+
+
+def test_an_event_postpones_the_next_periodic_summary() -> None:
+    summary = LogSummary()
+    times = [(0, []), (50, ["error"]), (60, []), (109, []), (110, [])]
+    assert [len(summary.lines(NOTHING, sample(at), errors)) for at, errors in times] == [1, 2, 0, 0, 1]
