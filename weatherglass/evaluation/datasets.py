@@ -13,7 +13,7 @@ from weatherglass.forecast.variables import drop_implausible
 from weatherglass.history.grid import HourGrid
 from weatherglass.history.prepared import HISTORY_COLUMNS, grid_from_table, read_manifest, read_stations
 from weatherglass.history.sources import SourceError, kaggle, nycflights13
-from weatherglass.stations import Network, Station, known_stations, station_id_of
+from weatherglass.stations import COLUMNS, Station, known_stations, station_id_of, station_of
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ def read_station_table(path: Path) -> tuple[Station, ...]:
     """Read stations from a CSV or Parquet file with `station_id, latitude, longitude`, optionally `name, elevation`.
 
     Raises:
-        SourceError: names the missing columns.
+        SourceError: names the missing columns, or the row and the value that is wrong, and what is allowed.
     """
     try:
         table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
@@ -92,19 +92,26 @@ def read_station_table(path: Path) -> tuple[Station, ...]:
     table = table.rename(columns=str.lower).rename(columns={"city": "station_id", "station": "station_id"})
     if missing := [name for name in STATION_COLUMNS if name not in table]:
         raise SourceError(f"{path}: missing columns {', '.join(missing)}; found {', '.join(table.columns)}")
-    return tuple(
-        Station(
-            station_id_of(str(row["station_id"])),
-            str(row.get("name", row["station_id"])),
-            str(row.get("country", "")),
-            float(row["latitude"]),
-            float(row["longitude"]),
-            None if pd.isna(row.get("elevation")) else float(row["elevation"]),
-            str(row.get("timezone", "UTC")),
-            frozenset[Network](),
-        )
-        for row in table.to_dict("records")
-    )
+    fields = [name for name in COLUMNS if name in table and name != "networks"]
+    stations: dict[str, Station] = {}
+    for number, row in enumerate(table.to_dict("records"), 1):
+        texts = {name: text for name in fields if (text := _text(row[name]))}
+        name = texts.get("station_id", "")
+        try:
+            station = station_of({"name": name, **texts, "station_id": station_id_of(name)})
+        except ValueError as error:
+            raise SourceError(f"{path}: row {number}: {error}") from None
+        if station.station_id in stations:
+            raise SourceError(f"{path}: row {number}: {station.station_id!r} is the id of an earlier row")
+        stations[station.station_id] = station
+    return tuple(stations.values())
+
+
+def _text(value: object) -> str:
+    """The text of a cell; empty if it is missing."""
+    if isinstance(value, float):
+        return "" if np.isnan(value) else np.format_float_positional(value, trim="-")
+    return "" if value is None else str(value)
 
 
 def join(history: pd.DataFrame, test: pd.DataFrame, stations: Sequence[Station]) -> tuple[HourGrid, int]:
