@@ -149,8 +149,7 @@ def _read_text(path: Path) -> _Table:
     text = read_table(path, _is_header, _is_unit_row)
     lines = np.array(text.lines, dtype=np.int64)
     whole = np.array([row is not None for row in text.rows], dtype=bool)
-    rows = [row for row in text.rows if row is not None]
-    cells = [pd.Series([row[i] for row in rows], dtype=object) for i in range(len(text.header))]
+    cells = [pd.Series([row[i] for row in text.rows if row is not None], dtype=object) for i in range(len(text.header))]
     damaged = skipped(RefusalCode.FIELD_COUNT, lines[~whole])
     return _Table(text.header, text.header_line, text.units, text.unit_line, cells, lines[whole], damaged)
 
@@ -209,8 +208,12 @@ def _read_times(
                 used = (keys["date"], keys[part])
                 cells = (table.cells[keys["date"]] + " " + of_day).where(of_day != "", "")
                 break
-    zone = next((zone for i in used if (zone := _time_name(table.header[i])[1])), None) or stated.time_zone
     name = table.header[used[0]]
+    in_header = next((zone for i in used if (zone := _time_name(table.header[i])[1])), None)
+    if in_header and stated.time_zone and in_header != stated.time_zone:
+        message = f"the header states the time zone {in_header}, and --time-zone {stated.time_zone}; omit one of them"
+        raise RefusedError(path, Refusal(RefusalCode.TIME_ZONE, message, table.header_line, name))
+    zone = in_header or stated.time_zone
     parsed = parse_times(name, cells, table.lines, zone, stated.time_format, now)
     if isinstance(parsed, Refusal):
         raise RefusedError(path, parsed)

@@ -218,6 +218,9 @@ def _read(cells: pd.Series, time_format: TimeFormat) -> _LocalTimes:
         times = np.where(known & (times >= FIRST) & (times < LAST), times, np.datetime64("NaT"))
         zones = np.full(len(cells), "", dtype=object)
         return _LocalTimes(times, zones, np.ones(len(cells), bool))
+    fits = cells.str.fullmatch(_PATTERNS[time_format]).to_numpy(bool)
+    if not fits.any():  # as for most of the formats that are tried; taking a million texts apart needs a gigabyte
+        return _LocalTimes(np.full(len(cells), np.datetime64("NaT", "s")), np.full(len(cells), "", object), ~fits)
     parts = cells.str.extract(f"^{_PATTERNS[time_format]}$")
     for name in ("h", "mi", "s"):
         if f"{name}2" in parts:

@@ -17,8 +17,8 @@ from weatherglass.history.sources.refusal import MAX_UNREADABLE, Refusal, Refusa
 
 DELIMITERS = (",", ";", "\t", "|")
 COMMENT = "#"
-MAX_BYTES = 300_000_000
-"""About ten years of readings per minute."""
+MAX_BYTES = 50_000_000
+"""About two years of readings per minute, which take 2.5 GB of memory."""
 MAX_PREAMBLE = 100
 """Lines in which the header is searched."""
 _BINARY = ((b"PK\x03\x04", "a zip or Excel file"), (b"\x1f\x8b", "a gzip file"), (b"\xd0\xcf\x11\xe0", "an Excel file"))

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from weatherglass.history.sources import text_table
 from weatherglass.history.sources.refusal import Refusal, RefusalCode, RefusedError
 from weatherglass.history.sources.series_file import Statements, StationSeries, read_series
 from weatherglass.history.sources.series_times import TimeFormat
@@ -160,6 +161,13 @@ def test_the_header_states_the_zone(path: Path, header: str) -> None:
     csv.writer(text, lineterminator="\n").writerows([row, *([f"{t:%Y-%m-%d %H:%M}", 1.5] for t in HOURS)])
     path.write_text(text.getvalue())
     np.testing.assert_array_equal(read(path).times, seconds(HOURS))
+
+
+def test_the_user_cannot_contradict_the_zone_of_the_header(path: Path) -> None:
+    file = hourly(path, lambda t: t.strftime("%Y-%m-%d %H:%M"), header="time (UTC)")
+    assert len(read(file, Statements(time_zone=UTC)).times) == 24
+    refusal = refusal_of(file, PARIS)
+    assert (refusal.code, refusal.line, refusal.column) == (RefusalCode.TIME_ZONE, 1, "time (UTC)")
 
 
 def test_an_abbreviation_in_the_header_is_not_certain(path: Path) -> None:
@@ -374,6 +382,11 @@ def test_a_file_of_another_layout_is_refused(path: Path, lines: list[str], code:
 def test_a_file_that_is_no_text_is_refused(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     assert refusal_of(path).code == RefusalCode.UNREADABLE
+
+
+def test_a_file_that_would_fill_the_memory_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_table, "MAX_BYTES", 100)
+    assert refusal_of(hourly(path, lambda t: t.isoformat())).code == RefusalCode.UNREADABLE
 
 
 def test_missing_files_and_folders_are_refused(tmp_path: Path) -> None:
