@@ -24,7 +24,7 @@ from weatherglass.settings import Settings
 LOADERS = {FORECASTER: BoostedForecaster.load, ANOMALY_DETECTOR: AnomalyDetector.load}
 IMPORT_COMMAND = "weatherglass models import"
 REFUSED = (
-    "Nothing was imported. Copy the file again from its producer and compare its SHA-256, or export the model again "
+    "Nothing was imported. Get the file again from its producer and compare its SHA-256, or export the model again "
     "with the version of Weatherglass that imports it."
 )
 

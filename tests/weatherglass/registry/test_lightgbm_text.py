@@ -122,7 +122,21 @@ def of_category_tree(edit: Callable[[str], str]) -> Callable[[str], str]:
     return edit_text
 
 
+def detach_cycle(text: str) -> str:
+    """Let the last node of the first tree be its own child, and its parent have the leaf instead."""
+    children = {name: re.search(rf"\n{name}=(.*)\n", text) for name in ("left_child", "right_child")}
+    left, right = (found[1].split(" ") for found in children.values() if found)
+    own = len(left) - 1
+    leaf = left[own]
+    assert leaf.startswith("-")
+    swap = {str(own): leaf, leaf: str(own)}
+    for name, values in (("left_child", left), ("right_child", right)):
+        text = change(name, lambda _, values=values: [swap.get(value, value) for value in values])(text)
+    return text
+
+
 STRUCTURAL = {
+    "a cycle apart from the root": detach_cycle,
     "a feature above the last": change("split_feature", first(len(FEATURES))),
     "a negative feature": change("split_feature", first(-1)),
     "the root as its own child": change("left_child", first(0)),
