@@ -78,7 +78,7 @@ def test_equal_models_are_seldom_significant_when_tested_every_day() -> None:
     assert significant / runs <= ALPHA + 2.5 * np.sqrt(ALPHA * (1 - ALPHA) / runs)
 
 
-@pytest.mark.parametrize(("n", "moving_average"), [(80, 0.8), (20, 0.8), (300, 0.5)])
+@pytest.mark.parametrize(("n", "moving_average"), [(80, 0.8), (20, 0.8), (99, 0.8), (100, 0.8), (300, 0.5)])
 def test_the_long_run_variance_is_that_of_statsmodels(n: int, moving_average: float) -> None:
     noise = np.random.default_rng(3).normal(size=n + 1)
     series = noise[1:] + moving_average * noise[:-1]
