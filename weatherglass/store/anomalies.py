@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pydantic import BaseModel
 from sqlalchemy import Connection, Select, and_, literal, select, true, tuple_
 
 from weatherglass.records import Origin, Quality
+from weatherglass.store.readable import read_row, stored_origin
 from weatherglass.store.schema import predictions as table
 from weatherglass.store.schema import verdicts
 from weatherglass.store.verdicts import Judgement
@@ -21,7 +23,7 @@ class ScoredReading:
     Attributes:
         id: row id of the prediction.
         timestamp: of the reading, UTC.
-        anomaly: the stored document of `records.Anomaly`.
+        anomaly: the stored document of `records.Anomaly`; one without checks and reasons if it cannot be read.
     """
 
     id: int
@@ -44,7 +46,25 @@ def scored_readings(connection: Connection, query: Select) -> list[ScoredReading
     """The readings selected by a query on the table `predictions`, in the order of the query."""
     columns = [table.c[name] for name in ScoredReading.__dataclass_fields__]
     rows = connection.execute(query.with_only_columns(*columns)).mappings()
-    return [ScoredReading(**{**row, "source": row["source"] and Origin(row["source"])}) for row in rows]
+    return [
+        ScoredReading(**{**row, "source": stored_origin(row["source"]), "anomaly": _document(row["anomaly"])})
+        for row in rows
+    ]
+
+
+class _AnomalyDocument(BaseModel):
+    """What is read of a stored document."""
+
+    checks: dict[str, str]
+    reasons: list[str]
+    model_version: str | None
+
+
+def _document(stored: Any) -> dict[str, Any]:
+    if read_row(stored, _AnomalyDocument.model_validate) is None:
+        return {"checks": {}, "reasons": [], "model_version": None}
+    document: dict[str, Any] = stored
+    return document
 
 
 def flagged_readings(

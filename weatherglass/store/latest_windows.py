@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 
 from weatherglass.records import Origin, WindowFeatures
 from weatherglass.store.dialect import upsert
+from weatherglass.store.readable import read_row
 from weatherglass.store.schema import features as table
 
 LEADING_WITHIN = timedelta(minutes=1)
@@ -56,8 +58,10 @@ def save(
 def latest(connection: Connection, station_id: str) -> StoredWindow | None:
     """The newest window of a station, or None."""
     row = connection.execute(select(table).where(table.c.station_id == station_id)).first()
-    if row is None:
-        return None
+    return read_row(row, _from_row) if row else None
+
+
+def _from_row(row: Row[Any]) -> StoredWindow:
     columns = row._asdict()
     stored_at = columns.pop("stored_at")
     return StoredWindow(WindowFeatures.model_validate(columns), stored_at)

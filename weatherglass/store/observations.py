@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, select
 from weatherglass.records import Observation, Origin
 from weatherglass.store.dialect import upsert
 from weatherglass.store.latest_per_station import latest_per_station
+from weatherglass.store.readable import read_row, read_rows, stored_origin
 from weatherglass.store.schema import observations as table
 
 
@@ -39,23 +40,23 @@ def history(connection: Connection, station_id: str, start: datetime, end: datet
         .where(table.c.station_id == station_id, table.c.timestamp >= start, table.c.timestamp < end)
         .order_by(table.c.timestamp)
     )
-    return [_from_row(row) for row in connection.execute(query)]
+    return read_rows(connection.execute(query), _from_row)
 
 
 def latest(connection: Connection, station_id: str) -> StoredObservation | None:
     """The newest observation of a station by its own time, or None."""
     query = select(table).where(table.c.station_id == station_id).order_by(table.c.timestamp.desc()).limit(1)
     row = connection.execute(query).first()
-    return _from_row(row) if row else None
+    return read_row(row, _from_row) if row else None
 
 
 def latest_all(connection: Connection) -> dict[str, StoredObservation]:
     """The newest observation of each station by its own time, by station id."""
-    rows = connection.execute(latest_per_station(table))
-    return {row.station_id: _from_row(row) for row in rows}
+    stored = read_rows(connection.execute(latest_per_station(table)), _from_row)
+    return {one.observation.station_id: one for one in stored}
 
 
 def _from_row(row: Row[Any]) -> StoredObservation:
     columns = row._asdict()
     source, stored_at = columns.pop("source"), columns.pop("stored_at")
-    return StoredObservation(Observation(**columns), stored_at, source and Origin(source))
+    return StoredObservation(Observation(**columns), stored_at, stored_origin(source))

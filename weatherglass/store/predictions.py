@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, exists, func, not_, s
 from weatherglass.records import Origin, Prediction
 from weatherglass.store.dialect import hour_start, upsert
 from weatherglass.store.latest_per_station import latest_per_station
+from weatherglass.store.readable import read_row, read_rows, stored_origin
 from weatherglass.store.schema import predictions as table
 
 FULL_RETENTION = timedelta(days=35)
@@ -80,12 +81,13 @@ def latest_columns(connection: Connection, *columns: str) -> Sequence[Row[Any]]:
 def latest(connection: Connection, station_id: str) -> StoredPrediction | None:
     """The prediction for the newest observation of a station, or None."""
     row = latest_row(connection, station_id)
-    return from_row(row) if row else None
+    return read_row(row, from_row) if row else None
 
 
 def latest_all(connection: Connection) -> dict[str, StoredPrediction]:
     """The prediction for the newest observation of each station, by station id."""
-    return {row.station_id: from_row(row) for row in connection.execute(latest_per_station(table))}
+    stored = read_rows(connection.execute(latest_per_station(table)), from_row)
+    return {one.prediction.station_id: one for one in stored}
 
 
 def latest_timestamp(connection: Connection) -> datetime | None:
@@ -118,4 +120,4 @@ def from_row(row: Row[Any]) -> StoredPrediction:
     prediction = Prediction.model_validate(
         {name: getattr(row, name) for name in ("station_id", "timestamp", "predictions", "anomaly", "confidence")}
     )
-    return StoredPrediction(row.id, prediction, row.stored_at, row.source and Origin(row.source))
+    return StoredPrediction(row.id, prediction, row.stored_at, stored_origin(row.source))

@@ -12,6 +12,9 @@ import numpy.typing as npt
 
 from weatherglass.forecast.forecaster import LEVELS, Forecast
 from weatherglass.records import LEADS, VARIABLES, Method
+from weatherglass.store.readable import read_row
+
+Array = npt.NDArray[np.float64]
 
 
 def scored_as(version: str, method: str) -> str:
@@ -64,7 +67,8 @@ def from_rows(rows: Sequence[Any]) -> IssuedForecasts:
     leads are missing.
 
     Args:
-        rows: with `station_id`, `timestamp`, `model_version`, `method`, `predictions` and `confidence`.
+        rows: with `station_id`, `timestamp`, `model_version`, `method`, `predictions` and `confidence`. A row whose
+            documents cannot be read has no values.
     """
     shape = (len(rows), len(LEADS), len(VARIABLES))
     values = np.full(shape, np.nan)
@@ -73,22 +77,35 @@ def from_rows(rows: Sequence[Any]) -> IssuedForecasts:
     base = np.empty(len(rows), "datetime64[h]")
     observed_at = np.empty(len(rows), "datetime64[us]")
     for i, row in enumerate(rows):
-        predictions, confidence = row.predictions, row.confidence
-        times = predictions["valid_times"]
         observed_at[i] = _utc(row.timestamp)
-        if not times:
-            base[i] = observed_at[i].astype("datetime64[h]")
+        base[i] = observed_at[i].astype("datetime64[h]")
+        if (documents := read_row(row, _read_documents)) is None:
             continue
-        base[i] = _utc(datetime.fromisoformat(times[-1])).astype("datetime64[h]") - LEADS[-1]
-        first = len(LEADS) - len(times)
-        values[i, first:] = np.array([predictions[name] for name in VARIABLES]).T
-        for interval in (confidence, *confidence.get("others", [])):
-            if (level := interval["level"]) in lower:
-                lower[level][i, first:] = np.array([interval["lower"][name] for name in VARIABLES]).T
-                upper[level][i, first:] = np.array([interval["upper"][name] for name in VARIABLES]).T
+        base[i], count, values_of_row, bounds = documents
+        values[i, -count:] = values_of_row
+        for level, (lowest, highest) in bounds.items():
+            if level in lower:
+                lower[level][i, -count:], upper[level][i, -count:] = lowest, highest
     versions = tuple(scored_as(row.model_version, row.method) for row in rows)
     station_ids = tuple(row.station_id for row in rows)
     return IssuedForecasts(versions, station_ids, observed_at, base, values, lower, upper)
+
+
+def _read_documents(row: Any) -> tuple[np.datetime64, int, Array, dict[float, tuple[Array, Array]]]:
+    """Base hour, number of leads, values and the bounds by level of a row; arrays (leads, variables)."""
+    predictions, confidence = row.predictions, row.confidence
+    times = predictions["valid_times"]
+    if not 0 < len(times) <= len(LEADS):
+        raise ValueError(f"{len(times)} valid times")
+    shape = (len(times), len(VARIABLES))
+    base = _utc(datetime.fromisoformat(times[-1])).astype("datetime64[h]") - LEADS[-1]
+
+    def array(lists: dict[str, list[float]]) -> Array:
+        return np.array([lists[name] for name in VARIABLES], float).T.reshape(shape)
+
+    intervals = (confidence, *confidence.get("others", []))
+    bounds = {interval["level"]: (array(interval["lower"]), array(interval["upper"])) for interval in intervals}
+    return base, len(times), array(predictions), bounds
 
 
 def from_forecasts(version: str, forecasts: Iterable[Forecast]) -> IssuedForecasts:

@@ -26,6 +26,7 @@ from weatherglass.api.schemas import UnitsField, json_response
 from weatherglass.records import UNITS, VARIABLES, Method, Time, iso
 from weatherglass.store import predictions
 from weatherglass.store.past_forecasts import PastForecast, past_forecasts
+from weatherglass.store.readable import read_rows
 
 router = APIRouter(tags=["predictions"])
 
@@ -95,7 +96,8 @@ def forecast_history(
     page = rows[:limit]
     next_cursor = iso(page[-1].timestamp) if len(rows) > limit else None
     names = (variable.value,) if variable else VARIABLES
-    items = (item for forecast in page for item in _forecast_items(forecast, lead, names))
+    readable = read_rows(page, lambda forecast: _level_and_items(forecast, lead, names))
+    items = (item for _, of_forecast in readable for item in of_forecast)
     if as_csv:
         fields = [f"{name}{suffix}" for name in names for suffix in ("", "_lower", "_upper")]
         columns = ("station_id", "timestamp", "valid_time", "lead", "model_version", "method", *fields)
@@ -105,7 +107,7 @@ def forecast_history(
         "station_id": station_id,
         "start": iso(start),
         "end": iso(end),
-        "interval_level": page[-1].confidence["level"] if page else 0.9,
+        "interval_level": readable[-1][0] if readable else 0.9,
         "units": UNITS,
         "forecasts": list(items),
         "next_cursor": next_cursor,
@@ -116,6 +118,13 @@ def forecast_history(
 def lead_hours(issue_time: datetime, valid_time: datetime) -> int:
     """Hours from the observation to the valid time, rounded up: from 12:15 to 13:00 is 1."""
     return -((issue_time - valid_time) // HOUR)
+
+
+def _level_and_items(
+    forecast: PastForecast, only_lead: int | None, names: tuple[str, ...]
+) -> tuple[float, list[dict[str, Any]]]:
+    """The level of the intervals and the items of a forecast."""
+    return forecast.confidence["level"], list(_forecast_items(forecast, only_lead, names))
 
 
 def _forecast_items(forecast: PastForecast, only_lead: int | None, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:

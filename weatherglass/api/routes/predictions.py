@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
+from sqlalchemy import Row
 
 from weatherglass.api.dependencies import (
     EngineDep,
@@ -24,6 +25,7 @@ from weatherglass.api.schemas import LiveField, SourceField, StationItem, UnitsF
 from weatherglass.records import UNITS, VARIABLES, Anomaly, Method, Origin, Time, iso
 from weatherglass.settings import Settings
 from weatherglass.store import predictions
+from weatherglass.store.readable import read_row, stored_origin
 
 router = APIRouter(tags=["predictions"])
 
@@ -92,7 +94,10 @@ def latest_prediction(station_id: StationIdPath, store: EngineDep, settings: Set
         if row is None:
             require_known_station(station_id, connection, settings)
             raise no_data_yet("prediction", station_id, settings)
-    source = source_of(row.source and Origin(row.source), settings)
+    forecast = read_row(row, _forecast_fields)
+    if forecast is None:
+        raise no_data_yet("readable prediction", station_id, settings)
+    source = source_of(stored_origin(row.source), settings)
     return json_response(
         {
             "station": station_item(station_id, located_stations(settings).get(station_id)),
@@ -101,22 +106,31 @@ def latest_prediction(station_id: StationIdPath, store: EngineDep, settings: Set
             "age_seconds": (now - row.timestamp).total_seconds(),
             "source": source,
             "live": source is Origin.OPEN_METEO,
-            "model_version": row.model_version,
-            "method": row.method,
-            "interval_level": row.confidence["level"],
-            "history_hours": row.confidence["history_hours"],
             "units": UNITS,
-            "leads": [
-                {
-                    "valid_time": valid_time,
-                    "hours_ahead": (datetime.fromisoformat(valid_time) - row.timestamp).total_seconds() / 3600,
-                    **values,
-                }
-                for valid_time, values in forecast_by_hour(row.predictions, row.confidence)
-            ],
-            "anomaly": row.anomaly,
+            **forecast,
         }
     )
+
+
+def _forecast_fields(row: Row[Any]) -> dict[str, Any]:
+    """The fields of a `PredictionResponse` that are in the documents of the row."""
+    if not row.predictions["valid_times"]:
+        raise ValueError("no valid times")
+    return {
+        "model_version": row.model_version,
+        "method": row.method,
+        "interval_level": row.confidence["level"],
+        "history_hours": row.confidence["history_hours"],
+        "leads": [
+            {
+                "valid_time": valid_time,
+                "hours_ahead": (datetime.fromisoformat(valid_time) - row.timestamp).total_seconds() / 3600,
+                **values,
+            }
+            for valid_time, values in forecast_by_hour(row.predictions, row.confidence)
+        ],
+        "anomaly": row.anomaly,
+    }
 
 
 def forecast_by_hour(

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
+from sqlalchemy import Row
 
 from weatherglass.api.dependencies import ConnectionDep, NowDep, SettingsDep, located_stations, source_of
 from weatherglass.api.problems import error_responses
@@ -21,6 +22,7 @@ from weatherglass.api.schemas import (
 )
 from weatherglass.records import UNITS, VARIABLES, Method, Origin, Time, iso
 from weatherglass.store import observations, predictions
+from weatherglass.store.readable import read_row, stored_origin
 
 router = APIRouter(tags=["stations"])
 
@@ -69,6 +71,9 @@ class StationsResponse(BaseModel):
     stations: list[StationSummaryItem]
 
 
+NO_FORECAST: dict[str, Any] = {"forecast_of": None, "is_anomaly": None, "reasons": [], "ahead": None}
+
+
 @router.get(
     "/stations",
     summary="List stations with their newest observations",
@@ -85,7 +90,8 @@ def list_stations(store: ConnectionDep, settings: SettingsDep, now: NowDep) -> R
     for station_id in observed.keys() | predicted.keys():
         reading, prediction = observed.get(station_id), predicted.get(station_id)
         row = reading or prediction
-        source = source_of(Origin(row.source) if row and row.source else None, settings)
+        source = source_of(stored_origin(row.source) if row else None, settings)
+        forecast = (prediction and read_row(prediction, _forecast_fields)) or NO_FORECAST
         rows.append(
             {
                 "station": station_item(station_id, described.get(station_id)),
@@ -94,13 +100,20 @@ def list_stations(store: ConnectionDep, settings: SettingsDep, now: NowDep) -> R
                 "arrived_seconds": reading and (now - reading.stored_at).total_seconds(),
                 "source": source,
                 "live": source is Origin.OPEN_METEO,
-                "forecast_of": prediction and iso(prediction.timestamp),
-                "is_anomaly": prediction and prediction.is_anomaly,
-                "reasons": prediction.anomaly["reasons"] if prediction else [],
-                "ahead": prediction and _forecast_summary(prediction.predictions),
+                **forecast,
             }
         )
     return json_response({"units": UNITS, "stations": sorted(rows, key=lambda row: row["station"]["name"])})
+
+
+def _forecast_fields(row: Row[Any]) -> dict[str, Any]:
+    """The fields of a `StationSummaryItem` that depend on the latest prediction."""
+    return {
+        "forecast_of": iso(row.timestamp),
+        "is_anomaly": row.is_anomaly,
+        "reasons": [*row.anomaly["reasons"]],
+        "ahead": _forecast_summary(row.predictions),
+    }
 
 
 def _forecast_summary(forecast: dict[str, Any]) -> dict[str, Any]:
