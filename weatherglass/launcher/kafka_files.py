@@ -64,7 +64,7 @@ def _check_meta(file: Path, copy: Path) -> None:
 
 def _check_partition(partition: Path, topic: str) -> None:
     file = partition / "partition.metadata"
-    if partition.name == METADATA_LOG:
+    if partition.name == METADATA_LOG or not any(log.stat().st_size for log in partition.glob("*.log")):
         _check(file, _is_partition_metadata, REMOVE)
         return
     others = (other / file.name for other in sorted(partition.parent.glob(f"{topic}-*")) if other != partition)

@@ -104,6 +104,7 @@ def test_a_truncated_small_file_is_harmless_or_named_with_a_remedy_that_keeps_al
 @pytest.mark.integration
 @pytest.mark.parametrize("name", [META, f"{RAW}-0/partition.metadata"])
 def test_a_missing_file_without_which_kafka_deletes_messages_is_named(fresh_broker: TestBroker, name: str) -> None:
+    send(fresh_broker.bootstrap_servers, [(str(n).encode(), b"value") for n in range(20)])
     fresh_broker.stop()
     file = fresh_broker.broker.folder / "data" / name
     file.unlink()
@@ -113,6 +114,7 @@ def test_a_missing_file_without_which_kafka_deletes_messages_is_named(fresh_brok
     assert not accepts_connections(fresh_broker.bootstrap_servers)
     repair(error.value)
     fresh_broker.start()
+    assert len(read_all(fresh_broker.bootstrap_servers, RAW)) == 20
 
 
 @pytest.mark.integration
