@@ -45,13 +45,15 @@ def test_flat_lines_are_runs_of_equal_values_without_a_gap(series: list[tuple[fl
     times, values = arrays(series)
     flat_lines = series_checks.check_flat_lines(times, values)
     since = last = None
+    count = 0
     for i, (time, value) in enumerate(zip(times, values[:, 0], strict=True)):
         if not np.isfinite(value):
+            assert (flat_lines.hours[i, 0], flat_lines.readings[i, 0]) == (0, 0)
             continue
         if last is None or last[1] != value or time - last[0] > 3:
-            since = time
-        last = (time, value)
-        assert flat_lines.hours[i, 0] == time - since
+            since, count = time, 0
+        last, count = (time, value), count + 1
+        assert (flat_lines.hours[i, 0], flat_lines.readings[i, 0]) == (time - since, count)
 
 
 @pytest.mark.parametrize(
@@ -78,6 +80,18 @@ def test_a_saturated_sensor_is_not_a_fault() -> None:
     values = np.array([[-89.2, 103.0, 331.0, 0.0], [np.nan, 106.0, 299.9, 75.1]])
     assert series_checks.outside_range(values).tolist() == [[False] * 4, [False, True, True, True]]
     np.testing.assert_array_equal(series_checks.usable_values(values), [[-89.2, 100.0, 331.0, 0.0], [np.nan] * 4])
+
+
+@pytest.mark.parametrize("batch", [(), (1,)])
+def test_a_reason_has_the_unit_of_its_variable_with_or_without_a_batch_axis(batch: tuple[int, ...]) -> None:
+    """Index (moment, variable), or (station, moment, variable); pressure rises by 5 in 30 minutes, then is constant."""
+    times = np.array([0.0, 0.5, 1.5])
+    values = np.array([[10.0, 60.0, 1000.0, 3.0], [10.0, 60.0, 1005.0, 3.0], [10.0, 60.0, 1005.0, 3.0]])
+    times, values = (np.broadcast_to(array, (2,) * len(batch) + array.shape) for array in (times, values))
+    step = series_checks.check_steps(times, values).describe((*batch, 1, 2)).split()
+    assert step[step.index("+5.0") :][:5] == ["+5.0", "hPa", "in", "30", "minutes;"]
+    flat = series_checks.check_flat_lines(times, values).describe((*batch, 2, 2), 1005.0).split()
+    assert flat[flat.index("1005.0") :][:5] == ["1005.0", "hPa", "for", "1", "h;"]
 
 
 def test_a_dew_point_above_the_record_is_inconsistent() -> None:
