@@ -284,7 +284,7 @@ def test_a_series_in_any_certain_notation_gives_the_same_values(tmp_path: Path, 
     file.write_bytes(text.getvalue().encode(encoding))
     series = read(file)
     assert series.refused == series.skipped == ()
-    np.testing.assert_allclose(series.values, np.where(missing, np.nan, values), atol=0.04)
+    np.testing.assert_allclose(series.values, np.where(missing, np.nan, values), atol=0.01)
 
 
 @pytest.mark.parametrize(
