@@ -110,7 +110,7 @@ class InferenceLoop:
         self.grid: HourGrid | None = None
         """The hours after the last batch."""
         self._undecodable = 0
-        """Of `RecordReader.undecodable`, those that are in the statistics."""
+        """Those that are in the statistics or were counted by an earlier process."""
 
     def run(self, stopping: threading.Event) -> None:
         """Recover, then process batches until `stopping` is set; the current batch is finished.
@@ -179,8 +179,7 @@ class InferenceLoop:
     def _process_batch(self) -> None:
         polled = self._features.poll(POLL_MS)
         self._heartbeat()
-        undecodable, self._undecodable = self._features.undecodable - self._undecodable, self._features.undecodable
-        self.statistics.rejected += undecodable
+        undecodable = self._count_undecodable()
         if not polled and not undecodable:
             return
         began = time.monotonic()
@@ -192,6 +191,13 @@ class InferenceLoop:
         self._commit(batch, changed, results)
         self._last_predicted.mark(batch.windows)
         self._update_statistics(batch, changed, results, began)
+
+    def _count_undecodable(self) -> int:
+        """The records that could not be decoded since the last call; the hours count in one shard only."""
+        total = self._features.undecodable + (self._hours_topic.undecodable if self._shard == 0 else 0)
+        new, self._undecodable = total - self._undecodable, total
+        self.statistics.rejected += new
+        return new
 
     @property
     def canary(self) -> CanaryBatch | None:
