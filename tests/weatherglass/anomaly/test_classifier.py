@@ -68,6 +68,17 @@ def test_rules_use_up_the_budget_but_leave_a_tenth_of_it(rule_episodes: int, all
     assert any(allowed - 2 <= count <= allowed for count in counts.values())
 
 
+def test_a_limit_so_low_that_all_episodes_merge_into_one_does_not_meet_the_budget() -> None:
+    """150 hours with scores of 0.5, every thirtieth of them 0.9: five episodes above 0.5, a single one above 0."""
+    scores = np.zeros((1, 20 * WEEK, 4), np.float32)
+    scores[0, 1000:1150, 0] = 0.5
+    scores[0, 1000:1150:30, 0] = 0.9
+    counts = {limit: episodes(scores[..., 0] > limit) for limit in (0.0, 0.5, 0.9)}
+    assert counts == {0.0: 1, 0.5: 5, 0.9: 0}
+    [limit, *_] = classifier.fit_limits(scores, np.zeros(scores.shape, bool), 0.1)  # two episodes in twenty weeks
+    assert limit == pytest.approx(0.9)
+
+
 def test_rule_flags_of_one_variable_do_not_change_the_limits_of_others() -> None:
     rule_flags = NO_FLAGS.copy()
     rule_flags[:, 100::60, 2] = True
