@@ -88,6 +88,7 @@ def test_only_labelled_readings_differ_and_the_archive_has_no_faults(data: Repla
     with running_server(data, 0.0) as without_faults:
         true, archive = readings(without_faults), get(without_faults, "/v1/archive", **days)
         assert fetch_labels(without_faults) == []
+        assert get(without_faults, "/health")["faults"] == 0
     with running_server(data, SHARE) as settings:
         disturbed, labels = readings(settings), fetch_labels(settings)
         assert get(settings, "/v1/archive", **days) == archive
