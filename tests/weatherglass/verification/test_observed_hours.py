@@ -8,8 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sqlalchemy import Engine
 
+from tests.weatherglass.store.samples import an_observation
+from weatherglass.history.grid import HourGrid
 from weatherglass.stations import known_stations
+from weatherglass.store import observations, verdicts
+from weatherglass.store.detection_scores import InjectedFault
+from weatherglass.store.verdicts import Judgement, Verdict
 from weatherglass.verification import observed_hours
 
 START = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -43,6 +49,59 @@ def test_observations_of_other_stations_and_hours_are_ignored() -> None:
     assert np.isnan(grid.values[0]).all()
     assert grid.values[1, 0, 0] == 7.0
     assert np.isnan(grid.values[1, 1]).all()
+
+
+SECOND = timedelta(seconds=1)
+TEMPERATURES = {
+    START - timedelta(minutes=19) - SECOND: 30.0,
+    START - timedelta(minutes=19): 1.0,
+    START + timedelta(seconds=59): 3.0,
+    START + timedelta(minutes=1): 30.0,
+    START + timedelta(minutes=41): 5.0,
+    START + timedelta(hours=1): 7.0,
+    START + timedelta(minutes=61): 30.0,
+}
+"""Temperatures of Boston. Those of 30 °C belong to the hour before, or to none."""
+
+
+@pytest.fixture
+def stored(store: Engine) -> Engine:
+    with store.begin() as connection:
+        rows = [an_observation("boston", time, temperature=value) for time, value in TEMPERATURES.items()]
+        observations.save(connection, rows, START)
+    return store
+
+
+def temperatures(grid: HourGrid) -> list[float]:
+    return [float(value) for value in grid.values[0, :, 0]]
+
+
+def test_loaded_hours_are_means_of_the_observations_in_their_windows(stored: Engine) -> None:
+    with stored.connect() as connection:
+        hours = observed_hours.load_hours(connection, FIRST, FIRST + 1, [BOSTON])
+    assert temperatures(hours) == [2.0, 6.0]
+
+
+def test_excluded_observations_and_injected_faults_are_not_used(stored: Engine) -> None:
+    excluded = [("boston", START - timedelta(minutes=19)), ("denver", START + timedelta(hours=1))]
+    fault = InjectedFault(
+        "boston", "temperature", "spike", START + timedelta(minutes=41), START + timedelta(minutes=41, seconds=30)
+    )
+    with stored.connect() as connection:
+        hours = observed_hours.load_hours(connection, FIRST, FIRST + 1, [BOSTON], excluded, [fault])
+    assert temperatures(hours) == [3.0, 7.0]
+    assert hours.values[0, 1, 1] == 81.0, "the fault changed the temperature only"
+
+
+def test_trusted_hours_leave_out_confirmed_readings_but_not_false_alarms(stored: Engine) -> None:
+    with stored.begin() as connection:
+        for time, judgement in (
+            (START - timedelta(minutes=19), Judgement.CONFIRMED),
+            (START + timedelta(hours=1), Judgement.FALSE_ALARM),
+        ):
+            verdicts.save(connection, "boston", time, Verdict(judgement, "user", START, ""))
+        hours = observed_hours.load_trusted_hours(connection, FIRST, FIRST + 1, [BOSTON])
+    assert temperatures(hours) == [3.0, 6.0]
 
 
 @pytest.mark.parametrize(("minutes", "day"), [(-20, "2026-01-04"), (-19, "2026-01-05"), (23 * 60, "2026-01-05")])
