@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 PASSWORD = "password-of-this-test"
+JWT_SECRET = "a-secret-of-this-test-of-more-than-sixty-four-characters-in-all-of-it"
 START_TIMEOUT_SECONDS = 180
 
 
@@ -65,7 +66,7 @@ def airflow_server(home: Path, dags_folder: Path) -> Iterator[AirflowServer]:
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,viewer:viewer",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
-        "AIRFLOW__API_AUTH__JWT_SECRET": "a-secret-of-this-test-of-more-than-sixty-four-characters-in-all-of-it",
+        "AIRFLOW__API_AUTH__JWT_SECRET": JWT_SECRET,
         "PYTHONPATH": str(PROJECT_ROOT),
         "WEATHERGLASS_STATE_DIR": str(home / "state"),
     }

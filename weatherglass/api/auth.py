@@ -15,6 +15,8 @@ from weatherglass.api.problems import FORBIDDEN, MISDIRECTED_REQUEST, UNAUTHORIZ
 from weatherglass.api.sessions import Sessions
 
 COOKIE_NAME = "weatherglass_session"
+SECURE_COOKIE_NAME = f"__Host-{COOKIE_NAME}"
+"""With TLS: browsers accept the prefix only for a cookie that was set by this host over TLS."""
 LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -26,7 +28,7 @@ def require_token(token: str, sessions: Sessions) -> Callable[[Request], Awaitab
         if scheme.lower() == "bearer":
             session_id, allowed = "", tokens_match(given.strip(), token)
         else:
-            session_id = request.cookies.get(COOKIE_NAME, "")
+            session_id = request.cookies.get(cookie_name(request), "")
             allowed = sessions.use(session_id)
         request.state.user = session_id or "token"
         if not allowed:
@@ -36,6 +38,11 @@ def require_token(token: str, sessions: Sessions) -> Callable[[Request], Awaitab
             raise Problem(UNAUTHORIZED, detail, {"WWW-Authenticate": "Bearer"})
 
     return check_token
+
+
+def cookie_name(request: Request) -> str:
+    """The name of the session's cookie for the scheme of a request."""
+    return SECURE_COOKIE_NAME if request.url.scheme == "https" else COOKIE_NAME
 
 
 def tokens_match(given: str, token: str) -> bool:

@@ -225,6 +225,34 @@ def test_every_response_has_the_security_headers(client: TestClient, path: str) 
     assert "access-control-allow-origin" not in headers
 
 
+def test_other_origins_are_not_allowed(client: TestClient) -> None:
+    asked = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "POST"}
+    for path in ROUTES:
+        allowed = [name for name in client.options(path, headers=asked).headers if name.startswith("access-control-")]
+        assert allowed == [], path
+
+
+def test_changes_need_an_unsafe_method(client: TestClient) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    changing = [path for path, methods in paths.items() if methods.keys() & {"post", "put", "patch", "delete"}]
+    assert changing
+    for path in changing:
+        if "get" not in paths[path]:
+            address = re.sub(r"\{\w+\}", "1", path)
+            assert client.get(address).status_code == 405, path
+            assert client.head(address).status_code == 405, path
+
+
+@pytest.mark.parametrize(
+    "path", [*ROUTES, "/nowhere", "/anomalies?limit=0", "/dashboard", "/dashboard/static/shell.js"]
+)
+def test_responses_name_their_content_type(client: TestClient, path: str) -> None:
+    content_type = client.get(path).headers["content-type"]
+    kind, _, parameters = content_type.partition(";")
+    # The encoding of JSON is UTF-8 by definition (RFC 8259), and its media type has no parameter for it.
+    assert kind.endswith("json") or "charset=utf-8" in parameters.lower(), content_type
+
+
 def test_health_returns_503_with_a_detail_for_each_component(client: TestClient) -> None:
     response = client.get("/health")
     assert response.status_code == 503

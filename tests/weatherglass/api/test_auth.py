@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from tests.conftest import free_ports
 from weatherglass.api.app import create_app
-from weatherglass.api.auth import COOKIE_NAME, local_only, require_token
+from weatherglass.api.auth import COOKIE_NAME, SECURE_COOKIE_NAME, local_only, require_token
 from weatherglass.api.dashboard.login import add_login
 from weatherglass.api.login_throttle import MAX_FAILURES
 from weatherglass.api.sessions import Sessions
@@ -79,6 +80,7 @@ def test_a_login_starts_a_session_and_a_logout_ends_it(settings: Settings, store
         logged_out = client.post("/logout")
         assert (logged_out.status_code, logged_out.headers["location"]) == (303, "/login")
         assert COOKIE_NAME not in client.cookies
+        assert '"cache"' in logged_out.headers["clear-site-data"]
         assert client.get("/stations", headers=session).status_code == 401
 
 
@@ -90,6 +92,22 @@ def test_a_login_ends_the_previous_session_of_the_browser(settings: Settings, st
         assert client.get("/stations").status_code == 200
         client.cookies.clear()
         assert client.get("/stations", headers=before).status_code == 401
+
+
+def test_the_login_form_masks_the_token_and_allows_pasting(settings: Settings, store: Engine) -> None:
+    with TestClient(protected_app(settings)) as client:
+        html = client.get("/login").text
+    (field,) = re.findall(r"<input[^>]*>", html)
+    assert 'type="password"' in field
+    assert 'autocomplete="current-password"' in field
+    assert "onpaste" not in html
+
+
+@pytest.mark.parametrize("name", ["token", "access_token", "api_token", COOKIE_NAME, "authorization"])
+def test_a_token_in_the_url_is_not_accepted(settings: Settings, store: Engine, name: str) -> None:
+    with TestClient(protected_app(settings)) as client:
+        assert client.get("/stations", params={name: TOKEN}).status_code == 401
+        assert client.post("/login", params={name: TOKEN}).status_code == 401
 
 
 def test_failed_logins_are_limited(settings: Settings, store: Engine) -> None:
@@ -104,7 +122,13 @@ def test_behind_tls_the_cookie_is_secure_and_browsers_are_told_to_use_https(sett
     app = ProxyHeadersMiddleware(protected_app(settings), trusted_hosts="testclient")  # as uvicorn adds it
     with TestClient(app, follow_redirects=False) as client:
         response = client.post("/login", content=f"token={TOKEN}", headers={"X-Forwarded-Proto": "https"})
-        assert "secure" in response.headers["set-cookie"].lower()
+        name, _, attributes = response.headers["set-cookie"].partition("=")
+        assert name == SECURE_COOKIE_NAME
+        assert {"secure", "path=/"} <= {part.strip() for part in attributes.lower().split(";")}
+        assert "domain" not in attributes.lower()  # which the prefix of the name forbids
+        session = {"Cookie": f"{name}={attributes.partition(';')[0]}"}
+        assert client.get("/stations", headers={**session, "X-Forwarded-Proto": "https"}).status_code == 200
+        assert client.get("/stations", headers=session).status_code == 401
         assert response.headers["strict-transport-security"].startswith("max-age=")
         assert "strict-transport-security" not in client.get("/login").headers
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from weatherglass.api.sessions import IDLE_SECONDS, LIFETIME_SECONDS, MAX_SESSIONS, Sessions
@@ -47,6 +49,12 @@ def test_a_session_that_ended_is_not_accepted(sessions: Sessions) -> None:
     first, second = sessions.create(), sessions.create()
     sessions.end(first)
     assert (sessions.use(first), sessions.use(second)) == (False, True)
+
+
+def test_ids_are_random(sessions: Sessions) -> None:
+    ids = {sessions.create() for _ in range(100)}
+    assert len(ids) == 100
+    assert {len(base64.urlsafe_b64decode(f"{session_id}=")) for session_id in ids} == {32}
 
 
 @pytest.mark.parametrize("unknown", ["", "x" * 43])

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from weatherglass.api.auth import COOKIE_NAME, require_same_origin, tokens_match
+from weatherglass.api.auth import cookie_name, require_same_origin, tokens_match
 from weatherglass.api.dashboard.pages import templates
 from weatherglass.api.login_throttle import LoginThrottleMiddleware
 from weatherglass.api.sessions import LIFETIME_SECONDS, Sessions
@@ -32,10 +32,10 @@ def add_login(app: FastAPI, token: str, sessions: Sessions) -> None:
         given = parse_qs((await request.body()).decode("utf-8", "replace")).get("token", [""])[0]
         if not tokens_match(given.strip(), token):
             return _login_form(rejected=True)
-        sessions.end(request.cookies.get(COOKIE_NAME, ""))
+        sessions.end(request.cookies.get(cookie_name(request), ""))
         response = RedirectResponse("/dashboard", status_code=303)
         response.set_cookie(
-            COOKIE_NAME,
+            cookie_name(request),
             sessions.create(),
             max_age=int(LIFETIME_SECONDS),
             httponly=True,
@@ -46,9 +46,9 @@ def add_login(app: FastAPI, token: str, sessions: Sessions) -> None:
 
     async def logout(request: Request) -> Response:
         require_same_origin(request)
-        sessions.end(request.cookies.get(COOKIE_NAME, ""))
-        response = RedirectResponse("/login", status_code=303)
-        response.delete_cookie(COOKIE_NAME)
+        sessions.end(request.cookies.get(cookie_name(request), ""))
+        response = RedirectResponse("/login", status_code=303, headers={"Clear-Site-Data": '"cache"'})
+        response.delete_cookie(cookie_name(request), secure=request.url.scheme == "https")
         return response
 
     app.state.has_login = True
