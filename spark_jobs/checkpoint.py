@@ -109,13 +109,14 @@ def indicates_damage(error: str) -> bool:
     return any(sign in error.lower() for sign in DAMAGE_SIGNS)
 
 
-def damage_error(checkpoint: Path, cause: str) -> CheckpointError:
+def damage_error(checkpoint: Path, cause: str, folder: Path | None = None) -> CheckpointError:
     """The error for a query that failed because of a damaged file; names the files that do not match their checksums.
 
     Args:
         cause: Spark's message, which often does not name the file.
+        folder: where to look for damaged files; by default in the complete checkpoint.
     """
-    files = damaged_files(checkpoint)
+    files = damaged_files(folder or checkpoint)
     checksums = [file for file in files if file.suffix == ".crc"]
     if files and files == checksums:
         names = " and ".join(map(str, checksums))
@@ -152,6 +153,9 @@ def _check_query(checkpoint: Path, query: Path) -> None:
         if not _is_json_log(file, 1):
             finding = f"{file} is incomplete ({file.stat().st_size} bytes)."
             raise CheckpointError(f"{finding} {_damage_message(checkpoint)}", Remedy.RESET, [file])
+    for folder in query.glob("state/*/_stateSchema"):
+        if damaged_files(folder):
+            raise damage_error(checkpoint, "Spark cannot read the schema of the state", folder)
     if offsets:
         _repair_id(query / "metadata")
 

@@ -74,6 +74,24 @@ def test_incomplete_metadata_of_the_state_are_rejected(checkpoint: Path, size: i
     assert str(file) in str(error.value)
 
 
+@pytest.mark.parametrize("size", [0, 3])
+def test_a_damaged_schema_of_the_state_is_rejected(checkpoint: Path, size: int) -> None:
+    file = checkpoint / "features" / "state" / "0" / "_stateSchema" / "default" / "0_id"
+    file.parent.mkdir(parents=True)
+    with_checksum(file, b"ten  bytes")
+    check_checkpoint(checkpoint, QUERIES)
+    file.write_bytes(b"ten  bytes"[:size])
+    with pytest.raises(CheckpointError) as error:
+        check_checkpoint(checkpoint, QUERIES)
+    assert (error.value.remedy, error.value.files) == (Remedy.RESET, (file,))
+    assert str(checkpoint) in str(error.value)
+    with_checksum(file, b"ten  bytes")
+    checksum_file(file).write_bytes(checksum_file(file).read_bytes()[:14])
+    with pytest.raises(CheckpointError) as error:
+        check_checkpoint(checkpoint, QUERIES)
+    assert (error.value.remedy, error.value.files) == (Remedy.REMOVE_CHECKSUM, (checksum_file(file),))
+
+
 CAUSE = "[CANNOT_LOAD_STATE_STORE.UNCATEGORIZED] An error occurred during loading state."
 
 
