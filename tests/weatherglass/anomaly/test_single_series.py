@@ -117,6 +117,9 @@ def test_a_clock_that_goes_back_is_reported_with_its_line() -> None:
     repeated = times.copy()
     repeated[-1] = repeated[-2]
     assert [(event.check, event.line) for event in check(repeated, values).events[-1:]] == [("clock", len(times))]
+    for wrong in (times, future, repeated):
+        severities = [event.severity for event in check(wrong, values).events if event.check == "clock"]
+        assert set(severities) == {1.0}, "a clock error violates a rule"
 
 
 @pytest.mark.parametrize(
