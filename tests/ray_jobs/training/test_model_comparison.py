@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+from unittest.mock import MagicMock
+
 import numpy as np
 import pytest
 
@@ -34,3 +37,23 @@ def test_the_lowest_error_of_each_variable_is_bold() -> None:
         "| one | **1.000** | 2.000 | **3.000** | nan |",
         "| the other | 2.000 | **1.000** | 3.500 | **4.000** |",
     ]
+
+
+def test_the_table_is_a_tag_of_the_registered_version_and_the_log_names_the_leads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tags: list[tuple[str, str, dict[str, str]]] = []
+    monkeypatch.setattr(model_comparison, "load_context", lambda folder: (None, MagicMock()))
+    monkeypatch.setattr(model_comparison.BoostedForecaster, "load", lambda path: None)
+    monkeypatch.setattr(model_comparison, "errors", lambda *arguments: {"one": np.array([1.0, 2.0, 3.0, 4.0])})
+    monkeypatch.setattr(
+        model_comparison, "Registry", lambda settings: SimpleNamespace(set_tags=lambda *one: tags.append(one))
+    )
+    task = MagicMock()
+    task.folder.load.return_value = {"forecaster": "7"}
+    rows, text = model_comparison.compare_candidates(task)
+    assert rows == model_comparison.table({"one": np.array([1.0, 2.0, 3.0, 4.0])})
+    assert tags == [("forecaster", "7", {"candidates": "\n".join(rows)})]
+    head, *listed = text.split("\n")
+    assert listed == rows
+    assert "6-24" in head.split()
