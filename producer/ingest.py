@@ -21,7 +21,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from producer.open_meteo import MAX_PAST_DAYS, OpenMeteo, check_budget
-from producer.open_meteo_schema import OpenMeteoError, ParsedResponse, Refusal, StationObservations
+from producer.open_meteo_schema import OpenMeteoError, OpenMeteoRefusal, ParsedResponse, StationObservations
 from producer.publish import PublishError, open_producer, publish
 from producer.replay.labels import fetch_labels
 from producer.sources import observed_stations, open_client, record_origin
@@ -231,7 +231,7 @@ def _request_observations(
 
 def _log_refusals(response: ParsedResponse, log: Log) -> None:
     """One line for each kind of refusal, since it often concerns many stations."""
-    kinds: dict[tuple[str, ...], list[Refusal]] = {}
+    kinds: dict[tuple[str, ...], list[OpenMeteoRefusal]] = {}
     for refusal in response.refusals:
         if refusal.station_id in response.stations:  # those of the others are in `failures`
             kinds.setdefault((refusal.field, refusal.code, refusal.value, refusal.allowed), []).append(refusal)

@@ -24,11 +24,11 @@ from producer.open_meteo_schema import (
     HOURLY,
     OpenMeteoConnectionError,
     OpenMeteoError,
+    OpenMeteoRefusal,
+    OpenMeteoRefusalCode,
     OpenMeteoRequestError,
     OpenMeteoResponseError,
     ParsedResponse,
-    Refusal,
-    RefusalCode,
     ResponseProblem,
     error_reason,
     parse_response,
@@ -140,7 +140,9 @@ class OpenMeteo:
                 raise
             return response
 
-    def archive(self, stations: Sequence[Station], first: date, last: date) -> tuple[pd.DataFrame, tuple[Refusal, ...]]:
+    def archive(
+        self, stations: Sequence[Station], first: date, last: date
+    ) -> tuple[pd.DataFrame, tuple[OpenMeteoRefusal, ...]]:
         """Hourly history from the first to the last day, inclusive, and what is refused of the response.
 
         The table has the columns `HISTORY_COLUMNS`, units of the schema, UTC. Hours without any value are omitted. A
@@ -160,7 +162,9 @@ class OpenMeteo:
             if outside := len(observations.hours) - len(hours):
                 value = f"{observations.hours[0].timestamp} to {observations.hours[-1].timestamp}"
                 allowed = f"{first} to {last}"
-                refusals.append(Refusal(station_id, f"{HOURLY}.time", RefusalCode.TIME, value, allowed, outside))
+                refusals.append(
+                    OpenMeteoRefusal(station_id, f"{HOURLY}.time", OpenMeteoRefusalCode.TIME, value, allowed, outside)
+                )
             if not hours:
                 parsed.failures[station_id] = f"no hour from {first} to {last}"
             rows += [

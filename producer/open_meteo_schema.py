@@ -78,7 +78,7 @@ class OpenMeteoResponseError(OpenMeteoError):
         self.problem = problem
 
 
-class RefusalCode(StrEnum):
+class OpenMeteoRefusalCode(StrEnum):
     """Why a part of a response is refused."""
 
     NOT_AN_OBJECT = "not_an_object"
@@ -94,7 +94,7 @@ class RefusalCode(StrEnum):
 
 
 @dataclass(frozen=True)
-class Refusal:
+class OpenMeteoRefusal:
     """A refused part of the response of one station.
 
     Attributes:
@@ -106,7 +106,7 @@ class Refusal:
 
     station_id: str
     field: str
-    code: RefusalCode
+    code: OpenMeteoRefusalCode
     value: str
     allowed: str
     count: int = 1
@@ -132,7 +132,7 @@ class ParsedResponse:
 
     stations: dict[str, StationObservations] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
-    refusals: list[Refusal] = field(default_factory=list)
+    refusals: list[OpenMeteoRefusal] = field(default_factory=list)
 
     def add(self, other: ParsedResponse) -> None:
         self.stations.update(other.stations)
@@ -165,7 +165,7 @@ def parse_response(body: bytes, stations: Sequence[Station], sections: Sequence[
     return response
 
 
-def summarize(refusals: Sequence[Refusal]) -> str:
+def summarize(refusals: Sequence[OpenMeteoRefusal]) -> str:
     """The first refusals as one line; empty if there are none."""
     more = f" (and {len(refusals) - 3} more)" if len(refusals) > 3 else ""
     return "; ".join(map(str, refusals[:3])) + more
@@ -239,17 +239,19 @@ class _LocationParser:
 
     def __init__(self, station_id: str):
         self.station_id = station_id
-        self.refusals: list[Refusal] = []
+        self.refusals: list[OpenMeteoRefusal] = []
 
     def parse(self, location: Any, sections: Sequence[str]) -> StationObservations | None:
         """The usable observations; None if the location as a whole cannot be used."""
         if not isinstance(location, dict):
-            self._refuse("location", RefusalCode.NOT_AN_OBJECT, location, "an object")
+            self._refuse("location", OpenMeteoRefusalCode.NOT_AN_OBJECT, location, "an object")
             return None
         offset = self._offset(location)
         missing = [name for name in sections if location.get(name) is None]
         for name in missing:
-            self._refuse(name, RefusalCode.MISSING_SECTION, None, "the requested section; the location is not covered")
+            self._refuse(
+                name, OpenMeteoRefusalCode.MISSING_SECTION, None, "the requested section; the location is not covered"
+            )
         if offset is None or missing:
             return None
         current, quarter_hours, hours = (
@@ -258,10 +260,10 @@ class _LocationParser:
         )
         return StationObservations(current[0] if current else None, tuple(quarter_hours), tuple(hours))
 
-    def _refuse(self, name: str, code: RefusalCode, value: Any, allowed: str, count: int = 1) -> None:
+    def _refuse(self, name: str, code: OpenMeteoRefusalCode, value: Any, allowed: str, count: int = 1) -> None:
         text = repr(value)
         text = text if len(text) <= 60 else f"{text[:60]}…"
-        self.refusals.append(Refusal(self.station_id, name, code, text, allowed, count))
+        self.refusals.append(OpenMeteoRefusal(self.station_id, name, code, text, allowed, count))
 
     def _offset(self, location: dict[str, Any]) -> timezone | None:
         """The zone of the times; None if it is not certain.
@@ -275,22 +277,24 @@ class _LocationParser:
         if isinstance(seconds, float) and isinstance(name, str | None) and seconds in _zone_offsets(name or ""):
             return timezone(timedelta(seconds=seconds))
         allowed = "the offset in seconds of the zone in `timezone`"
-        self._refuse("utc_offset_seconds", RefusalCode.TIME_ZONE, {"offset": seconds, "timezone": name}, allowed)
+        self._refuse(
+            "utc_offset_seconds", OpenMeteoRefusalCode.TIME_ZONE, {"offset": seconds, "timezone": name}, allowed
+        )
         return None
 
     def _section(self, name: str, content: Any, units: Any, zone: timezone) -> Sequence[Observation]:
         if not isinstance(content, dict):
-            self._refuse(name, RefusalCode.NOT_AN_OBJECT, content, "an object")
+            self._refuse(name, OpenMeteoRefusalCode.NOT_AN_OBJECT, content, "an object")
             return ()
         units = units if isinstance(units, dict) else {}
         if units.get("time", TIME_UNIT) != TIME_UNIT:
-            self._refuse(f"{name}.time", RefusalCode.TIME_UNIT, units["time"], TIME_UNIT)
+            self._refuse(f"{name}.time", OpenMeteoRefusalCode.TIME_UNIT, units["time"], TIME_UNIT)
             return ()
         if name == "current":
             content = {key: [value] for key, value in content.items()}
         texts = content.get("time")
         if not isinstance(texts, list):
-            self._refuse(f"{name}.time", RefusalCode.TIME, texts, "a list of times")
+            self._refuse(f"{name}.time", OpenMeteoRefusalCode.TIME, texts, "a list of times")
             return ()
         times = self._times(name, texts, zone)
         columns = [self._column(name, variable, content, units, len(times)) for variable in API_UNITS]
@@ -304,7 +308,7 @@ class _LocationParser:
         if refused:
             step = "a full hour" if section == HOURLY else "a time"
             allowed = f"{step} such as 2026-01-05T12:00, without another time zone than that of the response"
-            self._refuse(f"{section}.time", RefusalCode.TIME, refused[0], allowed, len(refused))
+            self._refuse(f"{section}.time", OpenMeteoRefusalCode.TIME, refused[0], allowed, len(refused))
         return times
 
     def _column(
@@ -313,20 +317,24 @@ class _LocationParser:
         """The values of a variable; None for those that are missing or refused."""
         name, nothing = f"{section}.{variable}", [None] * length
         if variable not in content:
-            self._refuse(name, RefusalCode.MISSING_VARIABLE, None, "the requested variable", length)
+            self._refuse(name, OpenMeteoRefusalCode.MISSING_VARIABLE, None, "the requested variable", length)
             return list(nothing)
         values = content[variable]
         if not isinstance(values, list) or len(values) != length:
             given = len(values) if isinstance(values, list) else values
-            self._refuse(name, RefusalCode.LENGTH, given, f"a list of {length} values, one for each time", length)
+            self._refuse(
+                name, OpenMeteoRefusalCode.LENGTH, given, f"a list of {length} values, one for each time", length
+            )
             return list(nothing)
         present = [value for value in values if value is not None]
         if present and units.get(variable) != API_UNITS[variable]:
-            self._refuse(name, RefusalCode.UNIT, units.get(variable), f"the unit {API_UNITS[variable]}", len(present))
+            self._refuse(
+                name, OpenMeteoRefusalCode.UNIT, units.get(variable), f"the unit {API_UNITS[variable]}", len(present)
+            )
             return list(nothing)
         refused = [value for value in present if not _is_number(value)]
         if refused:
-            self._refuse(name, RefusalCode.NOT_A_NUMBER, refused[0], "a finite number, or null", len(refused))
+            self._refuse(name, OpenMeteoRefusalCode.NOT_A_NUMBER, refused[0], "a finite number, or null", len(refused))
         return [value if _is_number(value) else None for value in values]
 
     def _observations(self, section: str, rows: Iterable[tuple[datetime, Values]]) -> list[Observation]:
@@ -338,7 +346,9 @@ class _LocationParser:
         ambiguous = [time for time, different in by_time.items() if len(different) > 1]
         if ambiguous:
             allowed = "each time once"
-            self._refuse(f"{section}.time", RefusalCode.REPEATED_TIME, str(ambiguous[0]), allowed, len(ambiguous))
+            self._refuse(
+                f"{section}.time", OpenMeteoRefusalCode.REPEATED_TIME, str(ambiguous[0]), allowed, len(ambiguous)
+            )
         observations = []
         impossible = []
         for time in sorted(by_time.keys() - set(ambiguous)):
@@ -350,7 +360,7 @@ class _LocationParser:
                 impossible.append(time)
         if impossible:
             allowed = "a time that a record can have"
-            self._refuse(f"{section}.time", RefusalCode.TIME, str(impossible[0]), allowed, len(impossible))
+            self._refuse(f"{section}.time", OpenMeteoRefusalCode.TIME, str(impossible[0]), allowed, len(impossible))
         return observations
 
 

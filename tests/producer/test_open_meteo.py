@@ -20,9 +20,9 @@ from producer.open_meteo import OpenMeteo, RetryPolicy, check_budget
 from producer.open_meteo_schema import (
     API_UNITS,
     OpenMeteoConnectionError,
+    OpenMeteoRefusalCode,
     OpenMeteoRequestError,
     OpenMeteoResponseError,
-    RefusalCode,
     ResponseProblem,
 )
 from tests.producer.conftest import (
@@ -356,7 +356,7 @@ def test_hours_outside_the_requested_days_are_refused(
     table, refusals = client.archive(stations[:1], date(2013, 1, 1), date(2013, 1, 1))
     assert list(table["hour"]) == [pd.Timestamp("2013-01-01T23:00Z")]
     assert [(refusal.field, refusal.code, refusal.count) for refusal in refusals] == [
-        ("hourly.time", RefusalCode.TIME, 2)
+        ("hourly.time", OpenMeteoRefusalCode.TIME, 2)
     ]
 
 
@@ -439,7 +439,9 @@ def test_recorded_responses_of_the_real_api(
     fake_open_meteo.responses = [(200, bodies["archive_historical_weather_trimmed.json"])]
     table, refusals = client.archive(stations[:1], date(1953, 1, 30), date(1953, 1, 31))
     assert list(table["hour"]) == list(pd.date_range("1953-01-30T22:00", periods=3, freq="h", tz="UTC"))
-    assert {refusal.code for refusal in refusals if refusal.field == "hourly.wind_speed_10m"} == {RefusalCode.UNIT}
+    assert {refusal.code for refusal in refusals if refusal.field == "hourly.wind_speed_10m"} == {
+        OpenMeteoRefusalCode.UNIT
+    }
     fake_open_meteo.responses = [(200, bodies["not_covered_location_invalid_json_nan.txt"])]
     assert "denver" in client.observe(stations[:1]).failures
     fake_open_meteo.responses = [(400, bodies["error_400_latitude_999.json"])]
