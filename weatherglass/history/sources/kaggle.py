@@ -57,7 +57,7 @@ NAMED = 5
 """Lines or cities that a problem names."""
 
 
-class ProblemCode(StrEnum):
+class KaggleProblemCode(StrEnum):
     FILE = "file"
     """A file of a variable that is not used."""
     CITY = "city"
@@ -84,7 +84,7 @@ class ProblemCode(StrEnum):
 
 
 @dataclass(frozen=True)
-class Problem:
+class KaggleProblem:
     """What of one file is not used, for one reason.
 
     Attributes:
@@ -93,7 +93,7 @@ class Problem:
     """
 
     file: str
-    code: ProblemCode
+    code: KaggleProblemCode
     count: int
     first: tuple[str, ...]
     message: str
@@ -108,7 +108,7 @@ class VariableTable(NamedTuple):
     """One variable: one row per hour (UTC index, ascending), one column per station id, units of the records."""
 
     table: pd.DataFrame
-    problems: tuple[Problem, ...]
+    problems: tuple[KaggleProblem, ...]
 
 
 class KaggleHistory(NamedTuple):
@@ -116,7 +116,7 @@ class KaggleHistory(NamedTuple):
 
     table: pd.DataFrame
     stations: tuple[Station, ...]
-    problems: tuple[Problem, ...]
+    problems: tuple[KaggleProblem, ...]
 
 
 def read_cities(zip_path: Path) -> tuple[Station, ...]:
@@ -150,7 +150,7 @@ def read_variable(zip_path: Path, variable: str) -> VariableTable:
     good = [line for (_, line), good in zip(lines[1:], whole, strict=True) if good]
     problems = _problem(
         name,
-        ProblemCode.FIELDS,
+        KaggleProblemCode.FIELDS,
         _lines(number for (number, _), good in zip(lines[1:], whole, strict=True) if not good),
         "row with another number of fields than the header",
     )
@@ -188,15 +188,17 @@ def read_kaggle(zip_path: Path) -> KaggleHistory:
         except ZipError as error:
             if error.code in (ZipErrorCode.NO_FILE, ZipErrorCode.NO_ZIP):
                 raise
-            problems.append(Problem(name, ProblemCode.FILE, 1, (), str(error)))
+            problems.append(KaggleProblem(name, KaggleProblemCode.FILE, 1, (), str(error)))
         except SourceError as error:
-            problems.append(Problem(name, ProblemCode.FILE, 1, (), str(error)))
+            problems.append(KaggleProblem(name, KaggleProblemCode.FILE, 1, (), str(error)))
     if not wide:
-        raise SourceError("; ".join(problem.message for problem in problems if problem.code is ProblemCode.FILE))
+        raise SourceError("; ".join(problem.message for problem in problems if problem.code is KaggleProblemCode.FILE))
     known = {station.station_id for station in stations}
     for variable, table in wide.items():
         unknown = [name for name in table.columns if name not in known]
-        problems += _problem(FILES[variable], ProblemCode.UNKNOWN_COLUMN, unknown, f"column of a city not in {CITIES}")
+        problems += _problem(
+            FILES[variable], KaggleProblemCode.UNKNOWN_COLUMN, unknown, f"column of a city not in {CITIES}"
+        )
     hours = pd.DatetimeIndex(sorted(set().union(*(table.index for table in wide.values()))), tz="UTC")
     tables = []
     for station in stations:
@@ -211,7 +213,7 @@ def read_kaggle(zip_path: Path) -> KaggleHistory:
     return KaggleHistory(rows[list(HISTORY_COLUMNS)], stations, tuple(problems))
 
 
-def _read_cities(zip_path: Path) -> tuple[tuple[Station, ...], list[Problem]]:
+def _read_cities(zip_path: Path) -> tuple[tuple[Station, ...], list[KaggleProblem]]:
     text = read_member(zip_path, CITIES).decode("utf-8-sig", "replace")
     rows = csv.DictReader(io.StringIO(text, newline=""))
     try:
@@ -233,8 +235,8 @@ def _read_cities(zip_path: Path) -> tuple[tuple[Station, ...], list[Problem]]:
             repeated.append(f"line {line}")
     if not stations:
         raise SourceError(f"{zip_path}: {CITIES} cannot be read: no row has a name and coordinates ({', '.join(bad)})")
-    problems = _problem(CITIES, ProblemCode.CITY, bad, "city without a valid name or coordinates")
-    problems += _problem(CITIES, ProblemCode.REPEATED_CITY, repeated, "row of a city that has one already")
+    problems = _problem(CITIES, KaggleProblemCode.CITY, bad, "city without a valid name or coordinates")
+    problems += _problem(CITIES, KaggleProblemCode.REPEATED_CITY, repeated, "row of a city that has one already")
     return tuple(stations.values()), problems
 
 
@@ -250,26 +252,30 @@ def _parse(lines: Sequence[str], columns: int) -> tuple[pd.DatetimeIndex, pd.Dat
 
 def _usable_rows(
     name: str, numbers: npt.NDArray[np.int64], times: pd.DatetimeIndex
-) -> tuple[npt.NDArray[np.bool_], list[Problem]]:
+) -> tuple[npt.NDArray[np.bool_], list[KaggleProblem]]:
     readable = np.asarray(times.notna())
     inside = readable & np.asarray((times >= BEGIN) & (times < END))
     hourly = inside & np.asarray(times == times.floor("h"))
     repeated = hourly & np.asarray(times.duplicated(keep="last"))
     period = f"{BEGIN:%Y-%m-%d} to {END - pd.Timedelta(days=1):%Y-%m-%d}"
     problems = _problem(
-        name, ProblemCode.TIME, _lines(numbers[~readable]), "row whose time is not like 2013-01-31 23:00:00"
+        name, KaggleProblemCode.TIME, _lines(numbers[~readable]), "row whose time is not like 2013-01-31 23:00:00"
     )
-    problems += _problem(name, ProblemCode.TIME_RANGE, _lines(numbers[readable & ~inside]), f"row outside {period}")
-    problems += _problem(name, ProblemCode.NOT_HOURLY, _lines(numbers[inside & ~hourly]), "row that is no full hour")
     problems += _problem(
-        name, ProblemCode.REPEATED_TIME, _lines(numbers[repeated]), "row whose time a later row repeats"
+        name, KaggleProblemCode.TIME_RANGE, _lines(numbers[readable & ~inside]), f"row outside {period}"
+    )
+    problems += _problem(
+        name, KaggleProblemCode.NOT_HOURLY, _lines(numbers[inside & ~hourly]), "row that is no full hour"
+    )
+    problems += _problem(
+        name, KaggleProblemCode.REPEATED_TIME, _lines(numbers[repeated]), "row whose time a later row repeats"
     )
     return hourly, problems
 
 
 def _numbers(
     name: str, cells: pd.DataFrame, numbers: npt.NDArray[np.int64], columns: Sequence[str]
-) -> tuple[npt.NDArray[np.float64], list[Problem]]:
+) -> tuple[npt.NDArray[np.float64], list[KaggleProblem]]:
     """Return the cells (n, columns) as numbers, NaN where missing or no finite number."""
     values = np.full(cells.shape, np.nan)
     bad = []
@@ -280,20 +286,20 @@ def _numbers(
         values[~np.isfinite(values[:, i]), i] = np.nan
         bad += [(int(number), column) for number in numbers[np.asarray(column_cells.notna()) & np.isnan(values[:, i])]]
     first = [f"line {line}, {column}" for line, column in sorted(bad)]
-    return values, _problem(name, ProblemCode.NUMBER, first, "cell that is no number")
+    return values, _problem(name, KaggleProblemCode.NUMBER, first, "cell that is no number")
 
 
-def _usable_columns(variable: str, table: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
+def _usable_columns(variable: str, table: pd.DataFrame) -> tuple[pd.DataFrame, list[KaggleProblem]]:
     """Return the table without repeated columns and columns in another unit."""
     name, (low, high, unit) = FILES[variable], MEDIAN_RANGE[variable]
     repeated = sorted(set(table.columns[table.columns.duplicated()]))
-    problems = _problem(name, ProblemCode.REPEATED_COLUMN, repeated, "city with several columns")
+    problems = _problem(name, KaggleProblemCode.REPEATED_COLUMN, repeated, "city with several columns")
     table = table.drop(columns=repeated)
     if variable in CHECKED_BY_CITY:
         median = table.median()
         other = list(table.columns[(median < low) | (median > high)])
         message = f"city whose median is outside {low:g} to {high:g} {unit}, so in another unit"
-        problems += _problem(name, ProblemCode.UNIT, other, message)
+        problems += _problem(name, KaggleProblemCode.UNIT, other, message)
         table = table.drop(columns=other)
     return table, problems
 
@@ -314,5 +320,5 @@ def _lines(numbers: Iterable[int]) -> list[str]:
     return [f"line {number}" for number in numbers]
 
 
-def _problem(file: str, code: ProblemCode, items: Sequence[str], message: str) -> list[Problem]:
-    return [Problem(file, code, len(items), tuple(items[:NAMED]), message)] if items else []
+def _problem(file: str, code: KaggleProblemCode, items: Sequence[str], message: str) -> list[KaggleProblem]:
+    return [KaggleProblem(file, code, len(items), tuple(items[:NAMED]), message)] if items else []

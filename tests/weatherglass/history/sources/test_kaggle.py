@@ -16,7 +16,7 @@ from weatherglass.history.sources import SourceError
 from weatherglass.history.sources.kaggle import (
     FILES,
     KaggleHistory,
-    ProblemCode,
+    KaggleProblemCode,
     read_cities,
     read_kaggle,
     read_variable,
@@ -75,29 +75,29 @@ def expected(base: float = 280.0) -> np.ndarray:
 @pytest.mark.parametrize(
     ("line", "code"),
     [
-        ("2150-01-01 00:00:00,280,280", ProblemCode.TIME_RANGE),
-        ("1800-01-01 00:00:00,280,280", ProblemCode.TIME_RANGE),
-        ("9999-12-31 23:00:00,280,280", ProblemCode.TIME),
-        ("2013-02-30 00:00:00,280,280", ProblemCode.TIME),
-        ("yesterday,280,280", ProblemCode.TIME),
-        (",280,280", ProblemCode.TIME),
-        ("2013-01-02T00:00:00Z,280,280", ProblemCode.TIME),
-        ("2013-01-02 00:30:00,280,280", ProblemCode.NOT_HOURLY),
-        ("2013-01-01 05:00:00,280,281", ProblemCode.REPEATED_TIME),
-        ("2013-01-02 00:00:00,280", ProblemCode.FIELDS),
-        ("2013-01-02 00:00:00,280,280,280", ProblemCode.FIELDS),
-        ('2013-01-02 00:00:00,"280,5"', ProblemCode.FIELDS),
-        ("2013-01-02 00:00:00,28\0,280", ProblemCode.FIELDS),
+        ("2150-01-01 00:00:00,280,280", KaggleProblemCode.TIME_RANGE),
+        ("1800-01-01 00:00:00,280,280", KaggleProblemCode.TIME_RANGE),
+        ("9999-12-31 23:00:00,280,280", KaggleProblemCode.TIME),
+        ("2013-02-30 00:00:00,280,280", KaggleProblemCode.TIME),
+        ("yesterday,280,280", KaggleProblemCode.TIME),
+        (",280,280", KaggleProblemCode.TIME),
+        ("2013-01-02T00:00:00Z,280,280", KaggleProblemCode.TIME),
+        ("2013-01-02 00:30:00,280,280", KaggleProblemCode.NOT_HOURLY),
+        ("2013-01-01 05:00:00,280,281", KaggleProblemCode.REPEATED_TIME),
+        ("2013-01-02 00:00:00,280", KaggleProblemCode.FIELDS),
+        ("2013-01-02 00:00:00,280,280,280", KaggleProblemCode.FIELDS),
+        ('2013-01-02 00:00:00,"280,5"', KaggleProblemCode.FIELDS),
+        ("2013-01-02 00:00:00,28\0,280", KaggleProblemCode.FIELDS),
     ],
 )
-def test_one_bad_row_costs_only_itself(tmp_path: Path, line: str, code: ProblemCode) -> None:
+def test_one_bad_row_costs_only_itself(tmp_path: Path, line: str, code: KaggleProblemCode) -> None:
     zip_path = make_zip(tmp_path / "k.zip", temperature=table(line))
     read, problems = read_variable(zip_path, "temperature")
     [problem] = problems
-    first = "line 26" if code is not ProblemCode.REPEATED_TIME else "line 7"
+    first = "line 26" if code is not KaggleProblemCode.REPEATED_TIME else "line 7"
     assert (problem.file, problem.code, problem.count, problem.first) == ("temperature.csv", code, 1, (first,))
     values = expected()
-    if code is ProblemCode.REPEATED_TIME:  # the last row counts
+    if code is KaggleProblemCode.REPEATED_TIME:  # the last row counts
         values[5] = 280, 281
     assert list(read.index) == list(HOURS.tz_localize("UTC"))
     np.testing.assert_allclose(read.to_numpy(), values - 273.15)
@@ -107,7 +107,7 @@ def test_one_bad_row_costs_only_itself(tmp_path: Path, line: str, code: ProblemC
 def test_a_cell_that_is_no_number_is_missing_and_named(tmp_path: Path, cell: str) -> None:
     text = table().replace("2013-01-01 07:00:00,282.0,", f"2013-01-01 07:00:00,{cell},")
     read, [problem] = read_variable(make_zip(tmp_path / "k.zip", temperature=text), "temperature")
-    assert (problem.code, problem.first) == (ProblemCode.NUMBER, ("line 9, new-york",))
+    assert (problem.code, problem.first) == (KaggleProblemCode.NUMBER, ("line 9, new-york",))
     values = expected()
     values[7, 0] = np.nan
     np.testing.assert_allclose(read.to_numpy(), values - 273.15)
@@ -122,18 +122,20 @@ def test_rows_in_another_order_are_sorted(tmp_path: Path) -> None:
     assert other.problems == ()
 
 
-def problems_of(history: KaggleHistory) -> list[tuple[str, ProblemCode, tuple[str, ...]]]:
+def problems_of(history: KaggleHistory) -> list[tuple[str, KaggleProblemCode, tuple[str, ...]]]:
     return [(problem.file, problem.code, problem.first) for problem in history.problems]
 
 
 @pytest.mark.parametrize(
     ("header", "code", "column"),
     [
-        ("datetime,New York,Bergen", ProblemCode.UNKNOWN_COLUMN, "bergen"),
-        ("datetime,New York,", ProblemCode.UNKNOWN_COLUMN, ""),
+        ("datetime,New York,Bergen", KaggleProblemCode.UNKNOWN_COLUMN, "bergen"),
+        ("datetime,New York,", KaggleProblemCode.UNKNOWN_COLUMN, ""),
     ],
 )
-def test_a_column_of_an_unknown_city_is_not_used(tmp_path: Path, header: str, code: ProblemCode, column: str) -> None:
+def test_a_column_of_an_unknown_city_is_not_used(
+    tmp_path: Path, header: str, code: KaggleProblemCode, column: str
+) -> None:
     history = read_kaggle(make_zip(tmp_path / "k.zip", temperature=table(header=header)))
     assert problems_of(history) == [("temperature.csv", code, (column,))]
     rows = history.table[history.table.station_id == "new-york"]
@@ -144,7 +146,7 @@ def test_a_column_of_an_unknown_city_is_not_used(tmp_path: Path, header: str, co
 def test_several_columns_of_a_city_are_not_used(tmp_path: Path) -> None:
     text = "\n".join(f"{line},{'NEW YORK' if i == 0 else 281}" for i, line in enumerate(table().splitlines()))
     history = read_kaggle(make_zip(tmp_path / "k.zip", temperature=text))
-    assert problems_of(history) == [("temperature.csv", ProblemCode.REPEATED_COLUMN, ("new-york",))]
+    assert problems_of(history) == [("temperature.csv", KaggleProblemCode.REPEATED_COLUMN, ("new-york",))]
     assert history.table[history.table.station_id == "new-york"].temperature.isna().all()
     oslo = history.table[history.table.station_id == "oslo"].temperature
     np.testing.assert_allclose(oslo, expected()[:, 1] - 273.15)
@@ -157,21 +159,21 @@ def test_a_city_in_another_unit_is_not_used(tmp_path: Path) -> None:
     text = "\n".join(f"{line},{'Denver' if i == 0 else 285}" for i, line in enumerate(text.splitlines()))
     cities = f"{ATTRIBUTES}Denver,United States,39.7,-105\n"
     history = read_kaggle(make_zip(tmp_path / "k.zip", temperature=text, city_attributes=cities))
-    assert problems_of(history) == [("temperature.csv", ProblemCode.UNIT, ("oslo",))]
+    assert problems_of(history) == [("temperature.csv", KaggleProblemCode.UNIT, ("oslo",))]
     assert set(history.table[history.table.temperature.notna()].station_id) == {"new-york", "denver"}
 
 
 @pytest.mark.parametrize(
     ("row", "code"),
     [
-        ("Bergen,Norway,north,5", ProblemCode.CITY),
-        ("Bergen,Norway,60", ProblemCode.CITY),
-        ("Bergen,Norway,160,5", ProblemCode.CITY),
-        ("東京,Japan,35,139", ProblemCode.CITY),
-        ("oslo,Norway,60,11", ProblemCode.REPEATED_CITY),
+        ("Bergen,Norway,north,5", KaggleProblemCode.CITY),
+        ("Bergen,Norway,60", KaggleProblemCode.CITY),
+        ("Bergen,Norway,160,5", KaggleProblemCode.CITY),
+        ("東京,Japan,35,139", KaggleProblemCode.CITY),
+        ("oslo,Norway,60,11", KaggleProblemCode.REPEATED_CITY),
     ],
 )
-def test_a_bad_row_of_the_cities_costs_only_itself(tmp_path: Path, row: str, code: ProblemCode) -> None:
+def test_a_bad_row_of_the_cities_costs_only_itself(tmp_path: Path, row: str, code: KaggleProblemCode) -> None:
     history = read_kaggle(
         make_zip(tmp_path / "k.zip", city_attributes=f"{ATTRIBUTES}{row}\nDenver,United States,39.7,-105\n")
     )
@@ -194,7 +196,7 @@ def test_a_bad_row_of_the_cities_costs_only_itself(tmp_path: Path, row: str, cod
 def test_a_file_that_cannot_be_used_costs_only_its_variable(tmp_path: Path, text: str | None) -> None:
     zip_path = make_zip(tmp_path / "k.zip", pressure=text)
     history = read_kaggle(zip_path)
-    assert problems_of(history) == [("pressure.csv", ProblemCode.FILE, ())]
+    assert problems_of(history) == [("pressure.csv", KaggleProblemCode.FILE, ())]
     whole = read_kaggle(make_zip(tmp_path / "whole.zip")).table
     pd.testing.assert_frame_equal(history.table, whole.assign(pressure=np.nan))
     with pytest.raises(SourceError, match=re.escape("pressure.csv")):
@@ -234,7 +236,7 @@ def test_a_damaged_file_of_the_zip_costs_only_its_variable(tmp_path: Path) -> No
     # A changed byte of a stored table does not match its checksum.
     flipped = tmp_path / "flipped.zip"
     flipped.write_bytes(whole.replace(b"00,80,", b"00,81,", 1))
-    assert problems_of(read_kaggle(flipped)) == [("humidity.csv", ProblemCode.FILE, ())]
+    assert problems_of(read_kaggle(flipped)) == [("humidity.csv", KaggleProblemCode.FILE, ())]
 
 
 def test_the_original_zip_is_read_without_problems(test_data: Path) -> None:
@@ -259,5 +261,7 @@ def test_a_bad_row_in_the_original_zip_changes_no_other_value(test_data: Path, t
                 content += b"2150" + line[4:]
             target.writestr(name, content)
     history = read_kaggle(changed)
-    assert [(problem.code, problem.count) for problem in history.problems] == [(ProblemCode.TIME_RANGE, 1)] * len(FILES)
+    assert [(problem.code, problem.count) for problem in history.problems] == [(KaggleProblemCode.TIME_RANGE, 1)] * len(
+        FILES
+    )
     pd.testing.assert_frame_equal(history.table, read_kaggle(original).table)
