@@ -64,7 +64,7 @@ class SoftFlag:
     hours: int
 
 
-class About(BaseModel):
+class AboutDetector(BaseModel):
     """What the manifest says about a detector; `stations` are ids."""
 
     stations: list[str] = Field(min_length=1)
@@ -235,7 +235,7 @@ class LearnedScore:
         Raises:
             artifact.ModelFileError: trained on other features, or files are missing or damaged.
         """
-        metadata = artifact.parse(folder / artifact.MANIFEST, About, about)
+        metadata = artifact.parse(folder / artifact.MANIFEST, AboutDetector, about)
         if metadata.features != list(features.NAMES) or metadata.views != list(VIEWS):
             raise artifact.ModelFileError(folder, "trained on other features than this version uses; train a new model")
         stations = tuple(metadata.stations)

@@ -102,7 +102,7 @@ class TreeModelEntry(BaseModel):
         return leads
 
 
-class About(BaseModel):
+class AboutForecaster(BaseModel):
     """What the manifest says about a forecaster; see `BoostedForecaster.save`.
 
     Attributes:
@@ -169,7 +169,7 @@ class BoostedForecaster:
         Raises:
             artifact.ModelFileError: the folder holds no such model, was changed, or was written for other features.
         """
-        about = artifact.parse(folder / artifact.MANIFEST, About, artifact.verify(folder, KIND))
+        about = artifact.parse(folder / artifact.MANIFEST, AboutForecaster, artifact.verify(folder, KIND))
         if about.features != list(FEATURE_NAMES) or about.levels != list(LEVELS):
             raise artifact.ModelFileError(
                 folder, "the model uses other features or interval levels than this version; train a new model"

@@ -33,7 +33,7 @@ class ModelFileError(ValueError):
         self.path, self.problem = path, problem
 
 
-class Manifest(BaseModel):
+class ModelManifest(BaseModel):
     """The content of `model.json`.
 
     Attributes:
@@ -63,7 +63,7 @@ def add_text(folder: Path, name: str, text: str) -> None:
     write_manifest(folder, content["kind"], content["about"])
 
 
-def read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Path) -> ModelManifest:
     """Read `model.json`.
 
     Raises:
@@ -73,7 +73,7 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         if path.stat().st_size > MAX_MANIFEST_BYTES:
             raise ModelFileError(path, f"larger than the limit of {MAX_MANIFEST_BYTES:,} bytes")
-        return parse(path, Manifest, path.read_bytes())
+        return parse(path, ModelManifest, path.read_bytes())
     except FileNotFoundError:
         raise ModelFileError(folder, f"no model found, {MANIFEST} is missing") from None
 
