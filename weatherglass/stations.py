@@ -14,7 +14,7 @@ import csv
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -153,31 +153,25 @@ def network_stations(network: Network) -> tuple[Station, ...]:
     return tuple(station for station in known_stations().values() if network in station.networks)
 
 
-def kaggle_network(city_attributes: Iterable[Mapping[str, str]]) -> tuple[Station, ...]:
-    """The stations of a Kaggle zip from the rows of its `city_attributes.csv`.
+def kaggle_station(city: Mapping[str, str]) -> Station:
+    """The station of a row of `city_attributes.csv` in a Kaggle zip.
 
     A city that is not in `stations.csv` gets the coordinates of the zip and no elevation.
 
     Raises:
-        ValueError: names a city without a valid id or coordinates, or with the id of another one.
+        ValueError: names a city without a valid id or coordinates.
     """
-    known = known_stations()
-    cities: dict[str, Station] = {}
-    for row in city_attributes:
-        station_id = station_id_of(row["City"])
-        if station_id in cities:
-            raise ValueError(f"{row['City']!r} and {cities[station_id].name!r} have the same station id {station_id!r}")
-        cities[station_id] = known.get(station_id) or station_of(
-            {
-                "station_id": station_id,
-                "name": row["City"],
-                "country": row["Country"],
-                "latitude": row["Latitude"],
-                "longitude": row["Longitude"],
-                "networks": Network.KAGGLE,
-            }
-        )
-    return tuple(cities.values())
+    station_id = station_id_of(city["City"])
+    return known_stations().get(station_id) or station_of(
+        {
+            "station_id": station_id,
+            "name": city["City"],
+            "country": city["Country"],
+            "latitude": city["Latitude"],
+            "longitude": city["Longitude"],
+            "networks": Network.KAGGLE,
+        }
+    )
 
 
 def station_of(texts: Mapping[str, str]) -> Station:

@@ -24,8 +24,9 @@ import pandas as pd
 
 from weatherglass.history.prepared import HISTORY_COLUMNS
 from weatherglass.history.sources import SourceError
+from weatherglass.history.sources.refusal import LINES_NAMED
 from weatherglass.history.sources.zip_member import ZipError, ZipErrorCode, read_member
-from weatherglass.stations import Station, kaggle_network, station_id_of
+from weatherglass.stations import Station, kaggle_station, station_id_of
 
 NAME = "kaggle"
 FILES = {
@@ -53,8 +54,6 @@ BEGIN, FIRST_MEASURED, END = (pd.Timestamp(day, tz="UTC") for day in ("2012-10-0
 """The data set covers the time from BEGIN up to END; values before FIRST_MEASURED are a straight line."""
 MAX_SKIPPED = 0.5
 """Share of skipped rows above which a file is not used."""
-NAMED = 5
-"""Lines or cities that a problem names."""
 
 
 class KaggleProblemCode(StrEnum):
@@ -185,11 +184,9 @@ def read_kaggle(zip_path: Path) -> KaggleHistory:
         try:
             wide[variable], found = read_variable(zip_path, variable)
             problems += found
-        except ZipError as error:
-            if error.code in (ZipErrorCode.NO_FILE, ZipErrorCode.NO_ZIP):
-                raise
-            problems.append(KaggleProblem(name, KaggleProblemCode.FILE, 1, (), str(error)))
         except SourceError as error:
+            if isinstance(error, ZipError) and error.code in (ZipErrorCode.NO_FILE, ZipErrorCode.NO_ZIP):
+                raise
             problems.append(KaggleProblem(name, KaggleProblemCode.FILE, 1, (), str(error)))
     if not wide:
         raise SourceError("; ".join(problem.message for problem in problems if problem.code is KaggleProblemCode.FILE))
@@ -227,12 +224,13 @@ def _read_cities(zip_path: Path) -> tuple[tuple[Station, ...], list[KaggleProble
     bad, repeated = [], []
     for line, row in numbered:
         try:
-            [station] = kaggle_network([row])
+            station = kaggle_station(row)
         except (AttributeError, TypeError, ValueError):  # None is the value of a missing field
             bad.append(f"line {line}")
             continue
-        if stations.setdefault(station.station_id, station) is not station:
+        if station.station_id in stations:
             repeated.append(f"line {line}")
+        stations.setdefault(station.station_id, station)
     if not stations:
         raise SourceError(f"{zip_path}: {CITIES} cannot be read: no row has a name and coordinates ({', '.join(bad)})")
     problems = _problem(CITIES, KaggleProblemCode.CITY, bad, "city without a valid name or coordinates")
@@ -321,4 +319,4 @@ def _lines(numbers: Iterable[int]) -> list[str]:
 
 
 def _problem(file: str, code: KaggleProblemCode, items: Sequence[str], message: str) -> list[KaggleProblem]:
-    return [KaggleProblem(file, code, len(items), tuple(items[:NAMED]), message)] if items else []
+    return [KaggleProblem(file, code, len(items), tuple(items[:LINES_NAMED]), message)] if items else []

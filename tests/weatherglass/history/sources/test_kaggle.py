@@ -171,6 +171,7 @@ def test_a_city_in_another_unit_is_not_used(tmp_path: Path) -> None:
         ("Bergen,Norway,160,5", KaggleProblemCode.CITY),
         ("東京,Japan,35,139", KaggleProblemCode.CITY),
         ("oslo,Norway,60,11", KaggleProblemCode.REPEATED_CITY),
+        ("New York,United States,40.7,-74", KaggleProblemCode.REPEATED_CITY),
     ],
 )
 def test_a_bad_row_of_the_cities_costs_only_itself(tmp_path: Path, row: str, code: KaggleProblemCode) -> None:
