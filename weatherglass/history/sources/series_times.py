@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from weatherglass.history.sources.refusal import MAX_UNREADABLE, Refusal, RefusalCode, Skipped, skipped
+from weatherglass.records import EARLIEST, LATEST
 
 Times = npt.NDArray[np.datetime64]
 Mask = npt.NDArray[np.bool_]
@@ -48,8 +49,8 @@ which day a serial number counts from differs between programs: Excel alone has 
 EPOCH_FROM = np.datetime64("2000-01-01", "s")
 """Earlier seconds and milliseconds since 1970 are only read if the user states the format; they would have the same
 digits as dates."""
-FIRST, LAST = np.datetime64("1900-01-01", "s"), np.datetime64("2200-01-01", "s")
-"""A time outside is unreadable."""
+FIRST, LAST = (np.datetime64(limit.replace(tzinfo=None), "s") for limit in (EARLIEST, LATEST))
+"""A time outside is unreadable, as in records."""
 EXCLUDING_LINES = 3
 """Lines that a format must fail to read before it is excluded in favour of another one; fewer may be damaged."""
 
