@@ -137,6 +137,12 @@ def test_a_value_is_formatted_with_its_unit(rule: str, value: float, formatted: 
     assert formatted in RULES_BY_NAME[rule].summary_for("pipeline", value)
 
 
+def test_a_model_is_too_old_after_thirty_days() -> None:
+    rule, limit = RULES_BY_NAME["model_too_old"], timedelta(days=30).total_seconds()
+    assert not rule.fires(limit)
+    assert rule.fires(limit + 1)
+
+
 def test_every_value_in_seconds_is_formatted_as_a_duration() -> None:
     for rule in RULES:
         seconds = isinstance(rule.condition, Latest | Quantile) and rule.condition.metric.name.endswith("_seconds")
