@@ -11,7 +11,6 @@ storage server that supports `Range`. `requests` does not send the credentials t
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from typing import Any
 import requests
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
+from weatherglass.files import file_digest
 from weatherglass.history.sources import SourceError, kaggle
 from weatherglass.history.sources.zip_member import MAX_ZIP_BYTES
 from weatherglass.settings import Settings
@@ -87,7 +87,7 @@ def download(
     except SourceError:
         _discard(partial)
         raise
-    digest = _sha256(partial)
+    digest = file_digest(partial)
     _checksum_file(target).write_text(f"{digest}  {target.name}\n", encoding="utf-8")
     partial.replace(target)
     _metadata_file(partial).unlink(missing_ok=True)
@@ -99,7 +99,7 @@ def is_intact(zip_path: Path) -> bool:
     """Whether the file matches its checksum file."""
     try:
         checksum = _checksum_file(zip_path).read_text(encoding="utf-8").split()[0]
-        return checksum == _sha256(zip_path)
+        return checksum == file_digest(zip_path)
     except (OSError, IndexError, ValueError):  # no checksum file, or a damaged one
         return False
 
@@ -138,7 +138,7 @@ def _resume(account: Account, partial: Path, log: Callable[[str], object]) -> No
             raise _DownloadInterrupted(f"download interrupted after {received:,} of {size:,} bytes: {error}") from error
     if response.headers.get("Content-Length") and received < size:
         raise _DownloadInterrupted(f"download interrupted after {received:,} of {size:,} bytes")
-    if md5 and md5 != _digest(partial, "md5"):
+    if md5 and md5 != file_digest(partial, "md5"):
         _discard(partial)
         raise _DownloadInterrupted("the MD5 of the downloaded file differs from that of the server")
 
@@ -195,12 +195,3 @@ def _discard(partial: Path) -> None:
 
 def _checksum_file(zip_path: Path) -> Path:
     return zip_path.with_name(f"{zip_path.name}.sha256")
-
-
-def _sha256(path: Path) -> str:
-    return _digest(path, "sha256")
-
-
-def _digest(path: Path, algorithm: str) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest()

@@ -7,6 +7,7 @@ A file that is damaged in spite of that, by the disk, a copy or a user, is named
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import uuid
@@ -92,6 +93,12 @@ def sync_tree(folder: Path) -> None:
         if not path.is_symlink():
             sync(path)
     sync(folder)
+
+
+def file_digest(file: Path, algorithm: str = "sha256") -> str:
+    """Return the digest of a file in hexadecimal digits."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, algorithm).hexdigest()
 
 
 def read_json(file: Path, parse: Callable[[Any], T], remedy: str) -> T:

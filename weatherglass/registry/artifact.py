@@ -5,12 +5,13 @@ Loading a model never executes code from the folder: it holds LightGBM text, Num
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+from weatherglass.files import file_digest
 
 MANIFEST = "model.json"
 FORMAT = 2
@@ -51,7 +52,7 @@ class ModelManifest(BaseModel):
 
 def write_manifest(folder: Path, kind: str, about: dict[str, Any]) -> None:
     """Write `model.json`: the kind, `about` (plain JSON) and the SHA-256 of every other file of the folder."""
-    files = {path.name: _digest(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST}
+    files = {path.name: file_digest(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST}
     content = {"format": FORMAT, "kind": kind, "about": about, "files": files}
     (folder / MANIFEST).write_text(json.dumps(content, indent=1, sort_keys=True), encoding="utf-8")
 
@@ -116,11 +117,6 @@ def verify(folder: Path, kind: str) -> dict[str, Any]:
         path = folder / name
         if path.name != name or not path.is_file():
             raise ModelFileError(path, "missing; train a new model or restore the file")
-        if _digest(path) != digest:
+        if file_digest(path) != digest:
             raise ModelFileError(path, "changed since the model was saved; train a new model or restore the file")
     return manifest.about
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -22,7 +22,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from weatherglass.files import replacing
+from weatherglass.files import file_digest, replacing
 from weatherglass.registry import provenance
 from weatherglass.registry.artifact import MANIFEST, MAX_MANIFEST_BYTES, ModelFileError, first_problem, read_manifest
 from weatherglass.registry.catalog import registered_models
@@ -118,7 +118,7 @@ def export_bundle(settings: Settings, version: ModelVersion, file: Path, loaders
             },
             params=model.params,
             metrics=model.metrics,
-            files={name: provenance.sha256(version.folder / name) for name in names},
+            files={name: file_digest(version.folder / name) for name in names},
         )
     except ValidationError as error:
         raise BundleError(file, first_problem(error), HEADER_NAME) from None
@@ -129,7 +129,7 @@ def export_bundle(settings: Settings, version: ModelVersion, file: Path, loaders
         archive.writestr(HEADER_NAME, header.model_dump_json(indent=1))
         for name in names:
             archive.write(version.folder / name, name)
-    return provenance.sha256(file)
+    return file_digest(file)
 
 
 def import_bundle(

@@ -5,7 +5,6 @@ Keys are PEM files and a signature is the 64 bytes of RFC 8032 in `<file>.sig`, 
 
 from __future__ import annotations
 
-import hashlib
 import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
-from weatherglass.files import write_atomically
+from weatherglass.files import file_digest, write_atomically
 
 SIGNATURE_BYTES = 64
 MAX_KEY_BYTES = 1 << 16
@@ -33,19 +32,13 @@ class ProvenanceError(ValueError):
         self.file = file
 
 
-def sha256(file: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal digits."""
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
-
-
 def check_sha256(file: Path, expected: str) -> None:
     """Compare the SHA-256 of a file with the one that its producer published.
 
     Raises:
         ProvenanceError: they differ.
     """
-    if (found := sha256(file)) != expected.lower():
+    if (found := file_digest(file)) != expected.lower():
         raise ProvenanceError(file, f"the SHA-256 is {found}, expected {expected.lower()}")
 
 
