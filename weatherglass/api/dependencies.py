@@ -14,7 +14,7 @@ from pydantic import AfterValidator, AwareDatetime, WithJsonSchema
 from sqlalchemy import Connection, Engine
 
 from weatherglass.api.problems import INVALID_RANGE, UNKNOWN_STATION, Problem
-from weatherglass.records import Origin, iso
+from weatherglass.records import EARLIEST, LATEST, Origin, iso
 from weatherglass.settings import Settings, Source
 from weatherglass.stations import Station, known_stations
 from weatherglass.store import observations, predictions
@@ -48,10 +48,10 @@ def to_utc(time: datetime) -> datetime:
     """Convert a time with a UTC offset to UTC.
 
     Raises:
-        ValueError: its year is not between 1900 and 2200.
+        ValueError: it is outside the range of records.
     """
-    if not 1900 <= time.year <= 2200:
-        raise ValueError("the year must be between 1900 and 2200")
+    if not EARLIEST <= time < LATEST:
+        raise ValueError(f"the time must be from {iso(EARLIEST)} on and before {iso(LATEST)}")
     return time.astimezone(UTC)
 
 
