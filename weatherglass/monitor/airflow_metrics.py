@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 TIMEOUT_SECONDS = 5.0
-REMEDY = "The next start names what to do"
+REMEDY = "Restore it from a backup, or remove it and start Weatherglass again: a new one is created"
 RUNS_INTERVAL = timedelta(minutes=1)
 RUNS_LIMIT = 100
 DAGS_WITH_OWN_RULES = (*JOBS, MONITOR, "ingest_observations", "verify_forecasts")
