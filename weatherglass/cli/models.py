@@ -23,7 +23,7 @@ from weatherglass.settings import Settings
 
 LOADERS = {FORECASTER: BoostedForecaster.load, ANOMALY_DETECTOR: AnomalyDetector.load}
 IMPORT_COMMAND = "weatherglass models import"
-REFUSED = (
+NOTHING_IMPORTED = (
     "Nothing was imported. Get the file again from its producer and compare its SHA-256, or export the model again "
     "with the version of Weatherglass that imports it."
 )
@@ -116,7 +116,7 @@ def import_model(
     try:
         info, version = import_bundle(registry, file, LOADERS, sha256, public_key)
     except (BundleError, ProvenanceError) as error:
-        print(f"Import failed: {error}\n{REFUSED}", file=sys.stderr)
+        print(f"Import failed: {error}\n{NOTHING_IMPORTED}", file=sys.stderr)
         return 1
     except OSError as error:
         print(f"Import failed: {error}; the file itself is valid", file=sys.stderr)
