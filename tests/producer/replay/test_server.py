@@ -150,10 +150,16 @@ def test_the_archive_returns_the_values_of_the_file(url: str) -> None:
     assert (both.wind_speed - both.wind_speed_file).abs().max() <= 0.0051
 
 
+def test_poles_and_the_antimeridian_are_valid_coordinates(url: str) -> None:
+    assert get(url, latitude="90,-90", longitude="180,-180", current=ALL).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("query", "named"),
     [
         ({"latitude": "999", "longitude": "0"}, "999.0"),
+        ({"latitude": "90.01", "longitude": "0"}, "90.01"),
+        ({"latitude": "0", "longitude": "-180.01"}, "-180.01"),
         ({"latitude": "1,2", "longitude": "0"}, "latitude"),
         ({"latitude": "north", "longitude": "0"}, "north"),
         ({"latitude": "nan", "longitude": "0"}, "nan"),
