@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 
 from tests.raw_batches import NotUtf8, RawRecord
 from tests.weatherglass.store.samples import a_prediction, a_window, an_observation
-from weatherglass.records import Hour, iso, json_schema
+from weatherglass.records import RECORDS, Hour, iso
 from weatherglass.topics import FEATURES, HOURS, PREDICTIONS, RAW, REJECTED, SHADOW
 
 SCHEMAS = {RAW: "observation", FEATURES: "window-features", HOURS: "hour"}
@@ -30,18 +30,22 @@ EXTREME_TIMESTAMPS = (-1, 0, 1, 10**12)
 
 
 def without_patterns(schema: Any) -> Any:
-    """A schema that does not restrict the form of times, of which the parser accepts more than the product writes."""
+    """A schema that does not restrict the form of times: readers accept more forms than the product writes."""
     if isinstance(schema, dict):
         return {key: without_patterns(value) for key, value in schema.items() if key != "pattern"}
     return [without_patterns(value) for value in schema] if isinstance(schema, list) else schema
 
 
-VALIDATORS = {topic: Draft202012Validator(without_patterns(json_schema(name))) for topic, name in SCHEMAS.items()}
+VALIDATORS = {
+    topic: Draft202012Validator(without_patterns(RECORDS[name].model_json_schema(mode="validation")))
+    for topic, name in SCHEMAS.items()
+}
+"""Unlike the published schemas, they allow optional fields to be missing, as in records of older versions."""
 
 
 @dataclass
 class Mutation:
-    """A record for a topic. `undecodable`: by kafka-python. `invalid`: the published schema rejects its value."""
+    """A record for a topic. `undecodable`: by kafka-python. `invalid`: the JSON schema rejects its value."""
 
     topic: str
     record: RawRecord
@@ -50,11 +54,11 @@ class Mutation:
 
 
 class Mutator:
-    """Makes mutations; the same seed and time give the same ones."""
+    """Makes mutations. The same seed gives the same ones, with times that are relative to `now`."""
 
     def __init__(self, seed: int, now: datetime):
         self._random = random.Random(seed)
-        self._now = now.astimezone(UTC)
+        self._now = now.astimezone(UTC).replace(second=0, microsecond=0)
         self._count = 0
 
     def mutation(self) -> Mutation:

@@ -138,7 +138,10 @@ class RecordReader:
             while any(self.position(tp) < end for tp, end in open_ends.items()):
                 before = {tp: self.position(tp) for tp in open_ends}
                 for tp, records in self.poll(READ_MS).items():
-                    yield from (record for record in records if record.offset < open_ends[tp])
+                    wanted = [record for record in records if record.offset < open_ends.get(tp, 0)]
+                    if len(wanted) < len(records):
+                        self.seek(tp, records[len(wanted)].offset)  # for the next call
+                    yield from wanted
                 open_ends = {tp: end for tp, end in open_ends.items() if self.position(tp) >= before[tp]}
                 heartbeat()
         finally:

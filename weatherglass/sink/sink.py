@@ -210,13 +210,13 @@ class Sink:
 
     def _copy_rejected(self) -> None:
         """Copy the invalid records to `weather-rejected`. A record that is read again is copied again."""
-        rejected, self._rejected = self._rejected, []
         try:
-            copies = [self.producer.send(REJECTED, **rejected_copy(*pair)._asdict()) for pair in rejected]
+            copies = [self.producer.send(REJECTED, **rejected_copy(*pair)._asdict()) for pair in self._rejected]
             for copy in copies:
                 copy.get(COPY_SECONDS)
         except KafkaError as error:
-            log.error("At most %d invalid records were not copied to %s: %r", len(rejected), REJECTED, error)
+            log.error("At most %d invalid records were not copied to %s: %r", len(self._rejected), REJECTED, error)
+        self._rejected = []
 
     def _report(self) -> None:
         """Report the stored records, at most every `REPORT_SECONDS`."""

@@ -242,6 +242,19 @@ def test_a_committed_offset_beyond_the_end_continues_after_the_newest_record_rea
     assert values(started) == ([b"a", b"b", b"c", b"g"] if recreated else [b"g"])
 
 
+def test_records_beyond_the_offset_are_left_for_the_next_call(
+    broker: TestBroker, topic: str, open_reader: Callable[..., RecordReader]
+) -> None:
+    tp = TopicPartition(topic, 0)
+    produce(broker.bootstrap_servers, topic, 0, batch(good(*"abc")))
+    produce(broker.bootstrap_servers, topic, 0, batch(good(*"def")))
+    reader = open_reader()
+    reader.assign([tp])
+    assert [record.value for record in reader.read_to({tp: 1}, lambda: None)] == [b"a"]
+    assert [record.value for record in reader.read_to({tp: 3}, lambda: None)] == [b"b", b"c"]
+    assert values(reader) == [b"d", b"e", b"f"]
+
+
 def test_reading_to_an_offset_does_not_wait_for_records_that_no_longer_exist(
     broker: TestBroker, topic: str, open_reader: Callable[..., RecordReader]
 ) -> None:
