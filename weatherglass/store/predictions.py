@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from itertools import zip_longest
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, exists, func, not_, select
+from sqlalchemy import Connection, Row, bindparam, delete, exists, not_, select
 
 from weatherglass.records import Origin, Prediction
 from weatherglass.store.dialect import hour_start, upsert
@@ -88,11 +88,6 @@ def latest_all(connection: Connection) -> dict[str, StoredPrediction]:
     """The prediction for the newest observation of each station, by station id."""
     stored = read_rows(connection.execute(latest_per_station(table)), from_row)
     return {one.prediction.station_id: one for one in stored}
-
-
-def latest_timestamp(connection: Connection) -> datetime | None:
-    """Time of the newest observation of any station that has a prediction."""
-    return connection.execute(select(func.max(table.c.timestamp))).scalar()
 
 
 def thin(connection: Connection, now: datetime) -> int:

@@ -38,7 +38,6 @@ def test_predictions_are_stored_once_and_unchanged(
         latest = predictions.latest_all(connection)
         assert {s: row.prediction for s, row in latest.items()} == {s: oracle[s, t] for s, t in newest.items()}
         assert all(predictions.latest(connection, s) == row for s, row in latest.items())
-        assert predictions.latest_timestamp(connection) == max(newest.values(), default=None)
         connection.execute(delete(schema.predictions))
 
 
@@ -57,7 +56,6 @@ def test_a_revised_prediction_keeps_its_id(connection: Connection) -> None:
 def test_an_unknown_station_has_no_prediction(connection: Connection) -> None:
     assert predictions.latest(connection, "nowhere") is None
     assert predictions.latest_all(connection) == {}
-    assert predictions.latest_timestamp(connection) is None
 
 
 def _times(connection: Connection, station: str) -> set[datetime]:
