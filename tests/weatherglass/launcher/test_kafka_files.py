@@ -64,7 +64,7 @@ def test_without_a_copy_the_ids_must_be_restored_from_a_backup(data: Path) -> No
     (data / META).write_bytes(b"")
     error = damage(data)
     assert error.file == data / META
-    assert "backup" in error.remedy
+    assert str(data.parent / META) not in error.remedy
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_the_id_of_a_topic_is_copied_from_another_partition(data: Path, content:
     other.unlink()
     error = damage(data)
     assert error.file == file
-    assert "backup" in error.remedy
+    assert str(other) not in error.remedy
 
 
 def test_a_partition_that_was_just_created_may_have_no_metadata_yet(data: Path) -> None:
