@@ -3,7 +3,7 @@
 A response is one object for one location and an array for several. Times are those of the one time zone of the
 response, whose offset is `utc_offset_seconds`. What is wrong in one location, variable or value is refused and named;
 the rest remains usable. The coordinates in a response are those of the model's grid cell and are not used; they may be
-`nan` beside valid data.
+`nan` although the data are valid.
 
 Sources: open-meteo.com/en/docs; the server's JsonWriter.swift; the issues in github.com/open-meteo named below.
 """

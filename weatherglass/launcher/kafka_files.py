@@ -30,7 +30,7 @@ def check_data(data: Path, copy: Path) -> None:
     """Check the small files of a formatted data folder.
 
     Args:
-        copy: file beside the data folder for a copy of `meta.properties`, which Kafka cannot write again.
+        copy: file outside the data folder for a copy of `meta.properties`, which Kafka cannot write again.
 
     Raises:
         DamagedFileError: a file is missing or damaged.

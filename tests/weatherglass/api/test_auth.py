@@ -118,7 +118,7 @@ def test_failed_logins_are_limited(settings: Settings, store: Engine) -> None:
         assert client.get("/stations", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
 
 
-def test_behind_tls_the_cookie_is_secure_and_browsers_are_told_to_use_https(settings: Settings, store: Engine) -> None:
+def test_behind_tls_the_cookie_is_secure_and_https_is_enforced(settings: Settings, store: Engine) -> None:
     app = ProxyHeadersMiddleware(protected_app(settings), trusted_hosts="testclient")  # as uvicorn adds it
     with TestClient(app, follow_redirects=False) as client:
         response = client.post("/login", content=f"token={TOKEN}", headers={"X-Forwarded-Proto": "https"})
