@@ -114,14 +114,7 @@ def ingest(settings: Settings, now: datetime, log: Log = print) -> IngestReport:
             spare = None if settings.source is Source.REPLAY else OPEN_METEO_CALLS_PER_DAY - used
             response = _request_observations(client, settings, stations, last, now, spare, log)
             poll.unobserved = len(response.failures)
-            for name, reason in response.failures.items():
-                log(f"WARNING: no observation of {name}: {reason}")
-            _log_refusals(response, log)
-            if not response.stations:
-                raise NothingObservedError(
-                    f"No observation of any of the {len(stations)} stations; "
-                    + "; ".join(f"{name}: {reason}" for name, reason in list(response.failures.items())[:3])
-                )
+            _check_response(response, log)
             plan = _plan(response, last, now, log)
             newest = _publish(settings, engine, plan, now, log)
             poll.new, poll.filled, poll.revised = len(plan.new), len(plan.filled), len(plan.revised)
@@ -227,6 +220,22 @@ def _request_observations(
     if errors and not response.stations:
         raise errors[0]
     return response
+
+
+def _check_response(response: ParsedResponse, log: Log) -> None:
+    """Log each station without an observation, and what is refused of the others.
+
+    Raises:
+        NothingObservedError: there is no observation of any station.
+    """
+    for name, reason in response.failures.items():
+        log(f"WARNING: no observation of {name}: {reason}")
+    _log_refusals(response, log)
+    if not response.stations:
+        raise NothingObservedError(
+            f"No observation of any of the {len(response.failures)} stations; "
+            + "; ".join(f"{name}: {reason}" for name, reason in list(response.failures.items())[:3])
+        )
 
 
 def _log_refusals(response: ParsedResponse, log: Log) -> None:
