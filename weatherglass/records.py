@@ -250,7 +250,7 @@ class Method(StrEnum):
     PERSISTENCE = "persistence"
 
 
-Path = Annotated[list[Number], Field(min_length=1, max_length=len(LEADS))]
+LeadValues = Annotated[list[Number], Field(min_length=1, max_length=len(LEADS))]
 """One number per lead time."""
 
 
@@ -260,10 +260,10 @@ class Predictions(Record):
     valid_times: Annotated[list[Time], Field(min_length=1, max_length=len(LEADS))] = Field(
         description="Strictly increasing, after the observation and at most 24 hours after it."
     )
-    temperature: Path
-    humidity: Path
-    pressure: Path
-    wind_speed: Path
+    temperature: LeadValues
+    humidity: LeadValues
+    pressure: LeadValues
+    wind_speed: LeadValues
     model_version: Name
     method: Method
 
@@ -294,10 +294,10 @@ class Anomaly(Record):
 class Bounds(Record):
     """A bound of the interval; every list has one number per valid time."""
 
-    temperature: Path
-    humidity: Path
-    pressure: Path
-    wind_speed: Path
+    temperature: LeadValues
+    humidity: LeadValues
+    pressure: LeadValues
+    wind_speed: LeadValues
 
 
 class Interval(Record):
@@ -336,11 +336,11 @@ class Prediction(Record):
         times = [self.timestamp, *self.predictions.valid_times]
         if any(map(ge, times, times[1:])) or times[-1] - times[0] > MAX_LEAD:
             raise PydanticCustomError("valid_times", "valid times do not increase, or are not in the forecast's range")
-        if any(len(path) != len(times) - 1 for path in self._paths()):
+        if any(len(values) != len(times) - 1 for values in self._lists()):
             raise PydanticCustomError("ragged", "a list has another length than valid_times")
         return self
 
-    def _paths(self) -> Iterator[list[float]]:
+    def _lists(self) -> Iterator[list[float]]:
         lower = (interval.lower for interval in (self.confidence, *self.confidence.others))  # upper has this length
         return (getattr(block, name) for block in (self.predictions, *lower) for name in VARIABLES)
 
