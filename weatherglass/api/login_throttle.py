@@ -35,14 +35,14 @@ class FailedLogins:
 
     def retry_after(self, address: str) -> float:
         """Seconds until the address may log in again; 0 if it may now."""
-        failures = self._failures.get(network(address))
+        failures = self._failures.get(client_network(address))
         if failures is None or len(failures) < MAX_FAILURES:
             return 0.0
         return max(0.0, failures[0] + WINDOW_SECONDS - self._clock())
 
     def record(self, address: str, failed: bool) -> None:
         """Record the result of a login; a successful one clears the failures of the address."""
-        key = network(address)
+        key = client_network(address)
         failures = self._failures.pop(key, deque(maxlen=MAX_FAILURES))
         if not failed:
             return
@@ -86,7 +86,7 @@ class LoginThrottleMiddleware:
         await self.app(scope, receive, send_and_record)
 
 
-def network(address: str) -> str:
+def client_network(address: str) -> str:
     """The network that one client controls: the IPv4 address, or the first 64 bits of an IPv6 address."""
     try:
         parsed = ipaddress.ip_address(address)

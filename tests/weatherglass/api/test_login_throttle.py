@@ -12,7 +12,7 @@ from weatherglass.api.login_throttle import (
     WINDOW_SECONDS,
     FailedLogins,
     LoginThrottleMiddleware,
-    network,
+    client_network,
 )
 
 
@@ -77,7 +77,7 @@ def test_the_memory_is_bounded_and_forgets_the_oldest_address(failed_logins: Fai
     ],
 )
 def test_a_client_cannot_escape_with_other_addresses_of_its_network(one: str, other: str, same: bool) -> None:
-    assert (network(one) == network(other)) is same
+    assert (client_network(one) == client_network(other)) is same
 
 
 def test_logins_are_refused_after_failures_and_other_requests_are_not(clock: Clock) -> None:
