@@ -98,6 +98,8 @@ class KaggleProblem:
     message: str
 
     def __str__(self) -> str:
+        if self.code is KaggleProblemCode.FILE:
+            return self.message  # names the file
         more = ", …" if self.count > len(self.first) else ""
         where = f" ({', '.join(self.first)}{more})" if self.first else ""
         return f"{self.file}: {self.message}: {self.count:,} skipped{where}"
