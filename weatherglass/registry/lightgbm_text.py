@@ -1,7 +1,7 @@
 """Validation of LightGBM's model text, version v4, before LightGBM reads it.
 
-LightGBM does not check the text: an index out of range reads foreign memory, a cycle never ends, and a size is allocated
-as it is stated. Accepted is only what LightGBM 4.7 writes for the models of this project: one output, constant leaves,
+LightGBM does not check the text: an index out of range reads foreign memory, a cycle never ends, and any size is
+allocated. Accepted is only what LightGBM 4.7 writes for the models of this project: one output, constant leaves,
 trees whose nodes are numbered in the order of the splits.
 """
 
