@@ -94,7 +94,7 @@ def _read_secret(file: Path, pattern: re.Pattern[str], remedy: str) -> str:
     """The secret in a file, without the spaces and line ends around it."""
     secret = file.read_bytes().decode("ascii", errors="replace").strip()
     if not pattern.fullmatch(secret):  # the message must not contain the content
-        raise DamagedFileError(file, f"it has {len(secret)} characters, or others than it was created with", remedy)
+        raise DamagedFileError(file, "it is incomplete or was changed" if secret else "it is empty", remedy)
     return secret
 
 
