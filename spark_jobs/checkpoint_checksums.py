@@ -6,7 +6,7 @@ import zlib
 from pathlib import Path
 
 MAGIC = b"crc\0"
-"""Begin of a checksum file; then the size of a block, and the CRC-32 of each block, as big-endian 32-bit numbers."""
+"""Start of a checksum file; then the size of a block, and the CRC-32 of each block, as big-endian 32-bit numbers."""
 
 
 def checksum_file(file: Path) -> Path:
@@ -16,8 +16,8 @@ def checksum_file(file: Path) -> Path:
 def damaged_files(folder: Path) -> list[Path]:
     """The files below a folder that are empty or do not match their checksums.
 
-    If a checksum file is incomplete, itself is in the result instead. A missing or empty one is not used by Spark, and
-    here neither.
+    If a checksum file is incomplete, it is in the result instead of its file. A missing or empty one is ignored, as by
+    Spark.
     """
     files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".crc")
     return [damaged for file in files if (damaged := _damaged(file)) is not None]

@@ -45,7 +45,7 @@ def test_an_interrupted_download_resumes_with_the_next_station(
     assert set(table["station_id"]) == {"miami"}
 
 
-def test_an_old_archive_is_fetched_anew(
+def test_an_old_archive_is_fetched_again(
     client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations, tmp_path: Path
 ) -> None:
     fake_open_meteo.responses = [history()]
