@@ -14,20 +14,11 @@ from ray_jobs.inference.failed_loads import (
     MAX_RETRY_SECONDS,
     FailedLoads,
 )
+from tests.clock import Clock
 from weatherglass.registry.artifact import MANIFEST
 from weatherglass.registry.registry import ModelVersion
 
 LONG = 1000 * CONFIRMATION_SECONDS
-
-
-class Clock:
-    """Seconds, advanced by the test."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

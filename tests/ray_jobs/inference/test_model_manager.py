@@ -16,6 +16,7 @@ import pytest
 from ray_jobs.inference.canary_check import CanaryBatch
 from ray_jobs.inference.failed_loads import CONFIRMATION_SECONDS, MAX_RETRY_SECONDS
 from ray_jobs.inference.model_manager import FAILURES, NO_MODEL, ModelManager
+from tests.clock import Clock
 from tests.conftest import make_settings
 from tests.ray_jobs.conftest import Feed, Reader, Rounds, serving
 from tests.ray_jobs.small_models import GRID, register_champion, with_impossible_heat
@@ -31,16 +32,6 @@ from weatherglass.store import alert_queries
 from weatherglass.topics import SHADOW
 
 pytestmark = pytest.mark.integration
-
-
-class Clock:
-    """Seconds, advanced by the test."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 CANARY = CanaryBatch.of_grid(GRID)

@@ -6,6 +6,7 @@ import pytest
 from fastapi import FastAPI, Response
 from fastapi.testclient import TestClient
 
+from tests.clock import Clock
 from weatherglass.api.login_throttle import (
     MAX_ADDRESSES,
     MAX_FAILURES,
@@ -14,13 +15,6 @@ from weatherglass.api.login_throttle import (
     LoginThrottleMiddleware,
     client_network,
 )
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

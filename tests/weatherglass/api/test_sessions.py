@@ -6,14 +6,8 @@ import base64
 
 import pytest
 
+from tests.clock import Clock
 from weatherglass.api.sessions import IDLE_SECONDS, LIFETIME_SECONDS, MAX_SESSIONS, Sessions
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -28,7 +22,7 @@ def sessions(clock: Clock) -> Sessions:
 
 def test_a_session_ends_when_it_is_idle(sessions: Sessions, clock: Clock) -> None:
     session_id = sessions.create()
-    clock.now = IDLE_SECONDS - 1
+    clock.now += IDLE_SECONDS - 1
     assert sessions.use(session_id)
     clock.now += IDLE_SECONDS - 1
     assert sessions.use(session_id)
@@ -37,11 +31,11 @@ def test_a_session_ends_when_it_is_idle(sessions: Sessions, clock: Clock) -> Non
 
 
 def test_a_session_in_use_ends_at_its_lifetime(sessions: Sessions, clock: Clock) -> None:
-    session_id = sessions.create()
-    while clock.now + IDLE_SECONDS / 2 < LIFETIME_SECONDS:
+    session_id, end = sessions.create(), clock.now + LIFETIME_SECONDS
+    while clock.now + IDLE_SECONDS / 2 < end:
         clock.now += IDLE_SECONDS / 2
         assert sessions.use(session_id)
-    clock.now = LIFETIME_SECONDS
+    clock.now = end
     assert not sessions.use(session_id)
 
 
