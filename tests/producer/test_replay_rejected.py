@@ -197,6 +197,6 @@ def test_no_message_on_the_topic_stops_a_replay(fresh_broker: TestBroker) -> Non
     assert replayer.skipped == {SkipReason.OTHER_TOPIC: 2, SkipReason.TOO_LONG: 1}, (
         "without origin, one is like another"
     )
-    assert replayer.origins() == [f"{RAW}:0:2", f"{RAW}:0:3", f"{RAW}:2:4"]
+    assert sorted(replayer.origins()) == [f"{RAW}:0:2", f"{RAW}:0:3", f"{RAW}:2:4"]
     assert replayer.replay() == {}
     assert replayer.skipped[SkipReason.ALREADY_REPLAYED] == 3

@@ -63,6 +63,8 @@ class RecordReader:
         self._group = group
         self._newest: dict[TopicPartition, int] = {}
         """Highest timestamp read, milliseconds since 1970."""
+        self._reported: dict[TopicPartition, int] = {}
+        """The highest offset that could not be decoded."""
         self.undecodable = 0
 
     def close(self) -> None:
@@ -189,6 +191,10 @@ class RecordReader:
         return sum(max(0, end - self.position(tp)) for tp, end in highwaters.items() if end is not None)
 
     def _report_undecodable(self, tp: TopicPartition, first: int, last: int, error: str) -> None:
+        first = max(first, self._reported.get(tp, -1) + 1)  # a batch is decoded again after a seek into it
+        if first > last:
+            return
+        self._reported[tp] = last
         self.undecodable += last - first + 1
         log.warning(
             "Skipping records that cannot be decoded: %s, partition %d, offsets %d to %d: %s", *tp, first, last, error
@@ -215,6 +221,7 @@ class RecordReader:
                     )
                     first = end if newer is None else newer
                 self._consumer.seek(tp, first)
+                self._reported.pop(tp, None)
             except KafkaTimeoutError as error:
                 log.warning("%s, partition %d: the ends of the log are unknown: %s", *tp, error)
 

@@ -247,12 +247,13 @@ def test_records_beyond_the_offset_are_left_for_the_next_call(
 ) -> None:
     tp = TopicPartition(topic, 0)
     produce(broker.bootstrap_servers, topic, 0, batch(good(*"abc")))
-    produce(broker.bootstrap_servers, topic, 0, batch(good(*"def")))
+    produce(broker.bootstrap_servers, topic, 0, batch([*good(*"def"), BAD]))
     reader = open_reader()
     reader.assign([tp])
     assert [record.value for record in reader.read_to({tp: 1}, lambda: None)] == [b"a"]
     assert [record.value for record in reader.read_to({tp: 3}, lambda: None)] == [b"b", b"c"]
     assert values(reader) == [b"d", b"e", b"f"]
+    assert reader.undecodable == 1
 
 
 def test_reading_to_an_offset_does_not_wait_for_records_that_no_longer_exist(
