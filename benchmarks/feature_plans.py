@@ -4,7 +4,6 @@
 
 - `sliding`: built-in sliding windows with running sums; counts duplicates twice and does not apply revisions.
 - `collected`: built-in sliding windows that collect their rows and keep the last of each time; applies revisions.
-- `panes`: the plan of the job without its second query.
 
 Each reads all of `weather-raw`, writes `weather-features`, and ends.
 """
@@ -17,11 +16,8 @@ from pathlib import Path
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from spark_jobs.feature_records import feature_records
 from spark_jobs.parsing import observations, parse
 from spark_jobs.stream_features import raw_messages
-from spark_jobs.window_features import window_features
-from weatherglass.qc.observation_checks import QcParameters
 from weatherglass.records import VARIABLES
 from weatherglass.settings import load_settings
 from weatherglass.topics import FEATURES
@@ -75,13 +71,10 @@ def main(plan: str, folder: Path) -> None:
     settings = load_settings()
     spark = SparkSession.builder.appName(plan).getOrCreate()
     rows = observations(parse(raw_messages(spark, settings), settings))
-    if plan == "panes":
-        records = feature_records(window_features(rows, QcParameters())).select("key", "value")
-    else:
-        # These plans compute Spark columns, which are slow without generated code.
-        spark.conf.set("spark.sql.codegen.factoryMode", "FALLBACK")
-        windows = {"sliding": sliding, "collected": collected}[plan](rows)
-        records = windows.select(F.encode("station_id", "UTF-8").alias("key"), F.to_json(F.struct("*")).alias("value"))
+    # These plans compute Spark columns, which are slow without generated code.
+    spark.conf.set("spark.sql.codegen.factoryMode", "FALLBACK")
+    windows = {"sliding": sliding, "collected": collected}[plan](rows)
+    records = windows.select(F.encode("station_id", "UTF-8").alias("key"), F.to_json(F.struct("*")).alias("value"))
     query = (
         records.writeStream.format("kafka")
         .option("kafka.bootstrap.servers", settings.bootstrap_servers)

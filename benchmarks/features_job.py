@@ -43,10 +43,9 @@ COMPILING_SECONDS = 120.0
 PAGE = PROJECT_ROOT / "docs" / "performance.md"
 STATIONS = 100
 LAST = re.compile(rb'"last_observation":"([^"]+)"')
-JOB = {"job": "**the complete job**, both queries"}
+JOB = {"job": "**the job**"}
 PLANS = {"sliding": "built-in sliding windows, running sums (no revisions)",
-         "collected": "built-in sliding windows, collected rows (revisions)",
-         "panes": "one-minute panes in `transformWithState` (revisions): the plan of the job"}  # fmt: skip
+         "collected": "built-in sliding windows, collected rows (revisions)"}  # fmt: skip
 
 
 @contextmanager

@@ -6,14 +6,14 @@ reason `late`, and still in `weather-raw`. The batch uses the same functions as 
 
 - `stations`: station ids separated by commas; empty selects all stations.
 - `since`, `until`: selects windows by their end time; empty means no bound. `weather-raw` keeps 7 days. Only windows
-  that the stream has closed are written, so running it twice is harmless: the last record of a window is valid.
+  that the stream has closed for their station are written, so running it twice is harmless: the last record of a window
+  is valid.
 
 ### What its log shows
 Spark's output, and at the end the number of windows published.
 
 ### When it fails (triage)
-- *No closed windows*: the stream has not closed any window in this period; it still processes these observations
-  itself.
+- *Not finished any batch*: the stream has not read any message yet; it computes all windows itself.
 - *The Kafka broker does not respond*, or timeouts: check that the broker runs and read its log
   (docs/troubleshooting.md, *Logs*). Then clear the task.
 """

@@ -5,7 +5,7 @@ records with the reason to `weather-rejected`. This is a long-lived job: there i
 one process.
 
 ### What its log shows
-Every few seconds the batch number, rows per second, consumer lag and watermark. The process survives a restart of
+Every few seconds the batch number, rows per second and consumer lag. The process survives a restart of
 Airflow. The complete output of the job is in `jobs/stream_features/job.log` in the state folder.
 
 ### When it fails or is retried (triage)

@@ -3,8 +3,9 @@
 The last published observation of each station is kept in the store and written after the broker's acknowledgement. A
 crash between the two publishes a step again; the stream recognizes the duplicates, and nothing is lost.
 
-If one station fails while others are observed, its gap is filled later, but behind the watermark of the stream: the
-observations are kept on `weather-raw` and in the store, and are in no window.
+If one station fails while others are observed, its gap is filled later. The stream adds the observations to their
+windows, unless the station has sent newer ones before: then they are kept on `weather-raw` and in the store, and are in
+no window.
 """
 
 from __future__ import annotations

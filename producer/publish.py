@@ -55,8 +55,8 @@ def publish(
 ) -> Iterator[list[Observation]]:
     """Publish observations in steps of equal time; yields each step after the broker has acknowledged all of it.
 
-    Later observations are sent only after that: the watermark of the stream follows the newest time of all partitions,
-    and the stream would drop observations that are ten minutes older. Advance the iterator to continue.
+    Later observations are sent only after that: if a step is sent again after an error, its station must not have sent
+    newer ones meanwhile, because these close the windows of the step. Advance the iterator to continue.
 
     Raises:
         PublishError: the broker did not acknowledge a step; no later step was sent.

@@ -3,7 +3,7 @@
 Run by spark-submit with the configuration of `spark_conf.batch_conf`; settings come from the environment. It reads
 `weather-raw`, which also contains the observations that were too late for the stream, uses the same functions as the
 stream, and publishes complete windows to `weather-features`, where the last record of a window counts. It computes only
-windows that the stream has closed, so that both never publish the same window.
+windows that the stream has closed for their station, so that both never publish the same window.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from spark_jobs.batches import last_batch
+from spark_jobs.checkpoint_migration import CheckpointMigration
 from spark_jobs.feature_records import feature_records
-from spark_jobs.parsing import observations, parse
+from spark_jobs.parsing import at_or_beyond, observations, parse
 from spark_jobs.qc_parameters import load_qc_parameters
+from spark_jobs.stream_features import QUERY
 from spark_jobs.window_features import window_features
 from weatherglass.formatting import count_noun
-from weatherglass.history.hours import WINDOW
-from weatherglass.records import iso
+from weatherglass.history.hours import WATERMARK, WINDOW
 from weatherglass.settings import Settings, load_settings
 from weatherglass.topics import FEATURES, RAW
 
@@ -32,7 +33,7 @@ NO_UPPER_BOUND = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class BackfillError(ValueError):
-    """No window of the requested period can be computed; the message gives the reason."""
+    """No window can be computed; the message gives the reason."""
 
 
 def backfill(spark: SparkSession, settings: Settings, stations: list[str], since: datetime, until: datetime) -> int:
@@ -40,23 +41,19 @@ def backfill(spark: SparkSession, settings: Settings, stations: list[str], since
 
     Args:
         stations: ids; an empty list means all stations.
-        until: limited to the watermark of the stream.
+        until: windows that the stream has not closed for their station are left out.
 
     Returns:
         The number of published windows.
 
     Raises:
-        BackfillError: the stream has not closed any window after `since`.
+        BackfillError: the stream has not read any message.
     """
     folder = settings.jobs_dir / "stream_features"
-    newest = last_batch(folder / "checkpoint" / "features")
-    closed = datetime.fromtimestamp(newest.watermark / 1000, UTC) if newest else None
-    if closed is None or closed <= since:
-        raise BackfillError(
-            f"The features job has not closed any window after {iso(since)}"
-            f"{f' (watermark {iso(closed)})' if closed else ''}: the stream computes these windows itself"
-        )
-    until = min(until, closed)
+    checkpoint = folder / "checkpoint"
+    newest, migration = last_batch(checkpoint / QUERY), CheckpointMigration.load(checkpoint)
+    if newest is None:
+        raise BackfillError("The features job has not finished any batch: it computes all windows itself")
     messages = (
         spark.read.format("kafka")
         .option("kafka.bootstrap.servers", settings.bootstrap_servers)
@@ -64,11 +61,18 @@ def backfill(spark: SparkSession, settings: Settings, stations: list[str], since
         .option("includeHeaders", "true")
         .load()
     )
-    rows = observations(parse(messages, settings)).where(F.col("timestamp").between(since - WINDOW, until))
+    parsed = parse(messages, settings)
     if stations:
-        rows = rows.where(F.col("station_id").isin(stations))
-    windows = window_features(rows, load_qc_parameters(settings, folder)).where(
-        (F.col("window_end") > since) & (F.col("window_end") <= until)
+        parsed = parsed.where(F.col("station_id").isin(stations))
+    read = parsed.where(~at_or_beyond(newest.end[RAW], "partition"))
+    for_all = F.lit(datetime.fromtimestamp(migration.closed_until / 1000 if migration else 0, UTC))
+    closed = F.greatest(F.max("timestamp") - F.lit(WATERMARK), for_all).alias("closed")
+    rows = observations(parsed).where(F.col("timestamp").between(since - WINDOW, until))
+    windows = (
+        window_features(rows, load_qc_parameters(settings, folder))
+        .where((F.col("window_end") > since) & (F.col("window_end") <= until))
+        .join(F.broadcast(observations(read).groupBy("station_id").agg(closed)), "station_id")
+        .where(F.col("window_end") <= F.col("closed"))
     )
     records = feature_records(windows).cache()
     try:

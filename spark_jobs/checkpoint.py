@@ -20,7 +20,7 @@ from weatherglass.files import DamagedFileError, read_json, write_atomically
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 """Format of the state in the checkpoint; incremented when the state of the previous format can no longer be read."""
 
 DAMAGE_SIGNS = (

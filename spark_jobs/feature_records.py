@@ -1,4 +1,4 @@
-"""Window features as records for `weather-features`."""
+"""Kafka records: headers, and window features as records for `weather-features`."""
 
 from __future__ import annotations
 
@@ -15,16 +15,27 @@ def feature_records(features: DataFrame) -> DataFrame:
 
     The time zone of the session must be UTC.
     """
-    headers = {
-        "schema": F.lit(f"window-features/{SCHEMA_VERSION}"),
-        "produced_at": F.date_format(F.current_timestamp(), TIME_FORMAT),
-        "source": F.col("source"),
-    }
-    return features.select(
-        F.encode("station_id", "UTF-8").alias("key"),
-        "value",
-        F.array_compact(F.array(*(_header(name, text) for name, text in headers.items()))).alias("headers"),
+    return features.select(station_key().alias("key"), "value", feature_headers().alias("headers"))
+
+
+def station_key() -> Column:
+    return F.encode("station_id", "UTF-8")
+
+
+def feature_headers() -> Column:
+    """Headers of a record on `weather-features`, with the `source` of the window."""
+    return record_headers(
+        {
+            "schema": F.lit(f"window-features/{SCHEMA_VERSION}"),
+            "produced_at": F.date_format(F.current_timestamp(), TIME_FORMAT),
+            "source": F.col("source"),
+        }
     )
+
+
+def record_headers(texts: dict[str, Column]) -> Column:
+    """The headers column of Spark's Kafka sink: the texts that are not null."""
+    return F.array_compact(F.array(*(_header(name, text) for name, text in texts.items())))
 
 
 def _header(name: str, text: Column) -> Column:

@@ -12,6 +12,7 @@ from typing import Any
 
 from pyspark.sql import Column, DataFrame, SparkSession
 
+from weatherglass.history.hours import SLIDE, WINDOW
 from weatherglass.qc.observation_checks import QcParameters
 from weatherglass.records import TIME_TEXT
 
@@ -41,19 +42,25 @@ def qc_flags(station: Column, time: Column, values: list[Column], parameters: Qc
     return _column(_package().QualityControl.flags(_java(station), _java(time), array, parameters.to_json()))
 
 
-def windows(observations: DataFrame, slide: int, panes: int, closed: int, parameters: QcParameters) -> DataFrame:
-    """Sliding windows; see `Windows.java` for the columns.
+def batch_windows(observations: DataFrame, parameters: QcParameters) -> DataFrame:
+    """All sliding windows of a batch; see `Windows.java` for the columns."""
+    return DataFrame(_windows(parameters).ofBatch(observations._jdf), observations.sparkSession)
+
+
+def stream_windows(observations: DataFrame, parameters: QcParameters, closed: timedelta, delay: timedelta) -> DataFrame:
+    """The windows that each batch of a stream changes, and its messages that are in no window; see `Windows.java`.
 
     Args:
-        slide: microseconds between two windows.
-        panes: number of slides in a window.
-        closed: microseconds since 1970; in a stream, no window that ends at or before it is published.
+        closed: since 1970; windows that end at or before it are closed for every station.
+        delay: a window is closed when the newest reading of its station is this much after its end.
     """
+    java = _windows(parameters).ofStream(observations._jdf, closed // MICROSECOND, delay // MICROSECOND)
+    return DataFrame(java, observations.sparkSession)
+
+
+def _windows(parameters: QcParameters) -> Any:
     # Only quality control uses the climate; without it less is sent to each task of each batch.
-    java = _package().Windows(slide, panes, closed, replace(parameters, climate={}).to_json())
-    frame = observations._jdf
-    result = java.ofStream(frame) if observations.isStreaming else java.ofBatch(frame)
-    return DataFrame(result, observations.sparkSession)
+    return _package().Windows(SLIDE // MICROSECOND, WINDOW // SLIDE, replace(parameters, climate={}).to_json())
 
 
 def query_events(spark: SparkSession) -> Any:

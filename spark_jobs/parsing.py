@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs import jvm
+from spark_jobs.feature_records import record_headers
 from weatherglass.qc.limits import RANGE_LIMITS
 from weatherglass.settings import Settings
 from weatherglass.topics import (
     MAX_REJECTED_KEY_BYTES,
     MAX_REJECTED_VALUE_BYTES,
+    RAW,
     TRUNCATED_HEADER,
     TRUNCATED_KEY_HEADER,
 )
@@ -24,8 +27,7 @@ MAX_HEADER_BYTES = 100
 def parse(messages: DataFrame, settings: Settings, now: datetime | None = None) -> DataFrame:
     """Parse messages of `weather-raw` strictly: types as in the record schema; unknown fields are ignored.
 
-    A missing variable is null. Times are checked before they can affect the watermark: otherwise one station with a
-    clock that is fast would make the observations of all others late.
+    A missing variable is null.
 
     Args:
         messages: columns of Spark's Kafka source, with headers (`includeHeaders`). Stream or batch.
@@ -33,7 +35,7 @@ def parse(messages: DataFrame, settings: Settings, now: datetime | None = None) 
             broker sets on arrival: so every read of a message, by any query, gives the same result.
 
     Returns:
-        `key`, `value`, `topic`, `partition`, `offset` unchanged, and `station_id`, `timestamp`, `arrived` (`now` or the
+        `key`, `value`, `partition`, `offset` unchanged, and `station_id`, `timestamp`, `arrived` (`now` or the
         timestamp of the message), the five variables (double), `source` and `replayed` (string, from the headers), and
         `reason` (string, an `observation_checks.RejectionReason`; null for an observation).
     """
@@ -48,7 +50,6 @@ def parse(messages: DataFrame, settings: Settings, now: datetime | None = None) 
     return with_parsed.select(
         "key",
         "value",
-        "topic",
         "partition",
         "offset",
         "parsed.station_id",
@@ -62,47 +63,59 @@ def parse(messages: DataFrame, settings: Settings, now: datetime | None = None) 
 
 
 def observations(parsed: DataFrame) -> DataFrame:
-    """The valid observations, with the input columns of `window_features`, and `partition`."""
+    """The valid observations, with the input columns of `window_features`."""
     return parsed.where("reason is null").select(
-        "station_id", "timestamp", "arrived", "partition", "offset", *RANGE_LIMITS, "source"
+        "station_id", "timestamp", "arrived", "offset", *RANGE_LIMITS, "source"
     )
 
 
-def at_or_beyond(read: dict[str, int]) -> Column:
-    """Whether a message lies at or beyond the offset of its partition; true for a partition without offset."""
-    offsets = F.create_map(*(F.lit(item) for pair in read.items() for item in pair))
-    return F.col("offset") >= F.coalesce(offsets[F.col("partition").cast("string")], F.lit(0))
+def at_or_beyond(offsets: Mapping[str, int], partition: str) -> Column:
+    """Whether a message lies at or beyond the offset of its partition; true for a partition without offset.
+
+    Args:
+        partition: column with the partition of the message.
+    """
+    if not offsets:
+        return F.lit(True)
+    by_partition = F.create_map(*(F.lit(item) for pair in offsets.items() for item in pair))
+    return F.col("offset") >= F.coalesce(by_partition[F.col(partition).cast("string")], F.lit(0))
 
 
-def rejected(parsed: DataFrame) -> DataFrame:
-    """The messages with a `reason`, as records for `weather-rejected`: key and value unchanged, the rest as headers.
+def original_message(reason: Column) -> Column:
+    """The message as a record for `weather-rejected`: a struct of `key` and `value`, unchanged, and `headers`.
 
     The header `replayed` is kept if the message was sent again before. A key or value that is too long is truncated,
     since the broker would refuse the record and the query would fail repeatedly. Then the header `truncated` gives the
     original size of the value in bytes, and `truncated_key` that of the key. The other headers give topic, partition
     and offset of the complete message.
     """
-    headers = {name: F.col(name).cast("string") for name in ("reason", "topic", "partition", "offset", "replayed")}
-    headers |= {
-        TRUNCATED_HEADER: _size_if_beyond("value", MAX_REJECTED_VALUE_BYTES),
-        TRUNCATED_KEY_HEADER: _size_if_beyond("key", MAX_REJECTED_KEY_BYTES),
-    }
-    return parsed.where("reason is not null").select(
+    headers = rejection_headers(
+        reason,
+        F.col("partition"),
+        F.col("offset"),
+        replayed=F.col("replayed"),
+        **{
+            TRUNCATED_HEADER: _size_if_beyond("value", MAX_REJECTED_VALUE_BYTES),
+            TRUNCATED_KEY_HEADER: _size_if_beyond("key", MAX_REJECTED_KEY_BYTES),
+        },
+    )
+    return F.struct(
         F.substring("key", 1, MAX_REJECTED_KEY_BYTES).alias("key"),
         F.substring("value", 1, MAX_REJECTED_VALUE_BYTES).alias("value"),
-        F.array_compact(F.array(*(_header_struct(name, text) for name, text in headers.items()))).alias("headers"),
+        headers.alias("headers"),
     )
+
+
+def rejection_headers(reason: Column, partition: Column, offset: Column, **more: Column) -> Column:
+    """Headers of a record on `weather-rejected`: those that are not null, as text."""
+    texts = {"reason": reason, "topic": F.lit(RAW), "partition": partition, "offset": offset, **more}
+    return record_headers({name: text.cast("string") for name, text in texts.items()})
 
 
 def _size_if_beyond(name: str, longest: int) -> Column:
     """The size of a binary column in bytes, as text, if it exceeds `longest`; otherwise null."""
     length = F.octet_length(name)
     return F.when(length > longest, length.cast("string"))
-
-
-def _header_struct(name: str, text: Column) -> Column:
-    pair = F.struct(F.lit(name).alias("key"), F.encode(text, "UTF-8").alias("value"))
-    return F.when(text.isNotNull(), pair)
 
 
 def _header_text(name: str) -> Column:

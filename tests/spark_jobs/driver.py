@@ -116,15 +116,12 @@ class Driver:
         return self.folder.log.read_text(encoding="utf-8", errors="replace")[-6000:]
 
     def wait_until_read(self, offsets: dict[int, int]) -> None:
-        """Wait until both queries have read all messages below these offsets of `weather-raw`."""
+        """Wait until a batch with all messages below these offsets of `weather-raw` is finished."""
         from spark_jobs.batches import last_batch
 
         def done() -> bool:
-            batches = [last_batch(self.checkpoint / query) for query in ("features", "rejected")]
-            return all(
-                batch and all(batch.end[RAW].get(str(p), 0) >= offset for p, offset in offsets.items())
-                for batch in batches
-            )
+            batch = last_batch(self.checkpoint / "features")
+            return bool(batch) and all(batch.end[RAW].get(str(p), 0) >= offset for p, offset in offsets.items())
 
         self.wait_for(f"batch up to {offsets}", done)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from spark_jobs.query_progress import batch_metrics, batch_summary
-from spark_jobs.window_features import FAILED_METRIC, LATE_METRIC, WATERMARK_SHIFT
+from spark_jobs.stream_records import FAILED_METRIC, LATE_METRIC, REJECTED_METRIC, TIME_SHIFT
 from weatherglass.topics import RAW
 
 NEWEST = "2026-01-05T12:14:30.000Z"
@@ -22,8 +22,7 @@ def event(**fields: Any) -> dict[str, Any]:
         "numInputRows": 25,
         "inputRowsPerSecond": 12.3456,
         "eventTime": {
-            "max": (datetime.fromisoformat(NEWEST) + WATERMARK_SHIFT).isoformat(),
-            "watermark": "2026-01-05T12:04:30.000Z",
+            "max": (datetime.fromisoformat(NEWEST) + TIME_SHIFT).isoformat(),
         },
         "durationMs": {"triggerExecution": 420, "addBatch": 300},
         "sources": [
@@ -33,26 +32,30 @@ def event(**fields: Any) -> dict[str, Any]:
             }
         ],
         "stateOperators": [{"numRowsTotal": 120, "memoryUsedBytes": 9000}],
-        "sink": {"numOutputRows": 40},
-        "observedMetrics": {LATE_METRIC: {LATE_METRIC: 3}, FAILED_METRIC: {"range": 2, "step": 0}},
+        "sink": {"numOutputRows": 48},
+        "observedMetrics": {
+            LATE_METRIC: {LATE_METRIC: 3},
+            REJECTED_METRIC: {"past": 5, "future": 0},
+            FAILED_METRIC: {"range": 2, "step": 0},
+        },
         **fields,
     }
 
 
 def test_a_batch_has_the_values_of_its_event() -> None:
     metrics = batch_metrics(event())
-    assert timedelta(0) != WATERMARK_SHIFT
+    assert timedelta(0) != TIME_SHIFT
     assert datetime.fromisoformat(metrics.pop("newest")) == datetime.fromisoformat(NEWEST)
     assert metrics == {
         "batch": 7,
         "rows": 25,
         "rows_per_second": 12.3,
         "lag": {"0": 30, "1": 0, "2": 9},
-        "watermark": "2026-01-05T12:04:30.000Z",
         "windows_sent": 40,
         "state_rows": 120,
         "state_bytes": 9000,
-        "too_late": 3,
+        "late": 3,
+        "rejected": {"past": 5},
         "failed_values": {"range": 2},
         "ms": 420,
         "ms_by_phase": {"triggerExecution": 420, "addBatch": 300},
@@ -67,16 +70,15 @@ def test_unknown_offsets_give_the_lag_from_the_beginning_or_none(end: Any, lates
 
 
 def test_a_batch_without_observations_has_no_newest_one_and_no_failures() -> None:
-    empty = event(eventTime={"watermark": "2026-01-05T12:04:30.000Z"}, observedMetrics={}, inputRowsPerSecond=None)
+    empty = event(eventTime={}, observedMetrics={}, inputRowsPerSecond=None)
     metrics = batch_metrics(empty)
-    assert (metrics["newest"], metrics["too_late"], metrics["failed_values"]) == (None, 0, {})
+    assert (metrics["newest"], metrics["late"], metrics["rejected"], metrics["failed_values"]) == (None, 0, {}, {})
     assert metrics["rows_per_second"] == 0.0
 
 
 def test_the_summary_contains_the_numbers_of_the_batch() -> None:
     metrics = batch_metrics(event())
-    words = batch_summary(metrics, late=5).replace(",", "").split()
-    assert {"25", "(12.3/s)", "420", "40", "39", "range", "5"} <= set(words)
-    quiet = batch_summary({**metrics, "failed_values": {}}, late=0)
-    assert "range" not in quiet
-    assert "5" not in quiet.replace(",", "").split()
+    words = batch_summary(metrics).replace(",", "").split()
+    assert {"25", "(12.3/s)", "420", "40", "39", "range", "5", "past", "3", "late"} <= set(words)
+    quiet = batch_summary({**metrics, "failed_values": {}, "rejected": {}, "late": 0})
+    assert not {"range", "5", "past", "3", "late"} & set(quiet.replace(",", "").split())

@@ -85,11 +85,9 @@ BATCH_SECONDS = _gauge(
     "spark_batch_seconds", "Mean duration of the batches since the last sample, by phase.", "phase", recorded=True
 )
 BATCH_OVER_TRIGGER = _gauge("spark_batch_over_trigger_ratio", "Mean batch duration divided by the trigger interval.")
-WATERMARK_LAG = _gauge("watermark_lag_seconds", "Time of the newest observation minus the watermark.", recorded=True)
-WATERMARK_AGE = _gauge("watermark_age_seconds", "Current time minus the watermark.", recorded=True)
 STATE_ROWS = _gauge("spark_state_rows", "Rows in the state of the features query.", recorded=True)
 STATE_BYTES = _gauge("spark_state_bytes", "Memory of that state.", recorded=True)
-LATE_ROWS = _counter("spark_late_rows", "Observations that were too late for any window.")
+LATE_ROWS = _counter("spark_late_rows", "Observations whose windows were all closed.")
 
 # --- Ray, inference and models
 RAY_UP = _gauge("ray_up", "Whether the Ray head responds: 1 or 0.")

@@ -248,22 +248,6 @@ RULES: tuple[Rule, ...] = (
         inhibited_by=("job_not_running", "job_silent", "ray_unreachable", "actor_lost", *BROKER_DOWN),
     ),
     Rule(
-        "watermark_stuck",
-        Latest(m.WATERMARK_LAG),
-        7200,  # the watermark delay of ten minutes and an hourly step in the backfill add up to 70 minutes
-        5400,
-        MINUTE,
-        Severity.WARNING,
-        "the watermark is two hours behind the newest observation, for a minute",
-        "The watermark is {value} behind the newest observation.",
-        "Windows are not closed: state grows, and late readings are not detected.",
-        "Features and forecasts, for the time being.",
-        "Check the batches of the features query in the log of stream_features. Clear its task to restart the job.",
-        value_format=DURATION,
-        inhibited_by=("job_not_running", "job_silent", "consumer_behind", *BROKER_DOWN),
-        dag="stream_features",
-    ),
-    Rule(
         "batches_too_slow",
         Latest(m.BATCH_OVER_TRIGGER),
         1.5,

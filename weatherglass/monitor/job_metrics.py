@@ -30,7 +30,6 @@ class JobMetrics:
         self._start_ids = {name: folder.started().get("start_id") for name, folder in self._folders.items()}
         self._starts: Counter[str] = Counter()
         self._counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        self._newest: str | None = None
         self._last_restarts: int | None = None
 
     def collect(self, sample: MetricSample) -> None:
@@ -63,11 +62,11 @@ class JobMetrics:
 
     def _put_stream(self, sample: MetricSample, reports: list[dict[str, Any]]) -> None:
         batches = [report for report in reports if "batch" in report and "ms" in report]
-        counts = self._count(STREAM, batches, "rows", "too_late")
+        counts = self._count(STREAM, batches, "rows", "late")
         counts["batches"] += len(batches)
         sample.put(m.BATCHES, counts["batches"])
         sample.put(m.ROWS, counts["rows"])
-        sample.put(m.LATE_ROWS, counts["too_late"])
+        sample.put(m.LATE_ROWS, counts["late"])
         if batches:
             seconds = sum(batch["ms"] for batch in batches) / len(batches) / 1000
             trigger = max(self._settings.spark_trigger_seconds, MIN_TRIGGER_SECONDS)
@@ -82,12 +81,6 @@ class JobMetrics:
         for name, metric in {"state_rows": m.STATE_ROWS, "state_bytes": m.STATE_BYTES}.items():
             if isinstance(last.get(name), int | float):
                 sample.put(metric, last[name])
-        self._newest = max(filter(None, [self._newest, *(batch.get("newest") for batch in batches)]), default=None)
-        watermark, newest = _time(last.get("watermark")), _time(self._newest)
-        if watermark and watermark.year > 1970:
-            sample.put(m.WATERMARK_AGE, (sample.at - watermark).total_seconds())
-            if newest:
-                sample.put(m.WATERMARK_LAG, max((newest - watermark).total_seconds(), 0.0))
 
     def _put_inference(self, sample: MetricSample, reports: list[dict[str, Any]]) -> None:
         sample.put(m.RAY_UP, accepts_connections(self._settings.ray_head))

@@ -102,7 +102,7 @@ class RejectionReason(StrEnum):
     FUTURE = "future"
     PAST = "past"
     LATE = "late"
-    """The watermark had closed every window that the observation belongs to."""
+    """All windows of the observation were closed, because its station had sent newer ones."""
 
 
 def check_timestamp(timestamp: datetime, arrived: datetime, settings: Settings) -> RejectionReason | None:

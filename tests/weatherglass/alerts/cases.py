@@ -67,7 +67,6 @@ LEVELS: dict[str, tuple[float, float, float]] = {
     "clock_skew": (0.2, 20, 45),
     "broker_unreachable": (1, 1, 0),
     "consumer_behind": (0, 40, 75),
-    "watermark_stuck": (900, 6000, 8000),
     "batches_too_slow": (0.5, 1.2, 2.0),
     "job_host_down": (1, 1, 0),
     "job_not_running": (1, 1, 0),

@@ -7,14 +7,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from spark_jobs.query_progress import batch_metrics
-from spark_jobs.window_features import LATE_METRIC, WATERMARK_SHIFT
+from spark_jobs.stream_records import LATE_METRIC
 from tests.conftest import make_settings
 from tests.weatherglass.alerts.test_health import LockHolder
 from tests.weatherglass.monitor.conftest import Clock
@@ -34,7 +34,7 @@ from weatherglass.topics import RAW
 STREAM, SERVE = "stream_features", "serve_predictions"
 
 
-def spark_batch(newest: datetime, watermark: datetime) -> dict[str, Any]:
+def spark_batch() -> dict[str, Any]:
     """The progress fields that the features job reports for a batch."""
     offsets = {RAW: {"0": 20}}
     return batch_metrics(
@@ -42,7 +42,7 @@ def spark_batch(newest: datetime, watermark: datetime) -> dict[str, Any]:
             "batchId": 1,
             "numInputRows": 20,
             "inputRowsPerSecond": 20.0,
-            "eventTime": {"max": (newest + WATERMARK_SHIFT).isoformat(), "watermark": iso(watermark)},
+            "eventTime": {},
             "durationMs": {"triggerExecution": 400, "addBatch": 300},
             "sources": [{"endOffset": offsets, "latestOffset": offsets}],
             "stateOperators": [{"numRowsTotal": 120, "memoryUsedBytes": 9000}],
@@ -134,19 +134,14 @@ def test_a_job_without_heartbeat_and_a_killed_host_raise_alerts(running: Running
 
 
 def test_progress_of_the_features_job_becomes_metrics_and_alerts(running: RunningJobs) -> None:
-    now = running.clock.now
-    batch = spark_batch(now, now - timedelta(minutes=10))
+    batch = spark_batch()
     sample = running.step(4, batch)
     assert (sample.get(m.BATCHES), sample.get(m.ROWS), sample.get(m.LATE_ROWS)) == (4, 80, 4)
     assert sample.get(m.BATCH_SECONDS, "addBatch") == 0.3
-    assert sample.get(m.WATERMARK_LAG) == 600
     assert sample.get(m.STATE_ROWS) == 120
     running.step(16, {**batch, "ms": 2000})
     assert running.fired == {("batches_too_slow", "pipeline")}
-    stuck = {**batch, "newest": iso(now + timedelta(hours=3))}
-    running.step(8, stuck)
-    assert running.fired == {("batches_too_slow", "pipeline"), ("watermark_stuck", "pipeline")}
-    running.step(10, {**stuck, "watermark": iso(now + timedelta(hours=2, minutes=50))})
+    running.step(10, batch)
     assert running.resolved == running.fired
     assert running.step(1).get(m.BATCH_OVER_TRIGGER) is None  # no batch since the last sample
 

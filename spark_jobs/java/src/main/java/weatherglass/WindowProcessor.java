@@ -14,61 +14,100 @@ import org.apache.spark.sql.streaming.StatefulProcessor;
 import org.apache.spark.sql.streaming.TTLConfig;
 import org.apache.spark.sql.streaming.TimeMode;
 import org.apache.spark.sql.streaming.TimerValues;
+import org.apache.spark.sql.streaming.ValueState;
 
 import scala.collection.Iterator;
 import scala.jdk.javaapi.CollectionConverters;
 
 /**
- * Sliding windows of one station in a stream. The state holds the panes of all open windows: their readings, to detect
- * duplicates and apply revisions, and their summaries, so that computing a window does not read the readings.
+ * Sliding windows of one station in a stream. The state holds the time of the station's newest reading, which alone
+ * decides which of its windows are closed, and the panes of the open windows: their readings, to detect duplicates and
+ * apply revisions, and their summaries, so that computing a window does not read the readings.
  */
 final class WindowProcessor extends StatefulProcessor<String, Row, Row> {
     private final Windows windows;
+    private final long closed;
+    private final long delay;
+    private transient ValueState<Long> newest;
     private transient MapState<Long, byte[]> panes;
     private transient MapState<Long, byte[]> summaries;
 
-    WindowProcessor(Windows windows) {
+    /**
+     * @param closed windows that end at or before it are closed for every station, microseconds since 1970
+     * @param delay a window is closed when a station's newest reading is this much after its end, microseconds
+     */
+    WindowProcessor(Windows windows, long closed, long delay) {
         this.windows = windows;
+        this.closed = closed;
+        this.delay = delay;
     }
 
     @Override
     public void init(OutputMode outputMode, TimeMode timeMode) {
+        newest = getHandle().getValueState("newest", Encoders.LONG(), TTLConfig.NONE());
         panes = getHandle().getMapState("panes", Encoders.LONG(), Encoders.BINARY(), TTLConfig.NONE());
         summaries = getHandle().getMapState("summaries", Encoders.LONG(), Encoders.BINARY(), TTLConfig.NONE());
     }
 
     @Override
     public Iterator<Row> handleInputRows(String station, Iterator<Row> rows, TimerValues timers) {
-        long closed = windows.closed(timers.getCurrentWatermarkInMs());
+        if (station.equals(Windows.REJECTED)) {
+            return rows.map(Windows::original);
+        }
+        Long newestBefore = newest.get();
+        long newestNow = newestBefore == null ? Long.MIN_VALUE : newestBefore;
+        long closedBefore = closedBy(newestBefore);
         Map<Long, Pane> updatedPanes = new HashMap<>();
         Map<Long, Summary> changedSummaries = new HashMap<>();
-        int late = 0;
+        List<Row> output = new ArrayList<>();
         while (rows.hasNext()) {
             Row row = rows.next();
             Reading reading = Windows.reading(row);
             long start = windows.paneOf(reading);
-            if (windows.lastEnd(start) <= closed) {
-                late++;
+            newestNow = Math.max(newestNow, reading.time());
+            if (windows.lastEnd(start) <= closedBefore) {
+                output.add(Windows.original(row));
             } else if (updatedPanes.computeIfAbsent(start, this::pane).add(reading, Windows.source(row))) {
                 changedSummaries.put(start, Summary.NONE);
             }
         }
-        changedSummaries.replaceAll((start, none) -> store(start, updatedPanes.get(start)));
-        List<Row> output = new ArrayList<>(windows.windows(station, windows.endsOf(changedSummaries.keySet(), closed),
+        long closedNow = advance(newestBefore, newestNow);
+        changedSummaries.replaceAll((start, none) -> store(start, updatedPanes.get(start), closedNow));
+        output.addAll(windows.windows(station, windows.endsOf(changedSummaries.keySet(), closedBefore),
                 start -> changedSummaries.computeIfAbsent(start, this::summary)));
-        if (late > 0) {
-            output.add(Windows.late(station, late));
-        }
+        removeClosedPanes(closedBefore, closedNow);
         return CollectionConverters.asScala(output.iterator());
     }
 
-    /** Removes a pane when all its windows are closed. */
+    /** Removes the state of a station that has not reported for so long that no reading of its windows can follow. */
     @Override
     public Iterator<Row> handleExpiredTimer(String station, TimerValues timers, ExpiredTimerInfo timer) {
-        long start = timer.getExpiryTimeInMs() * 1000 - windows.lastEnd(0);
-        panes.removeKey(start);
-        summaries.removeKey(start);
+        long expiry = newest.get() / 1000;
+        if (expiry > timers.getCurrentWatermarkInMs()) {
+            getHandle().registerTimer(expiry);
+        } else {
+            newest.clear();
+            panes.clear();
+            summaries.clear();
+        }
         return CollectionConverters.asScala(java.util.Collections.emptyIterator());
+    }
+
+    /** Windows of the station that end at or before this time are closed. */
+    private long closedBy(Long newestTime) {
+        return newestTime == null ? closed : Math.max(closed, newestTime - delay);
+    }
+
+    /** Stores the time of the newest reading; returns the time up to which windows are closed from the next batch on. */
+    private long advance(Long before, long now) {
+        if (before == null) {
+            // The only timer of the station. It is registered again when it expires: that costs a read of the state.
+            getHandle().registerTimer(now / 1000);
+        }
+        if (before == null || now > before) {
+            newest.update(now);
+        }
+        return closedBy(now);
     }
 
     private Pane pane(long start) {
@@ -81,11 +120,25 @@ final class WindowProcessor extends StatefulProcessor<String, Row, Row> {
         return encoded == null ? null : Summary.decoded(encoded);
     }
 
-    private Summary store(long start, Pane pane) {
+    /** Stores a pane, unless this batch closes all its windows. */
+    private Summary store(long start, Pane pane, long closedNow) {
         Summary summary = Summary.of(pane, start);
-        panes.updateValue(start, pane.encoded());
-        summaries.updateValue(start, summary.encoded());
-        getHandle().registerTimer(windows.lastEnd(start) / 1000);
+        if (windows.lastEnd(start) > closedNow) {
+            panes.updateValue(start, pane.encoded());
+            summaries.updateValue(start, summary.encoded());
+        }
         return summary;
+    }
+
+    private void removeClosedPanes(long closedBefore, long closedNow) {
+        if (windows.firstOpenPane(closedBefore) == windows.firstOpenPane(closedNow)) {
+            return;
+        }
+        List<Long> starts = new ArrayList<>();
+        summaries.keys().foreach(start -> windows.lastEnd(start) <= closedNow && starts.add(start));
+        for (long start : starts) {
+            panes.removeKey(start);
+            summaries.removeKey(start);
+        }
     }
 }

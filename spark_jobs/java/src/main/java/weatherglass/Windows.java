@@ -24,48 +24,61 @@ import org.apache.spark.sql.types.StructType;
  * Sliding windows over the observations of each station, built from panes one slide long, for streams and batches.
  *
  * <p>Input columns, in this order: `station_id`, `time`, `arrived` (microseconds since 1970), `offset`, the five
- * variables (double or null), `qc_flags` (int, see {@link QualityControl}), `source`; others are ignored.
- * Output columns: `station_id`, `end` (microseconds since 1970), `late` (int), `source`, `value` (the record as JSON).
- * A row is a window or, if `end` is null, the number of `late` observations of a station.
+ * variables (double or null), `qc_flags` (int, see {@link QualityControl}), `source`. A stream has also
+ * `topic_partition`, `size` (bytes of the message) and `original` (the message as a record of `weather-rejected`, null
+ * if it cannot be needed); further columns are ignored. In a stream, the station {@link #REJECTED} stands for messages
+ * that are no observations, of which only the last four columns are used.
+ *
+ * <p>Output columns: `station_id`, `end` (microseconds since 1970), `source`, `value` (the record as JSON),
+ * `topic_partition`, `offset`, `size`, `original`. A row is a window, without the last four columns, or, if `end` is
+ * null, a message of a stream that is in no window, since it is no observation or late.
  */
 public final class Windows implements Serializable {
+    /** No observation has this station: the parser rejects it. */
+    static final String REJECTED = "";
+
+    private static final String OUTPUT = "station_id string, end bigint, source string, value binary,"
+            + " topic_partition int, offset bigint, size int,"
+            + " original struct<key: binary, value: binary, headers: array<struct<key: string, value: binary>>>";
+
     private final long slide;
     private final int panes;
-    private final long closed;
     private final FeatureRecord record;
 
     /**
      * @param slide microseconds between two windows
      * @param panes number of slides in a window
-     * @param closed in a stream, windows that end at or before it are closed, independent of the watermark
      * @param parameters JSON of `weatherglass.qc.observation_checks.QcParameters`
      */
-    public Windows(long slide, int panes, long closed, String parameters) throws JsonProcessingException {
+    public Windows(long slide, int panes, String parameters) throws JsonProcessingException {
         this.slide = slide;
         this.panes = panes;
-        this.closed = closed;
         this.record = new FeatureRecord(QcParameters.fromJson(parameters), panes * slide);
     }
 
-    /** The windows changed by each batch. The watermark may be on any column; it is compared with `time`. */
-    public Dataset<Row> ofStream(Dataset<Row> observations) {
-        return byStation(observations).transformWithState(
-                new WindowProcessor(this), TimeMode.EventTime(), OutputMode.Update(), features());
+    /**
+     * The windows changed by each batch, and the messages that are in no window.
+     *
+     * @param closed windows that end at or before it are closed for every station, microseconds since 1970
+     * @param delay a window is closed when a station's newest reading is this much after its end, microseconds
+     */
+    public Dataset<Row> ofStream(Dataset<Row> observations, long closed, long delay) {
+        return byStation(observations).transformWithState(new WindowProcessor(this, closed, delay),
+                TimeMode.EventTime(), OutputMode.Update(), output());
     }
 
     /** All windows of all observations. */
     public Dataset<Row> ofBatch(Dataset<Row> observations) {
         return byStation(observations).flatMapGroups(
-                (org.apache.spark.api.java.function.FlatMapGroupsFunction<String, Row, Row>) this::all, features());
+                (org.apache.spark.api.java.function.FlatMapGroupsFunction<String, Row, Row>) this::all, output());
     }
 
     private static KeyValueGroupedDataset<String, Row> byStation(Dataset<Row> observations) {
         return observations.groupBy("station_id").as(Encoders.STRING(), Encoders.row(observations.schema()));
     }
 
-    private static Encoder<Row> features() {
-        return Encoders.row(StructType.fromDDL(
-                "station_id string, end bigint, late int, source string, value binary"));
+    private static Encoder<Row> output() {
+        return Encoders.row(StructType.fromDDL(OUTPUT));
     }
 
     private Iterator<Row> all(String station, Iterator<Row> rows) {
@@ -77,11 +90,6 @@ public final class Windows implements Serializable {
         Map<Long, Summary> summaries = new HashMap<>();
         panesByStart.forEach((start, pane) -> summaries.put(start, Summary.of(pane, start)));
         return windows(station, endsOf(summaries.keySet(), Long.MIN_VALUE), summaries::get).iterator();
-    }
-
-    /** Windows that end at or before this time are closed, microseconds since 1970; `watermark` in milliseconds. */
-    long closed(long watermark) {
-        return Math.max(closed, watermark * 1000);
     }
 
     static Reading reading(Row row) {
@@ -96,9 +104,9 @@ public final class Windows implements Serializable {
         return row.getString(10);
     }
 
-    /** A row that counts the observations of a station that arrived too late for any window. */
-    static Row late(String station, int observations) {
-        return RowFactory.create(station, null, observations, null, null);
+    /** The output row of a message that is in no window. */
+    static Row original(Row row) {
+        return RowFactory.create(row.get(0), null, null, null, row.get(11), row.get(3), row.get(12), row.get(13));
     }
 
     /** Start of the pane that contains a reading. */
@@ -109,6 +117,11 @@ public final class Windows implements Serializable {
     /** End of the last window that contains a pane. */
     long lastEnd(long pane) {
         return pane + panes * slide;
+    }
+
+    /** Start of the first pane with an open window, if the windows that end at or before `closed` are closed. */
+    long firstOpenPane(long closed) {
+        return closed - Math.floorMod(closed, slide) - (panes - 1) * slide;
     }
 
     /** The ends after `closed` of all windows that contain any of the panes. */
@@ -133,7 +146,8 @@ public final class Windows implements Serializable {
                 Summary pane = summaries.apply(end - (panes - i) * slide);
                 window = pane == null ? window : window.merge(pane, i * slide / 1e6);
             }
-            rows.add(RowFactory.create(station, end, null, window.source(), record.json(station, end, window)));
+            rows.add(RowFactory.create(
+                    station, end, window.source(), record.json(station, end, window), null, null, null, null));
         }
         return rows;
     }

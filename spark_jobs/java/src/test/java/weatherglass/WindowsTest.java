@@ -17,8 +17,8 @@ import org.junit.jupiter.api.Test;
 class WindowsTest {
     private static final long MINUTE = 60_000_000L;
 
-    private static Windows windows(long closed) throws IOException {
-        return new Windows(MINUTE, 5, closed, TestParameters.JSON);
+    private static Windows windows() throws IOException {
+        return new Windows(MINUTE, 5, TestParameters.JSON);
     }
 
     private static Summary temperature(double seconds, double value) {
@@ -28,12 +28,12 @@ class WindowsTest {
     }
 
     private static JsonNode json(Row row) throws IOException {
-        return new ObjectMapper().readTree((byte[]) row.get(4));
+        return new ObjectMapper().readTree((byte[]) row.get(3));
     }
 
     @Test
     void aReadingBelongsToThePaneThatStartsAtItsFullMinute() throws IOException {
-        Windows windows = windows(0);
+        Windows windows = windows();
 
         assertEquals(MINUTE, windows.paneOf(TestParameters.reading(60, 0)));
         assertEquals(MINUTE, windows.paneOf(TestParameters.reading(119.999, 0)));
@@ -43,7 +43,7 @@ class WindowsTest {
 
     @Test
     void aPaneBelongsToFiveWindows() throws IOException {
-        Windows windows = windows(0);
+        Windows windows = windows();
 
         assertEquals(6 * MINUTE, windows.lastEnd(MINUTE));
         assertEquals(
@@ -55,13 +55,18 @@ class WindowsTest {
     void windowsThatEndAtTheClosedTimeAreLeftOut() throws IOException {
         assertEquals(
                 List.of(5 * MINUTE, 6 * MINUTE, 7 * MINUTE),
-                List.copyOf(windows(0).endsOf(List.of(MINUTE, 2 * MINUTE), 4 * MINUTE)));
+                List.copyOf(windows().endsOf(List.of(MINUTE, 2 * MINUTE), 4 * MINUTE)));
     }
 
     @Test
-    void theClosedTimeIsTheLaterOfTheWatermarkAndTheStartingPoint() throws IOException {
-        assertEquals(7000, windows(7000).closed(5));
-        assertEquals(8000, windows(7000).closed(8));
+    void theFirstOpenPaneIsTheFirstWhoseLastWindowIsOpen() throws IOException {
+        Windows windows = windows();
+
+        for (long closed = 7 * MINUTE - 1; closed <= 8 * MINUTE; closed += MINUTE / 2) {
+            long first = windows.firstOpenPane(closed);
+            assertTrue(windows.lastEnd(first) > closed);
+            assertTrue(windows.lastEnd(first - MINUTE) <= closed);
+        }
     }
 
     @Test
@@ -70,14 +75,13 @@ class WindowsTest {
                 0L, temperature(0, 10), MINUTE, temperature(90, 12), 4 * MINUTE, temperature(240, 20),
                 5 * MINUTE, temperature(300, 99));
 
-        List<Row> rows = windows(0).windows("JFK", List.of(5 * MINUTE), panes::get);
+        List<Row> rows = windows().windows("JFK", List.of(5 * MINUTE), panes::get);
 
         assertEquals(1, rows.size());
         Row row = rows.get(0);
         assertEquals("JFK", row.getString(0));
         assertEquals(5 * MINUTE, row.getLong(1));
-        assertNull(row.get(2));
-        assertEquals("replay", row.getString(3));
+        assertEquals("replay", row.getString(2));
         JsonNode record = json(row);
         assertEquals("1970-01-01T00:00:00Z", record.get("window_start").asText());
         assertEquals("1970-01-01T00:05:00Z", record.get("window_end").asText());
@@ -109,11 +113,16 @@ class WindowsTest {
     }
 
     @Test
-    void aRowOfLateObservationsHasACountAndNoEnd() {
-        Row row = Windows.late("JFK", 4);
+    void theRowOfAMessageInNoWindowHasItsPositionAndNoEnd() {
+        Row original = RowFactory.create("key".getBytes(), "value".getBytes(), null);
+        Row row = Windows.original(RowFactory.create(
+                "JFK", 1L, 2L, 3L, null, null, null, null, null, 0, "replay", 4, 5, original));
 
         assertEquals("JFK", row.getString(0));
         assertNull(row.get(1));
-        assertEquals(4, row.getInt(2));
+        assertEquals(4, row.getInt(4));
+        assertEquals(3, row.getLong(5));
+        assertEquals(5, row.getInt(6));
+        assertEquals(original, row.get(7));
     }
 }
