@@ -1,4 +1,4 @@
-"""Commits Spark's offsets to a Kafka consumer group, and finds messages that the broker no longer has."""
+"""Commits Spark's offsets to a Kafka consumer group, and reads the offsets of the broker."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime
 
 from kafka import TopicPartition
 from kafka.admin import KafkaAdminClient, OffsetSpec
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, for_code
 from kafka.structs import OffsetAndMetadata
 
 from spark_jobs.batches import Offsets
@@ -56,28 +56,27 @@ class GroupOffsets:
         Args:
             read: partition -> offset up to which the stream has read.
         """
-        earliest = self._client().list_partition_offsets(dict.fromkeys(self._partitions(topic), OffsetSpec.EARLIEST))
-        first = {str(partition.partition): result.offset for partition, result in earliest.items()}
-        start = {topic: {partition: max(offset, read.get(partition, 0)) for partition, offset in first.items()}}
-        end = time.monotonic() + COORDINATOR_TIMEOUT_SECONDS
-        while not self.commit(start) and time.monotonic() < end:
+        _, ranges = self.log_ranges(topic)
+        start = {topic: {p: min(max(first, read.get(p, 0)), end) for p, (first, end) in ranges.items()}}
+        limit = time.monotonic() + COORDINATOR_TIMEOUT_SECONDS
+        while not self.commit(start) and time.monotonic() < limit:
             time.sleep(0.5)
 
-    def describe_deleted(self, offsets: Offsets) -> list[str]:
-        """For each partition from which the broker deleted messages beyond `offsets`: a message for the log."""
-        positions = {
-            TopicPartition(topic, int(partition)): offset
-            for topic, partitions in offsets.items()
-            for partition, offset in partitions.items()
-        }
-        earliest = self._client().list_partition_offsets(dict.fromkeys(positions, OffsetSpec.EARLIEST))
-        return [
-            f"{earliest[partition].offset - offset} messages of {partition.topic}-{partition.partition} were deleted "
-            f"before they were read (offsets {offset} to {earliest[partition].offset - 1}): retention is too short, "
-            "or the job was stopped for too long"
-            for partition, offset in positions.items()
-            if earliest[partition].offset > offset
-        ]
+    def log_ranges(self, topic: str) -> tuple[str, dict[str, tuple[int, int]]]:
+        """The id of a topic, which changes if it is created again, and for each partition the range of its offsets.
+
+        Raises:
+            KafkaError: the broker does not respond, or the topic is missing.
+        """
+        client = self._client()
+        (description,) = client.describe_topics([topic])
+        if description["error_code"]:
+            raise for_code(description["error_code"])
+        partitions = [TopicPartition(topic, partition["partition_index"]) for partition in description["partitions"]]
+        first = client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.EARLIEST))
+        end = client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
+        ranges = {str(p.partition): (first[p].offset, end[p].offset) for p in partitions}
+        return str(description["topic_id"]), ranges
 
     def offsets_since(self, topic: str, time: datetime) -> dict[str, int]:
         """Each partition's offset of the first message that arrived at `time` or later; its end if there is none."""

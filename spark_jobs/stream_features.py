@@ -8,8 +8,8 @@ batch (`stream_records`).
 
 There is no `maxOffsetsPerTrigger`: a backlog is one batch, so that its windows are computed and published once.
 
-If messages were deleted from the broker before they were read, the job reports their number and continues: stopping
-would lose the following messages as well.
+If messages are not computed, because they were deleted before they were read or the log on the broker was replaced, the
+job reports their offsets and continues (`log_position`): stopping would lose the following messages as well.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from spark_jobs.checkpoint import (
 )
 from spark_jobs.checkpoint_migration import OLD_REJECTED_QUERY, CheckpointMigration, migrate_checkpoint
 from spark_jobs.group_offsets import GroupOffsets
+from spark_jobs.log_position import LogPosition
 from spark_jobs.qc_parameters import load_qc_parameters
 from spark_jobs.query_progress import Event, QueryEventQueue, TaskActivity, batch_metrics, batch_summary
 from spark_jobs.stream_records import stream_records
@@ -50,6 +51,9 @@ FETCH_WAIT_MS = 10
 
 LAST_BATCH_SECONDS = 15.0
 """How long a stop waits for the running batch; SIGTERM follows after 20 seconds."""
+
+POSITION_CHECK_SECONDS = 10.0
+"""Interval between two checks whether the log on the broker is still the one that is read."""
 
 POLL_SECONDS = 0.5
 """How long the main loop waits for events before it checks the query and its tasks."""
@@ -104,6 +108,8 @@ class FeaturesJob:
         self._group = GroupOffsets(settings.bootstrap_servers)
         self._events = QueryEventQueue(spark)
         self._activity = TaskActivity(spark)
+        self._position = self._log_position({})
+        self._next_check = 0.0
 
     def run(self) -> None:
         """Run until a stop is requested.
@@ -130,10 +136,10 @@ class FeaturesJob:
             self._migrate()
         newest, migration = last_batch(self._checkpoint / QUERY), CheckpointMigration.load(self._checkpoint)
         read = newest.end[RAW] if newest else migration.read_offsets if migration else {}
+        self._position = self._log_position(read)
+        self._position.check()
         self._group.commit_start(RAW, read)
         if newest:
-            for loss in self._group.describe_deleted(newest.end):
-                self._job.report(loss, lost=True)
             self._job.report(f"Resuming after batch {newest.number}")
         elif not migration:
             self._job.report("Starting at the beginning of weather-raw")
@@ -144,8 +150,6 @@ class FeaturesJob:
             self._checkpoint, QUERY, tolerance, lambda time: self._group.offsets_since(RAW, time)
         )
         if migration:
-            for loss in self._group.describe_deleted({RAW: migration.read_offsets}):
-                self._job.report(loss, lost=True)
             self._job.report(
                 f"Migrated a checkpoint of an older version, whose folder is kept: windows that end after "
                 f"{iso(datetime.fromtimestamp(migration.closed_until / 1000, UTC))} are computed again from "
@@ -159,16 +163,26 @@ class FeaturesJob:
         if events or self._activity.advanced():
             self._job.heartbeat()
         self._handle_events(events)
+        if time.monotonic() >= self._next_check:
+            self._next_check = time.monotonic() + POSITION_CHECK_SECONDS
+            self._position.check_while_running()
+
+    def _log_position(self, read: dict[str, int]) -> LogPosition:
+        file = self._checkpoint / "topic-id"
+        return LogPosition(self._group, file, read, lambda loss: self._job.report(loss, lost=True))
 
     def _handle_events(self, events: list[Event]) -> None:
         """Commit the offsets of finished batches, and report each batch, in order."""
-        batches = [batch for batch in events if batch and batch["numInputRows"]]
+        batches = [batch for batch in events if batch and batch["sources"][0]["endOffset"]]
         if not batches:
             return
-        self._group.commit(batches[-1]["sources"][0]["endOffset"])
+        end = batches[-1]["sources"][0]["endOffset"]
+        self._position.advance(end[RAW])
+        self._group.commit(end)
         for batch in batches:
-            metrics = batch_metrics(batch)
-            self._job.report(batch_summary(metrics), **metrics)
+            if batch["numInputRows"]:
+                metrics = batch_metrics(batch)
+                self._job.report(batch_summary(metrics), **metrics)
 
     def _query_error(self, query: StreamingQuery) -> Exception:
         """The exception of the query that ended, with Java's message but without its stack trace and plan."""
