@@ -11,7 +11,7 @@ import gzip
 import socket
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 FETCH, VERSION = 1, 4
 READ_UNCOMMITTED, READ_COMMITTED = 0, 1
@@ -38,6 +38,7 @@ class StoredRecord:
         producer: producer id, -1 if there is none.
         transactional: whether it is part of a transaction.
         marker: True for the marker of a commit, False for that of an abort, None for a record with data.
+        visible: whether a read-committed consumer receives it; markers are never visible.
     """
 
     topic: str
@@ -51,30 +52,23 @@ class StoredRecord:
     epoch: int = -1
     transactional: bool = False
     marker: bool | None = None
+    visible: bool = True
 
     def header(self, name: str) -> bytes | None:
         """The last header of this name; None if there is none."""
         return dict(self.headers).get(name)
 
 
-@dataclass(frozen=True)
-class Log:
-    """A partition: all its records with the markers, and the offsets that a read-committed consumer is given."""
-
-    records: tuple[StoredRecord, ...]
-    visible: frozenset[int]
-
-
-def read_log(port: int, topic: str, partition: int, start: int, end: int) -> Log:
-    """Read the offsets [start, end) of a partition from the broker on this port of loopback.
+def read_log(port: int, topic: str, partition: int, start: int, end: int) -> list[StoredRecord]:
+    """The records of the offsets [start, end) with markers, read from the broker on this port of loopback.
 
     Raises:
         LogError: see there. OSError: the broker cannot be reached.
     """
     with socket.create_connection(("127.0.0.1", port), TIMEOUT) as connection:
-        records = tuple(_read(connection, topic, partition, start, end, READ_UNCOMMITTED))
-        visible = frozenset(r.offset for r in _read(connection, topic, partition, start, end, READ_COMMITTED))
-    return Log(records, visible)
+        records = list(_read(connection, topic, partition, start, end, READ_UNCOMMITTED))
+        visible = {r.offset for r in _read(connection, topic, partition, start, end, READ_COMMITTED)}
+    return [replace(record, visible=record.offset in visible) for record in records]
 
 
 def _read(

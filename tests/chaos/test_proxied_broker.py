@@ -13,9 +13,10 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
-from tests.chaos.log_reader import Log, read_log
+from tests.chaos.log_reader import StoredRecord
 from tests.chaos.proxied_broker import ProxiedBroker
 from tests.chaos.proxy import Faults, Proxy
+from tests.chaos.topic_reader import OFFSETS, committed_offset, read_topic
 from tests.conftest import free_ports, make_settings
 from tests.raw_batches import GZIP, NotUtf8, RawRecord, batch, produce
 from tests.waiting import until
@@ -67,19 +68,14 @@ def send(producer: KafkaProducer, value: bytes, offset: int | None = None) -> No
     producer.flush()
 
 
-def log(proxied: tuple[int, Proxy], topic: str = TOPIC, partition: int = 0) -> Log:
-    consumer = KafkaConsumer(bootstrap_servers=f"127.0.0.1:{proxied[0]}")
-    try:
-        tp = TopicPartition(topic, partition)
-        return read_log(proxied[0], topic, partition, 0, consumer.end_offsets([tp])[tp])
-    finally:
-        consumer.close()
+def log(proxied: tuple[int, Proxy], topic: str = TOPIC) -> list[StoredRecord]:
+    return read_topic(proxied[0], topic)
 
 
-def values(log: Log) -> tuple[set[bytes | None], set[bytes | None]]:
+def values(log: list[StoredRecord]) -> tuple[set[bytes | None], set[bytes | None]]:
     """All values, and those that a read-committed consumer sees."""
-    data = [record for record in log.records if record.marker is None]
-    return {r.value for r in data}, {r.value for r in data if r.offset in log.visible}
+    data = [record for record in log if record.marker is None]
+    return {r.value for r in data}, {r.value for r in data if r.visible}
 
 
 def test_clients_connect_through_the_proxy(proxied: tuple[int, Proxy], proxy: Proxy) -> None:
@@ -104,8 +100,8 @@ def test_the_log_has_committed_aborted_and_open_transactions(proxied: tuple[int,
     assert {b"aborted", b"committed", b"open"} <= every
     assert b"committed" in visible
     assert not {b"aborted", b"open"} & visible
-    by_value = {record.value: record for record in found.records}
-    marker = {r.producer: r.marker for r in found.records if r.marker is not None}
+    by_value = {record.value: record for record in found}
+    marker = {r.producer: r.marker for r in found if r.marker is not None}
     assert by_value[b"aborted"].transactional
     assert marker[by_value[b"aborted"].producer] is False
     assert marker[by_value[b"committed"].producer] is True
@@ -114,14 +110,15 @@ def test_the_log_has_committed_aborted_and_open_transactions(proxied: tuple[int,
         bootstrap_servers=f"127.0.0.1:{proxied[0]}", isolation_level="read_committed", auto_offset_reset="earliest"
     )
     consumer.assign([TopicPartition(TOPIC, 0)])
+    visible_offsets = {record.offset for record in found if record.visible}
     seen: set[int] = set()
 
     def all_seen() -> bool:
         seen.update(record.offset for records in consumer.poll(500).values() for record in records)
-        return seen >= found.visible
+        return seen >= visible_offsets
 
     until("all visible records", all_seen)
-    assert seen == found.visible
+    assert seen == visible_offsets
     consumer.close()
     left_open.abort_transaction()
     for producer in (aborted, committed, left_open):
@@ -133,19 +130,18 @@ def test_the_log_has_the_offsets_of_a_transaction(proxied: tuple[int, Proxy]) ->
     send(producer, b"with offset", 7)
     producer.commit_transaction()
     producer.close()
-    number = next(r.producer for r in log(proxied).records if r.value == b"with offset")
-    partitions = KafkaConsumer(bootstrap_servers=f"127.0.0.1:{proxied[0]}")
-    names = partitions.partitions_for_topic("__consumer_offsets")
-    partitions.close()
-    found = [r for p in names for r in log(proxied, "__consumer_offsets", p).records if r.producer == number]
+    number = next(r.producer for r in log(proxied) if r.value == b"with offset")
+    found = [r for r in log(proxied, OFFSETS) if r.producer == number]
     assert [r.marker for r in found] == [None, True]
-    assert GROUP.encode() in (found[0].key or b"")
+    committed = committed_offset(found[0])
+    assert committed is not None
+    assert (committed.group, committed.topic, committed.partition, committed.offset) == (GROUP, TOPIC, 0, 7)
 
 
 def test_names_of_headers_that_are_not_utf8_and_gzip_are_read(proxied: tuple[int, Proxy]) -> None:
     records = [RawRecord(b"one", b"k", [(NotUtf8("x"), b"h")]), RawRecord(None, None, [("n", None)])]
     produce(f"127.0.0.1:{proxied[0]}", "compressed", 0, batch(records, GZIP))
-    found = log(proxied, "compressed").records
+    found = log(proxied, "compressed")
     assert [(r.key, r.value) for r in found] == [(b"k", b"one"), (None, None)]
     assert found[0].headers[0][1] == b"h"
     assert found[1].headers == (("n", None),)
@@ -163,9 +159,9 @@ def test_a_commit_whose_response_is_lost_is_in_the_log_once(proxied: tuple[int, 
     proxy.clear()
     ending.join(60)
     producer.close()
-    data = [r for r in log(proxied).records if r.value == b"lost response"]
+    data = [r for r in log(proxied) if r.value == b"lost response"]
     assert len(data) == 1
-    until("the commit", lambda: data[0].offset in log(proxied).visible)
+    until("the commit", lambda: b"lost response" in values(log(proxied))[1])
 
 
 def test_a_delayed_end_is_forwarded_when_the_fault_ends(proxied: tuple[int, Proxy], proxy: Proxy) -> None:
