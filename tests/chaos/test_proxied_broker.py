@@ -17,6 +17,7 @@ from tests.chaos.log_reader import StoredRecord
 from tests.chaos.proxied_broker import ProxiedBroker
 from tests.chaos.proxy import Faults, Proxy
 from tests.chaos.topic_reader import OFFSETS, committed_offset, read_topic
+from tests.chaos.transactions import assign, segments, transactions
 from tests.conftest import free_ports, make_settings
 from tests.raw_batches import GZIP, NotUtf8, RawRecord, batch, produce
 from tests.waiting import until
@@ -136,6 +137,24 @@ def test_the_log_has_the_offsets_of_a_transaction(proxied: tuple[int, Proxy]) ->
     committed = committed_offset(found[0])
     assert committed is not None
     assert (committed.group, committed.topic, committed.partition, committed.offset) == (GROUP, TOPIC, 0, 7)
+
+
+def test_a_transaction_is_put_together_from_its_markers(proxied: tuple[int, Proxy]) -> None:
+    producer = transactional(proxied, "several")
+    for number, value in enumerate((b"first", b"second", b"third")):
+        send(producer, value, 100 + number)
+        if number == 1:
+            producer.abort_transaction()
+        else:
+            producer.commit_transaction()
+    producer.close()
+    written = [s for s in segments(log(proxied)) if s.records[0].value in (b"first", b"second", b"third")]
+    found = [t for t in transactions(log(proxied, OFFSETS), GROUP) if t.producer == written[0].producer]
+    assert assign(found, written) == []
+    assert [t.committed for t in found] == [True, False, True]
+    assert [[r.value for s in t.segments for r in s.records] for t in found] == [[b"first"], [], [b"third"]]
+    assert [t.ranges[TOPIC, 0][1] for t in found] == [100, 101, 102]
+    assert found[2].ranges[TOPIC, 0][0] == 100
 
 
 def test_names_of_headers_that_are_not_utf8_and_gzip_are_read(proxied: tuple[int, Proxy]) -> None:
