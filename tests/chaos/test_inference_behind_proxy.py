@@ -1,4 +1,4 @@
-"""Inference and the sink behind the proxy: connections are reset, delayed and dropped, then the checker looks.
+"""Inference and the sink behind the proxy: faults of connections, a killed broker, then the checker.
 
 `CHAOS_FAULTS` and `CHAOS_SEED` set the number of faults and the seed.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -117,7 +118,7 @@ def test_no_fault_of_the_connection_leaves_a_violation(
     migrate(settings.store_url)
     pick, feed = random.Random(SEED), Feed(settings.bootstrap_servers)
     time = datetime.now(UTC).replace(second=30, microsecond=0) - timedelta(hours=3)
-    faults = [*FAULTS, "reset"]
+    faults = [*FAULTS, "reset", "broker_killed"]
     faults += pick.choices(faults, k=max(COUNT - len(faults), 0))
     pick.shuffle(faults)
 
@@ -130,12 +131,15 @@ def test_no_fault_of_the_connection_leaves_a_violation(
             count = proxy.injected[fault]
             if fault == "reset":
                 until("a connection", lambda: proxy.reset(CLIENT))
+            elif fault == "broker_killed":
+                broker.stop(signal.SIGKILL)
+                broker.start()
             else:
                 proxy.inject(FAULTS[fault], CLIENT)
             time += timedelta(minutes=1)
             text = time.strftime("%Y-%m-%dT%H:%M:%SZ").encode()
             feed.send([leading(station, time, pick.uniform(0, 20)) for station in STATIONS])
-            assert proxy.wait_for(fault, count + 1)
+            assert fault == "broker_killed" or proxy.wait_for(fault, count + 1)
             proxy.clear()
             until(f"the predictions after {fault}", lambda: len(predicted()) == len(STATIONS), interval=0.2)
         rows = len(faults) * len(STATIONS)
