@@ -11,7 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
@@ -50,6 +50,26 @@ class Step:
     case: Case
     key: str
     value: str
+
+
+@dataclass
+class Clock:
+    """The clock of the producer: `shift` is how many seconds it is ahead of the right time."""
+
+    shift: float = 0.0
+
+    def apply(self, value: str) -> str:
+        """An observation with the time that this clock shows; what is no observation is unchanged."""
+        if not self.shift:
+            return value
+        try:
+            content = json.loads(value)
+            time = datetime.fromisoformat(content["timestamp"])
+        except (ValueError, KeyError, TypeError):
+            return value
+        if time.tzinfo is None:
+            return value
+        return json.dumps({**content, "timestamp": _text(time + timedelta(seconds=self.shift))})
 
 
 def plan(seed: int, start: datetime, minutes: float, stations: Sequence[str]) -> list[Step]:
@@ -112,7 +132,9 @@ def _text(time: datetime) -> str:
     return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def publish(servers: str, steps: Sequence[Step], start: datetime, journal: Journal, stop: threading.Event) -> None:
+def publish(
+    servers: str, steps: Sequence[Step], start: datetime, journal: Journal, stop: threading.Event, clock: Clock
+) -> None:
     """Send each step at its time, or at once if that has passed, until the last one or `stop`.
 
     A message is sent once: an error means that its outcome is unknown, because the broker may have stored it.
@@ -130,10 +152,11 @@ def publish(servers: str, steps: Sequence[Step], start: datetime, journal: Journ
     )
     unanswered: list[tuple[Step, object]] = []
     try:
-        for step in steps:
-            wait = start.timestamp() + step.at - time.time()
+        for planned in steps:
+            wait = start.timestamp() + planned.at - time.time()
             if stop.wait(max(wait, 0)):
                 break
+            step = replace(planned, value=clock.apply(planned.value))
             try:
                 unanswered.append((step, producer.send(RAW, key=step.key.encode(), value=step.value.encode())))
             except KafkaError:

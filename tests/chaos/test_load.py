@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.chaos.journal import Entry, Journal, read_journal
-from tests.chaos.load import EXTRA, Case, plan, publish
+from tests.chaos.load import EXTRA, Case, Clock, plan, publish
 from tests.chaos.topic_reader import RAW, read_topic
 from tests.conftest import TestBroker
 from tests.waiting import until
@@ -47,6 +47,20 @@ def test_a_long_plan_contains_all_cases() -> None:
     assert counts[Case.REGULAR] == 240 * len(STATIONS)
 
 
+@given(st.integers(0, 2**32), st.floats(-7200, 7200))
+def test_a_moved_clock_moves_the_times_only(seed: int, shift: float) -> None:
+    clock = Clock(shift)
+    for step in plan(seed, START, 3, STATIONS):
+        moved = clock.apply(step.value)
+        if step.case is Case.INVALID:
+            assert moved == step.value
+            continue
+        before, after = json.loads(step.value), json.loads(moved)
+        difference = datetime.fromisoformat(after.pop("timestamp")) - datetime.fromisoformat(before.pop("timestamp"))
+        assert abs(difference.total_seconds() - shift) <= 0.001
+        assert after == before
+
+
 def test_a_journal_is_read_as_it_was_written(tmp_path: Path) -> None:
     entries = [Entry(RAW, "a", '{"x": "°"}', 0, 3), Entry(RAW, "b", "")]
     journal = Journal(tmp_path / "journal.jsonl")
@@ -67,11 +81,11 @@ def test_the_journal_has_what_is_on_the_topic_also_after_a_crash_of_the_broker(
     steps = plan(1, now - timedelta(hours=1), 30, STATIONS)  # all are due
     first, second = steps[: len(steps) // 2], steps[len(steps) // 2 :]
     stop = threading.Event()
-    publish(fresh_broker.bootstrap_servers, first, now - timedelta(hours=1), journal, stop)
+    publish(fresh_broker.bootstrap_servers, first, now - timedelta(hours=1), journal, stop, Clock())
     acknowledged = sum(entry.acknowledged for entry in read_journal(path))
     assert acknowledged == len(first)
     publishing = threading.Thread(
-        target=publish, args=[fresh_broker.bootstrap_servers, second, now - timedelta(hours=1), journal, stop]
+        target=publish, args=[fresh_broker.bootstrap_servers, second, now - timedelta(hours=1), journal, stop, Clock()]
     )
     publishing.start()
     until("the next message", lambda: sum(1 for _ in read_journal(path)) > len(first))

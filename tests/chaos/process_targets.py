@@ -1,0 +1,75 @@
+"""The processes of a running stack, by name, found through its state folder and by their parents."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from weatherglass.jobs.processes import identity
+
+UNSTABLE = re.compile(r"[0-9a-f]{8,}|\d+")
+"""Parts of command lines that differ from start to start."""
+
+
+def processes(state: Path) -> dict[str, psutil.Process]:
+    """Running processes by name: those recorded in `run/*.json` and `jobs/*/process.json`, and their descendants.
+
+    The name of a descendant is that of the recorded process, a slash, and its program, with a number if there are
+    several. Names are the same after a restart; process ids are not.
+    """
+    found: dict[str, psutil.Process] = {}
+    for name, pid, recorded in _recorded(state):
+        if identity(pid) == recorded:
+            with suppress(psutil.NoSuchProcess):
+                found[name] = psutil.Process(pid)
+    known = {process.pid for process in found.values()}
+    for name, process in list(found.items()):
+        with suppress(psutil.NoSuchProcess):
+            for child in sorted(process.children(recursive=True), key=lambda one: one.pid):
+                if child.pid not in known:
+                    known.add(child.pid)
+                    _add(found, f"{name}/{_program(child)}", child)
+    return {name: process for name, process in found.items() if _runs(process)}
+
+
+def _recorded(state: Path) -> Iterator[tuple[str, int, str]]:
+    """Name, id and identity of each recorded process; the id of an ended one may belong to another process now."""
+    files = [(file.stem, file) for file in sorted((state / "run").glob("*.json"))]
+    files += [(f"job/{file.parent.name}", file) for file in sorted((state / "jobs").glob("*/process.json"))]
+    # The launcher and the job host are parents of others, so these are found under their own names first.
+    for name, file in files:
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            content = json.loads(file.read_text(encoding="utf-8"))
+            yield name, int(content["pid"]), str(content["identity"])
+
+
+def _add(found: dict[str, psutil.Process], name: str, process: psutil.Process) -> None:
+    number = 1
+    unique = name
+    while unique in found:
+        number += 1
+        unique = f"{name}-{number}"
+    found[unique] = process
+
+
+def _program(process: psutil.Process) -> str:
+    """The title of a process that has set one (Ray's workers, Airflow), else its program."""
+    with suppress(psutil.Error):
+        command = process.cmdline()
+        words = command[0].split() if command else []
+        if words and words[0] != process.exe():
+            return UNSTABLE.sub("", words[0].rpartition("/")[2]).strip("-_:") or process.name()
+    with suppress(psutil.Error):
+        return process.name()
+    return "ended"
+
+
+def _runs(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return process.status() != psutil.STATUS_ZOMBIE
+    return False

@@ -1,0 +1,75 @@
+"""A complete stack behind the proxy, started as a user starts it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.chaos.proxy import Proxy
+from tests.conftest import free_ports
+from tests.e2e.running import ASK_SECONDS, START_LIMIT, RunningStack
+from tests.waiting import until
+from weatherglass.launcher.processes import LAUNCHER, ProcessRecords
+from weatherglass.settings import PROJECT_ROOT, Settings
+from weatherglass.topics import FEATURES, INFERENCE_GROUP, PREDICTIONS, RAW, SHADOW, SPARK_GROUP, STORE_GROUP
+
+READERS = (
+    (SPARK_GROUP, RAW),
+    (INFERENCE_GROUP, FEATURES),
+    *((STORE_GROUP, topic) for topic in (RAW, FEATURES, PREDICTIONS, SHADOW)),
+)
+"""Consumer groups and the topics that they read, in the order of the data."""
+
+
+class ChaosStack(RunningStack):
+    """A stack whose clients reach the broker through `proxy`."""
+
+    def __init__(self, settings: Settings, folder: Path):
+        super().__init__(settings, folder)
+        self.proxy = Proxy(settings.kafka_port)
+        self._internal = free_ports(1)[0]
+
+    def up(self) -> None:
+        """Start, and return when all components are healthy."""
+        self.start_launcher()
+        self.wait_until_healthy()
+        self._login()
+
+    def start_launcher(self) -> None:
+        """Start the launcher; it ends what an earlier one that was killed has left."""
+        with self.output.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-u", "-m", "tests.chaos.launch", str(self._internal), str(self.proxy.port)],
+                cwd=PROJECT_ROOT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    def wait_until_healthy(self) -> None:
+        def healthy() -> bool:
+            assert self._process is not None
+            assert self._process.poll() is None, f"the launcher has exited, see {self.output}"
+            return self.is_healthy()
+
+        until("all components to be healthy", healthy, START_LIMIT, interval=ASK_SECONDS)
+
+    def launcher_is_running(self) -> bool:
+        record = ProcessRecords(self.settings).read(LAUNCHER)
+        return record is not None and record.alive()
+
+    def lags(self) -> dict[str, int]:
+        """Records that are not read yet, by group and topic."""
+        return {f"{group} {topic}": self.lag(group, topic) for group, topic in READERS}
+
+    def down(self) -> None:
+        """Stop everything, also what ignores it."""
+        try:
+            super().down()
+        finally:
+            for process in self.processes():
+                process.kill()
+            self.proxy.close()
