@@ -88,10 +88,13 @@ def origin(copy: StoredRecord) -> Position | None:
 
 
 def _is_copy(copy: StoredRecord, record: StoredRecord) -> bool:
-    """Whether key and value are those of the original, or the beginning of them if the copy says so."""
-    return (copy.value or b"") == (record.value or b"") or (
-        copy.header("truncated") is not None and (record.value or b"").startswith(copy.value or b"")
-    )
+    """Whether key and value are those of the original, or the beginning of them if a header says so."""
+    return _is_same(copy, "key", "truncated_key", record) and _is_same(copy, "value", "truncated", record)
+
+
+def _is_same(copy: StoredRecord, name: str, truncated: str, record: StoredRecord) -> bool:
+    part, whole = getattr(copy, name) or b"", getattr(record, name) or b""
+    return part == whole or (copy.header(truncated) is not None and whole.startswith(part))
 
 
 def check_journal(journal: Iterable[Entry], topics: Mapping[str, list[StoredRecord]]) -> Iterator[Violation]:

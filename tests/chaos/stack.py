@@ -8,12 +8,14 @@ from pathlib import Path
 
 from tests.chaos.proxy import Proxy
 from tests.conftest import free_ports
-from tests.e2e.running import ASK_SECONDS, START_LIMIT, RunningStack
+from tests.e2e.running import START_LIMIT, RunningStack
 from tests.waiting import until
 from weatherglass.launcher.processes import LAUNCHER, ProcessRecords
 from weatherglass.settings import PROJECT_ROOT, Settings
 from weatherglass.topics import FEATURES, INFERENCE_GROUP, PREDICTIONS, RAW, SHADOW, SPARK_GROUP, STORE_GROUP
 
+HEALTH_SECONDS = 2.0
+"""Interval of calls of `weatherglass status`, each of which starts a process."""
 READERS = (
     (SPARK_GROUP, RAW),
     (INFERENCE_GROUP, FEATURES),
@@ -29,15 +31,17 @@ class ChaosStack(RunningStack):
         super().__init__(settings, folder)
         self.proxy = Proxy(settings.kafka_port)
         self._internal = free_ports(1)[0]
+        self._output_start = 0
 
     def up(self) -> None:
         """Start, and return when all components are healthy."""
         self.start_launcher()
-        self.wait_until_healthy()
+        self._wait_until_healthy()
         self._login()
 
     def start_launcher(self) -> None:
         """Start the launcher; it ends what an earlier one that was killed has left."""
+        self._output_start = self.output.stat().st_size if self.output.exists() else 0
         with self.output.open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-u", "-m", "tests.chaos.launch", str(self._internal), str(self.proxy.port)],
@@ -49,15 +53,33 @@ class ChaosStack(RunningStack):
                 start_new_session=True,
             )
 
-    def wait_until_healthy(self) -> None:
+    def is_healthy(self) -> bool:
+        """Whether `make status` exits with 0."""
+        return self._run("weatherglass", "status").returncode == 0
+
+    def settle(self) -> None:
+        """Start the launcher if it does not run, wait until everything is healthy, and stop ingestion.
+
+        Raises:
+            AssertionError: the stack does not become healthy.
+        """
+        if not self._launcher_is_running():
+            self.start_launcher()
+        self._wait_until_healthy()
+        self._login()
+        self.pause("ingest_observations", True)
+
+    def _wait_until_healthy(self) -> None:
         def healthy() -> bool:
             assert self._process is not None
             assert self._process.poll() is None, f"the launcher has exited, see {self.output}"
-            return self.is_healthy()
+            output = self.output.read_bytes()[self._output_start :]
+            is_started = f"{self.base}/plugin/weatherglass".encode() in output  # addresses are the end of the start
+            return is_started and self.is_healthy()
 
-        until("all components to be healthy", healthy, START_LIMIT, interval=ASK_SECONDS)
+        until("all components to be healthy", healthy, START_LIMIT, interval=HEALTH_SECONDS)
 
-    def launcher_is_running(self) -> bool:
+    def _launcher_is_running(self) -> bool:
         record = ProcessRecords(self.settings).read(LAUNCHER)
         return record is not None and record.alive()
 
