@@ -13,7 +13,7 @@ FAST := -n 2 -m "not integration and not e2e"
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: audit bench-features clean cluster-down cluster-env cluster-release-check cluster-status cluster-up down evaluate help lint lock mutants \
+.PHONY: audit bench-features chaos clean cluster-down cluster-env cluster-release-check cluster-status cluster-up down evaluate help lint lock mutants \
 	prerequisites reference sbom setup status test test-cluster test-fast test-java test-other-versions up wheel
 
 help: ## Show this list
@@ -59,6 +59,9 @@ lint: .venv/.synced $(JAR) ## Style, types and import rules: Python, JavaScript,
 
 mutants: setup ## Check the tests with a seeded sample of mutants: make mutants [ARGS="--count 50 --seed 2"]
 	@$(RUN) tests.mutants $(ARGS)
+
+chaos: setup ## Inject random faults into a whole running pipeline, then check topics and store: make chaos [ARGS="--minutes 30 --seed 1"]
+	@$(RUN) tests.chaos $(ARGS)
 
 wheel: .venv/.synced $(JAR) ## Build the wheel into dist/
 	@rm -rf build/python
