@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from tests.chaos.log_reader import StoredRecord
 from tests.chaos.parsed import Parsed, is_foreign, is_leading, last_observation, parse_all
 from tests.chaos.topic_reader import FEATURES, HOURS, OFFSETS, PREDICTIONS, SHADOW
-from tests.chaos.transactions import Segment, Transaction, assign, segments, transactions
+from tests.chaos.transactions import Segment, Transaction, assign, segments, torn, transactions
 from tests.chaos.violations import Kind, Violation, at
 
 INFERENCE_GROUP = "ray-ml-inference"
 TRANSACTIONAL = (PREDICTIONS, SHADOW, HOURS)
+FORECAST_PAST = timedelta(days=5) - timedelta(hours=1)
+"""Windows that are older than five days, compared with the newest of any station, get no prediction."""
 Prediction = tuple[str, datetime]
 """Station and time of the observation."""
 
@@ -33,6 +35,9 @@ def check_predictions(topics: Mapping[str, list[StoredRecord]]) -> Iterator[Viol
     for topic in TRANSACTIONAL:
         for segment in assign(found, written[topic]):
             yield at(segment.records[0], Kind.PARTIAL, "committed without the offsets of its transaction")
+        for segment in torn(found, written[topic]):
+            state = "open" if segment.committed is None else "aborted"
+            yield at(segment.records[0], Kind.PARTIAL, f"{state}, but the offsets of its transaction are committed")
     yield from _offsets(found, topics)
     yield from _inputs(found, topics)
 
@@ -134,6 +139,8 @@ def _missing(
         if station in newest and last <= newest[station]:
             continue
         newest[station] = last
+        if last < max(newest.values()) - FORECAST_PAST:
+            continue
         if (station, last) in contained or station in disturbed:
             continue
         elsewhere = (station, last) in predicted

@@ -76,4 +76,5 @@ def table(result: Result) -> str:
 def write(result: Result, file: Path) -> None:
     """Write everything as JSON."""
     content = asdict(result) | {"counts": counts(result.violations), "correct": result.is_correct}
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -200,6 +200,20 @@ def the_predictions_of_a_transaction_are_aborted(run: Run) -> None:
 
 
 @bug(PARTIAL, HOURS)
+def the_hours_of_a_transaction_are_aborted(run: Run) -> None:
+    """Half a transaction is committed: the offsets and predictions."""
+    time = [r for r in run.topics[OFFSETS] if r.marker][9].time
+    exchange(run, next(r for r in run.topics[HOURS] if r.marker and r.time == time), marker=False)
+    exchange(run, next(r for r in data(run, HOURS) if r.time == time - 10), visible=False)
+
+
+@bug(PARTIAL, HOURS)
+def the_hours_of_a_transaction_stay_open(run: Run) -> None:
+    run.topics[HOURS].remove([r for r in run.topics[HOURS] if r.marker][-1])
+    exchange(run, data(run, HOURS)[-1], visible=False)
+
+
+@bug(PARTIAL, HOURS)
 def an_hour_is_written_outside_of_a_transaction(run: Run) -> None:
     exchange(run, data(run, HOURS)[3], transactional=False, producer=-1)
 
@@ -305,6 +319,21 @@ def test_a_bug_is_found(run: Run, name: str) -> None:
     found = violations(broken)
     assert (kind, topic) in {(one.kind, one.topic) for one in found}
     assert counts(found)[kind.value] > 0
+
+
+def test_an_aborted_attempt_before_a_transaction_is_no_violation(run: Run) -> None:
+    """Inference repeats a batch whose transaction it had to abort, before or after it sent the offsets."""
+    repeated = Run({topic: list(records) for topic, records in run.topics.items()}, run.store, list(run.journal))
+    end = [r for r in run.topics[OFFSETS] if r.marker][9].time
+    for offsets_too in (False, True):
+        sent = end - 10 - (20 if offsets_too else 40)
+        for topic in (HOURS, PREDICTIONS, *([OFFSETS] if offsets_too else [])):
+            records = repeated.topics[topic]
+            index, original = next((n, r) for n, r in enumerate(records) if r.marker is None and r.time >= end - 10)
+            attempt = replace(original, time=sent + (5 if topic == OFFSETS else 0), visible=False)
+            marker = replace(attempt, time=sent + 10, marker=False)
+            records[index:index] = [attempt, marker]
+    assert violations(repeated) == []
 
 
 def test_garbage_is_no_violation(run: Run) -> None:

@@ -100,3 +100,23 @@ def assign(transactions: list[Transaction], written: Iterable[Segment]) -> list[
         else:
             own[number].segments.append(segment)
     return alone
+
+
+def torn(transactions: list[Transaction], written: Iterable[Segment]) -> list[Segment]:
+    """The segments that are aborted or open although the offsets of their transaction are committed.
+
+    A transaction sends its records before its offsets, and its markers follow. A producer's transaction that was
+    aborted before it had sent offsets has its markers before the offsets of the next one.
+    """
+    committed = [one for one in transactions if one.committed]
+    return [
+        segment
+        for segment in written
+        if not segment.committed
+        and any(
+            one.producer == segment.producer
+            and segment.records[0].time <= one.begun
+            and (segment.committed is None or one.begun <= segment.ended)
+            for one in committed
+        )
+    ]
