@@ -72,7 +72,7 @@ def _has_numbers(observation: Parsed) -> bool:
     """Whether each variable is a finite number or missing."""
     try:
         values = [observation.content.get(name) for name in VARIABLES]
-        return all(v is None or (isinstance(v, int | float) and math.isfinite(float(v))) for v in values)
+        return all(v is None or (type(v) in (int, float) and math.isfinite(v)) for v in values)
     except OverflowError:
         return False
 

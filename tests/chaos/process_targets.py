@@ -63,7 +63,8 @@ def _program(process: psutil.Process) -> str:
         command = process.cmdline()
         words = command[0].split() if command else []
         if words and words[0] != process.exe():
-            return UNSTABLE.sub("", words[0].rpartition("/")[2]).strip("-_:") or process.name()
+            title = words[0].rpartition("/")[2].partition(".")[0]  # Ray adds the method that an actor executes
+            return UNSTABLE.sub("", title).strip("-_:") or process.name()
     with suppress(psutil.Error):
         return process.name()
     return "ended"

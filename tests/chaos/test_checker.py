@@ -17,7 +17,7 @@ from tests.chaos import check_observations, checker
 from tests.chaos.checker import check
 from tests.chaos.log_reader import StoredRecord
 from tests.chaos.synthetic import PRODUCER, Run, correct_run, offset_record
-from tests.chaos.topic_reader import FEATURES, HOURS, OFFSETS, PREDICTIONS, RAW, REJECTED
+from tests.chaos.topic_reader import FEATURES, HOURS, OFFSETS, PREDICTIONS, RAW, REJECTED, SHADOW
 from tests.chaos.violations import Kind, Violation, counts
 
 PRODUCT = ("weatherglass", "spark_jobs", "ray_jobs", "producer", "plugins", "dags")
@@ -163,6 +163,27 @@ def a_prediction_is_visible_twice(run: Run) -> None:
     run.end_transaction(PREDICTIONS, record.partition, record.time + 10)
 
 
+@bug(DUPLICATED, SHADOW)
+def a_shadow_prediction_is_visible_twice(run: Run) -> None:
+    record = data(run, SHADOW)[5]
+    run.topics[SHADOW].append(replace(record, offset=900))
+    run.end_transaction(SHADOW, record.partition, record.time + 10)
+
+
+@bug(PARTIAL, PREDICTIONS)
+def a_committed_prediction_is_not_visible(run: Run) -> None:
+    exchange(run, data(run, PREDICTIONS)[5], visible=False)
+
+
+@bug(PARTIAL, FEATURES)
+def a_prediction_is_in_the_next_transaction(run: Run) -> None:
+    records = run.topics[PREDICTIONS]
+    record = data(run, PREDICTIONS)[5]
+    records.remove(record)
+    marker = next(r for r in records if r.marker and r.partition == record.partition and r.time == record.time + 10)
+    records.insert(records.index(marker) + 1, replace(record, time=marker.time + 50))
+
+
 @bug(PARTIAL, PREDICTIONS)
 def an_aborted_prediction_is_visible(run: Run) -> None:
     record = data(run, PREDICTIONS)[5]
@@ -282,7 +303,7 @@ def a_row_of_a_prediction_has_other_inputs(run: Run) -> None:
     run.store["predictions"][6]["inputs_hash"] = "x"
 
 
-@bug(STORE_DIFFERS, "weather-shadow")
+@bug(STORE_DIFFERS, SHADOW)
 def a_row_of_a_shadow_prediction_changed(run: Run) -> None:
     run.store["shadow_predictions"][6]["predictions"]["temperature"][1] = 3.0
 
@@ -334,6 +355,27 @@ def test_an_aborted_attempt_before_a_transaction_is_no_violation(run: Run) -> No
             marker = replace(attempt, time=sent + 10, marker=False)
             records[index:index] = [attempt, marker]
     assert violations(repeated) == []
+
+
+@pytest.mark.parametrize(("stored", "expected"), [("first", set()), ("last", set()), ("another", {STORE_DIFFERS})])
+def test_records_of_a_station_on_two_partitions_have_no_order_in_the_store(
+    run: Run, stored: str, expected: set[Kind]
+) -> None:
+    """When partitions are added, a station can move; then a revision is on another partition than its observation."""
+    moved = Run(
+        {topic: list(records) for topic, records in run.topics.items()}, copy.deepcopy(run.store), list(run.journal)
+    )
+    revision = next(r for r in data(moved, RAW) if (r.value or b"").find(b'"temperature": 1.5') > 0)
+    entry = next(e for e in moved.journal if (e.partition, e.offset) == (revision.partition, revision.offset))
+    exchange(moved, revision, partition=7, offset=0)
+    moved.journal[moved.journal.index(entry)] = replace(entry, partition=7, offset=0)
+    content = json.loads(revision.value or b"")
+    time = datetime.fromisoformat(content["timestamp"])
+    row = next(row for row in moved.store["observations"] if (row["station_id"], row["timestamp"]) == ("b", time))
+    first = next(r for r in data(moved, RAW) if r.partition == 1 and content["timestamp"].encode() in (r.value or b""))
+    values = {"first": json.loads(first.value or b"")["temperature"], "last": 1.5, "another": 7.0}
+    row["temperature"] = values[stored]
+    assert {one.kind for one in violations(moved)} == expected
 
 
 def test_garbage_is_no_violation(run: Run) -> None:
