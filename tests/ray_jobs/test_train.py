@@ -21,7 +21,7 @@ from weatherglass.anomaly.detector import AnomalyDetector
 from weatherglass.forecast.boosted_trees import BoostedForecaster
 from weatherglass.forecast.presets import ModelSize
 from weatherglass.history.grid import HourGrid
-from weatherglass.history.prepared import Manifest, write_manifest, write_stations
+from weatherglass.history.prepared import Manifest, read_manifest, write_manifest, write_stations
 from weatherglass.meteorology import wind_direction
 from weatherglass.records import LEADS, VARIABLES, Method
 from weatherglass.registry.catalog import registered_models
@@ -201,6 +201,7 @@ def test_a_hung_step_is_ended_and_repeated(
     """Reading the stations blocks on a pipe until the file is restored; the progress has the stack of the step."""
     monkeypatch.setitem(train.STEP_TIMEOUT_SECONDS, "first", 40.0)
     monkeypatch.setattr(train, "STATUS_INTERVAL_SECONDS", 1.0)
+    monkeypatch.setattr(train, "read_complete_manifest", read_manifest)  # the complete one would block this process
     prepare(history(days=20), replayed.history_dir)
     stations = replayed.history_dir / "stations.json"
     saved = stations.rename(stations.with_suffix(".saved"))
