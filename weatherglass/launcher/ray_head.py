@@ -87,6 +87,7 @@ def prepare(settings: Settings) -> None:
     if link.is_symlink() and _create_private(link.readlink()):
         return
     link.unlink(missing_ok=True)
+    link.parent.mkdir(parents=True, exist_ok=True)
     link.symlink_to(tempfile.mkdtemp(prefix="weatherglass-", dir="/tmp"))
 
 

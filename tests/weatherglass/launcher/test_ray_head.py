@@ -18,7 +18,7 @@ LONGEST_SOCKET = "session_2026-11-29_20-32-27_123456_4194304/sockets/plasma_stor
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Iterator[Settings]:
-    settings = load_settings(state_dir=tmp_path)
+    settings = load_settings(state_dir=tmp_path / "state")
     ray_head.prepare(settings)
     yield settings
     ray_head.clean(settings)
