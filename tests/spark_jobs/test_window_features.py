@@ -126,7 +126,7 @@ def at(seconds: float, **values: float | None) -> dict[str, Any]:
 
 
 def test_a_window_includes_its_start_and_excludes_its_end(spark: SparkSession) -> None:
-    features = computed(spark, [at(-0.001, temperature=1.0), at(0, temperature=2.0)])
+    features = computed(spark, [at(-0.001, temperature=11.0), at(0, temperature=12.0)])
     counts = {end: window["count"] for (_, end), window in features.items()}
     minute = timedelta(minutes=1)
     assert counts == {
@@ -134,8 +134,8 @@ def test_a_window_includes_its_start_and_excludes_its_end(spark: SparkSession) -
         **{START + n * minute: 2 for n in range(1, 5)},
         START + 5 * minute: 1,
     }
-    assert features["here", START]["temperature"]["last"] == 1.0
-    assert features["here", START + 5 * minute]["temperature"]["last"] == 2.0
+    assert features["here", START]["temperature"]["last"] == 11.0
+    assert features["here", START + 5 * minute]["temperature"]["last"] == 12.0
 
 
 def test_a_repeated_row_counts_once_and_a_revised_row_replaces_the_old_one(spark: SparkSession) -> None:
@@ -159,7 +159,7 @@ def test_a_single_value_has_no_spread_rate_or_trend(spark: SparkSession) -> None
 
 
 def test_constant_values_have_no_spread_and_no_trend(spark: SparkSession) -> None:
-    features = computed(spark, [at(second, temperature=0.1, pressure=1013.7) for second in range(0, 60, 7)])
+    features = computed(spark, [at(second, temperature=20.1, pressure=1013.7) for second in range(0, 60, 7)])
     window = features["here", START + timedelta(minutes=1)]
     for variable in ("temperature", "pressure"):
         assert window[variable]["std"] == 0

@@ -104,7 +104,7 @@ def test_half_widths_are_quantiles_of_the_error_of_persistence(
     test_data: Path, variable: str, tolerance: float
 ) -> None:
     """Over all cities and hours of Kaggle's data; all variables but the temperature have whole numbers there."""
-    table = kaggle.read_variable(test_data / "historical-hourly-weather-data.zip", variable)
+    table = kaggle.read_variable(test_data / "historical-hourly-weather-data.zip", variable).table
     series = table.reindex(pd.date_range(table.index.min(), table.index.max(), freq="h")).to_numpy(float)
     for level in LEVELS:
         for lead in (1, 3, 6, 12, 18, 24):
