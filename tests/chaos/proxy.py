@@ -205,7 +205,7 @@ class Proxy:
 def proxied_configuration(text: str, internal: int, proxy: int) -> str:
     """The broker's `server.properties`, changed so that clients use the proxy and the broker itself does not.
 
-    A client that connects to the listener `PLAINTEXT` is told the address of the proxy and makes all later connections
+    A client that connects to the listener `PLAINTEXT` receives the address of the proxy and makes all later connections
     there. The broker gets a listener of its own, because it writes the markers of transactions through a connection to
     itself.
 
