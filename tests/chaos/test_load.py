@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import threading
 from collections import Counter
@@ -72,6 +73,7 @@ def test_a_journal_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.skipif("CHAOS_FAULTS" not in os.environ, reason="CHAOS_FAULTS is not set")
 def test_the_journal_has_what_is_on_the_topic_also_after_a_crash_of_the_broker(
     fresh_broker: TestBroker, tmp_path: Path
 ) -> None:
