@@ -32,7 +32,11 @@ EXTREME_TIMESTAMPS = (-1, 0, 1, 10**12)
 def without_patterns(schema: Any) -> Any:
     """A schema that does not restrict the form of times: readers accept more forms than the product writes."""
     if isinstance(schema, dict):
-        return {key: without_patterns(value) for key, value in schema.items() if key != "pattern"}
+        return {
+            key: value if key == "station_id" else without_patterns(value)
+            for key, value in schema.items()
+            if key != "pattern"
+        }
     return [without_patterns(value) for value in schema] if isinstance(schema, list) else schema
 
 

@@ -88,7 +88,10 @@ ObservationTime = Annotated[
     AfterValidator(_to_milliseconds),
     WithJsonSchema({"type": "string", "pattern": _TIME_PATTERN}),
 ]
-StationId = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+STATION_ID_PATTERN = r"^(\.{0,2}[^./\\\x00-\x1f\x7f-\x9f]|\.{3})[^/\\\x00-\x1f\x7f-\x9f]*$"
+"""Regular expression of a station id: neither `.` nor `..`, and without slash, backslash and control characters, which
+would change the meaning of a URL, a path or a line of a log. `ObservationParser.java` has the same rule."""
+StationId = Annotated[str, StringConstraints(max_length=100, pattern=STATION_ID_PATTERN)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(le=2**31 - 1)]
 """An SQL integer has 32 bits."""

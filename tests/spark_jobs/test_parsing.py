@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
 from pydantic import ValidationError
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from spark_jobs.parsing import parse
+from tests.station_ids import ACCEPTED, ONE_CHARACTER, REFUSED
 from weatherglass.qc.limits import RANGE_LIMITS
 from weatherglass.qc.observation_checks import check_timestamp
 from weatherglass.records import Observation
@@ -171,6 +173,19 @@ def test_job_and_sink_accept_the_same_messages_and_values(spark: SparkSession, s
     assert 20 < accepted < len(messages) - 60, "the corpus has valid and invalid messages"
 
 
+def test_job_and_sink_accept_the_same_station_ids(spark: SparkSession, settings: Settings) -> None:
+    station_ids = [*ACCEPTED, *REFUSED, *ONE_CHARACTER]
+    messages = [json.dumps({"station_id": text, "timestamp": "2026-01-05T12:15:00Z"}).encode() for text in station_ids]
+    parsed = parse(_dataframe(spark, messages), settings, NOW)
+    reasons = {row.offset: row.reason for row in parsed.select("offset", "reason").collect()}
+    by_sink = [_parsed_by_sink(message, settings) for message in messages]
+    assert [text for n, text in enumerate(station_ids) if (reasons[n] is None) != (by_sink[n] is not None)] == []
+    assert set(reasons.values()) == {None, "bad_station"}
+    assert [reasons[n] for n in range(len(ACCEPTED) + len(REFUSED))] == (
+        [None] * len(ACCEPTED) + ["bad_station"] * len(REFUSED)
+    )
+
+
 def _parsed_by_sink(message: bytes, settings: Settings) -> Observation | None:
     """The observation as the sink parses it; None if it rejects the message."""
     try:
@@ -180,9 +195,14 @@ def _parsed_by_sink(message: bytes, settings: Settings) -> Observation | None:
     return None if check_timestamp(read.timestamp, NOW, settings) else read
 
 
-def _parsed_by_job(spark: SparkSession, settings: Settings, messages: list[bytes]) -> list[Observation | None]:
+def _dataframe(spark: SparkSession, messages: list[bytes]) -> DataFrame:
+    """The messages as Spark's Kafka source returns them; the offset is the position in the list."""
     rows = [(bytearray(message), None, "weather-raw", 0, n, NOW, []) for n, message in enumerate(messages)]
-    valid = parse(spark.createDataFrame(rows, MESSAGES), settings, NOW).where("reason is null")
+    return spark.createDataFrame(rows, MESSAGES)
+
+
+def _parsed_by_job(spark: SparkSession, settings: Settings, messages: list[bytes]) -> list[Observation | None]:
+    valid = parse(_dataframe(spark, messages), settings, NOW).where("reason is null")
     parsed: list[Observation | None] = [None] * len(messages)
     for row in valid.select("offset", "station_id", F.unix_micros("timestamp").alias("time"), *RANGE_LIMITS).collect():
         fields = row.asDict()

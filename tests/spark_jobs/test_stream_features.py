@@ -153,6 +153,7 @@ def _messages(start: datetime) -> tuple[list[dict[str, Any]], list[tuple[bytes |
         (text.replace(str(valid["temperature"]), "1e999", 1).encode(), "not_finite"),
         (json.dumps({k: v for k, v in valid.items() if k != "station_id"}).encode(), "missing_station"),
         (changed(station_id=""), "bad_station"),
+        (changed(station_id="../paris"), "bad_station"),
         (json.dumps({k: v for k, v in valid.items() if k != "timestamp"}).encode(), "missing_time"),
         (changed(timestamp="yesterday"), "bad_time"),
         (changed(timestamp="2026-02-30T12:00:00Z"), "bad_time"),

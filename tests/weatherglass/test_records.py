@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta, timezone
@@ -13,8 +14,10 @@ import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import SchemaValidator
 
+from tests.station_ids import ACCEPTED, ONE_CHARACTER, REFUSED
 from tests.weatherglass.store.samples import NOON, a_prediction, a_window, an_observation
 from weatherglass.records import (
     EARLIEST,
@@ -27,6 +30,7 @@ from weatherglass.records import (
     Interval,
     Observation,
     Record,
+    StationId,
     headers,
     iso,
     json_schema,
@@ -38,7 +42,9 @@ times = st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1), timezones=st.ju
 )
 observations = st.builds(
     Observation,
-    station_id=st.text(min_size=1, max_size=20),
+    station_id=st.text(
+        st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="./\\"), min_size=1, max_size=20
+    ),
     timestamp=times,
     temperature=numbers,
     humidity=numbers,
@@ -53,6 +59,33 @@ def test_json_of_an_observation_matches_its_schema_and_parses_to_the_same_observ
     value = observation.to_json()
     assert Observation.from_json(value) == observation
     jsonschema.validate(json.loads(value), json_schema("observation"))
+
+
+def _station_errors(record: Record, station_id: str) -> list[str]:
+    """The types of the errors of the record with another station id, as parsed and by the published schema."""
+    document = {**json.loads(record.to_json()), "station_id": station_id}
+    name = next(name for name, kind in RECORDS.items() if kind is type(record))
+    by_schema = [
+        str(error.validator) for error in jsonschema.Draft202012Validator(json_schema(name)).iter_errors(document)
+    ]
+    try:
+        assert type(record).from_json(json.dumps(document)).station_id == station_id  # type: ignore[attr-defined]
+    except ValidationError as raised:
+        return [error["type"] for error in raised.errors() if error["loc"] == ("station_id",)] + by_schema
+    return by_schema
+
+
+def test_every_record_has_the_same_rule_for_station_ids() -> None:
+    for record in _samples():
+        assert [station_id for station_id in ACCEPTED if _station_errors(record, station_id)] == []
+        for station_id in REFUSED:
+            assert len(_station_errors(record, station_id)) == 2, "the parser and the schema refuse it"
+
+
+def test_a_station_id_of_one_character_is_no_dot_slash_or_control_character() -> None:
+    validator = SchemaValidator(TypeAdapter(StationId).core_schema)
+    refused = {character for character in ONE_CHARACTER if not validator.isinstance_python(character)}
+    assert refused == {".", "/", "\\", *(c for c in ONE_CHARACTER if unicodedata.category(c) == "Cc")}
 
 
 @pytest.mark.parametrize("name", RECORDS)

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, AwareDatetime, WithJsonSchema
 from sqlalchemy import Connection, Engine
 
 from weatherglass.api.problems import INVALID_RANGE, UNKNOWN_STATION, Problem
-from weatherglass.records import EARLIEST, LATEST, Origin, iso
+from weatherglass.records import EARLIEST, LATEST, Origin, StationId, iso
 from weatherglass.settings import Settings, Source
 from weatherglass.stations import Station, known_stations
 from weatherglass.store import observations, predictions
@@ -89,16 +89,7 @@ def resolve_range(
     return start, end
 
 
-STATION_PATTERN = r"^[^\x00-\x1f\x7f/]+$"
-StationIdPath = Annotated[
-    str,
-    Path(
-        max_length=100,
-        pattern=STATION_PATTERN,
-        description="Station id, as returned by `/stations`.",
-        examples=["new-york"],
-    ),
-]
+StationIdPath = Annotated[StationId, Path(description="Station id, as returned by `/stations`.", examples=["new-york"])]
 
 
 def located_stations(settings: Settings) -> Mapping[str, Station]:
@@ -132,6 +123,7 @@ def require_known_station(station_id: StationIdPath, store: ConnectionDep, setti
     raise Problem(UNKNOWN_STATION, f"Unknown station {station_id!r}. {hint}", near=near)
 
 
+StationQuery = Annotated[StationId | None, Query(description="Only this station.")]
 KnownStationId = Annotated[str, Depends(require_known_station)]
 
 

@@ -33,9 +33,10 @@ _REASONS = {
         RejectionReason.OUT_OF_RANGE,
     ),
     **dict.fromkeys(
-        ("string_too_short", "string_too_long", "outside_window", "no_full_hour", "bounds", "valid_times", "ragged"),
+        ("string_too_long", "outside_window", "no_full_hour", "bounds", "valid_times", "ragged"),
         RejectionReason.OUT_OF_RANGE,
     ),
+    "string_pattern_mismatch": RejectionReason.BAD_STATION,
 }
 """By the type of pydantic's error; every other type is `WRONG_TYPE`."""
 

@@ -91,7 +91,8 @@ class RejectionReason(StrEnum):
     """Not an object, or a field of another type than specified, for example a number in quotes."""
     MISSING_STATION = "missing_station"
     BAD_STATION = "bad_station"
-    """A station id that is empty or longer than 100 characters."""
+    """A station id that is empty, longer than 100 characters, `.` or `..`, or with a slash, a backslash or a control
+    character."""
     MISSING_TIME = "missing_time"
     BAD_TIME = "bad_time"
     """Not an ISO 8601 date and time with seconds."""

@@ -48,6 +48,7 @@ def reason_of(kind: type[Record], value: bytes | None, now: datetime = NOW) -> R
         (b"[" * 100_000, RejectionReason.MALFORMED_JSON),
         (b"[]", RejectionReason.WRONG_TYPE),
         (b'{"station_id": 7}', RejectionReason.WRONG_TYPE),
+        (an_hour().to_json().replace(b"jfk", b".."), RejectionReason.BAD_STATION),
         (an_hour().to_json().replace(b'"count":1', b'"count":1' + b"0" * 30), RejectionReason.OUT_OF_RANGE),
         (an_hour(temperature=1.5).to_json().replace(b"1.5", b"1e999"), RejectionReason.NOT_FINITE),
         (an_hour().to_json(), None),

@@ -103,7 +103,7 @@ def test_the_log_covers_the_day_without_gap_or_overlap(found: list[tuple[int, in
     assert day.longest_gap >= day.seconds(Status.SILENT) / max(sum(p.status is Status.SILENT for p in day.log), 1)
 
 
-HOSTILE = "=<script>alert('x')</script>"
+HOSTILE = "=<img src=x onerror=alert('x')>"
 
 
 def test_the_report_lists_the_worst_station_first_and_is_saved(tmp_path: Path) -> None:

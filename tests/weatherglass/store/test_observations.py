@@ -11,7 +11,7 @@ from tests.weatherglass.store.samples import NOON, an_observation
 from weatherglass.records import Observation, Origin
 from weatherglass.store import last_published, observations, schema
 
-HOSTILE = ("'; DROP TABLE observations; --", "<script>alert(1)</script>", 'a"b', "naïve ☃", "%_", "{{7*7}}", "$.x")
+HOSTILE = ("'; DROP TABLE observations; --", "<img src=x onerror=alert(1)>", 'a"b', "naïve ☃", "%_", "{{7*7}}", "$.x")
 
 readings = st.builds(
     an_observation,

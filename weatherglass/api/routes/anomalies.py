@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection
 
 from weatherglass.api.csv_response import CSV_RESPONSES, PrefersCsv, csv_response
-from weatherglass.api.dependencies import STATION_PATTERN, ConnectionDep, NowDep, SettingsDep, UtcTime, source_of
+from weatherglass.api.dependencies import ConnectionDep, NowDep, SettingsDep, StationQuery, UtcTime, source_of
 from weatherglass.api.problems import UNKNOWN_ANOMALY, Problem, error_responses
 from weatherglass.api.schemas import LiveField, SourceField
 from weatherglass.records import Origin, Time
@@ -94,9 +94,6 @@ class VerdictRequest(BaseModel):
 
     verdict: Judgement
     note: str = Field("", description="Comment.", max_length=1000, examples=["sensor was being serviced"])
-
-
-StationQuery = Annotated[str | None, Query(max_length=100, pattern=STATION_PATTERN, description="Only this station.")]
 
 
 @router.get(

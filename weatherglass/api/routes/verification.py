@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from weatherglass.api.dependencies import STATION_PATTERN, ConnectionDep, NowDep
+from weatherglass.api.dependencies import ConnectionDep, NowDep, StationQuery
 from weatherglass.api.problems import error_responses
 from weatherglass.api.routes.models import VersionQuery
 from weatherglass.api.routes.predictions import ForecastVariable
@@ -76,9 +76,7 @@ def verification(
     now: NowDep,
     days: Annotated[int, Query(ge=1, le=366, description="Number of days before now, by valid time.")] = 30,
     by: Annotated[GroupBy, Query(description="Group the scores by lead, by day, or not at all.")] = GroupBy.LEAD,
-    station_id: Annotated[
-        str | None, Query(max_length=100, pattern=STATION_PATTERN, description="Only this station.")
-    ] = None,
+    station_id: StationQuery = None,
     version: VersionQuery = None,
     variable: Annotated[ForecastVariable | None, Query(description="Only this variable.")] = None,
 ) -> VerificationResponse:

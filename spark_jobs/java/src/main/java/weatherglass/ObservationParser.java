@@ -111,11 +111,22 @@ public final class ObservationParser implements UDF2<byte[], Long, Row> {
         if (columns[0] == null) {
             return "missing_station";
         }
-        String station = (String) columns[0];
-        if (station.isEmpty() || station.codePointCount(0, station.length()) > MAX_STATION_ID_LENGTH) {
+        if (!isStationId((String) columns[0])) {
             return "bad_station";
         }
         return fields.time == null ? "missing_time" : parseTime(fields.time, arrived, columns);
+    }
+
+    /** The rule of `weatherglass.records.STATION_ID_PATTERN`; characters are counted as code points. */
+    private static boolean isStationId(String text) {
+        for (int i = 0; i < text.length(); i++) {
+            char character = text.charAt(i);
+            if (character == '/' || character == '\\' || Character.isISOControl(character)) {
+                return false;
+            }
+        }
+        return !text.isEmpty() && !text.equals(".") && !text.equals("..")
+                && text.codePointCount(0, text.length()) <= MAX_STATION_ID_LENGTH;
     }
 
     private String parseTime(String text, long arrived, Object[] columns) {

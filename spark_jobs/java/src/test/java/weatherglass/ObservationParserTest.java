@@ -162,6 +162,13 @@ class ObservationParserTest {
         assertEquals("bad_station", reason(VALID.replace("JFK", "x".repeat(101))));
     }
 
+    @ParameterizedTest
+    @ValueSource(strings = {".", "..", "a/b", "a\\\\b", "a\\u0000", "a\\n", "a\u007F", "a\u0085"})
+    void aStationIdIsNoPartOfAPathAndHasNoControlCharacters(String station) throws IOException {
+        assertEquals("bad_station", reason(VALID.replace("JFK", station)));
+        assertNull(reason(VALID.replace("JFK", "...")));
+    }
+
     @Test
     void theTimeIsRequired() throws IOException {
         assertEquals("missing_time", reason("{\"station_id\": \"JFK\"}"));
