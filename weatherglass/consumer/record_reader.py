@@ -36,7 +36,7 @@ MAX_POLL_BYTES = 20 * 1024**2
 """Keys and values that a poll returns, except for the last record. The batch of a poll is written in one transaction,
 which must not take longer than its timeout."""
 REQUEST_MS = 10_000
-"""How long a poll waits for the ends of a log; the next poll tries again."""
+"""How long a call waits for the broker. Shorter than the time after which a job without heartbeat counts as hung."""
 
 
 class RecordReader:
@@ -82,15 +82,18 @@ class RecordReader:
         """Replace the assignment; the start of each partition that was not assigned before.
 
         Partitions without a committed offset are not in the result. They start at the beginning.
+
+        Raises:
+            KafkaError: the broker does not answer; the assignment is unchanged.
         """
         partitions = sorted(partitions)
         added = [tp for tp in partitions if tp not in self._consumer.assignment()]
-        self._consumer.assign(partitions)
         starts = {}
-        beginnings = self._consumer.beginning_offsets(added) if added else {}
-        ends = self._consumer.end_offsets(added) if added else {}
-        for tp in added:
-            committed = self._consumer.committed(tp, metadata=True) if self._group else None
+        beginnings = self._consumer.beginning_offsets(added, timeout_ms=REQUEST_MS) if added else {}
+        ends = self._consumer.end_offsets(added, timeout_ms=REQUEST_MS) if added else {}
+        offsets = {tp: self._committed(tp) for tp in added}
+        self._consumer.assign(partitions)
+        for tp, committed in offsets.items():
             if committed is None:
                 self._consumer.seek(tp, beginnings[tp])
                 continue
@@ -151,7 +154,7 @@ class RecordReader:
 
     def read_to_end(self, heartbeat: Callable[[], None]) -> Iterator[ConsumerRecord]:
         """Yield the records up to the present end of all assigned partitions."""
-        ends = self._consumer.end_offsets(list(self.assignment))
+        ends = self._consumer.end_offsets(list(self.assignment), timeout_ms=REQUEST_MS)
         self._move_into_log({tp: position for tp, end in ends.items() if (position := self.position(tp)) > end})
         yield from self.read_to(ends, heartbeat)
 
@@ -174,8 +177,8 @@ class RecordReader:
 
     def committed(self, tp: TopicPartition) -> int | None:
         """The committed offset of a partition, assigned or not; None without one."""
-        offset: int | None = self._consumer.committed(tp)
-        return offset
+        committed = self._committed(tp)
+        return None if committed is None else committed.offset
 
     def offset_to_commit(self, tp: TopicPartition) -> OffsetAndMetadata:
         """The position and the timestamp of the newest record read."""
@@ -183,12 +186,18 @@ class RecordReader:
 
     def commit(self) -> None:
         """Commit the positions of all partitions to the group."""
-        self._consumer.commit({tp: self.offset_to_commit(tp) for tp in self.assignment})
+        self._consumer.commit({tp: self.offset_to_commit(tp) for tp in self.assignment}, timeout_ms=REQUEST_MS)
 
     def lag(self) -> int:
         """Records between the positions and the last known ends."""
         highwaters = {tp: self._consumer.highwater(tp) for tp in self.assignment}
         return sum(max(0, end - self.position(tp)) for tp, end in highwaters.items() if end is not None)
+
+    def _committed(self, tp: TopicPartition) -> OffsetAndMetadata | None:
+        if self._group is None:
+            return None
+        committed: OffsetAndMetadata | None = self._consumer.committed(tp, metadata=True, timeout_ms=REQUEST_MS)
+        return committed
 
     def _report_undecodable(self, tp: TopicPartition, first: int, last: int, error: str) -> None:
         first = max(first, self._reported.get(tp, -1) + 1)  # a batch is decoded again after a seek into it

@@ -47,6 +47,9 @@ THIN_SECONDS = 86_400.0
 STORE_TIMEOUT = 120.0
 """Seconds for which the job retries before it fails because the store is unavailable."""
 MAX_RETRY_PAUSE = 10.0
+BROKER_TIMEOUT = 120.0
+"""Seconds for which the job retries before it fails because the broker does not answer."""
+BROKER_RETRY_PAUSE = 1.0
 COPY_SECONDS = 30.0
 """Limit for the acknowledgement of copies on `weather-rejected`."""
 
@@ -91,6 +94,9 @@ class Sink:
         self._rejected: list[tuple[ConsumerRecord, RejectionReason]] = []
         """Invalid records that are not copied yet."""
         self._reported_at = self._assigned_at = 0.0
+        self._no_broker_since: float | None = None
+        self._is_uncommitted = False
+        """Whether records are stored whose offsets are not committed yet."""
         self._thinned_at: float | None = None
 
     def run(self) -> None:
@@ -99,25 +105,50 @@ class Sink:
         Raises:
             StoreError: the store was unavailable for `STORE_TIMEOUT`. No record is lost: the next run continues at the
                 committed offsets.
+            KafkaError: the broker did not answer for `BROKER_TIMEOUT`; likewise.
         """
         while not self.job.stop_requested():
-            self._assign_partitions()
-            undecodable = self.reader.undecodable
-            polled = self.reader.poll(POLL_MS, BATCH)
-            if skipped := self.reader.undecodable - undecodable:
-                self.counts["skipped"] += skipped
-            if polled:
-                self._store([record for records in polled.values() for record in records])
-                self._copy_rejected()
-                self.reader.commit()
-                self._thin()
+            try:
+                self._process_batch()
+                self._report()
+                self._no_broker_since = None
+            except KafkaError as error:
+                self._wait_for_broker(error)
             self.job.heartbeat()
-            self._report()
 
     def close(self) -> None:
         self.reader.close()
         self.producer.close(timeout=5)
         self.store.dispose()
+
+    def _process_batch(self) -> None:
+        """Store the records of one poll, then commit.
+
+        Raises:
+            KafkaError: the broker does not answer. What is stored but not committed is committed by the next call.
+        """
+        self._assign_partitions()
+        undecodable = self.reader.undecodable
+        polled = self.reader.poll(POLL_MS, BATCH)
+        if skipped := self.reader.undecodable - undecodable:
+            self.counts["skipped"] += skipped
+        if polled:
+            self._store([record for records in polled.values() for record in records])
+            self._copy_rejected()
+            self._thin()
+            self._is_uncommitted = True
+        if self._is_uncommitted:
+            self.reader.commit()
+            self._is_uncommitted = False
+
+    def _wait_for_broker(self, error: KafkaError) -> None:
+        """Pause before the next attempt; after `BROKER_TIMEOUT`, raise the error."""
+        now = time.monotonic()
+        self._no_broker_since = now if self._no_broker_since is None else self._no_broker_since
+        if now - self._no_broker_since > BROKER_TIMEOUT:
+            raise error
+        self.job.report(f"Kafka does not answer ({error!r}), retrying")
+        self.job.wait(BROKER_RETRY_PAUSE)
 
     def _thin(self) -> None:
         """Thin old predictions, at the first poll and then once a day."""

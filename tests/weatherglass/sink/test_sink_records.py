@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from kafka import TopicPartition
+from kafka.errors import KafkaTimeoutError
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
@@ -139,3 +141,76 @@ def test_the_sink_fails_when_the_store_is_unavailable_for_too_long_or_a_stop_is_
     monkeypatch.setitem(module.SAVE_FUNCTIONS, RAW, failing(1, None))
     with pytest.raises(StoreError):
         sink._store([record(RAW, an_observation())])
+
+
+class FakeReader:
+    """A reader with one partition of observations, whose broker does not answer some calls.
+
+    Attributes:
+        unanswered: names of the calls that are not answered, each as often as it occurs.
+        committed: positions of the commits.
+    """
+
+    def __init__(self, records: list[Any], unanswered: list[str], stop: Callable[[], None]):
+        self.unanswered, self.committed = unanswered, list[int]()
+        self.undecodable = self._position = 0
+        self.assignment: set[TopicPartition] = set()
+        self._records, self._stop = records, stop
+
+    def partitions_of(self, topic: str) -> list[TopicPartition]:
+        self._answer("partitions_of")
+        return [TopicPartition(topic, 0)] if topic == RAW else []
+
+    def assign(self, partitions: set[TopicPartition]) -> None:
+        self._answer("assign")
+        self.assignment = partitions
+
+    def poll(self, _: int, __: int) -> dict[TopicPartition, list[Any]]:
+        self._answer("poll")
+        assert self.assignment
+        if self._position == len(self._records):
+            self._stop()
+            return {}
+        self._position += 1
+        return {TopicPartition(RAW, 0): [self._records[self._position - 1]]}
+
+    def commit(self) -> None:
+        self._answer("commit")
+        self.committed.append(self._position)
+
+    def lag(self) -> int:
+        self._answer("lag")
+        return 0
+
+    def close(self) -> None:
+        pass
+
+    def _answer(self, call: str) -> None:
+        if call in self.unanswered:
+            self.unanswered.remove(call)
+            raise KafkaTimeoutError
+
+
+@pytest.mark.parametrize("call", ["partitions_of", "assign", "poll", "commit", "lag"])
+def test_the_sink_continues_after_a_call_that_the_broker_did_not_answer(
+    sink: Sink, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    stations = ("boston", "denver", "miami")
+    reader = FakeReader(
+        [record(RAW, an_observation(station, NOW)) for station in stations], [call] * len(stations), sink.job._stop.set
+    )
+    monkeypatch.setattr(sink, "reader", reader)
+    monkeypatch.setattr(module, "BROKER_RETRY_PAUSE", 0.0)
+    sink.run()
+    assert reader.unanswered == []
+    assert stored(sink, schema.observations) == set(stations)
+    assert reader.committed[-1] == len(stations)
+
+
+def test_the_sink_fails_when_the_broker_does_not_answer_for_too_long(
+    sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sink, "reader", FakeReader([], ["poll"] * 10, sink.job._stop.set))
+    monkeypatch.setattr(module, "BROKER_TIMEOUT", -1.0)
+    with pytest.raises(KafkaTimeoutError):
+        sink.run()
