@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.chaos.proxy import Proxy
 from tests.conftest import free_ports
 from tests.e2e.running import START_LIMIT, RunningStack
 from tests.waiting import until
-from weatherglass.launcher.processes import LAUNCHER, ProcessRecords
+from weatherglass.alerts.health import HealthState, pipeline_health
+from weatherglass.launcher.processes import launcher_is_running
 from weatherglass.settings import PROJECT_ROOT, Settings
+from weatherglass.store.engine import open_store
 from weatherglass.topics import FEATURES, INFERENCE_GROUP, PREDICTIONS, RAW, SHADOW, SPARK_GROUP, STORE_GROUP
 
 HEALTH_SECONDS = 2.0
-"""Interval of calls of `weatherglass status`, each of which starts a process."""
+DATA = ("observations", "predictions", "model")
+"""Components whose state depends on the load: the model does not know its stations, and some messages are rejected. The
+checker checks the data."""
 READERS = (
     (SPARK_GROUP, RAW),
     (INFERENCE_GROUP, FEATURES),
@@ -54,8 +59,14 @@ class ChaosStack(RunningStack):
             )
 
     def is_healthy(self) -> bool:
-        """Whether `make status` exits with 0."""
-        return self._run("weatherglass", "status").returncode == 0
+        """Whether the launcher, all servers and all jobs are ok."""
+        store = open_store(self.settings.store_url)
+        try:
+            components = pipeline_health(self.settings, datetime.now(UTC), store).components
+        finally:
+            store.dispose()
+        failed = [one for one in components if one.name not in DATA and one.state is not HealthState.OK]
+        return not failed and launcher_is_running(self.settings)
 
     def settle(self) -> None:
         """Start the launcher if it does not run, wait until everything is healthy, and stop ingestion.
@@ -63,7 +74,7 @@ class ChaosStack(RunningStack):
         Raises:
             AssertionError: the stack does not become healthy.
         """
-        if not self._launcher_is_running():
+        if not launcher_is_running(self.settings):
             self.start_launcher()
         self._wait_until_healthy()
         self._login()
@@ -78,10 +89,6 @@ class ChaosStack(RunningStack):
             return is_started and self.is_healthy()
 
         until("all components to be healthy", healthy, START_LIMIT, interval=HEALTH_SECONDS)
-
-    def _launcher_is_running(self) -> bool:
-        record = ProcessRecords(self.settings).read(LAUNCHER)
-        return record is not None and record.alive()
 
     def lags(self) -> dict[str, int]:
         """Records that are not read yet, by group and topic."""
