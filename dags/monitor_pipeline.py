@@ -10,8 +10,8 @@ always one run, and never more than one process.
 of the job is in `jobs/monitor_pipeline/job.log` in the state folder.
 
 ### When it fails or is retried (triage)
-All other jobs continue, but faults go unnoticed. The log of a failed try ends with the last output of the job. The next
-try loads the open alerts and does not send them again. A *failed* run was stopped by a user.
+All other jobs continue, but faults go unnoticed. The log shows the last output of a job that ended. Its next start
+loads the open alerts and does not send them again. A *failed* run was stopped by a user.
 - *Stop*: mark the run as failed. *Start again*, or apply changed connections: clear the task.
 - *`alerts_email` has no recipients*: add `"to"` to the extra of the connection.
 - *No job host accepted the request*: check that the job host runs and read its log (docs/troubleshooting.md, *Logs*).

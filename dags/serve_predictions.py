@@ -10,8 +10,8 @@ restarted, and when a model was rejected, replaced or reverted. The complete out
 `jobs/serve_predictions/job.log` in the state folder, the actors' output in Ray's dashboard.
 
 ### When it fails or is retried (triage)
-The log of a failed try ends with the last output of the process; the next try reattaches to running actors. A *failed*
-run was stopped by a user. Meanwhile features wait in Kafka and are processed later.
+The log shows the last output of a process that ended. Its next start reattaches to running actors. A *failed* run
+was stopped by a user. Meanwhile features wait in Kafka and are processed later.
 - *Stop*: mark the run as failed; the actors finish their batch first. *Start again*: clear the task, or trigger the
   DAG.
 - *A model version is rejected*: the previous one stays in service. The log line has the reason; see docs/models.md.

@@ -8,8 +8,8 @@ Every few seconds the number of records stored, the number skipped as invalid, a
 of the job is in `jobs/store_predictions/job.log` in the state folder.
 
 ### When it fails or is retried (triage)
-The log of a failed try ends with the last output of the job. The next try continues from the last commit; no data is
-lost. A *failed* run was stopped by a user. Until the job runs again, the API shows older data.
+The log shows the last output of a job that ended. Its next start continues from the last commit; no data is lost. A
+*failed* run was stopped by a user. Until the job runs again, the API shows older data.
 - *Stop*: mark the run as failed; the job finishes its batch first. *Start again*: clear the task, or trigger the DAG.
 - *The store does not respond*: the disk may be full, or the database of `WEATHERGLASS_DATABASE_URL` down.
 - *No job host accepted the request*: check that the job host runs and read its log (docs/troubleshooting.md, *Logs*).

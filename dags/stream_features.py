@@ -9,8 +9,8 @@ Every few seconds the batch number, rows per second and consumer lag. The proces
 Airflow. The complete output of the job is in `jobs/stream_features/job.log` in the state folder.
 
 ### When it fails or is retried (triage)
-The log of a failed try ends with the last output of the job. The next try continues from the checkpoint: no data is
-lost or duplicated. A *failed* run was stopped by a user.
+The log shows the last output of a job that ended. Its next start continues from the checkpoint: no data is lost or
+duplicated. A *failed* run was stopped by a user.
 - *Stop*: mark the run as failed; the job finishes its batch first. *Start again*: clear the task, or trigger the DAG.
 - *No job host accepted the request*: check that the job host runs and read its log (docs/troubleshooting.md, *Logs*).
 - *No heartbeat*: the job hung and was killed. If this repeats, check that the broker responds.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import ExceptionRetryPolicy, Param, RetryRule
+from airflow.sdk import Param
 
 OWNER = "weatherglass"
 TAG = "weatherglass"
@@ -31,11 +31,6 @@ LONG_LIVED_DEFAULTS: dict[str, Any] = DAG_DEFAULTS | {
         "retry_delay": timedelta(seconds=5),
         "retry_exponential_backoff": 2,
         "max_retry_delay": timedelta(seconds=30),
-        # The delay above grows with every failure during the run, which lasts for weeks. It is meant for repeated
-        # failures, so a job that had worked is restarted without it.
-        "retry_policy": ExceptionRetryPolicy(
-            rules=[RetryRule("plugins.supervision.operator.JobEndedAfterWork", retry_delay=timedelta(seconds=1))]
-        ),
     },
 }
 """Arguments of DAGs of long-lived jobs: always one run, retried until a user stops it."""

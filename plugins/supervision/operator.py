@@ -21,15 +21,14 @@ STOP_TIMEOUT_SECONDS = 60.0
 
 
 MIN_WORK_SECONDS = 60.0
-"""A job that has worked for so long is restarted at once; one that ended earlier would probably end again."""
-
-
-class JobEndedAfterWork(AirflowException):
-    """The job has ended after it had worked for `MIN_WORK_SECONDS`."""
+"""A job that has worked for so long is restarted by the same try; one that ended earlier would probably end again."""
 
 
 class LongLivedJobOperator(BaseOperator):
-    """Keeps one detached process running. When it ends, the try fails with the end of its output.
+    """Keeps one detached process running. When it ends, the log shows the end of its output.
+
+    A job that had worked is started again by the same try: a further try takes a second start of a task process, and
+    the delay between tries grows with their number, which is meant for repeated failures. Otherwise the try fails.
 
     A job that is already running, from an earlier try or before a restart of Airflow, is supervised further. If it is
     being stopped, the operator waits for its end and starts it again. Only a user who marks or clears the task ends the
@@ -82,7 +81,7 @@ class LongLivedJobOperator(BaseOperator):
         """Handle the end of the job. No end is a success, because the job is meant to run without end.
 
         Raises:
-            AirflowException: with the reason, so that the task is retried.
+            AirflowException: with the reason, so that the task is retried later.
         """
         job, folder = self.folder.name, JobFolder(self.folder)
         stopped_by, reason = event.get("stopped_by"), event.get("reason")
@@ -96,8 +95,11 @@ class LongLivedJobOperator(BaseOperator):
         for line in lines:
             self.log.error("%s| %s", job, line)
         last_line = f"last line of its output: {lines[-1]}" if lines else "no output"
-        error = JobEndedAfterWork if folder.seconds_worked() >= MIN_WORK_SECONDS else AirflowException
-        raise error(f"{job} ended: {reason}; {last_line} (complete output: {folder.log})")
+        message = f"{job} ended: {reason}; {last_line} (complete output: {folder.log})"
+        if stopped_by or folder.seconds_worked() < MIN_WORK_SECONDS:
+            raise AirflowException(message)
+        self.log.error("%s; starting it again", message)
+        return self.execute(context)
 
     def on_kill(self) -> None:
         """Withdraw the start request, or stop the job it started, if the task ends before the trigger supervises."""

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowException, TaskDeferred
 
-from plugins import policy
 from plugins.supervision import operator as operator_module
 from plugins.supervision.operator import LongLivedJobOperator
 from plugins.supervision.trigger import AIRFLOW_USER, JobTrigger
@@ -155,18 +154,25 @@ def test_a_stop_by_another_requester_fails_the_try(job_host: JobHost, folder: Jo
         operator.job_ended({}, event)
 
 
-@pytest.mark.parametrize(("hours_worked", "delay"), [(1, timedelta(seconds=1)), (0, None)])
-def test_only_a_job_that_had_worked_is_retried_at_once(
-    folder: JobFolder, hours_worked: int, delay: timedelta | None
+@pytest.mark.parametrize(
+    ("hours_worked", "stopped_by", "restarted"), [(1, None, True), (0, None, False), (1, "make down", False)]
+)
+def test_only_a_job_that_had_worked_and_was_not_stopped_is_restarted_by_the_same_try(
+    job_host: JobHost,
+    folder: JobFolder,
+    command: Command,
+    hours_worked: int,
+    stopped_by: str | None,
+    restarted: bool,
 ) -> None:
-    operator = make_operator(folder, [sys.executable], **policy.LONG_LIVED_DEFAULTS["default_args"])
+    operator = make_operator(folder, command("cooperative"))
     folder.path.mkdir(parents=True, exist_ok=True)
     folder.heartbeat.touch()
     folder.write_json(folder.process, {"at": iso(datetime.now(UTC) - timedelta(hours=hours_worked))})
-    with pytest.raises(AirflowException, match=r"exit\.json") as caught:
-        operator.job_ended({}, {"ok": False, "reason": folder.outcome().reason, "stopped_by": None, "observed": True})
-    assert operator.retry_policy is not None
-    assert operator.retry_policy.evaluate(caught.value, try_number=9, max_tries=99).retry_delay == delay
+    event = {"ok": False, "reason": folder.outcome().reason, "stopped_by": stopped_by, "observed": True}
+    with pytest.raises(TaskDeferred if restarted else AirflowException):
+        operator.job_ended({}, event)
+    assert folder.alive() == restarted
 
 
 def test_a_task_ended_before_it_defers_withdraws_its_request(
