@@ -40,7 +40,7 @@ def is_locked(lock: Path) -> bool:
     """Whether a running process holds the lock on this file."""
     if not lock.exists():
         return False
-    descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+    descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

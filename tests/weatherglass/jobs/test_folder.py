@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +30,24 @@ def test_the_lock_is_held_by_one_process_at_a_time_and_readable_by_the_owner_onl
     assert again is not None
     os.close(again)
     assert folder.lock.stat().st_mode & 0o777 == 0o600
+
+
+def test_whether_a_job_is_alive_is_read_from_a_read_only_folder(
+    folder: JobFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = folder.try_lock()
+    assert held is not None
+    open_file = os.open
+
+    def open_read_only(path: Path, flags: int, *mode: int) -> int:
+        if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            raise OSError(errno.EROFS, "Read-only file system", str(path))
+        return open_file(path, flags, *mode)
+
+    monkeypatch.setattr(os, "open", open_read_only)
+    assert folder.alive()
+    os.close(held)
+    assert not folder.alive()
 
 
 def test_a_start_request_creates_the_folder_and_is_read_back(folder: JobFolder) -> None:
