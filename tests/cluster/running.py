@@ -226,7 +226,7 @@ class Cluster:
 
     def _start_kafka_shell(self) -> subprocess.Popen[str]:
         options = (
-            *("--name", f"{self.name}-kafka-shell", "--network", f"{self.name}_default"),
+            *("--name", f"{self.name}-kafka-shell", "--network", f"{self.name}_kafka"),
             *("--volume", f"{HERE / 'kafka_shell.py'}:/kafka_shell.py:ro", "--log-driver", "none"),
         )
         return subprocess.Popen(
