@@ -14,7 +14,7 @@ observation it reaches furthest into the past."""
 
 def is_leading(window: WindowFeatures) -> bool:
     """Whether a window is the leading window of its last observation."""
-    return timedelta(0) < window.window_end - window.aggregated_features.last_observation <= MAX_LEADING_DELAY
+    return window.window_end - window.aggregated_features.last_observation <= MAX_LEADING_DELAY
 
 
 class LastPredicted:

@@ -68,4 +68,4 @@ def _from_row(row: Row[Any]) -> StoredWindow:
 
 
 def _is_leading(window: WindowFeatures) -> bool:
-    return timedelta() < window.window_end - window.aggregated_features.last_observation <= LEADING_WITHIN
+    return window.window_end - window.aggregated_features.last_observation <= LEADING_WITHIN

@@ -14,9 +14,9 @@ from tests.weatherglass.monitor.receivers import Mailbox, WebhookReceiver, raw_s
 from weatherglass.alerts import metrics as m
 from weatherglass.alerts.notification import Links, Notification
 from weatherglass.alerts.rule_evaluator import RuleEvaluator
-from weatherglass.alerts.rules import EVALUATION_SECONDS, RULES, RULES_BY_NAME
+from weatherglass.alerts.rules import RULES, RULES_BY_NAME
 from weatherglass.alerts.sample import MetricSample
-from weatherglass.monitor.alert_dispatcher import AlertDispatcher
+from weatherglass.monitor.alert_dispatcher import RENEWAL_INTERVAL, AlertDispatcher, DeliveryQueue
 from weatherglass.monitor.notification_channels import Email, NotificationChannel, Webhook
 from weatherglass.store import alerts
 from weatherglass.store.alert_queries import list_alerts
@@ -175,10 +175,39 @@ def test_an_unexpected_exception_of_a_channel_does_not_stop_the_others(
     assert hook.received() == [("firing", "job_not_running", JOB)]
 
 
-def test_the_retry_delay_of_a_failing_channel_grows_to_five_minutes(store: Engine, clock: Clock) -> None:
-    scenario = Scenario(store, [BrokenChannel()], clock)
-    errors = scenario.step(5 * 3600 // int(EVALUATION_SECONDS), stream_features=0)
-    assert 55 < len(errors) < 65
+def test_the_retry_delay_of_a_failing_channel_grows_to_five_minutes_and_starts_again_after_a_success(
+    hook: WebhookReceiver, clock: Clock
+) -> None:
+    """Retries follow after 30, 60, 120, 240 and then 300 s."""
+    queue = DeliveryQueue(Webhook(hook.url))
+    start = clock.now
+
+    def tries(rule: str, seconds: range) -> list[int]:
+        """The seconds at which sending fails."""
+        alert = Notification(rule, JOB, "critical", start, "Message.", {}, None)
+        return [second for second in seconds if queue.deliver([alert], start + timedelta(seconds=second))]
+
+    hook.status = 503
+    assert tries("first", range(0, 1200, 5)) == [0, 30, 90, 210, 450, 750, 1050]
+    hook.status = 200
+    assert tries("first", range(1200, 1500, 5)) == []
+    assert len(hook.posted) == 1
+    hook.status = 503
+    assert tries("second", range(1500, 1600, 5)) == [1500, 1530, 1590]
+
+
+def test_the_store_shows_when_an_alert_was_last_seen_to_the_minute(store: Engine, clock: Clock) -> None:
+    scenario = Scenario(store, [], clock)
+    scenario.step(2, stream_features=0)
+    seen = []
+    for _ in range(12):
+        scenario.step(stream_features=0)
+        with store.connect() as connection:
+            seen += [(alert.since, alert.seen_at) for alert in list_alerts(connection, 5)]
+    ((since,), renewals) = {since for since, _ in seen}, sorted({seen_at for _, seen_at in seen})
+    assert renewals[0] - since == RULES_BY_NAME["job_not_running"].for_
+    assert {later - earlier for later, earlier in zip(renewals[2:], renewals[1:], strict=False)} == {RENEWAL_INTERVAL}
+    assert timedelta(minutes=1) == RENEWAL_INTERVAL
 
 
 @pytest.mark.parametrize("action", ["acknowledged", "silenced"])
@@ -243,13 +272,16 @@ def test_without_the_store_alerts_are_sent_and_recorded_when_it_is_back(
     assert set(hook.received()[3:]) == new
 
 
-def test_alerts_raised_by_other_jobs_are_sent_too(store: Engine, hook: WebhookReceiver, clock: Clock) -> None:
-    with store.begin() as connection:
-        alert = alerts.Alert("input_drift", "pressure", alerts.Severity.WARNING, "Input drift.")
-        alerts.raise_alert(connection, alert, clock.now)
+def test_an_alert_raised_by_another_job_is_sent_each_time_it_is_raised_and_resolved(
+    store: Engine, hook: WebhookReceiver, clock: Clock
+) -> None:
     scenario = Scenario(store, [Webhook(hook.url)], clock)
-    scenario.step(2)
-    with store.begin() as connection:
-        alerts.resolve(connection, "input_drift", "pressure", clock.now)
-    scenario.step(2)
-    assert hook.received() == [("firing", "input_drift", "pressure"), ("resolved", "input_drift", "pressure")]
+    for _ in range(2):
+        with store.begin() as connection:
+            alert = alerts.Alert("input_drift", "pressure", alerts.Severity.WARNING, "Input drift.")
+            alerts.raise_alert(connection, alert, clock.now)
+        scenario.step(2)
+        with store.begin() as connection:
+            alerts.resolve(connection, "input_drift", "pressure", clock.now)
+        scenario.step(2)
+    assert hook.received() == 2 * [("firing", "input_drift", "pressure"), ("resolved", "input_drift", "pressure")]

@@ -67,3 +67,18 @@ def test_hours_of_two_stations_with_interleaved_observations_are_not_mixed(store
         ("denver", evening, -0.5),
         ("denver", evening + timedelta(hours=1), 5.5),
     ]
+
+
+def test_an_hour_has_the_observations_from_19_minutes_before_to_one_minute_after_it(store: Engine) -> None:
+    minutes = {-20: 1.0, -19: 2.0, 0: 4.0, 1: 80.0, 41: 6.0, 60: 8.0, 61: 90.0}
+    with store.begin() as connection:
+        readings = [observation("denver", HOUR + timedelta(minutes=at), value / 2) for at, value in minutes.items()]
+        observations.save(connection, readings, HOUR, Origin.OPEN_METEO)
+        second = [observation("denver", HOUR + timedelta(seconds=59), 0.0)]
+        observations.save(connection, second, HOUR, Origin.OPEN_METEO)
+    with store.connect() as connection:
+        rows = list(stored_hours(connection, Origin.OPEN_METEO, HOUR, HOUR + timedelta(hours=1)))
+    assert [(row["hour"] - HOUR, row["temperature"]) for row in rows] == [
+        (timedelta(), (1.0 + 2.0 + 0.0) / 3),
+        (timedelta(hours=1), (3.0 + 4.0) / 2),
+    ]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import Connection
 
 from tests.weatherglass.store.samples import NOON, a_window
@@ -29,3 +30,18 @@ def test_a_revised_window_replaces_the_old_one(connection: Connection) -> None:
 
 def test_an_unknown_station_has_no_window(connection: Connection) -> None:
     assert latest_windows.latest(connection, "new-york") is None
+
+
+def test_of_two_versions_of_a_window_in_one_batch_the_later_is_kept(connection: Connection) -> None:
+    latest_windows.save(connection, [a_window(NOON), a_window(NOON, temperature=4.0)], NOON)
+    stored = latest_windows.latest(connection, "new-york")
+    assert stored is not None
+    assert stored.window == a_window(NOON, temperature=4.0)
+
+
+@pytest.mark.parametrize(("seconds", "leading"), [(1, True), (60, True), (61, False)])
+def test_a_leading_window_ends_within_a_minute_after_its_last_observation(
+    connection: Connection, seconds: int, leading: bool
+) -> None:
+    latest_windows.save(connection, [a_window(NOON, ends_after=timedelta(seconds=seconds))], NOON)
+    assert (latest_windows.latest(connection, "new-york") is not None) == leading

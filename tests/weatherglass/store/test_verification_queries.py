@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 import numpy as np
 import pandas as pd
 import pytest
 from sqlalchemy import Connection, insert
 
-from weatherglass.store.schema import verification
-from weatherglass.store.verification_queries import scores
+from weatherglass.store.schema import verification, verification_runs
+from weatherglass.store.verification_queries import last_run, scores, verified_until
 
 
 def rows() -> pd.DataFrame:
@@ -57,3 +57,30 @@ def test_scores_are_filtered_by_day_station_and_version(connection: Connection) 
     selected = frame[(frame["station_id"] == "boston") & (frame["day"] == date(2026, 1, 2))]
     assert aggregated[0].n == selected["n"].sum()
     assert scores(connection, date(2026, 1, 1), by_lead=False, by_day=False, version="8") == []
+
+
+def test_scores_are_grouped_by_version_hindcast_and_variable_and_days_without_cases_do_not_count(
+    connection: Connection,
+) -> None:
+    empty = rows().iloc[[0]].assign(n=0, n_baselines=0, version="9")
+    groups = [rows(), rows().assign(hindcast=True), rows().assign(variable="pressure", coverage_80=None), empty]
+    frame = pd.concat([group.astype(object) for group in groups])
+    frame.loc[frame["variable"] == "pressure", "n_baselines"] = 0
+    connection.execute(insert(verification), frame.where(frame.notna(), None).to_dict("records"))
+    found = scores(connection, date(2026, 1, 1), by_lead=False, by_day=False)
+    assert [(score.version, score.hindcast, score.variable, score.lead, score.day) for score in found] == [
+        ("7", False, "pressure", None, None),
+        ("7", False, "temperature", None, None),
+        ("7", True, "temperature", None, None),
+    ]
+    assert (found[0].coverage_80, found[0].mae_compared, found[0].n_baselines) == (None, None, 0)
+    assert {score.n for score in found} == {rows()["n"].sum()}
+    assert scores(connection, date(2026, 1, 1), False, False, variable="pressure") == found[:1]
+
+
+def test_the_last_run_tells_until_when_records_are_verified(connection: Connection) -> None:
+    assert (last_run(connection), verified_until(connection)) == (None, None)
+    for hour in (3, 2):  # the newest row counts, not the newest time
+        at = datetime(2026, 1, 5, hour, tzinfo=UTC)
+        connection.execute(insert(verification_runs).values(at=at, through=at, days=1, pairs=5, seconds=1.0))
+    assert verified_until(connection) == datetime(2026, 1, 5, 2, tzinfo=UTC)

@@ -1,37 +1,31 @@
-"""Metrics of jobs, disks and processes, measured on real ones."""
+"""Metrics of jobs, measured on real processes that hold the locks of their folders."""
 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from spark_jobs.query_progress import batch_metrics
 from spark_jobs.stream_records import LATE_METRIC
-from tests.conftest import make_settings
 from tests.weatherglass.alerts.test_health import LockHolder
 from tests.weatherglass.monitor.conftest import Clock
 from weatherglass.alerts import metrics as m
-from weatherglass.alerts.health import JOBS
+from weatherglass.alerts.health import JOBS, STARTUP_GRACE
 from weatherglass.alerts.rule_evaluator import RuleEvaluator
 from weatherglass.alerts.rules import RULES
 from weatherglass.alerts.sample import MetricSample
 from weatherglass.jobs.folder import HOST_LOCK, JobFolder
 from weatherglass.jobs.job import Job
-from weatherglass.monitor.host_metrics import HostMetrics
 from weatherglass.monitor.job_metrics import JobMetrics
 from weatherglass.records import iso
-from weatherglass.settings import Settings
+from weatherglass.settings import LOOPBACK, Settings
 from weatherglass.topics import RAW
 
-STREAM, SERVE = "stream_features", "serve_predictions"
+STREAM, SERVE, STORE = "stream_features", "serve_predictions", "store_predictions"
 
 
 def spark_batch() -> dict[str, Any]:
@@ -194,63 +188,67 @@ def test_batches_since_the_last_sample_are_averaged(running: RunningJobs) -> Non
     assert (sample.get(m.INFERENCE_RECORDS), sample.get(m.INFERENCE_PREDICTIONS)) == (7, 6)
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], capture_output=True)
-    if mounted.returncode != 0:
-        pytest.skip(f"mounting a small disk requires root: {mounted.stderr.decode().strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+def test_reports_that_are_no_batches_and_values_that_are_no_numbers_are_not_counted(running: RunningJobs) -> None:
+    running.report(STREAM, batch=1, rows=100)
+    running.report(STREAM, ms=100, rows=100)
+    running.report(STREAM, batch=2, ms=500, rows=8, late="2", rows_per_second=None)
+    running.report(STORE, observations=5, predictions=4, skipped=1)
+    running.report(STORE, observations=1, predictions=None)
+    sample = running.step(1)
+    assert (sample.get(m.BATCHES), sample.get(m.ROWS), sample.get(m.LATE_ROWS)) == (1, 8, 0)
+    assert (sample.get(m.ROWS_PER_SECOND), sample.get(m.BATCH_OVER_TRIGGER)) == (0, 0.5)
+    stored = {("observations",): 6.0, ("predictions",): 4.0, ("skipped",): 1.0}
+    assert sample.series(m.STORED_RECORDS) == stored
+    assert running.step(1).series(m.STORED_RECORDS) == stored
 
 
-def test_a_full_disk_raises_an_alert(small_disk: Path, clock: Clock) -> None:
-    host, evaluator = HostMetrics(make_settings(small_disk)), RuleEvaluator(RULES)
-
-    def evaluate(count: int) -> tuple[set[str], set[str]]:
-        started, resolved = set(), set()
-        for _ in range(count):
-            sample = MetricSample(clock.advance())
-            host.collect(sample)
-            evaluation = evaluator.evaluate(sample)
-            started |= {firing.rule.name for firing in evaluation.started}
-            resolved |= {firing.rule.name for firing in evaluation.resolved}
-        return started, resolved
-
-    assert evaluate(4) == (set(), set())
-    filler = small_disk / "filler"
-    with filler.open("wb", buffering=0) as file, suppress(OSError):
-        while file.write(bytes(65536)):
-            pass
-    assert evaluate(4) == ({"disk_nearly_full"}, set())
-    filler.unlink()
-    assert evaluate(8) == (set(), {"disk_nearly_full"})
+@pytest.mark.parametrize(("trigger", "ratio"), [(0.0, 3.0), (4.0, 0.75)])
+def test_a_batch_duration_is_compared_with_a_trigger_of_at_least_a_second(
+    running: RunningJobs, trigger: float, ratio: float
+) -> None:
+    running.jobs = JobMetrics(running.settings.model_copy(update={"spark_trigger_seconds": trigger}))
+    running.report(STREAM, batch=1, ms=3000)
+    assert running.step(1).get(m.BATCH_OVER_TRIGGER) == pytest.approx(ratio)
 
 
-def test_usage_of_a_component_includes_its_child_processes(settings: Settings, clock: Clock) -> None:
-    # /proc counts CPU time in ticks of 10 ms, so the child uses several of them before it reports.
-    child = "import time\nwhile time.process_time() < 0.2: pass\nprint(1, flush=True); input()"
-    parent = (
-        f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {child!r}], stdin=0); input(); p.wait()"
-    )
-    leader = subprocess.Popen(
-        [sys.executable, "-c", parent],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    )
-    try:
-        assert leader.stdout
-        leader.stdout.readline()
-        folder = JobFolder(settings.jobs_dir / "some_job")
-        folder.path.mkdir(parents=True)
-        folder.write_json(folder.process, {"pid": leader.pid})
-        host = HostMetrics(settings)
-        sample = MetricSample(clock.advance(60))
-        host.collect(sample)
-        assert sample.get(m.PART_PROCESSES, "some_job") == 2
-        assert (sample.get(m.PART_MEMORY, "some_job") or 0) > 1e6
-        assert (sample.get(m.PART_CPU, "some_job") or 0) >= 0.1
-    finally:
-        leader.communicate(b"\n\n")
+def test_restarts_of_actors_are_counted_from_the_first_report_and_across_a_reset(running: RunningJobs) -> None:
+    for restarts in (3, 5, 5, 1, 2):
+        running.report(SERVE, restarts=restarts)
+    assert running.step(1).get(m.ACTOR_RESTARTS) == (5 - 3) + (2 - 1)
+
+
+def test_a_stopped_inference_job_has_no_actors_and_no_model(running: RunningJobs) -> None:
+    running.report(SERVE, actors={"inference-0": {"state": "ok"}}, model_version="7", ms=40)
+    assert running.step(1).series(m.MODEL_INFO) == {("7",): 1.0}
+    running.holders[SERVE].kill()
+    sample = running.step(1)
+    assert (sample.series(m.ACTOR_UP), sample.series(m.MODEL_INFO)) == ({}, {})
+    assert sample.get(m.JOB_UP, SERVE) == 0
+
+
+def test_the_heartbeat_counts_after_the_startup_grace(running: RunningJobs) -> None:
+    """A heartbeat 40 s ago and one in the future; then a start exactly the grace ago, and times without a time zone."""
+    now = running.clock.now.replace(microsecond=0)
+
+    def silences(started: dict[str, str]) -> dict[tuple[str, ...], float]:
+        for name, at in started.items():
+            folder = running.folder(name)
+            folder.write_json(folder.process, {"start_id": "same", "at": at})
+            beat = now.timestamp() + (-40 if name == STREAM else 5)
+            os.utime(folder.heartbeat, (beat, beat))
+        sample = MetricSample(now)
+        running.jobs.collect(sample)
+        assert sample.series(m.JOB_UP) == {(name,): 1.0 for name in JOBS}
+        return sample.series(m.JOB_SILENCE)
+
+    started = {name: iso(now - STARTUP_GRACE - timedelta(seconds=1)) for name in (STREAM, SERVE)} | {STORE: "noon"}
+    assert silences(started) == {(STREAM,): pytest.approx(40, abs=0.01), (SERVE,): 0.0}
+    naive = now.replace(tzinfo=None).isoformat()
+    assert silences({STREAM: iso(now - STARTUP_GRACE), SERVE: naive, STORE: naive}) == {}
+
+
+def test_jobs_that_never_started_have_no_state(settings: Settings, clock: Clock) -> None:
+    sample = MetricSample(clock.now)
+    JobMetrics(settings.model_copy(update={"ray_address": f"{LOOPBACK}:1"})).collect(sample)
+    assert sample.series(m.JOB_UP) == sample.series(m.JOB_STARTS) == {}
+    assert (sample.get(m.JOB_HOST_UP), sample.get(m.RAY_UP), sample.get(m.BATCHES)) == (0, 0, 0)
