@@ -115,6 +115,12 @@ def test_promtool_accepts_the_exposition(promtool: str) -> None:
     assert run(promtool, "check", "metrics", stdin="".join(blocks.values())) == ""
 
 
+def test_thresholds_and_durations_are_those_of_the_cluster() -> None:
+    monitoring = PROJECT_ROOT / "docker" / "monitoring"
+    assert rule_file() == (monitoring / "alerts.yml").read_text(encoding="utf-8"), "run `make reference`"
+    assert alertmanager_file() == (monitoring / "alertmanager.yml").read_text(encoding="utf-8")
+
+
 def test_every_rule_is_in_the_rule_file_with_its_runbook() -> None:
     text = rule_file()
     for name, rule in RULES_BY_NAME.items():

@@ -69,3 +69,21 @@ def test_the_time_worked_is_from_the_start_to_the_last_heartbeat(folder: JobFold
     folder.heartbeat.touch()
     os.utime(folder.heartbeat, times=2 * (started.timestamp() + 90,))
     assert folder.seconds_worked() == 90.0
+
+
+def test_the_age_of_a_heartbeat_is_in_seconds_and_none_before_the_first(folder: JobFolder) -> None:
+    now = datetime(2026, 1, 5, 12, tzinfo=UTC)
+    assert folder.heartbeat_age(now) is None
+    folder.path.mkdir(parents=True)
+    folder.heartbeat.touch()
+    os.utime(folder.heartbeat, times=2 * (now.timestamp() - 7,))
+    assert folder.heartbeat_age(now) == 7.0
+
+
+def test_only_the_end_of_a_long_progress_file_is_read(folder: JobFolder) -> None:
+    """A line of 65,536 bytes with its end fits exactly; of a longer one the beginning is missing."""
+    folder.path.mkdir(parents=True)
+    for length in (65_536, 65_537):
+        line = '{"text": "' + (length - 13) * "x" + '"}\n'
+        folder.progress.write_text('{"text": "earlier"}\n' + line)
+        assert (folder.last_progress() is not None) == (length == 65_536)

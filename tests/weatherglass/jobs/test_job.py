@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,14 @@ def test_a_requested_stop_is_a_success(tmp_path: Path) -> None:
     outcome = folder.outcome()
     assert outcome.ok
     assert "airflow" in outcome.reason
+
+
+def test_a_wait_without_a_stop_request_ends_after_its_time(tmp_path: Path) -> None:
+    with job_lifecycle(tmp_path) as job:
+        start = time.monotonic()
+        assert not job.wait(0.3)
+        assert time.monotonic() - start >= 0.3
+        assert not job.wait(0.0)
 
 
 def test_an_unrequested_end_is_a_failure(tmp_path: Path) -> None:

@@ -308,8 +308,9 @@ def _check_unit(zip_path: Path, variable: str, table: pd.DataFrame) -> None:
     """Raise SourceError if the values cannot be in the expected unit; there may be none."""
     low, high, unit = MEDIAN_RANGE[variable]
     values = table.to_numpy()
-    median = float(np.median(values[np.isfinite(values)])) if np.isfinite(values).any() else (low + high) / 2
-    if median < low or median > high:
+    values = values[np.isfinite(values)]
+    median = np.median(values) if len(values) else None
+    if median is not None and not low <= median <= high:
         raise SourceError(
             f"{zip_path}: the median of {FILES[variable]} is {median:g}, outside {low:g} to {high:g} {unit}; "
             "the file is in another unit"

@@ -103,6 +103,23 @@ def test_one_bad_row_costs_only_itself(tmp_path: Path, line: str, code: KagglePr
     np.testing.assert_allclose(read.to_numpy(), values - 273.15)
 
 
+@pytest.mark.parametrize(
+    ("time", "used", "named"),
+    [
+        ("2012-09-30 23:00:00", False, True),
+        ("2012-10-01 00:00:00", False, False),  # of the data set, but not measured
+        ("2012-10-02 23:00:00", False, False),
+        ("2012-10-03 00:00:00", True, False),
+        ("2017-12-31 23:00:00", True, False),
+        ("2018-01-01 00:00:00", False, True),
+    ],
+)
+def test_rows_of_the_measured_years_are_used(tmp_path: Path, time: str, used: bool, named: bool) -> None:
+    read, problems = read_variable(make_zip(tmp_path / "k.zip", temperature=table(f"{time},280,280")), "temperature")
+    assert (pd.Timestamp(time, tz="UTC") in read.index) == used
+    assert [problem.code for problem in problems] == [KaggleProblemCode.TIME_RANGE] * named
+
+
 @pytest.mark.parametrize("cell", ["warm", "1e999", "-inf", "True"])
 def test_a_cell_that_is_no_number_is_missing_and_named(tmp_path: Path, cell: str) -> None:
     text = table().replace("2013-01-01 07:00:00,282.0,", f"2013-01-01 07:00:00,{cell},")
@@ -202,6 +219,26 @@ def test_a_file_that_cannot_be_used_costs_only_its_variable(tmp_path: Path, text
     pd.testing.assert_frame_equal(history.table, whole.assign(pressure=np.nan))
     with pytest.raises(SourceError, match=re.escape("pressure.csv")):
         read_variable(zip_path, "pressure")
+
+
+@pytest.mark.parametrize(("unusable", "used"), [(48, True), (49, False)])
+def test_a_file_of_which_more_than_half_of_the_rows_are_unusable_is_refused(
+    tmp_path: Path, unusable: int, used: bool
+) -> None:
+    zip_path = make_zip(tmp_path / "k.zip", temperature=table(*["yesterday,280,280"] * unusable))
+    if used:
+        assert len(read_variable(zip_path, "temperature").table) == 48
+    else:
+        with pytest.raises(SourceError, match=re.escape("temperature.csv")):
+            read_variable(zip_path, "temperature")
+
+
+@pytest.mark.parametrize("variable", ["temperature", "pressure"])
+def test_a_file_without_values_has_no_unit_to_check(tmp_path: Path, variable: str) -> None:
+    text = "datetime,New York,Oslo\n2013-01-01 00:00:00,,\n2013-01-01 01:00:00,,\n"
+    values, problems = read_variable(make_zip(tmp_path / "k.zip", **{variable: text}), variable)
+    assert values.isna().all().all()
+    assert (len(values), problems) == (2, ())
 
 
 def test_an_hour_that_the_temperature_lacks_is_kept(tmp_path: Path) -> None:
