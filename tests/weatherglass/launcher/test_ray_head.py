@@ -92,3 +92,19 @@ def test_logs_are_kept_although_a_named_pipe_is_among_them(settings: Settings) -
 def test_without_a_folder_there_is_nothing_to_clean(tmp_path: Path) -> None:
     ray_head.clean(load_settings(state_dir=tmp_path))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_service_of_ray_has_its_port_of_the_range(settings: Settings, tmp_path: Path) -> None:
+    started = ray_head.program(settings, tmp_path, {"A": "1"})
+    options = dict(one.removeprefix("--").split("=", 1) for one in started.argv if "=" in one)
+    first = settings.ray_worker_port_min
+    names = ("node-manager", "object-manager", "dashboard-agent-listen", "dashboard-agent-grpc", "runtime-env-agent")
+    assert [int(options[f"{name}-port"]) - first for name in (*names, "metrics-export", "ray-client-server")] == [
+        *range(7)
+    ]
+    assert started.environment == {"A": "1", "DASHBOARD_METRIC_PORT": str(first + 7)}
+    assert (int(options["min-worker-port"]), int(options["max-worker-port"])) == (first + 10, first + 99)
+    assert options["node-ip-address"] == settings.ray_head.rpartition(":")[0]
+    assert (options["port"], options["num-cpus"]) == (str(settings.ray_port), str(settings.ray_cpus))
+    assert options["temp-dir"] == str(ray_head.working_folder(settings))
+    assert started.argv[:3] == [str(tmp_path / "ray"), "start", "--head"]
