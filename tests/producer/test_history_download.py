@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from producer import history_download
 from producer.history_download import MAX_AGE, fetch_archive
 from producer.open_meteo import OpenMeteo
 from producer.open_meteo_schema import OpenMeteoConnectionError, OpenMeteoRequestError
@@ -78,6 +80,7 @@ def test_a_station_without_usable_history_is_skipped_with_a_warning_and_keeps_it
     fetch_archive(client, stations, tmp_path, now + MAX_AGE + timedelta(hours=1), lines.append, pause_seconds=0)
     assert (tmp_path / "boston.parquet").read_bytes() == earlier
     (warning,) = (line for line in lines if line.startswith("WARNING"))
+    assert warning.startswith("WARNING: 2 of 3: ")
     assert "Boston" in warning
     assert len(fake_open_meteo.queries) == 3
 
@@ -104,3 +107,25 @@ def test_a_refused_variable_is_logged_and_the_others_are_kept(
     assert (table["temperature"] == VALUES["temperature_2m"]).all()
     (warning,) = (line for line in lines if line.startswith("WARNING"))
     assert "hourly.wind_speed_10m" in warning
+
+
+def test_two_years_are_requested_that_end_six_days_ago_with_a_pause_between_stations(
+    client: OpenMeteo,
+    fake_open_meteo: FakeOpenMeteo,
+    stations: Stations,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(history_download.time, "sleep", pauses.append)
+    fake_open_meteo.responses = [history()]
+    now = datetime.now(UTC)
+    fetch_archive(client, stations, tmp_path, now, print, pause_seconds=7)
+    assert pauses == [7] * (len(stations) - 1)
+    [(start, end)] = {(query["start_date"], query["end_date"]) for query in fake_open_meteo.queries}
+    last = now.date() - timedelta(days=6)
+    assert (start, end) == ((last - timedelta(days=history_download.DAYS - 1)).isoformat(), last.isoformat())
+    table = tmp_path / f"{stations[0].station_id}.parquet"
+    for age, fresh in ((MAX_AGE - timedelta(seconds=1), True), (MAX_AGE, False)):
+        os.utime(table, times=2 * (now.timestamp() - age.total_seconds(),))
+        assert history_download._is_fresh(table, now) == fresh

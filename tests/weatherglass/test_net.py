@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from weatherglass.net import accepts_connections, connection_error
+from weatherglass.net import accepts_connections, connection_error, direct_session
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,19 @@ def test_an_invalid_address_is_reported(address: str) -> None:
 
 def test_a_port_above_65535_accepts_no_connections() -> None:
     assert not accepts_connections("127.0.0.1:99999")
+
+
+def test_an_error_without_a_system_message_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> socket.socket:
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(socket, "create_connection", fail)
+    assert connection_error("127.0.0.1:80") == "timed out"
+
+
+def test_a_direct_session_uses_no_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://proxy.example:1")
+    with direct_session() as session:
+        settings = session.merge_environment_settings("http://host.example", {}, None, None, None)
+    assert not settings["proxies"]

@@ -12,6 +12,7 @@ import pytest
 from tests.weatherglass.anomaly.test_features import CLIMATE, COUNT, GRID, NORMAL, TRUE, train_statistics
 from weatherglass.anomaly import features
 from weatherglass.anomaly.expected_values import VIEWS
+from weatherglass.anomaly.features import NAMES, AnomalyFeatures
 from weatherglass.anomaly.learned_score import LearnedScore, SoftFlag
 from weatherglass.history.grid import HourGrid
 
@@ -111,3 +112,61 @@ def test_station_values_are_in_the_order_of_the_trained_stations(learned: Learne
     np.testing.assert_array_equal(learned.station_values(reversed_grid), TRUE)
     assert learned.station_rows(["s2", "unknown"]).tolist() == [2, -1]
     assert learned.normal(GRID.hours).shape == (COUNT, len(GRID.hours), 4)
+
+
+def test_recent_values_of_every_station_end_at_the_hour_and_are_missing_after_the_grid(learned: LearnedScore) -> None:
+    recent = learned._recent_values(GRID, GRID.hours[-1])
+    np.testing.assert_array_equal(recent, TRUE[:, -features.LOOK_BACK - 1 :])
+    later = learned._recent_values(GRID, GRID.hours[-1] + 2)
+    np.testing.assert_array_equal(later[:, :-2], recent[:, 2:])
+    assert np.isnan(later[:, -2:]).all()
+    first = learned._recent_values(GRID, GRID.hours[0])
+    np.testing.assert_array_equal(first[:, -1], TRUE[:, 0])
+    assert np.isnan(first[:, :-1]).all()
+
+
+@pytest.mark.parametrize(
+    ("residuals", "before", "words"),
+    [
+        ([9, 0, 0, 2.5], 0, ["above"]),
+        ([9, 2.5, 2.1, 2.5], 3, ["above", "for 4 h"]),
+        ([9, 2.0, 2.1, 2.5], 1, ["above", "for 2 h"]),  # 2.0 is not larger than the limit
+        ([9, 2.5, -2.5, 2.5], 0, ["above"]),
+        ([-9, -2.5, -2.5, -2.5], 3, ["below", "for 4 h"]),
+    ],
+)
+def test_an_episode_has_the_hours_before_with_a_large_residual_on_the_same_side(
+    learned: LearnedScore, residuals: list[float], before: int, words: list[str]
+) -> None:
+    assert reason_of(learned, residuals, {}) == (before, words)
+
+
+@pytest.mark.parametrize(
+    ("by_name", "words"),
+    [
+        ({"flat_share": 1.0, "flat_hours": 5.0}, ["above", "constant for 5 h"]),
+        ({"flat_share": 0.99, "flat_hours": 5.0}, ["above"]),
+        ({"other_unit": 1.0}, ["above"]),
+        ({"other_unit": 1.1, "time_shift_station": np.nan}, ["above", "another unit"]),
+        ({"other_unit": np.nan, "time_shift_station": 1.2, "swapped_station": 1.1}, ["above", "hours ago"]),
+        ({"other_unit": 1.1, "time_shift_station": 1.2, "swapped_station": 1.3}, ["above", "nearby station"]),
+    ],
+)
+def test_a_reason_adds_a_constant_value_and_the_most_likely_cause(
+    learned: LearnedScore, by_name: dict[str, float], words: list[str]
+) -> None:
+    assert reason_of(learned, [0, 0, 0, 2.5], by_name) == (0, words)
+
+
+def reason_of(learned: LearnedScore, residuals: list[float], by_name: dict[str, float]) -> tuple[int, list[str]]:
+    """Hours before the reading, and the parts of its reason, for residuals of one view; 12.0 °C are expected."""
+    view = VIEWS.index("lead1")
+    computed = AnomalyFeatures(
+        np.zeros((1, 1, 4, len(NAMES))), np.full((1, 4, 4, len(VIEWS)), 12.0), np.zeros((1, 4, 4, len(VIEWS)))
+    )
+    computed.residuals[0, :, 0, view] = residuals
+    unknown = dict.fromkeys(("flat_share", "flat_hours", "other_unit", "time_shift_station", "swapped_station"), 0.0)
+    reason, before = learned._reason(computed, 0, 0, view, 15.5, unknown | by_name)
+    assert reason.startswith("temperature of 15.5 °C is 3.5 °C ")
+    parts = ("above", "below", "for 2 h", "for 4 h", "constant for 5 h", "another unit", "hours ago", "nearby station")
+    return before, [part for part in parts if part in reason]

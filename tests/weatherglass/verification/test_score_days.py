@@ -20,8 +20,9 @@ from weatherglass.store import detection_scores, observations, predictions, shad
 from weatherglass.store.detection_scores import WHOLE_STATION, InjectedFault
 from weatherglass.store.schema import paired_losses, verification
 from weatherglass.store.verdicts import Judgement, Verdict
+from weatherglass.verification import score_days
 from weatherglass.verification.baselines import ReferenceModel
-from weatherglass.verification.score_days import verify
+from weatherglass.verification.score_days import RESCORED_DAYS, verify
 
 NOW = MONDAY + 50 * HOUR
 
@@ -203,3 +204,20 @@ def test_losses_are_paired_on_the_same_cases_served_or_in_shadow(store: Engine) 
         losses = np.mean(expected[row.valid_hour], axis=0)
         assert (row.champion_mae, row.challenger_mae) == pytest.approx(tuple(losses), abs=1e-3)
     assert {(row.champion, row.challenger, row.hindcast) for row in rows} == {("7", "8", False)}
+
+
+def test_days_are_scored_again_for_thirty_days_and_with_the_day_after() -> None:
+    """An observation at 23:41 belongs to the first hour of the next day."""
+    today = np.datetime64("2026-01-05", "D")
+    now = MONDAY + 13 * HOUR
+    oldest, too_old = MONDAY - RESCORED_DAYS * 24 * HOUR, MONDAY - (RESCORED_DAYS + 2) * 24 * HOUR
+    late = MONDAY - 48 * HOUR - timedelta(minutes=19)
+    assert RESCORED_DAYS == 30
+    assert score_days._days([], [], now) == []
+    assert score_days._days([now], [], now) == [today]
+    assert score_days._days([too_old], [oldest], now) == [today - 30, today - 29]
+    assert score_days._days([late - timedelta(seconds=1)], [late], now) == [today - 3, today - 2, today - 1]
+
+
+def test_several_versions_are_listed_in_the_plural() -> None:
+    assert [score_days._listed(versions) for versions in (["7"], ["7", "8"])] == ["version 7", "versions 7, 8"]
