@@ -34,5 +34,15 @@ def test_a_long_key_and_a_long_value_are_truncated_and_their_sizes_kept() -> Non
     assert len(key) + len(value) + 1_000 < 1_048_576
 
 
+@pytest.mark.parametrize("extra", [0, 1])
+def test_only_what_is_longer_than_the_limit_is_truncated(extra: int) -> None:
+    key, value, headers = copy_of(b"k" * (MAX_REJECTED_KEY_BYTES + extra), b"v" * (MAX_REJECTED_VALUE_BYTES + extra))
+    assert key is not None
+    assert value is not None
+    assert (len(key), len(value)) == (MAX_REJECTED_KEY_BYTES, MAX_REJECTED_VALUE_BYTES)
+    assert ({"truncated", "truncated_key"} <= headers.keys()) == bool(extra)
+    assert ("truncated" in headers) == ("truncated_key" in headers)
+
+
 def test_a_record_without_key_and_value_has_an_empty_value() -> None:
     assert copy_of(None, None)[:2] == (None, b"")

@@ -113,6 +113,17 @@ def test_rounded_values_at_the_limits_are_accepted() -> None:
     assert parse_record(Hour, hour.to_json(), NOW, SETTINGS) == hour
 
 
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [("temperature", -95, 60), ("pressure", 300, 1100), ("wind_u", -75, 75), ("wind_v", -75, 75)],
+)
+def test_a_value_may_exceed_its_limit_by_a_hundredth(name: str, low: float, high: float) -> None:
+    for value in (low - 0.0099, high + 0.0099):
+        assert reason_of(Hour, an_hour(**{name: value}).to_json()) is None
+    for value in (low - 0.0101, high + 0.0101):
+        assert reason_of(Hour, an_hour(**{name: value}).to_json()) is RejectionReason.OUT_OF_RANGE
+
+
 def test_an_impossible_value_of_an_observation_is_left_to_quality_control() -> None:
     observation = an_observation(timestamp=NOW, temperature=1e300)
     assert parse_record(Observation, observation.to_json(), NOW, SETTINGS) == observation

@@ -74,6 +74,33 @@ def test_limits_of_a_place_are_within_those_of_the_earth(latitude: float, elevat
     assert range_limits(latitude, None) == RANGE_LIMITS
 
 
+@pytest.mark.parametrize(
+    ("latitude", "elevation", "coldest", "lowest", "highest"),
+    [
+        (0.0, 0.0, 5.0, 0.855 * 1013.25, 1093.25),
+        (30.0, 0.0, 5 - 45, 0.855 * 1013.25, 1093.25),
+        (-30.0, 1000.0, 5 - 45 - 6.5, 0.855 * 898.75, 1093.25),  # standard atmosphere at 1000 m: 898.75 hPa
+        (0.0, -400.0, 5 + 2.6, 0.855 * 1062.2, 1100.0),
+        (90.0, 4000.0, -95.0, 0.855 * 616.4, 1093.25),
+    ],
+)
+def test_limits_of_a_place_follow_from_latitude_and_standard_atmosphere(
+    latitude: float, elevation: float, coldest: float, lowest: float, highest: float
+) -> None:
+    found = range_limits(latitude, elevation)
+    assert found["temperature"].low == pytest.approx(coldest)
+    assert (found["pressure"].low, found["pressure"].high) == pytest.approx((lowest, highest), rel=1e-4)
+
+
+def test_limits_of_all_checks_are_the_documented_ones() -> None:
+    assert (limits.GAP_HOURS.value, limits.FLAT_MIN_READINGS.value, limits.LINE_HOURS.value) == (3, 5, 6)
+    assert (limits.CALM.value, limits.SEA_LEVEL_MIN_ELEVATION.value) == (0.5, 120)
+    assert limits.STEP_SHARE.value == {"temperature": 0.5, "humidity": 0.5, "pressure": 0.5, "wind_speed": 1}
+    assert (limits.CLIMATE_MARGIN.value, limits.CLIMATE_QUANTILE.value) == (0.5, 0.001)
+    assert limits.CLIMATE_MIN_HOURS.value == 20 * 24
+    assert (limits.UNCHANGED.series, limits.UNCHANGED.history, limits.RESOLUTION_TOLERANCE.value) == (1e-3, 1e-6, 1e-3)
+
+
 def test_series_and_history_have_their_own_limits() -> None:
     assert limits.STEP.series == {"temperature": 19.4, "humidity": 50, "pressure": 15, "wind_speed": 10.3}
     assert limits.STEP.history == {"temperature": 15, "humidity": 60, "pressure": 15, "wind_speed": 20}
