@@ -40,7 +40,7 @@ PAGES: dict[tuple[str, int], set[str]] = {
 """Servers that also share a network with services that do not use them."""
 
 POSTGRES, API, RAY, SPARK = "POSTGRES_PASSWORD", "WEATHERGLASS_API_TOKEN", "RAY_AUTH_TOKEN", "SPARK_AUTH_SECRET"
-IN_AIRFLOW = {POSTGRES, "AIRFLOW_FERNET_KEY", "AIRFLOW_SECRET_KEY", "AIRFLOW_JWT_SECRET"}
+FERNET, JWT = "AIRFLOW_FERNET_KEY", "AIRFLOW_JWT_SECRET"
 SECRETS: dict[str, set[str]] = {
     "kafka-controller": set(),
     "kafka-broker": set(),
@@ -49,12 +49,12 @@ SECRETS: dict[str, set[str]] = {
     "ray-head": {RAY},
     "ray-worker": {RAY, POSTGRES},
     "postgres": {POSTGRES},
-    "prepare": IN_AIRFLOW,
+    "prepare": {POSTGRES, FERNET},
     "jobs": {POSTGRES, RAY, SPARK},
-    "airflow-api": {*IN_AIRFLOW, "AIRFLOW_PASSWORD"},
-    "airflow-scheduler": {*IN_AIRFLOW, RAY, SPARK},
-    "airflow-dag-processor": IN_AIRFLOW,
-    "airflow-triggerer": {*IN_AIRFLOW, RAY},
+    "airflow-api": {POSTGRES, FERNET, JWT, "AIRFLOW_SECRET_KEY", "AIRFLOW_PASSWORD"},
+    "airflow-scheduler": {POSTGRES, FERNET, JWT, RAY, SPARK},
+    "airflow-dag-processor": {POSTGRES, FERNET},
+    "airflow-triggerer": {POSTGRES, FERNET, RAY},
     "pipeline": {POSTGRES, "AIRFLOW_PASSWORD"},
     "api": {POSTGRES, API},
     "replay": set(),
