@@ -58,6 +58,8 @@ def histogram_quantile(quantile: float, bounds: Sequence[float], counts: Sequenc
         (0.75, [5, 5, 0, 0, 0], 1.5),
         # rank 5 of 10 is the end of the bucket 0 to 1, followed by an empty bucket
         (0.5, [5, 0, 5, 0, 0], 1.0),
+        # a single observation: half of the bucket 1 to 2
+        (0.5, [0, 1, 0, 0, 0], 1.5),
         # the rank lies in the unbounded bucket
         (0.95, [1, 0, 0, 0, 9], 8.0),
     ],

@@ -62,3 +62,23 @@ def test_a_flag_counts_for_a_fault_until_three_hours_after_its_end(hours_after_t
     flagged = flags((0, 101 + hours_after_the_end, 0))
     counts.add(flagged, flags((0, 100, 0)), [fault], np.ones_like(flagged))
     assert counts.recall() == recall
+
+
+def test_f1_is_the_harmonic_mean_and_without_flags_there_is_no_precision() -> None:
+    fault, other = Fault(FaultKind.BIAS, 0, 1, 20, 30), Fault(FaultKind.BIAS, 0, 1, 250, 260)
+    counts = EpisodeCounts.empty()
+    faulty = np.zeros((2, 336, 4), bool)
+    faulty[0, 20:30, 1] = faulty[0, 250:260, 1] = True
+    counts.add(flags(), faulty, [fault, other], np.ones_like(faulty))
+    assert np.isnan(counts.precision)
+    assert (counts.recall(), counts.f1, counts.row_scores[1:]) == (0, 0, (0, 0))
+    assert np.isnan(counts.recall(FaultKind.SPIKE))
+    counts.add(flags((0, 25, 1), (1, 5, 0), (1, 99, 3)), faulty, [fault, other], np.ones_like(faulty))
+    assert counts.precision == pytest.approx(1 / 3)
+    assert counts.recall() == 1 / 4
+    assert counts.f1 == pytest.approx(2 / (3 + 4))
+    assert counts.true_episodes.tolist() == [0, 1, 0, 0]
+    assert counts.false_episodes.tolist() == [1, 0, 0, 1]
+    np.testing.assert_allclose(counts.station_weeks, 2 * 2 * 336 / 168)
+    np.testing.assert_allclose(counts.false_alarms, [1 / 8, 0, 0, 1 / 8])
+    assert counts.delays == {FaultKind.BIAS: [5]}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from tests.synthetic_history import history
 from weatherglass.anomaly import expected_values
@@ -60,3 +61,36 @@ def test_neighbours_are_the_best_correlated_stations_and_uncorrelated_ones_are_n
             assert best[station, variable].tolist() == expected + [-1] * (best.shape[2] - len(expected))
     assert best[0, 0, :3].tolist() == [1, 2, -1]
     assert set(best[3].ravel().tolist()) == {-1}
+
+
+@pytest.mark.parametrize(
+    ("view", "own_lags", "nearby", "others"),
+    [
+        ("lead1", 14, 16, 0),
+        ("lead3", 12, 16, 0),
+        ("lead6", 10, 16, 0),
+        ("lead12", 8, 16, 0),
+        ("lead24", 5, 16, 0),
+        ("past", 14, 0, 0),
+        ("neighbours", 0, 8, 0),
+        ("others", 12, 8, 3),
+    ],
+)
+def test_a_view_uses_own_hours_before_its_lead_and_two_hours_of_eight_neighbours(
+    view: str, own_lags: int, nearby: int, others: int
+) -> None:
+    """Columns: 14 lags of 4 variables, 6 hours of 8 neighbours, the 4 variables now."""
+    columns = expected_values._columns(view, 2).tolist()
+    assert len(set(columns)) == len(columns)
+    assert [column // 4 for column in columns if column < 56] == [
+        lag for lag in range(14 - own_lags, 14) for _ in range(4)
+    ]
+    assert sum(56 <= column < 104 for column in columns) == nearby
+    hour = {"lead1": 1, "lead3": 2, "lead6": 3, "lead12": 4, "lead24": 5}.get(view, 0)
+    assert {(column - 56) // 8 for column in columns if 56 <= column < 104} == ({0, hour} if nearby else set())
+    assert [column for column in columns if column >= 104] == [104, 105, 107][:others]
+
+
+def test_a_gap_is_filled_for_three_hours_with_the_last_value_and_then_with_the_usual_one() -> None:
+    series = np.array([np.nan, 5.0, np.nan, np.nan, np.nan, np.nan, 7.0, np.nan])[None, :, None]
+    assert expected_values._filled(series)[0, :, 0].tolist() == [0, 5, 5, 5, 5, 0, 7, 7]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,17 +9,20 @@ from tests.synthetic_history import history
 from weatherglass.anomaly.fault_injection import (
     HOURS,
     LOOK_BACK,
+    OTHER_UNITS,
     SHIFT_HOURS,
     SIZE,
     WHOLE_STATION,
     FaultKind,
     InjectionResult,
     TimeAxis,
+    _rounding_steps,
     inject,
     inject_share,
     nearest_stations,
 )
 from weatherglass.forecast.variables import model_variables
+from weatherglass.stations import Station, known_stations
 
 GRID = history(count=3, days=90)
 VALUES = model_variables(GRID.values)[..., :4]
@@ -103,3 +108,50 @@ def test_a_share_of_zero_changes_nothing() -> None:
     result = inject_share(VALUES, SPREAD, near, 0.0, TimeAxis(1, LOOK_BACK), np.random.default_rng(0))
     assert result.faults == ()
     np.testing.assert_array_equal(result.values, VALUES)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "others"),
+    [
+        ("temperature", 20.0, [68.0, 293.15]),  # °F, K
+        ("humidity", 50.0, [0.5]),
+        ("pressure", 1013.25, [29.9213, 760.0, 101_325.0]),  # inHg, mmHg, Pa
+        ("wind_speed", 10.0, [19.43844, 22.36936, 36.0]),  # kn, mph, km/h
+    ],
+)
+def test_values_are_converted_to_other_units(variable: str, value: float, others: list[float]) -> None:
+    assert [value * factor + offset for factor, offset in OTHER_UNITS[variable]] == pytest.approx(others, rel=1e-5)
+
+
+def test_a_drift_grows_linearly_to_its_size_from_the_first_hour(injected: InjectionResult) -> None:
+    drifts = [f for f in injected.faults if f.kind is FaultKind.DRIFT and f.variable in (0, 2)]
+    assert drifts
+    for fault in drifts:
+        period = (fault.station, slice(fault.start, fault.end), fault.variable)
+        off = injected.values[period].astype(float) - VALUES[period]
+        length = fault.end - fault.start
+        np.testing.assert_allclose(off, off[-1] * np.arange(1, length + 1) / length, atol=0.06)
+        assert SIZE[0] * 2 - 0.06 <= abs(off[-1]) <= SIZE[1] * 2 + 0.06
+
+
+def test_the_nearest_stations_are_found_across_the_date_line_and_with_shorter_degrees_in_the_north() -> None:
+    def station(name: str, latitude: float, longitude: float) -> Station:
+        return replace(known_stations()["boston"], station_id=name, latitude=latitude, longitude=longitude)
+
+    stations = [
+        station("a", 60.0, 179.5),
+        station("b", 60.0, -178.7),  # 1.8 degrees of longitude away, as far as 0.9 of latitude
+        station("c", 61.0, 179.5),
+        station("d", 60.0, 176.0),
+    ]
+    assert nearest_stations(stations)[0].tolist() == [1, 2, 3, -1, -1]
+    assert nearest_stations(stations)[3].tolist() == [0, 2, 1, -1, -1]
+
+
+def test_a_series_has_the_coarsest_step_of_which_more_than_nine_tenths_of_its_values_are_multiples() -> None:
+    values = np.full((4, 100, 4), np.nan, np.float32)
+    values[0, :, 0] = np.arange(100)
+    values[1, :, 0] = np.arange(100) + np.where(np.arange(100) < 9, 0.3, 0)  # 91 % are whole
+    values[2, :, 0] = np.arange(100) + np.where(np.arange(100) < 10, 0.3, 0)  # 90 %
+    values[3, :, 0] = np.arange(100) * np.pi
+    assert _rounding_steps(values) == {(0, 0): 1.0, (1, 0): 1.0, (2, 0): 0.1}

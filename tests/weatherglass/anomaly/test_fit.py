@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 
 from weatherglass.anomaly import fit
 from weatherglass.anomaly.fault_injection import Fault, FaultKind, InjectionResult
+from weatherglass.anomaly.features import LOOK_BACK, NAMES, AnomalyFeatures
+from weatherglass.anomaly.fit import DetectorSize
 
 
 def test_faults_have_equal_weight_and_the_hours_after_them_none() -> None:
@@ -48,3 +53,42 @@ def test_segments_start_where_the_history_is_complete(missing: slice, starts: li
 def test_limits_are_fitted_after_the_training_hours_if_enough_remain(trained: int, hours: int, start: int) -> None:
     train = np.arange(hours) < trained
     assert fit._recent_start(train) == start
+
+
+@pytest.mark.parametrize(("faults", "segments"), [(1, 1), (2, 1), (3, 2), (100, 5)])
+def test_the_classifier_is_trained_on_segments_until_there_are_enough_faults(
+    monkeypatch: pytest.MonkeyPatch, faults: int, segments: int
+) -> None:
+    """Each segment gets two faults, of 10 and of 4 x 5 values; two values of the first are missing."""
+    injections: list[tuple[tuple[int, ...], int]] = []
+    trained: list[Any] = []
+
+    def inject(values: np.ndarray, spread: Any, nearest: Any, per_kind: int, rng: Any) -> InjectionResult:
+        injections.append((values.shape, per_kind))
+        injected = (Fault(FaultKind.BIAS, 0, 1, 200, 210), Fault(FaultKind.SWAPPED, 1, None, 300, 305))
+        faulty = np.zeros(values.shape, bool)
+        for fault in injected:
+            faulty[fault.station, fault.start : fault.end, list(fault.variables)] = True
+        return InjectionResult(values, injected, faulty)
+
+    def compute(values: np.ndarray, normal: Any, statistics: Any, first: int) -> AnomalyFeatures:
+        computed = np.zeros((*values[:, first:].shape, len(NAMES)), np.float32)
+        computed[0, 200 - first : 202 - first, 1, NAMES.index("anomaly")] = np.nan
+        return AnomalyFeatures(computed, computed, computed)
+
+    monkeypatch.setattr(fit.fault_injection, "inject", inject)
+    monkeypatch.setattr(fit.features, "compute", compute)
+    monkeypatch.setattr(fit.classifier, "fit", lambda *arguments: trained.extend(arguments))
+    monkeypatch.setattr(fit, "CLEAN_ROWS", 100)
+    known = np.zeros((2, 1300, 4), np.float32)
+    statistics: Any = SimpleNamespace(expected=SimpleNamespace(spread=np.ones((2, 4))), nearest=None)
+    fit._fit_classifier(known, known, statistics, DetectorSize(faults, 5, 7), 3)
+    # 0.1 faults per day for two stations and 50 days, spread over nine kinds
+    assert injections == [((2, 1200, 4), 1)] * segments
+    rows, labels, weights, trees, seed = trained
+    assert (trees, seed) == (7, 3)
+    assert len(rows) == len(labels) == len(weights) == segments * (8 + 20 + 100)
+    assert labels.sum() == segments * (8 + 20)
+    assert weights[~labels].sum() == pytest.approx(100 * segments)
+    assert weights[labels].sum() == pytest.approx(segments * (20 * 8 / 10 + 20))
+    assert LOOK_BACK < 200
