@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import time
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -44,7 +45,8 @@ def write_request_counts(settings: Settings, ok: int, errors: int) -> None:
     """Write the request counts of this API process, since its start, for the monitor."""
     folder = settings.state_dir / "api"
     folder.mkdir(parents=True, exist_ok=True)
-    own_file = folder / f"requests-{os.getpid()}.json"
+    # The API runs in two containers of a cluster, where processes can have the same id.
+    own_file = folder / f"requests-{socket.gethostname()}-{os.getpid()}.json"
     if not own_file.exists():
         _delete_expired(folder)
     write_atomically(own_file, json.dumps({"ok": ok, "errors": errors}), durable=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from datetime import timedelta
 
@@ -129,4 +130,14 @@ def test_files_of_ended_api_processes_are_deleted(settings: Settings) -> None:
         then = time.time() - age.total_seconds()
         os.utime(folder / name, (then, then))
     write_request_counts(settings, 1, 0)
-    assert set(read_request_counts(settings)) == {"requests-2", f"requests-{os.getpid()}"}
+    assert sorted(read_request_counts(settings).values()) == [(1, 0), (5, 0)]
+    assert not (folder / "requests-1.json").exists()
+
+
+def test_processes_with_the_same_id_in_two_containers_have_their_own_counts(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for container, ok in (("airflow-api", 2), ("api", 3)):
+        monkeypatch.setattr(socket, "gethostname", lambda name=container: name)
+        write_request_counts(settings, ok, 0)
+    assert sorted(read_request_counts(settings).values()) == [(2, 0), (3, 0)]
