@@ -242,7 +242,7 @@ class ActorSupervisor:
             else f"serving with model version {versions}, no new records"
         )
         slowest, lag = max(health["batch_ms"] for health in healths), sum(health["lag"] for health in healths)
-        if new["records"] or first or changed:
+        if any(new.values()) or first or changed:
             models = self._states["models"].items()
             problems = "".join(f"; {name}: {model['reason']}" for name, model in models if model["state"] != "ok")
             self._report(

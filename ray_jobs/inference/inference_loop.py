@@ -31,14 +31,12 @@ from ray_jobs.inference.hour_buffer import HourBuffer, WindowBuffer
 from ray_jobs.inference.model_manager import ModelManager
 from ray_jobs.inference.predictor import PredictionResult, Predictor
 from ray_jobs.inference.state_recovery import (
-    POLL_MS,
     HourlyTopicReader,
     RejectedRecords,
-    log_rejected,
     partitions_of,
     replay_features,
 )
-from weatherglass.consumer.record_reader import Polled, RecordReader
+from weatherglass.consumer.record_reader import POLL_MS, Polled, RecordReader, log_skipped
 from weatherglass.consumer.rejected_copy import rejected_copy
 from weatherglass.consumer.validation import InvalidRecord, parse_record
 from weatherglass.history.grid import HourGrid
@@ -299,7 +297,7 @@ class InferenceLoop:
                 batch.windows.append(window)
                 batch.sources[window.station_id] = origin(record.headers)
             else:
-                log_rejected(record, window)
+                log_skipped(record, window)
                 batch.rejected.append((record, window.reason))
         return batch
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from kafka import TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
-from weatherglass.consumer.record_reader import RecordReader
+from weatherglass.consumer.record_reader import POLL_MS, RecordReader, log_skipped
 from weatherglass.consumer.validation import InvalidRecord, parse_record
 from weatherglass.qc.observation_checks import RejectionReason
 from weatherglass.records import Hour
@@ -18,7 +18,6 @@ from weatherglass.topics import HOURS
 
 log = logging.getLogger(__name__)
 
-POLL_MS = 200
 REPLAY = timedelta(minutes=30)
 """How far back features are replayed after a restart: the hour in progress depends on 20 minutes, plus lateness."""
 REPLAY_MIN_RECORDS = 2_000
@@ -39,13 +38,6 @@ def partitions_of(reader: RecordReader, topic: str, heartbeat: Callable[[], None
         heartbeat()
         reader.poll(POLL_MS * 5)
     return partitions
-
-
-def log_rejected(record: ConsumerRecord, error: InvalidRecord) -> None:
-    log.warning(
-        "skipping invalid record: %s, partition %d, offset %d: %s",
-        *(record.topic, record.partition, record.offset, error),
-    )
 
 
 class HourlyTopicReader:
@@ -83,7 +75,7 @@ class HourlyTopicReader:
                 self._add(parse_record(Hour, record.value, now, self._settings))
                 count += 1
             except InvalidRecord as error:
-                log_rejected(record, error)
+                log_skipped(record, error)
                 rejected.append((record, error.reason))
             if len(rejected) == COPIED_TOGETHER:
                 self._copy_new(rejected)

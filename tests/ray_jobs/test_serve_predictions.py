@@ -16,6 +16,7 @@ import psutil
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 
+from ray_jobs.serve_predictions import ActorSupervisor
 from tests.conftest import TestBroker
 from tests.ray_heads import end_group
 from tests.ray_jobs.conftest import STOP_TIMEOUT, Feed, Reader, Rounds
@@ -25,6 +26,7 @@ from tests.waiting import until
 from weatherglass.alerts.health import inference_components
 from weatherglass.forecast.boosted_trees import BoostedForecaster
 from weatherglass.jobs.folder import JobFolder
+from weatherglass.jobs.job import Job
 from weatherglass.launcher.credentials import Credentials
 from weatherglass.launcher.ray_head import client_environment
 from weatherglass.registry.registry import FORECASTER, Registry
@@ -52,6 +54,19 @@ def supervisor(settings: Settings, folder: JobFolder) -> Iterator[subprocess.Pop
         yield process
     finally:
         end_group(process)
+
+
+def test_records_that_are_only_skipped_are_reported(settings: Settings) -> None:
+    """The monitor counts what is reported: a batch without a usable record counts too."""
+    folder = JobFolder(settings.jobs_dir / "serve_predictions")
+    folder.path.mkdir(parents=True)
+    reporter = ActorSupervisor(settings, Job(folder))
+    names = ("records", "predictions", "rejected", "hours", "batches", "batch_ms", "lag", "rss_mb")
+    health = {**dict.fromkeys(names, 0), "forecaster": "7", "detector": "3"}
+    reporter._states = {"actors": {}, "models": {}}
+    reporter._report_counts([health], changed=False)
+    reporter._report_counts([{**health, "rejected": 2}], changed=False)
+    assert (folder.last_progress() or {})["rejected"] == 2
 
 
 def pids(folder: JobFolder) -> list[int]:

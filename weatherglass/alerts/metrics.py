@@ -75,7 +75,8 @@ LAG_SECONDS = _gauge(
 )
 TOPIC_RECORDS = _counter("topic_records", "Records written to a topic since its creation.", "topic", recorded=True)
 TOPIC_BYTES = _gauge("topic_bytes", "Size of a topic on the broker's disk.", "topic", recorded=True)
-REJECTED_RECORDS = _counter("rejected_records", "Rejected observations, by reason.", "reason")
+REJECTED_RECORDS = _counter("rejected_records", "Records on weather-rejected, by reason.", "reason")
+SKIPPED_RECORDS = _counter("skipped_records", "Invalid records that inference and the sink skipped.", "job")
 
 # --- Spark
 BATCHES = _counter("spark_batches", "Batches of the features query.")

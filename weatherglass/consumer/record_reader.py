@@ -31,7 +31,8 @@ log = logging.getLogger(__name__)
 
 Polled = dict[TopicPartition, list[ConsumerRecord]]
 
-READ_MS = 200
+POLL_MS = 200
+"""How long a poll waits for records."""
 MAX_POLL_BYTES = 20 * 1024**2
 """Keys and values that a poll returns, except for the last record. The batch of a poll is written in one transaction,
 which must not take longer than its timeout."""
@@ -142,7 +143,7 @@ class RecordReader:
         try:
             while any(self.position(tp) < end for tp, end in open_ends.items()):
                 before = {tp: self.position(tp) for tp in open_ends}
-                for tp, records in self.poll(READ_MS).items():
+                for tp, records in self.poll(POLL_MS).items():
                     wanted = [record for record in records if record.offset < open_ends.get(tp, 0)]
                     if len(wanted) < len(records):
                         self.seek(tp, records[len(wanted)].offset)  # for the next call
@@ -233,6 +234,14 @@ class RecordReader:
                 self._reported.pop(tp, None)
             except KafkaTimeoutError as error:
                 log.warning("%s, partition %d: the ends of the log are unknown: %s", *tp, error)
+
+
+def log_skipped(record: ConsumerRecord, detail: object) -> None:
+    """Log a record that was read but cannot be used, with its position."""
+    log.warning(
+        "Skipping invalid record: %s, partition %d, offset %d: %s",
+        *(record.topic, record.partition, record.offset, detail),
+    )
 
 
 def record_time(record: ConsumerRecord) -> datetime:

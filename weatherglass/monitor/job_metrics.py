@@ -84,9 +84,10 @@ class JobMetrics:
 
     def _put_inference(self, sample: MetricSample, reports: list[dict[str, Any]]) -> None:
         sample.put(m.RAY_UP, accepts_connections(self._settings.ray_head))
-        counts = self._count(SERVE, reports, "records", "predictions")
+        counts = self._count(SERVE, reports, "records", "predictions", "rejected")
         sample.put(m.INFERENCE_RECORDS, counts["records"])
         sample.put(m.INFERENCE_PREDICTIONS, counts["predictions"])
+        sample.put(m.SKIPPED_RECORDS, counts["rejected"], SERVE)
         for report in reports:
             total = report.get("restarts")
             if isinstance(total, int):
@@ -112,8 +113,9 @@ class JobMetrics:
 
     def _put_sink(self, sample: MetricSample, reports: list[dict[str, Any]]) -> None:
         counts = self._count(STORE, reports, "observations", "predictions", "skipped")
-        for kind in ("observations", "predictions", "skipped"):
+        for kind in ("observations", "predictions"):
             sample.put(m.STORED_RECORDS, counts[kind], kind)
+        sample.put(m.SKIPPED_RECORDS, counts["skipped"], STORE)
 
 
 def _time(text: object) -> datetime | None:

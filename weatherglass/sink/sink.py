@@ -24,7 +24,7 @@ from kafka.errors import KafkaError
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 
-from weatherglass.consumer.record_reader import RecordReader, record_time
+from weatherglass.consumer.record_reader import POLL_MS, RecordReader, log_skipped, record_time
 from weatherglass.consumer.rejected_copy import rejected_copy
 from weatherglass.consumer.validation import InvalidRecord, parse_record
 from weatherglass.formatting import count_noun, first_line
@@ -38,7 +38,6 @@ from weatherglass.topics import FEATURES, GROUPS, PREDICTIONS, RAW, REJECTED, SH
 
 log = logging.getLogger(__name__)
 
-POLL_MS = 200
 BATCH = 2_000
 REPORT_SECONDS = 2.0
 METADATA_SECONDS = 60
@@ -232,10 +231,7 @@ class Sink:
 
     def _skip(self, record: ConsumerRecord, reason: RejectionReason, detail: object) -> None:
         self.counts["skipped"] += 1
-        log.warning(
-            "Skipping invalid record: %s, partition %d, offset %d: %s",
-            *(record.topic, record.partition, record.offset, detail),
-        )
+        log_skipped(record, detail)
         if record.topic in COPIED:
             self._rejected.append((record, reason))
 

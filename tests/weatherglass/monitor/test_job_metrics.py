@@ -175,8 +175,9 @@ def test_batches_since_the_last_sample_are_averaged(running: RunningJobs) -> Non
     phases = {"addBatch": 300, "triggerExecution": 1000}
     running.report(STREAM, batch=1, ms=400, rows=8, rows_per_second=20.0)
     running.report(STREAM, batch=2, ms=1000, rows=50, rows_per_second=50.0, ms_by_phase=phases, state_bytes=9000)
-    running.report(SERVE, ms=70, records=3, predictions=2, rss_mb=100, model_version="7")
-    running.report(SERVE, ms=90, records=4, predictions=4, rss_mb=110)
+    running.report(SERVE, ms=70, records=3, predictions=2, rejected=1, rss_mb=100, model_version="7")
+    running.report(SERVE, ms=90, records=4, predictions=4, rejected=2, rss_mb=110)
+    running.report(STORE, observations=5, predictions=6, skipped=4)
     sample = running.step(1)
     assert sample.get(m.BATCH_OVER_TRIGGER) == pytest.approx(0.7)
     assert sample.get(m.ROWS_PER_SECOND) == 50
@@ -186,6 +187,8 @@ def test_batches_since_the_last_sample_are_averaged(running: RunningJobs) -> Non
     assert sample.get(m.INFERENCE_SECONDS) == pytest.approx(0.09)
     assert sample.get(m.ACTOR_BYTES) == pytest.approx(110e6)
     assert (sample.get(m.INFERENCE_RECORDS), sample.get(m.INFERENCE_PREDICTIONS)) == (7, 6)
+    assert sample.series(m.STORED_RECORDS) == {("observations",): 5, ("predictions",): 6}
+    assert sample.series(m.SKIPPED_RECORDS) == {(SERVE,): 3, (STORE,): 4}
 
 
 def test_reports_that_are_no_batches_and_values_that_are_no_numbers_are_not_counted(running: RunningJobs) -> None:
