@@ -17,13 +17,17 @@ from kafka.record.util import calc_crc32c
 
 from tests.waiting import until
 
-PRODUCE, VERSION = 0, 3
+PRODUCE, VERSION = 0, 7
 NO_LEADER_YET = (3, 5, 6)
 """Error codes: unknown topic, leader not available, not the leader."""
 TIMEOUT = 60.0
-NONE, GZIP, LZ4, ZSTD = 0, 1, 3, 4
+NONE, GZIP, SNAPPY, LZ4, ZSTD = range(5)
 LZ4_HEADER = bytes.fromhex("04224d18604082")
 """Start of a frame with independent blocks of up to 64 KB."""
+SNAPPY_HEADER = b"\x82SNAPPY\0" + struct.pack(">ii", 1, 1)
+"""Start of a stream as Java's library writes it: name, version, compatible version."""
+SNAPPY_LITERAL = 61 << 2
+"""Tag of a literal whose length minus one follows in two bytes."""
 
 
 class NotUtf8(str):
@@ -44,23 +48,33 @@ class RawRecord:
 
 
 def batch(records: Sequence[RawRecord], compression: int = NONE) -> bytes:
-    """A record batch; the client writes LZ4 only as stored blocks, because it needs no library."""
-    builder = MemoryRecordsBuilder(magic=2, compression_type=compression % LZ4, batch_size=2**30)
+    """A record batch; LZ4 and Snappy only as stored blocks, which need no library."""
+    by_client = NONE if compression in (SNAPPY, LZ4) else compression
+    builder = MemoryRecordsBuilder(magic=2, compression_type=by_client, batch_size=2**30)
     for record in records:
         assert builder.append(record.timestamp, record.key, record.value, record.headers)
     builder.close()
     content = bytearray(builder.buffer())
-    if compression == LZ4:
+    if compression in (SNAPPY, LZ4):
         header, body = (
             content[: DefaultRecordBatch.HEADER_STRUCT.size],
             content[DefaultRecordBatch.HEADER_STRUCT.size :],
         )
         assert len(body) < 2**16
-        frame = LZ4_HEADER + struct.pack("<I", len(body) | 1 << 31) + body + bytes(4)
-        content = header + frame
+        content = header + (_lz4_frame(body) if compression == LZ4 else _snappy_stream(body))
         struct.pack_into(">i", content, 8, len(content) - 12)
-        struct.pack_into(">h", content, DefaultRecordBatch.ATTRIBUTES_OFFSET, LZ4)
+        struct.pack_into(">h", content, DefaultRecordBatch.ATTRIBUTES_OFFSET, compression)
     return with_checksum(content)
+
+
+def _lz4_frame(body: bytes) -> bytes:
+    return LZ4_HEADER + struct.pack("<I", len(body) | 1 << 31) + body + bytes(4)
+
+
+def _snappy_stream(body: bytes) -> bytes:
+    length = bytes([len(body) & 0x7F | 0x80, len(body) >> 7 & 0x7F | 0x80, len(body) >> 14])
+    block = length + struct.pack("<BH", SNAPPY_LITERAL, len(body) - 1) + body
+    return SNAPPY_HEADER + struct.pack(">i", len(block)) + block
 
 
 def with_checksum(content: bytearray) -> bytes:

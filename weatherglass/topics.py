@@ -47,13 +47,21 @@ class Topic:
         return {
             "cleanup.policy": "compact,delete" if self.compacted else "delete",
             "retention.ms": str(int(self.retention.total_seconds() * 1000)),
+            "compression.type": "producer",  # whatever the broker's default: the readers have no lz4 and snappy
             **self.config,
         }
 
 
 TOPICS: tuple[Topic, ...] = (
     # Timestamps from the broker on arrival: "too early" and "too late" give the same result at every reading.
-    Topic(RAW, partitions=4, retention=timedelta(days=7), config={"message.timestamp.type": "LogAppendTime"}),
+    # Other programs write this topic too: the broker converts what they compressed with lz4, snappy or zstd to gzip,
+    # which all readers can decompress.
+    Topic(
+        RAW,
+        partitions=4,
+        retention=timedelta(days=7),
+        config={"message.timestamp.type": "LogAppendTime", "compression.type": "gzip"},
+    ),
     # Update mode writes a window at every change, so this topic is also limited in bytes (per partition).
     Topic(FEATURES, partitions=4, retention=timedelta(days=2), config={"retention.bytes": str(2 * 1024**3)}),
     Topic(HOURS, partitions=1, retention=timedelta(days=30), compacted=True),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
@@ -16,8 +17,10 @@ from kafka.structs import OffsetAndMetadata
 from producer import topic_bootstrap
 from producer.topic_bootstrap import BootstrapError, BootstrapReport, DriftKind, bootstrap_topics
 from tests.conftest import TestBroker
+from tests.raw_batches import GZIP, LZ4, NONE, SNAPPY, ZSTD, RawRecord, batch, produce
+from weatherglass.consumer.record_reader import RecordReader
 from weatherglass.settings import Settings
-from weatherglass.topics import FEATURES, TOPICS, Topic
+from weatherglass.topics import FEATURES, RAW, TOPICS, Topic
 
 pytestmark = pytest.mark.integration
 
@@ -64,6 +67,20 @@ def test_topics_match_the_table_and_a_second_run_changes_nothing(broker: TestBro
     assert len(lines) == 1
 
 
+@pytest.mark.parametrize("compression", [NONE, GZIP, SNAPPY, LZ4, ZSTD])
+def test_inference_and_the_sink_can_read_what_other_programs_compress(broker: TestBroker, compression: int) -> None:
+    """Their client has libraries for gzip and zstd only."""
+    raw = replace(next(topic for topic in TOPICS if topic.name == RAW), name=f"t-{uuid4().hex[:8]}")
+    run(broker, raw)
+    sent = [RawRecord(f"value {number}".encode() * 100) for number in range(3)]
+    produce(broker.bootstrap_servers, raw.name, 0, batch(sent, compression))
+    with closing(RecordReader(broker.bootstrap_servers)) as reader:
+        tp = TopicPartition(raw.name, 0)
+        reader.assign([tp])
+        read = [record.value for record in reader.read_to_end(lambda: None)]
+        assert (read, reader.undecodable, reader.position(tp)) == ([record.value for record in sent], 0, len(sent))
+
+
 def test_missing_partitions_are_added(broker: TestBroker, admin: KafkaAdminClient, topic: Topic) -> None:
     run(broker, topic)
     report = run(broker, Topic(topic.name, partitions=5, retention=topic.retention))
@@ -99,7 +116,7 @@ def test_changed_configuration_is_restored_and_reported(
     broker: TestBroker, admin: KafkaAdminClient, topic: Topic
 ) -> None:
     run(broker, topic)
-    wrong = {"retention.ms": "1000", "cleanup.policy": "compact"}
+    wrong = {"retention.ms": "1000", "cleanup.policy": "compact", "compression.type": "lz4"}
     admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic.name, wrong)])
     report = run(broker, topic)
     assert {name: configuration(admin, topic.name)[name] for name in wrong} == topic.broker_config
