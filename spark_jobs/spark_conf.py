@@ -117,6 +117,9 @@ def _local(settings: Settings) -> dict[str, str]:
         "spark.master": f"local[{settings.spark_cores}]",
         "spark.driver.host": LOOPBACK,
         "spark.driver.bindAddress": LOOPBACK,
+        # The driver listens even without executors. Unauthenticated, it would deserialize the Java objects that any
+        # other user of this machine sends to it. Spark generates the secret.
+        "spark.authenticate": "true",
     }
 
 

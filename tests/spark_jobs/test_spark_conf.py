@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pyspark.sql import SparkSession
 
 from spark_jobs.spark_conf import CLUSTER_JIT_OPTIONS, batch_conf, environment, stream_conf
 from weatherglass.settings import LOOPBACK, Settings, SettingsError, load_settings
 
 MASTER = "spark://spark-master:7077"
+RPC_REQUEST, RPC_FAILURE = 3, 5
+"""Types of messages of Spark's transport protocol (`org.apache.spark.network.protocol.Message`)."""
 
 
 @pytest.fixture
@@ -61,3 +66,20 @@ def test_an_unsupported_master_is_refused_with_the_setting_name(monkeypatch: pyt
     monkeypatch.setenv("WEATHERGLASS_SPARK_MASTER", wrong)
     with pytest.raises(SettingsError, match="WEATHERGLASS_SPARK_MASTER"):
         load_settings()
+
+
+@pytest.mark.integration
+def test_the_driver_deserializes_nothing_from_a_client_without_the_secret(spark: SparkSession) -> None:
+    """Without authentication, the driver would pass the Java object "x" to an endpoint that every driver has."""
+    receiver = b"\1" + _utf(b"127.0.0.1") + struct.pack(">i", 1) + _utf(b"endpoint-verifier")
+    content = b"\0" + receiver + bytes.fromhex("aced0005740001") + b"x"  # \0: no sender
+    request = struct.pack(">bqi", RPC_REQUEST, 1, len(content)) + content
+    port = int(spark.sparkContext.getConf().get("spark.driver.port", "0"))
+    with socket.create_connection((LOOPBACK, port), timeout=300) as connection:
+        connection.sendall(struct.pack(">q", 8 + len(request)) + request)
+        response = connection.makefile("rb").read(9)
+    assert response[8] == RPC_FAILURE
+
+
+def _utf(text: bytes) -> bytes:
+    return struct.pack(">H", len(text)) + text
