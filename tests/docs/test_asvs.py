@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from tests.docs.named_tests import exists, named_tests
 from weatherglass.api.login_throttle import MAX_FAILURES, WINDOW_SECONDS
 from weatherglass.records import RECORDS
 from weatherglass.settings import PROJECT_ROOT
@@ -46,12 +46,10 @@ def test_every_item_of_level_1_is_listed_once() -> None:
 def test_a_tested_item_names_existing_tests_and_the_others_a_reason(row: tuple[str, str, str]) -> None:
     _, state, text = row
     assert state in ("tested", "n/a", "open")
-    named = re.findall(r"`(tests/[^`]+)::(\w+)`", text)
+    named = named_tests(text)
     assert bool(named) is (state == "tested")
     assert state == "tested" or text
-    for file, name in named:
-        tree = ast.parse((PROJECT_ROOT / file).read_text(encoding="utf-8"))
-        assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    assert [name for name in named if not exists(*name)] == []
 
 
 def test_the_linter_forbids_unsafe_functions() -> None:
