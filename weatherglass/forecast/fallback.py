@@ -10,6 +10,7 @@ import numpy.typing as npt
 from weatherglass.forecast.forecaster import LEVELS, Forecast
 from weatherglass.forecast.variables import clip_to_limits, model_variables
 from weatherglass.history.grid import HourGrid
+from weatherglass.meteorology import standard_pressure
 from weatherglass.records import LEADS, VARIABLES, Method
 from weatherglass.stations import Station
 
@@ -103,6 +104,5 @@ def _newest_values(
 
 
 def _standard_atmosphere(station: Station) -> npt.NDArray[np.float64]:
-    """Return typical values (variables,), with the ICAO standard pressure at the elevation (sea level if unknown)."""
-    pressure = 1013.25 * (1 - 2.25577e-5 * (station.elevation or 0.0)) ** 5.25588
-    return np.array([15.0, 70.0, pressure, 3.0])
+    """Return typical values (variables,), with the standard pressure at the elevation (sea level if unknown)."""
+    return np.array([15.0, 70.0, standard_pressure(station.elevation or 0.0), 3.0])

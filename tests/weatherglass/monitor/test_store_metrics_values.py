@@ -57,23 +57,19 @@ def observe(
             observations.save(connection, [an_observation(station, time)], time + stored_after)
 
 
-@pytest.mark.parametrize(
-    ("steps", "interval"),
-    [
-        ([], 3600),
-        ([600, 600], 3600),
-        ([600, 300, 600], 600),
-        ([30, 30, 30], 60),
-        ([600] * 6 + [1200] * 20, 900),  # the median of the newest 12 steps: six of each
-    ],
-)
-def test_the_usual_interval_is_the_median_of_the_newest_twelve_steps(
-    store: Engine, steps: list[float], interval: float
-) -> None:
-    observe(store, "boston", NOON, steps)
-    observe(store, "denver", NOON, [100, 100, 100])
+def test_the_usual_interval_is_the_median_of_the_newest_twelve_steps(store: Engine) -> None:
+    cases: dict[str, tuple[list[float], float]] = {
+        "one": ([], 3600),
+        "two-steps": ([600, 600], 3600),
+        "three-steps": ([600, 300, 600], 600),
+        "fast": ([30, 30, 30], 60),
+        "twelve": ([600] * 6 + [1200] * 20, 900),  # six of each
+    }
+    for station, (steps, _) in cases.items():
+        observe(store, station, NOON, steps)
     with store.connect() as connection:
-        assert usual_interval(connection, "boston") == interval
+        found = {station: usual_interval(connection, station) for station in cases}
+    assert found == {station: interval for station, (_, interval) in cases.items()}
 
 
 def test_silence_and_delay_of_a_station_are_in_units_of_its_interval(store: Engine, start: Start) -> None:

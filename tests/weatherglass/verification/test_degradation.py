@@ -58,6 +58,17 @@ def check(store: Engine, scores: list[dict[str, Any]], days_later: int = 0) -> d
     return {alert.rule: alert for alert in found}
 
 
+def test_a_day_without_baselines_has_no_skill(store: Engine) -> None:
+    """Neither without cases that have both baselines, nor with a baseline without error."""
+    without = [
+        {**row, "n_baselines": 0, "mae_compared": None, "mae_damped": None} for row in rows(MONDAY.date(), 1, 1, 0.9)
+    ]
+    assert check(store, without) == {}
+    only_compared = [{**row, "mae_damped": None} for row in rows(MONDAY.date(), 1, 1, 0.9)]
+    assert check(store, only_compared) == {}
+    assert check(store, rows(MONDAY.date(), 1.0, 0.0, 0.9)) == {}
+
+
 @pytest.mark.parametrize(
     ("mae", "damped_mae", "coverage", "expected"),
     [
