@@ -1,4 +1,7 @@
-"""An Airflow API server with its own home, database and users, for tests over HTTP and in the browser."""
+"""An Airflow API server with its own home, database and users, for tests over HTTP and in the browser.
+
+Either as on one machine, with the simple auth manager, or as in the cluster, with users in the database.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ import httpx
 import pytest
 
 from tests.conftest import free_ports
+from weatherglass.launcher import airflow
 from weatherglass.settings import LOOPBACK, PROJECT_ROOT
 
 if TYPE_CHECKING:
@@ -25,12 +29,12 @@ if TYPE_CHECKING:
 
 PASSWORD = "password-of-this-test"
 JWT_SECRET = "a-secret-of-this-test-of-more-than-sixty-four-characters-in-all-of-it"
-START_TIMEOUT_SECONDS = 180
+START_TIMEOUT_SECONDS = 400
 
 
 @dataclass(frozen=True)
 class AirflowServer:
-    """A running server with the users `admin` and `viewer`, who both have the password `PASSWORD`."""
+    """A running server. Its users have the password `PASSWORD`: `admin`, and without a public address `viewer`."""
 
     url: str
 
@@ -51,34 +55,55 @@ class AirflowServer:
         page.locator("button[type=submit]").click()
 
 
-@contextmanager
-def airflow_server(home: Path, dags_folder: Path) -> Iterator[AirflowServer]:
-    """Start an API server with this project's plugin. The state folder of the pipeline is `home / "state"`."""
-    (port,) = free_ports(1)
+def simple_users(home: Path) -> dict[str, str]:
+    """Options for the simple auth manager with two users."""
     passwords = home / "passwords.json"
     passwords.write_text(json.dumps({"admin": PASSWORD, "viewer": PASSWORD}))
+    return {
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,viewer:viewer",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
+    }
+
+
+@contextmanager
+def airflow_server(home: Path, dags_folder: Path, public_url: str = "") -> Iterator[AirflowServer]:
+    """Start an API server with this project's plugin. The state folder of the pipeline is `home / "state"`.
+
+    Args:
+        public_url: the address behind a proxy of a server as in the cluster; without it, a server as on one machine.
+    """
+    (port,) = free_ports(1)
+    if public_url:
+        users = airflow.cluster_options(public_url) | {
+            "AIRFLOW__CORE__AUTH_MANAGER": "plugins.auth.manager.ClusterFabAuthManager",
+            "AIRFLOW__API__BASE_URL": public_url,
+            "AIRFLOW_PASSWORD": PASSWORD,
+        }
+        preparation = ["plugins.auth.users"]
+    else:
+        users, preparation = simple_users(home), ["airflow", "dags", "reserialize"]
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "WEATHERGLASS_"))},
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT_ROOT / "plugins"),
         "AIRFLOW__CORE__DAGS_FOLDER": str(dags_folder),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,viewer:viewer",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
+        **users,
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
         "AIRFLOW__API_AUTH__JWT_SECRET": JWT_SECRET,
         "PYTHONPATH": str(PROJECT_ROOT),
         "WEATHERGLASS_STATE_DIR": str(home / "state"),
     }
-    command = [sys.executable, "-m", "airflow"]
-    for arguments in (["db", "migrate"], ["dags", "reserialize"]):
+    run = [sys.executable, "-m"]
+    for arguments in (["airflow", "db", "migrate"], preparation):
         subprocess.run(
-            [*command, *arguments], env=environment, cwd=PROJECT_ROOT, check=True, capture_output=True, timeout=300
+            [*run, *arguments], env=environment, cwd=PROJECT_ROOT, check=True, capture_output=True, timeout=300
         )
+    listening = ["--host", LOOPBACK, "--port", str(port), "--workers", "1"]
     log = home / "api.log"
     with log.open("w") as output:
         server = subprocess.Popen(
-            [*command, "api-server", "--host", LOOPBACK, "--port", str(port), "--workers", "1"],
+            [*run, "airflow", *airflow.arguments("api-server", public_url), *listening],
             env=environment,
             cwd=PROJECT_ROOT,
             stdout=output,

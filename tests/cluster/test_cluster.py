@@ -6,6 +6,7 @@ The tests share one cluster and run in this order. Each leaves it complete, the 
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -209,6 +210,52 @@ def test_default_passwords_are_rejected_everywhere(cluster: Cluster) -> None:
         for password in passwords:
             with pytest.raises(AssertionError, match=r"authentication failed|no password supplied"):
                 cluster.docker("exec", "--env", "PGPASSWORD=", jobs, "python", "-c", attempt, user, password)
+
+
+def test_a_viewer_of_airflow_reads_but_changes_nothing(cluster: Cluster) -> None:
+    airflow = f"http://127.0.0.1:{cluster.ports['AIRFLOW_PORT']}"
+    password = "password-of-the-viewer"
+    account = {"username": "viewer", "first_name": "a", "last_name": "viewer", "email": "viewer@weather.example"}
+
+    def token(user: str, password: str) -> dict[str, str]:
+        response = requests.post(f"{airflow}/auth/token", json={"username": user, "password": password}, timeout=60)
+        response.raise_for_status()
+        return {"Authorization": f"Bearer {response.json()['access_token']}"}
+
+    created = requests.post(
+        f"{airflow}/auth/fab/v1/users",
+        headers=token("admin", cluster.secrets["AIRFLOW_PASSWORD"]),
+        json=account | {"password": password, "roles": [{"name": "Viewer"}]},
+        timeout=60,
+    )
+    assert created.ok, created.text
+    viewer = token("viewer", password)
+    for path in ("/weatherglass/stations", "/api/v2/dags", "/api/v2/plugins"):
+        assert requests.get(airflow + path, headers=viewer, timeout=60).status_code == 200
+    for path in ("/weatherglass/alerts/1/acknowledge", "/api/v2/dags/train_models/dagRuns"):
+        body = {"logical_date": None}
+        assert requests.post(airflow + path, headers=viewer, json=body, timeout=60).status_code == 403
+    query = "select string_agg(distinct left(password, 7), ' ') from ab_user"
+    postgres = cluster.containers("postgres")[0]
+    hashes = cluster.docker("exec", postgres, "psql", "-U", "weatherglass", "-d", "airflow", "-qAtc", query)
+    assert hashes.strip() == "scrypt:"
+
+
+def test_the_login_form_of_airflow_starts_a_session_and_a_logout_ends_it(cluster: Cluster) -> None:
+    airflow = f"http://localhost:{cluster.ports['AIRFLOW_PORT']}"
+    with requests.Session() as browser:
+        form = browser.get(f"{airflow}/auth/login/", timeout=60).text
+        csrf_token = re.findall(r'name="csrf_token"[^>]* value="([^"]+)"', form)[0]
+        given = {"username": "admin", "password": cluster.secrets["AIRFLOW_PASSWORD"], "csrf_token": csrf_token}
+        browser.post(f"{airflow}/auth/login/", data=given, timeout=60, allow_redirects=False)
+        assert browser.get(f"{airflow}/weatherglass/stations", timeout=60).status_code == 200
+        session = browser.cookies["session"]
+        for path in ("/api/v2/auth/logout", "/auth/logout/"):  # the address in redirects is AIRFLOW_URL
+            browser.get(f"{airflow}{path}", timeout=60, allow_redirects=False)
+    with requests.Session() as copy:
+        copy.cookies.set("session", session)
+        copy.get(f"{airflow}/auth/", timeout=60, allow_redirects=False)
+        assert copy.get(f"{airflow}/weatherglass/stations", timeout=60).status_code == 401
 
 
 def without_checks(features: Features) -> Features:

@@ -100,6 +100,16 @@ def test_no_command_contains_a_secret(configured: Cluster) -> None:
         assert "TOKEN" not in arguments, name  # a shell would put its value into the arguments of the command
 
 
+def test_all_services_of_airflow_have_users_in_its_database(configured: Cluster) -> None:
+    managers = {
+        name: service["environment"]["AIRFLOW__CORE__AUTH_MANAGER"]
+        for name, service in services(configured).items()
+        if name.startswith("airflow-") or name == "prepare"
+    }
+    assert len(managers) == 5
+    assert set(managers.values()) == {"plugins.auth.manager.ClusterFabAuthManager"}
+
+
 def test_the_base_image_can_be_named_by_its_digest(configured: Cluster) -> None:
     image = "registry.example/debian@sha256:" + "0" * 64
     for name in ("kafka-controller", "prepare"):

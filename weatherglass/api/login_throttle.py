@@ -7,7 +7,9 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Collection
+from urllib.parse import urlsplit
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -19,7 +21,7 @@ WINDOW_SECONDS = 300.0
 MAX_ADDRESSES = 10_000
 """Addresses whose failures are remembered; beyond it, the address that failed first is forgotten."""
 FAILED = frozenset({400, 401, 403, 415, 422})
-"""Statuses of a failed login."""
+"""Statuses of a failed login. A form may also redirect to itself."""
 
 
 class FailedLogins:
@@ -40,12 +42,10 @@ class FailedLogins:
             return 0.0
         return max(0.0, failures[0] + WINDOW_SECONDS - self._clock())
 
-    def record(self, address: str, failed: bool) -> None:
-        """Record the result of a login; a successful one clears the failures of the address."""
+    def record(self, address: str) -> None:
+        """Record a failed login. A successful one clears nothing: users could guess the passwords of others."""
         key = client_network(address)
         failures = self._failures.pop(key, deque(maxlen=MAX_FAILURES))
-        if not failed:
-            return
         failures.append(self._clock())
         while len(self._failures) >= MAX_ADDRESSES:
             del self._failures[next(iter(self._failures))]
@@ -64,7 +64,9 @@ class LoginThrottleMiddleware:
         self.failed_logins = failed_logins or FailedLogins()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_login = scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self.paths
+        # Mounted apps change the root path of the scope, which is the prefix of the public address until then.
+        prefix = scope.get("root_path", "").rstrip("/")
+        is_login = scope["type"] == "http" and scope["method"] == "POST" and self._is_login(scope["path"], prefix)
         if not is_login or not scope.get("client"):
             await self.app(scope, receive, send)
             return
@@ -79,11 +81,18 @@ class LoginThrottleMiddleware:
             return
 
         async def send_and_record(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                self.failed_logins.record(address, failed=message["status"] in FAILED)
+            if message["type"] == "http.response.start" and self._failed(message, prefix):
+                self.failed_logins.record(address)
             await send(message)
 
         await self.app(scope, receive, send_and_record)
+
+    def _failed(self, response: Message, prefix: str) -> bool:
+        target = urlsplit(Headers(raw=response["headers"]).get("location", "")).path
+        return response["status"] in FAILED or self._is_login(target, prefix)
+
+    def _is_login(self, path: str, prefix: str) -> bool:
+        return path in self.paths or path.removeprefix(prefix) in self.paths
 
 
 def client_network(address: str) -> str:

@@ -68,6 +68,7 @@ def environment(settings: Settings, credentials: Credentials, common: dict[str, 
     own = {
         # Four processes share one file: on a busy machine a writer waits longer than the default of five seconds.
         ("database", "sql_alchemy_conn"): f"sqlite:///{database(settings)}?timeout=15",
+        ("core", "simple_auth_manager_users"): f"{USER}:admin",
         ("core", "simple_auth_manager_passwords_file"): credentials.passwords_file,
         ("core", "fernet_key"): credentials.key("airflow_fernet_key"),
         ("api", "host"): LOOPBACK,
@@ -93,7 +94,6 @@ def options(settings: Settings) -> dict[str, str]:
         ("core", "parallelism"): TASK_SLOTS,
         # The launcher unpauses them in the order of the pipeline.
         ("core", "dags_are_paused_at_creation"): True,
-        ("core", "simple_auth_manager_users"): f"{USER}:admin",
         ("core", "execution_api_server_url"): f"{url(settings)}/execution/",
         ("api", "port"): settings.airflow_port,
         ("api", "workers"): 1,
@@ -110,6 +110,31 @@ def options(settings: Settings) -> dict[str, str]:
         ("dag_processor", "stale_dag_threshold"): 3 * DAG_REFRESH_SECONDS,
     }
     return {**_variables(values), "AIRFLOW_CONN_SPARK_DEFAULT": json.dumps(spark)}
+
+
+def cluster_options(base_url: str) -> dict[str, str]:
+    """Options of the cluster's auth manager, as environment variables; `docker-compose.yml` selects it.
+
+    Args:
+        base_url: the address that browsers use; cookies are `Secure` if it starts with `https`.
+    """
+    return _variables(
+        {
+            # As in the standalone API: a session ends after a day without a request, and after a week.
+            ("fab", "session_lifetime_minutes"): 24 * 60,
+            ("fab", "session_max_lifetime_minutes"): 7 * 24 * 60,
+            # The plugin limits failed logins for all pages. FAB's own limit also counts successful ones.
+            ("fab", "auth_rate_limited"): False,
+            ("fab", "cookie_secure"): base_url.startswith("https://"),
+        }
+    )
+
+
+def arguments(process: str, base_url: str) -> list[str]:
+    """Arguments of the command `airflow` for a process in the cluster."""
+    # Behind a proxy with TLS, only the proxy knows the scheme and the address of the client.
+    behind_proxy = process == "api-server" and base_url.startswith("https://")
+    return [*PROCESSES[process], *(["--proxy-headers"] if behind_proxy else [])]
 
 
 def _variables(values: Options) -> dict[str, str]:

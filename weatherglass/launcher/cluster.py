@@ -1,6 +1,6 @@
 """Entry point of the cluster's containers: `python -m weatherglass.launcher.cluster <role>`.
 
-- `prepare`: creates the databases and their tables, then ends.
+- `prepare`: creates the databases, their tables and the administrator of Airflow, then ends.
 - `airflow <process>`: one of Airflow's processes, configured as on one machine.
 - `jobs`: the job host, with a node of the Ray cluster for the supervisor of the inference actors.
 - `pipeline`: starts the pipeline through Airflow, as `make up` does, and ends when all components are healthy.
@@ -11,14 +11,13 @@ Settings and secrets come from the environment that `docker-compose.yml` defines
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from weatherglass.files import write_atomically
 from weatherglass.launcher import airflow
 from weatherglass.launcher.credentials import MIN_PASSWORD_LENGTH
 from weatherglass.settings import Settings, SettingsError, load_settings
@@ -28,30 +27,33 @@ AIRFLOW_SECONDS = 600.0
 """Long, because the first start of all containers at once is slow on few cores."""
 
 
+def airflow_environment(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of Airflow's processes; `environment` takes precedence over the defaults."""
+    options = airflow.options(settings) | airflow.cluster_options(environment.get("AIRFLOW__API__BASE_URL", ""))
+    return options | dict(environment)
+
+
 def prepare(settings: Settings, environment: Mapping[str, str]) -> None:
-    """Create missing databases and tables, then replace this process by Airflow's migration."""
+    """Create missing databases and tables, then replace this process by one that prepares Airflow's users."""
     from weatherglass.launcher.databases import create_database
     from weatherglass.store.migrate import migrate
 
-    tables = airflow.options(settings) | dict(environment)
+    if len(environment.get("AIRFLOW_PASSWORD", "").strip()) < MIN_PASSWORD_LENGTH:
+        sys.exit(f"AIRFLOW_PASSWORD has less than {MIN_PASSWORD_LENGTH} characters; make cluster-env generates one")
+    tables = airflow_environment(settings, environment)
     for url in (tables["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"], settings.store_url, settings.mlflow_url):
         create_database(url)
     migrate(settings.store_url)
-    os.execvpe("airflow", ["airflow", "db", "migrate"], tables)  # noqa: S606
+    if status := subprocess.run(["airflow", "db", "migrate"], env=tables, check=False).returncode:
+        sys.exit(f"Airflow's tables could not be created: exit status {status}, see above")
+    os.execvpe(sys.executable, [sys.executable, "-m", "plugins.auth.users"], tables)  # noqa: S606
 
 
 def exec_airflow(process: str, settings: Settings, environment: Mapping[str, str]) -> None:
     """Replace this process by the api-server, scheduler, dag-processor or triggerer."""
-    home = Path(environment["AIRFLOW_HOME"])
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    own = airflow.options(settings)
-    if (password := environment.get("AIRFLOW_PASSWORD")) is not None:
-        if len(password.strip()) < MIN_PASSWORD_LENGTH:
-            sys.exit(f"AIRFLOW_PASSWORD has less than {MIN_PASSWORD_LENGTH} characters; make cluster-env generates one")
-        passwords = home / "passwords.json"
-        write_atomically(passwords, json.dumps({airflow.USER: password}), private=True)
-        own["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"] = str(passwords)
-    os.execvpe("airflow", ["airflow", *airflow.PROCESSES[process]], own | dict(environment))  # noqa: S606
+    Path(environment["AIRFLOW_HOME"]).mkdir(parents=True, exist_ok=True, mode=0o700)
+    arguments = airflow.arguments(process, environment.get("AIRFLOW__API__BASE_URL", ""))
+    os.execvpe("airflow", ["airflow", *arguments], airflow_environment(settings, environment))  # noqa: S606
 
 
 def run_pipeline(settings: Settings, environment: Mapping[str, str]) -> int:

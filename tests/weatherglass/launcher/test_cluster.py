@@ -2,56 +2,107 @@
 
 from __future__ import annotations
 
-import json
 import os
-import stat
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from weatherglass.launcher.cluster import exec_airflow
+from weatherglass.launcher import airflow, databases
+from weatherglass.launcher.cluster import exec_airflow, prepare
 from weatherglass.settings import Settings
+from weatherglass.store import migrate
+
+PASSWORD = "long enough"
+MIGRATION = ["airflow", "db", "migrate"]
 
 
 class Replaced(Exception):
     """The process would now be replaced."""
 
 
-@pytest.fixture
-def executed(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
-    """The environments of the programs that replaced the process."""
-    environments: list[dict[str, str]] = []
+class Programs:
+    """Records the programs that would be run, with their environments, and those that would replace the process."""
 
-    def record(_: str, __: list[str], environment: dict[str, str]) -> None:
-        environments.append(environment)
+    def __init__(self) -> None:
+        self.commands: list[list[str]] = []
+        self.environments: list[dict[str, str]] = []
+        self.status = 0
+
+    def run(self, command: list[str], env: dict[str, str], check: bool) -> subprocess.CompletedProcess[bytes]:
+        assert not check
+        self._record(command, env)
+        return subprocess.CompletedProcess(command, self.status)
+
+    def execvpe(self, _: str, command: list[str], environment: dict[str, str]) -> None:
+        self._record(command, environment)
         raise Replaced
 
-    monkeypatch.setattr(os, "execvpe", record)
-    return environments
+    def _record(self, command: list[str], environment: dict[str, str]) -> None:
+        self.commands.append(command)
+        self.environments.append(environment)
 
 
-@pytest.mark.parametrize("password", ["", " " * 20, "short"])
-def test_an_empty_or_short_password_ends_the_container(
-    settings: Settings, tmp_path: Path, executed: list[dict[str, str]], password: str
+@pytest.fixture
+def programs(monkeypatch: pytest.MonkeyPatch) -> Programs:
+    programs = Programs()
+    monkeypatch.setattr(os, "execvpe", programs.execvpe)
+    monkeypatch.setattr(subprocess, "run", programs.run)
+    monkeypatch.setattr(databases, "create_database", lambda url: None)
+    monkeypatch.setattr(migrate, "migrate", lambda url: None)
+    return programs
+
+
+def variables(**more: str) -> dict[str, str]:
+    return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "postgresql+psycopg://weatherglass@postgres/airflow", **more}
+
+
+@pytest.mark.parametrize("password", [None, "", " " * 20, "short"])
+def test_an_empty_or_short_password_ends_the_preparation(
+    settings: Settings, programs: Programs, password: str | None
 ) -> None:
+    given = {} if password is None else {"AIRFLOW_PASSWORD": password}
     with pytest.raises(SystemExit) as end:
-        exec_airflow("api-server", settings, {"AIRFLOW_HOME": str(tmp_path), "AIRFLOW_PASSWORD": password})
+        prepare(settings, variables(**given))
     assert end.value.code not in (0, None)
-    assert executed == []
-    assert list(tmp_path.iterdir()) == []
+    assert programs.commands == []
 
 
-def test_the_password_is_in_a_private_file(settings: Settings, tmp_path: Path, executed: list[dict[str, str]]) -> None:
-    with pytest.raises(Replaced):
-        exec_airflow("api-server", settings, {"AIRFLOW_HOME": str(tmp_path), "AIRFLOW_PASSWORD": "long enough"})
-    file = Path(executed[0]["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"])
-    assert json.loads(file.read_text()) == {"admin": "long enough"}
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
-
-
-def test_processes_without_logins_need_no_password(
-    settings: Settings, tmp_path: Path, executed: list[dict[str, str]]
+def test_users_are_prepared_after_the_migration_without_a_password_in_arguments(
+    settings: Settings, programs: Programs
 ) -> None:
     with pytest.raises(Replaced):
-        exec_airflow("scheduler", settings, {"AIRFLOW_HOME": str(tmp_path)})
-    assert "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE" not in executed[0]
+        prepare(settings, variables(AIRFLOW_PASSWORD=PASSWORD))
+    first, second = programs.commands
+    assert first == MIGRATION
+    assert second[1:] == ["-m", "plugins.auth.users"]
+    assert programs.environments[1]["AIRFLOW_PASSWORD"] == PASSWORD
+    assert not any(PASSWORD in argument for command in programs.commands for argument in command)
+
+
+def test_users_are_not_prepared_after_a_failed_migration(settings: Settings, programs: Programs) -> None:
+    programs.status = 3
+    with pytest.raises(SystemExit) as end:
+        prepare(settings, variables(AIRFLOW_PASSWORD=PASSWORD))
+    assert end.value.code not in (0, None)
+    assert programs.commands == [MIGRATION]
+
+
+@pytest.mark.parametrize("process", airflow.PROCESSES)
+def test_the_processes_of_airflow_need_no_password(
+    settings: Settings, tmp_path: Path, programs: Programs, process: str
+) -> None:
+    with pytest.raises(Replaced):
+        exec_airflow(process, settings, {"AIRFLOW_HOME": str(tmp_path / "home")})
+    (environment,) = programs.environments
+    assert not any("PASSWORD" in name for name in environment)
+
+
+@pytest.mark.parametrize(("address", "secure"), [("http://localhost:8088", False), ("https://weather.example", True)])
+def test_cookies_are_secure_and_the_proxy_is_trusted_if_the_public_address_has_tls(
+    settings: Settings, tmp_path: Path, programs: Programs, address: str, secure: bool
+) -> None:
+    with pytest.raises(Replaced):
+        exec_airflow("api-server", settings, {"AIRFLOW_HOME": str(tmp_path), "AIRFLOW__API__BASE_URL": address})
+    assert ("--proxy-headers" in programs.commands[0]) is secure
+    assert programs.environments[0]["AIRFLOW__FAB__COOKIE_SECURE"] == str(secure)

@@ -1,0 +1,1 @@
+"""Users and roles of Airflow in the cluster."""
