@@ -10,6 +10,7 @@ from itertools import groupby
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
+from weatherglass.net import RECONNECT_MS
 from weatherglass.records import Observation, Origin, headers
 from weatherglass.topics import RAW
 
@@ -41,6 +42,7 @@ def open_producer(bootstrap_servers: str) -> Iterator[KafkaProducer]:
             delivery_timeout_ms=milliseconds,
             request_timeout_ms=milliseconds // 2,
             bootstrap_timeout_ms=milliseconds // 2,
+            reconnect_backoff_max_ms=RECONNECT_MS,
         )
     except KafkaError as error:
         raise PublishError(f"Kafka broker at {bootstrap_servers} is not available: {error}") from error

@@ -44,6 +44,9 @@ NAME = "inference-"
 CPUS = 0.2
 """CPUs that an actor reserves in Ray: it is idle most of the time, and training must fit on the same node."""
 CHECK_SECONDS = 2.0
+HEAD_POLL_SECONDS = 0.5
+HEAD_SECONDS = 30.0
+"""How long the start waits for the head, which may have just been started as well."""
 HEALTH_TIMEOUT_SECONDS = 5.0
 DRAIN_TIMEOUT_SECONDS = 16.0
 """Longer than `InferenceActor.drain` takes."""
@@ -82,14 +85,34 @@ class ActorSupervisor:
         Raises:
             RayUnhealthy: the head is unreachable, or the actors do not recover.
         """
-        self._probe()
-        self._connect()
+        self._wait_for_head()
         self._remove_outdated()
         self._start_all()
         while not self.job.wait(CHECK_SECONDS):
             self._check()
         if self.job.folder.stop_requested_by():
             self._drain(self.actors)
+
+    def _wait_for_head(self) -> None:
+        """Connect to the head, and repeat that while it starts.
+
+        After a restart of the head, the next start of this job would otherwise fail and be delayed.
+
+        Raises:
+            RayUnhealthy: the connection fails after `HEAD_SECONDS`, or a stop is requested meanwhile.
+        """
+        end, waiting = time.monotonic() + HEAD_SECONDS, False
+        while True:
+            try:
+                self._probe()
+                self._connect()
+                return
+            except RayUnhealthy as error:
+                if not waiting:
+                    self._report(f"waiting up to {HEAD_SECONDS:g} s: {error}")
+                waiting = True
+                if time.monotonic() > end or self.job.wait(HEAD_POLL_SECONDS):
+                    raise
 
     def _probe(self) -> None:
         """Fail early: `ray.init` blocks for minutes without a head, and Ray aborts this process without a message."""

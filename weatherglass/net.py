@@ -7,6 +7,9 @@ import socket
 import requests
 
 TIMEOUT_SECONDS = 2.0
+RECONNECT_MS = 1_000
+"""Longest pause of a Kafka client between two attempts to connect. By default the pauses are doubled up to 30 s, so a
+client notices only after up to twice the time of an outage that the broker is back."""
 
 
 def connection_error(address: str) -> str | None:

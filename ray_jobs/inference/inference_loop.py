@@ -40,6 +40,7 @@ from weatherglass.consumer.record_reader import POLL_MS, Polled, RecordReader, l
 from weatherglass.consumer.rejected_copy import rejected_copy
 from weatherglass.consumer.validation import InvalidRecord, parse_record
 from weatherglass.history.grid import HourGrid
+from weatherglass.net import RECONNECT_MS
 from weatherglass.records import INPUTS_HEADER, Hour, Origin, WindowFeatures, headers, iso, origin
 from weatherglass.settings import Settings
 from weatherglass.stations import Station
@@ -136,6 +137,7 @@ class InferenceLoop:
             transaction_timeout_ms=TRANSACTION_MS,
             linger_ms=0,
             max_block_ms=10_000,
+            reconnect_backoff_max_ms=RECONNECT_MS,
         )
         limit = MAX_BATCH_RECORDS
         self._features = RecordReader(servers, INFERENCE_GROUP, client_id=name, max_poll_records=limit)

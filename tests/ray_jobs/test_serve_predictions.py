@@ -16,7 +16,8 @@ import psutil
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 
-from ray_jobs.serve_predictions import ActorSupervisor
+from ray_jobs import serve_predictions as module
+from ray_jobs.serve_predictions import ActorSupervisor, RayUnhealthy
 from tests.conftest import TestBroker
 from tests.ray_heads import end_group
 from tests.ray_jobs.conftest import STOP_TIMEOUT, Feed, Reader, Rounds
@@ -207,13 +208,32 @@ def test_every_record_is_predicted_once_when_processes_are_killed(
         one.close()
 
 
-def test_without_a_ray_head_the_job_fails_and_names_the_address_and_the_setting(
-    serving_settings: Settings, tmp_path: Path
+def test_without_a_ray_head_the_job_waits_then_fails_and_names_the_address_and_the_setting(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = JobFolder(tmp_path / "job")
-    with supervisor(serving_settings, folder) as process:
-        assert process.wait(STOP_TIMEOUT) != 0
-    outcome = folder.outcome()
-    assert not outcome.ok
-    assert serving_settings.ray_head in outcome.reason
-    assert "WEATHERGLASS_RAY_PORT" in outcome.reason
+    monkeypatch.setattr(module, "HEAD_SECONDS", 0.5)
+    folder = JobFolder(tmp_path)
+    with pytest.raises(RayUnhealthy) as caught:
+        ActorSupervisor(settings, Job(folder)).run()
+    assert folder.last_progress()
+    assert settings.ray_head in str(caught.value)
+    assert "WEATHERGLASS_RAY_PORT" in str(caught.value)
+
+
+def test_the_job_waits_for_a_ray_head_that_is_starting(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The port of the head is closed at first, and then refuses clients."""
+    monkeypatch.setattr(module, "HEAD_POLL_SECONDS", 0.0)
+    probes = iter(["refused", "refused", None, None])
+    connections = iter([RayUnhealthy("starting"), None])
+
+    def connect() -> None:
+        if error := next(connections):
+            raise error
+
+    monkeypatch.setattr(module, "connection_error", lambda _: next(probes))
+    supervisor = ActorSupervisor(settings, Job(JobFolder(tmp_path)))
+    monkeypatch.setattr(supervisor, "_connect", connect)
+    supervisor._wait_for_head()
+    assert list(probes) == list(connections) == []

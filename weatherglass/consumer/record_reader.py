@@ -25,6 +25,7 @@ from kafka.errors import KafkaTimeoutError, LogTruncationError, OffsetOutOfRange
 from kafka.structs import OffsetAndMetadata
 
 from weatherglass.consumer.tolerant_decoding import tolerate_undecodable
+from weatherglass.net import RECONNECT_MS
 from weatherglass.records import EARLIEST, LATEST
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class RecordReader:
             isolation_level="read_committed",
             enable_auto_commit=False,
             auto_offset_reset="none",
+            reconnect_backoff_max_ms=RECONNECT_MS,
             **options,
         )
         tolerate_undecodable(self._consumer._fetcher, self._report_undecodable)

@@ -29,6 +29,7 @@ from weatherglass.consumer.rejected_copy import rejected_copy
 from weatherglass.consumer.validation import InvalidRecord, parse_record
 from weatherglass.formatting import count_noun, first_line
 from weatherglass.jobs.job import Job, job_lifecycle
+from weatherglass.net import RECONNECT_MS
 from weatherglass.qc.observation_checks import RejectionReason
 from weatherglass.records import Observation, Origin, Prediction, Record, WindowFeatures, inputs_hash, origin
 from weatherglass.settings import Settings, load_settings
@@ -87,7 +88,12 @@ class Sink:
         self.url = settings.store_url
         self.store: Engine = open_store(self.url)
         self.reader = RecordReader(settings.bootstrap_servers, STORE_GROUP, metadata_max_age_ms=METADATA_SECONDS * 1000)
-        self.producer = KafkaProducer(bootstrap_servers=settings.bootstrap_servers, linger_ms=0, max_block_ms=10_000)
+        self.producer = KafkaProducer(
+            bootstrap_servers=settings.bootstrap_servers,
+            linger_ms=0,
+            max_block_ms=10_000,
+            reconnect_backoff_max_ms=RECONNECT_MS,
+        )
         self.counts: Counter[str] = Counter()
         """Stored records by topic, and `skipped`, since the last report."""
         self._rejected: list[tuple[ConsumerRecord, RejectionReason]] = []
