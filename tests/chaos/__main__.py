@@ -31,9 +31,10 @@ from tests.chaos.disk import mounted
 from tests.chaos.injector import Injector, NoTarget
 from tests.chaos.journal import Journal, read_journal
 from tests.chaos.load import Clock, plan, publish
+from tests.chaos.process_targets import is_measured
 from tests.chaos.recovery import PredictionWatch, recovery
-from tests.chaos.report import Injected, Result, table, write
-from tests.chaos.schedule import Fault, schedule
+from tests.chaos.report import Injected, Result, recovery_table, table, write
+from tests.chaos.schedule import MEASURED_SECONDS, Fault, Kind, rounds, schedule
 from tests.chaos.stack import ChaosStack
 from tests.chaos.store_reader import read_store
 from tests.chaos.topic_reader import read_topics
@@ -52,6 +53,13 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make chaos", description=__doc__.partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=30.0, help="duration of the load and the faults")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--recovery",
+        type=int,
+        default=0,
+        metavar="RUNS",
+        help="instead of random faults, kill and suspend each process so often, and print a table of recovery times",
+    )
     parser.add_argument("--postgres", action="store_true", help="store in PostgreSQL, which also fails")
     parser.add_argument("--tmpfs-mb", type=int, default=0, help="state folder on a tmpfs of this size, which is filled")
     parser.add_argument("--output", type=Path, default=Path("build/chaos.json"))
@@ -72,18 +80,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.tmpfs_mb and not is_small:
             print("the state folder is not on a tmpfs, because mounting needs root: no full disk", flush=True)
         database = context.enter_context(postgres(free_ports(1)[0])) if options.postgres else None
-        result = run(options.seed, options.minutes, folder, is_small, database)
+        result = run(options.seed, options.minutes, folder, is_small, database, options.recovery)
         write(result, options.output)
         if is_small and (options.keep or not result.is_correct):
             shutil.copytree(folder / "state" / "logs", folder / "logs")  # the rest ends with the tmpfs
     print(f"{table(result)}\nwritten to {options.output}")
+    if options.recovery:
+        print(recovery_table(result.faults))
     if result.is_correct and not options.keep:
         shutil.rmtree(folder)
     return 0 if result.is_correct else 1
 
 
-def run(seed: int, minutes: float, folder: Path, is_small: bool, database: PostgresServer | None) -> Result:
-    """One run; the stack is stopped at the end."""
+def run(
+    seed: int, minutes: float, folder: Path, is_small: bool, database: PostgresServer | None, runs: int = 0
+) -> Result:
+    """One run; the stack is stopped at the end.
+
+    Args:
+        runs: if not 0, kill and suspend each process so often instead of the random faults; `minutes` is then ignored.
+    """
     stores = {"database_url": database.create_database(f"chaos_{uuid4().hex}")} if database else {}
     replay = replay_without_gaps(datetime.now(UTC))
     settings = make_settings(
@@ -95,7 +111,12 @@ def run(seed: int, minutes: float, folder: Path, is_small: bool, database: Postg
             *(seed, settings.bootstrap_servers, settings.state_dir, stack.proxy, clock, stack.start_launcher),
             *(is_small, database),
         )
-        faults = schedule(seed, minutes, injector.targets())
+        targets = injector.targets()
+        if runs:
+            faults = rounds(runs, [name for name in targets[Kind.KILL] if is_measured(name)])
+            minutes = (faults[-1].start + MEASURED_SECONDS) / 60
+        else:
+            faults = schedule(seed, minutes, targets)
         injected = _execute(injector, faults, folder / "journal.jsonl", seed, minutes, clock)
         problem = ""
         try:

@@ -13,14 +13,13 @@ import psutil
 from tests.chaos.disk import fill
 from tests.chaos.faults import add_partitions, put_garbage
 from tests.chaos.load import Clock
-from tests.chaos.process_targets import processes
+from tests.chaos.process_targets import LAUNCHER, processes
 from tests.chaos.proxy import Faults, Proxy
 from tests.chaos.schedule import Fault, Kind
 from tests.postgres import PostgresServer
 
 INFERENCE_CLIENT = "ray-ml-inference"
 EVERY_CLIENT = ""
-LAUNCHER = "launcher"
 GARBAGE_COUNT = 60
 NEW_PARTITIONS = 2
 SHIFTS = ("-1800", "-120", "540", "7200")

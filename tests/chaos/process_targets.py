@@ -14,6 +14,9 @@ from weatherglass.jobs.processes import identity
 
 UNSTABLE = re.compile(r"[0-9a-f]{8,}|\d+")
 """Parts of command lines that differ from start to start."""
+LAUNCHER = "launcher"
+WORKING = ("java", "raylet", "gcs_server", "ray::InferenceActor")
+"""Descendants that do work of their own: Spark's driver, Ray's servers and an actor."""
 
 
 def processes(state: Path) -> dict[str, psutil.Process]:
@@ -35,6 +38,14 @@ def processes(state: Path) -> dict[str, psutil.Process]:
                     known.add(child.pid)
                     _add(found, f"{name}/{_program(child)}", child)
     return {name: process for name, process in found.items() if _runs(process)}
+
+
+def is_measured(name: str) -> bool:
+    """Whether the recovery from the end of this process is measured: of all that are started by the launcher and the
+    job host, except for the launcher itself, whose start replaces everything, and of those that do their work.
+    """
+    program = name.rpartition("/")[2]
+    return name != LAUNCHER and ("/" not in name.removeprefix("job/") or program in WORKING)
 
 
 def _recorded(state: Path) -> Iterator[tuple[str, int, str]]:

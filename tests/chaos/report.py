@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -70,6 +71,19 @@ def table(result: Result) -> str:
         lines.append(f"{violation.kind} {where} {violation.station} {violation.time} {violation.detail}")
     if (more := len(result.violations) - SHOWN_VIOLATIONS) > 0:
         lines.append(f"and {more} more")
+    return "\n".join(lines)
+
+
+def recovery_table(faults: Sequence[Injected]) -> str:
+    """A Markdown table of the recovery times of each fault, shortest first; `-` is a run without recovery."""
+    times: dict[str, list[float]] = defaultdict(list)
+    for one in faults:
+        if not one.skipped:
+            seconds = float("inf") if one.recovered is None else one.recovered
+            times[f"{one.fault.kind} {one.fault.target}"].append(seconds)
+    lines = ["| fault | predictions again after |", "|---|---|"]
+    for name, some in sorted(times.items()):
+        lines.append(f"| `{name}` | {', '.join('-' if t == float('inf') else f'{t:.0f}' for t in sorted(some))} s |")
     return "\n".join(lines)
 
 

@@ -52,6 +52,10 @@ START_SECONDS, PAUSE_SECONDS, END_SECONDS = 30.0, (45.0, 75.0), 120.0
 """Without faults: at the start, between the end of a fault and the next, and at the end of a run."""
 MAX_KILLS, KILL_WINDOW = 4, 660.0
 """A process is killed at most so often within these seconds: the launcher gives up a program that ends more often."""
+MEASURED_SECONDS = 100.0
+"""From one fault to the next when recovery is measured."""
+SUSPENDED_SECONDS = 60.0
+"""How long a process is suspended then: longer than the recovery should take, which therefore needs a supervisor."""
 ONCE = (Kind.PARTITIONS,)
 """A topic cannot lose partitions, so these are not repeated."""
 
@@ -103,6 +107,19 @@ def schedule(seed: int, minutes: float, targets: Mapping[Kind, Sequence[str]]) -
             faults.append(Fault(round(start, 1), duration, kind, target))
         start += duration + pick.uniform(*PAUSE_SECONDS)
     return faults
+
+
+def rounds(count: int, targets: Sequence[str]) -> list[Fault]:
+    """A kill and a suspension of each target, `count` times, for measuring the recovery.
+
+    All faults of a round come before those of the next, so that a process is not killed too often, and a disturbance
+    from outside does not affect all runs of one fault.
+    """
+    faults = [(kind, target) for _ in range(count) for kind in (Kind.KILL, Kind.STOP) for target in targets]
+    return [
+        Fault(START_SECONDS + number * MEASURED_SECONDS, SUSPENDED_SECONDS if kind is Kind.STOP else 0.0, kind, target)
+        for number, (kind, target) in enumerate(faults)
+    ]
 
 
 def _may_kill(faults: Sequence[Fault], target: str, start: float) -> bool:

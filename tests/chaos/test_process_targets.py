@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.chaos.process_targets import processes
+from tests.chaos.process_targets import is_measured, processes
 from tests.waiting import until
 from weatherglass.jobs.processes import identity
 
@@ -65,3 +65,9 @@ def test_damaged_records_and_ended_processes_are_left_out(tmp_path: Path) -> Non
     (tmp_path / "run" / "empty.json").write_text("")
     (tmp_path / "run" / "list.json").write_text("[]")
     assert processes(tmp_path) == {}
+
+
+def test_recovery_is_measured_of_processes_that_do_different_work() -> None:
+    names = ["kafka", "ray/raylet", "job/stream_features/java", "job/store_predictions"]
+    assert all(map(is_measured, names))
+    assert not any(map(is_measured, ["launcher", "ray/python-3", "scheduler/airflow-2", "launcher/airflow"]))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.recovery import recovery
-from tests.chaos.report import SHOWN_VIOLATIONS, Injected, Result, table, write
+from tests.chaos.report import SHOWN_VIOLATIONS, Injected, Result, recovery_table, table, write
 from tests.chaos.schedule import Fault
 from tests.chaos.schedule import Kind as FaultKind
 from tests.chaos.violations import Kind, Violation
@@ -57,6 +57,13 @@ def test_the_table_has_every_fault_and_the_first_violations() -> None:
     assert f"{Kind.LOST} {SHOWN_VIOLATIONS + 5}" in text
     assert "not healthy" in text
     assert "group topic" in text
+
+
+def test_the_recovery_table_has_the_times_of_each_fault_that_was_injected() -> None:
+    again = Injected(Fault(900.0, 0.0, FaultKind.KILL, "kafka"), 5.0)
+    _, _, kafka, ray = recovery_table((*FAULTS, again)).splitlines()
+    assert [cell.strip() for cell in kafka.split("|")[1:-1]] == ["`kill kafka`", "5, 12 s"]
+    assert [cell.strip() for cell in ray.split("|")[1:-1]] == ["`stop ray`", "- s"]
 
 
 @pytest.mark.parametrize("violations", [(), (LOST,)])

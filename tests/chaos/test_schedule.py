@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from itertools import pairwise
 
 from hypothesis import given
@@ -12,11 +13,13 @@ from tests.chaos.schedule import (
     END_SECONDS,
     KILL_WINDOW,
     MAX_KILLS,
+    MEASURED_SECONDS,
     ONCE,
     PAUSE_SECONDS,
     SECONDS,
     START_SECONDS,
     Kind,
+    rounds,
     schedule,
 )
 
@@ -77,3 +80,17 @@ def test_without_targets_or_time_there_are_no_faults(seed: int) -> None:
     assert schedule(seed, 30, {}) == []
     assert schedule(seed, 30, {Kind.KILL: []}) == []
     assert schedule(seed, (START_SECONDS + END_SECONDS) / 60 - 0.1, ALL) == []
+
+
+@given(st.integers(0, 6), st.lists(st.text(max_size=5), min_size=4, max_size=9, unique=True))
+def test_rounds_kill_and_suspend_each_target_equally_often_and_one_after_the_other(
+    count: int, targets: list[str]
+) -> None:
+    faults = rounds(count, targets)
+    found = Counter((fault.kind, fault.target) for fault in faults)
+    assert found == {(kind, target): count for kind in (Kind.KILL, Kind.STOP) for target in targets if count}
+    for first, second in pairwise(faults):
+        assert second.start - first.start == MEASURED_SECONDS > first.duration
+    for fault in faults:
+        same = [one for one in faults if (one.kind, one.target) == (Kind.KILL, fault.target)]
+        assert sum(fault.start <= one.start < fault.start + KILL_WINDOW for one in same) <= MAX_KILLS
