@@ -166,7 +166,7 @@ class FakeConsumer:
     def resume(self, *tps: TopicPartition) -> None:
         self._paused -= set(tps)
 
-    def committed(self, tp: TopicPartition, metadata: bool = False) -> Any:
+    def committed(self, tp: TopicPartition, metadata: bool = False, **_: object) -> Any:
         found = self._broker.committed.get(tp)
         return found if metadata or found is None else found.offset
 
