@@ -109,7 +109,7 @@ def test_a_refused_variable_is_logged_and_the_others_are_kept(
     assert "hourly.wind_speed_10m" in warning
 
 
-def test_two_years_are_requested_that_end_six_days_ago_with_a_pause_between_stations(
+def test_a_year_is_requested_that_ends_six_days_ago_with_a_pause_between_stations(
     client: OpenMeteo,
     fake_open_meteo: FakeOpenMeteo,
     stations: Stations,
@@ -124,7 +124,7 @@ def test_two_years_are_requested_that_end_six_days_ago_with_a_pause_between_stat
     assert pauses == [7] * (len(stations) - 1)
     [(start, end)] = {(query["start_date"], query["end_date"]) for query in fake_open_meteo.queries}
     last = now.date() - timedelta(days=6)
-    assert (start, end) == ((last - timedelta(days=history_download.DAYS - 1)).isoformat(), last.isoformat())
+    assert (start, end) == ((last - timedelta(days=364)).isoformat(), last.isoformat())
     table = tmp_path / f"{stations[0].station_id}.parquet"
     for age, fresh in ((MAX_AGE - timedelta(seconds=1), True), (MAX_AGE, False)):
         os.utime(table, times=2 * (now.timestamp() - age.total_seconds(),))

@@ -167,6 +167,28 @@ def test_an_incomplete_entry_is_rejected_with_file_size_and_remedy(
     assert entry.read_text(encoding="utf-8") == content, "the check changes nothing"
 
 
+@pytest.mark.parametrize(
+    ("file", "remedy"),
+    [
+        ("offsets/3", Remedy.REMOVE_ENTRY),
+        ("offsets/2", Remedy.RESET),
+        ("commits/2", Remedy.REMOVE_ENTRY),
+        ("commits/1", Remedy.RESET),
+    ],
+)
+def test_only_entries_after_the_last_finished_batch_may_be_removed(checkpoint: Path, file: str, remedy: Remedy) -> None:
+    query = checkpoint / "features"
+    (query / "offsets" / "3").write_text(OFFSETS, encoding="utf-8")
+    (query / "commits" / "2").write_text(COMMIT, encoding="utf-8")
+    check_checkpoint(checkpoint, QUERIES)
+    (query / file).write_bytes(b"")
+    with pytest.raises(CheckpointError) as error:
+        check_checkpoint(checkpoint, QUERIES)
+    assert (error.value.remedy, error.value.files) == (remedy, (query / file,))
+    assert ("is open" in str(error.value)) == (file == "offsets/3")
+    assert ("only the end" in str(error.value)) == (file == "commits/2")
+
+
 @pytest.mark.parametrize("file", ["offsets/2", "commits/1"])
 def test_removing_the_named_entry_repairs_the_checkpoint(checkpoint: Path, file: str) -> None:
     entry = checkpoint / "features" / file
@@ -179,12 +201,14 @@ def test_removing_the_named_entry_repairs_the_checkpoint(checkpoint: Path, file:
 
 
 def test_commits_without_offsets_are_rejected(checkpoint: Path) -> None:
-    for file in (checkpoint / "features" / "offsets").iterdir():
-        file.unlink()
-    with pytest.raises(CheckpointError) as error:
-        check_checkpoint(checkpoint, QUERIES)
-    assert error.value.remedy == Remedy.RESET
-    assert str(checkpoint) in str(error.value)
+    (checkpoint / "features" / "commits" / "2").write_text(COMMIT, encoding="utf-8")
+    for number in (2, 1, 0):
+        (checkpoint / "features" / "offsets" / str(number)).unlink()
+        with pytest.raises(CheckpointError) as error:
+            check_checkpoint(checkpoint, QUERIES)
+        assert error.value.remedy == Remedy.RESET
+        assert str(checkpoint) in str(error.value)
+        assert "lacks batch 2" in str(error.value)
 
 
 @pytest.mark.parametrize(
