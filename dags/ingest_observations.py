@@ -1,9 +1,10 @@
 """
 ### What it does
-Polls the source (Open-Meteo, or the replay server with the same API) for the current observations of all stations and
-publishes new and revised ones to `weather-raw`. The first run begins with the observations of the past days. After an
-interruption, the next run also publishes the missed observations. Runs every `WEATHERGLASS_POLL_MINUTES` minutes, or
-every minute with the replay.
+Polls the source (Open-Meteo, METAR, or the replay server with the same APIs) for the current observations of all
+stations and publishes new and revised ones to `weather-raw`. The first run begins with the observations of the past
+days; with METAR it takes some minutes, because the API allows one request a minute. After an interruption, the next run
+also publishes the missed observations. Runs every `WEATHERGLASS_POLL_MINUTES` minutes, or every minute with the
+replay.
 
 ### What its log shows
 The number of observations and stations, the time of the newest observation, and a `WARNING` with the reason for each

@@ -8,13 +8,14 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from producer.api_response import ApiConnectionError, ApiError
 from producer.kaggle_download import Account, download
 from producer.open_meteo import OpenMeteo, create_client
-from producer.open_meteo_schema import OpenMeteoConnectionError, OpenMeteoError
 from weatherglass.files import replacing
 from weatherglass.history.prepared import history_source
+from weatherglass.records import Origin
 from weatherglass.settings import Settings
-from weatherglass.stations import Network, Station, network_stations
+from weatherglass.stations import Station, observed_by
 
 DAYS = 365
 """Length of the history. With 20 stations it takes about 520 of 10,000 calls per day (two weeks count as one call)."""
@@ -45,7 +46,7 @@ def fetch_history(
         The source, never `auto`.
 
     Raises:
-        OpenMeteoError: as for `fetch_archive`.
+        ApiError: as for `fetch_archive`.
         KaggleError, SourceError: as for `kaggle_download.download`.
     """
     if source == "auto":
@@ -55,7 +56,7 @@ def fetch_history(
         download(account, settings, log)
     if source == "open-meteo":
         with create_client(settings) as client:
-            fetch_archive(client, network_stations(Network.LIVE), settings.archive_dir, now, log)
+            fetch_archive(client, observed_by(Origin.OPEN_METEO), settings.archive_dir, now, log)
     return source
 
 
@@ -72,24 +73,24 @@ def fetch_archive(
     A station whose data cannot be used is skipped with a warning; a file of an earlier download is kept.
 
     Raises:
-        OpenMeteoConnectionError: the archive is not available, or a rate limit is exceeded. Complete files are kept,
+        ApiConnectionError: the archive is not available, or a rate limit is exceeded. Complete files are kept,
             and the next call resumes after them.
-        OpenMeteoError: the data of no station can be used.
+        ApiError: the data of no station can be used.
     """
     folder.mkdir(parents=True, exist_ok=True)
     last = (now - ARCHIVE_DELAY).date()
     first = last - timedelta(days=DAYS - 1)
     missing = [station for station in stations if not _is_fresh(_file(folder, station), now)]
     log(f"Archive of {len(stations)} stations, {first} to {last}: {len(missing)} to download")
-    failures: list[OpenMeteoError] = []
+    failures: list[ApiError] = []
     for number, station in enumerate(missing, 1):
         if number > 1:
             time.sleep(pause_seconds)
         try:
             table, refusals = client.archive([station], first, last)
-        except OpenMeteoConnectionError:
+        except ApiConnectionError:
             raise
-        except OpenMeteoError as error:
+        except ApiError as error:
             log(f"WARNING: {number} of {len(missing)}: no history of {station.name}: {error}")
             failures.append(error)
             continue

@@ -21,26 +21,23 @@ import requests
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from producer.open_meteo import MAX_PAST_DAYS, OpenMeteo, check_budget
-from producer.open_meteo_schema import OpenMeteoError, OpenMeteoRefusal, ParsedResponse, StationObservations
+from producer.api_client import ApiClient
+from producer.api_response import ApiError, ApiRefusal, ParsedResponse, StationObservations
+from producer.metar import Metar
+from producer.open_meteo import check_budget
+from producer.open_meteo_poll import request_open_meteo
 from producer.publish import PublishError, open_producer, publish
 from producer.replay.labels import fetch_labels
 from producer.sources import observed_stations, open_client, record_origin
 from weatherglass.formatting import count_noun
 from weatherglass.history.sources import SourceError
-from weatherglass.records import Observation, iso
+from weatherglass.records import Observation, Origin, iso
 from weatherglass.settings import OPEN_METEO_CALLS_PER_DAY, Settings, SettingsError, Source, load_settings
-from weatherglass.stations import Station, StationsError, known_stations
+from weatherglass.stations import StationsError, known_stations
 from weatherglass.store.detection_scores import save_faults
 from weatherglass.store.engine import open_store
 from weatherglass.store.last_published import last_published, save_last_published
 from weatherglass.store.polls import Poll, calls_since, save_poll
-
-QUARTER_HOUR = timedelta(minutes=15)
-HOUR = timedelta(hours=1)
-MAX_QUARTER_HOUR_GAP = timedelta(days=14)
-"""Longest gap that is filled in 15-minute steps; a longer one is filled hourly, since a request for more than two weeks
-counts as several calls."""
 
 Log = Callable[[str], None]
 
@@ -89,14 +86,14 @@ class _PublishPlan:
 def ingest(settings: Settings, now: datetime, log: Log = print) -> IngestReport:
     """Poll the source once and publish new observations to `weather-raw`, in order of time for all stations together.
 
-    The first poll of a source also requests the hours of the backfill; after a gap, a poll requests all steps since the
-    last published one. AUTO in `settings.source` counts as Open-Meteo. The store must be migrated.
+    The first poll of a source also requests the backfill; after a gap, a poll requests everything since the last
+    published observation. AUTO in `settings.source` counts as Open-Meteo. The store must be migrated.
 
     Args:
         now: UTC.
 
     Raises:
-        OpenMeteoError: the source is not available, or no response can be used.
+        ApiError: the source is not available, or no response can be used.
         NothingObservedError: the response has usable data for no station.
         PublishError: the broker did not acknowledge all observations; the acknowledged ones are recorded.
         SettingsError: the polling interval exceeds the budget of the free API.
@@ -104,7 +101,7 @@ def ingest(settings: Settings, now: datetime, log: Log = print) -> IngestReport:
         StationsError: the station table cannot be used.
     """
     stations = observed_stations(settings)
-    if settings.source is not Source.REPLAY:
+    if settings.source not in (Source.REPLAY, Source.METAR):
         check_budget(settings, len(stations))
     engine = open_store(settings.store_url)
     try:
@@ -112,12 +109,16 @@ def ingest(settings: Settings, now: datetime, log: Log = print) -> IngestReport:
             with engine.connect() as connection:
                 last = last_published(connection)
                 used = calls_since(connection, now - timedelta(days=1))
-            spare = None if settings.source is Source.REPLAY else OPEN_METEO_CALLS_PER_DAY - used
-            response = _request_observations(client, settings, stations, last, now, spare, log)
+            if isinstance(client, Metar):
+                backfill, horizon = (timedelta(hours=h) for h in (settings.backfill_hours, settings.past_horizon_hours))
+                response = client.observe(stations, last, now, backfill, horizon, log)
+            else:
+                spare = None if settings.source is Source.REPLAY else OPEN_METEO_CALLS_PER_DAY - used
+                response = request_open_meteo(client, settings, stations, last, now, spare, log)
             poll.unobserved = len(response.failures)
             _check_response(response, log)
             plan = _plan(response, last, now, log)
-            newest = _publish(settings, engine, plan, now, log)
+            newest = _publish(settings, engine, plan, record_origin(settings, client), now, log)
             poll.new, poll.filled, poll.revised = len(plan.new), len(plan.filled), len(plan.revised)
             poll.repeated = plan.repeated
             if settings.source is Source.REPLAY and settings.replay_faults:
@@ -137,41 +138,8 @@ def ingest(settings: Settings, now: datetime, log: Log = print) -> IngestReport:
     return report
 
 
-def groups_to_request(stations: tuple[Station, ...], last: dict[str, Observation]) -> list[tuple[Station, ...]]:
-    """The stations that are requested together: those that were observed lately, and the others.
-
-    Among the others are those that the server rejects, so that they do not fail the request for the stations that were
-    observed before, and those whose gap is longer. Two requests use no more calls than one.
-
-    Args:
-        last: station id -> last published observation.
-    """
-    newest = max((observation.timestamp for observation in last.values()), default=None)
-    lately = {name for name, observation in last.items() if newest and newest - observation.timestamp <= HOUR}
-    observed = tuple(station for station in stations if station.station_id in lately)
-    others = tuple(station for station in stations if station.station_id not in lately)
-    return [group for group in (observed, others) if group]
-
-
-def steps_to_request(
-    stations: tuple[Station, ...], last: dict[str, Observation], now: datetime, backfill_hours: int, horizon: timedelta
-) -> tuple[int, int]:
-    """The numbers of past quarter hours and past hours that a poll requests, so that no station misses a step.
-
-    Args:
-        last: station id -> last published observation.
-        horizon: the stream rejects older observations, so they are not requested.
-    """
-    hours = backfill_hours if any(station.station_id not in last for station in stations) else 0
-    times = [last[station.station_id].timestamp for station in stations if station.station_id in last]
-    gap = min(max((now - time for time in times), default=timedelta()), horizon, timedelta(days=MAX_PAST_DAYS))
-    if gap <= MAX_QUARTER_HOUR_GAP:
-        return max(0, gap // QUARTER_HOUR - 1), hours
-    return MAX_QUARTER_HOUR_GAP // QUARTER_HOUR, max(hours, gap // HOUR)
-
-
 @contextmanager
-def _record_poll(engine: Engine, client: OpenMeteo, settings: Settings, now: datetime) -> Iterator[Poll]:
+def _record_poll(engine: Engine, client: ApiClient, settings: Settings, now: datetime) -> Iterator[Poll]:
     """Save the outcome of a poll in the store, even if the poll fails. A failure to save it is ignored."""
     poll, started = Poll(now), monotonic()
     try:
@@ -182,45 +150,10 @@ def _record_poll(engine: Engine, client: OpenMeteo, settings: Settings, now: dat
     finally:
         poll.seconds = monotonic() - started
         poll.at = now + timedelta(seconds=poll.seconds)
-        poll.calls = 0 if settings.source is Source.REPLAY else client.calls
+        poll.calls = 0 if settings.source in (Source.REPLAY, Source.METAR) else client.calls
         poll.clock_skew = client.clock_skew
         with suppress(SQLAlchemyError), engine.begin() as connection:
             save_poll(connection, poll)
-
-
-def _request_observations(
-    client: OpenMeteo,
-    settings: Settings,
-    stations: tuple[Station, ...],
-    last: dict[str, Observation],
-    now: datetime,
-    spare_calls: int | None,
-    log: Log,
-) -> ParsedResponse:
-    """The observations of all stations; stations whose request fails are in `failures`.
-
-    Raises:
-        OpenMeteoError: every request failed.
-    """
-    response = ParsedResponse()
-    errors: list[OpenMeteoError] = []
-    horizon = timedelta(hours=settings.past_horizon_hours)
-    for group in groups_to_request(stations, last):
-        quarter_hours, hours = steps_to_request(group, last, now, settings.backfill_hours, horizon)
-        if hours or quarter_hours:
-            steps = [f"{hours} past hours"] * bool(hours) + [f"{quarter_hours} past quarter hours"] * bool(
-                quarter_hours
-            )
-            log(f"Requesting the current observation and {' and '.join(steps)} of {count_noun(len(group), 'station')}")
-        spare = None if spare_calls is None else spare_calls - client.calls - len(group)
-        try:
-            response.add(client.observe(group, quarter_hours, hours, spare))
-        except OpenMeteoError as error:
-            errors.append(error)
-            response.failures.update({station.station_id: str(error) for station in group})
-    if errors and not response.stations:
-        raise errors[0]
-    return response
 
 
 def _check_response(response: ParsedResponse, log: Log) -> None:
@@ -241,7 +174,7 @@ def _check_response(response: ParsedResponse, log: Log) -> None:
 
 def _log_refusals(response: ParsedResponse, log: Log) -> None:
     """One line for each kind of refusal, since it often concerns many stations."""
-    kinds: dict[tuple[str, ...], list[OpenMeteoRefusal]] = {}
+    kinds: dict[tuple[str, ...], list[ApiRefusal]] = {}
     for refusal in response.refusals:
         if refusal.station_id in response.stations:  # those of the others are in `failures`
             kinds.setdefault((refusal.field, refusal.code, refusal.value, refusal.allowed), []).append(refusal)
@@ -285,14 +218,16 @@ def _merge_steps(observations: StationObservations, *, has_past: bool) -> dict[d
     return {observation.timestamp: observation for observation in merged}
 
 
-def _publish(settings: Settings, engine: Engine, plan: _PublishPlan, now: datetime, log: Log) -> datetime | None:
+def _publish(
+    settings: Settings, engine: Engine, plan: _PublishPlan, origin: Origin, now: datetime, log: Log
+) -> datetime | None:
     pending = [*plan.new, *plan.filled, *plan.revised]
     if not pending:
         return None
     acknowledged: dict[str, Observation] = {}
     try:
         with open_producer(settings.bootstrap_servers) as producer:
-            for step in publish(producer, pending, record_origin(settings), now):
+            for step in publish(producer, pending, origin, now):
                 acknowledged |= {observation.station_id: observation for observation in step}
     except PublishError:
         log(f"WARNING: publishing failed; the last published observations of {len(acknowledged)} stations are recorded")
@@ -337,7 +272,7 @@ def main() -> int:
         known_stations()  # before anything is created
         migrate(settings.store_url)
         ingest(settings, datetime.now(UTC), lambda line: print(line, flush=True))
-    except (OpenMeteoError, NothingObservedError, PublishError, SettingsError, SourceError, StationsError) as error:
+    except (ApiError, NothingObservedError, PublishError, SettingsError, SourceError, StationsError) as error:
         print(f"Ingestion failed: {error}", file=sys.stderr)
         return 1
     return 0

@@ -8,94 +8,52 @@ Source: open-meteo.com/en/docs, open-meteo.com/en/terms.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import date
-from email.utils import parsedate_to_datetime
 
 import pandas as pd
 import requests
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from producer.open_meteo_schema import (
-    API_NAMES,
-    API_UNITS,
-    HOURLY,
-    OpenMeteoConnectionError,
-    OpenMeteoError,
-    OpenMeteoRefusal,
-    OpenMeteoRefusalCode,
-    OpenMeteoRequestError,
-    OpenMeteoResponseError,
+from producer.api_client import ApiClient, Query, RetryPolicy
+from producer.api_response import (
+    ApiConnectionError,
+    ApiError,
+    ApiRefusal,
+    ApiRefusalCode,
+    ApiRequestError,
+    ApiResponseError,
     ParsedResponse,
     ResponseProblem,
-    error_reason,
-    parse_response,
 )
+from producer.open_meteo_schema import API_NAMES, API_UNITS, HOURLY, parse_response
 from weatherglass.history.prepared import HISTORY_COLUMNS
 from weatherglass.settings import OPEN_METEO_CALLS_PER_DAY, Settings, SettingsError, variable
 from weatherglass.stations import Station
 
-Query = Mapping[str, str | int]
 VARIABLES = ",".join(API_UNITS)
 MAX_LOCATIONS = 1000
 """Locations in one request."""
 MAX_PAST_DAYS = 92
 """How far back `/v1/forecast` reaches."""
 MINUTES_PER_DAY = 24 * 60
-DATE_RESOLUTION_SECONDS = 1.0
-"""The `Date` header is truncated to full seconds, so it may be older than the response by this much."""
 
 
-class _TransientError(OpenMeteoConnectionError):
-    """A failure that may disappear within seconds."""
-
-
-def _is_transient(error: BaseException) -> bool:
-    incomplete = isinstance(error, OpenMeteoResponseError) and error.problem is ResponseProblem.INCOMPLETE
-    return incomplete or isinstance(error, _TransientError)
-
-
-def _concerns_locations(error: OpenMeteoError) -> bool:
+def _concerns_locations(error: ApiError) -> bool:
     """Whether the reason may be one of the locations, so that the others can be requested without it."""
-    not_json = isinstance(error, OpenMeteoResponseError) and error.problem is ResponseProblem.NOT_JSON
-    return isinstance(error, OpenMeteoRequestError | OpenMeteoResponseError) and not not_json
+    not_json = isinstance(error, ApiResponseError) and error.problem is ResponseProblem.NOT_JSON
+    return isinstance(error, ApiRequestError | ApiResponseError) and not not_json
 
 
-@dataclass(frozen=True)
-class RetryPolicy:
-    """Timeouts of a request, and retries after transient failures."""
-
-    connect_seconds: float = 5.0
-    read_seconds: float = 20.0
-    attempts: int = 4
-    max_wait_seconds: float = 15.0
-    """Upper limit of the wait between two attempts. Waits are random, up to 1, 2, 4 … seconds."""
-
-
-class OpenMeteo:
+class OpenMeteo(ApiClient):
     """Requests all stations at once; assigns the locations of a response by order, never by coordinates.
 
-    Attributes:
-        calls: calls used so far, as the API counts them: one for each location of a request.
-        clock_skew: how far this machine's clock is ahead of the server's, seconds, by the last response; None if the
-            response had no valid `Date` header.
+    A request counts as one call for each of its locations.
     """
 
     def __init__(self, url: str, archive_url: str, retry_policy: RetryPolicy | None = None):
+        super().__init__(retry_policy or RetryPolicy())
         self.url = url.rstrip("/")
         self.archive_url = archive_url.rstrip("/")
-        self.retry_policy = retry_policy or RetryPolicy()
-        self.calls = 0
-        self.clock_skew: float | None = None
-        self._session = requests.Session()
-
-    def __enter__(self) -> OpenMeteo:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._session.close()
 
     def observe(
         self,
@@ -114,9 +72,9 @@ class OpenMeteo:
             spare_calls: calls that may be used to request stations alone; None: any number.
 
         Raises:
-            OpenMeteoConnectionError: no usable response after all retries.
-            OpenMeteoRequestError: the server rejects the request (status 400).
-            OpenMeteoResponseError: the response is not complete JSON, is an error, or has other locations.
+            ApiConnectionError: no usable response after all retries.
+            ApiRequestError: the server rejects the request (status 400).
+            ApiResponseError: the response is not complete JSON, is an error, or has other locations.
         """
         sections = {"current": VARIABLES}
         steps: dict[str, int] = {}
@@ -130,8 +88,8 @@ class OpenMeteo:
         url = f"{self.url}/v1/forecast"
         query: Query = {**sections, **steps}
         try:
-            return self._request(url, stations, query, list(sections), self.retry_policy.attempts)
-        except (OpenMeteoRequestError, OpenMeteoResponseError) as error:
+            return self._request_locations(url, stations, query, list(sections), self.retry_policy.attempts)
+        except (ApiRequestError, ApiResponseError) as error:
             too_expensive = spare_calls is not None and len(stations) > spare_calls
             if len(stations) == 1 or not _concerns_locations(error) or too_expensive:
                 raise
@@ -142,19 +100,19 @@ class OpenMeteo:
 
     def archive(
         self, stations: Sequence[Station], first: date, last: date
-    ) -> tuple[pd.DataFrame, tuple[OpenMeteoRefusal, ...]]:
+    ) -> tuple[pd.DataFrame, tuple[ApiRefusal, ...]]:
         """Hourly history from the first to the last day, inclusive, and what is refused of the response.
 
         The table has the columns `HISTORY_COLUMNS`, units of the schema, UTC. Hours without any value are omitted. A
         long period counts as several calls (about one for two weeks).
 
         Raises:
-            OpenMeteoConnectionError, OpenMeteoRequestError: as for `observe`.
-            OpenMeteoResponseError: as for `observe`, or there is no usable hour of one station.
+            ApiConnectionError, ApiRequestError: as for `observe`.
+            ApiResponseError: as for `observe`, or there is no usable hour of one station.
         """
         days = {"start_date": first.isoformat(), "end_date": last.isoformat(), HOURLY: VARIABLES}
         url = f"{self.archive_url}/v1/archive"
-        parsed = self._request(url, stations, days, [HOURLY], self.retry_policy.attempts)
+        parsed = self._request_locations(url, stations, days, [HOURLY], self.retry_policy.attempts)
         refusals = list(parsed.refusals)
         rows = []
         for station_id, observations in parsed.stations.items():
@@ -162,9 +120,7 @@ class OpenMeteo:
             if outside := len(observations.hours) - len(hours):
                 value = f"{observations.hours[0].timestamp} to {observations.hours[-1].timestamp}"
                 allowed = f"{first} to {last}"
-                refusals.append(
-                    OpenMeteoRefusal(station_id, f"{HOURLY}.time", OpenMeteoRefusalCode.TIME, value, allowed, outside)
-                )
+                refusals.append(ApiRefusal(station_id, f"{HOURLY}.time", ApiRefusalCode.TIME, value, allowed, outside))
             if not hours:
                 parsed.failures[station_id] = f"no hour from {first} to {last}"
             rows += [
@@ -172,7 +128,7 @@ class OpenMeteo:
             ]
         if parsed.failures:
             failures = "; ".join(f"{name}: {reason}" for name, reason in parsed.failures.items())
-            raise OpenMeteoResponseError(ResponseProblem.LOCATIONS, f"No history for {failures}")
+            raise ApiResponseError(ResponseProblem.LOCATIONS, f"No history for {failures}")
         table = pd.DataFrame(rows, columns=list(HISTORY_COLUMNS))
         table["hour"] = pd.to_datetime(table["hour"], utc=True)
         return table.astype(dict.fromkeys(API_NAMES, float)), tuple(refusals)
@@ -184,55 +140,24 @@ class OpenMeteo:
         response = ParsedResponse()
         for number, station in enumerate(stations):
             try:
-                response.add(self._request(url, [station], query, sections, attempts=1))
-            except OpenMeteoConnectionError as error:  # concerns the following stations as well
+                response.add(self._request_locations(url, [station], query, sections, attempts=1))
+            except ApiConnectionError as error:  # concerns the following stations as well
                 response.failures.update({other.station_id: str(error) for other in stations[number:]})
                 break
-            except OpenMeteoError as error:
+            except ApiError as error:
                 response.failures[station.station_id] = str(error)
         return response
 
-    def _request(
-        self,
-        url: str,
-        stations: Sequence[Station],
-        query: Query,
-        sections: Sequence[str],
-        attempts: int,
+    def _request_locations(
+        self, url: str, stations: Sequence[Station], query: Query, sections: Sequence[str], attempts: int
     ) -> ParsedResponse:
-        def attempt() -> ParsedResponse:
-            return parse_response(self._get_once(url, {**_location_query(stations), **query}), stations, sections)
+        def parse(response: requests.Response) -> ParsedResponse:
+            return parse_response(response.content, stations, sections)
 
-        retrying = Retrying(
-            stop=stop_after_attempt(attempts),
-            wait=wait_random_exponential(max=self.retry_policy.max_wait_seconds),
-            retry=retry_if_exception(_is_transient),
-            reraise=True,
-        )
-        try:
-            return retrying(attempt)
-        except _TransientError as error:
-            raise OpenMeteoConnectionError(f"{error} ({attempts} attempts)") from error
+        return self._request(url, {**_location_query(stations), **query}, parse, attempts, calls=len(stations))
 
-    def _get_once(self, url: str, query: Query) -> bytes:
-        timeout = (self.retry_policy.connect_seconds, self.retry_policy.read_seconds)
-        self.calls += str(query["latitude"]).count(",") + 1
-        try:
-            response = self._session.get(url, params=query, timeout=timeout)
-        except requests.Timeout as error:
-            raise _TransientError(f"{url} did not respond within {sum(timeout):g} s") from error
-        except requests.RequestException as error:
-            raise _TransientError(f"{url} cannot be reached: {error}") from error
-        self.clock_skew = _clock_skew(response)
-        if response.ok:
-            return response.content
-        reason = error_reason(response.content) or response.reason or "no reason given"
-        message = f"{url} returned {response.status_code}: {reason}"
-        if response.status_code == 429 and ("Daily" in reason or "Hourly" in reason):
-            raise OpenMeteoConnectionError(message)  # a retry within seconds cannot succeed
-        if response.status_code == 429 or response.status_code >= 500:
-            raise _TransientError(message)
-        raise OpenMeteoRequestError(message)
+    def _limit_ends_soon(self, reason: str) -> bool:
+        return not ("Daily" in reason or "Hourly" in reason)
 
 
 def create_client(settings: Settings) -> OpenMeteo:
@@ -255,17 +180,6 @@ def check_budget(settings: Settings, stations: int) -> None:
         f"{variable('poll_minutes')}={settings.poll_minutes} with {stations} stations needs {calls_per_day:,} calls a "
         f"day, but Open-Meteo's free API allows {OPEN_METEO_CALLS_PER_DAY:,}: {advice}"
     )
-
-
-def _clock_skew(response: requests.Response) -> float | None:
-    """How far this machine's clock is ahead of the server's, seconds; 0 if the transfer time explains it."""
-    try:
-        server_time = parsedate_to_datetime(response.headers["Date"]).timestamp()
-    except (KeyError, ValueError, TypeError):
-        return None
-    difference = time.time() - server_time
-    transfer = response.elapsed.total_seconds() + DATE_RESOLUTION_SECONDS
-    return 0.0 if 0 <= difference <= transfer else difference
 
 
 def _location_query(stations: Sequence[Station]) -> dict[str, str | int]:

@@ -10,19 +10,27 @@ Sources: open-meteo.com/en/docs; the server's JsonWriter.swift; the issues in gi
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
-from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
+from producer.api_response import (
+    ApiConnectionError,
+    ApiRefusal,
+    ApiRefusalCode,
+    ApiResponseError,
+    ParsedResponse,
+    ResponseProblem,
+    StationObservations,
+    decode,
+    is_number,
+    summarize,
+)
 from weatherglass.records import Observation
 from weatherglass.stations import Station
 
@@ -46,100 +54,6 @@ TIME_UNIT = "iso8601"
 HOURLY = "hourly"
 
 
-class OpenMeteoError(Exception):
-    """A request to Open-Meteo, or to the replay that replaces it, failed."""
-
-
-class OpenMeteoConnectionError(OpenMeteoError):
-    """No usable response after all retries: unreachable, too slow, overloaded, or rate limit exceeded."""
-
-
-class OpenMeteoRequestError(OpenMeteoError):
-    """The server rejected the request; a repeated request would be rejected again."""
-
-
-class ResponseProblem(StrEnum):
-    """Why a response as a whole cannot be used."""
-
-    NOT_JSON = "not_json"
-    INCOMPLETE = "incomplete"
-    """Cut off: the server failed after it had sent the status 200. Source: open-meteo/open-meteo, issue 1771."""
-    ERROR = "error"
-    """An error object with the status 200."""
-    LOCATIONS = "locations"
-    """Other locations than requested."""
-
-
-class OpenMeteoResponseError(OpenMeteoError):
-    """The response as a whole cannot be used."""
-
-    def __init__(self, problem: ResponseProblem, message: str):
-        super().__init__(message)
-        self.problem = problem
-
-
-class OpenMeteoRefusalCode(StrEnum):
-    """Why a part of a response is refused."""
-
-    NOT_AN_OBJECT = "not_an_object"
-    MISSING_SECTION = "missing_section"
-    TIME_ZONE = "time_zone"
-    TIME_UNIT = "time_unit"
-    TIME = "time"
-    REPEATED_TIME = "repeated_time"
-    MISSING_VARIABLE = "missing_variable"
-    UNIT = "unit"
-    LENGTH = "length"
-    NOT_A_NUMBER = "not_a_number"
-
-
-@dataclass(frozen=True)
-class OpenMeteoRefusal:
-    """A refused part of the response of one station.
-
-    Attributes:
-        field: `section.variable`, `section.time`, a section, or a field of the location.
-        value: what the response has, shortened; of several values the first one.
-        allowed: what it may have.
-        count: number of refused values.
-    """
-
-    station_id: str
-    field: str
-    code: OpenMeteoRefusalCode
-    value: str
-    allowed: str
-    count: int = 1
-
-    def __str__(self) -> str:
-        several = f" ({self.count} values)" if self.count > 1 else ""
-        return f"{self.field}: {self.value}{several}; allowed: {self.allowed}"
-
-
-@dataclass(frozen=True)
-class StationObservations:
-    """The observations of one station, in order of time; observations without any value are omitted."""
-
-    current: Observation | None
-    quarter_hours: tuple[Observation, ...]
-    hours: tuple[Observation, ...]
-
-
-@dataclass(frozen=True)
-class ParsedResponse:
-    """A response by station id: the usable observations, the reason for each station without any, and what is refused
-    of the usable and of the other stations."""
-
-    stations: dict[str, StationObservations] = field(default_factory=dict)
-    failures: dict[str, str] = field(default_factory=dict)
-    refusals: list[OpenMeteoRefusal] = field(default_factory=list)
-
-    def add(self, other: ParsedResponse) -> None:
-        self.stations.update(other.stations)
-        self.failures.update(other.failures)
-        self.refusals.extend(other.refusals)
-
-
 def parse_response(body: bytes, stations: Sequence[Station], sections: Sequence[str]) -> ParsedResponse:
     """Parse the body of a response into observations of the requested stations.
 
@@ -148,8 +62,8 @@ def parse_response(body: bytes, stations: Sequence[Station], sections: Sequence[
         sections: the requested sections, of `current`, `minutely_15`, `hourly`; a usable location has all of them.
 
     Raises:
-        OpenMeteoConnectionError: the body is the error that a rate limit is exceeded.
-        OpenMeteoResponseError: the body is not complete JSON, is another error, or has other locations.
+        ApiConnectionError: the body is the error that a rate limit is exceeded.
+        ApiResponseError: the body is not complete JSON, is another error, or has other locations.
     """
     response = ParsedResponse()
     for station, location in zip(stations, _locations(decode(body), len(stations)), strict=True):
@@ -165,59 +79,17 @@ def parse_response(body: bytes, stations: Sequence[Station], sections: Sequence[
     return response
 
 
-def summarize(refusals: Sequence[OpenMeteoRefusal]) -> str:
-    """The first refusals as one line; empty if there are none."""
-    more = f" (and {len(refusals) - 3} more)" if len(refusals) > 3 else ""
-    return "; ".join(map(str, refusals[:3])) + more
-
-
-_NAN_LITERAL = re.compile(rb"(?<=[:,\[])(\s*)-?(?:nan|inf|infinity)(?=\s*[,\]}])", re.IGNORECASE)
-_STREAM_ERROR = b"Unexpected error while streaming data"
-"""The server appends this text and the kind of error, such as `timeoutReached`, to a response that it has begun."""
-
-
-def decode(body: bytes) -> Any:
-    """Parse JSON; all numbers become floats, and the literals nan and -nan become null.
-
-    The server writes them for coordinates and for missing values. Source: open-meteo/open-meteo, issues 314, 1590 and
-    2108.
-
-    Raises:
-        OpenMeteoResponseError: the body is not JSON, or only the beginning of it.
-    """
-    try:
-        return json.loads(_NAN_LITERAL.sub(rb"\1null", body), parse_int=float)
-    except (ValueError, RecursionError):
-        text = body.strip()
-        if not text or text[:1] in (b"{", b"[") or _STREAM_ERROR in text:
-            end = text[-60:].decode("utf-8", "replace")
-            message = f"The response is incomplete: {len(body):,} bytes that end with {end!r}"
-            raise OpenMeteoResponseError(ResponseProblem.INCOMPLETE, message) from None
-        start = text[:60].decode("utf-8", "replace")
-        message = f"The response is not JSON; it starts with {start!r}"
-        raise OpenMeteoResponseError(ResponseProblem.NOT_JSON, message) from None
-
-
-def error_reason(body: bytes) -> str | None:
-    """The reason in the body of an error response; None if there is none."""
-    try:
-        content = decode(body)
-    except OpenMeteoResponseError:
-        return None
-    return str(content["reason"]) if isinstance(content, dict) and "reason" in content else None
-
-
 def _locations(content: Any, count: int) -> list[Any]:
     """The locations in the order of the request."""
     if isinstance(content, dict) and content.get("error"):
         message = f"The response is an error: {content.get('reason', 'no reason given')}"
         if "limit exceeded" in message:
-            raise OpenMeteoConnectionError(message)
-        raise OpenMeteoResponseError(ResponseProblem.ERROR, message)
+            raise ApiConnectionError(message)
+        raise ApiResponseError(ResponseProblem.ERROR, message)
     items = content if isinstance(content, list) else [content]
     if len(items) != count:
         message = f"The response has {len(items)} locations instead of {count}"
-        raise OpenMeteoResponseError(ResponseProblem.LOCATIONS, message)
+        raise ApiResponseError(ResponseProblem.LOCATIONS, message)
     if not any(isinstance(item, dict) and "location_id" in item for item in items):
         return items
     # `location_id` is the position in the request; the first location has none.
@@ -226,7 +98,7 @@ def _locations(content: Any, count: int) -> list[Any]:
     by_id = {number: item for number, item in zip(ids, objects, strict=True) if number in range(count)}
     if len(by_id) < len(objects):
         message = f"The response has the location_ids {ids}, but the request has the locations 0 to {count - 1}"
-        raise OpenMeteoResponseError(ResponseProblem.LOCATIONS, message)
+        raise ApiResponseError(ResponseProblem.LOCATIONS, message)
     return [by_id.get(number) for number in range(count)]
 
 
@@ -239,18 +111,18 @@ class _LocationParser:
 
     def __init__(self, station_id: str):
         self.station_id = station_id
-        self.refusals: list[OpenMeteoRefusal] = []
+        self.refusals: list[ApiRefusal] = []
 
     def parse(self, location: Any, sections: Sequence[str]) -> StationObservations | None:
         """The usable observations; None if the location as a whole cannot be used."""
         if not isinstance(location, dict):
-            self._refuse("location", OpenMeteoRefusalCode.NOT_AN_OBJECT, location, "an object")
+            self._refuse("location", ApiRefusalCode.NOT_AN_OBJECT, location, "an object")
             return None
         offset = self._offset(location)
         missing = [name for name in sections if location.get(name) is None]
         for name in missing:
             self._refuse(
-                name, OpenMeteoRefusalCode.MISSING_SECTION, None, "the requested section; the location is not covered"
+                name, ApiRefusalCode.MISSING_SECTION, None, "the requested section; the location is not covered"
             )
         if offset is None or missing:
             return None
@@ -260,10 +132,10 @@ class _LocationParser:
         )
         return StationObservations(current[0] if current else None, tuple(quarter_hours), tuple(hours))
 
-    def _refuse(self, name: str, code: OpenMeteoRefusalCode, value: Any, allowed: str, count: int = 1) -> None:
+    def _refuse(self, name: str, code: ApiRefusalCode, value: Any, allowed: str, count: int = 1) -> None:
         text = repr(value)
         text = text if len(text) <= 60 else f"{text[:60]}…"
-        self.refusals.append(OpenMeteoRefusal(self.station_id, name, code, text, allowed, count))
+        self.refusals.append(ApiRefusal(self.station_id, name, code, text, allowed, count))
 
     def _offset(self, location: dict[str, Any]) -> timezone | None:
         """The zone of the times; None if it is not certain.
@@ -277,24 +149,22 @@ class _LocationParser:
         if isinstance(seconds, float) and isinstance(name, str | None) and seconds in _zone_offsets(name or ""):
             return timezone(timedelta(seconds=seconds))
         allowed = "the offset in seconds of the zone in `timezone`"
-        self._refuse(
-            "utc_offset_seconds", OpenMeteoRefusalCode.TIME_ZONE, {"offset": seconds, "timezone": name}, allowed
-        )
+        self._refuse("utc_offset_seconds", ApiRefusalCode.TIME_ZONE, {"offset": seconds, "timezone": name}, allowed)
         return None
 
     def _section(self, name: str, content: Any, units: Any, zone: timezone) -> Sequence[Observation]:
         if not isinstance(content, dict):
-            self._refuse(name, OpenMeteoRefusalCode.NOT_AN_OBJECT, content, "an object")
+            self._refuse(name, ApiRefusalCode.NOT_AN_OBJECT, content, "an object")
             return ()
         units = units if isinstance(units, dict) else {}
         if units.get("time", TIME_UNIT) != TIME_UNIT:
-            self._refuse(f"{name}.time", OpenMeteoRefusalCode.TIME_UNIT, units["time"], TIME_UNIT)
+            self._refuse(f"{name}.time", ApiRefusalCode.TIME_UNIT, units["time"], TIME_UNIT)
             return ()
         if name == "current":
             content = {key: [value] for key, value in content.items()}
         texts = content.get("time")
         if not isinstance(texts, list):
-            self._refuse(f"{name}.time", OpenMeteoRefusalCode.TIME, texts, "a list of times")
+            self._refuse(f"{name}.time", ApiRefusalCode.TIME, texts, "a list of times")
             return ()
         times = self._times(name, texts, zone)
         columns = [self._column(name, variable, content, units, len(times)) for variable in API_UNITS]
@@ -308,7 +178,7 @@ class _LocationParser:
         if refused:
             step = "a full hour" if section == HOURLY else "a time"
             allowed = f"{step} such as 2026-01-05T12:00, without another time zone than that of the response"
-            self._refuse(f"{section}.time", OpenMeteoRefusalCode.TIME, refused[0], allowed, len(refused))
+            self._refuse(f"{section}.time", ApiRefusalCode.TIME, refused[0], allowed, len(refused))
         return times
 
     def _column(
@@ -317,25 +187,23 @@ class _LocationParser:
         """The values of a variable; None for those that are missing or refused."""
         name, nothing = f"{section}.{variable}", [None] * length
         if variable not in content:
-            self._refuse(name, OpenMeteoRefusalCode.MISSING_VARIABLE, None, "the requested variable", length)
+            self._refuse(name, ApiRefusalCode.MISSING_VARIABLE, None, "the requested variable", length)
             return list(nothing)
         values = content[variable]
         if not isinstance(values, list) or len(values) != length:
             given = len(values) if isinstance(values, list) else values
-            self._refuse(
-                name, OpenMeteoRefusalCode.LENGTH, given, f"a list of {length} values, one for each time", length
-            )
+            self._refuse(name, ApiRefusalCode.LENGTH, given, f"a list of {length} values, one for each time", length)
             return list(nothing)
         present = [value for value in values if value is not None]
         if present and units.get(variable) != API_UNITS[variable]:
             self._refuse(
-                name, OpenMeteoRefusalCode.UNIT, units.get(variable), f"the unit {API_UNITS[variable]}", len(present)
+                name, ApiRefusalCode.UNIT, units.get(variable), f"the unit {API_UNITS[variable]}", len(present)
             )
             return list(nothing)
-        refused = [value for value in present if not _is_number(value)]
+        refused = [value for value in present if not is_number(value)]
         if refused:
-            self._refuse(name, OpenMeteoRefusalCode.NOT_A_NUMBER, refused[0], "a finite number, or null", len(refused))
-        return [value if _is_number(value) else None for value in values]
+            self._refuse(name, ApiRefusalCode.NOT_A_NUMBER, refused[0], "a finite number, or null", len(refused))
+        return [value if is_number(value) else None for value in values]
 
     def _observations(self, section: str, rows: Iterable[tuple[datetime, Values]]) -> list[Observation]:
         """The observations in order of time; equal rows count once, and different rows of one time are refused."""
@@ -346,9 +214,7 @@ class _LocationParser:
         ambiguous = [time for time, different in by_time.items() if len(different) > 1]
         if ambiguous:
             allowed = "each time once"
-            self._refuse(
-                f"{section}.time", OpenMeteoRefusalCode.REPEATED_TIME, str(ambiguous[0]), allowed, len(ambiguous)
-            )
+            self._refuse(f"{section}.time", ApiRefusalCode.REPEATED_TIME, str(ambiguous[0]), allowed, len(ambiguous))
         observations = []
         impossible = []
         for time in sorted(by_time.keys() - set(ambiguous)):
@@ -360,12 +226,8 @@ class _LocationParser:
                 impossible.append(time)
         if impossible:
             allowed = "a time that a record can have"
-            self._refuse(f"{section}.time", OpenMeteoRefusalCode.TIME, str(impossible[0]), allowed, len(impossible))
+            self._refuse(f"{section}.time", ApiRefusalCode.TIME, str(impossible[0]), allowed, len(impossible))
         return observations
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, float) and math.isfinite(value)
 
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?", re.ASCII)

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 import requests
 
+from producer.api_client import ApiClient
+from producer.api_response import ApiResponseError, decode
+from producer.metar import Metar, create_metar_client
 from producer.open_meteo import OpenMeteo, create_client
-from producer.open_meteo_schema import OpenMeteoResponseError, decode
 from producer.replay.data import replay_stations
 from weatherglass.history.sources import SourceError
 from weatherglass.records import Origin
 from weatherglass.settings import Settings, Source, variable
-from weatherglass.stations import STATIONS_CSV, Network, Station, network_stations
+from weatherglass.stations import STATIONS_CSV, Station, observed_by
 
 PROBE_TIMEOUT_SECONDS = 3.0
 
@@ -56,31 +58,39 @@ def observed_stations(settings: Settings) -> tuple[Station, ...]:
     """The stations that the source observes; AUTO counts as Open-Meteo.
 
     Raises:
-        SourceError: the data of the replay cannot be read, or no station is polled from Open-Meteo.
+        SourceError: the data of the replay cannot be read, or no station has the source.
         StationsError: the station table cannot be used.
     """
     if settings.source is Source.REPLAY:
         return replay_stations(settings)
-    if stations := network_stations(Network.LIVE):
+    source = Origin.METAR if settings.source is Source.METAR else Origin.OPEN_METEO
+    if stations := observed_by(source):
         return stations
-    raise SourceError(f"{STATIONS_CSV}: no station has the network {Network.LIVE}, so there is nothing to poll")
+    raise SourceError(f"{STATIONS_CSV}: no station has the source {source}, so there is nothing to poll")
 
 
-def open_client(settings: Settings) -> OpenMeteo:
-    """A client of the source: Open-Meteo, or the replay server, which implements the same API."""
+def open_client(settings: Settings) -> OpenMeteo | Metar:
+    """A client of the source: Open-Meteo, the replay server, which implements the same API, or METAR."""
     if settings.source is Source.REPLAY:
         return OpenMeteo(settings.replay_url, settings.replay_url)
-    return create_client(settings)
+    return create_metar_client(settings) if settings.source is Source.METAR else create_client(settings)
 
 
-def record_origin(settings: Settings) -> Origin:
-    """The value of the header `source` of published observations."""
-    return Origin.REPLAY if settings.source is Source.REPLAY else Origin.OPEN_METEO
+def record_origin(settings: Settings, client: ApiClient) -> Origin:
+    """The value of the header `source` of published observations.
+
+    Responses of the replay server are never marked as live, also if the address of another source leads to it.
+    """
+    if settings.source is Source.REPLAY or client.replayed:
+        return Origin.REPLAY
+    return Origin.METAR if settings.source is Source.METAR else Origin.OPEN_METEO
 
 
 def _description(source: Source, settings: Settings) -> str:
     if source is Source.OPEN_METEO:
         return f"live observations from {settings.open_meteo_url}"
+    if source is Source.METAR:
+        return f"live reports of airports from {settings.metar_url}"
     data = f"Kaggle zip {settings.kaggle_zip}" if settings.kaggle_zip else "three New York airports in 2013"
     faults = ""
     if settings.replay_faults:
@@ -99,7 +109,7 @@ def _probe_open_meteo(url: str) -> str | None:
             content = decode(response.content) if response.ok else None
             usable = isinstance(content, dict) and "current" in content
             result.append(None if usable else f"{url} returned {response.status_code} {response.reason}")
-        except OpenMeteoResponseError as error:
+        except ApiResponseError as error:
             result.append(f"{url}: {error}")
         except requests.RequestException as error:
             result.append(f"{type(error).__name__} for {url}")

@@ -42,7 +42,7 @@ from weatherglass.qc.history_checks import check_history
 from weatherglass.qc.limits import RANGE_LIMITS, range_limits
 from weatherglass.records import VARIABLES, Origin, iso
 from weatherglass.settings import Settings, load_settings
-from weatherglass.stations import Network, Station, StationsError, known_stations, network_stations
+from weatherglass.stations import Station, StationsError, known_stations, observed_by
 from weatherglass.store.engine import open_store, sqlite_file
 from weatherglass.store.hours import MAX_GAP, stored_hours, stored_span
 from weatherglass.store.migrate import migrate
@@ -225,7 +225,7 @@ def _source_data(settings: Settings, source: str) -> SourceData:
     files = sorted(settings.archive_dir.glob("*.parquet"))
     if not files:
         raise SourceError(f"No archive in {settings.archive_dir}: the task `fetch` of prepare_history downloads it")
-    return SourceData(files, lambda: (_read_archive(files), network_stations(Network.LIVE), ()))
+    return SourceData(files, lambda: (_read_archive(files), observed_by(Origin.OPEN_METEO), ()))
 
 
 def _read_archive(files: Sequence[Path]) -> pd.DataFrame:

@@ -43,6 +43,12 @@ def dew_point(temperature: npt.ArrayLike, humidity: npt.ArrayLike) -> npt.NDArra
     return MAGNUS_B * gamma / (MAGNUS_A - gamma)
 
 
+def relative_humidity(temperature: npt.ArrayLike, dew_point: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return the relative humidity, %, over water from temperature and dew point, °C; the inverse of `dew_point`."""
+    saturated, actual = (MAGNUS_A * t / (MAGNUS_B + t) for t in (np.asarray(temperature), np.asarray(dew_point)))
+    return np.asarray(100 * np.exp(actual - saturated), np.float64)
+
+
 def sea_level_pressure(
     pressure: npt.ArrayLike, temperature: npt.ArrayLike, humidity: npt.ArrayLike, elevation: npt.ArrayLike
 ) -> npt.NDArray[np.float64]:
@@ -91,6 +97,35 @@ def wind_direction(u: npt.ArrayLike, v: npt.ArrayLike) -> npt.NDArray:
     return np.where((u == 0) & (v == 0), np.nan, np.rad2deg(np.arctan2(-u, -v)) % 360)
 
 
+STANDARD_SEA_LEVEL = 1013.25
+"""Pressure of the standard atmosphere at sea level, hPa. Source of these three: ISO 2533:1975."""
+STANDARD_LAPSE = 2.25577e-5
+"""Lapse rate divided by the temperature at sea level, 1/m."""
+STANDARD_EXPONENT = 5.25588
+
+
 def standard_pressure(elevation: float) -> float:
     """Return the pressure of the standard atmosphere, hPa, at an elevation in m. Source: ISO 2533:1975."""
-    return float(1013.25 * (1 - 2.25577e-5 * elevation) ** 5.25588)
+    return float(STANDARD_SEA_LEVEL * (1 - STANDARD_LAPSE * elevation) ** STANDARD_EXPONENT)
+
+
+def pressure_from_altimeter_setting(setting: float, elevation: float) -> float:
+    """Return the station pressure, hPa, from the altimeter setting (QNH), hPa, and the elevation, m.
+
+    The altimeter setting is the pressure for which an altimeter, which measures heights in the standard atmosphere,
+    shows the elevation: p^n = Q^n - p0^n L h / T0, n = 1 / 5.25588. Source: WMO-No. 8, volume I, chapter 3 (QNH), with
+    the standard atmosphere of ISO 2533; the same as the inverse of Q = (p^0.1903 + 1.313e-5 h)^5.255, in inHg and feet,
+    of NOAA's ASOS user's guide (1998), which rounds the constants.
+    """
+    return _shifted(setting, -elevation)
+
+
+def altimeter_setting(pressure: float, elevation: float) -> float:
+    """Return the altimeter setting, hPa; the inverse of `pressure_from_altimeter_setting`."""
+    return _shifted(pressure, elevation)
+
+
+def _shifted(pressure: float, metres: float) -> float:
+    """Return the pressure, hPa, so many metres lower in the standard atmosphere."""
+    n = 1 / STANDARD_EXPONENT
+    return float((pressure**n + STANDARD_SEA_LEVEL**n * STANDARD_LAPSE * metres) ** STANDARD_EXPONENT)

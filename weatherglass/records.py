@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from math import isfinite
 from operator import ge, gt
 from typing import Annotated, Any, Literal, Self
 
@@ -88,11 +89,28 @@ ObservationTime = Annotated[
     AfterValidator(_to_milliseconds),
     WithJsonSchema({"type": "string", "pattern": _TIME_PATTERN}),
 ]
+
+
+def _ignore_others(value: object) -> object:
+    """A finite number that a float can represent; None for everything else."""
+    try:
+        usable = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+    except OverflowError:
+        usable = False
+    return value if usable else None
+
+
 STATION_ID_PATTERN = r"^(\.{0,2}[^./\\\x00-\x1f\x7f-\x9f]|\.{3})[^/\\\x00-\x1f\x7f-\x9f]*$"
 """Regular expression of a station id: neither `.` nor `..`, and without slash, backslash and control characters, which
 would change the meaning of a URL, a path or a line of a log. `ObservationParser.java` has the same rule."""
 StationId = Annotated[str, StringConstraints(max_length=100, pattern=STATION_ID_PATTERN)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
+OptionalDetail = Annotated[
+    float | None,
+    BeforeValidator(_ignore_others),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "null"}], "default": None}),
+]
+"""A number that the features job does not read; anything else is ignored there, so it is not an error here."""
 Count = Annotated[int, Field(le=2**31 - 1)]
 """An SQL integer has 32 bits."""
 Name = Annotated[str, StringConstraints(max_length=100)]
@@ -137,6 +155,10 @@ class Observation(Record):
     pressure: Number | None = None
     wind_speed: Number | None = None
     wind_direction: Number | None = None
+    wind_gust: OptionalDetail = Field(None, description="m/s; null without a gust. Not used by forecasts and checks.")
+    temperature_resolution: OptionalDetail = Field(
+        None, description="Step in which the temperature is reported, °C; null if unknown."
+    )
 
     @classmethod
     def from_json(cls, value: bytes | str) -> Self:
@@ -362,11 +384,15 @@ SCHEMA_VERSION = 1
 class Origin(StrEnum):
     """The header `source`: the source of the observations."""
 
+    METAR = "metar"
     OPEN_METEO = "open-meteo"
     REPLAY = "replay"
     SIMULATED = "simulated"
     KAGGLE = "kaggle"
 
+
+LIVE_ORIGINS = (Origin.METAR, Origin.OPEN_METEO)
+"""Sources of the present weather: measured by airports, and from models."""
 
 Headers = list[tuple[str, bytes]]
 INPUTS_HEADER = "inputs"

@@ -36,6 +36,7 @@ class Source(StrEnum):
     """Where observations come from."""
 
     AUTO = "auto"
+    METAR = "metar"
     OPEN_METEO = "open-meteo"
     REPLAY = "replay"
 
@@ -104,7 +105,8 @@ class Settings(BaseSettings):
     # --- source of observations
     source: Source = Field(
         Source.AUTO,
-        description="Source of observations. `auto`: Open-Meteo if it responds, otherwise the replay.",
+        description="Source of observations. `auto`: Open-Meteo if it responds, otherwise the replay. "
+        "`metar`: reports of airports.",
     )
     open_meteo_url: HttpUrl = Field(
         HttpUrl("https://api.open-meteo.com"), description="Open-Meteo's forecast API (current observations)."
@@ -112,11 +114,14 @@ class Settings(BaseSettings):
     open_meteo_archive_url: HttpUrl = Field(
         HttpUrl("https://archive-api.open-meteo.com"), description="Open-Meteo's archive API (history)."
     )
+    metar_url: HttpUrl = Field(
+        HttpUrl("https://aviationweather.gov"), description="The Aviation Weather Center's data API (airport reports)."
+    )
     kaggle_zip: FilePath | None = Field(
         None,
         description='Zip file of Kaggle\'s data set "Historical Hourly Weather Data", used for history and replay.',
     )
-    poll_minutes: int = Field(5, ge=1, le=5, description="Interval of polls of Open-Meteo, in minutes.")
+    poll_minutes: int = Field(5, ge=1, le=5, description="Interval of polls of Open-Meteo or METAR, in minutes.")
     backfill_hours: int = Field(
         72,
         ge=0,

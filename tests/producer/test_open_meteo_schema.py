@@ -12,14 +12,8 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from producer.open_meteo_schema import (
-    API_NAMES,
-    API_UNITS,
-    OpenMeteoError,
-    OpenMeteoRefusalCode,
-    ParsedResponse,
-    parse_response,
-)
+from producer.api_response import ApiError, ApiRefusalCode, ParsedResponse
+from producer.open_meteo_schema import API_NAMES, API_UNITS, parse_response
 from tests.producer.conftest import VALUES, location, three_locations
 from weatherglass.records import Observation
 from weatherglass.stations import known_stations
@@ -40,7 +34,7 @@ def values(observation: Observation | None) -> dict[str, float | None]:
     return {api_name: getattr(observation, name) for api_name, name in VARIABLE.items()}
 
 
-def refused(response: ParsedResponse) -> list[tuple[str, str, OpenMeteoRefusalCode, int]]:
+def refused(response: ParsedResponse) -> list[tuple[str, str, ApiRefusalCode, int]]:
     return [(r.station_id, r.field, r.code, r.count) for r in response.refusals]
 
 
@@ -119,7 +113,7 @@ def test_a_location_without_a_certain_time_zone_is_refused(offset: object, zone:
     response = parse(contents)
     assert set(response.stations) == {"denver", "miami"}
     assert set(response.failures) == {"boston"}
-    assert refused(response) == [("boston", "utc_offset_seconds", OpenMeteoRefusalCode.TIME_ZONE, 1)]
+    assert refused(response) == [("boston", "utc_offset_seconds", ApiRefusalCode.TIME_ZONE, 1)]
 
 
 @pytest.mark.parametrize(
@@ -148,7 +142,7 @@ def test_a_time_whose_meaning_is_not_certain_is_refused(time: object) -> None:
     contents[1]["current"]["time"] = time
     response = parse(contents)
     assert set(response.failures) == {"boston"}
-    assert refused(response) == [("boston", "current.time", OpenMeteoRefusalCode.TIME, 1)]
+    assert refused(response) == [("boston", "current.time", ApiRefusalCode.TIME, 1)]
 
 
 @pytest.mark.parametrize(
@@ -156,13 +150,13 @@ def test_a_time_whose_meaning_is_not_certain_is_refused(time: object) -> None:
 )
 def test_a_time_without_a_year_in_utc_is_refused(time: str, offset: int, zone: str | None) -> None:
     response = parse(location(time=time) | {"utc_offset_seconds": offset, "timezone": zone})
-    assert refused(response) == [("denver", "current.time", OpenMeteoRefusalCode.TIME, 1)]
+    assert refused(response) == [("denver", "current.time", ApiRefusalCode.TIME, 1)]
 
 
 def test_times_in_unix_seconds_are_refused() -> None:
     content = location(time=1790377200)  # type: ignore[arg-type]
     content["current_units"]["time"] = "unixtime"
-    assert refused(parse(content)) == [("denver", "current.time", OpenMeteoRefusalCode.TIME_UNIT, 1)]
+    assert refused(parse(content)) == [("denver", "current.time", ApiRefusalCode.TIME_UNIT, 1)]
 
 
 def without(section: str, name: str) -> dict[str, Any]:
@@ -174,19 +168,19 @@ def without(section: str, name: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("boston", "code"),
     [
-        (without("current", "wind_speed_10m"), OpenMeteoRefusalCode.MISSING_VARIABLE),
-        (without("current_units", "wind_speed_10m"), OpenMeteoRefusalCode.UNIT),
-        (location(1) | {"current_units": {**API_UNITS, "wind_speed_10m": "km/h"}}, OpenMeteoRefusalCode.UNIT),
-        (location(1) | {"current_units": {**API_UNITS, "wind_speed_10m": ""}}, OpenMeteoRefusalCode.UNIT),
-        (location(1, wind_speed_10m="3.74"), OpenMeteoRefusalCode.NOT_A_NUMBER),
-        (location(1, wind_speed_10m=True), OpenMeteoRefusalCode.NOT_A_NUMBER),
-        (location(1, wind_speed_10m=[3.74]), OpenMeteoRefusalCode.NOT_A_NUMBER),
-        (location(1, wind_speed_10m=10**400), OpenMeteoRefusalCode.NOT_A_NUMBER),
+        (without("current", "wind_speed_10m"), ApiRefusalCode.MISSING_VARIABLE),
+        (without("current_units", "wind_speed_10m"), ApiRefusalCode.UNIT),
+        (location(1) | {"current_units": {**API_UNITS, "wind_speed_10m": "km/h"}}, ApiRefusalCode.UNIT),
+        (location(1) | {"current_units": {**API_UNITS, "wind_speed_10m": ""}}, ApiRefusalCode.UNIT),
+        (location(1, wind_speed_10m="3.74"), ApiRefusalCode.NOT_A_NUMBER),
+        (location(1, wind_speed_10m=True), ApiRefusalCode.NOT_A_NUMBER),
+        (location(1, wind_speed_10m=[3.74]), ApiRefusalCode.NOT_A_NUMBER),
+        (location(1, wind_speed_10m=10**400), ApiRefusalCode.NOT_A_NUMBER),
     ],
     ids=["missing", "no unit", "other unit", "empty unit", "text", "boolean", "list", "huge"],
 )
 def test_a_refused_variable_leaves_the_other_four_and_the_other_stations(
-    boston: dict[str, Any], code: OpenMeteoRefusalCode
+    boston: dict[str, Any], code: ApiRefusalCode
 ) -> None:
     response = parse([location(0), boston, location(2)])
     assert list(response.stations) == ["denver", "boston", "miami"]
@@ -205,14 +199,14 @@ def test_the_unit_of_a_variable_without_values_does_not_matter() -> None:
 @pytest.mark.parametrize(
     ("boston", "field", "code"),
     [
-        (None, "location", OpenMeteoRefusalCode.NOT_AN_OBJECT),
-        ([], "location", OpenMeteoRefusalCode.NOT_AN_OBJECT),
-        ({k: v for k, v in location(1).items() if k != "current"}, "current", OpenMeteoRefusalCode.MISSING_SECTION),
-        (location(1) | {"current": []}, "current", OpenMeteoRefusalCode.NOT_AN_OBJECT),
-        (without("current", "time"), "current.time", OpenMeteoRefusalCode.TIME),
+        (None, "location", ApiRefusalCode.NOT_AN_OBJECT),
+        ([], "location", ApiRefusalCode.NOT_AN_OBJECT),
+        ({k: v for k, v in location(1).items() if k != "current"}, "current", ApiRefusalCode.MISSING_SECTION),
+        (location(1) | {"current": []}, "current", ApiRefusalCode.NOT_AN_OBJECT),
+        (without("current", "time"), "current.time", ApiRefusalCode.TIME),
     ],
 )
-def test_an_unusable_location_leaves_the_others_usable(boston: Any, field: str, code: OpenMeteoRefusalCode) -> None:
+def test_an_unusable_location_leaves_the_others_usable(boston: Any, field: str, code: ApiRefusalCode) -> None:
     response = parse([location(0), boston, location(2)])
     assert set(response.stations) == {"denver", "miami"}
     assert set(response.failures) == {"boston"}
@@ -244,7 +238,7 @@ def test_a_list_of_another_length_is_refused_and_the_other_variables_are_kept() 
     quarter_hours = response.stations["denver"].quarter_hours
     assert [observation.temperature for observation in quarter_hours] == [None] * 4
     assert [observation.pressure for observation in quarter_hours] == [VALUES["surface_pressure"]] * 4
-    assert refused(response) == [("denver", "minutely_15.temperature_2m", OpenMeteoRefusalCode.LENGTH, 4)]
+    assert refused(response) == [("denver", "minutely_15.temperature_2m", ApiRefusalCode.LENGTH, 4)]
 
 
 def test_a_refused_value_or_time_of_a_series_leaves_the_others() -> None:
@@ -253,8 +247,8 @@ def test_a_refused_value_or_time_of_a_series_leaves_the_others() -> None:
     quarter_hours = response.stations["denver"].quarter_hours
     assert [(o.timestamp.minute, o.temperature) for o in quarter_hours] == [(15, 1.0), (45, None), (0, 4.0)]
     assert refused(response) == [
-        ("denver", "minutely_15.time", OpenMeteoRefusalCode.TIME, 1),
-        ("denver", "minutely_15.temperature_2m", OpenMeteoRefusalCode.NOT_A_NUMBER, 1),
+        ("denver", "minutely_15.time", ApiRefusalCode.TIME, 1),
+        ("denver", "minutely_15.temperature_2m", ApiRefusalCode.NOT_A_NUMBER, 1),
     ]
 
 
@@ -263,7 +257,7 @@ def test_a_repeated_time_counts_once_if_its_values_are_equal_and_is_refused_othe
     response = parse(series(time=times, temperature_2m=[1.0, 1.0, 2.0, 3.0]), "current", "minutely_15")
     quarter_hours = response.stations["denver"].quarter_hours
     assert [(o.timestamp.minute, o.temperature) for o in quarter_hours] == [(0, 1.0)]
-    assert refused(response) == [("denver", "minutely_15.time", OpenMeteoRefusalCode.REPEATED_TIME, 1)]
+    assert refused(response) == [("denver", "minutely_15.time", ApiRefusalCode.REPEATED_TIME, 1)]
 
 
 def test_series_are_in_order_of_time() -> None:
@@ -277,19 +271,19 @@ def test_an_hourly_time_that_is_not_a_full_hour_is_refused() -> None:
     content["hourly"]["time"][1] = "2026-09-25T21:30"
     response = parse(content, "current", "hourly")
     assert [observation.timestamp.hour for observation in response.stations["denver"].hours] == [20, 22, 23]
-    assert refused(response) == [("denver", "hourly.time", OpenMeteoRefusalCode.TIME, 1)]
+    assert refused(response) == [("denver", "hourly.time", ApiRefusalCode.TIME, 1)]
 
 
 # A fault: how it changes the section and its units, the resulting value, and the code of the refusal.
-FAULTS: dict[str, tuple[Any, str | None, OpenMeteoRefusalCode | None]] = {
+FAULTS: dict[str, tuple[Any, str | None, ApiRefusalCode | None]] = {
     "none": (None, None, None),
     "null": ("null", None, None),
-    "missing": ("missing", None, OpenMeteoRefusalCode.MISSING_VARIABLE),
-    "text": ("12.5", None, OpenMeteoRefusalCode.NOT_A_NUMBER),
-    "boolean": (False, None, OpenMeteoRefusalCode.NOT_A_NUMBER),
-    "object": ({}, None, OpenMeteoRefusalCode.NOT_A_NUMBER),
-    "unit": (None, "°F", OpenMeteoRefusalCode.UNIT),
-    "no unit": (None, "missing", OpenMeteoRefusalCode.UNIT),
+    "missing": ("missing", None, ApiRefusalCode.MISSING_VARIABLE),
+    "text": ("12.5", None, ApiRefusalCode.NOT_A_NUMBER),
+    "boolean": (False, None, ApiRefusalCode.NOT_A_NUMBER),
+    "object": ({}, None, ApiRefusalCode.NOT_A_NUMBER),
+    "unit": (None, "°F", ApiRefusalCode.UNIT),
+    "no unit": (None, "missing", ApiRefusalCode.UNIT),
 }
 ZONES = {"GMT": 0, "Asia/Shanghai": 28800, "America/Denver": -21600, "Asia/Kathmandu": 20700}
 
@@ -362,7 +356,7 @@ def test_a_changed_body_is_an_error_or_gives_each_station_one_result(chance: ran
         body[at : at + chance.randrange(30)] = chance.choice(pieces)
     try:
         response = parse_response(bytes(body), STATIONS, ["current", "minutely_15"])
-    except OpenMeteoError:
+    except ApiError:
         return
     names = {station.station_id for station in STATIONS}
     assert response.stations.keys() | response.failures.keys() == names

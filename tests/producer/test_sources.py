@@ -8,22 +8,22 @@ import pytest
 
 from producer import sources
 from producer.sources import observed_stations, open_client, record_origin, resolve_source
-from tests.producer.conftest import FakeOpenMeteo, error_response, location, ok_response
+from tests.producer.conftest import FakeApi, error_response, location, ok_response
 from tests.waiting import until
 from weatherglass.history.sources import SourceError
 from weatherglass.records import Origin
 from weatherglass.settings import Settings, Source
-from weatherglass.stations import Network, network_stations
+from weatherglass.stations import Network, network_stations, observed_by
 
 
-def test_auto_is_open_meteo_if_it_responds(fake_open_meteo: FakeOpenMeteo, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_is_open_meteo_if_it_responds(fake_api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "PROBE_TIMEOUT_SECONDS", 120.0)  # generous for a slow machine
-    fake_open_meteo.responses = [ok_response(location())]
-    choice = resolve_source(Settings(open_meteo_url=fake_open_meteo.url))
+    fake_api.responses = [ok_response(location())]
+    choice = resolve_source(Settings(open_meteo_url=fake_api.url))
     assert choice.source is Source.OPEN_METEO
     assert choice.problem is None
-    assert fake_open_meteo.url in choice.description
-    assert len(fake_open_meteo.queries) == 1
+    assert fake_api.url in choice.description
+    assert len(fake_api.queries) == 1
 
 
 @pytest.mark.parametrize(
@@ -37,18 +37,18 @@ def test_auto_is_open_meteo_if_it_responds(fake_open_meteo: FakeOpenMeteo, monke
     ids=["error", "html", "other json", "timeout"],
 )
 def test_auto_is_the_replay_with_the_problem_if_open_meteo_fails(
-    fake_open_meteo: FakeOpenMeteo, monkeypatch: pytest.MonkeyPatch, response: tuple | None, problem: str
+    fake_api: FakeApi, monkeypatch: pytest.MonkeyPatch, response: tuple | None, problem: str
 ) -> None:
     monkeypatch.setattr(sources, "PROBE_TIMEOUT_SECONDS", 1.0 if response is None else 120.0)
-    fake_open_meteo.responses = [response]
-    choice = resolve_source(Settings(open_meteo_url=fake_open_meteo.url))
+    fake_api.responses = [response]
+    choice = resolve_source(Settings(open_meteo_url=fake_api.url))
     assert choice.source is Source.REPLAY
     assert choice.problem is not None
     assert problem in choice.problem
-    assert fake_open_meteo.url in choice.problem
+    assert fake_api.url in choice.problem
     assert choice.problem in choice.description
-    until("the request", lambda: fake_open_meteo.queries)  # a slow server receives it after the probe has timed out
-    assert len(fake_open_meteo.queries) == 1
+    until("the request", lambda: fake_api.queries)  # a slow server receives it after the probe has timed out
+    assert len(fake_api.queries) == 1
 
 
 def test_auto_is_the_replay_if_the_server_is_unreachable() -> None:
@@ -56,34 +56,37 @@ def test_auto_is_the_replay_if_the_server_is_unreachable() -> None:
 
 
 def test_a_nan_beside_valid_data_does_not_make_open_meteo_unavailable(
-    fake_open_meteo: FakeOpenMeteo, monkeypatch: pytest.MonkeyPatch
+    fake_api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sources, "PROBE_TIMEOUT_SECONDS", 120.0)
-    fake_open_meteo.responses = [(200, json.dumps(location()).replace("39.746895", "-nan"))]
-    assert resolve_source(Settings(open_meteo_url=fake_open_meteo.url)).source is Source.OPEN_METEO
+    fake_api.responses = [(200, json.dumps(location()).replace("39.746895", "-nan"))]
+    assert resolve_source(Settings(open_meteo_url=fake_api.url)).source is Source.OPEN_METEO
 
 
-def test_without_a_station_of_the_live_network_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "network_stations", lambda _: ())
-    with pytest.raises(SourceError, match=r"stations\.csv.*live"):
+def test_without_a_station_of_the_source_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "observed_by", lambda _: ())
+    with pytest.raises(SourceError, match=r"stations\.csv.*open-meteo"):
         observed_stations(Settings(source=Source.OPEN_METEO))
 
 
-@pytest.mark.parametrize("source", [Source.OPEN_METEO, Source.REPLAY])
-def test_a_configured_source_is_used_without_a_request(fake_open_meteo: FakeOpenMeteo, source: Source) -> None:
-    choice = resolve_source(Settings(source=source, open_meteo_url=fake_open_meteo.url))
+@pytest.mark.parametrize("source", [Source.OPEN_METEO, Source.METAR, Source.REPLAY])
+def test_a_configured_source_is_used_without_a_request(fake_api: FakeApi, source: Source) -> None:
+    choice = resolve_source(Settings(source=source, open_meteo_url=fake_api.url))
     assert (choice.source, choice.problem) == (source, None)
     assert "WEATHERGLASS_SOURCE" in choice.description
-    assert not fake_open_meteo.queries
+    assert not fake_api.queries
 
 
 def test_stations_client_and_origin_follow_the_source() -> None:
-    live, replay = Settings(source=Source.OPEN_METEO), Settings(source=Source.REPLAY)
-    assert observed_stations(live) == observed_stations(Settings()) == network_stations(Network.LIVE)
+    live, metar, replay = (Settings(source=source) for source in (Source.OPEN_METEO, Source.METAR, Source.REPLAY))
+    assert observed_stations(live) == observed_stations(Settings()) == observed_by(Origin.OPEN_METEO)
     assert observed_stations(replay) == network_stations(Network.NYCFLIGHTS13)
+    assert observed_stations(metar) == observed_by(Origin.METAR)
     assert open_client(replay).url == replay.replay_url
+    assert open_client(metar).url == "https://aviationweather.gov/api/data/metar"
     assert open_client(live).url == "https://api.open-meteo.com"
-    assert (record_origin(live), record_origin(replay)) == (Origin.OPEN_METEO, Origin.REPLAY)
+    for settings, origin in ((live, Origin.OPEN_METEO), (metar, Origin.METAR), (replay, Origin.REPLAY)):
+        assert record_origin(settings, open_client(settings)) == origin
 
 
 def test_the_description_of_the_replay_has_share_and_setting_of_injected_faults() -> None:

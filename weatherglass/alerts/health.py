@@ -20,7 +20,7 @@ from weatherglass.formatting import first_line, format_duration
 from weatherglass.jobs.folder import HOST_LOCK, JobFolder, is_locked
 from weatherglass.net import accepts_connections
 from weatherglass.records import Method, iso
-from weatherglass.settings import Settings
+from weatherglass.settings import Settings, Source
 from weatherglass.store import observations, predictions
 from weatherglass.store.observations import StoredObservation
 
@@ -36,6 +36,8 @@ HEARTBEAT_TIMEOUT = timedelta(seconds=30)
 
 OBSERVATION_INTERVAL = timedelta(minutes=15)
 """Interval of new current observations. Source: open-meteo.com/en/docs."""
+REPORT_INTERVAL = timedelta(hours=1)
+"""Interval of the routine reports of airports."""
 PREDICTION_DEADLINE = timedelta(minutes=1)
 """An observation without a prediction after this time is overdue."""
 
@@ -207,26 +209,34 @@ def _data(settings: Settings, now: datetime, store: Engine) -> tuple[ComponentHe
         return (_failing("store", HealthReason.UNREADABLE, None, detail),)
     return (
         _ok("store", None, f"observations of {len(observed)} stations, forecasts for {len(predicted)}"),
-        _observations(observed, now, timedelta(minutes=settings.poll_minutes)),
+        _observations(observed, now, timedelta(minutes=settings.poll_minutes), settings.source),
         _predictions(observed, predicted, now),
         _model(predicted),
     )
 
 
-def _observations(observed: Mapping[str, StoredObservation], now: datetime, poll: timedelta) -> ComponentHealth:
-    """Degraded two polls after an observation was due; failing after an hour without any."""
+def observation_interval(source: Source) -> timedelta:
+    """The interval of new observations of a source."""
+    return REPORT_INTERVAL if source is Source.METAR else OBSERVATION_INTERVAL
+
+
+def _observations(
+    observed: Mapping[str, StoredObservation], now: datetime, poll: timedelta, source: Source
+) -> ComponentHealth:
+    """Degraded two polls after an observation was due; failing after four intervals without any."""
+    interval = observation_interval(source)
     name = "observations"
     if not observed:
         return _degraded(name, HealthReason.NO_DATA, None, "none yet; see the DAG ingest_observations")
     age = now - max(row.stored_at for row in observed.values())
     newest = max(row.observation.timestamp for row in observed.values())
-    due = OBSERVATION_INTERVAL + 2 * poll
+    due = interval + 2 * poll
     observed_ago = format_duration(now - newest)
     detail = f"last arrival {format_duration(age)} ago, newest observation at {iso(newest)} ({observed_ago} ago)"
     if age <= due:
         return _ok(name, age.total_seconds(), detail)
     detail += f"; expected every {format_duration(due)}: see the DAG ingest_observations"
-    late = _degraded if age <= 4 * OBSERVATION_INTERVAL else _failing
+    late = _degraded if age <= 4 * interval else _failing
     return late(name, HealthReason.LATE, age.total_seconds(), detail)
 
 

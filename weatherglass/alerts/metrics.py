@@ -112,6 +112,9 @@ STORE_UP = _gauge("store_up", "Whether the store can be read: 1 or 0.")
 STORE_BYTES = _gauge("store_bytes", "Size of the store's file.", recorded=True)
 STORED_RECORDS = _counter("stored_records", "Records written by the sink.", "kind")
 OBSERVATION_AGE = _gauge("newest_observation_age_seconds", "Time since an observation last arrived.", recorded=True)
+OBSERVATION_AGE_RATIO = _gauge(
+    "newest_observation_age_ratio", "Time since an observation last arrived, in intervals of the source."
+)
 PREDICTION_AGE = _gauge("newest_prediction_age_seconds", "Time since a prediction last arrived.", recorded=True)
 PUBLISHING_TO_PREDICTION = _histogram(
     "publishing_to_prediction_seconds",

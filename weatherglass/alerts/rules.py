@@ -126,17 +126,17 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "no_new_observations",
-        Latest(m.OBSERVATION_AGE),
-        1500,  # stations report every 15 min; two polls of at most 5 min are added
-        900,
+        Latest(m.OBSERVATION_AGE_RATIO),
+        5 / 3,  # Open-Meteo has new values every 15 min; two polls of at most 5 min are added
+        1,
         HALF_MINUTE,
         Severity.CRITICAL,
-        "no observation for 25 minutes; stations report every 15 minutes, plus two polls",
-        "No observation has arrived from any station for {value}.",
+        "no observation for 25 minutes (15 minutes, the interval of Open-Meteo, and two polls), or with METAR for 100",
+        "No observation has arrived from any station for {value} intervals of the source.",
         "Forecasts are based on old observations.",
         "Forecasts, the API and the dashboard, with the data available.",
         "Check whether ingest_observations publishes. If it does, check the consumer lag of store_predictions.",
-        value_format=DURATION,
+        value_format="{:.1f}",
         inhibited_by=("source_not_answering", "job_not_running", "job_silent", "store_unreachable", *BROKER_DOWN),
         dag="ingest_observations",
     ),

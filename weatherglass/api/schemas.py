@@ -13,7 +13,8 @@ from weatherglass.stations import Station
 from weatherglass.store.observations import StoredObservation
 
 SOURCE_DESCRIPTIONS = {
-    Origin.OPEN_METEO: "live weather from Open-Meteo",
+    Origin.METAR: "live weather measured by airports",
+    Origin.OPEN_METEO: "live weather from Open-Meteo's models",
     Origin.REPLAY: "replay of real observations of the same date and time of an earlier year",
     Origin.SIMULATED: "simulated weather from a generator",
     Origin.KAGGLE: "history from the Kaggle data set",
@@ -67,6 +68,10 @@ class ObservationItem(BaseModel):
     pressure: float | None = Field(description="Station pressure, hPa", examples=[1013.6])
     wind_speed: float | None = Field(description="m/s", examples=[4.1])
     wind_direction: float | None = Field(description="Degrees from which the wind blows", examples=[220.0])
+    wind_gust: float | None = Field(description="m/s", examples=[9.3])
+    temperature_resolution: float | None = Field(
+        description="Step in which the temperature is reported, °C; null if unknown.", examples=[0.1]
+    )
     stored_at: Time = Field(description="Time of storage.", examples=["2026-01-05T12:15:03Z"])
 
 
@@ -80,5 +85,7 @@ def observation_item(stored: StoredObservation) -> dict[str, Any]:
         "pressure": values.pressure,
         "wind_speed": values.wind_speed,
         "wind_direction": values.wind_direction,
+        "wind_gust": values.wind_gust,
+        "temperature_resolution": values.temperature_resolution,
         "stored_at": iso(stored.stored_at),
     }

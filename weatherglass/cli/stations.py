@@ -6,7 +6,10 @@ import json
 
 from weatherglass.stations import Station, known_stations
 
-COLUMNS = ("station_id", "name", "country", "latitude", "longitude", "elevation", "timezone", "networks")
+COLUMNS = (
+    *("station_id", "name", "country", "latitude", "longitude", "elevation", "timezone"),
+    *("networks", "sources", "metar_id"),
+)
 
 
 def list_stations(as_json: bool) -> int:
@@ -18,7 +21,8 @@ def list_stations(as_json: bool) -> int:
 
 def _fields(station: Station) -> dict[str, object]:
     fields: dict[str, object] = {name: getattr(station, name) for name in COLUMNS}
-    return fields | {"networks": sorted(network.value for network in station.networks)}
+    names = {"networks": sorted(station.networks), "sources": station.sources}
+    return fields | {column: [str(name) for name in values] for column, values in names.items()}
 
 
 def _table(rows: list[dict[str, object]]) -> str:

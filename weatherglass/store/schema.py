@@ -59,8 +59,10 @@ RowId = BigInteger().with_variant(Integer(), "sqlite")  # SQLite autoincrements 
 
 
 def _reading() -> list[Column]:
-    """The values of an observation: °C, %, hPa, m/s, degrees (direction the wind comes from)."""
-    return [Column(name, Float) for name in ("temperature", "humidity", "pressure", "wind_speed", "wind_direction")]
+    """The values of an observation: °C, %, hPa, m/s, degrees (direction the wind comes from), m/s."""
+    names = ("temperature", "humidity", "pressure", "wind_speed", "wind_direction", "wind_gust")
+    resolution = Column("temperature_resolution", Float, comment="Step in which the temperature is reported, °C.")
+    return [*(Column(name, Float) for name in names), resolution]
 
 
 published = Table(

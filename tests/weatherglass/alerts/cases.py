@@ -59,7 +59,7 @@ class Case:
 
 LEVELS: dict[str, tuple[float, float, float]] = {
     "source_not_answering": (0.8, 2.5, 5.0),
-    "no_new_observations": (300, 1200, 1600),
+    "no_new_observations": (0.3, 1.3, 1.8),
     "station_silent": (0.9, 2.0, 3.2),
     "station_late": (0.0, 1.5, 3.0),
     "station_frozen": (0, 0, 1),

@@ -231,6 +231,19 @@ def test_observations_are_late_two_polls_after_they_were_due_and_fail_after_an_h
         assert (observed.state, observed.age_seconds) == (state, age.total_seconds())
 
 
+def test_with_reports_of_airports_observations_are_due_every_hour(
+    settings: Settings, now: datetime, store: Engine
+) -> None:
+    settings = Settings(**{**settings.model_dump(), "source": "metar"})
+    fill(store, now, now)
+    for age, state in (
+        (timedelta(minutes=69), HealthState.OK),
+        (timedelta(minutes=71), HealthState.DEGRADED),
+        (timedelta(hours=5), HealthState.FAILING),
+    ):
+        assert component(settings, now + age, store, "observations").state is state
+
+
 @pytest.mark.parametrize(
     ("since_start", "since_heartbeat", "reason"),
     [

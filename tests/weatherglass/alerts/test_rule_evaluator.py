@@ -128,7 +128,7 @@ def test_every_rule_has_complete_texts_and_consistent_thresholds() -> None:
     [
         ("model_too_old", 30 * 86400 + 1, " 30 d "),
         ("verification_stopped", 3 * 3600 + 1, " 3 h "),
-        ("no_new_observations", 1501, " 25 min."),
+        ("no_new_observations", 1.7, " 1.7 "),
         ("clock_skew", 45, " 45 s."),
         ("budget_nearly_spent", 0.93, "93% "),
     ],

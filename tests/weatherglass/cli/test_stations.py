@@ -21,6 +21,8 @@ def test_json_contains_every_field_of_the_station_table(capsys: pytest.CaptureFi
                 **row,
                 **{name: float(row[name]) for name in ("latitude", "longitude", "elevation")},
                 "networks": sorted(row["networks"].split()),
+                "sources": row["sources"].split(),
+                "metar_id": row["metar_id"] or None,
             }
             for row in csv.DictReader(file)
         ]

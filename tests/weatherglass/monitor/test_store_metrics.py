@@ -135,6 +135,23 @@ def test_a_new_station_is_measured_at_once(pipeline: Pipeline) -> None:
     assert ("seattle",) in pipeline.evaluate().series(m.STATION_SILENCE)
 
 
+def test_an_airport_is_silent_by_the_interval_of_its_routine_reports(
+    settings: Settings, store: Engine, clock: Clock
+) -> None:
+    settings = settings.model_copy(update={"source": Source.METAR})
+    with store.begin() as connection:
+        for minutes in range(30, -1, -5):  # special reports of a thunderstorm
+            time = (clock.now - timedelta(minutes=minutes)).replace(microsecond=0)
+            observations.save(connection, [an_observation("jfk", time)], clock.now, Origin.METAR)
+    store_metrics = StoreMetrics(settings, clock.now, clock.now - timedelta(days=1))
+    clock.advance(90 * 60)
+    sample = MetricSample(clock.now)
+    store_metrics.collect(sample)
+    store_metrics.close()
+    assert sample.get(m.STATION_SILENCE, "jfk") == pytest.approx(1.5)
+    assert sample.get(m.OBSERVATION_AGE_RATIO) == pytest.approx(1.5)
+
+
 def test_silence_of_all_stations_raises_one_alert(pipeline: Pipeline) -> None:
     pipeline.run(27, reporting=())
     assert pipeline.fired == {("no_new_observations", "pipeline")}
@@ -146,9 +163,9 @@ def test_silence_of_all_stations_raises_one_alert(pipeline: Pipeline) -> None:
 def test_failed_polls_raise_an_alert(pipeline: Pipeline) -> None:
     for _ in range(6):
         pipeline.run(1, polling=False)
-        pipeline.poll("OpenMeteoConnectionError")
+        pipeline.poll("ApiConnectionError")
     assert pipeline.fired == {("source_not_answering", "pipeline")}
-    assert pipeline.evaluate().get(m.POLLS, "OpenMeteoConnectionError") == 6
+    assert pipeline.evaluate().get(m.POLLS, "ApiConnectionError") == 6
     pipeline.poll()
     pipeline.run(2)
     assert pipeline.resolved == pipeline.fired

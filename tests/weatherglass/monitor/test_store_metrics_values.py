@@ -68,7 +68,7 @@ def test_the_usual_interval_is_the_median_of_the_newest_twelve_steps(store: Engi
     for station, (steps, _) in cases.items():
         observe(store, station, NOON, steps)
     with store.connect() as connection:
-        found = {station: usual_interval(connection, station) for station in cases}
+        found = {station: usual_interval(connection, station, None) for station in cases}
     assert found == {station: interval for station, (_, interval) in cases.items()}
 
 

@@ -16,7 +16,7 @@ from weatherglass.api.csv_response import CSV_RESPONSES, PrefersCsv, csv_respons
 from weatherglass.api.dependencies import ConnectionDep, NowDep, SettingsDep, StationQuery, UtcTime, source_of
 from weatherglass.api.problems import UNKNOWN_ANOMALY, Problem, error_responses
 from weatherglass.api.schemas import LiveField, SourceField
-from weatherglass.records import Origin, Time
+from weatherglass.records import LIVE_ORIGINS, Time
 from weatherglass.settings import Settings
 from weatherglass.store import verdicts
 from weatherglass.store.anomalies import ScoredReading, flagged_readings, get_flagged_reading
@@ -212,6 +212,6 @@ def _anomaly_item(row: ScoredReading, verdict: Verdict | None, settings: Setting
         reasons=anomaly["reasons"],
         model_version=anomaly["model_version"],
         source=source,
-        live=source is Origin.OPEN_METEO,
+        live=source in LIVE_ORIGINS,
         verdict=VerdictItem.model_validate(verdict, from_attributes=True) if verdict else None,
     )

@@ -33,7 +33,7 @@ from weatherglass.api.schemas import (
     observation_item,
     station_item,
 )
-from weatherglass.records import UNITS, Origin, Time, iso
+from weatherglass.records import LIVE_ORIGINS, UNITS, Time, iso
 from weatherglass.store import observations, sparklines
 
 router = APIRouter(tags=["observations"])
@@ -135,7 +135,7 @@ def station_observations(
             "start": iso(start),
             "end": iso(end),
             "source": source,
-            "live": source is Origin.OPEN_METEO,
+            "live": source in LIVE_ORIGINS,
             "units": UNITS,
             "observations": [observation_item(row) for row in rows],
         }

@@ -22,7 +22,7 @@ from weatherglass.api.dependencies import (
 )
 from weatherglass.api.problems import NO_DATA_YET, Problem, error_responses
 from weatherglass.api.schemas import LiveField, SourceField, StationItem, UnitsField, json_response, station_item
-from weatherglass.records import UNITS, VARIABLES, Anomaly, Method, Origin, Time, iso
+from weatherglass.records import LIVE_ORIGINS, UNITS, VARIABLES, Anomaly, Method, Time, iso
 from weatherglass.settings import Settings
 from weatherglass.store import predictions
 from weatherglass.store.readable import read_row, stored_origin
@@ -105,7 +105,7 @@ def latest_prediction(station_id: StationIdPath, store: EngineDep, settings: Set
             "stored_at": iso(row.stored_at),
             "age_seconds": (now - row.timestamp).total_seconds(),
             "source": source,
-            "live": source is Origin.OPEN_METEO,
+            "live": source in LIVE_ORIGINS,
             "units": UNITS,
             **forecast,
         }

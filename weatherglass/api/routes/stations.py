@@ -20,7 +20,7 @@ from weatherglass.api.schemas import (
     observation_item,
     station_item,
 )
-from weatherglass.records import UNITS, VARIABLES, Method, Origin, Time, iso
+from weatherglass.records import LIVE_ORIGINS, UNITS, VARIABLES, Method, Time, iso
 from weatherglass.store import observations, predictions
 from weatherglass.store.readable import read_row, stored_origin
 
@@ -99,7 +99,7 @@ def list_stations(store: ConnectionDep, settings: SettingsDep, now: NowDep) -> R
                 "age_seconds": reading and (now - reading.observation.timestamp).total_seconds(),
                 "arrived_seconds": reading and (now - reading.stored_at).total_seconds(),
                 "source": source,
-                "live": source is Origin.OPEN_METEO,
+                "live": source in LIVE_ORIGINS,
                 **forecast,
             }
         )

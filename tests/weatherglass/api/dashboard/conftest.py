@@ -16,8 +16,9 @@ from tests.weatherglass.api.browser import CHROMIUM, CHROMIUM_ARGUMENTS, TIMEOUT
 from tests.weatherglass.api.dashboard import scene
 from tests.weatherglass.api.serving import serving
 from weatherglass.api.app import create_app
+from weatherglass.records import Origin
 from weatherglass.settings import Settings
-from weatherglass.stations import Network, Station, known_stations, network_stations
+from weatherglass.stations import Station, known_stations, observed_by
 from weatherglass.store.engine import open_store
 from weatherglass.store.migrate import migrate
 
@@ -31,7 +32,7 @@ new MutationObserver((changes) => {
 """
 """Collects kind and text of all toasts in `data-toasts` of <html>, because a toast disappears after some seconds."""
 
-STATIONS: tuple[Station, ...] = (*network_stations(Network.LIVE)[:5], known_stations()["new-york"])
+STATIONS: tuple[Station, ...] = (*observed_by(Origin.OPEN_METEO)[:5], known_stations()["new-york"])
 SIZES = {"wide": (1440, 900), "narrow": (390, 844)}
 
 

@@ -5,8 +5,10 @@ import { getHealth, startLiveUpdates } from "./live_updates.js";
 import { getPreference, setPreference } from "./preferences.js";
 import { checkLabel, componentLabel, formatAge, formatDateTime } from "./units.js";
 
+const LIVE_SOURCES = ["metar", "open-meteo"];
 const SOURCES = {
-  "open-meteo": ["Live", "Live weather from Open-Meteo."],
+  metar: ["Measured", "Live weather measured by airports."],
+  "open-meteo": ["Live", "Live weather from Open-Meteo's models."],
   replay: ["Replay", "Replay of real observations of the same date and time of an earlier year."],
   simulated: ["Simulated", "Simulated weather from a generator."],
   kaggle: ["History", "History from the Kaggle data set."],
@@ -134,7 +136,7 @@ export function showSources(sources) {
   pill.hidden = known.length === 0;
   pill.classList.toggle(
     "live",
-    known.every((source) => source === "open-meteo"),
+    known.every((source) => LIVE_SOURCES.includes(source)),
   );
   pill.dataset.sources = known.join(" ");
   setText(pill, known.map((source) => SOURCES[source][0]).join(" + "));

@@ -1,0 +1,142 @@
+"""Client of the Aviation Weather Center's data API: reports of airports (METAR, SPECI), without a key.
+
+Limits: 100 requests a minute for an address, each endpoint at most once a minute, about 400 reports in a response, and
+15 days of history. All airports are therefore requested together; further requests, for the past of new stations and of
+those that reported again after a gap, follow at intervals of a minute. Status 204: no report of these airports.
+Source: aviationweather.gov/data/api.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+import requests
+
+from producer.api_client import ApiClient, Query, RetryPolicy
+from producer.api_response import ApiError, ParsedResponse, StationObservations
+from producer.metar_report import decode_reports, parse_reports
+from weatherglass.formatting import count_noun
+from weatherglass.records import Observation
+from weatherglass.settings import Settings
+from weatherglass.stations import Station
+
+HOUR = timedelta(hours=1)
+RECENT_HOURS = 3
+"""Hours that every poll requests: a few missed polls and a late report need no further request."""
+MAX_HOURS = 15 * 24
+"""How far back the API reaches."""
+MAX_REPORTS = 400
+"""Reports in one response; a response of this length may not be complete."""
+REPORTS_PER_HOUR = 1.3
+"""Mean of an airport: hourly routine reports and some special ones."""
+REQUEST_SECONDS = 60.0
+"""Least time between two requests."""
+RETRIES = RetryPolicy(attempts=2)
+"""A retry waits for its minute as well; then the next poll tries again."""
+
+
+class Metar(ApiClient):
+    """Requests the reports of all airports at once."""
+
+    _request_seconds = REQUEST_SECONDS
+
+    def __init__(self, url: str, retry_policy: RetryPolicy | None = None) -> None:
+        super().__init__(retry_policy or RETRIES)
+        self.url = f"{url.rstrip('/')}/api/data/metar"
+        self._last_request = -math.inf
+
+    def observe(
+        self,
+        stations: Sequence[Station],
+        last: Mapping[str, Observation],
+        now: datetime,
+        backfill: timedelta,
+        horizon: timedelta,
+        log: Callable[[str], object],
+    ) -> ParsedResponse:
+        """All reports of each station since its last observation; a station without one gets the reports of `backfill`.
+
+        A station that is silent costs no further request: its past is requested when it has reported again.
+
+        Args:
+            last: station id -> last published observation.
+            now: UTC.
+            horizon: older reports are not requested.
+
+        Raises:
+            ApiConnectionError, ApiRequestError, ApiResponseError: as for `ApiClient`, for the request of all stations.
+        """
+        response = self._reports(stations, RECENT_HOURS)
+        hours = {
+            station: hours
+            for station in stations
+            if station.station_id in response.stations
+            and (hours := _missing_hours(last.get(station.station_id), now, backfill, horizon)) > RECENT_HOURS
+        }
+        groups = _groups(hours)
+        if groups:
+            requested = f"{count_noun(len(hours), 'station')}: {count_noun(len(groups), 'request')}"
+            log(f"Requesting the past of {requested}, one a minute")
+        for group, group_hours in groups:
+            try:
+                past = self._reports(group, group_hours)
+            except ApiError as error:
+                # Publishing only the newest report would leave the gap for ever; the next poll requests both.
+                for station in group:
+                    response.failures[station.station_id] = str(error)
+                    del response.stations[station.station_id]
+                continue
+            response.refusals.extend(past.refusals)
+            for name, observations in past.stations.items():
+                response.stations[name] = _merged(observations, response.stations[name])
+        return response
+
+    def _reports(self, stations: Sequence[Station], hours: int) -> ParsedResponse:
+        """The reports of the last hours; of half of the stations at a time if they are too many for a response."""
+        ids = sorted({station.metar_id for station in stations if station.metar_id})
+        query: Query = {"ids": ",".join(ids), "format": "json", "hours": hours}
+        reports = self._request(
+            self.url, query, lambda response: decode_reports(response.content), self.retry_policy.attempts
+        )
+        if len(reports) < MAX_REPORTS or len(ids) == 1:
+            return parse_reports(reports, stations)
+        middle = ids[len(ids) // 2]
+        whole = ParsedResponse()
+        for low in (True, False):
+            part = [station for station in stations if ((station.metar_id or "") < middle) is low]
+            whole.add(self._reports(part, hours))
+        return whole
+
+    def _get_once(self, url: str, query: Query, calls: int) -> requests.Response:
+        time.sleep(max(0.0, self._last_request + self._request_seconds - time.monotonic()))
+        self._last_request = time.monotonic()
+        return super()._get_once(url, query, calls)
+
+
+def create_metar_client(settings: Settings) -> Metar:
+    return Metar(str(settings.metar_url))
+
+
+def _missing_hours(last: Observation | None, now: datetime, backfill: timedelta, horizon: timedelta) -> int:
+    gap = backfill if last is None else now - last.timestamp
+    return min(math.ceil(min(gap, horizon) / HOUR), MAX_HOURS)
+
+
+def _groups(hours: Mapping[Station, int]) -> list[tuple[list[Station], int]]:
+    """Stations that are requested together, and the hours: as many as usually fit into a response."""
+    groups: list[tuple[list[Station], int]] = []
+    for station, needed in sorted(hours.items(), key=lambda item: -item[1]):
+        if groups and (len(groups[-1][0]) + 1) * groups[-1][1] * REPORTS_PER_HOUR < MAX_REPORTS:
+            groups[-1][0].append(station)
+        else:
+            groups.append(([station], needed))
+    return groups
+
+
+def _merged(past: StationObservations, recent: StationObservations) -> StationObservations:
+    by_time = {o.timestamp: o for part in (past, recent) for o in (*part.hours, part.current) if o}
+    ordered = [by_time[moment] for moment in sorted(by_time)]
+    return StationObservations(ordered[-1], (), tuple(ordered[:-1]))

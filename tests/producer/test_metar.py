@@ -1,0 +1,154 @@
+"""The client of the reports of airports, with a fake server and with the replay server."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from producer.api_response import ApiConnectionError, ApiRequestError, ApiResponseError, ParsedResponse
+from producer.metar import MAX_REPORTS, RECENT_HOURS, Metar
+from tests.producer.conftest import FAST_RETRIES, FakeApi
+from weatherglass.records import Observation
+from weatherglass.stations import Station, known_stations
+
+NOW = datetime(2026, 7, 14, 12, 20, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+BACKFILL, HORIZON = 72 * HOUR, 240 * HOUR
+STATIONS = tuple(known_stations()[name] for name in ("ewr", "jfk", "lga"))
+ONE_ATTEMPT = replace(FAST_RETRIES, attempts=1)
+
+
+@pytest.fixture
+def client(fake_api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> Iterator[Metar]:
+    monkeypatch.setattr(Metar, "_request_seconds", 0.0)
+    with Metar(fake_api.url, FAST_RETRIES) as metar:
+        yield metar
+
+
+def report(airport: str, age: timedelta) -> dict[str, Any]:
+    return {"icaoId": airport, "obsTime": (NOW - age).timestamp(), "temp": age / HOUR}
+
+
+def hourly(query: dict[str, str]) -> tuple[int, str]:
+    """A report of each requested airport in every requested hour."""
+    ages = [HOUR * (hour + 0.5) for hour in range(int(query["hours"]))]
+    return 200, json.dumps([report(airport, age) for airport in query["ids"].split(",") for age in ages])
+
+
+def last(age: timedelta, *stations: Station) -> dict[str, Observation]:
+    return {s.station_id: Observation(station_id=s.station_id, timestamp=NOW - age) for s in stations}
+
+
+def observed(
+    client: Metar, published: dict[str, Observation], stations: tuple[Station, ...] = STATIONS
+) -> ParsedResponse:
+    return client.observe(stations, published, NOW, BACKFILL, HORIZON, lambda _: None)
+
+
+def ages(response: ParsedResponse, name: str) -> list[float]:
+    found = response.stations[name]
+    return [(NOW - o.timestamp) / HOUR for o in (*found.hours, found.current) if o]
+
+
+def test_a_poll_is_one_request_for_all_airports_with_a_custom_user_agent(client: Metar, fake_api: FakeApi) -> None:
+    fake_api.respond = hourly
+    response = observed(client, last(HOUR, *STATIONS))
+    assert fake_api.paths == ["/api/data/metar"]
+    assert fake_api.queries == [{"ids": "KEWR,KJFK,KLGA", "format": "json", "hours": str(RECENT_HOURS)}]
+    assert fake_api.user_agents == ["weatherglass"]
+    assert ages(response, "jfk") == [2.5, 1.5, 0.5]
+    assert not client.replayed
+
+
+def test_new_stations_get_the_backfill_and_stations_after_a_gap_what_they_missed(
+    client: Metar, fake_api: FakeApi
+) -> None:
+    fake_api.respond = hourly
+    ewr, jfk, lga = STATIONS
+    response = observed(client, last(HOUR, lga) | last(10 * HOUR, jfk))
+    assert [len(ages(response, s.station_id)) for s in (ewr, jfk, lga)] == [72, 72, 3]
+    assert ages(response, "ewr") == [hour - 0.5 for hour in range(72, 0, -1)]
+    assert sorted(int(query["hours"]) for query in fake_api.queries) == [3, 72]
+
+
+def test_a_gap_is_filled_up_to_the_horizon(client: Metar, fake_api: FakeApi) -> None:
+    fake_api.respond = hourly
+    assert len(ages(observed(client, last(999 * HOUR, *STATIONS), STATIONS[:1]), "ewr")) == 240
+
+
+def test_a_silent_airport_is_named_and_costs_no_further_request(client: Metar, fake_api: FakeApi) -> None:
+    fake_api.responses = [(200, json.dumps([report("KJFK", HOUR), report("KLGA", HOUR)]))]
+    response = observed(client, last(50 * HOUR, STATIONS[0]) | last(2 * HOUR, *STATIONS[1:]))
+    assert set(response.stations) == {"jfk", "lga"}
+    assert set(response.failures) == {"ewr"}
+    assert len(fake_api.queries) == 1
+
+
+@pytest.mark.parametrize("response", [(204, ""), (200, "[]")])
+def test_without_any_report_every_station_is_named(client: Metar, fake_api: FakeApi, response: tuple[int, str]) -> None:
+    fake_api.responses = [response]
+    result = observed(client, {})
+    assert not result.stations
+    assert set(result.failures) == {"ewr", "jfk", "lga"}
+    assert len(fake_api.queries) == 1
+
+
+def test_a_response_that_may_be_cut_off_is_requested_in_parts(client: Metar, fake_api: FakeApi) -> None:
+    def limited(query: dict[str, str]) -> tuple[int, str]:
+        status, body = hourly(query)
+        return status, json.dumps(json.loads(body)[:MAX_REPORTS])
+
+    fake_api.respond = limited
+    response = client.observe(STATIONS, last(200 * HOUR, *STATIONS), NOW, BACKFILL, HORIZON, lambda _: None)
+    assert {name: len(ages(response, name)) for name in ("ewr", "jfk", "lga")} == dict.fromkeys(
+        ("ewr", "jfk", "lga"), 200
+    )
+
+
+def test_if_the_past_is_not_available_the_station_waits_for_the_next_poll(client: Metar, fake_api: FakeApi) -> None:
+    fake_api.respond = lambda query: hourly(query) if query["hours"] == "3" else (500, "")
+    response = observed(client, last(HOUR, *STATIONS[:2]))
+    assert set(response.stations) == {"ewr", "jfk"}
+    assert set(response.failures) == {"lga"}
+
+
+@pytest.mark.parametrize(
+    ("response", "error", "attempts"),
+    [
+        ((429, "Too Many Requests"), ApiConnectionError, 1),  # a retry would prolong the block
+        ((500, ""), ApiConnectionError, FAST_RETRIES.attempts),
+        ((502, "<html>Bad Gateway</html>"), ApiConnectionError, FAST_RETRIES.attempts),
+        ((200, "[{"), ApiResponseError, FAST_RETRIES.attempts),
+        ((200, "<html>Maintenance</html>"), ApiResponseError, 1),
+        ((400, '{"status":"error","error":"Invalid hours"}'), ApiRequestError, 1),
+    ],
+    ids=["rate limit", "error", "gateway", "cut off", "html", "rejected"],
+)
+def test_failures(
+    client: Metar, fake_api: FakeApi, response: tuple[int, str], error: type[Exception], attempts: int
+) -> None:
+    fake_api.responses = [response]
+    with pytest.raises(error):
+        observed(client, {})
+    assert len(fake_api.queries) == attempts
+
+
+def test_requests_have_the_interval_of_the_api_between_them(fake_api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, requests = [1000.0], []
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
+
+    def respond(query: dict[str, str]) -> tuple[int, str]:
+        requests.append(clock[0])
+        return hourly(query)
+
+    fake_api.respond = respond
+    with Metar(fake_api.url, ONE_ATTEMPT) as client:
+        observed(client, {})
+    assert requests == [1000.0, 1060.0]
