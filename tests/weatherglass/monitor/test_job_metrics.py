@@ -200,9 +200,10 @@ def test_reports_that_are_no_batches_and_values_that_are_no_numbers_are_not_coun
     sample = running.step(1)
     assert (sample.get(m.BATCHES), sample.get(m.ROWS), sample.get(m.LATE_ROWS)) == (1, 8, 0)
     assert (sample.get(m.ROWS_PER_SECOND), sample.get(m.BATCH_OVER_TRIGGER)) == (0, 0.5)
-    stored = {("observations",): 6.0, ("predictions",): 4.0, ("skipped",): 1.0}
-    assert sample.series(m.STORED_RECORDS) == stored
-    assert running.step(1).series(m.STORED_RECORDS) == stored
+    stored = {("observations",): 6.0, ("predictions",): 4.0}
+    for again in (sample, running.step(1)):
+        assert again.series(m.STORED_RECORDS) == stored
+        assert again.series(m.SKIPPED_RECORDS) == {(STORE,): 1.0, (SERVE,): 0.0}
 
 
 @pytest.mark.parametrize(("trigger", "ratio"), [(0.0, 3.0), (4.0, 0.75)])
