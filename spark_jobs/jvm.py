@@ -6,7 +6,7 @@ time than all of them.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -28,34 +28,58 @@ def parsed(value: Column, arrived: Column, ahead: timedelta, behind: timedelta) 
         ahead: how far an observation may lie after its arrival.
         behind: how far an observation may lie before its arrival.
     """
-    parser = _package().ObservationParser
-    return _column(parser.parsed(_java(value), _java(arrived), TIME_TEXT, ahead // MICROSECOND, behind // MICROSECOND))
-
-
-def qc_flags(station: Column, time: Column, values: list[Column], parameters: QcParameters) -> Column:
-    """The result of quality control for an observation, as bits; see `QualityControl.java`."""
-    gateway = SparkSession.active().sparkContext._gateway
-    assert gateway
-    array = gateway.new_array(gateway.jvm.org.apache.spark.sql.Column, len(values))
-    for i, value in enumerate(values):
-        array[i] = _java(value)
-    return _column(_package().QualityControl.flags(_java(station), _java(time), array, parameters.to_json()))
+    return _column(_parser(ahead, behind).parsed(_java(value), _java(arrived)))
 
 
 def batch_windows(observations: DataFrame, parameters: QcParameters) -> DataFrame:
     """All sliding windows of a batch; see `Windows.java` for the columns."""
-    return DataFrame(_windows(parameters).ofBatch(observations._jdf), observations.sparkSession)
+    java = _windows(parameters).ofBatch(observations._jdf, _quality_control(parameters))
+    return DataFrame(java, observations.sparkSession)
 
 
-def stream_windows(observations: DataFrame, parameters: QcParameters, closed: timedelta, delay: timedelta) -> DataFrame:
-    """The windows that each batch of a stream changes, and its messages that are in no window; see `Windows.java`.
+@dataclass(frozen=True)
+class Lateness:
+    """Which windows are closed.
 
-    Args:
+    Attributes:
         closed: since 1970; windows that end at or before it are closed for every station.
         delay: a window is closed when the newest reading of its station is this much after its end.
     """
-    java = _windows(parameters).ofStream(observations._jdf, closed // MICROSECOND, delay // MICROSECOND)
-    return DataFrame(java, observations.sparkSession)
+
+    closed: timedelta
+    delay: timedelta
+
+    def microseconds(self) -> tuple[int, int]:
+        return self.closed // MICROSECOND, self.delay // MICROSECOND
+
+
+def packed_messages(
+    messages: DataFrame, parameters: QcParameters, ahead: timedelta, behind: timedelta, lateness: Lateness
+) -> DataFrame:
+    """Parse, check and pack the messages of a stream; see `MessagePacker.java` and `PackedRow.java` for the columns.
+
+    Args:
+        ahead: as for `parsed`.
+        behind: as for `parsed`.
+        lateness: the same as for `stream_windows`.
+    """
+    java = _windows(parameters).packed(
+        messages._jdf, _parser(ahead, behind), _quality_control(parameters), *lateness.microseconds()
+    )
+    return DataFrame(java, messages.sparkSession)
+
+
+def stream_windows(packed: DataFrame, parameters: QcParameters, lateness: Lateness) -> DataFrame:
+    """The windows that each batch of a stream changes, and its messages that are in no window; see `Windows.java`."""
+    return DataFrame(_windows(parameters).ofStream(packed._jdf, *lateness.microseconds()), packed.sparkSession)
+
+
+def _parser(ahead: timedelta, behind: timedelta) -> Any:
+    return _package().ObservationParser(TIME_TEXT, ahead // MICROSECOND, behind // MICROSECOND)
+
+
+def _quality_control(parameters: QcParameters) -> Any:
+    return _package().QualityControl(parameters.to_json())
 
 
 def _windows(parameters: QcParameters) -> Any:

@@ -1,7 +1,8 @@
 """The records of the stream: windows for `weather-features`, and messages in no window for `weather-rejected`.
 
 Invalid messages and late observations pass through the same query as the windows, so that each batch publishes all of
-them or is repeated. A message that may be needed is carried through the shuffle; that is a small part of them.
+them or is repeated. `MessagePacker.java` parses the messages and packs their readings before the shuffle, with the
+original message if the reading may be late.
 """
 
 from __future__ import annotations
@@ -13,13 +14,21 @@ from pyspark.sql import functions as F
 
 from spark_jobs import jvm
 from spark_jobs.checkpoint_migration import CheckpointMigration
-from spark_jobs.feature_records import feature_headers, station_key
-from spark_jobs.parsing import at_or_beyond, original_message, parse, rejection_headers
-from spark_jobs.window_features import reading_columns
-from weatherglass.history.hours import SLIDE, WATERMARK, WINDOW
+from spark_jobs.feature_records import feature_headers, record_headers, station_key
+from spark_jobs.parsing import accepted_times, at_or_beyond, header_text
+from weatherglass.history.hours import WATERMARK
 from weatherglass.qc.observation_checks import CHECKS, QcParameters, RejectionReason
 from weatherglass.settings import Settings
-from weatherglass.topics import FEATURES, RAW, REJECTED, TOPICS
+from weatherglass.topics import (
+    FEATURES,
+    MAX_REJECTED_KEY_BYTES,
+    MAX_REJECTED_VALUE_BYTES,
+    RAW,
+    REJECTED,
+    TOPICS,
+    TRUNCATED_HEADER,
+    TRUNCATED_KEY_HEADER,
+)
 
 TIME_SHIFT = timedelta(days=1000)
 """Offset of the column with the watermark from the time of the observations. Spark drops rows older than the watermark
@@ -55,29 +64,29 @@ def stream_records(
             and not published to `weather-rejected` again.
     """
     read, rejected = (migration.read_offsets, migration.rejected_offsets) if migration else ({}, {})
-    closed = timedelta(milliseconds=migration.closed_until if migration else 0)
-    parsed = parse(messages, settings).where(F.col("reason").isNull() | at_or_beyond(rejected, "partition"))
-    failed = (F.count_if(at_or_beyond(read, "partition") & _failed(check)).alias(check) for check in CHECKS)
+    lateness = jvm.Lateness(timedelta(milliseconds=migration.closed_until if migration else 0), WATERMARK)
+    columns = messages.select(
+        "value",
+        F.unix_micros("timestamp").alias("arrived"),
+        "partition",
+        "offset",
+        "key",
+        header_text("source").alias("source"),
+        header_text("replayed").alias("replayed"),
+        at_or_beyond(read, "partition").alias("counted"),
+    )
+    packed = jvm.packed_messages(columns, parameters, *accepted_times(settings), lateness)
     reasons = (F.count_if(F.col("reason") == reason.value).alias(reason.value) for reason in RejectionReason)
-    valid = F.col("reason").isNull()
     rows = (
-        parsed.select(
-            *reading_columns(parameters),
-            F.col("partition"),
-            F.octet_length("value").alias("size"),
-            _original_if_needed(settings, closed).alias("original"),
-            F.when(valid, F.col("timestamp") + F.lit(TIME_SHIFT)).alias("shifted_time"),
-            "reason",
-        )
-        .observe(FAILED_METRIC, *failed)
+        packed.where(F.col("reason").isNull() | at_or_beyond(rejected, "partition"))
+        .observe(FAILED_METRIC, *(F.sum(f"failed_{check}").alias(check) for check in CHECKS))
         .observe(REJECTED_METRIC, *reasons)
-        .withColumn("station_id", F.when(valid, F.col("station_id")).otherwise(""))
-        .drop("reason")
+        .withColumn("shifted_time", F.timestamp_micros("newest") + F.lit(TIME_SHIFT))
         .withWatermark("shifted_time", f"{(TIME_SHIFT + state_retention(settings)) // timedelta(seconds=1)} seconds")
     )
-    windows = jvm.stream_windows(rows, parameters, closed, WATERMARK)
-    late = F.col("end").isNull() & (F.col("station_id") != "")
-    published = windows.where(~late | at_or_beyond(rejected, "topic_partition"))
+    windows = jvm.stream_windows(rows, parameters, lateness)
+    late = F.col("reason").eqNullSafe(RejectionReason.LATE.value)
+    published = windows.where(~late | at_or_beyond(rejected, "partition"))
     return _records(published.observe(LATE_METRIC, F.count_if(late).alias(LATE_METRIC)))
 
 
@@ -89,46 +98,38 @@ def state_retention(settings: Settings) -> timedelta:
     time, all observations of the station that can follow are newer than those before, and none of them can be late.
     """
     (retention,) = (topic.retention for topic in TOPICS if topic.name == RAW)
-    past, future = timedelta(hours=settings.past_horizon_hours), timedelta(minutes=settings.future_tolerance_minutes)
+    future, past = accepted_times(settings)
     return past + retention + future
-
-
-def _original_if_needed(settings: Settings, closed: timedelta) -> Column:
-    """The message as a record for `weather-rejected`; null for an observation that cannot be late.
-
-    An observation is late if its last window ended 10 minutes before the newest observation of its station. That one
-    arrived before, and was at most the tolerance in the future. So a late observation arrives at least 10 minutes less
-    the tolerance after the end of its last window. If the clock of the broker was set back between them, this may be
-    wrong: then the record has no value and counts as truncated (`_without_value`).
-    """
-    time = F.unix_micros("timestamp")
-    last_end = time - F.pmod(time, F.lit(SLIDE // jvm.MICROSECOND)) + F.lit(WINDOW // jvm.MICROSECOND)
-    tolerance = timedelta(minutes=settings.future_tolerance_minutes)
-    newest_possible = F.unix_micros("arrived") + F.lit((tolerance - WATERMARK) // jvm.MICROSECOND)
-    may_be_late = last_end <= F.greatest(newest_possible, F.lit(closed // jvm.MICROSECOND))
-    reason = F.coalesce("reason", F.lit(RejectionReason.LATE.value))
-    return F.when(F.col("reason").isNotNull() | may_be_late, original_message(reason))
 
 
 def _records(rows: DataFrame) -> DataFrame:
     is_window = F.col("end").isNotNull()
-    original = F.coalesce("original", _without_value())
     return rows.select(
         F.when(is_window, F.lit(FEATURES)).otherwise(F.lit(REJECTED)).alias("topic"),
-        F.when(is_window, station_key()).otherwise(original["key"]).alias("key"),
-        F.when(is_window, F.col("value")).otherwise(original["value"]).alias("value"),
-        F.when(is_window, feature_headers()).otherwise(original["headers"]).alias("headers"),
+        F.when(is_window, station_key()).otherwise(F.substring("key", 1, MAX_REJECTED_KEY_BYTES)).alias("key"),
+        F.when(is_window, F.col("value")).otherwise(F.substring("value", 1, MAX_REJECTED_VALUE_BYTES)).alias("value"),
+        F.when(is_window, feature_headers()).otherwise(_rejection_headers()).alias("headers"),
     )
 
 
-def _without_value() -> Column:
-    """A late observation whose message was not carried through the shuffle."""
-    late = F.lit(RejectionReason.LATE.value)
-    headers = rejection_headers(late, F.col("topic_partition"), F.col("offset"), truncated=F.col("size"))
-    return F.struct(station_key().alias("key"), F.lit(None).cast("binary").alias("value"), headers.alias("headers"))
+def _rejection_headers() -> Column:
+    """Headers of a record on `weather-rejected`.
 
-
-def _failed(check: str) -> Column:
-    """Whether a valid observation failed a check: the bit that `QualityControl.java` sets."""
-    bit = 1 << 9 + 2 * CHECKS.index(check)
-    return F.col("reason").isNull() & (F.col("qc_flags").bitwiseAND(F.lit(bit)) != 0)
+    A key or value that is too long is truncated, since the broker would refuse the record and the query would fail
+    repeatedly. Then the header `truncated` gives the original size of the value in bytes, and `truncated_key` that of
+    the key. The value of a late observation is missing, and counts as truncated, if it was not carried through the
+    shuffle. The other headers give topic, partition and offset of the complete message. The header `replayed` is kept
+    if the message was sent again before.
+    """
+    kept = F.least(F.coalesce(F.octet_length("value"), F.lit(0)), F.lit(MAX_REJECTED_VALUE_BYTES))
+    key_size = F.octet_length("key")
+    texts = {
+        "reason": F.col("reason"),
+        "topic": F.lit(RAW),
+        "partition": F.col("partition"),
+        "offset": F.col("offset"),
+        "replayed": F.col("replayed"),
+        TRUNCATED_HEADER: F.when(F.col("size") > kept, F.col("size")),
+        TRUNCATED_KEY_HEADER: F.when(key_size > MAX_REJECTED_KEY_BYTES, key_size),
+    }
+    return record_headers({name: text.cast("string") for name, text in texts.items()})

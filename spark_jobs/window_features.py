@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs import jvm
-from weatherglass.qc.limits import RANGE_LIMITS, RangeLimit
+from weatherglass.qc.limits import RANGE_LIMITS
 from weatherglass.qc.observation_checks import QcParameters
 
 
@@ -44,29 +44,13 @@ def window_features(observations: DataFrame, parameters: QcParameters) -> DataFr
     is *failed* if any observation of the window failed it, else *ok* if any passed it, else *not_checked*. `quality` of
     a variable is `failed` if any value was excluded, `ok` if there are values and all are used, else `not_checked`.
     """
-    windows = jvm.batch_windows(observations.select(*reading_columns(parameters)), parameters)
-    return windows.select("station_id", F.timestamp_micros("end").alias("window_end"), "value", "source")
-
-
-def reading_columns(parameters: QcParameters) -> list[Column]:
-    """The input columns of `Windows.java`, from the columns that `window_features` reads. `timestamp` may be null."""
-    values = [_within_tolerance(name, limit) for name, limit in RANGE_LIMITS.items()]
-    time = F.unix_micros("timestamp")
-    return [
-        F.col("station_id"),
-        time.alias("time"),
+    rows = observations.select(
+        "station_id",
+        F.unix_micros("timestamp").alias("time"),
         F.unix_micros("arrived").alias("arrived"),
-        F.col("offset"),
-        *(value.alias(name) for value, name in zip(values, RANGE_LIMITS, strict=True)),
-        F.when(time.isNotNull(), jvm.qc_flags(F.col("station_id"), time, values, parameters)).alias("qc_flags"),
-        F.col("source"),
-    ]
-
-
-def _within_tolerance(name: str, limit: RangeLimit) -> Column:
-    """The variable `name`; values within the tolerance above the range as the end of the range."""
-    value = F.col(name)
-    if not limit.tolerance:
-        return value
-    above = (value > limit.high) & (value <= limit.high + limit.tolerance)
-    return F.when(above, F.lit(limit.high)).otherwise(value)
+        "offset",
+        *RANGE_LIMITS,
+        "source",
+    )
+    windows = jvm.batch_windows(rows, parameters)
+    return windows.select("station_id", F.timestamp_micros("end").alias("window_end"), "value", "source")

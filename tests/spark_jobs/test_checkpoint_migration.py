@@ -167,7 +167,8 @@ def test_the_job_continues_from_a_checkpoint_of_the_first_format(fresh_broker: T
     driver.script = job
     try:
         driver.start()
-        driver.wait_for("migration", lambda: (driver.checkpoint / "features-format-1").exists())
+        driver.wait_for("report of the migration", driver.progress)
+        assert (driver.checkpoint / "features-format-1").exists()
         driver.kill()
         driver.start()
         driver.wait_until_read(ends(servers, RAW))

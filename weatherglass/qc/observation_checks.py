@@ -56,6 +56,7 @@ class QcParameters:
             "variables": list(limits.RANGE_LIMITS),
             "checks": CHECKS,
             "limits": _ranges(limits.RANGE_LIMITS),
+            "tolerances": [limit.tolerance for limit in limits.RANGE_LIMITS.values()],
             "stationLimits": {
                 name: _ranges(limits.range_limits(self.latitudes.get(name), elevation))
                 for name, elevation in self.elevations.items()

@@ -149,6 +149,7 @@ def test_the_stream_gets_the_observation_column() -> None:
     rules = json.loads(QcParameters().to_json())
     assert rules["highestDewPoint"] == 36
     assert rules["limits"] == [[-95, 60], [0, 100], [300, 1100], [0, 75], [0, 360]]
+    assert rules["tolerances"] == [0, 5, 0, 0, 0]
     assert rules["resolutions"] == [0.1, 1, 0.1, 0.5, 1]
     assert rules["seaLevelPressures"] == pytest.approx([0.855 * 1013.25, 1093.25])
 

@@ -1,6 +1,7 @@
 package weatherglass;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
@@ -26,8 +27,9 @@ import org.apache.spark.sql.types.StructType;
  * Strict parser for messages of `weather-raw`: a field has the type of the record schema or the message is rejected.
  * Unknown fields are ignored.
  *
- * <p>Reads the bytes once. The reasons are those of `weatherglass.qc.observation_checks.RejectionReason`. The sink
- * parses the same messages with `weatherglass.records.Observation`; a test checks that both accept the same messages.
+ * <p>{@link PlainMessage} reads messages in their usual form; Jackson reads all others, and gives the reason for a
+ * rejection. The reasons are those of `weatherglass.qc.observation_checks.RejectionReason`. The sink parses the same
+ * messages with `weatherglass.records.Observation`; a test checks that both accept the same messages.
  */
 public final class ObservationParser implements UDF2<byte[], Long, Row> {
     private static final String[] VARIABLES = {"temperature", "humidity", "pressure", "wind_speed", "wind_direction"};
@@ -44,10 +46,19 @@ public final class ObservationParser implements UDF2<byte[], Long, Row> {
     private final long futureTolerance;
     private final long pastHorizon;
 
-    ObservationParser(Pattern time, long futureTolerance, long pastHorizon) {
-        this.time = time;
+    /**
+     * @param time regular expression of a timestamp, `weatherglass.records.TIME_TEXT`
+     * @param futureTolerance how far an observation may lie after its arrival, microseconds
+     * @param pastHorizon how far an observation may lie before its arrival, microseconds
+     */
+    public ObservationParser(String time, long futureTolerance, long pastHorizon) {
+        this.time = Pattern.compile(time);
         this.futureTolerance = futureTolerance;
         this.pastHorizon = pastHorizon;
+    }
+
+    long futureTolerance() {
+        return futureTolerance;
     }
 
     /**
@@ -56,27 +67,47 @@ public final class ObservationParser implements UDF2<byte[], Long, Row> {
      *
      * @param value the message, binary
      * @param arrived arrival time, microseconds since 1970
-     * @param time regular expression of a timestamp, `weatherglass.records.TIME_TEXT`
-     * @param futureTolerance how far an observation may lie after its arrival, microseconds
-     * @param pastHorizon how far an observation may lie before its arrival, microseconds
      */
-    public static Column parsed(Column value, Column arrived, String time, long futureTolerance, long pastHorizon) {
-        var parser = new ObservationParser(Pattern.compile(time), futureTolerance, pastHorizon);
+    public Column parsed(Column value, Column arrived) {
         StructType struct = StructType.fromDDL("station_id string, time bigint, temperature double, humidity double,"
                 + " pressure double, wind_speed double, wind_direction double, reason string");
         // Marked as non-deterministic: otherwise the optimizer copies it into each use of a field.
-        return functions.udf(parser, struct).asNondeterministic().apply(value, arrived);
+        return functions.udf(this, struct).asNondeterministic().apply(value, arrived);
     }
 
     @Override
-    public Row call(byte[] value, Long arrived) throws IOException {
-        Object[] columns = new Object[8];
-        columns[7] = reason(value, arrived, columns);
+    public Row call(byte[] value, Long arrived) {
+        ObservationFields fields = new ObservationFields();
+        String reason = parse(value, arrived, new PlainMessage(), fields);
+        Object[] columns = new Object[3 + Reading.VALUES];
+        if (reason == null) {
+            columns[0] = fields.station;
+            columns[1] = fields.time;
+            for (int i = 0; i < Reading.VALUES; i++) {
+                columns[2 + i] = Double.isNaN(fields.values[i]) ? null : fields.values[i];
+            }
+        }
+        columns[2 + Reading.VALUES] = reason;
         return RowFactory.create(columns);
     }
 
-    /** The first problem found, checked from the encoding up to the meaning; null if the message is valid. */
-    private String reason(byte[] value, long arrived, Object[] columns) throws IOException {
+    /**
+     * Reads the fields of a message.
+     *
+     * @param plain the reader for messages in their usual form, which the calling thread uses again
+     * @return the reason to reject it, the first that is found from the encoding up to the meaning; null if it is valid
+     */
+    String parse(byte[] value, long arrived, PlainMessage plain, ObservationFields fields) {
+        fields.clear();
+        if (value != null && plain.read(value, fields)) {
+            return checkTime(fields.time, arrived);
+        }
+        fields.clear();
+        return parseJson(value, arrived, fields);
+    }
+
+    /** The same for a message in any form, by Jackson. */
+    String parseJson(byte[] value, long arrived, ObservationFields fields) {
         if (value == null || value.length == 0) {
             return "empty";
         }
@@ -86,13 +117,13 @@ public final class ObservationParser implements UDF2<byte[], Long, Row> {
         if (looksLikeOtherEncoding(value)) {
             return "malformed_json";
         }
-        Fields fields = new Fields(columns);
+        FieldReader reader = new FieldReader(fields);
         try (JsonParser json = JSON.createParser(value)) {
             JsonToken first = json.nextToken();
             if (first == JsonToken.START_OBJECT) {
-                fields.read(json);
+                reader.read(json);
             } else {
-                fields.wrongType = true;
+                reader.wrongType = true;
                 json.skipChildren();
             }
             if (first == null || json.nextToken() != null || hasLoneSurrogate(value)) {
@@ -101,24 +132,26 @@ public final class ObservationParser implements UDF2<byte[], Long, Row> {
         } catch (JsonProcessingException error) {
             boolean number = NOT_FINITE.matcher(new String(value, StandardCharsets.UTF_8)).find();
             return number ? "not_finite" : "malformed_json";
+        } catch (IOException error) {
+            throw new UncheckedIOException(error);
         }
-        if (fields.infinite) {
+        if (reader.infinite) {
             return "not_finite";
         }
-        if (fields.wrongType) {
+        if (reader.wrongType) {
             return "wrong_type";
         }
-        if (columns[0] == null) {
+        if (fields.station == null) {
             return "missing_station";
         }
-        if (!isStationId((String) columns[0])) {
+        if (!isStationId(fields.station)) {
             return "bad_station";
         }
-        return fields.time == null ? "missing_time" : parseTime(fields.time, arrived, columns);
+        return reader.time == null ? "missing_time" : parseTime(reader.time, arrived, fields);
     }
 
     /** The rule of `weatherglass.records.STATION_ID_PATTERN`; characters are counted as code points. */
-    private static boolean isStationId(String text) {
+    static boolean isStationId(String text) {
         for (int i = 0; i < text.length(); i++) {
             char character = text.charAt(i);
             if (character == '/' || character == '\\' || Character.isISOControl(character)) {
@@ -129,7 +162,7 @@ public final class ObservationParser implements UDF2<byte[], Long, Row> {
                 && text.codePointCount(0, text.length()) <= MAX_STATION_ID_LENGTH;
     }
 
-    private String parseTime(String text, long arrived, Object[] columns) {
+    private String parseTime(String text, long arrived, ObservationFields fields) {
         var match = time.matcher(text);
         if (!match.matches()) {
             return "bad_time";
@@ -137,17 +170,19 @@ public final class ObservationParser implements UDF2<byte[], Long, Row> {
         if (match.group(4) == null) {
             return "no_zone";
         }
-        long microseconds;
         try {
             // Truncated to milliseconds, as in the output records: a prediction refers to its observation by this time.
             String fraction = match.group(3) == null ? "" : match.group(3);
-            microseconds = LocalDateTime.parse(match.group(1) + "T" + match.group(2))
+            fields.time = LocalDateTime.parse(match.group(1) + "T" + match.group(2))
                     .toEpochSecond(ZoneOffset.of(match.group(4))) * 1_000_000
                     + Long.parseLong((fraction + "000").substring(0, 3)) * 1000;
         } catch (DateTimeException error) {
             return "bad_time";
         }
-        columns[1] = microseconds;
+        return checkTime(fields.time, arrived);
+    }
+
+    private String checkTime(long microseconds, long arrived) {
         if (microseconds - arrived > futureTolerance) {
             return "future";
         }
@@ -198,14 +233,14 @@ public final class ObservationParser implements UDF2<byte[], Long, Row> {
         }
     }
 
-    private static final class Fields {
-        private final Object[] columns;
+    private static final class FieldReader {
+        private final ObservationFields fields;
         private String time;
         private boolean wrongType;
         private boolean infinite;
 
-        private Fields(Object[] columns) {
-            this.columns = columns;
+        private FieldReader(ObservationFields fields) {
+            this.fields = fields;
         }
 
         private void read(JsonParser json) throws IOException {
@@ -215,7 +250,7 @@ public final class ObservationParser implements UDF2<byte[], Long, Row> {
                 if (variable >= 0) {
                     number(json, token, variable);
                 } else if (name.equals("station_id")) {
-                    columns[0] = text(json, token);
+                    fields.station = text(json, token);
                 } else if (name.equals("timestamp")) {
                     time = text(json, token);
                 } else {
@@ -228,7 +263,7 @@ public final class ObservationParser implements UDF2<byte[], Long, Row> {
             if (token.isNumeric()) {
                 double number = json.getDoubleValue();
                 infinite |= Double.isInfinite(number);
-                columns[2 + variable] = number;
+                fields.values[variable] = number;
             } else {
                 expectNull(json, token);
             }

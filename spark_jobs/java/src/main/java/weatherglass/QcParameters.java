@@ -13,6 +13,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
  * @param variables names of the five variables, in the order of {@link Reading}
  * @param checks names of the checks, in order
  * @param limits lowest and highest value of each variable that is possible anywhere
+ * @param tolerances how far a value of each variable above its highest value still counts as the highest value
  * @param stationLimits station id -> limits at the station; for other stations, `limits` apply
  * @param stationPressures station id -> lowest and highest pressure at its elevation, hPa
  * @param seaLevelPressures lowest and highest pressure at sea level, hPa
@@ -25,9 +26,10 @@ import com.fasterxml.jackson.databind.ObjectMapper;
  * @param steadmanVapour coefficients of its vapour pressure
  * @param highestDewPoint °C
  */
-record QcParameters(String[] variables, String[] checks, double[][] limits, Map<String, double[][]> stationLimits,
-             Map<String, double[]> stationPressures, double[] seaLevelPressures, double[] resolutions,
-             Map<String, Double[][][]> climate, Map<String, Double> elevations, double[] magnus, double[] reduction,
+record QcParameters(String[] variables, String[] checks, double[][] limits, double[] tolerances,
+             Map<String, double[][]> stationLimits, Map<String, double[]> stationPressures,
+             double[] seaLevelPressures, double[] resolutions, Map<String, Double[][][]> climate,
+             Map<String, Double> elevations, double[] magnus, double[] reduction,
              double[] steadman, double[] steadmanVapour, double highestDewPoint)
         implements Serializable {
 

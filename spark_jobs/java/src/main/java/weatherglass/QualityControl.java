@@ -1,13 +1,10 @@
 package weatherglass;
 
+import java.io.Serializable;
 import java.time.Instant;
 import java.time.ZoneOffset;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
-import org.apache.spark.sql.Column;
-import org.apache.spark.sql.api.java.UDF7;
-import org.apache.spark.sql.functions;
-import org.apache.spark.sql.types.DataTypes;
 
 /**
  * Quality control of a single observation. `weatherglass.qc.observation_checks` documents each check and the sources
@@ -17,7 +14,7 @@ import org.apache.spark.sql.types.DataTypes;
  * present. Check number c sets bit 8 + 2c if it passed and bit 9 + 2c if it failed, and neither if it was not
  * applicable.
  */
-public final class QualityControl implements UDF7<String, Long, Double, Double, Double, Double, Double, Integer> {
+public final class QualityControl implements Serializable {
     static final int HAS_DIRECTION = 1 << 5;
     private static final int RANGE = 0;
     private static final int CLIMATE = 1;
@@ -26,50 +23,55 @@ public final class QualityControl implements UDF7<String, Long, Double, Double, 
 
     private final QcParameters parameters;
 
-    QualityControl(QcParameters parameters) {
-        this.parameters = parameters;
+    /** @param parameters JSON of `weatherglass.qc.observation_checks.QcParameters` */
+    public QualityControl(String parameters) throws JsonProcessingException {
+        this.parameters = QcParameters.fromJson(parameters);
+    }
+
+    /** Names of the checks, in the order of their bits. */
+    String[] checks() {
+        return parameters.checks();
     }
 
     /**
-     * The flags of each observation, as a column.
+     * An observation with the result of its checks. A value within the tolerance above its range becomes the end of the
+     * range before it is checked.
      *
-     * @param time microseconds since 1970
-     * @param values the five variables, in the order of {@link Reading}; the humidity is at most 100 unless it is
-     *         impossible
-     * @param parameters JSON of `weatherglass.qc.observation_checks.QcParameters`
+     * @param values the five variables in the order of {@link Reading}; NaN if missing
      */
-    public static Column flags(Column station, Column time, Column[] values, String parameters)
-            throws JsonProcessingException {
-        QualityControl control = new QualityControl(QcParameters.fromJson(parameters));
-        return functions.udf(control, DataTypes.IntegerType)
-                .apply(station, time, values[0], values[1], values[2], values[3], values[4]);
+    Reading reading(String station, long time, long arrived, long offset, double[] values) {
+        double[] used = values.clone();
+        for (int i = 0; i < used.length; i++) {
+            double highest = parameters.limits()[i][1];
+            if (used[i] > highest && used[i] <= highest + parameters.tolerances()[i]) {
+                used[i] = highest;
+            }
+        }
+        return new Reading(time, arrived, offset, used, flags(station, time, used));
     }
 
-    @Override
-    public Integer call(String station, Long time, Double temperature, Double humidity, Double pressure, Double speed,
-                        Double direction) {
-        Double[] values = {temperature, humidity, pressure, speed, direction};
+    int flags(String station, long time, double[] values) {
         double[][] limits = parameters.stationLimits().getOrDefault(station, parameters.limits());
         int flags = 0;
         for (int i = 0; i < values.length; i++) {
-            if (values[i] != null) {
+            if (!Double.isNaN(values[i])) {
                 flags |= within(values[i], limits[i]) ? ok(RANGE) : failed(RANGE) | 1 << i;
             }
         }
-        if (direction != null && within(direction, limits[Reading.WIND_DIRECTION])) {
+        if (within(values[Reading.WIND_DIRECTION], limits[Reading.WIND_DIRECTION])) {
             flags |= HAS_DIRECTION;
         }
         flags |= climate(station, time, values);
-        if (temperature != null && within(temperature, limits[Reading.TEMPERATURE])) {
-            flags |= dewPoint(temperature, humidity);
+        if (within(values[Reading.TEMPERATURE], limits[Reading.TEMPERATURE])) {
+            flags |= dewPoint(values[Reading.TEMPERATURE], values[Reading.HUMIDITY]);
         }
-        if (pressure != null && within(pressure, limits[Reading.PRESSURE])) {
-            flags |= pressure(station, pressure);
+        if (within(values[Reading.PRESSURE], limits[Reading.PRESSURE])) {
+            flags |= pressure(station, values[Reading.PRESSURE]);
         }
         return flags;
     }
 
-    private int climate(String station, long time, Double[] values) {
+    private int climate(String station, long time, double[] values) {
         Double[][][] months = parameters.climate().get(station);
         if (months == null) {
             return 0;
@@ -78,7 +80,7 @@ public final class QualityControl implements UDF7<String, Long, Double, Double, 
         int flags = 0;
         for (int i = 0; i < months[month - 1].length; i++) {
             Double[] limits = months[month - 1][i];
-            if (values[i] != null && limits != null) {
+            if (!Double.isNaN(values[i]) && limits != null) {
                 boolean inRange = values[i] >= limits[0] && values[i] <= limits[1];
                 flags |= inRange ? ok(CLIMATE) : failed(CLIMATE) | 1 << i;
             }
@@ -86,8 +88,8 @@ public final class QualityControl implements UDF7<String, Long, Double, Double, 
         return flags;
     }
 
-    private int dewPoint(double temperature, Double humidity) {
-        if (humidity == null || humidity <= 0) {
+    private int dewPoint(double temperature, double humidity) {
+        if (Double.isNaN(humidity) || humidity <= 0) {
             return 0;
         }
         double a = parameters.magnus()[0], b = parameters.magnus()[1];
@@ -112,6 +114,7 @@ public final class QualityControl implements UDF7<String, Long, Double, Double, 
         return failed(PRESSURE_ELEVATION) | (fitsSeaLevel ? 0 : 1 << Reading.PRESSURE);
     }
 
+    /** False if the value is missing. */
     private static boolean within(double value, double[] limits) {
         return value >= limits[0] && value <= limits[1];
     }

@@ -51,8 +51,8 @@ final class WindowProcessor extends StatefulProcessor<String, Row, Row> {
 
     @Override
     public Iterator<Row> handleInputRows(String station, Iterator<Row> rows, TimerValues timers) {
-        if (station.equals(Windows.REJECTED)) {
-            return rows.map(Windows::original);
+        if (station.equals(PackedRow.NO_STATION)) {
+            return rows.map(PackedRow::asRejected);
         }
         Long newestBefore = newest.get();
         long newestNow = newestBefore == null ? Long.MIN_VALUE : newestBefore;
@@ -61,13 +61,12 @@ final class WindowProcessor extends StatefulProcessor<String, Row, Row> {
         Map<Long, Summary> changedSummaries = new HashMap<>();
         List<Row> output = new ArrayList<>();
         while (rows.hasNext()) {
-            Row row = rows.next();
-            Reading reading = Windows.reading(row);
-            long start = windows.paneOf(reading);
-            newestNow = Math.max(newestNow, reading.time());
+            Row block = rows.next();
+            long start = PackedRow.pane(block);
+            newestNow = Math.max(newestNow, PackedRow.newest(block));
             if (windows.lastEnd(start) <= closedBefore) {
-                output.add(Windows.original(row));
-            } else if (updatedPanes.computeIfAbsent(start, this::pane).add(reading, Windows.source(row))) {
+                output.addAll(PackedRow.asLate(block));
+            } else if (updatedPanes.computeIfAbsent(start, this::pane).addAll(block)) {
                 changedSummaries.put(start, Summary.NONE);
             }
         }

@@ -10,6 +10,7 @@ import java.util.TreeSet;
 import java.util.function.LongFunction;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
+import org.apache.spark.api.java.function.FlatMapGroupsFunction;
 import org.apache.spark.sql.Dataset;
 import org.apache.spark.sql.Encoder;
 import org.apache.spark.sql.Encoders;
@@ -23,23 +24,14 @@ import org.apache.spark.sql.types.StructType;
 /**
  * Sliding windows over the observations of each station, built from panes one slide long, for streams and batches.
  *
- * <p>Input columns, in this order: `station_id`, `time`, `arrived` (microseconds since 1970), `offset`, the five
- * variables (double or null), `qc_flags` (int, see {@link QualityControl}), `source`. A stream has also
- * `topic_partition`, `size` (bytes of the message) and `original` (the message as a record of `weather-rejected`, null
- * if it cannot be needed); further columns are ignored. In a stream, the station {@link #REJECTED} stands for messages
- * that are no observations, of which only the last four columns are used.
- *
- * <p>Output columns: `station_id`, `end` (microseconds since 1970), `source`, `value` (the record as JSON),
- * `topic_partition`, `offset`, `size`, `original`. A row is a window, without the last four columns, or, if `end` is
- * null, a message of a stream that is in no window, since it is no observation or late.
+ * <p>Output columns: `station_id`, `end` (microseconds since 1970), `source`, `value` (the record as JSON); for a
+ * stream also `reason`, `partition`, `offset`, `size` (of the value, bytes), `key`, `replayed`. A row is a window,
+ * without the last six columns, or, if `end` is null, a message of a stream that is in no window, since it is no
+ * observation or late. Its value is null if the message is late and was not carried through the shuffle.
  */
 public final class Windows implements Serializable {
-    /** No observation has this station: the parser rejects it. */
-    static final String REJECTED = "";
-
-    private static final String OUTPUT = "station_id string, end bigint, source string, value binary,"
-            + " topic_partition int, offset bigint, size int,"
-            + " original struct<key: binary, value: binary, headers: array<struct<key: string, value: binary>>>";
+    private static final String OUTPUT = "station_id string, end bigint, source string, value binary, reason string,"
+            + " partition int, offset bigint, size int, key binary, replayed string";
 
     private final long slide;
     private final int panes;
@@ -57,61 +49,68 @@ public final class Windows implements Serializable {
     }
 
     /**
+     * The messages of a stream as input of {@link #ofStream}; see {@link MessagePacker} and {@link PackedRow} for the
+     * columns. The times are those of {@link #ofStream}.
+     */
+    public Dataset<Row> packed(Dataset<Row> messages, ObservationParser parser, QualityControl control, long closed,
+                               long delay) {
+        return messages.mapPartitions(new MessagePacker(this, parser, control, closed, delay),
+                Encoders.row(PackedRow.schema(control.checks())));
+    }
+
+    /**
      * The windows changed by each batch, and the messages that are in no window.
      *
+     * @param packed columns of {@link PackedRow}; further columns are ignored
      * @param closed windows that end at or before it are closed for every station, microseconds since 1970
      * @param delay a window is closed when a station's newest reading is this much after its end, microseconds
      */
-    public Dataset<Row> ofStream(Dataset<Row> observations, long closed, long delay) {
-        return byStation(observations).transformWithState(new WindowProcessor(this, closed, delay),
+    public Dataset<Row> ofStream(Dataset<Row> packed, long closed, long delay) {
+        return byStation(packed).transformWithState(new WindowProcessor(this, closed, delay),
                 TimeMode.EventTime(), OutputMode.Update(), output());
     }
 
-    /** All windows of all observations. */
-    public Dataset<Row> ofBatch(Dataset<Row> observations) {
-        return byStation(observations).flatMapGroups(
-                (org.apache.spark.api.java.function.FlatMapGroupsFunction<String, Row, Row>) this::all, output());
+    /**
+     * All windows of all observations.
+     *
+     * @param observations `station_id`, `time`, `arrived` (microseconds since 1970), `offset`, the five variables
+     *         (double or null), `source`
+     */
+    public Dataset<Row> ofBatch(Dataset<Row> observations, QualityControl control) {
+        FlatMapGroupsFunction<String, Row, Row> all = (station, rows) -> all(station, rows, control);
+        return byStation(observations).flatMapGroups(all, output());
     }
 
-    private static KeyValueGroupedDataset<String, Row> byStation(Dataset<Row> observations) {
-        return observations.groupBy("station_id").as(Encoders.STRING(), Encoders.row(observations.schema()));
+    private static KeyValueGroupedDataset<String, Row> byStation(Dataset<Row> rows) {
+        return rows.groupBy("station_id").as(Encoders.STRING(), Encoders.row(rows.schema()));
     }
 
     private static Encoder<Row> output() {
         return Encoders.row(StructType.fromDDL(OUTPUT));
     }
 
-    private Iterator<Row> all(String station, Iterator<Row> rows) {
+    private Iterator<Row> all(String station, Iterator<Row> rows, QualityControl control) {
         Map<Long, Pane> panesByStart = new HashMap<>();
         rows.forEachRemaining(row -> {
-            Reading reading = reading(row);
-            panesByStart.computeIfAbsent(paneOf(reading), start -> new Pane()).add(reading, source(row));
+            Reading reading = reading(row, control);
+            panesByStart.computeIfAbsent(paneOf(reading.time()), start -> new Pane()).add(reading, row.getString(9));
         });
         Map<Long, Summary> summaries = new HashMap<>();
         panesByStart.forEach((start, pane) -> summaries.put(start, Summary.of(pane, start)));
         return windows(station, endsOf(summaries.keySet(), Long.MIN_VALUE), summaries::get).iterator();
     }
 
-    static Reading reading(Row row) {
+    static Reading reading(Row row, QualityControl control) {
         double[] values = new double[Reading.VALUES];
         for (int i = 0; i < values.length; i++) {
             values[i] = row.isNullAt(4 + i) ? Double.NaN : row.getDouble(4 + i);
         }
-        return new Reading(row.getLong(1), row.getLong(2), row.getLong(3), values, row.getInt(9));
+        return control.reading(row.getString(0), row.getLong(1), row.getLong(2), row.getLong(3), values);
     }
 
-    static String source(Row row) {
-        return row.getString(10);
-    }
-
-    /** The output row of a message that is in no window. */
-    static Row original(Row row) {
-        return RowFactory.create(row.get(0), null, null, null, row.get(11), row.get(3), row.get(12), row.get(13));
-    }
-
-    /** Start of the pane that contains a reading. */
-    long paneOf(Reading reading) {
-        return reading.time() - Math.floorMod(reading.time(), slide);
+    /** Start of the pane that contains a time. */
+    long paneOf(long time) {
+        return time - Math.floorMod(time, slide);
     }
 
     /** End of the last window that contains a pane. */
@@ -146,8 +145,8 @@ public final class Windows implements Serializable {
                 Summary pane = summaries.apply(end - (panes - i) * slide);
                 window = pane == null ? window : window.merge(pane, i * slide / 1e6);
             }
-            rows.add(RowFactory.create(
-                    station, end, window.source(), record.json(station, end, window), null, null, null, null));
+            rows.add(RowFactory.create(station, end, window.source(), record.json(station, end, window),
+                    null, null, null, null, null, null));
         }
         return rows;
     }

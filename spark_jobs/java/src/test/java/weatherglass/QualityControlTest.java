@@ -17,8 +17,11 @@ class QualityControlTest {
     private static final long FEBRUARY = JANUARY + 31L * 86_400_000_000L;
 
     private static int flags(String station, long time, Double... values) {
-        return new QualityControl(TestParameters.parameters())
-                .call(station, time, values[0], values[1], values[2], values[3], values[4]);
+        double[] present = new double[values.length];
+        for (int i = 0; i < present.length; i++) {
+            present[i] = values[i] == null ? Double.NaN : values[i];
+        }
+        return TestParameters.control().flags(station, time, present);
     }
 
     private static int flags(String station, Double... values) {
@@ -63,6 +66,20 @@ class QualityControlTest {
 
         assertEquals(result, check(flags, RANGE));
         assertEquals(result.equals("ok") ? 0 : 1 << variable, excluded(flags));
+    }
+
+    @ParameterizedTest
+    @CsvSource({"100, 100, ok", "100.1, 100, ok", "105, 100, ok", "105.1, 105.1, failed"})
+    void aHumidityWithinTheToleranceCountsAs100(double humidity, double used, String result) {
+        Reading reading = TestParameters.control().reading(
+                "unknown", JANUARY, 2, 3, new double[] {20, humidity, 1000, 80, 90});
+
+        assertEquals(used, reading.values()[Reading.HUMIDITY]);
+        assertEquals(result, check(reading.qcFlags() & ~QualityControl.failed(RANGE), DEW_POINT));
+        assertEquals(80, reading.values()[Reading.WIND_SPEED]);
+        assertEquals(JANUARY, reading.time());
+        assertEquals(2, reading.arrived());
+        assertEquals(3, reading.offset());
     }
 
     @Test

@@ -11,6 +11,7 @@ final class TestParameters {
             {"variables": ["temperature", "humidity", "pressure", "wind_speed", "wind_direction"],
              "checks": ["range", "climate", "dew_point", "pressure_elevation"],
              "limits": [[-95, 60], [0, 100], [300, 1100], [0, 75], [0, 360]],
+             "tolerances": [0, 5, 0, 0, 0],
              "stationLimits": {
                  "lowland": [[-54, 60], [0, 100], [860, 1093], [0, 75], [0, 360]],
                  "mountain": [[-63, 60], [0, 100], [730, 1093], [0, 75], [0, 360]]},
@@ -34,6 +35,14 @@ final class TestParameters {
     static QcParameters parameters() {
         try {
             return QcParameters.fromJson(JSON);
+        } catch (JsonProcessingException error) {
+            throw new UncheckedIOException(error);
+        }
+    }
+
+    static QualityControl control() {
+        try {
+            return new QualityControl(JSON);
         } catch (JsonProcessingException error) {
             throw new UncheckedIOException(error);
         }

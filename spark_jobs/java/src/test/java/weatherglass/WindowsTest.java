@@ -1,7 +1,6 @@
 package weatherglass;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
@@ -35,10 +34,10 @@ class WindowsTest {
     void aReadingBelongsToThePaneThatStartsAtItsFullMinute() throws IOException {
         Windows windows = windows();
 
-        assertEquals(MINUTE, windows.paneOf(TestParameters.reading(60, 0)));
-        assertEquals(MINUTE, windows.paneOf(TestParameters.reading(119.999, 0)));
-        assertEquals(2 * MINUTE, windows.paneOf(TestParameters.reading(120, 0)));
-        assertEquals(-MINUTE, windows.paneOf(TestParameters.reading(-0.001, 0)));
+        assertEquals(MINUTE, windows.paneOf(60_000_000L));
+        assertEquals(MINUTE, windows.paneOf(119_999_000L));
+        assertEquals(2 * MINUTE, windows.paneOf(120_000_000L));
+        assertEquals(-MINUTE, windows.paneOf(-1_000L));
     }
 
     @Test
@@ -96,9 +95,9 @@ class WindowsTest {
 
     @Test
     void aRowIsReadByPositionWithMissingValuesAsNaN() {
-        Row row = RowFactory.create("JFK", 1L, 2L, 3L, 10.0, null, 1000.0, 4.0, 90.0, 7, "replay", null);
+        Row row = RowFactory.create("JFK", 1L, 2L, 3L, 10.0, null, 1000.0, 4.0, 361.0, "replay");
 
-        Reading reading = Windows.reading(row);
+        Reading reading = Windows.reading(row, TestParameters.control());
 
         assertEquals(1, reading.time());
         assertEquals(2, reading.arrived());
@@ -107,22 +106,7 @@ class WindowsTest {
         assertTrue(Double.isNaN(reading.values()[Reading.HUMIDITY]));
         assertEquals(1000.0, reading.values()[Reading.PRESSURE]);
         assertEquals(4.0, reading.values()[Reading.WIND_SPEED]);
-        assertEquals(90.0, reading.values()[Reading.WIND_DIRECTION]);
-        assertEquals(7, reading.qcFlags());
-        assertEquals("replay", Windows.source(row));
-    }
-
-    @Test
-    void theRowOfAMessageInNoWindowHasItsPositionAndNoEnd() {
-        Row original = RowFactory.create("key".getBytes(), "value".getBytes(), null);
-        Row row = Windows.original(RowFactory.create(
-                "JFK", 1L, 2L, 3L, null, null, null, null, null, 0, "replay", 4, 5, original));
-
-        assertEquals("JFK", row.getString(0));
-        assertNull(row.get(1));
-        assertEquals(4, row.getInt(4));
-        assertEquals(3, row.getLong(5));
-        assertEquals(5, row.getInt(6));
-        assertEquals(original, row.get(7));
+        assertEquals(361.0, reading.values()[Reading.WIND_DIRECTION]);
+        assertTrue(Double.isNaN(reading.usable(Reading.WIND_DIRECTION)));
     }
 }
