@@ -22,6 +22,8 @@ from producer.api_response import (
 Query = Mapping[str, str | int]
 T = TypeVar("T")
 USER_AGENT = "weatherglass"
+MAX_RESPONSE_BYTES = 100 * 1024**2
+"""Largest body that is read, after decompression. Two weeks of quarter hours of a thousand stations are about 50 MB."""
 REPLAY_SERVER = "weatherglass-replay"
 """Name of the replay server in the header `Server`."""
 DATE_RESOLUTION_SECONDS = 1.0
@@ -72,9 +74,7 @@ class ApiClient:
     def __exit__(self, *_: object) -> None:
         self._session.close()
 
-    def _request(
-        self, url: str, query: Query, parse: Callable[[requests.Response], T], attempts: int, calls: int = 1
-    ) -> T:
+    def _request(self, url: str, query: Query, parse: Callable[[bytes], T], attempts: int, calls: int = 1) -> T:
         """The parsed response, requested again after transient failures.
 
         Args:
@@ -83,7 +83,7 @@ class ApiClient:
         Raises:
             ApiConnectionError: no usable response after all attempts.
             ApiRequestError: the server rejects the request.
-            ApiResponseError: from `parse`.
+            ApiResponseError: the response is too large, or from `parse`.
         """
 
         def attempt() -> T:
@@ -100,11 +100,12 @@ class ApiClient:
         except _TransientError as error:
             raise ApiConnectionError(f"{error} ({attempts} attempts)") from error
 
-    def _get_once(self, url: str, query: Query, calls: int) -> requests.Response:
+    def _get_once(self, url: str, query: Query, calls: int) -> bytes:
         timeout = (self.retry_policy.connect_seconds, self.retry_policy.read_seconds)
         self.calls += calls
         try:
-            response = self._session.get(url, params=query, timeout=timeout)
+            with self._session.get(url, params=query, timeout=timeout, stream=True) as response:
+                body = _read_body(response)
         except requests.Timeout as error:
             raise _TransientError(f"{url} did not respond within {sum(timeout):g} s") from error
         except requests.RequestException as error:
@@ -112,8 +113,8 @@ class ApiClient:
         self.clock_skew = clock_skew(response)
         self.replayed = response.headers.get("Server", "").startswith(REPLAY_SERVER)
         if response.ok:
-            return response
-        reason = error_reason(response.content) or response.reason or "no reason given"
+            return body
+        reason = error_reason(body) or response.reason or "no reason given"
         message = f"{url} returned {response.status_code}: {reason}"
         if response.status_code == 429 and not self._limit_ends_soon(reason):
             raise ApiConnectionError(message)
@@ -124,6 +125,17 @@ class ApiClient:
     def _limit_ends_soon(self, reason: str) -> bool:  # noqa: ARG002
         """Whether a request that exceeds a rate limit can succeed within seconds."""
         return False
+
+
+def _read_body(response: requests.Response) -> bytes:
+    """The decompressed body, read up to the limit, so that no server can fill the memory."""
+    body = bytearray()
+    for block in response.iter_content(1 << 16):
+        body += block
+        if len(body) > MAX_RESPONSE_BYTES:
+            message = f"{response.url.partition('?')[0]} sends more than {MAX_RESPONSE_BYTES:,} bytes"
+            raise ApiResponseError(ResponseProblem.TOO_LARGE, message)
+    return bytes(body)
 
 
 def clock_skew(response: requests.Response) -> float | None:

@@ -38,6 +38,7 @@ class ResponseProblem(StrEnum):
     """An error object with the status 200."""
     LOCATIONS = "locations"
     """Other locations than requested."""
+    TOO_LARGE = "too_large"
 
 
 class ApiResponseError(ApiError):

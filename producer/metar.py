@@ -13,8 +13,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-import requests
-
 from producer.api_client import ApiClient, Query, RetryPolicy
 from producer.api_response import ApiError, ParsedResponse, StationObservations
 from producer.metar_report import decode_reports, parse_reports
@@ -98,9 +96,7 @@ class Metar(ApiClient):
         """The reports of the last hours; of half of the stations at a time if they are too many for a response."""
         ids = sorted({station.metar_id for station in stations if station.metar_id})
         query: Query = {"ids": ",".join(ids), "format": "json", "hours": hours}
-        reports = self._request(
-            self.url, query, lambda response: decode_reports(response.content), self.retry_policy.attempts
-        )
+        reports = self._request(self.url, query, decode_reports, self.retry_policy.attempts)
         if len(reports) < MAX_REPORTS or len(ids) == 1:
             return parse_reports(reports, stations)
         middle = ids[len(ids) // 2]
@@ -110,7 +106,7 @@ class Metar(ApiClient):
             whole.add(self._reports(part, hours))
         return whole
 
-    def _get_once(self, url: str, query: Query, calls: int) -> requests.Response:
+    def _get_once(self, url: str, query: Query, calls: int) -> bytes:
         time.sleep(max(0.0, self._last_request + self._request_seconds - time.monotonic()))
         self._last_request = time.monotonic()
         return super()._get_once(url, query, calls)

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from datetime import date
 
 import pandas as pd
-import requests
 
 from producer.api_client import ApiClient, Query, RetryPolicy
 from producer.api_response import (
@@ -151,8 +150,8 @@ class OpenMeteo(ApiClient):
     def _request_locations(
         self, url: str, stations: Sequence[Station], query: Query, sections: Sequence[str], attempts: int
     ) -> ParsedResponse:
-        def parse(response: requests.Response) -> ParsedResponse:
-            return parse_response(response.content, stations, sections)
+        def parse(body: bytes) -> ParsedResponse:
+            return parse_response(body, stations, sections)
 
         return self._request(url, {**_location_query(stations), **query}, parse, attempts, calls=len(stations))
 

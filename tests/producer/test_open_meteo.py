@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import requests
 
+from producer import api_client
 from producer.api_client import RetryPolicy, clock_skew
 from producer.api_response import ApiConnectionError, ApiRefusalCode, ApiRequestError, ApiResponseError, ResponseProblem
 from producer.open_meteo import OpenMeteo, check_budget
@@ -293,6 +294,19 @@ def test_after_an_unusable_response_for_all_stations_each_is_requested_alone(
     assert {name: station.current.temperature for name, station in observed.items()} == {
         station.station_id: station.latitude for station in stations
     }
+
+
+def test_a_response_that_is_too_large_is_not_kept_in_memory(
+    client: OpenMeteo, fake_api: FakeApi, stations: Stations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = json.dumps(three_locations())
+    fake_api.responses = [(200, body)]
+    monkeypatch.setattr(api_client, "MAX_RESPONSE_BYTES", len(body))
+    assert len(client.observe(stations).stations) == len(stations)
+    monkeypatch.setattr(api_client, "MAX_RESPONSE_BYTES", len(body) - 1)
+    with pytest.raises(ApiResponseError) as error:
+        client.observe(stations)
+    assert error.value.problem is ResponseProblem.TOO_LARGE
 
 
 def test_an_incomplete_response_is_retried(client: OpenMeteo, fake_api: FakeApi, stations: Stations) -> None:
