@@ -59,7 +59,7 @@ def fit_forest(anomalies: npt.NDArray[np.float32], spread: npt.NDArray, seed: in
     """Fit on anomalies (n, hours, 4) of history.
 
     Raises:
-        TooFewHours: fewer than `MIN_ROWS` hours have all four variables.
+        InsufficientHistory: fewer than `MIN_ROWS` hours have all four variables.
     """
     inputs = compute(anomalies, spread, 0)
     complete = inputs[np.isfinite(inputs[..., : len(VARIABLES)]).all(axis=2)]

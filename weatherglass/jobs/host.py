@@ -62,7 +62,7 @@ class JobHost:
     """Starts and ends the jobs of all folders in `jobs_dir`.
 
     Raises:
-        AnotherHostError: from the constructor, if a host runs there already.
+        HostAlreadyRunningError: from the constructor, if a host runs there already.
     """
 
     def __init__(self, jobs_dir: Path, timeouts: HostTimeouts | None = None):
