@@ -442,7 +442,7 @@ def test_reports_of_airports_are_published_once_and_a_correction_replaces_its_re
     ]
     assert published[0].wind_gust == pytest.approx(10.29)
     assert {dict(record.headers)["source"] for record in reader.records()} == {b"metar"}
-    assert newest_poll(settings).calls == 0, "the budget is that of Open-Meteo"
+    assert newest_poll(settings).calls == 0  # the budget is that of Open-Meteo
 
 
 @pytest.mark.integration

@@ -89,7 +89,7 @@ def test_only_unfinished_steps_run_and_every_line_counts_them(
     assert announced.startswith("1 of 3 ")
     assert announced.endswith(": finished")
     assert progress == ["2 of 3 steps: a done", "detail", "3 of 3 steps: b done", "detail"]
-    assert run(monkeypatch, settings, Tasks(), ["a"]) == ["a done", "detail"], "a single step is not counted"
+    assert run(monkeypatch, settings, Tasks(), ["a"]) == ["a done", "detail"]  # a single step has no number
 
 
 def test_a_long_wait_reports_the_pending_steps_and_the_stack_of_a_hung_one(
@@ -109,7 +109,7 @@ def test_a_long_wait_reports_the_pending_steps_and_the_stack_of_a_hung_one(
 @pytest.mark.parametrize(
     ("cores", "cpus", "threads"),
     [
-        # beside two actors with 0.25 CPUs each
+        # while two actors reserve 0.25 CPUs each
         ([1.5], 0.8, 1),
         ([1.6], 1.1, 2),
         ([0.7, 1.7], 1.1, 2),

@@ -79,7 +79,7 @@ def test_every_record_has_the_same_rule_for_station_ids() -> None:
     for record in _samples():
         assert [station_id for station_id in ACCEPTED if _station_errors(record, station_id)] == []
         for station_id in REFUSED:
-            assert len(_station_errors(record, station_id)) == 2, "the parser and the schema refuse it"
+            assert len(_station_errors(record, station_id)) == 2  # from the parser and the schema
 
 
 def test_a_station_id_of_one_character_is_no_dot_slash_or_control_character() -> None:
