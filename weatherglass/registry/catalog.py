@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from weatherglass.settings import Settings
 
+_TABLES = frozenset({"model_versions", "registered_model_aliases", "model_version_tags", "latest_metrics", "params"})
 _VERSIONS = sa.text(
     "SELECT name, version, creation_time, run_id FROM model_versions WHERE current_stage <> 'Deleted_Internal'"
     " ORDER BY creation_time DESC"
@@ -54,11 +55,16 @@ def registered_models(settings: Settings) -> list[RegisteredModel]:
     engine = sa.create_engine(url)
     try:
         with engine.connect() as connection:
-            if not sa.inspect(connection).has_table("model_versions"):
+            if not has_tables(connection):
                 return []
             return _read(connection)
     finally:
         engine.dispose()
+
+
+def has_tables(connection: sa.Connection) -> bool:
+    """Return whether all tables that Weatherglass reads exist; MLflow creates them one by one."""
+    return _TABLES.issubset(sa.inspect(connection).get_table_names())
 
 
 def _read(connection: sa.Connection) -> list[RegisteredModel]:

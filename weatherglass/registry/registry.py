@@ -26,6 +26,7 @@ import sqlalchemy as sa
 
 from weatherglass.files import sync, sync_tree
 from weatherglass.records import iso
+from weatherglass.registry.catalog import has_tables
 from weatherglass.settings import Settings
 from weatherglass.store import promotions, quarantine
 from weatherglass.store.engine import open_store, sqlite_file
@@ -109,19 +110,23 @@ class Registry:
         if self._database_missing():
             return None
         try:
-            with self._engine.connect() as connection:
-                row = connection.execute(query, {"kind": kind, **parameters}).first()
-                if row is None:
-                    return None
-                tags = {
-                    key: value
-                    for key, value in connection.execute(_TAGS_QUERY, {"kind": kind, "version": row[0]})
-                    if value is not None
-                }
+            return self._read_version(kind, query, parameters)
         except (sa.exc.OperationalError, sa.exc.ProgrammingError):
-            if self._has_tables():
-                raise
-            return None
+            if not self._has_tables():
+                return None
+            # Another process can create the tables between the failed query and the check.
+            return self._read_version(kind, query, parameters)
+
+    def _read_version(self, kind: str, query: sa.TextClause, parameters: Mapping[str, str]) -> ModelVersion | None:
+        with self._engine.connect() as connection:
+            row = connection.execute(query, {"kind": kind, **parameters}).first()
+            if row is None:
+                return None
+            tags = {
+                key: value
+                for key, value in connection.execute(_TAGS_QUERY, {"kind": kind, "version": row[0]})
+                if value is not None
+            }
         return ModelVersion(kind, str(row[0]), self.artifacts / row[1], tags)
 
     def register(
@@ -299,7 +304,7 @@ class Registry:
 
     def _has_tables(self) -> bool:
         with self._engine.connect() as connection:
-            return sa.inspect(connection).has_table("registered_model_aliases")
+            return has_tables(connection)
 
     @contextmanager
     def _lock(self) -> Iterator[None]:

@@ -36,6 +36,24 @@ def test_an_empty_registry_has_no_champion_and_creates_no_file(settings: Setting
     assert not settings.state_dir.exists()
 
 
+def test_tables_that_appear_while_a_query_fails_are_read(settings: Settings, folder: Path) -> None:
+    settings.state_dir.mkdir(parents=True)
+    (settings.state_dir / "mlflow.db").touch()
+    reader, versions = Registry(settings), []
+    assert reader.champion(FORECASTER) is None
+
+    def create_tables(context: object) -> None:
+        if not versions:
+            writer = Registry(settings)
+            versions.append(register(writer, folder))
+            writer.promote(FORECASTER, versions[0], "user", "first model", {})
+
+    sa.event.listen(reader._engine, "handle_error", create_tables)
+    champion = reader.champion(FORECASTER)
+    assert champion is not None
+    assert [champion.version] == versions
+
+
 def test_the_files_of_a_model_are_on_the_disk_before_the_folder_has_its_name(
     settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
