@@ -28,6 +28,7 @@ from sqlalchemy import Connection, Engine, create_engine, func, select, text
 from starlette.types import Message
 
 from weatherglass.api.app import create_app
+from weatherglass.record_headers import Origin
 from weatherglass.records import (
     LEADS,
     VARIABLES,
@@ -36,7 +37,6 @@ from weatherglass.records import (
     Confidence,
     Interval,
     Method,
-    Origin,
     Predictions,
     Quality,
 )

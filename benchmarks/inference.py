@@ -42,16 +42,15 @@ from weatherglass.history.hours import SLIDE, WINDOW
 from weatherglass.history.prepared import station_lookup
 from weatherglass.launcher.consumer_lag import lags
 from weatherglass.launcher.kafka import RunningBroker
+from weatherglass.record_headers import Origin, headers
 from weatherglass.records import (
     VARIABLES,
     AggregatedFeatures,
-    Origin,
     Prediction,
     Quality,
     Statistics,
     Wind,
     WindowFeatures,
-    headers,
 )
 from weatherglass.registry.registry import FORECASTER, Registry
 from weatherglass.settings import LOOPBACK, Settings

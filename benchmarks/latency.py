@@ -23,7 +23,8 @@ from weatherglass.launcher import airflow
 from weatherglass.launcher.airflow_api import AirflowApi
 from weatherglass.launcher.credentials import Credentials
 from weatherglass.launcher.pipeline import INGEST
-from weatherglass.records import Observation, Origin
+from weatherglass.record_headers import Origin
+from weatherglass.records import Observation
 from weatherglass.settings import Settings, load_settings
 
 POLL_SECONDS = 0.05

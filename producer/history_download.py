@@ -13,7 +13,7 @@ from producer.kaggle_download import Account, download
 from producer.open_meteo import OpenMeteo, create_client
 from weatherglass.files import replacing
 from weatherglass.history.prepared import history_source
-from weatherglass.records import Origin
+from weatherglass.record_headers import Origin
 from weatherglass.settings import Settings
 from weatherglass.stations import Station, observed_by
 

@@ -31,7 +31,11 @@ from producer.replay.labels import fetch_labels
 from producer.sources import observed_stations, open_client, record_origin
 from weatherglass.formatting import count_noun
 from weatherglass.history.sources import SourceError
-from weatherglass.records import Observation, Origin, iso
+from weatherglass.record_headers import Origin
+from weatherglass.records import (
+    Observation,
+    iso,
+)
 from weatherglass.settings import OPEN_METEO_CALLS_PER_DAY, Settings, SettingsError, Source, load_settings
 from weatherglass.stations import StationsError, known_stations
 from weatherglass.store.detection_scores import save_faults

@@ -11,7 +11,8 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from weatherglass.net import RECONNECT_MS
-from weatherglass.records import Observation, Origin, headers
+from weatherglass.record_headers import Origin, headers
+from weatherglass.records import Observation
 from weatherglass.topics import RAW
 
 ACKNOWLEDGEMENT_TIMEOUT_SECONDS = 30.0

@@ -26,7 +26,8 @@ from weatherglass.consumer.record_reader import RecordReader, record_time
 from weatherglass.consumer.rejected_copy import value_to_send
 from weatherglass.files import DamagedFileError, write_atomically
 from weatherglass.qc.observation_checks import RejectionReason
-from weatherglass.records import iso, origin
+from weatherglass.record_headers import origin
+from weatherglass.records import iso
 from weatherglass.settings import Settings
 from weatherglass.topics import (
     MAX_REJECTED_KEY_BYTES,

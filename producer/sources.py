@@ -13,7 +13,7 @@ from producer.metar import Metar, create_metar_client
 from producer.open_meteo import OpenMeteo, create_client
 from producer.replay.data import replay_stations
 from weatherglass.history.sources import SourceError
-from weatherglass.records import Origin
+from weatherglass.record_headers import Origin
 from weatherglass.settings import Settings, Source, variable
 from weatherglass.stations import STATIONS_CSV, Station, observed_by
 

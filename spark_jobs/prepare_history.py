@@ -40,7 +40,11 @@ from weatherglass.history.sources import SourceError, kaggle, nycflights13
 from weatherglass.history.versions import new_version
 from weatherglass.qc.history_checks import check_history
 from weatherglass.qc.limits import RANGE_LIMITS, range_limits
-from weatherglass.records import VARIABLES, Origin, iso
+from weatherglass.record_headers import Origin
+from weatherglass.records import (
+    VARIABLES,
+    iso,
+)
 from weatherglass.settings import Settings, load_settings
 from weatherglass.stations import Station, StationsError, known_stations, observed_by
 from weatherglass.store.engine import open_store, sqlite_file

@@ -24,7 +24,7 @@ from functools import cache
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from weatherglass.records import LIVE_ORIGINS, Origin
+from weatherglass.record_headers import LIVE_ORIGINS, Origin
 
 STATIONS_CSV = Path(__file__).with_name("stations.csv")
 

@@ -41,7 +41,12 @@ from weatherglass.consumer.rejected_copy import rejected_copy
 from weatherglass.consumer.validation import InvalidRecord, parse_record
 from weatherglass.history.grid import HourGrid
 from weatherglass.net import RECONNECT_MS
-from weatherglass.records import INPUTS_HEADER, Hour, Origin, WindowFeatures, headers, iso, origin
+from weatherglass.record_headers import INPUTS_HEADER, Origin, headers, origin
+from weatherglass.records import (
+    Hour,
+    WindowFeatures,
+    iso,
+)
 from weatherglass.settings import Settings
 from weatherglass.stations import Station
 from weatherglass.topics import FEATURES, HOURS, INFERENCE_GROUP, PREDICTIONS, REJECTED, SHADOW

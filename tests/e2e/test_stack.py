@@ -26,7 +26,14 @@ from tests.oracle import Features, differences, expected_features, time_of
 from tests.waiting import until
 from weatherglass.cli.generate_docs import DOCS
 from weatherglass.jobs.folder import JobFolder
-from weatherglass.records import RECORDS, VARIABLES, Method, Observation, Origin, headers, iso
+from weatherglass.record_headers import Origin, headers
+from weatherglass.records import (
+    RECORDS,
+    VARIABLES,
+    Method,
+    Observation,
+    iso,
+)
 from weatherglass.settings import Source
 from weatherglass.stations import known_stations
 from weatherglass.topics import (

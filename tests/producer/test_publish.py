@@ -12,7 +12,8 @@ from producer.publish import PublishError, open_producer, publish
 from producer.topic_bootstrap import bootstrap_topics
 from tests.conftest import TestBroker
 from tests.producer.topic_reader import reading
-from weatherglass.records import Observation, Origin
+from weatherglass.record_headers import Origin
+from weatherglass.records import Observation
 
 pytestmark = pytest.mark.integration
 NOW = datetime(2026, 7, 14, 12, tzinfo=UTC)

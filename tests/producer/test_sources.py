@@ -11,7 +11,7 @@ from producer.sources import observed_stations, open_client, record_origin, reso
 from tests.producer.conftest import FakeApi, error_response, location, ok_response
 from tests.waiting import until
 from weatherglass.history.sources import SourceError
-from weatherglass.records import Origin
+from weatherglass.record_headers import Origin
 from weatherglass.settings import Settings, Source
 from weatherglass.stations import Network, network_stations, observed_by
 

@@ -22,7 +22,11 @@ from tests.ray_jobs.windows import leading
 from tests.waiting import until
 from weatherglass.forecast.boosted_trees import BoostedForecaster
 from weatherglass.history.prepared import station_lookup
-from weatherglass.records import Origin, Prediction, WindowFeatures, headers
+from weatherglass.record_headers import Origin, headers
+from weatherglass.records import (
+    Prediction,
+    WindowFeatures,
+)
 from weatherglass.registry.registry import Registry
 from weatherglass.settings import Settings
 from weatherglass.topics import FEATURES, PREDICTIONS

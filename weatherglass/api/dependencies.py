@@ -14,7 +14,13 @@ from pydantic import AfterValidator, AwareDatetime, WithJsonSchema
 from sqlalchemy import Connection, Engine
 
 from weatherglass.api.problems import INVALID_RANGE, UNKNOWN_STATION, Problem
-from weatherglass.records import EARLIEST, LATEST, Origin, StationId, iso
+from weatherglass.record_headers import Origin
+from weatherglass.records import (
+    EARLIEST,
+    LATEST,
+    StationId,
+    iso,
+)
 from weatherglass.settings import Settings, Source
 from weatherglass.stations import Station, known_stations
 from weatherglass.store import observations, predictions

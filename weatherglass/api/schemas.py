@@ -8,7 +8,12 @@ from fastapi import Response
 from pydantic import BaseModel, Field
 from pydantic_core import to_json
 
-from weatherglass.records import UNITS, Origin, Time, iso
+from weatherglass.record_headers import Origin
+from weatherglass.records import (
+    UNITS,
+    Time,
+    iso,
+)
 from weatherglass.stations import Station
 from weatherglass.store.observations import StoredObservation
 

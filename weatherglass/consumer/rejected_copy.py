@@ -7,7 +7,7 @@ from typing import NamedTuple
 from kafka.consumer.fetcher import ConsumerRecord
 
 from weatherglass.qc.observation_checks import RejectionReason
-from weatherglass.records import Headers
+from weatherglass.record_headers import Headers
 from weatherglass.topics import (
     MAX_REJECTED_KEY_BYTES,
     MAX_REJECTED_VALUE_BYTES,

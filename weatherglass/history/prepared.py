@@ -22,7 +22,8 @@ from weatherglass.files import DamagedFileError, read_json, write_atomically
 from weatherglass.formatting import first_line
 from weatherglass.history.grid import GRID_VARIABLES, HourGrid
 from weatherglass.meteorology import wind_components
-from weatherglass.records import VARIABLES, Origin
+from weatherglass.record_headers import Origin
+from weatherglass.records import VARIABLES
 from weatherglass.settings import Settings, Source
 from weatherglass.stations import Network, Station, known_stations
 

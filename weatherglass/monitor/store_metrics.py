@@ -14,7 +14,11 @@ from weatherglass.alerts import metrics as m
 from weatherglass.alerts.health import REPORT_INTERVAL, observation_interval
 from weatherglass.alerts.sample import Histogram, MetricSample
 from weatherglass.formatting import first_line
-from weatherglass.records import Method, Origin, Quality
+from weatherglass.record_headers import Origin
+from weatherglass.records import (
+    Method,
+    Quality,
+)
 from weatherglass.settings import OPEN_METEO_CALLS_PER_DAY, Settings, Source
 from weatherglass.store import polls
 from weatherglass.store.engine import open_store, sqlite_file

@@ -31,7 +31,13 @@ from weatherglass.formatting import count_noun, first_line
 from weatherglass.jobs.job import Job, job_lifecycle
 from weatherglass.net import RECONNECT_MS
 from weatherglass.qc.observation_checks import RejectionReason
-from weatherglass.records import Observation, Origin, Prediction, Record, WindowFeatures, inputs_hash, origin
+from weatherglass.record_headers import Origin, inputs_hash, origin
+from weatherglass.records import (
+    Observation,
+    Prediction,
+    Record,
+    WindowFeatures,
+)
 from weatherglass.settings import Settings, load_settings
 from weatherglass.store import latest_windows, observations, predictions, shadow
 from weatherglass.store.engine import open_store

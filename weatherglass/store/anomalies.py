@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import BaseModel
 from sqlalchemy import Connection, Select, and_, literal, select, true, tuple_
 
-from weatherglass.records import Origin, Quality
+from weatherglass.record_headers import Origin
+from weatherglass.records import Quality
 from weatherglass.store.readable import read_row, stored_origin
 from weatherglass.store.schema import predictions as table
 from weatherglass.store.schema import verdicts

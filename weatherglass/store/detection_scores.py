@@ -9,7 +9,8 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, select
 
-from weatherglass.records import VARIABLES, Origin
+from weatherglass.record_headers import Origin
+from weatherglass.records import VARIABLES
 from weatherglass.store.dialect import upsert
 from weatherglass.store.schema import detection, injected_faults, predictions, verdicts
 

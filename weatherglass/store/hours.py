@@ -14,7 +14,8 @@ from weatherglass.history.grid import GRID_VARIABLES
 from weatherglass.history.hours import AFTER_HOUR, BEFORE_HOUR, hours_from_readings, usable_values
 from weatherglass.meteorology import wind_direction
 from weatherglass.qc.limits import RANGE_LIMITS, range_limits
-from weatherglass.records import VARIABLES, Origin
+from weatherglass.record_headers import Origin
+from weatherglass.records import VARIABLES
 from weatherglass.stations import known_stations
 from weatherglass.store.schema import observations as table
 

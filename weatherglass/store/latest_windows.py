@@ -9,7 +9,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from weatherglass.records import Origin, WindowFeatures
+from weatherglass.record_headers import Origin
+from weatherglass.records import WindowFeatures
 from weatherglass.store.dialect import upsert
 from weatherglass.store.readable import read_row
 from weatherglass.store.schema import features as table

@@ -9,7 +9,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from weatherglass.records import Observation, Origin
+from weatherglass.record_headers import Origin
+from weatherglass.records import Observation
 from weatherglass.store.dialect import upsert
 from weatherglass.store.latest_per_station import latest_per_station
 from weatherglass.store.readable import read_row, read_rows, stored_origin

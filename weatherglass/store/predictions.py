@@ -10,7 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, exists, not_, select
 
-from weatherglass.records import Origin, Prediction
+from weatherglass.record_headers import Origin
+from weatherglass.records import Prediction
 from weatherglass.store.dialect import hour_start, upsert
 from weatherglass.store.latest_per_station import latest_per_station
 from weatherglass.store.readable import read_row, read_rows, stored_origin

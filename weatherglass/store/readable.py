@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import TypeVar
 
-from weatherglass.records import Origin
+from weatherglass.record_headers import Origin
 
 log = logging.getLogger(__name__)
 

@@ -25,7 +25,11 @@ from tests.waiting import until
 from weatherglass.forecast import neighbours
 from weatherglass.forecast.boosted_trees import BoostedForecaster
 from weatherglass.history.prepared import station_lookup, write_stations
-from weatherglass.records import VARIABLES, Method, inputs_hash
+from weatherglass.record_headers import inputs_hash
+from weatherglass.records import (
+    VARIABLES,
+    Method,
+)
 from weatherglass.registry.registry import FORECASTER, Registry
 from weatherglass.settings import Settings
 from weatherglass.store import alert_queries

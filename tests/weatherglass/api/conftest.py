@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from tests.conftest import make_settings
 from tests.weatherglass.store.samples import NOON, a_prediction, a_window, an_observation
 from weatherglass.api.app import create_app
-from weatherglass.records import Origin
+from weatherglass.record_headers import Origin
 from weatherglass.settings import Settings
 from weatherglass.store import alerts, latest_windows, observations, predictions
 from weatherglass.store.engine import open_store

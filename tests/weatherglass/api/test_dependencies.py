@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import make_settings
 from weatherglass.api.dependencies import resolve_range, source_of
 from weatherglass.api.problems import Problem
-from weatherglass.records import Origin
+from weatherglass.record_headers import Origin
 from weatherglass.settings import Source
 
 NOW = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)

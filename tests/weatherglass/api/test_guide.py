@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from tests.weatherglass.api.dashboard.scene import save_monitoring_data
 from tests.weatherglass.store.samples import NOON, a_prediction
-from weatherglass.records import Origin
+from weatherglass.record_headers import Origin
 from weatherglass.settings import PROJECT_ROOT
 from weatherglass.stations import known_stations
 from weatherglass.store import predictions

@@ -25,7 +25,12 @@ from weatherglass.history.hours import (
     usable_values,
 )
 from weatherglass.qc.limits import RANGE_LIMITS
-from weatherglass.records import AggregatedFeatures, Observation, Origin, WindowFeatures
+from weatherglass.record_headers import Origin
+from weatherglass.records import (
+    AggregatedFeatures,
+    Observation,
+    WindowFeatures,
+)
 from weatherglass.stations import known_stations
 from weatherglass.store import observations
 from weatherglass.store.engine import open_store

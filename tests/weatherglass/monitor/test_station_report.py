@@ -13,7 +13,7 @@ from tests.conftest import make_settings
 from tests.weatherglass.store.samples import a_prediction, an_observation
 from weatherglass.monitor.station_report import make_report
 from weatherglass.qc.station_status import ReceivedReading, StationDay, Status, StatusPeriod, station_day
-from weatherglass.records import Origin
+from weatherglass.record_headers import Origin
 from weatherglass.store import observations, predictions, station_days
 from weatherglass.store.engine import open_store
 from weatherglass.store.migrate import migrate

@@ -18,7 +18,8 @@ from weatherglass.alerts.rule_evaluator import RuleEvaluator
 from weatherglass.alerts.rules import RULES
 from weatherglass.alerts.sample import MetricSample
 from weatherglass.monitor.store_metrics import WARM_UP, StoreMetrics
-from weatherglass.records import Method, Origin
+from weatherglass.record_headers import Origin
+from weatherglass.records import Method
 from weatherglass.settings import Settings, Source
 from weatherglass.store import observations, polls, predictions
 from weatherglass.store.engine import open_store

@@ -26,7 +26,8 @@ from tests.ray_jobs.windows import leading
 from tests.waiting import until
 from weatherglass.forecast.fallback import PersistenceForecaster
 from weatherglass.jobs.folder import JobFolder
-from weatherglass.records import INPUTS_HEADER, Observation, Origin, headers
+from weatherglass.record_headers import INPUTS_HEADER, Origin, headers
+from weatherglass.records import Observation
 from weatherglass.registry.registry import Registry
 from weatherglass.settings import Settings
 from weatherglass.stations import known_stations

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Engine
 
-from weatherglass.records import Observation, Origin
+from weatherglass.record_headers import Origin
+from weatherglass.records import Observation
 from weatherglass.store import observations
 from weatherglass.store.hours import stored_hours, stored_span
 

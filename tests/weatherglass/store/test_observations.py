@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, delete
 
 from tests.weatherglass.store.samples import NOON, an_observation
-from weatherglass.records import Observation, Origin
+from weatherglass.record_headers import Origin
+from weatherglass.records import Observation
 from weatherglass.store import last_published, observations, schema
 
 HOSTILE = ("'; DROP TABLE observations; --", "<img src=x onerror=alert(1)>", 'a"b', "naïve ☃", "%_", "{{7*7}}", "$.x")

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, delete, select
 
 from tests.weatherglass.store.samples import NOON, a_prediction
-from weatherglass.records import Origin, Prediction
+from weatherglass.record_headers import Origin
+from weatherglass.records import Prediction
 from weatherglass.store import predictions, schema
 
 issues = st.builds(

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Engine, select
 
 from tests.weatherglass.verification.conftest import HOUR, MONDAY, forecast
-from weatherglass.records import Origin
+from weatherglass.record_headers import Origin
 from weatherglass.store import detection_scores, predictions, verdicts
 from weatherglass.store.detection_scores import InjectedFault
 from weatherglass.store.schema import detection as detection_table

@@ -16,7 +16,8 @@ from weatherglass.api.csv_response import CSV_RESPONSES, PrefersCsv, csv_respons
 from weatherglass.api.dependencies import ConnectionDep, NowDep, SettingsDep, StationQuery, UtcTime, source_of
 from weatherglass.api.problems import UNKNOWN_ANOMALY, Problem, error_responses
 from weatherglass.api.schemas import LiveField, SourceField
-from weatherglass.records import LIVE_ORIGINS, Time
+from weatherglass.record_headers import LIVE_ORIGINS
+from weatherglass.records import Time
 from weatherglass.settings import Settings
 from weatherglass.store import verdicts
 from weatherglass.store.anomalies import ScoredReading, flagged_readings, get_flagged_reading

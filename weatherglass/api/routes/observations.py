@@ -33,7 +33,12 @@ from weatherglass.api.schemas import (
     observation_item,
     station_item,
 )
-from weatherglass.records import LIVE_ORIGINS, UNITS, Time, iso
+from weatherglass.record_headers import LIVE_ORIGINS
+from weatherglass.records import (
+    UNITS,
+    Time,
+    iso,
+)
 from weatherglass.store import observations, sparklines
 
 router = APIRouter(tags=["observations"])

@@ -22,7 +22,15 @@ from weatherglass.api.dependencies import (
 )
 from weatherglass.api.problems import NO_DATA_YET, Problem, error_responses
 from weatherglass.api.schemas import LiveField, SourceField, StationItem, UnitsField, json_response, station_item
-from weatherglass.records import LIVE_ORIGINS, UNITS, VARIABLES, Anomaly, Method, Time, iso
+from weatherglass.record_headers import LIVE_ORIGINS
+from weatherglass.records import (
+    UNITS,
+    VARIABLES,
+    Anomaly,
+    Method,
+    Time,
+    iso,
+)
 from weatherglass.settings import Settings
 from weatherglass.store import predictions
 from weatherglass.store.readable import read_row, stored_origin

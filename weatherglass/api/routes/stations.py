@@ -20,7 +20,14 @@ from weatherglass.api.schemas import (
     observation_item,
     station_item,
 )
-from weatherglass.records import LIVE_ORIGINS, UNITS, VARIABLES, Method, Time, iso
+from weatherglass.record_headers import LIVE_ORIGINS
+from weatherglass.records import (
+    UNITS,
+    VARIABLES,
+    Method,
+    Time,
+    iso,
+)
 from weatherglass.store import observations, predictions
 from weatherglass.store.readable import read_row, stored_origin
 

@@ -16,7 +16,7 @@ from tests.weatherglass.api.browser import CHROMIUM, CHROMIUM_ARGUMENTS, TIMEOUT
 from tests.weatherglass.api.dashboard import scene
 from tests.weatherglass.api.serving import serving
 from weatherglass.api.app import create_app
-from weatherglass.records import Origin
+from weatherglass.record_headers import Origin
 from weatherglass.settings import Settings
 from weatherglass.stations import Station, known_stations, observed_by
 from weatherglass.store.engine import open_store

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import numpy as np
 from sqlalchemy import Connection, Engine, insert
 
+from weatherglass.record_headers import Origin
 from weatherglass.records import (
     LEADS,
     VARIABLES,
@@ -17,7 +18,6 @@ from weatherglass.records import (
     Confidence,
     Method,
     Observation,
-    Origin,
     Prediction,
     Predictions,
     Quality,

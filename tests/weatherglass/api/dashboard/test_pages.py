@@ -28,7 +28,7 @@ from weatherglass.alerts.metrics import LAG_SECONDS, PART_MEMORY
 from weatherglass.api.app import create_app
 from weatherglass.api.dashboard.pages import PAGES
 from weatherglass.api.dashboard.pages import Page as DashboardPage
-from weatherglass.records import Origin
+from weatherglass.record_headers import Origin
 from weatherglass.settings import LOOPBACK
 from weatherglass.store import alerts, metric_history, observations, predictions
 from weatherglass.store.metric_history import INTERVAL

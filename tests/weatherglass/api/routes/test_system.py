@@ -13,7 +13,7 @@ from tests.weatherglass.store.samples import an_observation
 from weatherglass.api.app import create_app
 from weatherglass.api.resources import component_of
 from weatherglass.api.routes.system import CACHE_LIFETIME
-from weatherglass.records import Origin
+from weatherglass.record_headers import Origin
 from weatherglass.settings import Settings
 from weatherglass.store import observations
 
