@@ -13,7 +13,8 @@ from weatherglass.forecast.variables import drop_implausible
 from weatherglass.history.grid import HourGrid
 from weatherglass.history.prepared import HISTORY_COLUMNS, grid_from_table, read_manifest, read_stations
 from weatherglass.history.sources import SourceError, kaggle, nycflights13
-from weatherglass.stations import COLUMNS, Station, known_stations, station_id_of, station_of
+from weatherglass.station_table import COLUMNS, station_of
+from weatherglass.stations import Station, known_stations, station_id_of
 
 log = logging.getLogger(__name__)
 
