@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from benchmarks.api import fill_station, open_to_fill, served
 from weatherglass.settings import Settings, load_settings
-from weatherglass.stations import known_stations
+from weatherglass.stations import bundled_stations
 from weatherglass.store.migrate import migrate
 
 CHROMIUM = "/usr/bin/chromium"
@@ -33,7 +33,7 @@ IS_COMPLETE = """([stations, located]) => {
 
 def fill(settings: Settings, count: int) -> int:
     """Fill the store with `count` stations; returns how many of them have a location."""
-    known = [name for name, station in known_stations().items() if station.latitude is not None]
+    known = [name for name, station in bundled_stations().items() if station.latitude is not None]
     names = [*known, *(f"station-{number:03}" for number in range(count))][:count]
     migrate(settings.store_url)
     store = open_to_fill(settings)

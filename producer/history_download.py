@@ -56,7 +56,7 @@ def fetch_history(
         download(account, settings, log)
     if source == "open-meteo":
         with create_client(settings) as client:
-            fetch_archive(client, observed_by(Origin.OPEN_METEO), settings.archive_dir, now, log)
+            fetch_archive(client, observed_by(settings, Origin.OPEN_METEO), settings.archive_dir, now, log)
     return source
 
 

@@ -273,7 +273,7 @@ def main() -> int:
 
     try:
         settings = load_settings()
-        known_stations()  # before anything is created
+        known_stations(settings)  # before anything is created
         migrate(settings.store_url)
         ingest(settings, datetime.now(UTC), lambda line: print(line, flush=True))
     except (ApiError, NothingObservedError, PublishError, SettingsError, SourceError, StationsError) as error:

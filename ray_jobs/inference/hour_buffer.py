@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from math import isnan
 
 import numpy as np
 import numpy.typing as npt
@@ -97,9 +98,17 @@ class HourBuffer:
         return int(known[-1]) if known.size else None
 
     def grid(self) -> HourGrid | None:
-        """A copy of all hours; None before the first hour."""
+        """A copy of all hours; None before the first hour.
+
+        A station that was unknown when its first observation arrived gets its location when the station table has it.
+        """
         if self._newest is None:
             return None
+        if any(map(_without_location, self._stations)):
+            self._stations = tuple(
+                self._station_of(station.station_id) if _without_location(station) else station
+                for station in self._stations
+            )
         return HourGrid(self._stations, self._start(self._newest), self._values.copy())
 
     def locate(self, station_id: str, time: np.datetime64) -> tuple[int, int] | None:
@@ -135,6 +144,10 @@ class HourBuffer:
     @staticmethod
     def _start(newest: np.datetime64) -> np.datetime64:
         return newest - np.timedelta64(SPAN_HOURS - 1, "h")
+
+
+def _without_location(station: Station) -> bool:
+    return isnan(station.latitude)
 
 
 def _values(hour: Hour) -> npt.NDArray[np.float32]:

@@ -42,7 +42,7 @@ from tests.conftest import free_ports, make_settings
 from tests.e2e.running import replay_without_gaps
 from tests.postgres import PostgresServer, postgres, programs
 from weatherglass.settings import Settings, Source
-from weatherglass.stations import known_stations
+from weatherglass.stations import bundled_stations
 
 STATIONS = tuple(f"chaos-{number:02}" for number in range(30))
 LAG_SECONDS = 900.0
@@ -126,7 +126,7 @@ def run(
         lags = _wait_for_lags(stack)
         topics, rows = read_topics(settings.kafka_port), read_store(settings.store_url)
     entries = list(read_journal(folder / "journal.jsonl"))
-    located = {name: at for name, at in known_stations().items() if at.elevation is not None}
+    located = {name: at for name, at in bundled_stations().items() if at.elevation is not None}
     violations = check(
         topics,
         rows,

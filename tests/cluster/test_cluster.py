@@ -27,7 +27,7 @@ from tests.oracle import Features, differences, expected_features
 from weatherglass.alerts.health import JOBS
 from weatherglass.launcher.pipeline import INGEST
 from weatherglass.records import WindowFeatures, iso
-from weatherglass.stations import known_stations
+from weatherglass.stations import bundled_stations
 from weatherglass.topics import (
     FEATURES,
     GROUPS,
@@ -291,7 +291,7 @@ def assert_nothing_lost_or_duplicated(cluster: Cluster) -> None:
     with ingestion_paused(cluster):
         raw, windows, predictions = observations(cluster), last_windows(cluster), cluster.records(PREDICTIONS)  # type: ignore[arg-type]
         features = cluster.records(FEATURES)
-    elevations = {name: at.elevation for name, at in known_stations().items() if at.elevation is not None}
+    elevations = {name: at.elevation for name, at in bundled_stations().items() if at.elevation is not None}
     expected, actual = without_checks(expected_features(raw, elevations)), without_checks(windows)
     assert actual.keys() == expected.keys()
     different = [line for key in expected for line in differences(actual[key], expected[key], str(key))]

@@ -35,7 +35,7 @@ from weatherglass.records import (
     iso,
 )
 from weatherglass.settings import Source
-from weatherglass.stations import known_stations
+from weatherglass.stations import bundled_stations
 from weatherglass.topics import (
     FEATURES,
     HOURS,
@@ -107,7 +107,7 @@ def last_windows(stack: RunningStack) -> Features:
 
 
 def assert_features_match_the_oracle(stack: RunningStack) -> None:
-    elevations = {name: at.elevation for name, at in known_stations().items() if at.elevation is not None}
+    elevations = {name: at.elevation for name, at in bundled_stations().items() if at.elevation is not None}
     expected, published = expected_features(observations(stack), elevations), last_windows(stack)
     assert expected
     assert set(published) == set(expected)

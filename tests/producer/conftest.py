@@ -16,7 +16,7 @@ import pytest
 from producer.api_client import RetryPolicy
 from producer.open_meteo import OpenMeteo
 from producer.open_meteo_schema import API_UNITS
-from weatherglass.stations import Station, known_stations
+from weatherglass.stations import Station, bundled_stations
 
 FAST_RETRIES = RetryPolicy(connect_seconds=20, read_seconds=20, attempts=3, max_wait_seconds=0.01)
 """Retries immediately, with generous timeouts for a slow machine."""
@@ -90,7 +90,7 @@ def client(fake_api: FakeApi) -> Iterator[OpenMeteo]:
 
 @pytest.fixture
 def stations() -> tuple[Station, ...]:
-    known = known_stations()
+    known = bundled_stations()
     return known["denver"], known["boston"], known["miami"]
 
 

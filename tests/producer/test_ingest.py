@@ -40,7 +40,7 @@ NOW = datetime(2026, 7, 14, 12, 20, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 QUARTER = timedelta(minutes=15)
 HOUR = timedelta(hours=1)
-LIVE = observed_by(Origin.OPEN_METEO)
+LIVE = observed_by(Settings(), Origin.OPEN_METEO)
 
 
 def newest_poll(settings: Settings) -> Poll:
@@ -436,7 +436,7 @@ def test_reports_of_airports_are_published_once_and_a_correction_replaces_its_re
     settings = settings_of(source=Source.METAR, metar_url=fake_api.url, backfill_hours=0)
     reports = [ingest(settings, NOW, lambda _: None) for _ in range(4)]
     assert [(r.new, r.revised, r.repeated) for r in reports] == [(1, 0, 0), (1, 0, 1), (0, 1, 0), (0, 0, 1)]
-    assert set(reports[0].failures) == {s.station_id for s in observed_by(Origin.METAR)} - {"jfk"}
+    assert set(reports[0].failures) == {s.station_id for s in observed_by(Settings(), Origin.METAR)} - {"jfk"}
     published = reader.observations()
     assert [(o.station_id, o.temperature, o.temperature_resolution) for o in published] == [
         ("jfk", temperature, 1) for temperature in (20, 21, 22)

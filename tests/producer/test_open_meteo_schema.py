@@ -16,9 +16,9 @@ from producer.api_response import ApiError, ApiRefusalCode, ParsedResponse
 from producer.open_meteo_schema import API_NAMES, API_UNITS, parse_response
 from tests.producer.conftest import VALUES, location, three_locations
 from weatherglass.records import Observation
-from weatherglass.stations import known_stations
+from weatherglass.stations import bundled_stations
 
-STATIONS = tuple(known_stations()[name] for name in ("denver", "boston", "miami"))
+STATIONS = tuple(bundled_stations()[name] for name in ("denver", "boston", "miami"))
 VARIABLE = {api_name: name for name, api_name in API_NAMES.items()}
 TIME = datetime(2026, 9, 25, 23, tzinfo=UTC)
 

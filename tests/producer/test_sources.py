@@ -64,7 +64,7 @@ def test_a_nan_beside_valid_data_does_not_make_open_meteo_unavailable(
 
 
 def test_without_a_station_of_the_source_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "observed_by", lambda _: ())
+    monkeypatch.setattr(sources, "observed_by", lambda *_: ())
     with pytest.raises(SourceError, match=r"stations\.csv.*open-meteo"):
         observed_stations(Settings(source=Source.OPEN_METEO))
 
@@ -79,9 +79,9 @@ def test_a_configured_source_is_used_without_a_request(fake_api: FakeApi, source
 
 def test_stations_client_and_origin_follow_the_source() -> None:
     live, metar, replay = (Settings(source=source) for source in (Source.OPEN_METEO, Source.METAR, Source.REPLAY))
-    assert observed_stations(live) == observed_stations(Settings()) == observed_by(Origin.OPEN_METEO)
+    assert observed_stations(live) == observed_stations(Settings()) == observed_by(live, Origin.OPEN_METEO)
     assert observed_stations(replay) == network_stations(Network.NYCFLIGHTS13)
-    assert observed_stations(metar) == observed_by(Origin.METAR)
+    assert observed_stations(metar) == observed_by(metar, Origin.METAR)
     assert open_client(replay).url == replay.replay_url
     assert open_client(metar).url == "https://aviationweather.gov/api/data/metar"
     assert open_client(live).url == "https://api.open-meteo.com"

@@ -12,10 +12,10 @@ import jsonschema
 from tests.oracle import Features, time_of
 from tests.spark_jobs.driver import read_all
 from weatherglass.records import Observation, json_schema
-from weatherglass.stations import known_stations
+from weatherglass.stations import bundled_stations
 from weatherglass.topics import FEATURES, RAW, REJECTED
 
-ELEVATIONS = {name: at.elevation for name, at in known_stations().items() if at.elevation is not None}
+ELEVATIONS = {name: at.elevation for name, at in bundled_stations().items() if at.elevation is not None}
 
 
 def observe(station: str, time: datetime, seed: int) -> dict[str, Any]:

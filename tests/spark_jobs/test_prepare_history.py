@@ -42,7 +42,7 @@ from weatherglass.records import (
     Observation,
 )
 from weatherglass.settings import LOOPBACK, Settings
-from weatherglass.stations import known_stations
+from weatherglass.stations import bundled_stations
 from weatherglass.store import observations
 from weatherglass.store.engine import open_store
 from weatherglass.store.migrate import migrate
@@ -128,7 +128,7 @@ def test_a_damaged_zip_is_named_and_the_old_history_is_kept(
 def test_a_downloaded_archive_is_extended_by_stored_observations(spark: SparkSession, settings: Settings) -> None:
     """An archive over HTTP from the replay server, then days of live observations from the store."""
     now = datetime(2026, 7, 14, 12, tzinfo=UTC)
-    cities = [known_stations()[name] for name in ("new-york",)]
+    cities = [bundled_stations()[name] for name in ("new-york",)]
     clock = ReplayClock(now - timedelta(days=2), now - timedelta(days=3), 60)
     server = ReplayServer(LOOPBACK, 0, Replay(load_data(Settings()), clock), lambda: now)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -215,7 +215,7 @@ def test_what_is_not_used_of_a_kaggle_zip_is_logged_and_in_the_report(
 
 
 def test_values_are_compared_with_the_limits_of_their_station() -> None:
-    boston = known_stations()["boston"]
+    boston = bundled_stations()["boston"]
     lisbon = replace(boston, station_id="lisbon", latitude=38.72, elevation=77.0)
     vostok = replace(boston, station_id="vostok", latitude=-78.46, elevation=3488.0)
     hours = pd.date_range("2026-01-05", periods=3, freq="h", tz="UTC")

@@ -13,7 +13,7 @@ from tests.prepared_history import write_history
 from weatherglass.history import climate_limits
 from weatherglass.history.prepared import MANIFEST, OBSERVATIONS, STATIONS
 from weatherglass.settings import Settings
-from weatherglass.stations import known_stations
+from weatherglass.stations import bundled_stations
 
 CLIMATE = {"s0": {"temperature": [1.0, 2.0]}}
 
@@ -29,7 +29,7 @@ def computed(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def load(settings: Settings, folder: Path) -> Any:
     parameters = load_qc_parameters(settings, folder)
-    assert set(parameters.elevations) <= set(known_stations())
+    assert set(parameters.elevations) <= set(bundled_stations())
     return parameters.climate
 
 

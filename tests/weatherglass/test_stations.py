@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -12,18 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producer import ingest
-from producer.replay import __main__ as replay
 from spark_jobs import prepare_history
-from weatherglass import stations
 from weatherglass.api import __main__ as api
 from weatherglass.cli import main as cli
+from weatherglass.files import write_atomically
 from weatherglass.launcher import __main__ as launcher
 from weatherglass.launcher import cluster
 from weatherglass.record_headers import Origin
 from weatherglass.settings import OPEN_METEO_CALLS_PER_DAY, Settings
 from weatherglass.station_table import STATION_ID
 from weatherglass.stations import (
+    STATIONS_CSV,
     Network,
+    StationsError,
+    bundled_stations,
     kaggle_station,
     known_stations,
     network_stations,
@@ -33,7 +34,7 @@ from weatherglass.stations import (
 
 
 def test_coordinates_elevations_time_zones_and_ids_are_valid() -> None:
-    for station in known_stations().values():
+    for station in bundled_stations().values():
         assert -90 <= station.latitude <= 90
         assert -180 <= station.longitude <= 180
         assert station.elevation is not None
@@ -44,11 +45,11 @@ def test_coordinates_elevations_time_zones_and_ids_are_valid() -> None:
 
 def test_polling_the_live_network_at_the_default_interval_is_within_the_free_limit() -> None:
     polls = 24 * 60 / Settings.model_fields["poll_minutes"].default
-    assert len(observed_by(Origin.OPEN_METEO)) * polls <= OPEN_METEO_CALLS_PER_DAY
+    assert len(observed_by(Settings(), Origin.OPEN_METEO)) * polls <= OPEN_METEO_CALLS_PER_DAY
 
 
 def test_airports_observe_their_stations_and_measured_reports_come_first() -> None:
-    known = known_stations()
+    known = bundled_stations()
     assert {name: known[name].metar_id for name in ("ewr", "jfk", "lga")} == {
         "ewr": "KEWR",
         "jfk": "KJFK",
@@ -59,21 +60,19 @@ def test_airports_observe_their_stations_and_measured_reports_come_first() -> No
 
 
 def test_every_live_station_is_in_the_kaggle_data_set() -> None:
-    assert set(observed_by(Origin.OPEN_METEO)) <= set(network_stations(Network.KAGGLE))
+    assert set(observed_by(Settings(), Origin.OPEN_METEO)) <= set(network_stations(Network.KAGGLE))
 
 
 @pytest.fixture
-def invalid_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def invalid_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The station table has latitude 151.2 in line 2."""
     file = tmp_path / "stations.csv"
-    lines = stations.STATIONS_CSV.read_text(encoding="utf-8").splitlines()
+    lines = STATIONS_CSV.read_text(encoding="utf-8").splitlines()
     denver = next(line for line in lines if line.startswith("denver,"))
     file.write_text(f"{lines[0]}\n{denver.replace('39.7392', '151.2')}\n", encoding="utf-8")
     monkeypatch.setenv("WEATHERGLASS_STATE_DIR", str(tmp_path / "state"))
-    monkeypatch.setattr(stations, "STATIONS_CSV", file)
-    known_stations.cache_clear()
-    yield file
-    known_stations.cache_clear()
+    monkeypatch.setenv("WEATHERGLASS_STATIONS_FILE", str(file))
+    return file
 
 
 @pytest.mark.parametrize(
@@ -85,7 +84,6 @@ def invalid_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[P
         api.main,
         lambda: cli.main(["stations"]),
         ingest.main,
-        replay.main,
         lambda: prepare_history.main(["--source", "nycflights13"]),
     ],
     ids=[
@@ -95,7 +93,6 @@ def invalid_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[P
         "API",
         "weatherglass stations",
         "ingestion",
-        "replay",
         "preparation of history",
     ],
 )
@@ -139,7 +136,7 @@ CITIES = [
 
 def test_an_unknown_city_gets_the_coordinates_of_the_zip() -> None:
     denver, alesund = map(kaggle_station, CITIES)
-    assert denver is known_stations()["denver"]
+    assert denver is bundled_stations()["denver"]
     assert alesund == replace(alesund, station_id="alesund", elevation=None, latitude=62.47, longitude=6.15)
 
 
@@ -150,3 +147,48 @@ def test_an_unknown_city_gets_the_coordinates_of_the_zip() -> None:
 def test_a_city_without_valid_id_or_coordinates_is_refused(changed: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=changed.get("City", "Ålesund")):
         kaggle_station(CITIES[1] | changed)
+
+
+HEADER = STATIONS_CSV.read_text(encoding="utf-8").splitlines()[0]
+GARDEN = "garden,Garden,Norway,59.91,10.75,23,Europe/Oslo,,,"
+
+
+def test_the_users_table_replaces_the_bundled_one_and_changes_without_a_restart(settings: Settings) -> None:
+    assert known_stations(settings) == bundled_stations()
+    file = settings.station_table
+    file.parent.mkdir(parents=True)
+    file.write_text(f"{HEADER}\n{GARDEN}\n", encoding="utf-8")
+    assert list(known_stations(settings)) == ["garden"]
+    write_atomically(file, f"{HEADER}\n{GARDEN}\n{GARDEN.replace('garden', 'roof')}\n")
+    assert list(known_stations(settings)) == ["garden", "roof"]
+    file.unlink()
+    assert known_stations(settings) == bundled_stations()
+
+
+def test_an_invalid_change_is_logged_once_and_the_last_valid_table_is_used(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = settings.station_table
+    file.parent.mkdir(parents=True)
+    file.write_text(f"{HEADER}\n{GARDEN}\n", encoding="utf-8")
+    valid = known_stations(settings)
+    write_atomically(file, f"{HEADER}\n{GARDEN.replace('59.91', '159.91')}\n")
+    assert [known_stations(settings) for _ in range(3)] == [valid] * 3
+    assert [str(file) in record.getMessage() for record in caplog.records] == [True]
+    write_atomically(file, f"{HEADER}\n{GARDEN.replace('59.91', '59.92')}\n")
+    assert known_stations(settings)["garden"].latitude == 59.92
+
+
+def test_a_table_that_has_never_been_valid_is_refused(settings: Settings) -> None:
+    file = settings.station_table
+    file.mkdir(parents=True)
+    for _ in range(2):
+        with pytest.raises(StationsError) as error:
+            known_stations(settings)
+        assert error.value.file == file
+
+
+def test_another_file_is_used_if_the_setting_names_it(settings: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "network.csv"
+    file.write_text(f"{HEADER}\n{GARDEN}\n", encoding="utf-8")
+    assert list(known_stations(settings.model_copy(update={"stations_file": file}))) == ["garden"]

@@ -20,7 +20,7 @@ import pytest
 
 from tests.weatherglass.cli.test_evaluate import table_of
 from weatherglass.settings import PROJECT_ROOT
-from weatherglass.stations import known_stations
+from weatherglass.stations import bundled_stations
 
 pytestmark = pytest.mark.integration
 
@@ -125,7 +125,7 @@ def test_every_module_can_be_imported(installed: Installed) -> None:
 def test_stations_lists_the_station_table(installed: Installed) -> None:
     done = installed.weatherglass("stations", "--json")
     assert done.returncode == 0, done.stderr
-    assert [row["station_id"] for row in json.loads(done.stdout)] == list(known_stations())
+    assert [row["station_id"] for row in json.loads(done.stdout)] == list(bundled_stations())
 
 
 def test_check_reports_a_reading_that_is_out_of_range(installed: Installed, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ MAX_CONNECTIONS = 1_000
 def main() -> int:
     try:
         settings = load_settings()
-        known_stations()
+        known_stations(settings)
     except (SettingsError, StationsError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -100,18 +100,19 @@ StationIdPath = Annotated[StationId, Path(description="Station id, as returned b
 
 def located_stations(settings: Settings) -> Mapping[str, Station]:
     """The stations with a known location: those of the station table and those of the prepared history."""
+    known = known_stations(settings)
     try:
         modified = (settings.history_dir / "stations.json").stat().st_mtime_ns
     except FileNotFoundError:
-        return known_stations()
-    return _with_history_stations(settings.history_dir, modified)
+        return known
+    return {**_history_stations(settings.history_dir, modified), **known}
 
 
 @lru_cache(maxsize=2)
-def _with_history_stations(folder: FilePath, modified: int) -> Mapping[str, Station]:  # noqa: ARG001 (cache key)
-    from weatherglass.history.prepared import stations_with_history  # imports NumPy, which others do not need here
+def _history_stations(folder: FilePath, modified: int) -> Mapping[str, Station]:  # noqa: ARG001 (cache key)
+    from weatherglass.history.prepared import history_stations  # imports NumPy, which others do not need here
 
-    return stations_with_history(folder)
+    return history_stations(folder)
 
 
 def require_known_station(station_id: StationIdPath, store: ConnectionDep, settings: SettingsDep) -> str:

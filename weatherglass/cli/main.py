@@ -51,10 +51,6 @@ def _run(arguments: list[str] | None) -> int:
         from weatherglass.cli.evaluate import evaluate
 
         return evaluate(options)
-    if options.command == "stations":
-        from weatherglass.cli.stations import list_stations
-
-        return list_stations(options.json)
     try:
         settings = load_settings()
     except SettingsError as error:
@@ -63,6 +59,7 @@ def _run(arguments: list[str] | None) -> int:
     commands: dict[str, Callable[[Settings, argparse.Namespace], int]] = {
         "check": _check,
         "models": _models,
+        "stations": _stations,
         "status": _status,
     }
     return commands[options.command](settings, options)
@@ -84,6 +81,12 @@ def _check(settings: Settings, options: argparse.Namespace) -> int:
 
 def _models(settings: Settings, options: argparse.Namespace) -> int:
     from weatherglass.cli.models import run
+
+    return run(settings, options)
+
+
+def _stations(settings: Settings, options: argparse.Namespace) -> int:
+    from weatherglass.cli.stations import run
 
     return run(settings, options)
 
@@ -117,9 +120,30 @@ def _parser() -> argparse.ArgumentParser:
     checking.add_argument("--all", action="store_true", help="list every event, not only the most severe of each check")
     evaluation_arguments(commands.add_parser("evaluate", help="train on a history and score forecasts of later hours"))
     _add_models(commands.add_parser("models", help="list, promote, roll back, export and import models"))
-    stations = commands.add_parser("stations", help="list the known stations")
-    stations.add_argument("--json", action="store_true", help="print the list as JSON")
+    _add_stations(commands.add_parser("stations", help="list, check and change the station table"))
     return parser
+
+
+def _add_stations(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print the list as JSON")
+    actions = parser.add_subparsers(dest="action", metavar="{list,check,add,remove}")
+    listing = actions.add_parser("list", help="list the known stations (the default)")
+    listing.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print the list as JSON")
+    checking = actions.add_parser("check", help="report every problem of a station table")
+    checking.add_argument("file", type=Path, nargs="?", metavar="FILE", help="default: the table in use")
+    adding = actions.add_parser("add", help="add a station to the table; a running pipeline uses it from then on")
+    adding.add_argument("station_id", metavar="ID", help="lower-case letters, digits and dashes, such as my-garden")
+    for name, required, description in (
+        ("name", True, "name on the pages"),
+        ("latitude", True, "degrees north"),
+        ("longitude", True, "degrees east"),
+        ("elevation", False, "metres above sea level; without it, the forecast lacks pressure at sea level"),
+        ("country", False, "country on the pages"),
+    ):
+        adding.add_argument(f"--{name}", required=required, default="", help=description)
+    adding.add_argument("--time-zone", dest="timezone", default="UTC", metavar="ZONE", help="such as Europe/Paris")
+    removing = actions.add_parser("remove", help="remove a station from the table; its observations are kept")
+    removing.add_argument("station_id", metavar="ID")
 
 
 def _add_models(parser: argparse.ArgumentParser) -> None:

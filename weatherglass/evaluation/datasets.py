@@ -14,7 +14,7 @@ from weatherglass.history.grid import HourGrid
 from weatherglass.history.prepared import HISTORY_COLUMNS, grid_from_table, read_manifest, read_stations
 from weatherglass.history.sources import SourceError, kaggle, nycflights13
 from weatherglass.station_table import COLUMNS, station_of
-from weatherglass.stations import Station, known_stations, station_id_of
+from weatherglass.stations import Station, bundled_stations, station_id_of
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def read(path: Path, stations: Sequence[Station] | None = None) -> tuple[pd.Data
         return pd.read_parquet(path / "observations"), tuple(stations or read_stations(path))
     table = _read_table(path)
     if stations is None:
-        known = known_stations()
+        known = bundled_stations()
         if unknown := sorted(set(table["station_id"]) - set(known)):
             raise SourceError(f"{path}: no coordinates for {', '.join(unknown[:5])}; pass a table with --stations")
         stations = [known[name] for name in known if name in set(table["station_id"])]

@@ -125,26 +125,30 @@ def _parse_stations(content: Any) -> tuple[Station, ...]:
     return stations
 
 
-def stations_with_history(folder: Path) -> dict[str, Station]:
-    """Return the stations of `stations.csv` and of the prepared history by id; a damaged history is only logged."""
-    known = dict(known_stations())
+def history_stations(folder: Path) -> dict[str, Station]:
+    """Return the stations of a prepared history by id; none if there is no history, or if it is damaged."""
     try:
-        known |= {station.station_id: station for station in read_stations(folder)}
+        return {station.station_id: station for station in read_stations(folder)}
     except FileNotFoundError:
-        pass
+        return {}
     except DamagedFileError as error:
         log.error("Stations of the history are not used: %s", error)
-    return known
+        return {}
 
 
 def station_lookup(settings: Settings) -> Callable[[str], Station]:
     """Return a function that finds a station by its id.
 
-    It looks in `stations.csv` and in the prepared history; an unknown id gives a station without coordinates.
+    It looks in the current station table and in the prepared history; an unknown id gives a station without
+    coordinates.
     """
-    known = stations_with_history(settings.history_dir)
-    unknown = float("nan")
-    return lambda name: known.get(name) or Station(name, name, "", unknown, unknown, None, "UTC", frozenset())
+    past, unknown = history_stations(settings.history_dir), float("nan")
+
+    def find(station_id: str) -> Station:
+        station = known_stations(settings).get(station_id) or past.get(station_id)
+        return station or Station(station_id, station_id, "", unknown, unknown, None, "UTC", frozenset())
+
+    return find
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = load_settings()
         if command == "up":
-            known_stations()
+            known_stations(settings)
     except SettingsError as error:
         print(f"Invalid settings, nothing was started:\n{error}", file=sys.stderr)
         return INVALID_SETTINGS

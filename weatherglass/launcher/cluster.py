@@ -90,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         settings = load_settings()
-        known_stations()
+        known_stations(settings)
     except SettingsError as error:
         print(f"Invalid settings:\n{error}", file=sys.stderr)
         return 2

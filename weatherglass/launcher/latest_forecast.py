@@ -26,7 +26,7 @@ def describe_latest_forecast(settings: Settings) -> str | None:
     finally:
         store.dispose()
     forecast, anomaly = prediction.predictions, prediction.anomaly
-    station = known_stations().get(prediction.station_id)
+    station = known_stations(settings).get(prediction.station_id)
     lead = min(HOURS, len(forecast.valid_times)) - 1
     lower, upper = prediction.confidence.lower.temperature[lead], prediction.confidence.upper.temperature[lead]
     parts = [f"in {lead + 1} h {_number(forecast.temperature[lead])} °C ({_number(lower)} to {_number(upper)})"]

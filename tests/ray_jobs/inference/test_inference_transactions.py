@@ -22,7 +22,7 @@ from weatherglass.consumer import record_reader
 from weatherglass.records import Prediction
 from weatherglass.registry.registry import Registry
 from weatherglass.settings import Settings
-from weatherglass.stations import known_stations
+from weatherglass.stations import bundled_stations
 from weatherglass.topics import FEATURES, HOURS, PREDICTIONS, REJECTED, SHADOW
 
 PARTITIONS = {FEATURES: 2, HOURS: 1, PREDICTIONS: 2, SHADOW: 1, REJECTED: 1}
@@ -90,7 +90,7 @@ class Transactions(RuleBasedStateMachine):
         self.invalid.add((*tp, self.broker.produce(*tp, b"key", value)))
 
     def start(self) -> None:
-        loop = InferenceLoop(self.product_settings, 0, self.models, known_stations().__getitem__)
+        loop = InferenceLoop(self.product_settings, 0, self.models, bundled_stations().__getitem__)
         loop._connect()
         self.loop = loop if self.run(loop, "_recover") else None
 

@@ -18,14 +18,14 @@ from weatherglass.anomaly.detector import AnomalyDetector
 from weatherglass.forecast.fallback import PersistenceForecaster
 from weatherglass.records import Hour, Method, Prediction, Quality
 from weatherglass.registry.registry import Registry
-from weatherglass.stations import known_stations
+from weatherglass.stations import bundled_stations
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 MODELS = ActiveModels(PersistenceForecaster(), "7", AnomalyDetector.rules_only(), None)
 
 
 def hours_with(temperatures: dict[tuple[str, datetime], float]) -> HourBuffer:
-    hours = HourBuffer(known_stations().__getitem__)
+    hours = HourBuffer(bundled_stations().__getitem__)
     for (station, time), temperature in temperatures.items():
         hours.put_computed(
             Hour(

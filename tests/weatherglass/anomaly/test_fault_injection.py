@@ -22,7 +22,7 @@ from weatherglass.anomaly.fault_injection import (
     nearest_stations,
 )
 from weatherglass.forecast.variables import model_variables
-from weatherglass.stations import Station, known_stations
+from weatherglass.stations import Station, bundled_stations
 
 GRID = history(count=3, days=90)
 VALUES = model_variables(GRID.values)[..., :4]
@@ -136,7 +136,7 @@ def test_a_drift_grows_linearly_to_its_size_from_the_first_hour(injected: Inject
 
 def test_the_nearest_stations_are_found_across_the_date_line_and_with_shorter_degrees_in_the_north() -> None:
     def station(name: str, latitude: float, longitude: float) -> Station:
-        return replace(known_stations()["boston"], station_id=name, latitude=latitude, longitude=longitude)
+        return replace(bundled_stations()["boston"], station_id=name, latitude=latitude, longitude=longitude)
 
     stations = [
         station("a", 60.0, 179.5),

@@ -15,7 +15,7 @@ from tests.weatherglass.api.dashboard.scene import save_monitoring_data
 from tests.weatherglass.store.samples import NOON, a_prediction
 from weatherglass.record_headers import Origin
 from weatherglass.settings import PROJECT_ROOT
-from weatherglass.stations import known_stations
+from weatherglass.stations import bundled_stations
 from weatherglass.store import predictions
 
 GUIDE = (PROJECT_ROOT / "docs" / "api.md").read_text(encoding="utf-8")
@@ -51,7 +51,7 @@ def test_there_are_examples_with_responses() -> None:
 @pytest.mark.parametrize(("block", "documented"), EXAMPLES, ids=[re.sub(r"\W+", "-", b)[:60] for b, _ in EXAMPLES])
 def test_examples_return_the_documented_fields(client: TestClient, store: Engine, block: str, documented: str) -> None:
     with store.begin() as connection:
-        save_monitoring_data(connection, [known_stations()["new-york"]], NOON)
+        save_monitoring_data(connection, [bundled_stations()["new-york"]], NOON)
         flagged = a_prediction(timestamp=NOON + timedelta(minutes=1), failed=("step",))
         predictions.save(connection, [flagged], NOON, Origin.OPEN_METEO)
     command = block.replace("\\\n", " ")

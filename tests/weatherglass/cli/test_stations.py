@@ -1,15 +1,23 @@
-"""`weatherglass stations` lists the station table."""
+"""`weatherglass stations` lists, checks and changes the station table."""
 
 from __future__ import annotations
 
 import csv
 import json
+from pathlib import Path
 
 import pytest
 
 from weatherglass.cli.main import main
-from weatherglass.cli.stations import COLUMNS
-from weatherglass.stations import STATIONS_CSV
+from weatherglass.station_table import COLUMNS, Station, read_stations_csv
+from weatherglass.stations import STATIONS_CSV, bundled_stations
+
+
+@pytest.fixture(autouse=True)
+def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the user's station table is; it does not exist yet."""
+    monkeypatch.setenv("WEATHERGLASS_STATE_DIR", str(tmp_path))
+    return tmp_path / "stations.csv"
 
 
 def test_json_contains_every_field_of_the_station_table(capsys: pytest.CaptureFixture[str]) -> None:
@@ -35,3 +43,74 @@ def test_table_has_a_header_and_one_line_per_station(capsys: pytest.CaptureFixtu
     assert header.split() == list(COLUMNS)
     with STATIONS_CSV.open(encoding="utf-8", newline="") as file:
         assert [line.split()[0] for line in lines] == [row["station_id"] for row in csv.DictReader(file)]
+
+
+ADD = ["stations", "add", "garden", "--name", "Garden, back", "--latitude", "-33.9", "--longitude", "151.2"]
+
+
+def test_an_added_station_is_in_a_copy_of_the_bundled_table(table: Path) -> None:
+    assert main([*ADD, "--elevation", "12", "--time-zone", "Australia/Sydney"]) == 0
+    stations = read_stations_csv(table)
+    garden = stations.pop("garden")
+    assert stations == bundled_stations()
+    assert garden == Station(
+        "garden", "Garden, back", "", -33.9, 151.2, 12.0, "Australia/Sydney", frozenset(), (), None
+    )
+    before = table.read_bytes()
+    assert main(ADD) == 1
+    assert table.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "column"),
+    [(("-33.9", "91"), "latitude"), (("garden", "Garden"), "station_id"), (("151.2", "151,2"), "longitude")],
+)
+def test_a_station_with_an_invalid_field_is_not_added(
+    table: Path, capsys: pytest.CaptureFixture[str], change: tuple[str, str], column: str
+) -> None:
+    assert main([change[1] if argument == change[0] else argument for argument in ADD]) == 2
+    assert column in capsys.readouterr().err
+    assert list(table.parent.iterdir()) == []
+
+
+def test_a_removed_station_is_in_the_table_no_more_and_other_lines_are_unchanged(table: Path) -> None:
+    columns = "\ufeffname, station_id ,latitude,longitude,elevation,timezone,country,networks,sources,metar_id"
+    lines = [columns, '"a, b",  roof ,1,2,,UTC,,,,', "", "c,garden,1,2,3,UTC,,,,", '"d",shed,1,2,3,UTC,,,,']
+    table.write_text("\r\n".join(lines), encoding="utf-8", newline="")
+    assert main(["stations", "remove", "garden"]) == 0
+    assert table.read_bytes().decode() == "\r\n".join([columns.removeprefix("\ufeff"), *lines[1:3], lines[4]])
+    assert main(["stations", "remove", "garden"]) == 1
+    assert main(["stations", "remove", "roof"]) == 0
+    assert list(read_stations_csv(table)) == ["shed"]
+    assert main(["stations", "remove", "shed"]) == 2
+    assert list(read_stations_csv(table)) == ["shed"]
+
+
+def test_a_station_is_added_in_the_order_of_the_columns_of_the_table(table: Path) -> None:
+    header = "name,station_id,longitude,latitude,elevation,timezone,country,networks,sources,metar_id"
+    table.write_text(f"{header}\na,roof,2,1,,UTC,,,,", encoding="utf-8")
+    assert main(ADD) == 0
+    garden = read_stations_csv(table)["garden"]
+    assert (garden.latitude, garden.longitude, garden.elevation) == (-33.9, 151.2, None)
+
+
+def test_check_reports_the_problems_of_any_table(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["stations", "check", str(STATIONS_CSV)]) == 0
+    assert str(STATIONS_CSV) in capsys.readouterr().out
+    assert main(["stations", "check"]) == 2
+    assert str(table) in capsys.readouterr().err
+    assert main(ADD) == 0
+    assert main(["stations", "check"]) == 0
+    table.write_text(table.read_text(encoding="utf-8").replace("-33.9", "233.9"), encoding="utf-8")
+    assert main(["stations", "check", str(table)]) == 2
+    assert "233.9" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["stations", "list", "--json"], ["stations", "--json", "list"]])
+def test_list_lists_the_users_table(table: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    assert main(ADD) == 0
+    capsys.readouterr()
+    assert main(arguments) == 0
+    assert [row["station_id"] for row in json.loads(capsys.readouterr().out)] == [*bundled_stations(), "garden"]

@@ -9,12 +9,12 @@ import numpy as np
 from tests.extremes import EXTREMES, FAULTS, Value
 from weatherglass.forecast.variables import drop_implausible
 from weatherglass.history.grid import GRID_VARIABLES, HourGrid
-from weatherglass.stations import known_stations
+from weatherglass.stations import bundled_stations
 
 
 def usable(one: Value, grid_variable: str) -> float:
     """The value of an hour of a station at the place, after the implausible values were dropped."""
-    boston = known_stations()["boston"]
+    boston = bundled_stations()["boston"]
     station = replace(boston, station_id="place", latitude=one.latitude, elevation=one.elevation)
     values = np.full((2, 1, len(GRID_VARIABLES)), np.nan, np.float32)
     values[1, 0, GRID_VARIABLES.index(grid_variable)] = one.value

@@ -8,7 +8,7 @@ import pytest
 from weatherglass.history.climate_limits import climate_limits
 from weatherglass.history.grid import GRID_VARIABLES, HourGrid
 from weatherglass.records import VARIABLES
-from weatherglass.stations import known_stations
+from weatherglass.stations import bundled_stations
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def grid() -> HourGrid:
     values = np.full((1, hours, len(GRID_VARIABLES)), np.nan, np.float32)
     noise = np.random.default_rng(1).normal(0, 2, hours)
     values[0, :, GRID_VARIABLES.index("temperature")] = 10 - 15 * np.cos(2 * np.pi * np.arange(hours) / hours) + noise
-    return HourGrid((known_stations()["new-york"],), np.datetime64("2025-01-01T00", "h"), values)
+    return HourGrid((bundled_stations()["new-york"],), np.datetime64("2025-01-01T00", "h"), values)
 
 
 def test_limits_follow_the_month_with_a_margin(grid: HourGrid) -> None:
@@ -41,7 +41,7 @@ def test_variables_without_values_and_humidity_have_no_limits(grid: HourGrid) ->
 def test_limits_are_the_quantiles_of_the_month_widened_by_half_their_span(hours: int, known: bool) -> None:
     values = np.full((1, 31 * 24, len(GRID_VARIABLES)), np.nan, np.float32)
     values[0, :hours, GRID_VARIABLES.index("pressure")] = np.arange(hours) + 900
-    grid = HourGrid((known_stations()["new-york"],), np.datetime64("2025-05-01T00", "h"), values)
+    grid = HourGrid((bundled_stations()["new-york"],), np.datetime64("2025-05-01T00", "h"), values)
     months = climate_limits(grid)["new-york"]
     found = months[4][VARIABLES.index("pressure")]
     if not known:

@@ -31,7 +31,7 @@ from weatherglass.records import (
     Observation,
     WindowFeatures,
 )
-from weatherglass.stations import known_stations
+from weatherglass.stations import bundled_stations
 from weatherglass.store import observations
 from weatherglass.store.engine import open_store
 from weatherglass.store.hours import stored_hours
@@ -98,7 +98,7 @@ def expected(readings: list[Observation]) -> Hours:
 
 def served(readings: list[Observation]) -> Hours:
     """From window features, as in serving."""
-    boston = known_stations()["boston"]
+    boston = bundled_stations()["boston"]
     features = expected_features(
         [one.model_dump() for one in readings], {"boston": boston.elevation or 0.0}, (), {"boston": boston.latitude}
     )
@@ -114,7 +114,7 @@ def served(readings: list[Observation]) -> Hours:
 def verified(connection: Connection) -> Hours:
     """From the store, as in verification."""
     first, last = (np.datetime64(time.replace(tzinfo=None), "h") for time in (HOUR, LAST))
-    grid = load_hours(connection, first, last, [known_stations()["boston"]])
+    grid = load_hours(connection, first, last, [bundled_stations()["boston"]])
     hours = {
         HOUR + timedelta(hours=i): {
             name: float(value) for name, value in zip(GRID_VARIABLES, row, strict=True) if np.isfinite(value)
@@ -129,7 +129,7 @@ def extended(connection: Connection) -> Hours:
     names = (*VALUES[:4], "wind_direction")
     return {
         row["hour"]: {name: row[name] for name in names if row[name] is not None}
-        for row in stored_hours(connection, Origin.OPEN_METEO, HOUR, LAST)
+        for row in stored_hours(connection, bundled_stations(), Origin.OPEN_METEO, HOUR, LAST)
     }
 
 

@@ -19,15 +19,14 @@ from weatherglass.history.prepared import (
     REMEDY,
     STATIONS,
     grid_from_table,
+    history_stations,
     read_complete_manifest,
     read_history,
     read_manifest,
     read_stations,
     station_lookup,
-    stations_with_history,
 )
 from weatherglass.settings import Settings
-from weatherglass.stations import known_stations
 
 
 def test_a_grid_holds_the_rows_of_its_stations_with_wind_components() -> None:
@@ -96,7 +95,7 @@ def test_stations_of_another_form_are_damaged_and_only_those_of_the_table_are_kn
     with pytest.raises(DamagedFileError) as error:
         read_stations(settings.history_dir)
     assert error.value.file == file
-    assert stations_with_history(settings.history_dir) == dict(known_stations())
+    assert history_stations(settings.history_dir) == {}
     assert str(file) in caplog.text
 
 

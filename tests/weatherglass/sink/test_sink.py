@@ -30,7 +30,7 @@ from weatherglass.record_headers import INPUTS_HEADER, Origin, headers
 from weatherglass.records import Observation
 from weatherglass.registry.registry import Registry
 from weatherglass.settings import Settings
-from weatherglass.stations import known_stations
+from weatherglass.stations import bundled_stations
 from weatherglass.store.engine import open_store
 from weatherglass.store.migrate import migrate
 from weatherglass.store.predictions import FULL_RETENTION
@@ -62,7 +62,7 @@ def observation(station_id: str, minutes: int) -> Observation:
 
 def predict(settings: Settings, minutes: int) -> list[PredictionResult]:
     manager = ModelManager(Registry(settings))
-    predictor = Predictor(HourBuffer(known_stations().__getitem__), manager)
+    predictor = Predictor(HourBuffer(bundled_stations().__getitem__), manager)
     windows = [leading(station, RECENT + timedelta(minutes=minutes), float(minutes % 30)) for station in STATIONS]
     models = replace(manager.current, challenger=PersistenceForecaster(), challenger_version="8")
     return predictor.predict(windows, models)

@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 
 from weatherglass.record_headers import Origin
 from weatherglass.records import Observation
+from weatherglass.stations import bundled_stations
 from weatherglass.store import observations
 from weatherglass.store.hours import stored_hours, stored_span
 
@@ -34,7 +35,7 @@ def test_hours_are_of_the_source_and_the_interval_with_both_ends(store: Engine) 
         replayed = [observation("denver", HOUR + timedelta(minutes=30), -50.0)]
         observations.save(connection, replayed, HOUR, Origin.REPLAY)
     with store.connect() as connection:
-        rows = list(stored_hours(connection, Origin.OPEN_METEO, HOUR, HOUR + timedelta(hours=2)))
+        rows = list(stored_hours(connection, bundled_stations(), Origin.OPEN_METEO, HOUR, HOUR + timedelta(hours=2)))
     assert [(row["hour"], row["temperature"]) for row in rows] == [
         (HOUR + timedelta(hours=hours), float(hours)) for hours in range(3)
     ]
@@ -61,7 +62,9 @@ def test_hours_of_two_stations_with_interleaved_observations_are_not_mixed(store
     with store.begin() as connection:
         observations.save(connection, readings, HOUR, Origin.OPEN_METEO)
     with store.connect() as connection:
-        rows = list(stored_hours(connection, Origin.OPEN_METEO, evening, evening + timedelta(hours=1)))
+        rows = list(
+            stored_hours(connection, bundled_stations(), Origin.OPEN_METEO, evening, evening + timedelta(hours=1))
+        )
     assert [(row["station_id"], row["hour"], row["temperature"]) for row in rows] == [
         ("boston", evening, 19.5),
         ("boston", evening + timedelta(hours=1), 25.5),
@@ -78,7 +81,7 @@ def test_an_hour_has_the_observations_from_19_minutes_before_to_one_minute_after
         second = [observation("denver", HOUR + timedelta(seconds=59), 0.0)]
         observations.save(connection, second, HOUR, Origin.OPEN_METEO)
     with store.connect() as connection:
-        rows = list(stored_hours(connection, Origin.OPEN_METEO, HOUR, HOUR + timedelta(hours=1)))
+        rows = list(stored_hours(connection, bundled_stations(), Origin.OPEN_METEO, HOUR, HOUR + timedelta(hours=1)))
     assert [(row["hour"] - HOUR, row["temperature"]) for row in rows] == [
         (timedelta(), (1.0 + 2.0 + 0.0) / 3),
         (timedelta(hours=1), (3.0 + 4.0) / 2),

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from tests.weatherglass.store.samples import an_observation
 from weatherglass.history.grid import HourGrid
-from weatherglass.stations import known_stations
+from weatherglass.stations import bundled_stations
 from weatherglass.store import observations, verdicts
 from weatherglass.store.detection_scores import InjectedFault
 from weatherglass.store.verdicts import Judgement, Verdict
@@ -20,7 +20,7 @@ from weatherglass.verification import observed_hours
 
 START = datetime(2026, 1, 5, 12, tzinfo=UTC)
 FIRST = np.datetime64("2026-01-05T12", "h")
-BOSTON = known_stations()["boston"]
+BOSTON = bundled_stations()["boston"]
 
 
 def row(time: datetime, station_id: str = "boston", **values: float | None) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def test_observations_of_other_stations_and_hours_are_ignored() -> None:
             row(START, "denver", temperature=20.0),
         ]
     )
-    grid = observed_hours.grid_from_observations(table, FIRST, FIRST + 1, [known_stations()["chicago"], BOSTON])
+    grid = observed_hours.grid_from_observations(table, FIRST, FIRST + 1, [bundled_stations()["chicago"], BOSTON])
     assert np.isnan(grid.values[0]).all()
     assert grid.values[1, 0, 0] == 7.0
     assert np.isnan(grid.values[1, 1]).all()

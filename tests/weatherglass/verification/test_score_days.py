@@ -15,7 +15,7 @@ from tests.synthetic_history import history
 from tests.weatherglass.verification.conftest import HOUR, MONDAY, forecast, observed
 from weatherglass.forecast import climatology, damped_anomaly, features
 from weatherglass.records import LEADS, VARIABLES, Method, Observation, Prediction
-from weatherglass.stations import Station, known_stations
+from weatherglass.stations import Station, bundled_stations
 from weatherglass.store import detection_scores, observations, predictions, shadow, verdicts, verification_queries
 from weatherglass.store.detection_scores import WHOLE_STATION, InjectedFault
 from weatherglass.store.schema import paired_losses, verification
@@ -65,7 +65,7 @@ def oracle(
 
 
 def station_of(name: str) -> Station:
-    return known_stations()[name]
+    return bundled_stations()[name]
 
 
 def fill(store: Engine, readings: Sequence[Observation], issued: Sequence[Prediction], at: datetime) -> None:

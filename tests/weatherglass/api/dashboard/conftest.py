@@ -18,7 +18,7 @@ from tests.weatherglass.api.serving import serving
 from weatherglass.api.app import create_app
 from weatherglass.record_headers import Origin
 from weatherglass.settings import Settings
-from weatherglass.stations import Station, known_stations, observed_by
+from weatherglass.stations import Station, bundled_stations, observed_by
 from weatherglass.store.engine import open_store
 from weatherglass.store.migrate import migrate
 
@@ -32,7 +32,7 @@ new MutationObserver((changes) => {
 """
 """Collects kind and text of all toasts in `data-toasts` of <html>, because a toast disappears after some seconds."""
 
-STATIONS: tuple[Station, ...] = (*observed_by(Origin.OPEN_METEO)[:5], known_stations()["new-york"])
+STATIONS: tuple[Station, ...] = (*observed_by(Settings(), Origin.OPEN_METEO)[:5], bundled_stations()["new-york"])
 SIZES = {"wide": (1440, 900), "narrow": (390, 844)}
 
 
