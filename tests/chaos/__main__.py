@@ -5,6 +5,9 @@ seeded schedule of faults, stops ingestion, waits until everything is read, and 
 table and writes JSON. Exit status: 0, or 1 if there is any violation or something is not read.
 
 The same seed, duration and targets give the same schedule; the targets are the processes that run at the start.
+
+With `--recovery`, the faults are kills and suspensions of each process, whose recovery times are appended to a file.
+Each run measures what is still missing there, so that the measurement can be split over several runs.
 """
 
 from __future__ import annotations
@@ -16,10 +19,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 from uuid import uuid4
 
@@ -33,7 +38,7 @@ from tests.chaos.journal import Journal, read_journal
 from tests.chaos.load import Clock, plan, publish
 from tests.chaos.process_targets import is_measured
 from tests.chaos.recovery import PredictionWatch, recovery
-from tests.chaos.report import Injected, Result, recovery_table, table, write
+from tests.chaos.report import Injected, Result, append_recovery, read_recoveries, recovery_table, table, write
 from tests.chaos.schedule import MEASURED_SECONDS, Fault, Kind, rounds, schedule
 from tests.chaos.stack import ChaosStack
 from tests.chaos.store_reader import read_store
@@ -58,8 +63,18 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         type=int,
         default=0,
         metavar="RUNS",
-        help="instead of random faults, kill and suspend each process so often, and print a table of recovery times",
+        help="instead of random faults, kill and suspend each process until --times has so many times of each fault, "
+        "for --minutes at most, and print a table of them",
     )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=["*"],
+        metavar="FAULT",
+        help="measure the recovery from these faults only, such as 'kill kafka' or 'stop *java'",
+    )
+    parser.add_argument("--times", type=Path, default=Path("build/recovery.jsonl"), help="collects recovery times")
+    parser.add_argument("--table", action="store_true", help="only print the table of the recovery times in --times")
     parser.add_argument("--postgres", action="store_true", help="store in PostgreSQL, which also fails")
     parser.add_argument("--tmpfs-mb", type=int, default=0, help="state folder on a tmpfs of this size, which is filled")
     parser.add_argument("--output", type=Path, default=Path("build/chaos.json"))
@@ -73,6 +88,9 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run, print and write the result; the exit status."""
     options = arguments(argv)
+    if options.table:
+        print(recovery_table(read_recoveries(options.times)))
+        return 0
     folder = Path(tempfile.mkdtemp(prefix="weatherglass-chaos-"))
     print(f"state, logs and journal: {folder}", flush=True)
     with ExitStack() as context:
@@ -80,25 +98,57 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.tmpfs_mb and not is_small:
             print("the state folder is not on a tmpfs, because mounting needs root: no full disk", flush=True)
         database = context.enter_context(postgres(free_ports(1)[0])) if options.postgres else None
-        result = run(options.seed, options.minutes, folder, is_small, database, options.recovery)
+        measurement = Measurement(options.recovery, options.only, options.times) if options.recovery else None
+        result = run(options.seed, options.minutes, folder, is_small, database, measurement)
         write(result, options.output)
         if is_small and (options.keep or not result.is_correct):
             shutil.copytree(folder / "state" / "logs", folder / "logs")  # the rest ends with the tmpfs
     print(f"{table(result)}\nwritten to {options.output}")
     if options.recovery:
-        print(recovery_table(result.faults))
+        print(recovery_table(read_recoveries(options.times)))
     if result.is_correct and not options.keep:
         shutil.rmtree(folder)
     return 0 if result.is_correct else 1
 
 
+@dataclass(frozen=True)
+class Measurement:
+    """Which recovery times are measured: `runs` of each fault that matches one of the patterns, collected in `file`."""
+
+    runs: int
+    patterns: Sequence[str]
+    file: Path
+
+    def faults(self, names: Sequence[str], minutes: float) -> list[Fault]:
+        """What is missing in the file and can be measured in so many minutes.
+
+        Args:
+            names: names of the processes, as in `process_targets`.
+        """
+        possible = [(kind, name) for kind in (Kind.KILL, Kind.STOP) for name in names if is_measured(name)]
+        selected = [
+            fault for fault in possible if any(fnmatchcase(" ".join(fault), pattern) for pattern in self.patterns)
+        ]
+        known = read_recoveries(self.file)
+        missing = {fault: self.runs - len(known.get(fault, ())) for fault in selected}
+        return [fault for fault in rounds(missing) if fault.start + MEASURED_SECONDS <= minutes * 60]
+
+    def record(self, injected: Injected) -> None:
+        append_recovery(injected, self.file)
+
+
 def run(
-    seed: int, minutes: float, folder: Path, is_small: bool, database: PostgresServer | None, runs: int = 0
+    seed: int,
+    minutes: float,
+    folder: Path,
+    is_small: bool,
+    database: PostgresServer | None,
+    measurement: Measurement | None = None,
 ) -> Result:
     """One run; the stack is stopped at the end.
 
     Args:
-        runs: if not 0, kill and suspend each process so often instead of the random faults; `minutes` is then ignored.
+        measurement: the faults to inject instead of random ones.
     """
     stores = {"database_url": database.create_database(f"chaos_{uuid4().hex}")} if database else {}
     replay = replay_without_gaps(datetime.now(UTC))
@@ -112,12 +162,12 @@ def run(
             *(is_small, database),
         )
         targets = injector.targets()
-        if runs:
-            faults = rounds(runs, [name for name in targets[Kind.KILL] if is_measured(name)])
-            minutes = (faults[-1].start + MEASURED_SECONDS) / 60
+        if measurement:
+            faults, record = measurement.faults(targets[Kind.KILL], minutes), measurement.record
+            minutes = max((fault.start + MEASURED_SECONDS for fault in faults), default=0) / 60
         else:
-            faults = schedule(seed, minutes, targets)
-        injected = _execute(injector, faults, folder / "journal.jsonl", seed, minutes, clock)
+            faults, record = schedule(seed, minutes, targets), _ignore
+        injected = _execute(injector, faults, folder / "journal.jsonl", seed, minutes, clock, record)
         problem = ""
         try:
             stack.settle()
@@ -148,18 +198,32 @@ def _stack(settings: Settings, folder: Path) -> Iterator[ChaosStack]:
         stack.down()
 
 
+def _ignore(_: Injected) -> None:
+    """Random faults are reported at the end only."""
+
+
 def _execute(
-    injector: Injector, faults: Sequence[Fault], path: Path, seed: int, minutes: float, clock: Clock
+    injector: Injector,
+    faults: Sequence[Fault],
+    path: Path,
+    seed: int,
+    minutes: float,
+    clock: Clock,
+    record: Callable[[Injected], None] = _ignore,
 ) -> list[Injected]:
-    """Run load and faults to their ends; the faults with the time of recovery."""
+    """Run load and faults to their ends; the faults with the time of recovery.
+
+    Args:
+        record: called with each fault when the next one begins.
+    """
     start, stop = datetime.now(UTC), threading.Event()
     journal, watch = Journal(path), PredictionWatch(injector.servers)
     steps = plan(seed, start, minutes, STATIONS)
     executor = ThreadPoolExecutor(1)
     load = executor.submit(publish, injector.servers, steps, start, journal, stop, clock)
-    begun: list[tuple[Fault, float, str]] = []
+    found: list[Injected] = []
     try:
-        for fault in faults:
+        for number, fault in enumerate(faults):
             stop.wait(max(start.timestamp() + fault.start - time.time(), 0))
             at, skipped = time.time(), ""
             print(f"{fault.start:7.0f} s  {fault.kind} {fault.target} {fault.duration:g} s", flush=True)
@@ -167,18 +231,19 @@ def _execute(
                 injector.inject(fault)
             except (NoTarget, KafkaError, psutil.Error, OSError, AssertionError) as error:
                 skipped = repr(error)
-            begun.append((fault, at, skipped))
+            if number + 1 < len(faults):
+                stop.wait(max(start.timestamp() + faults[number + 1].start - time.time(), 0))
+            else:
+                load.result()
+            found.append(Injected(fault, None if skipped else recovery(watch.seen, at, time.time()), skipped))
+            record(found[-1])
         load.result()
     finally:
         stop.set()
         executor.shutdown()
         journal.close()
         watch.close()
-    ends = [at for _, at, _ in begun[1:]] + [time.time()]
-    return [
-        Injected(fault, None if skipped else recovery(watch.seen, at, end), skipped)
-        for (fault, at, skipped), end in zip(begun, ends, strict=True)
-    ]
+    return found
 
 
 def _wait_for_lags(stack: ChaosStack) -> dict[str, int]:

@@ -1,14 +1,14 @@
-"""The result of a run, as a table and as JSON."""
+"""The result of a run, as a table and as JSON, and the recovery times of several runs."""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.chaos.schedule import Fault
+from tests.chaos.schedule import Fault, Kind
 from tests.chaos.violations import Violation, counts
 
 SHOWN_VIOLATIONS = 20
@@ -74,16 +74,33 @@ def table(result: Result) -> str:
     return "\n".join(lines)
 
 
-def recovery_table(faults: Sequence[Injected]) -> str:
-    """A Markdown table of the recovery times of each fault, shortest first; `-` is a run without recovery."""
-    times: dict[str, list[float]] = defaultdict(list)
-    for one in faults:
-        if not one.skipped:
-            seconds = float("inf") if one.recovered is None else one.recovered
-            times[f"{one.fault.kind} {one.fault.target}"].append(seconds)
-    lines = ["| fault | predictions again after |", "|---|---|"]
-    for name, some in sorted(times.items()):
-        lines.append(f"| `{name}` | {', '.join('-' if t == float('inf') else f'{t:.0f}' for t in sorted(some))} s |")
+def append_recovery(injected: Injected, file: Path) -> None:
+    """Append the recovery time of a fault to a file that collects those of several runs, if it was injected."""
+    if injected.skipped:
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    fault = injected.fault
+    with file.open("a", encoding="utf-8") as lines:
+        lines.write(json.dumps({"kind": fault.kind, "target": fault.target, "seconds": injected.recovered}) + "\n")
+
+
+def read_recoveries(file: Path) -> dict[tuple[Kind, str], list[float | None]]:
+    """Kind and target of each measured fault, and its recovery times; None is a run without recovery."""
+    times: dict[tuple[Kind, str], list[float | None]] = defaultdict(list)
+    if file.exists():
+        for line in file.read_text(encoding="utf-8").splitlines():
+            content = json.loads(line)
+            times[Kind(content["kind"]), content["target"]].append(content["seconds"])
+    return dict(times)
+
+
+def recovery_table(times: Mapping[tuple[Kind, str], Sequence[float | None]]) -> str:
+    """A Markdown table of recovery times in seconds, shortest first; `-` is a run without recovery."""
+    lines = ["| fault | predictions again after (s) |", "|---|---|"]
+    for (kind, target), some in sorted(times.items()):
+        recovered = [f"{seconds:.0f}" for seconds in sorted(one for one in some if one is not None)]
+        missing = ["-"] * sum(one is None for one in some)
+        lines.append(f"| `{kind} {target}` | {', '.join(recovered + missing)} |")
     return "\n".join(lines)
 
 

@@ -53,7 +53,8 @@ START_SECONDS, PAUSE_SECONDS, END_SECONDS = 30.0, (45.0, 75.0), 120.0
 MAX_KILLS, KILL_WINDOW = 4, 660.0
 """A process is killed at most so often within these seconds: the launcher gives up a program that ends more often."""
 MEASURED_SECONDS = 100.0
-"""From one fault to the next when recovery is measured."""
+"""At least from one fault to the next when recovery is measured: a job that has worked for less than a minute is
+restarted later."""
 SUSPENDED_SECONDS = 60.0
 """How long a process is suspended then: longer than the recovery should take, which therefore needs a supervisor."""
 ONCE = (Kind.PARTITIONS,)
@@ -109,17 +110,30 @@ def schedule(seed: int, minutes: float, targets: Mapping[Kind, Sequence[str]]) -
     return faults
 
 
-def rounds(count: int, targets: Sequence[str]) -> list[Fault]:
-    """A kill and a suspension of each target, `count` times, for measuring the recovery.
+def rounds(missing: Mapping[tuple[Kind, str], int]) -> list[Fault]:
+    """Kills and suspensions for measuring the recovery; a suspended process is killed by its supervisor.
 
-    All faults of a round come before those of the next, so that a process is not killed too often, and a disturbance
-    from outside does not affect all runs of one fault.
+    All faults of a round come before those of the next, so that a disturbance from outside does not affect all runs of
+    one fault. A fault begins later where the launcher would otherwise give up the program that the process belongs to.
+
+    Args:
+        missing: kind and target of each fault, and how often it occurs.
     """
-    faults = [(kind, target) for _ in range(count) for kind in (Kind.KILL, Kind.STOP) for target in targets]
-    return [
-        Fault(START_SECONDS + number * MEASURED_SECONDS, SUSPENDED_SECONDS if kind is Kind.STOP else 0.0, kind, target)
-        for number, (kind, target) in enumerate(faults)
-    ]
+    faults: list[Fault] = []
+    start = START_SECONDS
+    for number in range(max(missing.values(), default=0)):
+        for kind, target in (fault for fault, count in missing.items() if number < count):
+            ends = [fault.start for fault in faults if _program(fault.target) == _program(target)]
+            if len(ends) >= MAX_KILLS:
+                start = max(start, ends[-MAX_KILLS] + KILL_WINDOW)
+            faults.append(Fault(start, SUSPENDED_SECONDS if kind is Kind.STOP else 0.0, kind, target))
+            start += MEASURED_SECONDS
+    return faults
+
+
+def _program(target: str) -> str:
+    """What the launcher restarts when the process ends; for a job, which the job host starts, the job itself."""
+    return target if target.startswith("job/") else target.partition("/")[0]
 
 
 def _may_kill(faults: Sequence[Fault], target: str, start: float) -> bool:

@@ -29,9 +29,10 @@ def execute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., li
     watch = SimpleNamespace(seen=[(0.0, newer)], close=lambda: None)
     monkeypatch.setattr(chaos, "PredictionWatch", lambda _: watch)
 
-    def run(load: Callable[..., None]) -> list[Injected]:
+    def run(load: Callable[..., None], record: Callable[[Injected], None] = lambda _: None) -> list[Injected]:
         monkeypatch.setattr(chaos, "publish", load)
-        return chaos._execute(_Injector(), FAULTS, tmp_path / "journal.jsonl", 1, 1, Clock())  # type: ignore[arg-type]
+        journal = tmp_path / "journal.jsonl"
+        return chaos._execute(_Injector(), FAULTS, journal, 1, 1, Clock(), record)  # type: ignore[arg-type]
 
     return run
 
@@ -49,6 +50,31 @@ def test_a_fault_without_target_is_skipped_and_the_others_are_injected(execute: 
     assert [one.fault for one in found] == FAULTS
     assert [bool(one.skipped) for one in found] == [False, True, False]
     assert [one.recovered is None for one in found] == [False, True, False]
+
+
+def test_each_fault_is_recorded_when_the_next_begins(execute: Any) -> None:
+    recorded: list[Injected] = []
+    assert execute(lambda *_: None, recorded.append) == recorded
+
+
+def test_only_selected_faults_that_are_missing_and_fit_are_measured(tmp_path: Path) -> None:
+    file = tmp_path / "recovery.jsonl"
+    names = ["kafka", "ray", "job/stream_features/java", "job/stream_features/python", "launcher"]
+    measurement = chaos.Measurement(2, ["kill kafka", "* *java"], file)
+    faults = measurement.faults(names, 60)
+    expected = [(Kind.KILL, "kafka"), (Kind.KILL, names[2]), (Kind.STOP, names[2])] * 2
+    assert [(fault.kind, fault.target) for fault in faults] == expected
+    assert measurement.faults(names, (faults[2].start + chaos.MEASURED_SECONDS) / 60) == faults[:3]
+    for fault in faults[:-1]:
+        measurement.record(Injected(fault, 1.0))
+    assert [(fault.kind, fault.target) for fault in measurement.faults(names, 60)] == expected[-1:]
+
+
+def test_the_table_is_printed_without_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "recovery.jsonl"
+    chaos.Measurement(1, ["*"], file).record(Injected(FAULTS[0], 5.0))
+    assert chaos.main(["--table", "--times", str(file)]) == 0
+    assert "| `kill kafka` | 5 |" in capsys.readouterr().out
 
 
 def test_a_load_that_fails_fails_the_run(execute: Any) -> None:

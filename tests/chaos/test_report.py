@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.recovery import recovery
-from tests.chaos.report import SHOWN_VIOLATIONS, Injected, Result, recovery_table, table, write
+from tests.chaos.report import (
+    SHOWN_VIOLATIONS,
+    Injected,
+    Result,
+    append_recovery,
+    read_recoveries,
+    recovery_table,
+    table,
+    write,
+)
 from tests.chaos.schedule import Fault
 from tests.chaos.schedule import Kind as FaultKind
 from tests.chaos.violations import Kind, Violation
@@ -59,11 +68,16 @@ def test_the_table_has_every_fault_and_the_first_violations() -> None:
     assert "group topic" in text
 
 
-def test_the_recovery_table_has_the_times_of_each_fault_that_was_injected() -> None:
-    again = Injected(Fault(900.0, 0.0, FaultKind.KILL, "kafka"), 5.0)
-    _, _, kafka, ray = recovery_table((*FAULTS, again)).splitlines()
-    assert [cell.strip() for cell in kafka.split("|")[1:-1]] == ["`kill kafka`", "5, 12 s"]
-    assert [cell.strip() for cell in ray.split("|")[1:-1]] == ["`stop ray`", "- s"]
+def test_recovery_times_of_several_runs_are_collected_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "recovery.jsonl"
+    assert read_recoveries(file) == {}
+    for one in (*FAULTS, Injected(Fault(900.0, 0.0, FaultKind.KILL, "kafka"), 5.0)):
+        append_recovery(one, file)
+    times = read_recoveries(file)
+    assert times == {(FaultKind.KILL, "kafka"): [12.34, 5.0], (FaultKind.STOP, "ray"): [None]}, "not what was skipped"
+    _, _, kafka, ray = recovery_table(times).splitlines()
+    assert [cell.strip() for cell in kafka.split("|")[1:-1]] == ["`kill kafka`", "5, 12"]
+    assert [cell.strip() for cell in ray.split("|")[1:-1]] == ["`stop ray`", "-"]
 
 
 @pytest.mark.parametrize("violations", [(), (LOST,)])
