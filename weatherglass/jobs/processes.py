@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,19 @@ def identity(pid: int) -> str | None:
     The id of the boot and the start time in clock ticks since the boot (proc(5), field 22 of stat), which clock changes
     do not affect.
     """
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else f"{boot_id()}:{fields[19]}"
+    fields = _stat(pid)
+    return None if fields is None or fields[0] in "ZX" else f"{boot_id()}:{fields[19]}"
+
+
+def suspended_processes() -> list[psutil.Process]:
+    """The processes of this machine that a signal such as SIGSTOP has suspended; a debugger's are not among them."""
+    found = []
+    for pid in psutil.pids():
+        fields = _stat(pid)
+        if fields and fields[0] == "T":
+            with suppress(psutil.NoSuchProcess):
+                found.append(psutil.Process(pid))
+    return found
 
 
 def find_processes(marker: tuple[str, str] | None, leaders: Iterable[tuple[int, str]]) -> list[psutil.Process]:
@@ -78,6 +86,15 @@ def signal_processes(number: signal.Signals, processes: Iterable[psutil.Process]
             continue
         signaled.append(process.pid)
     return signaled
+
+
+def _stat(pid: int) -> list[str] | None:
+    """The fields of proc(5), stat, from the third one (state) on; None if there is no such process."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    return stat.rpartition(")")[2].split()
 
 
 def _environment(pid: int) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""Starts the programs of the launcher and restarts those that exit."""
+"""Starts the programs of the launcher, restarts those that exit, and kills processes that stay suspended."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from weatherglass.launcher import ray_head
 from weatherglass.launcher.errors import StartError
 from weatherglass.launcher.kafka import tail
 from weatherglass.launcher.processes import Children, Program
+from weatherglass.launcher.suspension import SuspensionMonitor
 from weatherglass.launcher.wait import POLL_SECONDS, wait_for
 from weatherglass.settings import Settings
 
@@ -34,6 +35,7 @@ class Supervisor:
         self._stop = threading.Event()
         self._programs: dict[str, Program] = {}
         self._exits: dict[str, deque[float]] = {}
+        self._suspension = SuspensionMonitor(settings, log)
 
     def stop_on_signals(self) -> None:
         """Let SIGINT (Ctrl-C), SIGTERM and SIGHUP (closed terminal) request a stop."""
@@ -66,8 +68,9 @@ class Supervisor:
             raise StopRequested
 
     def poll(self) -> None:
-        """Restart programs that have exited; raises StopRequested."""
+        """Restart programs that have exited, kill suspended processes; raises StopRequested."""
         self.check_stop()
+        self._suspension.poll(time.monotonic())
         for name in [name for name in self._programs if not self.children.alive(name)]:
             self._restart(self._programs[name])
 

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from weatherglass.jobs.processes import signal_processes
+from weatherglass.launcher import suspension
 from weatherglass.launcher.errors import StartError
 from weatherglass.launcher.processes import Program, launched_processes
 from weatherglass.launcher.supervisor import RESTARTS, StopRequested, Supervisor
@@ -42,6 +43,24 @@ def test_a_killed_program_is_restarted(supervisor: Supervisor, settings: Setting
     supervisor.poll()
     (second,) = launched_processes(settings)
     assert second.pid != first.pid
+
+
+def test_a_suspended_program_is_replaced(
+    supervisor: Supervisor, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suspension, "SUSPENDED_SECONDS", 0.0)
+    monkeypatch.setattr(suspension, "CHECK_SECONDS", 0.0)
+    supervisor.start(program("import time; time.sleep(600)"))
+    (first,) = launched_processes(settings)
+    first.suspend()
+
+    def replaced() -> bool:
+        supervisor.poll()
+        return first not in launched_processes(settings)
+
+    assert wait_until(replaced, LIMIT)
+    supervisor.poll()
+    assert supervisor.children.alive("program")
 
 
 def test_a_program_that_keeps_exiting_is_given_up_and_ends_the_wait_for_it(
