@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+from weatherglass.files import write_atomically
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.jobs.job import job_lifecycle
 
@@ -34,7 +35,7 @@ def main(path: Path, mode: str) -> None:
         if mode == "forks":
             # A child in its own session, like a daemon; only its environment identifies the job.
             child = subprocess.Popen(["sleep", "600"], start_new_session=True)
-            (path / "child.pid").write_text(str(child.pid))
+            write_atomically(path / "child.pid", str(child.pid))
         batch = 0
         while not job.wait(HEARTBEAT_SECONDS):
             if mode == "crash" and batch == 3:

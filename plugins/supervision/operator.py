@@ -9,8 +9,14 @@ from typing import Any
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowException
 
-from plugins.supervision.log_tail import log_tail
-from plugins.supervision.trigger import AIRFLOW_USER, HEARTBEAT_TIMEOUT_SECONDS, STARTUP_GRACE_SECONDS, JobTrigger
+from plugins.supervision.trigger import (
+    AIRFLOW_USER,
+    HEARTBEAT_TIMEOUT_SECONDS,
+    STARTUP_GRACE_SECONDS,
+    JobTrigger,
+    describe_end,
+    worked,
+)
 from weatherglass.jobs.folder import JobFolder, StartRequest
 from weatherglass.waiting import wait_until
 
@@ -20,15 +26,11 @@ STOP_TIMEOUT_SECONDS = 60.0
 """Time for a job to end after a stop request; the host kills it after 25."""
 
 
-MIN_WORK_SECONDS = 60.0
-"""A job that has worked for so long is restarted by the same try; one that ended earlier would probably end again."""
-
-
 class LongLivedJobOperator(BaseOperator):
     """Keeps one detached process running. When it ends, the log shows the end of its output.
 
-    A job that had worked is started again by the same try: a further try takes a second start of a task process, and
-    the delay between tries grows with their number, which is meant for repeated failures. Otherwise the try fails.
+    A job that had worked is started again by the trigger, or else by the same try: the delay between tries grows with
+    their number, which is meant for repeated failures. Otherwise the try fails.
 
     A job that is already running, from an earlier try or before a restart of Airflow, is supervised further. If it is
     being stopped, the operator waits for its end and starts it again. Only a user who marks or clears the task ends the
@@ -91,12 +93,8 @@ class LongLivedJobOperator(BaseOperator):
         if event.get("ok") and not event.get("observed"):
             self.log.info("%s had ended while it was not supervised (%s), starting it again", job, reason)
             return self.execute(context)
-        lines = log_tail(folder.log)
-        for line in lines:
-            self.log.error("%s| %s", job, line)
-        last_line = f"last line of its output: {lines[-1]}" if lines else "no output"
-        message = f"{job} ended: {reason}; {last_line} (complete output: {folder.log})"
-        if stopped_by or folder.seconds_worked() < MIN_WORK_SECONDS:
+        message = describe_end(self.log, folder, str(reason))
+        if not worked(folder, event):
             raise AirflowException(message)
         self.log.error("%s; starting it again", message)
         return self.execute(context)

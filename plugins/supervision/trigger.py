@@ -1,6 +1,6 @@
 """Supervises a long-lived job in Airflow's triggerer, without a process or slot of its own.
 
-It only writes the files `stop` and `kill`; the job host acts on them.
+It only writes the files `restart`, `stop` and `kill`; the job host acts on them.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from plugins.supervision.log_tail import log_tail
 from plugins.supervision.progress_reader import ProgressReader
 from weatherglass.jobs.folder import JobFolder
 
@@ -26,6 +27,10 @@ HEARTBEAT_TIMEOUT_SECONDS = 30.0
 STOP_TIMEOUT_SECONDS = 26.0
 """By then the host has sent SIGTERM and SIGKILL. Airflow interrupts `on_kill` after 30 s."""
 KILL_TIMEOUT_SECONDS = 10.0
+RESTART_TIMEOUT_SECONDS = 5.0
+"""Time for the job host to restart a job; it polls five times a second."""
+MIN_WORK_SECONDS = 60.0
+"""A job that has worked for so long is restarted at once; one that ended earlier would probably end again."""
 
 
 class HeartbeatMonitor:
@@ -55,7 +60,10 @@ class HeartbeatMonitor:
 
 
 class JobTrigger(BaseTrigger):
-    """Logs the job's progress until the job ends, then fires.
+    """Logs the job's progress until the job ends. Restarts a job that had worked, or else fires.
+
+    The restart by the trigger saves the start of a task process. It fires if the job host cannot restart the job,
+    because it has been restarted as well; then the task starts the job.
 
     The event has `ok` and `reason` (the job's outcome), `code` (`ended` or `hung`), `stopped_by` (who requested a stop,
     or None), and `observed` (False if the job had already ended when the trigger started).
@@ -90,6 +98,14 @@ class JobTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         folder = JobFolder(Path(self.folder))
+        while True:
+            event = await self._supervise(folder)
+            if not (event["observed"] and worked(folder, event) and await self._restart(folder, event["reason"])):
+                yield TriggerEvent(event)
+                return
+
+    async def _supervise(self, folder: JobFolder) -> dict[str, Any]:
+        """Log the progress of the present start until it ends; the event."""
         started = folder.started()
         self._start_id = started.get("start_id")
         observed, hung = False, ""
@@ -116,19 +132,29 @@ class JobTrigger(BaseTrigger):
         for line in progress.remaining_lines():
             self.log.info("%s", line)
         outcome = folder.outcome()
-        yield TriggerEvent(
-            {
-                "ok": outcome.ok and not hung,
-                "code": "hung" if hung else "ended",
-                "reason": hung or outcome.reason,
-                "stopped_by": None if hung else folder.stop_requested_by(),
-                "observed": observed,
-            }
-        )
+        return {
+            "ok": outcome.ok and not hung,
+            "code": "hung" if hung else "ended",
+            "reason": hung or outcome.reason,
+            "stopped_by": None if hung else folder.stop_requested_by(),
+            "observed": observed,
+        }
+
+    async def _restart(self, folder: JobFolder, reason: str) -> bool:
+        """Let the host start the job again; False if it does not."""
+        self.log.error("%s; starting it again", describe_end(self.log, folder, reason))
+        last_start, self._start_id = self._start_id, None
+        folder.request_restart()
+        end = time.monotonic() + RESTART_TIMEOUT_SECONDS
+        while folder.restart.exists() and time.monotonic() < end:
+            await asyncio.sleep(0.1)
+        folder.restart.unlink(missing_ok=True)
+        return folder.started().get("start_id") != last_start
 
     async def on_kill(self) -> None:
         """Stop the job, by force if necessary, when a user marks or clears the task. Not called at a shutdown."""
         folder = JobFolder(Path(self.folder))
+        folder.restart.unlink(missing_ok=True)
         if not folder.alive() or not self._is_same_start(folder):
             return
         folder.request_stop(AIRFLOW_USER)
@@ -142,6 +168,20 @@ class JobTrigger(BaseTrigger):
     def _is_same_start(self, folder: JobFolder) -> bool:
         """Whether the job is still the supervised start, not one by a later try."""
         return self._start_id is None or folder.started().get("start_id") == self._start_id
+
+
+def worked(folder: JobFolder, event: dict[str, Any]) -> bool:
+    """Whether the job that ended had worked and nobody had stopped it, so that it is started again at once."""
+    return not event.get("stopped_by") and folder.seconds_worked() >= MIN_WORK_SECONDS
+
+
+def describe_end(log: Any, folder: JobFolder, reason: str) -> str:
+    """Log the end of the job's output, and return how it ended in one line."""
+    lines = log_tail(folder.log)
+    for line in lines:
+        log.error("%s| %s", folder.name, line)
+    last_line = f"last line of its output: {lines[-1]}" if lines else "no output"
+    return f"{folder.name} ended: {reason}; {last_line} (complete output: {folder.log})"
 
 
 def _seconds_since_start(started: dict[str, Any]) -> float:

@@ -7,6 +7,7 @@ process that inherited it has ended, for whatever reason. All other files carry 
 |---|---|---|
 | `lock` | acquired by the host, inherited by the job | locked: the job is alive |
 | `start.json` | supervisor | request to start a command |
+| `restart` | supervisor | request to start the last command again, if this host started it |
 | `process.json` | host | the last start: time, command, process group, id that marks its processes |
 | `heartbeat` | job | touched whenever the work makes progress |
 | `progress.jsonl` | job | one line per batch |

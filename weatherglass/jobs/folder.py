@@ -60,6 +60,7 @@ class JobFolder:
         self.path = path
         self.lock = path / "lock"
         self.start = path / "start.json"
+        self.restart = path / "restart"
         self.process = path / "process.json"
         self.heartbeat = path / "heartbeat"
         self.progress = path / "progress.jsonl"
@@ -90,6 +91,11 @@ class JobFolder:
     def request_start(self, request: StartRequest) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
         self.write_json(self.start, asdict(request))
+
+    def request_restart(self) -> None:
+        """Ask the host to start the last command again. It removes the file also if it does not know the command."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.restart.touch()
 
     def read_start(self) -> StartRequest | None:
         """The pending start request; None if there is none or it is invalid."""

@@ -68,6 +68,8 @@ class JobHost:
     def __init__(self, jobs_dir: Path, timeouts: HostTimeouts | None = None):
         self.jobs_dir = jobs_dir
         self.timeouts = timeouts or HostTimeouts()
+        self._requests: dict[str, StartRequest] = {}
+        """What this host started, by job. Only in memory: the environment may contain secrets."""
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._pending_stops: dict[str, PendingStop] = {}
         self._polls = 0
@@ -113,28 +115,39 @@ class JobHost:
         else:
             self._pending_stops.pop(folder.name, None)
         if folder.start.exists():
-            self._start(folder)
+            self._start(folder, folder.read_start())
+        elif folder.restart.exists():
+            self._restart(folder)
         if self._polls % POLLS_BETWEEN_LOG_ROTATIONS == 0:
             rotate_log(folder.log)
 
     # --- starting
 
-    def _start(self, folder: JobFolder) -> None:
+    def _restart(self, folder: JobFolder) -> None:
+        if request := self._requests.get(folder.name):
+            self._start(folder, request)
+        else:
+            log.info("%s: another host started it, so its command is not known", folder.name)
+            folder.restart.unlink(missing_ok=True)
+
+    def _start(self, folder: JobFolder, request: StartRequest | None) -> None:
         descriptor = folder.try_lock()
         if descriptor is None:
             if folder.alive() and not (folder.stop.exists() or folder.kill.exists()):
                 log.info("%s: ignoring start request, job is already running", folder.name)
                 folder.start.unlink(missing_ok=True)
+                folder.restart.unlink(missing_ok=True)
             return  # otherwise it is about to end, or the lock is being tested right now: try again at the next poll
         try:
-            request = folder.read_start()
             for leftover in (folder.stop, folder.kill, folder.exit, folder.heartbeat):
                 leftover.unlink(missing_ok=True)
             if request is None:
                 log.error("%s: removed invalid start request %s", folder.name, folder.start)
             else:
                 self._launch(folder, request, descriptor)
+                self._requests[folder.name] = request
             folder.start.unlink(missing_ok=True)
+            folder.restart.unlink(missing_ok=True)
         finally:
             os.close(descriptor)  # the job inherited a copy, which keeps the lock
 

@@ -115,6 +115,10 @@ class Broker:
             "group.initial.rebalance.delay.ms": 0,
             # A transaction left open by a crash blocks readers for up to this time (default: one minute).
             "transaction.abort.timed.out.transaction.cleanup.interval.ms": 2000,
+            # A killed broker may register again only when its previous session has ended (default: 9 s). Its attempts
+            # are up to a session apart.
+            "broker.session.timeout.ms": 3000,
+            "broker.heartbeat.interval.ms": 500,
             "log.segment.bytes": 64 * 1024 * 1024,
             "num.network.threads": 2,
             "num.io.threads": 4,

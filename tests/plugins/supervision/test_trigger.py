@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from airflow.triggers.base import BaseTrigger
 
+from plugins.supervision import trigger as trigger_module
 from plugins.supervision.trigger import AIRFLOW_USER, HeartbeatMonitor, JobTrigger
 from tests.plugins.conftest import LONG_TIMEOUT, SHORT_TIMEOUTS
 from tests.waiting import until
@@ -66,6 +67,55 @@ def test_a_killed_job_fires_a_failure(job_host: JobHost, folder: JobFolder, comm
     assert event["observed"]
     assert event["stopped_by"] is None
     assert (event["code"], event["reason"]) == ("ended", NO_EXIT_FILE)
+
+
+def test_a_job_that_had_worked_is_restarted_without_an_event(
+    job_host: JobHost, folder: JobFolder, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trigger_module, "MIN_WORK_SECONDS", 0.0)
+    pid = start_job(folder, command("cooperative"))
+
+    async def scenario() -> dict[str, Any]:
+        running = asyncio.create_task(first_event(JobTrigger(str(folder.path))))
+        await asyncio.sleep(0.2)
+        os.kill(pid, signal.SIGKILL)
+        async with asyncio.timeout(LONG_TIMEOUT):
+            while folder.started()["pid"] == pid or not folder.heartbeat.exists():
+                await asyncio.sleep(0.05)
+        assert not running.done()
+        folder.request_stop("make down")
+        return await running
+
+    event = asyncio.run(scenario())
+    assert event["stopped_by"] == "make down", "the second process is supervised, and not restarted when it is stopped"
+    assert not folder.alive()
+
+
+def test_a_job_that_the_host_cannot_restart_fires(
+    folder: JobFolder, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trigger_module, "MIN_WORK_SECONDS", 0.0)
+    monkeypatch.setattr(trigger_module, "RESTART_TIMEOUT_SECONDS", 0.2)
+    host = JobHost(folder.path.parent)
+    folder.request_start(StartRequest(command("cooperative")))
+    until("the start of the job", lambda: folder.heartbeat.exists() or host.poll())
+    host.close()
+
+    async def scenario() -> dict[str, Any]:
+        running = asyncio.create_task(first_event(JobTrigger(str(folder.path))))
+        await asyncio.sleep(0.2)
+        os.kill(folder.started()["pid"], signal.SIGKILL)
+        return await running
+
+    event = asyncio.run(scenario())
+    assert (event["ok"], event["observed"], event["stopped_by"]) == (False, True, None)
+    assert not folder.restart.exists(), "no later host may start the job while nothing supervises it"
+
+
+def test_a_kill_by_a_user_withdraws_the_restart(folder: JobFolder) -> None:
+    folder.request_restart()
+    asyncio.run(JobTrigger(str(folder.path)).on_kill())
+    assert not folder.restart.exists()
 
 
 def test_a_job_without_heartbeat_is_killed(job_host: JobHost, folder: JobFolder, command: Command) -> None:

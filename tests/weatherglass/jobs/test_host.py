@@ -157,6 +157,31 @@ def test_an_invalid_start_request_is_removed(host: JobHost, folder: JobFolder) -
     assert not folder.alive()
 
 
+def test_a_restart_repeats_the_last_command_with_its_environment(host: JobHost, folder: JobFolder) -> None:
+    shown = folder.path / "shown"
+    code = f"import os; open({str(shown)!r}, 'a').write(os.environ['SHOWN'])"
+    folder.request_start(StartRequest([sys.executable, "-c", code], {"SHOWN": "x"}))
+    until(host, lambda: shown.exists() and shown.read_text() == "x" and not folder.alive(), "the first process ends")
+    folder.request_restart()
+    until(host, lambda: shown.read_text() == "xx", "the second process")
+    assert not folder.restart.exists()
+
+
+def test_a_restart_of_a_command_that_another_host_has_started_is_refused(host: JobHost, folder: JobFolder) -> None:
+    folder.request_restart()
+    folder.write_json(folder.exit, {"ok": False, "reason": "earlier end"})
+    until(host, lambda: not folder.restart.exists(), "the request is removed")
+    assert not folder.alive()
+    assert folder.outcome().reason == "earlier end"
+
+
+def test_a_restart_of_a_running_job_is_ignored(host: JobHost, folder: JobFolder) -> None:
+    first = start(host, folder)
+    folder.request_restart()
+    until(host, lambda: not folder.restart.exists(), "the request is removed")
+    assert folder.started()["pid"] == first.pid
+
+
 def test_a_second_host_for_the_same_folder_is_refused(host: JobHost) -> None:
     with pytest.raises(HostAlreadyRunningError, match=str(host.jobs_dir)):
         JobHost(host.jobs_dir)
