@@ -162,6 +162,7 @@ def run(
             *(is_small, database),
         )
         targets = injector.targets()
+        print(f"processes: {', '.join(targets[Kind.KILL])}", flush=True)
         if measurement:
             faults, record = measurement.faults(targets[Kind.KILL], minutes), measurement.record
             minutes = max((fault.start + MEASURED_SECONDS for fault in faults), default=0) / 60
