@@ -84,6 +84,9 @@ class Supervisor:
     ) -> None:
         """Wait until a condition is true while the programs are supervised.
 
+        Args:
+            seconds: from now, or from the last restart of a program in `needs`.
+
         Raises:
             TimeoutError: it did not become true in time; `describe` returns what is missing.
             StartError: one of the programs in `needs` exited too often.
@@ -96,7 +99,16 @@ class Supervisor:
                 if name not in self._programs:
                     raise StartError(f"{name} does not start; end of {self.children.log(name)}:\n{self._tail(name)}")
 
-        wait_for(condition, seconds, describe, each_poll)
+        while True:
+            restarts = self._restarts(needs)
+            try:
+                return wait_for(condition, seconds, describe, each_poll)
+            except TimeoutError:
+                if self._restarts(needs) == restarts:
+                    raise
+
+    def _restarts(self, names: Collection[str]) -> int:
+        return sum(len(self._exits.get(name, ())) for name in names)
 
     def _restart(self, program: Program) -> None:
         exits = self._exits.setdefault(program.name, deque(maxlen=RESTARTS + 1))

@@ -74,6 +74,13 @@ def test_a_program_that_keeps_exiting_is_given_up_and_ends_the_wait_for_it(
     assert starts.read_text() == "x" * (1 + RESTARTS)
 
 
+def test_a_wait_begins_again_when_a_program_that_it_needs_is_restarted(supervisor: Supervisor) -> None:
+    supervisor.start(program("pass"))
+    assert wait_until(lambda: not supervisor.children.alive("program"), LIMIT)
+    answers = iter([False, True])
+    supervisor.wait(lambda: next(answers), 0, lambda: "nothing", needs=("program",))
+
+
 def test_a_signal_ends_every_wait(supervisor: Supervisor) -> None:
     previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     supervisor.stop_on_signals()
