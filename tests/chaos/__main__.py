@@ -71,7 +71,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         nargs="+",
         default=["*"],
         metavar="FAULT",
-        help="measure the recovery from these faults only, such as 'kill kafka' or 'stop *java'",
+        help="measure the recovery from these faults only, such as 'kill kafka' or 'stop job/*'",
     )
     parser.add_argument("--times", type=Path, default=Path("build/recovery.jsonl"), help="collects recovery times")
     parser.add_argument("--table", action="store_true", help="only print the table of the recovery times in --times")

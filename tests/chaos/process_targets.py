@@ -15,15 +15,15 @@ from weatherglass.jobs.processes import identity
 UNSTABLE = re.compile(r"[0-9a-f]{8,}|\d+")
 """Parts of command lines that differ from start to start."""
 LAUNCHER = "launcher"
-WORKING = ("java", "raylet", "gcs_server", "ray::InferenceActor")
-"""Descendants that do work of their own: Spark's driver, Ray's servers and an actor."""
+WORKING = ("raylet", "gcs_server", "ray::InferenceActor")
+"""Descendants that do work of their own: Ray's servers and an actor. Spark's driver is the process of its job."""
 
 
 def processes(state: Path) -> dict[str, psutil.Process]:
     """Running processes by name: those recorded in `run/*.json` and `jobs/*/process.json`, and their descendants.
 
-    The name of a descendant is that of the recorded process, a slash, and its program, with a number if there are
-    several. Names are the same after a restart; process ids are not.
+    The name of a descendant is that of its nearest recorded ancestor, a slash, and its program, with a number if there
+    are several. Names are the same after a restart; process ids are not.
     """
     found: dict[str, psutil.Process] = {}
     for name, pid, recorded in _recorded(state):
@@ -31,7 +31,7 @@ def processes(state: Path) -> dict[str, psutil.Process]:
             with suppress(psutil.NoSuchProcess):
                 found[name] = psutil.Process(pid)
     known = {process.pid for process in found.values()}
-    for name, process in list(found.items()):
+    for name, process in sorted(found.items(), key=lambda item: _depth(item[1]), reverse=True):
         with suppress(psutil.NoSuchProcess):
             for child in sorted(process.children(recursive=True), key=lambda one: one.pid):
                 if child.pid not in known:
@@ -52,11 +52,16 @@ def _recorded(state: Path) -> Iterator[tuple[str, int, str]]:
     """Name, id and identity of each recorded process; the id of an ended one may belong to another process now."""
     files = [(file.stem, file) for file in sorted((state / "run").glob("*.json"))]
     files += [(f"job/{file.parent.name}", file) for file in sorted((state / "jobs").glob("*/process.json"))]
-    # The launcher and the job host are parents of others, so these are found under their own names first.
     for name, file in files:
         with suppress(OSError, ValueError, KeyError, TypeError):
             content = json.loads(file.read_text(encoding="utf-8"))
             yield name, int(content["pid"]), str(content["identity"])
+
+
+def _depth(process: psutil.Process) -> int:
+    with suppress(psutil.NoSuchProcess):
+        return len(process.parents())
+    return 0
 
 
 def _add(found: dict[str, psutil.Process], name: str, process: psutil.Process) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -47,6 +48,16 @@ def test_recorded_processes_and_their_children_have_names(tmp_path: Path, parent
     assert name.startswith("ray/")
 
 
+def test_a_process_has_the_name_of_its_nearest_recorded_ancestor(
+    tmp_path: Path, parent: subprocess.Popen[bytes]
+) -> None:
+    record(tmp_path, "run/launcher.json", os.getpid())
+    record(tmp_path, "run/ray.json", parent.pid)
+    names = {name: process.pid for name, process in processes(tmp_path).items()}
+    children = {child.pid for child in psutil.Process(parent.pid).children()}
+    assert {pid for name, pid in names.items() if name.startswith("ray/")} == children
+
+
 def test_children_with_the_same_program_have_different_names(tmp_path: Path, parent: subprocess.Popen[bytes]) -> None:
     record(tmp_path, "run/ray.json", parent.pid)
     assert len(processes(tmp_path)) == 3
@@ -68,6 +79,7 @@ def test_damaged_records_and_ended_processes_are_left_out(tmp_path: Path) -> Non
 
 
 def test_recovery_is_measured_of_processes_that_do_different_work() -> None:
-    names = ["kafka", "ray/raylet", "job/stream_features/java", "job/store_predictions"]
+    names = ["kafka", "ray/raylet", "ray/ray::InferenceActor", "job/stream_features", "job/store_predictions"]
     assert all(map(is_measured, names))
-    assert not any(map(is_measured, ["launcher", "ray/python-3", "scheduler/airflow-2", "launcher/airflow"]))
+    others = ["launcher", "ray/python-3", "scheduler/airflow-2", "launcher/airflow", "job/stream_features/python"]
+    assert not any(map(is_measured, others))

@@ -84,9 +84,7 @@ def test_without_targets_or_time_there_are_no_faults(seed: int) -> None:
 
 @given(
     st.dictionaries(
-        st.tuples(
-            st.sampled_from([Kind.KILL, Kind.STOP]), st.sampled_from(["kafka", "ray", "ray/raylet", "job/a/java"])
-        ),
+        st.tuples(st.sampled_from([Kind.KILL, Kind.STOP]), st.sampled_from(["kafka", "ray", "ray/raylet", "job/a"])),
         st.integers(-1, 6),
         max_size=8,
     )
