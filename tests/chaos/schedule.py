@@ -51,7 +51,9 @@ SECONDS: Mapping[Kind, tuple[float, float]] = {
 START_SECONDS, PAUSE_SECONDS, END_SECONDS = 30.0, (45.0, 75.0), 120.0
 """Without faults: at the start, between the end of a fault and the next, and at the end of a run."""
 MAX_KILLS, KILL_WINDOW = 4, 660.0
-"""A process is killed at most so often within these seconds: the launcher gives up a program that ends more often."""
+"""A program is ended at most so often within these seconds: the launcher gives up a program that ends more often."""
+ENDING = (Kind.KILL, Kind.STOP)
+"""The launcher kills a process that stays suspended."""
 MEASURED_SECONDS = 100.0
 """At least from one fault to the next when recovery is measured: a job that has worked for less than a minute is
 restarted later."""
@@ -104,7 +106,7 @@ def schedule(seed: int, minutes: float, targets: Mapping[Kind, Sequence[str]]) -
         duration = round(pick.uniform(*SECONDS.get(kind, (0, 0))), 1)
         if start + duration > minutes * 60 - END_SECONDS:
             break
-        if kind is not Kind.KILL or _may_kill(faults, target, start):
+        if kind not in ENDING or _may_end(faults, target, start):
             faults.append(Fault(round(start, 1), duration, kind, target))
         start += duration + pick.uniform(*PAUSE_SECONDS)
     return faults
@@ -123,9 +125,9 @@ def rounds(missing: Mapping[tuple[Kind, str], int]) -> list[Fault]:
     start = START_SECONDS
     for number in range(max(missing.values(), default=0)):
         for kind, target in (fault for fault, count in missing.items() if number < count):
-            ends = [fault.start for fault in faults if _program(fault.target) == _program(target)]
+            ends = _ends(faults, target)
             if len(ends) >= MAX_KILLS:
-                start = max(start, ends[-MAX_KILLS] + KILL_WINDOW)
+                start = max(start, ends[-MAX_KILLS].start + KILL_WINDOW)
             faults.append(Fault(start, SUSPENDED_SECONDS if kind is Kind.STOP else 0.0, kind, target))
             start += MEASURED_SECONDS
     return faults
@@ -136,6 +138,10 @@ def _program(target: str) -> str:
     return target if target.startswith("job/") else target.partition("/")[0]
 
 
-def _may_kill(faults: Sequence[Fault], target: str, start: float) -> bool:
-    recent = [f for f in faults if f.kind is Kind.KILL and f.target == target and f.start > start - KILL_WINDOW]
-    return len(recent) < MAX_KILLS
+def _may_end(faults: Sequence[Fault], target: str, start: float) -> bool:
+    return sum(one.start > start - KILL_WINDOW for one in _ends(faults, target)) < MAX_KILLS
+
+
+def _ends(faults: Sequence[Fault], target: str) -> list[Fault]:
+    """The faults after which the program of this target is restarted."""
+    return [one for one in faults if one.kind in ENDING and _program(one.target) == _program(target)]

@@ -64,7 +64,7 @@ def test_every_kind_and_every_target_occurs(seed: int) -> None:
 
 @given(SEEDS)
 def test_a_process_is_not_killed_too_often(seed: int) -> None:
-    faults = schedule(seed, 240, {Kind.KILL: ["a"]})
+    faults = schedule(seed, 240, {Kind.KILL: ["a", "a/b"], Kind.STOP: ["a"]})
     assert faults
     for fault in faults:
         assert sum(fault.start <= other.start < fault.start + KILL_WINDOW - 1 for other in faults) <= MAX_KILLS

@@ -14,7 +14,7 @@ from weatherglass.jobs.processes import suspended_processes
 from weatherglass.launcher.processes import launched_processes
 from weatherglass.settings import Settings
 
-SUSPENDED_SECONDS = 5.0
+SUSPENDED_SECONDS = 3.0
 """After this time a suspended process is killed: nothing in the pipeline suspends processes."""
 
 CHECK_SECONDS = 1.0
