@@ -218,5 +218,8 @@ def test_the_brokers_of_the_cluster_have_the_configuration_of_the_embedded_one()
     for file in ("broker.properties", "zookeeper-broker.properties"):
         properties = read((PROJECT_ROOT / "docker" / "kafka" / file).read_text(encoding="utf-8"))
         for name in embedded.keys() - different:
-            if not (file.startswith("zookeeper") and name.startswith("share.")):
+            if not (file.startswith("zookeeper") and name.startswith(("share.", "broker."))):
                 assert properties.get(name) == embedded[name], f"{file}: {name}"
+    controller = read((PROJECT_ROOT / "docker" / "kafka" / "controller.properties").read_text(encoding="utf-8"))
+    for name in controller.keys() - different:
+        assert controller[name] == embedded[name], name

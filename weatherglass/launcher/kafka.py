@@ -117,8 +117,8 @@ class Broker:
             "transaction.abort.timed.out.transaction.cleanup.interval.ms": 2000,
             # A killed broker may register again only when its previous session has ended (default: 9 s). Its attempts
             # are up to a session apart.
-            "broker.session.timeout.ms": 3000,
-            "broker.heartbeat.interval.ms": 500,
+            "broker.session.timeout.ms": 6000,
+            "broker.heartbeat.interval.ms": 1000,
             "log.segment.bytes": 64 * 1024 * 1024,
             "num.network.threads": 2,
             "num.io.threads": 4,
