@@ -61,7 +61,8 @@ def measure_round(stations: StationsClient, settings: Settings, observations: li
     """Seconds from the acknowledgement of the broker to the prediction in the API, for each observation."""
     expected = {o.station_id: o.timestamp for o in observations}
     with open_producer(settings.bootstrap_servers) as producer:
-        for _ in publish(producer, observations, Origin.SIMULATED, datetime.now(UTC)):
+        origins = {observation.station_id: Origin.SIMULATED for observation in observations}
+        for _ in publish(producer, observations, origins, datetime.now(UTC)):
             pass
         published = time.monotonic()
         seconds: dict[str, float] = {}

@@ -1,14 +1,15 @@
 """
 ### What it does
-Polls the source (Open-Meteo, METAR, or the replay server with the same APIs) for the current observations of all
+Polls the sources (METAR and Open-Meteo, or the replay server with the same APIs) for the current observations of all
 stations and publishes new and revised ones to `weather-raw`. The first run begins with the observations of the past
 days; with METAR it takes some minutes, because the API allows one request a minute. After an interruption, the next run
 also publishes the missed observations. Runs every `WEATHERGLASS_POLL_MINUTES` minutes, or every minute with the
 replay.
 
 ### What its log shows
-The number of observations and stations, the time of the newest observation, and a `WARNING` with the reason for each
-station without an observation, and for values that were refused because their unit, type or time is not certain.
+The number of observations and stations, the time of the newest observation, which stations are observed by which
+source, and a `WARNING` with the reason for each station without an observation or with another source than before, and
+for values that were refused because their unit, type or time is not certain.
 
 ### When it fails (triage)
 Forecasts continue from older observations. The next successful run fills the gap.

@@ -72,6 +72,9 @@ class ApiClient:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._session.close()
 
     def _request(self, url: str, query: Query, parse: Callable[[bytes], T], attempts: int, calls: int = 1) -> T:

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -104,6 +105,16 @@ class StationObservations:
     current: Observation | None
     quarter_hours: tuple[Observation, ...]
     hours: tuple[Observation, ...]
+
+    def steps(self, *, with_quarter_hours: bool) -> dict[datetime, Observation]:
+        """The observations by time, up to the present one; `current` takes precedence at the same time.
+
+        The backfill of a new station is hourly, like history; quarter hours requested for other stations are ignored.
+        """
+        merged = [*self.hours, *(self.quarter_hours if with_quarter_hours else ())]
+        if self.current:
+            merged = [o for o in merged if o.timestamp < self.current.timestamp] + [self.current]
+        return {observation.timestamp: observation for observation in merged}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ no window.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,14 +21,13 @@ import requests
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from producer.api_client import ApiClient
-from producer.api_response import ApiError, ApiRefusal, ParsedResponse, StationObservations
-from producer.metar import Metar
+from producer.api_response import ApiError, ApiRefusal, ParsedResponse
 from producer.open_meteo import check_budget
-from producer.open_meteo_poll import request_open_meteo
+from producer.polling import PollResult, SourceClients, State
 from producer.publish import PublishError, open_producer, publish
+from producer.publish_plan import PublishPlan, plan_publishing
 from producer.replay.labels import fetch_labels
-from producer.sources import observed_stations, open_client, record_origin
+from producer.sources import observed_stations
 from weatherglass.formatting import count_noun
 from weatherglass.history.sources import SourceError
 from weatherglass.record_headers import Origin
@@ -36,12 +35,13 @@ from weatherglass.records import (
     Observation,
     iso,
 )
-from weatherglass.settings import OPEN_METEO_CALLS_PER_DAY, Settings, SettingsError, Source, load_settings
+from weatherglass.settings import Settings, SettingsError, Source, load_settings
 from weatherglass.stations import StationsError, known_stations
+from weatherglass.store import model_output
 from weatherglass.store.detection_scores import save_faults
 from weatherglass.store.engine import open_store
-from weatherglass.store.last_published import last_published, save_last_published
 from weatherglass.store.polls import Poll, calls_since, save_poll
+from weatherglass.store.published import last_published, save_published
 
 Log = Callable[[str], None]
 
@@ -77,21 +77,11 @@ class IngestReport:
         return self.new + self.filled + self.revised
 
 
-@dataclass
-class _PublishPlan:
-    """The observations of a response, sorted by what to do with them."""
-
-    new: list[Observation] = field(default_factory=list)
-    filled: list[Observation] = field(default_factory=list)
-    revised: list[Observation] = field(default_factory=list)
-    repeated: int = 0
-
-
 def ingest(settings: Settings, now: datetime, log: Log = print) -> IngestReport:
     """Poll the source once and publish new observations to `weather-raw`, in order of time for all stations together.
 
     The first poll of a source also requests the backfill; after a gap, a poll requests everything since the last
-    published observation. AUTO in `settings.source` counts as Open-Meteo. The store must be migrated.
+    published observation. Model output is stored, not published. The store must be migrated.
 
     Args:
         now: UTC.
@@ -106,23 +96,21 @@ def ingest(settings: Settings, now: datetime, log: Log = print) -> IngestReport:
     """
     stations = observed_stations(settings)
     if settings.source not in (Source.REPLAY, Source.METAR):
-        check_budget(settings, len(stations))
+        check_budget(settings, sum(Origin.OPEN_METEO in station.sources for station in stations))
     engine = open_store(settings.store_url)
     try:
-        with open_client(settings) as client, _record_poll(engine, client, settings, now) as poll:
+        with SourceClients(settings) as clients, _record_poll(engine, clients, now) as poll:
             with engine.connect() as connection:
-                last = last_published(connection)
                 used = calls_since(connection, now - timedelta(days=1))
-            if isinstance(client, Metar):
-                backfill, horizon = (timedelta(hours=h) for h in (settings.backfill_hours, settings.past_horizon_hours))
-                response = client.observe(stations, last, now, backfill, horizon, log)
-            else:
-                spare = None if settings.source is Source.REPLAY else OPEN_METEO_CALLS_PER_DAY - used
-                response = request_open_meteo(client, settings, stations, last, now, spare, log)
+                state = State(last_published(connection), model_output.latest_all(connection), used)
+            result = clients.poll(stations, state, now, log)
+            response = result.response
             poll.unobserved = len(response.failures)
+            _save_model_output(engine, result, now)
             _check_response(response, log)
-            plan = _plan(response, last, now, log)
-            newest = _publish(settings, engine, plan, record_origin(settings, client), now, log)
+            oldest = now - timedelta(hours=settings.past_horizon_hours)
+            plan = plan_publishing(result, state.published, oldest, now, log)
+            newest = _publish(settings, engine, plan, result.origins, now, log)
             poll.new, poll.filled, poll.revised = len(plan.new), len(plan.filled), len(plan.revised)
             poll.repeated = plan.repeated
             if settings.source is Source.REPLAY and settings.replay_faults:
@@ -143,7 +131,7 @@ def ingest(settings: Settings, now: datetime, log: Log = print) -> IngestReport:
 
 
 @contextmanager
-def _record_poll(engine: Engine, client: ApiClient, settings: Settings, now: datetime) -> Iterator[Poll]:
+def _record_poll(engine: Engine, clients: SourceClients, now: datetime) -> Iterator[Poll]:
     """Save the outcome of a poll in the store, even if the poll fails. A failure to save it is ignored."""
     poll, started = Poll(now), monotonic()
     try:
@@ -154,8 +142,8 @@ def _record_poll(engine: Engine, client: ApiClient, settings: Settings, now: dat
     finally:
         poll.seconds = monotonic() - started
         poll.at = now + timedelta(seconds=poll.seconds)
-        poll.calls = 0 if settings.source in (Source.REPLAY, Source.METAR) else client.calls
-        poll.clock_skew = client.clock_skew
+        poll.calls = clients.calls
+        poll.clock_skew = clients.clock_skew
         with suppress(SQLAlchemyError), engine.begin() as connection:
             save_poll(connection, poll)
 
@@ -187,60 +175,33 @@ def _log_refusals(response: ParsedResponse, log: Log) -> None:
         log(f"WARNING: refused in the response for {count_noun(len(refusals), 'station')} ({names}): {refusals[0]}")
 
 
-def _plan(response: ParsedResponse, last: dict[str, Observation], now: datetime, log: Log) -> _PublishPlan:
-    plan = _PublishPlan()
-    for name, observations in response.stations.items():
-        before = last.get(name)
-        steps = _merge_steps(observations, has_past=before is not None)
-        future = [time for time in steps if time > now]
-        if future:
-            log(f"WARNING: {name}: skipping {count_noun(len(future), 'future observation')}, up to {iso(max(future))}")
-        present = observations.current.timestamp if observations.current else None
-        for time, observation in steps.items():
-            if time > now or (before and time < before.timestamp):
-                continue
-            if before and time == before.timestamp:
-                if observation == before:
-                    plan.repeated += 1
-                else:
-                    plan.revised.append(observation)
-            elif time == present:
-                plan.new.append(observation)
-            else:
-                plan.filled.append(observation)
-    return plan
-
-
-def _merge_steps(observations: StationObservations, *, has_past: bool) -> dict[datetime, Observation]:
-    """The observations by time, up to the present one; `current` takes precedence at the same time.
-
-    The backfill of a new station is hourly, like history; quarter hours requested for other stations are ignored.
-    """
-    merged = [*observations.hours, *(observations.quarter_hours if has_past else ())]
-    if observations.current:
-        merged = [o for o in merged if o.timestamp < observations.current.timestamp] + [observations.current]
-    return {observation.timestamp: observation for observation in merged}
+def _save_model_output(engine: Engine, result: PollResult, now: datetime) -> None:
+    if result.model_output:
+        with engine.begin() as connection:
+            model_output.save(connection, result.model_output, now, result.model)
 
 
 def _publish(
-    settings: Settings, engine: Engine, plan: _PublishPlan, origin: Origin, now: datetime, log: Log
+    settings: Settings, engine: Engine, plan: PublishPlan, origins: Mapping[str, Origin], now: datetime, log: Log
 ) -> datetime | None:
     pending = [*plan.new, *plan.filled, *plan.revised]
     if not pending:
         return None
-    acknowledged: dict[str, Observation] = {}
+    acknowledged: list[Observation] = []
     try:
         with open_producer(settings.bootstrap_servers) as producer:
-            for step in publish(producer, pending, origin, now):
-                acknowledged |= {observation.station_id: observation for observation in step}
+            for step in publish(producer, pending, origins, now):
+                acknowledged += step
     except PublishError:
-        log(f"WARNING: publishing failed; the last published observations of {len(acknowledged)} stations are recorded")
+        log(f"WARNING: publishing failed; {count_noun(len(acknowledged), 'published observation')} are recorded")
         raise
     finally:
         if acknowledged:
             with engine.begin() as connection:
-                save_last_published(connection, list(acknowledged.values()))
-    return max(observation.timestamp for observation in acknowledged.values())
+                for origin in set(origins.values()):
+                    own = [observation for observation in acknowledged if origins[observation.station_id] is origin]
+                    save_published(connection, own, origin)
+    return max(observation.timestamp for observation in acknowledged)
 
 
 def _save_labels(settings: Settings, engine: Engine, log: Log) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from producer.api_client import ApiClient, Query, RetryPolicy
@@ -36,6 +37,13 @@ RETRIES = RetryPolicy(attempts=2)
 """A retry waits for its minute as well; then the next poll tries again."""
 
 
+@dataclass(frozen=True)
+class MetarResponse(ParsedResponse):
+    """A response with `reporting`: the stations whose airports have reported in the last `RECENT_HOURS`."""
+
+    reporting: frozenset[str] = frozenset()
+
+
 class Metar(ApiClient):
     """Requests the reports of all airports at once."""
 
@@ -54,10 +62,12 @@ class Metar(ApiClient):
         backfill: timedelta,
         horizon: timedelta,
         log: Callable[[str], object],
-    ) -> ParsedResponse:
+    ) -> MetarResponse:
         """All reports of each station since its last observation; a station without one gets the reports of `backfill`.
 
-        A station that is silent costs no further request: its past is requested when it has reported again.
+        A station that is silent costs no further request: its past is requested when it has reported again. A station
+        whose past was not requested or not received is in `failures`, so that a later poll requests all of it: to
+        publish only its newest reports would leave the gap for ever.
 
         Args:
             last: station id -> last published observation.
@@ -68,6 +78,7 @@ class Metar(ApiClient):
             ApiConnectionError, ApiRequestError, ApiResponseError: as for `ApiClient`, for the request of all stations.
         """
         response = self._reports(stations, RECENT_HOURS)
+        reporting = frozenset(response.stations)
         hours = {
             station: hours
             for station in stations
@@ -82,7 +93,6 @@ class Metar(ApiClient):
             try:
                 past = self._reports(group, group_hours)
             except ApiError as error:
-                # Publishing only the newest report would leave the gap for ever; the next poll requests both.
                 for station in group:
                     response.failures[station.station_id] = str(error)
                     del response.stations[station.station_id]
@@ -90,7 +100,7 @@ class Metar(ApiClient):
             response.refusals.extend(past.refusals)
             for name, observations in past.stations.items():
                 response.stations[name] = _merged(observations, response.stations[name])
-        return response
+        return MetarResponse(response.stations, response.failures, response.refusals, reporting)
 
     def _reports(self, stations: Sequence[Station], hours: int) -> ParsedResponse:
         """The reports of the last hours; of half of the stations at a time if they are too many for a response."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import groupby
@@ -54,9 +54,12 @@ def open_producer(bootstrap_servers: str) -> Iterator[KafkaProducer]:
 
 
 def publish(
-    producer: KafkaProducer, observations: Iterable[Observation], origin: Origin, now: datetime
+    producer: KafkaProducer, observations: Iterable[Observation], origins: Mapping[str, Origin], now: datetime
 ) -> Iterator[list[Observation]]:
     """Publish observations in steps of equal time; yields each step after the broker has acknowledged all of it.
+
+    Args:
+        origins: station id -> the value of the header `source`.
 
     Later observations are sent only after that: if a step is sent again after an error, its station must not have sent
     newer ones meanwhile, because these close the windows of the step. Advance the iterator to continue.
@@ -73,7 +76,7 @@ def publish(
                     RAW,
                     key=observation.station_id.encode(),
                     value=observation.to_json(),
-                    headers=headers(observation, origin, now),
+                    headers=headers(observation, origins[observation.station_id], now),
                 )
                 for observation in step
             ]

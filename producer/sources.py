@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import requests
 
-from producer.api_client import ApiClient
+from producer.api_client import USER_AGENT
 from producer.api_response import ApiResponseError, decode
-from producer.metar import Metar, create_metar_client
-from producer.open_meteo import OpenMeteo, create_client
 from producer.replay.data import replay_stations
 from weatherglass.history.sources import SourceError
 from weatherglass.record_headers import Origin
 from weatherglass.settings import Settings, Source, variable
-from weatherglass.stations import Station, observed_by
+from weatherglass.stations import Station, known_stations, observed_by
 
 PROBE_TIMEOUT_SECONDS = 3.0
 
@@ -25,9 +24,9 @@ class SourceChoice:
     """The source to use.
 
     Attributes:
-        source: never AUTO.
+        source: AUTO if each poll chooses for each station.
         description: a sentence for the user with the source and the reason.
-        problem: why Open-Meteo cannot be used, if the replay replaces it; otherwise None.
+        problem: why Open-Meteo cannot be used, if another source replaces it; otherwise None.
     """
 
     source: Source
@@ -36,26 +35,35 @@ class SourceChoice:
 
 
 def resolve_source(settings: Settings) -> SourceChoice:
-    """The configured source; for AUTO, Open-Meteo if it responds within three seconds, otherwise the replay.
+    """The source for this start.
 
-    Sends at most one request.
+    It is the configured one, except for AUTO: AUTO if Open-Meteo responds; each poll then chooses for each station. If
+    Open-Meteo does not respond, METAR if the reports of airports are available, otherwise the replay.
+
+    Sends at most one request to each.
     """
     if settings.source is not Source.AUTO:
         description = _description(settings.source, settings)
         return SourceChoice(settings.source, f"Source (set by {variable('source')}): {description}")
-    problem = _probe_open_meteo(str(settings.open_meteo_url).rstrip("/"))
+    problem = _probe(_open_meteo_problem, str(settings.open_meteo_url).rstrip("/"))
     if problem is None:
-        return SourceChoice(Source.OPEN_METEO, f"Source: {_description(Source.OPEN_METEO, settings)}")
+        return SourceChoice(Source.AUTO, f"Source: {_description(Source.AUTO, settings)}")
+    without = f"WARNING: Open-Meteo is not available ({problem})"
+    metar_problem = _probe(_metar_problem, str(settings.metar_url).rstrip("/"))
+    if metar_problem is None:
+        description = f"{without}. Source: {_description(Source.METAR, settings)}, for stations with an airport only."
+        return SourceChoice(Source.METAR, description, problem)
+    problem = f"{problem}; {metar_problem}"
     return SourceChoice(
         Source.REPLAY,
-        f"WARNING: Open-Meteo is not available ({problem}). Source: REPLAY of "
+        f"WARNING: neither Open-Meteo nor the reports of airports are available ({problem}). Source: REPLAY of "
         f"{_description(Source.REPLAY, settings)}. This is not the current weather.",
         problem,
     )
 
 
 def observed_stations(settings: Settings) -> tuple[Station, ...]:
-    """The stations that the source observes; AUTO counts as Open-Meteo.
+    """The stations that the source observes; with AUTO those that have any source.
 
     Raises:
         SourceError: the data of the replay cannot be read, or no station has the source.
@@ -63,27 +71,14 @@ def observed_stations(settings: Settings) -> tuple[Station, ...]:
     """
     if settings.source is Source.REPLAY:
         return replay_stations(settings)
-    source = Origin.METAR if settings.source is Source.METAR else Origin.OPEN_METEO
-    if stations := observed_by(settings, source):
+    if settings.source is Source.AUTO:
+        stations = tuple(station for station in known_stations(settings).values() if station.sources)
+    else:
+        stations = observed_by(settings, Origin(settings.source.value))
+    if stations:
         return stations
-    raise SourceError(f"{settings.station_table}: no station has the source {source}, so there is nothing to poll")
-
-
-def open_client(settings: Settings) -> OpenMeteo | Metar:
-    """A client of the source: Open-Meteo, the replay server, which implements the same API, or METAR."""
-    if settings.source is Source.REPLAY:
-        return OpenMeteo(settings.replay_url, settings.replay_url)
-    return create_metar_client(settings) if settings.source is Source.METAR else create_client(settings)
-
-
-def record_origin(settings: Settings, client: ApiClient) -> Origin:
-    """The value of the header `source` of published observations.
-
-    Responses of the replay server are never marked as live, also if the address of another source leads to it.
-    """
-    if settings.source is Source.REPLAY or client.replayed:
-        return Origin.REPLAY
-    return Origin.METAR if settings.source is Source.METAR else Origin.OPEN_METEO
+    table = settings.station_table
+    raise SourceError(f"{table}: no station has the source {settings.source}, so there is nothing to poll")
 
 
 def _description(source: Source, settings: Settings) -> str:
@@ -91,6 +86,9 @@ def _description(source: Source, settings: Settings) -> str:
         return f"live observations from {settings.open_meteo_url}"
     if source is Source.METAR:
         return f"live reports of airports from {settings.metar_url}"
+    if source is Source.AUTO:
+        airports = f"measured reports from {settings.metar_url} for stations whose airport reports"
+        return f"{airports}, otherwise live observations from {settings.open_meteo_url}"
     data = f"Kaggle zip {settings.kaggle_zip}" if settings.kaggle_zip else "three New York airports in 2013"
     faults = ""
     if settings.replay_faults:
@@ -98,23 +96,39 @@ def _description(source: Source, settings: Settings) -> str:
     return f"real observations from the same days of an earlier year ({data}){faults}"
 
 
-def _probe_open_meteo(url: str) -> str | None:
-    """Why Open-Meteo cannot be used; None if it can. Runs in a thread, because DNS lookups have no other timeout."""
+def _probe(problem_of: Callable[[str], str | None], url: str) -> str | None:
+    """Why the source at an address cannot be used; None if it can.
+
+    Runs in a thread, because DNS lookups have no other timeout.
+    """
     result: list[str | None] = []
 
     def probe() -> None:
-        query = {"latitude": "40.71", "longitude": "-74.01", "current": "temperature_2m"}
         try:
-            response = requests.get(f"{url}/v1/forecast", params=query, timeout=PROBE_TIMEOUT_SECONDS)
-            content = decode(response.content) if response.ok else None
-            usable = isinstance(content, dict) and "current" in content
-            result.append(None if usable else f"{url} returned {response.status_code} {response.reason}")
+            result.append(problem_of(url))
         except ApiResponseError as error:
             result.append(f"{url}: {error}")
         except requests.RequestException as error:
             result.append(f"{type(error).__name__} for {url}")
 
-    thread = threading.Thread(target=probe, name="open-meteo-probe", daemon=True)
+    thread = threading.Thread(target=probe, name="source-probe", daemon=True)
     thread.start()
     thread.join(PROBE_TIMEOUT_SECONDS)
     return result[0] if result else f"no response from {url} within {PROBE_TIMEOUT_SECONDS:g} s"
+
+
+def _open_meteo_problem(url: str) -> str | None:
+    query = {"latitude": "40.71", "longitude": "-74.01", "current": "temperature_2m"}
+    response = requests.get(f"{url}/v1/forecast", params=query, timeout=PROBE_TIMEOUT_SECONDS)
+    content = decode(response.content) if response.ok else None
+    usable = isinstance(content, dict) and "current" in content
+    return None if usable else f"{url} returned {response.status_code} {response.reason}"
+
+
+def _metar_problem(url: str) -> str | None:
+    """Asks for the description of an airport: another endpoint than the polls, so that it does not delay the first."""
+    query = {"ids": "KJFK", "format": "json"}
+    headers = {"User-Agent": USER_AGENT}
+    response = requests.get(f"{url}/api/data/stationinfo", params=query, headers=headers, timeout=PROBE_TIMEOUT_SECONDS)
+    content = decode(response.content) if response.ok else None
+    return None if isinstance(content, list) and content else f"{url} returned {response.status_code} {response.reason}"

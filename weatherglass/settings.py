@@ -105,8 +105,9 @@ class Settings(BaseSettings):
     # --- source of observations
     source: Source = Field(
         Source.AUTO,
-        description="Source of observations. `auto`: Open-Meteo if it responds, otherwise the replay. "
-        "`metar`: reports of airports.",
+        description="Source of observations. `auto`: for each station, the reports of its airport while that reports, "
+        "otherwise Open-Meteo; without both, the replay. `metar`: reports of airports only. `open-meteo`: Open-Meteo "
+        "only.",
     )
     open_meteo_url: HttpUrl = Field(
         HttpUrl("https://api.open-meteo.com"), description="Open-Meteo's forecast API (current observations)."

@@ -1,4 +1,5 @@
-"""Responses of the replay to `/api/data/metar`, in the format of the Aviation Weather Center's data API.
+"""Responses of the replay to `/api/data/metar` and `/api/data/stationinfo`, in the format of the Aviation Weather
+Center's data API.
 
 Each airport of the data makes a routine report at minute 51 of every hour, as the three of the bundled data did. It has
 the values of the hour that follows, to which it belongs by the rule of the hour, in the units and steps of a report.
@@ -51,6 +52,16 @@ def metar(replay: Replay, query: Mapping[str, str], now: datetime) -> list[dict[
         if (values := _values(replay, index, time + BEFORE_HOUR)) is not None
     ]
     return sorted(reports, key=lambda report: -report["obsTime"])[:MAX_REPORTS]
+
+
+def station_info(replay: Replay, query: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The requested airports."""
+    ids = {name.strip().upper() for name in query.get("ids", "").split(",")}
+    return [
+        {"icaoId": s.metar_id, "site": s.name, "lat": s.latitude, "lon": s.longitude, "elev": s.elevation}
+        for s in replay.data.stations
+        if s.metar_id in ids
+    ]
 
 
 def _times(start: datetime, end: datetime) -> Iterator[datetime]:

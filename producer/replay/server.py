@@ -1,5 +1,5 @@
-"""HTTP server of the replay: `/v1/forecast`, `/v1/archive`, `/api/data/metar`, `/faults`, and `/health` for the
-launcher."""
+"""HTTP server of the replay: `/v1/forecast`, `/v1/archive`, `/api/data/metar`, `/api/data/stationinfo`, `/faults`, and
+`/health` for the launcher."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from producer.api_client import REPLAY_SERVER
 from producer.replay.api import BadRequest, Replay
-from producer.replay.metar_api import metar
+from producer.replay.metar_api import metar, station_info
 from weatherglass.records import iso
 
 
@@ -54,6 +54,9 @@ class _Handler(BaseHTTPRequestHandler):
             if address.path == "/api/data/metar":
                 reports = metar(replay, query, now)
                 return (200, reports) if reports else (204, None)
+            if address.path == "/api/data/stationinfo":
+                airports = station_info(replay, query)
+                return (200, airports) if airports else (204, None)
             if address.path == "/faults":
                 return 200, replay.labels(query, now)
         except BadRequest as error:

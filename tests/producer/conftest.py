@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -16,7 +17,12 @@ import pytest
 from producer.api_client import RetryPolicy
 from producer.open_meteo import OpenMeteo
 from producer.open_meteo_schema import API_UNITS
+from producer.topic_bootstrap import bootstrap_topics
+from tests.conftest import TestBroker, make_settings
+from tests.producer.topic_reader import TopicReader, reading
+from weatherglass.settings import Settings
 from weatherglass.stations import Station, bundled_stations
+from weatherglass.store.migrate import migrate
 
 FAST_RETRIES = RetryPolicy(connect_seconds=20, read_seconds=20, attempts=3, max_wait_seconds=0.01)
 """Retries immediately, with generous timeouts for a slow machine."""
@@ -92,6 +98,25 @@ def client(fake_api: FakeApi) -> Iterator[OpenMeteo]:
 def stations() -> tuple[Station, ...]:
     known = bundled_stations()
     return known["denver"], known["boston"], known["miami"]
+
+
+@pytest.fixture
+def reader(broker: TestBroker) -> Iterator[TopicReader]:
+    bootstrap_topics(broker.settings, log=lambda _: None)
+    with reading(broker.bootstrap_servers) as reader:
+        yield reader
+
+
+@pytest.fixture
+def settings_of(tmp_path: Path, broker: TestBroker) -> Callable[..., Settings]:
+    """A factory of settings with a new store and the shared broker."""
+
+    def make(**overrides: object) -> Settings:
+        settings = make_settings(tmp_path / "state", kafka_bootstrap=broker.bootstrap_servers, **overrides)
+        migrate(settings.store_url)
+        return settings
+
+    return make
 
 
 VALUES = {

@@ -6,26 +6,21 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 import requests
-from pydantic import HttpUrl
 
 from producer import ingest as ingesting
 from producer.api_response import ApiRequestError
 from producer.ingest import IngestReport, NothingObservedError, ingest
-from producer.metar import Metar
 from producer.open_meteo_poll import groups_to_request, steps_to_request
 from producer.replay.api import Replay
 from producer.replay.clock import ReplayClock
 from producer.replay.data import load_data
 from producer.replay.faults import ReplayFaults
 from producer.replay.server import ReplayServer
-from producer.topic_bootstrap import bootstrap_topics
-from tests.conftest import TestBroker, make_settings
 from tests.producer.conftest import VALUES, FakeApi, error_response, location, ok_response
-from tests.producer.topic_reader import TopicReader, reading
+from tests.producer.topic_reader import TopicReader
 from weatherglass.history.sources.nycflights13 import read_nycflights13, stations
 from weatherglass.record_headers import Origin
 from weatherglass.records import Observation
@@ -33,7 +28,6 @@ from weatherglass.settings import OPEN_METEO_CALLS_PER_DAY, Settings, SettingsEr
 from weatherglass.stations import observed_by
 from weatherglass.store.detection_scores import faults_between
 from weatherglass.store.engine import open_store
-from weatherglass.store.migrate import migrate
 from weatherglass.store.polls import Poll, last_poll, save_poll
 
 NOW = datetime(2026, 7, 14, 12, 20, tzinfo=UTC)
@@ -90,25 +84,6 @@ def test_stations_that_were_not_observed_lately_are_requested_apart() -> None:
     assert groups_to_request(stations(), last) == [(ewr, jfk), (lga,)]
     del last["ewr"]
     assert groups_to_request(stations(), last) == [(jfk, lga), (ewr,)]
-
-
-@pytest.fixture
-def reader(broker: TestBroker) -> Iterator[TopicReader]:
-    bootstrap_topics(broker.settings, log=lambda _: None)
-    with reading(broker.bootstrap_servers) as reader:
-        yield reader
-
-
-@pytest.fixture
-def settings_of(tmp_path: Path, broker: TestBroker) -> Callable[..., Settings]:
-    """A factory of settings with a new store and the shared broker."""
-
-    def make(**overrides: object) -> Settings:
-        settings = make_settings(tmp_path / "state", kafka_bootstrap=broker.bootstrap_servers, **overrides)
-        migrate(settings.store_url)
-        return settings
-
-    return make
 
 
 class Poller:
@@ -246,7 +221,7 @@ def test_after_a_crash_before_saving_the_next_poll_publishes_again(
         raise RuntimeError("power cut")
 
     with monkeypatch.context() as patch:
-        patch.setattr(ingesting, "save_last_published", crash)
+        patch.setattr(ingesting, "save_published", crash)
         with pytest.raises(RuntimeError):
             poller.poll()
     once = reader.observations()
@@ -420,45 +395,3 @@ def test_polls_beyond_the_budget_are_refused_without_a_request(
     with pytest.raises(SettingsError, match="WEATHERGLASS_POLL_MINUTES"):
         ingest(settings, NOW, lambda _: None)
     assert not fake_api.queries
-
-
-def airport_report(age: timedelta, temperature: float, text: str = "METAR") -> dict:
-    return {"icaoId": "KJFK", "obsTime": (NOW - age).timestamp(), "temp": temperature, "wgst": 20, "rawOb": text}
-
-
-@pytest.mark.integration
-def test_reports_of_airports_are_published_once_and_a_correction_replaces_its_report(
-    settings_of: Callable[..., Settings], fake_api: FakeApi, reader: TopicReader
-) -> None:
-    first, second = airport_report(90 * MINUTE, 20), airport_report(29 * MINUTE, 21)
-    corrected = airport_report(29 * MINUTE, 22, "METAR COR KJFK")
-    fake_api.responses = [ok_response(r) for r in ([first], [first, second], [first, second, second, corrected])]
-    settings = settings_of(source=Source.METAR, metar_url=fake_api.url, backfill_hours=0)
-    reports = [ingest(settings, NOW, lambda _: None) for _ in range(4)]
-    assert [(r.new, r.revised, r.repeated) for r in reports] == [(1, 0, 0), (1, 0, 1), (0, 1, 0), (0, 0, 1)]
-    assert set(reports[0].failures) == {s.station_id for s in observed_by(Settings(), Origin.METAR)} - {"jfk"}
-    published = reader.observations()
-    assert [(o.station_id, o.temperature, o.temperature_resolution) for o in published] == [
-        ("jfk", temperature, 1) for temperature in (20, 21, 22)
-    ]
-    assert published[0].wind_gust == pytest.approx(10.29)
-    assert {dict(record.headers)["source"] for record in reader.records()} == {b"metar"}
-    assert newest_poll(settings).calls == 0  # the budget is that of Open-Meteo
-
-
-@pytest.mark.integration
-def test_replayed_reports_of_airports_are_marked_as_replayed(
-    poller: Poller, reader: TopicReader, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Metar, "_request_seconds", 0.0)
-    poller.settings = poller.settings.model_copy(
-        update={"source": Source.METAR, "metar_url": HttpUrl(poller.settings.replay_url)}
-    )
-    report = poller.poll()
-    published = identities(reader.observations())
-    newest = NOW.replace(hour=11, minute=51)
-    hours = observed_hours(newest + 9 * MINUTE - 71 * HOUR, newest + 9 * MINUTE)
-    assert {(name, time + 9 * MINUTE) for name, time in published} == hours
-    assert (report.new, report.filled) == (3, len(published) - 3)
-    assert report.newest == newest
-    assert {dict(record.headers)["source"] for record in reader.records()} == {b"replay"}

@@ -6,6 +6,7 @@ therefore healthy although its observations are hours old; the detail text conta
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -216,7 +217,7 @@ def _data(settings: Settings, now: datetime, store: Engine) -> tuple[ComponentHe
 
 
 def observation_interval(source: Source) -> timedelta:
-    """The interval of new observations of a source."""
+    """The interval of new observations of a source; with AUTO, Open-Meteo's."""
     return REPORT_INTERVAL if source is Source.METAR else OBSERVATION_INTERVAL
 
 
@@ -233,6 +234,8 @@ def _observations(
     due = interval + 2 * poll
     observed_ago = format_duration(now - newest)
     detail = f"last arrival {format_duration(age)} ago, newest observation at {iso(newest)} ({observed_ago} ago)"
+    sources = Counter(row.source or "unknown source" for row in observed.values())
+    detail += f"; stations: {', '.join(f'{count} {name}' for name, count in sorted(sources.items()))}"
     if age <= due:
         return _ok(name, age.total_seconds(), detail)
     detail += f"; expected every {format_duration(due)}: see the DAG ingest_observations"

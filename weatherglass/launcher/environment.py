@@ -11,10 +11,7 @@ from weatherglass.settings import LOOPBACK, RAY_LOOPBACK, Settings, Source
 
 
 def shared_environment(settings: Settings, bin_folder: Path, credentials: Credentials) -> dict[str, str]:
-    """The settings with absolute paths and the source in use, the tools of the virtual environment, no telemetry.
-
-    The settings' source must not be AUTO.
-    """
+    """The settings with absolute paths and the source in use, the tools of the virtual environment, no telemetry."""
     environment = {
         **os.environ,
         **ray_head.client_environment(credentials),

@@ -32,7 +32,7 @@ AIRFLOW_SECONDS = 180.0
 
 
 class Startup:
-    """What the phases share. From the phase `choose_source` on, `settings.source` is never AUTO."""
+    """What the phases share. From `choose_source` on, `settings.source` is AUTO only if Open-Meteo responds."""
 
     def __init__(self, settings: Settings, console: Console, supervisor: Supervisor):
         self.settings = settings
@@ -102,7 +102,7 @@ def start_kafka(startup: Startup) -> None:
 
 
 def probe_sources(startup: Startup) -> None:
-    """Check in the background whether Open-Meteo can be used; `choose_source` waits for the result."""
+    """Check in the background which sources can be used; `choose_source` waits for the result."""
 
     def resolve() -> SourceChoice:
         from producer import sources
@@ -121,7 +121,7 @@ def migrate_store(startup: Startup) -> None:
 
 
 def choose_source(startup: Startup) -> None:
-    """Replace `auto` in the settings by the source in use; all other programs get it from their environment."""
+    """Replace AUTO if Open-Meteo does not respond; all other programs get the source from their environment."""
     assert startup.source is not None
     choice = startup.source.result()
     startup.log(choice.description)

@@ -14,7 +14,7 @@ from weatherglass.alerts import metrics as m
 from weatherglass.alerts.health import REPORT_INTERVAL, observation_interval
 from weatherglass.alerts.sample import Histogram, MetricSample
 from weatherglass.formatting import first_line
-from weatherglass.record_headers import Origin
+from weatherglass.record_headers import LIVE_ORIGINS, Origin
 from weatherglass.records import (
     Method,
     Quality,
@@ -118,8 +118,9 @@ class StoreMetrics:
             sample.put(m.STATION_DELAY, (newest_of_all - row.timestamp).total_seconds() / interval, row.station_id)
 
     def _is_expected(self, source: str | None) -> bool:
-        """Whether the station belongs to the current source; stations of other sources are not expected to report."""
-        return source is None or self._settings.source is Source.AUTO or source == self._settings.source.value
+        """Whether the station belongs to a current source; stations of other sources are not expected to report."""
+        expected = LIVE_ORIGINS if self._settings.source is Source.AUTO else (self._settings.source.value,)
+        return source is None or source in expected
 
     # --- forecasts
 

@@ -58,20 +58,26 @@ Document = JSON().with_variant(JSONB(), "postgresql")
 RowId = BigInteger().with_variant(Integer(), "sqlite")  # SQLite autoincrements only INTEGER primary keys
 
 
+def _values() -> list[Column]:
+    """The values of a station: °C, %, hPa, m/s, degrees (direction the wind comes from)."""
+    names = ("temperature", "humidity", "pressure", "wind_speed", "wind_direction")
+    return [Column(name, Float) for name in names]
+
+
 def _reading() -> list[Column]:
-    """The values of an observation: °C, %, hPa, m/s, degrees (direction the wind comes from), m/s."""
-    names = ("temperature", "humidity", "pressure", "wind_speed", "wind_direction", "wind_gust")
+    """The values of an observation; the gust in m/s."""
     resolution = Column("temperature_resolution", Float, comment="Step in which the temperature is reported, °C.")
-    return [*(Column(name, Float) for name in names), resolution]
+    return [*_values(), Column("wind_gust", Float), resolution]
 
 
 published = Table(
     "published",
     metadata,
     Column("station_id", String(100), primary_key=True),
-    Column("timestamp", UtcTime, nullable=False),
+    Column("timestamp", UtcTime, primary_key=True),
     *_reading(),
-    comment="The newest observation of each station that the broker has acknowledged.",
+    Column("source", String(20), comment="Source of the reading; null if unknown."),
+    comment="The newest observations of each station that the broker has acknowledged.",
 )
 
 observations = Table(
@@ -84,6 +90,17 @@ observations = Table(
     Column("stored_at", UtcTime, nullable=False),
     Index(None, "stored_at"),
     comment="One row per station and time.",
+)
+
+model_output = Table(
+    "model_output",
+    metadata,
+    Column("station_id", String(100), primary_key=True),
+    Column("timestamp", UtcTime, primary_key=True),
+    *_values(),
+    Column("source", String(20), nullable=False, comment="The model's source."),
+    Column("stored_at", UtcTime, nullable=False),
+    comment="Values of a weather model at stations that an airport observes; no observations.",
 )
 
 features = Table(

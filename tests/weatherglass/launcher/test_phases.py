@@ -30,7 +30,7 @@ def startup(settings: Settings) -> Startup:
     return Startup(settings, console, Supervisor(settings, console.log))
 
 
-@pytest.mark.parametrize("source", [Source.REPLAY, Source.OPEN_METEO])
+@pytest.mark.parametrize("source", [Source.REPLAY, Source.METAR, Source.AUTO])
 def test_source_auto_becomes_the_chosen_source_for_all_programs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: Source
 ) -> None:

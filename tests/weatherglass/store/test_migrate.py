@@ -93,3 +93,19 @@ def test_renaming_tables_and_columns_keeps_the_records(store_url: str) -> None:
         assert connection.exec_driver_sql("SELECT station_id FROM interval_widths").scalar() == "boston"
         connection.rollback()
     engine.dispose()
+
+
+def test_several_published_observations_become_one_again(store_url: str) -> None:
+    engine = open_store(store_url)
+    row = "INSERT INTO published (station_id, timestamp, temperature) VALUES ('jfk', '2026-01-05 {}:00.000000', {})"
+    with engine.connect() as connection:
+        command.upgrade(alembic_config(connection), "0012")
+        connection.exec_driver_sql(row.format("12:51", 3.5))
+        command.upgrade(alembic_config(connection), "0013")
+        assert inspect(connection).get_pk_constraint("published")["constrained_columns"] == ["station_id", "timestamp"]
+        connection.exec_driver_sql(row.format("11:51", 3.0))
+        command.downgrade(alembic_config(connection), "0012")
+        assert inspect(connection).get_pk_constraint("published")["constrained_columns"] == ["station_id"]
+        assert connection.exec_driver_sql("SELECT temperature FROM published").scalars().all() == [3.5]
+        connection.rollback()
+    engine.dispose()

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, delete
 from tests.weatherglass.store.samples import NOON, an_observation
 from weatherglass.record_headers import Origin
 from weatherglass.records import Observation
-from weatherglass.store import last_published, observations, schema
+from weatherglass.store import observations, published, schema
 
 HOSTILE = ("'; DROP TABLE observations; --", "<img src=x onerror=alert(1)>", 'a"b', "naïve ☃", "%_", "{{7*7}}", "$.x")
 
@@ -35,7 +35,7 @@ def test_the_store_keeps_the_last_version_of_each_observation(
         for batch in batches:
             for _ in range(repeats):
                 observations.save(connection, batch, NOON)
-                last_published.save_last_published(connection, batch)
+                published.save_published(connection, batch, Origin.METAR)
         stations = {station for station, _ in oracle}
         stored = [
             row.observation
@@ -49,7 +49,10 @@ def test_the_store_keeps_the_last_version_of_each_observation(
             s: max((o for o in oracle.values() if o.station_id == s), key=lambda o: o.timestamp) for s in stations
         }
         assert {s: row.observation for s, row in observations.latest_all(connection).items()} == newest
-        assert last_published.last_published(connection) == newest
+        last = published.last_published(connection)
+        assert {s: one.newest for s, one in last.items()} == newest
+        kept = {k: o for k, o in oracle.items() if newest[k[0]].timestamp - k[1] <= published.KEPT}
+        assert {(s, time): o for s, one in last.items() for time, o in one.recent.items()} == kept
         for table in (schema.observations, schema.published):
             connection.execute(delete(table))
 
@@ -87,14 +90,23 @@ def test_times_in_different_zones_are_the_same_instant(connection: Connection) -
 
 
 def test_an_older_observation_is_not_the_last_published(connection: Connection) -> None:
-    last_published.save_last_published(connection, [an_observation()])
-    last_published.save_last_published(
-        connection, [an_observation(timestamp=NOON - timedelta(hours=1), temperature=-5.0)]
-    )
-    assert last_published.last_published(connection) == {"new-york": an_observation()}
+    earlier = an_observation(timestamp=NOON - timedelta(hours=1), temperature=-5.0)
+    for observation in (an_observation(), earlier):
+        published.save_published(connection, [observation], Origin.METAR)
+    last = published.last_published(connection)["new-york"]
+    assert (last.newest, last.source) == (an_observation(), Origin.METAR)
+    assert list(last.recent.values()) == [earlier, an_observation()]
 
 
-def test_a_revision_replaces_the_last_published_observation(connection: Connection) -> None:
-    last_published.save_last_published(connection, [an_observation()])
-    last_published.save_last_published(connection, [an_observation(temperature=4.0)])
-    assert last_published.last_published(connection)["new-york"].temperature == 4.0
+def test_observations_of_another_source_are_not_among_the_last_published(connection: Connection) -> None:
+    newest = an_observation(timestamp=NOON + timedelta(minutes=51))
+    published.save_published(connection, [an_observation()], Origin.OPEN_METEO)
+    published.save_published(connection, [newest], Origin.METAR)
+    last = published.last_published(connection)["new-york"]
+    assert (last.source, list(last.recent)) == (Origin.METAR, [newest.timestamp])
+
+
+def test_a_revision_replaces_the_published_observation(connection: Connection) -> None:
+    for temperature in (3.0, 4.0):
+        published.save_published(connection, [an_observation(temperature=temperature)], Origin.METAR)
+    assert published.last_published(connection)["new-york"].newest.temperature == 4.0
