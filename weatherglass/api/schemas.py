@@ -55,6 +55,10 @@ class StationItem(BaseModel):
     longitude: float | None = Field(description="Degrees east.", examples=[-74.006])
     elevation: float | None = Field(description="Metres above sea level.", examples=[10])
     timezone: str | None = Field(description="IANA time zone name.", examples=["America/New_York"])
+    metar_id: str | None = Field(
+        description="ICAO id of the airport or weather station whose reports observe it, while it reports.",
+        examples=["KNYC"],
+    )
 
 
 def station_item(station_id: str, station: Station | None) -> dict[str, Any]:
@@ -77,6 +81,9 @@ class ObservationItem(BaseModel):
     temperature_resolution: float | None = Field(
         description="Step in which the temperature is reported, °C; null if unknown.", examples=[0.1]
     )
+    source: Origin | None = Field(
+        description="Source of this observation. A station can change its source.", examples=["metar"]
+    )
     stored_at: Time = Field(description="Time of storage.", examples=["2026-01-05T12:15:03Z"])
 
 
@@ -92,5 +99,6 @@ def observation_item(stored: StoredObservation) -> dict[str, Any]:
         "wind_direction": values.wind_direction,
         "wind_gust": values.wind_gust,
         "temperature_resolution": values.temperature_resolution,
+        "source": stored.source,
         "stored_at": iso(stored.stored_at),
     }

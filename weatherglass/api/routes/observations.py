@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
@@ -34,12 +34,8 @@ from weatherglass.api.schemas import (
     station_item,
 )
 from weatherglass.record_headers import LIVE_ORIGINS
-from weatherglass.records import (
-    UNITS,
-    Time,
-    iso,
-)
-from weatherglass.store import observations, sparklines
+from weatherglass.records import UNITS, Observation, Time, iso
+from weatherglass.store import model_output, observations, sparklines
 
 router = APIRouter(tags=["observations"])
 
@@ -57,6 +53,17 @@ class ObservedVariable(StrEnum):
     WIND_DIRECTION = "wind_direction"
 
 
+class ModelOutputItem(BaseModel):
+    """Values of Open-Meteo's model at a station that its airport observes, to compare the two; no observation."""
+
+    timestamp: Time = Field(examples=["2026-01-05T12:15:00Z"])
+    temperature: float | None = Field(description="°C", examples=[3.4])
+    humidity: float | None = Field(description="Relative humidity, %", examples=[79.0])
+    pressure: float | None = Field(description="Station pressure, hPa", examples=[1013.9])
+    wind_speed: float | None = Field(description="m/s", examples=[3.6])
+    wind_direction: float | None = Field(description="Degrees from which the wind blows", examples=[210.0])
+
+
 class ObservationsResponse(BaseModel):
     station: StationItem
     start: Time = Field(examples=["2026-01-04T12:15:42Z"])
@@ -65,6 +72,9 @@ class ObservationsResponse(BaseModel):
     live: LiveField
     units: UnitsField
     observations: list[ObservationItem]
+    model_output: list[ModelOutputItem] = Field(
+        description="Open-Meteo's values in the same range while an airport observes the station; not in the CSV."
+    )
 
 
 class RecentSeriesItem(BaseModel):
@@ -143,5 +153,12 @@ def station_observations(
             "live": source in LIVE_ORIGINS,
             "units": UNITS,
             "observations": [observation_item(row) for row in rows],
+            "model_output": [_model_output_item(row) for row in model_output.between(store, station_id, start, end)],
         }
     )
+
+
+def _model_output_item(values: Observation) -> dict[str, Any]:
+    """The fields of a `ModelOutputItem`."""
+    names = [name for name in ModelOutputItem.model_fields if name != "timestamp"]
+    return {"timestamp": iso(values.timestamp), **{name: getattr(values, name) for name in names}}

@@ -29,8 +29,9 @@ from weatherglass.api.app import create_app
 from weatherglass.api.dashboard.pages import PAGES
 from weatherglass.api.dashboard.pages import Page as DashboardPage
 from weatherglass.record_headers import Origin
+from weatherglass.records import Observation
 from weatherglass.settings import LOOPBACK
-from weatherglass.store import alerts, metric_history, observations, predictions
+from weatherglass.store import alerts, metric_history, model_output, observations, predictions
 from weatherglass.store.metric_history import INTERVAL
 
 pytestmark = pytest.mark.integration
@@ -85,6 +86,28 @@ def test_overview_shows_the_values_of_the_api(served: Served, open_page: OpenPag
         assert float(shown) == pytest.approx(row["newest"]["temperature"], abs=0.051)
     expect(page.locator("#map .marker")).to_have_count(len(stations))
     expect(page.locator("#source")).to_have_attribute("data-sources", "replay")
+
+
+def test_the_sources_of_a_station_and_their_change_are_shown(served: Served, open_page: OpenPage) -> None:
+    station = STATIONS[0].station_id
+    model = Observation(station_id=station, timestamp=served.newest, temperature=12.3)
+    with served.store.begin() as connection:
+        recent = observations.history(connection, station, served.newest - timedelta(hours=2), next_step(served.newest))
+        measured = [stored.observation for stored in recent]
+        observations.save(connection, measured, served.newest, Origin.METAR)
+        model_output.save(connection, [model], served.newest, Origin.OPEN_METEO)
+    overview = open_page(f"{served.address}/dashboard").page
+    expect(overview.locator("#source")).to_have_attribute("data-sources", re.compile(r"\bmetar\b"))
+    expect(overview.locator("#stations [data-source=metar]")).to_have_count(1)
+    page = open_page(f"{served.address}/dashboard/station?id={station}&hours=24").page
+    expect(page.locator("#source")).to_have_attribute("data-sources", "metar replay")
+    expect(page.locator("#sources")).to_contain_text(str(STATIONS[0].metar_id))
+    expect(page.locator("#sources")).to_contain_text("12.3")
+    expect(page.locator("#source-changes")).to_be_visible()
+    expect(page.locator("#source-changes")).to_have_attribute("data-count", "1")
+    other = open_page(f"{served.address}/dashboard/station?id={STATIONS[1].station_id}&hours=24").page
+    expect(other.locator("#sources")).not_to_be_empty()
+    expect(other.locator("#source-changes")).to_be_hidden()
 
 
 def test_units_and_map_colors_are_part_of_the_url(served: Served, open_page: OpenPage) -> None:

@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { byId, h, renderButtonGroup, renderList, setText, summaryTile } from "./dom.js";
 import { StationMap } from "./map.js";
 import { getPreference, getUrlParam, setUrlParams } from "./preferences.js";
-import { showSources, startPage, stationUrl } from "./shell.js";
+import { showSources, sourceLabel, startPage, stationUrl } from "./shell.js";
 import {
   compassPoint,
   displayUnit,
@@ -170,7 +170,7 @@ function renderTableHead() {
   );
 }
 
-function stationRow({ row, series }) {
+function stationRow({ row, series, areMixed }) {
   const { station, newest, ahead } = row;
   const temperatures = ahead
     ? h(
@@ -210,6 +210,7 @@ function stationRow({ row, series }) {
       {},
       newest ? `${formatTime(newest.timestamp, station.timezone)} ` : "–",
       newest ? h("small", {}, displayZoneName(station.timezone)) : null,
+      areMixed ? h("small", { "data-source": row.source }, `, ${sourceLabel(row.source).toLowerCase()}`) : null,
     ),
   );
 }
@@ -309,9 +310,10 @@ async function refresh() {
   ]);
   stations = response.stations;
   const units = unitPreferences();
+  const sources = new Set(stations.map((row) => row.source));
   const seriesById = new Map(recent.stations.map((series) => [series.station_id, series]));
   const stationsById = new Map(stations.map((row) => [row.station.station_id, row.station]));
-  showSources(stations.map((row) => row.source));
+  showSources([...sources]);
   renderSummary(counts, verification);
   updateMap();
   renderTableHead();
@@ -322,6 +324,7 @@ async function refresh() {
       stations.map((row) => ({
         row: { ...row, age_seconds: null, arrived_seconds: null },
         series: seriesById.get(row.station.station_id),
+        areMixed: sources.size > 1,
         units,
       })),
       (item) => item.row.station.station_id,

@@ -8,7 +8,7 @@ import { checkLabel, componentLabel, formatAge, formatDateTime } from "./units.j
 const LIVE_SOURCES = ["metar", "open-meteo"];
 const SOURCES = {
   metar: ["Measured", "Live weather measured by airports."],
-  "open-meteo": ["Live", "Live weather from Open-Meteo's models."],
+  "open-meteo": ["Model", "Live weather from Open-Meteo's models."],
   replay: ["Replay", "Replay of real observations of the same date and time of an earlier year."],
   simulated: ["Simulated", "Simulated weather from a generator."],
   kaggle: ["History", "History from the Kaggle data set."],
@@ -128,6 +128,8 @@ function onConnectionChange(isConnected, error) {
   }
   updateNotice();
 }
+
+export const sourceLabel = (source) => SOURCES[source]?.[0] ?? "Unknown source";
 
 /** Show the source of the displayed data in the header. */
 export function showSources(sources) {

@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { saveCsv, savePng } from "./charts.js";
 import { byId, h, renderButtonGroup, renderList, setText, summaryTile } from "./dom.js";
 import { getPreference, getUrlParam, setUrlParams } from "./preferences.js";
-import { showSources, startPage, stationUrl } from "./shell.js";
+import { showSources, sourceLabel, startPage, stationUrl } from "./shell.js";
 import { renderStationChart } from "./station_chart.js";
 import {
   compassPoint,
@@ -120,8 +120,10 @@ async function refresh() {
   ]);
   observations = history?.observations ?? [];
   leads = until ? [] : (prediction?.leads ?? []);
-  showSources([row?.source ?? prediction?.source]);
+  const newestSource = row?.source ?? prediction?.source;
+  showSources([newestSource, ...observations.map((observation) => observation.source)]);
   renderHeader(station, row, prediction);
+  renderSources(station, newestSource, history?.model_output ?? []);
   renderStationChart(byId("chart"), byId("legend"), {
     station,
     observations,
@@ -195,6 +197,28 @@ function renderHeader(station, row, prediction) {
     ([label]) => label,
     ([label, figure, note, className]) => summaryTile(label, figure, note, className),
   );
+}
+
+/** Show which source observes the station, its changes in the range, and the newest values of the model. */
+function renderSources(station, source, modelOutput) {
+  const airport = source === "metar" && station.metar_id ? ` by ${station.metar_id}` : "";
+  const latest = modelOutput.at(-1);
+  const model = latest
+    ? ` Open-Meteo's model for ${formatTime(latest.timestamp, station.timezone)}: ${VARIABLES.map((name) => formatWithUnit(name, latest[name])).join(", ")}.`
+    : "";
+  setText(byId("sources"), source ? `Source: ${sourceLabel(source).toLowerCase()}${airport}.${model}` : "");
+  const known = observations.filter((observation) => observation.source);
+  const changes = known
+    .map((observation, index) => [known[index - 1]?.source ?? observation.source, observation])
+    .filter(([before, observation]) => before !== observation.source)
+    .map(
+      ([before, { source: after, timestamp }]) =>
+        `from ${sourceLabel(before).toLowerCase()} to ${sourceLabel(after).toLowerCase()} at ${formatDateTime(timestamp, station.timezone)}`,
+    );
+  const notice = byId("source-changes");
+  notice.hidden = changes.length === 0;
+  notice.dataset.count = changes.length;
+  setText(notice, changes.length ? `The source of the observations changed ${changes.slice(-3).join(", ")}.` : "");
 }
 
 function anomalyTile(row, prediction) {
