@@ -7,7 +7,7 @@ therefore healthy although its observations are hours old; the detail text conta
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -20,6 +20,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from weatherglass.formatting import first_line, format_duration
 from weatherglass.jobs.folder import HOST_LOCK, JobFolder, is_locked
 from weatherglass.net import accepts_connections
+from weatherglass.qc.station_status import REPORT_INTERVAL
+from weatherglass.record_headers import Origin
 from weatherglass.records import Method, iso
 from weatherglass.settings import Settings, Source
 from weatherglass.store import observations, predictions
@@ -37,8 +39,6 @@ HEARTBEAT_TIMEOUT = timedelta(seconds=30)
 
 OBSERVATION_INTERVAL = timedelta(minutes=15)
 """Interval of new current observations. Source: open-meteo.com/en/docs."""
-REPORT_INTERVAL = timedelta(hours=1)
-"""Interval of the routine reports of airports."""
 PREDICTION_DEADLINE = timedelta(minutes=1)
 """An observation without a prediction after this time is overdue."""
 
@@ -216,21 +216,27 @@ def _data(settings: Settings, now: datetime, store: Engine) -> tuple[ComponentHe
     )
 
 
-def observation_interval(source: Source) -> timedelta:
-    """The interval of new observations of a source; with AUTO, Open-Meteo's."""
-    return REPORT_INTERVAL if source is Source.METAR else OBSERVATION_INTERVAL
+def observation_interval(source: Source, origins: Collection[str | None]) -> timedelta:
+    """The interval of new observations; with AUTO, that of most stations.
+
+    Args:
+        origins: the source of each station's newest observation.
+    """
+    measured = sum(origin == Origin.METAR for origin in origins)
+    by_airports = source is Source.METAR or (source is Source.AUTO and 2 * measured > len(origins))
+    return REPORT_INTERVAL if by_airports else OBSERVATION_INTERVAL
 
 
 def _observations(
     observed: Mapping[str, StoredObservation], now: datetime, poll: timedelta, source: Source
 ) -> ComponentHealth:
     """Degraded two polls after an observation was due; failing after four intervals without any."""
-    interval = observation_interval(source)
     name = "observations"
     if not observed:
         return _degraded(name, HealthReason.NO_DATA, None, "none yet; see the DAG ingest_observations")
     age = now - max(row.stored_at for row in observed.values())
     newest = max(row.observation.timestamp for row in observed.values())
+    interval = observation_interval(source, [row.source for row in observed.values()])
     due = interval + 2 * poll
     observed_ago = format_duration(now - newest)
     detail = f"last arrival {format_duration(age)} ago, newest observation at {iso(newest)} ({observed_ago} ago)"

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
-from statistics import median
 
 from sqlalchemy import Connection, Engine, and_, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from weatherglass.alerts import metrics as m
-from weatherglass.alerts.health import REPORT_INTERVAL, observation_interval
+from weatherglass.alerts.health import observation_interval
 from weatherglass.alerts.sample import Histogram, MetricSample
 from weatherglass.formatting import first_line
-from weatherglass.record_headers import LIVE_ORIGINS, Origin
+from weatherglass.qc.station_status import UNKNOWN_INTERVAL, usual_interval
+from weatherglass.record_headers import LIVE_ORIGINS
 from weatherglass.records import (
     Method,
     Quality,
@@ -23,6 +22,7 @@ from weatherglass.settings import OPEN_METEO_CALLS_PER_DAY, Settings, Source
 from weatherglass.store import polls
 from weatherglass.store.engine import open_store, sqlite_file
 from weatherglass.store.latest_per_station import latest_per_station
+from weatherglass.store.readable import stored_origin
 from weatherglass.store.schema import observations, predictions, promotions, verification_runs
 
 log = logging.getLogger(__name__)
@@ -98,24 +98,25 @@ class StoreMetrics:
             return
         age = self._age(sample, arrived)
         sample.put(m.OBSERVATION_AGE, age)
-        sample.put(m.OBSERVATION_AGE_RATIO, age / observation_interval(self._settings.source).total_seconds())
         columns = (observations.c.station_id, observations.c.timestamp, observations.c.stored_at, observations.c.source)
         rows = [
             row
             for row in connection.execute(latest_per_station(observations).with_only_columns(*columns))
             if sample.at - row.stored_at < STATION_EXPIRY and self._is_expected(row.source)
         ]
+        interval = observation_interval(self._settings.source, [row.source for row in rows])
+        sample.put(m.OBSERVATION_AGE_RATIO, age / interval.total_seconds())
         stale = self._intervals_at is None or sample.at - self._intervals_at >= INTERVAL_REFRESH
         if stale or any(row.station_id not in self._intervals for row in rows):
-            self._intervals = {row.station_id: usual_interval(connection, row.station_id, row.source) for row in rows}
+            self._intervals = {row.station_id: station_interval(connection, row.station_id, row.source) for row in rows}
             self._intervals_at = sample.at
         newest_of_all = max((row.timestamp for row in rows), default=EPOCH)
         for row in rows:
-            interval = self._intervals.get(row.station_id)
-            if interval is None:
+            seconds = self._intervals.get(row.station_id)
+            if seconds is None:
                 continue
-            sample.put(m.STATION_SILENCE, self._age(sample, row.stored_at) / interval, row.station_id)
-            sample.put(m.STATION_DELAY, (newest_of_all - row.timestamp).total_seconds() / interval, row.station_id)
+            sample.put(m.STATION_SILENCE, self._age(sample, row.stored_at) / seconds, row.station_id)
+            sample.put(m.STATION_DELAY, (newest_of_all - row.timestamp).total_seconds() / seconds, row.station_id)
 
     def _is_expected(self, source: str | None) -> bool:
         """Whether the station belongs to a current source; stations of other sources are not expected to report."""
@@ -223,18 +224,14 @@ class StoreMetrics:
         sample.put(m.TRUTH_AGE, max((last - max(last_with_truth or first, self._pipeline_start)).total_seconds(), 0.0))
 
 
-def usual_interval(connection: Connection, station_id: str, source: str | None) -> float:
-    """Median step between a station's newest observations in seconds; an hour if there are fewer than four.
-
-    An airport adds special reports when the weather changes, so its interval is at least that of routine reports.
-    """
-    shortest = REPORT_INTERVAL.total_seconds() if source == Origin.METAR else MIN_INTERVAL_SECONDS
+def station_interval(connection: Connection, station_id: str, source: str | None) -> float:
+    """Usual interval of a station's newest observations of a source, seconds; an hour if it is not known."""
     query = (
         select(observations.c.timestamp)
-        .where(observations.c.station_id == station_id)
+        .where(observations.c.station_id == station_id, observations.c.source.is_not_distinct_from(source))
         .order_by(observations.c.timestamp.desc())
         .limit(INTERVAL_SAMPLE)
     )
-    times = [time for (time,) in connection.execute(query)]
-    steps = [(later - earlier).total_seconds() for later, earlier in pairwise(times)]
-    return max(median(steps), shortest) if len(steps) > 2 else 3600.0
+    times = [time for (time,) in connection.execute(query)][::-1]
+    interval = usual_interval(times, stored_origin(source)) or UNKNOWN_INTERVAL
+    return max(interval.total_seconds(), MIN_INTERVAL_SECONDS)

@@ -10,13 +10,18 @@ from enum import StrEnum
 from itertools import pairwise
 from statistics import median
 
+from weatherglass.record_headers import Origin
+
 SILENT_INTERVALS = 3.0
 """A station is silent after this many of its usual intervals without an observation."""
 LATE_INTERVALS = 2.0
 """An observation is late if it arrives more than this many usual intervals after its time."""
-MIN_STEPS = 4
+MIN_STEPS = 3
 """Steps between observations that are needed to determine the usual interval."""
-HOUR = timedelta(hours=1)
+REPORT_INTERVAL = timedelta(hours=1)
+"""Interval of the routine reports of airports."""
+UNKNOWN_INTERVAL = timedelta(hours=1)
+"""Interval of a station whose usual interval is not known."""
 
 
 class Status(StrEnum):
@@ -29,11 +34,12 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class ReceivedReading:
-    """An observation: its time, its arrival, and whether it passed each check that was applied."""
+    """An observation: its time, its arrival, whether it passed each check that was applied, and its source."""
 
     time: datetime
     arrived: datetime
     passed: dict[str, bool] = field(default_factory=dict)
+    source: Origin | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,7 @@ def station_day(
     end = min(midnight(day) + timedelta(days=1), now)
     before = [reading for reading in readings if reading.time < start]
     own = [reading for reading in readings if start <= reading.time < end]
-    interval = _interval(own) or _interval(before) or HOUR
+    interval = _interval(own) or _interval(before) or UNKNOWN_INTERVAL
     delays = sorted((reading.arrived - reading.time).total_seconds() for reading in own)
     times = [start, *(reading.time for reading in own), end]
     return StationDay(
@@ -112,9 +118,22 @@ def station_day(
     )
 
 
+def usual_interval(times: Sequence[datetime], source: Origin | None) -> timedelta | None:
+    """The median step between observations in order of time; None if there are too few.
+
+    An airport adds special reports when the weather changes, so its interval is at least that of routine reports.
+    """
+    steps = [(later - earlier).total_seconds() for earlier, later in pairwise(times)]
+    if len(steps) < MIN_STEPS:
+        return None
+    interval = timedelta(seconds=median(steps))
+    return max(interval, REPORT_INTERVAL) if source is Origin.METAR else interval
+
+
 def _interval(readings: Sequence[ReceivedReading]) -> timedelta | None:
-    steps = [(later.time - earlier.time).total_seconds() for earlier, later in pairwise(readings)]
-    return timedelta(seconds=median(steps)) if len(steps) >= MIN_STEPS else None
+    """The usual interval of the newest source; of a station with two sources on a day, it is the one to expect."""
+    source = readings[-1].source if readings else None
+    return usual_interval([reading.time for reading in readings if reading.source is source], source)
 
 
 def _failed(readings: Sequence[ReceivedReading]) -> dict[str, float]:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, and_, func, select
 from weatherglass.qc.station_status import ReceivedReading, StationDay, Status, StatusPeriod
 from weatherglass.records import Quality, iso
 from weatherglass.store.dialect import upsert
+from weatherglass.store.readable import stored_origin
 from weatherglass.store.schema import observations, predictions
 from weatherglass.store.schema import station_days as table
 
@@ -32,7 +33,13 @@ def readings(connection: Connection, day: date) -> dict[str, list[ReceivedReadin
     for (station_id,) in connection.execute(known.distinct()):
         result[station_id] = []
     query = (
-        select(observations.c.station_id, observations.c.timestamp, observations.c.stored_at, predictions.c.anomaly)
+        select(
+            observations.c.station_id,
+            observations.c.timestamp,
+            observations.c.stored_at,
+            observations.c.source,
+            predictions.c.anomaly,
+        )
         .join_from(
             observations,
             predictions,
@@ -48,7 +55,8 @@ def readings(connection: Connection, day: date) -> dict[str, list[ReceivedReadin
         .order_by(observations.c.station_id, observations.c.timestamp)
     )
     for row in connection.execute(query):
-        result[row.station_id].append(ReceivedReading(row.timestamp, row.stored_at, _passed(row.anomaly)))
+        reading = ReceivedReading(row.timestamp, row.stored_at, _passed(row.anomaly), stored_origin(row.source))
+        result[row.station_id].append(reading)
     return dict(result)
 
 

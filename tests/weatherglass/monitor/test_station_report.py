@@ -56,6 +56,34 @@ def test_silence_starts_one_interval_after_the_last_reading() -> None:
     ]
 
 
+def airport(*minutes: int, after: timedelta = timedelta(minutes=4)) -> list[ReceivedReading]:
+    """Reports of an airport at these minutes of the day."""
+    times = [START + timedelta(minutes=minute) for minute in minutes]
+    return [ReceivedReading(time, time + after, {}, Origin.METAR) for time in times]
+
+
+ROUTINE = range(51, 24 * 60, 60)
+THUNDERSTORM = range(14 * 60, 20 * 60, 5)
+
+
+def test_special_reports_do_not_make_an_airport_late_or_silent_afterwards() -> None:
+    day = rated(airport(*{*ROUTINE, *THUNDERSTORM}, after=timedelta(minutes=30)))
+    assert day.interval_seconds == 3600
+    assert day.log == [StatusPeriod(Status.UP, START, END)]
+
+
+def test_an_airport_is_silent_after_three_missing_reports() -> None:
+    day = rated(airport(*(minute for minute in {*ROUTINE, *THUNDERSTORM} if not 4 * 60 < minute < 8 * 60)))
+    last, again = START + timedelta(hours=3, minutes=51), START + timedelta(hours=8, minutes=51)
+    assert StatusPeriod(Status.SILENT, last + timedelta(hours=1), again) in day.log
+    assert day.seconds(Status.UP) == (END - START - (again - last - timedelta(hours=1))).total_seconds()
+
+
+def test_the_interval_is_that_of_the_newest_source() -> None:
+    before, after = quarters(*range(40)), airport(*(minute for minute in ROUTINE if minute > 600))
+    assert rated([*before, *after]).interval_seconds == 3600
+
+
 def test_a_station_without_readings_is_silent_all_day() -> None:
     yesterday = [ReceivedReading(START - n * QUARTER, START - n * QUARTER) for n in range(40, 20, -1)]
     for readings in ([], yesterday):

@@ -153,6 +153,31 @@ def test_an_airport_is_silent_by_the_interval_of_its_routine_reports(
     assert sample.get(m.OBSERVATION_AGE_RATIO) == pytest.approx(1.5)
 
 
+def test_with_both_sources_each_station_is_compared_with_the_interval_of_its_present_source(
+    settings: Settings, store: Engine, clock: Clock
+) -> None:
+    """JFK and Newark have changed from quarter hours to reports, Jerusalem has not; a replay was before all of them."""
+    settings = settings.model_copy(update={"source": Source.AUTO})
+    reports = {name: (Origin.METAR, [timedelta(hours=hours) for hours in range(4)]) for name in ("jfk", "ewr")}
+    series = {**reports, "jerusalem": (Origin.OPEN_METEO, [timedelta(minutes=15 * step) for step in range(16)])}
+    with store.begin() as connection:
+        for name, (source, ages) in series.items():
+            for step in range(20):
+                time = clock.now - timedelta(hours=5, minutes=15 * step)
+                observations.save(connection, [an_observation(name, time)], clock.now, Origin.OPEN_METEO)
+            for age in ages:
+                observations.save(connection, [an_observation(name, clock.now - age)], clock.now, source)
+        observations.save(connection, [an_observation("boston", clock.now)], clock.now, Origin.REPLAY)
+    store_metrics = StoreMetrics(settings, clock.now, clock.now - timedelta(days=1))
+    clock.advance(30 * 60)
+    sample = MetricSample(clock.now)
+    store_metrics.collect(sample)
+    store_metrics.close()
+    silences = {labels[0]: value for labels, value in sample.series(m.STATION_SILENCE).items()}
+    assert silences == pytest.approx({"jfk": 0.5, "ewr": 0.5, "jerusalem": 2})
+    assert sample.get(m.OBSERVATION_AGE_RATIO) == pytest.approx(0.5)
+
+
 def test_silence_of_all_stations_raises_one_alert(pipeline: Pipeline) -> None:
     pipeline.run(27, reporting=())
     assert pipeline.fired == {("no_new_observations", "pipeline")}
