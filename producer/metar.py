@@ -2,21 +2,23 @@
 
 Limits: 100 requests a minute for an address, each endpoint at most once a minute, about 400 reports in a response, and
 15 days of history. All airports are therefore requested together; further requests, for the past of new stations and of
-those that reported again after a gap, follow at intervals of a minute. Status 204: no report of these airports.
-Source: aviationweather.gov/data/api.
+those that reported again after a gap, follow at intervals of a minute. All processes that share a state folder keep the
+interval together. Status 204: no report of these airports. Source: aviationweather.gov/data/api; for `date`, the end of
+the requested hours, beta.aviationweather.gov/data/api/help.
 """
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from producer.api_client import ApiClient, Query, RetryPolicy
-from producer.api_response import ApiError, ParsedResponse, StationObservations
+from producer.api_response import ApiConnectionError, ApiError, ParsedResponse, StationObservations
 from producer.metar_report import decode_reports, parse_reports
+from producer.request_limit import RequestLimit
 from weatherglass.formatting import count_noun
 from weatherglass.records import Observation
 from weatherglass.settings import Settings
@@ -29,6 +31,8 @@ MAX_HOURS = 15 * 24
 """How far back the API reaches."""
 MAX_REPORTS = 400
 """Reports in one response; a response of this length may not be complete."""
+MAX_PAST_REQUESTS = 6
+"""Requests for the past in one poll, so that it ends within its time limit; later polls request the rest."""
 REPORTS_PER_HOUR = 1.3
 """Mean of an airport: hourly routine reports and some special ones."""
 REQUEST_SECONDS = 60.0
@@ -47,12 +51,10 @@ class MetarResponse(ParsedResponse):
 class Metar(ApiClient):
     """Requests the reports of all airports at once."""
 
-    _request_seconds = REQUEST_SECONDS
-
-    def __init__(self, url: str, retry_policy: RetryPolicy | None = None) -> None:
+    def __init__(self, url: str, limit: RequestLimit, retry_policy: RetryPolicy | None = None) -> None:
         super().__init__(retry_policy or RETRIES)
         self.url = f"{url.rstrip('/')}/api/data/metar"
-        self._last_request = -math.inf
+        self._limit = limit
 
     def observe(
         self,
@@ -77,7 +79,7 @@ class Metar(ApiClient):
         Raises:
             ApiConnectionError, ApiRequestError, ApiResponseError: as for `ApiClient`, for the request of all stations.
         """
-        response = self._reports(stations, RECENT_HOURS)
+        response = self._reports(stations, RECENT_HOURS, now)
         reporting = frozenset(response.stations)
         hours = {
             station: hours
@@ -88,11 +90,17 @@ class Metar(ApiClient):
         groups = _groups(hours)
         if groups:
             requested = f"{count_noun(len(hours), 'station')}: {count_noun(len(groups), 'request')}"
-            log(f"Requesting the past of {requested}, one a minute")
-        for group, group_hours in groups:
+            log(f"Requesting the past of {requested}, one a minute, at most {MAX_PAST_REQUESTS} in a poll")
+        no_more: ApiError | None = None
+        for number, (group, group_hours) in enumerate(groups):
+            if number == MAX_PAST_REQUESTS:
+                no_more = no_more or ApiError("its past is requested by a later poll")
             try:
-                past = self._reports(group, group_hours)
+                if no_more:
+                    raise no_more
+                past = self._reports(group, group_hours, now)
             except ApiError as error:
+                no_more = error if isinstance(error, ApiConnectionError) else no_more
                 for station in group:
                     response.failures[station.station_id] = str(error)
                     del response.stations[station.station_id]
@@ -102,28 +110,39 @@ class Metar(ApiClient):
                 response.stations[name] = _merged(observations, response.stations[name])
         return MetarResponse(response.stations, response.failures, response.refusals, reporting)
 
-    def _reports(self, stations: Sequence[Station], hours: int) -> ParsedResponse:
-        """The reports of the last hours; of half of the stations at a time if they are too many for a response."""
+    def _reports(self, stations: Sequence[Station], hours: int, now: datetime) -> ParsedResponse:
+        """The reports of the stations in the last hours."""
         ids = sorted({station.metar_id for station in stations if station.metar_id})
-        query: Query = {"ids": ",".join(ids), "format": "json", "hours": hours}
+        return parse_reports(self._raw_reports(ids, hours, None, now), stations)
+
+    def _raw_reports(self, ids: Sequence[str], hours: int, end: datetime | None, now: datetime) -> list[Any]:
+        """The reports in the hours before `end`, by default the present.
+
+        If there are too many for a response, half of the airports are requested at a time; if those of one airport are
+        too many, half of the hours.
+        """
+        query: dict[str, str | int] = {"ids": ",".join(ids), "format": "json", "hours": hours}
+        if end:
+            query["date"] = f"{end:%Y%m%d_%H%M}"
         reports = self._request(self.url, query, decode_reports, self.retry_policy.attempts)
-        if len(reports) < MAX_REPORTS or len(ids) == 1:
-            return parse_reports(reports, stations)
-        middle = ids[len(ids) // 2]
-        whole = ParsedResponse()
-        for low in (True, False):
-            part = [station for station in stations if ((station.metar_id or "") < middle) is low]
-            whole.add(self._reports(part, hours))
-        return whole
+        if len(reports) < MAX_REPORTS or (len(ids) == 1 and hours == 1):
+            return reports
+        if len(ids) > 1:
+            parts = ids[: len(ids) // 2], ids[len(ids) // 2 :]
+            return [report for part in parts for report in self._raw_reports(part, hours, end, now)]
+        recent = hours // 2
+        # The present of the server moves on between the requests, so both parts have an end. It has full minutes.
+        end = end or now.replace(second=0, microsecond=0) + timedelta(minutes=1)
+        earlier = self._raw_reports(ids, hours - recent, end - timedelta(hours=recent), now)
+        return [*earlier, *self._raw_reports(ids, recent, end, now)]
 
     def _get_once(self, url: str, query: Query, calls: int) -> bytes:
-        time.sleep(max(0.0, self._last_request + self._request_seconds - time.monotonic()))
-        self._last_request = time.monotonic()
+        self._limit.wait()
         return super()._get_once(url, query, calls)
 
 
 def create_metar_client(settings: Settings) -> Metar:
-    return Metar(str(settings.metar_url))
+    return Metar(str(settings.metar_url), RequestLimit(settings.state_dir / "metar-request", REQUEST_SECONDS))
 
 
 def _missing_hours(last: Observation | None, now: datetime, backfill: timedelta, horizon: timedelta) -> int:

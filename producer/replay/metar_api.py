@@ -3,14 +3,14 @@ Center's data API.
 
 Each airport of the data makes a routine report at minute 51 of every hour, as the three of the bundled data did. It has
 the values of the hour that follows, to which it belongs by the rule of the hour, in the units and steps of a report.
-The query parameters are `ids` and `hours`; the format is always JSON.
+The query parameters are `ids`, `hours`, and `date`, the end of the hours; the format is always JSON.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from producer.metar_report import METRES_PER_SECOND_PER_KNOT
@@ -28,7 +28,7 @@ HPA_PER_INHG = 33.8639
 
 
 def metar(replay: Replay, query: Mapping[str, str], now: datetime) -> list[dict[str, Any]]:
-    """The reports of the requested airports in the last hours, the newest first, at the real time `now`, UTC.
+    """The reports of the requested airports in the hours before `date`, the newest first, at the real time `now`, UTC.
 
     Raises:
         BadRequest: the query is invalid.
@@ -44,6 +44,11 @@ def metar(replay: Replay, query: Mapping[str, str], now: datetime) -> list[dict[
     ids = {name.strip().upper() for name in query["ids"].split(",")}
     indices = [i for i, station in enumerate(replay.data.stations) if station.metar_id in ids]
     present = replay.clock.time(now)
+    if "date" in query:
+        try:
+            present = min(present, datetime.strptime(query["date"], "%Y%m%d_%H%M").replace(tzinfo=UTC))
+        except ValueError:
+            raise BadRequest(f"Invalid date: {query['date']}") from None
     reports = [
         _report(station, time, values)
         for index in indices

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import HttpUrl
 
+from producer import metar
 from producer.ingest import ingest
-from producer.metar import Metar
 from producer.replay.api import Replay
 from producer.replay.clock import ReplayClock
 from producer.replay.data import load_data
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture(autouse=True)
 def no_rate_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Metar, "_request_seconds", 0.0)
+    monkeypatch.setattr(metar, "REQUEST_SECONDS", 0.0)
 
 
 @pytest.fixture

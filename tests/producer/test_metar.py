@@ -7,12 +7,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from producer.api_response import ApiConnectionError, ApiRequestError, ApiResponseError, ParsedResponse
-from producer.metar import MAX_REPORTS, RECENT_HOURS, Metar
+from producer.metar import MAX_PAST_REQUESTS, MAX_REPORTS, RECENT_HOURS, REQUEST_SECONDS, Metar, MetarResponse
+from producer.request_limit import RequestLimit
 from tests.producer.conftest import FAST_RETRIES, FakeApi
 from weatherglass.records import Observation
 from weatherglass.stations import Station, bundled_stations
@@ -25,9 +27,8 @@ ONE_ATTEMPT = replace(FAST_RETRIES, attempts=1)
 
 
 @pytest.fixture
-def client(fake_api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> Iterator[Metar]:
-    monkeypatch.setattr(Metar, "_request_seconds", 0.0)
-    with Metar(fake_api.url, FAST_RETRIES) as metar:
+def client(fake_api: FakeApi, tmp_path: Path) -> Iterator[Metar]:
+    with Metar(fake_api.url, RequestLimit(tmp_path / "limit", 0.0), FAST_RETRIES) as metar:
         yield metar
 
 
@@ -47,7 +48,7 @@ def last(age: timedelta, *stations: Station) -> dict[str, Observation]:
 
 def observed(
     client: Metar, published: dict[str, Observation], stations: tuple[Station, ...] = STATIONS
-) -> ParsedResponse:
+) -> MetarResponse:
     return client.observe(stations, published, NOW, BACKFILL, HORIZON, lambda _: None)
 
 
@@ -111,6 +112,51 @@ def test_a_response_that_may_be_cut_off_is_requested_in_parts(client: Metar, fak
     )
 
 
+def test_more_reports_of_one_airport_than_a_response_holds_are_requested_in_shorter_periods(
+    client: Metar, fake_api: FakeApi
+) -> None:
+    """A report every ten minutes; the server's clock moves on by a minute between two requests."""
+    times = [NOW - timedelta(minutes=minutes) for minutes in range(5, 15 * 24 * 60, 10)]
+
+    def respond(query: dict[str, str]) -> tuple[int, str]:
+        end = NOW + len(fake_api.queries) * timedelta(minutes=1)
+        if "date" in query:
+            end = datetime.strptime(query["date"], "%Y%m%d_%H%M").replace(tzinfo=UTC)
+        start = end - timedelta(hours=int(query["hours"]))
+        found = [report("KEWR", NOW - time) for time in times if start < time <= end]
+        return 200, json.dumps(found[:MAX_REPORTS])
+
+    fake_api.respond = respond
+    response = observed(client, last(200 * HOUR, *STATIONS), STATIONS[:1])
+    expected = [time for time in times if time > NOW - 200 * HOUR + timedelta(minutes=1)]
+    assert ages(response, "ewr")[-len(expected) :] == [(NOW - time) / HOUR for time in reversed(expected)]
+    assert {query["ids"] for query in fake_api.queries} == {"KEWR"}
+
+
+def test_a_poll_requests_the_past_of_some_stations_and_a_later_one_that_of_the_others(
+    client: Metar, fake_api: FakeApi
+) -> None:
+    fake_api.respond = hourly
+    numbers = range(MAX_PAST_REQUESTS + 2)
+    stations = tuple(replace(STATIONS[0], station_id=f"s-{n}", metar_id=f"K{n:03}") for n in numbers)
+    first = observed(client, last(239 * HOUR, *stations), stations)
+    assert len(first.stations) == MAX_PAST_REQUESTS
+    assert first.reporting == {station.station_id for station in stations}
+    assert first.failures.keys() | first.stations.keys() == first.reporting
+    done = [station for station in stations if station.station_id in first.stations]
+    others = [station for station in stations if station not in done]
+    second = observed(client, last(HOUR, *done) | last(239 * HOUR, *others), stations)
+    assert second.failures == {}
+    assert len(fake_api.queries) == 1 + MAX_PAST_REQUESTS + 1 + len(others)
+
+
+def test_after_a_failure_to_connect_no_further_past_is_requested(client: Metar, fake_api: FakeApi) -> None:
+    fake_api.respond = lambda query: hourly(query) if query["hours"] == "3" else (500, "")
+    response = observed(client, last(239 * HOUR, *STATIONS))
+    assert set(response.failures) == {"ewr", "jfk", "lga"}
+    assert len(fake_api.queries) == 1 + FAST_RETRIES.attempts
+
+
 def test_if_the_past_is_not_available_the_station_waits_for_the_next_poll(client: Metar, fake_api: FakeApi) -> None:
     fake_api.respond = lambda query: hourly(query) if query["hours"] == "3" else (500, "")
     response = observed(client, last(HOUR, *STATIONS[:2]))
@@ -139,9 +185,11 @@ def test_failures(
     assert len(fake_api.queries) == attempts
 
 
-def test_requests_have_the_interval_of_the_api_between_them(fake_api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_of_all_clients_have_the_interval_of_the_api_between_them(
+    fake_api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock, requests = [1000.0], []
-    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "time", lambda: clock[0])
     monkeypatch.setattr(time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
 
     def respond(query: dict[str, str]) -> tuple[int, str]:
@@ -149,6 +197,8 @@ def test_requests_have_the_interval_of_the_api_between_them(fake_api: FakeApi, m
         return hourly(query)
 
     fake_api.respond = respond
-    with Metar(fake_api.url, ONE_ATTEMPT) as client:
-        observed(client, {})
-    assert requests == [1000.0, 1060.0]
+    limit = RequestLimit(tmp_path / "limit", REQUEST_SECONDS)
+    with Metar(fake_api.url, limit, ONE_ATTEMPT) as first, Metar(fake_api.url, limit, ONE_ATTEMPT) as second:
+        observed(first, {})
+        observed(second, last(HOUR, *STATIONS))
+    assert requests == [1000.0, 1060.0, 1120.0]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from producer import metar
 from producer.api_response import ApiConnectionError
 from producer.metar import Metar
 from producer.polling import PollResult, SourceClients, State
@@ -75,7 +76,7 @@ class FakeSources:
 
 @pytest.fixture
 def fake(fake_api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSources]:
-    monkeypatch.setattr(Metar, "_request_seconds", 0.0)
+    monkeypatch.setattr(metar, "REQUEST_SECONDS", 0.0)
     return FakeSources(fake_api, tmp_path)
 
 
@@ -160,10 +161,10 @@ def test_a_station_whose_past_is_not_available_yet_stays_with_its_airport(
     """Its newest report alone would leave a gap, and Open-Meteo would be mixed with its reports."""
     reports = Metar._reports
 
-    def fail(client: Metar, stations: list[Station], hours: int) -> Any:
+    def fail(client: Metar, stations: list[Station], hours: int, now: datetime) -> Any:
         if hours > 3:
             raise ApiConnectionError("no past")
-        return reports(client, stations, hours)
+        return reports(client, stations, hours, now)
 
     monkeypatch.setattr(Metar, "_reports", fail)
     result = fake.poll(published(BOTH, Origin.METAR, 9 * HOUR))

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import requests
@@ -21,6 +22,7 @@ from producer.replay.api import Replay
 from producer.replay.clock import ReplayClock
 from producer.replay.data import ReplayData, load_data
 from producer.replay.server import ReplayServer
+from producer.request_limit import RequestLimit
 from tests.producer.conftest import FAST_RETRIES
 from weatherglass.history.sources.nycflights13 import read_nycflights13, stations
 from weatherglass.settings import LOOPBACK, Settings
@@ -244,11 +246,8 @@ def test_the_process_prints_its_url_when_ready_and_stops_on_sigterm(settings: Se
         process.wait()
 
 
-def test_airport_reports_are_the_values_of_the_hours_that_they_belong_to(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Metar, "_request_seconds", 0.0)
-    with Metar(url, FAST_RETRIES) as client:
+def test_airport_reports_are_the_values_of_the_hours_that_they_belong_to(url: str, tmp_path: Path) -> None:
+    with Metar(url, RequestLimit(tmp_path / "limit", 0.0), FAST_RETRIES) as client:
         day, long = timedelta(hours=24), timedelta(hours=240)
         observed = client.observe(stations(), {}, NOW, day, long, print)
         assert client.replayed
