@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import time
 from pathlib import Path
 
@@ -32,6 +33,7 @@ class RequestLimit:
     @staticmethod
     def _last_request(text: str) -> float:
         try:
-            return float(text or 0)
+            last = float(text or 0)
         except ValueError:
             return time.time()
+        return last if math.isfinite(last) else time.time()

