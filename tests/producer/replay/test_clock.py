@@ -72,3 +72,9 @@ def test_a_damaged_file_is_named_and_removing_it_starts_a_new_clock(tmp_path: Pa
     assert error.value.file == clock_file(settings)
     clock_file(settings).unlink()
     open_clock(settings, START)
+
+
+def test_a_clock_is_kept_in_a_state_folder_that_does_not_exist_yet(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path / "new" / "state")
+    clock = open_clock(settings, START)
+    assert open_clock(settings, START + timedelta(minutes=7)) == clock

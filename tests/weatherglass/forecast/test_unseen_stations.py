@@ -49,6 +49,19 @@ def test_a_variable_without_climatology_at_the_nearest_station_comes_from_the_ot
     np.testing.assert_allclose(normals.coefficients[3, :, 3], expected, atol=2e-3)
 
 
+def test_a_known_station_without_a_temperature_climatology_is_not_used_and_one_without_others_is() -> None:
+    """The nearest station lacks all variables but the temperature, the one 450 km away the temperature."""
+    coefficients = NORMALS.coefficients.copy()
+    coefficients[2, :, 1:] = np.nan
+    coefficients[1, :, 0] = np.nan
+    new = replace(KNOWN[2], station_id="new")
+    normals, _ = add_unseen_stations(Climatology(NORMALS.station_ids, coefficients), DAMPING, KNOWN, [new])
+    weight = np.exp(np.array([-900.0, 0.0]) / 300)
+    expected = np.tensordot(weight / weight.sum(), coefficients[[0, 2], :, 0], 1)
+    np.testing.assert_allclose(normals.coefficients[3, :, 0], expected, atol=2e-3)
+    np.testing.assert_allclose(normals.coefficients[3, :, 1:], coefficients[0, :, 1:], rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.weatherglass.store.samples import NOON, a_prediction
+from weatherglass.records import VARIABLES
 from weatherglass.verification.forecasts import from_rows
 
 
@@ -38,3 +39,24 @@ def test_a_row_that_cannot_be_read_has_no_values_and_the_others_have_theirs(chan
         np.testing.assert_array_equal(forecasts.lower[0.9][i], expected.lower[0.9][0])
         assert forecasts.base[i] == expected.base[0]
     assert np.isfinite(expected.values).all()
+
+
+@pytest.mark.parametrize("count", [1, 23, 24])
+def test_the_base_hour_is_24_hours_before_the_last_valid_time_and_the_first_leads_may_be_missing(count: int) -> None:
+    """The observation of 12:15 is based on 12:00, so the last valid time is 12:00 on the next day."""
+    whole = row()
+    names = ("valid_times", *VARIABLES)
+    predictions = {name: whole.predictions[name][-count:] for name in names}
+    bounds = {side: {name: whole.confidence[side][name][-count:] for name in VARIABLES} for side in ("lower", "upper")}
+    confidence = {"level": 0.9, **bounds}
+    forecasts = from_rows([row(predictions=predictions, confidence=confidence)])
+    assert forecasts.base[0] == np.datetime64("2026-01-05T12", "h")
+    assert forecasts.observed_at[0] == np.datetime64("2026-01-05T12:15", "us")
+    for array, document in (
+        (forecasts.values[0], whole.predictions),
+        (forecasts.lower[0.9][0], whole.confidence["lower"]),
+        (forecasts.upper[0.9][0], whole.confidence["upper"]),
+    ):
+        assert np.isnan(array[:-count]).all()
+        for v, name in enumerate(VARIABLES):
+            assert array[-count:, v].tolist() == document[name][-count:]
