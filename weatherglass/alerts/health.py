@@ -21,7 +21,7 @@ from weatherglass.formatting import first_line, format_duration
 from weatherglass.jobs.folder import HOST_LOCK, JobFolder, is_locked
 from weatherglass.net import accepts_connections
 from weatherglass.qc.station_status import REPORT_INTERVAL
-from weatherglass.record_headers import Origin
+from weatherglass.record_headers import LIVE_ORIGINS, Origin
 from weatherglass.records import Method, iso
 from weatherglass.settings import Settings, Source
 from weatherglass.store import observations, predictions
@@ -222,8 +222,8 @@ def observation_interval(source: Source, origins: Collection[str | None]) -> tim
     Args:
         origins: the source of each station's newest observation.
     """
-    measured = sum(origin == Origin.METAR for origin in origins)
-    by_airports = source is Source.METAR or (source is Source.AUTO and 2 * measured > len(origins))
+    live = [origin for origin in origins if origin in LIVE_ORIGINS]
+    by_airports = source is Source.METAR or (source is Source.AUTO and 2 * live.count(Origin.METAR) > len(live))
     return REPORT_INTERVAL if by_airports else OBSERVATION_INTERVAL
 
 

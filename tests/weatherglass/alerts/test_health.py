@@ -26,6 +26,7 @@ from weatherglass.alerts.health import (
 )
 from weatherglass.jobs.folder import HOST_LOCK, JobFolder
 from weatherglass.jobs.job import Job
+from weatherglass.record_headers import Origin
 from weatherglass.records import Method, iso
 from weatherglass.settings import LOOPBACK, Settings
 from weatherglass.store import observations, predictions
@@ -242,6 +243,27 @@ def test_with_reports_of_airports_observations_are_due_every_hour(
         (timedelta(hours=5), HealthState.FAILING),
     ):
         assert component(settings, now + age, store, "observations").state is state
+
+
+@pytest.mark.parametrize(
+    ("sources", "state"),
+    [
+        ({"jfk": Origin.METAR, "boston": Origin.METAR, "jerusalem": Origin.OPEN_METEO}, HealthState.OK),
+        ({"jfk": Origin.METAR, "boston": Origin.OPEN_METEO, "jerusalem": Origin.OPEN_METEO}, HealthState.DEGRADED),
+        ({"jfk": Origin.METAR, "ewr": Origin.REPLAY, "lga": Origin.REPLAY}, HealthState.OK),
+    ],
+    ids=["most by airports", "most by a model", "an earlier replay"],
+)
+def test_with_both_sources_observations_are_due_at_the_interval_of_most_stations(
+    settings: Settings, now: datetime, store: Engine, sources: dict[str, Origin], state: HealthState
+) -> None:
+    settings = Settings(**{**settings.model_dump(), "source": "auto"})
+    with store.begin() as connection:
+        for name, source in sources.items():
+            observations.save(connection, [an_observation(name, now)], now, source)
+    observed = component(settings, now + timedelta(minutes=50), store, "observations")
+    assert observed.state is state
+    assert all(source.value in observed.detail for source in sources.values())
 
 
 @pytest.mark.parametrize(
