@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import groupby
@@ -68,22 +68,36 @@ def publish(
         PublishError: the broker did not acknowledge a step; no later step was sent.
     """
     ordered = sorted(observations, key=lambda observation: (observation.timestamp, observation.station_id))
-    for time, group in groupby(ordered, key=lambda observation: observation.timestamp):
+    for _, group in groupby(ordered, key=lambda observation: observation.timestamp):
         step = list(group)
-        try:
-            sent = [
-                producer.send(
-                    RAW,
-                    key=observation.station_id.encode(),
-                    value=observation.to_json(),
-                    headers=headers(observation, origins[observation.station_id], now),
-                )
-                for observation in step
-            ]
-            for future in sent:
-                future.get(timeout=ACKNOWLEDGEMENT_TIMEOUT_SECONDS)
-        except KafkaError as error:
-            raise PublishError(
-                f"Observations of {time:%Y-%m-%d %H:%M} UTC were not acknowledged on {RAW}: {error!r}"
-            ) from error
+        publish_batch(producer, step, origins, now)
         yield step
+
+
+def publish_batch(
+    producer: KafkaProducer, observations: Sequence[Observation], origins: Mapping[str, Origin], now: datetime
+) -> None:
+    """Publish observations in their order, and wait until the broker has acknowledged all of them.
+
+    Args:
+        origins: station id -> source of its observations.
+
+    Raises:
+        PublishError: the broker did not acknowledge them all.
+    """
+    try:
+        sent = [
+            producer.send(
+                RAW,
+                key=observation.station_id.encode(),
+                value=observation.to_json(),
+                headers=headers(observation, origins[observation.station_id], now),
+            )
+            for observation in observations
+        ]
+        for future in sent:
+            future.get(timeout=ACKNOWLEDGEMENT_TIMEOUT_SECONDS)
+    except KafkaError as error:
+        raise PublishError(
+            f"Observations of {observations[0].timestamp:%Y-%m-%d %H:%M} UTC were not acknowledged on {RAW}: {error!r}"
+        ) from error

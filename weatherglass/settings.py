@@ -148,6 +148,23 @@ class Settings(BaseSettings):
         "evaluate the anomaly flags. Does not affect Open-Meteo.",
     )
 
+    simulate_stations: int = Field(100, ge=1, le=10_000, description="Number of simulated stations.")
+    simulate_rate: float = Field(
+        10.0, gt=0, le=1_000_000, description="Messages per second of all simulated stations together."
+    )
+    simulate_speed: float = Field(
+        1.0, ge=1, le=3600, description="Speed of the simulation relative to real time, until it reaches the present."
+    )
+    simulate_start_hours: float = Field(
+        0.0, ge=0, le=24, description="Hours before the present at which the simulation starts."
+    )
+    simulate_faults: float = Field(
+        0.0, ge=0, le=0.02, description="Fraction of simulated values with injected faults, labelled in the store."
+    )
+    simulate_seed: int = Field(
+        1, ge=0, le=2**31 - 1, description="Seed of the simulation: its stations, weather and faults."
+    )
+
     # --- observations that the stream accepts
     future_tolerance_minutes: float = Field(
         10.0, ge=0, le=1440, description="Observations further in the future are rejected."

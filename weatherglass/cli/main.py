@@ -1,4 +1,4 @@
-"""The command `weatherglass`: status, check, evaluate, models, stations."""
+"""The command `weatherglass`: status, check, evaluate, models, simulate, stations."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from weatherglass.cli.evaluate_arguments import add_arguments as evaluation_arguments
+from weatherglass.cli.simulate_arguments import add_arguments as simulation_arguments
 from weatherglass.settings import Settings, SettingsError, load_settings
 from weatherglass.stations import StationsError
 
@@ -59,6 +60,7 @@ def _run(arguments: list[str] | None) -> int:
     commands: dict[str, Callable[[Settings, argparse.Namespace], int]] = {
         "check": _check,
         "models": _models,
+        "simulate": _simulate,
         "stations": _stations,
         "status": _status,
     }
@@ -83,6 +85,12 @@ def _models(settings: Settings, options: argparse.Namespace) -> int:
     from weatherglass.cli.models import run
 
     return run(settings, options)
+
+
+def _simulate(settings: Settings, options: argparse.Namespace) -> int:
+    from weatherglass.cli.simulate import simulate
+
+    return simulate(settings, options)
 
 
 def _stations(settings: Settings, options: argparse.Namespace) -> int:
@@ -120,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     checking.add_argument("--all", action="store_true", help="list every event, not only the most severe of each check")
     evaluation_arguments(commands.add_parser("evaluate", help="train on a history and score forecasts of later hours"))
     _add_models(commands.add_parser("models", help="list, promote, roll back, export and import models"))
+    simulation_arguments(commands.add_parser("simulate", help="publish observations of simulated stations"))
     _add_stations(commands.add_parser("stations", help="list, check and change the station table"))
     return parser
 

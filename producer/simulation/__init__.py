@@ -1,0 +1,1 @@
+"""Simulated observations of a network of stations: a seeded weather, faults with labels, and their publication."""
