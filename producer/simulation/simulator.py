@@ -77,7 +77,7 @@ class Publication:
 
     Args:
         save: receives the position after acknowledged batches, at most once a second and at the end.
-        report: receives a line of progress every ten seconds, and its values as fields.
+        report: receives a line of progress every ten seconds and at the end, and its values as fields.
         save_labels: receives the injected faults of the last day, with every report.
     """
 
@@ -110,6 +110,7 @@ class Publication:
                     if (seconds := monotonic() - reported) >= REPORT_SECONDS:
                         self._report_progress((self.published - counted) / seconds, clock())
                         counted, reported = self.published, monotonic()
+                self._report_progress((self.published - counted) / max(monotonic() - reported, 1e-3), clock())
         finally:
             self._save(self._position)
 

@@ -54,7 +54,6 @@ def simulate(settings: Settings, options: argparse.Namespace) -> int:
     except PublishError as error:
         print(f"{error}\nStart the pipeline first: make up", file=sys.stderr)
         return 1
-    print(f"Published {publication.published:,} observations")
     return 0
 
 
