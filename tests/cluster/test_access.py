@@ -21,6 +21,7 @@ HEALTH = {"api", "airflow-api", "pipeline"}
 """They check the health of the pipeline, which includes connections to Kafka and Ray."""
 AIRFLOW = {"airflow-api", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer"}
 CLIENTS: dict[tuple[str, int], set[str]] = {
+    ("kafka-controller", 9093): {"kafka-broker"},
     ("kafka-broker", 9092): {"kafka-controller", "spark-worker", "ray-worker", "jobs", "airflow-scheduler", *HEALTH},
     ("spark-master", 7077): {"spark-worker", "jobs", "airflow-scheduler"},
     # Prometheus reads the metrics of the nodes.
@@ -29,7 +30,6 @@ CLIENTS: dict[tuple[str, int], set[str]] = {
 }
 """Server and port -> the services that connect to it; no other service can."""
 PAGES: dict[tuple[str, int], set[str]] = {
-    ("kafka-controller", 9093): {"kafka-broker"},
     ("airflow-api", 8088): {"airflow-scheduler", "airflow-dag-processor", "airflow-triggerer", "pipeline", "jobs"},
     ("ray-head", 8265): {"airflow-scheduler", "airflow-triggerer"},
     ("replay", 8090): {"airflow-scheduler"},
@@ -118,8 +118,9 @@ def test_a_service_shares_a_network_with_a_server_only_if_it_is_a_client(resolve
         assert {name for name in networks if networks[server] & networks[name]} - {server} == clients, server
 
 
-def test_the_networks_of_broker_and_database_have_no_access_to_others(project: dict[str, Any]) -> None:
-    assert {name for name, network in project["networks"].items() if network.get("internal")} == {"kafka", "database"}
+def test_the_networks_of_kafka_and_database_have_no_access_to_others(project: dict[str, Any]) -> None:
+    internal = {name for name, network in project["networks"].items() if network.get("internal")}
+    assert internal == {"kafka", "metadata", "database"}
 
 
 def test_services_have_only_the_secrets_they_use(configured: Cluster, project: dict[str, Any]) -> None:
