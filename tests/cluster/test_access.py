@@ -38,6 +38,8 @@ PAGES: dict[tuple[str, int], set[str]] = {
     ("jobs", 4040): {"prometheus"},
 }
 """Servers that also share a network with services that do not use them."""
+ISOLATED = {"kafka-controller", "kafka-broker", "postgres", "spark-worker", "ray-worker"}
+"""Services that reach nothing outside the cluster."""
 
 POSTGRES, API, RAY, SPARK = "POSTGRES_PASSWORD", "WEATHERGLASS_API_TOKEN", "RAY_AUTH_TOKEN", "SPARK_AUTH_SECRET"
 FERNET, JWT = "AIRFLOW_FERNET_KEY", "AIRFLOW_JWT_SECRET"
@@ -118,9 +120,9 @@ def test_a_service_shares_a_network_with_a_server_only_if_it_is_a_client(resolve
         assert {name for name in networks if networks[server] & networks[name]} - {server} == clients, server
 
 
-def test_the_networks_of_kafka_and_database_have_no_access_to_others(project: dict[str, Any]) -> None:
+def test_isolated_services_are_in_internal_networks_only(project: dict[str, Any]) -> None:
     internal = {name for name, network in project["networks"].items() if network.get("internal")}
-    assert internal == {"kafka", "metadata", "database"}
+    assert {name for name, one in project["services"].items() if one["networks"].keys() <= internal} == ISOLATED
 
 
 def test_services_have_only_the_secrets_they_use(configured: Cluster, project: dict[str, Any]) -> None:
