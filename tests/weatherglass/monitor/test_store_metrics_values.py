@@ -12,7 +12,7 @@ from sqlalchemy import Engine, insert
 from tests.weatherglass.store.samples import a_prediction, an_observation
 from weatherglass.alerts import metrics as m
 from weatherglass.alerts.sample import MetricSample
-from weatherglass.monitor.store_metrics import EPOCH, WARM_UP, StoreMetrics, usual_interval
+from weatherglass.monitor.store_metrics import EPOCH, WARM_UP, StoreMetrics, station_interval
 from weatherglass.settings import OPEN_METEO_CALLS_PER_DAY, Settings
 from weatherglass.store import observations, polls, predictions
 from weatherglass.store.engine import sqlite_file
@@ -68,7 +68,7 @@ def test_the_usual_interval_is_the_median_of_the_newest_twelve_steps(store: Engi
     for station, (steps, _) in cases.items():
         observe(store, station, NOON, steps)
     with store.connect() as connection:
-        found = {station: usual_interval(connection, station, None) for station in cases}
+        found = {station: station_interval(connection, station, None) for station in cases}
     assert found == {station: interval for station, (_, interval) in cases.items()}
 
 
