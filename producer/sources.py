@@ -12,8 +12,9 @@ from producer.api_client import USER_AGENT
 from producer.api_response import ApiResponseError, decode
 from producer.replay.data import replay_stations
 from weatherglass.history.sources import SourceError
-from weatherglass.record_headers import Origin
+from weatherglass.record_headers import origin_of
 from weatherglass.settings import Settings, Source, variable
+from weatherglass.simulated_stations import simulated_stations
 from weatherglass.stations import Station, known_stations, observed_by
 
 PROBE_TIMEOUT_SECONDS = 3.0
@@ -71,10 +72,12 @@ def observed_stations(settings: Settings) -> tuple[Station, ...]:
     """
     if settings.source is Source.REPLAY:
         return replay_stations(settings)
+    if settings.source is Source.SIMULATE:
+        return simulated_stations(settings.simulate_stations, settings.simulate_seed)
     if settings.source is Source.AUTO:
         stations = tuple(station for station in known_stations(settings).values() if station.sources)
     else:
-        stations = observed_by(settings, Origin(settings.source.value))
+        stations = observed_by(settings, origin_of(settings.source))
     if stations:
         return stations
     table = settings.station_table
@@ -89,6 +92,8 @@ def _description(source: Source, settings: Settings) -> str:
     if source is Source.AUTO:
         airports = f"measured reports from {settings.metar_url} for stations whose airport reports"
         return f"{airports}, otherwise live observations from {settings.open_meteo_url}"
+    if source is Source.SIMULATE:
+        return f"SIMULATED weather at {settings.simulate_stations} stations. This is not the current weather"
     data = f"Kaggle zip {settings.kaggle_zip}" if settings.kaggle_zip else "three New York airports in 2013"
     faults = ""
     if settings.replay_faults:

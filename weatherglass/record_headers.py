@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from weatherglass.records import RECORDS, Record, iso
+from weatherglass.settings import Source
 
 SCHEMA_VERSION = 1
 
@@ -23,6 +24,16 @@ class Origin(StrEnum):
 
 LIVE_ORIGINS = (Origin.METAR, Origin.OPEN_METEO)
 """Sources of the present weather: measured by airports, and from models."""
+
+
+def origin_of(source: Source) -> Origin:
+    """The source of the observations that a configured source gives.
+
+    Raises:
+        ValueError: `auto`, which has several.
+    """
+    return Origin.SIMULATED if source is Source.SIMULATE else Origin(source.value)
+
 
 Headers = list[tuple[str, bytes]]
 INPUTS_HEADER = "inputs"

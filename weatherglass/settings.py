@@ -39,6 +39,7 @@ class Source(StrEnum):
     METAR = "metar"
     OPEN_METEO = "open-meteo"
     REPLAY = "replay"
+    SIMULATE = "simulate"
 
 
 class SettingsError(ValueError):
@@ -107,7 +108,7 @@ class Settings(BaseSettings):
         Source.AUTO,
         description="Source of observations. `auto`: for each station, the reports of its airport while that reports, "
         "otherwise Open-Meteo; without both, the replay. `metar`: reports of airports only. `open-meteo`: Open-Meteo "
-        "only.",
+        "only. `replay`: observations of an earlier year. `simulate`: simulated weather.",
     )
     open_meteo_url: HttpUrl = Field(
         HttpUrl("https://api.open-meteo.com"), description="Open-Meteo's forecast API (current observations)."

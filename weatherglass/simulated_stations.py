@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from functools import lru_cache
-
-import numpy as np
+from math import cos, pi
+from random import Random
 
 from weatherglass.station_table import Station
 
@@ -27,22 +27,24 @@ def simulated_stations(count: int, seed: int) -> tuple[Station, ...]:
     """
     if not 1 <= count <= MAX_STATIONS:
         raise ValueError(f"{count} stations; allowed: 1 to {MAX_STATIONS}")
-    rng = np.random.default_rng([seed, 1])
-    phases = rng.uniform(0, 2 * np.pi, len(HILLS))
-    north, east, rough = rng.random((count, 3)).T
-    waves = [np.cos(2 * np.pi * (x * east + y * north) + p) for (x, y), p in zip(HILLS, phases, strict=True)]
-    height = np.clip(np.sum(waves, axis=0) / len(HILLS) + 0.5 * rough, 0, 1)
+    rng = Random(seed)  # noqa: S311 (no secret)
+    phases = [rng.random() for _ in HILLS]
     (south, top), (west, right) = REGION
-    return tuple(
-        Station(
-            station_id=f"{PREFIX}{number:05}",
-            name=f"Simulated station {number}",
-            country="",
-            latitude=round(south + (top - south) * float(y), 4),
-            longitude=round(west + (right - west) * float(x), 4),
-            elevation=round(5 + 895 * float(z) ** 2, 0),
-            timezone="UTC",
-            networks=frozenset(),
+    stations = []
+    for number in range(1, count + 1):
+        north, east, rough = rng.random(), rng.random(), rng.random()
+        waves = [cos(2 * pi * (x * east + y * north + phase)) for (x, y), phase in zip(HILLS, phases, strict=True)]
+        height = min(max(sum(waves) / len(HILLS) + 0.5 * rough, 0.0), 1.0)
+        stations.append(
+            Station(
+                station_id=f"{PREFIX}{number:05}",
+                name=f"Simulated station {number}",
+                country="",
+                latitude=round(south + (top - south) * north, 4),
+                longitude=round(west + (right - west) * east, 4),
+                elevation=round(5 + 895 * height**2, 0),
+                timezone="UTC",
+                networks=frozenset(),
+            )
         )
-        for number, (y, x, z) in enumerate(zip(north, east, height, strict=True), 1)
-    )
+    return tuple(stations)

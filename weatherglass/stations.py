@@ -14,13 +14,15 @@ from __future__ import annotations
 import logging
 import re
 import unicodedata
+from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from weatherglass.record_headers import Origin
-from weatherglass.settings import Settings
+from weatherglass.settings import Settings, Source
+from weatherglass.simulated_stations import simulated_stations
 from weatherglass.station_table import Network, Station, StationsError, read_stations_csv, station_of
 
 __all__ = [
@@ -70,7 +72,7 @@ def bundled_stations() -> Mapping[str, Station]:
 
 
 def known_stations(settings: Settings) -> Mapping[str, Station]:
-    """The stations of the user's station table, by id; without one, the bundled stations.
+    """The stations of the user's station table, by id; without one, the bundled stations. The simulator adds its own.
 
     A changed file takes effect at the next call. A change that makes the file invalid is logged once, and the last
     valid content is used until the file is valid again.
@@ -78,7 +80,18 @@ def known_stations(settings: Settings) -> Mapping[str, Station]:
     Raises:
         StationsError: the table cannot be used, and has not been valid since this process started.
     """
-    file = settings.station_table
+    table = _read_table(settings.station_table)
+    if settings.source is not Source.SIMULATE:
+        return table
+    return ChainMap(_simulated(settings.simulate_stations, settings.simulate_seed), dict(table))
+
+
+@lru_cache(maxsize=1)
+def _simulated(count: int, seed: int) -> dict[str, Station]:
+    return {station.station_id: station for station in simulated_stations(count, seed)}
+
+
+def _read_table(file: Path) -> Mapping[str, Station]:
     try:
         stat = file.stat()
     except FileNotFoundError:

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.weatherglass.store.samples import NOON, a_prediction, a_window, an_observation
-from weatherglass.record_headers import INPUTS_HEADER, Origin, headers, inputs_hash, origin
+from weatherglass.record_headers import INPUTS_HEADER, Origin, headers, inputs_hash, origin, origin_of
 from weatherglass.records import Hour, Record
+from weatherglass.settings import Source
 
 PRODUCED = datetime(2026, 1, 5, 12, 15, 0, 250_000, tzinfo=UTC)
 
@@ -44,3 +45,21 @@ def test_the_hash_of_the_inputs_is_bounded_ascii() -> None:
     assert inputs_hash([(INPUTS_HEADER, b"")]) is None
     assert inputs_hash([(INPUTS_HEADER, b"0f" * 32)]) == "0f" * 32
     assert inputs_hash([(INPUTS_HEADER, b"\xff" + b"a" * 80)]) == "\ufffd" + "a" * 63
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (Source.METAR, Origin.METAR),
+        (Source.OPEN_METEO, Origin.OPEN_METEO),
+        (Source.REPLAY, Origin.REPLAY),
+        (Source.SIMULATE, Origin.SIMULATED),
+    ],
+)
+def test_each_configured_source_gives_one_origin(source: Source, expected: Origin) -> None:
+    assert origin_of(source) is expected
+
+
+def test_auto_gives_several_origins() -> None:
+    with pytest.raises(ValueError, match="auto"):
+        origin_of(Source.AUTO)

@@ -18,7 +18,8 @@ from weatherglass.files import write_atomically
 from weatherglass.launcher import __main__ as launcher
 from weatherglass.launcher import cluster
 from weatherglass.record_headers import Origin
-from weatherglass.settings import OPEN_METEO_CALLS_PER_DAY, Settings
+from weatherglass.settings import OPEN_METEO_CALLS_PER_DAY, Settings, Source
+from weatherglass.simulated_stations import simulated_stations
 from weatherglass.station_table import STATION_ID
 from weatherglass.stations import (
     STATIONS_CSV,
@@ -192,3 +193,11 @@ def test_another_file_is_used_if_the_setting_names_it(settings: Settings, tmp_pa
     file = tmp_path / "network.csv"
     file.write_text(f"{HEADER}\n{GARDEN}\n", encoding="utf-8")
     assert list(known_stations(settings.model_copy(update={"stations_file": file}))) == ["garden"]
+
+
+def test_simulated_stations_are_known_if_they_are_the_source(settings: Settings) -> None:
+    simulated = settings.model_copy(update={"source": Source.SIMULATE, "simulate_stations": 3})
+    assert dict(known_stations(simulated)) == {
+        **bundled_stations(),
+        **{station.station_id: station for station in simulated_stations(3, simulated.simulate_seed)},
+    }

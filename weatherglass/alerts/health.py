@@ -29,6 +29,8 @@ from weatherglass.store.observations import StoredObservation
 
 JOBS = ("stream_features", "serve_predictions", "store_predictions")
 """The long-lived jobs that predictions depend on. Each is the name of a DAG and of a job folder."""
+SIMULATION = "simulate_observations"
+"""The long-lived job that publishes observations if the stations are simulated."""
 MONITOR = "monitor_pipeline"
 """The long-lived job that raises alerts. No other job depends on it."""
 
@@ -92,6 +94,11 @@ class PipelineHealth:
     components: tuple[ComponentHealth, ...]
 
 
+def required_jobs(settings: Settings) -> tuple[str, ...]:
+    """The long-lived jobs that must run, in the order of the data."""
+    return (SIMULATION, *JOBS) if settings.source is Source.SIMULATE else JOBS
+
+
 def pipeline_health(settings: Settings, now: datetime, store: Engine) -> PipelineHealth:
     """Check every component once.
 
@@ -102,7 +109,7 @@ def pipeline_health(settings: Settings, now: datetime, store: Engine) -> Pipelin
         _server("kafka", settings.bootstrap_servers, "Kafka broker"),
         _server("ray", settings.ray_head, "Ray head"),
         _host(settings.jobs_dir / HOST_LOCK),
-        *(_job(JobFolder(settings.jobs_dir / name), now) for name in JOBS),
+        *(_job(JobFolder(settings.jobs_dir / name), now) for name in required_jobs(settings)),
         *_monitor(JobFolder(settings.jobs_dir / MONITOR), now),
         *(inference_components(serving) if serving.alive() else ()),
         *_data(settings, now, store),

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, AwareDatetime, WithJsonSchema
 from sqlalchemy import Connection, Engine
 
 from weatherglass.api.problems import INVALID_RANGE, UNKNOWN_STATION, Problem
-from weatherglass.record_headers import Origin
+from weatherglass.record_headers import Origin, origin_of
 from weatherglass.records import (
     EARLIEST,
     LATEST,
@@ -137,5 +137,5 @@ KnownStationId = Annotated[str, Depends(require_known_station)]
 def source_of(stored: Origin | None, settings: Settings) -> Origin | None:
     """The source of a record: as stored, else the configured source, else None if the source is `auto`."""
     if stored is None and settings.source is not Source.AUTO:
-        return Origin(settings.source.value)
+        return origin_of(settings.source)
     return stored

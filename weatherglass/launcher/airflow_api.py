@@ -82,6 +82,10 @@ class AirflowApi:
         self._create(f"/dags/{dag_id}/dagRuns", {"dag_run_id": run_id, "logical_date": None, "note": note})
         return run_id
 
+    def fail(self, dag_id: str, run_id: str) -> None:
+        """Mark a run as failed, which stops its tasks and their jobs."""
+        self._send("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}", {"state": "failed"})
+
     def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """The task instances of a run."""
         return list(self._get(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"])

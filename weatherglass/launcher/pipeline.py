@@ -6,7 +6,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from weatherglass.alerts.health import JOBS, HealthState, pipeline_health, progress_since_start
+from weatherglass.alerts.health import (
+    SIMULATION,
+    HealthState,
+    pipeline_health,
+    progress_since_start,
+    required_jobs,
+)
 from weatherglass.files import DamagedFileError
 from weatherglass.history.prepared import Manifest, matches_source, read_complete_manifest
 from weatherglass.jobs.folder import JobFolder
@@ -14,11 +20,12 @@ from weatherglass.launcher.airflow_api import ACTIVE, AirflowApi
 from weatherglass.launcher.errors import PipelineError
 from weatherglass.launcher.wait import WaitFor
 from weatherglass.registry.registry import FORECASTER, Registry
-from weatherglass.settings import Settings
+from weatherglass.settings import Settings, Source
 from weatherglass.store.engine import open_store
 
 TOPICS = "bootstrap_topics"
 INGEST = "ingest_observations"
+SIMULATE = SIMULATION
 HISTORY = "prepare_history"
 TRAIN = "train_models"
 FEATURES = "stream_features"
@@ -29,7 +36,7 @@ REPORT = "report_stations"
 VERIFY = "verify_forecasts"
 MANUAL = ("rollback_model", "replay_rejected", "backfill_features")
 """DAGs without a schedule."""
-DAGS = (TOPICS, INGEST, HISTORY, TRAIN, FEATURES, SERVE, STORE, MONITOR, REPORT, VERIFY, *MANUAL)
+DAGS = (TOPICS, INGEST, SIMULATE, HISTORY, TRAIN, FEATURES, SERVE, STORE, MONITOR, REPORT, VERIFY, *MANUAL)
 
 HEAVY_POOL = "heavy"
 NOTE = "started by make up"
@@ -134,7 +141,13 @@ class PipelineStart:
         self.log(f"{dag_id}: {'continues' if runs else 'starts'}")
 
     def _ingest(self) -> None:
-        """Ingest now instead of at the next interval."""
+        """Ingest now instead of at the next interval; simulated stations publish their observations themselves."""
+        if self.settings.source is Source.SIMULATE:
+            self._keep_running(SIMULATE)
+            self._unpause(INGEST)
+            return
+        for run in self.api.runs(SIMULATE, *ACTIVE):  # of an earlier start with another source
+            self.api.fail(SIMULATE, run["dag_run_id"])
         active = self.api.runs(INGEST, *ACTIVE)
         self.api.unpause(INGEST)
         if not active:
@@ -211,7 +224,8 @@ class PipelineStart:
         def healthy() -> bool:
             health = pipeline_health(self.settings, datetime.now(UTC), store)
             unhealthy[:] = [f"{c.name}: {c.detail}" for c in health.components if c.state is not HealthState.OK]
-            unhealthy.extend(f"{job}: no progress since its start" for job in JOBS if not self._has_progress(job))
+            silent = [job for job in required_jobs(self.settings) if not self._has_progress(job)]
+            unhealthy.extend(f"{job}: no progress since its start" for job in silent)
             return not unhealthy
 
         try:

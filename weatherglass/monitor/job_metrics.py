@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from weatherglass.alerts import metrics as m
-from weatherglass.alerts.health import JOBS, STARTUP_GRACE
+from weatherglass.alerts.health import STARTUP_GRACE, required_jobs
 from weatherglass.alerts.sample import MetricSample
 from weatherglass.jobs.folder import HOST_LOCK, JobFolder, is_locked
 from weatherglass.jobs.progress_tail import ProgressTail
@@ -23,9 +23,9 @@ MIN_TRIGGER_SECONDS = 1.0
 
 
 class JobMetrics:
-    def __init__(self, settings: Settings, jobs: tuple[str, ...] = JOBS):
+    def __init__(self, settings: Settings, jobs: tuple[str, ...] | None = None):
         self._settings = settings
-        self._folders = {name: JobFolder(settings.jobs_dir / name) for name in jobs}
+        self._folders = {name: JobFolder(settings.jobs_dir / name) for name in jobs or required_jobs(settings)}
         self._progress = {name: ProgressTail(folder.progress) for name, folder in self._folders.items()}
         self._start_ids = {name: folder.started().get("start_id") for name, folder in self._folders.items()}
         self._starts: Counter[str] = Counter()

@@ -13,7 +13,7 @@ from weatherglass.alerts.health import observation_interval
 from weatherglass.alerts.sample import Histogram, MetricSample
 from weatherglass.formatting import first_line
 from weatherglass.qc.station_status import UNKNOWN_INTERVAL, usual_interval
-from weatherglass.record_headers import LIVE_ORIGINS
+from weatherglass.record_headers import LIVE_ORIGINS, origin_of
 from weatherglass.records import (
     Method,
     Quality,
@@ -120,7 +120,7 @@ class StoreMetrics:
 
     def _is_expected(self, source: str | None) -> bool:
         """Whether the station belongs to a current source; stations of other sources are not expected to report."""
-        expected = LIVE_ORIGINS if self._settings.source is Source.AUTO else (self._settings.source.value,)
+        expected = LIVE_ORIGINS if self._settings.source is Source.AUTO else (origin_of(self._settings.source),)
         return source is None or source in expected
 
     # --- forecasts
@@ -201,8 +201,9 @@ class StoreMetrics:
             sample.put(m.POLLS, count, outcome)
         for kind, count in self._poll_counts.items():
             sample.put(m.POLLED_OBSERVATIONS, count, kind)
-        interval = 60.0 * self._settings.poll_interval_minutes
-        sample.put(m.POLL_AGE, self._age(sample, polls.last_success(connection)) / interval)
+        if self._settings.source is not Source.SIMULATE:  # whose observations are not polled
+            interval = 60.0 * self._settings.poll_interval_minutes
+            sample.put(m.POLL_AGE, self._age(sample, polls.last_success(connection)) / interval)
         newest = polls.last_poll(connection)
         if newest is not None:
             sample.put(m.POLL_SECONDS, newest.seconds)

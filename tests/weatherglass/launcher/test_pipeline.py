@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,6 +21,7 @@ from weatherglass.launcher.pipeline import (
     INGEST,
     MONITOR,
     SERVE,
+    SIMULATE,
     TOPICS,
     TRAIN,
     PipelineProblem,
@@ -35,6 +37,7 @@ class Airflow:
         self.states = states
         self.unpaused: list[str] = []
         self.triggered: list[str] = []
+        self.failed: list[str] = []
 
     def ensure_pool(self, *_: object) -> None: ...
 
@@ -54,6 +57,10 @@ class Airflow:
     def runs(self, dag_id: str, *states: str) -> list[dict[str, Any]]:
         exists = dag_id in self.triggered and (not states or self.run(dag_id, "")["state"] in states)
         return [self.run(dag_id, "") | {"dag_run_id": "run"}] if exists else []
+
+    def fail(self, dag_id: str, run_id: str) -> None:
+        assert run_id == "run"
+        self.failed.append(dag_id)
 
     def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
         return {"state": self.states.get(dag_id, "success")}
@@ -168,3 +175,20 @@ def test_history_is_prepared_only_if_it_is_from_another_source(
     start = Start(settings, train_models="failed")
     start.pipeline.run()
     assert (HISTORY in start.airflow.triggered) is prepares
+
+
+def test_simulated_stations_are_not_polled(tmp_path: Path) -> None:
+    start = Start(make_settings(tmp_path / "state", source=Source.SIMULATE), train_models="failed")
+    start.pipeline.run()
+    assert SIMULATE in start.airflow.unpaused
+    assert INGEST not in start.airflow.triggered
+
+
+@pytest.mark.parametrize("state", ["running", "success"])
+def test_the_simulation_of_an_earlier_start_is_stopped_if_the_source_is_another(settings: Settings, state: str) -> None:
+    start = Start(settings, simulate_observations=state)
+    start.airflow.triggered.append(SIMULATE)
+    with suppress(TimeoutError):
+        start.pipeline.run()
+    assert start.airflow.failed == ([SIMULATE] if state == "running" else [])
+    assert SIMULATE not in start.airflow.unpaused

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from weatherglass.alerts.health import JOBS, HealthState, pipeline_health
+from weatherglass.alerts.health import HealthState, pipeline_health, required_jobs
 from weatherglass.api.dependencies import NowDep, SettingsDep
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.monitor.metric_files import read_exposition, write_request_counts
@@ -113,7 +113,7 @@ class PipelineCollector(Collector):
         lag = GaugeMetricFamily(
             "weatherglass_job_lag_records", "Consumer lag of a job in records, as last reported.", labels=("job",)
         )
-        for name in JOBS:
+        for name in required_jobs(self.settings):
             reported = (JobFolder(self.settings.jobs_dir / name).last_progress() or {}).get("lag")
             if isinstance(reported, dict):
                 reported = sum(reported.values())

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
-from weatherglass.alerts.health import JOBS
+from weatherglass.alerts.health import required_jobs
 from weatherglass.api.dependencies import ConnectionDep, NowDep, SettingsDep
 from weatherglass.api.problems import error_responses
 from weatherglass.api.resources import ResourceUsageItem, resource_usage
@@ -90,7 +90,7 @@ def system(
     return SystemResponse(
         step_seconds=step.total_seconds(),
         flow=[ThroughputItem.model_validate(row, from_attributes=True) for row in rows],
-        jobs=[_job_item(name, settings, now) for name in JOBS],
+        jobs=[_job_item(name, settings, now) for name in required_jobs(settings)],
         usage=resource_usage(settings),
     )
 
