@@ -31,6 +31,11 @@ def parsed(value: Column, arrived: Column, ahead: timedelta, behind: timedelta) 
     return _column(_parser(ahead, behind).parsed(_java(value), _java(arrived)))
 
 
+def header_text(headers: Column, name: str, max_bytes: int) -> Column:
+    """The text of the first header of a Kafka message with this name; null if it is not valid UTF-8, or longer."""
+    return _column(_package().HeaderText.column(_java(headers), name, max_bytes))
+
+
 def batch_windows(observations: DataFrame, parameters: QcParameters) -> DataFrame:
     """All sliding windows of a batch; see `Windows.java` for the columns."""
     java = _windows(parameters).ofBatch(observations._jdf, _quality_control(parameters))

@@ -71,10 +71,5 @@ def at_or_beyond(offsets: Mapping[str, int], partition: str) -> Column:
 
 
 def header_text(name: str) -> Column:
-    """The text of a header; null if it is missing, is not valid UTF-8, or exceeds `MAX_HEADER_BYTES`.
-
-    Reads by position: a higher-order function would exclude the parsing of a batch job from Spark's generated code.
-    """
-    position = F.array_position(F.col("headers.key"), name) - 1
-    text = F.get(F.col("headers.value"), position.cast("int")).cast("string")
-    return F.when(F.is_valid_utf8(text) & (F.octet_length(text) <= MAX_HEADER_BYTES), text)
+    """The text of a header; null if it is missing, is not valid UTF-8, or exceeds `MAX_HEADER_BYTES`."""
+    return jvm.header_text(F.col("headers"), name, MAX_HEADER_BYTES)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from spark_jobs.parsing import parse
+from spark_jobs.parsing import MAX_HEADER_BYTES, header_text, parse
 from tests.station_ids import ACCEPTED, ONE_CHARACTER, REFUSED
 from weatherglass.qc.limits import RANGE_LIMITS
 from weatherglass.qc.observation_checks import check_timestamp
@@ -212,3 +212,35 @@ def _parsed_by_job(spark: SparkSession, settings: Settings, messages: list[bytes
         time = datetime.fromtimestamp(0, UTC) + fields.pop("time") * datetime.resolution
         parsed[row.offset] = Observation.model_construct(timestamp=time, **fields)
     return parsed
+
+
+@pytest.mark.parametrize("mode", ["CODEGEN_ONLY", "NO_CODEGEN"])
+def test_the_first_header_of_a_name_counts_if_it_is_short_utf8(spark: SparkSession, mode: str) -> None:
+    longest, too_long = "é" * (MAX_HEADER_BYTES // 2), "é" * (MAX_HEADER_BYTES // 2) + "x"
+    cases: list[tuple[list[tuple[str, bytes | None]] | None, str | None]] = [
+        (None, None),
+        ([], None),
+        ([("sources", b"a"), ("Source", b"b"), ("", b"c")], None),
+        ([("other", b"a"), ("source", b"b")], "b"),
+        ([("source", b"a"), ("source", b"b")], "a"),
+        ([("source", None), ("source", b"b")], None),
+        ([("source", b"\xff"), ("source", b"b")], None),
+        ([("source", b"\xed\xa0\x80")], None),
+        ([("source", "\ufffd".encode())], "\ufffd"),
+        ([("source", b"")], ""),
+        ([("source", longest.encode())], longest),
+        ([("source", too_long.encode())], None),
+    ]
+    rows = [
+        (n, None if headers is None else [(key, None if value is None else bytearray(value)) for key, value in headers])
+        for n, (headers, _) in enumerate(cases)
+    ]
+    spark.conf.set("spark.sql.codegen.factoryMode", mode)
+    spark.conf.set("spark.sql.codegen.wholeStage", str(mode != "NO_CODEGEN").lower())
+    try:
+        messages = spark.createDataFrame(rows, "n int, headers array<struct<key: string, value: binary>>")
+        texts = {row.n: row.text for row in messages.select("n", header_text("source").alias("text")).collect()}
+    finally:
+        spark.conf.unset("spark.sql.codegen.factoryMode")
+        spark.conf.unset("spark.sql.codegen.wholeStage")
+    assert [texts[n] for n in range(len(cases))] == [text for _, text in cases]
