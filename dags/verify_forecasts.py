@@ -4,9 +4,9 @@ Runs every hour. Compares the stored forecasts with observations and stores erro
 persistence and the damped anomaly, by version, lead, variable, station and day. Late observations update the days they
 belong to; a second run changes nothing. A new version is first scored on the last 30 days of history, marked as
 hindcast. Once a day the challenger is tested against the champion and promoted or withdrawn, and each station's
-intervals are scaled according to the errors of the last 60 days. An alert is raised when a model in service degrades. A
-training on all data (`prepare_history`, then `train_models`) is started every `WEATHERGLASS_RETRAIN_DAYS` days, and
-after degradation, but not within `WEATHERGLASS_RETRAIN_COOLDOWN_HOURS` hours of the last one.
+intervals are scaled according to the errors of the last 60 days. An alert is raised when a model in service degrades.
+A training on all data (`prepare_history`, then `train_models`) is started after degradation, but not within
+`WEATHERGLASS_RETRAIN_COOLDOWN_HOURS` hours of the last one.
 
 ### What its log shows
 `verify`: the days scored, the table behind the decision about a challenger, changes of the interval scaling, and one

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
@@ -17,9 +18,17 @@ class SparkBatchOperator(SparkSubmitOperator):
 
     Arguments that are empty after rendering are omitted, so that optional parameters of a DAG can be passed as
     `{{ '--since=' ~ params.since if params.since else '' }}`.
+
+    Args:
+        outlet_extra: text for the event of the outlet, a template: key -> value.
     """
 
-    def __init__(self, *, application: str, arguments: list[str], **kwargs: Any):
+    template_fields: Sequence[str] = (*SparkSubmitOperator.template_fields, "outlet_extra")
+
+    def __init__(
+        self, *, application: str, arguments: list[str], outlet_extra: Mapping[str, str] | None = None, **kwargs: Any
+    ):
+        self.outlet_extra = dict(outlet_extra or {})
         super().__init__(
             application=str(PROJECT_ROOT / "spark_jobs" / f"{application}.py"),
             application_args=arguments,
@@ -32,6 +41,8 @@ class SparkBatchOperator(SparkSubmitOperator):
     def execute(self, context: Context) -> None:
         self.application_args = [argument for argument in self.application_args or [] if argument]
         super().execute(context)
+        for outlet in self.outlets if self.outlet_extra else ():
+            context["outlet_events"][outlet].extra = {**self.outlet_extra}
 
 
 def optional_argument(name: str) -> str:

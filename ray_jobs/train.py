@@ -1,6 +1,6 @@
 """Training as a Ray job: this process runs the steps of `ray_jobs.training` as Ray tasks.
 
-    python -m ray_jobs.train --size first|full [--trials N]
+    python -m ray_jobs.train --size first|full|refit [--trials N]
 
 Reads the prepared history (except what is replayed as the present), fits the models, scores them on the last, held-out
 period, registers them, and promotes a forecaster that is significantly better than the champion. A training that was
@@ -26,17 +26,28 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from ray_jobs.training.folder import AlreadyTraining, TrainingFolder
-from ray_jobs.training.plan import MAX_SEARCH_TRIALS, REGISTERED, TrainingDataError, TrainingPlan, code_version
+from ray_jobs.training.plan import (
+    MAX_SEARCH_TRIALS,
+    REFIT,
+    REGISTERED,
+    KeptTrees,
+    TrainingDataError,
+    TrainingPlan,
+    code_version,
+    kept_trees,
+)
 from weatherglass.files import DamagedFileError
 from weatherglass.forecast.presets import SIZES
-from weatherglass.history.prepared import read_complete_manifest
+from weatherglass.history.prepared import Manifest, read_complete_manifest
 from weatherglass.net import connection_error
 from weatherglass.records import iso
+from weatherglass.registry.registry import FORECASTER, Registry
+from weatherglass.registry.trainings import describe_new_data
 from weatherglass.settings import Settings, load_settings
 
 SEED = 20130101
-TEST_CASES = {"first": 2_000, "full": 8_000}
-STEP_TIMEOUT_SECONDS = {"first": 600.0, "full": 3600.0}
+TEST_CASES = {"first": 2_000, "full": 8_000, REFIT: 4_000}
+STEP_TIMEOUT_SECONDS = {"first": 600.0, "full": 3600.0, REFIT: 1800.0}
 """A step that takes longer counts as hung."""
 STATUS_INTERVAL_SECONDS = 60.0
 """Interval between log lines while waiting for a step."""
@@ -70,7 +81,7 @@ def run(
     """Train and register the models; versions by model kind. The process must be connected to Ray.
 
     Args:
-        size: `first` or `full`.
+        size: `first`, `full`, or `refit`, which keeps the trees of the champion.
         now: UTC.
         report: receives the lines of progress.
 
@@ -83,13 +94,27 @@ def run(
         raise TrainingError(str(error)) from None
     if manifest is None:
         raise TrainingError(f"no history in {settings.history_dir}: run the DAG prepare_history first")
+    kept = _kept_trees(settings, manifest) if size == REFIT else None
     requested = TrainingPlan(
-        *(size, SIZES[size], SEED, search_trials, TEST_CASES[size], manifest, code_version(), now, requested_by)
+        *(
+            size,
+            SIZES[kept.size if kept else size],
+            SEED,
+            search_trials,
+            TEST_CASES[size],
+            manifest,
+            code_version(),
+            now,
+            requested_by,
+        ),
+        describe_new_data(settings, manifest),
+        kept,
     )
     folder = TrainingFolder.open(settings.state_dir / "training", requested)
     plan = folder.plan()
     period = f"{manifest.first_hour} to {manifest.last_hour}"
     report(f"history from {manifest.source}: {manifest.stations} stations, {period}")
+    report(plan.new_data)
     if plan.started_at != now:
         report(f"resuming the training started at {iso(plan.started_at)}; finished steps are kept")
     try:
@@ -100,6 +125,13 @@ def run(
     except AlreadyTraining as error:
         raise TrainingError(str(error)) from None
     return versions
+
+
+def _kept_trees(settings: Settings, manifest: Manifest) -> KeptTrees:
+    champion = Registry(settings).champion(FORECASTER)
+    if champion is None or champion.tags.get("data_source") != manifest.source:
+        raise TrainingError(f"no champion was trained on history from {manifest.source}: train a full model first")
+    return kept_trees(champion)
 
 
 def run_steps(settings: Settings, folder: TrainingFolder, plan: TrainingPlan, report: Report) -> None:
@@ -196,7 +228,10 @@ def connect(settings: Settings) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m ray_jobs.train", description="Train and register the models.")
     parser.add_argument(
-        "--size", choices=sorted(TEST_CASES), default="full", help="first: a small model, quickly; full: the full size"
+        "--size",
+        choices=sorted(TEST_CASES),
+        default="full",
+        help="first: a small model, quickly; full: the full size; refit: keep the trees of the champion",
     )
     parser.add_argument(
         "--trials",

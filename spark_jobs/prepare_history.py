@@ -7,8 +7,9 @@ that fails or is killed leaves the old one.
 
 A value outside the range limits of its station becomes missing, and a humidity within the tolerance above 100 % becomes
 100 % (`qc.limits`); an hour without any value is omitted. Nothing else is corrected: a doubtful value gets a flag
-(`qc.history_checks`) and is counted in the report. Observations that the pipeline has stored since the end of the
-source are appended as hourly values (`weatherglass.history.hours`), but never replayed or simulated ones.
+(`qc.history_checks`) and is counted in the report. The observations that the pipeline has stored are added as hourly
+values (`weatherglass.history.hours`), also years after the end of the source, but never replayed or simulated ones. An
+hour that is in both is that of the store.
 """
 
 from __future__ import annotations
@@ -16,17 +17,18 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from weatherglass.files import DamagedFileError
+from weatherglass.history.grid import LONG_GAP_HOURS
 from weatherglass.history.prepared import (
     FLAG_COLUMNS,
     HISTORY_COLUMNS,
@@ -39,22 +41,21 @@ from weatherglass.history.report import write_report
 from weatherglass.history.sources import SourceError, kaggle, nycflights13
 from weatherglass.history.versions import new_version
 from weatherglass.qc.history_checks import check_history
-from weatherglass.qc.limits import RANGE_LIMITS, range_limits
+from weatherglass.qc.limits import RANGE_LIMITS, RangeLimit, range_limits
 from weatherglass.record_headers import Origin
-from weatherglass.records import (
-    VARIABLES,
-    iso,
-)
+from weatherglass.records import VARIABLES, iso
 from weatherglass.settings import Settings, load_settings
-from weatherglass.stations import Station, StationsError, known_stations, observed_by
+from weatherglass.stations import Station, StationsError, bundled_stations, known_stations, observed_by
 from weatherglass.store.engine import open_store, sqlite_file
-from weatherglass.store.hours import MAX_GAP, stored_hours, stored_span
+from weatherglass.store.hours import StoredSpan, stored_hours, stored_span
 from weatherglass.store.migrate import migrate
 
 SOURCES = ("nycflights13", "kaggle", "open-meteo")
 
-VERSION = "4"
+VERSION = "5"
 """Part of the fingerprint. Incrementing it causes history to be prepared again from the same source."""
+
+CHUNK_ROWS = 50_000
 
 RESOLUTION = {"kaggle": {"temperature": 0.01, "pressure": 1.0, "humidity": 1.0, "wind_speed": 1.0}}
 """Smallest step of measured values, by source; values with a finer step are computed, not measured."""
@@ -88,8 +89,8 @@ def prepare(spark: SparkSession, settings: Settings, source: str, log: Callable[
         SourceError: the file of the source is missing, damaged, or another one than expected.
     """
     data = _source_data(settings, source)
-    stored_until = _stored_until(settings, source)
-    fingerprint = _fingerprint(source, data.files, stored_until)
+    stored = _stored_span(settings)
+    fingerprint = _fingerprint(source, data.files, stored)
     present = _present_history(settings, log)
     if present and present.fingerprint == fingerprint:
         log(f"History of {source} is up to date in {settings.history_dir}: {_summary(present)}")
@@ -97,13 +98,15 @@ def prepare(spark: SparkSession, settings: Settings, source: str, log: Callable[
     table, stations, problems = data.read()
     for problem in problems:
         log(f"Not used: {problem}")
-    if stored_until is not None:
-        table = _with_stored_hours(settings, table, stored_until, log)
     log(f"Read {len(table):,} hours from {source}")
+    unused = list(map(str, problems))
+    if stored:
+        table, stations, unused_stored = _with_stored_hours(settings, table, stations, stored, log)
+        unused += unused_stored
     observed = _to_spark(spark, checked(table, stations, source, log))
     with new_version(settings.history_dir, fingerprint[:16]) as folder:
-        manifest = _write(observed, stations, folder, source, fingerprint)
-        write_report(folder, manifest, list(map(str, problems)))
+        manifest = _write(observed, stations, folder, source, fingerprint, stored.count if stored else 0)
+        write_report(folder, manifest, unused)
     log(f"Prepared {_summary(manifest)} in {settings.history_dir}. Report: {settings.history_dir / 'report.html'}")
     return manifest
 
@@ -121,23 +124,34 @@ def checked(
     for station_id, rows in table.drop_duplicates(["station_id", "hour"], keep="last").groupby("station_id"):
         station = known.get(str(station_id))
         limits = range_limits(station.latitude, station.elevation) if station else RANGE_LIMITS
-        rows = rows.set_index("hour").sort_index()
-        whole = rows[list(VARIABLES)].reindex(pd.date_range(rows.index[0], rows.index[-1], freq="h"))
-        values = {name: whole[name].to_numpy(float) for name in VARIABLES}
-        flags = check_history(values, limits, station.elevation if station else None, RESOLUTION.get(source, {}))
-        at = whole.index.get_indexer(rows.index)
-        columns: dict[str, np.ndarray] = {
-            column: flags[name][at] for name, column in zip(VARIABLES, FLAG_COLUMNS, strict=True)
-        }
-        for name, limit in limits.items():
-            raw = rows[name].to_numpy(float)
-            columns[name] = limit.usable(raw)
-            removed[name] += int((np.isnan(columns[name]) & ~np.isnan(raw)).sum())
-        tables.append(rows.assign(**columns).reset_index())
+        ordered = rows.set_index("hour").sort_index()
+        after_gap = ordered.index.to_series().diff() > pd.Timedelta(hours=LONG_GAP_HOURS)
+        resolution = RESOLUTION.get(source, {})
+        for (_, origin), record in ordered.groupby([after_gap.cumsum(), "source"], sort=False, dropna=False):
+            flagged = _flagged(record, limits, station, resolution if origin == source else {})
+            for name in limits:
+                removed[name] += int((flagged[name].isna() & record[name].notna()).sum())
+            tables.append(flagged.reset_index())
     for name, count in removed.items():
         if count:
             log(f"{name}: {count:,} values outside the range limits of their station removed")
     return pd.concat(tables, ignore_index=True) if tables else table.assign(**dict.fromkeys(FLAG_COLUMNS, ""))
+
+
+def _flagged(
+    record: pd.DataFrame,
+    limits: Mapping[str, RangeLimit],
+    station: Station | None,
+    resolution: Mapping[str, float],
+) -> pd.DataFrame:
+    """The rows of one station, by hour, with `FLAG_COLUMNS` and without values outside the limits."""
+    whole = record[list(VARIABLES)].reindex(pd.date_range(record.index[0], record.index[-1], freq="h"))
+    values = {name: whole[name].to_numpy(float) for name in VARIABLES}
+    flags = check_history(values, limits, station.elevation if station else None, resolution)
+    at = whole.index.get_indexer(record.index)
+    columns = {column: flags[name][at] for name, column in zip(VARIABLES, FLAG_COLUMNS, strict=True)}
+    usable = {name: limit.usable(record[name].to_numpy(float)) for name, limit in limits.items()}
+    return record.assign(**columns, **usable)
 
 
 def _write(
@@ -146,6 +160,7 @@ def _write(
     folder: Path,
     source: str,
     fingerprint: str,
+    stored_observations: int,
 ) -> Manifest:
     table = observed.dropna(how="all", subset=list(RANGE_LIMITS)).withColumn("year", F.year("hour")).cache()
     (
@@ -154,12 +169,13 @@ def _write(
         .write.partitionBy("year")
         .parquet(str(folder / "observations"))
     )
+    station_hours = {row["station_id"]: row["count"] for row in table.groupBy("station_id").count().collect()}
     written = table.agg(F.count(F.lit(1)), F.countDistinct("station_id"), _hour(F.min), _hour(F.max)).first()
     table.unpersist()
     if written is None or not written[0]:
         raise SourceError(f"{source} contains no usable observation")
     rows, observed_stations, first, last = written
-    manifest = Manifest(source, fingerprint, first, last, rows, observed_stations)
+    manifest = Manifest(source, fingerprint, first, last, rows, observed_stations, station_hours, stored_observations)
     write_stations(folder, stations)
     write_manifest(folder, manifest)
     return manifest
@@ -183,37 +199,49 @@ def _store_exists(url: str) -> bool:
     return file is None or file.exists()
 
 
-def _stored_until(settings: Settings, source: str) -> datetime | None:
-    """The end of the last complete day, UTC, of stored live observations; None if there are none to append.
-
-    Only complete days are used, so that a preparation an hour later finds the same history and does nothing.
-    """
-    if source == "nycflights13" or not _store_exists(settings.store_url):
+def _stored_span(settings: Settings) -> StoredSpan | None:
+    """The stored observations of complete days, so that a preparation an hour later finds the same history."""
+    if not _store_exists(settings.store_url):
         return None
     migrate(settings.store_url)
     with open_store(settings.store_url).connect() as connection:
-        span = stored_span(connection, Origin.OPEN_METEO)
-    if span is None:
-        return None
-    end = span[1].replace(hour=0, minute=0, second=0, microsecond=0)
-    return end if end > span[0] else None
+        return stored_span(connection)
 
 
 def _with_stored_hours(
-    settings: Settings, table: pd.DataFrame, end: datetime, log: Callable[[str], object]
-) -> pd.DataFrame:
-    """The rows of the source, followed by the stored hours before `end` if the gap is at most `MAX_GAP`."""
-    last = table["hour"].max().to_pydatetime()
+    settings: Settings,
+    table: pd.DataFrame,
+    stations: tuple[Station, ...],
+    stored: StoredSpan,
+    log: Callable[[str], object],
+) -> tuple[pd.DataFrame, tuple[Station, ...], list[str]]:
+    """The rows and stations of the source and of the store, and what of the store is not used."""
+    known = {**bundled_stations(), **{station.station_id: station for station in stations}, **known_stations(settings)}
+    chunks = []
     with open_store(settings.store_url).connect() as connection:
-        begins = stored_span(connection, Origin.OPEN_METEO)
-        if begins is None or begins[0] - last > MAX_GAP:
-            start = f"start {iso(begins[0])}" if begins else "were deleted"
-            log(f"Stored observations are not appended: the source ends {iso(last)}, they {start}")
-            return table
-        period = (last + timedelta(hours=1), end - timedelta(hours=1))
-        rows = list(stored_hours(connection, known_stations(settings), Origin.OPEN_METEO, *period))
-    log(f"Appended {len(rows):,} hours of stored observations, up to {iso(end)}")
-    return pd.concat([table, pd.DataFrame(rows, columns=list(HISTORY_COLUMNS))], ignore_index=True) if rows else table
+        hours = stored_hours(connection, known, stored.first, stored.end - timedelta(hours=1))
+        while rows := list(islice(hours, CHUNK_ROWS)):  # rows as dictionaries need ten times the memory of a table
+            rows_of_chunk = pd.DataFrame(rows, columns=list(HISTORY_COLUMNS))
+            chunks.append(rows_of_chunk.astype(dict.fromkeys(RANGE_LIMITS, "float64")))
+    if not chunks:
+        return table, stations, []
+    observed = pd.concat(chunks, ignore_index=True)
+    count = observed["station_id"].value_counts()
+    unused = [
+        f"{count[name]:,} stored hours of {name}: the station is not in the station table"
+        for name in sorted(count.index.difference(list(known)))
+    ]
+    for line in unused:
+        log(f"Not used: {line}")
+    observed = observed[observed["station_id"].isin(list(known))]
+    present = {station.station_id for station in stations}
+    added = tuple(known[name] for name in sorted(set(observed["station_id"]) - present))
+    for origin, rows_of_origin in observed.groupby("source"):
+        log(
+            f"Added {len(rows_of_origin):,} stored hours of {rows_of_origin['station_id'].nunique()} stations, source "
+            f"{origin}, {iso(rows_of_origin['hour'].min())} to {iso(rows_of_origin['hour'].max())}"
+        )
+    return pd.concat([table, observed], ignore_index=True), (*stations, *added), unused
 
 
 def _source_data(settings: Settings, source: str) -> SourceData:
@@ -250,7 +278,7 @@ def _to_spark(spark: SparkSession, table: pd.DataFrame) -> DataFrame:
     return spark.createDataFrame(table, _SCHEMA)
 
 
-def _fingerprint(source: str, files: Sequence[Path], stored: datetime | None) -> str:
+def _fingerprint(source: str, files: Sequence[Path], stored: StoredSpan | None) -> str:
     digest = hashlib.sha256(f"{source} {VERSION} {sorted(RANGE_LIMITS.items())} {stored}".encode())
     for path in files:
         digest.update(path.name.encode())

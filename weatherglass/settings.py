@@ -28,6 +28,8 @@ LOOPBACKS = (LOOPBACK, "::1")
 MIN_TOKEN_LENGTH = 16
 RAY_LOOPBACK = "127.0.0.2"
 """Ray replaces 127.0.0.1 by the machine's external address, but uses any other loopback address as given."""
+CRON_PATTERN = r"^$|^[\w*/,#?-]+( [\w*/,#?-]+){4}$"
+"""Five fields; Airflow checks the values."""
 OPEN_METEO_CALLS_PER_DAY = 10_000
 """Free calls per day; a call counts once for each location in it. Source: open-meteo.com/en/terms."""
 
@@ -195,11 +197,13 @@ class Settings(BaseSettings):
         description="False-alarm budget: flagged episodes per station, variable and week. Sets the limits of soft "
         "flags.",
     )
-    retrain_days: int = Field(
-        7,
-        ge=0,
-        le=365,
-        description="Interval of scheduled trainings, in days; 0: none.",
+    daily_training_cron: str = Field(
+        "30 2 * * *",
+        pattern=CRON_PATTERN,
+        description="Schedule, in UTC, of the daily refit: climatology, intervals, limits of flags. Empty: none.",
+    )
+    weekly_training_cron: str = Field(
+        "30 3 * * 0", pattern=CRON_PATTERN, description="Schedule, in UTC, of full trainings. Empty: none."
     )
     retrain_cooldown_hours: float = Field(
         24.0, ge=1, description="Minimum time between a training and the next one that degradation triggers, in hours."
@@ -210,7 +214,10 @@ class Settings(BaseSettings):
         le=1,
         description="Fraction of stations that the challenger serves. 0: it runs in shadow mode for all stations.",
     )
-    train_full_model: bool = Field(True, description="Train the full model after the first, small model.")
+    train_full_model: bool = Field(
+        True,
+        description="Train the full model after the first, small one. If off, all trainings have its size.",
+    )
 
     @field_validator("state_dir", "build_dir", "kaggle_zip", "stations_file")
     @classmethod

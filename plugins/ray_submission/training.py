@@ -16,7 +16,7 @@ class TrainingOperator(RayJobOperator):
     """Trains both models as a Ray job, in the pool for heavy tasks. The task id is `train_<size>`.
 
     Args:
-        size: `first` or `full`.
+        size: `first`, `full` or `refit`.
         options: further options of `ray_jobs.train`.
     """
 

@@ -11,6 +11,8 @@ from weatherglass.settings import load_settings
 if TYPE_CHECKING:
     from producer.kaggle_download import Account
 
+TRAININGS = ["auto", "refit"]
+
 log = logging.getLogger("airflow.task")
 
 

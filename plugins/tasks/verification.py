@@ -24,7 +24,7 @@ def verify() -> list[str]:
 
 
 def should_retrain(alerts: list[str]) -> bool:
-    """Whether a training is due, by schedule or because of alerts; records the request if it is."""
+    """Whether a training is due because of alerts; records the request if it is."""
     from weatherglass.store.engine import open_store
     from weatherglass.verification.retraining import request_if_due
 

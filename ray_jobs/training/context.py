@@ -38,12 +38,13 @@ class TrainingContext:
     """Everything that all models build on, except the values of the grid.
 
     Attributes:
-        start: first hour of the grid.
+        start, gaps: of the grid.
         excluded: periods (first, last hour, UTC) of the history that are replayed as the present and not trained on.
     """
 
     stations: tuple[Station, ...]
     start: np.datetime64
+    gaps: tuple[tuple[int, int], ...]
     split: Split
     base_models: BaseModels
     excluded: tuple[tuple[datetime, datetime], ...]
@@ -53,4 +54,4 @@ def load_context(folder: TrainingFolder) -> tuple[HourGrid, TrainingContext]:
     """The grid, with values mapped from disk (read-only), and the context."""
     context = folder.load(BASE_MODELS, TrainingContext)
     values = np.load(folder.path / GRID_FILE, mmap_mode="r")
-    return HourGrid(context.stations, context.start, values), context
+    return HourGrid(context.stations, context.start, values, context.gaps), context

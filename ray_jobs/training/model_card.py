@@ -56,6 +56,8 @@ def render(
             f"- source: {data.source}, {data.rows:,} station-hours of {data.stations} stations, "
             f"{data.first_hour} to {data.last_hour}{periods}",
             f"- data fingerprint: {data.fingerprint}",
+            f"- {plan.new_data}",
+            *([f"- trees kept, trained on hours up to {plan.kept.last_hour}"] if plan.kept else []),
             f"- started {iso(plan.started_at)}, size {plan.size}, seed {plan.seed}, code {plan.code}",
             "",
             "## Scores on held-out hours",

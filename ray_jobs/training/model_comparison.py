@@ -11,12 +11,11 @@ import numpy.typing as npt
 
 from ray_jobs.training.context import StepTask, load_context
 from ray_jobs.training.plan import REGISTERED
-from ray_jobs.training.promotion import TESTED
 from weatherglass.evaluation import arma, held_out
 from weatherglass.forecast.boosted_trees import BoostedForecaster
 from weatherglass.history.grid import HourGrid
 from weatherglass.records import UNITS, VARIABLES
-from weatherglass.registry.registry import FORECASTER, Registry
+from weatherglass.registry.registry import FORECASTER, TESTED, Registry
 from weatherglass.verification import scores
 from weatherglass.verification.scores import SKILL_LEADS
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from weatherglass.forecast.presets import LEAD_GROUPS, ModelSize
 from weatherglass.history.prepared import Manifest
 from weatherglass.records import VARIABLES
+from weatherglass.registry.registry import ModelVersion
 from weatherglass.settings import PROJECT_ROOT
 
 CODE = (
@@ -28,6 +29,8 @@ CODE = (
 """The files that determine which model results from the same data."""
 
 MAX_SEARCH_TRIALS = 40
+REFIT = "refit"
+"""The size of a refit, which keeps the trees of the champion, see `ray_jobs.training.refit`."""
 COMPARED_SIZES = ("full",)
 """Sizes after which all candidates are compared. The comparison takes minutes, too long for a first model."""
 
@@ -53,6 +56,21 @@ class TrainingDataError(ValueError):
 
 
 @dataclass(frozen=True)
+class KeptTrees:
+    """The trees that a refit keeps.
+
+    Attributes:
+        version: of the forecaster that has them.
+        size: name of their size.
+        last_hour: the last hour of the history that they were trained on, UTC.
+    """
+
+    version: str
+    size: str
+    last_hour: str
+
+
+@dataclass(frozen=True)
 class TrainingPlan:
     """What is trained, and on which data.
 
@@ -63,6 +81,8 @@ class TrainingPlan:
         code: see `code_version`.
         started_at: UTC; the first start, kept when a training is resumed.
         requested_by: for the promotion log.
+        kept: the trees that a refit keeps; None in a training.
+        new_data: what the history contains that the last training did not have, as text.
     """
 
     size: str
@@ -74,13 +94,15 @@ class TrainingPlan:
     code: str
     started_at: datetime
     requested_by: str
+    new_data: str
+    kept: KeptTrees | None = None
 
     @property
     def key(self) -> str:
         """Identifies the training, independent of when it is started and by whom."""
         identity = (
             *(self.size, self.model_size, self.seed, self.search_trials, self.test_cases),
-            *(asdict(self.manifest), self.code),
+            *(asdict(self.manifest), self.code, self.kept),
         )
         return hashlib.sha256(repr(identity).encode()).hexdigest()[:16]
 
@@ -96,6 +118,14 @@ class TrainingPlan:
         if self.size in COMPARED_SIZES:
             stages.append([CANDIDATES])
         return [stage for stage in stages if stage]
+
+
+def kept_trees(champion: ModelVersion) -> KeptTrees:
+    """Return where the trees of a champion come from: from its own training, or from that before earlier refits."""
+    tags = champion.tags
+    return KeptTrees(
+        champion.version, tags.get("trees_size", tags["size"]), tags.get("trees_last_hour", tags["data_last_hour"])
+    )
 
 
 def code_version() -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from ray_jobs.training import model_card, plots
 from ray_jobs.training.context import StepTask, TrainingContext, load_context
 from ray_jobs.training.folder import TrainingFolder
-from ray_jobs.training.plan import DETECTOR, TREE_MODELS
+from ray_jobs.training.plan import DETECTOR, TREE_MODELS, TrainingPlan
 from ray_jobs.training.search import chosen_size
 from weatherglass.anomaly.detector import FALSE_ALARM_RATE, AnomalyDetector
 from weatherglass.anomaly.learned_score import LearnedScore
@@ -25,13 +25,9 @@ from weatherglass.history.grid import HourGrid
 from weatherglass.records import UNITS, VARIABLES
 from weatherglass.registry import artifact
 from weatherglass.registry.artifact import ModelFileError
-from weatherglass.registry.registry import ANOMALY_DETECTOR, FORECASTER, Registry
+from weatherglass.registry.registry import ANOMALY_DETECTOR, FORECASTER, TESTED, Registry
 from weatherglass.verification.held_out_scores import HeldOutScores, evaluate
 from weatherglass.verification.held_out_test import CONFIDENCE, HeldOutTest, compare
-
-TESTED = "tested"
-"""Folder in the record of a run: the forecaster as it was scored. The registered model is refitted on the test hours,
-so later forecasters are compared with this one."""
 
 
 class Role(StrEnum):
@@ -77,7 +73,7 @@ def score(task: StepTask) -> tuple[PromotionDecision, str]:
         )
     limits = np.nanquantile(scores.residuals, 1 - FALSE_ALARM_RATE, axis=1)
     detector = AnomalyDetector(folder.load(DETECTOR, LearnedScore), np.maximum(limits, 1.0))
-    role, reason, figures = _decide(Registry(task.settings), forecaster, scores, grid, context, plan.test_cases)
+    role, reason, figures = _decide(Registry(task.settings), forecaster, scores, grid, context, plan)
     params = _params(task, grid)
     metrics = {FORECASTER: scores.metrics(), ANOMALY_DETECTOR: detector.limits()}
     summary = summarize(scores)
@@ -114,7 +110,7 @@ def _decide(
     scores: HeldOutScores,
     grid: HourGrid,
     context: TrainingContext,
-    max_cases: int,
+    plan: TrainingPlan,
 ) -> tuple[Role, str, dict[str, float]]:
     """Role of the new forecaster, the reason, and the figures of the decision."""
     figures = {f"skill.{v}": float(s) for v, s in zip(VARIABLES, scores.skill(), strict=True)}
@@ -129,7 +125,7 @@ def _decide(
         old = BoostedForecaster.load(tested if tested.is_dir() else champion.folder)
     except ModelFileError as error:
         return Role.CHAMPION, f"champion {champion.version} cannot be loaded ({error})", figures
-    result = compare(grid, context.split.test, new, old, scores.mae["damped_anomaly"], max_cases)
+    result = compare(grid, context.split.test, new, old, scores.mae["damped_anomaly"], plan.test_cases)
     figures |= {
         "relative_mae": result.new_error,
         "relative_mae_of_champion": result.old_error,
@@ -137,8 +133,15 @@ def _decide(
         "gain_beyond_chance": result.lower_bound,
         "blocks": result.blocks,
     }
-    role = Role.CHAMPION if result.better else Role.NONE if result.worse else Role.CHALLENGER
-    return role, _reason(result, champion.version), figures
+    reason = _reason(result, champion.version)
+    if plan.kept is None:
+        role = Role.CHAMPION if result.better else Role.NONE if result.worse else Role.CHALLENGER
+    elif challenger := registry.challenger(FORECASTER):
+        role, reason = Role.NONE, f"the champion is compared with version {challenger.version} in service; {reason}"
+    else:
+        role = Role.NONE if result.worse else Role.CHAMPION
+        reason = f"refit with the newest hours; {reason}"
+    return role, reason, figures
 
 
 def _reason(result: HeldOutTest, champion: str) -> str:

@@ -8,7 +8,11 @@ from importlib import metadata
 from ray_jobs.training.context import StepTask
 from ray_jobs.training.plan import SCORES
 from ray_jobs.training.promotion import PromotionDecision, Role, model_folders
-from weatherglass.registry.registry import ANOMALY_DETECTOR, FORECASTER, Registry
+from weatherglass.history.prepared import write_manifest
+from weatherglass.registry.catalog import registered_models
+from weatherglass.registry.registry import ANOMALY_DETECTOR, FORECASTER, KINDS, Registry
+
+KEPT_REFITS = 7
 
 
 def register(task: StepTask) -> tuple[dict[str, str], str]:
@@ -26,11 +30,18 @@ def register(task: StepTask) -> tuple[dict[str, str], str]:
         "data_fingerprint": plan.manifest.fingerprint,
         "data_first_hour": plan.manifest.first_hour,
         "data_last_hour": plan.manifest.last_hour,
+        "data_new": plan.new_data,
     }
+    if plan.kept:
+        tags |= {"trees_size": plan.kept.size, "trees_last_hour": plan.kept.last_hour}
     record = folder.path / "record"
+    write_manifest(record, plan.manifest)
     (record / "environment.txt").write_text(environment(), encoding="utf-8")
     versions, lines = {}, []
     for kind, model_folder in model_folders(folder).items():
+        if plan.kept and kind == FORECASTER and decision.role is Role.NONE:
+            lines.append(f"no forecaster was registered: {decision.reason}")
+            continue
         step = f"registered-{kind}"
         if not folder.has(step):
             extra = record if kind == FORECASTER else None
@@ -38,17 +49,32 @@ def register(task: StepTask) -> tuple[dict[str, str], str]:
             folder.save(step, version)
         versions[kind] = folder.load(step, str)
         lines.append(f"registered {kind} version {versions[kind]}")
-    forecaster, detector = versions[FORECASTER], versions[ANOMALY_DETECTOR]
-    if decision.role is Role.CHAMPION:
-        registry.promote(FORECASTER, forecaster, plan.requested_by, decision.reason, decision.figures)
-    elif decision.role is Role.CHALLENGER:
-        registry.challenge(FORECASTER, forecaster, plan.requested_by, decision.reason, decision.figures)
-    place = "neither champion nor challenger" if decision.role is Role.NONE else decision.role.value
-    lines.append(f"forecaster {forecaster} is now {place}: {decision.reason}")
+    detector = versions[ANOMALY_DETECTOR]
+    if forecaster := versions.get(FORECASTER):
+        if decision.role is Role.CHAMPION:
+            registry.promote(FORECASTER, forecaster, plan.requested_by, decision.reason, decision.figures)
+        elif decision.role is Role.CHALLENGER:
+            registry.challenge(FORECASTER, forecaster, plan.requested_by, decision.reason, decision.figures)
+        place = "neither champion nor challenger" if decision.role is Role.NONE else decision.role.value
+        lines.append(f"forecaster {forecaster} is now {place}: {decision.reason}")
     reason = "the newest, with limits from the newest history"
     registry.promote(ANOMALY_DETECTOR, detector, plan.requested_by, reason, decision.metrics[ANOMALY_DETECTOR])
     lines.append(f"anomaly detector {detector} is now champion: {reason}")
+    if plan.kept:
+        lines += _remove_old_refits(task)
     return versions, "\n".join(lines)
+
+
+def _remove_old_refits(task: StepTask) -> list[str]:
+    """Remove all but the newest refits of each kind that have no role, because there is one every day."""
+    registry, removed = Registry(task.settings), []
+    for kind in KINDS:
+        refits = [m for m in registered_models(task.settings) if m.kind == kind and "trees_last_hour" in m.tags]
+        for model in refits[KEPT_REFITS:]:
+            if not model.aliases:
+                registry.remove(kind, model.version)
+                removed.append(f"{kind} {model.version}")
+    return [f"removed old refits: {', '.join(removed)}"] if removed else []
 
 
 def environment() -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ray_jobs.training import search
+from ray_jobs.training import refit, search
 from ray_jobs.training.context import GRID_FILE, StepTask, TrainingContext, load_context
 from ray_jobs.training.folder import TrainingFolder
 from ray_jobs.training.plan import (
@@ -64,12 +64,12 @@ def run(settings: Settings, path: Path, step: str, threads: int) -> str:
 def _fit_base_models(task: StepTask) -> tuple[TrainingContext, str]:
     excluded = excluded_periods(task.settings, task.plan.started_at)
     grid = drop_implausible(read_history(task.settings.history_dir, excluded))
-    parts = split(grid.values.shape[1])
+    parts = refit.split_for_refit(grid, task.plan.kept) if task.plan.kept else split(grid)
     fitted = base_models.fit(grid, parts.train)
     np.save(task.folder.path / GRID_FILE, grid.values)
     periods = "".join(f"excluded because it is replayed: {iso(first)} to {iso(last)}; " for first, last in excluded)
     days = {name: f"{mask.sum() / 24:.0f} days" for name, mask in vars(parts).items()}
-    return TrainingContext(grid.stations, grid.start, parts, fitted, excluded), (
+    return TrainingContext(grid.stations, grid.start, grid.gaps, parts, fitted, excluded), (
         f"{periods}climatology, damped anomaly and spatial regression of {len(grid.stations)} stations from "
         f"{days['train']}; {days['calibrate']} for calibration, the last {days['test']} for the test"
     )
@@ -92,7 +92,13 @@ def _try_size(number: int, task: StepTask) -> tuple[SizeTrial, str]:
 
 
 def _fit_tree_model(variable: int, leads: tuple[int, ...], task: StepTask) -> tuple[FittedTrees, str]:
-    fitted = _fit_trees(task, variable, leads, search.chosen_size(task.folder, task.plan))
+    if task.plan.kept:
+        model = refit.tree_model(task, task.plan.kept, variable, leads)
+        grid, context = load_context(task.folder)
+        size = task.plan.model_size
+        fitted = fit.recalibrate(grid, context.split, context.base_models, model, size, task.plan.seed)
+    else:
+        fitted = _fit_trees(task, variable, leads, search.chosen_size(task.folder, task.plan))
     name, unit = VARIABLES[variable], UNITS[VARIABLES[variable]]
     return fitted, (
         f"{name.replace('_', ' ')}, leads {leads[0]}-{leads[-1]} h: MAE {fitted.mae:.2f} {unit} "
@@ -105,7 +111,12 @@ def _fit_detector(task: StepTask) -> tuple[LearnedScore, str]:
     from weatherglass.anomaly import isolation_features
 
     grid, context = load_context(task.folder)
-    size, budget = detector_fit.DETECTOR_SIZES[task.plan.size], task.settings.false_alarms_per_week
+    budget = task.settings.false_alarms_per_week
+    if task.plan.kept:
+        learned = refit.detector(task)
+        recent = grid.part(max(0, grid.values.shape[1] - detector_fit.RECENT_HOURS))
+        return learned.recalibrated(recent, budget), "limits of the anomaly detector"
+    size = detector_fit.DETECTOR_SIZES[task.plan.size]
     try:
         learned = detector_fit.fit(
             grid, context.split.train, context.base_models.climatology, budget, task.plan.seed, size

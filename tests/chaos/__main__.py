@@ -153,7 +153,13 @@ def run(
     stores = {"database_url": database.create_database(f"chaos_{uuid4().hex}")} if database else {}
     replay = replay_without_gaps(datetime.now(UTC))
     settings = make_settings(
-        folder / "state", source=Source.REPLAY, train_full_model=False, retrain_days=0, **stores, **replay
+        folder / "state",
+        source=Source.REPLAY,
+        train_full_model=False,
+        daily_training_cron="",
+        weekly_training_cron="",
+        **stores,
+        **replay,
     )
     with _stack(settings, folder) as stack:
         clock = Clock()

@@ -26,6 +26,8 @@ EXPECTED = {
     "simulate_observations",
     "prepare_history",
     "train_models",
+    "train_daily",
+    "train_weekly",
     "stream_features",
     "serve_predictions",
     "store_predictions",
@@ -99,6 +101,7 @@ def test_every_parameter_is_typed_and_described_and_has_a_valid_default(dag: DAG
 
 def test_the_choices_of_parameters_match_the_code_that_uses_them(bag: DagBag) -> None:
     from ray_jobs.train import TEST_CASES
+    from ray_jobs.training.plan import REFIT
     from spark_jobs.prepare_history import SOURCES
     from weatherglass.qc.observation_checks import RejectionReason
     from weatherglass.registry.registry import ANOMALY_DETECTOR, FORECASTER
@@ -107,6 +110,7 @@ def test_the_choices_of_parameters_match_the_code_that_uses_them(bag: DagBag) ->
         return bag.dags[dag_id].params.get_param(name).schema
 
     assert set(schema("prepare_history", "source")["enum"]) == {"auto", *SOURCES}
+    assert set(schema("prepare_history", "training")["enum"]) == {"auto", REFIT}
     assert set(schema("train_models", "size")["enum"]) == {"auto", *TEST_CASES}
     assert set(schema("rollback_model", "kind")["enum"]) == {FORECASTER, ANOMALY_DETECTOR}
     assert schema("replay_rejected", "reasons")["examples"] == list(RejectionReason)
@@ -128,7 +132,7 @@ def test_a_long_lived_job_is_restarted_without_limit_in_its_own_folder(bag: DagB
 def test_heavy_tasks_use_the_pool_with_one_slot(bag: DagBag) -> None:
     heavy = {
         "prepare_history": ["prepare"],
-        "train_models": ["train_first", "train_full"],
+        "train_models": ["train_first", "train_full", "train_refit"],
         "backfill_features": ["backfill"],
     }
     for dag_id, tasks in heavy.items():

@@ -41,6 +41,7 @@ def trained(states: dict[str, Any]) -> set[str]:
         ({}, "false", {"train_first"}),
         ({"size": "full"}, "false", {"train_full"}),
         ({"size": "first"}, "true", {"train_first"}),
+        ({"size": "refit"}, "true", {"train_first"}),
     ],
 )
 def test_exactly_the_requested_sizes_are_trained(

@@ -185,6 +185,50 @@ def test_a_downloaded_archive_is_extended_by_stored_observations(spark: SparkSes
     assert prepare(spark, settings, "open-meteo", print) == extended
 
 
+def test_stored_hours_of_all_sources_and_stations_are_added_years_after_the_end_of_the_source(
+    spark: SparkSession, settings: Settings, tmp_path: Path
+) -> None:
+    kaggle_only = make_settings(settings.state_dir, kaggle_zip=make_zip(tmp_path / "k.zip"))
+    before = prepare(spark, kaggle_only, "kaggle", print)
+    begin = datetime(2026, 3, 1, tzinfo=UTC)
+
+    def save(station_id: str, origin: Origin | None, value: float) -> None:
+        hourly = [
+            Observation(station_id=station_id, timestamp=begin + timedelta(hours=hour), temperature=value + hour / 10)
+            for hour in range(49)
+        ]
+        with open_store(settings.store_url).begin() as connection:
+            observations.save(connection, hourly, begin, origin)
+
+    migrate(settings.store_url)
+    save("new-york", Origin.METAR, 1.0)
+    save("denver", Origin.OPEN_METEO, 2.0)
+    save("garden", None, 3.0)
+    save("boston", Origin.REPLAY, -40.0)
+    save("oslo", Origin.SIMULATED, -40.0)
+    lines: list[str] = []
+    manifest = prepare(spark, kaggle_only, "kaggle", lines.append)
+    assert manifest.fingerprint != before.fingerprint
+    added = {
+        name: hours - before.station_hours.get(name, 0)
+        for name, hours in manifest.station_hours.items()
+        if hours != before.station_hours.get(name)
+    }
+    assert added == {"new-york": 48, "denver": 48}, "complete days"
+    assert manifest.rows == sum(manifest.station_hours.values())
+    assert any("garden" in line and "48" in line for line in lines)
+    assert "garden" in (settings.history_dir / "report.html").read_text(encoding="utf-8")
+    grid = read_history(settings.history_dir)
+    assert grid.values.shape[1] < 1000, "the years between are not on the axis"
+    row = {station.station_id: i for i, station in enumerate(grid.stations)}
+    for station_id, value in (("new-york", 1.0), ("denver", 2.0)):
+        last = grid.values[row[station_id], -48:, 0]
+        np.testing.assert_allclose(last, value + np.arange(48) / 10, rtol=1e-6)
+    assert grid.hours[-1] == np.datetime64("2026-03-02T23", "h")
+    save("new-york", Origin.METAR, 1.0)
+    assert prepare(spark, kaggle_only, "kaggle", print) == manifest, "the same observations again are not new"
+
+
 def test_a_kaggle_zip_gives_36_stations_with_possible_temperatures(
     spark: SparkSession, settings: Settings, test_data: Path
 ) -> None:

@@ -46,5 +46,5 @@ class Model:
 @pytest.fixture(scope="session")
 def model() -> Model:
     grid = history()
-    masks = split(grid.values.shape[1])
+    masks = split(grid)
     return Model(grid, masks, base_models.fit(grid, masks.train))

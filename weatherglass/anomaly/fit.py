@@ -76,8 +76,7 @@ def fit(
     start = _recent_start(train)
     quantiles = _reference_quantiles((values - normal)[:, start:], statistics)
     uncalibrated = LearnedScore(climatology, statistics, trees, np.ones(len(VARIABLES)), *quantiles)
-    recent = HourGrid(grid.stations, grid.start + start, grid.values[:, start:])
-    return uncalibrated.recalibrated(recent, budget)
+    return uncalibrated.recalibrated(grid.part(start), budget)
 
 
 def _recent_start(train: npt.NDArray[np.bool_]) -> int:

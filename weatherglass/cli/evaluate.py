@@ -47,9 +47,9 @@ def evaluate(options: argparse.Namespace) -> int:
 
 def _evaluate(options: argparse.Namespace, log: Callable[[str], None]) -> dict[str, Any]:
     grid, begin = _read(options)
-    history = HourGrid(grid.stations, grid.start, grid.values[:, :begin])
+    history = grid.part(0, begin)
     training_hours = np.arange(grid.values.shape[1]) < begin
-    log(f"History to {grid.start + begin - 1}, test to {grid.start + grid.values.shape[1] - 1}")
+    log(f"History to {grid.hours[begin - 1]}, test to {grid.hours[-1]}")
     if options.model:
         forecaster = BoostedForecaster.load(options.model)
         description = f"Model: {options.model.name}."
@@ -72,7 +72,7 @@ def _evaluate(options: argparse.Namespace, log: Callable[[str], None]) -> dict[s
         "title": options.name or options.history.stem,
         "stations": len(grid.stations),
         "history_first": str(grid.start),
-        "history_last": str(grid.start + begin - 1),
+        "history_last": str(grid.hours[begin - 1]),
         "model": description,
     }
     for variable, (value, low, high) in result["skill"]["damped_anomaly"].items():

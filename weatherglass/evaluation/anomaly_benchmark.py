@@ -140,12 +140,12 @@ def anomaly_benchmark(
     Raises:
         HistoryTooShort, InsufficientHistory: the history is too short.
     """
-    masks = split(history.values.shape[1])
+    masks = split(history)
     normals = climatology.fit(mask_hours(history, masks.train))
     learned = fit.fit(history, masks.train, normals, budgets[0], SEED, size)
     log(f"Trained on {len(history.stations)} stations; limits {np.round(learned.limits, 3).tolist()}")
     begin = max(0, history.values.shape[1] - fit.RECENT_HOURS)
-    recent = HourGrid(history.stations, history.start + begin, history.values[:, begin:])
+    recent = history.part(begin)
     return benchmark_detector(learned, recent, test, budgets, log, events)
 
 
@@ -269,8 +269,8 @@ def main() -> None:
     training_rows, stations = datasets.read(options.history, station_table)
     test_rows, _ = datasets.read(options.test, stations)
     grid, begin = datasets.join(training_rows, test_rows, stations)
-    history = HourGrid(grid.stations, grid.start, grid.values[:, :begin])
-    test = HourGrid(grid.stations, grid.start + begin, grid.values[:, begin:])
+    history = grid.part(0, begin)
+    test = grid.part(begin)
     benchmarks = anomaly_benchmark(history, test, options.budgets, events=options.events)
     text = "\n\n".join(benchmark.markdown() for benchmark in benchmarks)
     print(text)

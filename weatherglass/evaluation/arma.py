@@ -51,8 +51,8 @@ def forecast(
         cases = np.flatnonzero(held_out.stations == station)
         if len(cases) == 0:
             continue
-        base = (held_out.base[cases] - grid.start).astype(np.int64)
-        all_hours = grid.start + np.arange(int(base.max()) + LEADS[-1] + 1)
+        base = grid.positions(held_out.base[cases])
+        all_hours = grid.hours[: int(base.max()) + LEADS[-1] + 1]
         normals = climatology.at(inputs.climatology_rows[[station]], all_hours)[0]
         filter_hours = slice(max(0, int(base.min()) - WARM_UP), int(base.max()) + 1)
         for variable in range(len(VARIABLES)):

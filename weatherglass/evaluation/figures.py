@@ -70,13 +70,14 @@ def short_past_skill(grid: HourGrid, held_out: HeldOut, forecaster: BoostedForec
     stations = np.unique(held_out.stations)
     cases_by_past: dict[int, list[HeldOut]] = {hours: [] for hours in (*SHORT_PASTS, PAST_HOURS + 1)}
     for station in stations[:: max(1, len(stations) // SHORT_PAST_STATIONS)]:
-        base = separate_base_hours((held_out.base[held_out.stations == station] - grid.start).astype(np.int64))
+        base = separate_base_hours(grid.positions(held_out.base[held_out.stations == station]))
         first = int(base.min()) - PAST_HOURS
         for hours, cases in cases_by_past.items():
-            values = grid.values[:, first : int(base.max()) + LEADS[-1] + 1].copy()
+            part = grid.part(first, int(base.max()) + LEADS[-1] + 1)
+            values = part.values.copy()
             for hour in base - first:
                 values[station, hour - PAST_HOURS : hour - hours + 1] = np.nan
-            cut = HourGrid(grid.stations, grid.start + first, values)
+            cut = part.with_values(values)
             rows = np.full(len(base), station)
             cases.append(forecast(cut, rows, base - first, forecaster, forecaster.climatology, forecaster.damping))
     full_past = cases_by_past[PAST_HOURS + 1]

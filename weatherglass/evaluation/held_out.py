@@ -100,7 +100,7 @@ def forecast(
     return HeldOut(
         tuple(station.station_id for station in grid.stations),
         rows,
-        grid.start + base,
+        grid.hours_at(base),
         observed,
         {name: _concatenate(values) for name, values in chunks.items()},
         {level: _concatenate(values) for level, values in lower.items()},

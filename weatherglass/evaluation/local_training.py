@@ -21,7 +21,7 @@ def train(history: HourGrid, size: ModelSize, threads: int, log: Callable[[str],
         HistoryTooShort, InsufficientTrainingData: names what the history lacks.
     """
     hours = history.values.shape[1]
-    masks = split(hours, test_share=0.0)
+    masks = split(history, test_share=0.0)
     base = base_models.fit(history, masks.train)
     log(f"Fitted the base models of {len(history.stations)} stations on {hours / 24:.0f} days")
     tree_models = []

@@ -82,7 +82,7 @@ def _prepare(grid: HourGrid, hours: npt.NDArray[np.bool_]) -> tuple[Climatology,
     fitted_climatology = climatology.fit(known)
     anomalies = model_inputs(known, fitted_climatology).anomalies
     damping = damped_anomaly.fit(anomalies)
-    regression_fit = SpatialRegressionFit.from_anomalies(grid.stations, grid.start, anomalies, damping, MAX_FIT_HOURS)
+    regression_fit = SpatialRegressionFit.from_anomalies(grid.stations, grid.hours, anomalies, damping, MAX_FIT_HOURS)
     return fitted_climatology, damping, regression_fit
 
 
@@ -109,7 +109,7 @@ def _held_out_increments(
         (
             np.nan_to_num(
                 regression.increments(
-                    regression_fit.field, np.full(len(base), row), base, regression_fit.start + base, range(4)
+                    regression_fit.field, np.full(len(base), row), base, regression_fit.hours[base], range(4)
                 )
             ),
             truth[:, row],

@@ -73,7 +73,7 @@ class PersistenceForecaster:
             lower[level], upper[level] = clip_to_limits(values - spread), clip_to_limits(values + spread)
         return Forecast(
             tuple(grid.stations[row].station_id for row in station_rows),
-            grid.start + base_hours,
+            grid.hours_at(base_hours),
             values,
             lower,
             upper,

@@ -68,7 +68,7 @@ class ModelInputs:
     """Consecutive hours of a grid as model variables and as anomalies.
 
     Attributes:
-        start: hour 0 of the grid, UTC.
+        hours: (hours,) `datetime64[h]`, UTC.
         first: grid hour that is hour 0 of the arrays.
         values, anomalies: (stations, hours, model variables).
         climatology_rows: (stations,) row of each station in the climatology, -1 if it has none.
@@ -79,7 +79,7 @@ class ModelInputs:
     """
 
     stations: tuple[Station, ...]
-    start: np.datetime64
+    hours: npt.NDArray[np.datetime64]
     first: int
     values: npt.NDArray[np.float32]
     anomalies: npt.NDArray[np.float32]
@@ -106,12 +106,13 @@ def model_inputs(
     last = grid.values.shape[1] - 1 if last is None else last
     first = max(0, first)
     values = model_variables(grid.values[:, first : last + 1])
+    hours = grid.hours_at(np.arange(first, min(last + 1, grid.values.shape[1])))
     rows = climatology.rows([station.station_id for station in grid.stations])
-    normals = climatology.at(rows, grid.start + np.arange(first, last + 1))
+    normals = climatology.at(rows, hours)
     anomalies = values - normals
     return ModelInputs(
         stations=grid.stations,
-        start=grid.start,
+        hours=hours,
         first=first,
         values=values,
         anomalies=anomalies,
@@ -200,7 +201,7 @@ def case_features(
     past[offsets < 0] = np.nan
     if own_hours is not None:
         past[np.arange(PAST_HOURS + 1)[None, :] >= own_hours[:, None]] = np.nan
-    hours = inputs.start + base
+    hours = inputs.hours[base - inputs.first]
     climatology_rows = inputs.climatology_rows[rows]
     level = np.where(inputs.borrowed[rows][:, None], level_offset(past), np.float32(0))
     past -= level[:, None]

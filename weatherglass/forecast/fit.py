@@ -110,8 +110,36 @@ def fit_tree_model(
         matrix[:, SEASON_COLUMNS] = np.nan
         matrix = matrix.copy()
         matrix[:, SEASONAL_COLUMNS] = np.nan
-    residual, spread, min_spread = _fit_trees(sample, matrix, size, seed, threads)
-    model = TreeModel(
+    model = _uncalibrated(variable, leads, *_fit_trees(sample, matrix, size, seed, threads), base)
+    return FittedTrees(model, *_calibrate(model, inputs, split, base, size, rng))
+
+
+def recalibrate(
+    grid: HourGrid, split: Split, base: BaseModels, model: TreeModel, size: ModelSize, seed: int
+) -> FittedTrees:
+    """Return the same trees calibrated on other hours and base models, also for other stations.
+
+    Args:
+        split: the trees were not trained on its `calibrate` hours.
+
+    Raises:
+        InsufficientTrainingData: there are too few values of the variable.
+    """
+    rng = np.random.default_rng([seed, model.variable, model.leads[0]])
+    inputs = model_inputs(grid, base.climatology, regression=base.regression)
+    other = _uncalibrated(model.variable, model.leads, model.residual, model.spread, model.min_spread, base)
+    return FittedTrees(other, *_calibrate(other, inputs, split, base, size, rng))
+
+
+def _uncalibrated(
+    variable: int,
+    leads: tuple[int, ...],
+    residual: lightgbm.Booster,
+    spread: lightgbm.Booster,
+    min_spread: float,
+    base: BaseModels,
+) -> TreeModel:
+    return TreeModel(
         variable,
         leads,
         residual,
@@ -122,8 +150,6 @@ def fit_tree_model(
         station_spread=np.ones(len(base.climatology.station_ids)),
         persistence_weight=np.zeros((2, len(leads))),
     )
-    mae, damped_mae = _calibrate(model, inputs, split, base, size, rng)
-    return FittedTrees(model, mae, damped_mae)
 
 
 def _fit_trees(
@@ -182,6 +208,7 @@ def _calibrate(
         else:
             value = _blend_persistence(model, held_out, value * model.shrinkage[held_out.leads - leads[0]])
         score = np.abs(held_out.residual - value) / (scale * model.station_spread[held_out.stations])
+        # Positions of the grid, not hours: otherwise a gap of years would leave no weight to what came before it.
         weight = 0.5 ** ((held_out.base.max(initial=0) - held_out.base) / HALF_LIFE_HOURS)
         for i, lead in enumerate(leads):
             selected = held_out.leads == lead

@@ -74,6 +74,7 @@ class SpatialRegressionFit:
     """Inputs of the regression of s stations; `sums` and `solve` fit it on any base hours.
 
     Attributes:
+        hours: (hours,) `datetime64[h]`, UTC.
         anomalies, field: (s, hours, model variables); the field is standardized.
         neighbours, scale, fitted: see `SpatialRegression`.
         limit: (s, lags 0 to 24 h, variables) winsor limit of the residuals of the damped anomaly.
@@ -81,7 +82,7 @@ class SpatialRegressionFit:
     """
 
     stations: tuple[Station, ...]
-    start: np.datetime64
+    hours: npt.NDArray[np.datetime64]
     anomalies: npt.NDArray[np.float32]
     damping: DampedAnomaly
     scale: npt.NDArray[np.float32]
@@ -95,15 +96,15 @@ class SpatialRegressionFit:
     def from_anomalies(
         cls,
         stations: tuple[Station, ...],
-        start: np.datetime64,
+        hours: npt.NDArray[np.datetime64],
         anomalies: npt.NDArray[np.float32],
         damping: DampedAnomaly,
         max_hours: int,
     ) -> SpatialRegressionFit:
         """Prepare a fit on anomalies (s, hours, model variables); hours that must not be used are NaN."""
         finite = np.isfinite(anomalies)
-        hours = max(1, int(finite.any(axis=(0, 2)).sum()))
-        sufficient = finite.sum(axis=1) >= max(MIN_COVERAGE * hours, MIN_HOURS)
+        count = max(1, int(finite.any(axis=(0, 2)).sum()))
+        sufficient = finite.sum(axis=1) >= max(MIN_COVERAGE * count, MIN_HOURS)
         middle = np.nanmedian(np.where(sufficient[:, None], anomalies, 0), axis=1, keepdims=True)
         spread = 1.4826 * np.nanmedian(np.abs(np.where(sufficient[:, None], anomalies, 0) - middle), axis=1)
         scale = np.where(sufficient & (spread > 1e-3), spread, np.nan).astype(np.float32)
@@ -111,10 +112,10 @@ class SpatialRegressionFit:
         np.fill_diagonal(kilometres, -1.0)
         neighbours = np.argsort(np.nan_to_num(kilometres, nan=np.inf), axis=1, kind="stable")[:, :MAX_NEIGHBOURS]
         fitted = np.isfinite(scale[:, : len(VARIABLES)])
-        step = max(1, round(hours / max_hours))
+        step = max(1, round(count / max_hours))
         limit = _winsor_limits(anomalies[..., : len(VARIABLES)], damping)
         field = standardize(anomalies, scale)
-        return cls(stations, start, anomalies, damping, scale, field, neighbours, fitted, limit, step)
+        return cls(stations, hours, anomalies, damping, scale, field, neighbours, fitted, limit, step)
 
     def columns(self, row: int) -> npt.NDArray[np.int64]:
         """Return the indices of a station's regressors among those of all stations, in the order of `predictors`."""
@@ -135,7 +136,7 @@ class SpatialRegressionFit:
         for begin in range(0, len(base), CHUNK):
             chunk = base[begin : begin + CHUNK]
             lagged = self.field[:, chunk[:, None] - np.array(LAGS)].transpose(1, 2, 0, 3)
-            yield predictors(lagged, self.start + chunk), self.residuals(chunk)
+            yield predictors(lagged, self.hours[chunk]), self.residuals(chunk)
 
     def residuals(self, base: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """Return truth minus damped anomaly (n, s, leads x variables), winsorized; 0 if unknown."""

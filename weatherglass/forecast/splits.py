@@ -42,24 +42,34 @@ class Split:
     test: npt.NDArray[np.bool_]
 
 
-def split(hours: int, test_share: float = TEST_SHARE) -> Split:
-    """Use the last `test_share` for the test; of the rest, the end of every 80 days (36 in a short record) calibrates.
+def split(grid: HourGrid, test_share: float = TEST_SHARE) -> Split:
+    """Split every record of the grid: its last `test_share` is for the test; of the rest, the end of every 80 days
+    (36 in a short history) calibrates.
+
+    Each record is split alone, so the hours after a long gap take part in all three, and the split of the hours before
+    it does not change as they grow. The test hours of a record that has grown were never in `train` or `calibrate`
+    before, so a model of an earlier training can be tested on them.
 
     Raises:
         HistoryTooShort: fewer than `MIN_DAYS` days.
     """
+    hours = sum(record.stop - record.start for record in grid.records)
     if hours < MIN_DAYS * DAY:
         raise HistoryTooShort(
             f"the history spans {hours / DAY:.0f} days; training requires {MIN_DAYS} days: prepare a longer history"
         )
-    hour = np.arange(hours)
-    first_test = hours - int(hours * test_share)
-    days = PERIOD_DAYS if is_long(first_test) else SHORT_PERIOD_DAYS
-    periods = max(1, round(first_test / (days * DAY)))
-    phase = (hour * periods / first_test) % 1.0
-    test = hour >= first_test
-    calibrate = ~test & (phase >= 1 - CALIBRATION_SHARE)
-    return Split(~test & ~calibrate, calibrate, test)
+    first_tests = [record.stop - int((record.stop - record.start) * test_share) for record in grid.records]
+    before_tests = sum(first - record.start for first, record in zip(first_tests, grid.records, strict=True))
+    days = PERIOD_DAYS if is_long(before_tests) else SHORT_PERIOD_DAYS
+    train, calibrate, test = (np.zeros(grid.values.shape[1], dtype=bool) for _ in range(3))
+    for record, first_test in zip(grid.records, first_tests, strict=True):
+        length = first_test - record.start
+        periods = max(1, round(length / (days * DAY)))
+        phase = (np.arange(length) * periods / length) % 1.0
+        calibrate[record.start : first_test] = phase >= 1 - CALIBRATION_SHARE
+        train[record.start : first_test] = phase < 1 - CALIBRATION_SHARE
+        test[first_test : record.stop] = True
+    return Split(train, calibrate, test)
 
 
 def is_long(hours: int) -> bool:
@@ -85,4 +95,4 @@ def segments(mask: npt.NDArray[np.bool_], min_count: int) -> list[slice]:
 
 def mask_hours(grid: HourGrid, mask: npt.NDArray[np.bool_]) -> HourGrid:
     """Return the grid with all hours outside the mask set to NaN."""
-    return HourGrid(grid.stations, grid.start, np.where(mask[None, :, None], grid.values, np.float32(np.nan)))
+    return grid.with_values(np.where(mask[None, :, None], grid.values, np.float32(np.nan)))

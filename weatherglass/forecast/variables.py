@@ -37,7 +37,7 @@ def drop_implausible(grid: HourGrid) -> HourGrid:
             of_station[:, axis] = limits[variable].usable(of_station[:, axis])
     speed = np.fmax(np.hypot(values[..., 3], values[..., 4]), values[..., 5])
     values[speed > RANGE_LIMITS["wind_speed"].high, 3:] = np.nan
-    return HourGrid(grid.stations, grid.start, values)
+    return grid.with_values(values)
 
 
 def clip_to_limits(values: npt.NDArray) -> npt.NDArray:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from weatherglass.files import DamagedFileError, read_json, write_atomically
 from weatherglass.formatting import first_line
-from weatherglass.history.grid import GRID_VARIABLES, HourGrid
+from weatherglass.history.grid import GRID_VARIABLES, HourGrid, shortened_gaps
 from weatherglass.meteorology import wind_components
 from weatherglass.record_headers import Origin
 from weatherglass.records import VARIABLES
@@ -49,6 +49,7 @@ HISTORY_COLUMNS = (
     "wind_direction",
     "source",
 )
+_GRID_COLUMNS = HISTORY_COLUMNS[:-1]
 FLAG_COLUMNS = tuple(f"{variable}_flag" for variable in VARIABLES)
 """Further columns of the files: the flag of each value, see `weatherglass.qc.history_checks`."""
 
@@ -65,6 +66,10 @@ class Manifest:
     last_hour: str
     rows: int
     stations: int
+    station_hours: Mapping[str, int] = field(default_factory=dict)
+    """Rows of each station; empty in a history of an older version."""
+    stored_observations: int = 0
+    """Observations of the store whose hours are in the history."""
 
 
 def history_source(settings: Settings, observed: Source) -> str:
@@ -174,7 +179,10 @@ def _parse_manifest(content: Any) -> Manifest:
     for text in (manifest.source, manifest.fingerprint):
         if not isinstance(text, str) or not text:
             raise ValueError(f"{text!r} is no source or fingerprint")
-    return Manifest(**{**content, "rows": int(manifest.rows), "stations": int(manifest.stations)})
+    hours = {str(name): int(count) for name, count in manifest.station_hours.items()}
+    return Manifest(
+        **{**content, "rows": int(manifest.rows), "stations": int(manifest.stations), "station_hours": hours}
+    )
 
 
 def _hour64(text: str) -> np.datetime64:
@@ -215,13 +223,12 @@ def _parquet(file: Path) -> ParquetFile:
         raise _damaged(file, error) from error
 
 
-def _read_table(file: Path) -> pa.Table:
+def _read_table(file: Path, columns: Sequence[str] = _GRID_COLUMNS) -> pa.Table:
     """Read the columns that the grid needs; raises DamagedFileError if they are damaged or missing."""
     from pyarrow import ArrowException
 
-    columns = [column for column in HISTORY_COLUMNS if column != "source"]
     try:
-        return _parquet(file).read(columns).select(columns)
+        return _parquet(file).read(list(columns)).select(list(columns))
     except (ArrowException, OSError, KeyError) as error:
         raise _damaged(file, error) from error
 
@@ -236,19 +243,14 @@ def _damaged(file: Path, error: Exception) -> Exception:
 def read_history(folder: Path, excluded: Sequence[tuple[datetime, datetime]] = ()) -> HourGrid:
     """Read a prepared history; hours inside `excluded` periods (UTC, both ends included) are missing.
 
-    Besides the grid, one file at a time is in memory.
+    A long gap without any row is shortened, see `HourGrid.gaps`. Besides the grid, one file at a time is in memory.
 
     Raises:
         FileNotFoundError: `folder` has no prepared history.
         DamagedFileError: a file is damaged.
     """
     folder = folder.resolve()  # this version is kept if the history is replaced meanwhile
-    manifest = read_manifest(folder)
-    if manifest is None:
-        raise FileNotFoundError(f"{folder} has no prepared history: run the DAG prepare_history")
-    stations = read_stations(folder)
-    first, last = _hour64(manifest.first_hour), _hour64(manifest.last_hour)
-    grid = _empty(stations, first, last)
+    grid = empty_grid(folder)
     for file in _observation_files(folder):
         table = _read_table(file)
         names = table["station_id"].combine_chunks().dictionary_encode()
@@ -261,6 +263,20 @@ def read_history(folder: Path, excluded: Sequence[tuple[datetime, datetime]] = (
     return _exclude(grid, excluded)
 
 
+def empty_grid(folder: Path) -> HourGrid:
+    """Return the grid of a prepared history without its values.
+
+    Raises:
+        FileNotFoundError: `folder` has no prepared history.
+        DamagedFileError: a file is damaged.
+    """
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise FileNotFoundError(f"{folder} has no prepared history: run the DAG prepare_history")
+    hours = (_read_table(file, ["hour"])["hour"].to_numpy() for file in _observation_files(folder))
+    return _empty(read_stations(folder), _hour64(manifest.first_hour), _hour64(manifest.last_hour), hours)
+
+
 def grid_from_table(
     table: pd.DataFrame, stations: Sequence[Station], excluded: Sequence[tuple[datetime, datetime]] = ()
 ) -> HourGrid:
@@ -268,14 +284,24 @@ def grid_from_table(
     import pandas as pd
 
     hours = pd.to_datetime(table["hour"], utc=True).dt.tz_localize(None).to_numpy("datetime64[h]")
-    grid = _empty(stations, hours.min(), hours.max())
+    grid = _empty(stations, hours.min(), hours.max(), [hours])
     _fill(grid, table["station_id"].to_numpy(object), hours, *(table[name].to_numpy() for name in HISTORY_COLUMNS[2:7]))
     return _exclude(grid, excluded)
 
 
-def _empty(stations: Sequence[Station], first: np.datetime64, last: np.datetime64) -> HourGrid:
-    shape = (len(stations), int((last - first).astype(int)) + 1, len(GRID_VARIABLES))
-    return HourGrid(tuple(stations), first, np.full(shape, np.nan, np.float32))
+def _empty(
+    stations: Sequence[Station],
+    first: np.datetime64,
+    last: np.datetime64,
+    hours: Iterable[npt.NDArray[np.datetime64]],
+) -> HourGrid:
+    """Return a grid from the first to the last hour without values; `hours`: those with a row, in any order."""
+    present = np.zeros(int((last - first).astype(int)) + 1, dtype=bool)
+    for some in hours:
+        present[(some.astype("datetime64[h]") - first).astype(np.int64)] = True
+    gaps = shortened_gaps(present)
+    shape = (len(stations), len(present) - sum(count for _, count in gaps), len(GRID_VARIABLES))
+    return HourGrid(tuple(stations), first, np.full(shape, np.nan, np.float32), gaps)
 
 
 def _fill(
@@ -293,7 +319,7 @@ def _fill(
     rows = np.array([row.get(station_id, -1) for station_id in station_ids], dtype=np.int64)
     u, v = wind_components(wind_speed, wind_direction)
     known = rows >= 0
-    at = (rows[known], (hours[known] - grid.start).astype(np.int64))
+    at = (rows[known], grid.positions(hours[known]))
     for axis, column in enumerate((temperature, humidity, pressure, u, v, wind_speed)):
         grid.values[(*at, axis)] = np.asarray(column, float)[known]
 

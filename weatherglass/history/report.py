@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from weatherglass.history.prepared import FLAG_COLUMNS, Manifest, read_stations
+from weatherglass.history.grid import HourGrid
+from weatherglass.history.prepared import FLAG_COLUMNS, Manifest, empty_grid
 from weatherglass.qc.history_checks import HistoryFlag, runs
 from weatherglass.records import VARIABLES
 from weatherglass.stations import Station
@@ -69,26 +70,24 @@ def write_report(folder: Path, manifest: Manifest, problems: Sequence[str] = ())
     Args:
         problems: what of the source is not used, and why.
     """
-    first = np.datetime64(manifest.first_hour.removesuffix("Z"), "h")
-    hours = int((np.datetime64(manifest.last_hour.removesuffix("Z"), "h") - first).astype(int)) + 1
-    records = _records(folder, first, hours)
+    grid = empty_grid(folder)
+    hours = grid.hours
+    records = _records(folder, grid)
     body = [
         f"<h1>History from {escape(manifest.source)}</h1>",
         f"<p>{manifest.rows:,} hours of {manifest.stations} stations, {_time(manifest.first_hour)} to "
         f"{_time(manifest.last_hour)} (UTC). Fingerprint <code>{escape(manifest.fingerprint[:16])}</code>.</p>",
         *_problems(problems),
         "<h2>Coverage</h2>",
-        _image(
-            _coverage(records, first, hours), "Share of hours with a value, by station and month, for each variable"
-        ),
+        _image(_coverage(records, hours), "Share of hours with a value, by station and month, for each variable"),
         "<h2>Suspicious values</h2>",
         "<p>Only values outside the range limits were excluded; all others are kept and flagged.</p>",
         _flag_table(records),
         _by_station(records),
-        _image(_flags_by_month(records, first, hours), "Share of suspicious values by month, for each variable"),
+        _image(_flags_by_month(records, hours), "Share of suspicious values by month, for each variable"),
         "<h2>Longest periods</h2>",
         *(
-            _periods(records, flag, first)
+            _periods(records, flag, hours)
             for flag in (
                 HistoryFlag.MISSING,
                 HistoryFlag.FLAT,
@@ -112,16 +111,16 @@ def _problems(problems: Sequence[str]) -> list[str]:
     return ["<h2>Not used</h2>", f"<ul>{items}</ul>"] if items else []
 
 
-def _records(folder: Path, first: np.datetime64, hours: int) -> list[StationFlags]:
+def _records(folder: Path, grid: HourGrid) -> list[StationFlags]:
     from pyarrow import parquet
 
-    stations = read_stations(folder)
+    stations = grid.stations
     row = {station.station_id: i for i, station in enumerate(stations)}
-    codes = np.full((len(stations), len(VARIABLES), hours), CODES[HistoryFlag.MISSING], dtype=np.int8)
+    codes = np.full((len(stations), len(VARIABLES), grid.values.shape[1]), CODES[HistoryFlag.MISSING], dtype=np.int8)
     for file in sorted((folder / "observations").rglob("*.parquet")):
         table = parquet.ParquetFile(file).read(["station_id", "hour", *FLAG_COLUMNS])
         rows = np.array([row[name] for name in table["station_id"].to_pylist()])
-        at = (table["hour"].to_numpy().astype("datetime64[h]") - first).astype(np.int64)
+        at = grid.positions(table["hour"].to_numpy())
         for v, column in enumerate(FLAG_COLUMNS):
             flags = table[column].combine_chunks().dictionary_encode()
             meaning = np.array([CODES[flag] for flag in flags.dictionary.to_pylist()], dtype=np.int8)
@@ -133,9 +132,8 @@ def _known(codes: npt.NDArray[np.int8]) -> npt.NDArray[np.bool_]:
     return (codes != CODES[HistoryFlag.MISSING]) & (codes != CODES[HistoryFlag.RANGE])
 
 
-def _months(first: np.datetime64, hours: int) -> tuple[npt.NDArray[np.int64], list[str]]:
-    month = (first + np.arange(hours)).astype("datetime64[M]")
-    names, month_index = np.unique(month, return_inverse=True)
+def _months(hours: npt.NDArray[np.datetime64]) -> tuple[npt.NDArray[np.int64], list[str]]:
+    names, month_index = np.unique(hours.astype("datetime64[M]"), return_inverse=True)
     return month_index, [str(name) for name in names]
 
 
@@ -143,9 +141,9 @@ def _by_month(mask: npt.NDArray[np.bool_], month_index: npt.NDArray[np.int64]) -
     return np.bincount(month_index, mask) / np.bincount(month_index)
 
 
-def _coverage(records: Sequence[StationFlags], first: np.datetime64, hours: int) -> Any:
+def _coverage(records: Sequence[StationFlags], hours: npt.NDArray[np.datetime64]) -> Any:
     pyplot = _pyplot()
-    month_index, names = _months(first, hours)
+    month_index, names = _months(hours)
     height = 1.5 + 0.14 * len(records)
     figure, axes = pyplot.subplots(2, 2, figsize=(12, 2 * height), layout="constrained", sharey=True)
     for v, (name, axis) in enumerate(zip(VARIABLES, axes.flat, strict=True)):
@@ -159,9 +157,9 @@ def _coverage(records: Sequence[StationFlags], first: np.datetime64, hours: int)
     return figure
 
 
-def _flags_by_month(records: Sequence[StationFlags], first: np.datetime64, hours: int) -> Any:
+def _flags_by_month(records: Sequence[StationFlags], hours: npt.NDArray[np.datetime64]) -> Any:
     pyplot = _pyplot()
-    month_index, names = _months(first, hours)
+    month_index, names = _months(hours)
     figure, axes = pyplot.subplots(2, 2, figsize=(12, 6), layout="constrained", sharex=True)
     for v, (name, axis) in enumerate(zip(VARIABLES, axes.flat, strict=True)):
         codes = np.array([record.codes[v] for record in records])
@@ -204,14 +202,14 @@ def _by_station(records: Sequence[StationFlags]) -> str:
     return _table("Stations", header, rows)
 
 
-def _periods(records: Sequence[StationFlags], flag: HistoryFlag, first: np.datetime64) -> str:
+def _periods(records: Sequence[StationFlags], flag: HistoryFlag, hours: npt.NDArray[np.datetime64]) -> str:
     periods = sorted(_runs_of(records, flag), key=lambda period: period[3] - period[2], reverse=True)
     rows = [
         [
             station,
             VARIABLES[v].replace("_", " "),
-            _time(str(first + begin)),
-            _time(str(first + end)),
+            _time(str(hours[begin])),
+            _time(str(hours[end])),
             f"{end - begin + 1:,}",
         ]
         for station, v, begin, end in periods[:MAX_LISTED]

@@ -34,9 +34,14 @@ STORE = "store_predictions"
 MONITOR = "monitor_pipeline"
 REPORT = "report_stations"
 VERIFY = "verify_forecasts"
+SCHEDULED_TRAININGS = ("train_daily", "train_weekly")
 MANUAL = ("rollback_model", "replay_rejected", "backfill_features")
 """DAGs without a schedule."""
-DAGS = (TOPICS, INGEST, SIMULATE, HISTORY, TRAIN, FEATURES, SERVE, STORE, MONITOR, REPORT, VERIFY, *MANUAL)
+DAGS = (
+    *(TOPICS, INGEST, SIMULATE, HISTORY, TRAIN, FEATURES, SERVE, STORE, MONITOR, REPORT, VERIFY),
+    *SCHEDULED_TRAININGS,
+    *MANUAL,
+)
 
 HEAVY_POOL = "heavy"
 NOTE = "started by make up"
@@ -96,7 +101,7 @@ class PipelineStart:
         self._keep_running(MONITOR)  # last, so that the start raises no alerts
         self._unpause(*MANUAL)
         healthy = self._wait_until_healthy()
-        self._unpause(REPORT, VERIFY)  # their first run starts immediately
+        self._unpause(REPORT, VERIFY, *SCHEDULED_TRAININGS)  # their first run starts immediately
         return healthy
 
     def _wait_for_dags(self) -> None:

@@ -42,6 +42,9 @@ KINDS = (FORECASTER, ANOMALY_DETECTOR)
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
+TESTED = "tested"
+"""Folder in the files of a run: the forecaster as it was scored. The registered model is refitted on the test hours, so
+later forecasters are compared with this one."""
 EXPERIMENT = "weatherglass"
 
 MLFLOW_ENVIRONMENT = {
@@ -233,6 +236,15 @@ class Registry:
             return []
         with self.store().connect() as connection:
             return promotions.log(connection)
+
+    def remove(self, kind: str, version: str) -> None:
+        """Remove a version that has no alias, with its folder and the files of its run; the log keeps its entries."""
+        found = self.version(kind, version)
+        if found is None:
+            return
+        self._mlflow().delete_model_version(kind, version)
+        for folder in (found.folder, self.run_files(found).parent):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def set_tags(self, kind: str, version: str, tags: Mapping[str, str]) -> None:
         """Set tags of a registered version."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, or_, select
 
 from weatherglass.history.grid import GRID_VARIABLES
-from weatherglass.history.hours import AFTER_HOUR, BEFORE_HOUR, hours_from_readings, usable_values
+from weatherglass.history.hours import AFTER_HOUR, BEFORE_HOUR, hours_from_readings, hours_of_times, usable_values
 from weatherglass.meteorology import wind_direction
 from weatherglass.qc.limits import RANGE_LIMITS, range_limits
 from weatherglass.record_headers import Origin
@@ -19,22 +20,39 @@ from weatherglass.records import VARIABLES
 from weatherglass.stations import Station
 from weatherglass.store.schema import observations as table
 
-MAX_GAP = timedelta(days=31)
-"""Stored hours extend a history that ends at most this long before them. A longer gap would be most of the record."""
+NOT_TRAINED = (Origin.REPLAY, Origin.SIMULATED)
+"""Sources of observations that are not the present weather. Every other one trains, also an unknown one."""
+UNKNOWN_SOURCE = "unknown"
+_TRAINED = or_(table.c.source.is_(None), table.c.source.not_in([origin.value for origin in NOT_TRAINED]))
 
 
-def stored_span(connection: Connection, source: Origin) -> tuple[datetime, datetime] | None:
-    """Return the times, UTC, of the oldest and the newest observation of a source; None if there are none."""
-    query = select(func.min(table.c.timestamp), func.max(table.c.timestamp)).where(table.c.source == source.value)
-    first, last = connection.execute(query).one()
-    return None if first is None else (first, last)
+@dataclass(frozen=True)
+class StoredSpan:
+    """The observations before `end`, the end (UTC) of the last complete day, that training uses."""
+
+    first: datetime
+    end: datetime
+    count: int
+
+
+def stored_span(connection: Connection) -> StoredSpan | None:
+    """Return the span of the stored observations that training uses; None if there is no complete day."""
+    first, last = connection.execute(
+        select(func.min(table.c.timestamp), func.max(table.c.timestamp)).where(_TRAINED)
+    ).one()
+    if first is None:
+        return None
+    end = _utc(last).replace(hour=0, minute=0, second=0, microsecond=0)
+    count = connection.execute(select(func.count()).where(_TRAINED, table.c.timestamp < end)).scalar_one()
+    return StoredSpan(_utc(first), end, count) if count else None
 
 
 def stored_hours(
-    connection: Connection, stations: Mapping[str, Station], source: Origin, first: datetime, last: datetime
+    connection: Connection, stations: Mapping[str, Station], first: datetime, last: datetime
 ) -> Iterator[dict[str, Any]]:
     """Yield the hours `first` to `last`, both included, as rows with the columns of `prepared.HISTORY_COLUMNS`.
 
+    All observations count, except replayed and simulated ones. The source of an hour is that of its first observation.
     Values outside the range limits of the station are ignored, as in the stream. The wind direction is that of the mean
     vector, the wind speed the mean of the speeds. Hours without any value are omitted. Rows are ordered by station and
     hour.
@@ -42,7 +60,7 @@ def stored_hours(
     query = (
         select(table)
         .where(
-            table.c.source == source.value,
+            _TRAINED,
             table.c.timestamp >= first - BEFORE_HOUR,
             table.c.timestamp < last + AFTER_HOUR,
         )
@@ -57,10 +75,13 @@ def stored_hours(
         times = np.array([_utc(row["timestamp"]).replace(tzinfo=None) for row in readings], dtype="datetime64[us]")
         values = usable_values({name: [row[name] for row in readings] for name in RANGE_LIMITS}, limits)
         _, hours, means = hours_from_readings(np.zeros(len(readings), np.int64), times, values)
+        sources: dict[np.datetime64, str] = {}
+        for reading, hour in zip(readings, hours_of_times(times), strict=True):
+            sources.setdefault(hour, reading["source"] or UNKNOWN_SOURCE)
         for hour, mean in zip(hours, means, strict=True):
             if np.isfinite(mean).any():
                 start = hour.astype("datetime64[us]").item().replace(tzinfo=UTC)
-                yield {"station_id": station_id, "hour": start, **_columns(mean), "source": source.value}
+                yield {"station_id": station_id, "hour": start, **_columns(mean), "source": sources[hour]}
 
 
 def _columns(mean: np.ndarray) -> dict[str, float | None]:

@@ -53,6 +53,6 @@ def damped_anomaly(
     present, age = newest_anomaly(past)
     case_rows = climatology_rows[rows]
     damped = reference.damping.damp(np.maximum(case_rows, 0), present, age)
-    valid = grid.start + base
+    valid = grid.hours_at(base)
     normal = np.stack([climatology.at_pairs(case_rows, valid + lead)[:, : len(VARIABLES)] for lead in LEADS], axis=1)
     return clip_to_limits(normal.astype(np.float64) + damped)

@@ -25,11 +25,18 @@ BATCH_HOURS = 10
 
 
 def last_days(history: HourGrid, days: int = DAYS) -> HourGrid:
-    """The last `days` days with values, and the hours before them that the forecasts need."""
-    known = np.flatnonzero(np.isfinite(history.values[..., 0]).any(axis=0))
-    end = int(known[-1]) + 1 if len(known) else 0
-    start = max(0, end - 24 * days - PAST_HOURS - LEADS[-1])
-    return HourGrid(history.stations, history.start + start, history.values[:, start:end])
+    """The last `days` days with values, and the hours before them that the forecasts need.
+
+    They are taken from the last record that has so many, otherwise from the longest one.
+    """
+    needed = 24 * days + PAST_HOURS + LEADS[-1]
+    records = history.records
+    sufficient = [record for record in records if record.stop - record.start >= needed]
+    record = sufficient[-1] if sufficient else max(records, key=lambda record: record.stop - record.start)
+    known = record.start + np.flatnonzero(np.isfinite(history.values[:, record, 0]).any(axis=0))
+    end = int(known[-1]) + 1 if len(known) else record.start
+    start = max(record.start, end - needed)
+    return history.part(start, end)
 
 
 def forecasts(model: Forecaster, version: str, grid: HourGrid) -> IssuedForecasts:
@@ -67,8 +74,8 @@ def hindcast(
     if length <= PAST_HOURS + LEADS[-1]:
         log("No hindcast: the history is too short")
         return 0
-    first = (grid.start + PAST_HOURS).astype("datetime64[D]")
-    days = int(((grid.start + length).astype("datetime64[D]") - first).astype(int)) + 1
+    first = grid.hours[PAST_HOURS].astype("datetime64[D]")
+    days = int((grid.hours[-1].astype("datetime64[D]") - first).astype(int)) + 1
     count, issued = 0, {}
     for version, model in models.items():
         issued[version] = forecasts(model, version, grid)

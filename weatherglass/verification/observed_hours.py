@@ -80,7 +80,7 @@ def grid_from_observations(
         limits = range_limits(station.latitude, station.elevation)
         usable[own] = usable_values({name: column[own] for name, column in readings.items()}, limits)
     rows, hours, means = hours_from_readings(known["station_id"].map(index).to_numpy(np.int64), times, usable)
-    columns = (hours - grid.start).astype(int)
+    columns = grid.positions(hours)
     inside = (columns >= 0) & (columns < values.shape[1])
     values[rows[inside], columns[inside]] = means[inside]
     return grid

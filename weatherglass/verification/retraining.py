@@ -1,4 +1,4 @@
-"""Decide whether a training is due: by the schedule, or because a model in service has degraded."""
+"""Decide whether a training is due because a model in service has degraded; the schedules are those of DAGs."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from sqlalchemy import Connection, func, select
 from weatherglass.formatting import format_duration
 from weatherglass.registry.catalog import registered_models
 from weatherglass.registry.registry import FORECASTER
-from weatherglass.settings import Settings, variable
+from weatherglass.settings import Settings
 from weatherglass.store.schema import retraining_requests
 
 
 class RetrainingCode(StrEnum):
     """Why a training is due or not."""
 
-    SCHEDULE = "schedule"
     DEGRADED = "degraded"
     NO_MODEL = "no_model"
     COOL_DOWN = "cool_down"
@@ -34,7 +33,7 @@ class RetrainingDecision:
 
     @property
     def due(self) -> bool:
-        return self.code in (RetrainingCode.SCHEDULE, RetrainingCode.DEGRADED)
+        return self.code is RetrainingCode.DEGRADED
 
 
 def request_if_due(connection: Connection, settings: Settings, now: datetime, degraded: bool) -> RetrainingDecision:
@@ -49,22 +48,26 @@ def request_if_due(connection: Connection, settings: Settings, now: datetime, de
 def decide(settings: Settings, now: datetime, degraded: bool, last_request: datetime | None) -> RetrainingDecision:
     """Decide whether to start a training.
 
-    A training is due `retrain_days` after the newest forecaster was trained, and on degradation, but not within
-    `retrain_cooldown_hours` of the newest forecaster or of the last request: that training may still be running, or it
-    may have failed and would fail again. The start of the pipeline triggers the very first training.
+    A training is due on degradation, but not within `retrain_cooldown_hours` of the newest training or of the last
+    request: that training may still be running, or it may have failed and would fail again. Daily refits, which keep
+    the trees, do not count. The start of the pipeline triggers the very first training.
 
     Args:
         now, last_request: UTC.
         degraded: whether a model in service is worse than it was.
     """
-    trained = [model.created_at for model in registered_models(settings) if model.kind == FORECASTER]
+    trained = [
+        model.created_at
+        for model in registered_models(settings)
+        if model.kind == FORECASTER and "trees_last_hour" not in model.tags
+    ]
     if not trained:
         return RetrainingDecision(
             RetrainingCode.NO_MODEL,
             "No training: there is no forecaster yet, and the start of the pipeline triggers the first training",
         )
     age = now - max(trained)
-    cool_down, interval = timedelta(hours=settings.retrain_cooldown_hours), timedelta(days=settings.retrain_days)
+    cool_down = timedelta(hours=settings.retrain_cooldown_hours)
     if last_request is not None and now - last_request < cool_down:
         return RetrainingDecision(
             RetrainingCode.COOL_DOWN,
@@ -72,12 +75,6 @@ def decide(settings: Settings, now: datetime, degraded: bool, last_request: date
             f"of {format_duration(cool_down)}",
         )
     newest = f"the newest forecaster is {format_duration(age)} old"
-    if settings.retrain_days and age >= interval:
-        return RetrainingDecision(
-            RetrainingCode.SCHEDULE,
-            f"Training due: {newest}, the retraining interval is {format_duration(interval)} "
-            f"({variable('retrain_days')})",
-        )
     if not degraded:
         return RetrainingDecision(RetrainingCode.NOT_NEEDED, f"No training: no degradation, and {newest}")
     if age < cool_down:

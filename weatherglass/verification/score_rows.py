@@ -36,7 +36,7 @@ def errors(issued: IssuedForecasts, observed: HourGrid) -> npt.NDArray[np.float6
         observed: a grid with all stations of the forecasts.
     """
     values = model_variables(observed.values)[..., : len(VARIABLES)].astype(np.float64)
-    at = (issued.base - observed.start).astype(np.int64)[:, None] + np.array(LEADS)
+    at = observed.positions(issued.base)[:, None] + np.array(LEADS)
     in_grid = (at >= 0) & (at < values.shape[1])
     valid = values[grid_rows(issued, observed)[:, None], np.clip(at, 0, values.shape[1] - 1)]
     return np.asarray(error(issued.values, np.where(in_grid[..., None], valid, np.nan)))
@@ -89,7 +89,7 @@ def _terms(
         hit = inside(valid, issued.lower[level], issued.upper[level], ROUNDING)
         terms[f"n_{suffix}"] = np.where(np.isfinite(hit), 1.0, np.nan)
         terms[f"in_{suffix}"] = hit
-    base = (issued.base - observed.start).astype(np.int64)
+    base = observed.positions(issued.base)
     by_persistence = absolute_error(persistence(observed, rows, base), valid)
     by_damped = (
         absolute_error(damped_anomaly(observed, rows, base, reference), valid)

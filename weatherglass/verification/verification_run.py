@@ -232,7 +232,7 @@ def same_season(history: HourGrid, at: np.datetime64) -> HourGrid:
     distance = (history.hours - at.astype("datetime64[h]")) % year
     near = (distance <= SEASON) | (year - distance <= SEASON)
     values = np.where(near[None, :, None], history.values, np.float32(np.nan))
-    return HourGrid(history.stations, history.start, values)
+    return history.with_values(values)
 
 
 def _last_training_hour(version: ModelVersion) -> np.datetime64 | None:

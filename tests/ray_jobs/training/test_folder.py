@@ -21,7 +21,7 @@ from weatherglass.history.prepared import Manifest
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 HISTORY = Manifest("kaggle", "aa", "2012-10-03T00:00:00Z", "2016-11-30T23:00:00Z", 1000, 36)
-PLAN = TrainingPlan("first", FIRST, 1, 0, 300, HISTORY, "c0de", NOW, "a test")
+PLAN = TrainingPlan("first", FIRST, 1, 0, 300, HISTORY, "c0de", NOW, "a test", "no earlier training")
 
 LOCK_HOLDER = """
 import sys

@@ -18,7 +18,7 @@ def test_candidates_are_scored_on_the_same_cases(monkeypatch: pytest.MonkeyPatch
     """The error of persistence against an independent calculation, on the cases that the classical model forecasts."""
     monkeypatch.setattr(arma, "STATIONS", 1)
     grid = history(days=110)
-    parts = split(grid.values.shape[1], test_share=0.3)
+    parts = split(grid, test_share=0.3)
     base = base_models.fit(grid, parts.train)
     forecaster = fit.assemble(grid, parts, base, ())
     errors = model_comparison.errors(grid, parts.test, forecaster, 200)

@@ -13,7 +13,9 @@ from weatherglass.forecast.presets import FULL
 from weatherglass.history.prepared import Manifest
 
 HISTORY = Manifest("kaggle", "aa", "2012-10-03T00:00:00Z", "2016-11-30T23:00:00Z", 1000, 36)
-PLAN = TrainingPlan("full", FULL, 1, 2, 300, HISTORY, "c0de", datetime(2026, 1, 5, tzinfo=UTC), "a test")
+PLAN = TrainingPlan(
+    "full", FULL, 1, 2, 300, HISTORY, "c0de", datetime(2026, 1, 5, tzinfo=UTC), "a test", "no earlier training"
+)
 
 
 def test_stages_of_a_full_training_with_a_search() -> None:

@@ -28,7 +28,7 @@ from weatherglass.forecast.splits import split
 
 SIZE = ModelSize(cases=1500, trees=5, leaves=15, learning_rate=0.2, spread_trees=3, calibration_cases=1000)
 GRID = history(days=120)
-SPLIT = split(GRID.values.shape[1])
+SPLIT = split(GRID)
 
 
 class Colour(StrEnum):
@@ -157,13 +157,13 @@ def test_a_pickle_in_the_arrays_is_not_loaded(tmp_path: Path) -> None:
 
 def test_the_context_is_restored(tmp_path: Path) -> None:
     stretch = (datetime(2014, 3, 1, tzinfo=UTC), datetime(2014, 3, 31, 23, tzinfo=UTC))
-    context = TrainingContext(GRID.stations, GRID.start, SPLIT, base(), (stretch,))
+    context = TrainingContext(GRID.stations, GRID.start, ((40, 24),), SPLIT, base(), (stretch,))
     assert_identical(round_trip(tmp_path / "result", context, TrainingContext), context)
 
 
 def test_a_forecaster_of_restored_results_has_the_same_files(tmp_path: Path) -> None:
     """Fitted in one process, against the same with every intermediate result written and read."""
-    context = TrainingContext(GRID.stations, GRID.start, SPLIT, base(), ())
+    context = TrainingContext(GRID.stations, GRID.start, ((40, 24),), SPLIT, base(), ())
     restored = round_trip(tmp_path / "context", context, TrainingContext)
     refitted = fit.fit_tree_model(GRID, restored.split, restored.base_models, 0, LEAD_GROUPS[0], SIZE, seed=1)
     restored_trees = round_trip(tmp_path / "trees", refitted, FittedTrees)

@@ -13,6 +13,6 @@ from weatherglass.forecast.splits import split
 def model() -> SimpleNamespace:
     """A forecaster without trees, fitted on a synthetic climate."""
     grid = history(days=110)
-    masks = split(grid.values.shape[1], test_share=0.3)
+    masks = split(grid, test_share=0.3)
     base = base_models.fit(grid, masks.train)
     return SimpleNamespace(grid=grid, split=masks, forecaster=fit.assemble(grid, masks, base, ()))

@@ -29,7 +29,7 @@ def test_the_masks_of_the_folds_cover_the_training_hours_once(model: Model) -> N
 def test_the_regression_of_a_fold_is_fitted_on_the_other_folds(model: Model) -> None:
     anomalies = model_inputs(mask_hours(model.grid, model.split.train), model.base.climatology).anomalies
     fit = SpatialRegressionFit.from_anomalies(
-        model.grid.stations, model.grid.start, anomalies, model.base.damping, base_models.MAX_FIT_HOURS
+        model.grid.stations, model.grid.hours, anomalies, model.base.damping, base_models.MAX_FIT_HOURS
     )
     masks = [mask for mask, _ in model.base.folds]
     for fold, regression in enumerate(regression for _, regression in model.base.folds):

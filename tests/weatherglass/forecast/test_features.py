@@ -99,7 +99,7 @@ def test_features_of_place_and_time(inputs: ModelInputs, features: CaseFeatures)
     assert value_of(features, "latitude") == pytest.approx(station.latitude)
     assert value_of(features, "longitude") == pytest.approx(station.longitude)
     assert value_of(features, "elevation") == station.elevation
-    hour = int((inputs.start + BASE).astype("datetime64[h]").astype(int)) % 24
+    hour = int((inputs.hours[BASE]).astype("datetime64[h]").astype(int)) % 24
     solar = (hour + station.longitude / 15) / 24 * 2 * math.pi
     assert value_of(features, "solar_cos") == pytest.approx(math.cos(solar), abs=1e-5)
     assert value_of(features, "solar_sin") == pytest.approx(math.sin(solar), abs=1e-5)
@@ -114,7 +114,7 @@ def test_the_season_goes_once_round_the_circle_in_a_year(
     inputs: ModelInputs, month: int, day: int, cos: float, sin: float
 ) -> None:
     start = np.datetime64(f"2014-{month:02d}-{day:02d}T00", "h")
-    shifted = replace(inputs, start=start - BASE)
+    shifted = replace(inputs, hours=start - BASE + np.arange(len(inputs.hours)))
     features = case_features(shifted, DampedAnomaly(RHO), np.array([STATION]), np.array([BASE]))
     assert value_of(features, "season_cos") == pytest.approx(cos, abs=0.02)
     assert value_of(features, "season_sin") == pytest.approx(sin, abs=0.02)
@@ -131,12 +131,12 @@ def test_features_of_each_lead(inputs: ModelInputs, features: CaseFeatures, vari
     np.testing.assert_array_equal(
         matrix[:, : len(BASE_FEATURE_NAMES)], np.repeat(features.base_features, len(leads), axis=0)
     )
-    normal_now = inputs.climatology.at(np.array([STATION]), inputs.start + np.array([BASE]))[0, 0, variable]
+    normal_now = inputs.climatology.at(np.array([STATION]), inputs.hours[[BASE]])[0, 0, variable]
     longitude = inputs.stations[STATION].longitude
     anomalies = inputs.anomalies[STATION, :, variable]
     for row, lead in zip(matrix, LEADS, strict=True):
         by_name = dict(zip(FEATURE_NAMES, row.tolist(), strict=True))
-        valid = inputs.start + BASE + lead
+        valid = inputs.hours[BASE] + lead
         normal = inputs.climatology.at(np.array([STATION]), np.array([valid]))[0, 0, variable]
         solar = 2 * math.pi * ((int(valid.astype(int)) + longitude / 15) % 24) / 24
         assert by_name["lead"] == lead

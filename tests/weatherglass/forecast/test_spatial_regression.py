@@ -23,7 +23,7 @@ NO_SHRINKAGE = np.ones((len(LEADS), len(VARIABLES)), np.float32)
 def fit(model: Model) -> SpatialRegressionFit:
     anomalies = model_inputs(model.grid, model.base.climatology).anomalies
     return SpatialRegressionFit.from_anomalies(
-        model.grid.stations, model.grid.start, anomalies, model.base.damping, max_hours=10**6
+        model.grid.stations, model.grid.hours, anomalies, model.base.damping, max_hours=10**6
     )
 
 
@@ -41,14 +41,14 @@ def test_increments_are_those_of_a_ridge_regression(fit: SpatialRegressionFit) -
     regression = fit.solve(fit.sums(base), [5000.0] * 4, NO_SHRINKAGE)
     row, lead, variable = 1, 5, 0
     lagged = fit.field[fit.neighbours[row][None, None, :], (base[:, None] - np.array(LAGS))[:, :, None]]
-    x = predictors(lagged, fit.start + base).astype(float)
+    x = predictors(lagged, fit.hours[base]).astype(float)
     residuals = fit.residuals(base).reshape(len(base), -1, len(LEADS), len(VARIABLES))
     y = residuals[:, row, lead, variable].astype(float)
     centred = x - x.mean(axis=0)
     penalty = np.diag(5000.0 * fit.penalty(row))
     weights = np.linalg.solve(centred.T @ centred + penalty, centred.T @ (y - y.mean()))
     expected = y.mean() + centred @ weights
-    rows, hours = np.full(len(base), row), fit.start + base
+    rows, hours = np.full(len(base), row), fit.hours[base]
     increments = regression.increments(fit.field, rows, base, hours, [variable])[:, lead, 0]
     np.testing.assert_allclose(increments, expected, atol=0.02)
     scaled = regression.scaled(np.full(NO_SHRINKAGE.shape, 0.25, np.float32))
@@ -91,7 +91,7 @@ def test_a_station_with_less_than_half_of_the_hours_has_no_regression(model: Mod
     anomalies[0, : hours // 2 + 1, 0] = np.nan
     anomalies[1, : hours // 2 - 1, 0] = np.nan
     fit = SpatialRegressionFit.from_anomalies(
-        model.grid.stations, model.grid.start, anomalies, model.base.damping, max_hours=10**6
+        model.grid.stations, model.grid.hours, anomalies, model.base.damping, max_hours=10**6
     )
     np.testing.assert_array_equal(fit.fitted, [[False, True, True, True], [True] * 4, [True] * 4])
 
@@ -178,11 +178,11 @@ def test_missing_changes_are_imputed_from_an_identical_neighbour(fit: SpatialReg
     regression = twins.solve(twins.sums(base), [5000.0] * 4, NO_SHRINKAGE)
     row = 1
     lagged = regression._lagged(field, row, base)
-    complete = predictors(lagged, twins.start + base).reshape(len(base), BLOCKS, lagged.shape[2], -1)
+    complete = predictors(lagged, twins.hours[base]).reshape(len(base), BLOCKS, lagged.shape[2], -1)
     reduced = lagged.copy()
     reduced[:, 1:, 0] = np.nan
-    imputed = predictors(reduced, twins.start + base, regression.imputation[row]).reshape(complete.shape)
-    zero = predictors(reduced, twins.start + base).reshape(complete.shape)
+    imputed = predictors(reduced, twins.hours[base], regression.imputation[row]).reshape(complete.shape)
+    zero = predictors(reduced, twins.hours[base]).reshape(complete.shape)
     changes = slice(1, len(LAGS))
     error, error_of_zero = (np.abs(x - complete)[:, changes, 0, 0].mean() for x in (imputed, zero))
     assert error < 0.2 * error_of_zero
@@ -193,6 +193,6 @@ def test_known_changes_are_not_imputed(fit: SpatialRegressionFit, model: Model) 
     base = np.arange(100, 1500)
     lagged = model.base.regression._lagged(fit.field, 1, base)
     lagged = lagged[np.isfinite(lagged[:, :, 0]).all(axis=(1, 2))]
-    hours = fit.start + base[: len(lagged)]
+    hours = fit.hours[base[: len(lagged)]]
     imputation = model.base.regression.imputation[1]
     np.testing.assert_array_equal(predictors(lagged, hours, imputation), predictors(lagged, hours))

@@ -129,7 +129,7 @@ def extended(connection: Connection) -> Hours:
     names = (*VALUES[:4], "wind_direction")
     return {
         row["hour"]: {name: row[name] for name in names if row[name] is not None}
-        for row in stored_hours(connection, bundled_stations(), Origin.OPEN_METEO, HOUR, LAST)
+        for row in stored_hours(connection, bundled_stations(), HOUR, LAST)
     }
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from sqlalchemy import Engine
 
 from weatherglass.record_headers import Origin
 from weatherglass.records import Observation
 from weatherglass.stations import bundled_stations
 from weatherglass.store import observations
-from weatherglass.store.hours import stored_hours, stored_span
+from weatherglass.store.hours import UNKNOWN_SOURCE, StoredSpan, stored_hours, stored_span
 
 HOUR = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -19,23 +20,45 @@ def observation(station_id: str, time: datetime, temperature: float | None = 5.0
     return Observation(station_id=station_id, timestamp=time, temperature=temperature)
 
 
-def test_the_span_is_that_of_the_source(store: Engine) -> None:
+def test_the_span_ends_with_the_last_complete_day_and_ignores_what_is_not_the_present(store: Engine) -> None:
+    midnight = HOUR.replace(hour=0) + timedelta(days=1)
+    with store.begin() as connection:
+        for origin in (Origin.REPLAY, Origin.SIMULATED):
+            ignored = [observation(origin.value, HOUR + timedelta(days=days)) for days in (-9, 9)]
+            observations.save(connection, ignored, HOUR, origin)
+    with store.connect() as connection:
+        assert stored_span(connection) is None
     with store.begin() as connection:
         times = [HOUR, HOUR + timedelta(minutes=15), HOUR + timedelta(hours=3)]
         observations.save(connection, [observation("denver", time) for time in times], HOUR, Origin.OPEN_METEO)
     with store.connect() as connection:
-        assert stored_span(connection, Origin.OPEN_METEO) == (times[0], times[-1])
-        assert stored_span(connection, Origin.REPLAY) is None
+        assert stored_span(connection) is None, "the first day is not complete"
+    with store.begin() as connection:
+        observations.save(connection, [observation("kjfk", midnight)], HOUR, Origin.METAR)
+    with store.connect() as connection:
+        assert stored_span(connection) == StoredSpan(HOUR, midnight, len(times))
 
 
-def test_hours_are_of_the_source_and_the_interval_with_both_ends(store: Engine) -> None:
+@pytest.mark.parametrize("origin", [*Origin, None])
+def test_all_origins_train_except_replayed_and_simulated_observations(store: Engine, origin: Origin | None) -> None:
+    with store.begin() as connection:
+        observations.save(connection, [observation("denver", HOUR)], HOUR, origin)
+    with store.connect() as connection:
+        rows = list(stored_hours(connection, bundled_stations(), HOUR, HOUR))
+    if origin in (Origin.REPLAY, Origin.SIMULATED):
+        assert rows == []
+    else:
+        assert [row["source"] for row in rows] == [origin.value if origin else UNKNOWN_SOURCE]
+
+
+def test_hours_are_of_the_interval_with_both_ends(store: Engine) -> None:
     with store.begin() as connection:
         live = [observation("denver", HOUR + timedelta(hours=hours), float(hours)) for hours in range(-1, 4)]
         observations.save(connection, live, HOUR, Origin.OPEN_METEO)
         replayed = [observation("denver", HOUR + timedelta(minutes=30), -50.0)]
         observations.save(connection, replayed, HOUR, Origin.REPLAY)
     with store.connect() as connection:
-        rows = list(stored_hours(connection, bundled_stations(), Origin.OPEN_METEO, HOUR, HOUR + timedelta(hours=2)))
+        rows = list(stored_hours(connection, bundled_stations(), HOUR, HOUR + timedelta(hours=2)))
     assert [(row["hour"], row["temperature"]) for row in rows] == [
         (HOUR + timedelta(hours=hours), float(hours)) for hours in range(3)
     ]
@@ -62,9 +85,7 @@ def test_hours_of_two_stations_with_interleaved_observations_are_not_mixed(store
     with store.begin() as connection:
         observations.save(connection, readings, HOUR, Origin.OPEN_METEO)
     with store.connect() as connection:
-        rows = list(
-            stored_hours(connection, bundled_stations(), Origin.OPEN_METEO, evening, evening + timedelta(hours=1))
-        )
+        rows = list(stored_hours(connection, bundled_stations(), evening, evening + timedelta(hours=1)))
     assert [(row["station_id"], row["hour"], row["temperature"]) for row in rows] == [
         ("boston", evening, 19.5),
         ("boston", evening + timedelta(hours=1), 25.5),
@@ -81,7 +102,7 @@ def test_an_hour_has_the_observations_from_19_minutes_before_to_one_minute_after
         second = [observation("denver", HOUR + timedelta(seconds=59), 0.0)]
         observations.save(connection, second, HOUR, Origin.OPEN_METEO)
     with store.connect() as connection:
-        rows = list(stored_hours(connection, bundled_stations(), Origin.OPEN_METEO, HOUR, HOUR + timedelta(hours=1)))
+        rows = list(stored_hours(connection, bundled_stations(), HOUR, HOUR + timedelta(hours=1)))
     assert [(row["hour"] - HOUR, row["temperature"]) for row in rows] == [
         (timedelta(), (1.0 + 2.0 + 0.0) / 3),
         (timedelta(hours=1), (3.0 + 4.0) / 2),

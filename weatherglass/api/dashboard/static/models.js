@@ -302,7 +302,7 @@ function versionRow(model) {
         "details",
         {},
         h("summary", {}, metrics.slice(0, 4).join(", ") || "none"),
-        h("small", { class: "muted" }, [...metrics.slice(4), ...params].join(", ")),
+        h("small", { class: "muted" }, [...metrics.slice(4), ...params, model.tags.data_new].filter(Boolean).join(", ")),
       ),
     ),
   );
