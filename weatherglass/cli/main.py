@@ -10,6 +10,7 @@ from pathlib import Path
 
 from weatherglass.cli.evaluate_arguments import add_arguments as evaluation_arguments
 from weatherglass.cli.simulate_arguments import add_arguments as simulation_arguments
+from weatherglass.cli.statement_arguments import add_statement_arguments
 from weatherglass.settings import Settings, SettingsError, load_settings
 from weatherglass.stations import StationsError
 
@@ -17,19 +18,6 @@ INVALID_SETTINGS = 2
 """Also for an invalid station table."""
 MODEL_KINDS = ("forecaster", "anomaly-detector")
 """The kinds in the registry, repeated here because importing the registry would make `--help` slow."""
-TIME_FORMATS = (
-    "yyyy-mm-dd",
-    "yyyymmddhhmm",
-    "dd/mm/yyyy",
-    "mm/dd/yyyy",
-    "epoch-s",
-    "epoch-ms",
-    "dd/mm/yy",
-    "mm/dd/yy",
-    "excel-1900",
-    "excel-1904",
-)
-"""The values of `series_times.TimeFormat`, repeated for the same reason."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -113,17 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     checking = commands.add_parser("check", help="find faulty readings of one station in a file")
     checking.add_argument("--series", type=Path, required=True, metavar="FILE", help="CSV or Parquet file")
-    checking.add_argument(
-        "--unit",
-        action="append",
-        default=[],
-        metavar="VARIABLE=UNIT",
-        help="unit of a column whose header states none, such as temperature=F",
-    )
-    checking.add_argument(
-        "--time-zone", metavar="ZONE", help="zone of times without one: UTC, +01:00 or a name such as Europe/Paris"
-    )
-    checking.add_argument("--time-format", choices=TIME_FORMATS, help="format of the times if the file leaves it open")
+    add_statement_arguments(checking)
     checking.add_argument("--json", action="store_true", help="print the complete result as JSON")
     checking.add_argument("--all", action="store_true", help="list every event, not only the most severe of each check")
     evaluation_arguments(commands.add_parser("evaluate", help="train on a history and score forecasts of later hours"))

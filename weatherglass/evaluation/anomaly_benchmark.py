@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -266,8 +267,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="also write the tables to this file")
     options = parser.parse_args()
     station_table = datasets.read_station_table(options.stations) if options.stations else None
-    training_rows, stations = datasets.read(options.history, station_table)
-    test_rows, _ = datasets.read(options.test, stations)
+    training_rows, stations = datasets.read([options.history], datetime.now(UTC), None, station_table)
+    test_rows, _ = datasets.read([options.test], datetime.now(UTC), None, stations)
     grid, begin = datasets.join(training_rows, test_rows, stations)
     history = grid.part(0, begin)
     test = grid.part(begin)

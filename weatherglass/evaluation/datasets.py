@@ -4,80 +4,123 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from weatherglass.forecast.variables import drop_implausible
-from weatherglass.history.grid import HourGrid
+from weatherglass.history.grid import GRID_VARIABLES, HourGrid
+from weatherglass.history.hours import hours_from_readings, hours_of_times, usable_values
 from weatherglass.history.prepared import HISTORY_COLUMNS, grid_from_table, read_manifest, read_stations
 from weatherglass.history.sources import SourceError, kaggle, nycflights13
+from weatherglass.history.sources.series_file import DIRECTION, Statements, read_network
+from weatherglass.meteorology import wind_direction
+from weatherglass.qc.limits import RANGE_LIMITS
 from weatherglass.station_table import COLUMNS, station_of
 from weatherglass.stations import Station, bundled_stations, station_id_of
 
 log = logging.getLogger(__name__)
 
 BUNDLED = nycflights13.NAME
-NAMES = {"city": "station_id", "station": "station_id", "datetime": "hour", "time": "hour", "timestamp": "hour"}
-"""Accepted aliases of columns."""
 VALUES = HISTORY_COLUMNS[2:7]
-KELVIN_ABOVE = 150.0
-"""A table whose median temperature is above this is in kelvin."""
 STATION_COLUMNS = ("station_id", "latitude", "longitude")
 
 
-def read(path: Path, stations: Sequence[Station] | None = None) -> tuple[pd.DataFrame, tuple[Station, ...]]:
+def read(
+    paths: Sequence[Path], now: datetime, stated: Statements | None = None, stations: Sequence[Station] | None = None
+) -> tuple[pd.DataFrame, tuple[Station, ...]]:
     """Return observations with the columns of `HISTORY_COLUMNS` except `source`, and their stations.
 
+    What is not used is logged as a warning. If several paths have the same hour of a station, the last one counts.
+
     Args:
-        path: Kaggle's zip, the folder of a prepared history, a table (Parquet file, Parquet folder or CSV), or
-            `nycflights13` for the bundled data. A table has one row for each station and hour (UTC), in °C, %, hPa,
-            m/s and degrees; a column of a variable may be absent.
+        paths: each is Kaggle's zip, the folder of a prepared history, a table (Parquet file, Parquet folder or text
+            file), or `nycflights13` for the bundled data. A table has one row for each station and time.
+        now: UTC.
+        stated: units and time zone of tables that do not state them.
+        stations: the stations to use, instead of those that the source or `stations.csv` has.
 
     Raises:
         SourceError: names the file, and the column or station that is wrong.
     """
+    tables: list[pd.DataFrame] = []
+    found: dict[str, Station] = {}
+    for path in paths:
+        table, of_path = _read_one(path, now, stated, stations)
+        tables.append(table[list(HISTORY_COLUMNS[:7])])
+        found |= {station.station_id: station for station in of_path}
+    table = pd.concat(tables, ignore_index=True).drop_duplicates(["station_id", "hour"], keep="last")
+    known = stations if stations is not None else tuple(found.values())
+    rows = table["station_id"].value_counts()
+    if unknown := sorted(set(rows.index) - {station.station_id for station in known}):
+        log.warning(
+            "Not used: %d of %d stations, %s hours: no coordinates for %s in the table of stations",
+            *(len(unknown), len(rows), f"{rows[unknown].sum():,}", ", ".join(unknown)),
+        )
+        table = table[~table["station_id"].isin(unknown)]
+    if table.empty:
+        raise SourceError(f"{', '.join(map(str, paths))}: no hour of a station in the table of stations")
+    return table, tuple(known)
+
+
+def _read_one(
+    path: Path, now: datetime, stated: Statements | None, stations: Sequence[Station] | None
+) -> tuple[pd.DataFrame, tuple[Station, ...]]:
     if str(path) == BUNDLED:
-        return nycflights13.read_nycflights13(), tuple(stations or nycflights13.stations())
+        return nycflights13.read_nycflights13(), nycflights13.stations()
     if path.suffix == ".zip":
         table, cities, problems = kaggle.read_kaggle(path)
         for problem in problems:
             log.warning("Not used: %s", problem)
-        return table, tuple(stations or cities)
+        return table, cities
     if not path.exists():
-        raise SourceError(f"{path} not found; expected a zip, Parquet or CSV file, or {BUNDLED}")
+        raise SourceError(f"{path} not found; expected a zip, a Parquet or text file, or {BUNDLED}")
     if path.is_dir() and read_manifest(path):
-        return pd.read_parquet(path / "observations"), tuple(stations or read_stations(path))
-    table = _read_table(path)
-    if stations is None:
-        known = bundled_stations()
-        if unknown := sorted(set(table["station_id"]) - set(known)):
-            raise SourceError(f"{path}: no coordinates for {', '.join(unknown[:5])}; pass a table with --stations")
-        stations = [known[name] for name in known if name in set(table["station_id"])]
-    return table, tuple(stations)
+        return pd.read_parquet(path / "observations"), read_stations(path)
+    table = _hours(path, now, stated)
+    if stations is not None:
+        return table, ()
+    known, ids = bundled_stations(), set(table["station_id"])
+    if unknown := sorted(ids - set(known)):
+        raise SourceError(f"{path}: no coordinates for {', '.join(unknown)}; pass a table with --stations")
+    return table, tuple(known[name] for name in known if name in ids)
 
 
-def _read_table(path: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise SourceError(f"Cannot read {path} as Parquet or CSV: {error}") from error
-    table = table.rename(columns={old: new for old, new in NAMES.items() if new not in table})
-    if missing := [name for name in ("station_id", "hour") if name not in table]:
-        raise SourceError(f"{path}: missing columns {', '.join(missing)}; found {', '.join(map(str, table.columns))}")
-    if not any(name in table for name in VALUES):
-        raise SourceError(f"{path}: none of the variables {', '.join(VALUES)} found")
-    try:
-        hour = pd.to_datetime(table["hour"], utc=True).dt.round("h")
-        values = {name: table[name].astype(float) if name in table else np.nan for name in VALUES}
-    except (ValueError, TypeError) as error:
-        raise SourceError(f"{path}: {error}") from error
-    station_id = table["station_id"].astype(str).map({name: station_id_of(name) for name in set(table["station_id"])})
-    observations = pd.DataFrame({"station_id": station_id, "hour": hour, **values})
-    if observations["temperature"].median() > KELVIN_ABOVE:
-        observations["temperature"] -= kaggle.KELVIN
-    return observations.drop_duplicates(["station_id", "hour"], keep="last")
+def _hours(path: Path, now: datetime, stated: Statements | None) -> pd.DataFrame:
+    """The hours of a table by the rule of the hour; logs how the columns were read and what is not used."""
+    network = read_network(path, now, stated)
+    series = network.series
+    log.info("%s: %s", path, "; ".join(f"{name} from {column}" for name, column in series.columns.items()))
+    for refusal in series.refused:
+        log.warning("Not used: %s: %s", path, refusal)
+    for skipped in series.skipped:
+        what = f"values of {skipped.column!r}" if skipped.column else "lines"
+        numbers = ", ".join(map(str, skipped.lines))
+        log.warning("Not used: %s: %d %s, %s (line %s)", path, skipped.count, what, skipped.code, numbers)
+    unused = [name for name in series.unused_columns if name != network.station_column]
+    if unused:
+        log.warning("Not used: %s: the columns %s", path, ", ".join(unused))
+    names, rows = np.unique(network.stations, return_inverse=True)
+    ids = np.array([station_id_of(name) for name in names], dtype=object)
+    distinct = ~pd.DataFrame({"row": rows, "time": series.times}).duplicated(keep="last").to_numpy()
+    if not distinct.all():
+        log.warning("Not used: %s: %d readings that are repeated later in the file", path, (~distinct).sum())
+    outside = np.isnat(hours_of_times(series.times)) & distinct
+    if outside.any():
+        log.warning(
+            "Not used: %s: %d of %d readings, which are outside [H - 19 min, H + 1 min) of all hours H",
+            *(path, outside.sum(), distinct.sum()),
+        )
+    columns = dict(zip(VALUES, series.values[distinct].T, strict=True))
+    at, hours, means = hours_from_readings(rows[distinct], series.times[distinct], usable_values(columns, RANGE_LIMITS))
+    if not len(hours):
+        raise SourceError(f"{path}: no reading is in the interval of an hour, [H - 19 min, H + 1 min)")
+    by_variable = dict(zip(GRID_VARIABLES, means.T, strict=True))
+    by_variable[DIRECTION] = wind_direction(by_variable["wind_u"], by_variable["wind_v"])
+    table = pd.DataFrame({"station_id": ids[at], "hour": pd.to_datetime(hours.astype("datetime64[ns]"), utc=True)})
+    return table.assign(**{name: by_variable[name] for name in VALUES})
 
 
 def read_station_table(path: Path) -> tuple[Station, ...]:

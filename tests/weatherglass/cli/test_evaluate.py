@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +19,8 @@ from weatherglass.history.sources import SourceError
 from weatherglass.meteorology import wind_direction
 from weatherglass.records import VARIABLES
 
+NOW = datetime(2026, 1, 5, tzinfo=UTC)
+
 
 def table_of(grid: HourGrid) -> pd.DataFrame:
     """Return a grid as a table with one row for each station and hour."""
@@ -29,10 +32,10 @@ def table_of(grid: HourGrid) -> pd.DataFrame:
                 {
                     "station_id": station.station_id,
                     "time": pd.to_datetime(grid.hours.astype("datetime64[ns]"), utc=True),
-                    "temperature": values[:, 0],
-                    "humidity": values[:, 1],
-                    "pressure": values[:, 2],
-                    "wind_speed": values[:, 5],
+                    "temperature (°C)": values[:, 0],
+                    "humidity (%)": values[:, 1],
+                    "pressure (hPa)": values[:, 2],
+                    "wind_speed (m/s)": values[:, 5],
                     "wind_direction": wind_direction(values[:, 3], values[:, 4]),
                 }
             )
@@ -57,8 +60,8 @@ def files(model: Model, tmp_path: Path) -> SimpleNamespace:
 
 def test_tables_in_csv_and_parquet_give_the_original_grid(model: Model, files: SimpleNamespace) -> None:
     stations = datasets.read_station_table(files.stations)
-    history, known = datasets.read(files.history, stations)
-    test, _ = datasets.read(files.test, known)
+    history, known = datasets.read([files.history], NOW, None, stations)
+    test, _ = datasets.read([files.test], NOW, None, known)
     grid, begin = datasets.join(history, test, known)
     assert grid.start == model.grid.start
     assert begin == int(np.flatnonzero(model.split.test)[0])
@@ -94,20 +97,12 @@ def test_errors_name_the_file_the_columns_or_the_station(
     tmp_path: Path, files: SimpleNamespace, capsys: pytest.CaptureFixture
 ) -> None:
     with pytest.raises(SourceError, match="no-such"):
-        datasets.read(tmp_path / "no-such.parquet")
+        datasets.read([tmp_path / "no-such.parquet"], NOW)
     (tmp_path / "odd.csv").write_text("when,temperature\n2020-01-01,3\n")
-    with pytest.raises(SourceError, match="station_id, hour"):
-        datasets.read(tmp_path / "odd.csv")
+    with pytest.raises(SourceError, match="when,temperature"):
+        datasets.read([tmp_path / "odd.csv"], NOW)
     with pytest.raises(SourceError, match=r"\bs0\b"):
-        datasets.read(files.history)
+        datasets.read([files.history], NOW)
     options = ["--history", str(files.history), "--stations", str(files.stations), "--test-from", "2031-01-01"]
     assert main(["evaluate", *options]) == 1
     assert "2031-01-01" in capsys.readouterr().err
-
-
-def test_temperatures_in_kelvin_are_converted(tmp_path: Path) -> None:
-    rows = [{"city": "New York", "datetime": "2017-01-01 00:00", "temperature": 273.15, "wind_speed": 2.0}]
-    pd.DataFrame(rows).to_csv(tmp_path / "kelvin.csv", index=False)
-    table, stations = datasets.read(tmp_path / "kelvin.csv")
-    assert table["temperature"].tolist() == pytest.approx([0.0])
-    assert [station.station_id for station in stations] == ["new-york"]

@@ -19,9 +19,11 @@ from weatherglass.history.sources import series_times, series_values
 from weatherglass.history.sources.refusal import Refusal, RefusalCode, RefusedError, Skipped, skipped
 from weatherglass.history.sources.series_times import TimeFormat, parse_times
 from weatherglass.history.sources.text_table import read_table
+from weatherglass.meteorology import relative_humidity
 from weatherglass.records import VARIABLES
 
-STATION_NAMES = ("station_id", "station", "stations_id")
+STATION_NAMES = ("station_id", "station", "stations_id", "city")
+DIRECTION, DEW_POINT = "wind_direction", "dew_point"
 _TIME_OF_DAY = r"\d{1,2}(?::\d\d){0,2}(?:[.,]\d+)?\s*(?:[AaPp]\.?[Mm]?\.?)?"
 
 
@@ -62,6 +64,21 @@ class StationSeries:
 
 
 @dataclass(frozen=True)
+class NetworkSeries:
+    """Readings of several stations in the order of the file.
+
+    Attributes:
+        stations: (n,) as written in the file.
+        series: with values (n, 5), the last one is the wind direction in degrees.
+        station_column: name in the header.
+    """
+
+    stations: npt.NDArray[np.object_]
+    series: StationSeries
+    station_column: str
+
+
+@dataclass(frozen=True)
 class _Table:
     """Cells by position of the column, as text or as times and numbers of a Parquet file."""
 
@@ -84,29 +101,66 @@ def read_series(path: Path, now: datetime, stated: Statements | None = None) -> 
     stated = stated or Statements()
     table = _read_parquet(path) if path.suffix == ".parquet" else _read_text(path)
     _check_stations(path, table)
+    return _series(path, table, now, stated)[0]
+
+
+def read_network(path: Path, now: datetime, stated: Statements | None = None) -> NetworkSeries:
+    """Read a file with the readings of several stations, one row for each station and time.
+
+    Args:
+        path: a text file, a Parquet file, or a folder of Parquet files.
+
+    Raises:
+        RefusedError: as for `read_series`, except that a column of the station is required.
+    """
+    is_parquet = path.suffix == ".parquet" or path.is_dir()
+    table = _read_parquet(path, numbers=True) if is_parquet else _read_text(path)
+    at = next((i for i, name in enumerate(table.header) if series_values.normalised(name) in STATION_NAMES), None)
+    if at is None:
+        message = f"no column of the station, {' or '.join(STATION_NAMES)}; the columns are {', '.join(table.header)}"
+        raise RefusedError(path, Refusal(RefusalCode.NO_HEADER, message, table.header_line))
+    series, read = _series(path, table, now, stated or Statements(), (*VARIABLES, DIRECTION))
+    return NetworkSeries(read.cells[at].astype(str).to_numpy(object), series, table.header[at])
+
+
+def _series(
+    path: Path, table: _Table, now: datetime, stated: Statements, variables: Sequence[str] = VARIABLES
+) -> tuple[StationSeries, _Table]:
+    """Return the series, with the given variables, and the rows of the table with a readable time."""
     if not len(table.lines):
         raise RefusedError(path, Refusal(RefusalCode.NO_READINGS, "no readings below the header", table.header_line))
     time_at, parsed = _read_times(path, table, stated, now)
     readable = ~np.isnat(parsed.times)
     unread = [*table.skipped, *parsed.skipped]
     table = replace(table, cells=[cells[readable] for cells in table.cells], lines=table.lines[readable])
-    values = np.full((len(table.lines), len(VARIABLES)), np.nan)
+    values = np.full((len(table.lines), len(variables)), np.nan)
     columns = {"time": f"{' and '.join(repr(table.header[i]) for i in time_at)} ({parsed.description})"}
     refused: list[Refusal] = []
-    chosen = _variable_columns(table, refused)
+    chosen = _variable_columns(table, refused, (*variables, DEW_POINT))
+    if not ({"temperature", DEW_POINT} <= set(chosen) and "humidity" not in chosen):
+        chosen.pop(DEW_POINT, None)
+    dew_point = None
     decimal = _decimal_mark(table, chosen)
     for variable, at in chosen.items():
         result = _read_column(table, variable, at, stated.units.get(variable), decimal)
         if isinstance(result, Refusal):
             refused.append(result)
             continue
-        values[:, VARIABLES.index(variable)], unit, bad = result
-        columns[variable] = f"{table.header[at]!r} ({unit})"
+        read, unit, bad = result
         unread += bad
+        if variable == DEW_POINT:
+            dew_point = read
+            columns["humidity"] = f"{table.header[at]!r} ({unit}) and the temperature"
+            continue
+        values[:, variables.index(variable)] = read
+        columns[variable] = f"{table.header[at]!r} ({unit})"
+    if dew_point is not None and "temperature" in columns:
+        temperature = values[:, variables.index("temperature")]
+        values[:, variables.index("humidity")] = relative_humidity(temperature, dew_point)
     if len(columns) == 1:
         raise RefusedError(path, refused[0])
     used = {*time_at, *chosen.values()}
-    return StationSeries(
+    series = StationSeries(
         parsed.times[readable],
         values,
         table.lines,
@@ -115,6 +169,7 @@ def read_series(path: Path, now: datetime, stated: Statements | None = None) -> 
         tuple(unread),
         tuple(name for i, name in enumerate(table.header) if i not in used),
     )
+    return series, table
 
 
 def _time_columns(header: Sequence[str]) -> list[int]:
@@ -154,7 +209,8 @@ def _read_text(path: Path) -> _Table:
     return _Table(text.header, text.header_line, text.units, text.unit_line, cells, lines[whole], damaged)
 
 
-def _read_parquet(path: Path) -> _Table:
+def _read_parquet(path: Path, numbers: bool = False) -> _Table:
+    """Read the cells as text; `numbers`: those of columns of numbers as numbers, which need less memory."""
     try:
         frame = pd.read_parquet(path)
     except FileNotFoundError:
@@ -166,7 +222,13 @@ def _read_parquet(path: Path) -> _Table:
     if not _is_header(header):
         message = f"no time column or no variable; the columns are {', '.join(header)}"
         raise RefusedError(path, Refusal(RefusalCode.NO_HEADER, message))
-    cells = [_as_text(frame.iloc[:, i]) for i in range(len(header))]
+    times = _time_columns(header)
+    cells = [
+        frame.iloc[:, i].reset_index(drop=True)
+        if numbers and i not in times and pd.api.types.is_float_dtype(frame.iloc[:, i])
+        else _as_text(frame.iloc[:, i])
+        for i in range(len(header))
+    ]
     return _Table(header, None, None, None, cells, np.arange(1, len(frame) + 1))
 
 
@@ -220,14 +282,14 @@ def _read_times(
     return used, parsed
 
 
-def _variable_columns(table: _Table, refused: list[Refusal]) -> dict[str, int]:
+def _variable_columns(table: _Table, refused: list[Refusal], variables: Sequence[str]) -> dict[str, int]:
     """Return the position of the column of each variable; a variable with several columns is refused."""
     columns: dict[str, list[int]] = {}
     for i, name in enumerate(table.header):
         if found := series_values.variable_of(name):
             columns.setdefault(found[0], []).append(i)
     chosen: dict[str, int] = {}
-    for variable in VARIABLES:
+    for variable in variables:
         found_at = columns.get(variable, [])
         station_level = [i for i in found_at if not series_values.is_sea_level(table.header[i])]
         found_at = station_level or found_at
@@ -242,7 +304,8 @@ def _variable_columns(table: _Table, refused: list[Refusal]) -> dict[str, int]:
 
 
 def _decimal_mark(table: _Table, chosen: Mapping[str, int]) -> str | None:
-    cells = [table.cells[i][~series_values.is_missing(table.cells[i])] for i in chosen.values()]
+    texts = (table.cells[i] for i in chosen.values() if not pd.api.types.is_numeric_dtype(table.cells[i]))
+    cells = [text[~series_values.is_missing(text)] for text in texts]
     return series_values.decimal_mark(pd.concat(cells, ignore_index=True)) if cells else None
 
 

@@ -20,7 +20,6 @@ from weatherglass.history.sources.refusal import (
     Skipped,
     skipped,
 )
-from weatherglass.records import UNITS as RECORD_UNITS
 
 Values = npt.NDArray[np.float64]
 Lines = npt.NDArray[np.int64]
@@ -62,12 +61,20 @@ UNITS = {
         Unit("mph", ("mph", "mi/h"), 0.44704),
         Unit("kt", ("kt", "kts", "kn", "knot", "knots"), 1852 / 3600),
     ),
+    "wind_direction": (Unit("°", ("", "true")),),
+    "dew_point": (
+        Unit("°C", ("c", "celsius")),
+        Unit("°F", ("f", "fahrenheit"), 5 / 9, -160 / 9),
+        Unit("K", ("k", "kelvin"), 1.0, -273.15),
+    ),
 }
 POSSIBLE_MEDIAN = {
     "temperature": (-70.0, 50.0),
     "humidity": (1.5, 110.0),
     "pressure": (300.0, 1090.0),
     "wind_speed": (0.0, 40.0),
+    "wind_direction": (0.0, 360.0),
+    "dew_point": (-80.0, 35.0),
 }
 """Median of a station's readings anywhere on land, in the unit of the records."""
 
@@ -116,15 +123,36 @@ NAMES = {
         "pp_10",
     ],
     "wind_speed": ["wind_speed", "windspeed", "wind_speed_10m", "wspd", "sknt", "ff_10"],
+    "wind_direction": [
+        "wind_direction",
+        "winddirection",
+        "wind_direction_10m",
+        "wind_dir",
+        "winddir",
+        "wdir",
+        "wd",
+        "drct",
+        "dd_10",
+    ],
+    "dew_point": ["dew_point", "dewpoint", "dew_point_2m", "dewpoint_2m", "dewp", "dwpf", "dwpc", "td_10"],
 }
 """Names of columns, normalised by `normalised`."""
 SEA_LEVEL_NAMES = ["pressure_msl", "sea_level_pressure", "mslp", "slp", "relative_pressure", "barometer"]
 """Used if there is no other column of pressure."""
 NAMED_UNITS = {
-    **{"tmpf": "f", "tmpc": "c", "relh": "%", "sknt": "kt"},
-    **{"tt_10": "c", "tt_tu": "c", "rf_10": "%", "rf_tu": "%", "pp_10": "hpa", "ff_10": "m/s"},
+    **{"tmpf": "f", "tmpc": "c", "relh": "%", "sknt": "kt", "dwpf": "f", "dwpc": "c"},
+    **{"td_10": "c", "tt_10": "c", "tt_tu": "c", "rf_10": "%", "rf_tu": "%", "pp_10": "hpa", "ff_10": "m/s"},
 }
 """Units fixed by the publisher of a name: Iowa Environmental Mesonet (ASOS download), Deutscher Wetterdienst."""
+
+COMPASS = {
+    name: 22.5 * number
+    for number, name in enumerate(
+        ["N", "NNE", "NE", "ENE", "E", "ESE", "SE", "SSE", "S", "SSW", "SW", "WSW", "W", "WNW", "NW", "NNW"]
+    )
+}
+"""Degrees of the points of the compass."""
+_VARIABLE_DIRECTIONS = frozenset(("VRB", "VARIABLE", "CALM"))
 
 _MISSING = frozenset(("", "na", "n/a", "nan", "null", "none", "m", "missing", "-", "--", "---"))
 _MISSING_NUMBER = re.compile(r"-9{3,5}(?:[.,][09]+)?")
@@ -205,13 +233,14 @@ def parse_column(
         unit_line: line that states the unit.
         decimal: decimal mark of the other columns of the file; None if unknown.
     """
-    known = find_unit(variable, unit) if unit else None
-    allowed = ", ".join(unit.name for unit in UNITS[variable])
-    if unit and known is None:
-        message = (
-            f"the unit {unit!r} of {variable} is unknown; known units: {allowed}. --unit {variable}=UNIT states it"
-        )
-        return Refusal(RefusalCode.UNIT_UNKNOWN, message, unit_line, column)
+    if pd.api.types.is_numeric_dtype(cells):  # of a Parquet file
+        numbers = cells.to_numpy(float, na_value=np.nan)
+        known = _unit(variable, column, unit, unit_line, numbers)
+        return known if isinstance(known, Refusal) else (numbers * known.factor + known.offset, known.name, ())
+    if variable == "wind_direction":
+        upper = cells.str.strip().str.upper()
+        degrees = {name: f"{value:g}" for name, value in COMPASS.items()} | dict.fromkeys(_VARIABLE_DIRECTIONS, "")
+        cells = upper.map(degrees).where(upper.isin(list(degrees)), cells)
     missing = is_missing(cells)
     if missing.all():
         return np.full(len(cells), np.nan), "no values", ()
@@ -228,15 +257,9 @@ def parse_column(
         first = int(np.flatnonzero(bad)[0])
         message = f"{bad.sum()} of {(~missing).sum()} values are no numbers; the first is {cells.iloc[first]!r}"
         return Refusal(RefusalCode.NUMBER, message, int(lines[first]), column)
-    if known is None:
-        possible = _possible_units(variable, float(np.nanmedian(values)))
-        if len(possible) != 1:
-            message = (
-                f"the unit of {variable} is not stated; write it into the header, "
-                f"`{column} ({RECORD_UNITS[variable]})`, or use --unit {variable}=UNIT with one of {allowed}"
-            )
-            return Refusal(RefusalCode.UNIT_MISSING, message, unit_line, column)
-        [known] = possible
+    known = _unit(variable, column, unit, unit_line, values)
+    if isinstance(known, Refusal):
+        return known
     return values * known.factor + known.offset, known.name, skipped(RefusalCode.NUMBER, lines[bad], column)
 
 
@@ -274,6 +297,31 @@ def _numbers(cells: pd.Series, mark: str) -> Values:
         readable |= cells.str.fullmatch(_GROUPED_BY_COMMA)
         plain = cells.str.replace(",", "", regex=False)
     return pd.to_numeric(plain.where(readable.astype(bool)), errors="coerce").to_numpy(float)
+
+
+def _unit(variable: str, column: str, unit: str | None, unit_line: int | None, values: Values) -> Unit | Refusal:
+    """Return the unit that is stated or, if only one is possible, that of the values."""
+    allowed = ", ".join(unit.name for unit in UNITS[variable])
+    if unit:
+        return find_unit(variable, unit) or Refusal(
+            RefusalCode.UNIT_UNKNOWN,
+            f"the unit {unit!r} of {variable} is unknown; known units: {allowed}. --unit {variable}=UNIT states it",
+            unit_line,
+            column,
+        )
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return UNITS[variable][0]
+    possible = _possible_units(variable, float(np.median(finite)))
+    if len(possible) == 1:
+        return possible[0]
+    return Refusal(
+        RefusalCode.UNIT_MISSING,
+        f"the unit of {variable} is not stated; write it into the header, `{column} ({UNITS[variable][0].name})`, or "
+        f"use --unit {variable}=UNIT with one of {allowed}",
+        unit_line,
+        column,
+    )
 
 
 def _possible_units(variable: str, median: float) -> list[Unit]:

@@ -130,7 +130,8 @@ def _find_header(
         raise RefusedError(path, Refusal(RefusalCode.NO_HEADER, "the file is empty"))
     line, first = numbered[0]
     message = (
-        f"no line names a time column and a variable, such as `time (UTC),temperature (°C)`; this one is {first[:80]!r}"
+        f"no line names a time column and a variable, such as `time (UTC),temperature (°C)`; the file begins with "
+        f"{first[:200]!r}"
     )
     raise RefusedError(path, Refusal(RefusalCode.NO_HEADER, message, line))
 
