@@ -34,7 +34,21 @@ def test_throughput_of_a_week_is_cached_and_of_an_hour_is_not(settings: Settings
         assert (stored(1), stored(168)) == (before[0] + 1, before[1])
         now[0] += CACHE_LIFETIME
         assert stored(168) == before[1] + 1
-        assert client.get("/system", params={"hours": 169}).status_code == 422
+
+
+@pytest.mark.parametrize(("hours", "status"), [(-1, 422), (0, 422), (0.24, 422), (0.25, 200), (168, 200), (168.1, 422)])
+def test_the_time_range_is_from_a_quarter_of_an_hour_to_a_week(
+    settings: Settings, store: Engine, hours: float, status: int
+) -> None:
+    with TestClient(create_app(settings, clock=lambda: NOW)) as client:
+        assert client.get("/system", params={"hours": hours}).status_code == status
+
+
+def test_the_time_range_is_an_hour_unless_another_is_given(settings: Settings, store: Engine) -> None:
+    with TestClient(create_app(settings, clock=lambda: NOW)) as client:
+        default, hour = (client.get("/system", params=params).json() for params in ({}, {"hours": 1}))
+    assert default["step_seconds"] * len(default["flow"]) == 3600
+    assert default["flow"] == hour["flow"]
 
 
 @pytest.mark.parametrize(
