@@ -2,9 +2,9 @@
 ### What it does
 Polls the sources (METAR and Open-Meteo, or the replay server with the same APIs) for the current observations of all
 stations and publishes new and revised ones to `weather-raw`. The first run begins with the observations of the past
-days; with METAR it takes some minutes, because the API allows one request a minute. After an interruption, the next run
-also publishes the missed observations. Runs every `WEATHERGLASS_POLL_MINUTES` minutes, or every minute with the
-replay.
+days; with METAR it takes some minutes, because the API allows one request a minute, and publishes each response before
+the next request. After an interruption, the next run also publishes the missed observations. Runs every
+`WEATHERGLASS_POLL_MINUTES` minutes, or every minute with the replay.
 
 ### What its log shows
 The number of observations and stations, the time of the newest observation, which stations are observed by which

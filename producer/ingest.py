@@ -1,7 +1,9 @@
 """One poll of the source: publishes new observations and fills gaps.
 
-The last published observation of each station is kept in the store and written after the broker's acknowledgement. A
-crash between the two publishes a step again; the stream recognizes the duplicates, and nothing is lost.
+The observations of each response are published before the next request, because the requests for the past of airports
+take minutes. The last published observation of each station is kept in the store and written after the broker's
+acknowledgement. A crash between the two publishes a step again; the stream recognizes the duplicates, and nothing is
+lost.
 
 If one station fails while others are observed, its gap is filled later. The stream adds the observations to their
 windows, unless the station has sent newer ones before: then they are kept on `weather-raw` and in the store, and are in
@@ -11,7 +13,7 @@ no window.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -40,7 +42,7 @@ from weatherglass.stations import StationsError, known_stations
 from weatherglass.store import model_output
 from weatherglass.store.detection_scores import save_faults
 from weatherglass.store.engine import open_store
-from weatherglass.store.polls import Poll, calls_since, save_poll
+from weatherglass.store.polls import OK, Poll, calls_since, save_poll
 from weatherglass.store.published import last_published, save_published
 
 Log = Callable[[str], None]
@@ -50,9 +52,9 @@ class NothingObservedError(Exception):
     """No station could be observed; the message gives the reasons."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class IngestReport:
-    """Result of a poll.
+    """Result of a poll, or of its parts so far.
 
     Attributes:
         new: number of published present observations.
@@ -64,11 +66,11 @@ class IngestReport:
         refused: number of values and times that were refused, because their meaning is not certain.
     """
 
-    new: int
-    filled: int
-    revised: int
-    repeated: int
-    newest: datetime | None
+    new: int = 0
+    filled: int = 0
+    revised: int = 0
+    repeated: int = 0
+    newest: datetime | None = None
     failures: dict[str, str] = field(default_factory=dict)
     refused: int = 0
 
@@ -76,9 +78,24 @@ class IngestReport:
     def published(self) -> int:
         return self.new + self.filled + self.revised
 
+    def add_response(self, response: ParsedResponse) -> None:
+        self.failures.update(response.failures)
+        self.refused += sum(refusal.count for refusal in response.refusals)
+
+    def add_published(self, plan: PublishPlan) -> None:
+        """Count what has been published."""
+        self.new += len(plan.new)
+        self.filled += len(plan.filled)
+        self.revised += len(plan.revised)
+        self.repeated += plan.repeated
+        for observation in plan.pending:
+            self.newest = max(observation.timestamp, self.newest or observation.timestamp)
+
 
 def ingest(settings: Settings, now: datetime, log: Log = print) -> IngestReport:
-    """Poll the source once and publish new observations to `weather-raw`, in order of time for all stations together.
+    """Poll the source once and publish new observations to `weather-raw`.
+
+    The stations of each response are published and recorded before the next request, in order of time together.
 
     The first poll of a source also requests the backfill; after a gap, a poll requests everything since the last
     published observation. Model output is stored, not published. The store must be migrated.
@@ -88,8 +105,9 @@ def ingest(settings: Settings, now: datetime, log: Log = print) -> IngestReport:
 
     Raises:
         ApiError: the source is not available, or no response can be used.
-        NothingObservedError: the response has usable data for no station.
-        PublishError: the broker did not acknowledge all observations; the acknowledged ones are recorded.
+        NothingObservedError: no response has usable data for any station.
+        PublishError: the broker did not acknowledge all observations; the acknowledged ones are recorded, and there is
+            no further request.
         SettingsError: the polling interval exceeds the budget of the free API.
         SourceError: the data of the replay cannot be read, or no station is polled.
         StationsError: the station table cannot be used.
@@ -98,70 +116,69 @@ def ingest(settings: Settings, now: datetime, log: Log = print) -> IngestReport:
     if settings.source not in (Source.REPLAY, Source.METAR):
         check_budget(settings, sum(Origin.OPEN_METEO in station.sources for station in stations))
     engine = open_store(settings.store_url)
+    report, started = IngestReport(), monotonic()
     try:
-        with SourceClients(settings) as clients, _record_poll(engine, clients, now) as poll:
+        with SourceClients(settings) as clients, _record_poll(engine, clients, report, now):
             with engine.connect() as connection:
                 used = calls_since(connection, now - timedelta(days=1))
                 state = State(last_published(connection), model_output.latest_all(connection), used)
-            result = clients.poll(stations, state, now, log)
-            response = result.response
-            poll.unobserved = len(response.failures)
-            _save_model_output(engine, result, now)
-            _check_response(response, log)
-            oldest = now - timedelta(hours=settings.past_horizon_hours)
-            plan = plan_publishing(result, state.published, oldest, now, log)
-            newest = _publish(settings, engine, plan, result.origins, now, log)
-            poll.new, poll.filled, poll.revised = len(plan.new), len(plan.filled), len(plan.revised)
-            poll.repeated = plan.repeated
+            for part in clients.poll(stations, state, now, log):
+                received = now + timedelta(seconds=monotonic() - started)
+                report.add_response(part.response)
+                _log_response(part.response, log)
+                report.add_published(_publish_part(settings, engine, part, state, received, log))
+            _check_observed(report, len(stations))
             if settings.source is Source.REPLAY and settings.replay_faults:
                 _save_labels(settings, engine, log)
     finally:
         engine.dispose()
-    report = IngestReport(
-        new=len(plan.new),
-        filled=len(plan.filled),
-        revised=len(plan.revised),
-        repeated=plan.repeated,
-        newest=newest,
-        failures=response.failures,
-        refused=sum(refusal.count for refusal in response.refusals),
-    )
     log(_summary(report, len(stations)))
     return report
 
 
 @contextmanager
-def _record_poll(engine: Engine, clients: SourceClients, now: datetime) -> Iterator[Poll]:
+def _record_poll(engine: Engine, clients: SourceClients, report: IngestReport, now: datetime) -> Iterator[None]:
     """Save the outcome of a poll in the store, even if the poll fails. A failure to save it is ignored."""
-    poll, started = Poll(now), monotonic()
+    outcome, started = OK, monotonic()
     try:
-        yield poll
-    except Exception as error:
-        poll.outcome = type(error).__name__
+        yield
+    except BaseException as error:  # Airflow ends a task that takes too long by such an exception
+        outcome = type(error).__name__
         raise
     finally:
-        poll.seconds = monotonic() - started
-        poll.at = now + timedelta(seconds=poll.seconds)
-        poll.calls = clients.calls
-        poll.clock_skew = clients.clock_skew
+        seconds = monotonic() - started
+        poll = Poll(
+            at=now + timedelta(seconds=seconds),
+            seconds=seconds,
+            outcome=outcome,
+            new=report.new,
+            filled=report.filled,
+            revised=report.revised,
+            repeated=report.repeated,
+            unobserved=len(report.failures),
+            calls=clients.calls,
+            clock_skew=clients.clock_skew,
+        )
         with suppress(SQLAlchemyError), engine.begin() as connection:
             save_poll(connection, poll)
 
 
-def _check_response(response: ParsedResponse, log: Log) -> None:
-    """Log each station without an observation, and what is refused of the others.
+def _check_observed(report: IngestReport, stations: int) -> None:
+    """Check that a station has been observed.
 
     Raises:
         NothingObservedError: there is no observation of any station.
     """
+    if len(report.failures) == stations:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(report.failures.items())[:3])
+        raise NothingObservedError(f"No observation of any of the {stations} stations; {reasons}")
+
+
+def _log_response(response: ParsedResponse, log: Log) -> None:
+    """Log each station without an observation, and what is refused of the others."""
     for name, reason in response.failures.items():
         log(f"WARNING: no observation of {name}: {reason}")
     _log_refusals(response, log)
-    if not response.stations:
-        raise NothingObservedError(
-            f"No observation of any of the {len(response.failures)} stations; "
-            + "; ".join(f"{name}: {reason}" for name, reason in list(response.failures.items())[:3])
-        )
 
 
 def _log_refusals(response: ParsedResponse, log: Log) -> None:
@@ -175,18 +192,28 @@ def _log_refusals(response: ParsedResponse, log: Log) -> None:
         log(f"WARNING: refused in the response for {count_noun(len(refusals), 'station')} ({names}): {refusals[0]}")
 
 
-def _save_model_output(engine: Engine, result: PollResult, now: datetime) -> None:
-    if result.model_output:
+def _publish_part(
+    settings: Settings, engine: Engine, part: PollResult, state: State, now: datetime, log: Log
+) -> PublishPlan:
+    """Save the model output of a part, and publish what is new in it."""
+    if part.model_output:
         with engine.begin() as connection:
-            model_output.save(connection, result.model_output, now, result.model)
+            model_output.save(connection, part.model_output, now, part.model)
+    oldest = now - timedelta(hours=settings.past_horizon_hours)
+    plan = plan_publishing(part, state.published, oldest, now, log)
+    if plan.pending:
+        _publish(settings, engine, plan.pending, part.origins, now, log)
+    return plan
 
 
 def _publish(
-    settings: Settings, engine: Engine, plan: PublishPlan, origins: Mapping[str, Origin], now: datetime, log: Log
-) -> datetime | None:
-    pending = [*plan.new, *plan.filled, *plan.revised]
-    if not pending:
-        return None
+    settings: Settings,
+    engine: Engine,
+    pending: Sequence[Observation],
+    origins: Mapping[str, Origin],
+    now: datetime,
+    log: Log,
+) -> None:
     acknowledged: list[Observation] = []
     try:
         with open_producer(settings.bootstrap_servers) as producer:
@@ -201,7 +228,6 @@ def _publish(
                 for origin in set(origins.values()):
                     own = [observation for observation in acknowledged if origins[observation.station_id] is origin]
                     save_published(connection, own, origin)
-    return max(observation.timestamp for observation in acknowledged)
 
 
 def _save_labels(settings: Settings, engine: Engine, log: Log) -> None:

@@ -10,7 +10,7 @@ the requested hours, beta.aviationweather.gov/data/api/help.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -43,7 +43,11 @@ RETRIES = RetryPolicy(attempts=2)
 
 @dataclass(frozen=True)
 class MetarResponse(ParsedResponse):
-    """A response with `reporting`: the stations whose airports have reported in the last `RECENT_HOURS`."""
+    """A part of the reports of a poll.
+
+    Attributes:
+        reporting: the stations of all parts whose airports have reported in the last `RECENT_HOURS`.
+    """
 
     reporting: frozenset[str] = frozenset()
 
@@ -64,8 +68,12 @@ class Metar(ApiClient):
         backfill: timedelta,
         horizon: timedelta,
         log: Callable[[str], object],
-    ) -> MetarResponse:
+    ) -> Iterator[MetarResponse]:
         """All reports of each station since its last observation; a station without one gets the reports of `backfill`.
+
+        The first part has the stations whose past is not missing. The past of the others is requested by group, one
+        request a minute: each group is a part, with the past and the present of its stations. Each station is in one
+        part.
 
         A station that is silent costs no further request: its past is requested when it has reported again. A station
         whose past was not requested or not received is in `failures`, so that a later poll requests all of it: to
@@ -77,38 +85,51 @@ class Metar(ApiClient):
             horizon: older reports are not requested.
 
         Raises:
-            ApiConnectionError, ApiRequestError, ApiResponseError: as for `ApiClient`, for the request of all stations.
+            ApiConnectionError, ApiRequestError, ApiResponseError: as for `ApiClient`, for the request of all stations,
+                before the first part.
         """
-        response = self._reports(stations, RECENT_HOURS, now)
-        reporting = frozenset(response.stations)
+        recent = self._reports(stations, RECENT_HOURS, now)
+        reporting = frozenset(recent.stations)
         hours = {
             station: hours
             for station in stations
-            if station.station_id in response.stations
+            if station.station_id in recent.stations
             and (hours := _missing_hours(last.get(station.station_id), now, backfill, horizon)) > RECENT_HOURS
         }
+        waiting = {station.station_id for station in hours}
+        complete = _only(recent, reporting - waiting)
+        others = [refusal for refusal in recent.refusals if refusal.station_id not in reporting]
+        yield MetarResponse(complete.stations, recent.failures, complete.refusals + others, reporting)
         groups = _groups(hours)
         if groups:
             requested = f"{count_noun(len(hours), 'station')}: {count_noun(len(groups), 'request')}"
             log(f"Requesting the past of {requested}, one a minute, at most {MAX_PAST_REQUESTS} in a poll")
+        for group, past in self._pasts(groups, now):
+            part = _only(recent, {station.station_id for station in group})
+            if isinstance(past, ApiError):
+                yield MetarResponse({}, dict.fromkeys(part.stations, str(past)), part.refusals, reporting)
+            else:
+                merged = {name: _merged(past.stations.get(name), present) for name, present in part.stations.items()}
+                yield MetarResponse(merged, {}, part.refusals + past.refusals, reporting)
+
+    def _pasts(
+        self, groups: Sequence[tuple[list[Station], int]], now: datetime
+    ) -> Iterator[tuple[list[Station], ParsedResponse | ApiError]]:
+        """The past of each group, or why it is missing. After a failure to connect, no further one is requested."""
         no_more: ApiError | None = None
-        for number, (group, group_hours) in enumerate(groups):
+        for number, (group, hours) in enumerate(groups):
             if number == MAX_PAST_REQUESTS:
                 no_more = no_more or ApiError("its past is requested by a later poll")
-            try:
-                if no_more:
-                    raise no_more
-                past = self._reports(group, group_hours, now)
-            except ApiError as error:
-                no_more = error if isinstance(error, ApiConnectionError) else no_more
-                for station in group:
-                    response.failures[station.station_id] = str(error)
-                    del response.stations[station.station_id]
-                continue
-            response.refusals.extend(past.refusals)
-            for name, observations in past.stations.items():
-                response.stations[name] = _merged(observations, response.stations[name])
-        return MetarResponse(response.stations, response.failures, response.refusals, reporting)
+            past = no_more or self._past(group, hours, now)
+            if isinstance(past, ApiConnectionError):
+                no_more = past
+            yield group, past
+
+    def _past(self, group: Sequence[Station], hours: int, now: datetime) -> ParsedResponse | ApiError:
+        try:
+            return self._reports(group, hours, now)
+        except ApiError as error:
+            return error
 
     def _reports(self, stations: Sequence[Station], hours: int, now: datetime) -> ParsedResponse:
         """The reports of the stations in the last hours."""
@@ -161,7 +182,13 @@ def _groups(hours: Mapping[Station, int]) -> list[tuple[list[Station], int]]:
     return groups
 
 
-def _merged(past: StationObservations, recent: StationObservations) -> StationObservations:
-    by_time = {o.timestamp: o for part in (past, recent) for o in (*part.hours, part.current) if o}
+def _only(response: ParsedResponse, names: Set[str]) -> ParsedResponse:
+    """The observations of some stations, and what is refused of them."""
+    refusals = [refusal for refusal in response.refusals if refusal.station_id in names]
+    return ParsedResponse({name: response.stations[name] for name in response.stations if name in names}, {}, refusals)
+
+
+def _merged(past: StationObservations | None, recent: StationObservations) -> StationObservations:
+    by_time = {o.timestamp: o for part in (past, recent) if part for o in (*part.hours, part.current) if o}
     ordered = [by_time[moment] for moment in sorted(by_time)]
     return StationObservations(ordered[-1], (), tuple(ordered[:-1]))

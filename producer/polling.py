@@ -1,4 +1,4 @@
-"""One request of the observations of all stations, from the source or the sources in use.
+"""One poll of the observations of all stations, from the source or the sources in use.
 
 With AUTO, Open-Meteo and the reports of airports are both requested. A station is observed by its airport while that
 reports, by Open-Meteo otherwise; Open-Meteo's values for a station that its airport observes are model output.
@@ -6,7 +6,7 @@ reports, by Open-Meteo otherwise; Open-Meteo's values for a station that its air
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Self, TypeVar
@@ -29,12 +29,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class PollResult:
-    """The observations of a poll.
+    """A part of the observations of a poll.
 
     Attributes:
-        response: the observations that count, and why stations have none.
+        response: the observations that count, and why stations have none; each station is in one part of a poll.
         origins: station id -> the value of the header `source`, for each station in `response.stations`.
-        measured: the stations that their airports observe.
+        measured: the stations that their airports observe; those of other parts may be among them.
         model_output: Open-Meteo's values for these.
         model: the source of the model output.
     """
@@ -94,22 +94,26 @@ class SourceClients:
     def clock_skew(self) -> float | None:
         return next((client.clock_skew for client in self.all if client.clock_skew is not None), None)
 
-    def poll(self, stations: Sequence[Station], state: State, now: datetime, log: Log) -> PollResult:
-        """Request the observations of all stations.
+    def poll(self, stations: Sequence[Station], state: State, now: datetime, log: Log) -> Iterator[PollResult]:
+        """Request the observations of all stations; yields those of each response before the next request.
+
+        The first part has the stations whose past is not missing, and all that Open-Meteo observes. An airport's past
+        is requested by group, one request a minute: the stations of each group are a part.
 
         Args:
             now: UTC.
 
         Raises:
-            ApiError: no source responds.
+            ApiError: no source responds; before the first part.
         """
         if self.open_meteo and self.metar:
-            return self._poll_both(stations, state, now, log)
-        if self.metar:
-            response: ParsedResponse = self._reports(self.metar, stations, state, now, log)
-            return self._single(response, self.metar, frozenset(response.stations))
-        assert self.open_meteo
-        return self._single(self._model(self.open_meteo, stations, state, now, log), self.open_meteo, frozenset())
+            yield from self._poll_both(self.open_meteo, self.metar, stations, state, now, log)
+        elif self.metar:
+            for reports in self._reports(self.metar, stations, state, now, log):
+                yield self._single(reports, self.metar, frozenset(reports.stations))
+        elif self.open_meteo:
+            model = self._model(self.open_meteo, stations, state, now, log)
+            yield self._single(model, self.open_meteo, frozenset())
 
     def _single(self, response: ParsedResponse, client: ApiClient, measured: frozenset[str]) -> PollResult:
         return PollResult(response, dict.fromkeys(response.stations, self._origin(client)), measured)
@@ -122,7 +126,7 @@ class SourceClients:
 
     def _reports(
         self, client: Metar, stations: Sequence[Station], state: State, now: datetime, log: Log
-    ) -> MetarResponse:
+    ) -> Iterator[MetarResponse]:
         newest = {name: published.newest for name, published in state.published.items()}
         hours = self._settings.backfill_hours, self._settings.past_horizon_hours
         backfill, horizon = (timedelta(hours=h) for h in hours)
@@ -143,14 +147,20 @@ class SourceClients:
         spare = None if is_replay else OPEN_METEO_CALLS_PER_DAY - state.used_calls
         return request_open_meteo(client, self._settings, tuple(stations), last, now, spare, log)
 
-    def _poll_both(self, stations: Sequence[Station], state: State, now: datetime, log: Log) -> PollResult:
-        assert self.open_meteo
-        assert self.metar
-        open_meteo, metar = self.open_meteo, self.metar
+    def _poll_both(
+        self,
+        open_meteo: OpenMeteo,
+        metar: Metar,
+        stations: Sequence[Station],
+        state: State,
+        now: datetime,
+        log: Log,
+    ) -> Iterator[PollResult]:
         with_model = [station for station in stations if Origin.OPEN_METEO in station.sources]
         with_airport = [station for station in stations if station.sources[0] is Origin.METAR]
         model, model_error = _attempt(lambda: self._model(open_meteo, with_model, state, now, log), log)
-        reports, metar_error = _attempt(lambda: self._reports(metar, with_airport, state, now, log), log)
+        parts = self._reports(metar, with_airport, state, now, log)
+        reports, metar_error = _attempt(lambda: next(parts), log)
         if model_error and metar_error:
             raise model_error
         model = model or _failed(with_model, model_error)
@@ -163,20 +173,39 @@ class SourceClients:
             or _is_held(state.published.get(station.station_id), now)
         )
         result = PollResult(ParsedResponse(), {}, measured, [], self._origin(open_meteo))
-        for station in stations:
-            name = station.station_id
-            chosen, client = (reports, metar) if name in measured else (model, open_meteo)
-            if name in chosen.stations:
-                result.response.stations[name] = chosen.stations[name]
-                result.origins[name] = self._origin(client)
-            else:
-                result.response.failures[name] = chosen.failures[name]
-            result.response.refusals.extend(refusal for refusal in chosen.refusals if refusal.station_id == name)
-            if name in measured and name in model.stations:
-                steps = model.stations[name].steps(with_quarter_hours=name in state.model_output)
-                result.model_output.extend(value for time, value in steps.items() if time <= now)
-        log(_choice(stations, measured, reports.failures))
-        return result
+        _choose(result, stations, model, reports, self._origin(metar))
+        _add_model_output(result, model, state, now)
+        yield result
+        for past in parts:  # none after an error
+            yield self._single(past, metar, measured)
+        log(_choice_line(stations, measured, reports.failures))
+
+
+def _choose(
+    result: PollResult,
+    stations: Sequence[Station],
+    model: ParsedResponse,
+    reports: MetarResponse,
+    airport: Origin,
+) -> None:
+    """Add the observations of each station from its source, except those that wait for their past."""
+    waiting = reports.reporting - reports.stations.keys()
+    for name in (station.station_id for station in stations if station.station_id not in waiting):
+        chosen, origin = (reports, airport) if name in result.measured else (model, result.model)
+        if name in chosen.stations:
+            result.response.stations[name] = chosen.stations[name]
+            result.origins[name] = origin
+        else:
+            result.response.failures[name] = chosen.failures[name]
+        result.response.refusals.extend(refusal for refusal in chosen.refusals if refusal.station_id == name)
+
+
+def _add_model_output(result: PollResult, model: ParsedResponse, state: State, now: datetime) -> None:
+    """Add Open-Meteo's values for the stations that their airports observe."""
+    for name, observations in model.stations.items():
+        if name in result.measured:
+            steps = observations.steps(with_quarter_hours=name in state.model_output)
+            result.model_output.extend(value for time, value in steps.items() if time <= now)
 
 
 def _attempt(request: Callable[[], T], log: Log) -> tuple[T | None, ApiError | None]:
@@ -201,7 +230,7 @@ def _is_held(last: Published | None, now: datetime) -> bool:
     )
 
 
-def _choice(stations: Sequence[Station], measured: frozenset[str], failures: Mapping[str, str]) -> str:
+def _choice_line(stations: Sequence[Station], measured: frozenset[str], failures: Mapping[str, str]) -> str:
     """The line of the log that says which source observes which stations, and why it is not an airport."""
     others = [
         f"{station.station_id} ({failures.get(station.station_id, 'no airport')})"

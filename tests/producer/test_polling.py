@@ -17,6 +17,7 @@ from producer.metar import Metar
 from producer.polling import PollResult, SourceClients, State
 from tests.conftest import make_settings
 from tests.producer.conftest import FAST_RETRIES, VALUES, FakeApi, location
+from tests.producer.parts import join_results
 from weatherglass.record_headers import Origin
 from weatherglass.records import Observation
 from weatherglass.settings import Source
@@ -71,7 +72,8 @@ class FakeSources:
         with SourceClients(self.settings) as clients:
             for client in clients.all:
                 client.retry_policy = replace(FAST_RETRIES, attempts=1)
-            return clients.poll(STATIONS, State(published or {}, model_output, 0), NOW, self.lines.append)
+            state = State(published or {}, model_output, 0)
+            return join_results(clients.poll(STATIONS, state, NOW, self.lines.append))
 
 
 @pytest.fixture
@@ -172,12 +174,27 @@ def test_a_station_whose_past_is_not_available_yet_stays_with_its_airport(
     assert result.response.failures["boston"] == "no past"
 
 
+def test_stations_that_wait_for_their_past_come_in_the_part_of_their_group(fake: FakeSources) -> None:
+    fake.reports = {"KBOS": [HOUR / 2], "KJFK": [HOUR / 2, HOUR * 8]}
+    state = State(published(BOTH, Origin.METAR, HOUR) | published(AIRPORT, Origin.METAR, 9 * HOUR), {}, 0)
+    with SourceClients(fake.settings) as clients:
+        parts = list(clients.poll(STATIONS, state, NOW, fake.lines.append))
+    assert [set(part.response.stations) for part in parts] == [{"boston", "jerusalem"}, {"jfk"}]
+    assert [part.origins for part in parts] == [
+        {"boston": Origin.METAR, "jerusalem": Origin.OPEN_METEO},
+        {"jfk": Origin.METAR},
+    ]
+    assert [[value.station_id for value in part.model_output] for part in parts] == [["boston"], []]
+    assert [part.response.failures for part in parts] == [{}, {}]
+    assert all({"boston", "jfk"} == part.measured for part in parts)
+
+
 def test_a_station_whose_first_source_is_open_meteo_is_not_asked_for_at_its_airport(
     fake: FakeSources, fake_api: FakeApi
 ) -> None:
     model_first = replace(BOTH, sources=(Origin.OPEN_METEO, Origin.METAR))
     with SourceClients(fake.settings) as clients:
-        result = clients.poll((model_first, AIRPORT), State({}, {}, 0), NOW, fake.lines.append)
+        result = join_results(clients.poll((model_first, AIRPORT), State({}, {}, 0), NOW, fake.lines.append))
     assert result.origins["boston"] is Origin.OPEN_METEO
     assert [query["ids"] for query in fake_api.queries if "ids" in query] == ["KJFK"]
 
@@ -192,7 +209,7 @@ def test_a_source_that_is_selected_alone_is_the_only_one_requested(
     fake.settings = fake.settings.model_copy(update={"source": source})
     stations = (BOTH,)
     with SourceClients(fake.settings) as clients:
-        result = clients.poll(stations, State({}, {}, 0), NOW, fake.lines.append)
+        result = join_results(clients.poll(stations, State({}, {}, 0), NOW, fake.lines.append))
     assert set(fake_api.paths) == paths
     assert result.origins == {"boston": Origin(source.value)}
     assert result.model_output == []

@@ -24,6 +24,7 @@ from producer.replay.data import ReplayData, load_data
 from producer.replay.server import ReplayServer
 from producer.request_limit import RequestLimit
 from tests.producer.conftest import FAST_RETRIES
+from tests.producer.parts import join_reports
 from weatherglass.history.sources.nycflights13 import read_nycflights13, stations
 from weatherglass.settings import LOOPBACK, Settings
 from weatherglass.stations import bundled_stations
@@ -249,7 +250,7 @@ def test_the_process_prints_its_url_when_ready_and_stops_on_sigterm(settings: Se
 def test_airport_reports_are_the_values_of_the_hours_that_they_belong_to(url: str, tmp_path: Path) -> None:
     with Metar(url, RequestLimit(tmp_path / "limit", 0.0), FAST_RETRIES) as client:
         day, long = timedelta(hours=24), timedelta(hours=240)
-        observed = client.observe(stations(), {}, NOW, day, long, print)
+        observed = join_reports(client.observe(stations(), {}, NOW, day, long, print))
         assert client.replayed
     assert not observed.failures
     assert not observed.refusals
