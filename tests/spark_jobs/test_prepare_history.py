@@ -214,19 +214,22 @@ def test_stored_hours_of_all_sources_and_stations_are_added_years_after_the_end_
         for name, hours in manifest.station_hours.items()
         if hours != before.station_hours.get(name)
     }
-    assert added == {"new-york": 48, "denver": 48}, "complete days"
+    # Only complete days are added.
+    assert added == {"new-york": 48, "denver": 48}
     assert manifest.rows == sum(manifest.station_hours.values())
     assert any("garden" in line and "48" in line for line in lines)
     assert "garden" in (settings.history_dir / "report.html").read_text(encoding="utf-8")
     grid = read_history(settings.history_dir)
-    assert grid.values.shape[1] < 1000, "the years between are not on the axis"
+    # The years between are not on the axis.
+    assert grid.values.shape[1] < 1000
     row = {station.station_id: i for i, station in enumerate(grid.stations)}
     for station_id, value in (("new-york", 1.0), ("denver", 2.0)):
         last = grid.values[row[station_id], -48:, 0]
         np.testing.assert_allclose(last, value + np.arange(48) / 10, rtol=1e-6)
     assert grid.hours[-1] == np.datetime64("2026-03-02T23", "h")
     save("new-york", Origin.METAR, 1.0)
-    assert prepare(spark, kaggle_only, "kaggle", print) == manifest, "the same observations again are not new"
+    # The same observations again are not new.
+    assert prepare(spark, kaggle_only, "kaggle", print) == manifest
 
 
 def test_a_kaggle_zip_gives_36_stations_with_possible_temperatures(

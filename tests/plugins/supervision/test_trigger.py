@@ -87,7 +87,8 @@ def test_a_job_that_had_worked_is_restarted_without_an_event(
         return await running
 
     event = asyncio.run(scenario())
-    assert event["stopped_by"] == "make down", "the second process is supervised, and not restarted when it is stopped"
+    # The second process is supervised, and not restarted when it is stopped.
+    assert event["stopped_by"] == "make down"
     assert not folder.alive()
 
 
@@ -109,7 +110,8 @@ def test_a_job_that_the_host_cannot_restart_fires(
 
     event = asyncio.run(scenario())
     assert (event["ok"], event["observed"], event["stopped_by"]) == (False, True, None)
-    assert not folder.restart.exists(), "no later host may start the job while nothing supervises it"
+    # No later host may start the job while nothing supervises it.
+    assert not folder.restart.exists()
 
 
 def test_a_kill_by_a_user_withdraws_the_restart(folder: JobFolder) -> None:

@@ -66,7 +66,8 @@ def test_each_record_is_split_alone() -> None:
     begin = old + KEPT_GAP_HOURS
     for name in ("train", "calibrate", "test"):
         np.testing.assert_array_equal(getattr(masks, name)[:old], getattr(alone, name), err_msg=name)
-        assert not getattr(masks, name)[old:begin].any(), "missing hours belong to none"
+        # Missing hours belong to no part.
+        assert not getattr(masks, name)[old:begin].any()
     assert ranges(masks.test)[1:] == [(begin + 816, begin + 960)]
     assert ranges(masks.calibrate)[-1] == (begin + 612, begin + 816)
     assert ranges(masks.train)[-1] == (begin, begin + 612)

@@ -70,7 +70,8 @@ def test_a_process_that_continues_is_not_killed(monitor: SuspensionMonitor, chil
     monitor.poll(LATER)
     suspend(child)
     monitor.poll(2 * LATER)
-    assert child.status() == psutil.STATUS_STOPPED, "the time of the second suspension counts"
+    # The time of the second suspension counts.
+    assert child.status() == psutil.STATUS_STOPPED
     monitor.poll(3 * LATER)
     assert is_killed(child)
 

@@ -75,9 +75,11 @@ def test_the_configured_size_is_trained_when_something_is_new(
         return needs_first_model(params), needs_full_model(params)
 
     write_manifest(settings.history_dir, HISTORY)
-    assert trained() == (True, full == "true"), "there is no model yet"
+    # There is no model yet.
+    assert trained() == (True, full == "true")
     register(settings, tmp_path, HISTORY, size, code_version())
-    assert trained() == (False, False), "nothing is new"
+    # Nothing is new.
+    assert trained() == (False, False)
     write_manifest(settings.history_dir, LATER)
     assert trained() == (size == "first", size == "full")
     register(settings, tmp_path, LATER, size, "older code")
@@ -85,7 +87,8 @@ def test_the_configured_size_is_trained_when_something_is_new(
     register(settings, tmp_path, LATER, size, code_version())
     assert trained() == (False, False)
     assert not needs_refit({"size": "auto"})
-    assert needs_full_model({"size": "full"}), "a user can always train again"
+    # A user can always train again.
+    assert needs_full_model({"size": "full"})
     assert needs_first_model({"size": "first"})
 
 
@@ -105,13 +108,16 @@ def test_new_history_for_the_daily_refit_starts_a_refit_alone(
         functions = {"first": needs_first_model, "full": needs_full_model, "refit": needs_refit}
         return [size for size, function in functions.items() if function({"size": "auto"}, events)]
 
-    assert needed("refit") == ["first"], "there are no trees to keep"
+    # There are no trees to keep.
+    assert needed("refit") == ["first"]
     register(settings, tmp_path, HISTORY, "full", "c0de")
     assert needed("refit") == ["refit"]
-    assert needed("refit", "auto") == ["full"], "the history of the weekly training arrived in the meantime"
+    # The history of the weekly training arrived in the meantime.
+    assert needed("refit", "auto") == ["full"]
     assert needed("auto") == needed() == ["full"]
     register(settings, tmp_path, LATER, "full", "c0de")
-    assert needed("refit") == [], "nothing is new"
+    # Nothing is new.
+    assert needed("refit") == []
 
 
 def test_a_scheduled_training_starts_only_with_new_observations_of_complete_days(
@@ -122,11 +128,13 @@ def test_a_scheduled_training_starts_only_with_new_observations_of_complete_days
     def due() -> tuple[bool, bool]:
         return new_observations("refit"), new_observations("auto")
 
-    assert due() == (False, False), "there is no history yet"
+    # There is no history yet.
+    assert due() == (False, False)
     settings.history_dir.mkdir(parents=True)
     write_manifest(settings.history_dir, HISTORY)
     register(settings, tmp_path, HISTORY, "refit", "c0de")
-    assert due() == (False, True), "a full model of this history is missing"
+    # A full model of this history is missing.
+    assert due() == (False, True)
     register(settings, tmp_path, HISTORY, "full", "c0de")
     assert due() == (False, False)
     store = Registry(settings).store()
@@ -138,7 +146,8 @@ def test_a_scheduled_training_starts_only_with_new_observations_of_complete_days
             observations.save(connection, [reading], at, Origin.METAR)
 
     observe(midnight - timedelta(hours=1))
-    assert due() == (False, False), "the day is not complete"
+    # The day is not complete.
+    assert due() == (False, False)
     observe(midnight)
     assert due() == (True, True)
     write_manifest(settings.history_dir, replace(HISTORY, stored_observations=1))

@@ -32,7 +32,8 @@ def test_the_span_ends_with_the_last_complete_day_and_ignores_what_is_not_the_pr
         times = [HOUR, HOUR + timedelta(minutes=15), HOUR + timedelta(hours=3)]
         observations.save(connection, [observation("denver", time) for time in times], HOUR, Origin.OPEN_METEO)
     with store.connect() as connection:
-        assert stored_span(connection) is None, "the first day is not complete"
+        # The first day is not complete.
+        assert stored_span(connection) is None
     with store.begin() as connection:
         observations.save(connection, [observation("kjfk", midnight)], HOUR, Origin.METAR)
     with store.connect() as connection:
