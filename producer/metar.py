@@ -77,7 +77,7 @@ class Metar(ApiClient):
 
         A station that is silent costs no further request: its past is requested when it has reported again. A station
         whose past was not requested or not received is in `failures`, so that a later poll requests all of it: to
-        publish only its newest reports would leave the gap for ever.
+        publish only its newest reports would never close the gap.
 
         Args:
             last: station id -> last published observation.

@@ -222,7 +222,7 @@ def _failed(stations: Sequence[Station], error: ApiError | None) -> ParsedRespon
 
 
 def _is_held(last: Published | None, now: datetime) -> bool:
-    """Whether a station waits for its airport, which has reported lately, instead of changing its source."""
+    """Whether a station waits for its airport, which has reported recently, instead of changing its source."""
     return (
         last is not None
         and last.source is Origin.METAR

@@ -171,7 +171,7 @@ class JobTrigger(BaseTrigger):
 
 
 def worked(folder: JobFolder, event: dict[str, Any]) -> bool:
-    """Whether the job that ended had worked and nobody had stopped it, so that it is started again at once."""
+    """Whether a job that had worked ended without a stop request, so that it is restarted immediately."""
     return not event.get("stopped_by") and folder.seconds_worked() >= MIN_WORK_SECONDS
 
 
