@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import ray
 from ray.exceptions import RayError, RayTaskError
@@ -30,19 +31,17 @@ from ray_jobs.training.plan import (
     MAX_SEARCH_TRIALS,
     REFIT,
     REGISTERED,
-    KeptTrees,
+    EarlierTrainings,
     TrainingDataError,
     TrainingPlan,
     code_version,
-    kept_trees,
+    read_earlier_trainings,
 )
 from weatherglass.files import DamagedFileError
 from weatherglass.forecast.presets import SIZES
 from weatherglass.history.prepared import Manifest, read_complete_manifest
 from weatherglass.net import connection_error
 from weatherglass.records import iso
-from weatherglass.registry.registry import FORECASTER, Registry
-from weatherglass.registry.trainings import describe_new_data
 from weatherglass.settings import Settings, load_settings
 
 SEED = 20130101
@@ -55,6 +54,7 @@ ACTOR_CPUS = 0.25
 """Upper bound of what an inference actor reserves."""
 
 Report = Callable[[str], None]
+T = TypeVar("T")
 
 
 class TrainingError(RuntimeError):
@@ -94,11 +94,11 @@ def run(
         raise TrainingError(str(error)) from None
     if manifest is None:
         raise TrainingError(f"no history in {settings.history_dir}: run the DAG prepare_history first")
-    kept = _kept_trees(settings, manifest) if size == REFIT else None
+    earlier = _earlier_trainings(settings, size, manifest, report)
     requested = TrainingPlan(
         *(
             size,
-            SIZES[kept.size if kept else size],
+            SIZES[earlier.kept.size if earlier.kept else size],
             SEED,
             search_trials,
             TEST_CASES[size],
@@ -107,8 +107,7 @@ def run(
             now,
             requested_by,
         ),
-        describe_new_data(settings, manifest),
-        kept,
+        *earlier,
     )
     folder = TrainingFolder.open(settings.state_dir / "training", requested)
     plan = folder.plan()
@@ -127,11 +126,31 @@ def run(
     return versions
 
 
-def _kept_trees(settings: Settings, manifest: Manifest) -> KeptTrees:
-    champion = Registry(settings).champion(FORECASTER)
-    if champion is None or champion.tags.get("data_source") != manifest.source:
-        raise TrainingError(f"no champion was trained on history from {manifest.source}: train a full model first")
-    return kept_trees(champion)
+def _earlier_trainings(settings: Settings, size: str, manifest: Manifest, report: Report) -> EarlierTrainings:
+    """Read the registry in a task: in a cluster the workers reach the database, the node of this process does not.
+
+    Raises:
+        TrainingError: there is nothing to refit, or the task failed.
+    """
+    task = _READ_REGISTRY.remote(settings, size, manifest)
+    while not ray.wait([task], timeout=STATUS_INTERVAL_SECONDS)[0]:
+        report("waiting for a free core to read the registry")
+    return _result(task, "reading the registry")
+
+
+def _result(task: ray.ObjectRef[T], name: str) -> T:
+    """The result of a task that has ended.
+
+    Raises:
+        TrainingError: the task failed.
+    """
+    try:
+        return ray.get(task)
+    except RayError as error:
+        cause = error.cause if isinstance(error, RayTaskError) else None
+        if isinstance(cause, TrainingDataError):
+            raise TrainingError(str(cause)) from None
+        raise TrainingError(f"{name} failed: {error}") from error
 
 
 def run_steps(settings: Settings, folder: TrainingFolder, plan: TrainingPlan, report: Report) -> None:
@@ -179,14 +198,11 @@ def _wait_for_step(
         report(f"waiting {time.monotonic() - began:.0f} s for {', '.join(pending.values())}")
     step = pending.pop(ready[0])
     try:
-        lines = ray.get(ready[0]).splitlines()
-    except RayError as error:
+        lines = _result(ready[0], f"step {step}").splitlines()
+    except TrainingError:
         for other in pending:
             ray.cancel(other, force=True)
-        cause = error.cause if isinstance(error, RayTaskError) else None
-        if isinstance(cause, TrainingDataError):
-            raise TrainingError(str(cause)) from None
-        raise TrainingError(f"step {step} failed: {error}") from error
+        raise
     prefix = f"{count - len(pending)} of {count} steps: " if count > 1 else ""
     return [prefix + lines[0], *lines[1:]]
 
@@ -202,6 +218,10 @@ _OWN_PROCESS = ray.remote(max_calls=1, max_retries=2)(_run_step)
 """The process ends with its task, which frees its memory."""
 _SHARED_PROCESS = ray.remote(max_retries=2)(_run_step)
 """Tasks reuse processes, because in a small training the start of a process takes as long as a task."""
+
+
+_READ_REGISTRY = ray.remote(num_cpus=ONE_CORE.cpus)(read_earlier_trainings)
+"""Reserves a core, so that it does not run on a head without CPUs. Its process is reused by the first step."""
 
 
 def _resources(settings: Settings) -> TaskResources:

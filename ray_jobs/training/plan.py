@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from weatherglass.forecast.presets import LEAD_GROUPS, ModelSize
 from weatherglass.history.prepared import Manifest
 from weatherglass.records import VARIABLES
-from weatherglass.registry.registry import ModelVersion
-from weatherglass.settings import PROJECT_ROOT
+from weatherglass.registry.registry import FORECASTER, ModelVersion, Registry
+from weatherglass.registry.trainings import describe_new_data
+from weatherglass.settings import PROJECT_ROOT, Settings
 
 CODE = (
     "weatherglass/meteorology.py",
@@ -52,7 +54,7 @@ SEARCH_TRIALS = {f"trial-{number:02d}": number for number in range(MAX_SEARCH_TR
 
 
 class TrainingDataError(ValueError):
-    """The history is missing, too short, or lacks a variable."""
+    """The history is missing, too short, or lacks a variable, or a refit has no trees to keep."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,13 @@ class KeptTrees:
     last_hour: str
 
 
+class EarlierTrainings(NamedTuple):
+    """What a plan takes from the registry; see the attributes of `TrainingPlan`."""
+
+    new_data: str
+    kept: KeptTrees | None
+
+
 @dataclass(frozen=True)
 class TrainingPlan:
     """What is trained, and on which data.
@@ -81,8 +90,8 @@ class TrainingPlan:
         code: see `code_version`.
         started_at: UTC; the first start, kept when a training is resumed.
         requested_by: for the promotion log.
-        kept: the trees that a refit keeps; None in a training.
         new_data: what the history contains that the last training did not have, as text.
+        kept: the trees that a refit keeps; None in a training.
     """
 
     size: str
@@ -126,6 +135,23 @@ def kept_trees(champion: ModelVersion) -> KeptTrees:
     return KeptTrees(
         champion.version, tags.get("trees_size", tags["size"]), tags.get("trees_last_hour", tags["data_last_hour"])
     )
+
+
+def read_earlier_trainings(settings: Settings, size: str, manifest: Manifest) -> EarlierTrainings:
+    """Read what a plan takes from the registry.
+
+    Raises:
+        TrainingDataError: a refit, and no champion was trained on history from the source of the manifest.
+    """
+    kept = None
+    if size == REFIT:
+        champion = Registry(settings).champion(FORECASTER)
+        if champion is None or champion.tags.get("data_source") != manifest.source:
+            raise TrainingDataError(
+                f"no champion was trained on history from {manifest.source}: train a full model first"
+            )
+        kept = kept_trees(champion)
+    return EarlierTrainings(describe_new_data(settings, manifest), kept)
 
 
 def code_version() -> str:

@@ -25,6 +25,8 @@ from weatherglass.settings import LOOPBACK, PROJECT_ROOT
 
 HERE = Path(__file__).parent
 START_TIMEOUT = 1500.0
+PIPELINE_ATTEMPTS = 3
+"""The first may fail on a slow machine. More do not help, and end only after the timeout of a test."""
 EVENT_TIMEOUT = 600.0
 """Seconds, generous for a busy machine. Durations are printed, not asserted."""
 PROBE_ATTEMPTS = 5
@@ -135,7 +137,9 @@ class Cluster:
         """Wait until the container `pipeline` has exited with 0."""
 
         def succeeded() -> bool:
-            state = self.inspect("pipeline")[0]["State"]
+            pipeline = self.inspect("pipeline")[0]
+            state = pipeline["State"]
+            assert pipeline["RestartCount"] < PIPELINE_ATTEMPTS, "the pipeline does not start"
             return state["Status"] == "exited" and state["ExitCode"] == 0
 
         try:

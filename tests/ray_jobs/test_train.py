@@ -7,10 +7,12 @@ import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pandas as pd
 import pytest
+from sqlalchemy import Engine, make_url
 
 from ray_jobs import train
 from ray_jobs.training import plan
@@ -64,6 +66,16 @@ def local_ray() -> Iterator[None]:
         init_ray(Path(folder))
         yield
         ray.shutdown()
+
+
+@pytest.fixture
+def no_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a cluster, this process runs on the head, which cannot reach the database; the tasks run on the workers."""
+
+    def refuse(self: Engine) -> NoReturn:
+        raise ConnectionRefusedError(f"no network to {self.url.render_as_string()}")
+
+    monkeypatch.setattr(Engine, "raw_connection", refuse)
 
 
 @pytest.fixture
@@ -185,6 +197,17 @@ def check_record(settings: Settings, forecaster: ModelVersion) -> None:
 def test_a_missing_history_is_an_error_that_names_the_dag(replayed: Settings) -> None:
     with pytest.raises(train.TrainingError, match="prepare_history"):
         train.run(replayed, "first", "a test", NOW, print)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("size", ["first", "refit"])
+def test_only_the_tasks_connect_to_the_registry(
+    local_ray: None, replayed: Settings, no_database: None, size: str
+) -> None:
+    prepare(history(days=20), replayed.history_dir)
+    Path(str(make_url(replayed.mlflow_url).database)).touch()  # an absent file is not opened
+    with pytest.raises(train.TrainingError, match=r"\b20 days" if size == "first" else "made-up"):
+        train.run(replayed, size, "a test", NOW, print)
 
 
 @pytest.mark.integration

@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 from ray_jobs import train
 from ray_jobs.training import steps
 from ray_jobs.training.folder import TrainingFolder
-from ray_jobs.training.plan import TrainingPlan
+from ray_jobs.training.plan import EarlierTrainings, TrainingPlan, read_earlier_trainings
 from spark_jobs.prepare_history import prepare
 from tests.conftest import make_settings
 from tests.ray_jobs.test_train import TINY
@@ -23,7 +23,7 @@ from weatherglass.anomaly.detector import AnomalyDetector
 from weatherglass.forecast.boosted_trees import BoostedForecaster
 from weatherglass.forecast.splits import base_hours, split
 from weatherglass.history.grid import HourGrid
-from weatherglass.history.prepared import read_history
+from weatherglass.history.prepared import Manifest, read_history
 from weatherglass.history.sources.kaggle import FILES
 from weatherglass.meteorology import wind_direction
 from weatherglass.record_headers import Origin
@@ -95,7 +95,11 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
         for step in itertools.chain.from_iterable(plan.stages):
             report(steps.run(settings, folder.path, step, 1))
 
+    def earlier_trainings(settings: Settings, size: str, manifest: Manifest, report: train.Report) -> EarlierTrainings:
+        return read_earlier_trainings(settings, size, manifest)
+
     monkeypatch.setattr(train, "run_steps", run_steps)
+    monkeypatch.setattr(train, "_earlier_trainings", earlier_trainings)
     monkeypatch.setitem(train.SIZES, "first", TINY)
     for size in train.TEST_CASES:
         monkeypatch.setitem(train.TEST_CASES, size, 300)
