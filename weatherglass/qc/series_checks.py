@@ -124,7 +124,7 @@ def check_steps(times: Array, values: Array, limit: Array = STEP_PER_HOUR) -> St
     then = np.take_along_axis(np.broadcast_to(times[..., None], values.shape), earlier, axis=-2)
     hours = times[..., None] - then
     checked = known & np.isfinite(values) & (hours <= limits.GAP_HOURS.value)
-    allowed = limit[..., None, :] * np.maximum(STEP_SHARE, np.sqrt(np.maximum(hours, 0)))
+    allowed = limit[..., None, :] * np.maximum(STEP_SHARE, np.sqrt(hours))
     return StepCheck(change, hours, allowed, checked)
 
 

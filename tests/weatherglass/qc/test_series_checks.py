@@ -31,10 +31,11 @@ def test_steps_are_changes_since_the_last_known_value(series: list[tuple[float, 
     steps = series_checks.check_steps(times, values)
     last: tuple[float, float] | None = None
     for i, (time, value) in enumerate(zip(times, values[:, 0], strict=True)):
-        fails = False
+        checked = fails = False
         if last and np.isfinite(value) and time - last[0] <= 3:
+            checked = True
             fails = abs(value - last[1]) > 19.4 * max(0.5, (time - last[0]) ** 0.5)
-        assert steps.failed[i, 0] == fails
+        assert (steps.checked[i, 0], steps.failed[i, 0]) == (checked, fails)
         if np.isfinite(value):
             last = (time, value)
 
