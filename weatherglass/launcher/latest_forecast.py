@@ -29,11 +29,10 @@ def describe_latest_forecast(settings: Settings) -> str | None:
     station = known_stations(settings).get(prediction.station_id)
     lead = min(HOURS, len(forecast.valid_times)) - 1
     lower, upper = prediction.confidence.lower.temperature[lead], prediction.confidence.upper.temperature[lead]
-    parts = [f"in {lead + 1} h {_number(forecast.temperature[lead])} °C ({_number(lower)} to {_number(upper)})"]
+    parts = [f"in {lead + 1} h {forecast.temperature[lead]:.1f} °C ({lower:.1f} to {upper:.1f})"]
     if observed and observed.observation.temperature is not None:
-        parts.insert(0, f"{_number(observed.observation.temperature)} °C at {iso(observed.observation.timestamp)}")
-    if tendency := _pressure_tendency(forecast.pressure[0], forecast.pressure[lead]):
-        parts.append(f"{tendency} pressure")
+        parts.insert(0, f"{observed.observation.temperature:.1f} °C at {iso(observed.observation.timestamp)}")
+    parts.append(f"{_pressure_tendency(forecast.pressure[0], forecast.pressure[lead])} pressure")
     model = f"model {forecast.model_version}"
     by_model = forecast.method is Method.MODEL
     parts.append(model if by_model else f"by {forecast.method.value.replace('_', ' ')} ({model})")
@@ -41,11 +40,5 @@ def describe_latest_forecast(settings: Settings) -> str | None:
     return f"{station.name if station else prediction.station_id}: {'; '.join(parts)}"
 
 
-def _number(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.1f}"
-
-
-def _pressure_tendency(first: float | None, last: float | None) -> str | None:
-    if first is None or last is None:
-        return None
+def _pressure_tendency(first: float, last: float) -> str:
     return "steady" if abs(last - first) < STEADY_HPA else "rising" if last > first else "falling"

@@ -42,14 +42,17 @@ def measure_usage(settings: Settings) -> list[Usage]:
     if launcher and launcher not in {process.pid for process in processes}:
         with contextlib.suppress(psutil.Error):
             processes.append(psutil.Process(launcher))
-    before = {process.pid: _cpu_seconds(process) for process in processes}
+    before: dict[psutil.Process, float] = {}
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            before[process] = _cpu_seconds(process)
     started = time.monotonic()
     time.sleep(SAMPLE_SECONDS)
     rows: dict[str, list[Usage]] = {}
-    for process in processes:
+    for process, cpu_before in before.items():
         with contextlib.suppress(psutil.Error, OSError):
             name = sessions.get(process.pid) or sessions.get(os.getsid(process.pid), "other")
-            cpu = (_cpu_seconds(process) - before[process.pid]) / (time.monotonic() - started)
+            cpu = (_cpu_seconds(process) - cpu_before) / (time.monotonic() - started)
             memory = _resident(process)
             rows.setdefault(name, []).append(Usage(name, 1, process.create_time(), memory, max(cpu, 0.0)))
     return [total(name, usages) for name, usages in sorted(rows.items())]
@@ -67,10 +70,7 @@ def total(name: str, usages: list[Usage]) -> Usage:
 
 
 def _cpu_seconds(process: psutil.Process) -> float:
-    try:
-        times = process.cpu_times()
-    except psutil.Error:
-        return 0.0
+    times = process.cpu_times()
     return float(times.user + times.system)
 
 
