@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import groupby
 
@@ -17,6 +17,9 @@ from weatherglass.topics import RAW
 
 ACKNOWLEDGEMENT_TIMEOUT_SECONDS = 30.0
 """Longest wait for the broker; the next poll tries again."""
+MARGIN_SECONDS = 5.0
+"""A record that is not delivered in time is reported by then. Without a report it would be pending, and the producer,
+which waits for it, could not be closed."""
 
 
 class PublishError(Exception):
@@ -50,7 +53,8 @@ def open_producer(bootstrap_servers: str) -> Iterator[KafkaProducer]:
     try:
         yield producer
     finally:
-        producer.close(timeout=5)
+        with suppress(KafkaError):  # what is still pending has been reported as not acknowledged
+            producer.close(timeout=MARGIN_SECONDS)
 
 
 def publish(
@@ -96,7 +100,7 @@ def publish_batch(
             for observation in observations
         ]
         for future in sent:
-            future.get(timeout=ACKNOWLEDGEMENT_TIMEOUT_SECONDS)
+            future.get(timeout=ACKNOWLEDGEMENT_TIMEOUT_SECONDS + MARGIN_SECONDS)
     except KafkaError as error:
         raise PublishError(
             f"Observations of {observations[0].timestamp:%Y-%m-%d %H:%M} UTC were not acknowledged on {RAW}: {error!r}"

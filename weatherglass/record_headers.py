@@ -20,10 +20,13 @@ class Origin(StrEnum):
     REPLAY = "replay"
     SIMULATED = "simulated"
     KAGGLE = "kaggle"
+    OWN = "own"
 
 
-LIVE_ORIGINS = (Origin.METAR, Origin.OPEN_METEO)
-"""Sources of the present weather: measured by airports, and from models."""
+POLLED_ORIGINS = (Origin.METAR, Origin.OPEN_METEO)
+"""Sources of the present weather that are polled: measured by airports, and from models."""
+LIVE_ORIGINS = (*POLLED_ORIGINS, Origin.OWN)
+"""Sources of the present weather: those, and the user's own stations, which send it."""
 
 
 def origin_of(source: Source) -> Origin:

@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from weatherglass.record_headers import LIVE_ORIGINS, Origin
+from weatherglass.record_headers import POLLED_ORIGINS, Origin
 
 STATION_ID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 """The ids of known stations. They are used unchanged as file names, in URLs and as keys, and sort the same everywhere;
@@ -224,8 +224,8 @@ def _networks(text: str) -> frozenset[Network]:
 
 def _sources(text: str) -> tuple[Origin, ...]:
     names = text.split()
-    if len(set(names)) < len(names) or not set(names) <= set(LIVE_ORIGINS):
-        allowed = f"nothing, or some of {', '.join(LIVE_ORIGINS)}, separated by spaces, the one to believe first"
+    if len(set(names)) < len(names) or not set(names) <= set(POLLED_ORIGINS):
+        allowed = f"nothing, or some of {', '.join(POLLED_ORIGINS)}, separated by spaces, the one to believe first"
         raise _Refused(StationProblemCode.SOURCE, allowed)
     return tuple(map(Origin, names))
 

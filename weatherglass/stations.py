@@ -35,6 +35,7 @@ __all__ = [
     "known_stations",
     "network_stations",
     "observed_by",
+    "own_stations",
     "station_id_of",
 ]
 
@@ -109,6 +110,16 @@ def _read_table(file: Path) -> Mapping[str, Station]:
             stations = known.stations
         known = _read_tables[file] = _ReadTable(state, stations)
     return known.stations
+
+
+def own_stations(settings: Settings) -> dict[str, Station]:
+    """The stations of the station table that send their observations themselves, by id: nothing else observes them.
+
+    Raises:
+        StationsError: as for `known_stations`.
+    """
+    table = _read_table(settings.station_table)
+    return {name: station for name, station in table.items() if not station.sources and not station.networks}
 
 
 def network_stations(network: Network) -> tuple[Station, ...]:

@@ -21,7 +21,7 @@ from weatherglass.formatting import first_line, format_duration
 from weatherglass.jobs.folder import HOST_LOCK, JobFolder, is_locked
 from weatherglass.net import accepts_connections
 from weatherglass.qc.station_status import REPORT_INTERVAL
-from weatherglass.record_headers import LIVE_ORIGINS, Origin
+from weatherglass.record_headers import POLLED_ORIGINS, Origin
 from weatherglass.records import Method, iso
 from weatherglass.settings import Settings, Source
 from weatherglass.store import observations, predictions
@@ -224,13 +224,13 @@ def _data(settings: Settings, now: datetime, store: Engine) -> tuple[ComponentHe
 
 
 def observation_interval(source: Source, origins: Collection[str | None]) -> timedelta:
-    """The interval of new observations; with AUTO, that of most stations.
+    """The interval of new observations; with AUTO, that of most polled stations.
 
     Args:
         origins: the source of each station's newest observation.
     """
-    live = [origin for origin in origins if origin in LIVE_ORIGINS]
-    by_airports = source is Source.METAR or (source is Source.AUTO and 2 * live.count(Origin.METAR) > len(live))
+    polled = [origin for origin in origins if origin in POLLED_ORIGINS]
+    by_airports = source is Source.METAR or (source is Source.AUTO and 2 * polled.count(Origin.METAR) > len(polled))
     return REPORT_INTERVAL if by_airports else OBSERVATION_INTERVAL
 
 

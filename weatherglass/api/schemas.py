@@ -23,6 +23,7 @@ SOURCE_DESCRIPTIONS = {
     Origin.REPLAY: "replay of real observations of the same date and time of an earlier year",
     Origin.SIMULATED: "simulated weather from a generator",
     Origin.KAGGLE: "history from the Kaggle data set",
+    Origin.OWN: "live weather measured by your own stations",
 }
 _SOURCES = "; ".join(f"`{origin.value}`: {text}" for origin, text in SOURCE_DESCRIPTIONS.items())
 

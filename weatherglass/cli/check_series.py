@@ -13,7 +13,7 @@ from weatherglass.anomaly.single_series import CLOCK, SeriesReport, TooFewReadin
 from weatherglass.history.sources.refusal import RefusalCode, RefusedError, Skipped
 from weatherglass.history.sources.series_file import Statements, StationSeries, read_series
 from weatherglass.history.sources.series_times import TimeFormat, parse_zone
-from weatherglass.history.sources.series_values import UNITS, find_unit
+from weatherglass.history.sources.units import UNITS, find_unit
 from weatherglass.records import Quality, iso
 
 CLEAN, FLAGGED, REFUSED, NOTHING_CHECKED = range(4)

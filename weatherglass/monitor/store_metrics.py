@@ -13,7 +13,7 @@ from weatherglass.alerts.health import observation_interval
 from weatherglass.alerts.sample import Histogram, MetricSample
 from weatherglass.formatting import first_line
 from weatherglass.qc.station_status import UNKNOWN_INTERVAL, usual_interval
-from weatherglass.record_headers import LIVE_ORIGINS, origin_of
+from weatherglass.record_headers import POLLED_ORIGINS, Origin, origin_of
 from weatherglass.records import (
     Method,
     Quality,
@@ -120,8 +120,8 @@ class StoreMetrics:
 
     def _is_expected(self, source: str | None) -> bool:
         """Whether the station belongs to a current source; stations of other sources are not expected to report."""
-        expected = LIVE_ORIGINS if self._settings.source is Source.AUTO else (origin_of(self._settings.source),)
-        return source is None or source in expected
+        polled = POLLED_ORIGINS if self._settings.source is Source.AUTO else (origin_of(self._settings.source),)
+        return source in (None, Origin.OWN, *polled)
 
     # --- forecasts
 

@@ -251,8 +251,9 @@ def test_with_reports_of_airports_observations_are_due_every_hour(
         ({"jfk": Origin.METAR, "boston": Origin.METAR, "jerusalem": Origin.OPEN_METEO}, HealthState.OK),
         ({"jfk": Origin.METAR, "boston": Origin.OPEN_METEO, "jerusalem": Origin.OPEN_METEO}, HealthState.DEGRADED),
         ({"jfk": Origin.METAR, "ewr": Origin.REPLAY, "lga": Origin.REPLAY}, HealthState.OK),
+        ({"jfk": Origin.METAR, "garden": Origin.OWN, "roof": Origin.OWN}, HealthState.OK),
     ],
-    ids=["most by airports", "most by a model", "an earlier replay"],
+    ids=["most by airports", "most by a model", "an earlier replay", "own stations"],
 )
 def test_with_both_sources_observations_are_due_at_the_interval_of_most_stations(
     settings: Settings, now: datetime, store: Engine, sources: dict[str, Origin], state: HealthState

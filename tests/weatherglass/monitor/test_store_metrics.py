@@ -178,6 +178,23 @@ def test_with_both_sources_each_station_is_compared_with_the_interval_of_its_pre
     assert sample.get(m.OBSERVATION_AGE_RATIO) == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("source", [Source.AUTO, Source.METAR, Source.REPLAY])
+def test_own_stations_are_expected_to_report_whatever_is_polled(
+    settings: Settings, store: Engine, clock: Clock, source: Source
+) -> None:
+    settings = settings.model_copy(update={"source": source})
+    with store.begin() as connection:
+        for minutes in range(10):
+            time = (clock.now - timedelta(minutes=minutes)).replace(microsecond=0)
+            observations.save(connection, [an_observation("garden", time)], clock.now, Origin.OWN)
+    store_metrics = StoreMetrics(settings, clock.now, clock.now - timedelta(days=1))
+    clock.advance(30 * 60)
+    sample = MetricSample(clock.now)
+    store_metrics.collect(sample)
+    store_metrics.close()
+    assert sample.get(m.STATION_SILENCE, "garden") == pytest.approx(30)
+
+
 def test_silence_of_all_stations_raises_one_alert(pipeline: Pipeline) -> None:
     pipeline.run(27, reporting=())
     assert pipeline.fired == {("no_new_observations", "pipeline")}

@@ -96,9 +96,13 @@ def test_the_sources_of_a_station_and_their_change_are_shown(served: Served, ope
         measured = [stored.observation for stored in recent]
         observations.save(connection, measured, served.newest, Origin.METAR)
         model_output.save(connection, [model], served.newest, Origin.OPEN_METEO)
+        own = Observation(station_id=STATIONS[2].station_id, timestamp=served.newest, temperature=12.3)
+        observations.save(connection, [own], served.newest, Origin.OWN)
     overview = open_page(f"{served.address}/dashboard").page
     expect(overview.locator("#source")).to_have_attribute("data-sources", re.compile(r"\bmetar\b"))
     expect(overview.locator("#stations [data-source=metar]")).to_have_count(1)
+    expect(overview.locator("#stations [data-source=own]")).to_have_count(1)
+    expect(overview.locator("#source")).to_have_attribute("data-sources", re.compile(r"\bown\b"))
     page = open_page(f"{served.address}/dashboard/station?id={station}&hours=24").page
     expect(page.locator("#source")).to_have_attribute("data-sources", "metar replay")
     expect(page.locator("#sources")).to_contain_text(str(STATIONS[0].metar_id))

@@ -5,13 +5,14 @@ import { getHealth, startLiveUpdates } from "./live_updates.js";
 import { getPreference, setPreference } from "./preferences.js";
 import { checkLabel, componentLabel, formatAge, formatDateTime } from "./units.js";
 
-const LIVE_SOURCES = ["metar", "open-meteo"];
+const LIVE_SOURCES = ["metar", "open-meteo", "own"];
 const SOURCES = {
   metar: ["Measured", "Live weather measured by airports."],
   "open-meteo": ["Model", "Live weather from Open-Meteo's models."],
   replay: ["Replay", "Replay of real observations of the same date and time of an earlier year."],
   simulated: ["Simulated", "Simulated weather from a generator."],
   kaggle: ["History", "History from the Kaggle data set."],
+  own: ["Own", "Live weather measured by your own stations."],
 };
 
 /** Start a page. refresh() requests and renders its data; handlers as in startLiveUpdates(). Returns refreshSoon(). */
