@@ -131,8 +131,7 @@ def _lines(file: Path, series: StationSeries, report: SeriesReport, budget: floa
 
 def _skipped(skipped: Skipped) -> str:
     what = f"values of {skipped.column!r}" if skipped.column else "lines"
-    numbers = ", ".join(map(str, skipped.lines)) + (", …" if skipped.count > len(skipped.lines) else "")
-    return f"Skipped {what}: {skipped.count}, {SKIPPED[skipped.code]} (line {numbers})"
+    return f"Skipped {what}: {skipped.count}, {SKIPPED[skipped.code]} (line {skipped.first_lines})"
 
 
 def _conclusion(report: SeriesReport) -> str:

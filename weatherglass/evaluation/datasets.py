@@ -97,8 +97,7 @@ def _hours(path: Path, now: datetime, stated: Statements | None) -> pd.DataFrame
         log.warning("Not used: %s: %s", path, refusal)
     for skipped in series.skipped:
         what = f"values of {skipped.column!r}" if skipped.column else "lines"
-        numbers = ", ".join(map(str, skipped.lines))
-        log.warning("Not used: %s: %d %s, %s (line %s)", path, skipped.count, what, skipped.code, numbers)
+        log.warning("Not used: %s: %d %s, %s (line %s)", path, skipped.count, what, skipped.code, skipped.first_lines)
     unused = [name for name in series.unused_columns if name != network.station_column]
     if unused:
         log.warning("Not used: %s: the columns %s", path, ", ".join(unused))

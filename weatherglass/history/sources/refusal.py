@@ -12,7 +12,7 @@ from weatherglass.history.sources import SourceError
 MAX_UNREADABLE = 0.1
 """Share of unreadable lines, or of unreadable values of a column, above which the file or the column is refused."""
 LINES_NAMED = 5
-"""Line numbers that are kept of the lines skipped for one reason."""
+"""Line numbers in a message about the lines skipped for one reason."""
 
 
 class RefusalCode(StrEnum):
@@ -25,6 +25,10 @@ class RefusalCode(StrEnum):
     SEVERAL_STATIONS = "several_stations"
     FIELD_COUNT = "field_count"
     """Another number of fields than the header."""
+    NO_STATION = "no_station"
+    """No column of the station."""
+    SEA_LEVEL = "sea_level"
+    """Pressure at sea level, where that at the station is needed."""
     NO_READINGS = "no_readings"
     TIME_FORMAT = "time_format"
     TIME_FORMAT_AMBIGUOUS = "time_format_ambiguous"
@@ -80,7 +84,7 @@ class Skipped:
 
     Attributes:
         column: name in the header; None if whole lines are skipped.
-        lines: numbers of the first ones.
+        lines: their numbers.
     """
 
     code: RefusalCode
@@ -88,8 +92,13 @@ class Skipped:
     lines: tuple[int, ...]
     column: str | None = None
 
+    @property
+    def first_lines(self) -> str:
+        """The first line numbers, for a message."""
+        return ", ".join(map(str, self.lines[:LINES_NAMED])) + ", …" * (self.count > LINES_NAMED)
+
 
 def skipped(code: RefusalCode, lines: Iterable[int], column: str | None = None) -> tuple[Skipped, ...]:
     """Return the entry for skipped lines; none if there are none."""
     numbers = [int(line) for line in lines]
-    return (Skipped(code, len(numbers), tuple(numbers[:LINES_NAMED]), column),) if numbers else ()
+    return (Skipped(code, len(numbers), tuple(numbers), column),) if numbers else ()

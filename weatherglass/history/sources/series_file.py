@@ -16,14 +16,22 @@ import numpy.typing as npt
 import pandas as pd
 
 from weatherglass.history.sources import series_times, series_values
-from weatherglass.history.sources.refusal import Refusal, RefusalCode, RefusedError, Skipped, skipped
+from weatherglass.history.sources.refusal import (
+    MAX_UNREADABLE,
+    Refusal,
+    RefusalCode,
+    RefusedError,
+    Skipped,
+    skipped,
+)
 from weatherglass.history.sources.series_times import TimeFormat, parse_times
 from weatherglass.history.sources.text_table import read_table
 from weatherglass.meteorology import relative_humidity
-from weatherglass.records import VARIABLES
+from weatherglass.records import UNITS, VARIABLES, Observation
 
 STATION_NAMES = ("station_id", "station", "stations_id", "city")
 DIRECTION, DEW_POINT = "wind_direction", "dew_point"
+RECORD_COLUMNS = {"station_id", "timestamp"}
 _TIME_OF_DAY = r"\d{1,2}(?::\d\d){0,2}(?:[.,]\d+)?\s*(?:[AaPp]\.?[Mm]?\.?)?"
 
 
@@ -34,11 +42,38 @@ class Statements:
     Attributes:
         units: variable -> unit, for a column whose unit the file does not state.
         time_zone: of times without a zone.
+        columns: name in the header, with or without its annotation -> the name to read it by, such as `temperature`.
+        station: of all readings.
+        as_records: the readings become records. A file with only the names of a record has its units, and pressure at
+            sea level is refused, because records have that at the station.
+        max_unreadable: share of unreadable lines, or of unreadable values of a column, above which all is refused.
     """
 
     units: Mapping[str, str] = field(default_factory=dict)
     time_zone: tzinfo | None = None
     time_format: TimeFormat | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    station: str | None = None
+    as_records: bool = False
+    max_unreadable: float = MAX_UNREADABLE
+
+    def header(self, cells: Sequence[str]) -> tuple[str, ...]:
+        """Return the names to read the columns by."""
+        names = []
+        for cell in cells:
+            name, annotation = series_values.split_annotation(cell)
+            known = self.columns.get(name)
+            renamed = f"{known} ({annotation})" if known and annotation else known
+            names.append(self.columns.get(cell) or renamed or cell)
+        return tuple(names)
+
+    def unit(self, variable: str, header: Sequence[str]) -> str | None:
+        """Return the unit of a variable that the user, or the contract of the records, states."""
+        is_record = RECORD_COLUMNS <= set(header) <= Observation.model_fields.keys()
+        return self.units.get(variable) or (_RECORD_UNITS.get(variable) if self.as_records and is_record else None)
+
+
+_RECORD_UNITS = {**UNITS, "wind_gust": UNITS["wind_speed"]}
 
 
 @dataclass(frozen=True)
@@ -69,13 +104,13 @@ class NetworkSeries:
 
     Attributes:
         stations: (n,) as written in the file.
-        series: with values (n, 5), the last one is the wind direction in degrees.
-        station_column: name in the header.
+        series: with values (n, variables), the wind direction in degrees.
+        station_column: name in the header; None if there is none, or if it is not used.
     """
 
     stations: npt.NDArray[np.object_]
     series: StationSeries
-    station_column: str
+    station_column: str | None
 
 
 @dataclass(frozen=True)
@@ -99,27 +134,39 @@ def read_series(path: Path, now: datetime, stated: Statements | None = None) -> 
             its times are not certain; or the columns of all variables are refused.
     """
     stated = stated or Statements()
-    table = _read_parquet(path) if path.suffix == ".parquet" else _read_text(path)
+    table = _read_parquet(path, stated) if path.suffix == ".parquet" else _read_text(path, stated)
     _check_stations(path, table)
     return _series(path, table, now, stated)[0]
 
 
-def read_network(path: Path, now: datetime, stated: Statements | None = None) -> NetworkSeries:
+def read_network(
+    path: Path,
+    now: datetime,
+    stated: Statements | None = None,
+    variables: Sequence[str] = (*VARIABLES, DIRECTION),
+) -> NetworkSeries:
     """Read a file with the readings of several stations, one row for each station and time.
 
     Args:
         path: a text file, a Parquet file, or a folder of Parquet files.
+        variables: the last axis of the values.
 
     Raises:
-        RefusedError: as for `read_series`, except that a column of the station is required.
+        RefusedError: as for `read_series`, except that a column of the station is required if the station is not
+            stated.
     """
+    stated = stated or Statements()
     is_parquet = path.suffix == ".parquet" or path.is_dir()
-    table = _read_parquet(path, numbers=True) if is_parquet else _read_text(path)
+    table = _read_parquet(path, stated, numbers=True) if is_parquet else _read_text(path, stated)
     at = next((i for i, name in enumerate(table.header) if series_values.normalised(name) in STATION_NAMES), None)
+    if stated.station:
+        _check_stations(path, table)
+        series, _ = _series(path, table, now, stated, variables)
+        return NetworkSeries(np.full(len(series.times), stated.station, dtype=object), series, None)
     if at is None:
         message = f"no column of the station, {' or '.join(STATION_NAMES)}; the columns are {', '.join(table.header)}"
-        raise RefusedError(path, Refusal(RefusalCode.NO_HEADER, message, table.header_line))
-    series, read = _series(path, table, now, stated or Statements(), (*VARIABLES, DIRECTION))
+        raise RefusedError(path, Refusal(RefusalCode.NO_STATION, message, table.header_line))
+    series, read = _series(path, table, now, stated, variables)
     return NetworkSeries(read.cells[at].astype(str).to_numpy(object), series, table.header[at])
 
 
@@ -136,13 +183,13 @@ def _series(
     values = np.full((len(table.lines), len(variables)), np.nan)
     columns = {"time": f"{' and '.join(repr(table.header[i]) for i in time_at)} ({parsed.description})"}
     refused: list[Refusal] = []
-    chosen = _variable_columns(table, refused, (*variables, DEW_POINT))
+    chosen = _variable_columns(table, refused, (*variables, DEW_POINT), not stated.as_records)
     if not ({"temperature", DEW_POINT} <= set(chosen) and "humidity" not in chosen):
         chosen.pop(DEW_POINT, None)
     dew_point = None
     decimal = _decimal_mark(table, chosen)
     for variable, at in chosen.items():
-        result = _read_column(table, variable, at, stated.units.get(variable), decimal)
+        result = _read_column(table, variable, at, stated, decimal)
         if isinstance(result, Refusal):
             refused.append(result)
             continue
@@ -200,16 +247,23 @@ def _is_unit_row(header: Sequence[str], cells: Sequence[str]) -> bool:
     return has_unit and not any(character.isdigit() for i in _time_columns(header) for character in cells[i])
 
 
-def _read_text(path: Path) -> _Table:
-    text = read_table(path, _is_header, _is_unit_row)
+def _read_text(path: Path, stated: Statements) -> _Table:
+    text = read_table(
+        path,
+        lambda cells: _is_header(stated.header(cells)),
+        lambda header, cells: _is_unit_row(stated.header(header), cells),
+        stated.max_unreadable,
+    )
     lines = np.array(text.lines, dtype=np.int64)
     whole = np.array([row is not None for row in text.rows], dtype=bool)
     cells = [pd.Series([row[i] for row in text.rows if row is not None], dtype=object) for i in range(len(text.header))]
     damaged = skipped(RefusalCode.FIELD_COUNT, lines[~whole])
-    return _Table(text.header, text.header_line, text.units, text.unit_line, cells, lines[whole], damaged)
+    return _Table(
+        stated.header(text.header), text.header_line, text.units, text.unit_line, cells, lines[whole], damaged
+    )
 
 
-def _read_parquet(path: Path, numbers: bool = False) -> _Table:
+def _read_parquet(path: Path, stated: Statements, numbers: bool = False) -> _Table:
     """Read the cells as text; `numbers`: those of columns of numbers as numbers, which need less memory."""
     try:
         frame = pd.read_parquet(path)
@@ -218,7 +272,7 @@ def _read_parquet(path: Path, numbers: bool = False) -> _Table:
     except (OSError, ValueError) as error:  # Arrow raises subclasses of ValueError
         raise RefusedError(path, Refusal(RefusalCode.UNREADABLE, f"not a Parquet file: {error}")) from None
     frame = frame.reset_index() if any(frame.index.names) else frame
-    header = tuple(map(str, frame.columns))
+    header = stated.header([str(name) for name in frame.columns])
     if not _is_header(header):
         message = f"no time column or no variable; the columns are {', '.join(header)}"
         raise RefusedError(path, Refusal(RefusalCode.NO_HEADER, message))
@@ -276,14 +330,20 @@ def _read_times(
         message = f"the header states the time zone {in_header}, and --time-zone {stated.time_zone}; omit one of them"
         raise RefusedError(path, Refusal(RefusalCode.TIME_ZONE, message, table.header_line, name))
     zone = in_header or stated.time_zone
-    parsed = parse_times(name, cells, table.lines, zone, stated.time_format, now)
+    parsed = parse_times(name, cells, table.lines, zone, stated.time_format, now, stated.max_unreadable)
     if isinstance(parsed, Refusal):
         raise RefusedError(path, parsed)
     return used, parsed
 
 
-def _variable_columns(table: _Table, refused: list[Refusal], variables: Sequence[str]) -> dict[str, int]:
-    """Return the position of the column of each variable; a variable with several columns is refused."""
+def _variable_columns(
+    table: _Table, refused: list[Refusal], variables: Sequence[str], sea_level: bool
+) -> dict[str, int]:
+    """Return the position of the column of each variable; a variable with several columns is refused.
+
+    Args:
+        sea_level: whether a pressure at sea level may be used if there is no other.
+    """
     columns: dict[str, list[int]] = {}
     for i, name in enumerate(table.header):
         if found := series_values.variable_of(name):
@@ -292,6 +352,11 @@ def _variable_columns(table: _Table, refused: list[Refusal], variables: Sequence
     for variable in variables:
         found_at = columns.get(variable, [])
         station_level = [i for i in found_at if not series_values.is_sea_level(table.header[i])]
+        if found_at and not station_level and not sea_level:
+            message = "this is the pressure at sea level; records have the pressure at the station"
+            name = table.header[found_at[0]]
+            refused.append(Refusal(RefusalCode.SEA_LEVEL, message, table.header_line, name))
+            continue
         found_at = station_level or found_at
         if len(found_at) > 1:
             names = ", ".join(repr(table.header[i]) for i in found_at)
@@ -310,14 +375,14 @@ def _decimal_mark(table: _Table, chosen: Mapping[str, int]) -> str | None:
 
 
 def _read_column(
-    table: _Table, variable: str, at: int, stated: str | None, decimal: str | None
+    table: _Table, variable: str, at: int, stated: Statements, decimal: str | None
 ) -> tuple[npt.NDArray[np.float64], str, tuple[Skipped, ...]] | Refusal:
     name = table.header[at]
     found = series_values.variable_of(name)
     sources = (
         (found[1] if found else None, table.header_line),
         (table.units[at] if table.units else None, table.unit_line),
-        (stated, None),
+        (stated.unit(variable, table.header), None),
     )
     units = [(unit, line) for unit, line in sources if unit]
     known = [(unit, line) for unit, line in units if series_values.find_unit(variable, unit)]
@@ -326,4 +391,6 @@ def _read_column(
             message = f"{variable} is in {known[0][0]!r} and in {unit!r}; correct or omit one of them"
             return Refusal(RefusalCode.UNIT_CONFLICT, message, line or known[0][1], name)
     unit_stated, line = (known or units)[0] if units else (None, table.header_line)
-    return series_values.parse_column(variable, name, table.cells[at], table.lines, unit_stated, line, decimal)
+    return series_values.parse_column(
+        variable, name, table.cells[at], table.lines, unit_stated, line, decimal, stated.max_unreadable
+    )

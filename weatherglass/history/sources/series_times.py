@@ -141,7 +141,13 @@ def zone_of_header(text: str) -> tzinfo | None:
 
 
 def parse_times(
-    column: str, cells: pd.Series, lines: Lines, zone: tzinfo | None, stated: TimeFormat | None, now: datetime
+    column: str,
+    cells: pd.Series,
+    lines: Lines,
+    zone: tzinfo | None,
+    stated: TimeFormat | None,
+    now: datetime,
+    max_unreadable: float = MAX_UNREADABLE,
 ) -> ParsedTimes | Refusal:
     """Parse a column of times.
 
@@ -151,6 +157,7 @@ def parse_times(
         zone: of times that state none; None if unknown.
         stated: format stated by the user; None to recognise it.
         now: seconds since 1970 that are later than a day after this are not recognised as such.
+        max_unreadable: share of the times above which the column is refused.
     """
     cells = cells.reset_index(drop=True)
     found = (stated, _read(cells, stated)) if stated else _recognise(column, cells, lines, now)
@@ -159,7 +166,7 @@ def parse_times(
     time_format, local = found
     readable = ~np.isnat(local.times)
     unread = skipped(RefusalCode.TIME_FORMAT, lines[~readable])
-    if (~readable).sum() > MAX_UNREADABLE * len(cells):
+    if (~readable).sum() > max_unreadable * len(cells):
         first = int(np.flatnonzero(~readable)[0])
         message = (
             f"{(~readable).sum()} of {len(cells)} times cannot be read as {time_format}; the first is {cells[first]!r}"
@@ -176,9 +183,8 @@ def parse_times(
     if time_format in (TimeFormat.EPOCH_SECONDS, TimeFormat.EPOCH_MILLISECONDS):
         return ParsedTimes(local.times, f"{time_format}, UTC", unread)
     times = np.where(readable, local.times, np.datetime64("NaT"))
-    return _to_utc(
-        column, cells, lines, _LocalTimes(times, local.zones, local.has_time_of_day), zone, time_format, unread
-    )
+    local = _LocalTimes(times, local.zones, local.has_time_of_day)
+    return _to_utc(column, cells, lines, local, zone, time_format, unread, max_unreadable)
 
 
 def _recognise(column: str, cells: pd.Series, lines: Lines, now: datetime) -> tuple[TimeFormat, _LocalTimes] | Refusal:
@@ -262,6 +268,7 @@ def _to_utc(
     zone: tzinfo | None,
     time_format: TimeFormat,
     unread: tuple[Skipped, ...],
+    max_unreadable: float,
 ) -> ParsedTimes | Refusal:
     readable = ~np.isnat(local.times)
     times = np.full(len(cells), np.datetime64("NaT"), dtype="datetime64[s]")
@@ -281,7 +288,7 @@ def _to_utc(
             index = pd.DatetimeIndex(local.times[at]).tz_localize(zone, ambiguous="NaT", nonexistent="NaT")
             times[at] = _naive_utc(index)
             unclear |= at & np.isnat(times)
-    if unknown.sum() > MAX_UNREADABLE * len(cells):
+    if unknown.sum() > max_unreadable * len(cells):
         first = int(np.flatnonzero(unknown)[0])
         name = local.zones[first]
         problem = (

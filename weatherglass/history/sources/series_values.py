@@ -32,6 +32,7 @@ POSSIBLE_MEDIAN = {
     "wind_speed": (0.0, 40.0),
     "wind_direction": (0.0, 360.0),
     "dew_point": (-80.0, 35.0),
+    "wind_gust": (0.0, 60.0),
 }
 """Median of a station's readings anywhere on land, in the unit of the records."""
 
@@ -91,6 +92,7 @@ NAMES = {
         "drct",
         "dd_10",
     ],
+    "wind_gust": ["wind_gust", "windgust", "gust", "gusts", "wind_gusts", "wind_gusts_10m"],
     "dew_point": ["dew_point", "dewpoint", "dew_point_2m", "dewpoint_2m", "dewp", "dwpf", "dwpc", "td_10"],
 }
 """Names of columns, normalised by `normalised`."""
@@ -170,6 +172,7 @@ def parse_column(
     unit: str | None,
     unit_line: int | None,
     decimal: str | None,
+    max_unreadable: float = MAX_UNREADABLE,
 ) -> tuple[Values, str, tuple[Skipped, ...]] | Refusal:
     """Return the values (n,) in the unit of the records, NaN where missing or unreadable; the unit; what is skipped.
 
@@ -179,6 +182,7 @@ def parse_column(
         unit: as stated; None if unknown.
         unit_line: line that states the unit.
         decimal: decimal mark of the other columns of the file; None if unknown.
+        max_unreadable: share of the values above which the column is refused.
     """
     if pd.api.types.is_numeric_dtype(cells):  # of a Parquet file
         numbers = cells.to_numpy(float, na_value=np.nan)
@@ -200,7 +204,7 @@ def parse_column(
         return Refusal(RefusalCode.DECIMAL_MARK, message, int(lines[~missing][at[0]]), column)
     values = _numbers(cells.where(~missing, ""), mark or ".")
     bad = ~missing & ~np.isfinite(values)
-    if bad.sum() > MAX_UNREADABLE * (~missing).sum():
+    if bad.sum() > max_unreadable * (~missing).sum():
         first = int(np.flatnonzero(bad)[0])
         message = f"{bad.sum()} of {(~missing).sum()} values are no numbers; the first is {cells.iloc[first]!r}"
         return Refusal(RefusalCode.NUMBER, message, int(lines[first]), column)

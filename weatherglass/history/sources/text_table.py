@@ -46,16 +46,20 @@ class TextTable:
 
 
 def read_table(
-    path: Path, is_header: Callable[[Sequence[str]], bool], is_unit_row: Callable[[Sequence[str], Sequence[str]], bool]
+    path: Path,
+    is_header: Callable[[Sequence[str]], bool],
+    is_unit_row: Callable[[Sequence[str], Sequence[str]], bool],
+    max_unreadable: float = MAX_UNREADABLE,
 ) -> TextTable:
     """Read a file.
 
     Args:
         is_header: whether the cells of a line are the header.
         is_unit_row: whether the cells of the line below the header (first argument) are units.
+        max_unreadable: share of the lines.
 
     Raises:
-        RefusedError: the file is missing or no text, has no header, or more than a tenth of its lines cannot be split
+        RefusedError: the file is missing or no text, has no header, or a larger share of its lines cannot be split
             into the fields of the header.
     """
     numbered = [(i, line) for i, line in enumerate(_LINE_END.split(_read_text(path)), 1) if line.strip()]
@@ -69,7 +73,7 @@ def read_table(
     if rows and rows[0] and is_unit_row(header, rows[0]):
         units, unit_line, rows, lines = tuple(rows[0]), lines[0], rows[1:], lines[1:]
     bad = [line for line, row in zip(lines, rows, strict=True) if row is None]
-    if len(bad) > MAX_UNREADABLE * len(rows):
+    if len(bad) > max_unreadable * len(rows):
         message = (
             f"{len(bad)} of {len(rows)} lines cannot be split into the {len(header)} fields of the header; numbers "
             "with a decimal comma need quotes, or another delimiter: semicolon, tab or |"

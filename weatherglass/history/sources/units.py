@@ -49,6 +49,7 @@ UNITS = {
         Unit("K", ("k", "kelvin"), 1.0, -273.15),
     ),
 }
+UNITS["wind_gust"] = UNITS["wind_speed"]
 
 
 def find_unit(variable: str, text: str) -> Unit | None:

@@ -26,6 +26,8 @@ def test_a_refusal_names_its_place(line: int | None, column: str | None, text: s
 
 
 def test_of_the_skipped_lines_the_first_five_are_named_and_all_are_counted() -> None:
-    assert skipped(CODE, np.arange(2, 9), "t") == (Skipped(CODE, 7, (2, 3, 4, 5, 6), "t"),)
+    assert skipped(CODE, np.arange(2, 9), "t") == (Skipped(CODE, 7, (2, 3, 4, 5, 6, 7, 8), "t"),)
+    assert skipped(CODE, np.arange(2, 9))[0].first_lines == "2, 3, 4, 5, 6, …"
+    assert skipped(CODE, np.arange(2, 7))[0].first_lines == "2, 3, 4, 5, 6"
     assert skipped(CODE, [9]) == (Skipped(CODE, 1, (9,)),)
     assert skipped(CODE, []) == ()
