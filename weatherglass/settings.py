@@ -126,6 +126,15 @@ class Settings(BaseSettings):
         description="Station table, a CSV file. Empty: `stations.csv` in the state folder, or, if there is none, the "
         "bundled table. Changes take effect without a restart.",
     )
+    incoming_dir: Path | None = Field(
+        None,
+        description="Folder that is watched for files of your own stations. Empty: `incoming` in the state folder.",
+    )
+    mappings_file: Path | None = Field(
+        None,
+        description="TOML file that describes the files and MQTT messages of your own stations. Empty: `mappings.toml` "
+        "in the state folder. Changes take effect without a restart, those of MQTT when its job is restarted.",
+    )
     kaggle_zip: FilePath | None = Field(
         None,
         description='Zip file of Kaggle\'s data set "Historical Hourly Weather Data", used for history and replay.',
@@ -219,7 +228,7 @@ class Settings(BaseSettings):
         description="Train the full model after the first, small one. If off, all trainings have its size.",
     )
 
-    @field_validator("state_dir", "build_dir", "kaggle_zip", "stations_file")
+    @field_validator("state_dir", "build_dir", "kaggle_zip", "stations_file", "incoming_dir", "mappings_file")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         """Jobs have other current folders, so relative paths are resolved here."""
@@ -283,6 +292,16 @@ class Settings(BaseSettings):
     def station_table(self) -> Path:
         """The user's station table; it need not exist."""
         return self.stations_file or self.state_dir / "stations.csv"
+
+    @cached_property
+    def incoming_folder(self) -> Path:
+        """The folder that is watched for files of the user's own stations; it is created when they are watched."""
+        return self.incoming_dir or self.state_dir / "incoming"
+
+    @cached_property
+    def mappings(self) -> Path:
+        """The file that maps the user's files and MQTT messages to records; it need not exist."""
+        return self.mappings_file or self.state_dir / "mappings.toml"
 
     @cached_property
     def kaggle_file(self) -> Path:

@@ -23,6 +23,7 @@ DAGS_FOLDER = PROJECT_ROOT / "dags"
 EXPECTED = {
     "bootstrap_topics",
     "ingest_observations",
+    "ingest_files",
     "simulate_observations",
     "prepare_history",
     "train_models",

@@ -25,6 +25,7 @@ from weatherglass.store.engine import open_store
 
 TOPICS = "bootstrap_topics"
 INGEST = "ingest_observations"
+FILES = "ingest_files"
 SIMULATE = SIMULATION
 HISTORY = "prepare_history"
 TRAIN = "train_models"
@@ -38,7 +39,7 @@ SCHEDULED_TRAININGS = ("train_daily", "train_weekly")
 MANUAL = ("rollback_model", "replay_rejected", "backfill_features")
 """DAGs without a schedule."""
 DAGS = (
-    *(TOPICS, INGEST, SIMULATE, HISTORY, TRAIN, FEATURES, SERVE, STORE, MONITOR, REPORT, VERIFY),
+    *(TOPICS, INGEST, FILES, SIMULATE, HISTORY, TRAIN, FEATURES, SERVE, STORE, MONITOR, REPORT, VERIFY),
     *SCHEDULED_TRAININGS,
     *MANUAL,
 )
@@ -147,6 +148,7 @@ class PipelineStart:
 
     def _ingest(self) -> None:
         """Ingest now instead of at the next interval; simulated stations publish their observations themselves."""
+        self._unpause(FILES)
         if self.settings.source is Source.SIMULATE:
             self._keep_running(SIMULATE)
             self._unpause(INGEST)

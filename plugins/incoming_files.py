@@ -1,0 +1,74 @@
+"""Waits in Airflow's triggerer, without a process or slot, until the watched folder has complete files."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import BaseOperator, Context
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from producer.incoming import SETTLE_SECONDS, SettledFiles
+
+POLL_SECONDS = 2.0
+
+
+class IncomingFilesTrigger(BaseTrigger):
+    """Fires with the paths of the files that have been complete for `seconds`, when there is at least one.
+
+    Unlike Airflow's `FileTrigger`, which fires when a file exists, it waits until the file is written.
+    """
+
+    def __init__(self, folder: str, seconds: float = SETTLE_SECONDS, poll_seconds: float = POLL_SECONDS) -> None:
+        super().__init__()
+        self.folder = folder
+        self.seconds = seconds
+        self.poll_seconds = poll_seconds
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return (
+            "plugins.incoming_files.IncomingFilesTrigger",
+            {"folder": self.folder, "seconds": self.seconds, "poll_seconds": self.poll_seconds},
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        files, problem = SettledFiles(Path(self.folder), self.seconds), ""
+        while True:
+            try:
+                complete = await asyncio.to_thread(files.poll, time.monotonic())
+                problem = ""
+            except OSError as error:
+                complete = []
+                if str(error) != problem:
+                    problem = str(error)
+                    self.log.warning("%s cannot be read: %s", self.folder, error)
+            if complete:
+                yield TriggerEvent([str(path) for path in complete])
+                return
+            await asyncio.sleep(self.poll_seconds)
+
+
+class WaitForFilesOperator(BaseOperator):
+    """Creates the watched folder and waits for complete files; returns their paths.
+
+    Args:
+        folder: the watched folder.
+    """
+
+    template_fields: Sequence[str] = ()
+
+    def __init__(self, *, folder: Path, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.folder = folder
+
+    def execute(self, context: Context) -> None:  # noqa: ARG002
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.log.info("Waiting for files in %s", self.folder)
+        self.defer(trigger=IncomingFilesTrigger(str(self.folder)), method_name="found")
+
+    def found(self, context: Context, event: list[str]) -> list[str]:  # noqa: ARG002
+        self.log.info("Found %s", ", ".join(Path(path).name for path in event))
+        return event

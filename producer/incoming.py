@@ -1,0 +1,84 @@
+"""The watched folder of files of own stations: which files are complete, and where processed ones go.
+
+Airflow's triggerer imports this module, so it must not import pandas or a client.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+DONE, FAILED = "done", "failed"
+"""Subfolders of processed files; the others have the name of a mapping."""
+REPORT_SUFFIX = ".report.json"
+SETTLE_SECONDS = 10.0
+"""A file is complete when its size and its time of modification have not changed for so long."""
+PARTIAL = (".part", ".partial", ".tmp", ".temp", ".filepart", ".crdownload", ".swp", "~")
+"""Ends of the names that programs give to incomplete files. Hidden files are incomplete too, for example rsync's."""
+
+
+@dataclass(frozen=True)
+class FileState:
+    """A file and what changes when it is written."""
+
+    path: Path
+    size: int
+    modified_ns: int
+    inode: int
+
+    @classmethod
+    def of(cls, path: Path) -> FileState | None:
+        """The present state; None if there is no such file."""
+        try:
+            stat = path.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        return cls(path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
+
+
+def waiting_files(folder: Path) -> list[Path]:
+    """The files to be processed, in the order of their names; those of subfolders after the others.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    subfolders = [
+        entry.path
+        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name)
+        if entry.is_dir(follow_symlinks=False) and entry.name not in (DONE, FAILED) and not entry.name.startswith(".")
+    ]
+    return [path for place in (folder, *map(Path, subfolders)) for path in _files(place)]
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        partial = entry.name.startswith(".") or entry.name.lower().endswith(PARTIAL)
+        if entry.is_file(follow_symlinks=False) and not partial:
+            yield Path(entry.path)
+
+
+@dataclass
+class SettledFiles:
+    """Finds the files that have not changed for some time.
+
+    A file's own times are not compared with the clock: a copy may keep the times of its original.
+    """
+
+    folder: Path
+    seconds: float = SETTLE_SECONDS
+    _seen: dict[FileState, float] = field(default_factory=dict)
+
+    def poll(self, now: float) -> list[Path]:
+        """The complete files.
+
+        Args:
+            now: of a monotonic clock, seconds.
+
+        Raises:
+            OSError: the folder cannot be read.
+        """
+        states = [state for path in waiting_files(self.folder) if (state := FileState.of(path))]
+        self._seen = {state: self._seen.get(state, now) for state in states}
+        return [state.path for state, since in self._seen.items() if now - since >= self.seconds]

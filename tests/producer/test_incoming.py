@@ -1,0 +1,77 @@
+"""Which files of the watched folder are complete."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from producer.incoming import DONE, FAILED, FileState, SettledFiles, waiting_files
+
+SECONDS = 10.0
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> SettledFiles:
+    return SettledFiles(tmp_path, SECONDS)
+
+
+def test_a_file_is_complete_when_it_has_not_changed_for_some_time(files: SettledFiles) -> None:
+    file = files.folder / "a.csv"
+    file.write_text("x")
+    assert files.poll(0) == []
+    assert files.poll(SECONDS - 1) == []
+    assert files.poll(SECONDS) == [file]
+
+
+def test_a_file_that_is_still_written_is_not_complete(files: SettledFiles) -> None:
+    file = files.folder / "a.csv"
+    for number in range(5):
+        with file.open("a") as writer:
+            writer.write("x")
+        assert files.poll(number * (SECONDS - 1)) == []
+    assert files.poll(4 * (SECONDS - 1) + SECONDS) == [file]
+
+
+def test_old_times_of_a_copied_file_do_not_make_it_complete(files: SettledFiles) -> None:
+    """As `cp --preserve` and rsync do, which may not have copied everything yet."""
+    file = files.folder / "a.csv"
+    for number in range(3):
+        file.write_text("x" * (number + 1))
+        os.utime(file, (0, 0))
+        assert files.poll(number * (SECONDS - 1)) == []
+
+
+def test_a_file_of_the_same_size_that_is_renamed_over_another_is_a_new_file(files: SettledFiles) -> None:
+    file = files.folder / "a.csv"
+    file.write_text("x")
+    os.utime(file, (0, 0))
+    files.poll(0)
+    other = files.folder / ".a.csv"
+    other.write_text("y")
+    os.utime(other, (0, 0))
+    other.rename(file)
+    assert files.poll(SECONDS) == []
+    assert files.poll(2 * SECONDS) == [file]
+
+
+def test_a_removed_file_is_forgotten(files: SettledFiles) -> None:
+    file = files.folder / "a.csv"
+    file.write_text("x")
+    files.poll(0)
+    file.unlink()
+    assert FileState.of(file) is None
+    assert files.poll(SECONDS) == []
+
+
+def test_files_of_the_folder_and_of_mappings_wait_but_no_incomplete_processed_or_linked_ones(tmp_path: Path) -> None:
+    for folder in (DONE, FAILED, "garden", "garden/deeper", ".hidden"):
+        (tmp_path / folder).mkdir(parents=True)
+    waiting = ["a.csv", "b.sdb", "garden/c.csv"]
+    others = [".a.csv", "a.csv.part", "B.TMP", "a.csv~", "done/d.csv", "failed/e.csv", "garden/deeper/f.csv"]
+    for name in (*waiting, *others, ".hidden/g.csv"):
+        (tmp_path / name).write_text("x")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "a.csv")
+    (tmp_path / "linked").symlink_to(tmp_path / "garden")
+    assert [str(path.relative_to(tmp_path)) for path in waiting_files(tmp_path)] == waiting
