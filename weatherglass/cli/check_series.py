@@ -1,10 +1,11 @@
-"""`weatherglass check`: find faults in the readings of one station from a file, without server or model."""
+"""`weatherglass check`: find faults in the readings of a station from a file, without server or model."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,19 +49,24 @@ def statements(options: argparse.Namespace) -> Statements:
     return Statements(units, zone, TimeFormat(options.time_format) if options.time_format else None)
 
 
-def check(file: Path, stated: Statements, budget: float, as_json: bool, list_all: bool) -> int:
-    """Check a file and print the result.
+def check(files: Sequence[Path], stated: Statements, budget: float, as_json: bool, list_all: bool) -> int:
+    """Check files, each with the readings of one station, and print the results.
 
     Returns:
-        The exit code: 1 something is flagged; otherwise 2 the file or one of its columns is refused, 3 no value could
-        be checked, 0 nothing is flagged.
+        The exit code: 1 something is flagged; otherwise 2 a file or one of its columns is refused, 3 no value of a file
+        could be checked, 0 nothing is flagged.
     """
     now = datetime.now(UTC)
+    codes = [_check_file(file, stated, budget, as_json, list_all, now) for file in files]
+    return min((code for code in codes if code != CLEAN), default=CLEAN)
+
+
+def _check_file(file: Path, stated: Statements, budget: float, as_json: bool, list_all: bool, now: datetime) -> int:
     try:
         series = read_series(file, now, stated)
     except RefusedError as error:
         if as_json:
-            print(json.dumps({"refused": [asdict(error.refusal)]}, ensure_ascii=False, indent=1))
+            print(json.dumps({"file": str(file), "refused": [asdict(error.refusal)]}, ensure_ascii=False, indent=1))
         print(f"Refused: {error}", file=sys.stderr)
         return REFUSED
     try:
@@ -68,7 +74,7 @@ def check(file: Path, stated: Statements, budget: float, as_json: bool, list_all
     except TooFewReadings as error:
         print(f"Not checked: {file}: {error}", file=sys.stderr)
         return NOTHING_CHECKED
-    print(_json(series, report) if as_json else "\n".join(_lines(file, series, report, budget, list_all)))
+    print(_json(file, series, report) if as_json else "\n".join(_lines(file, series, report, budget, list_all)))
     if report.events:
         return FLAGGED
     if series.refused:
@@ -85,9 +91,10 @@ def _any_value_checked(report: SeriesReport) -> bool:
     )
 
 
-def _json(series: StationSeries, report: SeriesReport) -> str:
+def _json(file: Path, series: StationSeries, report: SeriesReport) -> str:
     events = [{**asdict(event), "onset": iso(event.onset), "end": iso(event.end)} for event in report.events]
     document = {
+        "file": str(file),
         "weeks": round(report.weeks, 2),
         "columns": series.columns,
         "refused": [asdict(refusal) for refusal in series.refused],
@@ -126,7 +133,7 @@ def _lines(file: Path, series: StationSeries, report: SeriesReport, budget: floa
     not_checked = [f"  {_words(name)}: {reason}" for name, reason in report.not_checked.items()]
     if not_checked:
         lines += ["", "Not checked (this does not mean that the values are good):", *not_checked]
-    return [*lines, "", _conclusion(report)]
+    return [*lines, "", _conclusion(report), ""]
 
 
 def _skipped(skipped: Skipped) -> str:

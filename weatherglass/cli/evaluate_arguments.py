@@ -32,10 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="table of stations: station_id, latitude, longitude and, if known, elevation",
     )
-    parser.add_argument(
+    model = parser.add_mutually_exclusive_group()
+    model.add_argument(
         "--model", type=Path, metavar="FOLDER", help="evaluate the model in this folder instead of training one"
     )
-    parser.add_argument("--save", type=Path, metavar="FOLDER", help="save the trained model in this folder")
+    model.add_argument("--save", type=Path, metavar="FOLDER", help="save the trained model in this folder")
     parser.add_argument("--size", choices=("first", "full"), default="full", help="size of the model to train")
     parser.add_argument("--threads", type=int, default=2, help="threads for the training")
     parser.add_argument("--cases", type=int, default=CASES, help="approximate number of forecasts to score")

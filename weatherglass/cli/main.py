@@ -99,8 +99,15 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "status", help="show components, consumer lag, models and the latest forecast; exit status 0 if all are ok"
     )
-    checking = commands.add_parser("check", help="find faulty readings of one station in a file")
-    checking.add_argument("--series", type=Path, required=True, metavar="FILE", help="CSV or Parquet file")
+    checking = commands.add_parser("check", help="find faulty readings of a station in a file")
+    checking.add_argument(
+        "--series",
+        type=Path,
+        required=True,
+        nargs="+",
+        metavar="FILE",
+        help="CSV or Parquet file of one station; several are checked one after another",
+    )
     add_statement_arguments(checking)
     checking.add_argument("--json", action="store_true", help="print the complete result as JSON")
     checking.add_argument("--all", action="store_true", help="list every event, not only the most severe of each check")

