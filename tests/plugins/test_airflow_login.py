@@ -86,11 +86,11 @@ def log_in(client: httpx.Client, user: str = USER, password: str = PASSWORD, que
 
 
 def writing_requests(settings: Settings) -> list[tuple[str, str]]:
-    """Method and path of every request of the API that can change something, whether documented or not."""
+    """Method and path of every request that can change something, documented or not, and that needs a login."""
     return [
         (method, re.sub(r"\{\w+\}", "1", route.path))
         for route in create_app(settings).routes
-        if isinstance(route, Route)
+        if isinstance(route, Route) and route.path != "/observations"  # needs a token of a station instead
         for method in sorted((route.methods or set()) - {"GET", "HEAD"})
     ]
 

@@ -12,9 +12,12 @@ import jwt
 import pytest
 
 from tests.airflow_server import JWT_SECRET, PASSWORD, AirflowServer, airflow_server
+from tests.own_station_table import add_own_station
 from tests.weatherglass.api.browser import CHROMIUM, CHROMIUM_ARGUMENTS, TIMEOUT_MS
 from tests.weatherglass.store.samples import a_prediction
 from weatherglass.api.login_throttle import MAX_FAILURES
+from weatherglass.settings import Settings
+from weatherglass.station_tokens import StationTokens
 from weatherglass.store import predictions
 from weatherglass.store.engine import open_store
 from weatherglass.store.migrate import migrate
@@ -38,8 +41,13 @@ PATHS = (
 
 
 @pytest.fixture(scope="module")
-def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowServer]:
-    home = tmp_path_factory.mktemp("airflow")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of Airflow; the state folder of the pipeline is `state` in it."""
+    return tmp_path_factory.mktemp("airflow")
+
+
+@pytest.fixture(scope="module")
+def airflow(home: Path) -> Iterator[AirflowServer]:
     fill_store(f"sqlite:///{home / 'state' / 'weatherglass.db'}")
     (home / "dags").mkdir()
     with airflow_server(home, home / "dags") as server:
@@ -137,6 +145,26 @@ def test_a_verdict_requires_write_permission_and_the_same_origin(airflow: Airflo
     accepted = post_verdict("admin", Origin=airflow.url)
     assert accepted.status_code == 200, accepted.text
     assert (accepted.json()["verdict"]["verdict"], accepted.json()["verdict"]["by"]) == ("confirmed", "admin")
+
+
+def test_own_stations_need_a_token_of_their_own_instead_of_a_login(airflow: AirflowServer, home: Path) -> None:
+    settings = Settings(state_dir=home / "state")
+    add_own_station(settings, "garden")
+    secret = StationTokens(settings).add("garden", ["garden"], datetime.now(UTC))
+    record = {"station_id": "garden", "timestamp": "2026-01-05T12:15:00", "temperature": 3.2}
+
+    def publish(client: httpx.Client) -> httpx.Response:
+        return client.post("/weatherglass/observations", json=record)
+
+    with airflow.client(headers={"Authorization": f"Bearer {secret}"}) as station:
+        refused = publish(station)
+        assert station.get("/weatherglass/stations").status_code in (401, 403)
+    # There is no broker here, so the record is one that is refused after the token is accepted.
+    assert (refused.status_code, refused.json()["problems"][0]["code"]) == (422, "no_zone")
+    with airflow.client(headers={"Authorization": f"Bearer {airflow.token()}"}) as user:
+        assert publish(user).status_code == 401
+    with airflow.client(cookies={"_token": airflow.token()}) as user:
+        assert publish(user).status_code == 401
 
 
 def test_the_dashboard_opens_within_airflow(airflow: AirflowServer, pictures: Path) -> None:

@@ -15,6 +15,7 @@ from weatherglass.api.auth import current_user
 from weatherglass.api.dashboard import pages
 from weatherglass.api.etag import ETagMiddleware
 from weatherglass.api.event_stream import EventStream
+from weatherglass.api.own_stations import OwnStations
 from weatherglass.api.routes import (
     alerts,
     anomalies,
@@ -29,12 +30,14 @@ from weatherglass.api.routes import (
     models,
     observations,
     predictions,
+    publish_observations,
     stations,
     system,
     verification,
 )
 from weatherglass.api.routes.metrics import RequestMetrics, RequestMetricsMiddleware
 from weatherglass.api.security_headers import SecurityHeadersMiddleware
+from weatherglass.api.station_auth import StationAuthenticator
 from weatherglass.settings import Settings
 from weatherglass.store.engine import open_store
 
@@ -80,7 +83,8 @@ def create_app(
 
     Args:
         settings: where the store, the job folders and the model registry are.
-        require_access: FastAPI dependency of every route, including the documentation; raises to deny access.
+        require_access: FastAPI dependency of every route, including the documentation, except for that of own
+            stations, which have tokens; raises to deny access.
         clock: returns the current time in UTC.
         require_writer: FastAPI dependency of every route that changes data; returns the user name or raises.
     """
@@ -89,7 +93,9 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.store = open_store(settings.store_url)
         app.state.event_stream = EventStream(app.state.store, settings, clock)
+        app.state.own_stations = OwnStations(settings, clock)
         yield
+        await app.state.own_stations.close()
         await app.state.event_stream.close()
         app.state.store.dispose()
 
@@ -98,8 +104,7 @@ def create_app(
         version="1",
         description=DESCRIPTION,
         lifespan=lifespan,
-        dependencies=[Depends(require_access)] if require_access else [],
-        # FastAPI's own routes bypass `dependencies`, and its pages load scripts from the internet; see routes/docs.py.
+        # FastAPI's own routes need no login, and its pages load scripts from the internet; see routes/docs.py.
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
@@ -109,15 +114,18 @@ def create_app(
     app.state.requests = RequestMetrics(settings)
     app.state.cached_throughput = None
     app.state.has_login = False
+    app.state.station_auth = StationAuthenticator(settings)
     problems.register_handlers(app)
     # The middleware added last runs first.
     app.add_middleware(ETagMiddleware)
     app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=5)
     app.add_middleware(SecurityHeadersMiddleware)
     app.add_middleware(RequestMetricsMiddleware, requests=app.state.requests)
+    access = [Depends(require_access)] if require_access else []
     for module in ROUTE_MODULES:
-        app.include_router(module.router)
+        app.include_router(module.router, dependencies=access)
     # Not `dependency_overrides`: with overrides, FastAPI resolves the dependencies of a route again at each request.
     for module in (anomalies, alerts):
-        app.include_router(module.write_routes(require_writer))
+        app.include_router(module.write_routes(require_writer), dependencies=access)
+    app.include_router(publish_observations.router)
     return app

@@ -49,12 +49,17 @@ UNKNOWN_VERSION = ProblemType("unknown_version", 404, "Unknown version")
 NO_DATA_YET = ProblemType("no_data_yet", 404, "No data yet")
 NO_MODEL_YET = ProblemType("no_model_yet", 404, "No model yet")
 TOO_MANY_REQUESTS = ProblemType.of_status(429)
+TOO_LARGE = ProblemType("too_large", 413, "Too large")
 MISDIRECTED_REQUEST = ProblemType.of_status(421)
 INVALID_PARAMETER = ProblemType("invalid_parameter", 422, "Invalid parameter")
 INVALID_RANGE = ProblemType("invalid_range", 422, "Invalid range")
 UNKNOWN_METRIC = ProblemType("unknown_metric", 422, "Unknown metric")
+MALFORMED_JSON = ProblemType("malformed_json", 422, "Malformed JSON")
+NO_VALID_RECORD = ProblemType("no_valid_record", 422, "No valid record")
 INTERNAL_ERROR = ProblemType("internal_error", 500, "Internal error")
 STORE_UNAVAILABLE = ProblemType("store_unavailable", 503, "Store unavailable")
+BROKER_UNAVAILABLE = ProblemType("broker_unavailable", 503, "Broker unavailable")
+TOKENS_UNAVAILABLE = ProblemType("tokens_unavailable", 503, "Tokens unavailable")
 
 
 class ProblemDetails(BaseModel):

@@ -1,4 +1,4 @@
-"""The command `weatherglass`: status, check, evaluate, models, simulate, stations."""
+"""The command `weatherglass`: status, check, evaluate, models, simulate, stations, tokens."""
 
 from __future__ import annotations
 
@@ -51,6 +51,7 @@ def _run(arguments: list[str] | None) -> int:
         "simulate": _simulate,
         "stations": _stations,
         "status": _status,
+        "tokens": _tokens,
     }
     return commands[options.command](settings, options)
 
@@ -93,6 +94,12 @@ def _status(settings: Settings, _options: argparse.Namespace) -> int:
     return show(settings)
 
 
+def _tokens(settings: Settings, options: argparse.Namespace) -> int:
+    from weatherglass.cli.tokens import run
+
+    return run(settings, options)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="weatherglass", description="Command line of Weatherglass.")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -115,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_models(commands.add_parser("models", help="list, promote, roll back, export and import models"))
     simulation_arguments(commands.add_parser("simulate", help="publish observations of simulated stations"))
     _add_stations(commands.add_parser("stations", help="list, check and change the station table"))
+    _add_tokens(commands.add_parser("tokens", help="create, list and revoke tokens of own stations"))
     return parser
 
 
@@ -138,6 +146,21 @@ def _add_stations(parser: argparse.ArgumentParser) -> None:
     adding.add_argument("--time-zone", dest="timezone", default="UTC", metavar="ZONE", help="such as Europe/Paris")
     removing = actions.add_parser("remove", help="remove a station from the table; its observations are kept")
     removing.add_argument("station_id", metavar="ID")
+
+
+def _add_tokens(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print the list as JSON")
+    actions = parser.add_subparsers(dest="action", metavar="{list,add,remove}")
+    listing = actions.add_parser("list", help="list the tokens, without their text (the default)")
+    listing.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print the list as JSON")
+    adding = actions.add_parser("add", help="create a token and print it once")
+    adding.add_argument("name", metavar="NAME", help="name of the token, such as my-garden")
+    adding.add_argument("stations", nargs="+", metavar="STATION", help="id, or the beginning of ids with *: 'net-*'")
+    adding.add_argument(
+        "--read-token", action="store_true", help="read the token from the input, such as the PASSKEY of a station"
+    )
+    removing = actions.add_parser("remove", help="revoke a token")
+    removing.add_argument("name", metavar="NAME")
 
 
 def _add_models(parser: argparse.ArgumentParser) -> None:

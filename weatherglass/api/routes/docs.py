@@ -119,7 +119,8 @@ def _render_response(status: str, response: Json, document: Json) -> str:
 
 
 def _render_fields(schema: Json, document: Json) -> str:
-    fields = _resolve(schema, document).get("properties", {})
+    schema = _resolve(schema.get("anyOf", [schema])[0], document)
+    fields = schema.get("properties", {})
     return _render_table([(name, _type_name(field), field.get("description", "")) for name, field in fields.items()])
 
 
