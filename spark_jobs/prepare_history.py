@@ -9,7 +9,8 @@ A value outside the range limits of its station becomes missing, and a humidity 
 100 % (`qc.limits`); an hour without any value is omitted. Nothing else is corrected: a doubtful value gets a flag
 (`qc.history_checks`) and is counted in the report. The observations that the pipeline has stored are added as hourly
 values (`weatherglass.history.hours`), also years after the end of the source, but never replayed or simulated ones. An
-hour that is in both is that of the store.
+hour that is in both is that of the store. A user's choice of the source is remembered when its history is prepared
+(`weatherglass.history.source_choice`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import hashlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 
@@ -38,7 +39,9 @@ from weatherglass.history.prepared import (
     write_stations,
 )
 from weatherglass.history.report import write_report
+from weatherglass.history.source_choice import AUTO, FILE, SourceChoice, save_choice
 from weatherglass.history.sources import SourceError, kaggle, nycflights13
+from weatherglass.history.sources.hours_file import read_hours
 from weatherglass.history.versions import new_version
 from weatherglass.qc.history_checks import check_history
 from weatherglass.qc.limits import RANGE_LIMITS, RangeLimit, range_limits
@@ -50,7 +53,7 @@ from weatherglass.store.engine import open_store, sqlite_file
 from weatherglass.store.hours import StoredSpan, stored_hours, stored_span
 from weatherglass.store.migrate import migrate
 
-SOURCES = ("nycflights13", "kaggle", "open-meteo")
+SOURCES = ("nycflights13", "kaggle", "open-meteo", FILE)
 
 VERSION = "5"
 """Part of the fingerprint. Incrementing it causes history to be prepared again from the same source."""
@@ -75,20 +78,35 @@ class SourceData:
     """
 
     files: Sequence[Path]
-    read: Callable[[], tuple[pd.DataFrame, tuple[Station, ...], Sequence[kaggle.KaggleProblem]]]
+    read: Callable[[], tuple[pd.DataFrame, tuple[Station, ...], Sequence[object]]]
 
 
-def prepare(spark: SparkSession, settings: Settings, source: str, log: Callable[[str], object]) -> Manifest:
+@dataclass(frozen=True)
+class OwnFile:
+    """A user's own file, read at the time `now`, UTC."""
+
+    path: Path
+    now: datetime
+
+
+def prepare(
+    spark: SparkSession,
+    settings: Settings,
+    source: str,
+    log: Callable[[str], object],
+    own_file: OwnFile | None = None,
+) -> Manifest:
     """Prepare the history of a source in `settings.history_dir`, unless it is there already.
 
     Args:
         source: one of `SOURCES`.
         log: is called with each line for the task log.
+        own_file: required by the source `FILE`.
 
     Raises:
         SourceError: the file of the source is missing, damaged, or another one than expected.
     """
-    data = _source_data(settings, source)
+    data = _source_data(settings, source) if own_file is None else _own_data(settings, own_file)
     stored = _stored_span(settings)
     fingerprint = _fingerprint(source, data.files, stored)
     present = _present_history(settings, log)
@@ -261,6 +279,27 @@ def _source_data(settings: Settings, source: str) -> SourceData:
     return SourceData(files, lambda: (_read_archive(files), observed_by(settings, Origin.OPEN_METEO), ()))
 
 
+def _own_data(settings: Settings, file: OwnFile) -> SourceData:
+    """The hours of a user's own file; a changed station table can make further stations of it usable."""
+
+    def read() -> tuple[pd.DataFrame, tuple[Station, ...], Sequence[object]]:
+        hours, known = read_hours(file.path, file.now), known_stations(settings)
+        count = hours.table["station_id"].value_counts()
+        unknown = sorted(set(count.index) - set(known))
+        unused = [f"{count[name]:,} hours of {name}: the station is not in the station table" for name in unknown]
+        stations = tuple(known[name] for name in sorted(set(count.index) & set(known)))
+        if not stations:
+            raise SourceError(
+                f"{file.path}: no station is in the station table: {', '.join(unknown)}. Add them with "
+                "`weatherglass stations add`"
+            )
+        table = hours.table[~hours.table["station_id"].isin(unknown)]
+        return table.assign(source=FILE), stations, [*hours.unused, *unused]
+
+    table_file = settings.station_table
+    return SourceData([file.path, *([table_file] if table_file.exists() else [])], read)
+
+
 def _read_archive(files: Sequence[Path]) -> pd.DataFrame:
     tables = []
     for file in files:
@@ -298,7 +337,11 @@ def _summary(manifest: Manifest) -> str:
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Prepare the hourly history of a source.")
     parser.add_argument("--source", choices=SOURCES, required=True)
-    source = parser.parse_args(arguments).source
+    parser.add_argument("--file", type=Path, help=f"of the source {FILE}")
+    parser.add_argument("--choice", choices=(AUTO, *SOURCES), help="source that the user chose; it is remembered")
+    options = parser.parse_args(arguments)
+    if (options.source == FILE) != (options.file is not None):
+        parser.error(f"--file belongs to the source {FILE}")
     settings = load_settings()
     try:
         known_stations(settings)
@@ -307,8 +350,11 @@ def main(arguments: list[str]) -> int:
         return 1
     spark = SparkSession.builder.appName("weatherglass history").getOrCreate()
     try:
-        prepare(spark, settings, source, lambda line: print(line, flush=True))
-    except SourceError as error:
+        own_file = OwnFile(options.file, datetime.now(UTC)) if options.file else None
+        prepare(spark, settings, options.source, lambda line: print(line, flush=True), own_file)
+        if options.choice:
+            save_choice(settings, SourceChoice(options.choice, options.file and str(options.file)))
+    except (SourceError, DamagedFileError) as error:
         print(f"Preparing history failed: {error}", file=sys.stderr)
         return 1
     finally:

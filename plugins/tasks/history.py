@@ -16,11 +16,15 @@ TRAININGS = ["auto", "refit"]
 log = logging.getLogger("airflow.task")
 
 
-def fetch(params: dict[str, Any] | None = None) -> str:
-    """Fetch the raw history of the source in the parameter `source` and return the source's name."""
+def fetch(params: dict[str, Any] | None = None) -> list[str]:
+    """Fetch the raw history of the source in the parameters; return the arguments of the job that prepares it."""
     from producer.history_download import fetch_history
+    from weatherglass.history.source_choice import choose
 
-    return fetch_history(load_settings(), (params or {})["source"], datetime.now(UTC), log.info, kaggle_account())
+    settings, values = load_settings(), params or {}
+    choice = choose(settings, values["source"], values.get("file"))
+    source = fetch_history(settings, choice, datetime.now(UTC), log.info, kaggle_account())
+    return [f"--source={source}", f"--choice={choice.source}", *([f"--file={choice.file}"] if choice.file else [])]
 
 
 def kaggle_account() -> Account | None:

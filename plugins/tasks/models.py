@@ -63,7 +63,8 @@ def _requested(params: dict[str, Any] | None, events: Any) -> str:
 
 def _champion_fits(settings: Settings) -> bool:
     """Whether the champion was trained on history from the source of the present history; logs both."""
-    from weatherglass.history.prepared import history_source, read_manifest
+    from weatherglass.history.prepared import read_manifest
+    from weatherglass.history.source_choice import history_source
     from weatherglass.registry.registry import FORECASTER, Registry
 
     champion = Registry(settings).champion(FORECASTER)

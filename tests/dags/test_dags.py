@@ -104,13 +104,15 @@ def test_the_choices_of_parameters_match_the_code_that_uses_them(bag: DagBag) ->
     from ray_jobs.train import TEST_CASES
     from ray_jobs.training.plan import REFIT
     from spark_jobs.prepare_history import SOURCES
+    from weatherglass.history.source_choice import AUTO, LAST
     from weatherglass.qc.observation_checks import RejectionReason
     from weatherglass.registry.registry import ANOMALY_DETECTOR, FORECASTER
 
     def schema(dag_id: str, name: str) -> dict[str, Any]:
         return bag.dags[dag_id].params.get_param(name).schema
 
-    assert set(schema("prepare_history", "source")["enum"]) == {"auto", *SOURCES}
+    assert set(schema("prepare_history", "source")["enum"]) == {LAST, AUTO, *SOURCES}
+    assert bag.dags["prepare_history"].params["source"] == LAST  # the scheduled runs choose no source
     assert set(schema("prepare_history", "training")["enum"]) == {"auto", REFIT}
     assert set(schema("train_models", "size")["enum"]) == {"auto", *TEST_CASES}
     assert set(schema("rollback_model", "kind")["enum"]) == {FORECASTER, ANOMALY_DETECTOR}

@@ -20,6 +20,7 @@ import pytest
 from producer.history_download import fetch_history
 from producer.kaggle_download import BLOCK_BYTES, CONNECTION, DATASET, Account, KaggleError, download, is_intact
 from tests.conftest import make_settings
+from weatherglass.history.source_choice import SourceChoice
 from weatherglass.history.sources import SourceError, kaggle
 from weatherglass.settings import LOOPBACK, Settings
 
@@ -206,5 +207,5 @@ def test_a_file_with_a_wrong_md5_or_another_data_set_is_discarded(storage: Stora
 
 def test_with_an_account_the_source_of_history_is_kaggle(storage: Storage, tmp_path: Path) -> None:
     settings = make_settings(tmp_path / "state")
-    assert fetch_history(settings, "auto", datetime.now(UTC), print, storage.account) == "kaggle"
+    assert fetch_history(settings, SourceChoice(), datetime.now(UTC), print, storage.account) == "kaggle"
     assert settings.kaggle_file.exists()

