@@ -1,6 +1,7 @@
-"""The mapping file: what the user states about the files of own stations.
+"""The mapping file: what the user states about the files and the MQTT messages of own stations.
 
-It is a TOML file. `[files.NAME]` describes the files in the subfolder NAME of the watched folder.
+It is a TOML file. `[files.NAME]` describes the files in the subfolder NAME of the watched folder, and `[mqtt.NAME]` the
+messages on some topics.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import tomllib
 from collections.abc import Mapping
 from datetime import tzinfo
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -83,10 +84,79 @@ class FileMapping(_Entry):
         return parse_zone(self.time_zone) if self.time_zone else None
 
 
+TOPIC_FILTER = r"^(?:[^+#\x00/]*/|\+/)*(?:[^+#\x00/]+|\+|#)$"
+"""Levels separated by `/`; `+` stands for one level and `#`, as the last one, for all further levels."""
+
+
+class MqttValue(_Entry):
+    """A value in a message: the path to it, names separated by dots, and its unit."""
+
+    field: str
+    unit: str
+
+
+class MqttMapping(_Entry):
+    """`[mqtt.NAME]`: how the JSON objects on a topic become records.
+
+    Without `values`, the messages are records already, in the published schema.
+
+    Attributes:
+        topic: a topic filter, with wildcards.
+        station: id of the station; or
+        station_level: the level of the topic that is the id, the first is 1; or
+        station_field: path to the id in the message.
+        time: path to the time of measurement.
+        time_format: `iso` for ISO 8601, or seconds or milliseconds since 1970.
+        time_zone: of times in ISO 8601 without one.
+        time_of_arrival: the messages have no time; they are received with quality of service 0, so that none has waited
+            at the broker, and retained ones are rejected.
+        values: field of a record -> where its value is.
+    """
+
+    topic: Annotated[str, Field(pattern=TOPIC_FILTER)]
+    station: str | None = None
+    station_level: int | None = None
+    station_field: str | None = None
+    time: str | None = None
+    time_format: Literal["iso", "epoch-s", "epoch-ms"] = "iso"
+    time_zone: ZoneName | None = None
+    time_of_arrival: bool = False
+    values: Mapping[str, MqttValue] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check(self) -> MqttMapping:
+        if not self.values:
+            if extra := self.model_fields_set - {"topic", "values"}:
+                raise ValueError(f"{', '.join(sorted(extra))}: only with values")
+            return self
+        stations = [self.station, self.station_level, self.station_field]
+        if sum(station is not None for station in stations) != 1:
+            raise ValueError("exactly one of station, station_level and station_field is needed")
+        if self.station_level is not None and not 1 <= self.station_level <= len(self.topic.split("/")):
+            raise ValueError(f"station_level: the topic has the levels 1 to {len(self.topic.split('/'))}")
+        if (self.time is None) is not self.time_of_arrival:
+            raise ValueError("either time or time_of_arrival = true is needed")
+        for variable, value in self.values.items():
+            if variable == "dew_point":
+                raise ValueError("a record has no dew point; give the humidity")
+            check_unit(variable, value.unit)
+        return self
+
+    @property
+    def zone(self) -> tzinfo | None:
+        return parse_zone(self.time_zone) if self.time_zone else None
+
+    @property
+    def qos(self) -> int:
+        """Quality of service of the subscription: 0 at most once, 1 at least once."""
+        return 0 if self.time_of_arrival else 1
+
+
 class Mappings(_Entry):
     """The mapping file."""
 
     files: Mapping[str, FileMapping] = Field(default_factory=dict)
+    mqtt: Mapping[str, MqttMapping] = Field(default_factory=dict)
 
 
 def read_mappings(settings: Settings) -> Mappings:

@@ -21,15 +21,18 @@ from time import monotonic
 from typing import Any
 
 from kafka import KafkaProducer
+from kafka.errors import KafkaError
 from pydantic import ValidationError
 
-from producer.publish import PublishError, open_producer, publish_batch
+from producer.publish import ACKNOWLEDGEMENT_TIMEOUT_SECONDS, PublishError, open_producer, publish_batch
+from weatherglass.consumer.rejected_copy import RejectedCopy
 from weatherglass.qc.limits import range_limits
 from weatherglass.qc.observation_checks import RejectionReason, check_timestamp
 from weatherglass.record_headers import Origin
 from weatherglass.records import UNITS, Observation, iso
 from weatherglass.settings import Settings
 from weatherglass.stations import Station, known_stations, own_stations
+from weatherglass.topics import REJECTED
 
 RETRY_SECONDS = 5.0
 """After a failure to connect to the broker, requests within this time fail at once."""
@@ -230,11 +233,22 @@ class OwnStationPublisher:
         """
         ordered = sorted(observations, key=lambda observation: observation.timestamp)
         origins = dict.fromkeys((observation.station_id for observation in ordered), Origin.OWN)
-        if not ordered:
-            return
+        if ordered:
+            self._send(lambda producer: publish_batch(producer, ordered, origins, now))
+
+    def keep_rejected(self, copies: Sequence[RejectedCopy]) -> None:
+        """Publish messages that are not used to `weather-rejected`, and wait for the acknowledgement.
+
+        Raises:
+            PublishError: as for `publish`.
+        """
+        if copies:
+            self._send(lambda producer: _publish_rejected(producer, copies))
+
+    def _send(self, send: Callable[[KafkaProducer], None]) -> None:
         producer = self._open()
         try:
-            publish_batch(producer, ordered, origins, now)
+            send(producer)
         except PublishError:
             self._discard(producer)  # an idempotent producer may not recover from a lost batch
             raise
@@ -261,3 +275,11 @@ class OwnStationPublisher:
             if self._producer is producer:
                 self._producer = None
                 self._resources.close()
+
+
+def _publish_rejected(producer: KafkaProducer, copies: Sequence[RejectedCopy]) -> None:
+    try:
+        for sent in [producer.send(REJECTED, **copy._asdict()) for copy in copies]:
+            sent.get(timeout=ACKNOWLEDGEMENT_TIMEOUT_SECONDS)
+    except KafkaError as error:
+        raise PublishError(f"Rejected messages were not acknowledged on {REJECTED}: {error!r}") from error

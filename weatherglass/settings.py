@@ -133,7 +133,7 @@ class Settings(BaseSettings):
     mappings_file: Path | None = Field(
         None,
         description="TOML file that describes the files and MQTT messages of your own stations. Empty: `mappings.toml` "
-        "in the state folder. Changes take effect without a restart, those of MQTT when its job is restarted.",
+        "in the state folder. Changes take effect without a restart.",
     )
     kaggle_zip: FilePath | None = Field(
         None,
@@ -175,6 +175,28 @@ class Settings(BaseSettings):
     )
     simulate_seed: int = Field(
         1, ge=0, le=2**31 - 1, description="Seed of the simulation: its stations, weather and faults."
+    )
+
+    # --- MQTT messages of own stations
+    mqtt_url: str = Field(
+        "",
+        pattern=r"^(mqtts?://[^\s/@:]+(:\d{1,5})?)?$",
+        description="MQTT broker with the messages of your own stations, `mqtt://host:port`, or `mqtts://` with TLS, "
+        "without user and password. Default ports: 1883, 8883. Empty: none.",
+    )
+    mqtt_user: str = Field("", description="User at the MQTT broker.")
+    mqtt_password: str = Field("", repr=False, description="Password at the MQTT broker.")
+    mqtt_password_file: FilePath | None = Field(
+        None, description="File with the password at the MQTT broker, instead of `WEATHERGLASS_MQTT_PASSWORD`."
+    )
+    mqtt_ca_file: FilePath | None = Field(
+        None, description="Certificates that the MQTT broker's is checked against. Empty: those of the system."
+    )
+    mqtt_client_id: str = Field(
+        "weatherglass",
+        pattern=r"^[A-Za-z0-9_-]{1,64}$",
+        description="Client id at the MQTT broker, which keeps the messages for it while it is not connected. Two "
+        "installations at the same broker need different ones.",
     )
 
     # --- observations that the stream accepts
@@ -228,7 +250,16 @@ class Settings(BaseSettings):
         description="Train the full model after the first, small one. If off, all trainings have its size.",
     )
 
-    @field_validator("state_dir", "build_dir", "kaggle_zip", "stations_file", "incoming_dir", "mappings_file")
+    @field_validator(
+        "state_dir",
+        "build_dir",
+        "kaggle_zip",
+        "stations_file",
+        "incoming_dir",
+        "mappings_file",
+        "mqtt_password_file",
+        "mqtt_ca_file",
+    )
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         """Jobs have other current folders, so relative paths are resolved here."""

@@ -16,7 +16,7 @@ from airflow.sdk import DAG
 from plugins import assets, policy
 from plugins.spark_batch import SparkBatchOperator
 from plugins.supervision.operator import LongLivedJobOperator
-from weatherglass.alerts.health import JOBS, MONITOR, SIMULATION
+from weatherglass.alerts.health import JOBS, MONITOR, MQTT, SIMULATION
 from weatherglass.settings import PROJECT_ROOT, Source, load_settings
 
 DAGS_FOLDER = PROJECT_ROOT / "dags"
@@ -25,6 +25,7 @@ EXPECTED = {
     "ingest_observations",
     "ingest_files",
     "simulate_observations",
+    "receive_mqtt",
     "prepare_history",
     "train_models",
     "train_daily",
@@ -68,7 +69,7 @@ def test_each_dag_has_a_file_of_the_same_name(dag: DAG) -> None:
 def test_the_documentation_has_its_three_sections(dag: DAG) -> None:
     assert dag.doc_md
     headings = re.findall(r"^### (.*)$", dag.doc_md, re.MULTILINE)
-    long_lived = dag.dag_id in (*JOBS, SIMULATION, MONITOR)
+    long_lived = dag.dag_id in (*JOBS, SIMULATION, MQTT, MONITOR)
     failure = "When it fails or is retried (triage)" if long_lived else "When it fails (triage)"
     assert headings == ["What it does", "What its log shows", failure]
     assert dag.description
@@ -119,7 +120,7 @@ def test_the_choices_of_parameters_match_the_code_that_uses_them(bag: DagBag) ->
     assert schema("replay_rejected", "reasons")["examples"] == list(RejectionReason)
 
 
-@pytest.mark.parametrize("job", [*JOBS, SIMULATION, MONITOR])
+@pytest.mark.parametrize("job", [*JOBS, SIMULATION, MQTT, MONITOR])
 def test_a_long_lived_job_is_restarted_without_limit_in_its_own_folder(bag: DagBag, job: str) -> None:
     dag = bag.dags[job]
     (task,) = dag.tasks

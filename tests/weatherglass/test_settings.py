@@ -20,6 +20,9 @@ from weatherglass.settings import SettingsError, load_settings
         ("WEATHERGLASS_KAGGLE_ZIP", "/missing/weather.zip", "file"),
         ("WEATHERGLASS_PAST_HORIZON_HOURS", "3", "WEATHERGLASS_BACKFILL_HOURS"),
         ("WEATHERGLASS_API_TOKEN", "fifteen letters", "16"),
+        ("WEATHERGLASS_MQTT_URL", "mqtt://user:password@broker", "mqtt"),
+        ("WEATHERGLASS_MQTT_URL", "broker:1883", "mqtt"),
+        ("WEATHERGLASS_MQTT_PASSWORD_FILE", "/missing/password", "file"),
         ("WEATHERGLASS_API_TOKEN", " " * 20, "16"),
     ],
 )

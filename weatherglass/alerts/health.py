@@ -31,6 +31,8 @@ JOBS = ("stream_features", "serve_predictions", "store_predictions")
 """The long-lived jobs that predictions depend on. Each is the name of a DAG and of a job folder."""
 SIMULATION = "simulate_observations"
 """The long-lived job that publishes observations if the stations are simulated."""
+MQTT = "receive_mqtt"
+"""The long-lived job that publishes the MQTT messages of own stations if there is an MQTT broker."""
 MONITOR = "monitor_pipeline"
 """The long-lived job that raises alerts. No other job depends on it."""
 
@@ -96,7 +98,9 @@ class PipelineHealth:
 
 def required_jobs(settings: Settings) -> tuple[str, ...]:
     """The long-lived jobs that must run, in the order of the data."""
-    return (SIMULATION, *JOBS) if settings.source is Source.SIMULATE else JOBS
+    simulation = (SIMULATION,) if settings.source is Source.SIMULATE else ()
+    mqtt = (MQTT,) if settings.mqtt_url else ()
+    return (*simulation, *mqtt, *JOBS)
 
 
 def pipeline_health(settings: Settings, now: datetime, store: Engine) -> PipelineHealth:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from weatherglass.alerts.health import (
+    MQTT,
     SIMULATION,
     HealthState,
     pipeline_health,
@@ -40,7 +41,7 @@ SCHEDULED_TRAININGS = ("train_daily", "train_weekly")
 MANUAL = ("rollback_model", "replay_rejected", "backfill_features")
 """DAGs without a schedule."""
 DAGS = (
-    *(TOPICS, INGEST, FILES, SIMULATE, HISTORY, TRAIN, FEATURES, SERVE, STORE, MONITOR, REPORT, VERIFY),
+    *(TOPICS, INGEST, FILES, MQTT, SIMULATE, HISTORY, TRAIN, FEATURES, SERVE, STORE, MONITOR, REPORT, VERIFY),
     *SCHEDULED_TRAININGS,
     *MANUAL,
 )
@@ -147,15 +148,23 @@ class PipelineStart:
             self.api.trigger(dag_id, NOTE)
         self.log(f"{dag_id}: {'continues' if runs else 'starts'}")
 
+    def _run_if(self, configured: bool, dag_id: str) -> None:
+        """Keep a long-lived job running if the settings ask for it, else end a run of a start with other settings."""
+        if configured:
+            self._keep_running(dag_id)
+            return
+        for run in self.api.runs(dag_id, *ACTIVE):
+            self.api.fail(dag_id, run["dag_run_id"])
+
     def _ingest(self) -> None:
         """Ingest now instead of at the next interval; simulated stations publish their observations themselves."""
         self._unpause(FILES)
-        if self.settings.source is Source.SIMULATE:
-            self._keep_running(SIMULATE)
+        simulated = self.settings.source is Source.SIMULATE
+        self._run_if(bool(self.settings.mqtt_url), MQTT)
+        self._run_if(simulated, SIMULATE)
+        if simulated:
             self._unpause(INGEST)
             return
-        for run in self.api.runs(SIMULATE, *ACTIVE):  # of an earlier start with another source
-            self.api.fail(SIMULATE, run["dag_run_id"])
         active = self.api.runs(INGEST, *ACTIVE)
         self.api.unpause(INGEST)
         if not active:

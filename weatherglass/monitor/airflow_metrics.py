@@ -9,7 +9,7 @@ from typing import Any
 import requests
 
 from weatherglass.alerts import metrics as m
-from weatherglass.alerts.health import JOBS, MONITOR, SIMULATION
+from weatherglass.alerts.health import JOBS, MONITOR, MQTT, SIMULATION
 from weatherglass.alerts.sample import MetricSample
 from weatherglass.files import read_json
 from weatherglass.net import direct_session
@@ -22,7 +22,7 @@ TIMEOUT_SECONDS = 5.0
 REMEDY = "Restore it from a backup, or remove it and start Weatherglass again: a new one is created"
 RUNS_INTERVAL = timedelta(minutes=1)
 RUNS_LIMIT = 100
-DAGS_WITH_OWN_RULES = (*JOBS, SIMULATION, MONITOR, "ingest_observations", "verify_forecasts")
+DAGS_WITH_OWN_RULES = (*JOBS, SIMULATION, MQTT, MONITOR, "ingest_observations", "verify_forecasts")
 """DAGs whose failures other rules detect: a job is not running, the source is not polled, a model is degraded."""
 
 

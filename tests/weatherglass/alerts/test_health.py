@@ -18,17 +18,20 @@ from tests.weatherglass.store.samples import a_prediction, an_observation
 from weatherglass.alerts.health import (
     JOBS,
     MONITOR,
+    MQTT,
+    SIMULATION,
     ComponentHealth,
     HealthReason,
     HealthState,
     inference_components,
     pipeline_health,
+    required_jobs,
 )
 from weatherglass.jobs.folder import HOST_LOCK, JobFolder
 from weatherglass.jobs.job import Job
 from weatherglass.record_headers import Origin
 from weatherglass.records import Method, iso
-from weatherglass.settings import LOOPBACK, Settings
+from weatherglass.settings import LOOPBACK, Settings, Source
 from weatherglass.store import observations, predictions
 from weatherglass.store.engine import open_store
 
@@ -372,3 +375,9 @@ def test_a_stopped_monitor_is_degraded_and_absent_before_its_first_start(
         HealthState.DEGRADED,
         HealthState.DEGRADED,
     )
+
+
+def test_the_jobs_that_must_run_depend_on_the_settings(tmp_path: Path) -> None:
+    assert required_jobs(make_settings(tmp_path)) == JOBS
+    both = make_settings(tmp_path, source=Source.SIMULATE, mqtt_url="mqtts://broker:8884")
+    assert required_jobs(both) == (SIMULATION, MQTT, *JOBS)

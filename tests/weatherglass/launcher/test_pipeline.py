@@ -17,10 +17,12 @@ from weatherglass.launcher.airflow_api import AirflowApi
 from weatherglass.launcher.errors import PipelineError
 from weatherglass.launcher.pipeline import (
     DAGS,
+    FILES,
     HEALTHY_SECONDS,
     HISTORY,
     INGEST,
     MONITOR,
+    MQTT,
     SERVE,
     SIMULATE,
     TOPICS,
@@ -203,3 +205,19 @@ def test_the_simulation_of_an_earlier_start_is_stopped_if_the_source_is_another(
         start.pipeline.run()
     assert start.airflow.failed == ([SIMULATE] if state == "running" else [])
     assert SIMULATE not in start.airflow.unpaused
+
+
+@pytest.mark.parametrize("url", ["", "mqtt://broker"])
+def test_mqtt_messages_are_received_if_a_broker_is_set_and_files_always(tmp_path: Path, url: str) -> None:
+    start = Start(make_settings(tmp_path / "state", source=Source.REPLAY, mqtt_url=url), train_models="failed")
+    start.pipeline.run()
+    assert FILES in start.airflow.unpaused
+    assert (MQTT in start.airflow.unpaused) is bool(url)
+
+
+def test_the_mqtt_job_of_an_earlier_start_is_stopped_if_no_broker_is_set(settings: Settings) -> None:
+    start = Start(settings, receive_mqtt="running")
+    start.airflow.triggered.append(MQTT)
+    with suppress(TimeoutError):
+        start.pipeline.run()
+    assert start.airflow.failed == [MQTT]
