@@ -71,6 +71,7 @@ class Settings(BaseSettings):
     spark_ui_port: int = _port(4040, "the Spark UI of the features job")
     replay_port: int = _port(8090, "the replay server")
     api_port: int = _port(8000, "the API when it runs without Airflow")
+    station_listener_port: int = _port(8091, "the listener for consumer weather stations")
 
     # --- the API when it runs without Airflow
     api_host: str = Field(LOOPBACK, description="Address on which the API listens when it runs without Airflow.")
@@ -79,6 +80,13 @@ class Settings(BaseSettings):
         repr=False,
         description="Bearer token of the API when it runs without Airflow, at least 16 characters. Without a token the "
         "API listens only on a loopback address.",
+    )
+
+    # --- the listener for consumer weather stations
+    station_listener_host: str = Field(
+        "",
+        description="Address on which consumer weather stations (protocols of Weather Underground and Ecowitt) are "
+        "accepted, such as `0.0.0.0` or the address in the local network. Plain HTTP. Empty: there is no listener.",
     )
 
     map_tiles: str = Field(

@@ -29,6 +29,7 @@ COMPONENTS = {
     "-m weatherglass.launcher": "launcher",
     "-m weatherglass.monitor": "monitor",
     "-m weatherglass.sink": "sink",
+    "-m weatherglass.api.station_listener": "station listener",
     "-m weatherglass.api": "api",
     "airflow": "airflow",
 }

@@ -66,8 +66,8 @@ class Startup:
         """Start `python -m module` as a supervised program."""
         self.supervisor.start(Program(name, [str(self.bin / "python"), "-m", module], self.environment))
 
-    def wait_for_port(self, program: str, port: int, description: str) -> None:
-        address = f"{LOOPBACK}:{port}"
+    def wait_for_port(self, program: str, port: int, description: str, host: str = LOOPBACK) -> None:
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.supervisor.wait(
             lambda: accepts_connections(address),
             SERVER_SECONDS,
@@ -141,6 +141,11 @@ def start_replay(startup: Startup) -> None:
         startup.start_module("replay", "producer.replay")
 
 
+def start_station_listener(startup: Startup) -> None:
+    if startup.settings.station_listener_host:
+        startup.start_module("station-listener", "weatherglass.api.station_listener")
+
+
 def start_job_host(startup: Startup) -> None:
     startup.start_module("job-host", "weatherglass.jobs.host")
 
@@ -180,6 +185,13 @@ def wait_for_kafka(startup: Startup) -> None:
 def wait_for_replay(startup: Startup) -> None:
     if startup.runs_replay:
         startup.wait_for_port("replay", startup.settings.replay_port, "the replay server")
+
+
+def wait_for_station_listener(startup: Startup) -> None:
+    if host := startup.settings.station_listener_host:
+        port = startup.settings.station_listener_port
+        startup.wait_for_port("station-listener", port, "the station listener", host)
+        startup.log(f"The listener for weather stations is up on {host} port {port}")
 
 
 def wait_for_ray(startup: Startup) -> None:
@@ -240,11 +252,13 @@ PHASES: tuple[Callable[[Startup], None], ...] = (
     choose_source,
     start_ray,
     start_replay,
+    start_station_listener,
     start_job_host,
     migrate_airflow,
     start_airflow,
     wait_for_kafka,
     wait_for_replay,
+    wait_for_station_listener,
     wait_for_ray,
     wait_for_airflow,
     start_pipeline,

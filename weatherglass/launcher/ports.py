@@ -62,6 +62,9 @@ def required(settings: Settings) -> list[Port]:
                 for i in range(FIRST_WORKER, RAY_RANGE)
             ),
         ]
+    if settings.station_listener_host:
+        host = LOOPBACK if settings.station_listener_host == LOOPBACK else ALL_INTERFACES
+        ports.append(Port(settings.station_listener_port, "the station listener", "station_listener_port", host))
     if settings.source in (Source.AUTO, Source.REPLAY):
         ports.append(Port(settings.replay_port, "the replay server", "replay_port"))
     return ports

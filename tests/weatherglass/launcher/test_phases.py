@@ -116,9 +116,11 @@ SERVERS = (
     phases.migrate_store,
     phases.choose_source,
     phases.start_replay,
+    phases.start_station_listener,
     phases.start_job_host,
     phases.wait_for_kafka,
     phases.wait_for_replay,
+    phases.wait_for_station_listener,
 )
 """The phases without Airflow and Ray, which take long."""
 
@@ -129,15 +131,16 @@ SERVERS = (
 def test_up_starts_servers_and_leaves_no_process_after_a_signal_or_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
 ) -> None:
-    settings = make_settings(tmp_path / "state", source=Source.REPLAY)
+    settings = make_settings(tmp_path / "state", source=Source.REPLAY, station_listener_host=LOOPBACK)
     for field in Settings.model_fields:
-        if field.endswith("_port"):
+        if field.endswith("_port") or field == "station_listener_host":
             monkeypatch.setenv(variable(field), str(getattr(settings, field)))  # the programs read the environment
     started: list[int] = []
 
     def end(start: Startup) -> None:
         assert accepts_connections(settings.bootstrap_servers)
-        assert accepts_connections(f"{LOOPBACK}:{settings.replay_port}")
+        for port in (settings.replay_port, settings.station_listener_port):
+            assert accepts_connections(f"{LOOPBACK}:{port}")
         started.extend(process.pid for process in launched_processes(settings))
         if fails:
             raise StartError("failed")
@@ -145,7 +148,7 @@ def test_up_starts_servers_and_leaves_no_process_after_a_signal_or_an_error(
 
     monkeypatch.setattr("weatherglass.launcher.up.PHASES", (*SERVERS, end))
     assert up(settings, lambda _: pytest.fail("not running")) == int(fails)
-    assert len(started) >= 3
+    assert len(started) >= 4
     assert [identity(pid) for pid in started] == [None] * len(started)
     assert not launched_processes(settings)
     assert ProcessRecords(settings).all() == []

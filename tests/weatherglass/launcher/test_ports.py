@@ -64,6 +64,14 @@ def test_external_services_need_no_local_port(settings: Settings) -> None:
     assert fields == {"airflow_port", "spark_ui_port"}
 
 
+@pytest.mark.parametrize(("host", "needed"), [("", False), (LOOPBACK, True), ("0.0.0.0", True), ("::", True)])
+def test_the_station_listener_needs_its_port_if_it_is_on(settings: Settings, host: str, needed: bool) -> None:
+    chosen = settings.model_copy(update={"station_listener_host": host})
+    with socket.create_server((LOOPBACK, chosen.station_listener_port)):
+        assert [problem.fields for problem in ports.problems(chosen)] == [("station_listener_port",)] * needed
+    assert ports.problems(chosen) == []
+
+
 def test_a_port_in_time_wait_is_free(settings: Settings) -> None:
     """A recently closed connection does not block the port for a restart."""
     with socket.create_server((LOOPBACK, settings.airflow_port)) as server:
