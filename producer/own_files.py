@@ -242,9 +242,8 @@ def _read_table(path: Path, now: datetime, stated: Statements) -> _Readings:
     ]
     problems = [_problem(refusal) for refusal in series.refused]
     for skipped in series.skipped:
-        what = f"values of {skipped.column!r} are not used" if skipped.column else "lines are not used"
         lines = line_ranges(sorted(skipped.lines))
-        problems.append(FileProblem(skipped.code, skipped.column, skipped.count, lines, what))
+        problems.append(FileProblem(skipped.code, skipped.column, skipped.count, lines, skipped.reason))
     unused = tuple(name for name in series.unused_columns if name != network.station_column)
     return _rounded(_Readings(records, series.lines.tolist(), dict(series.columns), unused, problems))
 

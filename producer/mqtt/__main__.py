@@ -45,7 +45,7 @@ def receive(settings: Settings, publisher: OwnStationPublisher, job: Job) -> Non
         return
     receiver = Receiver(settings, mappings, publisher, job)
     with receiver.connected():
-        reported, last = monotonic(), ""
+        reported, last = monotonic(), receiver.summary()
         while not job.stop_requested() and FileState.of(settings.mappings) == state:
             receiver.process()
             if monotonic() - reported >= REPORT_SECONDS and (summary := receiver.summary()) != last:

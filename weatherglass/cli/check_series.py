@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from weatherglass.anomaly.single_series import CLOCK, SeriesReport, TooFewReadings, check_series
-from weatherglass.history.sources.refusal import RefusalCode, RefusedError, Skipped
+from weatherglass.history.sources.refusal import RefusedError, Skipped
 from weatherglass.history.sources.series_file import Statements, StationSeries, read_series
 from weatherglass.history.sources.series_times import TimeFormat, parse_zone
 from weatherglass.history.sources.units import UNITS, find_unit
@@ -20,14 +20,6 @@ from weatherglass.records import Quality, iso
 CLEAN, FLAGGED, REFUSED, NOTHING_CHECKED = range(4)
 MAX_LISTED = 20
 """Events listed per check; `--all` and `--json` list all."""
-SKIPPED = {
-    RefusalCode.FIELD_COUNT: "another number of fields than the header",
-    RefusalCode.TIME_FORMAT: "the time cannot be read",
-    RefusalCode.TIME_OF_DAY: "a date without a time of day",
-    RefusalCode.TIME_ZONE: "the time zone is not certain",
-    RefusalCode.LOCAL_TIME: "a local time that occurs twice or never when the clocks change",
-    RefusalCode.NUMBER: "not a number",
-}
 
 
 def statements(options: argparse.Namespace) -> Statements:
@@ -138,7 +130,7 @@ def _lines(file: Path, series: StationSeries, report: SeriesReport, budget: floa
 
 def _skipped(skipped: Skipped) -> str:
     what = f"values of {skipped.column!r}" if skipped.column else "lines"
-    return f"Skipped {what}: {skipped.count}, {SKIPPED[skipped.code]} (line {skipped.first_lines})"
+    return f"Skipped {what}: {skipped.count}, {skipped.reason} (line {skipped.first_lines})"
 
 
 def _conclusion(report: SeriesReport) -> str:

@@ -157,10 +157,12 @@ def test_a_message_is_on_the_topic_as_mapped(mosquitto: Mosquitto, job: RunningJ
         mosquitto.publish("garden/weather", message(2, temp=59, hum=80))
         content = {"station_id": "roof", "timestamp": iso(NOW - timedelta(minutes=1)), "pressure": 1002.5}
         mosquitto.publish("records/from/roof", json.dumps(content), qos=2)
-        observations = arrived(reader, 2)
+        mosquitto.publish("garden/weather", message(0, temp=32), qos=0)
+        observations = arrived(reader, 3)
     assert observations == [
         Observation(station_id="garden", timestamp=NOW - timedelta(minutes=2), temperature=15.0, humidity=80.0),
         Observation(station_id="roof", timestamp=NOW - timedelta(minutes=1), pressure=1002.5),
+        Observation(station_id="garden", timestamp=NOW, temperature=0.0),
     ]
     assert {(record.key, origin(record.headers)) for record in reader.records()} == {
         (b"garden", Origin.OWN),

@@ -49,6 +49,16 @@ class RefusalCode(StrEnum):
     """A comma that may be a decimal mark or a thousands separator."""
 
 
+_SKIPPED = {
+    RefusalCode.FIELD_COUNT: "another number of fields than the header",
+    RefusalCode.TIME_FORMAT: "the time cannot be read",
+    RefusalCode.TIME_OF_DAY: "a date without a time of day",
+    RefusalCode.TIME_ZONE: "the time zone is not certain",
+    RefusalCode.LOCAL_TIME: "a local time that occurs twice or never when the clocks change",
+    RefusalCode.NUMBER: "not a number",
+}
+
+
 @dataclass(frozen=True)
 class Refusal:
     """A file or a column that is not used.
@@ -91,6 +101,11 @@ class Skipped:
     count: int
     lines: tuple[int, ...]
     column: str | None = None
+
+    @property
+    def reason(self) -> str:
+        """Why they are not used, for a message."""
+        return _SKIPPED[self.code]
 
     @property
     def first_lines(self) -> str:
