@@ -18,18 +18,17 @@ FEATURES_JAR = Path(__file__).resolve().with_name("weatherglass.jar")
 LOCAL_FILES = "com.globalmentor.apache.hadoop.fs.BareLocalFileSystem"
 """Uses Java's file API; Hadoop's default starts a helper process (chmod, stat) for every file."""
 
-JVM_OPTIONS = "-XX:+UseSerialGC -XX:MaxMetaspaceSize=320m -XX:ReservedCodeCacheSize=160m -Xss2m -Duser.timezone=UTC"
-"""Options of each Java process."""
-
-CLUSTER_JIT_OPTIONS = (
-    "-XX:Tier4InvocationThreshold=50000 -XX:Tier4MinInvocationThreshold=6000 "
-    "-XX:Tier4CompileThreshold=150000 -XX:Tier4BackEdgeThreshold=400000"
+JVM_OPTIONS = (
+    "-XX:+UseSerialGC -XX:MaxMetaspaceSize=320m -XX:ReservedCodeCacheSize=160m -Xss2m -Duser.timezone=UTC "
+    # Thresholds of the second-tier JIT compiler, a hundredfold of the defaults. Planning and starting the batches runs
+    # much code a few hundred times; with the defaults, that compiler takes a third of the job's CPU time in its first
+    # minutes, on cores that it shares with the tasks. Of a backlog, everything is compiled after some seconds.
+    "-XX:Tier4InvocationThreshold=500000 -XX:Tier4MinInvocationThreshold=60000 "
+    "-XX:Tier4CompileThreshold=1500000 -XX:Tier4BackEdgeThreshold=4000000 "
+    # The inner loop is compiled as early as with the defaults.
+    "-XX:CompileCommand=quiet -XX:CompileCommand=CompileThresholdScaling,weatherglass.*::*,0.02"
 )
-"""Options of the executors and drivers of a cluster: they raise the thresholds of the second-tier JIT compiler tenfold.
-With the defaults, that compiler takes half of an executor's CPU time in the first minute, on the one core that it
-shares with the tasks, mostly for start-up code that hardly runs again. Not used on a single machine, where a job
-compiles once and has a spare core: there a backlog takes a tenth longer with these options."""
-
+"""Options of each Java process."""
 
 UI_PROTECTION = {
     "spark.ui.killEnabled": "false",
@@ -99,17 +98,13 @@ def _common(settings: Settings) -> dict[str, str]:
         "spark.driver.memory": f"{settings.spark_memory_mb}m",
         # On the class path from the start: otherwise Spark copies the jars and serves them to its own process.
         "spark.driver.extraClassPath": jars,
-        "spark.driver.extraJavaOptions": _jvm_options(settings),
+        "spark.driver.extraJavaOptions": JVM_OPTIONS,
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": str(settings.spark_cores),
         "spark.sql.catalogImplementation": "in-memory",
         "spark.sql.objectHashAggregate.sortBased.fallbackThreshold": "100000",
         "spark.log.level": "WARN",
     }
-
-
-def _jvm_options(settings: Settings) -> str:
-    return f"{JVM_OPTIONS} {CLUSTER_JIT_OPTIONS}" if settings.spark_master else JVM_OPTIONS
 
 
 def _local(settings: Settings) -> dict[str, str]:
@@ -130,7 +125,7 @@ def _cluster(settings: Settings, jars: str) -> dict[str, str]:
         "spark.executor.cores": "1",
         "spark.executor.memory": f"{settings.spark_memory_mb}m",
         "spark.executor.extraClassPath": jars,
-        "spark.executor.extraJavaOptions": _jvm_options(settings),
+        "spark.executor.extraJavaOptions": JVM_OPTIONS,
         # Detects a lost worker within half a minute instead of two.
         "spark.network.timeout": "30s",
         "spark.network.timeoutInterval": "10s",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from spark_jobs.spark_conf import CLUSTER_JIT_OPTIONS, batch_conf, environment, stream_conf
+from spark_jobs.spark_conf import batch_conf, environment, stream_conf
 from weatherglass.settings import LOOPBACK, Settings, SettingsError, load_settings
 
 MASTER = "spark://spark-master:7077"
@@ -45,8 +45,9 @@ def test_a_cluster_has_one_executor_per_shuffle_partition_with_the_jars_of_the_d
 
 
 def test_java_accepts_the_options_of_cluster_processes(clustered: Settings) -> None:
-    options = stream_conf(clustered)["spark.executor.extraJavaOptions"].split()
-    assert set(CLUSTER_JIT_OPTIONS.split()) < set(options)
+    config = stream_conf(clustered)
+    options = config["spark.executor.extraJavaOptions"].split()
+    assert options == config["spark.driver.extraJavaOptions"].split()
     started = subprocess.run(["java", *options, "-version"], capture_output=True, text=True, check=False)
     assert started.returncode == 0, started.stdout + started.stderr
 
@@ -58,7 +59,6 @@ def test_on_one_machine_all_addresses_are_loopback(tmp_path: Path, conf: Callabl
     assert config["spark.driver.host"] == config["spark.driver.bindAddress"] == LOOPBACK
     assert set(environment(settings).values()) == {LOOPBACK}
     assert not any(name.startswith("spark.executor") for name in config)
-    assert CLUSTER_JIT_OPTIONS not in config["spark.driver.extraJavaOptions"]
 
 
 @pytest.mark.parametrize("wrong", ["local[2]", "spark-master:7077", "spark://", "spark://a b:7077", "yarn"])
