@@ -125,8 +125,8 @@ def _filled(anomalies: npt.NDArray) -> npt.NDArray[np.float32]:
     """Fill gaps: with the last value for a few hours, then with 0, the usual value."""
     known = np.isfinite(anomalies)
     moment = np.arange(anomalies.shape[1])[None, :, None]
-    newest = np.maximum.accumulate(np.where(known, moment, -HOLD_HOURS - 1), axis=1)
-    held = np.take_along_axis(anomalies, np.maximum(newest, 0), axis=1)
+    newest = np.maximum.accumulate(np.where(known, moment, 0), axis=1)
+    held = np.take_along_axis(anomalies, newest, axis=1)
     return np.where(moment - newest <= HOLD_HOURS, np.nan_to_num(held), 0).astype(np.float32)
 
 

@@ -82,10 +82,12 @@ def test_logs_are_kept_although_a_named_pipe_is_among_them(settings: Settings) -
     (session / "logs" / "gcs.out").write_text("started")
     (session.parent / "session_latest").symlink_to(session)
     os.mkfifo(session / "logs" / "old" / "pipe")
+    (session / "logs" / "newest").symlink_to("removed.out")
     ray_head.clean(settings)
     kept = settings.state_dir / "logs" / "ray-session"
     assert (kept / "gcs.out").read_text() == "started"
     assert not (kept / "old" / "pipe").exists()
+    assert (kept / "newest").readlink() == Path("removed.out")
     assert not session.exists()
 
 
