@@ -14,6 +14,8 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from producer.incoming import SETTLE_SECONDS, SettledFiles
 
 POLL_SECONDS = 2.0
+MAX_FILES = 100
+"""Files of one run; the next run finds the others."""
 
 
 class IncomingFilesTrigger(BaseTrigger):
@@ -35,18 +37,16 @@ class IncomingFilesTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        files, problem = SettledFiles(Path(self.folder), self.seconds), ""
+        files = SettledFiles(Path(self.folder), self.seconds)
+        problems: list[str] = []
         while True:
-            try:
-                complete = await asyncio.to_thread(files.poll, time.monotonic())
-                problem = ""
-            except OSError as error:
-                complete = []
-                if str(error) != problem:
-                    problem = str(error)
-                    self.log.warning("%s cannot be read: %s", self.folder, error)
+            complete = await asyncio.to_thread(files.poll, time.monotonic())
+            if files.problems != problems:
+                problems = files.problems
+                for problem in problems:
+                    self.log.warning("%s", problem)
             if complete:
-                yield TriggerEvent([str(path) for path in complete])
+                yield TriggerEvent([str(path) for path in complete[:MAX_FILES]])
                 return
             await asyncio.sleep(self.poll_seconds)
 

@@ -6,7 +6,6 @@ Airflow's triggerer imports this module, so it must not import pandas or a clien
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,25 +37,29 @@ class FileState:
         return cls(path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
 
 
-def waiting_files(folder: Path) -> list[Path]:
-    """The files to be processed, in the order of their names; those of subfolders after the others.
-
-    Raises:
-        OSError: the folder cannot be read.
+def waiting_files(folder: Path) -> tuple[list[Path], list[str]]:
+    """The files to be processed, in the order of their names, those of subfolders after the others; and the problems of
+    folders that cannot be read.
     """
-    subfolders = [
-        entry.path
-        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name)
-        if entry.is_dir(follow_symlinks=False) and entry.name not in (DONE, FAILED) and not entry.name.startswith(".")
-    ]
-    return [path for place in (folder, *map(Path, subfolders)) for path in _files(place)]
+    files, problems = [], []
+    places = [folder]
+    for place in places:
+        try:
+            entries = sorted(os.scandir(place), key=lambda entry: entry.name)
+        except OSError as error:
+            problems.append(f"{place} cannot be read: {error.strerror}")
+            continue
+        for entry in entries:
+            partial = entry.name.startswith(".") or entry.name.lower().endswith(PARTIAL)
+            if entry.is_file(follow_symlinks=False) and not partial:
+                files.append(Path(entry.path))
+            elif entry.is_dir(follow_symlinks=False) and place == folder and not _is_reserved(entry.name):
+                places.append(Path(entry.path))
+    return files, problems
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        partial = entry.name.startswith(".") or entry.name.lower().endswith(PARTIAL)
-        if entry.is_file(follow_symlinks=False) and not partial:
-            yield Path(entry.path)
+def _is_reserved(name: str) -> bool:
+    return name in (DONE, FAILED) or name.startswith(".")
 
 
 @dataclass
@@ -64,10 +67,14 @@ class SettledFiles:
     """Finds the files that have not changed for some time.
 
     A file's own times are not compared with the clock: a copy may keep the times of its original.
+
+    Attributes:
+        problems: of the last poll.
     """
 
     folder: Path
     seconds: float = SETTLE_SECONDS
+    problems: list[str] = field(default_factory=list)
     _seen: dict[FileState, float] = field(default_factory=dict)
 
     def poll(self, now: float) -> list[Path]:
@@ -75,10 +82,8 @@ class SettledFiles:
 
         Args:
             now: of a monotonic clock, seconds.
-
-        Raises:
-            OSError: the folder cannot be read.
         """
-        states = [state for path in waiting_files(self.folder) if (state := FileState.of(path))]
+        files, self.problems = waiting_files(self.folder)
+        states = [state for path in files if (state := FileState.of(path))]
         self._seen = {state: self._seen.get(state, now) for state in states}
         return [state.path for state, since in self._seen.items() if now - since >= self.seconds]

@@ -9,6 +9,7 @@ folder last.
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -108,6 +109,8 @@ def import_file(
     state = FileState.of(path)
     if state is None:
         return None
+    if not os.access(path.parent, os.W_OK):  # before its observations are published, again and again
+        raise PermissionError(f"{path} cannot be moved: {path.parent} is not writable")
     report = _process(path, settings, publisher, now)
     if FileState.of(path) != state:
         log(f"WARNING: {path.name} changed while it was processed, and will be processed again")

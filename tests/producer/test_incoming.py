@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,4 +75,25 @@ def test_files_of_the_folder_and_of_mappings_wait_but_no_incomplete_processed_or
         (tmp_path / name).write_text("x")
     (tmp_path / "link.csv").symlink_to(tmp_path / "a.csv")
     (tmp_path / "linked").symlink_to(tmp_path / "garden")
-    assert [str(path.relative_to(tmp_path)) for path in waiting_files(tmp_path)] == waiting
+    files, problems = waiting_files(tmp_path)
+    assert [str(path.relative_to(tmp_path)) for path in files] == waiting
+    assert problems == []
+
+
+def test_a_folder_that_cannot_be_read_is_named_and_the_others_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.csv").touch()
+    scandir = os.scandir
+
+    def forbid_b(path: Path) -> Any:
+        if path == tmp_path / "b":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", forbid_b)
+    files, problems = waiting_files(tmp_path)
+    assert files == [tmp_path / "a" / "x.csv", tmp_path / "c" / "x.csv"]
+    assert [str(tmp_path / "b") in problem for problem in problems] == [True]

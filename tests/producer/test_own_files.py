@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -239,6 +240,16 @@ def test_after_an_interruption_before_the_move_the_same_observations_are_publish
     first, second = publisher.observations[:2], publisher.observations[2:]
     assert first == second
     assert sorted(entry.name for entry in (incoming / DONE).iterdir()) == ["a.csv", f"a.csv{REPORT_SUFFIX}"]
+
+
+def test_a_file_that_cannot_be_moved_is_not_published(
+    incoming: Path, settings: Settings, publisher: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(incoming / "a.csv", CONTRACT, row(5))
+    monkeypatch.setattr(os, "access", lambda folder, mode: not (folder == incoming and mode == os.W_OK))
+    with pytest.raises(PermissionError, match=str(path)):
+        import_file(path, settings, publisher, NOW, lambda _: None)
+    assert publisher.observations == []
 
 
 def test_a_file_that_grows_while_it_is_processed_stays(incoming: Path, settings: Settings) -> None:
