@@ -9,7 +9,7 @@ from time import monotonic
 
 from producer.incoming import FileState
 from producer.mappings import MappingError, read_mappings
-from producer.mqtt.receiver import REPORT_SECONDS, Receiver
+from producer.mqtt.receiver import REPORT_SECONDS, ConnectionState, Receiver
 from producer.own_stations import OwnStationPublisher
 from weatherglass.jobs.job import Job, job_lifecycle
 from weatherglass.settings import Settings, SettingsError, load_settings, variable
@@ -50,12 +50,12 @@ def receive(settings: Settings, publisher: OwnStationPublisher, job: Job) -> Non
             receiver.process()
             if monotonic() - reported >= REPORT_SECONDS and (summary := receiver.summary()) != last:
                 reported, last = monotonic(), summary
-                job.report(summary, published=receiver.published, rejected=dict(receiver.rejected))
-        job.report(receiver.summary(), published=receiver.published, rejected=dict(receiver.rejected))
+                receiver.report()
+        receiver.report()
 
 
 def wait_for_change(settings: Settings, state: FileState | None, job: Job, message: str) -> None:
-    job.report(message)
+    job.report(message, connection=ConnectionState.NOT_CONFIGURED)
     while not job.wait(WAIT_SECONDS) and FileState.of(settings.mappings) == state:
         job.heartbeat()
 

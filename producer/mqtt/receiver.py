@@ -33,6 +33,7 @@ from producer.mappings import MqttMapping
 from producer.mqtt.payload import UnusablePayload, decode, to_record
 from producer.own_stations import OwnStationPublisher, check_records
 from producer.publish import PublishError
+from weatherglass.alerts import health
 from weatherglass.consumer.rejected_copy import RejectedCopy
 from weatherglass.files import DamagedFileError, read_json, write_atomically
 from weatherglass.formatting import count_noun
@@ -63,15 +64,20 @@ AT_FIRST_SUBSCRIPTION = 1
 
 
 class ConnectionState(StrEnum):
-    """The state of the connection to the MQTT broker: the field `connection` of the job's progress."""
+    """The state of the connection to the MQTT broker: the field `connection` of the job's progress.
+
+    The job is degraded in all states but one.
+    """
 
     CONNECTING = "connecting"
-    CONNECTED = "connected"
+    CONNECTED = health.CONNECTED
     REFUSED = "refused"
     """The broker refuses user, password or client id."""
     SUBSCRIPTION_REFUSED = "subscription_refused"
     DISCONNECTED = "disconnected"
     UNREACHABLE = "unreachable"
+    NOT_CONFIGURED = "not_configured"
+    """The mapping file is invalid, or has no entry for messages."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,7 @@ class Receiver:
         for mapping in mappings.values():
             self._topics[mapping.topic] = max(mapping.qos, self._topics.get(mapping.topic, 0))
         self._dropped = 0
+        self._state = ConnectionState.CONNECTING
         self._sender = ThreadPoolExecutor(1, thread_name_prefix="publish")
         self._subscribed = job.folder.path / "subscriptions.json"
         self.published = 0
@@ -163,6 +170,10 @@ class Receiver:
                 self._client.ack(item.message.mid, item.message.qos)
         self.published += len(batch.observations)
         self.rejected += batch.reasons
+
+    def report(self) -> None:
+        """Report what was published and rejected since the start."""
+        self._job.report(self.summary(), connection=self._state, published=self.published, rejected=dict(self.rejected))
 
     def summary(self) -> str:
         """What was published and rejected since the start."""
@@ -232,7 +243,7 @@ class Receiver:
                     self._job.heartbeat()
                     continue
                 except PublishError as error:
-                    self._job.report(f"{error}; trying again")
+                    self._job.report(f"{error}; trying again", connection=self._state)
                     self._job.wait(RETRY_SECONDS)
                     break
                 return True
@@ -273,6 +284,7 @@ class Receiver:
         self._report(ConnectionState.UNREACHABLE, "trying again")
 
     def _report(self, state: ConnectionState, detail: str) -> None:
+        self._state = state
         self._job.report(
             f"MQTT broker {self._settings.mqtt_url}: {state.replace('_', ' ')}: {detail}", connection=state
         )

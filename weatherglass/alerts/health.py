@@ -33,6 +33,8 @@ SIMULATION = "simulate_observations"
 """The long-lived job that publishes observations if the stations are simulated."""
 MQTT = "receive_mqtt"
 """The long-lived job that publishes the MQTT messages of own stations if there is an MQTT broker."""
+CONNECTED = "connected"
+"""The field `connection` in the progress of a job that has what it receives from."""
 MONITOR = "monitor_pipeline"
 """The long-lived job that raises alerts. No other job depends on it."""
 
@@ -163,8 +165,11 @@ def _job(folder: JobFolder, now: datetime) -> ComponentHealth:
     if heartbeat_age is not None and heartbeat_age > HEARTBEAT_TIMEOUT.total_seconds() and not starting:
         detail = f"no heartbeat for {heartbeat_age:.0f} s; last progress: {message}"
         return _failing(folder.name, HealthReason.NO_HEARTBEAT, heartbeat_age, detail)
-    if progress_since_start(folder) is None:
+    progress = progress_since_start(folder)
+    if progress is None:
         return _degraded(folder.name, HealthReason.STARTING, heartbeat_age, "starting, no progress yet")
+    if progress.get("connection", CONNECTED) != CONNECTED:
+        return _degraded(folder.name, HealthReason.UNREACHABLE, heartbeat_age, str(message))
     return _ok(folder.name, heartbeat_age, str(message))
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +89,8 @@ class RunningJob:
         return [json.loads(line) for line in lines]
 
     def connections(self) -> list[str]:
-        """The reported states of the connection."""
-        return [line["connection"] for line in self.progress() if "connection" in line]
+        """The reported states of the connection, without repetitions."""
+        return [state for state, _ in groupby(line["connection"] for line in self.progress())]
 
     def rejected(self) -> dict[str, int]:
         """The number of rejected messages by reason, as last reported."""
@@ -333,6 +334,7 @@ def test_a_changed_mapping_file_takes_effect_without_a_restart(
     with job.running():
         job.settings.mappings.write_text("[mqtt.garden]\nstation = 7\n")
         until("the error", lambda: any("mqtt.garden.topic" in line["message"] for line in job.progress()))
+        assert job.connections()[-1] == "not_configured"
         job.settings.mappings.write_text(MAPPINGS.replace("garden/weather", "new/weather"), encoding="utf-8")
         until("the new subscription", lambda: job.connections().count("connected") == 2)
         mosquitto.publish("garden/weather", message(2))

@@ -381,3 +381,20 @@ def test_the_jobs_that_must_run_depend_on_the_settings(tmp_path: Path) -> None:
     assert required_jobs(make_settings(tmp_path)) == JOBS
     both = make_settings(tmp_path, source=Source.SIMULATE, mqtt_url="mqtts://broker:8884")
     assert required_jobs(both) == (SIMULATION, MQTT, *JOBS)
+
+
+@pytest.mark.parametrize(
+    ("connection", "state"),
+    [("connected", HealthState.OK), ("unreachable", HealthState.DEGRADED), ("refused", HealthState.DEGRADED)],
+)
+def test_a_job_that_cannot_receive_is_degraded(
+    tmp_path: Path, now: datetime, store: Engine, connection: str, state: HealthState
+) -> None:
+    settings = make_settings(tmp_path / "state", mqtt_url="mqtt://broker")
+    folder = JobFolder(settings.jobs_dir / MQTT)
+    holder = LockHolder(folder.path / "lock")
+    Job(folder).report("progress of MQTT", connection=connection)
+    found = component(settings, now, store, MQTT)
+    holder.kill()
+    assert (found.state, found.detail) == (state, "progress of MQTT")
+    assert found.reason is (HealthReason.WORKING if state is HealthState.OK else HealthReason.UNREACHABLE)
