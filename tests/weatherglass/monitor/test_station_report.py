@@ -192,3 +192,12 @@ def test_a_day_before_the_pipelines_first_is_not_rated(tmp_path: Path) -> None:
     days, _, table = make_report(state, DAY, LATER)
     assert days == []
     assert len(table.read_text(encoding="utf-8").splitlines()) == 1
+
+
+def test_the_report_is_written_although_only_the_store_exists(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path / "new" / "state", database_url=f"sqlite:///{tmp_path / 'store.db'}")
+    migrate(settings.store_url)
+    days, page, table = make_report(settings, DAY, LATER)
+    assert days == []
+    assert page.parent == table.parent == settings.state_dir / "reports"
+    assert len(table.read_text(encoding="utf-8").splitlines()) == 1
