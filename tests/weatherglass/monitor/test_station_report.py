@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import make_settings
 from tests.weatherglass.store.samples import a_prediction, an_observation
-from weatherglass.monitor.station_report import make_report
+from weatherglass.monitor.station_report import make_report, summary
 from weatherglass.qc.station_status import ReceivedReading, StationDay, Status, StatusPeriod, station_day
 from weatherglass.record_headers import Origin
 from weatherglass.store import observations, predictions, station_days
@@ -192,6 +193,15 @@ def test_a_day_before_the_pipelines_first_is_not_rated(tmp_path: Path) -> None:
     days, _, table = make_report(state, DAY, LATER)
     assert days == []
     assert len(table.read_text(encoding="utf-8").splitlines()) == 1
+
+
+def test_the_summary_counts_days_without_a_problem_and_names_stations_without_a_reading() -> None:
+    readings = {"up": quarters(*range(96)), "one": quarters(40), "none": [], "no-more": []}
+    days = [station_day(name, DAY, found, LATER, LONG_BEFORE) for name, found in readings.items()]
+    text = summary(days)
+    assert re.findall(r"\d+", text) == ["1", "4"]
+    assert re.findall(r"\b(up|one|none|no-more)[,.]", text) == ["none", "no-more"]
+    assert summary(days[:1]).count(".") == 1
 
 
 def test_the_report_is_written_although_only_the_store_exists(tmp_path: Path) -> None:
