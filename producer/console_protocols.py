@@ -178,7 +178,7 @@ class _Values:
             return None
         known = find_unit(variable, unit)
         assert known, f"unit {unit} of {variable}"
-        return float(texts[0]) * known.factor + known.offset
+        return float(known.convert(float(texts[0])))
 
     def _possible(self, name: str, variable: str, value: float) -> float | None:
         limit = self._limits[variable]

@@ -28,6 +28,7 @@ from weatherglass.files import write_atomically
 from weatherglass.formatting import count_noun
 from weatherglass.history.sources.refusal import Refusal, RefusalCode, RefusedError
 from weatherglass.history.sources.series_file import DIRECTION, Statements, read_network
+from weatherglass.history.sources.units import DECIMALS
 from weatherglass.records import VARIABLES, Observation, iso
 from weatherglass.settings import Settings
 from weatherglass.stations import StationsError
@@ -37,8 +38,6 @@ BATCH = 1_000
 """Observations that are published together."""
 MAX_UNREADABLE = 0.5
 """A file of few lines must not be refused for one bad line; if most are bad, it is probably another kind of file."""
-DECIMALS = 4
-"""Of values; more are the noise of conversions."""
 
 Log = Callable[[str], object]
 

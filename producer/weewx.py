@@ -97,6 +97,6 @@ def _row(number: int, names: list[str], time: object, system: object, *values: o
         if isinstance(value, int | float):
             unit = find_unit(name, {**units, **_SAME_UNITS}[name])
             assert isinstance(unit, Unit)
-            value = value * unit.factor + unit.offset
+            value = unit.convert(value)
         record[name] = value
     return WeewxRow(number, record)

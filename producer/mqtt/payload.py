@@ -10,13 +10,10 @@ from pydantic_core import PydanticCustomError
 
 from producer.mappings import MqttMapping
 from producer.own_stations import ProblemCode, shown
-from weatherglass.history.sources.units import find_unit
+from weatherglass.history.sources.units import DECIMALS, find_unit
 from weatherglass.qc.observation_checks import RejectionReason
 from weatherglass.records import iso
 from weatherglass.strict_json import STRICT_DECODER
-
-DECIMALS = 4
-"""Of converted values; more are the noise of conversions."""
 
 
 class UnusablePayload(ValueError):
@@ -71,7 +68,7 @@ def to_record(mapping: MqttMapping, topic: str, content: dict[str, Any], retaine
             raise UnusablePayload(RejectionReason.WRONG_TYPE, f"{value.field} is {shown(number)}; allowed: a number")
         unit = find_unit(name, value.unit)
         assert unit
-        record[name] = round(number * unit.factor + unit.offset, DECIMALS)
+        record[name] = round(unit.convert(number), DECIMALS)
     return record
 
 

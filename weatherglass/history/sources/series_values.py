@@ -187,7 +187,7 @@ def parse_column(
     if pd.api.types.is_numeric_dtype(cells):  # of a Parquet file
         numbers = cells.to_numpy(float, na_value=np.nan)
         known = _unit(variable, column, unit, unit_line, numbers)
-        return known if isinstance(known, Refusal) else (numbers * known.factor + known.offset, known.name, ())
+        return known if isinstance(known, Refusal) else (known.convert(numbers), known.name, ())
     if variable == "wind_direction":
         upper = cells.str.strip().str.upper()
         degrees = {name: f"{value:g}" for name, value in COMPASS.items()} | dict.fromkeys(_VARIABLE_DIRECTIONS, "")
@@ -211,7 +211,7 @@ def parse_column(
     known = _unit(variable, column, unit, unit_line, values)
     if isinstance(known, Refusal):
         return known
-    return values * known.factor + known.offset, known.name, skipped(RefusalCode.NUMBER, lines[bad], column)
+    return known.convert(values), known.name, skipped(RefusalCode.NUMBER, lines[bad], column)
 
 
 def is_missing(cells: pd.Series) -> npt.NDArray[np.bool_]:
@@ -277,4 +277,4 @@ def _unit(variable: str, column: str, unit: str | None, unit_line: int | None, v
 
 def _possible_units(variable: str, median: float) -> list[Unit]:
     low, high = POSSIBLE_MEDIAN[variable]
-    return [unit for unit in UNITS[variable] if low <= median * unit.factor + unit.offset <= high]
+    return [unit for unit in UNITS[variable] if low <= unit.convert(median) <= high]

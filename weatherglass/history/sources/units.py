@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
+
+DECIMALS = 4
+"""Of converted values in records; more are the noise of the conversion."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,10 @@ class Unit:
     spellings: tuple[str, ...]
     factor: float = 1.0
     offset: float = 0.0
+
+    def convert(self, value: Any) -> Any:
+        """A number or an array of numbers in this unit, in the unit of the records."""
+        return value * self.factor + self.offset
 
 
 INCH_OF_MERCURY, MILLIMETRE_OF_MERCURY = 33.86389, 1.333224
