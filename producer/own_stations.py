@@ -67,7 +67,7 @@ class RefusedRecord(ValueError):
     """A record that is not published.
 
     Attributes:
-        field: the field concerned; None if it is the whole record.
+        field: the field concerned, as in a Python string; None if it is the whole record.
         detail: what is wrong and what is allowed; printable ASCII, except for units.
     """
 
@@ -142,7 +142,7 @@ def _parse(record: object) -> Observation:
     names = Observation.model_fields
     if unknown := [shown(name) for name in record if name not in names]:
         detail = f"unknown field {unknown[0]}; allowed: {', '.join(names)}"
-        raise RefusedRecord(ProblemCode.UNKNOWN_FIELD, unknown[0], detail)
+        raise RefusedRecord(ProblemCode.UNKNOWN_FIELD, unknown[0][1:-1], detail)
     for name, code in (("station_id", ProblemCode.MISSING_STATION), ("timestamp", ProblemCode.MISSING_TIME)):
         if record.get(name) is None:
             raise RefusedRecord(code, name, f"{name} is missing")

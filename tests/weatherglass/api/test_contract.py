@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import schemathesis
@@ -17,6 +18,7 @@ from tests.weatherglass.api.conftest import clock, fill
 from tests.weatherglass.api.serving import serving
 from weatherglass.api.app import create_app
 from weatherglass.settings import Settings
+from weatherglass.station_tokens import StationTokens
 from weatherglass.store.engine import open_store
 from weatherglass.store.migrate import migrate
 
@@ -65,6 +67,28 @@ def test_responses_match_the_openapi_document(schema: BaseSchema, path: str, met
         case.call_and_validate(excluded_checks=excluded(path, method))
 
     validate()
+
+
+def test_responses_to_a_station_with_a_token_match_the_openapi_document(tmp_path: Path) -> None:
+    """None of the generated stations exists, so nothing is published, and no broker is needed."""
+    settings = make_settings(tmp_path / "state")
+    token = StationTokens(settings).add("every", ["*"], clock())
+    bearer = {"Authorization": f"Bearer {token}"}
+    statuses = set()
+    with serving(create_app(settings, clock=clock)) as address:
+        operation = schemathesis.openapi.from_url(f"{address}/openapi.json")["/observations"]["POST"]
+
+        @given(case=operation.as_strategy())
+        @examples(
+            max_examples=50, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+        )
+        def validate(case: schemathesis.Case) -> None:
+            response = case.call(headers=bearer)
+            case.validate_response(response, excluded_checks=[positive_data_acceptance], headers=bearer)
+            statuses.add(response.status_code)
+
+        validate()
+    assert statuses == {422}
 
 
 def test_openapi_document_contains_the_routes() -> None:
