@@ -16,6 +16,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+import requests
 from kafka import KafkaProducer
 from playwright.sync_api import expect
 
@@ -23,6 +24,7 @@ from producer.sources import observed_stations
 from tests.conftest import make_settings
 from tests.e2e.running import ASK_SECONDS, RunningStack, replay_without_gaps
 from tests.oracle import Features, differences, expected_features, time_of
+from tests.own_station_table import add_own_station
 from tests.waiting import until
 from weatherglass.cli.generate_docs import DOCS
 from weatherglass.jobs.folder import JobFolder
@@ -34,7 +36,8 @@ from weatherglass.records import (
     Observation,
     iso,
 )
-from weatherglass.settings import Source
+from weatherglass.settings import LOOPBACK, Source
+from weatherglass.station_tokens import StationTokens
 from weatherglass.stations import bundled_stations
 from weatherglass.topics import (
     FEATURES,
@@ -56,7 +59,8 @@ SCHEMAS = {RAW: "observation", FEATURES: "window-features", HOURS: "hour", PREDI
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     folder = tmp_path_factory.mktemp("stack")
     replay = replay_without_gaps(datetime.now(UTC))
-    settings = make_settings(folder / "state", source=Source.REPLAY, train_full_model=False, **replay)
+    options = {"train_full_model": False, "station_listener_host": LOOPBACK, **replay}
+    settings = make_settings(folder / "state", source=Source.REPLAY, **options)
     running = RunningStack(settings, folder)
     try:
         running.up()
@@ -272,6 +276,34 @@ def test_invalid_records_are_rejected_and_the_stream_continues(stack: RunningSta
         ),
     )
     assert stack.api("/health") is not None
+
+
+def test_own_stations_have_predictions(stack: RunningStack) -> None:
+    """One sends to the API in Airflow, with its token instead of a login, the other one is a console."""
+    tokens, now = StationTokens(stack.settings), datetime.now(UTC).replace(microsecond=0)
+    for station in ("garden", "roof"):
+        add_own_station(stack.settings, station)
+    secrets = {station: tokens.add(station, [station], now) for station in ("garden", "roof")}
+    values = {"temperature": 11.0, "humidity": 50, "pressure": 1010, "wind_speed": 2.0, "wind_direction": 180}
+    records = [{"station_id": "garden", "timestamp": iso(now - timedelta(minutes=age)), **values} for age in range(3)]
+    bearer = {"Authorization": f"Bearer {secrets['garden']}"}
+    response = requests.post(f"{stack.base}/weatherglass/observations", json=records, headers=bearer, timeout=60)
+    assert (response.status_code, response.json()) == (202, {"accepted": 3, "problems": []})
+    form = {"ID": "roof", "PASSWORD": secrets["roof"], "dateutc": "now", "tempf": "50", "humidity": "50"}
+    console = f"http://{LOOPBACK}:{stack.settings.station_listener_port}/weatherstation/updateweatherstation.php"
+    assert requests.get(console, form, timeout=60).text.strip() == "success"
+    for station in secrets:
+        prediction = until(
+            f"a prediction for {station}",
+            lambda name=station: stack.api(f"/predictions/{name}"),  # type: ignore[misc]
+            interval=ASK_SECONDS,
+        )
+        assert (prediction["source"], prediction["live"]) == (Origin.OWN, True)
+        assert prediction["station"]["name"] == station.title()
+    logs = [file for file in (stack.settings.state_dir / "logs").rglob("*.log*") if file.is_file()]
+    assert logs
+    for secret in secrets.values():
+        assert [file for file in logs if secret.encode() in file.read_bytes()] == []
 
 
 def test_the_monitor_opens_and_resolves_an_alert_for_each_fault(stack: RunningStack) -> None:
