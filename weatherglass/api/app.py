@@ -15,7 +15,7 @@ from weatherglass.api.auth import current_user
 from weatherglass.api.dashboard import pages
 from weatherglass.api.etag import ETagMiddleware
 from weatherglass.api.event_stream import EventStream
-from weatherglass.api.own_stations import OwnStations
+from weatherglass.api.record_publisher import RecordPublisher
 from weatherglass.api.routes import (
     alerts,
     anomalies,
@@ -93,9 +93,9 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.store = open_store(settings.store_url)
         app.state.event_stream = EventStream(app.state.store, settings, clock)
-        app.state.own_stations = OwnStations(settings, clock)
+        app.state.record_publisher = RecordPublisher(settings, clock)
         yield
-        await app.state.own_stations.close()
+        await app.state.record_publisher.close()
         await app.state.event_stream.close()
         app.state.store.dispose()
 

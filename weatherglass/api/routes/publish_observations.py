@@ -12,8 +12,8 @@ from pydantic import BaseModel, Field
 
 from producer.own_stations import CheckedRecords, ProblemCode, RepeatedName
 from weatherglass.api.limited_body import read_body
-from weatherglass.api.own_stations import MAX_RECORDS
 from weatherglass.api.problems import MALFORMED_JSON, NO_VALID_RECORD, Problem, error_responses
+from weatherglass.api.record_publisher import MAX_RECORDS
 from weatherglass.records import json_schema
 from weatherglass.station_tokens import StationToken
 
@@ -78,7 +78,7 @@ async def publish_observations(
     """
     content = _decode(await read_body(request, MAX_BODY_BYTES))
     records = content if isinstance(content, list) else [content]
-    checked = await request.app.state.own_stations.publish(token, records)
+    checked = await request.app.state.record_publisher.publish(token, records)
     problems = _problem_items(checked)
     if not checked.accepted:
         detail = f"record 0: {problems[0].detail}" if problems else "The array is empty."

@@ -18,8 +18,8 @@ from starlette.routing import Route
 
 from producer.console_protocols import RefusedRequest, parse_form, read_reading, required
 from weatherglass.api.limited_body import read_body
-from weatherglass.api.own_stations import OwnStations
 from weatherglass.api.problems import FORBIDDEN, INVALID_PARAMETER, NO_VALID_RECORD, TOO_LARGE, UNAUTHORIZED, Problem
+from weatherglass.api.record_publisher import RecordPublisher
 from weatherglass.api.station_auth import StationAuthenticator
 from weatherglass.records import iso
 from weatherglass.settings import Settings
@@ -88,7 +88,7 @@ class ReadingReceiver:
     def __init__(self, settings: Settings, clock: Callable[[], datetime]):
         self._settings, self._clock = settings, clock
         self._authenticator = StationAuthenticator(settings)
-        self._records = OwnStations(settings, clock)
+        self._publisher = RecordPublisher(settings, clock)
         self._reported: dict[str, object] = {}
         """What was logged last, by station: consoles repeat the same fault every minute."""
 
@@ -131,7 +131,7 @@ class ReadingReceiver:
             except RefusedRequest as refused:
                 raise Problem(INVALID_PARAMETER, str(refused)) from None
             record, unused = reading.record, reading.unused
-        checked = await self._records.publish(token, [record])
+        checked = await self._publisher.publish(token, [record])
         for problem in checked.problems:
             raise Problem(NO_VALID_RECORD, problem.detail)
         notes = "; ".join(f"{name}: {reason}" for name, reason in unused.items())
@@ -143,7 +143,7 @@ class ReadingReceiver:
             log.log(logging.WARNING if message else logging.INFO, "%s: %s", station_id, message or "all fields used")
 
     async def close(self) -> None:
-        await self._records.close()
+        await self._publisher.close()
 
 
 def _only_station(token: StationToken) -> str:

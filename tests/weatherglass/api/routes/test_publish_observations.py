@@ -22,7 +22,7 @@ from tests.conftest import TestBroker, make_settings
 from tests.own_station_table import add_own_station
 from tests.producer.topic_reader import TopicReader, reading
 from tests.weatherglass.api.conftest import NOW, clock
-from weatherglass.api import own_stations as limits
+from weatherglass.api import record_publisher as limits
 from weatherglass.api.app import create_app
 from weatherglass.api.login_throttle import MAX_FAILURES
 from weatherglass.api.routes.publish_observations import EXAMPLE, MAX_BODY_BYTES

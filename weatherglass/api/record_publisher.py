@@ -28,7 +28,7 @@ MAX_WAITING = 64
 RETRY_SECONDS = 5
 
 
-class OwnStations:
+class RecordPublisher:
     """The records of own stations in one server. To be created and closed in its event loop."""
 
     def __init__(self, settings: Settings, clock: Callable[[], datetime]):
