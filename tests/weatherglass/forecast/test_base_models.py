@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from tests.synthetic_history import history
 from tests.weatherglass.conftest import Model
 from weatherglass.forecast import base_models
 from weatherglass.forecast.features import model_inputs
+from weatherglass.forecast.spatial_regression import SpatialRegression
 from weatherglass.forecast.spatial_regression_fit import PENALTIES, SpatialRegressionFit
 from weatherglass.forecast.splits import base_hours, mask_hours
 from weatherglass.history.grid import HourGrid
@@ -36,6 +39,48 @@ def test_the_regression_of_a_fold_is_fitted_on_the_other_folds(model: Model) -> 
         one, two = (fit.sums(base_hours(mask)) for k, mask in enumerate(masks) if k != fold)
         expected = fit.solve(one + two, model.base.penalties, model.base.shrinkage)
         np.testing.assert_allclose(regression.weights, expected.weights, atol=1e-3)
+
+
+def test_the_penalty_of_a_variable_has_its_least_error_on_left_out_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    best = np.array([4, 0, 2, 1])
+    errors = 1.0 + np.abs(np.arange(len(PENALTIES))[:, None] - best)
+    solved: list[tuple[SpatialRegression, float]] = []
+    solve = SpatialRegressionFit.solve
+
+    def record_penalty(self: SpatialRegressionFit, sums: Any, penalties: Any, *further: Any) -> SpatialRegression:
+        regression = solve(self, sums, penalties, *further)
+        solved.append((regression, penalties[0]))
+        return regression
+
+    def increments(_: Any, regression: SpatialRegression, *__: Any) -> list[tuple[np.ndarray, np.ndarray]]:
+        (penalty,) = (penalty for known, penalty in solved if known is regression)
+        forecast = np.ones((2, len(LEADS), len(VARIABLES)))
+        return [(forecast, forecast + errors[PENALTIES.index(penalty)])]
+
+    monkeypatch.setattr(SpatialRegressionFit, "solve", record_penalty)
+    monkeypatch.setattr(base_models, "_held_out_increments", increments)
+    grid = history(count=2, days=70)
+    fitted = base_models.fit(grid, np.ones(grid.values.shape[1], bool))
+    assert fitted.penalties == tuple(PENALTIES[k] for k in best)
+
+
+def test_left_out_hours_are_forecast_and_compared_for_each_station(model: Model) -> None:
+    anomalies = model_inputs(mask_hours(model.grid, model.split.train), model.base.climatology).anomalies
+    fit = SpatialRegressionFit.from_anomalies(
+        model.grid.stations, model.grid.hours, anomalies, model.base.damping, base_models.MAX_FIT_HOURS
+    )
+    mask, regression = model.base.folds[0]
+    base = base_hours(mask)[::13]
+    assert len(base) > 1
+    pairs = base_models._held_out_increments(fit, regression, mask, [2, 0])
+    for row, (forecast, truth) in zip([2, 0], pairs, strict=True):
+        assert forecast.any()
+        for case, hour in enumerate(base):
+            alone = regression.increments(fit.field, np.array([row]), np.array([hour]), fit.hours[[hour]], range(4))
+            np.testing.assert_allclose(forecast[case], np.nan_to_num(alone[0]), rtol=1e-5, atol=1e-6)
+        expected = fit.residuals(base).reshape(len(base), -1, len(LEADS), len(VARIABLES))[:, row]
+        np.testing.assert_array_equal(truth, expected)
+    assert base_models._held_out_increments(fit, regression, np.zeros_like(mask), [0]) == []
 
 
 def test_hours_outside_the_mask_have_no_influence() -> None:
