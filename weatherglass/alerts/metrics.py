@@ -135,7 +135,7 @@ STATION_SILENCE = _gauge(
 )
 STATION_DELAY = _gauge(
     "station_behind_ratio",
-    "Delay of a station behind the newest observation of all, in intervals.",
+    "Delay of a station behind the newest observation of all own or all other stations, in intervals.",
     "station",
 )
 STATION_FROZEN = _gauge("station_frozen", "Whether a station repeats a value that should vary: 1 or 0.", "station")

@@ -110,13 +110,17 @@ class StoreMetrics:
         if stale or any(row.station_id not in self._intervals for row in rows):
             self._intervals = {row.station_id: station_interval(connection, row.station_id, row.source) for row in rows}
             self._intervals_at = sample.at
-        newest_of_all = max((row.timestamp for row in rows), default=EPOCH)
+        newest_of_kind = {True: EPOCH, False: EPOCH}  # of own stations, whose clocks may be ahead, and of the others
+        for row in rows:
+            is_own = row.source == Origin.OWN
+            newest_of_kind[is_own] = max(newest_of_kind[is_own], min(row.timestamp, sample.at))
         for row in rows:
             seconds = self._intervals.get(row.station_id)
             if seconds is None:
                 continue
             sample.put(m.STATION_SILENCE, self._age(sample, row.stored_at) / seconds, row.station_id)
-            sample.put(m.STATION_DELAY, (newest_of_all - row.timestamp).total_seconds() / seconds, row.station_id)
+            delay = max(newest_of_kind[row.source == Origin.OWN] - row.timestamp, timedelta())
+            sample.put(m.STATION_DELAY, delay.total_seconds() / seconds, row.station_id)
 
     def _is_expected(self, source: str | None) -> bool:
         """Whether the station belongs to a current source; stations of other sources are not expected to report."""

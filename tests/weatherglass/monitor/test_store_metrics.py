@@ -195,6 +195,27 @@ def test_own_stations_are_expected_to_report_whatever_is_polled(
     assert sample.get(m.STATION_SILENCE, "garden") == pytest.approx(30)
 
 
+def test_delay_is_that_behind_stations_of_the_same_kind_and_not_behind_a_clock_that_is_ahead(
+    settings: Settings, store: Engine, clock: Clock
+) -> None:
+    settings = settings.model_copy(update={"source": Source.REPLAY})
+    ages = {"ahead": -8, "garden": 0, "roof": 3}
+    with store.begin() as connection:
+        for name, age in ages.items():
+            for minutes in range(10):
+                time = (clock.now - timedelta(minutes=age + minutes)).replace(microsecond=0)
+                observations.save(connection, [an_observation(name, time)], clock.now, Origin.OWN)
+        for step in range(10):
+            time = (clock.now - timedelta(days=1, minutes=15 * step)).replace(microsecond=0)
+            observations.save(connection, [an_observation("jfk", time)], clock.now, Origin.REPLAY)
+    store_metrics = StoreMetrics(settings, clock.now, clock.now - timedelta(days=1))
+    sample = MetricSample(clock.now)
+    store_metrics.collect(sample)
+    store_metrics.close()
+    delays = {labels[0]: value for labels, value in sample.series(m.STATION_DELAY).items()}
+    assert delays == pytest.approx({"ahead": 0, "garden": 0, "roof": 3, "jfk": 0}, abs=0.05)
+
+
 def test_silence_of_all_stations_raises_one_alert(pipeline: Pipeline) -> None:
     pipeline.run(27, reporting=())
     assert pipeline.fired == {("no_new_observations", "pipeline")}
