@@ -12,13 +12,14 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from queue import Empty, Full, Queue
+from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -54,6 +55,8 @@ KEEPALIVE_SECONDS = 30
 RECONNECT_SECONDS = (1, 30)
 POLL_SECONDS = 0.5
 RETRY_SECONDS = 2.0
+STOP_SECONDS = 10.0
+"""Time for Kafka to acknowledge a batch after a stop request; the job host kills a job after 25 s."""
 REPORT_SECONDS = 10.0
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 MQTT_TOPIC = "mqtt"
@@ -236,16 +239,20 @@ class Receiver:
             # In a thread: the producer may wait for the broker longer than a job may be without heartbeat. It gives up
             # after its own limits.
             sent = self._sender.submit(self._send, batch)
-            while True:
-                try:
-                    sent.result(timeout=1.0)
-                except TimeoutError:
-                    self._job.heartbeat()
-                    continue
-                except PublishError as error:
-                    self._job.report(f"{error}; trying again", connection=self._state)
-                    self._job.wait(RETRY_SECONDS)
-                    break
+            stop_at: float | None = None
+            while not sent.done():
+                wait([sent], timeout=1.0)
+                self._job.heartbeat()
+                if self._job.stop_requested():
+                    stop_at = stop_at or monotonic() + STOP_SECONDS
+                    if monotonic() > stop_at:
+                        return False
+            try:
+                sent.result()
+            except PublishError as error:
+                self._job.report(f"{error}; trying again", connection=self._state)
+                self._job.wait(RETRY_SECONDS)
+            else:
                 return True
         return False
 

@@ -249,6 +249,26 @@ def test_a_message_is_kept_until_kafka_has_acknowledged_it(
     publisher.close()
 
 
+def test_a_job_that_waits_for_kafka_ends_on_request_and_the_message_is_received_later(
+    mosquitto: Mosquitto, job: RunningJob, reader: TopicReader
+) -> None:
+    """As during an outage of Kafka, when the producer waits until its own limit."""
+    release, waiting = threading.Event(), threading.Event()
+
+    class Waiting(OwnStationPublisher):
+        def publish(self, observations: Sequence[Observation], now: datetime) -> None:
+            waiting.set()
+            release.wait()
+
+    blocked = RunningJob(job.settings, Waiting(job.settings.bootstrap_servers))
+    with blocked.running():
+        mosquitto.publish("garden/weather", message(2))
+        until("the attempt to publish", waiting.is_set)
+    release.set()  # only after the end of the job
+    with job.running():
+        assert minutes_ago(arrived(reader, 1)) == [2]
+
+
 def test_a_restart_of_the_mqtt_broker_loses_no_message(
     mosquitto: Mosquitto, job: RunningJob, reader: TopicReader
 ) -> None:
