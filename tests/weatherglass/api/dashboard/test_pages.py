@@ -18,6 +18,7 @@ import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, expect
+from sqlalchemy import delete, insert
 
 from tests.weatherglass.api.browser import TIMEOUT_MS
 from tests.weatherglass.api.dashboard import scene
@@ -33,6 +34,7 @@ from weatherglass.records import Observation
 from weatherglass.settings import LOOPBACK
 from weatherglass.store import alerts, metric_history, model_output, observations, predictions
 from weatherglass.store.metric_history import INTERVAL
+from weatherglass.store.schema import verification
 
 pytestmark = pytest.mark.integration
 expect.set_options(timeout=TIMEOUT_MS)
@@ -124,6 +126,25 @@ def test_units_and_map_colors_are_part_of_the_url(served: Served, open_page: Ope
     page.get_by_role("radio", name="°C").check()
     expect(cell).to_have_text(f"{station['newest']['temperature']:.1f}".replace("-", "−"))
     assert "temp=f" not in page.url
+
+
+@pytest.mark.parametrize(
+    ("n", "n_baselines", "shown", "colored"), [(3, 3, False, False), (60, 3, True, False), (60, 60, True, True)]
+)
+def test_a_score_of_few_forecasts_is_not_shown_and_a_comparison_of_few_not_colored(
+    served: Served, open_page: OpenPage, n: int, n_baselines: int, shown: bool, colored: bool
+) -> None:
+    station = STATIONS[-1].station_id
+    row = scene.score_row("7", False, served.newest.date(), station, "temperature", 1, 2.0)
+    worse = {"n": n, "n_baselines": n_baselines, "mae_damped": row["mae_compared"] / 2}
+    with served.store.begin() as connection:
+        connection.execute(delete(verification).where(verification.c.station_id == station))
+        connection.execute(insert(verification), [row | worse])
+    page = open_page(f"{served.address}/dashboard/models?station={station}").page
+    tile = page.locator("#summary dd").first
+    expect(page.locator("#summary dd.below").first).to_contain_text(str(n))
+    expect(tile).to_contain_text(re.compile(r"\d" if shown else "–"))
+    expect(page.locator("#summary dd.worse")).to_have_count(int(colored))
 
 
 def test_station_page_exports_csv_and_png(served: Served, open_page: OpenPage) -> None:

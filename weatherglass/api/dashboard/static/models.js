@@ -3,8 +3,9 @@ import { get } from "./api.js";
 import { axis, layout, palette, plot, saveCsv } from "./charts.js";
 import { byId, h, renderButtonGroup, renderList, setText, summaryTile } from "./dom.js";
 import { getPreference, getUrlParam, setUrlParams } from "./preferences.js";
+import { scoreTile } from "./score_tile.js";
 import { showSources, startPage } from "./shell.js";
-import { displayUnit, formatDateTime, formatDifference, VARIABLE_LABELS, VARIABLES } from "./units.js";
+import { displayUnit, formatDateTime, VARIABLE_LABELS, VARIABLES } from "./units.js";
 
 const MODEL_LABELS = { forecaster: "Forecaster", "anomaly-detector": "Anomaly detector" };
 const ACTION_LABELS = {
@@ -106,14 +107,7 @@ function renderSummary(scores, champion) {
     );
     const score = candidates.sort((a, b) => b.n - a.n)[0];
     if (!score) return { label, figure: "–", note: "not verified yet" };
-    const skill = score.skill_damped;
-    const coverage = score.coverage_90 === null ? "–" : `${(score.coverage_90 * 100).toFixed(0)}\u00a0%`;
-    const note =
-      skill === null
-        ? `${score.n} forecasts`
-        : `${Math.abs(skill * 100).toFixed(0)}\u00a0% ${skill >= 0 ? "better" : "worse"} than damped anomaly; 90\u00a0% interval coverage: ${coverage}`;
-    const className = skill !== null && skill < 0 ? "worse" : "";
-    return { label, figure: formatDifference(name, score.mae), suffix: " mean error", note, className };
+    return { label, ...scoreTile(name, score) };
   });
   renderList(
     byId("summary"),

@@ -4,12 +4,12 @@ import { get } from "./api.js";
 import { byId, h, renderButtonGroup, renderList, setText, summaryTile } from "./dom.js";
 import { StationMap } from "./map.js";
 import { getPreference, getUrlParam, setUrlParams } from "./preferences.js";
+import { scoreTile } from "./score_tile.js";
 import { showSources, sourceLabel, startPage, stationUrl } from "./shell.js";
 import {
   compassPoint,
   displayUnit,
   displayZoneName,
-  formatDifference,
   formatTime,
   formatValue,
   formatWithUnit,
@@ -257,23 +257,7 @@ function modelTile(verification) {
       figure: version === undefined ? "–" : `version ${version}`,
       note: version === undefined ? "no model forecast yet" : "not verified yet",
     };
-  const skill = score.skill_damped;
-  const comparison =
-    skill === null
-      ? `${score.n} forecasts`
-      : `${Math.abs(skill * 100).toFixed(0)}\u00a0% ${skill >= 0 ? "better" : "worse"} than damped anomaly`;
-  const coverage =
-    skill === null || score.coverage_90 === null
-      ? ""
-      : `; 90\u00a0% interval coverage: ${(score.coverage_90 * 100).toFixed(0)}\u00a0%`;
-  return {
-    key: "model",
-    label: "Temperature forecast, last 7 days",
-    figure: formatDifference("temperature", score.mae),
-    suffix: " mean error",
-    note: comparison + coverage,
-    className: skill !== null && skill < 0 ? "worse" : "",
-  };
+  return { key: "model", label: "Temperature forecast, last 7 days", ...scoreTile("temperature", score) };
 }
 
 function windTile() {
