@@ -100,6 +100,27 @@ def test_a_series_in_any_certain_notation_gives_the_same_values(tmp_path: Path, 
 
 
 @pytest.mark.parametrize(
+    ("median", "percent"),
+    [("0.014", None), ("0.02", 2.0), ("1.05", 105.0), ("1.4", None), ("1.5", 1.5), ("110", 110.0), ("111", None)],
+)
+def test_a_humidity_without_a_unit_is_read_if_its_median_is_possible_in_one_unit_only(
+    path: Path, median: str, percent: float | None
+) -> None:
+    path.write_text(
+        "\n".join(["time,temperature (C),humidity", *(f"2023-05-01T0{hour}:00Z,15,{median}" for hour in range(3))])
+    )
+    series = read(path)
+    if percent is None:
+        assert [(refusal.code, refusal.column) for refusal in series.refused] == [
+            (RefusalCode.UNIT_MISSING, "humidity")
+        ]
+        assert np.isnan(series.values[:, 1]).all()
+    else:
+        assert not series.refused
+        np.testing.assert_allclose(series.values[:, 1], percent)
+
+
+@pytest.mark.parametrize(
     ("column", "cells", "code", "line"),
     [
         ("temperature", ["15.2", "16"], RefusalCode.UNIT_MISSING, 1),
