@@ -23,7 +23,7 @@ from weatherglass.settings import MIN_TOKEN_LENGTH, Settings
 from weatherglass.station_table import STATION_ID
 
 TOKEN_BYTES = 16
-"""As many hexadecimal digits as fit into the fields of consoles, and that nobody can guess."""
+"""As many hexadecimal digits as fit into the fields of consoles, and that cannot be guessed."""
 MAX_LENGTH = 100
 EVERY = "*"
 """At the end of a station id: all stations whose id begins like this."""

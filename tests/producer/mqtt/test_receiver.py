@@ -339,7 +339,7 @@ def test_a_message_without_a_time_gets_that_of_its_arrival_and_never_waits(
 ) -> None:
     with job.running():
         pass
-    mosquitto.publish("roof/weather", '{"temp": 10}')  # nobody receives it
+    mosquitto.publish("roof/weather", '{"temp": 10}')  # no client receives it
     with job.running():
         before = datetime.now(UTC) - timedelta(milliseconds=1)
         mosquitto.publish("roof/weather", '{"temp": 15}')

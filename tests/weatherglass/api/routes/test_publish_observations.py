@@ -50,7 +50,7 @@ def token(settings: Settings) -> str:
 
 @pytest.fixture
 def client(settings: Settings) -> Iterator[TestClient]:
-    """A client of an app whose other routes nobody may use."""
+    """A client of an app whose other routes refuse every request."""
     with TestClient(create_app(settings, denied, clock), raise_server_exceptions=False) as client:
         yield client
 
