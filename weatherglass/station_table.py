@@ -10,13 +10,15 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from weatherglass.record_headers import POLLED_ORIGINS, Origin
+from weatherglass.station_problems import StationProblem, StationProblemCode, StationsError
 
 STATION_ID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 """The ids of known stations. They are used unchanged as file names, in URLs and as keys, and sort the same everywhere;
@@ -25,8 +27,6 @@ MAX_STATION_ID_LENGTH = 100
 """As in the records."""
 MAX_TEXT_LENGTH = 100
 """Longest name of a station or country."""
-MAX_LISTED = 20
-"""Problems in the message of an error; the error itself has all of them."""
 
 
 class Network(StrEnum):
@@ -61,66 +61,8 @@ class Station:
     """The sources of its present weather. The first one observes it; the others are compared with it."""
     metar_id: str | None = None
     """The ICAO id of the airport or weather station whose reports are its observations."""
-
-
-class StationProblemCode(StrEnum):
-    """What is wrong in the station table."""
-
-    UNREADABLE = "unreadable"
-    EMPTY = "empty"
-    ENCODING = "encoding"
-    SEPARATOR = "separator"
-    HEADER = "header"
-    MISSING_COLUMN = "missing_column"
-    UNKNOWN_COLUMN = "unknown_column"
-    REPEATED_COLUMN = "repeated_column"
-    QUOTES = "quotes"
-    FIELD_COUNT = "field_count"
-    CHARACTER = "character"
-    STATION_ID = "station_id"
-    REPEATED_ID = "repeated_id"
-    LENGTH = "length"
-    NUMBER = "number"
-    RANGE = "range"
-    TIME_ZONE = "time_zone"
-    NETWORK = "network"
-    SOURCE = "source"
-    METAR_ID = "metar_id"
-
-
-@dataclass(frozen=True)
-class StationProblem:
-    """A problem in the station table.
-
-    Attributes:
-        line: from 1; None if the whole file is concerned.
-        column: name of the column; None if the whole line is concerned.
-        value: what the file contains.
-        allowed: what it may contain.
-    """
-
-    line: int | None
-    column: str | None
-    code: StationProblemCode
-    value: str
-    allowed: str
-
-    def __str__(self) -> str:
-        place = ", ".join(filter(None, [f"line {self.line}" if self.line else None, self.column]))
-        value = self.value if len(self.value) <= 60 else f"{self.value[:60]}…"
-        return f"{f'{place}: ' if place else ''}{value!r}; allowed: {self.allowed}"
-
-
-class StationsError(Exception):
-    """The station table cannot be used; `problems` has all its problems, in the order of the lines."""
-
-    def __init__(self, file: Path, problems: Sequence[StationProblem]):
-        self.file = file
-        self.problems = tuple(problems)
-        lines = [f"  {problem}" for problem in self.problems[:MAX_LISTED]]
-        if len(self.problems) > MAX_LISTED:
-            lines.append(f"  and {len(self.problems) - MAX_LISTED} more")
-        super().__init__("\n".join([f"Invalid station table {file}:", *lines]))
+    since: datetime | None = None
+    """When it was moved to this place, UTC; None: it has been there from the beginning."""
 
 
 class _Refused(Exception):
@@ -130,8 +72,8 @@ class _Refused(Exception):
 def station_of(texts: Mapping[str, str]) -> Station:
     """A station of another table than `stations.csv`, from the texts of its fields, with the same checks.
 
-    The time zone of a station without one is UTC; of the other fields, elevation, country, networks, sources and
-    metar_id may be missing.
+    The time zone of a station without one is UTC; of the other fields, elevation, country, networks, sources,
+    metar_id and since may be missing.
 
     Raises:
         ValueError: names the station, the field, its value and what is allowed.
@@ -146,17 +88,45 @@ def station_of(texts: Mapping[str, str]) -> Station:
     return Station(**fields)  # type: ignore[arg-type]
 
 
-def read_stations_csv(file: Path) -> dict[str, Station]:
+def read_station_versions(file: Path) -> tuple[Station, ...]:
     """Read a station table: UTF-8, separated by commas, with a header that has exactly the names of `COLUMNS`.
+
+    The column `since` may be missing. A station has several lines, its versions, if it was moved; their `since` differ.
 
     Raises:
         StationsError: with every problem of the file.
     """
     table = _TableReader()
-    stations = table.read(file)
+    versions = table.read(file)
     if table.problems:
         raise StationsError(file, sorted(table.problems, key=lambda problem: problem.line or 0))
-    return stations
+    return tuple(versions)
+
+
+def current_versions(versions: Iterable[Station], now: datetime) -> dict[str, Station]:
+    """The version of each station that applies at `now`, the newest one whose `since` is not later, by id.
+
+    A station without such a version is not known yet.
+    """
+    current: dict[str, Station] = {}
+    for version in versions:
+        known = current.get(version.station_id)
+        if _begin(version) <= now and (known is None or _begin(known) < _begin(version)):
+            current[version.station_id] = version
+    return current
+
+
+def _begin(version: Station) -> datetime:
+    return version.since or datetime.min.replace(tzinfo=UTC)
+
+
+def read_stations_csv(file: Path) -> dict[str, Station]:
+    """Read the stations of a station table as they are at present, by id.
+
+    Raises:
+        StationsError: as for `read_station_versions`.
+    """
+    return current_versions(read_station_versions(file), datetime.now(UTC))
 
 
 def _station_id(text: str) -> str:
@@ -240,6 +210,19 @@ def _metar_id(text: str) -> str:
     return text
 
 
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2})?Z")
+
+
+def _time(text: str) -> datetime:
+    try:
+        if not _TIME.fullmatch(text):
+            raise ValueError
+        return datetime.fromisoformat(text)
+    except ValueError:
+        allowed = "nothing, or a time in UTC with Z, such as 2026-05-31T14:00:00Z"
+        raise _Refused(StationProblemCode.TIME, allowed) from None
+
+
 COLUMNS: dict[str, Callable[[str], object]] = {
     "station_id": _station_id,
     "name": _text(1),
@@ -251,8 +234,10 @@ COLUMNS: dict[str, Callable[[str], object]] = {
     "networks": _networks,
     "sources": _sources,
     "metar_id": lambda text: _metar_id(text) if text else None,
+    "since": lambda text: _time(text) if text else None,
 }
 """The columns of `stations.csv`, also the fields of `Station`, and the checks: each returns the value, or raises."""
+_OPTIONAL_COLUMN = "since"
 _HEADER = ",".join(COLUMNS)
 
 
@@ -268,35 +253,35 @@ class _TableReader:
     def __init__(self) -> None:
         self.problems: list[StationProblem] = []
 
-    def read(self, file: Path) -> dict[str, Station]:
-        """The valid stations by id; they are all stations if there are no problems."""
+    def read(self, file: Path) -> list[Station]:
+        """The valid versions of stations; they are all versions if there are no problems."""
         try:
             content = file.read_bytes()
         except OSError as error:
             self._refuse(None, None, StationProblemCode.UNREADABLE, error.strerror or str(error), "a readable file")
-            return {}
+            return []
         numbered = [(number, line) for number, line in enumerate(self._lines(content), 1) if line.strip(", ")]
         if not numbered:
             self._refuse(None, None, StationProblemCode.EMPTY, "", f"a header {_HEADER} and one line per station")
-            return {}
+            return []
         names = self._header(*numbered[0])
         if not names:
-            return {}
+            return []
         if len(numbered) == 1:
             self._refuse(None, None, StationProblemCode.EMPTY, "only a header", "one line per station below it")
-        stations: dict[str, Station] = {}
-        lines: dict[str, int] = {}
+        versions: list[Station] = []
+        lines: dict[tuple[object, object], int] = {}
         for number, line in numbered[1:]:
             fields = self._fields(number, line, names)
-            station_id = fields.get("station_id")
-            if isinstance(station_id, str):
-                if station_id in lines:
-                    allowed = f"an id that is not in another line; line {lines[station_id]} has this one"
-                    self._refuse(number, "station_id", StationProblemCode.REPEATED_ID, station_id, allowed)
-                lines.setdefault(station_id, number)
+            if fields.keys() >= {"station_id", "since"}:
+                version = fields["station_id"], fields["since"]
+                if version in lines:
+                    allowed = f"an id once, or with another time in since; line {lines[version]} has this one"
+                    self._refuse(number, "station_id", StationProblemCode.REPEATED_ID, str(version[0]), allowed)
+                lines.setdefault(version, number)
             if fields.keys() == COLUMNS.keys():
-                stations[str(station_id)] = Station(**fields)  # type: ignore[arg-type]
-        return stations
+                versions.append(Station(**fields))  # type: ignore[arg-type]
+        return versions
 
     def _refuse(self, line: int | None, column: str | None, code: StationProblemCode, value: str, allowed: str) -> None:
         self.problems.append(StationProblem(line, column, code, value, allowed))
@@ -332,7 +317,7 @@ class _TableReader:
                 self._refuse(number, None, code, line, allowed)
             return []
         for name in COLUMNS:
-            if name not in names:
+            if name not in names and name != _OPTIONAL_COLUMN:
                 self._refuse(number, name, StationProblemCode.MISSING_COLUMN, line, f"the columns {_HEADER}")
         for name, count in Counter(names).items():
             if name not in COLUMNS:
@@ -350,7 +335,7 @@ class _TableReader:
             allowed = f"{len(names)} fields; numbers have a decimal point, and a text with a comma is in double quotes"
             self._refuse(number, None, StationProblemCode.FIELD_COUNT, f"{len(texts)} fields: {line}", allowed)
             return {}
-        fields = {}
+        fields: dict[str, object] = {} if _OPTIONAL_COLUMN in names else {_OPTIONAL_COLUMN: None}
         for name, text in zip(names, texts, strict=True):
             if name not in COLUMNS:
                 continue

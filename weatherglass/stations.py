@@ -17,13 +17,22 @@ import unicodedata
 from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache, lru_cache
 from pathlib import Path
 
 from weatherglass.record_headers import Origin
 from weatherglass.settings import Settings, Source
 from weatherglass.simulated_stations import simulated_stations
-from weatherglass.station_table import Network, Station, StationsError, read_stations_csv, station_of
+from weatherglass.station_problems import StationsError
+from weatherglass.station_table import (
+    Network,
+    Station,
+    current_versions,
+    read_station_versions,
+    read_stations_csv,
+    station_of,
+)
 
 __all__ = [
     "STATIONS_CSV",
@@ -46,10 +55,15 @@ STATIONS_CSV = Path(__file__).with_name("stations.csv")
 
 @dataclass(frozen=True)
 class _ReadTable:
-    """What a file contained when it was read last, and the file's state that the content belongs to."""
+    """What a file contained when it was read last, and the file's state that the content belongs to.
+
+    `stations` are the versions that apply until `next_change`, UTC; None: until the file changes.
+    """
 
     state: tuple[int, int, int]
+    versions: tuple[Station, ...]
     stations: Mapping[str, Station]
+    next_change: datetime | None
 
 
 _read_tables: dict[Path, _ReadTable] = {}
@@ -72,16 +86,17 @@ def bundled_stations() -> Mapping[str, Station]:
     return read_stations_csv(STATIONS_CSV)
 
 
-def known_stations(settings: Settings) -> Mapping[str, Station]:
+def known_stations(settings: Settings, now: datetime | None = None) -> Mapping[str, Station]:
     """The stations of the user's station table, by id; without one, the bundled stations. The simulator adds its own.
 
-    A changed file takes effect at the next call. A change that makes the file invalid is logged once, and the last
-    valid content is used until the file is valid again.
+    Of a station with several versions, the newest one applies whose `since` is not after `now`, by default the present.
+    A changed file, and a version whose `since` has passed, takes effect at the next call. A change that makes the file
+    invalid is logged once, and the last valid content is used until the file is valid again.
 
     Raises:
         StationsError: the table cannot be used, and has not been valid since this process started.
     """
-    table = _read_table(settings.station_table)
+    table = _read_table(settings.station_table, now or datetime.now(UTC))
     if settings.source is not Source.SIMULATE:
         return table
     return ChainMap(_simulated(settings.simulate_stations, settings.simulate_seed), dict(table))
@@ -92,7 +107,7 @@ def _simulated(count: int, seed: int) -> dict[str, Station]:
     return {station.station_id: station for station in simulated_stations(count, seed)}
 
 
-def _read_table(file: Path) -> Mapping[str, Station]:
+def _read_table(file: Path, now: datetime) -> Mapping[str, Station]:
     try:
         stat = file.stat()
     except FileNotFoundError:
@@ -100,15 +115,19 @@ def _read_table(file: Path) -> Mapping[str, Station]:
     except OSError:
         return read_stations_csv(file)  # raises the error with the reason
     state, known = (stat.st_ino, stat.st_mtime_ns, stat.st_size), _read_tables.get(file)
-    if known is None or known.state != state:
-        try:
-            stations: Mapping[str, Station] = read_stations_csv(file)
-        except StationsError as error:
-            if known is None:
-                raise
-            log.error("The last valid station table is used. %s", error)
-            stations = known.stations
-        known = _read_tables[file] = _ReadTable(state, stations)
+    changed = known is None or known.state != state
+    if known is None or changed or (known.next_change is not None and known.next_change <= now):
+        versions = known.versions if known else ()
+        if changed:
+            try:
+                versions = read_station_versions(file)
+            except StationsError as error:
+                if known is None:
+                    raise
+                log.error("The last valid station table is used. %s", error)
+        later = [version.since for version in versions if version.since is not None and version.since > now]
+        stations = current_versions(versions, now)
+        known = _read_tables[file] = _ReadTable(state, versions, stations, min(later, default=None))
     return known.stations
 
 
@@ -118,7 +137,7 @@ def own_stations(settings: Settings) -> dict[str, Station]:
     Raises:
         StationsError: as for `known_stations`.
     """
-    table = _read_table(settings.station_table)
+    table = _read_table(settings.station_table, datetime.now(UTC))
     return {name: station for name, station in table.items() if not station.sources and not station.networks}
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from weatherglass.history.grid import GRID_VARIABLES, HourGrid
-from weatherglass.history.hours import affected_hours, hours_from_windows
+from weatherglass.history.hours import affected_hours, first_hour_since, hours_from_windows
 from weatherglass.records import AggregatedFeatures, Hour, WindowFeatures
 from weatherglass.stations import Station
 
@@ -25,6 +25,11 @@ minutes old."""
 def hour64(time: datetime) -> np.datetime64:
     """The full hour at or before a time, as `datetime64[h]` in UTC."""
     return np.datetime64(time.astimezone(UTC).replace(tzinfo=None), "h")
+
+
+def first_hour64(station: Station) -> np.datetime64:
+    """The first hour of a station at its present place."""
+    return np.datetime64("0001-01-01", "h") if station.since is None else hour64(first_hour_since(station.since))
 
 
 class WindowBuffer:
@@ -66,6 +71,8 @@ class HourBuffer:
         self._station_of = station_of
         self._stations: tuple[Station, ...] = ()
         self._rows: dict[str, int] = {}
+        self._located: set[int] = set()
+        """Rows whose station is looked up again for the next grid."""
         self._newest: np.datetime64 | None = None
         self._values = np.full((0, SPAN_HOURS, len(GRID_VARIABLES)), np.nan, np.float32)
         self._counts = np.zeros((0, SPAN_HOURS), np.int64)
@@ -101,15 +108,21 @@ class HourBuffer:
         """A copy of all hours; None before the first hour.
 
         A station that was unknown when its first observation arrived gets its location when the station table has it.
+        Another change of the table takes effect with the next hour of its station. If that was moved, its earlier hours
+        are removed.
         """
         if self._newest is None:
             return None
-        if any(map(_without_location, self._stations)):
-            self._stations = tuple(
-                self._station_of(station.station_id) if _without_location(station) else station
-                for station in self._stations
-            )
-        return HourGrid(self._stations, self._start(self._newest), self._values.copy())
+        self._stations = tuple(
+            self._station_of(station.station_id) if row in self._located or isnan(station.latitude) else station
+            for row, station in enumerate(self._stations)
+        )
+        self._located.clear()
+        start = self._start(self._newest)
+        for row, station in enumerate(self._stations):
+            if station.since is not None:
+                self._values[row, : max(int((first_hour64(station) - start).astype(int)), 0)] = np.nan
+        return HourGrid(self._stations, start, self._values.copy())
 
     def locate(self, station_id: str, time: np.datetime64) -> tuple[int, int] | None:
         """Row and column of an hour of a station, adding both if necessary; None if the hour is before the grid."""
@@ -121,7 +134,9 @@ class HourBuffer:
             return None
         if station_id not in self._rows:
             self._add(station_id)
-        return self._rows[station_id], column
+        row = self._rows[station_id]
+        self._located.add(row)
+        return row, column
 
     def _add(self, station_id: str) -> None:
         self._rows[station_id] = len(self._stations)
@@ -144,10 +159,6 @@ class HourBuffer:
     @staticmethod
     def _start(newest: np.datetime64) -> np.datetime64:
         return newest - np.timedelta64(SPAN_HOURS - 1, "h")
-
-
-def _without_location(station: Station) -> bool:
-    return isnan(station.latitude)
 
 
 def _values(hour: Hour) -> npt.NDArray[np.float32]:

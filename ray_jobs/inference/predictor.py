@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ray_jobs.inference.canary_check import CanaryBatch, find_defect
 from ray_jobs.inference.deduplication import is_leading
-from ray_jobs.inference.hour_buffer import HourBuffer, hour64
+from ray_jobs.inference.hour_buffer import HourBuffer, first_hour64, hour64
 from ray_jobs.inference.model_manager import NO_MODEL, ActiveModels, ModelManager
 from weatherglass.anomaly.detector import (
     AnomalyDetector,
@@ -157,7 +157,7 @@ class Predictor:
             self._remember(champion.forecast, index)
         for one in pending:
             one.detector_input = DetectorInput(
-                one.window, self._earlier_readings(one), one.row, self._expected(one, grid)
+                one.window, self._earlier_readings(one, grid), one.row, self._expected(one, grid)
             )
         self._detect_anomalies(pending, grid, models)
         for index in range(len(pending)):
@@ -243,14 +243,19 @@ class Predictor:
             del issued[base]
 
     def _expected(self, pending: PendingPrediction, grid: HourGrid) -> ExpectedReading | None:
-        """The expected value from the newest forecast whose base hour is before the hour of the reading."""
+        """The expected value from the newest forecast whose base hour is before the hour of the reading.
+
+        Not from a forecast for an earlier place of the station.
+        """
         issued = self._issued[pending.station_id]
-        earlier = [base for base in issued if base < grid.hours[pending.column]]
+        first = first_hour64(grid.stations[pending.row])
+        earlier = [base for base in issued if first <= base < grid.hours[pending.column]]
         return expected_reading(*issued[max(earlier)], pending.time) if earlier else None
 
-    def _earlier_readings(self, pending: PendingPrediction) -> list[CurrentReading]:
-        recent = self._recent[pending.station_id]
-        return [recent[time] for time in sorted(recent) if pending.time - RECENT <= time < pending.time]
+    def _earlier_readings(self, pending: PendingPrediction, grid: HourGrid) -> list[CurrentReading]:
+        recent, since = self._recent[pending.station_id], grid.stations[pending.row].since
+        begin = pending.time - RECENT if since is None else max(pending.time - RECENT, since)
+        return [recent[time] for time in sorted(recent) if begin <= time < pending.time]
 
     def _detect_anomalies(self, pending: Sequence[PendingPrediction], grid: HourGrid, models: ActiveModels) -> None:
         """Set `anomaly` of each; by the rules alone if the detector fails."""

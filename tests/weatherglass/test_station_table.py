@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import random
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -14,20 +15,23 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from weatherglass.record_headers import Origin
+from weatherglass.station_problems import StationProblemCode, StationsError
 from weatherglass.station_table import (
     COLUMNS,
     STATION_ID,
     Network,
     Station,
-    StationProblemCode,
-    StationsError,
+    current_versions,
+    read_station_versions,
     read_stations_csv,
 )
 
 HEADER = "station_id,name,country,latitude,longitude,elevation,timezone,networks,sources,metar_id"
+"""Without the column `since`, which may be missing."""
 DENVER = "denver,Denver,United States,39.7392,-104.9847,1609,America/Denver,kaggle,metar open-meteo,KBKF"
 HAIFA = "haifa,Haifa,Israel,32.8156,34.9892,,Asia/Jerusalem,,,"
-FIELDS = dict(zip(COLUMNS, DENVER.split(","), strict=True))
+FIELDS = dict(zip(HEADER.split(","), DENVER.split(","), strict=True))
+SPRING, AUTUMN = datetime(2026, 3, 1, 12, tzinfo=UTC), datetime(2026, 9, 1, tzinfo=UTC)
 Found = tuple[int | None, str | None, StationProblemCode]
 
 
@@ -171,6 +175,60 @@ def test_a_refused_file_is_named_with_line_and_code(
     assert problems(tmp_path, content) == expected
 
 
+@pytest.mark.parametrize(
+    "since",
+    [
+        "2026-03-01",
+        "2026-03-01T12:00:00",
+        "2026-03-01T12:00:00+01:00",
+        "2026-03-01T12:00:00+00:00",
+        "2026-03-01 12:00:00Z",
+        "2026-02-29T12:00:00Z",
+        "2026-03-01T24:00:00Z",
+        "0000-03-01T12:00:00Z",
+        "01.03.2026",
+        "now",
+    ],
+)
+def test_a_time_that_is_unreadable_or_without_utc_is_refused(tmp_path: Path, since: str) -> None:
+    content = f"{HEADER},since\n{DENVER},\n{HAIFA},{since}\n"
+    assert problems(tmp_path, content) == [(3, "since", StationProblemCode.TIME)]
+
+
+def test_versions_of_a_station_have_different_times(tmp_path: Path) -> None:
+    moved = f"{DENVER},2026-03-01T12:00Z"
+    assert problems(tmp_path, f"{HEADER},since\n{DENVER},\n{moved}\n") == []
+    again = (4, "station_id", StationProblemCode.REPEATED_ID)
+    assert problems(tmp_path, f"{HEADER},since\n{HAIFA},\n{moved}\n{DENVER},2026-03-01T12:00:00Z\n") == [again]
+    assert problems(tmp_path, f"{HEADER},since\n{DENVER},\n{HAIFA},\n{DENVER},\n{moved}\n") == [again]
+
+
+@pytest.mark.parametrize(
+    ("now", "latitude"),
+    [
+        (SPRING - timedelta(seconds=1), "1"),
+        (SPRING, "2"),
+        (AUTUMN - timedelta(seconds=1), "2"),
+        (AUTUMN, "3"),
+        (AUTUMN + timedelta(days=1000), "3"),
+    ],
+)
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_the_newest_version_that_is_not_in_the_future_applies(
+    tmp_path: Path, now: datetime, latitude: str, order: tuple[int, ...]
+) -> None:
+    times = ("", "2026-03-01T12:00:00Z", "2026-09-01T00:00:00Z")
+    lines = [f"{DENVER.replace('39.7392', str(number + 1))},{time}" for number, time in enumerate(times)]
+    new = f"{HAIFA},2026-09-01T00:00:00Z"
+    file = tmp_path / "stations.csv"
+    file.write_text("\n".join([f"{HEADER},since", new, *(lines[number] for number in order)]), encoding="utf-8")
+    current = current_versions(read_station_versions(file), now)
+    assert {name: at.latitude for name, at in current.items()} == {
+        "denver": float(latitude),
+        **({"haifa": 32.8156} if now >= AUTUMN else {}),
+    }
+
+
 def test_utf_16_is_refused_as_an_encoding(tmp_path: Path) -> None:
     found = problems(tmp_path, f"{HEADER}\n{DENVER}\n".encode("utf-16"))
     assert (1, None, StationProblemCode.ENCODING) in found
@@ -230,6 +288,10 @@ STATIONS = st.lists(
         timezone=st.sampled_from(["UTC", "Asia/Kolkata", "America/Argentina/Buenos_Aires", "Etc/GMT+5"]),
         networks=st.frozensets(st.just(Network.KAGGLE)),
         sources=st.sampled_from([(), (Origin.OPEN_METEO,)]),
+        since=st.none()
+        | st.datetimes(datetime(1900, 1, 1), datetime(2020, 1, 1)).map(
+            lambda time: time.replace(microsecond=0, tzinfo=UTC)
+        ),
     ),
     min_size=1,
     max_size=5,
@@ -248,6 +310,7 @@ def table(rows: list[Station], names: list[str], quoting: int, ending: str) -> s
             "elevation": "" if station.elevation is None else f"{station.elevation:g}",
             "networks": " ".join(sorted(station.networks)),
             "sources": " ".join(station.sources),
+            "since": station.since and station.since.isoformat().replace("+00:00", "Z"),
         }
         writer.writerow([values[name] for name in names])
     return file.getvalue()
@@ -259,7 +322,7 @@ def table(rows: list[Station], names: list[str], quoting: int, ending: str) -> s
     quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
     ending=st.sampled_from(["\n", "\r\n", "\r"]),
     mark=st.booleans(),
-    blank=st.sampled_from(["", "\n", ",,,,,,,,,\n\n", "   \n"]),
+    blank=st.sampled_from(["", "\n", ",,,,,,,,,,\n\n", "   \n"]),
 )
 @examples(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_a_table_is_read_as_it_was_written_in_every_form_with_one_meaning(

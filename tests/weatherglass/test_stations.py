@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -30,6 +31,7 @@ from weatherglass.stations import (
     known_stations,
     network_stations,
     observed_by,
+    own_stations,
     station_id_of,
 )
 
@@ -164,6 +166,20 @@ def test_the_users_table_replaces_the_bundled_one_and_changes_without_a_restart(
     assert list(known_stations(settings)) == ["garden", "roof"]
     file.unlink()
     assert known_stations(settings) == bundled_stations()
+
+
+def test_a_version_applies_from_its_time_without_a_restart(settings: Settings) -> None:
+    since = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    file = settings.station_table
+    file.parent.mkdir(parents=True)
+    moved = GARDEN.replace("59.91", "60.5")
+    file.write_text(f"{HEADER},since\n{GARDEN},\n{moved},2026-03-01T12:00:00Z\n", encoding="utf-8")
+    latitudes = [
+        known_stations(settings, since + timedelta(seconds=seconds))["garden"].latitude for seconds in (-60, -1, 0, 60)
+    ]
+    assert latitudes == [59.91, 59.91, 60.5, 60.5]
+    assert known_stations(settings)["garden"].since == since
+    assert own_stations(settings)["garden"].latitude == 60.5
 
 
 def test_an_invalid_change_is_logged_once_and_the_last_valid_table_is_used(

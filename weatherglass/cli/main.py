@@ -128,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_stations(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the list as JSON")
-    actions = parser.add_subparsers(dest="action", metavar="{list,check,add,remove}")
+    actions = parser.add_subparsers(dest="action", metavar="{list,check,add,move,remove}")
     listing = actions.add_parser("list", help="list the known stations (the default)")
     listing.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print the list as JSON")
     checking = actions.add_parser("check", help="report every problem of a station table")
@@ -144,6 +144,12 @@ def _add_stations(parser: argparse.ArgumentParser) -> None:
     ):
         adding.add_argument(f"--{name}", required=required, default="", help=description)
     adding.add_argument("--time-zone", dest="timezone", default="UTC", metavar="ZONE", help="such as Europe/Paris")
+    moving = actions.add_parser("move", help="give a station another place; earlier observations are not used there")
+    moving.add_argument("station_id", metavar="ID")
+    moving.add_argument("--latitude", required=True, help="degrees north")
+    moving.add_argument("--longitude", required=True, help="degrees east")
+    moving.add_argument("--elevation", default="", help="metres above sea level of the new place; default: unknown")
+    moving.add_argument("--since", default="", metavar="TIME", help="such as 2026-05-31T14:00:00Z; default: now")
     removing = actions.add_parser("remove", help="remove a station from the table; its observations are kept")
     removing.add_argument("station_id", metavar="ID")
 

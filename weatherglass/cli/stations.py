@@ -6,14 +6,18 @@ import argparse
 import csv
 import io
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 from weatherglass.files import replacing
 from weatherglass.formatting import count_noun
+from weatherglass.records import iso
 from weatherglass.settings import Settings
-from weatherglass.station_table import COLUMNS, Station, StationsError, read_stations_csv
+from weatherglass.station_problems import StationsError
+from weatherglass.station_table import COLUMNS, Station, read_station_versions
 from weatherglass.stations import STATIONS_CSV, known_stations
 
 REFUSED = 1
@@ -29,6 +33,7 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
         "list": lambda: list_stations(settings, options.json),
         "check": lambda: check(options.file or settings.station_table),
         "add": lambda: add(settings, {name: getattr(options, name) for name in COLUMNS if hasattr(options, name)}),
+        "move": lambda: move(settings, {name: getattr(options, name) for name in COLUMNS if hasattr(options, name)}),
         "remove": lambda: remove(settings, options.station_id),
     }
     return actions[options.action or "list"]()
@@ -47,7 +52,8 @@ def check(file: Path) -> int:
     Raises:
         StationsError: with every problem of the file.
     """
-    print(f"{file}: {count_noun(len(read_stations_csv(file)), 'station')}, no problem")
+    stations = {version.station_id for version in read_station_versions(file)}
+    print(f"{file}: {count_noun(len(stations), 'station')}, no problem")
     return 0
 
 
@@ -57,38 +63,76 @@ def add(settings: Settings, fields: Mapping[str, str]) -> int:
     Raises:
         StationsError: a field, or the table, is invalid; the table is unchanged.
     """
-    if fields["station_id"] in known_stations(settings):
-        return _refuse(f"{fields['station_id']} is in the station table; remove it first to change it")
-    text = _content(settings)
-    header = next(csv.reader([text.partition("\n")[0]]))
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow([fields.get(name.strip(), "") for name in header])
-    _replace(settings.station_table, text + "\n" * (not text.endswith("\n")) + line.getvalue())
-    print(f"Added {fields['station_id']} to {settings.station_table}")
+    station_id = fields["station_id"]
+    if station_id in known_stations(settings) or _versions(settings, station_id):
+        return _refuse(
+            f"{station_id} is in the station table. If it has another place now, `weatherglass stations move "
+            f"{station_id}`; to correct its line, edit {settings.station_table}"
+        )
+    _append(settings.station_table, _content(settings), fields)
+    print(f"Added {station_id} to {settings.station_table}")
+    return 0
+
+
+def move(settings: Settings, fields: Mapping[str, str]) -> int:
+    """Append a version of a station, with another place, to the user's table.
+
+    The fields that do not belong to the place are those of its newest version. Without `since`, it applies from now on.
+
+    Raises:
+        StationsError: a field, or the table, is invalid; the table is unchanged.
+    """
+    station_id = fields["station_id"]
+    versions = _versions(settings, station_id)
+    if not versions:
+        return _refuse(f"{station_id} is not in the station table; add it: weatherglass stations add")
+    newest = max(versions, key=lambda version: (version.since is not None, version.since))
+    since = fields.get("since") or iso(datetime.now(UTC).replace(microsecond=0))
+    kept = {
+        "name": newest.name,
+        "country": newest.country,
+        "timezone": newest.timezone,
+        "networks": " ".join(sorted(newest.networks)),
+        "sources": " ".join(newest.sources),
+        "metar_id": newest.metar_id or "",
+    }
+    _append(settings.station_table, _with_since(_content(settings)), {**kept, **fields, "since": since})
+    print(f"Moved {station_id} in {settings.station_table}: the new place applies since {since}")
     return 0
 
 
 def remove(settings: Settings, station_id: str) -> int:
-    """Remove a station from the user's table, which begins as a copy of the bundled one; its observations stay.
+    """Remove all versions of a station from the user's table, which begins as a copy of the bundled one.
+
+    Its observations stay.
 
     Raises:
         StationsError: the table is invalid, or would be without stations; it is unchanged.
     """
-    known = known_stations(settings)
-    if station_id not in known:
+    if not _versions(settings, station_id):
         return _refuse(f"{station_id} is not in the station table")
-    lines = _content(settings).splitlines(keepends=True)
-    column = [name.strip() for name in next(csv.reader([lines[0]]))].index("station_id")
+    text = _content(settings)
+    lines, column = text.splitlines(keepends=True), _header(text).index("station_id")
     kept = [line for line in lines if [field.strip() for field in _row(line)][column : column + 1] != [station_id]]
     _replace(settings.station_table, "".join(kept))
     print(f"Removed {station_id} from {settings.station_table}")
     return 0
 
 
+def _table_in_use(settings: Settings) -> Path:
+    return settings.station_table if settings.station_table.exists() else STATIONS_CSV
+
+
+def _versions(settings: Settings, station_id: str) -> list[Station]:
+    """The versions of a station in the table in use; none if it is not there."""
+    versions = read_station_versions(_table_in_use(settings))
+    return [version for version in versions if version.station_id == station_id]
+
+
 def _content(settings: Settings) -> str:
     """The text of the valid table in use, without a byte order mark."""
-    file = settings.station_table if settings.station_table.exists() else STATIONS_CSV
-    read_stations_csv(file)
+    file = _table_in_use(settings)
+    read_station_versions(file)
     return file.read_bytes().decode("utf-8-sig")
 
 
@@ -96,12 +140,32 @@ def _row(line: str) -> list[str]:
     return next(csv.reader([line], skipinitialspace=True), [])
 
 
+def _header(text: str) -> list[str]:
+    first = re.search(r"[^\s,][^\r\n]*", text)
+    assert first is not None, "a valid table has a header"
+    return [name.strip() for name in _row(first[0])]
+
+
+def _with_since(text: str) -> str:
+    """The text of a table with the column `since`: where it is missing, it is added without times."""
+    if "since" in _header(text):
+        return text
+    _, blank, header, lines = re.split(r"^([\s,]*)([^\r\n]+)", text, maxsplit=1)
+    return f"{blank}{header},since" + re.sub(r"[^\r\n]+", r"\g<0>,", lines)
+
+
+def _append(file: Path, text: str, fields: Mapping[str, str]) -> None:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow([fields.get(name, "") for name in _header(text)])
+    _replace(file, text + "\n" * (not text.endswith("\n")) + line.getvalue())
+
+
 def _replace(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file) as temporary:
         temporary.write_bytes(text.encode())
         try:
-            read_stations_csv(temporary)
+            read_station_versions(temporary)
         except StationsError as error:
             raise StationsError(file, error.problems) from None
 
@@ -114,7 +178,8 @@ def _refuse(message: str) -> int:
 def _fields(station: Station) -> dict[str, object]:
     fields: dict[str, object] = {name: getattr(station, name) for name in COLUMNS}
     names = {"networks": sorted(station.networks), "sources": station.sources}
-    return fields | {column: [str(name) for name in values] for column, values in names.items()}
+    lists = {column: [str(name) for name in values] for column, values in names.items()}
+    return fields | lists | {"since": station.since and iso(station.since)}
 
 
 def _table(rows: list[dict[str, object]]) -> str:

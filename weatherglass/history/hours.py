@@ -36,6 +36,13 @@ BEFORE_HOUR, AFTER_HOUR = timedelta(minutes=19), timedelta(minutes=1)
 """An hour is computed from the observations in [hour - BEFORE_HOUR, hour + AFTER_HOUR)."""
 
 
+def first_hour_since(time: datetime) -> datetime:
+    """Return the first hour that is computed only from observations at or after a time, UTC."""
+    begin = time.astimezone(UTC) + BEFORE_HOUR
+    hour = begin.replace(minute=0, second=0, microsecond=0)
+    return hour if hour == begin else hour + timedelta(hours=1)
+
+
 _window_values = attrgetter("temperature.mean", "humidity.mean", "pressure.mean", "wind.u", "wind.v", "wind_speed.mean")
 """Means of a window, as `GRID_VARIABLES`."""
 _window_counts = attrgetter(

@@ -23,7 +23,7 @@ from weatherglass.formatting import first_line
 from weatherglass.history.grid import GRID_VARIABLES, HourGrid, shortened_gaps
 from weatherglass.meteorology import wind_components
 from weatherglass.record_headers import Origin
-from weatherglass.records import VARIABLES
+from weatherglass.records import VARIABLES, iso
 from weatherglass.settings import Settings
 from weatherglass.stations import Network, Station, known_stations
 
@@ -73,7 +73,14 @@ class Manifest:
 
 
 def write_stations(folder: Path, stations: Sequence[Station]) -> None:
-    rows = [{**asdict(station), "networks": sorted(station.networks)} for station in stations]
+    rows = [
+        {
+            **asdict(station),
+            "networks": sorted(station.networks),
+            "since": station.since and iso(station.since),
+        }
+        for station in stations
+    ]
     write_atomically(folder / STATIONS, json.dumps(rows, indent=1))
 
 
@@ -94,6 +101,7 @@ def _parse_stations(content: Any) -> tuple[Station, ...]:
                 **row,
                 "networks": frozenset(map(Network, row["networks"])),
                 "sources": tuple(map(Origin, row.get("sources", ()))),
+                "since": datetime.fromisoformat(row["since"]) if row.get("since") else None,
             }
         )
         for row in content

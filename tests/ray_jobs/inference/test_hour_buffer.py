@@ -165,3 +165,25 @@ def test_the_grid_spans_five_days() -> None:
     grid = hours.grid()
     assert grid is not None
     assert grid.hours[0] == hour64(START - 119 * HOUR)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "kept"), [(-200, [0, 1, 2, 3]), (-19, [0, 1, 2, 3]), (-18, [1, 2, 3]), (41, [1, 2, 3]), (300, [])]
+)
+def test_hours_before_a_station_was_moved_are_removed_when_its_next_hour_arrives(minutes: int, kept: list[int]) -> None:
+    known = dict(bundled_stations())
+    hours = HourBuffer(known.__getitem__)
+    for offset in range(3):
+        hours.put_shared(hour("boston", START + offset * HOUR, float(offset)))
+        hours.put_shared(hour("miami", START + offset * HOUR, 20.0))
+    assert hours.grid() is not None
+    moved = replace(known["boston"], latitude=43.0, since=START + minutes * MINUTE)
+    known["boston"] = moved
+    hours.put_computed(hour("boston", START + 3 * HOUR, 3.0))
+    grid = hours.grid()
+    assert grid is not None
+    assert grid.stations == (moved, known["miami"])
+    temperatures = grid.values[:, -4:, 0]
+    np.testing.assert_array_equal(temperatures[0], [offset if offset in kept else np.nan for offset in range(4)])
+    np.testing.assert_array_equal(temperatures[1], [20.0, 20.0, 20.0, np.nan])
+    assert hours.base_column(0, SPAN_HOURS - 1) == (SPAN_HOURS - 1 if kept else None)

@@ -27,19 +27,21 @@ MODELS = ActiveModels(PersistenceForecaster(), "7", AnomalyDetector.rules_only()
 def hours_with(temperatures: dict[tuple[str, datetime], float]) -> HourBuffer:
     hours = HourBuffer(bundled_stations().__getitem__)
     for (station, time), temperature in temperatures.items():
-        hours.put_computed(
-            Hour(
-                station_id=station,
-                hour=time,
-                count=1,
-                temperature=temperature,
-                humidity=50.0,
-                pressure=1000.0,
-                wind_u=3.0,
-                wind_v=4.0,
-            )
-        )
+        hours.put_computed(hour_of(station, time, temperature))
     return hours
+
+
+def hour_of(station: str, time: datetime, temperature: float) -> Hour:
+    return Hour(
+        station_id=station,
+        hour=time,
+        count=1,
+        temperature=temperature,
+        humidity=50.0,
+        pressure=1000.0,
+        wind_u=3.0,
+        wind_v=4.0,
+    )
 
 
 def predictor(hours: HourBuffer, share: float = 0.0) -> Predictor:
@@ -212,6 +214,42 @@ def test_earlier_readings_are_those_of_the_last_six_hours(age: timedelta, temper
     pred.add_readings([leading("boston", START - age, 1.0), now])
     pred.predict([now], replace(MODELS, detector=SimpleNamespace(check_many=spy)))
     assert [reading.values[0] for reading in inputs[0].recent] == temperatures
+
+
+@pytest.mark.parametrize(
+    ("since", "base", "expected", "recent"),
+    [
+        (None, 4.0, 3.0, [1.0, 2.0]),
+        (START - HOUR - 19 * MINUTE, 4.0, 3.0, [1.0, 2.0]),
+        (START - 30 * MINUTE, 4.0, None, [2.0]),
+        (START - 5 * MINUTE, 5.0, None, []),
+    ],
+    ids=["not moved", "before the hours", "before the newest hour", "after the hours"],
+)
+def test_forecasts_and_checks_use_nothing_from_before_a_station_was_moved(
+    since: datetime | None, base: float, expected: float | None, recent: list[float]
+) -> None:
+    cases: list[Any] = []
+
+    def spy(seen: list[Any], grid: Any, version: Any) -> Any:
+        cases.extend(seen)
+        return AnomalyDetector.rules_only().check_many(seen, grid, version)
+
+    models = replace(MODELS, detector=SimpleNamespace(check_many=spy))
+    known = dict(bundled_stations())
+    hours = HourBuffer(known.__getitem__)
+    for time, temperature in ((START - HOUR, 3.0), (START, 4.0)):
+        hours.put_computed(hour_of("boston", time, temperature))
+    pred = predictor(hours)
+    readings = [leading("boston", START - age * MINUTE, value) for age, value in ((40, 1.0), (20, 2.0))]
+    pred.add_readings(readings)
+    pred.predict(readings[:1], models)  # issues forecasts for the first place
+    cases.clear()
+    known["boston"] = replace(known["boston"], latitude=43.0, since=since)
+    [result] = pred.predict([leading("boston", START + 5 * MINUTE, 5.0)], models)
+    assert result.prediction.predictions.temperature[0] == base
+    assert [reading.values[0] for reading in cases[0].recent] == recent
+    assert (cases[0].expected and cases[0].expected.values[0]) == expected
 
 
 STATIONS = ("boston", "miami", "denver", "seattle", "chicago", "dallas", "atlanta", "phoenix")

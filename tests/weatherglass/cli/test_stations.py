@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from weatherglass.cli.main import main
-from weatherglass.station_table import COLUMNS, Station, read_stations_csv
+from weatherglass.station_table import COLUMNS, Station, read_station_versions, read_stations_csv
 from weatherglass.stations import STATIONS_CSV, bundled_stations
 
 
@@ -31,6 +33,7 @@ def test_json_contains_every_field_of_the_station_table(capsys: pytest.CaptureFi
                 "networks": sorted(row["networks"].split()),
                 "sources": row["sources"].split(),
                 "metar_id": row["metar_id"] or None,
+                "since": None,
             }
             for row in csv.DictReader(file)
         ]
@@ -84,6 +87,65 @@ def test_a_removed_station_is_in_the_table_no_more_and_other_lines_are_unchanged
     assert list(read_stations_csv(table)) == ["shed"]
     assert main(["stations", "remove", "shed"]) == 2
     assert list(read_stations_csv(table)) == ["shed"]
+
+
+MOVE = ["stations", "move", "garden", "--latitude", "-34.5", "--longitude", "150.5"]
+SINCE = datetime(2026, 5, 31, 14, tzinfo=UTC)
+
+
+def test_a_moved_station_has_a_version_with_the_new_place(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(MOVE) == 1
+    assert list(table.parent.iterdir()) == []
+    assert main([*ADD, "--elevation", "12", "--time-zone", "Australia/Sydney"]) == 0
+    first = read_stations_csv(table)["garden"]
+    assert main([*MOVE, "--elevation", "30", "--since", "2026-05-31T14:00:00Z"]) == 0
+    second = replace(first, latitude=-34.5, longitude=150.5, elevation=30.0, since=SINCE)
+    versions = read_station_versions(table)
+    assert versions[-2:] == (first, second)
+    assert versions[:-2] == tuple(bundled_stations().values())
+    capsys.readouterr()
+    assert main(["stations", "--json"]) == 0
+    assert [row["since"] for row in json.loads(capsys.readouterr().out)][-2:] == [None, "2026-05-31T14:00:00Z"]
+
+    # The elevation of another place is not that of this one.
+    before = datetime.now(UTC).replace(microsecond=0)
+    assert main(MOVE) == 0
+    third = read_station_versions(table)[-1]
+    assert third.since is not None
+    assert before <= third.since <= datetime.now(UTC)
+    assert third == replace(second, elevation=None, since=third.since)
+
+    content = table.read_bytes()
+    assert main([*MOVE, "--since", "2026-05-31T14:00:00Z"]) == 2, "a version of this time is there"
+    assert main([*MOVE, "--since", "2026-06-31T14:00:00Z"]) == 2
+    assert main([*MOVE, "--since", "2026-06-30T14:00:00"]) == 2
+    assert main([*MOVE[:4], "134.5", *MOVE[5:]]) == 2
+    assert main(ADD) == 1
+    assert table.read_bytes() == content
+
+    assert main(["stations", "remove", "garden"]) == 0
+    assert read_station_versions(table) == tuple(bundled_stations().values())
+
+
+def test_a_station_that_moves_later_can_be_neither_added_nor_lost(table: Path) -> None:
+    table.write_text(f"{','.join(COLUMNS)}\ngarden,G,,1,2,,UTC,,,,9999-12-31T23:59Z\nroof,R,,1,2,,UTC,,,,\n")
+    assert list(read_stations_csv(table)) == ["roof"]
+    assert main(ADD) == 1
+    assert main(["stations", "remove", "garden"]) == 0
+    assert [version.station_id for version in read_station_versions(table)] == ["roof"]
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+def test_a_table_without_times_gets_the_column_and_keeps_its_lines(table: Path, ending: str) -> None:
+    columns = "name, station_id ,latitude,longitude,elevation,timezone,country,networks,sources,metar_id"
+    lines = ["", columns, '"a, b",  garden ,1,2,7,UTC,,,open-meteo metar,KJFK', "", '"d",shed,1,2,3,UTC,,,,']
+    table.write_text(ending.join(lines), encoding="utf-8", newline="")
+    [garden, shed] = read_station_versions(table)
+    assert main([*MOVE, "--since", "2026-05-31T14:00:00Z"]) == 0
+    moved = replace(garden, latitude=-34.5, longitude=150.5, elevation=None, since=SINCE)
+    assert read_station_versions(table) == (garden, shed, moved)
+    extended = ["", f"{columns},since", f"{lines[2]},", "", f"{lines[4]},"]
+    assert table.read_bytes().decode().startswith(ending.join(extended))
 
 
 def test_a_station_is_added_in_the_order_of_the_columns_of_the_table(table: Path) -> None:

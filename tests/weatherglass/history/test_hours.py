@@ -19,6 +19,7 @@ from weatherglass.history.hours import (
     HOUR_WINDOW_ENDS,
     WINDOW,
     affected_hours,
+    first_hour_since,
     hours_from_readings,
     hours_from_windows,
     hours_of_times,
@@ -250,3 +251,27 @@ def test_an_observation_belongs_to_the_hour_whose_windows_contain_it() -> None:
         contained = any(HOUR + end - WINDOW <= time < HOUR + end for end in HOUR_WINDOW_ENDS)
         [hour] = hours_of_times(np.array([time.replace(tzinfo=None)], "datetime64[us]"))
         assert (hour == np.datetime64(HOUR.replace(tzinfo=None), "h")) == contained, time
+
+
+@pytest.mark.parametrize(
+    ("time", "hour"),
+    [
+        (HOUR, HOUR + timedelta(hours=1)),
+        (HOUR + timedelta(minutes=40, seconds=59), HOUR + timedelta(hours=1)),
+        (HOUR + timedelta(minutes=41), HOUR + timedelta(hours=1)),
+        (HOUR + timedelta(minutes=41, seconds=1), HOUR + timedelta(hours=2)),
+        (HOUR - timedelta(minutes=19), HOUR),
+        (datetime(2026, 1, 5, 23, 45, tzinfo=UTC), datetime(2026, 1, 6, 1, tzinfo=UTC)),
+    ],
+)
+def test_the_first_hour_since_a_time_has_no_observation_before_it(time: datetime, hour: datetime) -> None:
+    assert first_hour_since(time) == hour
+
+
+def test_the_first_hour_since_a_time_agrees_with_the_hours_of_observations() -> None:
+    """The hour after the one that an observation just before the time belongs to, or later if it belongs to none."""
+    for seconds in range(0, 7200, 20):
+        time = HOUR + timedelta(seconds=seconds)
+        first = first_hour_since(time)
+        begin, before = first - timedelta(minutes=19), first - timedelta(hours=1, minutes=19)
+        assert before < time <= begin
