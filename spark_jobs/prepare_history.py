@@ -31,7 +31,7 @@ from pyspark.sql import functions as F
 
 from weatherglass.files import DamagedFileError
 from weatherglass.history.grid import LONG_GAP_HOURS
-from weatherglass.history.hours import first_hour_since
+from weatherglass.history.moved_stations import at_present_places
 from weatherglass.history.prepared import (
     FLAG_COLUMNS,
     HISTORY_COLUMNS,
@@ -124,8 +124,13 @@ def prepare(
     if stored:
         table, stations, unused_stored = _with_stored_hours(settings, table, stations, stored, log)
         unused += unused_stored
-    table, stations, unused_moved = _at_present_places(table, stations, moved, log)
-    unused += unused_moved
+    table, earlier = at_present_places(table, [moved[name] for name in sorted(moved)])
+    for line in earlier:
+        log(f"Not used: {line}")
+    unused += earlier
+    # A moved station without an hour at its present place is left out: to the models, it is a new one.
+    empty = moved.keys() - set(table["station_id"])
+    stations = tuple(moved.get(at.station_id, at) for at in stations if at.station_id not in empty)
     observed = _to_spark(spark, checked(table, stations, source, log))
     with new_version(settings.history_dir, fingerprint[:16]) as folder:
         manifest = _write(observed, stations, folder, source, fingerprint, stored.count if stored else 0)
@@ -265,30 +270,6 @@ def _with_stored_hours(
             f"{origin}, {iso(rows_of_origin['hour'].min())} to {iso(rows_of_origin['hour'].max())}"
         )
     return pd.concat([table, observed], ignore_index=True), (*stations, *added), unused
-
-
-def _at_present_places(
-    table: pd.DataFrame, stations: tuple[Station, ...], moved: Mapping[str, Station], log: Callable[[str], object]
-) -> tuple[pd.DataFrame, tuple[Station, ...], list[str]]:
-    """The rows without those of `moved` stations at earlier places, the stations where they are, and what is not used.
-
-    A station without an hour at its present place is left out: to the models, it is a new one.
-    """
-    unused = []
-    left_out = set()
-    for name, station in sorted(moved.items()):
-        assert station.since is not None
-        earlier = (table["station_id"] == name) & (table["hour"] < first_hour_since(station.since))
-        if count := int(earlier.sum()):
-            unused.append(f"{count:,} hours of {name}: before it was moved to its present place, {iso(station.since)}")
-            log(f"Not used: {unused[-1]}")
-            table = table[~earlier]
-        if not (table["station_id"] == name).any():
-            left_out.add(name)
-    present = tuple(
-        moved.get(station.station_id, station) for station in stations if station.station_id not in left_out
-    )
-    return table, present, unused
 
 
 def _source_data(settings: Settings, source: str) -> SourceData:

@@ -25,6 +25,7 @@ from producer.replay.server import ReplayServer
 from spark_jobs.prepare_history import OwnFile, checked, main, prepare
 from tests.conftest import make_settings
 from tests.weatherglass.history.sources.test_kaggle import make_zip
+from weatherglass.evaluation.datasets import read
 from weatherglass.history.prepared import (
     FLAG_COLUMNS,
     HISTORY_COLUMNS,
@@ -306,6 +307,7 @@ def test_hours_of_a_station_before_it_was_moved_are_not_used(spark: SparkSession
         *("ewr", "jfk", "lga", "roof")
     }
     assert set(manifest.station_hours) == {"ewr", "jfk", "lga", "roof"}
+    assert len(read([settings.history_dir], begin)[0]) == manifest.rows, "an evaluation uses all hours"
 
 
 def own_file(folder: Path, *station_ids: str) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +12,12 @@ import pandas as pd
 
 from weatherglass.forecast.variables import drop_implausible
 from weatherglass.history.grid import HourGrid
+from weatherglass.history.moved_stations import at_present_places
 from weatherglass.history.prepared import HISTORY_COLUMNS, grid_from_table, read_manifest, read_stations
 from weatherglass.history.sources import SourceError, kaggle, nycflights13
 from weatherglass.history.sources.hours_file import read_hours
 from weatherglass.history.sources.series_file import Statements
-from weatherglass.station_table import COLUMNS, station_of
+from weatherglass.station_table import COLUMNS, current_versions, station_of
 from weatherglass.stations import Station, bundled_stations, station_id_of
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,9 @@ def read(
             *(len(unknown), len(rows), f"{rows[unknown].sum():,}", ", ".join(unknown)),
         )
         table = table[~table["station_id"].isin(unknown)]
+    table, earlier = at_present_places(table, known)
+    for line in earlier:
+        log.warning("Not used: %s", line)
     if table.empty:
         raise SourceError(f"{', '.join(map(str, paths))}: no hour of a station in the table of stations")
     return table, tuple(known)
@@ -97,6 +101,8 @@ def _hours(path: Path, now: datetime, stated: Statements | None) -> pd.DataFrame
 def read_station_table(path: Path) -> tuple[Station, ...]:
     """Read stations from a CSV or Parquet file with `station_id, latitude, longitude`, optionally `name, elevation`.
 
+    Of a station with several rows, which differ in `since`, the one that applies at present is returned.
+
     Raises:
         SourceError: names the missing columns, or the row and the value that is wrong, and what is allowed.
     """
@@ -108,7 +114,7 @@ def read_station_table(path: Path) -> tuple[Station, ...]:
     if missing := [name for name in STATION_COLUMNS if name not in table]:
         raise SourceError(f"{path}: missing columns {', '.join(missing)}; found {', '.join(table.columns)}")
     fields = [name for name in COLUMNS if name in table and name != "networks"]
-    stations: dict[str, Station] = {}
+    versions: list[Station] = []
     for number, row in enumerate(table.to_dict("records"), 1):
         texts = {name: text for name in fields if (text := _text(row[name]))}
         name = texts.get("station_id", "")
@@ -116,10 +122,10 @@ def read_station_table(path: Path) -> tuple[Station, ...]:
             station = station_of({"name": name, **texts, "station_id": station_id_of(name)})
         except ValueError as error:
             raise SourceError(f"{path}: row {number}: {error}") from None
-        if station.station_id in stations:
+        if any((station.station_id, station.since) == (one.station_id, one.since) for one in versions):
             raise SourceError(f"{path}: row {number}: {station.station_id!r} is the id of an earlier row")
-        stations[station.station_id] = station
-    return tuple(stations.values())
+        versions.append(station)
+    return tuple(current_versions(versions, datetime.now(UTC)).values())
 
 
 def _text(value: object) -> str:

@@ -192,6 +192,29 @@ def test_stations_that_the_table_does_not_have_are_named_and_counted(
         read([file], NOW)
 
 
+def test_hours_before_a_station_was_moved_are_not_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = [
+        "kiel,54.3,10.1,",
+        "oslo,59.9,10.7,",
+        "oslo,60.5,10.8,2017-01-01T13:00Z",
+        "oslo,61.5,10.8,9999-01-01T00:00Z",
+    ]
+    table_of_stations = write(tmp_path / "s.csv", "station_id,latitude,longitude,since", *rows)
+    known = read_station_table(table_of_stations)
+    assert [(station.station_id, station.latitude) for station in known] == [("kiel", 54.3), ("oslo", 60.5)]
+    lines = [f"{name},2017-01-01 {hour}:00,{hour}" for name in ("kiel", "oslo") for hour in range(12, 16)]
+    with caplog.at_level(logging.WARNING, "weatherglass"):
+        table, used = read([write(tmp_path / "t.csv", UNITS, *lines)], NOW, None, known)
+    assert used == known
+    kept = {name: rows["temperature"].tolist() for name, rows in table.groupby("station_id")}
+    assert kept == {"kiel": [12, 13, 14, 15], "oslo": [14, 15]}
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert "2 hours of oslo" in message
+    write(table_of_stations, "station_id,latitude,longitude,since", *rows, rows[2])
+    with pytest.raises(SourceError, match="row 5"):
+        read_station_table(table_of_stations)
+
+
 def test_several_files_are_joined_and_the_last_one_counts(tmp_path: Path) -> None:
     first = write(tmp_path / "a.csv", UNITS, "boston,2017-01-01 12:00,1", "boston,2017-01-01 13:00,2")
     second = write(
