@@ -27,7 +27,6 @@ from airflow.sdk import DAG, task
 from plugins import assets, policy
 from plugins.incoming_files import WaitForFilesOperator
 from plugins.tasks import own_files
-from weatherglass.settings import load_settings
 
 with DAG(
     dag_id="ingest_files",
@@ -37,7 +36,7 @@ with DAG(
     tags=[policy.TAG, "kafka", "ingestion"],
     **policy.DAG_DEFAULTS,
 ):
-    wait = WaitForFilesOperator(task_id="wait", folder=load_settings().incoming_folder)
+    wait = WaitForFilesOperator(task_id="wait")
     publish = task(task_id="publish", outlets=[assets.RAW])(own_files.import_files)
 
     publish(wait.output)  # type: ignore[arg-type]

@@ -16,6 +16,8 @@ SETTLE_SECONDS = 10.0
 """A file is complete when its size and its time of modification have not changed for so long."""
 PARTIAL = (".part", ".partial", ".tmp", ".temp", ".filepart", ".crdownload", ".swp", "~")
 """Ends of the names that programs give to incomplete files. Hidden files are incomplete too, for example rsync's."""
+MAX_NAME_BYTES = 180
+"""File systems allow 255; the report has a longer name, and a temporary one while it is written."""
 
 
 @dataclass(frozen=True)
@@ -29,17 +31,17 @@ class FileState:
 
     @classmethod
     def of(cls, path: Path) -> FileState | None:
-        """The present state; None if there is no such file."""
+        """The present state; None if there is no such file, or if its folder cannot be searched."""
         try:
             stat = path.stat(follow_symlinks=False)
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):
             return None
         return cls(path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
 
 
 def waiting_files(folder: Path) -> tuple[list[Path], list[str]]:
     """The files to be processed, in the order of their names, those of subfolders after the others; and the problems of
-    folders that cannot be read.
+    folders that cannot be used, and of files whose names are not UTF-8 or too long for that of the report.
     """
     files, problems = [], []
     places = [folder]
@@ -49,13 +51,29 @@ def waiting_files(folder: Path) -> tuple[list[Path], list[str]]:
         except OSError as error:
             problems.append(f"{place} cannot be read: {error.strerror}")
             continue
+        if not os.access(place, os.W_OK | os.X_OK):
+            problems.append(f"{place} is not writable or not searchable, so files cannot be moved to {DONE}")
+            continue
         for entry in entries:
+            if problem := _name_problem(entry.name):
+                problems.append(f"{place}: {problem}")
+                continue
             partial = entry.name.startswith(".") or entry.name.lower().endswith(PARTIAL)
             if entry.is_file(follow_symlinks=False) and not partial:
                 files.append(Path(entry.path))
             elif entry.is_dir(follow_symlinks=False) and place == folder and not _is_reserved(entry.name):
                 places.append(Path(entry.path))
     return files, problems
+
+
+def _name_problem(name: str) -> str | None:
+    try:
+        length = len(name.encode())
+    except UnicodeEncodeError:
+        return f"{name!a} is not UTF-8; rename the file"
+    if length > MAX_NAME_BYTES:
+        return f"{name[:40]}... has {length} bytes; rename the file to at most {MAX_NAME_BYTES}"
+    return None
 
 
 def _is_reserved(name: str) -> bool:

@@ -6,23 +6,37 @@ import logging
 from datetime import UTC, datetime
 from pathlib import Path
 
+from producer.incoming import DONE, FAILED
 from weatherglass.settings import load_settings
 
 log = logging.getLogger("airflow.task")
 
 
 def import_files(paths: list[str]) -> dict[str, int]:
-    """Publish the readings of the files; returns the number of published observations by file."""
+    """Publish the readings of the files; returns the number of published observations by file.
+
+    Raises:
+        OSError: files could not be moved; all others are processed.
+    """
     from producer.own_files import import_file
     from producer.own_stations import OwnStationPublisher
 
     settings = load_settings()
     publisher = OwnStationPublisher(settings.bootstrap_servers)
     published: dict[str, int] = {}
+    failed: list[str] = []
     try:
         for path in map(Path, paths):
-            if report := import_file(path, settings, publisher, datetime.now(UTC), log.info):
+            try:
+                report = import_file(path, settings, publisher, datetime.now(UTC), log.info)
+            except OSError as error:
+                log.error("%s: %s", path, error)
+                failed.append(path.name)
+                continue
+            if report:
                 published[str(path.relative_to(settings.incoming_folder))] = report.published
     finally:
         publisher.close()
+    if failed:
+        raise OSError(f"not moved to {DONE} or {FAILED}, so processed again: {', '.join(failed)}")
     return published

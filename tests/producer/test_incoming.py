@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from producer.incoming import DONE, FAILED, FileState, SettledFiles, waiting_files
+from producer.incoming import DONE, FAILED, MAX_NAME_BYTES, FileState, SettledFiles, waiting_files
 
 SECONDS = 10.0
 
@@ -97,3 +97,26 @@ def test_a_folder_that_cannot_be_read_is_named_and_the_others_are_read(
     files, problems = waiting_files(tmp_path)
     assert files == [tmp_path / "a" / "x.csv", tmp_path / "c" / "x.csv"]
     assert [str(tmp_path / "b") in problem for problem in problems] == [True]
+
+
+@pytest.mark.parametrize("name", [b"Au\xdfen.csv", b"x" * (MAX_NAME_BYTES + 1)])
+def test_a_name_that_a_report_cannot_have_is_a_problem_and_the_others_are_found(tmp_path: Path, name: bytes) -> None:
+    for file in (os.fsdecode(name), "x" * MAX_NAME_BYTES):
+        (tmp_path / file).write_text("x")
+    files, problems = waiting_files(tmp_path)
+    assert [file.name for file in files] == ["x" * MAX_NAME_BYTES]
+    assert len(problems) == 1
+    assert problems[0].isascii()
+
+
+def test_a_subfolder_that_files_cannot_be_moved_from_is_a_problem_and_the_others_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("closed", "open"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.csv").write_text("x")
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "closed" and access(path, mode))
+    files, problems = waiting_files(tmp_path)
+    assert files == [tmp_path / "open" / "a.csv"]
+    assert [str(tmp_path / "closed") in problem for problem in problems] == [True]
