@@ -68,7 +68,10 @@ def to_record(mapping: MqttMapping, topic: str, content: dict[str, Any], retaine
             raise UnusablePayload(RejectionReason.WRONG_TYPE, f"{value.field} is {shown(number)}; allowed: a number")
         unit = find_unit(name, value.unit)
         assert unit
-        record[name] = round(unit.convert(number), DECIMALS)
+        try:
+            record[name] = round(unit.convert(number), DECIMALS)
+        except OverflowError:
+            raise UnusablePayload(RejectionReason.NOT_FINITE, f"{value.field} is {shown(number)}") from None
     return record
 
 
@@ -81,7 +84,11 @@ def _find(content: Any, path: str) -> Any:
 
 def _station(mapping: MqttMapping, topic: str, content: dict[str, Any]) -> Any:
     if mapping.station_level is not None:
-        return topic.split("/")[mapping.station_level - 1]
+        levels = topic.split("/")
+        if len(levels) < mapping.station_level:  # the filter `a/#` also matches the topic `a`
+            detail = f"the topic has {len(levels)} levels; station_level is {mapping.station_level}"
+            raise UnusablePayload(RejectionReason.MISSING_STATION, detail)
+        return levels[mapping.station_level - 1]
     return mapping.station or _find(content, mapping.station_field or "")
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from queue import Empty, Full, Queue
+from queue import Empty, Queue
 from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,7 +32,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from producer.mappings import MqttMapping
 from producer.mqtt.payload import UnusablePayload, decode, to_record
-from producer.own_stations import OwnStationPublisher, check_records
+from producer.own_stations import OwnStationPublisher, check_records, shown
 from producer.publish import PublishError
 from weatherglass.alerts import health
 from weatherglass.consumer.rejected_copy import RejectedCopy
@@ -108,7 +108,7 @@ class Receiver:
         self, settings: Settings, mappings: Mapping[str, MqttMapping], publisher: OwnStationPublisher, job: Job
     ):
         self._settings, self._mappings, self._publisher, self._job = settings, mappings, publisher, job
-        self._queue: Queue[Received] = Queue(QUEUE)
+        self._queue: Queue[Received] = Queue()
         self._connection = 0
         self._topics: dict[str, int] = {}
         for mapping in mappings.values():
@@ -203,8 +203,9 @@ class Receiver:
         for item in received:
             message, payload = item.message, bytes(item.message.payload)
             matching = [(name, m) for name, m in self._mappings.items() if topic_matches_sub(m.topic, message.topic)]
-            if not matching:  # of a mapping that was removed while the message was on its way
-                batch.reasons[NO_MAPPING] += 1
+            if not matching:
+                detail = "its mapping was removed before it arrived"
+                self._reject(batch, message, "", NO_MAPPING, detail)
                 continue
             try:
                 content = decode(payload)
@@ -224,7 +225,7 @@ class Receiver:
         return batch
 
     def _reject(self, batch: _Batch, message: MQTTMessage, mapping: str, reason: str, detail: str) -> None:
-        log.warning("Rejected a message on %s, mapping %s: %s: %s", message.topic, mapping, reason, detail)
+        log.warning("Rejected a message on %s, mapping %s: %s: %s", shown(message.topic), mapping, reason, detail)
         headers = {"reason": str(reason), "topic": MQTT_TOPIC, "mqtt_topic": message.topic, "mapping": mapping}
         payload = bytes(message.payload)
         if len(payload) > MAX_REJECTED_VALUE_BYTES:
@@ -297,10 +298,11 @@ class Receiver:
         )
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
-        try:
-            self._queue.put_nowait(Received(message, datetime.now(UTC), self._connection))
-        except Full:  # the broker sends at most BATCH of the messages that must be acknowledged
+        # The broker sends at most BATCH of the messages that must be acknowledged, and as many others as there are.
+        if message.qos == 0 and self._queue.qsize() >= QUEUE:
             self._dropped += 1
+        else:
+            self._queue.put_nowait(Received(message, datetime.now(UTC), self._connection))
 
 
 def _read_topics(file: Path) -> set[str]:

@@ -179,3 +179,15 @@ def test_a_mapping_that_leaves_something_open_is_invalid(changes: dict[str, Any]
 @pytest.mark.parametrize("topic", ["#", "+", "a", "a/#", "+/+", "a//b", "/a"])
 def test_topic_filters(topic: str) -> None:
     assert MqttMapping.model_validate({"topic": topic}).topic == topic
+
+
+def test_a_number_beyond_a_double_is_rejected() -> None:
+    assert reason({"time": "2026-06-01T11:59:00Z", "outdoor": {"temp": 10**400}}) == RejectionReason.NOT_FINITE
+
+
+def test_a_topic_without_the_level_of_the_station_is_rejected() -> None:
+    """The filter `a/#` also matches the topic `a`."""
+    content = {"time": "2026-06-01T11:59:00Z", "outdoor": {"temp": 59}}
+    levels = {"topic": "home/garden/weather/#", "station": None}
+    assert reason(content, station_level=4, **levels) == RejectionReason.MISSING_STATION
+    assert record(content, station_level=3, **levels)["station_id"] == "weather"

@@ -294,7 +294,7 @@ def test_bad_messages_are_kept_with_the_reason_and_acknowledged_and_the_good_one
         ("garden/weather", b"{", "malformed_json"),
         ("garden/weather", b"15", "wrong_type"),
         ("garden/weather", message(2, temp=590).encode(), "out_of_range"),
-        ("garden/weather", message(-60).encode(), "future"),
+        ("garden/weather", message(-24 * 60).encode(), "future"),
         ("garden/weather", b'{"temp": 59}', "missing_time"),
         ("garden/weather", message(2, battery=3).encode(), "no_value"),
         ("records/a", unknown.encode(), "unknown_station"),
