@@ -108,5 +108,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | RepeatedName:
     content = dict(pairs)
     if len(content) == len(pairs):
         return content
-    names = [name for name, _ in pairs]
-    return RepeatedName(next(name for name in names if names.count(name) > 1))
+    seen: set[str] = set()
+    # `add` returns None, so this is the first name that is in the set already.
+    return RepeatedName(next(name for name, _ in pairs if name in seen or seen.add(name)))  # type: ignore[func-returns-value]
