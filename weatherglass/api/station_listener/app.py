@@ -116,8 +116,9 @@ class ReadingReceiver:
         try:
             await self._publish(token, station_id, fields)
         except Problem as problem:
-            if token.permits(station_id):  # others could be any texts
-                self._report(station_id, f"refused: {problem.detail}")
+            if token.permits(station_id):
+                known = station_id in own_stations(self._settings)  # others could be any texts
+                self._report(station_id if known else f"token {token.name}", f"refused: {problem.detail}")
             raise
 
     async def _publish(self, token: StationToken, station_id: str, fields: dict[str, list[str]]) -> None:

@@ -63,6 +63,11 @@ def reader(broker: TestBroker) -> Iterator[TopicReader]:
         yield reader
 
 
+def logged(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """What the listener has logged: the levels of other loggers depend on the tests that ran before."""
+    return [entry for entry in caplog.records if entry.name.startswith("weatherglass")]
+
+
 def update(client: TestClient, password: str, **changed: str) -> httpx.Response:
     """A request of Weather Underground's protocol, without the fields that are changed to nothing."""
     fields = {"ID": "garden", "PASSWORD": password, "dateutc": "now", "action": "updateraw", **VALUES, **changed}
@@ -162,7 +167,7 @@ def test_a_broken_sensor_costs_no_other_and_is_reported_until_it_works(
     for temperature in ("-9999", "-9999", "50"):
         assert update(client, password, tempf=temperature).status_code == 200
     assert [observation.temperature for observation in reader.observations()] == [None, None, 10.0]
-    entries = [(entry.levelname, "tempf" in entry.getMessage()) for entry in caplog.records]
+    entries = [(entry.levelname, "tempf" in entry.getMessage()) for entry in logged(caplog)]
     assert entries == [("WARNING", True), ("INFO", False)]
 
 
@@ -173,8 +178,23 @@ def test_a_station_that_the_token_does_not_permit_is_not_logged(
     assert update(client, password, dateutc="2000-01-01 00:00:00").status_code == 422
     for other in ("roof", "any text"):
         assert update(client, password, ID=other).status_code == 422
-    (entry,) = caplog.records
+    (entry,) = logged(caplog)
     assert "garden" in entry.getMessage()
+
+
+def test_texts_that_are_no_station_are_not_logged_raw_and_share_an_entry(
+    client: TestClient, tokens: StationTokens, reader: TopicReader, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A token for a prefix permits any text that begins with it."""
+    caplog.set_level(logging.INFO, "weatherglass")
+    network = tokens.add("network", ["net-*"], NOW)
+    for other in ("net-\nforged", "net-\nforged", "net-b"):
+        assert update(client, network, ID=other).status_code == 422
+    messages = [entry.getMessage() for entry in logged(caplog)]
+    assert len(messages) == 2
+    for message in messages:
+        assert "network" in message.partition(":")[0]
+        assert "\n" not in message
 
 
 def test_only_these_paths_and_methods_exist(client: TestClient, password: str, reader: TopicReader) -> None:
