@@ -12,6 +12,7 @@ from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, FilePath, HttpUrl, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
@@ -282,6 +283,10 @@ class Settings(BaseSettings):
             if other := fields.get(port):
                 raise ValueError(f"{variable(name)} and {variable(other)} are both {port}; ports must differ")
             fields[port] = name
+        try:
+            urlsplit(self.mqtt_url).port  # noqa: B018 (the property checks the range)
+        except ValueError as error:
+            raise ValueError(f"{variable('mqtt_url')} is {self.mqtt_url!r}: {error}") from None
         token = self.api_token.strip()
         if (self.api_token or self.api_host not in LOOPBACKS) and len(token) < MIN_TOKEN_LENGTH:
             raise ValueError(

@@ -22,6 +22,7 @@ from weatherglass.settings import SettingsError, load_settings
         ("WEATHERGLASS_API_TOKEN", "fifteen letters", "16"),
         ("WEATHERGLASS_MQTT_URL", "mqtt://user:password@broker", "mqtt"),
         ("WEATHERGLASS_MQTT_URL", "broker:1883", "mqtt"),
+        ("WEATHERGLASS_MQTT_URL", "mqtt://broker:99999", "65535"),
         ("WEATHERGLASS_MQTT_PASSWORD_FILE", "/missing/password", "file"),
         ("WEATHERGLASS_API_TOKEN", " " * 20, "16"),
     ],
