@@ -13,7 +13,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count, pairwise
 from math import isnan
 from pathlib import Path
@@ -29,6 +29,7 @@ from weatherglass.formatting import count_noun
 from weatherglass.history.sources.refusal import Refusal, RefusalCode, RefusedError
 from weatherglass.history.sources.series_file import DIRECTION, Statements, read_network
 from weatherglass.history.sources.units import DECIMALS
+from weatherglass.qc.observation_checks import RejectionReason
 from weatherglass.records import VARIABLES, Observation, iso
 from weatherglass.settings import Settings
 from weatherglass.stations import StationsError
@@ -183,7 +184,8 @@ def _read(path: Path, settings: Settings, now: datetime) -> _Readings:
     named = path.name.partition(".")[0]
     try:
         if is_sqlite(path):
-            return _read_weewx(path, mapping.station or named)
+            since = now - timedelta(hours=settings.past_horizon_hours)
+            return _read_weewx(path, mapping.station or named, since)
     except OSError as error:
         raise RefusedError(path, Refusal(RefusalCode.UNREADABLE, f"cannot be read: {error.strerror}")) from None
     stated = Statements(
@@ -217,8 +219,9 @@ def _mapping(path: Path, settings: Settings) -> FileMapping:
     return mappings[folder.name]
 
 
-def _read_weewx(path: Path, station: str) -> _Readings:
-    rows = read_weewx(path)
+def _read_weewx(path: Path, station: str, since: datetime) -> _Readings:
+    archive = read_weewx(path, since)
+    rows = archive.rows
     usable = [row for row in rows if row.record is not None]
     readings = _Readings(
         [{"station_id": station} | (row.record or {}) for row in usable], [row.number for row in usable]
@@ -230,6 +233,10 @@ def _read_weewx(path: Path, station: str) -> _Readings:
     for (code, column), found in refused.items():
         lines = line_ranges([number for number, _ in found])
         readings.problems.append(FileProblem(code, column, len(found), lines, found[0][1].message))
+    if archive.older:
+        detail = f"older than {iso(since)}, which the stream would reject"
+        lines = line_ranges(range(1, archive.older + 1))
+        readings.problems.append(FileProblem(RejectionReason.PAST, "timestamp", archive.older, lines, detail))
     return _rounded(readings)
 
 

@@ -62,8 +62,24 @@ def is_sqlite(path: Path) -> bool:
         return content.read(len(MAGIC)) == MAGIC
 
 
-def read_weewx(path: Path) -> list[WeewxRow]:
-    """Read all rows of the archive.
+@dataclass(frozen=True)
+class WeewxArchive:
+    """The rows of an archive.
+
+    Attributes:
+        older: how many rows are older than what was asked for; only counted, an archive may have millions of them.
+        rows: the others, in the order of time.
+    """
+
+    older: int
+    rows: list[WeewxRow]
+
+
+def read_weewx(path: Path, since: datetime) -> WeewxArchive:
+    """Read the rows of the archive.
+
+    Args:
+        since: UTC.
 
     Raises:
         RefusedError: it is no archive of weewx, is damaged, or has no row.
@@ -77,12 +93,18 @@ def read_weewx(path: Path) -> list[WeewxRow]:
                 raise RefusedError(path, Refusal(RefusalCode.NO_HEADER, f"no archive of weewx: it has {found}"))
             chosen = {name: column for name, column in COLUMNS.items() if column in names}
             columns = ", ".join(["dateTime", "usUnits", *chosen.values()])
-            rows = database.execute(f"SELECT {columns} FROM archive ORDER BY dateTime").fetchall()  # noqa: S608
+            old = "typeof(dateTime) = 'integer' AND dateTime < ?"
+            begin = (int(since.timestamp()),)
+            ((older,),) = database.execute(f"SELECT count(*) FROM archive WHERE {old}", begin)  # noqa: S608
+            rows = database.execute(
+                f"SELECT {columns} FROM archive WHERE NOT ({old}) ORDER BY dateTime",  # noqa: S608
+                begin,
+            ).fetchall()
     except sqlite3.Error as error:
         raise RefusedError(path, Refusal(RefusalCode.UNREADABLE, f"a damaged SQLite database: {error}")) from None
-    if not rows:
+    if not rows and not older:
         raise RefusedError(path, Refusal(RefusalCode.NO_READINGS, "the table archive is empty"))
-    return [_row(number, list(chosen), *row) for number, row in enumerate(rows, 1)]
+    return WeewxArchive(older, [_row(number, list(chosen), *row) for number, row in enumerate(rows, older + 1)])
 
 
 def _row(number: int, names: list[str], time: object, system: object, *values: object) -> WeewxRow:
