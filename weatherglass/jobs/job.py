@@ -32,23 +32,25 @@ class Job:
     def __init__(self, folder: JobFolder):
         self.folder = folder
         self._stop = threading.Event()
+        self._reporting = threading.Lock()
 
     def heartbeat(self) -> None:
         """Record that the work makes progress, or that there is nothing to do. Must not be called from a timer."""
         self.folder.heartbeat.touch()
 
     def report(self, message: str, **fields: Any) -> None:
-        """Append a line of progress and record a heartbeat.
+        """Append a line of progress and record a heartbeat. Can be called from any thread.
 
         Args:
             message: text for the task log.
             fields: values for programs.
         """
-        if self.folder.progress.exists() and self.folder.progress.stat().st_size > MAX_PROGRESS_BYTES:
-            self.folder.progress.replace(self.folder.progress.with_suffix(".old.jsonl"))
         line = json.dumps({"at": iso(datetime.now(UTC)), "message": message, **fields}) + "\n"
-        with self.folder.progress.open("ab+") as file:
-            file.write((b"\n" if _ends_inside_line(file) else b"") + line.encode())
+        with self._reporting:
+            if self.folder.progress.exists() and self.folder.progress.stat().st_size > MAX_PROGRESS_BYTES:
+                self.folder.progress.replace(self.folder.progress.with_suffix(".old.jsonl"))
+            with self.folder.progress.open("ab+") as file:
+                file.write((b"\n" if _ends_inside_line(file) else b"") + line.encode())
         self.heartbeat()
 
     def stop_requested(self) -> bool:

@@ -6,13 +6,14 @@ import json
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from weatherglass.jobs import job as job_module
 from weatherglass.jobs.folder import DAMAGED_EXIT_FILE, NO_EXIT_FILE, JobFolder, Outcome
-from weatherglass.jobs.job import job_lifecycle
+from weatherglass.jobs.job import Job, job_lifecycle
 
 
 @pytest.fixture(autouse=True)
@@ -131,6 +132,20 @@ def test_the_progress_file_is_rotated_above_its_size_limit_and_the_previous_one_
                 assert old.stat().st_size == size
     kept = [json.loads(line)["batch"] for file in (old, progress) for line in file.read_text().splitlines()]
     assert kept == list(range(200 - len(kept), 200))
+
+
+def test_reports_of_several_threads_are_written_while_the_file_is_rotated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_module, "MAX_PROGRESS_BYTES", 100)  # a rotation with each second line
+    job = Job(JobFolder(tmp_path))
+
+    def report(thread: int) -> None:
+        for number in range(500):
+            job.report("batch", number=number, thread=thread)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(report, range(4))) == [None] * 4
 
 
 @pytest.mark.parametrize(("size", "rotated"), [(4_000_000, False), (4_000_001, True)])
