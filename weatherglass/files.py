@@ -7,6 +7,7 @@ A file that is damaged in spite of that, by the disk, a copy or a user, is named
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -31,6 +32,19 @@ class DamagedFileError(ValueError):
         super().__init__(f"{file} is damaged: {finding}. {remedy}")
         self.file = file
         self.remedy = remedy
+
+
+@contextmanager
+def exclusive_lock(file: Path) -> Iterator[None]:
+    """Hold a lock that one process and thread has at a time; the others wait. It ends with the block or the process.
+
+    Args:
+        file: identifies the lock; it is created, with its folder, and stays.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager

@@ -7,7 +7,6 @@ the PASSKEY of Ecowitt; such a text can be guessed, see `StationToken.is_generat
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import secrets
@@ -17,7 +16,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from weatherglass.files import read_json, write_atomically
+from weatherglass.files import exclusive_lock, read_json, write_atomically
 from weatherglass.records import iso
 from weatherglass.settings import MIN_TOKEN_LENGTH, Settings
 from weatherglass.station_table import STATION_ID
@@ -136,8 +135,7 @@ class StationTokens:
     def _lock(self) -> Iterator[None]:
         """Exclude other processes that change the tokens."""
         self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with self.file.with_suffix(".lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with exclusive_lock(self.file.with_suffix(".lock")):
             yield
 
     def _by_hash(self) -> Mapping[str, StationToken]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from weatherglass.files import replacing
+from weatherglass.files import exclusive_lock, replacing
 from weatherglass.formatting import count_noun
 from weatherglass.records import iso
 from weatherglass.settings import Settings
@@ -21,6 +21,7 @@ from weatherglass.station_table import COLUMNS, Station, read_station_versions
 from weatherglass.stations import STATIONS_CSV, known_stations
 
 REFUSED = 1
+CHANGES = frozenset({"add", "move", "remove"})
 
 
 def run(settings: Settings, options: argparse.Namespace) -> int:
@@ -36,7 +37,11 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
         "move": lambda: move(settings, {name: getattr(options, name) for name in COLUMNS if hasattr(options, name)}),
         "remove": lambda: remove(settings, options.station_id),
     }
-    return actions[options.action or "list"]()
+    action = options.action or "list"
+    if action not in CHANGES:
+        return actions[action]()
+    with exclusive_lock(settings.station_table.with_name(f"{settings.station_table.name}.lock")):
+        return actions[action]()
 
 
 def list_stations(settings: Settings, as_json: bool) -> int:

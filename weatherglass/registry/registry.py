@@ -10,13 +10,12 @@ hundreds of megabytes in every process (ADR 0010); tests compare the result with
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from weatherglass.files import sync, sync_tree
+from weatherglass.files import exclusive_lock, sync, sync_tree
 from weatherglass.records import iso
 from weatherglass.registry.catalog import has_tables
 from weatherglass.settings import Settings
@@ -318,9 +317,5 @@ class Registry:
         with self._engine.connect() as connection:
             return has_tables(connection)
 
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
-        self.artifacts.mkdir(parents=True, exist_ok=True)
-        with (self.artifacts / ".lock").open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+    def _lock(self) -> AbstractContextManager[None]:
+        return exclusive_lock(self.artifacts / ".lock")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
 
+from weatherglass.files import exclusive_lock
 from weatherglass.store.engine import open_store, sqlite_file
 
 MIGRATIONS = Path(__file__).with_name("migrations")
@@ -47,6 +47,5 @@ def _file_lock(url: str) -> Iterator[None]:
     if file is None:
         yield
         return
-    with file.with_name(file.name + ".migrate.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with exclusive_lock(file.with_name(file.name + ".migrate.lock")):
         yield

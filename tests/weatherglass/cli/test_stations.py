@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 from weatherglass.cli.main import main
 from weatherglass.station_table import COLUMNS, Station, read_station_versions, read_stations_csv
 from weatherglass.stations import STATIONS_CSV, bundled_stations
+
+LOCK = "stations.csv.lock"
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +54,13 @@ def test_table_has_a_header_and_one_line_per_station(capsys: pytest.CaptureFixtu
 ADD = ["stations", "add", "garden", "--name", "Garden, back", "--latitude", "-33.9", "--longitude", "151.2"]
 
 
+def test_stations_that_are_added_at_the_same_time_are_all_in_the_table(table: Path) -> None:
+    ids = [f"garden-{number}" for number in range(12)]
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(lambda name: main(["stations", "add", name, *ADD[3:]]), ids)) == {0}
+    assert read_stations_csv(table).keys() == bundled_stations().keys() | set(ids)
+
+
 def test_an_added_station_is_in_a_copy_of_the_bundled_table(table: Path) -> None:
     assert main([*ADD, "--elevation", "12", "--time-zone", "Australia/Sydney"]) == 0
     stations = read_stations_csv(table)
@@ -73,7 +83,7 @@ def test_a_station_with_an_invalid_field_is_not_added(
 ) -> None:
     assert main([change[1] if argument == change[0] else argument for argument in ADD]) == 2
     assert column in capsys.readouterr().err
-    assert list(table.parent.iterdir()) == []
+    assert {file.name for file in table.parent.iterdir()} <= {LOCK}
 
 
 def test_a_removed_station_is_in_the_table_no_more_and_other_lines_are_unchanged(table: Path) -> None:
@@ -95,7 +105,7 @@ SINCE = datetime(2026, 5, 31, 14, tzinfo=UTC)
 
 def test_a_moved_station_has_a_version_with_the_new_place(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(MOVE) == 1
-    assert list(table.parent.iterdir()) == []
+    assert {file.name for file in table.parent.iterdir()} <= {LOCK}
     assert main([*ADD, "--elevation", "12", "--time-zone", "Australia/Sydney"]) == 0
     first = read_stations_csv(table)["garden"]
     assert main([*MOVE, "--elevation", "30", "--since", "2026-05-31T14:00:00Z"]) == 0
