@@ -47,11 +47,8 @@ with DAG(
             description="last: the source that was last chosen here, or auto if none was. auto: Kaggle if there is a "
             "zip file or an account; otherwise the source of the observations. file: the file below.",
         ),
-        "file": Param(
-            None,
-            type=["null", "string"],
-            title="File",
-            description="Absolute path of a CSV or Parquet file of your own, with one row for each station and time.",
+        "file": policy.optional_text(
+            "File", "Absolute path of a CSV or Parquet file of your own, with one row for each station and time."
         ),
         "training": Param(
             "auto",

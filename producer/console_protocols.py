@@ -182,7 +182,7 @@ class _Values:
 
     def _possible(self, name: str, variable: str, value: float) -> float | None:
         limit = self._limits[variable]
-        if limit.low <= value <= limit.high + limit.tolerance:
+        if limit.contains(value):
             return round(value, 2)
         unit = UNITS[variable][0].name
         self._unused[name] = f"{value:g} {unit} is not possible; allowed: {limit.low:g} to {limit.high:g} {unit}"

@@ -204,7 +204,7 @@ def _check_values(observation: Observation, station: Station) -> None:
     for name, limit in (*limits.items(), ("wind_gust", limits["wind_speed"])):
         value = getattr(observation, name)
         present = present or value is not None
-        if value is not None and not limit.low <= value <= limit.high + limit.tolerance:
+        if value is not None and not limit.contains(value):
             unit = UNITS["wind_speed" if name == "wind_gust" else name]
             detail = f"{name} is {value:g}; allowed: {limit.low:g} to {limit.high:g} {unit}"
             raise RefusedRecord(ProblemCode.OUT_OF_RANGE, name, detail)

@@ -33,6 +33,10 @@ class RangeLimit:
     resolution: float
     tolerance: float = 0.0
 
+    def contains(self, value: float) -> bool:
+        """Whether quality control uses a value."""
+        return self.low <= value <= self.high + self.tolerance
+
     def usable(self, values: npt.NDArray[Float]) -> npt.NDArray[Float]:
         """Return the values that quality control uses: NaN outside the range, `high` within the tolerance above it."""
         import numpy as np  # not needed by the stream

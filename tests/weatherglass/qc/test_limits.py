@@ -42,6 +42,7 @@ def test_a_value_in_the_range_is_used_unchanged_and_one_in_the_tolerance_as_the_
     usable = RANGE_LIMITS["humidity"].usable(values)
     np.testing.assert_array_equal(usable, [np.nan, np.nan, 0.0, 55.5, 100.0, 100.0, 100.0, np.nan])
     assert usable.dtype == np.float32
+    assert [RANGE_LIMITS["humidity"].contains(float(value)) for value in values] == np.isfinite(usable).tolist()
 
 
 @pytest.mark.parametrize("extreme", EXTREMES, ids=lambda extreme: f"{extreme.place} {extreme.value}")
