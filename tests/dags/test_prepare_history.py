@@ -24,7 +24,7 @@ SparkSubmitOperator.execute = lambda self, _: pathlib.Path({file!r}).write_text(
 def test_a_file_chosen_by_hand_is_prepared_again_by_a_run_without_a_choice(tmp_path: Path) -> None:
     settings = make_settings(tmp_path / "state")
     own, recorded = tmp_path / "own.csv", tmp_path / "arguments.json"
-    own.touch()
+    own.write_text("x")
     dags = DagRunner(tmp_path / "airflow", settings)
 
     def arguments(conf: dict[str, Any]) -> list[str]:

