@@ -231,9 +231,13 @@ def test_after_an_interruption_before_the_move_the_same_observations_are_publish
     incoming: Path, settings: Settings, publisher: Published, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(incoming / "a.csv", CONTRACT, row(5), row(4))
+
+    def interrupted(self: Path, target: Path) -> None:
+        raise KeyboardInterrupt(self, target)
+
     with monkeypatch.context() as patch:
-        patch.delattr(Path, "rename")
-        with pytest.raises(AttributeError):
+        patch.setattr(Path, "rename", interrupted)
+        with pytest.raises(KeyboardInterrupt):
             import_file(path, settings, publisher, NOW, lambda _: None)
     assert path.exists()
     assert run(path)["published"] == 2
