@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -108,6 +109,5 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | RepeatedName:
     content = dict(pairs)
     if len(content) == len(pairs):
         return content
-    seen: set[str] = set()
-    # `add` returns None, so this is the first name that is in the set already.
-    return RepeatedName(next(name for name, _ in pairs if name in seen or seen.add(name)))  # type: ignore[func-returns-value]
+    counts = Counter(name for name, _ in pairs)
+    return RepeatedName(next(name for name, count in counts.items() if count > 1))
