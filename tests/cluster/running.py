@@ -139,7 +139,7 @@ class Cluster:
         def succeeded() -> bool:
             pipeline = self.inspect("pipeline")[0]
             state = pipeline["State"]
-            assert pipeline["RestartCount"] < PIPELINE_ATTEMPTS, "the pipeline does not start"
+            assert pipeline["RestartCount"] < PIPELINE_ATTEMPTS
             return state["Status"] == "exited" and state["ExitCode"] == 0
 
         try:

@@ -307,7 +307,7 @@ def test_hours_of_a_station_before_it_was_moved_are_not_used(spark: SparkSession
         *("ewr", "jfk", "lga", "roof")
     }
     assert set(manifest.station_hours) == {"ewr", "jfk", "lga", "roof"}
-    assert len(read([settings.history_dir], begin)[0]) == manifest.rows, "an evaluation uses all hours"
+    assert len(read([settings.history_dir], begin)[0]) == manifest.rows  # an evaluation uses all hours
 
 
 def own_file(folder: Path, *station_ids: str) -> Path:

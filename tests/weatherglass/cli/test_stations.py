@@ -126,7 +126,7 @@ def test_a_moved_station_has_a_version_with_the_new_place(table: Path, capsys: p
     assert third == replace(second, elevation=None, since=third.since)
 
     content = table.read_bytes()
-    assert main([*MOVE, "--since", "2026-05-31T14:00:00Z"]) == 2, "a version of this time is there"
+    assert main([*MOVE, "--since", "2026-05-31T14:00:00Z"]) == 2  # a version of this time is there
     assert main([*MOVE, "--since", "2026-06-31T14:00:00Z"]) == 2
     assert main([*MOVE, "--since", "2026-06-30T14:00:00"]) == 2
     assert main([*MOVE[:4], "134.5", *MOVE[5:]]) == 2
