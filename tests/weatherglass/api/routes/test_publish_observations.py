@@ -18,8 +18,8 @@ from fastapi.testclient import TestClient
 from producer import own_stations, publish
 from producer.own_stations import ProblemCode
 from producer.topic_bootstrap import bootstrap_topics
-from tests.conftest import TestBroker, make_settings
-from tests.own_station_table import add_own_station
+from tests.conftest import TestBroker
+from tests.own_station_table import settings_with_own_stations
 from tests.producer.topic_reader import TopicReader, reading
 from tests.weatherglass.api.conftest import NOW, clock
 from weatherglass.api import record_publisher as limits
@@ -37,10 +37,7 @@ PASSKEY = "3BB6B2D81F4A9C1D5E0F7A6B8C9D0E1F"
 
 @pytest.fixture
 def settings(tmp_path: Path, broker: TestBroker) -> Settings:
-    settings = make_settings(tmp_path / "state", kafka_bootstrap=broker.bootstrap_servers)
-    add_own_station(settings, "garden", "120")
-    add_own_station(settings, "roof")
-    return settings
+    return settings_with_own_stations(tmp_path, broker)
 
 
 @pytest.fixture

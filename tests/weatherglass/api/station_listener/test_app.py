@@ -12,8 +12,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from producer.topic_bootstrap import bootstrap_topics
-from tests.conftest import TestBroker, make_settings
-from tests.own_station_table import add_own_station
+from tests.conftest import TestBroker
+from tests.own_station_table import settings_with_own_stations
 from tests.producer.topic_reader import TopicReader, reading
 from tests.weatherglass.api.conftest import NOW, clock
 from weatherglass.api.login_throttle import MAX_FAILURES
@@ -32,10 +32,7 @@ VALUES = {"tempf": "50", "humidity": "81", "windspeedmph": "10", "winddir": "220
 
 @pytest.fixture
 def settings(tmp_path: Path, broker: TestBroker) -> Settings:
-    settings = make_settings(tmp_path / "state", kafka_bootstrap=broker.bootstrap_servers)
-    add_own_station(settings, "garden", "120")
-    add_own_station(settings, "roof")
-    return settings
+    return settings_with_own_stations(tmp_path, broker)
 
 
 @pytest.fixture
