@@ -17,8 +17,11 @@ from weatherglass.api.problems import FORBIDDEN, Problem
 from weatherglass.settings import load_settings
 
 PREFIX = "/weatherglass"
-AIRFLOW_LOGINS = ("/auth/token", "/auth/token/cli", "/auth/login/", "/auth/api/v1/security/login")
-"""Paths of the simple auth manager (the first two) and of FAB."""
+AIRFLOW_LOGINS = (
+    *("/auth/token", "/auth/token/cli"),  # of the simple auth manager and of FAB
+    *("/auth/login/", "/auth/api/v1/security/login", "/auth/resetmypassword/form"),  # of FAB
+)
+"""Paths that accept a password."""
 
 
 def user_allowed_to_trigger(request: Request, user: GetUserDep) -> str:

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from weatherglass.launcher import airflow
-from weatherglass.launcher.credentials import MIN_PASSWORD_LENGTH
+from weatherglass.launcher.credentials import password_problem
 from weatherglass.settings import Settings, SettingsError, load_settings
 from weatherglass.stations import StationsError, known_stations
 
@@ -38,8 +38,8 @@ def prepare(settings: Settings, environment: Mapping[str, str]) -> None:
     from weatherglass.launcher.databases import create_database
     from weatherglass.store.migrate import migrate
 
-    if len(environment.get("AIRFLOW_PASSWORD", "").strip()) < MIN_PASSWORD_LENGTH:
-        sys.exit(f"AIRFLOW_PASSWORD has less than {MIN_PASSWORD_LENGTH} characters; make cluster-env generates one")
+    if problem := password_problem(environment.get("AIRFLOW_PASSWORD", "")):
+        sys.exit(f"AIRFLOW_PASSWORD {problem}; make cluster-env generates one")
     tables = airflow_environment(settings, environment)
     for url in (tables["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"], settings.store_url, settings.mlflow_url):
         create_database(url)

@@ -12,6 +12,7 @@ import re
 import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,23 @@ class Credentials:
         return file
 
 
+def password_problem(password: str) -> str | None:
+    """Why a password that a user chose is not accepted; None if it is.
+
+    It is compared, without regard to upper and lower case, with the 30,000 common passwords in the package zxcvbn.
+    """
+    if len(password.strip()) < MIN_PASSWORD_LENGTH:
+        return f"has less than {MIN_PASSWORD_LENGTH} characters"
+    return "is one of the most common passwords" if password.strip().lower() in _common_passwords() else None
+
+
+@cache
+def _common_passwords() -> frozenset[str]:
+    from zxcvbn.frequency_lists import FREQUENCY_LISTS  # large, and rarely needed
+
+    return frozenset(FREQUENCY_LISTS["passwords"])
+
+
 def _read_secret(file: Path, pattern: re.Pattern[str], remedy: str) -> str:
     """The secret in a file, without the spaces and line ends around it."""
     secret = file.read_bytes().decode("ascii", errors="replace").strip()
@@ -99,11 +117,12 @@ def _read_secret(file: Path, pattern: re.Pattern[str], remedy: str) -> str:
 
 
 def _check_passwords(content: Any) -> None:
-    """Raises ValueError if a password is not a text or is too short, KeyError if the user is missing."""
+    """Raises ValueError if a password is not a text or is not accepted, KeyError if the user is missing."""
     for user in {USER, *content}:
         password = content[user]
-        if not isinstance(password, str) or len(password.strip()) < MIN_PASSWORD_LENGTH:
-            raise ValueError(f"the password of {user} has less than {MIN_PASSWORD_LENGTH} characters")
+        problem = password_problem(password) if isinstance(password, str) else "is not a text"
+        if problem:
+            raise ValueError(f"the password of {user} {problem}")
 
 
 def _make_private(path: Path, mode: int) -> None:

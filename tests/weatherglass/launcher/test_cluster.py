@@ -57,8 +57,8 @@ def variables(**more: str) -> dict[str, str]:
     return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "postgresql+psycopg://weatherglass@postgres/airflow", **more}
 
 
-@pytest.mark.parametrize("password", [None, "", " " * 20, "short"])
-def test_an_empty_or_short_password_ends_the_preparation(
+@pytest.mark.parametrize("password", [None, "", " " * 20, "short", "Password1"])
+def test_an_empty_short_or_common_password_ends_the_preparation(
     settings: Settings, programs: Programs, password: str | None
 ) -> None:
     given = {} if password is None else {"AIRFLOW_PASSWORD": password}

@@ -86,12 +86,13 @@ def test_a_damaged_secret_is_named_and_neither_used_nor_replaced(
 
 NO_LOGINS = (
     *("{}", "[]", "null", '{"other": "long enough"}', '{"admin": "long enough", "other": ""}'),
-    *('{"admin": ""}', '{"admin": "        "}', '{"admin": "short"}', '{"admin": null}'),
+    *('{"admin": ""}', '{"admin": "        "}', '{"admin": "short"}', '{"admin": null}', '{"admin": 12345678}'),
+    *('{"admin": "password1"}', '{"admin": "Password1"}', '{"admin": "long enough", "other": "12345678"}'),
 )
 
 
 @pytest.mark.parametrize("content", NO_LOGINS)
-def test_logins_without_a_password_are_refused(settings: Settings, content: str) -> None:
+def test_logins_without_a_good_password_are_refused(settings: Settings, content: str) -> None:
     credentials = Credentials(settings)
     (settings.secrets_dir / PASSWORDS).write_text(content)
     for use in (lambda: credentials.password, lambda: credentials.passwords_file):
