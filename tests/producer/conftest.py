@@ -26,6 +26,8 @@ from weatherglass.store.migrate import migrate
 
 FAST_RETRIES = RetryPolicy(connect_seconds=20, read_seconds=20, attempts=3, max_wait_seconds=0.01)
 """Retries immediately, with generous timeouts for a slow machine."""
+TIMEOUT_REACHED = "Unexpected error while streaming data: timeoutReached"
+"""The server appends it to a response that it has begun. Source: open-meteo/open-meteo, issue 1771."""
 
 
 @dataclass

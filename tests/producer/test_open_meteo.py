@@ -1,27 +1,22 @@
-"""The Open-Meteo client with a real HTTP server: parsing, retries, errors, clock skew."""
+"""The Open-Meteo client with a real HTTP server: requests, responses, rejected stations, archive, budget."""
 
 from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable
-from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
-from email.utils import format_datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pandas as pd
 import pytest
-import requests
 
-from producer import api_client
-from producer.api_client import RetryPolicy, clock_skew
-from producer.api_response import ApiConnectionError, ApiRefusalCode, ApiRequestError, ApiResponseError, ResponseProblem
+from producer.api_response import ApiRefusalCode, ApiRequestError, ApiResponseError, ResponseProblem
 from producer.open_meteo import OpenMeteo, check_budget
 from producer.open_meteo_schema import API_UNITS
 from tests.producer.conftest import (
     FAST_RETRIES,
+    TIMEOUT_REACHED,
     VALUES,
     FakeApi,
     error_response,
@@ -80,90 +75,8 @@ def test_past_steps_are_requested_without_future_ones(client: OpenMeteo, fake_ap
     assert observed.quarter_hours[-1] == observed.current
 
 
-@pytest.mark.parametrize(
-    "failure",
-    [
-        error_response(429, "Minutely API request limit exceeded. Please try again in one minute."),
-        error_response(429, "Too many concurrent requests"),
-        error_response(500, "Internal error"),
-        error_response(503, "The service is overloaded"),
-        (502, "<html><body>Bad Gateway</body></html>"),
-    ],
-    ids=["minutely", "concurrent", "internal", "overloaded", "gateway"],
-)
-def test_a_transient_failure_is_retried(
-    client: OpenMeteo, fake_api: FakeApi, stations: Stations, failure: tuple[int, str]
-) -> None:
-    fake_api.responses = [failure, ok_response(three_locations())]
-    assert len(client.observe(stations).stations) == 3
-    assert len(fake_api.queries) == 2
-    assert client.calls == 6, "a retry uses the budget as well"
-
-
-def test_retries_are_limited_and_the_error_has_status_and_reason(
-    client: OpenMeteo, fake_api: FakeApi, stations: Stations
-) -> None:
-    fake_api.responses = [error_response(503, "The service is overloaded")]
-    with pytest.raises(ApiConnectionError, match="503: The service is overloaded"):
-        client.observe(stations)
-    assert len(fake_api.queries) == FAST_RETRIES.attempts
-
-
-def test_without_a_reason_in_the_body_the_error_has_the_reason_phrase_of_the_status(
-    client: OpenMeteo, fake_api: FakeApi, stations: Stations
-) -> None:
-    fake_api.responses = [(404, "<html>")]
-    with pytest.raises(ApiRequestError, match="404: Not Found"):
-        client.observe(stations)
-
-
-def test_waits_between_attempts_grow_up_to_the_limit(
-    fake_api: FakeApi, stations: Stations, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The upper limits of the random waits: 1, 2, 4, 5 and 5 s for a limit of 5 s."""
-    limits = []
-    monkeypatch.setattr("tenacity.wait.random.uniform", lambda low, high: limits.append((low, high)) or 0.0)
-    fake_api.responses = [error_response(503, "The service is overloaded")]
-    policy = RetryPolicy(connect_seconds=20, read_seconds=20, attempts=6, max_wait_seconds=5)
-    with (
-        OpenMeteo(fake_api.url, fake_api.url, policy) as client,
-        pytest.raises(ApiConnectionError),
-    ):
-        client.observe(stations)
-    assert limits[:5] == [(0, 1), (0, 2), (0, 4), (0, 5), (0, 5)]
-    assert len(fake_api.queries) == 6
-
-
-def test_a_timeout_is_retried_and_then_a_connection_error(fake_api: FakeApi, stations: Stations) -> None:
-    url = fake_api.url
-    with OpenMeteo(url, url, replace(FAST_RETRIES, read_seconds=0.5, attempts=8)) as client:
-        fake_api.responses = [None, ok_response(three_locations())]
-        assert len(client.observe(stations).stations) == 3
-        fake_api.responses = [None]
-        with pytest.raises(ApiConnectionError, match=r"20\.5 s .*\b8\b"):
-            client.observe(stations)
-
-
-def test_an_unreachable_server_is_a_connection_error_with_its_url(stations: Stations) -> None:
-    url = "http://127.0.0.1:1"
-    with OpenMeteo(url, url, FAST_RETRIES) as client, pytest.raises(ApiConnectionError, match=url):
-        client.observe(stations)
-
-
-@pytest.mark.parametrize("limit", ["Daily", "Hourly"])
-def test_an_exceeded_daily_or_hourly_limit_is_not_retried(
-    client: OpenMeteo, fake_api: FakeApi, stations: Stations, limit: str
-) -> None:
-    fake_api.responses = [error_response(429, f"{limit} API request limit exceeded. Please try again later.")]
-    with pytest.raises(ApiConnectionError, match=f"{limit} API request limit"):
-        client.observe(stations)
-    assert len(fake_api.queries) == 1
-
-
 LATITUDE_ERROR = error_response(400, "Latitude must be in range of -90 to 90°. Given: 151.2.")
 """The response to a request with one such location among others. Source: the recorded `error_400_latitude_999.json`."""
-TIMEOUT_REACHED = "Unexpected error while streaming data: timeoutReached"
-"""The server appends it to a response that it has begun. Source: open-meteo/open-meteo, issue 1771."""
 NO_DATA = error_response(400, "No data is available for this location")
 
 
@@ -188,7 +101,7 @@ def test_a_rejected_station_leaves_the_others_observed(
     assert temperatures == {station.station_id: station.latitude for station in (stations[0], stations[2])}
     assert set(response.failures) == {"boston"}
     assert "151.2" in response.failures["boston"]
-    assert client.calls == 6, "no retry: each station is requested twice"
+    assert client.calls == 6  # no retry: each station is requested twice
 
 
 def test_stations_are_requested_alone_only_within_the_spare_calls(
@@ -233,7 +146,7 @@ def test_an_exceeded_limit_ends_the_requests_for_single_stations(
             FAST_RETRIES.attempts + 3,
         ),
         (
-            "Unexpected error while streaming data: timeoutReached",
+            TIMEOUT_REACHED,
             ResponseProblem.INCOMPLETE,
             FAST_RETRIES.attempts + 3,
         ),
@@ -296,37 +209,6 @@ def test_after_an_unusable_response_for_all_stations_each_is_requested_alone(
     }
 
 
-def test_a_response_that_is_too_large_is_not_kept_in_memory(
-    client: OpenMeteo, fake_api: FakeApi, stations: Stations, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    body = json.dumps(three_locations())
-    fake_api.responses = [(200, body)]
-    monkeypatch.setattr(api_client, "MAX_RESPONSE_BYTES", len(body))
-    assert len(client.observe(stations).stations) == len(stations)
-    monkeypatch.setattr(api_client, "MAX_RESPONSE_BYTES", len(body) - 1)
-    with pytest.raises(ApiResponseError) as error:
-        client.observe(stations)
-    assert error.value.problem is ResponseProblem.TOO_LARGE
-
-
-def test_an_incomplete_response_is_retried(client: OpenMeteo, fake_api: FakeApi, stations: Stations) -> None:
-    cut = json.dumps(three_locations())[:900] + TIMEOUT_REACHED
-    fake_api.responses = [(200, cut), ok_response(three_locations())]
-    assert len(client.observe(stations).stations) == 3
-    assert len(fake_api.queries) == 2
-
-
-def test_an_exceeded_limit_with_the_status_200_is_not_retried(
-    client: OpenMeteo, fake_api: FakeApi, stations: Stations
-) -> None:
-    fake_api.responses = [
-        ok_response({"error": True, "reason": "Daily API request limit exceeded. Please try again tomorrow."})
-    ]
-    with pytest.raises(ApiConnectionError, match="Daily"):
-        client.observe(stations)
-    assert len(fake_api.queries) == 1
-
-
 def archive_location(number: int = 0, **times: list[str]) -> dict[str, Any]:
     content = location(number, "2013-01-01T02:00", past_hours=2)
     del content["current"]
@@ -345,7 +227,7 @@ def test_the_archive_is_a_table_of_hours(client: OpenMeteo, fake_api: FakeApi, s
     query = fake_api.queries[0]
     assert (query["start_date"], query["end_date"]) == ("2013-01-01", "2013-01-01")
     assert tuple(table.columns) == HISTORY_COLUMNS
-    assert list(table["hour"].dt.hour) == [0, 2, 0, 2], "the hour without any value is omitted"
+    assert list(table["hour"].dt.hour) == [0, 2, 0, 2]  # the hour without any value is omitted
     assert set(table["source"]) == {"open-meteo"}
     assert refusals == ()
 
@@ -396,37 +278,6 @@ def test_polls_beyond_the_daily_budget_are_refused_with_the_smallest_interval_th
     with pytest.raises(SettingsError, match="WEATHERGLASS_POLL_MINUTES") as error:
         check_budget(settings, stations)
     assert re.findall(r"[\d,]*\d", str(error.value)) == numbers
-
-
-@pytest.mark.parametrize(
-    ("ahead", "elapsed", "skew"),
-    [
-        (0.0, 0.0, 0.0),
-        (1.0, 0.0, 0.0),  # the Date header has full seconds
-        (1.25, 0.0, 1.25),
-        (3.5, 2.5, 0.0),  # explained by the transfer and the full second
-        (3.75, 2.5, 3.75),
-        (-0.25, 2.5, -0.25),  # this clock is behind the server's
-        (-7200.0, 0.0, -7200.0),
-        (7200.0, 0.5, 7200.0),
-    ],
-)
-def test_the_clock_skew_is_the_difference_that_the_transfer_does_not_explain(
-    monkeypatch: pytest.MonkeyPatch, ahead: float, elapsed: float, skew: float
-) -> None:
-    response = requests.Response()
-    response.headers["Date"] = format_datetime(TIME, usegmt=True)
-    response.elapsed = timedelta(seconds=elapsed)
-    monkeypatch.setattr(time, "time", lambda: TIME.timestamp() + ahead)
-    assert clock_skew(response) == skew
-
-
-@pytest.mark.parametrize("header", [None, "", "yesterday"])
-def test_without_a_valid_date_header_the_clock_skew_is_unknown(header: str | None) -> None:
-    response = requests.Response()
-    if header is not None:
-        response.headers["Date"] = header
-    assert clock_skew(response) is None
 
 
 def test_recorded_responses_of_the_real_api(

@@ -1,4 +1,4 @@
-"""The job against a real MQTT broker: what reaches Kafka, what is acknowledged, and interruptions of each part."""
+"""The job against a real MQTT broker: what reaches Kafka, what is acknowledged, and interruptions."""
 
 from __future__ import annotations
 
@@ -6,151 +6,22 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
-from itertools import groupby
-from pathlib import Path
-from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
-from producer.mqtt.__main__ import receive
 from producer.own_stations import OwnStationPublisher
 from producer.publish import PublishError
-from producer.topic_bootstrap import bootstrap_topics
-from tests.conftest import TestBroker, free_ports, make_settings
 from tests.mosquitto import Mosquitto
+from tests.producer.mqtt.running_job import MAPPINGS, NOW, RunningJob, arrived, message, minutes_ago
 from tests.producer.topic_reader import TopicReader
 from tests.waiting import until
-from weatherglass.jobs.folder import JobFolder
-from weatherglass.jobs.job import Job
 from weatherglass.record_headers import Origin, origin
 from weatherglass.records import Observation, iso
 from weatherglass.settings import Settings
-from weatherglass.stations import STATIONS_CSV
-from weatherglass.topics import REJECTED
 
 pytestmark = pytest.mark.integration
-
-NOW = datetime.now(UTC).replace(microsecond=0)
-MAPPINGS = """
-[mqtt.garden]
-topic = "garden/weather"
-station = "garden"
-time = "time"
-[mqtt.garden.values]
-temperature = { field = "temp", unit = "°F" }
-humidity = { field = "hum", unit = "%" }
-
-[mqtt.roof]
-topic = "roof/weather"
-station = "roof"
-time_of_arrival = true
-values = { temperature = { field = "temp", unit = "°C" } }
-
-[mqtt.records]
-topic = "records/#"
-"""
-
-
-class RunningJob:
-    """The job in a thread; every start is a new client with the same client id."""
-
-    def __init__(self, settings: Settings, publisher: OwnStationPublisher):
-        self.settings, self.publisher = settings, publisher
-        self.folder = JobFolder(settings.jobs_dir / "receive_mqtt")
-        self.folder.path.mkdir(parents=True, exist_ok=True)
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Run the job; it is connected and subscribed."""
-        self.folder.stop.unlink(missing_ok=True)
-        before = self.connections().count("connected")
-        job = Job(self.folder)
-        thread = threading.Thread(target=self._run, args=(job,))
-        thread.start()
-        try:
-            until("the connection", lambda: self.connections().count("connected") > before)
-            yield
-        finally:
-            self.folder.request_stop("test")
-            thread.join()
-
-    def progress(self) -> list[dict[str, Any]]:
-        if not self.folder.progress.exists():
-            return []
-        lines = self.folder.progress.read_text().split("\n")[:-1]  # the last line may be incomplete
-        return [json.loads(line) for line in lines]
-
-    def connections(self) -> list[str]:
-        """The reported states of the connection, without repetitions."""
-        return [state for state, _ in groupby(line["connection"] for line in self.progress())]
-
-    def rejected(self) -> dict[str, int]:
-        """The number of rejected messages by reason, as last reported."""
-        reported: list[dict[str, int]] = [line["rejected"] for line in self.progress() if "rejected" in line]
-        return reported[-1]
-
-    def _run(self, job: Job) -> None:
-        while not job.stop_requested():
-            receive(self.settings, self.publisher, job)
-
-
-@pytest.fixture
-def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
-    server = Mosquitto(tmp_path / "mosquitto", free_ports(1)[0])
-    server.start()
-    yield server
-    server.stop()
-
-
-def with_files(settings: Settings) -> Settings:
-    settings.state_dir.mkdir(exist_ok=True)
-    own = "".join(f"{name},{name},,59.9,10.7,23,Europe/Oslo,,,\n" for name in ("garden", "roof"))
-    settings.station_table.write_text(STATIONS_CSV.read_text() + own)
-    settings.mappings.write_text(MAPPINGS, encoding="utf-8")
-    return settings
-
-
-@pytest.fixture
-def settings(tmp_path: Path, broker: TestBroker, mosquitto: Mosquitto) -> Settings:
-    state = tmp_path / "state"
-    return with_files(make_settings(state, kafka_bootstrap=broker.bootstrap_servers, mqtt_url=mosquitto.url))
-
-
-@pytest.fixture
-def job(settings: Settings) -> Iterator[RunningJob]:
-    publisher = OwnStationPublisher(settings.bootstrap_servers)
-    yield RunningJob(settings, publisher)
-    publisher.close()
-
-
-@pytest.fixture
-def rejected(broker: TestBroker) -> Iterator[TopicReader]:
-    bootstrap_topics(broker.settings, log=lambda _: None)
-    reader = TopicReader(broker.bootstrap_servers, REJECTED)
-    yield reader
-    reader.close()
-
-
-def message(minutes: int, **values: float) -> str:
-    return json.dumps({"time": iso(NOW - timedelta(minutes=minutes)), **(values or {"temp": 59})})
-
-
-def arrived(reader: TopicReader, count: int) -> list[Observation]:
-    """The observations on `weather-raw` when there are `count`, in order of time."""
-    until(f"{count} records", lambda: reader.count() >= count)
-    return sorted(reader.observations(), key=lambda observation: (observation.timestamp, observation.station_id))
-
-
-def minutes_ago(observations: Sequence[Observation]) -> list[float]:
-    return [(NOW - observation.timestamp) / timedelta(minutes=1) for observation in observations]
 
 
 def test_a_message_is_on_the_topic_as_mapped(mosquitto: Mosquitto, job: RunningJob, reader: TopicReader) -> None:
@@ -269,21 +140,6 @@ def test_a_job_that_waits_for_kafka_ends_on_request_and_the_message_is_received_
         assert minutes_ago(arrived(reader, 1)) == [2]
 
 
-def test_a_restart_of_the_mqtt_broker_loses_no_message(
-    mosquitto: Mosquitto, job: RunningJob, reader: TopicReader
-) -> None:
-    with job.running():
-        mosquitto.publish("garden/weather", message(4))
-        arrived(reader, 1)
-        mosquitto.stop()
-        until("the loss of the connection", lambda: "disconnected" in job.connections())
-        mosquitto.start()
-        mosquitto.publish("garden/weather", message(3))
-        until("a new connection", lambda: job.connections().count("connected") == 2)
-        mosquitto.publish("garden/weather", message(2))
-        assert minutes_ago(arrived(reader, 3)) == [4, 3, 2]
-
-
 def test_bad_messages_are_kept_with_the_reason_and_acknowledged_and_the_good_ones_are_published(
     mosquitto: Mosquitto, job: RunningJob, reader: TopicReader, rejected: TopicReader
 ) -> None:
@@ -361,64 +217,3 @@ def test_a_changed_mapping_file_takes_effect_without_a_restart(
         mosquitto.publish("new/weather", message(1))
         assert minutes_ago(arrived(reader, 1)) == [1]
     assert job.rejected() == {}  # otherwise the message on the old topic would be there
-
-
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """A self-signed certificate of 127.0.0.1 and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mosquitto")])
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(NOW - timedelta(days=1))
-        .not_valid_after(NOW + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    files = folder / "certificate.pem", folder / "key.pem"
-    files[0].write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    files[1].write_bytes(private)
-    return files
-
-
-@pytest.mark.parametrize(("password", "state"), [("right", "connected"), ("wrong", "refused")])
-def test_tls_and_a_password_from_a_file(
-    tmp_path: Path, settings_of: Callable[..., Settings], password: str, state: str
-) -> None:
-    public, private = certificate(tmp_path)
-    users, secret = tmp_path / "users", tmp_path / "password"
-    users.write_text("gate:right\n")
-    subprocess.run(["mosquitto_passwd", "-U", users], check=True)
-    users.chmod(0o600)
-    secret.write_text(password + "\n")
-    server = Mosquitto(
-        tmp_path / "mosquitto",
-        free_ports(1)[0],
-        *(f"certfile {public}", f"keyfile {private}", "allow_anonymous false", f"password_file {users}"),
-    )
-    server.start()
-    settings = with_files(
-        settings_of(
-            mqtt_url=server.url.replace("mqtt:", "mqtts:"),
-            mqtt_user="gate",
-            mqtt_password_file=secret,
-            mqtt_ca_file=public,
-        )
-    )
-    job = RunningJob(settings, OwnStationPublisher(settings.bootstrap_servers))
-    stopped = Job(job.folder)
-    thread = threading.Thread(target=receive, args=(settings, job.publisher, stopped))
-    thread.start()
-    try:
-        until("the connection", lambda: state in job.connections())
-    finally:
-        job.folder.request_stop("test")
-        thread.join()
-        server.stop()
-    assert "right" not in job.folder.progress.read_text()
