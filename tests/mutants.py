@@ -70,6 +70,7 @@ MARKER = "MUTANTS_FOLDER"
 class Outcome(Enum):
     DETECTED = "detected"
     UNDETECTED = "UNDETECTED"
+    TIMED_OUT = "timed out"
     NOT_EXECUTED = "not executed"
 
 
@@ -87,9 +88,9 @@ class Tests:
     seconds: float
     files: dict[int, list[str]]
 
-    def detect(self, line: int, root: Path) -> bool:
-        """Whether a test fails, or they take much longer than without the mutation."""
-        return not passes(self.kind, self.files[line], root, TIMEOUT_FACTOR * self.seconds + TIMEOUT_EXTRA)
+    def outcome(self, line: int, root: Path) -> Outcome:
+        """The outcome of the mutation that is applied; it has timed out if they take much longer than without it."""
+        return run_tests(self.kind, self.files[line], root, TIMEOUT_FACTOR * self.seconds + TIMEOUT_EXTRA)
 
 
 def copy_checkout(target: Path) -> None:
@@ -111,11 +112,12 @@ def copy_checkout(target: Path) -> None:
     (target / "build" / "jars").symlink_to(PROJECT_ROOT / "build" / "jars")
 
 
-def passes(kind: str, files: Sequence[str], root: Path, seconds: float) -> bool:
-    """Whether tests pass in time, or there are none; ends all processes that they started."""
+def run_tests(kind: str, files: Sequence[str], root: Path, seconds: float) -> Outcome:
+    """DETECTED if a test fails, UNDETECTED if all pass or there are none; ends all processes that they started."""
     process = multiprocessing.get_context("fork").Process(target=_run_pytest, args=(kind, files, root))
     process.start()
     process.join(seconds)
+    code = process.exitcode
     process.kill()
     process.join()
     while started := _started_processes(root):
@@ -123,7 +125,9 @@ def passes(kind: str, files: Sequence[str], root: Path, seconds: float) -> bool:
             with contextlib.suppress(psutil.NoSuchProcess):
                 one.kill()  # a job host may have started another one
         psutil.wait_procs(started, 10)
-    return process.exitcode in (0, pytest.ExitCode.NO_TESTS_COLLECTED)
+    if code is None:
+        return Outcome.TIMED_OUT
+    return Outcome.UNDETECTED if code in (0, pytest.ExitCode.NO_TESTS_COLLECTED) else Outcome.DETECTED
 
 
 def _run_pytest(kind: str, files: Sequence[str], root: Path) -> NoReturn:
@@ -182,7 +186,7 @@ def tests_of(module: str, lines: Set[int], root: Path, limit: float) -> Iterator
             (root / module).write_text(with_probes(source, lines, Path(probes)), encoding="utf-8")
             start = time.monotonic()
             try:
-                passed = passes(kind, files, root, limit)
+                passed = run_tests(kind, files, root, limit) is Outcome.UNDETECTED
             finally:
                 (root / module).write_text(source, encoding="utf-8")
             executed: dict[int, list[str]] = {}
@@ -256,7 +260,8 @@ def run(options: argparse.Namespace, root: Path) -> None:
     detected = outcomes[Outcome.DETECTED]
     executed = detected + outcomes[Outcome.UNDETECTED]
     share = f" ({detected / executed:.0%})" if executed else ""
-    print(f"{detected} of {executed} mutants detected{share}; {outcomes[Outcome.NOT_EXECUTED]} more not executed")
+    others = f"{outcomes[Outcome.NOT_EXECUTED]} more not executed, {outcomes[Outcome.TIMED_OUT]} timed out"
+    print(f"{detected} of {executed} mutants detected{share}; {others}")
 
 
 def check(module: str, chosen: list[MutationSpec], root: Path, limit: float) -> list[Outcome]:
@@ -266,18 +271,18 @@ def check(module: str, chosen: list[MutationSpec], root: Path, limit: float) -> 
     for tests in tests_of(module, {mutation.start_pos[0] for mutation in chosen}, root, limit):
         for number, mutation in enumerate(chosen):
             line = mutation.start_pos[0]
-            if line not in tests.files or outcomes[number] is Outcome.DETECTED:
+            if line not in tests.files or outcomes[number] in (Outcome.DETECTED, Outcome.TIMED_OUT):
                 continue
             operator = get_operator(mutation.operator_name)()
             with use_mutation(root / module, operator, mutation.occurrence) as (before, after):
-                outcomes[number] = Outcome.DETECTED if tests.detect(line, root) else Outcome.UNDETECTED
+                outcomes[number] = tests.outcome(line, root)
             differences[number] = changed_lines(before, after)
-        if all(outcome is Outcome.DETECTED for outcome in outcomes):
+        if all(outcome in (Outcome.DETECTED, Outcome.TIMED_OUT) for outcome in outcomes):
             break
     for mutation, outcome, difference in zip(chosen, outcomes, differences, strict=True):
         place = f"{module}:{mutation.start_pos[0]}"
         print(f"{outcome.value:<14}{place:<60}{mutation.operator_name.removeprefix('core/')}", flush=True)
-        if outcome is Outcome.UNDETECTED:
+        if outcome in (Outcome.UNDETECTED, Outcome.TIMED_OUT):
             print("\n".join(f"    {line}" for line in difference), flush=True)
     return outcomes
 
