@@ -1,4 +1,4 @@
-"""The ports that `make up` uses, each with its purpose and its setting."""
+"""The ports and addresses that `make up` uses, each with its purpose and its setting."""
 
 from __future__ import annotations
 
@@ -77,6 +77,8 @@ class PortProblemReason(StrEnum):
     """Two services have the same port."""
     OUT_OF_RANGE = "out_of_range"
     """The port number is above 65535."""
+    ADDRESS_UNAVAILABLE = "address_unavailable"
+    """No interface of this machine has the address."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,8 @@ class PortProblem:
 
 
 def problems(settings: Settings) -> list[PortProblem]:
-    """The ports that cannot be used."""
-    found: list[PortProblem] = []
+    """The ports and addresses that cannot be used."""
+    found = _address_problems(settings)
     assigned: dict[int, Port] = {}
     for port in required(settings):
         if port.number > MAX_PORT:
@@ -103,6 +105,25 @@ def problems(settings: Settings) -> list[PortProblem]:
         if not _is_free(port):
             found.append(_in_use(port))
     return found
+
+
+def _address_problems(settings: Settings) -> list[PortProblem]:
+    """The address of the station listener, the only one that is not loopback, if it cannot be listened on."""
+    host, field = settings.station_listener_host, "station_listener_host"
+    if not host:
+        return []
+    try:
+        family, *_, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind(address)
+    except OSError as error:
+        message = (
+            f"the station listener cannot listen on {host}: {error.strerror}; set {variable(field)} to an address of "
+            "this machine, to 0.0.0.0 for all of them, or to nothing"
+        )
+        port = settings.station_listener_port
+        return [PortProblem(PortProblemReason.ADDRESS_UNAVAILABLE, port, (field,), message)]
+    return []
 
 
 def _out_of_range(port: Port, settings: Settings) -> PortProblem:

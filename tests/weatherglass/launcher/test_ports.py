@@ -80,3 +80,15 @@ def test_a_port_in_time_wait_is_free(settings: Settings) -> None:
         accepted.close()  # the side that closes first enters TIME_WAIT
         client.close()
     assert ports.problems(settings) == []
+
+
+@pytest.mark.parametrize(
+    ("host", "available"), [("", True), (LOOPBACK, True), ("0.0.0.0", True), ("192.0.2.7", False), ("a.invalid", False)]
+)
+def test_the_address_of_the_station_listener_is_one_of_this_machine(
+    settings: Settings, host: str, available: bool
+) -> None:
+    found = ports.problems(settings.model_copy(update={"station_listener_host": host}))
+    expected = (PortProblemReason.ADDRESS_UNAVAILABLE, ("station_listener_host",))
+    assert [(problem.reason, problem.fields) for problem in found] == [expected] * (not available)
+    assert all(host in problem.message and variable("station_listener_host") in problem.message for problem in found)
