@@ -14,8 +14,9 @@ the state folder shows coverage, gaps and doubtful values.
 ### When it fails (triage)
 The pipeline continues with the existing models. Without any, it forecasts from climatology and persistence.
 - *The zip file, or a file in it, cannot be read*: correct `WEATHERGLASS_KAGGLE_ZIP` and clear the task.
-- *A file of your own is refused*: the message says what its header must state. *No station is in the station table*:
-  add it with `weatherglass stations add`. Clear the task then.
+- *A file of your own is refused*: the message says what its header must state. Trigger the DAG again with the file; a
+  unit (`--unit` in the message), the time zone or the time format can be stated in its form instead. *No station is in
+  the station table*: add it with `weatherglass stations add`, then clear the task.
 - *Kaggle rejects the account*: correct the connection `kaggle`. An interrupted download is resumed.
 - *The archive does not respond*: clear the task later (fetched stations are kept), or trigger with another source. A
   single station without usable data does not fail the task: it is named in a `WARNING`.
@@ -49,6 +50,20 @@ with DAG(
         ),
         "file": policy.optional_text(
             "File", "Absolute path of a CSV or Parquet file of your own, with one row for each station and time."
+        ),
+        "units": policy.optional_text(
+            "Units of the file",
+            "Units that its header does not state, separated by commas, such as temperature=F, wind_speed=mph.",
+        ),
+        "time_zone": policy.optional_text(
+            "Time zone of the file", "Zone of times without one: UTC, +01:00 or a name such as Europe/Paris."
+        ),
+        "time_format": Param(
+            None,
+            type=["null", "string"],
+            enum=[None, *history.TIME_FORMATS],
+            title="Time format of the file",
+            description="Only if the file leaves it open, such as 03/04/2026.",
         ),
         "training": Param(
             "auto",

@@ -20,7 +20,7 @@ import argparse
 import hashlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -44,6 +44,8 @@ from weatherglass.history.report import write_report
 from weatherglass.history.source_choice import AUTO, FILE, SourceChoice, save_choice
 from weatherglass.history.sources import SourceError, kaggle, nycflights13
 from weatherglass.history.sources.hours_file import read_hours
+from weatherglass.history.sources.series_file import Statements
+from weatherglass.history.sources.statement_arguments import add_statement_arguments
 from weatherglass.history.versions import new_version
 from weatherglass.qc.history_checks import check_history
 from weatherglass.qc.limits import RANGE_LIMITS, RangeLimit, range_limits
@@ -74,13 +76,14 @@ _SCHEMA = ", ".join(
 
 @dataclass(frozen=True)
 class SourceData:
-    """The files of a source, for the fingerprint, and a function that reads them.
+    """The files of a source and what the user states about them, for the fingerprint, and a function that reads them.
 
     It returns a table with `HISTORY_COLUMNS`, the stations, and what is not used.
     """
 
     files: Sequence[Path]
     read: Callable[[], tuple[pd.DataFrame, tuple[Station, ...], Sequence[object]]]
+    stated: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,7 @@ class OwnFile:
 
     path: Path
     now: datetime
+    stated: Statements = field(default_factory=Statements)
 
 
 def prepare(
@@ -111,7 +115,7 @@ def prepare(
     data = _source_data(settings, source) if own_file is None else _own_data(settings, own_file)
     stored = _stored_span(settings)
     moved = {name: station for name, station in known_stations(settings).items() if station.since is not None}
-    fingerprint = _fingerprint(source, data.files, stored, moved)
+    fingerprint = _fingerprint(source, data, stored, moved)
     present = _present_history(settings, log)
     if present and present.fingerprint == fingerprint:
         log(f"History of {source} is up to date in {settings.history_dir}: {_summary(present)}")
@@ -293,7 +297,7 @@ def _own_data(settings: Settings, file: OwnFile) -> SourceData:
     """The hours of a user's own file; a changed station table can make further stations of it usable."""
 
     def read() -> tuple[pd.DataFrame, tuple[Station, ...], Sequence[object]]:
-        hours, known = read_hours(file.path, file.now), known_stations(settings)
+        hours, known = read_hours(file.path, file.now, file.stated), known_stations(settings)
         count = hours.table["station_id"].value_counts()
         unknown = sorted(set(count.index) - set(known))
         unused = [f"{count[name]:,} hours of {name}: the station is not in the station table" for name in unknown]
@@ -307,7 +311,8 @@ def _own_data(settings: Settings, file: OwnFile) -> SourceData:
         return table.assign(source=FILE), stations, [*hours.unused, *unused]
 
     table_file = settings.station_table
-    return SourceData([file.path, *([table_file] if table_file.exists() else [])], read)
+    files = [file.path, *([table_file] if table_file.exists() else [])]
+    return SourceData(files, read, repr(file.stated))
 
 
 def _read_archive(files: Sequence[Path]) -> pd.DataFrame:
@@ -327,11 +332,12 @@ def _to_spark(spark: SparkSession, table: pd.DataFrame) -> DataFrame:
     return spark.createDataFrame(table, _SCHEMA)
 
 
-def _fingerprint(source: str, files: Sequence[Path], stored: StoredSpan | None, moved: Mapping[str, Station]) -> str:
-    digest = hashlib.sha256(f"{source} {VERSION} {sorted(RANGE_LIMITS.items())} {stored}".encode())
+def _fingerprint(source: str, data: SourceData, stored: StoredSpan | None, moved: Mapping[str, Station]) -> str:
+    limits = sorted(RANGE_LIMITS.items())
+    digest = hashlib.sha256(f"{source} {VERSION} {limits} {stored} {data.stated}".encode())
     for name, station in sorted(moved.items()):
         digest.update(f"{name} {station.since} {station.latitude} {station.longitude} {station.elevation}".encode())
-    for path in files:
+    for path in data.files:
         digest.update(path.name.encode())
         try:
             with path.open("rb") as file:
@@ -350,22 +356,28 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Prepare the hourly history of a source.")
     parser.add_argument("--source", choices=SOURCES, required=True)
     parser.add_argument("--file", type=Path, help=f"of the source {FILE}")
+    add_statement_arguments(parser)
     parser.add_argument("--choice", choices=(AUTO, *SOURCES), help="source that the user chose; it is remembered")
     options = parser.parse_args(arguments)
     if (options.source == FILE) != (options.file is not None):
         parser.error(f"--file belongs to the source {FILE}")
     settings = load_settings()
+    file = options.file and str(options.file)
+    chosen = SourceChoice(
+        options.choice or options.source, file, tuple(options.unit), options.time_zone, options.time_format
+    )
     try:
         known_stations(settings)
-    except StationsError as error:  # before Spark is started
+        stated = chosen.statements()
+    except (StationsError, SourceError) as error:  # before Spark is started
         print(f"Preparing history failed: {error}", file=sys.stderr)
         return 1
     spark = SparkSession.builder.appName("weatherglass history").getOrCreate()
     try:
-        own_file = OwnFile(options.file, datetime.now(UTC)) if options.file else None
+        own_file = OwnFile(options.file, datetime.now(UTC), stated) if options.file else None
         prepare(spark, settings, options.source, lambda line: print(line, flush=True), own_file)
         if options.choice:
-            save_choice(settings, SourceChoice(options.choice, options.file and str(options.file)))
+            save_choice(settings, chosen)
     except (SourceError, DamagedFileError) as error:
         print(f"Preparing history failed: {error}", file=sys.stderr)
         return 1

@@ -6,12 +6,14 @@ import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from weatherglass.history.sources.statement_arguments import TIME_FORMATS
 from weatherglass.settings import load_settings
 
 if TYPE_CHECKING:
     from producer.kaggle_download import Account
 
 TRAININGS = ["auto", "refit"]
+__all__ = ["TIME_FORMATS", "TRAININGS", "fetch", "kaggle_account"]
 
 log = logging.getLogger("airflow.task")
 
@@ -19,12 +21,18 @@ log = logging.getLogger("airflow.task")
 def fetch(params: dict[str, Any] | None = None) -> list[str]:
     """Fetch the raw history of the source in the parameters; return the arguments of the job that prepares it."""
     from producer.history_download import fetch_history
-    from weatherglass.history.source_choice import choose
+    from weatherglass.history.source_choice import SourceChoice, choose
 
     settings, values = load_settings(), params or {}
-    choice = choose(settings, values["source"], values.get("file"))
+    units = tuple(unit.strip() for unit in (values.get("units") or "").split(",") if unit.strip())
+    texts = {name: values.get(name) or None for name in ("file", "time_zone", "time_format")}
+    choice = choose(settings, SourceChoice(values["source"], units=units, **texts))
     source = fetch_history(settings, choice, datetime.now(UTC), log.info, kaggle_account())
-    return [f"--source={source}", f"--choice={choice.source}", *([f"--file={choice.file}"] if choice.file else [])]
+    options = {"file": choice.file, "time-zone": choice.time_zone, "time-format": choice.time_format}
+    return [
+        *(f"--source={source}", f"--choice={choice.source}", *(f"--unit={unit}" for unit in choice.units)),
+        *(f"--{name}={value}" for name, value in options.items() if value),
+    ]
 
 
 def kaggle_account() -> Account | None:

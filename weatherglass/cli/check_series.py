@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -13,32 +12,11 @@ from pathlib import Path
 from weatherglass.anomaly.single_series import CLOCK, SeriesReport, TooFewReadings, check_series
 from weatherglass.history.sources.refusal import RefusedError, Skipped
 from weatherglass.history.sources.series_file import Statements, StationSeries, read_series
-from weatherglass.history.sources.series_times import TimeFormat, parse_zone
-from weatherglass.history.sources.units import UNITS, find_unit
 from weatherglass.records import Quality, iso
 
 CLEAN, FLAGGED, REFUSED, NOTHING_CHECKED = range(4)
 MAX_LISTED = 20
 """Events listed per check; `--all` and `--json` list all."""
-
-
-def statements(options: argparse.Namespace) -> Statements:
-    """Return what the options state about the file.
-
-    Raises:
-        ValueError: an option has an unknown unit or time zone.
-    """
-    units = {}
-    for text in options.unit:
-        variable, _, unit = text.partition("=")
-        if variable not in UNITS:
-            raise ValueError(f"--unit {text}: no variable {variable!r}; expected one of {', '.join(UNITS)}")
-        if find_unit(variable, unit) is None:
-            known = ", ".join(unit.name for unit in UNITS[variable])
-            raise ValueError(f"--unit {text}: no unit {unit!r} of {variable}; expected one of {known}")
-        units[variable] = unit
-    zone = parse_zone(options.time_zone) if options.time_zone else None
-    return Statements(units, zone, TimeFormat(options.time_format) if options.time_format else None)
 
 
 def check(files: Sequence[Path], stated: Statements, budget: float, as_json: bool, list_all: bool) -> int:

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from weatherglass.cli.check_series import statements
 from weatherglass.evaluation import arma, datasets, figures, held_out, local_training, page, plots
 from weatherglass.evaluation.daily_recalibration import recalibrate_daily
 from weatherglass.files import DamagedFileError
@@ -24,6 +23,7 @@ from weatherglass.forecast.presets import SIZES
 from weatherglass.forecast.splits import TEST_SHARE, HistoryTooShort
 from weatherglass.history.grid import HourGrid
 from weatherglass.history.sources import SourceError
+from weatherglass.history.sources.statement_arguments import parse_statements
 from weatherglass.registry.artifact import ModelFileError
 
 
@@ -91,7 +91,7 @@ def _evaluate(options: argparse.Namespace, log: Callable[[str], None]) -> dict[s
 def _read(options: argparse.Namespace) -> tuple[HourGrid, int]:
     stations = datasets.read_station_table(options.stations) if options.stations else None
     try:
-        stated = statements(options)
+        stated = parse_statements(options.unit, options.time_zone, options.time_format)
     except ValueError as error:
         raise SourceError(str(error)) from None
     now = datetime.now(UTC)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from weatherglass.cli.statement_arguments import add_statement_arguments
+from weatherglass.history.sources.statement_arguments import add_statement_arguments
 
 CASES = 12_000
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from weatherglass.cli.evaluate_arguments import add_arguments as evaluation_arguments
 from weatherglass.cli.simulate_arguments import add_arguments as simulation_arguments
-from weatherglass.cli.statement_arguments import add_statement_arguments
+from weatherglass.history.sources.statement_arguments import add_statement_arguments, parse_statements
 from weatherglass.settings import Settings, SettingsError, load_settings
 from weatherglass.stations import StationsError
 
@@ -60,10 +60,10 @@ def _run(arguments: list[str] | None) -> int:
 
 
 def _check(settings: Settings, options: argparse.Namespace) -> int:
-    from weatherglass.cli.check_series import REFUSED, check, statements
+    from weatherglass.cli.check_series import REFUSED, check
 
     try:
-        stated = statements(options)
+        stated = parse_statements(options.unit, options.time_zone, options.time_format)
     except ValueError as error:
         print(error, file=sys.stderr)
         return REFUSED

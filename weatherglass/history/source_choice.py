@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from weatherglass.files import read_json, write_atomically
 from weatherglass.history.prepared import Manifest
 from weatherglass.history.sources import SourceError
+from weatherglass.history.sources.statement_arguments import parse_statements
 from weatherglass.settings import Settings, Source
+
+if TYPE_CHECKING:
+    from weatherglass.history.sources.series_file import Statements
 
 AUTO, LAST, FILE = "auto", "last", "file"
 
@@ -21,11 +25,28 @@ class SourceChoice:
 
     Attributes:
         source: a source of history, or `AUTO`.
-        file: absolute path; only of the source `FILE`.
+        file: absolute path; only of the source `FILE`, as are the following.
+        units: `variable=unit`, for columns whose unit the file does not state.
+        time_zone: of times without one.
+        time_format: one of `TIME_FORMATS`, if the file leaves it open.
     """
 
     source: str = AUTO
     file: str | None = None
+    units: tuple[str, ...] = ()
+    time_zone: str | None = None
+    time_format: str | None = None
+
+    def statements(self) -> Statements:
+        """What the user states about the file.
+
+        Raises:
+            SourceError: a variable, a unit or the time zone is unknown.
+        """
+        try:
+            return parse_statements(self.units, self.time_zone, self.time_format)
+        except ValueError as error:
+            raise SourceError(str(error)) from error
 
 
 def choice_file(settings: Settings) -> Path:
@@ -52,30 +73,34 @@ def save_choice(settings: Settings, choice: SourceChoice) -> None:
         write_atomically(choice_file(settings), json.dumps(asdict(choice)))
 
 
-def choose(settings: Settings, source: str, file: str | None) -> SourceChoice:
+def choose(settings: Settings, chosen: SourceChoice) -> SourceChoice:
     """The choice that the parameters of `prepare_history` make.
 
     Args:
-        source: a source of history, `AUTO`, or `LAST` for the choice that is remembered; a file changes `LAST` to
-            `FILE`.
-        file: absolute path of a user's own file.
+        chosen: its source may also be `LAST`, for the choice that is remembered; a file changes `LAST` to `FILE`.
 
     Raises:
-        SourceError: the file is missing, or does not belong to the source.
+        SourceError: the file is missing, or does not belong to the source; what is stated about it is unknown, or
+            there is no file.
         DamagedFileError: as for `read_choice`.
     """
-    if source == LAST and not file:
+    if not chosen.file and chosen != SourceChoice(chosen.source):
+        raise SourceError("Units, time zone and time format are stated together with the file that they belong to")
+    if chosen.source == LAST and not chosen.file:
         choice = read_choice(settings)
-    elif file and source not in (LAST, FILE):
-        raise SourceError(f"The source {source} has no file {file}: choose the source {FILE}, or omit the file")
+    elif chosen.file and chosen.source not in (LAST, FILE):
+        raise SourceError(
+            f"The source {chosen.source} has no file {chosen.file}: choose the source {FILE}, or omit the file"
+        )
     else:
-        choice = SourceChoice(FILE if file else source, file or None)
+        choice = replace(chosen, source=FILE if chosen.file else chosen.source)
     if choice.source == FILE:
         if not choice.file:
             raise SourceError(
                 f"The source {FILE} needs the parameter `file`: the absolute path of a CSV or Parquet file"
             )
         _check_file(Path(choice.file), settings)
+        choice.statements()
     return choice
 
 
@@ -133,6 +158,9 @@ def matches_source(manifest: Manifest, settings: Settings, observed: Source) -> 
 
 def _parse(content: Any) -> SourceChoice:
     choice = SourceChoice(**content)
-    if not isinstance(choice.source, str) or not isinstance(choice.file, str | None):
-        raise TypeError("the source or the file is no text")
-    return choice
+    texts = (choice.file, choice.time_zone, choice.time_format)
+    if not isinstance(choice.source, str) or not all(isinstance(text, str | None) for text in texts):
+        raise TypeError("the source, the file, the time zone or the time format is no text")
+    if not isinstance(choice.units, list | tuple) or not all(isinstance(unit, str) for unit in choice.units):
+        raise TypeError("the units are no list of texts")
+    return replace(choice, units=tuple(choice.units))

@@ -9,8 +9,8 @@ import pytest
 
 from weatherglass.cli.check_series import CLEAN, FLAGGED, NOTHING_CHECKED, REFUSED
 from weatherglass.cli.main import main
-from weatherglass.cli.statement_arguments import TIME_FORMATS
 from weatherglass.history.sources.series_times import TimeFormat
+from weatherglass.history.sources.statement_arguments import TIME_FORMATS
 
 LINES = ["time,temperature (°C)", *(f"2023-05-01T{hour:02d}:00:00Z,{10 + hour / 10}" for hour in range(5))]
 Check = Callable[..., tuple[int, dict[str, Any]]]
