@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,55 @@ from weatherglass.history.prepared import read_history, read_manifest
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.qc.observation_checks import QcParameters
 from weatherglass.settings import Settings
-from weatherglass.stations import known_stations
+from weatherglass.stations import StationsError, known_stations
 
 log = logging.getLogger(__name__)
 
 CACHE = "climate.json"
+
+
+class QcParameterWatch:
+    """Loads the parameters, and again when the station table or the prepared history has changed.
+
+    Args:
+        folder: of the job, for the cache.
+    """
+
+    def __init__(self, settings: Settings, folder: Path):
+        self._settings, self._folder = settings, folder
+        self._loading: Future[QcParameters] | None = None
+        self._problem = ""
+        self._inputs = self._read_inputs(None)
+        self.parameters = load_qc_parameters(settings, folder)
+
+    def changed(self) -> bool:
+        """Whether `parameters` are others than at the last call. They are loaded in a thread, which takes seconds."""
+        if self._loading is None:
+            inputs = self._read_inputs(self._inputs)
+            if inputs != self._inputs:
+                self._inputs = inputs
+                executor = ThreadPoolExecutor(1, thread_name_prefix="qc-parameters")
+                self._loading = executor.submit(load_qc_parameters, self._settings, self._folder)
+                executor.shutdown(wait=False)
+            return False
+        if not self._loading.done():
+            return False
+        loaded, self._loading = self._loading.result(), None
+        before, self.parameters = self.parameters, loaded
+        return loaded != before
+
+    def _read_inputs(self, before: object) -> object:
+        """What the parameters are computed from, to be compared; `before` if a file is invalid, which is logged once."""
+        try:
+            stations = {name: (at.latitude, at.elevation) for name, at in known_stations(self._settings).items()}
+            manifest = read_manifest(self._settings.history_dir)
+        except (StationsError, DamagedFileError) as error:
+            if str(error) != self._problem:
+                self._problem = str(error)
+                log.error("The stations and their climate stay as they are: %s", error)
+            return before
+        self._problem = ""
+        return stations, manifest and manifest.fingerprint
 
 
 def load_qc_parameters(settings: Settings, folder: Path) -> QcParameters:

@@ -35,7 +35,7 @@ from spark_jobs.checkpoint import (
 from spark_jobs.checkpoint_migration import OLD_REJECTED_QUERY, CheckpointMigration, migrate_checkpoint
 from spark_jobs.group_offsets import GroupOffsets
 from spark_jobs.log_position import LogPosition
-from spark_jobs.qc_parameters import load_qc_parameters
+from spark_jobs.qc_parameters import QcParameterWatch
 from spark_jobs.query_progress import Event, QueryEventQueue, TaskActivity, batch_metrics, batch_summary
 from spark_jobs.stream_records import stream_records
 from weatherglass.jobs.job import Job, job_lifecycle
@@ -52,8 +52,8 @@ FETCH_WAIT_MS = 10
 LAST_BATCH_SECONDS = 15.0
 """How long a stop waits for the running batch; SIGTERM follows after 20 seconds."""
 
-POSITION_CHECK_SECONDS = 10.0
-"""Interval between two checks whether the log on the broker is still the one that is read."""
+CHECK_SECONDS = 10.0
+"""Interval between two checks of what rarely changes: the log on the broker, the station table, the history."""
 
 POLL_SECONDS = 0.5
 """How long the main loop waits for events before it checks the query and its tasks."""
@@ -109,7 +109,7 @@ class FeaturesJob:
         self._events = QueryEventQueue(spark)
         self._activity = TaskActivity(spark)
         self._position = self._log_position({})
-        self._next_check = 0.0
+        self._next_check = time.monotonic() + CHECK_SECONDS
 
     def run(self) -> None:
         """Run until a stop is requested.
@@ -120,13 +120,24 @@ class FeaturesJob:
         """
         try:
             self._prepare()
-            parameters = load_qc_parameters(self._settings, self._job.folder.path)
-            query = start_query(self._spark, self._settings, self._checkpoint, parameters)
+            watch = QcParameterWatch(self._settings, self._job.folder.path)
             while not self._job.stop_requested():
-                self._poll(query)
-            self._stop(query)
+                query = start_query(self._spark, self._settings, self._checkpoint, watch.parameters)
+                self._run_until_changed(query, watch)
+                self._stop(query)
         finally:
             self._group.close()
+
+    def _run_until_changed(self, query: StreamingQuery, watch: QcParameterWatch) -> None:
+        """Run a query until a stop is requested or the parameters have changed: a query cannot replace its own."""
+        while not self._job.stop_requested():
+            self._poll(query)
+            if time.monotonic() >= self._next_check:
+                self._next_check = time.monotonic() + CHECK_SECONDS
+                self._position.check_while_running()
+                if watch.changed():
+                    self._job.report("The stations or their climate changed: the query is started again with them")
+                    return
 
     def _prepare(self) -> None:
         """Check the topics, migrate an older checkpoint, and commit the starting offsets."""
@@ -163,9 +174,6 @@ class FeaturesJob:
         if events or self._activity.advanced():
             self._job.heartbeat()
         self._handle_events(events)
-        if time.monotonic() >= self._next_check:
-            self._next_check = time.monotonic() + POSITION_CHECK_SECONDS
-            self._position.check_while_running()
 
     def _log_position(self, read: dict[str, int]) -> LogPosition:
         file = self._checkpoint / "topic-id"

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from spark_jobs.qc_parameters import CACHE, load_qc_parameters
+from spark_jobs.qc_parameters import CACHE, QcParameterWatch, load_qc_parameters
 from tests.prepared_history import write_history
+from tests.waiting import until
 from weatherglass.history import climate_limits
 from weatherglass.history.prepared import MANIFEST, OBSERVATIONS, STATIONS
 from weatherglass.settings import Settings
-from weatherglass.stations import bundled_stations
+from weatherglass.stations import STATIONS_CSV, bundled_stations
 
 CLIMATE = {"s0": {"temperature": [1.0, 2.0]}}
 
@@ -58,3 +60,40 @@ def test_a_damaged_history_does_not_stop_the_job(
     assert load(settings, tmp_path) == {}
     assert str(settings.history_dir) in caplog.text
     assert not (tmp_path / CACHE).exists()
+
+
+def until_changed(watch: QcParameterWatch) -> None:
+    until("changed parameters", watch.changed)
+
+
+def test_a_changed_table_and_a_new_history_are_noticed(
+    settings: Settings, tmp_path: Path, computed: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.move(settings.history_dir, tmp_path / "history")
+    watch = QcParameterWatch(settings, tmp_path)
+    assert watch.parameters.climate == {}
+    assert not watch.changed()
+
+    shutil.move(tmp_path / "history", settings.history_dir)
+    until_changed(watch)
+    assert watch.parameters.climate == CLIMATE
+    assert not watch.changed()
+
+    table = STATIONS_CSV.read_text(encoding="utf-8")
+    settings.station_table.write_text(table + "summit,Summit,,50.2,8.4,878,Europe/Berlin,,,\n", encoding="utf-8")
+    until_changed(watch)
+    assert watch.parameters.elevations["summit"] == 878
+    assert watch.parameters.latitudes["summit"] == 50.2
+    assert watch.parameters.climate == CLIMATE
+    assert len(computed) == 1
+
+
+@pytest.mark.usefixtures("computed")
+def test_damaged_files_change_no_parameters(settings: Settings, tmp_path: Path) -> None:
+    watch = QcParameterWatch(settings, tmp_path)
+    before = watch.parameters
+    settings.station_table.write_text("station_id", encoding="utf-8")
+    (settings.history_dir / MANIFEST).write_bytes(b"")
+    for _ in range(3):
+        assert not watch.changed()
+        assert watch.parameters == before

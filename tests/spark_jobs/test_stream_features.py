@@ -21,6 +21,7 @@ from tests.spark_jobs.driver import Driver, committed, ends, send
 from tests.spark_jobs.messages import ELEVATIONS, features_on_topic, keyed, observe, rejected_on_topic
 from weatherglass.records import iso
 from weatherglass.settings import LOOPBACK
+from weatherglass.stations import STATIONS_CSV
 from weatherglass.topics import RAW
 
 pytestmark = pytest.mark.integration
@@ -69,6 +70,20 @@ def test_invalid_input_and_late_rows_are_rejected_and_change_no_window(
     too_late = observe("rome", closed - timedelta(minutes=5), 4)  # its last window is just closed
     driver.wait_until_read(send(servers, keyed([in_time, partly_open, too_late])))
 
+    # a station that is added to the table gets its sea-level pressure, and no window changes or is lost
+    table = STATIONS_CSV.read_text(encoding="utf-8") + "summit,Summit,Germany,50.2,8.4,100,Europe/Berlin,,,\n"
+    driver.settings.station_table.write_text(table, encoding="utf-8")
+    at_summit: list[dict[str, Any]] = []
+
+    def elevation_is_known() -> bool:
+        at_summit.append(observe("summit", start, len(at_summit)))
+        driver.wait_until_read(send(servers, keyed(at_summit[-1:])))
+        windows = [window for (name, _), window in features_on_topic(servers).items() if name == "summit"]
+        return any(window["sea_level_pressure"] is not None for window in windows)
+
+    driver.wait_for("sea-level pressure of the new station", elevation_is_known)
+    elevations = ELEVATIONS | {"summit": 100.0}
+
     # an idle job records heartbeats
     for _ in range(2):
         last = driver.folder.heartbeat.stat().st_mtime_ns
@@ -78,7 +93,7 @@ def test_invalid_input_and_late_rows_are_rejected_and_change_no_window(
 
     expected = {
         key: window
-        for key, window in expected_features([*sent, *newest, in_time, partly_open], ELEVATIONS).items()
+        for key, window in expected_features([*sent, *newest, in_time, partly_open, *at_summit], elevations).items()
         if key[0] != "rome" or key[1] > closed
     }
     assert differences(features_on_topic(servers), expected)[:20] == []
@@ -92,9 +107,9 @@ def test_invalid_input_and_late_rows_are_rejected_and_change_no_window(
     assert any(line.get("late") == 1 for line in driver.progress())
 
     # the batch job computes the windows that the stream had closed, with the late observations
-    everything = [*sent, *newest, in_time, partly_open, too_late]
+    everything = [*sent, *newest, in_time, partly_open, *at_summit, too_late]
     assert backfill(spark, driver.settings, ["rome"], start, start + timedelta(days=1)) > 0
-    assert differences(features_on_topic(servers), expected_features(everything, ELEVATIONS))[:20] == []
+    assert differences(features_on_topic(servers), expected_features(everything, elevations))[:20] == []
 
     _check_that_a_damaged_checkpoint_stops_the_job(driver)
 
