@@ -50,7 +50,7 @@ class QcParameterWatch:
         return loaded != before
 
     def _read_inputs(self, before: object) -> object:
-        """What the parameters are computed from, to be compared; `before` if a file is invalid, which is logged once."""
+        """What the parameters are computed from; `before` if a file is invalid, which is logged once."""
         try:
             stations = {name: (at.latitude, at.elevation) for name, at in known_stations(self._settings).items()}
             manifest = read_manifest(self._settings.history_dir)
