@@ -253,6 +253,6 @@ def test_the_canary_of_a_grid_is_every_station_at_the_last_hour() -> None:
 
 def test_summaries_contain_the_figures() -> None:
     """For the log: counts, milliseconds and the distance."""
-    assert {"3", "12", "0.25"} <= set(str(ForecasterCheck(3, 0.0124, 0.25)).replace(",", "").split())
+    assert {"3", "1750", "0.25"} <= set(str(ForecasterCheck(3, 1.7504, 0.25)).replace(",", "").split())
     assert {"3", "12"} <= set(str(ForecasterCheck(3, 0.0124, None)).split())
-    assert {"2", "5", "7"} <= set(str(DetectorCheck(2, 5, 0.0074)).split())
+    assert {"2", "5", "1750"} <= set(str(DetectorCheck(2, 5, 1.7504)).split())
