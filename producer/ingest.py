@@ -37,7 +37,8 @@ from weatherglass.records import (
     Observation,
     iso,
 )
-from weatherglass.settings import Settings, SettingsError, Source, load_settings
+from weatherglass.settings import Settings, Source, load_settings
+from weatherglass.settings_errors import SettingsError
 from weatherglass.stations import StationsError, known_stations
 from weatherglass.store import model_output
 from weatherglass.store.detection_scores import save_faults

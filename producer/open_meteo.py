@@ -26,7 +26,8 @@ from producer.api_response import (
 )
 from producer.open_meteo_schema import API_NAMES, API_UNITS, HOURLY, parse_response
 from weatherglass.history.prepared import HISTORY_COLUMNS
-from weatherglass.settings import OPEN_METEO_CALLS_PER_DAY, Settings, SettingsError, variable
+from weatherglass.settings import OPEN_METEO_CALLS_PER_DAY, Settings
+from weatherglass.settings_errors import SettingsError, variable
 from weatherglass.stations import Station
 
 VARIABLES = ",".join(API_UNITS)

@@ -13,7 +13,8 @@ from producer.api_response import ApiResponseError, decode
 from producer.replay.data import replay_stations
 from weatherglass.history.sources import SourceError
 from weatherglass.record_headers import origin_of
-from weatherglass.settings import Settings, Source, variable
+from weatherglass.settings import Settings, Source
+from weatherglass.settings_errors import variable
 from weatherglass.simulated_stations import simulated_stations
 from weatherglass.stations import Station, known_stations, observed_by
 

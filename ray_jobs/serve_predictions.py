@@ -34,7 +34,8 @@ from weatherglass.formatting import count_noun, first_line
 from weatherglass.jobs.job import Job, job_lifecycle
 from weatherglass.net import connection_error
 from weatherglass.records import iso
-from weatherglass.settings import PROJECT_ROOT, Settings, load_settings, variable
+from weatherglass.settings import PROJECT_ROOT, Settings, load_settings
+from weatherglass.settings_errors import variable
 from weatherglass.waiting import wait_until
 
 log = logging.getLogger(__name__)

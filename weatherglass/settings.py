@@ -6,8 +6,6 @@ generated from this module, so the description of a field is its documentation.
 
 from __future__ import annotations
 
-import difflib
-import os
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +13,9 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, FilePath, HttpUrl, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from weatherglass.settings_errors import SettingsError, invalid_values, unknown_variables, variable
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 """The folder that contains the packages: the checkout, or site-packages of an installed wheel."""
@@ -43,10 +42,6 @@ class Source(StrEnum):
     OPEN_METEO = "open-meteo"
     REPLAY = "replay"
     SIMULATE = "simulate"
-
-
-class SettingsError(ValueError):
-    """A setting has an invalid value or an unknown name; the message contains the variable and the allowed values."""
 
 
 def _port(default: int, service: str) -> int:
@@ -377,11 +372,6 @@ class Settings(BaseSettings):
         return f"http://{self.replay_host}:{self.replay_port}"
 
 
-def variable(field: str) -> str:
-    """The environment variable of a field: `WEATHERGLASS_KAFKA_PORT` for `kafka_port`."""
-    return f"WEATHERGLASS_{field.upper()}"
-
-
 def load_settings(**overrides: object) -> Settings:
     """Load the settings from the environment.
 
@@ -391,26 +381,7 @@ def load_settings(**overrides: object) -> Settings:
     try:
         settings = Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
-        raise SettingsError("\n".join(_message(problem) for problem in error.errors())) from None
-    unknown = _unknown_variables()
-    if unknown:
+        raise SettingsError(invalid_values(error)) from None
+    if unknown := unknown_variables(Settings.model_fields):
         raise SettingsError("\n".join(unknown))
     return settings
-
-
-def _message(problem: ErrorDetails) -> str:
-    if not problem["loc"]:
-        return str(problem["msg"]).removeprefix("Value error, ")
-    name = variable(str(problem["loc"][0]))
-    return f"{name}={problem['input']!r} is invalid: {problem['msg']}"
-
-
-def _unknown_variables() -> list[str]:
-    known = [variable(name) for name in Settings.model_fields]
-    unknown = [name for name in os.environ if name.startswith("WEATHERGLASS_") and name not in known]
-    messages = []
-    for name in unknown:
-        similar = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {similar[0]}?" if similar else "; docs/configuration.md lists all settings"
-        messages.append(f"{name} is not a setting of Weatherglass{hint}")
-    return messages

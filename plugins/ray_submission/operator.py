@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import AirflowException
 
 from plugins.ray_submission.client import RayJobs, Submission, token_from
 from plugins.ray_submission.trigger import RayJobTrigger
-from weatherglass.settings import variable
+from weatherglass.settings_errors import variable
 
 
 class RayJobOperator(BaseOperator):

@@ -12,7 +12,8 @@ from producer.mappings import MappingError, read_mappings
 from producer.mqtt.receiver import REPORT_SECONDS, ConnectionState, Receiver
 from producer.own_stations import OwnStationPublisher
 from weatherglass.jobs.job import Job, job_lifecycle
-from weatherglass.settings import Settings, SettingsError, load_settings, variable
+from weatherglass.settings import Settings, load_settings
+from weatherglass.settings_errors import SettingsError, variable
 
 WAIT_SECONDS = 1.0
 

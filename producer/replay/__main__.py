@@ -14,7 +14,8 @@ from producer.replay.faults import ReplayFaults
 from producer.replay.server import ReplayServer
 from weatherglass.history.sources import SourceError
 from weatherglass.records import iso
-from weatherglass.settings import Settings, SettingsError, load_settings
+from weatherglass.settings import Settings, load_settings
+from weatherglass.settings_errors import SettingsError
 from weatherglass.stations import StationsError
 
 

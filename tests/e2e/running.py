@@ -25,7 +25,8 @@ from producer.replay.data import load_data
 from tests.waiting import LIMIT, until
 from tests.weatherglass.api.browser import CHROMIUM, CHROMIUM_ARGUMENTS
 from weatherglass.launcher.airflow_api import airflow_session
-from weatherglass.settings import LOOPBACK, PROJECT_ROOT, Settings, variable
+from weatherglass.settings import LOOPBACK, PROJECT_ROOT, Settings
+from weatherglass.settings_errors import variable
 
 START_LIMIT = 900.0
 ASK_SECONDS = 0.5

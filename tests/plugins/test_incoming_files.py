@@ -12,7 +12,7 @@ import pytest
 from plugins.incoming_files import IncomingFilesTrigger
 from producer.incoming import SettledFiles
 from tests.plugins.conftest import LONG_TIMEOUT
-from weatherglass.settings import variable
+from weatherglass.settings_errors import variable
 
 POLLS = 10
 """So many polls show that a file is not taken."""

@@ -24,7 +24,8 @@ from tests.producer.topic_reader import TopicReader
 from weatherglass.history.sources.nycflights13 import read_nycflights13, stations
 from weatherglass.record_headers import Origin
 from weatherglass.records import Observation
-from weatherglass.settings import OPEN_METEO_CALLS_PER_DAY, Settings, SettingsError, Source
+from weatherglass.settings import OPEN_METEO_CALLS_PER_DAY, Settings, Source
+from weatherglass.settings_errors import SettingsError
 from weatherglass.stations import observed_by
 from weatherglass.store.detection_scores import faults_between
 from weatherglass.store.engine import open_store

@@ -25,7 +25,8 @@ from tests.producer.conftest import (
     three_locations,
 )
 from weatherglass.history.prepared import HISTORY_COLUMNS
-from weatherglass.settings import Settings, SettingsError
+from weatherglass.settings import Settings
+from weatherglass.settings_errors import SettingsError
 from weatherglass.stations import Station
 
 Stations = tuple[Station, ...]

@@ -19,7 +19,8 @@ from kafka.admin import KafkaAdminClient
 from spark_jobs.spark_conf import environment as spark_environment
 from spark_jobs.spark_conf import stream_conf
 from weatherglass.jobs.folder import JobFolder
-from weatherglass.settings import PROJECT_ROOT, Settings, variable
+from weatherglass.settings import PROJECT_ROOT, Settings
+from weatherglass.settings_errors import variable
 from weatherglass.topics import RAW, SPARK_GROUP
 
 TIMEOUT_SECONDS = 480.0

@@ -12,7 +12,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 from spark_jobs.spark_conf import batch_conf, environment, stream_conf
-from weatherglass.settings import LOOPBACK, Settings, SettingsError, load_settings
+from weatherglass.settings import LOOPBACK, Settings, load_settings
+from weatherglass.settings_errors import SettingsError
 
 MASTER = "spark://spark-master:7077"
 RPC_REQUEST, RPC_FAILURE = 3, 5

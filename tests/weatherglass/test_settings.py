@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from weatherglass.settings import SettingsError, load_settings
+from weatherglass.settings import load_settings
+from weatherglass.settings_errors import SettingsError
 
 
 @pytest.mark.parametrize(

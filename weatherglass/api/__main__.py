@@ -12,7 +12,8 @@ from weatherglass.api.auth import local_only, require_token
 from weatherglass.api.dashboard.login import add_login
 from weatherglass.api.request_deadline import DeadlineProtocol
 from weatherglass.api.sessions import Sessions
-from weatherglass.settings import SettingsError, load_settings
+from weatherglass.settings import load_settings
+from weatherglass.settings_errors import SettingsError
 from weatherglass.stations import StationsError, known_stations
 
 MAX_CONNECTIONS = 1_000

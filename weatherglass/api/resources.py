@@ -10,7 +10,8 @@ from collections import defaultdict
 import psutil
 from pydantic import BaseModel, Field
 
-from weatherglass.settings import Settings, variable
+from weatherglass.settings import Settings
+from weatherglass.settings_errors import variable
 
 CACHE_SECONDS = 2.0
 """How long a measurement is reused; reading all processes takes tens of milliseconds."""

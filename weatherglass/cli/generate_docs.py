@@ -9,7 +9,8 @@ from typing import Any
 from weatherglass.alerts.prometheus_rules import RUNBOOK_PAGE, alertmanager_file, rule_file
 from weatherglass.alerts.runbook_page import replace_entries
 from weatherglass.records import RECORDS, json_schema
-from weatherglass.settings import BASE_DIR, PROJECT_ROOT, Settings, variable
+from weatherglass.settings import BASE_DIR, PROJECT_ROOT, Settings
+from weatherglass.settings_errors import variable
 
 DOCS = PROJECT_ROOT / "docs"
 MONITORING = PROJECT_ROOT / "docker" / "monitoring"

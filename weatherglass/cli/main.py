@@ -11,7 +11,8 @@ from pathlib import Path
 from weatherglass.cli.evaluate_arguments import add_arguments as evaluation_arguments
 from weatherglass.cli.simulate_arguments import add_arguments as simulation_arguments
 from weatherglass.history.sources.statement_arguments import add_statement_arguments, parse_statements
-from weatherglass.settings import Settings, SettingsError, load_settings
+from weatherglass.settings import Settings, load_settings
+from weatherglass.settings_errors import SettingsError
 from weatherglass.stations import StationsError
 
 INVALID_SETTINGS = 2

@@ -25,7 +25,8 @@ from pathlib import Path
 from weatherglass.jobs import processes
 from weatherglass.jobs.folder import HOST_LOCK, JobFolder, StartRequest
 from weatherglass.records import iso
-from weatherglass.settings import SettingsError, load_settings
+from weatherglass.settings import load_settings
+from weatherglass.settings_errors import SettingsError
 
 log = logging.getLogger("weatherglass.jobs.host")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from weatherglass.settings import SettingsError, load_settings
+from weatherglass.settings import load_settings
+from weatherglass.settings_errors import SettingsError
 from weatherglass.stations import StationsError, known_stations
 
 INVALID_SETTINGS = 2

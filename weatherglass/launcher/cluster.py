@@ -20,7 +20,8 @@ from pathlib import Path
 
 from weatherglass.launcher import airflow
 from weatherglass.launcher.credentials import password_problem
-from weatherglass.settings import Settings, SettingsError, load_settings
+from weatherglass.settings import Settings, load_settings
+from weatherglass.settings_errors import SettingsError
 from weatherglass.stations import StationsError, known_stations
 
 AIRFLOW_SECONDS = 600.0

@@ -8,7 +8,8 @@ from enum import StrEnum
 
 import psutil
 
-from weatherglass.settings import LOOPBACK, Settings, Source, variable
+from weatherglass.settings import LOOPBACK, Settings, Source
+from weatherglass.settings_errors import variable
 
 RAY_SERVICES = (
     "Ray's node manager",

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 
 from weatherglass.files import read_json, write_atomically
 from weatherglass.launcher.errors import StateFolderError
-from weatherglass.settings import Settings, variable
+from weatherglass.settings import Settings
+from weatherglass.settings_errors import variable
 
 FORMAT = 2
 """1 was the layout of Weatherglass 0.1.0, which did not write the format file."""

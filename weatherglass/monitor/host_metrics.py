@@ -14,7 +14,8 @@ import psutil
 
 from weatherglass.alerts import metrics as m
 from weatherglass.alerts.sample import MetricSample
-from weatherglass.settings import Settings, variable
+from weatherglass.settings import Settings
+from weatherglass.settings_errors import variable
 
 PROCESS_SCAN_INTERVAL = timedelta(minutes=1)
 """A scan of all processes takes 0.1 s or more."""

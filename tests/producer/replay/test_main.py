@@ -15,7 +15,8 @@ import requests
 from producer.replay import __main__ as module
 from tests.conftest import free_ports, make_settings
 from tests.waiting import until
-from weatherglass.settings import Settings, variable
+from weatherglass.settings import Settings
+from weatherglass.settings_errors import variable
 
 NOW = datetime(2026, 7, 14, 12, 22, 33, 456_789, tzinfo=UTC)
 

@@ -16,7 +16,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from tests.conftest import free_ports
-from weatherglass.settings import LOOPBACK, Settings, variable
+from weatherglass.settings import LOOPBACK, Settings
+from weatherglass.settings_errors import variable
 
 START_SECONDS = STOP_SECONDS = 120
 

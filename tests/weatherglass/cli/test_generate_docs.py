@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from weatherglass.cli.generate_docs import DOCS, pages
-from weatherglass.settings import Settings, variable
+from weatherglass.settings import Settings
+from weatherglass.settings_errors import variable
 
 
 @pytest.mark.parametrize("page", sorted(pages()), ids=lambda page: page.name)

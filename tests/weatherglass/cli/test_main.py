@@ -14,7 +14,8 @@ from weatherglass.cli import main as cli
 from weatherglass.launcher import __main__ as launcher
 from weatherglass.launcher.ports import RAY_RANGE
 from weatherglass.launcher.status import NOT_RUNNING
-from weatherglass.settings import LOOPBACK, PROJECT_ROOT, Settings, variable
+from weatherglass.settings import LOOPBACK, PROJECT_ROOT, Settings
+from weatherglass.settings_errors import variable
 
 pytestmark = pytest.mark.integration
 

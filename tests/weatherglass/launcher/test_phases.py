@@ -22,7 +22,8 @@ from weatherglass.launcher.processes import Children, ProcessRecords, Program, l
 from weatherglass.launcher.supervisor import Supervisor
 from weatherglass.launcher.up import up
 from weatherglass.net import accepts_connections
-from weatherglass.settings import LOOPBACK, Settings, Source, variable
+from weatherglass.settings import LOOPBACK, Settings, Source
+from weatherglass.settings_errors import variable
 
 
 def startup(settings: Settings) -> Startup:

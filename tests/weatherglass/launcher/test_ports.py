@@ -9,7 +9,8 @@ import pytest
 
 from weatherglass.launcher import ports
 from weatherglass.launcher.ports import PortProblemReason
-from weatherglass.settings import LOOPBACK, Settings, Source, variable
+from weatherglass.settings import LOOPBACK, Settings, Source
+from weatherglass.settings_errors import variable
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from weatherglass.files import DamagedFileError
 from weatherglass.launcher.errors import StateFolderError
 from weatherglass.launcher.state_folder import FORMAT, FORMAT_FILE, LOCK_FILE_OF_FORMAT_1, check_format, launcher_lock
 from weatherglass.launcher.up import up
-from weatherglass.settings import Settings, variable
+from weatherglass.settings import Settings
+from weatherglass.settings_errors import variable
 
 
 def test_first_start_writes_the_format_and_later_starts_accept_it(settings: Settings) -> None:

@@ -19,7 +19,8 @@ from weatherglass.launcher.down import down
 from weatherglass.launcher.processes import LAUNCHER, ProcessRecords, launched_processes, launcher_is_running
 from weatherglass.launcher.stopping import REQUESTED_BY, stop_everything
 from weatherglass.net import accepts_connections
-from weatherglass.settings import PROJECT_ROOT, Settings, variable
+from weatherglass.settings import PROJECT_ROOT, Settings
+from weatherglass.settings_errors import variable
 from weatherglass.waiting import wait_until
 
 pytestmark = pytest.mark.integration

@@ -66,6 +66,7 @@ def test_each_quarter_has_the_status_of_an_independent_calculation(found: Readin
     ]
     # Within a quarter the status can only change if an interval ends there.
     assert statuses == [expected_status(found, quarter, interval) for quarter in range(96)]
+    assert [START, *(period.end for period in day.log)] == [*(period.start for period in day.log), START + 96 * QUARTER]
     assert day.expected == max(round(96 / interval), sum(half >= 0 for half in found))
 
 

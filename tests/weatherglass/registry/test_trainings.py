@@ -18,7 +18,8 @@ from weatherglass.record_headers import Origin
 from weatherglass.records import Observation
 from weatherglass.registry.registry import FORECASTER, Registry
 from weatherglass.registry.trainings import describe_new_data, new_since_last_training, repeated_training
-from weatherglass.settings import Settings, variable
+from weatherglass.settings import Settings
+from weatherglass.settings_errors import variable
 from weatherglass.store import observations
 
 HOURS = ("2012-10-03T00:00:00Z", "2017-11-30T00:00:00Z")

@@ -10,7 +10,8 @@ import uvicorn
 from weatherglass.api.app import utc_now
 from weatherglass.api.request_deadline import DeadlineProtocol
 from weatherglass.api.station_listener.app import ECOWITT_PATH, WEATHER_UNDERGROUND_PATH, create_listener
-from weatherglass.settings import SettingsError, load_settings, variable
+from weatherglass.settings import load_settings
+from weatherglass.settings_errors import SettingsError, variable
 from weatherglass.stations import StationsError, known_stations
 
 MAX_CONNECTIONS = 500

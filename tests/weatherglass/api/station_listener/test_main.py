@@ -23,7 +23,8 @@ from weatherglass.api.app import utc_now
 from weatherglass.api.station_listener.__main__ import MAX_REQUEST_BYTES, LimitedProtocol
 from weatherglass.api.station_listener.app import create_listener
 from weatherglass.net import accepts_connections
-from weatherglass.settings import LOOPBACK, Settings, variable
+from weatherglass.settings import LOOPBACK, Settings
+from weatherglass.settings_errors import variable
 from weatherglass.station_tokens import StationTokens
 
 pytestmark = pytest.mark.integration
