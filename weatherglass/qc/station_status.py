@@ -111,7 +111,7 @@ def station_day(
         received=len(own),
         interval_seconds=interval.total_seconds(),
         timeliness_median=median(delays) if delays else None,
-        timeliness_p95=delays[min(int(len(delays) * 0.95), len(delays) - 1)] if delays else None,
+        timeliness_p95=delays[int(len(delays) * 0.95)] if delays else None,
         longest_gap=max((later - earlier).total_seconds() for earlier, later in pairwise(times)),
         failed=_failed(own),
         log=_log(before[-1:] + own, start, end, interval),

@@ -55,12 +55,10 @@ def test_messages_sent_while_the_job_does_not_run_are_received(
 
 
 KILLED_BEFORE_ACK = """
-import os, signal, sys
-from pathlib import Path
+import os, runpy, signal
 from paho.mqtt.client import Client
 Client.ack = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-from producer.mqtt.__main__ import main
-main(Path(sys.argv[1]))
+runpy.run_module("producer.mqtt", run_name="__main__")
 """
 
 

@@ -16,7 +16,7 @@ from weatherglass.record_headers import Origin
 DAY = date(2026, 1, 5)
 START = datetime(2026, 1, 5, tzinfo=UTC)
 QUARTER = timedelta(minutes=15)
-READINGS = st.dictionaries(st.integers(-48, 47), st.tuples(st.integers(0, 20), st.booleans()))
+READINGS = st.dictionaries(st.integers(-48, 48), st.tuples(st.integers(0, 20), st.booleans()))
 """Half hour of the day -> quarters of an hour until the reading arrived, and whether it passed the check."""
 Readings = dict[int, tuple[int, bool]]
 
@@ -46,7 +46,7 @@ def expected_status(found: Readings, quarter: int, interval: float) -> Status:
 
 def expected_interval(found: Readings) -> float:
     """The median of at least three steps of the day, else of the day before, else an hour; in quarters of an hour."""
-    for chosen in ([half for half in found if half >= 0], [half for half in found if half < 0]):
+    for chosen in ([half for half in found if 0 <= half < 48], [half for half in found if half < 0]):
         steps = [2 * (later - earlier) for earlier, later in pairwise(sorted(chosen))]
         if len(steps) >= 3:
             return median(steps)
@@ -54,9 +54,12 @@ def expected_interval(found: Readings) -> float:
 
 
 @given(READINGS)
-@example({half: (4 if half == 10 else 5, True) for half in range(0, 48) if half not in (21, 22, 31, 32, 33)})
+@example(dict.fromkeys((-3, -2, -1, 0, 48), (0, True)))
+@example({half: (4 if half == 10 else 5, True) for half in range(3, 48) if half not in (21, 22, 31, 32, 33)})
 def test_each_quarter_has_the_status_of_an_independent_calculation(found: Readings) -> None:
-    """In the example, a reading arrives two intervals after its time and others later; one gap is not a silence."""
+    """First example: too few readings for an interval. Second: one reading arrives two intervals after its time and the
+    others later, and three intervals without a reading, at the start or later, are not a silence.
+    """
     day = station_day("denver", DAY, received(found), START + timedelta(days=2), START - timedelta(days=9))
     interval = expected_interval(found)
     assert day.interval_seconds == interval * 900
@@ -67,7 +70,11 @@ def test_each_quarter_has_the_status_of_an_independent_calculation(found: Readin
     # Within a quarter the status can only change if an interval ends there.
     assert statuses == [expected_status(found, quarter, interval) for quarter in range(96)]
     assert [START, *(period.end for period in day.log)] == [*(period.start for period in day.log), START + 96 * QUARTER]
-    assert day.expected == max(round(96 / interval), sum(half >= 0 for half in found))
+    assert all(period.start < period.end for period in day.log)
+    assert all(one.status is not other.status for one, other in pairwise(day.log))
+    passed = [found[half][1] for half in found if 0 <= half < 48]
+    assert (day.received, day.expected) == (len(passed), max(round(96 / interval), len(passed)))
+    assert day.failed == ({"step": passed.count(False) / len(passed)} if passed else {})
 
 
 def test_timeliness_is_the_median_and_the_percentile_of_the_delays() -> None:
