@@ -136,7 +136,7 @@ def test_each_station_has_a_forecast(stack: RunningStack) -> None:
 
 
 def test_all_components_are_healthy(stack: RunningStack) -> None:
-    assert stack.is_healthy()
+    until("all components to be healthy", stack.is_healthy, interval=ASK_SECONDS)
     assert stack.get("/weatherglass/health").status_code == 200
 
 

@@ -1,29 +1,40 @@
-"""`make status`: processes, components, consumer lag, models and the latest forecast, on one screen."""
+"""`make status`: open alerts, processes, components, consumer lag, models and the latest forecast, on one screen."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from kafka.errors import KafkaError
 from sqlalchemy.exc import SQLAlchemyError
 
 from weatherglass.alerts.health import HealthState, pipeline_health
+from weatherglass.alerts.notification import Links
+from weatherglass.alerts.open_alerts import STATES, open_alerts, overall_state
 from weatherglass.formatting import format_duration
+from weatherglass.launcher import airflow
 from weatherglass.launcher.consumer_lag import lags
 from weatherglass.launcher.latest_forecast import describe_latest_forecast
 from weatherglass.launcher.processes import launched_processes, launcher_is_running
 from weatherglass.launcher.resource_usage import measure_usage, total
 from weatherglass.registry.registry import KINDS, Registry
 from weatherglass.settings import Settings
+from weatherglass.store.alert_queries import LoggedAlert
+from weatherglass.store.alerts import Severity
 from weatherglass.store.engine import open_store
 
 LABELS = {HealthState.OK: "ok", HealthState.DEGRADED: "DEGRADED", HealthState.FAILING: "FAILING"}
+COLORS = {HealthState.OK: 32, HealthState.DEGRADED: 33, HealthState.FAILING: 31}
+"""ANSI codes: green, yellow, red."""
 NOT_HEALTHY = 1
 NOT_RUNNING = 3
 
 
 def show(settings: Settings) -> int:
-    """Print the screen. Exit status: 0 if all components are ok, 1 if not, 3 if nothing is running."""
+    """Print the screen. Exit status: 0 if all components are ok and no critical alert is open, 1 if not, 3 if nothing
+    is running.
+    """
     launcher_running = launcher_is_running(settings)
     if not launcher_running and not launched_processes(settings):
         print(f"Weatherglass is not running (state folder {settings.state_dir}). Start it with: make up")
@@ -32,13 +43,17 @@ def show(settings: Settings) -> int:
     store = open_store(settings.store_url)
     try:
         health = pipeline_health(settings, now, store)
+        alerts = open_alerts(store)
     finally:
         store.dispose()
-    healthy = health.state is HealthState.OK and launcher_running
-    print(f"Weatherglass in {settings.state_dir}: {'all components ok' if healthy else 'NOT all components ok'}")
+    components_ok = health.state is HealthState.OK and launcher_running
+    state = overall_state(health.state if launcher_running else HealthState.FAILING, alerts)
+    summary = f"{'all components ok' if components_ok else 'NOT all components ok'}{_count_alerts(alerts)}"
+    print(f"Weatherglass in {settings.state_dir}: {_colored(summary, state)}")
     if not launcher_running:
         print("The launcher is not running. End its processes with `make down`, then start again with `make up`.")
     sections = {
+        **({"Open alerts": [line for alert in alerts for line in _alert_lines(alert, settings)]} if alerts else {}),
         "Resource usage": _resource_usage(settings, now),
         "Components": [f"{c.name:<20}{LABELS[c.state]:<10}{c.detail}" for c in health.components],
         "Consumer lag (messages)": _consumer_lag(settings),
@@ -49,7 +64,23 @@ def show(settings: Settings) -> int:
         print(f"\n{title}")
         for line in lines:
             print(f"  {line}")
-    return 0 if healthy else NOT_HEALTHY
+    return 0 if components_ok and state is not HealthState.FAILING else NOT_HEALTHY
+
+
+def _colored(text: str, state: HealthState) -> str:
+    """The text in the colour of the state, in a terminal."""
+    return f"\033[{COLORS[state]}m{text}\033[0m" if sys.stdout.isatty() else text
+
+
+def _count_alerts(alerts: Sequence[LoggedAlert]) -> str:
+    critical = sum(alert.severity == Severity.CRITICAL for alert in alerts)
+    return f", {len(alerts)} open alerts ({critical} critical)" if alerts else ""
+
+
+def _alert_lines(alert: LoggedAlert, settings: Settings) -> tuple[str, str]:
+    link = f"{Links(airflow.url(settings)).page('system')}#alert-{alert.id}"
+    title = _colored(f"{alert.severity:<10}{alert.rule}, {alert.subject}", STATES[Severity(alert.severity)])
+    return f"{title}: {alert.details.get('summary', alert.message)}", f"{'':<10}{link}"
 
 
 def _resource_usage(settings: Settings, now: datetime) -> list[str]:

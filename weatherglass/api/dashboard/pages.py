@@ -12,11 +12,10 @@ from fastapi import Path as InPath
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader
 
-from weatherglass.alerts.health import pipeline_health
 from weatherglass.api.dashboard import static_files
 from weatherglass.api.dependencies import NowDep, SettingsDep
 from weatherglass.api.problems import NOT_FOUND, Problem
-from weatherglass.api.routes.health import HealthResponse
+from weatherglass.api.routes.health import HealthResponse, health_response
 from weatherglass.settings import Settings
 
 router = APIRouter(include_in_schema=False)
@@ -73,7 +72,7 @@ def overview(request: Request, settings: SettingsDep) -> HTMLResponse:
 @router.get("/dashboard/health")
 def dashboard_health(request: Request, settings: SettingsDep, now: NowDep) -> HealthResponse:
     """Like `/health`, but always with status 200, because a failing component is not an error of the page."""
-    return HealthResponse.model_validate(pipeline_health(settings, now, request.app.state.store), from_attributes=True)
+    return health_response(settings, now, request.app.state.store)
 
 
 @router.get("/dashboard/{name}")

@@ -253,6 +253,29 @@ def test_an_alert_can_be_acknowledged_and_silenced_by_keyboard(served: Served, o
     assert opened.console_errors == []
 
 
+@pytest.mark.parametrize(("severity", "state"), [("warning", "degraded"), ("critical", "failing")])
+def test_the_status_line_reflects_the_most_severe_alert_and_links_to_it(
+    served: Served, open_page: OpenPage, severity: str, state: str
+) -> None:
+    with served.store.begin() as connection:
+        alert = alerts.Alert("gauge_blocked", "kiel", alerts.Severity(severity), "The rain gauge is blocked.")
+        alerts.raise_alert(connection, alert, datetime.now(UTC))
+    # No server runs here, so the components are reported as if they were healthy.
+    health = httpx.get(f"{served.address}/dashboard/health", timeout=60).json()
+    components = [{**component, "state": "ok"} for component in health["components"]]
+    health |= {"components": components, "state": "ok", "overall_state": state}
+    page = open_page(f"{served.address}/dashboard").page
+    page.route("**/dashboard/health", lambda route: route.fulfill(json=health))
+    page.reload()
+    line = page.locator(f"#state.{state}")
+    expect(line).to_contain_text("kiel")
+    line.click()
+    expect(page).to_have_url(re.compile("/dashboard/system#alert-"))
+    expect(page.locator("#alerts > li:focus")).to_contain_text("kiel")
+    with served.store.begin() as connection:
+        alerts.resolve(connection, "gauge_blocked", "kiel", datetime.now(UTC))
+
+
 @pytest.mark.parametrize("hours", [1, 6, 24, 168])
 def test_system_page_shows_metrics_of_the_selected_range(served: Served, open_page: OpenPage, hours: int) -> None:
     now = datetime.now(UTC).replace(second=0, microsecond=0)

@@ -27,7 +27,7 @@ from weatherglass.monitor.metric_files import (
 from weatherglass.records import iso
 from weatherglass.settings import Settings
 from weatherglass.store import metric_history
-from weatherglass.store.alerts import silenced
+from weatherglass.store.alerts import resolve, silenced
 
 
 def test_an_alert_is_acknowledged_and_silenced_for_the_given_hours(client: TestClient, store: Engine) -> None:
@@ -41,6 +41,17 @@ def test_an_alert_is_acknowledged_and_silenced_for_the_given_hours(client: TestC
         assert silenced(connection, NOW) == {(alert["rule"], alert["subject"])}
         assert silenced(connection, NOW + timedelta(hours=3)) == set()
     assert client.post(f"/alerts/{alert['id']}/silence", json={"hours": 0}).json()["silenced_until"] is None
+
+
+def test_health_lists_open_alerts(client: TestClient, store: Engine) -> None:
+    (alert,) = client.get("/alerts").json()["alerts"]
+    health = client.get("/dashboard/health").json()
+    (listed,) = health["alerts"]
+    assert listed == {name: alert[name] for name in listed}
+    with store.begin() as connection:
+        resolve(connection, alert["rule"], alert["subject"], NOW)
+    health = client.get("/dashboard/health").json()
+    assert (health["alerts"], health["overall_state"]) == ([], health["state"])
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 import { get, post } from "./api.js";
 import { byId, h, renderList, setText } from "./dom.js";
 import { showToast } from "./shell.js";
-import { formatDateTime } from "./units.js";
+import { alertTitle, formatDateTime } from "./units.js";
 
 const SILENCE_HOURS = [
   [1, "1 hour"],
@@ -12,6 +12,7 @@ const SILENCE_HOURS = [
 ];
 const MAX_RESOLVED = 30;
 let openAlerts = [];
+let linkedAlert = location.hash.startsWith("#alert-") ? location.hash.slice(1) : null;
 
 /** Request the alerts and render them. */
 export async function refreshAlerts() {
@@ -21,6 +22,7 @@ export async function refreshAlerts() {
   ]);
   openAlerts = open.alerts;
   renderOpenAlerts();
+  focusLinkedAlert();
   byId("resolved-alerts").hidden = !resolved.alerts.length;
   setText(
     byId("resolved-count"),
@@ -42,8 +44,12 @@ function renderOpenAlerts() {
   else byId("alerts").replaceChildren(h("li", { class: "empty" }, "No open alerts."));
 }
 
-const titleOf = ({ rule, subject }) =>
-  `${rule.charAt(0).toUpperCase()}${rule.slice(1).replaceAll("_", " ")}: ${subject}`;
+/** Go once to the alert of the page's address, which the browser cannot find before it is rendered. */
+function focusLinkedAlert() {
+  if (linkedAlert) byId(linkedAlert)?.focus();
+  linkedAlert = null;
+}
+
 const runbookPath = (alert) => `docs/troubleshooting.md#${alert.rule.replaceAll("_", "-")}`;
 const isWebUrl = (url) => typeof url === "string" && /^https?:/.test(url);
 
@@ -53,11 +59,11 @@ function openItem(alert) {
   const link = (label, url) => (isWebUrl(url) ? h("a", { href: url, target: "_top" }, label) : null);
   return h(
     "li",
-    { tabindex: -1 },
+    { tabindex: -1, id: `alert-${alert.id}` },
     h(
       "div",
       { class: "row" },
-      h("strong", {}, titleOf(alert)),
+      h("strong", {}, alertTitle(alert)),
       h("span", { class: alert.severity === "critical" ? "tag bad" : "tag warn" }, alert.severity),
     ),
     h("p", {}, summary ?? alert.message),
@@ -104,7 +110,7 @@ function actionButton(alert, label, action, body) {
     "button",
     {
       type: "button",
-      "aria-label": `${label}: ${titleOf(alert)}`,
+      "aria-label": `${label}: ${alertTitle(alert)}`,
       onclick: async () => {
         try {
           const updated = await post(`/alerts/${alert.id}/${action}`, body());
@@ -127,7 +133,7 @@ function resolvedItem(alert) {
     h(
       "div",
       { class: "row" },
-      h("strong", {}, titleOf(alert)),
+      h("strong", {}, alertTitle(alert)),
       h("span", { class: "muted" }, `${formatDateTime(alert.since)} to ${formatDateTime(alert.resolved_at)} UTC`),
     ),
     h("p", { class: "reason" }, alert.details.summary ?? alert.message),

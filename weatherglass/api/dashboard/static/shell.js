@@ -3,7 +3,7 @@ import { urlFor } from "./api.js";
 import { byId, h, setText } from "./dom.js";
 import { getHealth, startLiveUpdates } from "./live_updates.js";
 import { getPreference, setPreference } from "./preferences.js";
-import { checkLabel, componentLabel, formatAge, formatDateTime } from "./units.js";
+import { alertTitle, checkLabel, componentLabel, formatAge, formatDateTime } from "./units.js";
 
 const LIVE_SOURCES = ["metar", "open-meteo", "own"];
 const SOURCES = {
@@ -35,7 +35,8 @@ export function startPage(refresh, handlers = {}) {
       alert: (alert) => {
         const title = alert.severity === "critical" ? "Critical alert" : "Alert";
         const isBad = alert.severity === "critical";
-        if (alert.open) showToast(title, alert.message, { kind: "alert", url: urlFor("/dashboard/system"), isBad });
+        const url = `${urlFor("/dashboard/system")}#alert-${alert.id}`;
+        if (alert.open) showToast(title, alert.message, { kind: "alert", url, isBad });
         handlers.alert?.(alert);
       },
     },
@@ -87,20 +88,36 @@ function initPreferences() {
 
 function showPipelineState(health) {
   const component = (name) => health.components.find((candidate) => candidate.name === name);
-  byId("state").className = `state ${health.state}`;
-  const faulty = health.components.filter(({ state }) => state !== "ok");
-  const details = faulty.map(({ name, detail }) => `${componentLabel(name)}: ${detail}`);
-  const summary = health.state === "failing" ? "The pipeline is failing" : "The pipeline is degraded";
-  const text = faulty.length
-    ? `${summary}. ${details[0]}${details.length > 1 ? ` (and ${details.length - 1} more)` : ""}`
-    : `All ${health.components.length} components are healthy. Last prediction ${formatAge(component("predictions")?.age_seconds)} ago.`;
-  setText(byId("state-text"), text);
+  const [alert] = health.alerts;
+  byId("state").className = `state ${health.overall_state}`;
+  byId("state").href = urlFor("/dashboard/system") + (alert ? `#alert-${alert.id}` : "");
+  const sentences = [
+    alert ? alertSummary(health.alerts) : "",
+    componentSummary(health),
+    health.overall_state === "ok" ? `Last prediction ${formatAge(component("predictions")?.age_seconds)} ago.` : "",
+  ];
+  setText(byId("state-text"), sentences.filter(Boolean).join(" "));
   const observations = component("observations");
   staleMessage =
     observations && observations.state !== "ok" && observations.age_seconds !== null
       ? `The data is out of date: the last observation arrived ${formatAge(observations.age_seconds)} ago.`
       : null;
   updateNotice();
+}
+
+/** The most severe alert by name, and how many more are open. */
+function alertSummary([first, ...others]) {
+  const label = first.severity === "critical" ? "Critical alert" : "Open alert";
+  const more = others.length ? ` (and ${others.length} more ${others.length === 1 ? "alert" : "alerts"})` : "";
+  return `${label}: ${alertTitle(first)}${more}.`;
+}
+
+function componentSummary({ state, components }) {
+  const faulty = components.filter((component) => component.state !== "ok");
+  if (!faulty.length) return `All ${components.length} components are healthy.`;
+  const summary = state === "failing" ? "The pipeline is failing" : "The pipeline is degraded";
+  const more = faulty.length > 1 ? ` (and ${faulty.length - 1} more)` : "";
+  return `${summary}. ${componentLabel(faulty[0].name)}: ${faulty[0].detail}${more}`;
 }
 
 let staleMessage = null;

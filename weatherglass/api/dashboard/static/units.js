@@ -60,6 +60,9 @@ const COMPONENT_LABELS = {
 export const componentLabel = (name) =>
   COMPONENT_LABELS[name] ?? name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
 
+export const alertTitle = ({ rule, subject }) =>
+  `${rule.charAt(0).toUpperCase()}${rule.slice(1).replaceAll("_", " ")}: ${subject}`;
+
 /** The unit in which a variable is displayed: symbol, digits and conversions from the unit of the API. */
 export function displayUnit(variable) {
   if (variable === "temperature") return TEMPERATURE_UNITS[getPreference("temp")];
