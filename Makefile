@@ -119,7 +119,7 @@ clean: ## Remove everything that setup installed; the state folder is kept
 	@rm -rf .venv .venvs build dist $(JAR)
 
 prerequisites:
-	@PYTHON="$(PYTHON)" sh weatherglass/launcher/prerequisites.sh
+	@PYTHON="$(PYTHON)" ASSUME_YES="$(ASSUME_YES)" sh weatherglass/launcher/prerequisites.sh
 
 .venv/.synced: $(LOCKS) pyproject.toml | prerequisites
 	@echo "Setting up the Python packages (the first time this takes about a minute) …"
