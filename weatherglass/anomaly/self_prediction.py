@@ -2,9 +2,7 @@
 
 A robust ridge regression of each variable on its own last hours, on the same time of the previous days and on the
 previous values of the other variables, trained on the checked series itself: twice, the second time without outliers.
-The usual residual is estimated for each hour of the day. The limit meets a budget of false alarms; it is extrapolated
-from the tail of ordinary residuals, because the largest ones may be faults (peaks over threshold: Coles 2001, An
-Introduction to Statistical Modeling of Extreme Values, chapter 4).
+The usual residual is estimated for each hour of the day; the limit follows the budget (`alarm_limit`).
 """
 
 from __future__ import annotations
@@ -14,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from weatherglass.anomaly import alarm_limit
 from weatherglass.anomaly.episodes import WEEK
 from weatherglass.records import VARIABLES
 
@@ -21,16 +20,14 @@ MIN_DAYS = 7
 HORIZONS = (0.0, 3.0)
 """Hours of the latest past that are hidden: without any, jumps are found; with three, faults that develop in hours."""
 LAG_HOURS = (1.0, 2.0, 3.0, 6.0, 12.0, 24.0, 48.0)
-LONG_GAP_HOURS = 72.0
-"""No prediction uses readings from before a gap of this length, the longest lag and horizon; a multiple of 24."""
+WEEK_LAG_DAYS = 28
+"""Days of a series from which on the value of a week ago is used: buildings and machines have weekly cycles."""
+LONG_GAP_HOURS = 336.0
+"""No prediction uses readings from before a gap of this length, which is longer than the longest lag and horizon."""
 NEWEST_STEPS = 3
 HARMONICS = 2
 RIDGE = 10.0
 OUTLIERS = 5.0
-TAIL_QUANTILE = 0.98
-"""The tail is fitted on the residuals above this quantile."""
-MIN_LIMIT = 4.0
-"""Robust standard deviations; a smaller residual is never flagged."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +46,15 @@ class SelfPrediction:
 
 
 def predict(
-    values: npt.NDArray[np.float64], start_hour: float, step_hours: float, budget: float
+    values: npt.NDArray[np.float64], start_hour: float, step_hours: float, budget: float, gap: int
 ) -> SelfPrediction | None:
     """Predict values (moments, 4) on a regular time axis; None for a series shorter than `MIN_DAYS`.
 
     Args:
         values: NaN where missing.
-        start_hour: hour of the day, UTC, of the first moment.
+        start_hour: hours since a midnight, UTC, of the first moment.
         budget: false alarms per week and variable.
+        gap: distances at most this many moments apart are one alarm.
     """
     if len(values) * step_hours < MIN_DAYS * 24:
         return None
@@ -66,10 +64,11 @@ def predict(
         known = np.isfinite(values[:, v])
         if known.sum() * step_hours < MIN_DAYS * 24 * 0.5:
             continue
+        allowed = budget * known.sum() * step_hours / WEEK / len(HORIZONS)
         for horizon in HORIZONS:
             expected, scale = _regress(values, v, hour_of_day, step_hours, horizon)
             distance = np.abs(values[:, v] - expected) / scale
-            limit = _limit(distance[np.isfinite(distance)], budget * known.sum() * step_hours / WEEK)
+            limit = max(1.0, alarm_limit.fit(distance, allowed, gap))
             worse = np.isfinite(distance) & ~(distance / limit <= results[1][:, v])
             for array, column in zip(results, (expected, distance / limit, scale * limit), strict=True):
                 array[worse, v] = column[worse]
@@ -81,9 +80,10 @@ def _regress(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return the expected values and their usual error, each (moments,)."""
     hidden = round(horizon / step_hours)
+    longest = 168.0 if len(values) * step_hours >= WEEK_LAG_DAYS * 24 else 48.0
     lags = sorted(
         {hidden + k for k in range(1, NEWEST_STEPS + 1)}
-        | {round(hours / step_hours) for hours in LAG_HOURS if round(hours / step_hours) > hidden}
+        | {round(hours / step_hours) for hours in (*LAG_HOURS, longest) if round(hours / step_hours) > hidden}
     )
     held = _hold(values, max(1, round(3 / step_hours)))
     median = np.full(values.shape[1], np.nan)
@@ -129,21 +129,6 @@ def _scale_by_hour(
         if near.sum() >= 30:
             by_hour[h] = max(_scale(error[near]), 0.5 * overall)
     return by_hour[hour]
-
-
-def _limit(distance: npt.NDArray[np.float64], allowed: float) -> float:
-    """Return the distance that ordinary values exceed `allowed` times.
-
-    The tail is exponential; its scale is fitted to the median excess.
-    """
-    if len(distance) == 0:
-        return MIN_LIMIT
-    begin = float(np.quantile(distance, TAIL_QUANTILE))
-    excess = distance[distance > begin] - begin
-    if len(excess) == 0:
-        return MIN_LIMIT
-    scale = float(np.median(excess)) / np.log(2)
-    return max(MIN_LIMIT, begin + scale * float(np.log(max(1.0, len(excess) / max(allowed, 1e-3)))))
 
 
 def _hold(values: npt.NDArray[np.float64], steps: int) -> npt.NDArray[np.float64]:

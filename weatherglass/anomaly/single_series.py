@@ -11,7 +11,9 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from weatherglass.anomaly import self_prediction
+from weatherglass.anomaly import recent_level, resolution, self_prediction
+from weatherglass.anomaly.episodes import WEEK
+from weatherglass.anomaly.regular_axis import RegularAxis
 from weatherglass.qc import series_checks
 from weatherglass.records import UNITS, VARIABLES, Quality
 
@@ -25,12 +27,16 @@ CHECKS = (
     "flat_line",
     "consistency",
     "self_prediction",
+    "recent_level",
     "neighbours",
     "climatology",
     "isolation_forest",
 )
-MERGE_HOURS = 3.0
-"""Flags of one check and subject no further apart than this are one event."""
+MERGE_HOURS, SOFT_MERGE_HOURS = 3.0, 12.0
+MERGE_STEPS = 60
+"""Flags of one check and subject no further apart than so many hours and usual steps are one event."""
+SOFT_CHECKS = ("self_prediction", "recent_level")
+"""The checks that share the budget."""
 CLOCK = "clock"
 TEMPERATURE_AND_HUMIDITY = "temperature and humidity"
 
@@ -100,11 +106,13 @@ def check_series(
     if usable.sum() < 2:
         raise TooFewReadings("; ".join(event.reason for event in events))
     order = np.flatnonzero(usable)[np.argsort(times[usable], kind="stable")]
-    results = _Results(times[order], lines[order], events)
-    hours = (results.times - results.times[0]).astype(np.float64) / 3600
-    step = float(np.median(np.diff(hours))) if len(hours) > 1 else 1.0
+    hours = (times[order] - times[order[0]]).astype(np.float64) / 3600
+    step = float(np.median(np.diff(hours)))
+    results = _Results(times[order], lines[order], events, step)
     plausible = _check_rules(results, values[order], hours)
-    _check_self_prediction(results, plausible, hours, step, budget)
+    axis = RegularAxis.of(results.times, hours, step)
+    _check_self_prediction(results, plausible, axis, budget / len(SOFT_CHECKS))
+    _check_recent_level(results, plausible, axis, budget / len(SOFT_CHECKS))
     results.skip("neighbours", "all", "neighbours", "a single series has no neighbouring stations")
     for check in ("climatology", "isolation_forest"):
         results.skip(check, "all", check, "needs years of history of the station")
@@ -115,8 +123,8 @@ def check_series(
 class _Results:
     """Collects the results of the checks of readings at `times` (n,) in the lines `lines` (n,) of the file."""
 
-    def __init__(self, times: Times, lines: npt.NDArray[np.int64], clock_events: list[SeriesEvent]):
-        self.times, self.lines = times, lines
+    def __init__(self, times: Times, lines: npt.NDArray[np.int64], clock_events: list[SeriesEvent], step: float):
+        self.times, self.lines, self._step = times, lines, step
         self.checks: dict[str, dict[str, Quality]] = {name: {} for name in CHECKS}
         self.checks[CLOCK][CLOCK] = Quality.FAILED if clock_events else Quality.OK
         self.not_checked: dict[str, str] = {}
@@ -143,7 +151,13 @@ class _Results:
             Quality.FAILED if flagged.any() else Quality.OK if checked.any() else Quality.NOT_CHECKED
         )
         severities = np.ones(len(flagged)) if severity is None else severity
-        self._events += _events(check, subject, flagged, severities, self.times, self.lines, describe, duration)
+        self._events += _events(
+            check, subject, flagged, severities, self.times, self.lines, self.merge_hours(check), describe, duration
+        )
+
+    def merge_hours(self, check: str) -> float:
+        """Return the longest time between two flags of an event."""
+        return min(SOFT_MERGE_HOURS if check in SOFT_CHECKS else MERGE_HOURS, MERGE_STEPS * self._step)
 
     def skip(self, check: str, subject: str, name: str, reason: str) -> None:
         """Add a check that was not possible; the reason is reported under `name`."""
@@ -195,22 +209,11 @@ def _check_rules(
 
 
 def _check_self_prediction(
-    results: _Results, values: npt.NDArray[np.float64], hours: npt.NDArray[np.float64], step: float, budget: float
+    results: _Results, values: npt.NDArray[np.float64], axis: RegularAxis, budget: float
 ) -> None:
-    """Compare the series with predictions from its own past, on a regular time axis of the usual step.
-
-    Long gaps are shortened by whole days, so that a clock that once showed 1970 does not make the axis too long.
-    """
-    gaps = np.diff(hours, prepend=hours[0])
-    longest = self_prediction.LONG_GAP_HOURS
-    shortened = np.cumsum(np.where(gaps > longest, longest + gaps % 24, gaps))
-    at = np.round(shortened / step).astype(np.int64)
-    first = np.concatenate([[True], np.diff(at) > 0])
-    regular = np.full((int(at[-1]) + 1, len(VARIABLES)), np.nan)
-    regular[at[first]] = values[first]
-    midnight = results.times[0].astype("datetime64[D]")
-    start = float((results.times[0] - midnight).astype(np.float64) / 3600)
-    prediction = self_prediction.predict(regular, start, step, budget)
+    """Compare the series with predictions from its own past."""
+    gap = round(results.merge_hours("self_prediction") / axis.step)
+    prediction = self_prediction.predict(axis.regular(values), axis.start_hour, axis.step, budget, gap)
     for v, name in enumerate(VARIABLES):
         if name in results.not_checked:
             results.checks["self_prediction"][name] = Quality.NOT_CHECKED
@@ -219,17 +222,50 @@ def _check_self_prediction(
             reason = f"needs {self_prediction.MIN_DAYS} days of readings"
             results.skip("self_prediction", name, f"self_prediction of {name}", reason)
             continue
-        ratio = np.where(first, prediction.ratio[at, v], np.nan)
-
-        def describe(i: int, v: int = v) -> str:
-            value, expected, unit = values[i, v], prediction.expected[at[i], v], UNITS[VARIABLES[v]]
-            return (
-                f"{series_checks.display_name(v)} of {value:.1f} {unit} is {abs(value - expected):.1f} {unit} "
-                f"{'above' if value > expected else 'below'} the value expected from its own past; the limit at this "
-                f"time of day is {prediction.limit[at[i], v]:.1f} {unit}"
-            )
-
+        ratio, expected, limit = (
+            axis.of_readings(array[:, v]) for array in (prediction.ratio, prediction.expected, prediction.limit)
+        )
+        describe = partial(_describe_distance, v, values[:, v], expected, limit, "expected from its own past")
         results.add("self_prediction", name, ratio > 1, np.isfinite(ratio), describe, ratio**2 / (1 + ratio**2))
+
+
+def _check_recent_level(results: _Results, values: npt.NDArray[np.float64], axis: RegularAxis, budget: float) -> None:
+    """Find departures from the recent level: pulses, level shifts and drifts."""
+    gap = round(results.merge_hours("recent_level") / axis.step)
+    for v, name in enumerate(VARIABLES):
+        if name in results.not_checked:
+            results.checks["recent_level"][name] = Quality.NOT_CHECKED
+            continue
+        series = axis.regular(values[:, v])
+        allowed = budget * np.isfinite(series).sum() * axis.step / WEEK
+        step = resolution.smallest_step(series)
+        departures = recent_level.find(series, axis.start_hour, axis.step, allowed, step, gap)
+        if departures is None:
+            reason = f"needs {recent_level.MIN_WINDOWS * recent_level.MIN_STEPS} readings"
+            results.skip("recent_level", name, f"recent_level of {name}", reason)
+            continue
+        ratio, expected, limit = (
+            axis.of_readings(array) for array in (departures.ratio, departures.expected, departures.limit)
+        )
+        flagged = axis.of_readings(departures.flagged) > 0
+        describe = partial(_describe_distance, v, values[:, v], expected, limit, "of its recent level")
+        results.add("recent_level", name, flagged, np.isfinite(ratio), describe, ratio**2 / (1 + ratio**2))
+
+
+def _describe_distance(
+    v: int,
+    values: npt.NDArray[np.float64],
+    expected: npt.NDArray[np.float64],
+    limit: npt.NDArray[np.float64],
+    source: str,
+    i: int,
+) -> str:
+    unit, value = UNITS[VARIABLES[v]], values[i]
+    return (
+        f"{series_checks.display_name(v)} of {value:.1f} {unit} is {abs(value - expected[i]):.1f} {unit} "
+        f"{'above' if value > expected[i] else 'below'} the value {source}; the limit at this time is "
+        f"{limit[i]:.1f} {unit}"
+    )
 
 
 def _check_clock(
@@ -289,6 +325,7 @@ def _events(
     severity: npt.NDArray,
     times: Times,
     lines: npt.NDArray[np.int64],
+    merge_hours: float,
     describe: Describe,
     duration: npt.NDArray | None = None,
 ) -> list[SeriesEvent]:
@@ -296,7 +333,7 @@ def _events(
     at = np.flatnonzero(flagged)
     if len(at) == 0:
         return []
-    gaps = np.diff(times[at]).astype(np.float64) / 3600 > MERGE_HOURS
+    gaps = np.diff(times[at]).astype(np.float64) / 3600 > merge_hours
     events = []
     for group in np.split(at, np.flatnonzero(gaps) + 1):
         worst = int(group[np.argmax(severity[group])])

@@ -80,7 +80,7 @@ def _json(file: Path, series: StationSeries, report: SeriesReport) -> str:
 def _lines(file: Path, series: StationSeries, report: SeriesReport, budget: float, list_all: bool) -> list[str]:
     lines = [
         f"{file}: {len(series.times)} readings over {report.weeks:.1f} weeks, "
-        f"usually {report.step_minutes:.0f} minutes apart",
+        f"usually {_interval(report.step_minutes)} apart",
         "Columns: " + "; ".join(f"{_words(name)} from {column}" for name, column in series.columns.items()),
         f"False-alarm budget for soft flags: {budget:g} per variable and week",
     ]
@@ -104,6 +104,10 @@ def _lines(file: Path, series: StationSeries, report: SeriesReport, budget: floa
     if not_checked:
         lines += ["", "Not checked (this does not mean that the values are good):", *not_checked]
     return [*lines, "", _conclusion(report), ""]
+
+
+def _interval(minutes: float) -> str:
+    return f"{minutes:.0f} minutes" if minutes >= 2 else f"{minutes * 60:.0f} seconds"
 
 
 def _skipped(skipped: Skipped) -> str:

@@ -133,6 +133,12 @@ STEP_SHARE = Limit(
 """Share of `STEP` that is allowed within less than a quarter of an hour; beyond, it grows with the square root of
 time, as weather does."""
 
+STEP_HOURS = Limit(1.0, "The period that the limits of `STEP` refer to")
+"""A value is compared with all earlier ones that are at most this old."""
+
+STEP_LAST_HALF = Limit(0.25, "Own choice: with less, the change had ended before, and noise exceeds the limit again")
+"""Share of a change over several readings that must have happened in the last half of them."""
+
 GAP_HOURS = Limit(3.0, "Own choice: after a longer gap, two readings say nothing about a step or a flat line")
 
 FLAT_HOURS = SeriesAndHistory(

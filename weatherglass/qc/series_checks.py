@@ -7,7 +7,7 @@ limits and their sources are in `limits`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,11 +83,13 @@ def describe_exclusion(check: str, variable: int) -> str:
 
 @dataclass(frozen=True)
 class StepCheck:
-    """Change of each value since the last known value; all arrays (..., moments, 4).
+    """Change of each value; all arrays (..., moments, 4).
+
+    The change is that since the last known value, unless it is allowed and the one since an earlier value is not.
 
     Attributes:
         change: in the variable's unit.
-        hours: time since the last known value.
+        hours: time in which it happened.
         allowed: the largest change that is not flagged.
     """
 
@@ -112,6 +114,9 @@ class StepCheck:
 def check_steps(times: Array, values: Array, limit: Array = STEP_PER_HOUR) -> StepCheck:
     """Check the changes of values.
 
+    Frequent readings divide a fast rise into small steps, so values are also compared with those up to an hour before:
+    a reading fails when it is the first one too far from one of them. The wind comes in gusts and is excluded.
+
     Args:
         times: (..., moments) hours, ascending.
         values: (..., moments, 4).
@@ -121,11 +126,44 @@ def check_steps(times: Array, values: Array, limit: Array = STEP_PER_HOUR) -> St
     known = before >= 0
     earlier = np.maximum(before, 0)
     change = values - np.take_along_axis(values, earlier, axis=-2)
-    then = np.take_along_axis(np.broadcast_to(times[..., None], values.shape), earlier, axis=-2)
-    hours = times[..., None] - then
+    all_times = np.broadcast_to(times[..., None], values.shape)
+    hours = all_times - np.take_along_axis(all_times, earlier, axis=-2)
     checked = known & np.isfinite(values) & (hours <= limits.GAP_HOURS.value)
-    allowed = limit[..., None, :] * np.maximum(STEP_SHARE, np.sqrt(hours))
-    return StepCheck(change, hours, allowed, checked)
+
+    def allowed_within(hours: Array) -> Array:
+        return np.asarray(limit[..., None, :] * np.maximum(STEP_SHARE, np.sqrt(hours)))
+
+    steps = StepCheck(change, hours, allowed_within(hours), checked)
+    at_previous = np.where(known, values - change, np.nan)
+    for lag in _lags(times):
+        since, halfway = _values_before(values, lag), _values_before(values, (lag + 1) // 2)
+        lag_hours = np.full_like(hours, np.inf)
+        lag_hours[..., lag:, :] = all_times[..., lag:, :] - all_times[..., :-lag, :]
+        allowed = allowed_within(np.minimum(lag_hours, limits.STEP_HOURS.value))
+        first = (np.abs(values - since) > allowed) & (np.abs(at_previous - since) <= allowed)
+        first &= (lag_hours <= limits.STEP_HOURS.value) & checked & ~steps.failed
+        first &= np.abs(values - halfway) >= limits.STEP_LAST_HALF.value * np.abs(values - since)
+        first[..., WIND_SPEED] = False
+        steps = StepCheck(
+            np.where(first, values - since, steps.change),
+            np.where(first, lag_hours, steps.hours),
+            np.where(first, allowed, steps.allowed),
+            checked,
+        )
+    return steps
+
+
+def _values_before(values: Array, lag: int) -> Array:
+    """Return the values (..., moments, 4) `lag` moments before each; NaN where there is none."""
+    return np.concatenate([np.full_like(values[..., :lag, :], np.nan), values[..., :-lag, :]], axis=-2)
+
+
+def _lags(times: Array) -> Iterator[int]:
+    """Yield the numbers of readings, from two on, that lie within an hour somewhere; large ones only approximately."""
+    lag = 2
+    while lag < times.shape[-1] and (times[..., lag:] - times[..., :-lag] <= limits.STEP_HOURS.value).any():
+        yield lag
+        lag += lag // 2
 
 
 @dataclass(frozen=True)

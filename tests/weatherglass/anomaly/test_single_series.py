@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weatherglass.anomaly import self_prediction
-from weatherglass.anomaly.single_series import SeriesEvent, SeriesReport, TooFewReadings, check_series
+from weatherglass.anomaly.single_series import SOFT_CHECKS, SeriesEvent, SeriesReport, TooFewReadings, check_series
 from weatherglass.anomaly.single_series import _increasing as increasing
 from weatherglass.records import VARIABLES, Quality
 
@@ -46,12 +47,23 @@ def events_at(report: SeriesReport, subject: str, time: np.datetime64) -> list[S
 
 
 @pytest.mark.parametrize("minutes", [10, 60])
-def test_ordinary_weather_has_few_flags_and_skipped_checks_are_reported(minutes: int) -> None:
+def test_skipped_checks_are_reported(minutes: int) -> None:
     report = check(*weather(minutes, 30))
-    assert len(report.events) <= 4, report.events
-    assert {*report.checks["self_prediction"].values()} <= {Quality.OK, Quality.FAILED}
+    for name in SOFT_CHECKS:
+        assert {*report.checks[name].values()} <= {Quality.OK, Quality.FAILED}
     assert report.checks["neighbours"]["all"] is Quality.NOT_CHECKED
     assert {"neighbours", "climatology"} <= report.not_checked.keys()
+
+
+def test_the_budget_controls_the_number_of_soft_flags_in_ordinary_weather() -> None:
+    series = [weather(60, 60, seed) for seed in range(3)]
+    numbers = {}
+    for budget in (0.05, 0.3, 2.0):
+        reports = [check(*one, budget) for one in series]
+        numbers[budget] = sum(event.check in SOFT_CHECKS for report in reports for event in report.events)
+        expected = budget * sum(report.weeks for report in reports) * len(VARIABLES)
+        assert numbers[budget] <= 1.5 * expected + 3 * expected**0.5
+    assert numbers[0.05] < numbers[0.3] < numbers[2.0] > 0.2 * expected
 
 
 @pytest.mark.parametrize("minutes", [10, 60])
@@ -163,13 +175,67 @@ def test_a_first_time_decades_earlier_does_not_lengthen_the_axis(monkeypatch: py
     values[2000, 2] += 10.0
     times[0] = np.datetime64("1970-01-01T00:00:00", "s")
     assert "self_prediction" in {event.check for event in events_at(check(times, values), "pressure", times[2000])}
-    assert lengths[0] < len(times) + 5 * 144
+    assert lengths[0] < len(times) + (self_prediction.LONG_GAP_HOURS + 168) * 6
 
 
 def test_readings_that_are_all_in_the_future_are_too_few() -> None:
     times, values = weather(60, 2)
     with pytest.raises(TooFewReadings):
         check(times + np.timedelta64(365 * 3, "D"), values)
+
+
+def pulses(seconds: int, hours: float, height: float, seed: int = 1) -> tuple[np.ndarray, np.ndarray, list[slice]]:
+    """Times, temperatures (the other variables are missing) of a quiet room, and the readings that are heated."""
+    rng = np.random.default_rng(seed)
+    count = int(hours * 3600 / seconds)
+    values = np.full((count, 4), np.nan)
+    values[:, 0] = 27.7 + np.sin(np.arange(count) * seconds / 7200) + rng.normal(size=count) * 0.05
+    heated = [slice(begin, begin + 240 // seconds) for begin in (count // 5, count // 2, count * 4 // 5)]
+    for period in heated:
+        shape = np.minimum(1, np.arange(1, 240 // seconds + 1) * seconds / 75)
+        values[period, 0] += height * shape
+    return START + np.arange(count) * np.timedelta64(seconds, "s"), values.round(2), heated
+
+
+@pytest.mark.parametrize("height", [3.0, 23.8])
+def test_a_heater_held_to_a_sensor_is_flagged_as_long_as_it_lasts(height: float) -> None:
+    times, values, heated = pulses(5, 6, height)
+    flagged = np.zeros(len(times), bool)
+    report = check(times, values)
+    for event in report.events:
+        first, last = (np.datetime64(time.replace(tzinfo=None), "s") for time in (event.onset, event.end))
+        flagged |= (times >= first) & (times <= last)
+    faulty = np.zeros(len(times), bool)
+    for period in heated:
+        faulty[period] = True
+    assert (flagged & faulty).sum() / faulty.sum() > 0.85
+    assert (flagged & faulty).sum() / flagged.sum() > 0.85
+    checks = {event.check for event in report.events}
+    assert ("step" in checks) == (height > 19.4)
+
+
+def test_missing_variables_cause_no_warnings() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for times, values in (pulses(5, 6, 3.0)[:2], weather(60, 40)):
+            values[:, 1:] = np.nan
+            assert check(times, values).checks["recent_level"]["temperature"] is not Quality.NOT_CHECKED
+
+
+@pytest.mark.parametrize("shape", ["level_shift", "drift"])
+def test_a_level_shift_and_a_drift_are_flagged(shape: str) -> None:
+    times, values = weather(60, 60)
+    day = 24
+    begin, end = 20 * day, 23 * day
+    share = 1.0 if shape == "level_shift" else np.linspace(0, 1, end - begin)
+    values[begin:end, 2] += np.round(30.0 * share, 1)
+    found = [event for event in check(times, values, 0.2).events if event.subject == "pressure"]
+    assert "recent_level" in {event.check for event in found}
+    assert any(
+        times[begin] <= np.datetime64(event.onset.replace(tzinfo=None)) < times[end]
+        for event in found
+        if event.check == "recent_level"
+    )
 
 
 def test_a_short_series_has_no_self_prediction() -> None:

@@ -30,14 +30,40 @@ def test_steps_are_changes_since_the_last_known_value(series: list[tuple[float, 
     times, values = arrays(series)
     steps = series_checks.check_steps(times, values)
     last: tuple[float, float] | None = None
-    for i, (time, value) in enumerate(zip(times, values[:, 0], strict=True)):
+    for i, (time, value) in enumerate(zip(times, values[:, 3], strict=True)):
         checked = fails = False
         if last and np.isfinite(value) and time - last[0] <= 3:
             checked = True
-            fails = abs(value - last[1]) > 19.4 * max(0.5, (time - last[0]) ** 0.5)
-        assert (steps.checked[i, 0], steps.failed[i, 0]) == (checked, fails)
+            fails = abs(value - last[1]) > 10.3 * max(1, (time - last[0]) ** 0.5)
+        assert (steps.checked[i, 3], steps.failed[i, 3]) == (checked, fails)
+        if fails:
+            assert steps.failed[i, 0] == (abs(value - last[1]) > 19.4 * max(0.5, (time - last[0]) ** 0.5))
         if np.isfinite(value):
             last = (time, value)
+
+
+@pytest.mark.parametrize("seconds", [5, 60, 300])
+@pytest.mark.parametrize(("rise", "fails"), [(9.0, False), (23.8, True)])
+def test_a_fast_rise_fails_at_every_interval(seconds: int, rise: float, fails: bool) -> None:
+    """The temperature rises within 75 s, or from one reading to the next, stays, and falls."""
+    count = 3600 // seconds
+    times = np.arange(count) * seconds / 3600
+    values = np.full((count, 4), 20.0)
+    heated = slice(count // 3, count * 2 // 3)
+    values[heated, 0] += rise * np.minimum(1, (np.arange(count)[heated] - count // 3 + 1) * seconds / 75)
+    failed = np.flatnonzero(series_checks.check_steps(times, values).failed[:, 0])
+    during_rise = (failed >= heated.start) & (failed <= heated.start + 75 // seconds)
+    at_fall = (failed >= heated.stop) & (failed <= heated.stop + 1)
+    assert bool(during_rise.any()) is bool(at_fall.any()) is fails
+    assert (during_rise | at_fall).all()
+
+
+@given(st.lists(st.floats(-30, 30), min_size=2, max_size=30))
+@settings(deadline=None)
+def test_hourly_values_are_compared_with_the_hour_before_only(column: list[float]) -> None:
+    values = np.column_stack([np.array(column)] * 4)
+    steps = series_checks.check_steps(np.arange(len(column), dtype=float), values)
+    np.testing.assert_array_equal(steps.failed[1:, 0], np.abs(np.diff(values[:, 0])) > 19.4)
 
 
 @given(SERIES)
