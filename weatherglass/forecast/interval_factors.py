@@ -4,8 +4,7 @@ The quantiles of a training belong to the seasons and sensors of its history. Th
 with the observations every day, in units of the interval's half-width, and the half-width is multiplied by a factor:
 conformal prediction on recent errors, weighted by age (Barber et al. 2023, Conformal prediction beyond exchangeability,
 Annals of Statistics 51). A factor has two steps, because errors of one station are autocorrelated and few: one for all
-stations by variable and group of leads, and one for the station by variable, drawn towards 1 while the station has few
-days.
+stations by variable and lead, and one for the station by variable, drawn towards 1 while the station has few days.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ import numpy.typing as npt
 
 from weatherglass.forecast import conformal_quantiles
 from weatherglass.forecast.forecaster import LEVELS, Forecast, Forecaster
-from weatherglass.forecast.presets import LEAD_GROUPS
 from weatherglass.forecast.variables import clip_to_limits
 from weatherglass.history.grid import HourGrid
 from weatherglass.records import LEADS, VARIABLES
@@ -123,12 +121,11 @@ def interval_factors(
         return {}
     weight = 0.5 ** (age / HALF_LIFE_HOURS)
     common = np.ones((len(LEADS), len(VARIABLES), len(LEVELS)))
-    for leads in LEAD_GROUPS:
-        lead_index = np.array(leads) - 1
+    for lead in range(len(LEADS)):
         for v in range(len(VARIABLES)):
-            known = np.isfinite(errors[:, lead_index, v, 0])
-            quantiles = _quantiles(errors[:, lead_index, v], weight[:, lead_index])
-            common[lead_index, v] = _shrink(quantiles, age[:, lead_index][known], COMMON_PRIOR_DAYS)
+            known = np.isfinite(errors[:, lead, v, 0])
+            quantiles = _quantiles(errors[:, lead, v], weight[:, lead])
+            common[lead, v] = _shrink(quantiles, age[known, lead], COMMON_PRIOR_DAYS)
     relative = errors / common
     own = np.ones((len(names), len(VARIABLES), len(LEVELS)))
     for s in range(len(names)):

@@ -57,8 +57,8 @@ def test_factors_of_constant_errors_are_the_closed_form() -> None:
     now = START + 24 * 10 + 1
     factors = interval_factors(["a"] * len(base), base, errors, now)
     assert set(factors) == {"a"}
-    # Leads 1-3: valid times from 1 h to 242 h after the start, ages from 0 to 240 h. Leads 17-24: from 17 h on, so
-    # ages up to 224 h are known, 10 different days.
+    # Lead 1: valid times from 1 h to 240 h after the start, ages from 1 to 240 h. Lead 24: from 24 h on, so ages up to
+    # 217 h are known, 10 different days.
     for lead, days in ((1, 11), (24, 10)):
         common = 2 ** (days / (days + 14))
         own_days = 11  # of all leads together
@@ -66,6 +66,17 @@ def test_factors_of_constant_errors_are_the_closed_form() -> None:
         remainder = max(2 / 2 ** (11 / 25), 2 / 2 ** (10 / 24))
         expected = common * remainder ** (own_days / (own_days + 5))
         np.testing.assert_allclose(factors["a"][lead - 1], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("lead", [1, 2, 11, 24])
+def test_each_lead_gets_the_width_of_its_own_errors(lead: int) -> None:
+    """The errors of one lead are twice as wide as those of the other 23, which determine the station's own factor."""
+    names, base, errors = forecasts(40, {f"s{i}": 1.0 for i in range(12)})
+    errors[:, lead - 1] *= 2
+    factors = np.stack(list(interval_factors(names, base, errors, START + 24 * 41).values()))
+    prior = 2 ** (40 / (40 + 14))
+    np.testing.assert_allclose(factors[:, lead - 1].mean(axis=0), prior, rtol=0.1)
+    np.testing.assert_allclose(np.delete(factors, lead - 1, axis=1).mean(axis=(0, 1)), 1, rtol=0.1)
 
 
 def test_recent_errors_weigh_more_by_a_half_life_of_20_days() -> None:
