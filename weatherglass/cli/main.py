@@ -37,6 +37,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(arguments: list[str] | None) -> int:
     options = _parser().parse_args(arguments)
+    if options.command == "evaluate" and options.guidance:
+        from weatherglass.cli.evaluate_guidance import evaluate_guidance
+
+        return evaluate_guidance(options)
     if options.command == "evaluate":
         from weatherglass.cli.evaluate import evaluate
 
