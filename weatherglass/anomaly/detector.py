@@ -238,7 +238,7 @@ class AnomalyDetector:
         """Return the states of the hard checks and their flags, for each reading."""
         times, values = _series(inputs, readings, grid)
         step_limit = np.broadcast_to(series_checks.STEP_PER_HOUR, (len(inputs), len(VARIABLES))).copy()
-        flat_limit = np.broadcast_to(series_checks.FLAT_HOURS, step_limit.shape).copy()
+        flat_limit = np.broadcast_to(series_checks.COARSE_FLAT_HOURS, step_limit.shape).copy()
         if self.learned is not None:
             known = self.learned.station_rows([item.window.station_id for item in inputs])
             step_limit[known >= 0] = self.learned.statistics.step_limit[known[known >= 0]]

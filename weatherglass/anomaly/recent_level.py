@@ -57,7 +57,7 @@ def find(
         series: (moments,) on a regular time axis; NaN where missing.
         start_hour: hours since a Monday, 0:00, of the first moment.
         allowed: false alarms in the whole series.
-        resolution: smallest step of the values.
+        resolution: usual difference between neighbouring values; 0 if unknown.
         gap: departures at most this many moments apart are one.
     """
     windows = [

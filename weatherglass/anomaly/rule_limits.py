@@ -1,7 +1,8 @@
 """Limits of the rules for each station: those of `qc.limits`, raised if the station's own history often exceeds them.
 
-Some sources mix sea-level pressure with station pressure, or repeat a value until the next report. With the published
-limits, such a station would raise false alarms every day.
+Some sources round to whole degrees, mix sea-level pressure with station pressure, or repeat a value until the next
+report. With the published limits, such a station would raise false alarms every day. A flat line of days is a fault and
+does not raise a limit.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from weatherglass.anomaly.episodes import WEEK
+from weatherglass.anomaly.resolution import resolutions
 from weatherglass.qc import series_checks
 from weatherglass.records import VARIABLES
 
@@ -33,9 +35,12 @@ def fit(values: npt.NDArray[np.float32], budget: float) -> tuple[npt.NDArray[np.
     )
     allowed = (budget * np.isfinite(values).sum(axis=1) / WEEK).astype(int)
     step_limit = np.broadcast_to(series_checks.STEP_PER_HOUR, shape).copy()
-    flat_limit = np.broadcast_to(series_checks.FLAT_HOURS, shape).copy()
-    for measured, limit in ((jumps, step_limit), (lengths, flat_limit)):
-        ordered = -np.sort(-measured, axis=1)
+    flat_limit = series_checks.flat_line_limit(resolutions(values))
+    for measured, limit, possible in (
+        (jumps, step_limit, np.inf),
+        (lengths, flat_limit, series_checks.LONGEST_FLAT_HOURS),
+    ):
+        ordered = -np.sort(-np.where(measured <= possible, measured, 0), axis=1)
         largest = np.take_along_axis(ordered, np.minimum(allowed, ordered.shape[1] - 1)[:, None], axis=1)[:, 0]
         np.maximum(limit, largest * 1.001, out=limit)
     return step_limit, flat_limit

