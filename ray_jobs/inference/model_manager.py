@@ -22,10 +22,10 @@ from weatherglass.anomaly.detector import AnomalyDetector
 from weatherglass.forecast.boosted_trees import BoostedForecaster
 from weatherglass.forecast.fallback import PersistenceForecaster
 from weatherglass.forecast.forecaster import Forecaster
-from weatherglass.forecast.interval_factors import IntervalFactors, RecalibratedForecaster
+from weatherglass.forecast.recalibration import RecalibratedForecaster, Recalibration, StationRecalibration
 from weatherglass.formatting import first_line
 from weatherglass.registry.registry import ANOMALY_DETECTOR, FORECASTER, ModelVersion, Registry
-from weatherglass.store import alerts, interval_scaling, quarantine
+from weatherglass.store import alerts, quarantine, recalibrations
 from weatherglass.store.alerts import Alert, Severity
 from weatherglass.store.quarantine import QuarantinedVersion
 
@@ -76,8 +76,8 @@ class ModelManager:
         self._detector = ModelSlot[AnomalyDetector](
             "detector", ANOMALY_DETECTOR, AnomalyDetector.load, check_detector, AnomalyDetector.rules_only(), None
         )
-        self._interval_factors: dict[str | None, tuple[date, IntervalFactors]] = {}
-        """Active forecaster version -> day of the verification, and factors of the intervals from it."""
+        self._recalibrations: dict[str | None, tuple[date, Recalibration]] = {}
+        """Active forecaster version -> day of the verification, and the recalibration from it."""
         self._slots = {slot.name: slot for slot in (self._forecaster, self._detector, self._challenger)}
         self.wake = threading.Event()
         """Set when `refresh` must run before its next regular time."""
@@ -93,7 +93,7 @@ class ModelManager:
             for step in (
                 self._sync_quarantine,
                 lambda slot: self._update_model(slot, canary),
-                self._update_interval_factors,
+                self._update_recalibration,
                 self._update_status,
             ):
                 try:
@@ -139,25 +139,26 @@ class ModelManager:
         )
 
     def _recalibrated(self, slot: ModelSlot[Forecaster]) -> Forecaster:
-        _, factors = self._interval_factors.get(slot.version, (None, {}))
-        return RecalibratedForecaster(slot.model, factors) if factors else slot.model
+        _, recalibration = self._recalibrations.get(slot.version, (None, {}))
+        return RecalibratedForecaster(slot.model, recalibration) if recalibration else slot.model
 
-    def _update_interval_factors(self, slot: ModelSlot) -> None:
-        """Apply the factors of the intervals if the verification has computed new ones."""
+    def _update_recalibration(self, slot: ModelSlot) -> None:
+        """Apply the recalibration if the verification has estimated a new one."""
         if slot.kind != FORECASTER or slot.version is None or not slot.has_model:
             return
-        applied, _ = self._interval_factors.get(slot.version, (None, {}))
+        applied, _ = self._recalibrations.get(slot.version, (None, {}))
         with self._registry.store().connect() as connection:
-            day = interval_scaling.last_updated(connection, slot.version)
+            day = recalibrations.last_updated(connection, slot.version)
             if day is None or day == applied:
                 return
-            factors = interval_scaling.load(connection, slot.version)
+            stored = recalibrations.load(connection, slot.version)
+        by_station = {name: StationRecalibration(*arrays) for name, arrays in stored.items()}
         with self._lock:
             active = {other.version for other in self._slots.values()}
-            kept = {version: entry for version, entry in self._interval_factors.items() if version in active}
-            self._interval_factors = {**kept, slot.version: (day, factors)}
+            kept = {version: entry for version, entry in self._recalibrations.items() if version in active}
+            self._recalibrations = {**kept, slot.version: (day, by_station)}
             self.current = self._active_models()
-        log.info("%s version %s: interval factors of %d stations as of %s", slot.name, slot.version, len(factors), day)
+        log.info("%s version %s: recalibrated at %d stations as of %s", slot.name, slot.version, len(by_station), day)
 
     def _candidates(self, slot: ModelSlot) -> list[ModelVersion]:
         """The versions to activate, in order of preference.

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from weatherglass.evaluation.held_out import BASELINES
+from weatherglass.forecast.error_window import WINDOW_DAYS
 from weatherglass.forecast.features import PAST_HOURS
-from weatherglass.forecast.interval_factors import WINDOW_DAYS
 from weatherglass.records import LEADS, UNITS, VARIABLES
 from weatherglass.verification.scores import SKILL_LEADS
 
@@ -77,9 +77,8 @@ def section(name: str, figures: dict[str, Any]) -> str:
         "",
         *_intervals(figures),
         "",
-        "The intervals are those of a model in service: the training calibrates them, and on every UTC day those of "
-        f"each station are recalibrated with the errors of the {WINDOW_DAYS} days before. *As trained* is without "
-        "recalibration.",
+        "All figures are those of a model in service: on every UTC day the values and intervals of each station are "
+        f"recalibrated with the errors of the {WINDOW_DAYS} days before. *As trained* is without recalibration.",
         "",
         "### Seasons and stations",
         "",

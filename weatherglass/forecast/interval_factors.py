@@ -1,4 +1,4 @@
-"""Recalibration: interval half-widths follow each station's own errors of recent weeks.
+"""Interval factors: half-widths follow each station's own errors of recent weeks.
 
 The quantiles of a training belong to the seasons and sensors of its history. The forecasts that are served are compared
 with the observations every day, in units of the interval's half-width, and the half-width is multiplied by a factor:
@@ -10,27 +10,22 @@ stations by variable and lead, and one for the station by variable, drawn toward
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from weatherglass.forecast import conformal_quantiles
-from weatherglass.forecast.forecaster import LEVELS, Forecast, Forecaster
+from weatherglass.forecast.error_window import error_window
+from weatherglass.forecast.forecaster import LEVELS
 from weatherglass.forecast.variables import clip_to_limits
-from weatherglass.history.grid import HourGrid
 from weatherglass.records import LEADS, VARIABLES
 
-WINDOW_DAYS = 60
-"""Days of valid times from which factors are computed."""
 HALF_LIFE_HOURS = 20 * 24
 """Age at which the weight of an error has halved."""
 STATION_PRIOR_DAYS = 5.0
 """Days of a station's errors that weigh as much as the prior that the station is like the others."""
 COMMON_PRIOR_DAYS = 14.0
 """Days of errors of all stations that weigh as much as the prior that the training's half-widths are right."""
-MIN_DAYS = 3
-"""Days of errors that are needed before the factors differ from 1."""
 FACTOR_RANGE = (0.25, 4.0)
 """Limits of a factor; a value outside them indicates another problem."""
 
@@ -39,49 +34,39 @@ MIN_HALF_WIDTH = 1e-3
 
 LevelBounds = Mapping[float, npt.NDArray]
 """Level -> (n, leads, variables) lower or upper bounds."""
-IntervalFactors = Mapping[str, npt.NDArray[np.float64]]
-"""Station -> (leads, variables, levels) factors of its half-widths; 1 for a missing station."""
 
 
-@dataclass(frozen=True)
-class RecalibratedForecaster:
-    """A `forecaster.Forecaster` that scales the intervals of another one."""
-
-    forecaster: Forecaster
-    factors: IntervalFactors
-
-    def forecast(self, grid: HourGrid, rows: Sequence[int], base: Sequence[int]) -> Forecast:
-        """See `forecaster.Forecaster`."""
-        forecast = self.forecaster.forecast(grid, rows, base)
-        factors = stack_factors(self.factors, forecast.station_ids)
-        lower, upper = scale_intervals(forecast.values, forecast.lower, forecast.upper, factors)
-        return replace(forecast, lower=lower, upper=upper)
-
-
-def stack_factors(factors: IntervalFactors, station_ids: Sequence[str]) -> npt.NDArray[np.float64]:
-    """Return the factors (n, leads, variables, levels) of n stations."""
+def stack_factors(
+    factors: Mapping[str, npt.NDArray[np.float64]], station_ids: Sequence[str]
+) -> npt.NDArray[np.float64]:
+    """Return the factors (n, leads, variables, levels) of n stations; 1 for a missing station."""
     neutral = np.ones((len(LEADS), len(VARIABLES), len(LEVELS)))
     return np.array([factors.get(name, neutral) for name in station_ids]).reshape(-1, *neutral.shape)
 
 
 def scale_intervals(
-    values: npt.NDArray, lower: LevelBounds, upper: LevelBounds, factors: npt.NDArray[np.float64]
+    values: npt.NDArray,
+    lower: LevelBounds,
+    upper: LevelBounds,
+    factors: npt.NDArray[np.float64],
+    bias: npt.NDArray[np.float64],
 ) -> tuple[dict[float, npt.NDArray], dict[float, npt.NDArray]]:
     """Multiply the half-widths of intervals; the interval of a higher level never becomes the narrower one.
 
     Args:
         values: (n, leads, variables).
         factors: (n, leads, variables, levels).
+        bias: (n, leads, variables) by which the intervals are lowered.
 
     Returns:
         Lower and upper bounds by level.
     """
     scaled_lower: dict[float, npt.NDArray] = {}
     scaled_upper: dict[float, npt.NDArray] = {}
-    half = np.zeros(values.shape)
+    half, corrected = np.zeros(values.shape), values - bias
     for k, level in enumerate(LEVELS):
         half = np.asarray(np.maximum(half, _half_width(values, lower[level], upper[level]) * factors[..., k]), float)
-        scaled_lower[level], scaled_upper[level] = clip_to_limits(values - half), clip_to_limits(values + half)
+        scaled_lower[level], scaled_upper[level] = clip_to_limits(corrected - half), clip_to_limits(corrected + half)
     return scaled_lower, scaled_upper
 
 
@@ -102,7 +87,7 @@ def interval_factors(
     errors: npt.NDArray[np.float32],
     now: np.datetime64,
 ) -> dict[str, npt.NDArray[np.float64]]:
-    """Compute factors from n forecasts, using only valid times in the `WINDOW_DAYS` up to `now`.
+    """Compute factors from the forecasts of an `error_window` among n forecasts.
 
     Args:
         station_ids: n.
@@ -110,15 +95,12 @@ def interval_factors(
         errors: (n, leads, variables, levels) from `normalized_errors`, of intervals without recalibration.
 
     Returns:
-        Factors for each station with a forecast in the window; empty if the window covers fewer than `MIN_DAYS`.
+        Station -> (leads, variables, levels) factors; empty if the window covers too few days.
     """
-    age = (now - (base[:, None] + np.array(LEADS))).astype(np.int64)
-    due = (age >= 0) & (age < 24 * WINDOW_DAYS)
-    used = due.any(axis=1)
-    names, row = np.unique(np.array(station_ids)[used], return_inverse=True)
-    age, due, errors = age[used], due[used], np.where(due[used][..., None, None], errors[used], np.nan)
-    if len(names) == 0 or age[due].max() < 24 * MIN_DAYS:
+    window = error_window(station_ids, base, now)
+    if not window.is_long_enough:
         return {}
+    names, row, age, errors = window.names, window.rows, window.age, window.select(errors)
     weight = 0.5 ** (age / HALF_LIFE_HOURS)
     common = np.ones((len(LEADS), len(VARIABLES), len(LEVELS)))
     for lead in range(len(LEADS)):
@@ -134,7 +116,7 @@ def interval_factors(
             known = np.isfinite(relative[cases, :, v, 0])
             own[s, v] = _shrink(_quantiles(relative[cases, :, v], weight[cases]), age[cases][known], STATION_PRIOR_DAYS)
     factors = np.clip(common * own[:, None], *FACTOR_RANGE)
-    return dict(zip(names.tolist(), factors, strict=True))
+    return dict(zip(names, factors, strict=True))
 
 
 def _half_width(values: npt.NDArray, lower: npt.NDArray, upper: npt.NDArray) -> npt.NDArray:

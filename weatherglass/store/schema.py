@@ -316,14 +316,17 @@ drift = Table(
     comment="Difference between the recent inputs and the training data of a version.",
 )
 
-interval_scaling = Table(
-    "interval_scaling",
+recalibrations = Table(
+    "recalibrations",
     metadata,
     Column("version", String(100), primary_key=True),
     Column("station_id", String(100), primary_key=True),
-    Column("day", Date, nullable=False, comment="UTC day on which the factors were computed."),
+    Column("day", Date, nullable=False, comment="UTC day on which it was estimated."),
+    Column(
+        "bias", Document, nullable=False, comment="[lead][class of the base hour][variable], subtracted from values."
+    ),
     Column("factors", Document, nullable=False, comment="[lead][variable][level], factors of the half-width."),
-    comment="Scale factors of the prediction intervals of a version, by station.",
+    comment="What is changed in the forecasts and intervals of a version, by station.",
 )
 
 alerts = Table(

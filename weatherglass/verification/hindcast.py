@@ -1,8 +1,12 @@
-"""Hindcast: score a version on the last days of the history, before live observations are available."""
+"""Hindcast: score a version on the last days of the history, before live observations are available.
+
+As in service, a version begins as it was trained, and its own errors recalibrate it from day to day.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, timedelta
 
 import numpy as np
@@ -10,6 +14,7 @@ from sqlalchemy import Connection
 
 from weatherglass.forecast.features import PAST_HOURS
 from weatherglass.forecast.forecaster import Forecaster
+from weatherglass.forecast.recalibration import Forecasts, recalibrate_daily
 from weatherglass.history.grid import HourGrid
 from weatherglass.records import LEADS
 from weatherglass.store import verification_rows
@@ -52,6 +57,14 @@ def forecasts(model: Forecaster, version: str, grid: HourGrid) -> IssuedForecast
     return from_forecasts(version, batches)
 
 
+def _recalibrated(issued: IssuedForecasts, observed: HourGrid) -> IssuedForecasts:
+    """The forecasts of a model as in service."""
+    as_trained = Forecasts(issued.values, issued.lower, issued.upper)
+    valid = issued.values - score_rows.errors(issued, observed)
+    values, lower, upper = recalibrate_daily(issued.station_ids, issued.base, as_trained, valid)
+    return replace(issued, values=values, lower=dict(lower), upper=dict(upper))
+
+
 def hindcast(
     connection: Connection,
     models: Mapping[str, Forecaster],
@@ -78,7 +91,7 @@ def hindcast(
     days = int((grid.hours[-1].astype("datetime64[D]") - first).astype(int)) + 1
     count, issued = 0, {}
     for version, model in models.items():
-        issued[version] = forecasts(model, version, grid)
+        issued[version] = _recalibrated(forecasts(model, version, grid), grid)
         rows = score_rows.score(issued[version], grid, reference, first, days)
         verification_rows.replace_hindcast(connection, version, rows)
         count += sum(row["n"] for row in rows)

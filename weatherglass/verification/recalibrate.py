@@ -1,18 +1,13 @@
-"""Recalibrate the intervals of a version: forecast the last weeks again and compare with the observations."""
+"""Recalibrate a version: forecast the last weeks again and compare with the observations."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from weatherglass.forecast.error_window import MIN_DAYS, WINDOW_DAYS
 from weatherglass.forecast.features import PAST_HOURS
 from weatherglass.forecast.forecaster import Forecaster
-from weatherglass.forecast.interval_factors import (
-    MIN_DAYS,
-    WINDOW_DAYS,
-    IntervalFactors,
-    interval_factors,
-    normalized_errors,
-)
+from weatherglass.forecast.recalibration import Forecasts, StationRecalibration, estimate
 from weatherglass.history.grid import HourGrid
 from weatherglass.records import LEADS
 from weatherglass.verification.hindcast import forecasts
@@ -31,16 +26,13 @@ def first_hour(last: np.datetime64, trained_until: np.datetime64 | None) -> np.d
     return base - np.timedelta64(PAST_HOURS, "h") if last - base >= np.timedelta64(24 * MIN_DAYS, "h") else None
 
 
-def recalibrate(model: Forecaster, observed: HourGrid) -> IntervalFactors:
-    """Scale factors of the half-widths by station, from a grid that begins at `first_hour`.
+def recalibrate(model: Forecaster, observed: HourGrid) -> dict[str, StationRecalibration]:
+    """Recalibration by station, from a grid that begins at `first_hour`; empty if there are too few observations.
 
     Args:
-        model: forecasts with the intervals of its training.
-
-    Returns:
-        Empty if there are too few observations.
+        model: forecasts as it was trained.
     """
     issued = forecasts(model, "", observed)
+    as_trained = Forecasts(issued.values, issued.lower, issued.upper)
     valid = issued.values - errors(issued, observed)
-    normalized = normalized_errors(issued.values, issued.lower, issued.upper, valid)
-    return interval_factors(issued.station_ids, issued.base, normalized, observed.hours[-1])
+    return estimate(issued.station_ids, issued.base, as_trained, valid, observed.hours[-1])

@@ -14,13 +14,13 @@ from weatherglass.forecast.boosted_trees import BoostedForecaster
 from weatherglass.history.grid import HourGrid
 from weatherglass.history.prepared import read_history, read_stations, station_lookup
 from weatherglass.history.sources.calendar import excluded_periods
-from weatherglass.records import VARIABLES
+from weatherglass.records import UNITS, VARIABLES
 from weatherglass.registry.artifact import ModelFileError
 from weatherglass.registry.catalog import registered_models
 from weatherglass.registry.registry import FORECASTER, ModelVersion, Registry
 from weatherglass.settings import Settings
 from weatherglass.stations import Station
-from weatherglass.store import input_drift, interval_scaling, observations, sequential_tests, verification_rows
+from weatherglass.store import input_drift, observations, recalibrations, sequential_tests, verification_rows
 from weatherglass.store.alerts import Alert
 from weatherglass.verification import degradation, detection_scoring, drift, observed_hours, sequential_test
 from weatherglass.verification.baselines import ReferenceModel
@@ -136,7 +136,7 @@ class VerificationRun:
         return test
 
     def recalibrate(self, now: datetime) -> None:
-        """Once per UTC day, recalibrate the intervals of champion and challenger with the last weeks."""
+        """Once per UTC day, recalibrate champion and challenger with the errors of the last weeks."""
         today = now.astimezone(UTC).date()
         last = np.datetime64((now - observed_hours.OVERLAP).astimezone(UTC).replace(tzinfo=None), "h")
         station_of = station_lookup(self._settings)
@@ -145,22 +145,27 @@ class VerificationRun:
                 continue
             first = first_hour(last, _last_training_hour(version))
             with self.store.connect() as connection:
-                if first is None or interval_scaling.last_updated(connection, version.version) == today:
+                if first is None or recalibrations.last_updated(connection, version.version) == today:
                     continue
                 model = self._load(version)
                 if model is None:
                     continue
                 stations = [station_of(station_id) for station_id in sorted(observations.latest_all(connection))]
                 observed = observed_hours.load_trusted_hours(connection, first, last, stations)
-            factors = recalibrate(model, observed)
-            if not factors:
+            by_station = recalibrate(model, observed)
+            if not by_station:
                 continue
             with self.store.begin() as connection:
-                interval_scaling.replace(connection, version.version, today, factors)
-            median = np.median([values[..., -1] for values in factors.values()], axis=(0, 1))
+                recalibrations.replace(connection, version.version, today, by_station)
+            width = np.median([one.factors[..., -1] for one in by_station.values()], axis=(0, 1))
+            bias = np.mean([np.abs(one.bias) for one in by_station.values()], axis=(0, 1, 2))
             self._log(
-                f"Intervals of version {version.version} recalibrated for {len(factors)} stations, median factors: "
-                + ", ".join(f"{name.replace('_', ' ')} {f:.2f}" for name, f in zip(VARIABLES, median, strict=True))
+                f"Recalibrated version {version.version} at {len(by_station)} stations (mean absolute correction, "
+                "median factor of the half-widths): "
+                + ", ".join(
+                    f"{name.replace('_', ' ')} {correction:.2f} {UNITS[name]}, {factor:.2f}"
+                    for name, correction, factor in zip(VARIABLES, bias, width, strict=True)
+                )
             )
 
     def check_degradation(self, now: datetime) -> list[Alert]:
@@ -236,8 +241,8 @@ def same_season(history: HourGrid, at: np.datetime64) -> HourGrid:
 
 
 def _last_training_hour(version: ModelVersion) -> np.datetime64 | None:
-    """Last hour of the training data of a version, if known."""
-    hour = version.tags.get("data_last_hour")
+    """Last hour that the trees of a version were trained on, if known; a refit keeps those of an earlier training."""
+    hour = version.tags.get("trees_last_hour", version.tags.get("data_last_hour"))
     return np.datetime64(hour.removesuffix("Z"), "h") if hour else None
 
 

@@ -6,14 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tests.synthetic_history import history
-from weatherglass.forecast.fallback import PersistenceForecaster
+from weatherglass.forecast.error_window import MIN_DAYS, WINDOW_DAYS
 from weatherglass.forecast.forecaster import LEVELS
 from weatherglass.forecast.interval_factors import (
     FACTOR_RANGE,
-    MIN_DAYS,
-    WINDOW_DAYS,
-    RecalibratedForecaster,
     interval_factors,
     normalized_errors,
     scale_intervals,
@@ -179,29 +175,19 @@ def test_scaled_intervals_stay_physical_and_ordered() -> None:
     lower = {level: np.maximum(values - 4 * level, [-np.inf, 0, 0, 0]) for level in LEVELS}
     upper = {level: np.minimum(values + 4 * level, [np.inf, 100, np.inf, np.inf]) for level in LEVELS}
     factors = np.ones((1, len(LEADS), len(VARIABLES), len(LEVELS)))
-    same = scale_intervals(values, lower, upper, factors)
+    none = np.zeros(values.shape)
+    same = scale_intervals(values, lower, upper, factors, none)
     for level in LEVELS:
         np.testing.assert_allclose(same[0][level], lower[level])
         np.testing.assert_allclose(same[1][level], upper[level])
     factors[..., 0], factors[..., 1] = 2.0, 0.5  # would make the 80 % interval the wider one
-    low, high = scale_intervals(values, lower, upper, factors)
+    low, high = scale_intervals(values, lower, upper, factors, none)
     np.testing.assert_array_equal(low[0.9], low[0.8])
     np.testing.assert_array_equal(high[0.9], high[0.8])
     assert (high[0.9][..., 1] == 100).all()
     assert (low[0.8][..., 3] == 0).all()
     np.testing.assert_allclose(high[0.8][..., 0] - values[..., 0], 2 * 4 * 0.8)
-
-
-@pytest.mark.parametrize("factor", [0.6, 1.7])
-def test_a_recalibrated_forecaster_keeps_the_values_and_scales_the_intervals(factor: float) -> None:
-    grid = history(days=20)
-    plain = PersistenceForecaster()
-    name = grid.stations[1].station_id
-    factors = {name: np.full((len(LEADS), len(VARIABLES), len(LEVELS)), factor)}
-    recalibrated, original = (
-        forecaster.forecast(grid, [0, 1], [400, 400]) for forecaster in (RecalibratedForecaster(plain, factors), plain)
-    )
-    assert np.array_equal(recalibrated.values, original.values)
-    np.testing.assert_allclose(recalibrated.upper[0.9][0], original.upper[0.9][0], rtol=1e-12)
-    half, before = ((f.upper[0.9] - f.values)[1, :, [0, 2]] for f in (recalibrated, original))
-    np.testing.assert_allclose(half, before * factor, rtol=1e-9)
+    lowered = scale_intervals(values, lower, upper, factors, np.full(values.shape, 0.25))
+    np.testing.assert_allclose(high[0.9][..., 0] - lowered[1][0.9][..., 0], 0.25)
+    np.testing.assert_allclose(low[0.9][..., 0] - lowered[0][0.9][..., 0], 0.25)
+    assert (lowered[0][0.8][..., 3] == 0).all()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
@@ -79,7 +80,9 @@ def test_renaming_tables_and_columns_keeps_the_records(store_url: str) -> None:
         assert (comparison.reason, comparison.details) == ("too few days", {"days": 3})
         requests = connection.execute(schema.retraining_requests.select().order_by("id")).all()
         assert [row.reason for row in requests] == ["due", "degraded"]
-        assert connection.execute(schema.interval_scaling.select()).one().factors == [1.5]
+        recalibration = connection.execute(schema.recalibrations.select()).one()
+        assert (recalibration.station_id, recalibration.factors) == ("boston", [1.5])
+        assert np.array_equal(recalibration.bias, np.zeros((24, 4, 4)))
         connection.execute(schema.retraining_requests.insert().values(at=requests[0].at, reason="schedule"))
         with pytest.raises(DatabaseError), connection.begin_nested():
             connection.execute(schema.promotions.delete())
