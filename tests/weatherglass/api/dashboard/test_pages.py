@@ -298,6 +298,23 @@ def test_system_page_shows_metrics_of_the_selected_range(served: Served, open_pa
     assert opened.console_errors == []
 
 
+@pytest.mark.parametrize("size", ["wide", "narrow"])
+def test_a_legend_of_many_rows_leaves_the_plot_its_space(served: Served, open_page: OpenPage, size: str) -> None:
+    end = datetime.now(UTC).replace(second=0, microsecond=0)
+    with served.store.begin() as connection:
+        values = {(PART_MEMORY.name, (f"component-{number}",)): 1e8 * number for number in range(1, 17)}
+        metric_history.save(connection, end - timedelta(minutes=end.minute % 5), values)
+    page = open_page(f"{served.address}/dashboard/system?hours=24", size).page
+    page.locator("#memory .legend .traces").nth(15).wait_for()
+    fits = """() => {
+      const box = document.getElementById("memory").getBoundingClientRect();
+      const rect = (selector) => document.querySelector(`#memory ${selector}`).getBoundingClientRect();
+      const [plot, legend, axis] = [rect(".nsewdrag"), rect(".legend .bg"), rect(".xaxislayer-above")];
+      return plot.height > 150 && legend.top >= box.top && legend.bottom <= plot.top && axis.bottom <= box.bottom;
+    }"""
+    page.wait_for_function(fits)
+
+
 def test_map_tiles_are_loaded_from_the_configured_url(browser: Browser, tmp_path: Path, served: Served) -> None:
     with tile_server() as (tiles, requested):
         configured = served.settings.model_copy(update={"map_tiles": f"{tiles}/{{z}}/{{x}}/{{y}}.png"})

@@ -29,6 +29,9 @@ export const withAlpha = (hex, opacity) =>
     .toString(16)
     .padStart(2, "0");
 
+const MAX_LEGEND_HEIGHT = 1000;
+const LEGEND_GAP = 12;
+
 export function axis(options = {}) {
   const { line, mutedText } = palette();
   return {
@@ -50,7 +53,14 @@ export function layout(options = {}) {
     hovermode: "x unified",
     font: { family: cssVariable("--sans"), size: 13, color: text },
     hoverlabel: { bgcolor: background, bordercolor: line, font: { color: text } },
-    legend: { orientation: "h", x: 0, y: 1.01, yanchor: "bottom", font: { color: mutedText } },
+    legend: {
+      orientation: "h",
+      x: 0,
+      y: 1.01,
+      yanchor: "bottom",
+      font: { color: mutedText },
+      maxheight: MAX_LEGEND_HEIGHT,
+    },
     uirevision: "same", // keeps the user's zoom when the data is updated
     xaxis: axis(),
     yaxis: axis(),
@@ -79,7 +89,11 @@ const PLOT_CONFIG = {
   toImageButtonOptions: { format: "png", scale: 2 },
 };
 
-/** Draw a chart or update it in place. Without data, show emptyText. fileName: for the image export. */
+/**
+ * Draw a chart or update it in place. Without data, show emptyText, which says when there will be some.
+ * The height of the layout is that with one row of the legend; further rows make the chart higher.
+ * fileName: for the image export.
+ */
 export async function plot(box, traces, chartLayout, fileName, emptyText) {
   if (!traces.some((trace) => trace.x?.length)) {
     if (box.hasPlot) Plotly.purge(box);
@@ -90,12 +104,25 @@ export async function plot(box, traces, chartLayout, fileName, emptyText) {
   const content = JSON.stringify([traces, chartLayout]);
   if (box.hasPlot && box.content === content) return;
   if (!box.hasPlot) box.replaceChildren();
+  const { height, margin } = chartLayout;
   await Plotly.react(box, traces, chartLayout, {
     ...PLOT_CONFIG,
     toImageButtonOptions: { ...PLOT_CONFIG.toImageButtonOptions, filename: fileName },
   });
+  const fit = () => fitLegend(box, height - margin.t, margin.t);
+  if (box.hasPlot) box.removeAllListeners("plotly_afterplot");
+  box.on("plotly_afterplot", fit); // also after a resize, which may change the rows of the legend
   box.hasPlot = true;
   box.content = content;
+  fit();
+}
+
+/** Plotly takes the space for the legend above a plot from the plot, so add it to the height. */
+function fitLegend(box, heightBelow, topMargin) {
+  const legend = box.querySelector("g.legend .bg");
+  const legendHeight = legend ? legend.getBBox().height + LEGEND_GAP : 0;
+  const height = Math.round(heightBelow + Math.max(topMargin, legendHeight));
+  if (Math.abs(box.layout.height - height) > 1) Plotly.relayout(box, { height });
 }
 
 export const savePng = (box, fileName) =>

@@ -15,6 +15,7 @@ const ACTION_LABELS = {
   withdraw: "withdrawn as challenger",
 };
 const MAX_DRIFT_FEATURES = 14;
+const NOT_VERIFIED = "Not verified yet. Forecasts are verified hourly, once their valid times have passed.";
 const CHART_MARGIN = { l: 52, r: 18, t: 34, b: 44 };
 
 let variable = getUrlParam("variable", "temperature");
@@ -187,7 +188,7 @@ function renderErrorByLead(scores, champion) {
       margin: CHART_MARGIN,
     }),
     `error by lead, ${variable}`,
-    "Not verified yet. Forecasts are verified hourly, once their valid times have passed.",
+    NOT_VERIFIED,
   );
 }
 
@@ -231,7 +232,7 @@ function renderCoverage(scores, champion) {
       showlegend: true,
     }),
     `coverage, ${variable}`,
-    "Not verified yet.",
+    NOT_VERIFIED,
   );
 }
 
@@ -253,7 +254,7 @@ function renderErrorByDay(scores, champion) {
       showlegend: true,
     }),
     `error by day, ${variable}`,
-    "Not verified yet.",
+    NOT_VERIFIED,
   );
 }
 
@@ -310,7 +311,7 @@ function renderPromotions(promotions) {
       (promotion) => promotion.at + promotion.kind + promotion.action,
       promotionItem,
     );
-  else byId("promotions").replaceChildren(h("li", { class: "empty" }, "No promotions yet."));
+  else byId("promotions").replaceChildren(h("li", { class: "empty" }, "No promotions yet. The first training adds the first one."));
 }
 
 function promotionItem(promotion) {
@@ -362,7 +363,7 @@ function renderDrift(drift, champion) {
       margin: { l: 52, r: 18, t: 8, b: 44 },
     }),
     "drift",
-    "Drift has not been measured yet.",
+    "Drift has not been measured yet. The hourly verification measures it once there are 200 observed hours.",
   );
 }
 

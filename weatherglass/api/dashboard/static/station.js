@@ -251,7 +251,7 @@ function renderForecastTable(station, prediction) {
     ),
   );
   if (!prediction) {
-    byId("hours").replaceChildren(h("tr", {}, h("td", { colspan: 5, class: "empty" }, "No forecast yet.")));
+    byId("hours").replaceChildren(h("tr", {}, h("td", { colspan: 5, class: "empty" }, "No forecast yet. It follows the first observation.")));
     return;
   }
   const units = ["temp", "wind", "time"].map(getPreference);

@@ -68,7 +68,7 @@ export function renderStationChart(box, legend, data) {
       uirevision: `${data.viewKey} ${displayZone(station.timezone)}`,
     }),
     `${station.station_id} observations and forecast`,
-    "No observations in this period.",
+    "No observations in this period. New ones appear as soon as the station reports.",
   );
   renderLegend(legend, data);
 }

@@ -27,7 +27,7 @@ const HOUR_MS = 3600e3;
 const LOG_LINES = 6;
 const CHART_HEIGHT = 280;
 const CHART_MARGIN = { l: 52, r: 18, t: 30, b: 30 };
-const NO_METRICS = "No metrics yet. The monitor stores them every five minutes.";
+const NO_METRICS = "No metrics yet. The monitor stores the first ones five minutes after its start.";
 
 let hours = Number(getUrlParam("hours", 1));
 let throughput = [];
@@ -122,7 +122,7 @@ function renderLatency(system) {
       showlegend: true,
     }),
     "latency",
-    "No predictions in this period.",
+    "No predictions in this period. The next one follows the next observation.",
   );
 }
 
@@ -148,7 +148,7 @@ function renderThroughput(system) {
       yaxis: axis({ rangemode: "tozero", title: { text: "per minute", font: { size: 12, color: mutedText } } }),
     }),
     "throughput",
-    "No records were stored in this period.",
+    "No records were stored in this period. New ones appear with the next observation.",
   );
 }
 
@@ -173,19 +173,12 @@ function metricTraces(metrics, metric, factor, hovertemplate) {
 }
 
 function renderMetric(id, traces, unit) {
-  // Reserve space for the rows of the legend above the plot, so that the plot itself keeps its height.
-  const widest = 60 + 7.5 * Math.max(0, ...traces.map((trace) => trace.name.length));
-  const columns = Math.max(1, Math.floor((byId(id).clientWidth - 70) / widest));
-  const rows = Math.ceil(traces.length / columns);
   plot(
     byId(id),
     traces,
     chartLayout({
-      height: 240 + 20 * rows,
       xaxis: fullRangeAxis(byId(id)),
       yaxis: axis({ rangemode: "tozero", ticksuffix: unit }),
-      margin: { l: 52, r: 18, t: 20 + 20 * rows, b: 40 },
-      legend: { ...layout().legend, maxheight: 1000 },
       showlegend: true,
     }),
     id,
@@ -228,7 +221,7 @@ function renderCurrentLag(jobs) {
     traces,
     chartLayout({ xaxis: progressAxis(byId("lag")), yaxis: axis({ rangemode: "tozero" }), showlegend: true }),
     "consumer lag",
-    "The jobs have not reported their lag yet.",
+    "The jobs have not reported their lag yet. They report it with the first batch after their start.",
   );
 }
 
@@ -274,7 +267,7 @@ function renderCurrentBatches(jobs) {
       margin: { ...CHART_MARGIN, r: 52 },
     }),
     "spark batches",
-    "Spark has not completed a batch yet.",
+    "Spark has not completed a batch yet. The first one follows within a minute after its start.",
   );
 }
 
