@@ -19,6 +19,7 @@ from weatherglass.api.record_publisher import RecordPublisher
 from weatherglass.api.routes import (
     alerts,
     anomalies,
+    anomaly_events,
     detection,
     docs,
     events,
@@ -55,6 +56,7 @@ ROUTE_MODULES = (
     observations,
     features,
     anomalies,
+    anomaly_events,
     detection,
     models,
     verification,
@@ -125,7 +127,7 @@ def create_app(
     for module in ROUTE_MODULES:
         app.include_router(module.router, dependencies=access)
     # Not `dependency_overrides`: with overrides, FastAPI resolves the dependencies of a route again at each request.
-    for module in (anomalies, alerts):
+    for module in (anomalies, anomaly_events, alerts):
         app.include_router(module.write_routes(require_writer), dependencies=access)
     app.include_router(publish_observations.router)
     return app

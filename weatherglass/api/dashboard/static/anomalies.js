@@ -8,6 +8,7 @@ import { showSources, startPage } from "./shell.js";
 import { checkLabel } from "./units.js";
 
 const PAGE_SIZE = 50;
+const MAX_EVENTS = 500;
 const FILTERS = ["station", "kind", "verdict", "min_score", "days"];
 const form = byId("filters");
 let pageCount = 1;
@@ -61,17 +62,11 @@ byId("csv").addEventListener("click", async () => {
   saveFile("anomalies.csv", await response.blob());
 });
 
-async function getAnomalies() {
-  const anomalies = [];
-  let cursor = null;
-  for (let page = 0; page < pageCount; page++) {
-    const response = await get("/anomalies", { ...filterQuery(), limit: PAGE_SIZE, cursor });
-    anomalies.push(...response.anomalies);
-    cursor = response.next_cursor;
-    if (cursor === null) break;
-  }
-  byId("more").hidden = cursor === null;
-  return anomalies;
+async function getEvents() {
+  const limit = Math.min(MAX_EVENTS, PAGE_SIZE * pageCount);
+  const response = await get("/anomalies/events", { ...filterQuery(), limit });
+  byId("more").hidden = response.total <= limit || limit === MAX_EVENTS;
+  return response;
 }
 
 /** Set the options of a <select> and keep its selection. values: [[value, label], ...]. */
@@ -90,8 +85,8 @@ function setOptions(select, values) {
 
 async function refresh() {
   const { since, station_id } = filterQuery();
-  const [anomalies, counts, stations] = await Promise.all([
-    getAnomalies(),
+  const [found, counts, stations] = await Promise.all([
+    getEvents(),
     get("/anomalies/counts", { since, station_id }),
     get("/stations"),
   ]);
@@ -109,16 +104,17 @@ async function refresh() {
   const days = form.elements.days.value;
   setText(
     byId("summary"),
-    `${counts.total} in ${days === "1" ? "1 day" : `${days} days`}, ${counts.open} without a verdict`,
+    `${found.total} events (${found.readings} flagged observations) in ${days === "1" ? "1 day" : `${days} days`}, ` +
+      `${found.open} without a verdict`,
   );
   renderCharts(counts.counts, kinds, stationsById);
-  if (anomalies.length)
+  if (found.events.length)
     renderList(
       byId("list"),
-      anomalies.map((anomaly) => ({ anomaly, times: getPreference("time") })),
-      ({ anomaly }) => anomaly.id,
-      ({ anomaly }, isNew) =>
-        anomalyItem(anomaly, stationsById.get(anomaly.station_id), {
+      found.events.map((event) => ({ event, times: getPreference("time") })),
+      ({ event }) => event.id,
+      ({ event }, isNew) =>
+        anomalyItem(event, stationsById.get(event.station_id), {
           isNew: isNew && rendered,
           onVerdict: refreshSoon,
         }),

@@ -1,4 +1,4 @@
-// List item of an anomaly: station, time, reasons, and buttons to give a verdict.
+// List item of an anomaly event: station, time, number of readings, reasons, and buttons to give a verdict.
 import { post } from "./api.js";
 import { h } from "./dom.js";
 import { showToast, stationUrl } from "./shell.js";
@@ -8,24 +8,24 @@ const VERDICT_LABELS = { confirmed: "confirmed", false_alarm: "false alarm" };
 
 /**
  * station: {name, timezone}, may be undefined. Options: withVerdict: show the verdict buttons; withStation: show the
- * station's name; isNew: highlight the item; onVerdict(anomaly): called after a verdict has been saved.
+ * station's name; isNew: highlight the item; onVerdict(event): called after a verdict has been saved.
  */
 export function anomalyItem(
-  anomaly,
+  event,
   station,
   { withVerdict = true, withStation = true, isNew = false, onVerdict = () => {} } = {},
 ) {
-  const reasons = anomaly.reasons.length ? anomaly.reasons.join("; ") : anomaly.kinds.map(checkLabel).join(", ");
-  const time = formatDateTime(anomaly.timestamp, station?.timezone);
-  const score = `score ${anomaly.score.toFixed(2)}`;
+  const reasons = event.reasons.length ? event.reasons.join("; ") : event.kinds.map(checkLabel).join(", ");
+  const time = formatPeriod(event, station?.timezone);
+  const score = `score ${event.score.toFixed(2)}`;
   return h(
     "li",
-    { class: isNew ? "new" : null, "data-anomaly": anomaly.id },
+    { class: isNew ? "new" : null, "data-anomaly": event.id },
     h(
       "div",
       { class: "row" },
       withStation
-        ? h("a", { href: stationUrl(anomaly.station_id) }, station?.name ?? anomaly.station_id)
+        ? h("a", { href: stationUrl(event.station_id) }, station?.name ?? event.station_id)
         : h("strong", {}, time),
       h("span", { class: "muted" }, withStation ? `${time} ${displayZoneName(station?.timezone)}` : score),
     ),
@@ -33,39 +33,45 @@ export function anomalyItem(
     h(
       "div",
       { class: "actions" },
-      ...anomaly.kinds.map((kind) => h("span", { class: "tag bad" }, checkLabel(kind))),
+      ...event.kinds.map((kind) => h("span", { class: "tag bad" }, checkLabel(kind))),
       withStation && withVerdict ? h("span", { class: "muted" }, score) : null,
-      ...(withVerdict ? verdictControls(anomaly, onVerdict) : anomaly.verdict ? [verdictTag(anomaly)] : []),
+      ...(withVerdict ? verdictControls(event, onVerdict) : event.verdict ? [verdictTag(event)] : []),
     ),
   );
 }
 
-const verdictTag = (anomaly) =>
+/** Onset, end and number of readings of an event; the time of a single reading. */
+function formatPeriod({ onset, end, readings }, timezone) {
+  const first = formatDateTime(onset, timezone);
+  return readings === 1 ? first : `${first} to ${formatDateTime(end, timezone)}, ${readings} readings,`;
+}
+
+const verdictTag = (event) =>
   h(
     "span",
     {
-      class: anomaly.verdict.verdict === "confirmed" ? "tag warn" : "tag good",
-      title: `${anomaly.verdict.by}, ${formatDateTime(anomaly.verdict.at)}`,
+      class: event.verdict.verdict === "confirmed" ? "tag warn" : "tag good",
+      title: `${event.verdict.by}, ${formatDateTime(event.verdict.at)}`,
     },
-    VERDICT_LABELS[anomaly.verdict.verdict],
+    VERDICT_LABELS[event.verdict.verdict],
   );
 
-function verdictControls(anomaly, onVerdict) {
-  const save = (verdict) => async (event) => {
-    const buttons = event.target.parentElement.querySelectorAll("button");
+function verdictControls(event, onVerdict) {
+  const save = (verdict) => async ({ target }) => {
+    const buttons = target.parentElement.querySelectorAll("button");
     for (const button of buttons) button.disabled = true;
     try {
-      onVerdict(await post(`/anomalies/${anomaly.id}/verdict`, { verdict }));
+      onVerdict(await post(`/anomalies/events/${event.id}/verdict`, { verdict }));
     } catch (error) {
       showToast("Verdict not saved", error.message, { kind: "error" });
       for (const button of buttons) button.disabled = false;
     }
   };
-  const current = anomaly.verdict?.verdict;
+  const current = event.verdict?.verdict;
   const button = (verdict, label) =>
     h("button", { type: "button", "aria-pressed": String(current === verdict), onclick: save(verdict) }, label);
   return [
-    ...(anomaly.verdict ? [verdictTag(anomaly), h("span", { class: "muted" }, `by ${anomaly.verdict.by}`)] : []),
+    ...(event.verdict ? [verdictTag(event), h("span", { class: "muted" }, `by ${event.verdict.by}`)] : []),
     current === "confirmed" ? null : button("confirmed", "Confirm"),
     current === "false_alarm" ? null : button("false_alarm", "False alarm"),
   ];

@@ -234,13 +234,13 @@ function stationsTile() {
   };
 }
 
-function anomaliesTile(counts) {
+function anomaliesTile(anomalies) {
   const flagged = stations.filter((row) => row.is_anomaly).length;
   return {
     key: "anomalies",
     label: "Stations with an anomaly now",
     figure: `${flagged}`,
-    note: `${counts.total} anomalies in 7 days, ${counts.open} without a verdict`,
+    note: `${anomalies.total} anomaly events in 7 days, ${anomalies.open} without a verdict`,
     className: flagged ? "worse" : "",
   };
 }
@@ -272,10 +272,10 @@ function windTile() {
   };
 }
 
-function renderSummary(counts, verification) {
+function renderSummary(anomalies, verification) {
   renderList(
     byId("summary"),
-    [stationsTile(), anomaliesTile(counts), modelTile(verification), windTile()],
+    [stationsTile(), anomaliesTile(anomalies), modelTile(verification), windTile()],
     (tile) => tile.key,
     ({ label, figure, suffix, note, className }) =>
       summaryTile(label, [figure, suffix ? h("small", {}, suffix) : ""], note, className),
@@ -285,11 +285,10 @@ function renderSummary(counts, verification) {
 const unitPreferences = () => ["temp", "wind", "time"].map(getPreference);
 
 async function refresh() {
-  const [response, recent, newest, counts, verification] = await Promise.all([
+  const [response, recent, anomalies, verification] = await Promise.all([
     get("/stations"),
     get("/observations", { variable: "temperature", hours: 24 }),
-    get("/anomalies", { limit: 6 }),
-    get("/anomalies/counts"),
+    get("/anomalies/events", { limit: 6 }),
     get("/verification", { days: 7, by: "all" }),
   ]);
   stations = response.stations;
@@ -298,7 +297,7 @@ async function refresh() {
   const seriesById = new Map(recent.stations.map((series) => [series.station_id, series]));
   const stationsById = new Map(stations.map((row) => [row.station.station_id, row.station]));
   showSources([...sources]);
-  renderSummary(counts, verification);
+  renderSummary(anomalies, verification);
   updateMap();
   renderTableHead();
   setText(byId("count"), stations.length ? `${stations.length} stations` : "");
@@ -319,15 +318,15 @@ async function refresh() {
     byId("stations").replaceChildren(h("tr", {}, h("td", { colspan: 8, class: "empty" }, text)));
   }
   const list = byId("anomalies");
-  if (newest.anomalies.length)
+  if (anomalies.events.length)
     renderList(
       list,
-      newest.anomalies.map((anomaly) => ({ anomaly, units })),
-      ({ anomaly }) => anomaly.id,
-      ({ anomaly }, isNew) =>
-        anomalyItem(anomaly, stationsById.get(anomaly.station_id), { withVerdict: false, isNew: isNew && rendered }),
+      anomalies.events.map((event) => ({ event, units })),
+      ({ event }) => event.id,
+      ({ event }, isNew) =>
+        anomalyItem(event, stationsById.get(event.station_id), { withVerdict: false, isNew: isNew && rendered }),
     );
-  else list.replaceChildren(h("li", { class: "empty" }, "No anomalies."));
+  else list.replaceChildren(h("li", { class: "empty" }, "No anomalies in 7 days."));
   rendered = true;
 }
 

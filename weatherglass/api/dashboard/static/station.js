@@ -113,9 +113,10 @@ async function refresh() {
   const end = until ? Date.parse(until) : Date.parse(newest) + 1000;
   const from = new Date(end - hours * HOUR_MS).toISOString();
   const to = new Date(end).toISOString();
-  const [history, flagged, earlierForecast] = await Promise.all([
+  const [history, flagged, anomalies, earlierForecast] = await Promise.all([
     nullIfNotFound(get(`/observations/${path}`, { from, to })),
     get("/anomalies", { station_id: stationId, since: from, until: to, limit: 200 }),
+    get("/anomalies/events", { station_id: stationId, since: from, until: to, limit: 200 }),
     showEarlierForecast ? getForecastOfDayBefore(path, until ? end : Date.parse(newest)) : [],
   ]);
   observations = history?.observations ?? [];
@@ -134,7 +135,7 @@ async function refresh() {
     viewKey: `${stationId} ${hours} ${until}`,
   });
   renderForecastTable(station, prediction);
-  renderAnomalies(station, flagged.anomalies);
+  renderAnomalies(station, anomalies.events);
   rendered = true;
 }
 
@@ -277,15 +278,15 @@ function renderForecastTable(station, prediction) {
   );
 }
 
-function renderAnomalies(station, anomalies) {
+function renderAnomalies(station, events) {
   const list = byId("anomalies");
-  if (anomalies.length)
+  if (events.length)
     renderList(
       list,
-      anomalies.map((anomaly) => ({ anomaly, times: getPreference("time") })),
-      ({ anomaly }) => anomaly.id,
-      ({ anomaly }, isNew) =>
-        anomalyItem(anomaly, station, { withStation: false, isNew: isNew && rendered, onVerdict: refreshSoon }),
+      events.map((event) => ({ event, times: getPreference("time") })),
+      ({ event }) => event.id,
+      ({ event }, isNew) =>
+        anomalyItem(event, station, { withStation: false, isNew: isNew && rendered, onVerdict: refreshSoon }),
     );
   else list.replaceChildren(h("li", { class: "empty" }, "No anomalies in this period."));
 }
