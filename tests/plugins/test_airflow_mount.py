@@ -26,6 +26,7 @@ pytestmark = pytest.mark.integration
 
 PATHS = (
     "/docs",
+    "/docs/try",
     "/dashboard",
     "/dashboard/station",
     "/dashboard/static/shell.js",
@@ -182,4 +183,9 @@ def test_the_dashboard_opens_within_airflow(airflow: AirflowServer, pictures: Pa
         expect(frame.locator("#components > div").first).to_be_visible(timeout=TIMEOUT_MS)
         expect(page).to_have_url(re.compile("/plugin/weatherglass/weatherglass/dashboard/system"), timeout=TIMEOUT_MS)
         page.screenshot(path=str(pictures / "in-airflow.png"))
+        page.goto(f"{airflow.url}/weatherglass/docs/try")
+        page.locator("[id^=operations-stations]").first.get_by_role("button").first.click()
+        with page.expect_response("**/weatherglass/stations") as response:
+            page.get_by_role("button", name="Execute").click()
+        assert response.value.status == 200
         browser.close()

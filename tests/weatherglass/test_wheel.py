@@ -30,6 +30,7 @@ DATA_FILES = (
     "weatherglass/stations.csv",
     "weatherglass/api/dashboard/static/shell.js",
     "weatherglass/api/dashboard/static/land.json",
+    "weatherglass/api/dashboard/static/try_api.css",
     "weatherglass/api/dashboard/templates/frame.html",
     "weatherglass/store/migrations/env.py",
     "weatherglass/store/migrations/script.py.mako",

@@ -28,7 +28,7 @@ from weatherglass.store.migrate import migrate
 TOKEN = "a-token-of-more-than-16-characters"
 
 
-@pytest.mark.parametrize("path", ["/stations", "/docs", "/openapi.json", "/health"])
+@pytest.mark.parametrize("path", ["/stations", "/docs", "/docs/try", "/openapi.json", "/health"])
 @pytest.mark.parametrize(
     "header", [None, "", "Bearer", "Bearer wrong", f"Basic {TOKEN}", f"Bearer {TOKEN}x", "Bearer ü"]
 )

@@ -1,4 +1,4 @@
-"""Static files of the dashboard, and the Plotly script from the installed `plotly` package."""
+"""Static files of the dashboard, and the files of Plotly and Swagger UI from installed packages."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ MEDIA_TYPES = {
     ".json": "application/json",
 }
 PLOTLY_VERSION = version("plotly")
+SWAGGER_VERSION = version("fastapi_swagger")
 
 
 @dataclass(frozen=True)
@@ -38,14 +39,29 @@ class StaticAsset:
 
 @router.get("/dashboard/static/plotly-{number}.js")
 def plotly(request: Request, number: str) -> Response:
-    """The URL contains the version, so that browsers can cache the script without revalidation."""
-    if number != PLOTLY_VERSION:
-        raise Problem(NOT_FOUND, f"The installed version of Plotly is {PLOTLY_VERSION}.")
-    package = find_spec("plotly")
-    assert package is not None
-    assert package.origin is not None
-    script = Path(package.origin).parent / "package_data" / "plotly.min.js"
-    return _asset_response(request, _load(script, script.stat().st_mtime_ns), "private, max-age=31536000, immutable")
+    return _packaged_file(request, "plotly", number, "package_data/plotly.min.js")
+
+
+@router.get("/dashboard/static/swagger-ui-{number}.js")
+def swagger_ui_script(request: Request, number: str) -> Response:
+    return _packaged_file(request, "fastapi_swagger", number, "resources/swagger-ui-bundle.js")
+
+
+@router.get("/dashboard/static/swagger-ui-{number}.css")
+def swagger_ui_style(request: Request, number: str) -> Response:
+    return _packaged_file(request, "fastapi_swagger", number, "resources/swagger-ui.css")
+
+
+def _packaged_file(request: Request, package: str, number: str, path: str) -> Response:
+    """A file of an installed package. Its URL contains the version, so that browsers cache it without revalidation."""
+    installed = version(package)
+    if number != installed:
+        raise Problem(NOT_FOUND, f"The installed version of {package} is {installed}.")
+    spec = find_spec(package)
+    assert spec is not None
+    assert spec.origin is not None
+    file = Path(spec.origin).parent / path
+    return _asset_response(request, _load(file, file.stat().st_mtime_ns), "private, max-age=31536000, immutable")
 
 
 @router.get("/dashboard/static/{name}")

@@ -1,4 +1,7 @@
-"""`GET /docs` and `GET /openapi.json`: the API documentation, without scripts and without external resources."""
+"""The API documentation, without external resources: `GET /openapi.json`, `GET /docs`, and `GET /docs/try`.
+
+`/docs` needs no script. `/docs/try` is Swagger UI, whose requests are those of the page and carry its login.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 
+from weatherglass.api.dashboard.pages import content_security_policy, templates
+from weatherglass.api.dashboard.static_files import SWAGGER_VERSION
 from weatherglass.api.problems import ProblemDetails
 
 router = APIRouter(include_in_schema=False)
@@ -48,6 +53,14 @@ def docs(request: Request) -> HTMLResponse:
     return HTMLResponse(html, headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
 
 
+@router.get("/docs/try")
+def try_out(request: Request) -> HTMLResponse:
+    """Swagger UI, in which requests can be sent."""
+    root = request.scope.get("root_path", "").rstrip("/")
+    html = templates.get_template("try_api.html").render(root=root, swagger=SWAGGER_VERSION)
+    return HTMLResponse(html, headers={"Content-Security-Policy": content_security_policy("")})
+
+
 def openapi_document(request: Request) -> Json:
     """The OpenAPI document with the path under which the app is mounted as server URL."""
     schema = json.loads(json.dumps(request.app.openapi()))
@@ -69,9 +82,8 @@ def render_page(document: Json) -> str:
         f"<title>{escape(info['title'])} API</title><style>{STYLE}</style></head><body><main>"
         f"<h1>{escape(info['title'])} API <small>version {escape(info['version'])}</small></h1>"
         + "".join(f"<p>{_render_text(paragraph)}</p>" for paragraph in info["description"].split("\n\n"))
-        + f'<p>OpenAPI document: <a href="{escape(root)}/openapi.json">openapi.json</a></p>'
-        + operations
-        + "</main></body></html>"
+        + f'<p>OpenAPI document: <a href="{escape(root)}/openapi.json">openapi.json</a>. '
+        f'<a href="{escape(root)}/docs/try">Try it out</a></p>' + operations + "</main></body></html>"
     )
 
 

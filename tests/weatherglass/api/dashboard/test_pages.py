@@ -411,6 +411,30 @@ def test_all_controls_are_reachable_by_keyboard(served: Served, open_page: OpenP
     assert {"map", "preferences", "stations", "map-color"} <= focused
 
 
+def test_the_api_can_be_tried_out(served: Served, browser: Browser) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    page.set_default_timeout(TIMEOUT_MS)
+    console_errors, urls = [], []
+    page.on("console", lambda m: console_errors.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("request", lambda request: urls.append(request.url))
+    response = page.goto(f"{served.address}/docs/try")
+    overview = httpx.get(f"{served.address}/dashboard", timeout=60)
+    assert response
+    assert response.headers["content-security-policy"] == overview.headers["content-security-policy"]
+    page.locator("[id^=operations-stations]").first.get_by_role("button").first.click()
+    page.locator(".opblock-post").first.get_by_role("button").first.click()
+    with page.expect_response("**/stations") as stations:
+        page.get_by_role("button", name="Execute").first.click()
+    assert stations.value.status == 200
+    page.locator(".live-responses-table").wait_for()
+    violations = Axe().run(page).response["violations"]
+    assert [v["id"] for v in violations if v["impact"] in ("serious", "critical")] == []
+    assert console_errors == []
+    assert all(url.startswith((served.address, "data:")) for url in urls), urls
+    context.close()
+
+
 def test_pages_load_only_resources_of_the_server(browser: Browser, served: Served) -> None:
     context = browser.new_context()
     page = context.new_page()
