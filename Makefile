@@ -13,7 +13,7 @@ FAST := -n 2 -m "not integration and not e2e"
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: audit bench-features chaos clean cluster-down cluster-env cluster-release-check cluster-status cluster-up down evaluate help lint lock mutants \
+.PHONY: audit bench-features chaos clean cluster-down cluster-env cluster-release-check cluster-status cluster-up down evaluate help lint lock map mutants \
 	prerequisites reference sbom setup status test test-cluster test-fast test-java test-other-versions up wheel
 
 help: ## Show this list
@@ -84,6 +84,11 @@ lock: .venv/.synced ## Resolve the versions of pyproject.toml and pom.xml again,
 
 reference: .venv/.synced ## Generate the pages of docs/ and the alert rules that come from the code
 	@$(RUN) weatherglass.cli.generate_docs
+
+map: ## Build the coastlines and borders of the map from Natural Earth, 1:10 million; needs npm
+	@mkdir -p build/map
+	@npm install --silent --prefix build/map world-atlas@2.0.2 topojson-simplify@3.0.3
+	@cd build/map/node_modules && .bin/toposimplify -s 3e-7 -f world-atlas/countries-10m.json > $(CURDIR)/weatherglass/api/dashboard/static/land.json
 
 cluster-env: ## Create .env for the cluster: random secrets, the source of observations
 	@docker/make-env

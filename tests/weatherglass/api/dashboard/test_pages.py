@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -313,6 +314,25 @@ def test_a_legend_of_many_rows_leaves_the_plot_its_space(served: Served, open_pa
       return plot.height > 150 && legend.top >= box.top && legend.bottom <= plot.top && axis.bottom <= box.bottom;
     }"""
     page.wait_for_function(fits)
+
+
+def test_the_map_has_land_and_borders_at_the_right_places(served: Served, open_page: OpenPage) -> None:
+    page = open_page(f"{served.address}/dashboard").page
+    page.locator("#map path.borders").wait_for(state="attached")
+
+    def contains(method: str, path: str, longitude: float, latitude: float) -> bool:
+        """Whether the area or the line of a path has a place, in the Web Mercator projection."""
+        y = 0.5 - math.asinh(math.tan(math.radians(latitude))) / (2 * math.pi)
+        point = {"x": 1000 * (longitude / 360 + 0.5), "y": 1000 * y}
+        script = "([method, path, point]) => document.querySelector(`#map path.${path}`)[method](point)"
+        return bool(page.evaluate(script, [method, path, point]))
+
+    for longitude, latitude in ((-105, 39.7), (37.6, 55.8), (36.8, -1.3), (133.9, -23.7)):
+        assert contains("isPointInFill", "land", longitude, latitude)
+    for longitude, latitude in ((-30, 0), (-150, 30), (3, 56), (80, -30)):
+        assert not contains("isPointInFill", "land", longitude, latitude)
+    assert contains("isPointInStroke", "borders", -105, 49)  # Canada and the United States
+    assert not contains("isPointInStroke", "borders", -105, 46)
 
 
 def test_map_tiles_are_loaded_from_the_configured_url(browser: Browser, tmp_path: Path, served: Served) -> None:

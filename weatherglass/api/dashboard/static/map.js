@@ -1,17 +1,13 @@
 // A station map in SVG: coastlines, map tiles if configured, and stations. Web Mercator projection, as used by tiles.
 import { urlFor } from "./api.js";
 import { h } from "./dom.js";
+import { LAND_SIZE, landPaths } from "./land_paths.js";
+import { mercator } from "./mercator.js";
 
 const TILE_SIZE = 256;
 const MAX_SCALE = 2 ** 12 * TILE_SIZE;
 const LABEL_CHAR_WIDTH = 6.6;
 const tileUrl = document.documentElement.dataset.tiles;
-
-/** World coordinates: x and y from 0 to 1, y increases southwards. */
-export function mercator(longitude, latitude) {
-  const sine = Math.sin((Math.max(-85, Math.min(85, latitude)) * Math.PI) / 180);
-  return [longitude / 360 + 0.5, 0.5 - Math.log((1 + sine) / (1 - sine)) / (4 * Math.PI)];
-}
 
 /** Shows stations as links to urlOf(station id); see show(). */
 export class StationMap {
@@ -43,26 +39,13 @@ export class StationMap {
   }
 
   async loadCoastlines() {
-    const collection = await (await fetch(urlFor("/dashboard/static/land.json"))).json();
-    for (const feature of collection.features) {
-      const { type, coordinates } = feature.geometry;
-      const lines = type === "MultiPolygon" ? coordinates.flat() : coordinates;
-      const path = lines
-        .map(
-          (line) =>
-            "M" +
-            line
-              .map((point) =>
-                mercator(...point)
-                  .map((value) => (value * 1000).toFixed(3))
-                  .join(" "),
-              )
-              .join("L") +
-            (type === "MultiPolygon" ? "Z" : ""),
-        )
-        .join("");
-      this.land.append(h("path", { d: path, class: feature.properties.what }));
-    }
+    const topology = await (await fetch(urlFor("/dashboard/static/land.json"))).json();
+    const { land, coasts, borders } = landPaths(topology);
+    this.land.append(
+      h("path", { d: land, class: "land" }),
+      h("path", { d: coasts, class: "coasts" }),
+      h("path", { d: borders, class: "borders" }),
+    );
     this.draw();
   }
 
@@ -157,7 +140,7 @@ export class StationMap {
     if (!this.view || !this.box.clientWidth) return;
     const { scale } = this.view;
     const [x0, y0] = this.toScreen([0, 0]);
-    this.land.setAttribute("transform", `translate(${x0} ${y0}) scale(${scale / 1000})`);
+    this.land.setAttribute("transform", `translate(${x0} ${y0}) scale(${scale / LAND_SIZE})`);
     if (tileUrl) this.drawTiles();
     this.drawMarkers();
   }
