@@ -54,8 +54,8 @@ class HeldOutScores:
         return scores.lead_mean(self.mae[name])
 
     def metrics(self) -> dict[str, float]:
-        """Metrics for the registry: skill of each variable, and MAE and coverage of each variable and lead."""
-        flat = {}
+        """Metrics for the registry: number of cases, skill of each variable, MAE and coverage by variable and lead."""
+        flat: dict[str, float] = {"cases": self.cases} if self.cases else {}
         skill = self.skill()
         for v, variable in enumerate(VARIABLES):
             flat[f"skill.{variable}"] = skill[v]

@@ -255,6 +255,7 @@ def test_training_evaluation_and_candidates_give_the_same_skill(
     hours: np.ndarray,
 ) -> None:
     expected = trained.skill()
+    assert trained.metrics()["cases"] == trained.cases
     report = figures.summarize(evaluated)
     for v, variable in enumerate(VARIABLES):
         assert report["skill"]["damped_anomaly"][variable][0] == pytest.approx(expected[v], abs=2e-5)

@@ -39,6 +39,7 @@ PAGES = (
     Page("station", "/station", "Station"),
     Page("anomalies", "/anomalies", "Anomalies"),
     Page("models", "/models", "Models"),
+    Page("compare", "/compare", "Compare", charts=False),
     Page("system", "/system", "System"),
 )
 PAGES_BY_PATH = {page.path: page for page in PAGES}

@@ -31,7 +31,7 @@ from weatherglass.api.app import create_app
 from weatherglass.api.dashboard.pages import PAGES
 from weatherglass.api.dashboard.pages import Page as DashboardPage
 from weatherglass.record_headers import Origin
-from weatherglass.records import Observation
+from weatherglass.records import VARIABLES, Observation
 from weatherglass.settings import LOOPBACK
 from weatherglass.store import alerts, metric_history, model_output, observations, predictions
 from weatherglass.store.metric_history import INTERVAL
@@ -429,6 +429,49 @@ def test_all_controls_are_reachable_by_keyboard(served: Served, open_page: OpenP
             )
         )
     assert {"map", "preferences", "stations", "map-color"} <= focused
+
+
+def test_a_comparison_shows_the_number_of_cases_of_each_figure(served: Served, open_page: OpenPage) -> None:
+    comparison = {
+        "kind": "forecaster",
+        "first": "7",
+        "second": "6",
+        "metrics": [
+            {"name": "cases", "first": 1200, "second": None, "change": None},
+            {"name": "mae.model.temperature.lead06", "first": 1.5, "second": 1.25, "change": -0.25},
+            {"name": "mae.persistence.temperature.lead06", "first": 3, "second": 3, "change": 0},
+            {"name": "mae.model.temperature.lead07", "first": 1.6, "second": 1.3, "change": -0.3},
+        ],
+        "decision": {
+            "at": "2026-01-05T12:15:00Z",
+            "decision": "wait",
+            "reason": "too few days",
+            "details": {
+                "days": 9,
+                "p_value": 0.25,
+                "variables": [
+                    {"variable": name, "cases": 4321, "champion_mae": 1.0, "challenger_mae": 0.9, "gain": 0.1}
+                    for name in VARIABLES
+                ],
+            },
+        },
+    }
+    opened = open_page(f"{served.address}/dashboard/compare")
+    page = opened.page
+    versions = [{"kind": "forecaster", "version": version} for version in ("7", "6")]
+    page.route("**/models", lambda route: route.fulfill(json={"versions": versions}))
+    page.route("**/models/compare*", lambda route: route.fulfill(json=comparison))
+    page.reload()
+    live = page.locator("#live tr")
+    expect(live).to_have_count(len(VARIABLES))
+    expect(live.first.locator("td")).to_have_text(["4321", "1.00 °C", "0.90 °C", re.compile("10.0")])
+    held_out = page.locator("#held-out tr")
+    expect(held_out).to_have_count(1)
+    expect(held_out.locator("td").first).to_have_text("1.50 °C")
+    expect(held_out.locator("td").nth(1)).to_have_text("1200")
+    scores = httpx.get(f"{served.address}/verification", params={"days": 90, "by": "all"}, timeout=60).json()["scores"]
+    expect(page.locator("#verified tr")).to_have_count(len(scores))
+    expect(page.locator("#verified tr").first.locator("td").nth(1)).to_have_text(str(scores[0]["n"]))
 
 
 def test_the_api_can_be_tried_out(served: Served, browser: Browser) -> None:
