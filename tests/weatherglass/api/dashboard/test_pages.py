@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
-import math
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from urllib.parse import quote
 
 import httpx
@@ -24,25 +18,18 @@ from sqlalchemy import delete, insert
 from tests.weatherglass.api.browser import TIMEOUT_MS
 from tests.weatherglass.api.dashboard import scene
 from tests.weatherglass.api.dashboard.conftest import STATIONS, OpenPage, Served, next_step
-from tests.weatherglass.api.serving import serving, standalone_api
+from tests.weatherglass.api.serving import standalone_api
 from tests.weatherglass.store.samples import a_prediction, an_observation
-from weatherglass.alerts.metrics import LAG_SECONDS, PART_MEMORY
-from weatherglass.api.app import create_app
 from weatherglass.api.dashboard.pages import PAGES
 from weatherglass.api.dashboard.pages import Page as DashboardPage
 from weatherglass.record_headers import Origin
 from weatherglass.records import VARIABLES, Observation
-from weatherglass.settings import LOOPBACK
-from weatherglass.store import alerts, metric_history, model_output, observations, predictions
-from weatherglass.store.metric_history import INTERVAL
+from weatherglass.store import model_output, observations, predictions
 from weatherglass.store.schema import verification
 
 pytestmark = pytest.mark.integration
 expect.set_options(timeout=TIMEOUT_MS)
 
-TILE = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
 MALICIOUS = "<img src=x onerror=\"document.title='taken'\">"
 
 
@@ -212,182 +199,6 @@ def test_a_new_anomaly_appears_without_a_reload(served: Served, open_page: OpenP
     expect_toast(page, "anomaly", station.station_id)
     assert page.evaluate("document.body.dataset.before") == "yes"
     assert opened.console_errors == []
-
-
-def test_an_alert_can_be_acknowledged_and_silenced_by_keyboard(served: Served, open_page: OpenPage) -> None:
-    details = {
-        "summary": "The rain gauge is blocked.",
-        "impact": "Rain is not measured.",
-        "unaffected": "All other variables.",
-        "runbook": "Clean the gauge.",
-    }
-    with served.store.begin() as connection:
-        alert = alerts.Alert("gauge_blocked", "kiel", alerts.Severity.CRITICAL, " ".join(details.values()), details)
-        alerts.raise_alert(connection, alert, datetime.now(UTC))
-    opened = open_page(f"{served.address}/dashboard/system")
-    page = opened.page
-    item = page.locator("#alerts > li").filter(has_text="gauge blocked: kiel")
-    for text in details.values():
-        expect(item.get_by_text(text)).to_be_visible()
-    expect(item.get_by_text("docs/troubleshooting.md#gauge-blocked")).to_be_visible()
-    item.get_by_role("button", name="Acknowledge: gauge blocked").focus()
-    page.keyboard.press("Enter")
-    expect(item.locator(".tag.good")).to_have_count(1)
-    expect(item).to_be_focused()
-    page.keyboard.press("Tab")
-    expect(item.get_by_label("Silence for")).to_be_focused()
-    item.get_by_label("Silence for").select_option("8 hours")
-    item.get_by_role("button", name="Silence: gauge blocked").press("Enter")
-    end_silence = item.get_by_role("button", name="End silence")
-    expect(end_silence).to_be_visible()
-    stored = httpx.get(f"{served.address}/alerts", timeout=60).json()["alerts"]
-    (silenced,) = [alert for alert in stored if alert["subject"] == "kiel"]
-    hours = (datetime.fromisoformat(silenced["silenced_until"]) - datetime.now(UTC)).total_seconds() / 3600
-    assert hours == pytest.approx(8, abs=0.5)
-    end_silence.press("Enter")
-    expect(item.get_by_role("button", name="Silence: gauge blocked")).to_be_visible()
-    with served.store.begin() as connection:
-        alerts.resolve(connection, "gauge_blocked", "kiel", datetime.now(UTC))
-    page.reload()
-    page.locator("#resolved-count").click()
-    expect(page.locator("#resolved > li").filter(has_text="gauge blocked: kiel")).to_be_visible()
-    assert opened.console_errors == []
-
-
-@pytest.mark.parametrize(("severity", "state"), [("warning", "degraded"), ("critical", "failing")])
-def test_the_status_line_reflects_the_most_severe_alert_and_links_to_it(
-    served: Served, open_page: OpenPage, severity: str, state: str
-) -> None:
-    with served.store.begin() as connection:
-        alert = alerts.Alert("gauge_blocked", "kiel", alerts.Severity(severity), "The rain gauge is blocked.")
-        alerts.raise_alert(connection, alert, datetime.now(UTC))
-    # No server runs here, so the components are reported as if they were healthy.
-    health = httpx.get(f"{served.address}/dashboard/health", timeout=60).json()
-    components = [{**component, "state": "ok"} for component in health["components"]]
-    health |= {"components": components, "state": "ok", "overall_state": state}
-    page = open_page(f"{served.address}/dashboard").page
-    page.route("**/dashboard/health", lambda route: route.fulfill(json=health))
-    page.reload()
-    line = page.locator(f"#state.{state}")
-    expect(line).to_contain_text("kiel")
-    line.click()
-    expect(page).to_have_url(re.compile("/dashboard/system#alert-"))
-    expect(page.locator("#alerts > li:focus")).to_contain_text("kiel")
-    with served.store.begin() as connection:
-        alerts.resolve(connection, "gauge_blocked", "kiel", datetime.now(UTC))
-
-
-@pytest.mark.parametrize("hours", [1, 6, 24, 168])
-def test_system_page_shows_metrics_of_the_selected_range(served: Served, open_page: OpenPage, hours: int) -> None:
-    now = datetime.now(UTC).replace(second=0, microsecond=0)
-    # The range of one hour would exclude the last full hour, so it gets metrics of the last five minutes.
-    end = now.replace(minute=now.minute // 5 * 5 if hours == 1 else 0)
-    with served.store.begin() as connection:
-        for back in range(2 * 12):  # the last two hours, and two hours six days ago
-            for at in (end - back * INTERVAL, end - timedelta(days=6) - back * INTERVAL):
-                values = {(PART_MEMORY.name, ("kafka",)): 3e8, (LAG_SECONDS.name, ("inference", "raw")): 2.0}
-                metric_history.save(connection, at, values)
-    opened = open_page(f"{served.address}/dashboard/system?hours={hours}")
-    page = opened.page
-    page.locator("#memory.js-plotly-plot").wait_for()
-    expect(page.locator("#range button[aria-pressed=true]")).to_have_attribute("data-value", str(hours))
-    times = page.evaluate("document.getElementById('memory').data[0].x")
-    old = (end - timedelta(days=6)).strftime("%Y-%m-%d")
-    assert any(time.startswith(old) for time in times) == (hours == 168), times
-    if hours > 1:
-        assert page.evaluate("document.getElementById('lag').data[0].name") == "inference, raw"
-    assert opened.console_errors == []
-
-
-@pytest.mark.parametrize("size", ["wide", "narrow"])
-def test_a_legend_of_many_rows_leaves_the_plot_its_space(served: Served, open_page: OpenPage, size: str) -> None:
-    end = datetime.now(UTC).replace(second=0, microsecond=0)
-    with served.store.begin() as connection:
-        values = {(PART_MEMORY.name, (f"component-{number}",)): 1e8 * number for number in range(1, 17)}
-        metric_history.save(connection, end - timedelta(minutes=end.minute % 5), values)
-    page = open_page(f"{served.address}/dashboard/system?hours=24", size).page
-    page.locator("#memory .legend .traces").nth(15).wait_for()
-    fits = """() => {
-      const box = document.getElementById("memory").getBoundingClientRect();
-      const rect = (selector) => document.querySelector(`#memory ${selector}`).getBoundingClientRect();
-      const [plot, legend, axis] = [rect(".nsewdrag"), rect(".legend .bg"), rect(".xaxislayer-above")];
-      return plot.height > 150 && legend.top >= box.top && legend.bottom <= plot.top && axis.bottom <= box.bottom;
-    }"""
-    page.wait_for_function(fits)
-
-
-def test_the_map_has_land_and_borders_at_the_right_places(served: Served, open_page: OpenPage) -> None:
-    page = open_page(f"{served.address}/dashboard").page
-    page.locator("#map path.borders").wait_for(state="attached")
-
-    def contains(method: str, path: str, longitude: float, latitude: float) -> bool:
-        """Whether the area or the line of a path has a place, in the Web Mercator projection."""
-        y = 0.5 - math.asinh(math.tan(math.radians(latitude))) / (2 * math.pi)
-        point = {"x": 1000 * (longitude / 360 + 0.5), "y": 1000 * y}
-        script = "([method, path, point]) => document.querySelector(`#map path.${path}`)[method](point)"
-        return bool(page.evaluate(script, [method, path, point]))
-
-    for longitude, latitude in ((-105, 39.7), (37.6, 55.8), (36.8, -1.3), (133.9, -23.7)):
-        assert contains("isPointInFill", "land", longitude, latitude)
-    for longitude, latitude in ((-30, 0), (-150, 30), (3, 56), (80, -30)):
-        assert not contains("isPointInFill", "land", longitude, latitude)
-    assert contains("isPointInStroke", "borders", -105, 49)  # Canada and the United States
-    assert not contains("isPointInStroke", "borders", -105, 46)
-
-
-def test_map_tiles_are_loaded_from_the_configured_url(browser: Browser, tmp_path: Path, served: Served) -> None:
-    with tile_server() as (tiles, requested):
-        configured = served.settings.model_copy(update={"map_tiles": f"{tiles}/{{z}}/{{x}}/{{y}}.png"})
-        with serving(create_app(configured)) as address:
-            context = browser.new_context()
-            page = context.new_page()
-            page.set_default_timeout(TIMEOUT_MS)
-            console_errors: list[str] = []
-            page.on("console", lambda m: console_errors.append(m.text) if m.type in ("error", "warning") else None)
-            page.goto(f"{address}/dashboard")
-            page.locator("#map image").first.wait_for()
-            before = page.locator("#map image").first.get_attribute("href")
-            with page.expect_response(f"{tiles}/**"):
-                page.get_by_role("button", name="Zoom in").click()
-            expect(page.locator("#map image").first).not_to_have_attribute("href", before or "")
-            page.locator("#map .marker").first.wait_for()
-            context.close()
-    assert console_errors == []
-    assert requested
-    levels = set()
-    for path in requested:
-        level, x, y = map(int, path.strip("/").removesuffix(".png").split("/"))
-        assert 0 <= x < 2**level, path
-        assert 0 <= y < 2**level, path
-        levels.add(level)
-    assert len(levels) > 1, "zooming in requests tiles of a higher level"
-
-
-@contextmanager
-def tile_server() -> Iterator[tuple[str, list[str]]]:
-    """A map tile server; yields its address and the requested paths."""
-    requested: list[str] = []
-
-    class Tiles(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            requested.append(self.path)
-            self.send_response(200)
-            self.send_header("Content-Type", "image/png")
-            self.end_headers()
-            self.wfile.write(TILE)
-
-        def log_message(self, *_: object) -> None:
-            """Log nothing."""
-
-    server = ThreadingHTTPServer((LOOPBACK, 0), Tiles)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://{LOOPBACK}:{server.server_port}", requested
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def test_station_ids_with_html_are_shown_as_text(served: Served, open_page: OpenPage) -> None:
