@@ -32,8 +32,9 @@ NOT_RUNNING = 3
 
 
 def show(settings: Settings) -> int:
-    """Print the screen. Exit status: 0 if all components are ok and no critical alert is open, 1 if not, 3 if nothing
-    is running.
+    """Print the screen. Exit status: 0 if all components are ok, 1 if not, 3 if nothing is running.
+
+    Open alerts do not change it, because they outlast a fault, and some are about the machine, such as a full disk.
     """
     launcher_running = launcher_is_running(settings)
     if not launcher_running and not launched_processes(settings):
@@ -64,7 +65,7 @@ def show(settings: Settings) -> int:
         print(f"\n{title}")
         for line in lines:
             print(f"  {line}")
-    return 0 if components_ok and state is not HealthState.FAILING else NOT_HEALTHY
+    return 0 if components_ok else NOT_HEALTHY
 
 
 def _colored(text: str, state: HealthState) -> str:

@@ -21,11 +21,11 @@ from weatherglass.store.migrate import migrate
     [
         (HealthState.OK, None, 32, 0),
         (HealthState.OK, Severity.WARNING, 33, 0),
-        (HealthState.OK, Severity.CRITICAL, 31, status.NOT_HEALTHY),
+        (HealthState.OK, Severity.CRITICAL, 31, 0),
         (HealthState.DEGRADED, None, 33, status.NOT_HEALTHY),
     ],
 )
-def test_open_alerts_are_listed_with_a_link_and_decide_color_and_exit_status(
+def test_open_alerts_are_listed_with_a_link_and_decide_the_color_but_not_the_exit_status(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
