@@ -45,12 +45,15 @@ PAGES = (
 PAGES_BY_PATH = {page.path: page for page in PAGES}
 
 OUTPUT_PAGES = {
-    "ingest_observations": "",
-    "serve_predictions": "",
-    "prepare_history": "/models",
-    "train_models": "/models",
+    **dict.fromkeys(
+        ("ingest_observations", "ingest_files", "receive_mqtt", "simulate_observations", "serve_predictions"), ""
+    ),
+    **dict.fromkeys(
+        ("prepare_history", "train_models", "train_daily", "train_weekly", "rollback_model", "verify_forecasts"),
+        "/models",
+    ),
 }
-"""The page that shows the outputs of a DAG; see `dag_outputs` for all other DAGs."""
+"""The page that shows the outputs of a DAG; `/system` for all other DAGs."""
 
 
 @router.get("/")
@@ -61,7 +64,7 @@ def home(request: Request) -> RedirectResponse:
 @router.get("/dashboard/of/{dag_id}")
 def dag_outputs(request: Request, dag_id: Annotated[str, InPath(max_length=250)]) -> RedirectResponse:
     """Redirect from a DAG's page in Airflow to the page that shows its outputs."""
-    path = OUTPUT_PAGES.get(dag_id, "/models" if "model" in dag_id or "verif" in dag_id else "/system")
+    path = OUTPUT_PAGES.get(dag_id, "/system")
     return RedirectResponse(f"{_root(request)}/dashboard{path}")
 
 
