@@ -15,6 +15,7 @@ RAW = _topic(topics.RAW)
 FEATURES = _topic(topics.FEATURES)
 HOURS = _topic(topics.HOURS)
 PREDICTIONS = _topic(topics.PREDICTIONS)
+GUIDANCE = _topic(topics.GUIDANCE)
 REJECTED = _topic(topics.REJECTED)
 
 HISTORY = Asset(name="history", uri="x-weatherglass://history", group="data")

@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from weatherglass.records import Observation
+
+T = TypeVar("T")
 
 
 class ApiError(Exception):
@@ -118,18 +120,23 @@ class StationObservations:
 
 
 @dataclass(frozen=True)
-class ParsedResponse:
-    """A response by station id: the usable observations, the reason for each station without any, and what is refused
-    of the usable and of the other stations."""
+class StationsResponse(Generic[T]):
+    """A response by station id: what is usable, the reason for each station without anything usable, and what is
+    refused of the usable and of the other stations."""
 
-    stations: dict[str, StationObservations] = field(default_factory=dict)
+    stations: dict[str, T] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     refusals: list[ApiRefusal] = field(default_factory=list)
 
-    def add(self, other: ParsedResponse) -> None:
+    def add(self, other: StationsResponse[T]) -> None:
         self.stations.update(other.stations)
         self.failures.update(other.failures)
         self.refusals.extend(other.refusals)
+
+
+@dataclass(frozen=True)
+class ParsedResponse(StationsResponse[StationObservations]):
+    """A response with observations."""
 
 
 def summarize(refusals: Sequence[ApiRefusal]) -> str:

@@ -1,9 +1,6 @@
 """Client of the Open-Meteo API: `/v1/forecast` for the present and the last days, `/v1/archive` for years.
 
-The free API counts one call for each location of a request: 600 a minute, 5,000 an hour, 10,000 a day. All stations are
-requested together, which saves round trips but not budget; a polling interval that exceeds the budget is refused.
-The server rejects a request if one of its locations is invalid; then each station is requested alone.
-Source: open-meteo.com/en/docs, open-meteo.com/en/terms.
+A polling interval that exceeds the budget of the free API is refused. Source: open-meteo.com/en/docs.
 """
 
 from __future__ import annotations
@@ -13,17 +10,15 @@ from datetime import date
 
 import pandas as pd
 
-from producer.api_client import ApiClient, Query, RetryPolicy
+from producer.api_client import Query, RetryPolicy
 from producer.api_response import (
-    ApiConnectionError,
-    ApiError,
     ApiRefusal,
     ApiRefusalCode,
-    ApiRequestError,
     ApiResponseError,
     ParsedResponse,
     ResponseProblem,
 )
+from producer.open_meteo_client import OpenMeteoClient
 from producer.open_meteo_schema import API_NAMES, API_UNITS, HOURLY, parse_response
 from weatherglass.history.prepared import HISTORY_COLUMNS
 from weatherglass.settings import OPEN_METEO_CALLS_PER_DAY, Settings
@@ -31,20 +26,12 @@ from weatherglass.settings_errors import SettingsError, variable
 from weatherglass.stations import Station
 
 VARIABLES = ",".join(API_UNITS)
-MAX_LOCATIONS = 1000
-"""Locations in one request."""
 MAX_PAST_DAYS = 92
 """How far back `/v1/forecast` reaches."""
 MINUTES_PER_DAY = 24 * 60
 
 
-def _concerns_locations(error: ApiError) -> bool:
-    """Whether the reason may be one of the locations, so that the others can be requested without it."""
-    not_json = isinstance(error, ApiResponseError) and error.problem is ResponseProblem.NOT_JSON
-    return isinstance(error, ApiRequestError | ApiResponseError) and not not_json
-
-
-class OpenMeteo(ApiClient):
+class OpenMeteo(OpenMeteoClient):
     """Requests all stations at once; assigns the locations of a response by order, never by coordinates.
 
     A request counts as one call for each of its locations.
@@ -85,18 +72,12 @@ class OpenMeteo(ApiClient):
         if past_hours:
             sections[HOURLY] = VARIABLES
             steps |= {"past_hours": past_hours, "forecast_hours": 1}
-        url = f"{self.url}/v1/forecast"
         query: Query = {**sections, **steps}
-        try:
-            return self._request_locations(url, stations, query, list(sections), self.retry_policy.attempts)
-        except (ApiRequestError, ApiResponseError) as error:
-            too_expensive = spare_calls is not None and len(stations) > spare_calls
-            if len(stations) == 1 or not _concerns_locations(error) or too_expensive:
-                raise
-            response = self._request_alone(url, stations, query, list(sections))
-            if not response.stations:
-                raise
-            return response
+
+        def parse(body: bytes, requested: Sequence[Station]) -> ParsedResponse:
+            return parse_response(body, requested, list(sections))
+
+        return self._request_stations(f"{self.url}/v1/forecast", stations, query, parse, spare_calls=spare_calls)
 
     def archive(
         self, stations: Sequence[Station], first: date, last: date
@@ -112,7 +93,11 @@ class OpenMeteo(ApiClient):
         """
         days = {"start_date": first.isoformat(), "end_date": last.isoformat(), HOURLY: VARIABLES}
         url = f"{self.archive_url}/v1/archive"
-        parsed = self._request_locations(url, stations, days, [HOURLY], self.retry_policy.attempts)
+
+        def parse(body: bytes, requested: Sequence[Station]) -> ParsedResponse:
+            return parse_response(body, requested, [HOURLY])
+
+        parsed = self._request_locations(url, stations, days, parse, self.retry_policy.attempts)
         refusals = list(parsed.refusals)
         rows = []
         for station_id, observations in parsed.stations.items():
@@ -132,32 +117,6 @@ class OpenMeteo(ApiClient):
         table = pd.DataFrame(rows, columns=list(HISTORY_COLUMNS))
         table["hour"] = pd.to_datetime(table["hour"], utc=True)
         return table.astype(dict.fromkeys(API_NAMES, float)), tuple(refusals)
-
-    def _request_alone(
-        self, url: str, stations: Sequence[Station], query: Query, sections: Sequence[str]
-    ) -> ParsedResponse:
-        """The responses for the stations, each from a request of its own, without retries."""
-        response = ParsedResponse()
-        for number, station in enumerate(stations):
-            try:
-                response.add(self._request_locations(url, [station], query, sections, attempts=1))
-            except ApiConnectionError as error:  # concerns the following stations as well
-                response.failures.update({other.station_id: str(error) for other in stations[number:]})
-                break
-            except ApiError as error:
-                response.failures[station.station_id] = str(error)
-        return response
-
-    def _request_locations(
-        self, url: str, stations: Sequence[Station], query: Query, sections: Sequence[str], attempts: int
-    ) -> ParsedResponse:
-        def parse(body: bytes) -> ParsedResponse:
-            return parse_response(body, stations, sections)
-
-        return self._request(url, {**_location_query(stations), **query}, parse, attempts, calls=len(stations))
-
-    def _limit_ends_soon(self, reason: str) -> bool:
-        return not ("Daily" in reason or "Hourly" in reason)
 
 
 def create_client(settings: Settings) -> OpenMeteo:
@@ -180,14 +139,3 @@ def check_budget(settings: Settings, stations: int) -> None:
         f"{variable('poll_minutes')}={settings.poll_minutes} with {stations} stations needs {calls_per_day:,} calls a "
         f"day, but Open-Meteo's free API allows {OPEN_METEO_CALLS_PER_DAY:,}: {advice}"
     )
-
-
-def _location_query(stations: Sequence[Station]) -> dict[str, str | int]:
-    if not 0 < len(stations) <= MAX_LOCATIONS:
-        raise ValueError(f"{len(stations)} stations in one request; Open-Meteo accepts 1 to {MAX_LOCATIONS:,}")
-    return {
-        "latitude": ",".join(str(station.latitude) for station in stations),
-        "longitude": ",".join(str(station.longitude) for station in stations),
-        "wind_speed_unit": "ms",
-        "timezone": "UTC",
-    }

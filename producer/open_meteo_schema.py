@@ -11,7 +11,7 @@ Sources: open-meteo.com/en/docs; the server's JsonWriter.swift; the issues in gi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
 from typing import Any
@@ -66,8 +66,8 @@ def parse_response(body: bytes, stations: Sequence[Station], sections: Sequence[
         ApiResponseError: the body is not complete JSON, is another error, or has other locations.
     """
     response = ParsedResponse()
-    for station, location in zip(stations, _locations(decode(body), len(stations)), strict=True):
-        parser = _LocationParser(station.station_id)
+    for station, location in zip(stations, locations_of(decode(body), len(stations)), strict=True):
+        parser = LocationParser(station.station_id)
         observations = parser.parse(location, sections)
         response.refusals.extend(parser.refusals)
         if observations and (observations.current or observations.quarter_hours or observations.hours):
@@ -79,8 +79,12 @@ def parse_response(body: bytes, stations: Sequence[Station], sections: Sequence[
     return response
 
 
-def _locations(content: Any, count: int) -> list[Any]:
-    """The locations in the order of the request."""
+def locations_of(content: Any, count: int) -> list[Any]:
+    """The locations in the order of the request.
+
+    Raises:
+        ApiConnectionError, ApiResponseError: as for `parse_response`.
+    """
     if isinstance(content, dict) and content.get("error"):
         message = f"The response is an error: {content.get('reason', 'no reason given')}"
         if "limit exceeded" in message:
@@ -106,7 +110,7 @@ Values = tuple[float | None, ...]
 """The values at one time, in the order of `API_NAMES`."""
 
 
-class _LocationParser:
+class LocationParser:
     """Parses the response of one station and collects what it refuses."""
 
     def __init__(self, station_id: str):
@@ -115,16 +119,8 @@ class _LocationParser:
 
     def parse(self, location: Any, sections: Sequence[str]) -> StationObservations | None:
         """The usable observations; None if the location as a whole cannot be used."""
-        if not isinstance(location, dict):
-            self._refuse("location", ApiRefusalCode.NOT_AN_OBJECT, location, "an object")
-            return None
-        offset = self._offset(location)
-        missing = [name for name in sections if location.get(name) is None]
-        for name in missing:
-            self._refuse(
-                name, ApiRefusalCode.MISSING_SECTION, None, "the requested section; the location is not covered"
-            )
-        if offset is None or missing:
+        offset = self.zone(location, sections)
+        if offset is None:
             return None
         current, quarter_hours, hours = (
             self._section(name, location.get(name), location.get(f"{name}_units"), offset) if name in sections else ()
@@ -132,7 +128,20 @@ class _LocationParser:
         )
         return StationObservations(current[0] if current else None, tuple(quarter_hours), tuple(hours))
 
-    def _refuse(self, name: str, code: ApiRefusalCode, value: Any, allowed: str, count: int = 1) -> None:
+    def zone(self, location: Any, sections: Sequence[str]) -> timezone | None:
+        """The zone of the times; None if the location as a whole cannot be used, or has not all sections."""
+        if not isinstance(location, dict):
+            self.refuse("location", ApiRefusalCode.NOT_AN_OBJECT, location, "an object")
+            return None
+        offset = self._offset(location)
+        missing = [name for name in sections if location.get(name) is None]
+        for name in missing:
+            self.refuse(
+                name, ApiRefusalCode.MISSING_SECTION, None, "the requested section; the location is not covered"
+            )
+        return None if missing else offset
+
+    def refuse(self, name: str, code: ApiRefusalCode, value: Any, allowed: str, count: int = 1) -> None:
         text = repr(value)
         text = text if len(text) <= 60 else f"{text[:60]}…"
         self.refusals.append(ApiRefusal(self.station_id, name, code, text, allowed, count))
@@ -149,27 +158,40 @@ class _LocationParser:
         if isinstance(seconds, float) and isinstance(name, str | None) and seconds in _zone_offsets(name or ""):
             return timezone(timedelta(seconds=seconds))
         allowed = "the offset in seconds of the zone in `timezone`"
-        self._refuse("utc_offset_seconds", ApiRefusalCode.TIME_ZONE, {"offset": seconds, "timezone": name}, allowed)
+        self.refuse("utc_offset_seconds", ApiRefusalCode.TIME_ZONE, {"offset": seconds, "timezone": name}, allowed)
         return None
 
     def _section(self, name: str, content: Any, units: Any, zone: timezone) -> Sequence[Observation]:
+        rows = self.rows(name, content, units, zone, API_UNITS)
+        return self._observations(name, rows)
+
+    def rows(
+        self, name: str, content: Any, units: Any, zone: timezone, variables: Mapping[str, str]
+    ) -> dict[datetime, Values]:
+        """The rows of a section with any value, in order of time; equal rows count once.
+
+        Args:
+            variables: name in the API -> its unit; the order of the values in a row.
+        """
         if not isinstance(content, dict):
-            self._refuse(name, ApiRefusalCode.NOT_AN_OBJECT, content, "an object")
-            return ()
+            self.refuse(name, ApiRefusalCode.NOT_AN_OBJECT, content, "an object")
+            return {}
         units = units if isinstance(units, dict) else {}
         if units.get("time", TIME_UNIT) != TIME_UNIT:
-            self._refuse(f"{name}.time", ApiRefusalCode.TIME_UNIT, units["time"], TIME_UNIT)
-            return ()
+            self.refuse(f"{name}.time", ApiRefusalCode.TIME_UNIT, units["time"], TIME_UNIT)
+            return {}
         if name == "current":
             content = {key: [value] for key, value in content.items()}
         texts = content.get("time")
         if not isinstance(texts, list):
-            self._refuse(f"{name}.time", ApiRefusalCode.TIME, texts, "a list of times")
-            return ()
+            self.refuse(f"{name}.time", ApiRefusalCode.TIME, texts, "a list of times")
+            return {}
         times = self._times(name, texts, zone)
-        columns = [self._column(name, variable, content, units, len(times)) for variable in API_UNITS]
+        columns = [
+            self._column(name, variable, unit, content, units, len(times)) for variable, unit in variables.items()
+        ]
         rows = ((time, values) for time, values in zip(times, zip(*columns, strict=True), strict=True) if time)
-        return self._observations(name, rows)
+        return self._unique(name, rows)
 
     def _times(self, section: str, texts: list[Any], zone: timezone) -> list[datetime | None]:
         """The times, UTC; None for those that are not certain."""
@@ -178,35 +200,33 @@ class _LocationParser:
         if refused:
             step = "a full hour" if section == HOURLY else "a time"
             allowed = f"{step} such as 2026-01-05T12:00, without another time zone than that of the response"
-            self._refuse(f"{section}.time", ApiRefusalCode.TIME, refused[0], allowed, len(refused))
+            self.refuse(f"{section}.time", ApiRefusalCode.TIME, refused[0], allowed, len(refused))
         return times
 
     def _column(
-        self, section: str, variable: str, content: dict[str, Any], units: dict[str, Any], length: int
+        self, section: str, variable: str, unit: str, content: dict[str, Any], units: dict[str, Any], length: int
     ) -> list[float | None]:
         """The values of a variable; None for those that are missing or refused."""
         name, nothing = f"{section}.{variable}", [None] * length
         if variable not in content:
-            self._refuse(name, ApiRefusalCode.MISSING_VARIABLE, None, "the requested variable", length)
+            self.refuse(name, ApiRefusalCode.MISSING_VARIABLE, None, "the requested variable", length)
             return list(nothing)
         values = content[variable]
         if not isinstance(values, list) or len(values) != length:
             given = len(values) if isinstance(values, list) else values
-            self._refuse(name, ApiRefusalCode.LENGTH, given, f"a list of {length} values, one for each time", length)
+            self.refuse(name, ApiRefusalCode.LENGTH, given, f"a list of {length} values, one for each time", length)
             return list(nothing)
         present = [value for value in values if value is not None]
-        if present and units.get(variable) != API_UNITS[variable]:
-            self._refuse(
-                name, ApiRefusalCode.UNIT, units.get(variable), f"the unit {API_UNITS[variable]}", len(present)
-            )
+        if present and units.get(variable) != unit:
+            self.refuse(name, ApiRefusalCode.UNIT, units.get(variable), f"the unit {unit}", len(present))
             return list(nothing)
         refused = [value for value in present if not is_number(value)]
         if refused:
-            self._refuse(name, ApiRefusalCode.NOT_A_NUMBER, refused[0], "a finite number, or null", len(refused))
+            self.refuse(name, ApiRefusalCode.NOT_A_NUMBER, refused[0], "a finite number, or null", len(refused))
         return [value if is_number(value) else None for value in values]
 
-    def _observations(self, section: str, rows: Iterable[tuple[datetime, Values]]) -> list[Observation]:
-        """The observations in order of time; equal rows count once, and different rows of one time are refused."""
+    def _unique(self, section: str, rows: Iterable[tuple[datetime, Values]]) -> dict[datetime, Values]:
+        """The rows with any value, in order of time; different rows of one time are refused."""
         by_time: dict[datetime, set[Values]] = {}
         for time, values in rows:
             if any(value is not None for value in values):
@@ -214,11 +234,13 @@ class _LocationParser:
         ambiguous = [time for time, different in by_time.items() if len(different) > 1]
         if ambiguous:
             allowed = "each time once"
-            self._refuse(f"{section}.time", ApiRefusalCode.REPEATED_TIME, str(ambiguous[0]), allowed, len(ambiguous))
+            self.refuse(f"{section}.time", ApiRefusalCode.REPEATED_TIME, str(ambiguous[0]), allowed, len(ambiguous))
+        return {time: next(iter(by_time[time])) for time in sorted(by_time.keys() - set(ambiguous))}
+
+    def _observations(self, section: str, rows: Mapping[datetime, Values]) -> list[Observation]:
         observations = []
         impossible = []
-        for time in sorted(by_time.keys() - set(ambiguous)):
-            (values,) = by_time[time]
+        for time, values in rows.items():
             try:
                 fields = dict(zip(API_NAMES, values, strict=True))
                 observations.append(Observation(station_id=self.station_id, timestamp=time, **fields))
@@ -226,7 +248,7 @@ class _LocationParser:
                 impossible.append(time)
         if impossible:
             allowed = "a time that a record can have"
-            self._refuse(f"{section}.time", ApiRefusalCode.TIME, str(impossible[0]), allowed, len(impossible))
+            self.refuse(f"{section}.time", ApiRefusalCode.TIME, str(impossible[0]), allowed, len(impossible))
         return observations
 
 

@@ -1,4 +1,4 @@
-"""Publishes observations to `weather-raw`, in order of time."""
+"""Publishes observations to `weather-raw`, in order of time, and runs of guidance to `weather-guidance`."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import groupby
+from typing import Any
 
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
+from weatherglass.guidance_record import Guidance
 from weatherglass.net import RECONNECT_MS
 from weatherglass.record_headers import Origin, headers
 from weatherglass.records import Observation
-from weatherglass.topics import RAW
+from weatherglass.topics import GUIDANCE, RAW
 
 ACKNOWLEDGEMENT_TIMEOUT_SECONDS = 30.0
 """Longest wait for the broker; the next poll tries again."""
@@ -89,19 +91,37 @@ def publish_batch(
     Raises:
         PublishError: the broker did not acknowledge them all.
     """
+    what = f"Observations of {observations[0].timestamp:%Y-%m-%d %H:%M} UTC"
+    with _acknowledged(what, RAW) as sent:
+        for observation in observations:
+            written = headers(observation, origins[observation.station_id], now)
+            key = observation.station_id.encode()
+            sent.append(producer.send(RAW, key=key, value=observation.to_json(), headers=written))
+
+
+def publish_guidance(producer: KafkaProducer, runs: Sequence[Guidance], now: datetime) -> None:
+    """Publish runs of guidance, and wait until the broker has acknowledged all of them.
+
+    Raises:
+        PublishError: the broker did not acknowledge them all.
+    """
+    with _acknowledged(f"{len(runs)} runs of guidance", GUIDANCE) as sent:
+        for run in runs:
+            written = headers(run, Origin.SIMULATED if run.simulated else Origin.OPEN_METEO, now)
+            sent.append(producer.send(GUIDANCE, key=run.station_id.encode(), value=run.to_json(), headers=written))
+
+
+@contextmanager
+def _acknowledged(what: str, topic: str) -> Iterator[list[Any]]:
+    """Wait for the acknowledgement of what is sent inside, the futures in the list.
+
+    Raises:
+        PublishError: there is none.
+    """
+    sent: list[Any] = []
     try:
-        sent = [
-            producer.send(
-                RAW,
-                key=observation.station_id.encode(),
-                value=observation.to_json(),
-                headers=headers(observation, origins[observation.station_id], now),
-            )
-            for observation in observations
-        ]
+        yield sent
         for future in sent:
             future.get(timeout=ACKNOWLEDGEMENT_TIMEOUT_SECONDS + MARGIN_SECONDS)
     except KafkaError as error:
-        raise PublishError(
-            f"Observations of {observations[0].timestamp:%Y-%m-%d %H:%M} UTC were not acknowledged on {RAW}: {error!r}"
-        ) from error
+        raise PublishError(f"{what} were not acknowledged on {topic}: {error!r}") from error

@@ -12,11 +12,12 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from tests.raw_batches import NotUtf8, RawRecord
-from tests.weatherglass.store.samples import a_prediction, a_window, an_observation
-from weatherglass.records import RECORDS, Hour, iso
-from weatherglass.topics import FEATURES, HOURS, PREDICTIONS, RAW, REJECTED, SHADOW
+from tests.weatherglass.store.samples import a_guidance, a_prediction, a_window, an_observation
+from weatherglass.record_schemas import RECORDS
+from weatherglass.records import Hour, iso
+from weatherglass.topics import FEATURES, GUIDANCE, HOURS, PREDICTIONS, RAW, REJECTED, SHADOW
 
-SCHEMAS = {RAW: "observation", FEATURES: "window-features", HOURS: "hour"}
+SCHEMAS = {RAW: "observation", FEATURES: "window-features", HOURS: "hour", GUIDANCE: "guidance"}
 SCHEMAS |= dict.fromkeys((PREDICTIONS, SHADOW), "prediction")
 TOPICS = (*SCHEMAS, REJECTED)
 
@@ -93,6 +94,8 @@ class Mutator:
             return an_observation(station, time).to_json()
         if topic == FEATURES:
             return a_window(time, station).to_json()
+        if topic == GUIDANCE:
+            return a_guidance(station, time).to_json()
         if topic == HOURS:
             names = ("temperature", "humidity", "pressure", "wind_u", "wind_v", "wind_speed")
             hour = time.replace(minute=0, second=0, microsecond=0)

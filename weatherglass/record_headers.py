@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 
-from weatherglass.records import RECORDS, Record, iso
+from weatherglass.record_schemas import RECORDS
+from weatherglass.records import Record, iso
 from weatherglass.settings import Source
 
 SCHEMA_VERSION = 1

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from math import isfinite
 from operator import ge, gt
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import (
     AfterValidator,
@@ -368,21 +368,3 @@ class Prediction(Record):
     def _lists(self) -> Iterator[list[float]]:
         lower = (interval.lower for interval in (self.confidence, *self.confidence.others))  # upper has this length
         return (getattr(block, name) for block in (self.predictions, *lower) for name in VARIABLES)
-
-
-RECORDS: dict[str, type[Record]] = {
-    "observation": Observation,
-    "window-features": WindowFeatures,
-    "hour": Hour,
-    "prediction": Prediction,
-}
-"""The records by the name of their schema, as in `docs/schemas/<name>.json` and in the header `schema`."""
-
-
-def json_schema(name: str) -> dict[str, Any]:
-    """The JSON Schema (2020-12) of a record, as in `docs/schemas/`."""
-    mode: Literal["serialization"] = "serialization"
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **RECORDS[name].model_json_schema(mode=mode),
-    }

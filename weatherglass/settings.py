@@ -122,6 +122,13 @@ class Settings(BaseSettings):
     open_meteo_archive_url: HttpUrl = Field(
         HttpUrl("https://archive-api.open-meteo.com"), description="Open-Meteo's archive API (history)."
     )
+    guidance_models: str = Field(
+        "best_match",
+        pattern=r"^([a-z0-9_]{1,60}(,[a-z0-9_]{1,60})*)?$",
+        description="Weather models whose runs are fetched as guidance with the sources `auto`, `open-meteo` and "
+        "`replay`: ids of Open-Meteo separated by commas, such as `best_match,ecmwf_ifs025`. Each one counts as one "
+        "call per station and fetch. Empty: no guidance.",
+    )
     metar_url: HttpUrl = Field(
         HttpUrl("https://aviationweather.gov"), description="The Aviation Weather Center's data API (airport reports)."
     )
@@ -366,6 +373,10 @@ class Settings(BaseSettings):
     def poll_interval_minutes(self) -> int:
         """Minutes between polls of the source in use; the replay changes every minute."""
         return 1 if self.source is Source.REPLAY else self.poll_minutes
+
+    @property
+    def guidance_model_ids(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(filter(None, self.guidance_models.split(","))))
 
     @property
     def replay_url(self) -> str:

@@ -11,6 +11,8 @@ HOURS = "weather-hours"
 PREDICTIONS = "weather-predictions"
 SHADOW = "weather-shadow"
 """Predictions of the model version that does not serve a station, for the same inputs."""
+GUIDANCE = "weather-guidance"
+"""Runs of weather models, the input of forecasts."""
 REJECTED = "weather-rejected"
 
 SPARK_GROUP = "spark-weather-processors"
@@ -67,12 +69,13 @@ TOPICS: tuple[Topic, ...] = (
     Topic(HOURS, partitions=1, retention=timedelta(days=30), compacted=True),
     Topic(PREDICTIONS, partitions=4, retention=timedelta(days=30)),
     Topic(SHADOW, partitions=4, retention=timedelta(days=7)),
+    Topic(GUIDANCE, partitions=4, retention=timedelta(days=7)),
     Topic(REJECTED, partitions=1, retention=timedelta(days=30)),
 )
 
 GROUPS: dict[str, tuple[str, ...]] = {
     SPARK_GROUP: (RAW,),
     INFERENCE_GROUP: (FEATURES,),
-    STORE_GROUP: (RAW, FEATURES, PREDICTIONS, SHADOW),
+    STORE_GROUP: (RAW, FEATURES, PREDICTIONS, SHADOW, GUIDANCE),
 }
 """The topics that each consumer group reads."""

@@ -1,7 +1,8 @@
 """Responses of the replay to `/v1/forecast`, `/v1/archive` and `/faults`, with Open-Meteo's formats, limits and errors.
 
-Unknown values are null: at times after the present of the replay, since observations do not reach into the future, and
-at locations further than 50 km from any station. Only UTC and the five variables of the record schema are supported.
+Requests for a weather model get simulated guidance, see `guidance_api`. Unknown values are null: at times after the
+present of the replay, since observations do not reach into the future, and at locations further than 50 km from any
+station. Only UTC and the five variables of the record schema are supported.
 Values between two hours are interpolated, see `data`. With injected faults, `/v1/forecast` returns the changed values
 and `/faults` their labels; the archive returns the original values.
 """
@@ -62,7 +63,7 @@ class Replay:
         for section, step in (("minutely_15", QUARTER_HOUR), ("hourly", HOUR)):
             if names := _variables(query, section):
                 suffix = "hours" if section == "hourly" else section
-                sections[section] = names, list(_steps(query, suffix, step, present, days))
+                sections[section] = names, list(steps_of(query, suffix, step, present, days))
         current = _variables(query, "current")
         return self._locations(query, present, sections, current, self.faults)
 
@@ -86,7 +87,7 @@ class Replay:
         Raises:
             BadRequest: the query is invalid.
         """
-        first, last = _date(query, "start_date"), _date(query, "end_date")
+        first, last = date_of(query, "start_date"), date_of(query, "end_date")
         if last < first:
             raise BadRequest("End-date must be larger or equals than start-date")
         days = (last - first).days + 1
@@ -109,47 +110,44 @@ class Replay:
         current: list[str],
         faults: ReplayFaults | None,
     ) -> Any:
-        if query.get("timezone", "GMT") not in ("UTC", "GMT"):
-            raise BadRequest(f"Invalid timezone: the replay supports only UTC. Given: {query['timezone']}.")
-        speed = query.get("wind_speed_unit", "kmh")
-        if speed not in SPEED_UNITS:
-            raise BadRequest(f"Cannot initialize WindspeedUnit from invalid String value {speed}.")
-        unit, factor = SPEED_UNITS[speed]
+        unit, factor = speed_unit(query)
         units = {**API_UNITS, API_NAMES["wind_speed"]: unit}
         quarter_hour = _floor(present, QUARTER_HOUR)
         data_now = self.data.calendar.data_time(quarter_hour)
         data_times = {section: self._data_times(times, present) for section, (_, times) in sections.items()}
         locations = []
-        for number, (latitude, longitude) in enumerate(_coordinates(query)):
-            index, distance = self._nearest(latitude, longitude)
-            station = self.data.stations[index]
-            location: dict[str, Any] = {
-                # The coordinates of the station, not those of the request, as with a grid cell.
-                "latitude": round(station.latitude, 4),
-                "longitude": round(station.longitude, 4),
-                "generationtime_ms": 0.1,
-                "utc_offset_seconds": 0,
-                "timezone": "GMT",
-                "timezone_abbreviation": "GMT",
-                "elevation": station.elevation or 0.0,
-            }
-            if number:
-                location["location_id"] = number
+        for number, (latitude, longitude) in enumerate(coordinates(query)):
+            index, distance = self.nearest(latitude, longitude)
+            location = self.location(number, index)
             covered = index if distance <= MAX_DISTANCE_KM else None
             if current:
                 values = self._values(covered, [data_now], current, factor, faults)
                 location["current_units"] = {"time": "iso8601", "interval": "seconds", **_select(units, current)}
                 location["current"] = {
-                    "time": _format_time(quarter_hour),
+                    "time": format_time(quarter_hour),
                     "interval": 900,
                     **{name: values[name][0] for name in current},
                 }
             for section, (names, times) in sections.items():
                 location[f"{section}_units"] = {"time": "iso8601", **_select(units, names)}
                 values = self._values(covered, data_times[section], names, factor, faults)
-                location[section] = {"time": [_format_time(time) for time in times], **values}
+                location[section] = {"time": [format_time(time) for time in times], **values}
             locations.append(location)
         return locations[0] if len(locations) == 1 else locations
+
+    def location(self, number: int, index: int) -> dict[str, Any]:
+        """The fields of a location besides its sections: of the station, not of the request, as with a grid cell."""
+        station = self.data.stations[index]
+        location: dict[str, Any] = {
+            "latitude": round(station.latitude, 4),
+            "longitude": round(station.longitude, 4),
+            "generationtime_ms": 0.1,
+            "utc_offset_seconds": 0,
+            "timezone": "GMT",
+            "timezone_abbreviation": "GMT",
+            "elevation": station.elevation or 0.0,
+        }
+        return location | {"location_id": number} if number else location
 
     def _data_times(self, times: list[datetime], present: datetime) -> list[datetime | None]:
         """The time of the data for each time; None for the future."""
@@ -172,14 +170,24 @@ class Replay:
                 row = self.data.values_at(station, time)
                 row = faults.disturbed(station, time, row) if faults else row
             for name, column in columns.items():
-                column.append(None if row is None else _number(name, row[COLUMNS[name]], speed_factor))
+                column.append(None if row is None else number_of(name, row[COLUMNS[name]], speed_factor))
         return columns
 
-    def _nearest(self, latitude: float, longitude: float) -> tuple[int, float]:
+    def nearest(self, latitude: float, longitude: float) -> tuple[int, float]:
         """The index of the nearest station, and its distance, km."""
         distances = [_distance(latitude, longitude, station) for station in self.data.stations]
         index = int(np.argmin(distances))
         return index, distances[index]
+
+
+def speed_unit(query: Query) -> tuple[str, float]:
+    """The name of the unit of wind speeds, and its factor; checks the time zone too."""
+    if query.get("timezone", "GMT") not in ("UTC", "GMT"):
+        raise BadRequest(f"Invalid timezone: the replay supports only UTC. Given: {query['timezone']}.")
+    speed = query.get("wind_speed_unit", "kmh")
+    if speed not in SPEED_UNITS:
+        raise BadRequest(f"Cannot initialize WindspeedUnit from invalid String value {speed}.")
+    return SPEED_UNITS[speed]
 
 
 def _distance(latitude: float, longitude: float, station: Station) -> float:
@@ -190,7 +198,7 @@ def _distance(latitude: float, longitude: float, station: Station) -> float:
     return 2 * EARTH_RADIUS_KM * math.asin(min(1.0, math.sqrt(a)))
 
 
-def _number(name: str, value: float, speed_factor: float) -> float | int | None:
+def number_of(name: str, value: float, speed_factor: float) -> float | int | None:
     if math.isnan(value):
         return None
     if name == API_NAMES["wind_speed"]:
@@ -202,7 +210,7 @@ def _select(units: dict[str, str], names: list[str]) -> dict[str, str]:
     return {name: units[name] for name in names}
 
 
-def _format_time(time: datetime) -> str:
+def format_time(time: datetime) -> str:
     return time.strftime("%Y-%m-%dT%H:%M")
 
 
@@ -210,7 +218,7 @@ def _floor(time: datetime, step: timedelta) -> datetime:
     return time - (time - datetime(1970, 1, 1, tzinfo=UTC)) % step
 
 
-def _steps(
+def steps_of(
     query: Query, suffix: str, step: timedelta, present: datetime, days: tuple[datetime, datetime]
 ) -> Iterator[datetime]:
     """The times of a series: complete days, or the requested steps before and after the present one."""
@@ -234,7 +242,7 @@ def _variables(query: Query, section: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _coordinates(query: Query) -> list[tuple[float, float]]:
+def coordinates(query: Query) -> list[tuple[float, float]]:
     latitudes, longitudes = (_numbers(query, name) for name in ("latitude", "longitude"))
     if len(latitudes) != len(longitudes):
         raise BadRequest("Parameter 'latitude' and 'longitude' must have the same number of elements")
@@ -263,7 +271,7 @@ def _count(query: Query, name: str, default: int, maximum: int) -> int:
     return int(text)
 
 
-def _date(query: Query, name: str) -> datetime:
+def date_of(query: Query, name: str) -> datetime:
     try:
         day = date.fromisoformat(query[name])
     except (KeyError, ValueError):

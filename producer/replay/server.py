@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from producer.api_client import REPLAY_SERVER
 from producer.replay.api import BadRequest, Replay
+from producer.replay.guidance_api import guidance
 from producer.replay.metar_api import metar, station_info
 from weatherglass.records import iso
 
@@ -47,6 +48,8 @@ class _Handler(BaseHTTPRequestHandler):
         query = dict(parse_qsl(address.query))
         now, replay = self.server.now(), self.server.replay
         try:
+            if address.path == "/v1/forecast" and "models" in query:
+                return 200, guidance(replay, query, now)
             if address.path == "/v1/forecast":
                 return 200, replay.forecast(query, now)
             if address.path == "/v1/archive":

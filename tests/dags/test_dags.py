@@ -24,6 +24,7 @@ EXPECTED = {
     "bootstrap_topics",
     "ingest_observations",
     "ingest_files",
+    "ingest_guidance",
     "simulate_observations",
     "receive_mqtt",
     "prepare_history",

@@ -10,7 +10,7 @@ import pytest
 
 from tests.docs.named_tests import exists, named_tests
 from weatherglass.api.login_throttle import MAX_FAILURES, WINDOW_SECONDS
-from weatherglass.records import RECORDS
+from weatherglass.record_schemas import RECORDS
 from weatherglass.settings import PROJECT_ROOT
 
 LEVEL_1 = re.findall(

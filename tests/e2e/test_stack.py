@@ -29,8 +29,8 @@ from tests.waiting import until
 from weatherglass.cli.generate_docs import DOCS
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.record_headers import Origin, headers
+from weatherglass.record_schemas import RECORDS
 from weatherglass.records import (
-    RECORDS,
     VARIABLES,
     Method,
     Observation,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.weatherglass.store.samples import NOON, a_prediction, a_window, an_observation
+from tests.weatherglass.store.samples import NOON, a_guidance, a_prediction, a_window, an_observation
 from weatherglass.record_headers import INPUTS_HEADER, Origin, headers, inputs_hash, origin, origin_of
 from weatherglass.records import Hour, Record
 from weatherglass.settings import Source
@@ -21,6 +21,7 @@ PRODUCED = datetime(2026, 1, 5, 12, 15, 0, 250_000, tzinfo=UTC)
         (a_window(NOON), b"window-features/1"),
         (a_prediction("a", NOON), b"prediction/1"),
         (Hour, b"hour/1"),
+        (a_guidance(), b"guidance/1"),
     ],
 )
 def test_headers_name_the_schema_and_the_time_of_production(record: type[Record] | Record, schema: bytes) -> None:

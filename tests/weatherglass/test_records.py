@@ -18,11 +18,11 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import SchemaValidator
 
 from tests.station_ids import ACCEPTED, ONE_CHARACTER, REFUSED
-from tests.weatherglass.store.samples import NOON, a_prediction, a_window, an_observation
+from tests.weatherglass.store.samples import NOON, a_guidance, a_prediction, a_window, an_observation
+from weatherglass.record_schemas import RECORDS, json_schema
 from weatherglass.records import (
     EARLIEST,
     LATEST,
-    RECORDS,
     VARIABLES,
     Bounds,
     Flag,
@@ -32,7 +32,6 @@ from weatherglass.records import (
     Record,
     StationId,
     iso,
-    json_schema,
 )
 
 numbers = st.none() | st.floats(allow_nan=False, allow_infinity=False, width=32)
@@ -163,7 +162,7 @@ def _samples() -> list[Record]:
     prediction = a_prediction(failed=("range",))
     flag = Flag(variable="temperature", check="range", severity=1.0, reason="", onset=NOON)
     anomaly = prediction.anomaly.model_copy(update={"flags": [flag]})
-    return [an_observation(), a_window(), hour, prediction.model_copy(update={"anomaly": anomaly})]
+    return [an_observation(), a_window(), hour, prediction.model_copy(update={"anomaly": anomaly}), a_guidance()]
 
 
 def _time_fields(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from weatherglass.alerts.prometheus_rules import RUNBOOK_PAGE, alertmanager_file, rule_file
 from weatherglass.alerts.runbook_page import replace_entries
-from weatherglass.records import RECORDS, json_schema
+from weatherglass.record_schemas import RECORDS, json_schema
 from weatherglass.settings import BASE_DIR, PROJECT_ROOT, Settings
 from weatherglass.settings_errors import variable
 

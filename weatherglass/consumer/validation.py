@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from weatherglass.guidance_record import GUIDANCE_VARIABLES, Guidance
 from weatherglass.history.grid import GRID_VARIABLES
 from weatherglass.history.hours import BEFORE_HOUR, WINDOW
 from weatherglass.qc.limits import RANGE_LIMITS
@@ -33,7 +34,7 @@ _REASONS = {
         RejectionReason.OUT_OF_RANGE,
     ),
     **dict.fromkeys(
-        ("string_too_long", "outside_window", "no_full_hour", "bounds", "valid_times", "ragged"),
+        ("string_too_long", "outside_window", "no_full_hour", "bounds", "valid_times", "ragged", "no_value", "run"),
         RejectionReason.OUT_OF_RANGE,
     ),
     "string_pattern_mismatch": RejectionReason.BAD_STATION,
@@ -86,15 +87,17 @@ def _check_time(record: Record, now: datetime, settings: Settings) -> None:
         raise InvalidRecord(RejectionReason.OUT_OF_RANGE, f"a window of {record.window_end - record.window_start}")
     observed = _observed(record)
     if too_far_ahead(observed, now, settings):
-        raise InvalidRecord(RejectionReason.FUTURE, f"observed at {observed} or later")
+        raise InvalidRecord(RejectionReason.FUTURE, f"{observed}")
 
 
 def _observed(record: Record) -> datetime:
-    """When an observation that the record is made from was made at the earliest."""
+    """When an observation that the record is made from was made at the earliest; when guidance was received."""
     if isinstance(record, WindowFeatures):
         return record.aggregated_features.last_observation
     if isinstance(record, Hour):
         return record.hour - BEFORE_HOUR
+    if isinstance(record, Guidance):
+        return record.fetched_at
     assert isinstance(record, Prediction)
     return record.timestamp
 
@@ -109,5 +112,7 @@ def _values(record: Record) -> Iterator[tuple[str, float | None]]:
         yield from (("wind_u", features.wind.u), ("wind_v", features.wind.v))
     elif isinstance(record, Hour):
         yield from ((name, getattr(record, name)) for name in GRID_VARIABLES)
+    elif isinstance(record, Guidance):
+        yield from ((name, value) for name in GUIDANCE_VARIABLES for value in getattr(record.values, name))
     elif isinstance(record, Prediction):
         yield from ((name, value) for name in VARIABLES for value in getattr(record.predictions, name))

@@ -27,6 +27,7 @@ from weatherglass.store.engine import open_store
 
 TOPICS = "bootstrap_topics"
 INGEST = "ingest_observations"
+GUIDANCE = "ingest_guidance"
 FILES = "ingest_files"
 SIMULATE = SIMULATION
 HISTORY = "prepare_history"
@@ -41,7 +42,7 @@ SCHEDULED_TRAININGS = ("train_daily", "train_weekly")
 MANUAL = ("rollback_model", "replay_rejected", "backfill_features")
 """DAGs without a schedule."""
 DAGS = (
-    *(TOPICS, INGEST, FILES, MQTT, SIMULATE, HISTORY, TRAIN, FEATURES, SERVE, STORE, MONITOR, REPORT, VERIFY),
+    *(TOPICS, INGEST, GUIDANCE, FILES, MQTT, SIMULATE, HISTORY, TRAIN, FEATURES, SERVE, STORE, MONITOR, REPORT, VERIFY),
     *SCHEDULED_TRAININGS,
     *MANUAL,
 )
@@ -104,7 +105,7 @@ class PipelineStart:
         self._keep_running(MONITOR)  # last, so that the start raises no alerts
         self._unpause(*MANUAL)
         healthy = self._wait_until_healthy()
-        self._unpause(REPORT, VERIFY, *SCHEDULED_TRAININGS)  # their first run starts immediately
+        self._unpause(GUIDANCE, REPORT, VERIFY, *SCHEDULED_TRAININGS)  # their first run starts immediately
         return healthy
 
     def _wait_for_dags(self) -> None:

@@ -1,4 +1,4 @@
-"""Write observations, features, predictions and shadow predictions from their topics into the store.
+"""Write observations, features, predictions, shadow predictions and guidance from their topics into the store.
 
     python -m weatherglass.sink <job folder>
 
@@ -28,6 +28,7 @@ from weatherglass.consumer.record_reader import POLL_MS, RecordReader, log_skipp
 from weatherglass.consumer.rejected_copy import rejected_copy
 from weatherglass.consumer.validation import InvalidRecord, parse_record
 from weatherglass.formatting import count_noun, first_line
+from weatherglass.guidance_record import Guidance
 from weatherglass.jobs.job import Job, job_lifecycle
 from weatherglass.net import RECONNECT_MS
 from weatherglass.qc.observation_checks import RejectionReason
@@ -39,9 +40,9 @@ from weatherglass.records import (
     WindowFeatures,
 )
 from weatherglass.settings import Settings, load_settings
-from weatherglass.store import latest_windows, observations, predictions, shadow
+from weatherglass.store import guidance, latest_windows, observations, predictions, shadow
 from weatherglass.store.engine import open_store
-from weatherglass.topics import FEATURES, GROUPS, PREDICTIONS, RAW, REJECTED, SHADOW, STORE_GROUP
+from weatherglass.topics import FEATURES, GROUPS, GUIDANCE, PREDICTIONS, RAW, REJECTED, SHADOW, STORE_GROUP
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ RECORD_TYPES: dict[str, type[Record]] = {
     FEATURES: WindowFeatures,
     PREDICTIONS: Prediction,
     SHADOW: Prediction,
+    GUIDANCE: Guidance,
 }
 Save = Callable[[Connection, Sequence, Sequence[str | None], datetime, Origin | None], None]
 """Arguments: connection, records, the hash of the inputs of each record (predictions only), time, source."""
@@ -74,8 +76,9 @@ SAVE_FUNCTIONS: dict[str, Save] = {
         connection, records, now, source, inputs
     ),
     SHADOW: lambda connection, records, inputs, now, _: shadow.save(connection, records, now, inputs),
+    GUIDANCE: lambda connection, records, _, now, source: guidance.save(connection, records, now, source),
 }
-COPIED = (PREDICTIONS, SHADOW)
+COPIED = (PREDICTIONS, SHADOW, GUIDANCE)
 """The topics whose invalid records the sink copies."""
 Batches = dict[tuple[str, Origin | None], list[tuple[Record, ConsumerRecord]]]
 """(topic, source) -> valid records and their messages."""
@@ -162,12 +165,13 @@ class Sink:
         self.job.wait(BROKER_RETRY_PAUSE)
 
     def _thin(self) -> None:
-        """Thin old predictions, at the first poll and then once a day."""
+        """Thin old predictions and guidance, at the first poll and then once a day."""
         if self._thinned_at is not None and time.monotonic() - self._thinned_at < THIN_SECONDS:
             return
         with self.store.begin() as connection:
             deleted = predictions.thin(connection, datetime.now(UTC))
             shadow.thin(connection, datetime.now(UTC))
+            guidance.thin(connection, datetime.now(UTC))
         self._thinned_at = time.monotonic()
         if deleted:
             self.job.report(f"Deleted {count_noun(deleted, 'old prediction')}, keeping one per hour")

@@ -1,17 +1,26 @@
-"""Polls of the observation source, one row each, for monitoring."""
+"""Polls of the sources of observations and guidance, one row each, for monitoring and the budget of calls."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import ColumnElement, Connection, delete, func, select
 
 from weatherglass.store.schema import polls as table
 
 OK = "ok"
 RETENTION = timedelta(days=7)
+
+
+class PollKind(StrEnum):
+    """What a poll requests."""
+
+    OBSERVATIONS = "observations"
+    GUIDANCE = "guidance"
+    PAST_GUIDANCE = "past_guidance"
 
 
 @dataclass
@@ -21,11 +30,11 @@ class Poll:
     Attributes:
         at: end of the poll, UTC.
         outcome: `OK`, or the kind of error.
-        new: observations published for the first time.
+        new: observations published for the first time; published runs of guidance, or files of past guidance.
         filled: published observations of steps that earlier polls missed.
         revised: observations published again with other values.
-        repeated: observations not published because nothing changed.
-        unobserved: stations without a usable observation.
+        repeated: observations, or runs of guidance, not published because nothing changed.
+        unobserved: stations without a usable observation, or, for each model, without usable guidance.
         calls: API calls that count towards the budget of the source.
         clock_skew: seconds by which the local clock is ahead of the source; None if the source sent no time.
     """
@@ -40,41 +49,49 @@ class Poll:
     unobserved: int = 0
     calls: int = 0
     clock_skew: float | None = None
+    kind: PollKind = PollKind.OBSERVATIONS
 
 
 def save_poll(connection: Connection, poll: Poll) -> None:
     """Save a poll and delete polls older than `RETENTION`. The caller commits."""
-    connection.execute(table.insert().values(**asdict(poll)))
+    connection.execute(table.insert().values(**asdict(poll) | {"kind": poll.kind.value}))
     connection.execute(delete(table).where(table.c.at < poll.at - RETENTION))
 
 
 def polls_after(connection: Connection, poll_id: int) -> tuple[Sequence[Poll], int]:
-    """Polls saved after the one with this id, oldest first, and the id of the last one."""
-    rows = connection.execute(select(table).where(table.c.id > poll_id).order_by(table.c.id)).all()
+    """Polls of observations saved after the one with this id, oldest first, and the id of the last one."""
+    query = select(table).where(table.c.id > poll_id, _of(PollKind.OBSERVATIONS))
     polls = []
-    for row in rows:
+    for row in connection.execute(query.order_by(table.c.id)).all():
         columns = row._asdict()
         poll_id = columns.pop("id")
-        polls.append(Poll(**columns))
+        polls.append(Poll(**columns | {"kind": PollKind(row.kind)}))
     return polls, poll_id
 
 
 def last_id(connection: Connection) -> int:
-    """Id of the newest poll; 0 if there is none."""
-    return connection.execute(select(func.max(table.c.id))).scalar() or 0
+    """Id of the newest poll of observations; 0 if there is none."""
+    return connection.execute(select(func.max(table.c.id)).where(_of(PollKind.OBSERVATIONS))).scalar() or 0
 
 
-def last_success(connection: Connection) -> datetime | None:
-    """Time of the last successful poll, or None."""
-    return connection.execute(select(func.max(table.c.at)).where(table.c.outcome == OK)).scalar()
+def last_success(connection: Connection, kind: PollKind = PollKind.OBSERVATIONS) -> datetime | None:
+    """Time of the last successful poll of a kind, or None."""
+    return connection.execute(select(func.max(table.c.at)).where(table.c.outcome == OK, _of(kind))).scalar()
 
 
 def last_poll(connection: Connection) -> Poll | None:
-    """The newest poll, successful or not, or None."""
+    """The newest poll of observations, successful or not, or None."""
     polls, _ = polls_after(connection, last_id(connection) - 1)
     return polls[-1] if polls else None
 
 
-def calls_since(connection: Connection, start: datetime) -> int:
-    """API calls used since a time."""
-    return connection.execute(select(func.sum(table.c.calls)).where(table.c.at >= start)).scalar() or 0
+def calls_since(connection: Connection, start: datetime, *kinds: PollKind) -> int:
+    """API calls used since a time by polls of these kinds, or of all."""
+    query = select(func.sum(table.c.calls)).where(table.c.at >= start)
+    if kinds:
+        query = query.where(table.c.kind.in_([kind.value for kind in kinds]))
+    return connection.execute(query).scalar() or 0
+
+
+def _of(kind: PollKind) -> ColumnElement[bool]:
+    return table.c.kind == kind.value

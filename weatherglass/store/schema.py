@@ -103,6 +103,36 @@ model_output = Table(
     comment="Values of a weather model at stations that an airport observes; no observations.",
 )
 
+guidance = Table(
+    "guidance",
+    metadata,
+    Column("station_id", String(100), primary_key=True),
+    Column("model", String(60), primary_key=True),
+    Column("run", UtcTime, primary_key=True),
+    Column("run_time", String(20), nullable=False, comment="initialisation or fetch: what `run` is."),
+    Column("fetched_at", UtcTime, nullable=False, comment="Forecasts issued earlier did not know the run."),
+    Column("latitude", Float, nullable=False),
+    Column("longitude", Float, nullable=False),
+    Column("elevation", Float),
+    Column("simulated", Boolean, nullable=False, comment="True: made by the replay server."),
+    Column("observed_only_by_model", Boolean, nullable=False, comment="True: the station has no independent truth."),
+    Column("values", Document, nullable=False, comment="Valid times and one list per variable, as in the record."),
+    Column("source", String(20)),
+    Column("stored_at", UtcTime, nullable=False),
+    Index(None, "fetched_at"),
+    comment="One row per run of a weather model and station, kept for 100 days.",
+)
+
+guidance_fetches = Table(
+    "guidance_fetches",
+    metadata,
+    Column("station_id", String(100), primary_key=True),
+    Column("model", String(60), primary_key=True),
+    Column("checked_at", UtcTime, nullable=False, comment="When the source last had usable values."),
+    Column("values", Document, nullable=False, comment="The last published run; one with the same values is not new."),
+    comment="What was last fetched and published of each model and station.",
+)
+
 features = Table(
     "features",
     metadata,
@@ -373,8 +403,15 @@ polls = Table(
     Column("unobserved", Integer, nullable=False, comment="Stations without a usable observation."),
     Column("calls", Integer, nullable=False, comment="Calls of the API budget: one per location and request."),
     Column("clock_skew", Float, comment="Seconds by which the local clock is ahead of the source."),
+    Column(
+        "kind",
+        String(20),
+        nullable=False,
+        server_default="observations",
+        comment="observations, guidance or past_guidance.",
+    ),
     Index(None, "at"),
-    comment="One row per poll of the source, kept for a week.",
+    comment="One row per poll of a source, kept for a week.",
 )
 
 metric_history = Table(

@@ -15,7 +15,8 @@ from tests.raw_batches import GZIP, NotUtf8, RawRecord, batch, produce
 from tests.ray_jobs.conftest import Feed, committed, predictions, serving
 from tests.ray_jobs.windows import START, every, leading, windows_of
 from tests.waiting import until
-from weatherglass.records import Hour, Method, json_schema
+from weatherglass.record_schemas import json_schema
+from weatherglass.records import Hour, Method
 from weatherglass.settings import Settings
 from weatherglass.topics import FEATURES, HOURS, INFERENCE_GROUP, PREDICTIONS, REJECTED
 

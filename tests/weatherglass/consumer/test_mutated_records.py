@@ -28,7 +28,7 @@ from tests.raw_batches import GZIP, NONE, ZSTD, RawRecord, batch, produce
 from tests.ray_jobs.conftest import STOP_TIMEOUT, serving
 from tests.waiting import until
 from tests.weatherglass.api.endpoints import get_paths
-from tests.weatherglass.store.samples import a_window, an_observation
+from tests.weatherglass.store.samples import a_guidance, a_window, an_observation
 from weatherglass.api.app import create_app
 from weatherglass.consumer.record_reader import RecordReader
 from weatherglass.jobs.folder import JobFolder
@@ -39,7 +39,7 @@ from weatherglass.sink.sink import Sink
 from weatherglass.store import schema
 from weatherglass.store.engine import open_store
 from weatherglass.store.migrate import migrate
-from weatherglass.topics import FEATURES, HOURS, PREDICTIONS, RAW, REJECTED, SHADOW, TOPICS
+from weatherglass.topics import FEATURES, GUIDANCE, HOURS, PREDICTIONS, RAW, REJECTED, SHADOW, TOPICS
 
 pytestmark = pytest.mark.integration
 
@@ -47,7 +47,7 @@ COUNT = int(os.environ.get("MUTATED_RECORDS", "600"))
 SEED = int(os.environ.get("MUTATION_SEED", "17"))
 BATCH = 20
 PARTITIONS = {topic.name: topic.partitions for topic in TOPICS}
-SINK_TOPICS = (RAW, FEATURES, PREDICTIONS, SHADOW)
+SINK_TOPICS = (RAW, FEATURES, PREDICTIONS, SHADOW, GUIDANCE)
 
 
 @contextmanager
@@ -77,14 +77,16 @@ def publish(bootstrap: str, mutations: list[Mutation], pick: random.Random) -> N
 
 
 def await_valid_records(settings: Settings, name: str) -> None:
-    """Send a valid observation and a valid window of a station of this name on each partition, and await their rows."""
+    """Send valid records of a station of this name to each partition of these topics, and await their rows."""
     time = datetime.now(UTC).replace(second=0, microsecond=0)
     stations = {f"{name}-{partition}" for partition in range(PARTITIONS[RAW])}
     for partition, station in enumerate(sorted(stations)):
         observation, window = an_observation(station, time), a_window(time, station)
         produce(settings.bootstrap_servers, RAW, partition, batch([RawRecord(observation.to_json())]))
         produce(settings.bootstrap_servers, FEATURES, partition, batch([RawRecord(window.to_json())]))
-    for table in (schema.observations, schema.predictions, schema.features):
+        guidance = a_guidance(station, time)
+        produce(settings.bootstrap_servers, GUIDANCE, partition, batch([RawRecord(guidance.to_json())]))
+    for table in (schema.observations, schema.predictions, schema.features, schema.guidance):
         until(f"rows of {table.name}", lambda table=table: stations <= stored_stations(settings, table))
 
 
@@ -144,7 +146,7 @@ def test_mutated_records_stop_nothing(
 
         sent = Counter(mutation.topic for mutation in mutations)
         undecodable = Counter(mutation.topic for mutation in mutations if mutation.undecodable)
-        valid = Counter({RAW: 2 * PARTITIONS[RAW], FEATURES: 2 * PARTITIONS[FEATURES]})
+        valid = Counter({topic: 2 * PARTITIONS[topic] for topic in (RAW, FEATURES, GUIDANCE)})
         assert loop.statistics.records == sent[FEATURES] + valid[FEATURES] - undecodable[FEATURES]
         expected = sum(sent[topic] + valid[topic] for topic in SINK_TOPICS) + loop.statistics.predictions
         until("the sink", lambda: sum(sink.counts.values()) == expected)
@@ -163,7 +165,9 @@ def test_mutated_records_stop_nothing(
         }
         assert must_be_copied
         assert [m for m in mutations if m.record.key in must_be_copied - keys.keys()] == []
-        assert len(keys) < sum(sent[topic] for topic in (FEATURES, HOURS, PREDICTIONS, SHADOW)), "some are valid"
+        assert len(keys) < sum(sent[topic] for topic in (FEATURES, HOURS, PREDICTIONS, SHADOW, GUIDANCE)), (
+            "some are valid"
+        )
 
         assert_no_endpoint_fails(settings)
         replay_rejected(settings, Selection(), datetime.now(UTC), False, lambda _: None)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.weatherglass.store.samples import a_prediction, a_window, an_observation
+from tests.weatherglass.store.samples import a_guidance, a_prediction, a_window, an_observation
 from weatherglass.consumer.validation import InvalidRecord, parse_record
 from weatherglass.history.hours import AFTER_HOUR, BEFORE_HOUR, WINDOW, hours_from_windows
 from weatherglass.qc.observation_checks import RejectionReason
@@ -60,7 +60,12 @@ def test_the_reason_names_the_first_problem(value: bytes | None, reason: Rejecti
 
 @pytest.mark.parametrize(
     "record",
-    [lambda time: an_observation(timestamp=time), a_window, lambda time: a_prediction(timestamp=time)],
+    [
+        lambda time: an_observation(timestamp=time),
+        a_window,
+        lambda time: a_prediction(timestamp=time),
+        lambda time: a_guidance(run=time),
+    ],
 )
 def test_a_record_too_far_ahead_is_rejected(record: Callable[[datetime], Record]) -> None:
     latest, later = record(NOW + TOLERANCE), record(NOW + TOLERANCE + MILLISECOND)
@@ -102,6 +107,7 @@ def test_a_window_has_the_length_of_all_windows() -> None:
         an_hour(wind_speed=-1.0),
         a_window(NOW, temperature=1e30),
         a_prediction(timestamp=NOW, temperature=1e4),
+        a_guidance(run=NOW, temperature=1e4),
     ],
 )
 def test_values_beyond_the_limits_of_quality_control_are_rejected(record: Record) -> None:

@@ -24,6 +24,7 @@ from tests.ray_heads import end_group
 from tests.ray_jobs.conftest import STOP_TIMEOUT, committed
 from tests.ray_jobs.windows import leading
 from tests.waiting import until
+from tests.weatherglass.store.samples import a_guidance
 from weatherglass.forecast.fallback import PersistenceForecaster
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.record_headers import INPUTS_HEADER, Origin, headers
@@ -31,11 +32,21 @@ from weatherglass.records import Observation
 from weatherglass.registry.registry import Registry
 from weatherglass.settings import Settings
 from weatherglass.stations import bundled_stations
+from weatherglass.store import guidance
 from weatherglass.store.engine import open_store
 from weatherglass.store.migrate import migrate
 from weatherglass.store.predictions import FULL_RETENTION
 from weatherglass.store.schema import observations, predictions, shadow_predictions
-from weatherglass.topics import FEATURES, MAX_REJECTED_VALUE_BYTES, PREDICTIONS, RAW, REJECTED, SHADOW, STORE_GROUP
+from weatherglass.topics import (
+    FEATURES,
+    GUIDANCE,
+    MAX_REJECTED_VALUE_BYTES,
+    PREDICTIONS,
+    RAW,
+    REJECTED,
+    SHADOW,
+    STORE_GROUP,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -197,6 +208,27 @@ def test_the_sink_does_not_import_ray_or_mlflow() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_each_run_of_guidance_is_stored_once_with_its_source(serving_settings: Settings, tmp_path: Path) -> None:
+    settings, folder = serving_settings, JobFolder(tmp_path / "job")
+    migrate(settings.store_url)
+    runs = [a_guidance("boston", RECENT), a_guidance("boston", RECENT, "gfs_seamless", simulated=True)]
+    sources = (Origin.OPEN_METEO, Origin.SIMULATED)
+    records = [
+        RawRecord(run.to_json(), headers=headers(run, source, RECENT))
+        for run, source in zip(runs, sources, strict=True)
+    ]
+    produce(settings.bootstrap_servers, GUIDANCE, 3, batch([*records, *records]))
+    engine = open_store(settings.store_url)
+
+    def stored() -> list[tuple[Any, Any]]:
+        with engine.connect() as connection:
+            return [(one.guidance, one.source) for one in guidance.latest(connection, "boston")]
+
+    with sink(settings, folder.path):
+        until("stored", lambda: stored() == list(zip(runs, sources, strict=True)))
+    engine.dispose()
+
+
 def test_old_predictions_are_thinned_to_one_per_hour(serving_settings: Settings, tmp_path: Path) -> None:
     settings, folder = serving_settings, JobFolder(tmp_path / "job")
     migrate(settings.store_url)
@@ -232,16 +264,16 @@ def test_invalid_predictions_are_copied_and_other_invalid_records_are_not(
         RawRecord(b"undecodable", headers=[(NotUtf8("name"), b"")]),
         RawRecord(b"[]", headers=[("source", None), ("inputs", None)]),
     ]
-    for topic in (RAW, FEATURES, PREDICTIONS, SHADOW):
+    for topic in (RAW, FEATURES, PREDICTIONS, SHADOW, GUIDANCE):
         produce(bootstrap, topic, 1, batch(garbage, GZIP))
     publish(settings, 0)
     folder = JobFolder(tmp_path / "job")
     with sink(settings, folder.path) as process:
         until("stored", lambda: set(map(len, rows(settings).values())) == {3})
-        until("copied", lambda: len(committed(bootstrap, REJECTED)) >= 8)
+        until("copied", lambda: len(committed(bootstrap, REJECTED)) >= 12)
         folder.request_stop("the test")
         assert process.wait(STOP_TIMEOUT) == 0
     copies = committed(bootstrap, REJECTED)
     origins = sorted((dict(copy.headers)["topic"].decode(), int(dict(copy.headers)["offset"])) for copy in copies)
-    assert origins == [(topic, offset) for topic in (PREDICTIONS, SHADOW) for offset in (0, 1, 2, 4)]
+    assert origins == [(topic, offset) for topic in (GUIDANCE, PREDICTIONS, SHADOW) for offset in (0, 1, 2, 4)]
     assert {len(copy.value or b"") for copy in copies} == {0, 1, 2, MAX_REJECTED_VALUE_BYTES}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from weatherglass.guidance_record import Guidance, GuidanceValues, RunTime
 from weatherglass.records import (
     LEADS,
     VARIABLES,
@@ -68,6 +69,37 @@ def a_prediction(
         ),
         confidence=Confidence(level=0.9, lower=bounds(-1), upper=bounds(1), history_hours=72),
     )
+
+
+def a_guidance(
+    station_id: str = "new-york",
+    run: datetime = NOON,
+    model: str = "best_match",
+    temperature: float = 3.2,
+    hours: int = 48,
+    **fields: Any,
+) -> Guidance:
+    """A run from the hour of its reception on, with rising temperature and without humidity in the first hour."""
+    first = run.replace(minute=0, second=0, microsecond=0)
+    values = GuidanceValues(
+        valid_times=[first + timedelta(hours=number) for number in range(hours)],
+        temperature=[round(temperature + 0.1 * number, 1) for number in range(hours)],
+        humidity=[None, *[80.0] * (hours - 1)],
+        pressure=[1013.0] * hours,
+        wind_speed=[4.0] * hours,
+        wind_direction=[220.0] * hours,
+    )
+    usual: dict[str, Any] = {
+        "run_time": RunTime.FETCH,
+        "fetched_at": run,
+        "latitude": 40.7143,
+        "longitude": -74.006,
+        "elevation": 10.0,
+        "simulated": False,
+        "observed_only_by_model": False,
+        "values": values,
+    }
+    return Guidance(station_id=station_id, model=model, run=run, **{**usual, **fields})
 
 
 def a_window(

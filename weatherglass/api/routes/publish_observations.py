@@ -15,7 +15,7 @@ from producer.own_stations import CheckedRecords, ProblemCode, RepeatedName
 from weatherglass.api.limited_body import read_body
 from weatherglass.api.problems import MALFORMED_JSON, NO_VALID_RECORD, Problem, error_responses
 from weatherglass.api.record_publisher import MAX_RECORDS
-from weatherglass.records import json_schema
+from weatherglass.record_schemas import json_schema
 from weatherglass.station_tokens import StationToken
 
 router = APIRouter(tags=["observations"])

@@ -1,0 +1,254 @@
+"""One fetch of guidance: publishes the new runs of all models to `weather-guidance`.
+
+A run is new if a value differs from the last published run of its station and model at the hours that both have. What
+was published last is kept in the store and written after the broker's acknowledgement, so each run is published once;
+a crash between the two publishes it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from time import monotonic
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from producer.api_response import ApiError
+from producer.guidance_budget import plan_budget
+from producer.guidance_client import GuidanceClient, GuidanceResponse, create_guidance_client
+from producer.publish import open_producer, publish_guidance
+from producer.replay.data import replay_stations
+from weatherglass.formatting import count_noun
+from weatherglass.guidance_record import GUIDANCE_VARIABLES, Guidance, GuidanceValues, RunTime
+from weatherglass.record_headers import Origin
+from weatherglass.settings import OPEN_METEO_CALLS_PER_DAY, Settings, Source
+from weatherglass.stations import Station, known_stations, own_stations
+from weatherglass.store.engine import open_store
+from weatherglass.store.guidance import Fetch, Key, last_fetches, save_fetches
+from weatherglass.store.polls import OK, Poll, PollKind, calls_since, save_poll
+
+Log = Callable[[str], object]
+DAY = timedelta(days=1)
+EARLY = timedelta(minutes=30)
+"""A station is fetched this much before its interval has passed: runs of the DAG are not exactly an hour apart."""
+SOURCES = (Source.AUTO, Source.OPEN_METEO, Source.REPLAY)
+"""Sources of observations with which guidance is fetched."""
+
+
+class NoGuidanceError(Exception):
+    """No model has usable values for any station; the message gives the reasons."""
+
+
+@dataclass
+class GuidanceReport:
+    """Result of a fetch.
+
+    Attributes:
+        new: number of published runs.
+        repeated: number of stations, for each model, whose last published run is still the present one.
+        failures: (station id, model) -> why there is no usable guidance.
+        refused: number of refused values.
+    """
+
+    new: int = 0
+    repeated: int = 0
+    failures: dict[Key, str] = field(default_factory=dict)
+    refused: int = 0
+
+
+def guidance_stations(settings: Settings) -> tuple[Station, ...]:
+    """The stations that have guidance: all that are observed, and own stations.
+
+    Raises:
+        SourceError: the data of the replay cannot be read.
+        StationsError: the station table cannot be used.
+    """
+    if settings.source is Source.REPLAY:
+        return replay_stations(settings)
+    own = own_stations(settings)
+    return tuple(s for s in known_stations(settings).values() if s.sources or s.station_id in own)
+
+
+def is_observed_only_by_model(settings: Settings, station: Station) -> bool:
+    """Whether all observations of a station are output of Open-Meteo's models, so that they are no truth."""
+    if settings.source is Source.REPLAY or not station.sources:
+        return False
+    return settings.source is Source.OPEN_METEO or station.sources[0] is Origin.OPEN_METEO
+
+
+def polled_from_open_meteo(settings: Settings) -> int:
+    """The number of stations whose observations are polled from Open-Meteo."""
+    return sum(Origin.OPEN_METEO in station.sources for station in known_stations(settings).values())
+
+
+def fetch_guidance(settings: Settings, now: datetime, log: Log) -> GuidanceReport:
+    """Fetch the present run of each model for the stations that are due, and publish the new ones.
+
+    Args:
+        now: UTC.
+
+    Raises:
+        ApiError: no model could be requested.
+        NoGuidanceError: no response has usable values.
+        PublishError: the broker did not acknowledge all runs; the next fetch publishes them.
+        SettingsError: the budget of the free API does not suffice.
+        SourceError, StationsError: as for `guidance_stations`.
+    """
+    stations = guidance_stations(settings)
+    budget = plan_budget(settings, polled_from_open_meteo(settings), len(stations))
+    engine, report = open_store(settings.store_url), GuidanceReport()
+    try:
+        with create_guidance_client(settings) as client, recorded_poll(engine, settings, client, report, now):
+            with engine.connect() as connection:
+                last, used = last_fetches(connection), calls_since(connection, now - DAY)
+            spare = OPEN_METEO_CALLS_PER_DAY - used
+            errors = []
+            for model in settings.guidance_model_ids:
+                due = [s for s in stations if _is_due(last.get((s.station_id, model)), budget.interval, now)]
+                if not due:
+                    continue
+                try:
+                    response = client.guidance(due, model, spare - client.calls - len(due))
+                except ApiError as error:
+                    log(f"WARNING: no guidance of {model}: {error}")
+                    report.failures.update({(station.station_id, model): str(error) for station in due})
+                    errors.append(error)
+                    continue
+                _publish_new(settings, engine, client, response, due, model, last, now, report, log)
+            if errors and not report.new + report.repeated:
+                raise errors[0]
+            if report.failures and not report.new + report.repeated:
+                reasons = "; ".join(f"{' '.join(key)}: {why}" for key, why in list(report.failures.items())[:3])
+                raise NoGuidanceError(f"No guidance for any station; {reasons}")
+    finally:
+        engine.dispose()
+    log(_summary(report, budget.interval))
+    return report
+
+
+def _is_due(fetch: Fetch | None, interval: timedelta, now: datetime) -> bool:
+    return fetch is None or not timedelta() <= now - fetch.checked_at < interval - EARLY
+
+
+def _publish_new(
+    settings: Settings,
+    engine: Engine,
+    client: GuidanceClient,
+    response: GuidanceResponse,
+    stations: Sequence[Station],
+    model: str,
+    last: Mapping[Key, Fetch],
+    now: datetime,
+    report: GuidanceReport,
+    log: Log,
+) -> None:
+    """Publish the new runs of a response, and record what was fetched."""
+    simulated = settings.source is Source.REPLAY or client.replayed
+    present: list[tuple[Key, GuidanceValues]] = []
+    new: list[Guidance] = []
+    for station in stations:
+        key = station.station_id, model
+        values = response.stations.get(station.station_id)
+        if values is None:
+            reason = response.failures.get(station.station_id, "not in the response")
+            report.failures[key] = reason
+            log(f"WARNING: no guidance of {model} for {station.station_id}: {reason}")
+        elif key in last and is_same_run(last[key].values, values):
+            report.repeated += 1
+            present.append((key, last[key].values))
+        else:
+            new.append(_record(settings, station, model, values, now, simulated))
+            present.append((key, values))
+    report.refused += sum(refusal.count for refusal in response.refusals)
+    for refusal in response.refusals:
+        if refusal.station_id in response.stations:
+            log(f"WARNING: refused in the guidance of {model} for {refusal.station_id}: {refusal}")
+    if new:
+        with open_producer(settings.bootstrap_servers) as producer:
+            publish_guidance(producer, new, now)
+    report.new += len(new)
+    with engine.begin() as connection:
+        save_fetches(connection, present, now)
+
+
+def is_same_run(published: GuidanceValues, fetched: GuidanceValues) -> bool:
+    """Whether the values are those of the published run at the hours that both have, of which there is one at least.
+
+    A later response of the same run begins and ends later.
+    """
+    rows = {time: row for time, *row in _rows(published)}
+    common = [(rows[time], row) for time, *row in _rows(fetched) if time in rows]
+    return bool(common) and all(before == after for before, after in common)
+
+
+def _rows(values: GuidanceValues) -> Iterator[tuple]:
+    return zip(values.valid_times, *(getattr(values, name) for name in GUIDANCE_VARIABLES), strict=True)
+
+
+def _record(
+    settings: Settings, station: Station, model: str, values: GuidanceValues, now: datetime, simulated: bool
+) -> Guidance:
+    """The record of a new run. The time of the replay, which may lag behind, is the first hour of its response."""
+    fetched_at = min(now, values.valid_times[0]) if simulated else now
+    return Guidance(
+        station_id=station.station_id,
+        model=model,
+        run=fetched_at,
+        run_time=RunTime.FETCH,
+        fetched_at=fetched_at,
+        latitude=station.latitude,
+        longitude=station.longitude,
+        elevation=station.elevation,
+        simulated=simulated,
+        observed_only_by_model=is_observed_only_by_model(settings, station),
+        values=values,
+    )
+
+
+@contextmanager
+def recorded_poll(
+    engine: Engine,
+    settings: Settings,
+    client: GuidanceClient,
+    report: GuidanceReport,
+    now: datetime,
+    kind: PollKind = PollKind.GUIDANCE,
+) -> Iterator[None]:
+    """Save the outcome and the calls in the store, also after a failure. A failure to save them is ignored."""
+    outcome, started = OK, monotonic()
+    try:
+        yield
+    except BaseException as error:  # Airflow ends a task that takes too long by such an exception
+        outcome = type(error).__name__
+        raise
+    finally:
+        seconds = monotonic() - started
+        poll = Poll(
+            at=now + timedelta(seconds=seconds),
+            seconds=seconds,
+            outcome=outcome,
+            new=report.new,
+            repeated=report.repeated,
+            unobserved=len(report.failures),
+            calls=0 if settings.source is Source.REPLAY else client.calls,
+            clock_skew=client.clock_skew,
+            kind=kind,
+        )
+        if client.calls:
+            with suppress(SQLAlchemyError), engine.begin() as connection:
+                save_poll(connection, poll)
+
+
+def _summary(report: GuidanceReport, interval: timedelta) -> str:
+    hours = interval // timedelta(hours=1)
+    if not report.new + report.repeated:
+        return f"No station is due; each is fetched every {count_noun(hours, 'hour')}"
+    parts = [f"Published {count_noun(report.new, 'new run')}", f"{report.repeated} unchanged"]
+    if report.failures:
+        parts.append(f"{len(report.failures)} without guidance")
+    if report.refused:
+        parts.append(f"{count_noun(report.refused, 'value')} refused")
+    return ", ".join(parts) + f"; each station is fetched every {count_noun(hours, 'hour')}"

@@ -1,0 +1,122 @@
+"""Stored guidance: one row per run of a weather model and station."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, and_, delete, func, select
+
+from weatherglass.guidance_record import Guidance, GuidanceValues
+from weatherglass.record_headers import Origin
+from weatherglass.store.dialect import upsert
+from weatherglass.store.readable import read_rows, stored_origin
+from weatherglass.store.schema import guidance as table
+from weatherglass.store.schema import guidance_fetches as fetches
+
+RETENTION = timedelta(days=100)
+"""How long runs are kept."""
+IDENTITY = ("station_id", "model", "run")
+Key = tuple[str, str]
+"""Station id and model."""
+
+
+@dataclass(frozen=True)
+class StoredGuidance:
+    """A run with the time at which it was stored, UTC, and its source."""
+
+    guidance: Guidance
+    stored_at: datetime
+    source: Origin | None
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """The last published run of a model and station, and when the source was last asked, UTC."""
+
+    checked_at: datetime
+    values: GuidanceValues
+
+
+def save(
+    connection: Connection, records: Sequence[Guidance], stored_at: datetime, source: Origin | None = None
+) -> None:
+    """Upsert on (station_id, model, run). The caller commits."""
+    rows = [
+        {
+            **{name: getattr(record, name) for name in Guidance.model_fields},
+            "run_time": record.run_time.value,
+            "values": record.values.model_dump(mode="json"),
+            "source": source and source.value,
+            "stored_at": stored_at,
+        }
+        for record in records
+    ]
+    upsert(connection, table, rows, IDENTITY)
+
+
+def latest(connection: Connection, station_id: str, known_at: datetime | None = None) -> list[StoredGuidance]:
+    """The newest run of each model for a station, ordered by model.
+
+    Args:
+        known_at: leave out runs that were received later, UTC; a forecast issued at this time did not know them.
+    """
+    known = table.c.station_id == station_id
+    if known_at is not None:
+        known = and_(known, table.c.fetched_at <= known_at)
+    newest = select(table.c.model, func.max(table.c.run).label("run")).where(known).group_by(table.c.model).subquery()
+    query = select(table).join(newest, and_(newest.c.model == table.c.model, newest.c.run == table.c.run))
+    return _read(connection, query.where(table.c.station_id == station_id).order_by(table.c.model))
+
+
+def received(
+    connection: Connection, start: datetime, end: datetime, station_id: str | None = None
+) -> list[StoredGuidance]:
+    """The runs received in [start, end), in the order of their reception, of one station or of all."""
+    query = select(table).where(table.c.fetched_at >= start, table.c.fetched_at < end)
+    if station_id is not None:
+        query = query.where(table.c.station_id == station_id)
+    return _read(connection, query.order_by(table.c.fetched_at, table.c.station_id, table.c.model, table.c.run))
+
+
+def newest_reception(connection: Connection) -> datetime | None:
+    """When the newest run was received; None without guidance."""
+    return connection.execute(select(func.max(table.c.fetched_at))).scalar()
+
+
+def thin(connection: Connection, now: datetime) -> int:
+    """Delete runs received more than `RETENTION` ago; returns their number. The caller commits."""
+    return connection.execute(delete(table).where(table.c.fetched_at < now - RETENTION)).rowcount
+
+
+def last_fetches(connection: Connection) -> dict[Key, Fetch]:
+    """What was last fetched of each station and model."""
+    rows = read_rows(connection.execute(select(fetches)), _fetch)
+    return dict(rows)
+
+
+def save_fetches(connection: Connection, values: Iterable[tuple[Key, GuidanceValues]], checked_at: datetime) -> None:
+    """Save that these are the present runs. Call it after the broker has acknowledged new ones. The caller commits."""
+    rows = [
+        {"station_id": station, "model": model, "checked_at": checked_at, "values": run.model_dump(mode="json")}
+        for (station, model), run in values
+    ]
+    upsert(connection, fetches, rows, ("station_id", "model"))
+
+
+def _fetch(row: Row[Any]) -> tuple[Key, Fetch]:
+    columns = row._mapping
+    values = GuidanceValues.model_validate(columns["values"])
+    return (columns["station_id"], columns["model"]), Fetch(columns["checked_at"], values)
+
+
+def _read(connection: Connection, query: Select[Any]) -> list[StoredGuidance]:
+    return read_rows(connection.execute(query), _from_row)
+
+
+def _from_row(row: Row[Any]) -> StoredGuidance:
+    columns = row._mapping
+    record = Guidance.model_validate({name: columns[name] for name in Guidance.model_fields})
+    return StoredGuidance(record, columns["stored_at"], stored_origin(columns["source"]))
