@@ -81,7 +81,7 @@ def _evaluate(options: argparse.Namespace, log: Callable[[str], None]) -> dict[s
         "stations": len(grid.stations),
         "history_first": str(grid.start),
         "history_last": str(grid.hours[begin - 1]),
-        "model": description,
+        "model": f"{description} As in service, values and intervals are recalibrated on every UTC day.",
     }
     for variable, (value, low, high) in result["skill"]["damped_anomaly"].items():
         log(f"{variable}: skill {value:+.3f} ({low:+.3f} to {high:+.3f}) against the damped anomaly")

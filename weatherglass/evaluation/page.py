@@ -77,8 +77,9 @@ def section(name: str, figures: dict[str, Any]) -> str:
         "",
         *_intervals(figures),
         "",
-        "All figures are those of a model in service: on every UTC day the values and intervals of each station are "
-        f"recalibrated with the errors of the {WINDOW_DAYS} days before. *As trained* is without recalibration.",
+        "The intervals are those of a model in service: the training calibrates them, and on every UTC day those of "
+        f"each station are recalibrated with the errors of the {WINDOW_DAYS} days before. *As trained* is without "
+        "recalibration.",
         "",
         "### Seasons and stations",
         "",
