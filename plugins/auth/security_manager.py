@@ -71,5 +71,9 @@ class PasswordCheckingSecurityManager(FabAirflowSecurityManagerOverride):
 
     def _hash_password(self, password: str) -> str:
         """Called for every new password, also by FAB's REST API, which has no other place to check it."""
-        check_password(password)
+        try:
+            check_password(password)
+        except PasswordComplexityValidationError:
+            self.session.rollback()  # the REST API has already changed the roles of the user
+            raise
         return super()._hash_password(password)

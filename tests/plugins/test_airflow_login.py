@@ -249,11 +249,15 @@ def test_short_and_common_passwords_are_refused_everywhere(airflow: AirflowServe
         assert created.status_code == 422
         assert client.get(f"{users}/bad", headers=bearer).status_code == 404
         changed = client.patch(
-            f"{users}/engineer?update_mask=password",
+            f"{users}/engineer?update_mask=roles,password",
             headers=bearer,
-            json=account("engineer", "Op") | {"password": password},
+            json=account("engineer", "Viewer") | {"password": password},
         )
         assert changed.status_code == 422
+        renamed = client.patch(
+            f"{users}/engineer?update_mask=last_name", headers=bearer, json=account("engineer", "Op")
+        )
+        assert renamed.json()["roles"] == [{"name": "Op"}]
     with browser(airflow) as client:
         assert token(client, "engineer")
 
