@@ -113,18 +113,22 @@ def _address_problems(settings: Settings) -> list[PortProblem]:
     host, field = settings.station_listener_host, "station_listener_host"
     if not host:
         return []
+    reason = ""
     try:
-        family, *_, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.bind(address)
-    except OSError as error:
-        message = (
-            f"the station listener cannot listen on {host}: {error.strerror}; set {variable(field)} to an address of "
-            "this machine, to 0.0.0.0 for all of them, or to nothing"
-        )
-        port = settings.station_listener_port
-        return [PortProblem(PortProblemReason.ADDRESS_UNAVAILABLE, port, (field,), message)]
-    return []
+        for family, *_, address in socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE):
+            try:
+                with socket.socket(family, socket.SOCK_STREAM) as probe:
+                    probe.bind(address)
+                return []
+            except OSError as error:
+                reason = str(error.strerror)
+    except (OSError, UnicodeError) as error:  # not a valid name
+        reason = str(error)
+    message = (
+        f"the station listener cannot listen on {host}: {reason}; set {variable(field)} to an address of this machine, "
+        "to 0.0.0.0 for all of them, or to nothing"
+    )
+    return [PortProblem(PortProblemReason.ADDRESS_UNAVAILABLE, settings.station_listener_port, (field,), message)]
 
 
 def _out_of_range(port: Port, settings: Settings) -> PortProblem:

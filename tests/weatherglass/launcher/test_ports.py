@@ -84,7 +84,16 @@ def test_a_port_in_time_wait_is_free(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "available"), [("", True), (LOOPBACK, True), ("0.0.0.0", True), ("192.0.2.7", False), ("a.invalid", False)]
+    ("host", "available"),
+    [
+        ("", True),
+        (LOOPBACK, True),
+        ("0.0.0.0", True),
+        ("localhost", True),
+        ("192.0.2.7", False),
+        ("a.invalid", False),
+        ("192.168..5", False),
+    ],
 )
 def test_the_address_of_the_station_listener_is_one_of_this_machine(
     settings: Settings, host: str, available: bool
