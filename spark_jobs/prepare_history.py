@@ -334,7 +334,7 @@ def _to_spark(spark: SparkSession, table: pd.DataFrame) -> DataFrame:
 
 def _fingerprint(source: str, data: SourceData, stored: StoredSpan | None, moved: Mapping[str, Station]) -> str:
     limits = sorted(RANGE_LIMITS.items())
-    digest = hashlib.sha256(f"{source} {VERSION} {limits} {stored} {data.stated}".encode())
+    digest = hashlib.sha256(f"{source} {VERSION} {limits} {stored}{data.stated}".encode())
     for name, station in sorted(moved.items()):
         digest.update(f"{name} {station.since} {station.latitude} {station.longitude} {station.elevation}".encode())
     for path in data.files:
