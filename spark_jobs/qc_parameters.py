@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from weatherglass.files import DamagedFileError, read_json
-from weatherglass.history.prepared import read_history, read_manifest
+from weatherglass.history.prepared import MANIFEST, read_history, read_manifest
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.qc.observation_checks import QcParameters
 from weatherglass.settings import Settings
@@ -22,16 +23,23 @@ CACHE = "climate.json"
 class QcParameterWatch:
     """Loads the parameters, and again when the station table or the prepared history has changed.
 
+    A file that is invalid meanwhile, or a load that fails, leaves the parameters as they are.
+
     Args:
         folder: of the job, for the cache.
     """
 
     def __init__(self, settings: Settings, folder: Path):
         self._settings, self._folder = settings, folder
-        self._loading: Future[QcParameters] | None = None
+        self._loading: Thread | None = None
+        self._loaded: QcParameters | None = None
         self._problem = ""
         self._inputs = self._read_inputs(None)
         self.parameters = load_qc_parameters(settings, folder)
+
+    @property
+    def is_loading(self) -> bool:
+        return self._loading is not None
 
     def changed(self) -> bool:
         """Whether `parameters` are others than at the last call. They are loaded in a thread, which takes seconds."""
@@ -39,43 +47,64 @@ class QcParameterWatch:
             inputs = self._read_inputs(self._inputs)
             if inputs != self._inputs:
                 self._inputs = inputs
-                executor = ThreadPoolExecutor(1, thread_name_prefix="qc-parameters")
-                self._loading = executor.submit(load_qc_parameters, self._settings, self._folder)
-                executor.shutdown(wait=False)
+                self._loading = Thread(target=self._load, name="qc-parameters", daemon=True)
+                self._loading.start()
             return False
-        if not self._loading.done():
+        if self._loading.is_alive():
             return False
-        loaded, self._loading = self._loading.result(), None
+        loaded, self._loading, self._loaded = self._loaded, None, None
+        if loaded is None:
+            self._inputs = None  # try again
+            return False
         before, self.parameters = self.parameters, loaded
         return loaded != before
 
-    def _read_inputs(self, before: object) -> object:
-        """What the parameters are computed from; `before` if a file is invalid, which is logged once."""
+    def _load(self) -> None:
+        try:
+            self._loaded = load_qc_parameters(self._settings, self._folder, self.parameters.climate)
+        except Exception:  # the job goes on with the parameters it has
+            log.exception("The stations and their climate stay as they are")
+
+    def _read_inputs(self, before: tuple[object, object] | None) -> tuple[object, object]:
+        """What the parameters are computed from: the stations, and the version of the history.
+
+        That of `before` where a file is invalid, which is logged once.
+        """
+        stations, history = before or (None, None)
+        problems = []
         try:
             stations = {name: (at.latitude, at.elevation) for name, at in known_stations(self._settings).items()}
+        except (StationsError, OSError) as error:
+            problems.append(str(error))
+        try:
             manifest = read_manifest(self._settings.history_dir)
-        except (StationsError, DamagedFileError) as error:
-            if str(error) != self._problem:
-                self._problem = str(error)
-                log.error("The stations and their climate stay as they are: %s", error)
-            return before
-        self._problem = ""
-        return stations, manifest and manifest.fingerprint
+            written = manifest and (self._settings.history_dir / MANIFEST).stat().st_mtime_ns
+            history = manifest and (manifest.fingerprint, written)
+        except (DamagedFileError, OSError) as error:
+            problems.append(str(error))
+        problem = "; ".join(problems)
+        if problem and problem != self._problem:
+            log.error("Stations or climate stay as they are: %s", problem)
+        self._problem = problem
+        return stations, history
 
 
-def load_qc_parameters(settings: Settings, folder: Path) -> QcParameters:
+def load_qc_parameters(
+    settings: Settings, folder: Path, previous_climate: Mapping[str, Any] | None = None
+) -> QcParameters:
     """Elevations and latitudes from the table of stations, and climate from the prepared history if there is one.
 
     The climate is cached in the job folder until another history is prepared, since computing it takes seconds. A
-    damaged cache is computed again; a damaged history is logged, and counts as none.
+    damaged cache is computed again; a damaged history is logged, and leaves the previous climate, by default none.
     """
     stations = known_stations(settings)
     elevations = {name: at.elevation for name, at in stations.items() if at.elevation is not None}
     latitudes = {name: at.latitude for name, at in stations.items()}
-    return QcParameters(_climate(settings, folder), elevations, latitudes)
+    climate = _climate(settings, folder, dict(previous_climate or {}))
+    return QcParameters(climate, elevations, latitudes)
 
 
-def _climate(settings: Settings, folder: Path) -> dict[str, Any]:
+def _climate(settings: Settings, folder: Path, previous: dict[str, Any]) -> dict[str, Any]:
     try:
         manifest = read_manifest(settings.history_dir)
         if manifest is None:
@@ -87,9 +116,12 @@ def _climate(settings: Settings, folder: Path) -> dict[str, Any]:
 
         climate = climate_limits(read_history(settings.history_dir))
     except DamagedFileError as error:
-        log.error("Checks against the climate are not made: %s", error)
-        return {}
-    JobFolder(folder).write_json(folder / CACHE, {"history": manifest.fingerprint, "climate": climate})
+        log.error("The climate of the history is not used: %s", error)
+        return previous
+    try:
+        JobFolder(folder).write_json(folder / CACHE, {"history": manifest.fingerprint, "climate": climate})
+    except OSError as error:
+        log.warning("The climate is computed again at the next start: %s", error)
     return climate
 
 

@@ -123,21 +123,27 @@ class FeaturesJob:
             watch = QcParameterWatch(self._settings, self._job.folder.path)
             while not self._job.stop_requested():
                 query = start_query(self._spark, self._settings, self._checkpoint, watch.parameters)
+                self._job.heartbeat()
                 self._run_until_changed(query, watch)
                 self._stop(query)
         finally:
             self._group.close()
 
     def _run_until_changed(self, query: StreamingQuery, watch: QcParameterWatch) -> None:
-        """Run a query until a stop is requested or the parameters have changed: a query cannot replace its own."""
+        """Run a query until a stop is requested or the parameters have changed: a query cannot replace its own.
+
+        It ends between two batches, because a batch may be a long backlog, and would begin again.
+        """
+        changed = False
         while not self._job.stop_requested():
-            self._poll(query)
-            if time.monotonic() >= self._next_check:
+            batches = self._poll(query)
+            if changed and (batches or not query.status["isTriggerActive"]):
+                self._job.report("The stations or their climate changed: the query is started again with them")
+                return
+            if not changed and time.monotonic() >= self._next_check:
                 self._next_check = time.monotonic() + CHECK_SECONDS
                 self._position.check_while_running()
-                if watch.changed():
-                    self._job.report("The stations or their climate changed: the query is started again with them")
-                    return
+                changed = watch.changed()
 
     def _prepare(self) -> None:
         """Check the topics, migrate an older checkpoint, and commit the starting offsets."""
@@ -167,13 +173,15 @@ class FeaturesJob:
                 f"weather-raw, from offsets {json.dumps(migration.start_offsets)}"
             )
 
-    def _poll(self, query: StreamingQuery) -> None:
+    def _poll(self, query: StreamingQuery) -> bool:
+        """Handle the pending events, or wait for one; whether a batch has finished."""
         if not query.isActive:
             raise self._query_error(query)
         events = self._events.next(POLL_SECONDS)
         if events or self._activity.advanced():
             self._job.heartbeat()
         self._handle_events(events)
+        return any(events)
 
     def _log_position(self, read: dict[str, int]) -> LogPosition:
         file = self._checkpoint / "topic-id"

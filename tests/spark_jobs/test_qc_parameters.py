@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -73,11 +74,13 @@ def test_a_changed_table_and_a_new_history_are_noticed(
     watch = QcParameterWatch(settings, tmp_path)
     assert watch.parameters.climate == {}
     assert not watch.changed()
+    assert not watch.is_loading
 
     shutil.move(tmp_path / "history", settings.history_dir)
     until_changed(watch)
     assert watch.parameters.climate == CLIMATE
     assert not watch.changed()
+    assert not watch.is_loading
 
     table = STATIONS_CSV.read_text(encoding="utf-8")
     settings.station_table.write_text(table + "summit,Summit,,50.2,8.4,878,Europe/Berlin,,,\n", encoding="utf-8")
@@ -94,6 +97,54 @@ def test_damaged_files_change_no_parameters(settings: Settings, tmp_path: Path) 
     before = watch.parameters
     settings.station_table.write_text("station_id", encoding="utf-8")
     (settings.history_dir / MANIFEST).write_bytes(b"")
-    for _ in range(3):
-        assert not watch.changed()
-        assert watch.parameters == before
+    assert not watch.changed()
+    assert not watch.is_loading
+    assert watch.parameters == before
+
+
+def test_a_damaged_manifest_does_not_keep_stations_from_changing(
+    settings: Settings, tmp_path: Path, computed: list[Any]
+) -> None:
+    watch = QcParameterWatch(settings, tmp_path)
+    (settings.history_dir / MANIFEST).write_bytes(b"")
+    table = STATIONS_CSV.read_text(encoding="utf-8")
+    settings.station_table.write_text(table + "summit,Summit,,50.2,8.4,878,Europe/Berlin,,,\n", encoding="utf-8")
+    until_changed(watch)
+    assert watch.parameters.elevations["summit"] == 878
+    assert watch.parameters.climate == CLIMATE
+    assert len(computed) == 1
+
+
+def test_a_damaged_history_is_read_again_when_it_was_prepared_again(
+    settings: Settings, tmp_path: Path, computed: list[Any]
+) -> None:
+    part = settings.history_dir / f"{OBSERVATIONS}/year=2014/part.parquet"
+    content = part.read_bytes()
+    part.write_bytes(b"")
+    watch = QcParameterWatch(settings, tmp_path)
+    assert watch.parameters.climate == {}
+    part.write_bytes(content)
+    os.utime(settings.history_dir / MANIFEST, (2e9, 2e9))
+    until_changed(watch)
+    assert watch.parameters.climate == CLIMATE
+    assert len(computed) == 1
+
+
+def test_a_load_that_fails_changes_nothing_and_is_repeated(
+    settings: Settings, tmp_path: Path, computed: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = QcParameterWatch(settings, tmp_path)
+    (tmp_path / CACHE).unlink()
+    attempts: list[Any] = []
+
+    def fail_once(grid: Any) -> Any:
+        attempts.append(grid)
+        if len(attempts) == 1:
+            raise MemoryError
+        return CLIMATE | {"s1": {}}
+
+    monkeypatch.setattr(climate_limits, "climate_limits", fail_once)
+    os.utime(settings.history_dir / MANIFEST, (2e9, 2e9))
+    until_changed(watch)
+    assert watch.parameters.climate == CLIMATE | {"s1": {}}
+    assert len(attempts) == 2
