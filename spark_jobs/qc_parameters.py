@@ -34,7 +34,7 @@ class QcParameterWatch:
         self._loading: Thread | None = None
         self._loaded: QcParameters | None = None
         self._problem = ""
-        self._inputs = self._read_inputs(None)
+        self._inputs: tuple[object, object] | None = self._read_inputs(None)
         self.parameters = load_qc_parameters(settings, folder)
 
     @property

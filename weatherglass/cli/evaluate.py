@@ -51,6 +51,8 @@ def evaluate(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace, log: Callable[[str], None]) -> dict[str, Any]:
+    if options.models or options.spread or options.lead or options.json:
+        raise SourceError("--models, --spread, --lead and --json belong to --guidance")
     grid, begin = _read(options)
     history = grid.part(0, begin)
     training_hours = np.arange(grid.values.shape[1]) < begin

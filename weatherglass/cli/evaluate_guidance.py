@@ -15,6 +15,7 @@ from weatherglass.guidance.daily_series import DailySeries
 from weatherglass.history.sources import SourceError
 
 TEST_SHARE = 0.5
+OF_A_HISTORY = ("test", "stations", "model", "save", "name", "unit")
 
 
 def evaluate_guidance(options: argparse.Namespace) -> int:
@@ -22,6 +23,8 @@ def evaluate_guidance(options: argparse.Namespace) -> int:
     try:
         if not options.models:
             raise SourceError("--guidance needs --models: the columns with the forecasts of weather models")
+        if unused := [name for name in OF_A_HISTORY if getattr(options, name)]:
+            raise SourceError(f"these options belong to --history: {', '.join(f'--{name}' for name in unused)}")
         series = read_guidance(options.guidance, options.models, options.lead, options.spread)
         first_day = _first_day(series, options.test_from)
         result = score_guidance(series, first_day)

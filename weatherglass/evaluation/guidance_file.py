@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ TIME_FORMATS = {
     "valid_time_yyyymmddhh": "%Y%m%d%H",
 }
 """Names of the column of the valid time, UTC, with their formats."""
+ZONE = r"(?:Z|[+-]\d\d:?\d\d)$"
 ELEVATIONS = (-430.0, 9000.0)
 """Lowest and highest possible elevation, m; others stand for an unknown one."""
 
@@ -47,6 +49,8 @@ def read_guidance(path: Path, models: Sequence[str], lead: int | None, spread: s
     station_column = next((name for name in STATION_NAMES if name in table), None)
     names = table[station_column].astype(str).to_numpy() if station_column else np.full(len(table), path.stem)
     ids, columns = np.unique(names, return_inverse=True)
+    if "" in ids:
+        raise SourceError(f"{path}, line {_line(table[station_column], int((names == '').argmax()))}: no station")
     rows = ((times - times.min()) // np.timedelta64(1, "D")).astype(int)
     if len(np.unique(rows * len(ids) + columns)) < len(rows):
         raise SourceError(f"{path}: two rows have the same station and valid time")
@@ -64,8 +68,8 @@ def read_guidance(path: Path, models: Sequence[str], lead: int | None, spread: s
 
 def _read_table(path: Path) -> pd.DataFrame:
     try:
-        table = pd.read_csv(path, dtype=str)
-    except (OSError, ValueError, UnicodeError) as error:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, EOFError, ValueError, UnicodeError, zlib.error) as error:
         raise SourceError(f"{path} cannot be read: {error}") from error
     if table.empty:
         raise SourceError(f"{path} has no rows")
@@ -74,12 +78,14 @@ def _read_table(path: Path) -> pd.DataFrame:
 
 def _of_lead(path: Path, table: pd.DataFrame, lead: int | None) -> tuple[float, pd.DataFrame]:
     """The lead in hours, and its rows."""
+    if lead is not None and lead <= 0:
+        raise SourceError(f"{path}: --lead {lead}: a forecast is issued before its valid time")
     if LEAD not in table:
         if lead is None:
             raise SourceError(f"{path} has no column {LEAD}; state the lead with --lead")
         return lead, table
     leads = _numbers(path, table[LEAD])
-    found = sorted(set(leads.dropna()))
+    found = sorted(set(leads[leads > 0]))
     if lead is None and len(found) != 1:
         raise SourceError(f"{path} has the leads {', '.join(f'{hours:g}' for hours in found)}; choose one with --lead")
     chosen = found[0] if lead is None else float(lead)
@@ -92,23 +98,31 @@ def _times(path: Path, table: pd.DataFrame) -> np.ndarray:
     name = next((name for name in TIME_FORMATS if name in table), None)
     if name is None:
         raise SourceError(f"{path}: no column of the valid time, {' or '.join(TIME_FORMATS)}")
-    try:
-        times = pd.to_datetime(table[name], format=TIME_FORMATS[name], utc=True)
-    except ValueError as error:
-        raise SourceError(f"{path}: column {name!r}: {error}") from error
-    if times.isna().any():
-        raise SourceError(f"{path}: column {name!r} has no time in row {int(times.isna().to_numpy().argmax()) + 1}")
-    if times.dt.hour.nunique() > 1 or times.dt.minute.any():
+    texts = table[name]
+    times = pd.to_datetime(texts, format=TIME_FORMATS[name], utc=True, errors="coerce")
+    uncertain = times.isna()
+    if TIME_FORMATS[name] == "ISO8601":
+        uncertain |= ~texts.str.contains(ZONE)
+    if uncertain.any():
+        at = int(uncertain.to_numpy().argmax())
+        raise SourceError(f"{path}, line {_line(texts, at)}: {name} {texts.iloc[at]!r} is not a time with a zone")
+    if times.dt.strftime("%H:%M:%S").nunique() > 1:
         raise SourceError(f"{path}: the valid times are at different hours of the day; evaluate each hour by itself")
     return times.dt.tz_localize(None).to_numpy("datetime64[s]")
 
 
+def _line(column: pd.Series, at: int) -> int:
+    """The line of the file with the value at a position of a column."""
+    return int(column.index[at]) + 2
+
+
 def _numbers(path: Path, column: pd.Series) -> pd.Series:
-    numbers = pd.to_numeric(column, errors="coerce")
-    bad = (numbers.isna() & column.notna()) | np.isinf(numbers)
+    """The numbers of a column; NaN for an empty field."""
+    numbers = pd.to_numeric(column.where(column.str.strip() != ""), errors="coerce")
+    bad = (numbers.isna() & (column.str.strip() != "")) | np.isinf(numbers)
     if bad.any():
-        row = int(bad.to_numpy().argmax())
-        raise SourceError(f"{path}: column {column.name!r}, row {row + 1}: {column.iloc[row]!r} is not a number")
+        at = int(bad.to_numpy().argmax())
+        raise SourceError(f"{path}, line {_line(column, at)}: {column.name} {column.iloc[at]!r} is not a number")
     return numbers
 
 

@@ -26,6 +26,7 @@ class GuidanceScores:
     Attributes:
         cases: forecasts with an observation.
         raw_mae, raw_crps: of the mean of the models; its quantiles are those of a normal distribution with the spread.
+            Both CRPS are of the cases with a spread.
         mae, crps: of the corrected guidance.
         skill, skill_low, skill_high: 1 - mae / raw_mae, with its 95 % interval from blocks of five days.
         coverage: level -> share of observations inside the central interval.
@@ -58,14 +59,15 @@ def score_guidance(series: DailySeries, first_day: int) -> GuidanceScores:
     raw = series.mean[of_test]
     raw_error, error = scores.absolute_error(raw, observed), scores.absolute_error(centre, observed)
     low, high = _skill_interval(np.nonzero(of_test)[0], raw_error, error)
-    spread = np.nan_to_num(series.model_spread[of_test])
+    spread = series.model_spread[of_test]
+    has_spread = np.isfinite(spread)
     return GuidanceScores(
         cases=len(observed),
         stations=int(of_test.any(axis=0).sum()),
         raw_mae=float(raw_error.mean()),
-        raw_crps=_crps(observed, raw[:, None] + spread[:, None] * _NORMAL),
+        raw_crps=_crps(observed[has_spread], (raw[:, None] + spread[:, None] * _NORMAL)[has_spread]),
         mae=float(error.mean()),
-        crps=_crps(observed, corrected.quantiles[of_test]),
+        crps=_crps(observed[has_spread], corrected.quantiles[of_test][has_spread]),
         skill=scores.skill(float(error.mean()), float(raw_error.mean())),
         skill_low=low,
         skill_high=high,

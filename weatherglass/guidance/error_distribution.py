@@ -20,6 +20,8 @@ SHRINKAGE = 5.0
 """Days of the network's mean absolute error that the mean of a station is shrunk by."""
 RATIO_MEMORY = 180.0
 """Days in which the weight of a ratio falls to 1/e."""
+OUTLIER = 5.0
+"""Multiple of the network's mean absolute error that an error counts at most."""
 PENALTY_DAYS = 5.0
 FLOOR = 0.1
 """Share of the network's mean absolute error that is added to each error and spread before its logarithm is taken."""
@@ -41,7 +43,8 @@ def scale_features(series: DailySeries, residual: Array, anomaly: Array, change:
         columns = []
         for memory in memories:
             if known >= 0:
-                memory.add(np.abs(residual[known]))
+                limit = OUTLIER * memory.network_mean() or np.inf
+                memory.add(np.minimum(np.abs(residual[known]), limit))
             network = memory.network_mean()
             own = (memory.total + SHRINKAGE * network) / (memory.weight + SHRINKAGE)
             columns += [_log(own), _log(np.full(stations, network))]

@@ -20,6 +20,9 @@ GUIDANCE_MEMORY = 28.0
 """Time constant of the mean guidance, in days, of which the anomaly is the difference."""
 SHRINKAGE = 2.0
 """Days without an error that a mean error is shrunk by: n days count n / (n + 2)."""
+OUTLIER = 5.0
+"""Multiple of the network's mean absolute departure to which an error is limited before it enters a mean: one wrong
+observation must not dominate it, and a new bias is learned all the same."""
 KERNELS = {"near": (60.0, 300.0), "region": (200.0, 600.0)}
 """Scales of Gaussian weights of other stations: distance in km, difference of elevation in m."""
 KERNEL_SHRINKAGE = 0.5
@@ -61,15 +64,24 @@ class _Past:
         self._series, self._kernels = series, kernel_weights(series)
         self._errors = {memory: MemoryMean(stations, memory) for memory in MEMORIES}
         self._guidance = MemoryMean(stations, GUIDANCE_MEMORY)
+        self._scale = MemoryMean(stations, LASTING)
         self._slope = _SlopeOfError(self._kernels["near"])
         self._newest = np.full(stations, np.nan)
 
     def add_error(self, day: int) -> None:
-        error = self._series.error[day]
+        error = self._limited(self._series.error[day])
         self._slope.learn(day, error - self._errors[LASTING].shrunk(SHRINKAGE))
         for mean in self._errors.values():
             mean.add(error)
         self._newest = error - self._errors[USUAL].shrunk(SHRINKAGE)
+
+    def _limited(self, error: Array) -> Array:
+        """The errors of a day, limited to what the station is used to and a multiple of the usual departure from it."""
+        usual = self._errors[LASTING].shrunk(SHRINKAGE)
+        departure = error - usual
+        limit = OUTLIER * self._scale.network_mean() or np.inf
+        self._scale.add(np.minimum(np.abs(departure), limit))
+        return np.asarray(usual + np.clip(departure, -limit, limit))
 
     def add_guidance(self, day: int) -> None:
         self._slope.remember(day, self._series.mean[day] - self._guidance.mean())
@@ -117,13 +129,19 @@ def _kernel_mean(weight: Array, row: Array) -> Array:
 
 def _place(series: DailySeries) -> dict[str, Array]:
     """Degrees and 500 m from the centre of the network."""
-    latitude = np.nan_to_num(np.array([at.latitude for at in series.stations], dtype=float))
-    longitude = np.nan_to_num(np.array([at.longitude for at in series.stations], dtype=float))
+    latitude = np.array([at.latitude for at in series.stations], dtype=float)
+    longitude = np.array([at.longitude for at in series.stations], dtype=float)
     return {
-        "latitude": latitude - latitude.mean(),
-        "longitude": longitude - longitude.mean(),
+        "latitude": _from_centre(latitude),
+        "longitude": _from_centre(longitude),
         "elevation": (series.elevations - series.elevations.mean()) / 500.0,
     }
+
+
+def _from_centre(degrees: Array) -> Array:
+    """The difference from the mean; 0 where unknown."""
+    known = degrees[np.isfinite(degrees)]
+    return np.asarray(np.nan_to_num(degrees - (known.mean() if len(known) else 0.0)))
 
 
 def _season(series: DailySeries, day: int, guidance: Array) -> dict[str, Array]:

@@ -32,6 +32,6 @@ class MemoryMean:
         return np.divide(self.total, self.weight, out=np.full(self.total.shape, np.nan), where=self.weight > MIN_WEIGHT)
 
     def network_mean(self) -> float:
-        """The mean of all values of the network; 0 without any."""
+        """The mean of all values of the network, however old they are; 0 without any."""
         weight = float(self.weight.sum())
-        return float(self.total.sum()) / weight if weight > MIN_WEIGHT else 0.0
+        return float(self.total.sum()) / weight if weight > 0 else 0.0

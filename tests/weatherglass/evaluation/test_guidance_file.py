@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,11 @@ def test_an_observation_is_known_after_the_days_of_the_lead(tmp_path: Path, lead
         ("valid_date,a,observed", ["2026-01-01,1,2"], ["a"], None, "lead_hours"),
         ("day,a,observed", ["2026-01-01,1,2"], ["a"], 24, "valid_date"),
         (HEADER, [], ["a"], 48, "pairs.csv"),
+        (HEADER, ROWS, ["a"], 0, "0"),
+        (HEADER, [ROWS[0].replace(",48,", ",-48,")], ["a"], None, "leads"),
+        (HEADER, [ROWS[3], ROWS[0].replace("12:00Z", "12:00")], ["a"], 48, "line 3"),
+        (HEADER, [ROWS[3], ROWS[0].replace("oslo", "")], ["a"], 48, "line 3"),
+        (HEADER, [ROWS[3], ROWS[0].replace(",1,3", ",N/A,3")], ["a"], 48, "line 3"),
     ],
 )
 def test_what_is_not_certain_is_refused_with_its_name(
@@ -69,6 +75,20 @@ def test_what_is_not_certain_is_refused_with_its_name(
         read_guidance(write(tmp_path, *rows, header=header), models, lead, None)
     assert "pairs.csv" in str(error.value)
     assert named in str(error.value)
+
+
+def test_a_station_may_be_called_na_and_times_may_be_between_hours(tmp_path: Path) -> None:
+    rows = [ROWS[0].replace("oslo", "NA").replace("12:00Z", f"{time}") for time in ("12:30Z", "13:30+01:00")]
+    series = read_guidance(write(tmp_path, rows[0], rows[1].replace("01-01", "01-02")), ["a"], 48, None)
+    assert [station.station_id for station in series.stations] == ["NA"]
+    np.testing.assert_array_equal(series.observed, [[4], [4]])
+
+
+def test_a_damaged_archive_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "pairs.csv.gz"
+    file.write_bytes(gzip.compress(b"station,observed\n" * 1000)[:40])
+    with pytest.raises(SourceError, match=r"pairs\.csv\.gz"):
+        read_guidance(file, ["a"], 24, None)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -74,7 +74,13 @@ def test_the_command_prints_the_scores(tmp_path: Path, capsys: pytest.CaptureFix
     assert scores["cases"] > 0
     assert main(arguments) == 0
     assert f"{scores['stations']} stations" in capsys.readouterr().out
-    for invalid in (["--test-from", "soon"], ["--lead", "48"], ["--spread", "none"], ["--test-from", "2030-01-01"]):
+    for invalid in (
+        ["--test-from", "soon"],
+        ["--lead", "48"],
+        ["--spread", "none"],
+        ["--test-from", "2030-01-01"],
+        ["--name", "n"],
+    ):
         assert main([*arguments, *invalid]) == 1
     assert main(arguments[:-2]) == 1
 

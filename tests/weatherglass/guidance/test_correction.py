@@ -69,14 +69,25 @@ def test_guidance_without_an_error_that_can_be_learned_does_not_become_worse() -
     assert corrected < 1.03 * np.abs(unbiased.error)[of_test].mean()
 
 
-def test_a_few_impossible_observations_do_not_dominate() -> None:
-    series = network(days=120, seed=7)
+def test_an_impossible_observation_has_little_effect_on_the_next_days() -> None:
+    series, day = network(days=60, seed=7), 40
     observed = series.observed.copy()
-    rng = np.random.default_rng(8)
-    observed[rng.integers(0, 60, 8), rng.integers(1, 12, 8)] = 500.0
-    clean, faulty = correct(series, 120).centre, correct(replace(series, observed=observed), 120).centre
-    truth = series.observed[90:]
-    assert np.nanmean(np.abs(truth - faulty[90:])) < 2 * np.nanmean(np.abs(truth - clean[90:]))
+    observed[day, 3] = 500.0
+    clean, faulty = correct(series), correct(replace(series, observed=observed))
+    assert np.nanmax(np.abs(faulty.centre - clean.centre)) < 2.0
+    width, faulty_width = (
+        forecast.quantiles[day + 1 :, :, -10] - forecast.quantiles[day + 1 :, :, 9] for forecast in (clean, faulty)
+    )
+    assert (faulty_width < 2 * width).all()
+
+
+def test_intervals_stay_plausible_after_a_gap(single: DailySeries) -> None:
+    observed = single.observed.copy()
+    observed[100:150] = np.nan
+    quantiles = correct(replace(single, observed=observed)).quantiles
+    width = (quantiles[:, 0, 89] - quantiles[:, 0, 9])[60:]
+    assert width.max() < 5 * np.median(width)
+    assert width.min() > 0.2 * np.median(width)
 
 
 def test_days_stations_and_models_may_be_missing() -> None:
