@@ -35,6 +35,9 @@ class DetectionItem(BaseModel):
         description="hits / (hits + false alarms); null if there are neither.", examples=[0.85]
     )
     recall: float | None = Field(description="hits / (hits + misses); null if unknown.", examples=[0.73])
+    f1: float | None = Field(
+        description="Harmonic mean of precision and recall; null if one of them is unknown.", examples=[0.79]
+    )
 
 
 class DetectionResponse(BaseModel):
@@ -48,13 +51,14 @@ def detection(
     now: NowDep,
     days: Annotated[int, Query(ge=1, le=366, description="Number of days before now.")] = 30,
 ) -> DetectionResponse:
-    """Precision and recall of the detector, measured with users' verdicts and with faults injected into a replay."""
+    """Precision, recall and F1 of the detector, from users' verdicts and from faults injected into a replay."""
     since = (now - timedelta(days=days)).date()
     totals = detection_scores.detection_totals(store, since)
     items = []
     for version, truth in sorted({(row.version, row.truth) for row in totals}):
         group = [row for row in totals if (row.version, row.truth) == (version, truth)]
         hits, misses, alarms = (sum(getattr(row, name) for row in group) for name in ("hits", "misses", "false_alarms"))
+        known_misses = truth == detection_scores.INJECTED
         all_kinds = DetectionItem(
             version=version,
             truth=truth,
@@ -63,10 +67,13 @@ def detection(
             misses=misses,
             false_alarms=alarms,
             precision=_ratio(hits, alarms),
-            recall=_ratio(hits, misses) if truth == detection_scores.INJECTED else None,
+            recall=_ratio(hits, misses) if known_misses else None,
+            f1=_ratio(2 * hits, misses + alarms) if known_misses and hits + misses and hits + alarms else None,
         )
         by_kind = [
-            DetectionItem(**vars(row), precision=None, recall=_ratio(row.hits, row.misses)) for row in group if row.kind
+            DetectionItem(**vars(row), precision=None, recall=_ratio(row.hits, row.misses), f1=None)
+            for row in group
+            if row.kind
         ]
         items += [all_kinds, *by_kind]
     return DetectionResponse(since=since, detection=items)
