@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from weatherglass.alerts.health import HealthState
-from weatherglass.store.alert_queries import LoggedAlert, list_alerts
+from weatherglass.store.alert_queries import LoggedAlert, list_open_alerts
 from weatherglass.store.alerts import Severity
 
 MAX_ALERTS = 500
@@ -24,10 +24,9 @@ def open_alerts(store: Engine) -> list[LoggedAlert]:
     """
     try:
         with store.connect() as connection:
-            alerts = list_alerts(connection, MAX_ALERTS, is_open=True)
+            return list_open_alerts(connection, MAX_ALERTS)
     except SQLAlchemyError:
         return []
-    return sorted(alerts, key=lambda alert: alert.severity != Severity.CRITICAL)
 
 
 def overall_state(components: HealthState, alerts: Sequence[LoggedAlert]) -> HealthState:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from weatherglass.store.alerts import Severity
 from weatherglass.store.schema import alerts as table
 
 
@@ -45,6 +46,13 @@ def list_alerts(
         query = query.where(table.c.id < before_id)
     if is_open is not None:
         query = query.where(table.c.resolved_at.is_(None) if is_open else table.c.resolved_at.is_not(None))
+    return [LoggedAlert(**row._asdict()) for row in connection.execute(query)]
+
+
+def list_open_alerts(connection: Connection, limit: int) -> list[LoggedAlert]:
+    """Open alerts: critical ones first, then the newest."""
+    not_critical = table.c.severity != Severity.CRITICAL
+    query = select(table).where(table.c.resolved_at.is_(None)).order_by(not_critical, table.c.id.desc()).limit(limit)
     return [LoggedAlert(**row._asdict()) for row in connection.execute(query)]
 
 

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import Engine
 
 from tests.weatherglass.store.samples import NOON
+from weatherglass.alerts import open_alerts as module
 from weatherglass.alerts.health import HealthState
 from weatherglass.alerts.open_alerts import open_alerts, overall_state
 from weatherglass.store import alerts
@@ -43,6 +44,13 @@ def test_critical_alerts_come_first_and_resolved_ones_are_omitted(store: Engine)
     with store.begin() as connection:
         alerts.resolve(connection, "rule", "1", NOON)
     assert [alert.subject for alert in open_alerts(store)] == ["2", "0", "3"]
+
+
+def test_a_critical_alert_is_not_lost_among_many_newer_warnings(store: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_ALERTS", 2)
+    raise_alerts(store, Severity.CRITICAL, Severity.WARNING, Severity.WARNING)
+    assert [alert.subject for alert in open_alerts(store)] == ["0", "2"]
+    assert overall_state(HealthState.OK, open_alerts(store)) is HealthState.FAILING
 
 
 def test_a_store_that_cannot_be_read_has_no_alerts() -> None:

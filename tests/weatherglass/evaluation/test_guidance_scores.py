@@ -97,7 +97,10 @@ REAL_PAIRS = {
 @pytest.mark.parametrize("file", REAL_PAIRS)
 @pytest.mark.integration
 def test_real_forecasts_become_better(test_data: Path, capsys: pytest.CaptureFixture, file: str) -> None:
-    assert main(["evaluate", "--guidance", str(test_data / "nwp" / file), *REAL_PAIRS[file], "--json"]) == 0
+    pairs = test_data / "nwp" / file
+    if not pairs.exists():
+        pytest.skip(f"{pairs} does not exist")
+    assert main(["evaluate", "--guidance", str(pairs), *REAL_PAIRS[file], "--json"]) == 0
     scores = json.loads(capsys.readouterr().out)
     assert scores["skill_low"] > 0
     assert scores["crps"] < scores["raw_crps"]
