@@ -11,7 +11,8 @@ import jsonschema
 
 from tests.oracle import Features, time_of
 from tests.spark_jobs.driver import read_all
-from weatherglass.records import Observation, json_schema
+from weatherglass.record_schemas import json_schema
+from weatherglass.records import Observation
 from weatherglass.stations import bundled_stations
 from weatherglass.topics import FEATURES, RAW, REJECTED
 
