@@ -28,6 +28,7 @@ from weatherglass.registry.artifact import ModelFileError
 from weatherglass.registry.registry import ANOMALY_DETECTOR, FORECASTER, TESTED, Registry
 from weatherglass.verification.held_out_scores import HeldOutScores, evaluate
 from weatherglass.verification.held_out_test import CONFIDENCE, HeldOutTest, compare
+from weatherglass.verification.scores import lead_mean
 
 
 class Role(StrEnum):
@@ -153,11 +154,15 @@ def _reason(result: HeldOutTest, champion: str) -> str:
 
 
 def summarize(scores: HeldOutScores) -> list[str]:
-    """A line for each variable: MAE at 6-24 h and that of the damped anomaly, skill, coverage of the intervals."""
+    """A line for each variable: errors at 6-24 h, MAE of the damped anomaly, skill, coverage of the intervals."""
     model, damped, skill = scores.mean_mae("model"), scores.mean_mae("damped_anomaly"), scores.skill()
+    rmse, bias, crps, mape = (lead_mean(values) for values in (scores.rmse, scores.bias, scores.crps, scores.mape))
     return [
         f"{name.replace('_', ' ')}: MAE at 6-24 h {model[v]:.2f} {UNITS[name]}, damped anomaly {damped[v]:.2f} "
-        f"{UNITS[name]}, skill {skill[v]:+.3f}; coverage of the intervals "
+        f"{UNITS[name]}, skill {skill[v]:+.3f}; RMSE {rmse[v]:.2f}, bias {bias[v]:+.2f}, CRPS {crps[v]:.2f} "
+        f"{UNITS[name]}"
+        + (f", MAPE {mape[v]:.1f} %" if np.isfinite(mape[v]) else "")
+        + "; coverage of the intervals "
         + ", ".join(f"{np.nanmean(share[:, v]):.1%} (nominal {level:.0%})" for level, share in scores.coverage.items())
         for v, name in enumerate(VARIABLES)
     ]

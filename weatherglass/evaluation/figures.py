@@ -45,6 +45,8 @@ def summarize(held_out: HeldOut, extra_baselines: tuple[str, ...] = ()) -> dict[
         "skill": {name: _skill(held_out, name) for name in names},
         "gain_over_best": _by_variable(scores.skill(errors[MODEL], best)),
         "bias": _by_variable(scores.mean(scores.error(held_out.forecasts[MODEL], held_out.observed))),
+        "rmse": _by_variable(np.sqrt(scores.mean(scores.error(held_out.forecasts[MODEL], held_out.observed) ** 2))),
+        "mape": _by_variable(scores.mean(scores.percentage_error(held_out.forecasts[MODEL], held_out.observed))),
         "coverage": coverage(held_out),
         "width": {
             f"{level:.0%}": _by_variable(scores.mean(held_out.upper[level] - held_out.lower[level]))

@@ -71,6 +71,7 @@ def section(name: str, figures: dict[str, Any]) -> str:
         "",
         *_errors(figures),
         "",
+        *_other_scores(figures),
         "### Intervals",
         "",
         f"![Coverage of the intervals by lead]({FOLDER}/{name}-reliability.png)",
@@ -147,6 +148,24 @@ def _errors(figures: dict[str, Any]) -> list[str]:
             label = f"{_label(variable)}, {_label(forecast)}"
             rows.append([label, *(_number(mae[variable][lead - 1]) for lead in SHOWN_LEADS)])
     return table(["MAE (" + ", ".join(UNITS[v] for v in VARIABLES) + ")", *(f"{lead} h" for lead in SHOWN_LEADS)], rows)
+
+
+def _other_scores(figures: dict[str, Any]) -> list[str]:
+    """The scores besides the MAE, mean over `SKILL_LEADS`; nothing for figures of an earlier version."""
+    if "rmse" not in figures:
+        return []
+    rows = []
+    for name, label in (("rmse", "RMSE"), ("bias", "bias"), ("mape", "MAPE, %"), ("crps", "CRPS")):
+        means = (_mean([figures[name][variable][lead - 1] for lead in SKILL_LEADS]) for variable in VARIABLES)
+        rows.append([label, *map(_number, means)])
+    return [
+        f"Other scores of the model, mean over leads {SKILL_LEADS[0]}, {SKILL_LEADS[1]}, …, {SKILL_LEADS[-1]} h. The "
+        "CRPS is computed from the value as the median and both intervals. A temperature has no MAPE, because 0 °C is "
+        "not an absence of heat; the MAPE leaves out humidity below 10 % and wind below 2 m/s.",
+        "",
+        *table(["", *map(_label, VARIABLES)], rows),
+        "",
+    ]
 
 
 def _intervals(figures: dict[str, Any]) -> list[str]:

@@ -59,8 +59,5 @@ def coverage(held_out: HeldOut, level: float, cases: Cases = ALL) -> npt.NDArray
 
 def crps(held_out: HeldOut, cases: Cases = ALL) -> npt.NDArray[np.float64]:
     """Mean CRPS (leads, variables) of the model, from the bounds of its intervals and its value as the median."""
-    quantiles = {0.5: held_out.forecasts[MODEL][cases]}
-    for level in held_out.lower:
-        quantiles[(1 - level) / 2] = held_out.lower[level][cases]
-        quantiles[(1 + level) / 2] = held_out.upper[level][cases]
-    return scores.mean(scores.crps(held_out.observed[cases], quantiles))
+    lower, upper = ({level: bound[cases] for level, bound in one.items()} for one in (held_out.lower, held_out.upper))
+    return scores.mean(scores.interval_crps(held_out.observed[cases], held_out.forecasts[MODEL][cases], lower, upper))

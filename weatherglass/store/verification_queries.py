@@ -24,6 +24,8 @@ class Score:
         lead: hours; None for all leads.
         day: UTC day of the valid times; None for the whole range.
         n: number of verified forecast values.
+        n_mape, mape: number of values of which an error is a percentage, and its mean; None without any.
+        crps: continuous ranked probability score; None without intervals.
         coverage_80, coverage_90: share of observations inside the interval; None without intervals.
         n_baselines: number of cases in which both baselines have a value too.
         mae_compared, mae_persistence, mae_damped: MAE of the version and of the baselines on these cases; None without
@@ -39,6 +41,9 @@ class Score:
     mae: float
     rmse: float
     bias: float
+    n_mape: int
+    mape: float | None
+    crps: float | None
     coverage_80: float | None
     coverage_90: float | None
     n_baselines: int
@@ -66,6 +71,9 @@ def scores(
         (func.sum(_T.mae * _T.n) / func.sum(_T.n)).label("mae"),
         (func.sum(_T.rmse * _T.rmse * _T.n) / func.sum(_T.n)).label("mse"),
         (func.sum(_T.bias * _T.n) / func.sum(_T.n)).label("bias"),
+        func.coalesce(func.sum(_T.n_mape), 0).label("n_mape"),
+        _mean(_T.mape, _T.n_mape).label("mape"),
+        _mean(_T.crps, _T.n).label("crps"),
         _mean(_T.coverage_80, _T.n).label("coverage_80"),
         _mean(_T.coverage_90, _T.n).label("coverage_90"),
         func.sum(_T.n_baselines).label("n_baselines"),

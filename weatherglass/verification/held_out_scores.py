@@ -34,6 +34,9 @@ class HeldOutScores:
     Attributes:
         mae: name of the baseline, or `model` -> mean absolute error.
         bias: mean of forecast minus observation.
+        rmse: root mean square error.
+        mape: mean of `scores.percentage_error`, in %.
+        crps: mean of `scores.interval_crps`.
         coverage: level -> share of observations inside the interval.
         residuals: (variables, k) absolute errors at leads 1-3 h in half-widths of the 90 % interval, NaN-padded.
         cases: number of forecasts.
@@ -41,6 +44,9 @@ class HeldOutScores:
 
     mae: dict[str, npt.NDArray[np.float64]]
     bias: npt.NDArray[np.float64]
+    rmse: npt.NDArray[np.float64]
+    mape: npt.NDArray[np.float64]
+    crps: npt.NDArray[np.float64]
     coverage: dict[float, npt.NDArray[np.float64]]
     residuals: npt.NDArray[np.float64]
     cases: int
@@ -54,14 +60,17 @@ class HeldOutScores:
         return scores.lead_mean(self.mae[name])
 
     def metrics(self) -> dict[str, float]:
-        """Metrics for the registry: number of cases, skill of each variable, MAE and coverage by variable and lead."""
+        """Metrics for the registry: number of cases, skill and CRPS by variable, all others by variable and lead."""
         flat: dict[str, float] = {"cases": self.cases} if self.cases else {}
         skill = self.skill()
         for v, variable in enumerate(VARIABLES):
             flat[f"skill.{variable}"] = skill[v]
+            flat[f"crps.{variable}"] = scores.lead_mean(self.crps)[v]
             for lead in LEADS:
                 for name, errors in self.mae.items():
                     flat[f"mae.{name}.{variable}.lead{lead:02d}"] = errors[lead - 1, v]
+                for name in ("rmse", "bias", "mape", "crps"):
+                    flat[f"{name}.{variable}.lead{lead:02d}"] = getattr(self, name)[lead - 1, v]
                 for level, share in self.coverage.items():
                     flat[f"coverage{level * 100:.0f}.{variable}.lead{lead:02d}"] = share[lead - 1, v]
         return {name: float(value) for name, value in flat.items() if np.isfinite(value)}
@@ -106,7 +115,7 @@ def evaluate(
     all_rows, all_base = spread_cases(known, candidates, max_cases)
     variables = slice(0, len(VARIABLES))
     errors: dict[str, list[npt.NDArray]] = {name: [] for name in (MODEL, *BASELINES)}
-    bias, residuals = [], []
+    bias, squares, percentages, crps, residuals = [], [], [], [], []
     inside: dict[float, list[npt.NDArray]] = {level: [] for level in LEVELS}
     for begin in range(0, len(all_base), CHUNK):
         rows, base = all_rows[begin : begin + CHUNK], all_base[begin : begin + CHUNK]
@@ -125,6 +134,9 @@ def evaluate(
         for name, values in forecasts.items():
             errors[name].append(scores.absolute_error(values, observed))
         bias.append(scores.error(forecast.values, observed))
+        squares.append(bias[-1] ** 2)
+        percentages.append(scores.percentage_error(forecast.values, observed))
+        crps.append(scores.interval_crps(observed, forecast.values, forecast.lower, forecast.upper))
         for level in LEVELS:
             inside[level].append(scores.inside(observed, forecast.lower[level], forecast.upper[level]))
         half_width = (forecast.upper[RESIDUAL_LEVEL] - forecast.lower[RESIDUAL_LEVEL]) / 2
@@ -133,6 +145,9 @@ def evaluate(
     return HeldOutScores(
         {name: _mean(chunks) for name, chunks in errors.items()},
         _mean(bias),
+        np.sqrt(_mean(squares)),
+        _mean(percentages),
+        _mean(crps),
         {level: _mean(chunks) for level, chunks in inside.items()},
         np.concatenate(residuals).T if residuals else np.empty((len(VARIABLES), 0)),
         len(all_base),

@@ -13,13 +13,16 @@ from weatherglass.history.grid import HourGrid
 from weatherglass.records import LEADS, VARIABLES
 from weatherglass.verification.baselines import ReferenceModel, damped_anomaly, persistence
 from weatherglass.verification.forecasts import IssuedForecasts
-from weatherglass.verification.scores import absolute_error, error, inside
+from weatherglass.verification.scores import absolute_error, error, inside, interval_crps, percentage_error
 
 CHUNK = 2_000
 """Forecasts per batch; limits the memory."""
 ROUNDING = 1e-3
 """Tolerance of the intervals: bounds in records have two decimals, observations seven significant digits."""
-SUMS = ("n", "abs", "square", "error", "n_80", "in_80", "n_90", "in_90", "n_base", "abs_base", "persistence", "damped")
+SUMS = (
+    *("n", "abs", "square", "error", "n_percentage", "percentage", "n_crps", "crps"),
+    *("n_80", "in_80", "n_90", "in_90", "n_base", "abs_base", "persistence", "damped"),
+)
 """Quantities that are summed for each group."""
 
 
@@ -85,6 +88,12 @@ def _terms(
     valid = issued.values - issued_errors
     one = np.where(np.isfinite(issued_errors), 1.0, np.nan)
     terms = {"n": one, "abs": np.abs(issued_errors), "square": issued_errors**2, "error": issued_errors}
+    measures = {
+        "percentage": percentage_error(issued.values, valid),
+        "crps": interval_crps(valid, issued.values, issued.lower, issued.upper),
+    }
+    for name, values in measures.items():
+        terms |= {name: values, f"n_{name}": np.where(np.isfinite(values), 1.0, np.nan)}
     for level, suffix in ((0.8, "80"), (0.9, "90")):
         hit = inside(valid, issued.lower[level], issued.upper[level], ROUNDING)
         terms[f"n_{suffix}"] = np.where(np.isfinite(hit), 1.0, np.nan)
@@ -126,6 +135,9 @@ def _rows(
                 "mae": mean("abs", "n", i),
                 "rmse": float(np.sqrt(sums["square"][i] / sums["n"][i])),
                 "bias": mean("error", "n", i),
+                "n_mape": int(sums["n_percentage"][i]),
+                "mape": mean("percentage", "n_percentage", i),
+                "crps": mean("crps", "n_crps", i),
                 "coverage_80": mean("in_80", "n_80", i),
                 "coverage_90": mean("in_90", "n_90", i),
                 "n_baselines": int(sums["n_base"][i]),

@@ -17,6 +17,9 @@ SKILL_LEADS = tuple(range(6, 25, 3))
 BLOCK_HOURS = 5 * 24
 """Length of the blocks of cases that count as independent: longer than a weather system takes to pass."""
 
+PERCENTAGE_MIN = np.array([np.inf, 10.0, 500.0, 2.0])
+"""Least observation (variables,) of which an error is a percentage: none of temperature, 10 %, 500 hPa, 2 m/s."""
+
 Floats = npt.NDArray[Any]
 Score = TypeVar("Score", float, npt.NDArray[Any])
 
@@ -29,6 +32,16 @@ def error(forecast: Floats, observed: Floats) -> Floats:
 def absolute_error(forecast: Floats, observed: Floats) -> Floats:
     """Absolute value of `error`."""
     return np.abs(error(forecast, observed))
+
+
+def percentage_error(forecast: Floats, observed: Floats) -> Floats:
+    """`absolute_error` in % of the observation, of values (..., variables); its mean is the MAPE.
+
+    NaN where a percentage means nothing: for temperature, because 0 °C is not an absence of heat and the percentage
+    would depend on the unit, and for observations below `PERCENTAGE_MIN`, where a small error is a large share.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(observed >= PERCENTAGE_MIN, 100 * absolute_error(forecast, observed) / observed, np.nan)
 
 
 def mean(values: Floats, where: npt.NDArray[np.bool_] | None = None) -> npt.NDArray[np.float64]:
@@ -93,6 +106,20 @@ def crps(observed: Floats, quantiles: Mapping[float, Floats]) -> Floats:
             2 * width * quantile_loss(observed, quantiles[p], p) for p, width in zip(probabilities, widths, strict=True)
         )
     )
+
+
+def interval_crps(
+    observed: Floats, values: Floats, lower: Mapping[float, Floats], upper: Mapping[float, Floats]
+) -> npt.NDArray[np.float64]:
+    """`crps` of forecasts whose values are medians, with central intervals.
+
+    Args:
+        lower, upper: level -> bounds.
+    """
+    quantiles = {0.5: values}
+    for level in lower:
+        quantiles[(1 - level) / 2], quantiles[(1 + level) / 2] = lower[level], upper[level]
+    return crps(observed, quantiles)
 
 
 def block_index(hours: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -24,7 +24,11 @@ def rows() -> pd.DataFrame:
     frame = pd.DataFrame(keys, columns=["version", "hindcast", "day", "station_id", "variable", "lead"])
     frame["n"] = rng.integers(1, 50, len(frame))
     frame["n_baselines"] = frame["n"] // 2
-    for name in ("mae", "rmse", "bias", "coverage_80", "coverage_90", "mae_compared", "mae_persistence", "mae_damped"):
+    frame["n_mape"] = frame["n"] // 3
+    for name in (
+        *("mae", "rmse", "bias", "mape", "crps", "coverage_80", "coverage_90"),
+        *("mae_compared", "mae_persistence", "mae_damped"),
+    ):
         frame[name] = rng.uniform(0.1, 1, len(frame))
     frame.loc[frame["day"] == date(2026, 1, 1), "coverage_80"] = None
     return frame
@@ -42,6 +46,9 @@ def test_scores_by_lead_are_means_weighted_by_cases(connection: Connection) -> N
         assert score.rmse == pytest.approx(np.sqrt(np.average(rows_of_lead["rmse"] ** 2, weights=rows_of_lead["n"])))
         known = rows_of_lead[rows_of_lead["coverage_80"].notna()]
         assert score.coverage_80 == pytest.approx(np.average(known["coverage_80"].astype(float), weights=known["n"]))
+        assert score.n_mape == rows_of_lead["n_mape"].sum()
+        assert score.mape == pytest.approx(np.average(rows_of_lead["mape"], weights=rows_of_lead["n_mape"]))
+        assert score.crps == pytest.approx(np.average(rows_of_lead["crps"], weights=rows_of_lead["n"]))
         for name in ("mae_compared", "mae_persistence", "mae_damped"):
             expected = np.average(rows_of_lead[name], weights=rows_of_lead["n_baselines"])
             assert getattr(score, name) == pytest.approx(expected)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import xarray
 from scores import continuous
-from sklearn.metrics import mean_absolute_error, mean_pinball_loss
+from sklearn.metrics import mean_absolute_error, mean_absolute_percentage_error, mean_pinball_loss
 
 from ray_jobs.training import model_comparison
 from tests.synthetic_history import history
@@ -50,6 +50,15 @@ def test_mae_and_bias_are_those_of_scores_and_scikit_learn(arrays: tuple[np.ndar
     np.testing.assert_allclose(bias, continuous.additive_bias(array(forecast), array(observed), reduce_dims="case"))
     known = np.isfinite(observed[:, 5, 2])
     assert mae[5, 2] == pytest.approx(mean_absolute_error(observed[known, 5, 2], forecast[known, 5, 2]))
+
+
+def test_percentage_errors_are_those_of_scikit_learn_and_nan_below_the_least_observation() -> None:
+    observed = np.array([[20.0, 50.0, 1000.0, 4.0], [10.0, 80.0, 990.0, 2.0], [0.0, 9.9, 499.0, 1.99]])
+    forecast = observed + np.array([[1.0, 5.0, 3.0, 1.0], [2.0, -8.0, 9.9, 1.0], [1.0, 1.0, 1.0, 1.0]])
+    mape = scores.mean(scores.percentage_error(forecast, observed))
+    expected = [mean_absolute_percentage_error(observed[:2, v], forecast[:2, v]) * 100 for v in (1, 2, 3)]
+    np.testing.assert_allclose(mape, [np.nan, *expected])
+    assert np.isnan(scores.percentage_error(forecast, np.full_like(observed, np.nan))).all()
 
 
 def test_the_mean_ignores_missing_and_excluded_values_and_is_nan_without_any() -> None:
@@ -169,15 +178,15 @@ def verified(grid: HourGrid, model: Shifted, hours: np.ndarray) -> list[dict[str
     return score_rows.score(issued, grid, reference, (grid.start).astype("datetime64[D]"), 152)
 
 
-def weighted(rows: list[dict[str, Any]], name: str, weight: str = "n") -> np.ndarray:
-    """(leads, variables) mean of a column over stations and days."""
+def weighted(rows: list[dict[str, Any]], name: str, weight: str = "n", power: int = 1) -> np.ndarray:
+    """(leads, variables) mean of a column over stations and days, or of its power; NaN without values."""
     totals, counts = np.zeros((2, len(LEADS), len(VARIABLES)))
     for row in rows:
         if row[name] is not None:
             at = row["lead"] - 1, VARIABLES.index(row["variable"])
-            totals[at] += row[name] * row[weight]
+            totals[at] += row[name] ** power * row[weight]
             counts[at] += row[weight]
-    return np.asarray(totals / counts)
+    return np.where(counts > 0, totals / np.maximum(counts, 1), np.nan)
 
 
 def test_training_evaluation_and_verification_score_the_same_cases(
@@ -204,7 +213,7 @@ def test_training_evaluation_verification_and_scores_give_the_same_mae(
     np.testing.assert_allclose(weighted(verified, column, "n_baselines"), expected, rtol=1e-4)
 
 
-def test_training_evaluation_and_verification_give_the_same_bias_and_coverage(
+def test_training_evaluation_and_verification_give_the_same_other_scores(
     trained: held_out_scores.HeldOutScores, evaluated: held_out.HeldOut, verified: list[dict[str, Any]]
 ) -> None:
     expected = continuous.additive_bias(
@@ -212,6 +221,20 @@ def test_training_evaluation_and_verification_give_the_same_bias_and_coverage(
     )
     np.testing.assert_allclose(trained.bias, expected, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(weighted(verified, "bias"), expected, rtol=1e-3, atol=1e-4)
+    forecasts, observed = evaluated.forecasts["model"].astype(float), evaluated.observed.astype(float)
+    rmse = continuous.rmse(array(forecasts), array(observed), reduce_dims="case")
+    np.testing.assert_allclose(trained.rmse, rmse, rtol=1e-3)
+    np.testing.assert_allclose(np.sqrt(weighted(verified, "rmse", power=2)), rmse, rtol=1e-3)
+    for v, lowest in ((1, 10), (2, 500), (3, 2)):
+        for lead in (0, 23):
+            known = observed[:, lead, v] >= lowest
+            mape = mean_absolute_percentage_error(observed[known, lead, v], forecasts[known, lead, v]) * 100
+            assert trained.mape[lead, v] == pytest.approx(mape, rel=1e-3)
+            assert weighted(verified, "mape", "n_mape")[lead, v] == pytest.approx(mape, rel=1e-3)
+    assert np.isnan(trained.mape[:, 0]).all()
+    assert {row["mape"] for row in verified if row["variable"] == "temperature"} == {None}
+    np.testing.assert_allclose(trained.crps, skill_uncertainty.crps(evaluated), rtol=1e-3)
+    np.testing.assert_allclose(weighted(verified, "crps"), skill_uncertainty.crps(evaluated), rtol=1e-3)
     for level, column in ((0.8, "coverage_80"), (0.9, "coverage_90")):
         inside = (evaluated.observed >= evaluated.lower[level]) & (evaluated.observed <= evaluated.upper[level])
         np.testing.assert_allclose(trained.coverage[level], inside.mean(axis=0))

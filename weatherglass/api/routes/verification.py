@@ -43,6 +43,16 @@ class ScoreItem(BaseModel):
     mae: float = Field(description="Mean absolute error.", examples=[1.1])
     rmse: float = Field(description="Root mean square error.", examples=[1.5])
     bias: float = Field(description="Mean of forecast minus observation.", examples=[-0.1])
+    n_mape: int = Field(
+        description="Number of these forecasts of which an error is a percentage: not of temperature, because 0 °C is "
+        "not an absence of heat, nor of humidity below 10 % or wind below 2 m/s.",
+        examples=[0],
+    )
+    mape: float | None = Field(description="Mean absolute error of these in % of the observation.", examples=[None])
+    crps: float | None = Field(
+        description="Continuous ranked probability score, from the value as the median and both intervals.",
+        examples=[0.8],
+    )
     coverage_80: float | None = Field(description="Fraction of observations inside the 80 % interval.", examples=[0.79])
     coverage_90: float | None = Field(description="Fraction of observations inside the 90 % interval.", examples=[0.91])
     n_baselines: int = Field(
@@ -80,7 +90,7 @@ def verification(
     version: VersionQuery = None,
     variable: Annotated[ForecastVariable | None, Query(description="Only this variable.")] = None,
 ) -> VerificationResponse:
-    """Errors, bias, interval coverage, and skill compared with persistence and the damped anomaly."""
+    """Errors, bias, CRPS, interval coverage, and skill compared with persistence and the damped anomaly."""
     since = (now - timedelta(days=days)).date()
     scores = verification_queries.scores(
         store, since, by is GroupBy.LEAD, by is GroupBy.DAY, station_id, version, variable.value if variable else None

@@ -108,7 +108,7 @@ function renderSummary(scores, champion) {
     );
     const score = candidates.sort((a, b) => b.n - a.n)[0];
     if (!score) return { label, figure: "–", note: "not verified yet" };
-    return { label, ...scoreTile(name, score) };
+    return { label, ...scoreTile(name, score, true) };
   });
   renderList(
     byId("summary"),
