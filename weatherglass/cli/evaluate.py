@@ -85,8 +85,9 @@ def _evaluate(options: argparse.Namespace, log: Callable[[str], None]) -> dict[s
         "history_last": str(grid.hours[begin - 1]),
         "model": f"{description} As in service, values and intervals are recalibrated on every UTC day.",
     }
-    for variable, (value, low, high) in result["skill"]["damped_anomaly"].items():
-        log(f"{variable}: skill {value:+.3f} ({low:+.3f} to {high:+.3f}) against the damped anomaly")
+    for variable, (value, low, high) in result["skill"].get("damped_anomaly", {}).items():
+        if value is not None:
+            log(f"{variable}: skill {value:+.3f} ({low:+.3f} to {high:+.3f}) against the damped anomaly")
     return result
 
 

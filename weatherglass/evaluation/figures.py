@@ -33,7 +33,7 @@ def summarize(held_out: HeldOut, extra_baselines: tuple[str, ...] = ()) -> dict[
     """
     names = [name for name in (*BASELINES, *extra_baselines) if np.isfinite(held_out.forecasts[name]).any()]
     errors = {name: skill_uncertainty.mae(held_out, name) for name in (MODEL, *BASELINES)}
-    best = np.min([errors[name] for name in BASELINES], axis=0)
+    best = np.fmin.reduce([errors[name] for name in BASELINES])
     month = held_out.base.astype("datetime64[M]").astype(np.int64) % 12 + 1
     seasons = {name: np.isin(month, months) for name, months in SEASONS.items()}
     stations = {held_out.station_ids[row]: held_out.stations == row for row in np.unique(held_out.stations)}

@@ -50,8 +50,11 @@ class HeldOut:
         return np.where(self.comparable(name), errors, np.float32(np.nan))
 
     def comparable(self, *names: str) -> npt.NDArray[np.bool_]:
-        """Where the observation and the forecasts of the model, all baselines and `names` are known."""
-        required = {MODEL, *BASELINES, *names}
+        """Where the observation and the forecasts of the model, the baselines and `names` are known.
+
+        A baseline without any forecast is not required: far from all known stations there is no climatology.
+        """
+        required = {MODEL, *names, *(name for name in BASELINES if np.isfinite(self.forecasts[name]).any())}
         known = [np.isfinite(self.forecasts[name]) for name in required]
         return np.isfinite(self.observed) & np.all(known, axis=0)
 

