@@ -46,7 +46,7 @@ async function refresh() {
 
 function showVersions(select, versions) {
   const selected = select.value;
-  for (const option of [...select.options])
+  for (const option of select.querySelectorAll("option"))
     if (option.value && option.value !== selected && !versions.includes(option.value)) option.remove();
   for (const version of versions) addOption(select, version);
 }
