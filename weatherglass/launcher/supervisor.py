@@ -18,7 +18,10 @@ from weatherglass.settings import Settings
 
 RESTARTS = 5
 RESTART_WINDOW = 600.0
-"""Seconds. A program that exits more than `RESTARTS` times within them is not restarted again."""
+"""Seconds. A program that exits more than `RESTARTS` times within them is restarted after a growing delay: what it lacks,
+such as space on the disk, may come back. A start that needs it fails."""
+RESTART_DELAYS = (5.0, 10.0, 20.0, 40.0, 60.0)
+"""Seconds, of the exits after the first `RESTARTS`; the last one applies to all later exits."""
 
 
 class StopRequested(Exception):
@@ -35,6 +38,7 @@ class Supervisor:
         self._stop = threading.Event()
         self._programs: dict[str, Program] = {}
         self._exits: dict[str, deque[float]] = {}
+        self._delayed_until: dict[str, float] = {}
         self._suspension = SuspensionMonitor(settings, log)
 
     def stop_on_signals(self) -> None:
@@ -71,8 +75,13 @@ class Supervisor:
         """Restart programs that have exited, kill suspended processes; raises StopRequested."""
         self.check_stop()
         self._suspension.poll(time.monotonic())
-        for name in [name for name in self._programs if not self.children.alive(name)]:
-            self._restart(self._programs[name])
+        for name, program in self._programs.items():
+            if self.children.alive(name):
+                continue
+            if name not in self._delayed_until:
+                self._report_exit(program)
+            if time.monotonic() >= self._delayed_until.get(name, 0.0):
+                self._restart(program)
 
     def run(self) -> None:
         """Supervise the programs until a stop is requested."""
@@ -89,14 +98,14 @@ class Supervisor:
 
         Raises:
             TimeoutError: it did not become true in time; `describe` returns what is missing.
-            StartError: one of the programs in `needs` exited too often.
+            StartError: one of the programs in `needs` exited more than `RESTARTS` times.
             StopRequested: the user stopped the launcher.
         """
 
         def each_poll() -> None:
             self.poll()
             for name in needs:
-                if name not in self._programs:
+                if name in self._delayed_until:
                     raise StartError(f"{name} does not start; end of {self.children.log(name)}:\n{self._tail(name)}")
 
         while True:
@@ -110,19 +119,23 @@ class Supervisor:
     def _restarts(self, names: Collection[str]) -> int:
         return sum(len(self._exits.get(name, ())) for name in names)
 
-    def _restart(self, program: Program) -> None:
-        exits = self._exits.setdefault(program.name, deque(maxlen=RESTARTS + 1))
+    def _report_exit(self, program: Program) -> None:
+        """Report the exit of a program, and determine when it is restarted."""
+        exits = self._exits.setdefault(program.name, deque(maxlen=RESTARTS + len(RESTART_DELAYS)))
         now = time.monotonic()
         exits.append(now)
+        recent = sum(now - exit_ < RESTART_WINDOW for exit_ in exits)
         status = describe_exit(self.children.exit_status(program.name))
         log = self.children.log(program.name)
-        if len(exits) > RESTARTS and now - exits[0] < RESTART_WINDOW:
-            del self._programs[program.name]
-            self.log(
-                f"{program.name} {status}: {len(exits)} exits in {now - exits[0]:.0f} s, not restarted; log: {log}"
-            )
+        if recent <= RESTARTS:
+            self.log(f"{program.name} {status}; restarting it (log: {log})")
             return
-        self.log(f"{program.name} {status}; restarting it (log: {log})")
+        delay = RESTART_DELAYS[recent - RESTARTS - 1]
+        self._delayed_until[program.name] = now + delay
+        self.log(f"{program.name} {status}: exit {recent} in ten minutes, restarting it in {delay:g} s (log: {log})")
+
+    def _restart(self, program: Program) -> None:
+        self._delayed_until.pop(program.name, None)
         self.children.kill_session(program.name)
         if program.name == "ray":
             ray_head.prepare(self.settings)

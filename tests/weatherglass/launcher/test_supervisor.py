@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ import psutil
 import pytest
 
 from weatherglass.jobs.processes import signal_processes
+from weatherglass.launcher import supervisor as supervisor_module
 from weatherglass.launcher import suspension
 from weatherglass.launcher.errors import StartError
 from weatherglass.launcher.processes import Program, launched_processes
@@ -63,7 +65,7 @@ def test_a_suspended_program_is_replaced(
     assert supervisor.children.alive("program")
 
 
-def test_a_program_that_keeps_exiting_is_given_up_and_ends_the_wait_for_it(
+def test_a_program_that_keeps_exiting_ends_the_wait_for_it(
     supervisor: Supervisor, settings: Settings
 ) -> None:
     starts = settings.state_dir / "starts"
@@ -72,6 +74,56 @@ def test_a_program_that_keeps_exiting_is_given_up_and_ends_the_wait_for_it(
         supervisor.wait(lambda: False, LIMIT, lambda: "nothing", needs=("program",))
     assert supervisor.children.exit_status("program") == 7
     assert starts.read_text() == "x" * (1 + RESTARTS)
+
+
+def test_a_program_that_kept_exiting_is_restarted_when_its_cause_is_gone(
+    supervisor: Supervisor, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker, for example, cannot start while the disk is full."""
+    monkeypatch.setattr(supervisor_module, "RESTART_DELAYS", (0.2,))
+    starts, cause = settings.state_dir / "starts", settings.state_dir / "cause"
+    cause.touch()
+    code = f"""
+import pathlib, time
+open({str(starts)!r}, "a").write("x")
+if pathlib.Path({str(cause)!r}).exists():
+    raise SystemExit(7)
+time.sleep(600)
+"""
+    supervisor.start(program(code))
+
+    def started_often() -> bool:
+        supervisor.poll()
+        return starts.exists() and len(starts.read_text()) > RESTARTS + 3
+
+    assert wait_until(started_often, LIMIT)
+    cause.unlink()
+
+    def runs() -> bool:
+        supervisor.poll()
+        return bool(launched_processes(settings)) and len(starts.read_text()) == attempts
+
+    attempts = len(starts.read_text()) + 1
+    assert wait_until(runs, LIMIT)
+
+
+def test_the_delay_of_a_restart_grows_with_the_number_of_exits(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(supervisor_module.time, "monotonic", lambda: now)
+    monkeypatch.setattr(supervisor.children, "alive", lambda _: False)
+    monkeypatch.setattr(supervisor.children, "exit_status", lambda _: 1)
+    started: list[float] = []
+    monkeypatch.setattr(supervisor.children, "start", lambda _: started.append(now))
+    monkeypatch.setattr(supervisor.children, "kill_session", lambda _: None)
+    supervisor.start(program(""))
+    while now < 1300:
+        supervisor.poll()
+        now += 1
+    begun = [round(b - a) for a, b in itertools.pairwise(started)]
+    assert begun[:RESTARTS] == [0, *[1] * (RESTARTS - 1)]
+    assert begun[RESTARTS : RESTARTS + 6] == [6, 11, 21, 41, 61, 61]
 
 
 def test_a_wait_begins_again_when_a_program_that_it_needs_is_restarted(supervisor: Supervisor) -> None:
