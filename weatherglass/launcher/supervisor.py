@@ -18,8 +18,8 @@ from weatherglass.settings import Settings
 
 RESTARTS = 5
 RESTART_WINDOW = 600.0
-"""Seconds. A program that exits more than `RESTARTS` times within them is restarted after a growing delay: what it lacks,
-such as space on the disk, may come back. A start that needs it fails."""
+"""Seconds. A program that exits more than `RESTARTS` times within them is restarted after a growing delay: what it
+lacks, such as space on the disk, may come back. A start that needs it fails."""
 RESTART_DELAYS = (5.0, 10.0, 20.0, 40.0, 60.0)
 """Seconds, of the exits after the first `RESTARTS`; the last one applies to all later exits."""
 
