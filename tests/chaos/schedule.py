@@ -51,7 +51,7 @@ SECONDS: Mapping[Kind, tuple[float, float]] = {
 START_SECONDS, PAUSE_SECONDS, END_SECONDS = 30.0, (45.0, 75.0), 120.0
 """Without faults: at the start, between the end of a fault and the next, and at the end of a run."""
 MAX_KILLS, KILL_WINDOW = 4, 660.0
-"""A program is ended at most so often within these seconds: the launcher delays the restart of one that ends more often."""
+"""A program is ended at most so often within these seconds: the launcher would delay its restart otherwise."""
 ENDING = (Kind.KILL, Kind.STOP)
 """The launcher kills a process that stays suspended."""
 MEASURED_SECONDS = 100.0
