@@ -65,9 +65,7 @@ def test_a_suspended_program_is_replaced(
     assert supervisor.children.alive("program")
 
 
-def test_a_program_that_keeps_exiting_ends_the_wait_for_it(
-    supervisor: Supervisor, settings: Settings
-) -> None:
+def test_a_program_that_keeps_exiting_ends_the_wait_for_it(supervisor: Supervisor, settings: Settings) -> None:
     starts = settings.state_dir / "starts"
     supervisor.start(program(f"open({str(starts)!r}, 'a').write('x'); raise SystemExit(7)"))
     with pytest.raises(StartError, match="program"):
