@@ -140,7 +140,12 @@ class Children:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self.records.write(program.name, process.pid)
+        try:
+            self.records.write(program.name, process.pid)
+        except OSError:
+            process.kill()  # without a record it would not be found at the end
+            process.wait()
+            raise
         self._processes[program.name] = process
 
     def log(self, name: str) -> Path:

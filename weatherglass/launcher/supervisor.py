@@ -135,11 +135,17 @@ class Supervisor:
         self.log(f"{program.name} {status}: exit {recent} in ten minutes, restarting it in {delay:g} s (log: {log})")
 
     def _restart(self, program: Program) -> None:
-        self._delayed_until.pop(program.name, None)
-        self.children.kill_session(program.name)
-        if program.name == "ray":
-            ray_head.prepare(self.settings)
-        self.children.start(program)
+        try:
+            self.children.kill_session(program.name)
+            if program.name == "ray":
+                ray_head.prepare(self.settings)
+            self.children.start(program)
+        except OSError as error:  # such as a full disk, which must not end the other programs
+            delay = RESTART_DELAYS[0]
+            self._delayed_until[program.name] = time.monotonic() + delay
+            self.log(f"{program.name} cannot be started, next attempt in {delay:g} s: {error}")
+        else:
+            self._delayed_until.pop(program.name, None)
 
     def _tail(self, name: str) -> str:
         return tail(self.children.log(name))

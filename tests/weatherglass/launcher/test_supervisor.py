@@ -15,7 +15,7 @@ from weatherglass.jobs.processes import signal_processes
 from weatherglass.launcher import supervisor as supervisor_module
 from weatherglass.launcher import suspension
 from weatherglass.launcher.errors import StartError
-from weatherglass.launcher.processes import Program, launched_processes
+from weatherglass.launcher.processes import ProcessRecords, Program, launched_processes
 from weatherglass.launcher.supervisor import RESTARTS, StopRequested, Supervisor
 from weatherglass.settings import Settings
 from weatherglass.waiting import wait_until
@@ -103,6 +103,33 @@ time.sleep(600)
 
     attempts = len(starts.read_text()) + 1
     assert wait_until(runs, LIMIT)
+
+
+def test_a_program_that_cannot_be_started_is_tried_again(
+    supervisor: Supervisor, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk, the record of its process cannot be written."""
+    monkeypatch.setattr(supervisor_module, "RESTART_DELAYS", (0.2,))
+    supervisor.start(program("import time; time.sleep(600)"))
+    records = ProcessRecords(settings).folder
+    (first,) = launched_processes(settings)
+    saved = records.with_name("saved")
+    records.rename(saved)
+    records.write_text("no folder")
+    first.kill()
+    assert wait_until(lambda: not supervisor.children.alive("program"), LIMIT)
+    supervisor.poll()
+    assert launched_processes(settings) == []
+    records.unlink()
+    saved.rename(records)
+
+    def started() -> bool:
+        supervisor.poll()
+        return supervisor.children.alive("program")
+
+    assert wait_until(started, LIMIT)
+    (second,) = launched_processes(settings)
+    assert second.pid != first.pid
 
 
 def test_the_delay_of_a_restart_grows_with_the_number_of_exits(
