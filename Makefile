@@ -88,7 +88,8 @@ reference: .venv/.synced ## Generate the pages of docs/ and the alert rules that
 map: ## Build the coastlines and borders of the map from Natural Earth, 1:10 million; needs npm
 	@mkdir -p build/map
 	@npm install --silent --prefix build/map world-atlas@2.0.2 topojson-simplify@3.0.3
-	@cd build/map/node_modules && .bin/toposimplify -s 3e-7 -f world-atlas/countries-10m.json > $(CURDIR)/weatherglass/api/dashboard/static/land.json
+	@cd build/map/node_modules && .bin/toposimplify -s 3e-7 -f world-atlas/countries-10m.json > ../land.json
+	@mv build/map/land.json weatherglass/api/dashboard/static/land.json
 
 cluster-env: ## Create .env for the cluster: random secrets, the source of observations
 	@docker/make-env

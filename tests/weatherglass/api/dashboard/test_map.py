@@ -38,12 +38,15 @@ def test_the_map_has_land_and_borders_at_the_right_places(served: Served, open_p
         script = "([method, path, point]) => document.querySelector(`#map path.${path}`)[method](point)"
         return bool(page.evaluate(script, [method, path, point]))
 
-    for longitude, latitude in ((-105, 39.7), (37.6, 55.8), (36.8, -1.3), (133.9, -23.7)):
+    far_east = ((-175, 66.5), (100, 67), (20, 67), (-179.7, 71.3), (0, -84.8))  # rings that cross the antimeridian
+    for longitude, latitude in ((-105, 39.7), (37.6, 55.8), (36.8, -1.3), (133.9, -23.7), *far_east):
         assert contains("isPointInFill", "land", longitude, latitude)
-    for longitude, latitude in ((-30, 0), (-150, 30), (3, 56), (80, -30)):
+    for longitude, latitude in ((-30, 0), (-150, 30), (3, 56), (80, -30), (-10, 67), (0, 71.2), (0, -17)):
         assert not contains("isPointInFill", "land", longitude, latitude)
     assert contains("isPointInStroke", "borders", -105, 49)  # Canada and the United States
     assert not contains("isPointInStroke", "borders", -105, 46)
+    for latitude in (65.02, 68.98, 70.88, 70.99, 71.26, -16.2, -16.21, -16.98, -17.0, -84.35):
+        assert not contains("isPointInStroke", "coasts", 0, latitude)
 
 
 def test_map_tiles_are_loaded_from_the_configured_url(browser: Browser, tmp_path: Path, served: Served) -> None:

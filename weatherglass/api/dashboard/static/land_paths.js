@@ -4,7 +4,10 @@ import { mercator } from "./mercator.js";
 /** Width and height of the world in the units of the paths. */
 export const LAND_SIZE = 1000;
 
-/** SVG path data: the area of the land, its coastlines, and the borders between countries. */
+/**
+ * SVG path data: the area of the land, its coastlines, and the borders between countries. Lines and rings of the file
+ * continue across the antimeridian; the paths are cut there.
+ */
 export function landPaths(topology) {
   const lines = topology.arcs.map((arc) => projectArc(arc, topology.transform));
   const landRings = ringsOf(topology.objects.land);
@@ -15,11 +18,11 @@ export function landPaths(topology) {
       .map(arcIndex)
       .filter((index) => !coastal.has(index)),
   );
-  const toPath = (indices) => [...indices].map((index) => `M${lines[index].join("L")}`).join("");
+  const linesPath = (indices) => toPath([...indices].flatMap((index) => cutLine(lines[index])));
   return {
-    land: landRings.map((ring) => `M${ring.flatMap((arc) => directed(lines, arc)).join("L")}Z`).join(""),
-    coasts: toPath(coastal),
-    borders: toPath(inland),
+    land: toPath(landRings.flatMap((ring) => cutRing(ring.flatMap((arc) => directed(lines, arc)))), "Z"),
+    coasts: linesPath(coastal),
+    borders: linesPath(inland),
   };
 }
 
@@ -33,13 +36,43 @@ function ringsOf({ type, arcs, geometries }) {
   return type === "MultiPolygon" ? arcs.flat() : type === "Polygon" ? arcs : [];
 }
 
-/** The points of an arc as text. Each point of the file is the difference from the one before, in steps of the grid. */
+/** The points [x, y] of an arc. Each point of the file is the difference from the one before, in steps of the grid. */
 function projectArc(arc, { scale, translate }) {
   let [column, row] = [0, 0];
   return arc.map(([dx, dy]) => {
     column += dx;
     row += dy;
     const point = mercator(column * scale[0] + translate[0], row * scale[1] + translate[1]);
-    return point.map((value) => (value * LAND_SIZE).toFixed(3)).join(" ");
+    return point.map((value) => value * LAND_SIZE);
   });
 }
+
+/** The parts of a line between its crossings of the antimeridian; each crossing becomes a point on both edges. */
+function cutLine(points) {
+  const parts = [[]];
+  points.forEach(([x, y], index) => {
+    const [lastX, lastY] = points[index - 1] ?? [x, y];
+    if (Math.abs(x - lastX) > LAND_SIZE / 2) {
+      const middle = (y + lastY) / 2; // a point next to a crossing is at most half a degree from the edge
+      parts.at(-1).push([lastX < x ? 0 : LAND_SIZE, middle]);
+      parts.push([[lastX < x ? LAND_SIZE : 0, middle]]);
+    }
+    parts.at(-1).push([x, y]);
+  });
+  return parts;
+}
+
+/** The areas of a ring east and west of the antimeridian. */
+function cutRing(points) {
+  const parts = cutLine(points);
+  if (parts.length > 1) parts[0] = [...parts.pop(), ...parts[0]];
+  for (const part of parts) {
+    const [first, last] = [part[0][0], part.at(-1)[0]];
+    // The ring of Antarctica goes once around the world.
+    if (Math.abs(last - first) > LAND_SIZE / 2) part.push([last, LAND_SIZE], [first, LAND_SIZE]);
+  }
+  return parts;
+}
+
+const toPath = (parts, end = "") =>
+  parts.map((points) => `M${points.map((point) => point.map((value) => value.toFixed(3)).join(" ")).join("L")}${end}`).join("");
