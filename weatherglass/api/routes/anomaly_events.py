@@ -23,6 +23,8 @@ from weatherglass.store.verdicts import Verdict
 
 router = APIRouter(tags=["anomalies"])
 
+DEFAULT_PERIOD = timedelta(days=7)
+
 Verdicts = dict[tuple[str, datetime], Verdict]
 
 
@@ -76,7 +78,7 @@ def list_events(
     limit: Annotated[int, Query(ge=1, le=500, description="Maximum number of events.")] = 50,
 ) -> AnomalyEventsResponse:
     """Consecutive flags of one fault as one event, from at most the 20,000 newest flagged observations."""
-    since = since or now - timedelta(days=7)
+    since = since or now - DEFAULT_PERIOD
     readings = flagged_readings(store, MAX_COUNTED, since=since, until=until, station_id=station_id)
     judged = verdicts.load(store, sorted({reading.station_id for reading in readings}), since)
     selected = [
@@ -112,15 +114,31 @@ def write_routes(require_writer: Callable[..., str]) -> APIRouter:
         request: Request,
         settings: SettingsDep,
         now: NowDep,
+        since: Annotated[
+            UtcTime | None,
+            Query(description="As for `/anomalies/events`. Default: 7 days ago, or the event's time if earlier."),
+        ] = None,
+        until: Annotated[UtcTime | None, Query(description="As for `/anomalies/events`.")] = None,
         user: str = Depends(require_writer),
     ) -> AnomalyEventItem:
-        """The verdict applies to all observations of the event so far. A new verdict replaces an earlier one."""
+        """The verdict applies to all observations of the event in the period. A new verdict replaces an earlier one.
+
+        Pass the `since` of the list that showed the event: observations of concurrent faults are grouped from there.
+        """
         with request.app.state.store.begin() as connection:
             first = get_flagged_reading(connection, event_id)
             if first is None:
                 raise Problem(UNKNOWN_ANOMALY, f"Anomaly event {event_id} does not exist. See /anomalies/events.")
-            later = flagged_readings(connection, MAX_COUNTED, since=first.timestamp, station_id=first.station_id)
-            event = next(event for event in group_events(later) if any(r.id == first.id for r in event.readings))
+            since = since or min(now - DEFAULT_PERIOD, first.timestamp)
+            readings = flagged_readings(connection, MAX_COUNTED, since=since, until=until, station_id=first.station_id)
+            events = (event for event in group_events(readings) if any(r.id == first.id for r in event.readings))
+            event = next(events, None)
+            if event is None:
+                detail = (
+                    f"Anomaly event {event_id} is not among the newest {MAX_COUNTED} flagged observations of the "
+                    "period. Pass `since` and `until` as for /anomalies/events."
+                )
+                raise Problem(UNKNOWN_ANOMALY, detail)
             verdict = Verdict(body.verdict, user, now, body.note)
             for reading in event.readings:
                 verdicts.save(connection, reading.station_id, reading.timestamp, verdict)

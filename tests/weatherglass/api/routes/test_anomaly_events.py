@@ -77,6 +77,36 @@ def test_an_event_has_no_verdict_while_those_on_its_observations_differ(client: 
     assert events(client)["events"][0]["verdict"] is None
 
 
+@pytest.mark.parametrize(("until", "shown"), [(5, (1, 3, 4)), (4, (1, 3))])
+def test_a_verdict_holds_for_the_observations_shown_although_events_are_concurrent(
+    client: TestClient, store: Engine, until: int, shown: tuple[int, ...]
+) -> None:
+    times = [ONSET + timedelta(minutes=15 * step) for step in range(6)]
+    with store.begin() as connection:
+        for time, failed in zip(times, (["range"], ["step"], ["range"], ["range", "step"], ["range"]), strict=False):
+            predictions.save(connection, [a_prediction("boston", time, tuple(failed))], NOON, Origin.REPLAY)
+    period = {"since": iso(ONSET), "until": iso(times[until])}
+    listed = client.get("/anomalies/events", params={"station_id": "boston", **period}).json()["events"]
+    (event,) = [event for event in listed if event["onset"] == iso(times[1])]
+    url = f"/anomalies/events/{event['id']}/verdict"
+    response = client.post(url, json={"verdict": "confirmed"}, params=period)
+    assert response.json() == event | {"verdict": response.json()["verdict"]}
+    confirmed = client.get("/anomalies", params={"verdict": "confirmed", "station_id": "boston"}).json()["anomalies"]
+    assert {row["timestamp"] for row in confirmed} == {iso(times[step]) for step in shown}
+
+
+def test_an_event_older_than_the_newest_observations_is_found_with_the_end_of_its_period(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = events(client)["events"][-1]
+    monkeypatch.setattr("weatherglass.api.routes.anomaly_events.MAX_COUNTED", 6)
+    url = f"/anomalies/events/{first['id']}/verdict"
+    response = client.post(url, json={"verdict": "confirmed"})
+    assert (response.status_code, response.json()["code"]) == (404, "unknown_anomaly")
+    period = {"until": iso(ONSET + timedelta(minutes=76))}
+    assert client.post(url, json={"verdict": "confirmed"}, params=period).json()["readings"] == first["readings"]
+
+
 def test_a_verdict_on_an_unknown_event_returns_404(client: TestClient) -> None:
     response = client.post("/anomalies/events/999999/verdict", json={"verdict": "confirmed"})
     assert (response.status_code, response.json()["code"]) == (404, "unknown_anomaly")

@@ -115,6 +115,7 @@ async function refresh() {
       ({ event }) => event.id,
       ({ event }, isNew) =>
         anomalyItem(event, stationsById.get(event.station_id), {
+          since: found.since,
           isNew: isNew && rendered,
           onVerdict: refreshSoon,
         }),

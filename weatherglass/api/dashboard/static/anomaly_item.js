@@ -7,13 +7,13 @@ import { checkLabel, displayZoneName, formatDateTime } from "./units.js";
 const VERDICT_LABELS = { confirmed: "confirmed", false_alarm: "false alarm" };
 
 /**
- * station: {name, timezone}, may be undefined. Options: withVerdict: show the verdict buttons; withStation: show the
+ * station: {name, timezone}, may be undefined. Options: since: of the list of events; withVerdict: show the verdict buttons; withStation: show the
  * station's name; isNew: highlight the item; onVerdict(event): called after a verdict has been saved.
  */
 export function anomalyItem(
   event,
   station,
-  { withVerdict = true, withStation = true, isNew = false, onVerdict = () => {} } = {},
+  { since = null, withVerdict = true, withStation = true, isNew = false, onVerdict = () => {} } = {},
 ) {
   const reasons = event.reasons.length ? event.reasons.join("; ") : event.kinds.map(checkLabel).join(", ");
   const time = formatPeriod(event, station?.timezone);
@@ -27,7 +27,7 @@ export function anomalyItem(
       withStation
         ? h("a", { href: stationUrl(event.station_id) }, station?.name ?? event.station_id)
         : h("strong", {}, time),
-      h("span", { class: "muted" }, withStation ? `${time} ${displayZoneName(station?.timezone)}` : score),
+      h("span", { class: "muted" }, withStation ? `${time}${event.readings === 1 ? "" : ","} ${displayZoneName(station?.timezone)}` : score),
     ),
     h("p", { class: "reason" }, reasons),
     h(
@@ -35,7 +35,7 @@ export function anomalyItem(
       { class: "actions" },
       ...event.kinds.map((kind) => h("span", { class: "tag bad" }, checkLabel(kind))),
       withStation && withVerdict ? h("span", { class: "muted" }, score) : null,
-      ...(withVerdict ? verdictControls(event, onVerdict) : event.verdict ? [verdictTag(event)] : []),
+      ...(withVerdict ? verdictControls(event, since, onVerdict) : event.verdict ? [verdictTag(event)] : []),
     ),
   );
 }
@@ -43,7 +43,7 @@ export function anomalyItem(
 /** Onset, end and number of readings of an event; the time of a single reading. */
 function formatPeriod({ onset, end, readings }, timezone) {
   const first = formatDateTime(onset, timezone);
-  return readings === 1 ? first : `${first} to ${formatDateTime(end, timezone)}, ${readings} readings,`;
+  return readings === 1 ? first : `${first} to ${formatDateTime(end, timezone)}, ${readings} readings`;
 }
 
 const verdictTag = (event) =>
@@ -56,14 +56,17 @@ const verdictTag = (event) =>
     VERDICT_LABELS[event.verdict.verdict],
   );
 
-function verdictControls(event, onVerdict) {
+function verdictControls(event, since, onVerdict) {
+  // Together with `since`, the period in which the server finds the same readings as those shown.
+  const until = new Date(Date.parse(event.end) + 1).toISOString();
   const save = (verdict) => async ({ target }) => {
     const buttons = target.parentElement.querySelectorAll("button");
     for (const button of buttons) button.disabled = true;
     try {
-      onVerdict(await post(`/anomalies/events/${event.id}/verdict`, { verdict }));
+      onVerdict(await post(`/anomalies/events/${event.id}/verdict`, { verdict }, { since, until }));
     } catch (error) {
       showToast("Verdict not saved", error.message, { kind: "error" });
+    } finally {
       for (const button of buttons) button.disabled = false;
     }
   };

@@ -28,8 +28,8 @@ export function get(path, query = {}) {
   return request(urlFor(path, query), { headers: { Accept: "application/json" } });
 }
 
-export function post(path, body) {
-  return request(`${root}${path}`, {
+export function post(path, body, query = {}) {
+  return request(urlFor(path, query), {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(body),

@@ -135,7 +135,7 @@ async function refresh() {
     viewKey: `${stationId} ${hours} ${until}`,
   });
   renderForecastTable(station, prediction);
-  renderAnomalies(station, anomalies.events);
+  renderAnomalies(station, anomalies);
   rendered = true;
 }
 
@@ -278,7 +278,7 @@ function renderForecastTable(station, prediction) {
   );
 }
 
-function renderAnomalies(station, events) {
+function renderAnomalies(station, { events, since }) {
   const list = byId("anomalies");
   if (events.length)
     renderList(
@@ -286,7 +286,7 @@ function renderAnomalies(station, events) {
       events.map((event) => ({ event, times: getPreference("time") })),
       ({ event }) => event.id,
       ({ event }, isNew) =>
-        anomalyItem(event, station, { withStation: false, isNew: isNew && rendered, onVerdict: refreshSoon }),
+        anomalyItem(event, station, { since, withStation: false, isNew: isNew && rendered, onVerdict: refreshSoon }),
     );
   else list.replaceChildren(h("li", { class: "empty" }, "No anomalies in this period."));
 }
