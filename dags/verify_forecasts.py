@@ -3,13 +3,14 @@
 Runs every hour. Compares the stored forecasts with observations and stores errors, coverage and skill against
 persistence and the damped anomaly, by version, lead, variable, station and day. Late observations update the days they
 belong to; a second run changes nothing. A new version is first scored on the last 30 days of history, marked as
-hindcast. Once a day the challenger is tested against the champion and promoted or withdrawn, and each station's
-intervals are scaled according to the errors of the last 60 days. An alert is raised when a model in service degrades.
+hindcast. Once a day the challenger is tested against the champion and promoted or withdrawn, and the values and
+intervals of each station are recalibrated with the errors of the last 60 days. An alert is raised when a model in
+service degrades.
 A training on all data (`prepare_history`, then `train_models`) is started after degradation, but not within
 `WEATHERGLASS_RETRAIN_COOLDOWN_HOURS` hours of the last one.
 
 ### What its log shows
-`verify`: the days scored, the table behind the decision about a challenger, changes of the interval scaling, and one
+`verify`: the days scored, the table behind the decision about a challenger, changes of the recalibration, and one
 sentence per alert. `should_retrain`: whether a training is due, and why. `fail_if_degraded` repeats the alerts, and
 fails if there are any.
 

@@ -1,10 +1,11 @@
 """Interval factors: half-widths follow each station's own errors of recent weeks.
 
-The quantiles of a training belong to the seasons and sensors of its history. The forecasts that are served are compared
-with the observations every day, in units of the interval's half-width, and the half-width is multiplied by a factor:
-conformal prediction on recent errors, weighted by age (Barber et al. 2023, Conformal prediction beyond exchangeability,
-Annals of Statistics 51). A factor has two steps, because errors of one station are autocorrelated and few: one for all
-stations by variable and lead, and one for the station by variable, drawn towards 1 while the station has few days.
+The quantiles of a training belong to the seasons and sensors of its history. The forecasts of recent weeks, with their
+running bias subtracted, are compared with the observations every day, in units of the interval's half-width, and the
+half-width is multiplied by a factor: conformal prediction on recent errors, weighted by age (Barber et al. 2023,
+Conformal prediction beyond exchangeability, Annals of Statistics 51). A factor has two steps, because errors of one
+station are autocorrelated and few: one for all stations by variable and lead, and one for the station by variable,
+drawn towards 1 while the station has few days.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def interval_factors(
     Args:
         station_ids: n.
         base: (n,) base hours, UTC.
-        errors: (n, leads, variables, levels) from `normalized_errors`, of intervals without recalibration.
+        errors: (n, leads, variables, levels) from `normalized_errors`, of bias-corrected values.
 
     Returns:
         Station -> (leads, variables, levels) factors; empty if the window covers too few days.

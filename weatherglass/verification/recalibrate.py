@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import date, timedelta
+
 import numpy as np
 
 from weatherglass.forecast.error_window import MIN_DAYS, WINDOW_DAYS
@@ -12,6 +15,9 @@ from weatherglass.history.grid import HourGrid
 from weatherglass.records import LEADS
 from weatherglass.verification.hindcast import forecasts
 from weatherglass.verification.score_rows import errors
+
+COMPARABLE_DAYS = 14
+"""Days of errors after which the correction of a version has nine tenths of its size, as that of an older version."""
 
 
 def first_hour(last: np.datetime64, trained_until: np.datetime64 | None) -> np.datetime64 | None:
@@ -24,6 +30,25 @@ def first_hour(last: np.datetime64, trained_until: np.datetime64 | None) -> np.d
     if trained_until is not None:
         base = max(base, trained_until + np.timedelta64(1, "h"))
     return base - np.timedelta64(PAST_HOURS, "h") if last - base >= np.timedelta64(24 * MIN_DAYS, "h") else None
+
+
+def first_comparable_day(trained_until: Iterable[np.datetime64 | None]) -> date | None:
+    """First UTC day of valid times on which all versions are recalibrated with `COMPARABLE_DAYS` of errors.
+
+    Before, an older version has the advantage of a larger correction. A forecast is recalibrated with the errors up to
+    the UTC day of its base hour, and is valid up to a day later.
+
+    Args:
+        trained_until: last hour of each version's training data, UTC; None if unknown.
+
+    Returns:
+        None if all hours are unknown.
+    """
+    known = [hour for hour in trained_until if hour is not None]
+    if not known:
+        return None
+    next_day: date = (max(known) + np.timedelta64(24, "h")).astype("datetime64[D]").item()
+    return next_day + timedelta(days=COMPARABLE_DAYS + 1)
 
 
 def recalibrate(model: Forecaster, observed: HourGrid) -> dict[str, StationRecalibration]:

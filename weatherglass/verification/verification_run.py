@@ -25,7 +25,7 @@ from weatherglass.store.alerts import Alert
 from weatherglass.verification import degradation, detection_scoring, drift, observed_hours, sequential_test
 from weatherglass.verification.baselines import ReferenceModel
 from weatherglass.verification.hindcast import hindcast
-from weatherglass.verification.recalibrate import first_hour, recalibrate
+from weatherglass.verification.recalibrate import first_comparable_day, first_hour, recalibrate
 from weatherglass.verification.score_days import VerificationResult, verify
 from weatherglass.verification.sequential_test import Decision, SequentialTest
 
@@ -121,8 +121,12 @@ class VerificationRun:
         if last is not None and now - last.at < TEST_INTERVAL:
             return None
         today = now.astimezone(UTC).date()
-        test = sequential_test.compare([row for row in rows if row.valid_hour.date() < today])
+        training_hours = [_last_training_hour(v) for v in (self.versions.champion, self.versions.challenger) if v]
+        first = first_comparable_day(training_hours)
+        test = sequential_test.compare([row for row in rows if (first or date.min) <= row.valid_hour.date() < today])
         self._log(f"Test of challenger {challenger} against champion {champion}:")
+        if first is not None and first >= today:
+            self._log(f"Days are counted from {first}, when both are recalibrated with enough errors")
         for line in test.lines():
             self._log(line)
         tags = {"decision": f"{test.decision.value}: {test.reason}", "compared": "\n".join(test.lines())}

@@ -16,13 +16,14 @@ from sqlalchemy import select
 from tests import airflow_home  # noqa: F401 (before Airflow is imported)
 from tests.ray_jobs.small_models import GRID, register_champion, without_trees
 from tests.weatherglass.verification.conftest import HOUR, MONDAY, forecast, observed
-from weatherglass.records import Prediction
+from weatherglass.records import VARIABLES, Prediction, iso
 from weatherglass.registry.registry import FORECASTER, Registry
 from weatherglass.settings import PROJECT_ROOT, Settings
-from weatherglass.store import alert_queries, observations, predictions, shadow
+from weatherglass.store import alert_queries, observations, predictions, shadow, verification_rows
 from weatherglass.store.promotions import Action
 from weatherglass.store.schema import comparisons, drift
-from weatherglass.verification.sequential_test import MIN_DAYS
+from weatherglass.verification.recalibrate import COMPARABLE_DAYS
+from weatherglass.verification.sequential_test import MIN_CASES, MIN_DAYS
 from weatherglass.verification.verification_run import VerificationRun, same_season
 
 pytestmark = pytest.mark.integration
@@ -127,6 +128,45 @@ def test_a_better_challenger_is_promoted_and_rolled_back_when_it_degrades(
         assert alert_queries.list_alerts(connection, 20, is_open=True) == []
         assert not connection.execute(select(drift)).all(), "there is no history to compare with"
     task("verify_forecasts", "fail_if_degraded")([])
+
+
+@pytest.mark.parametrize("newer", ["champion", "challenger"])
+def test_versions_are_compared_once_both_are_recalibrated_with_two_weeks_of_errors(
+    settings: Settings, tmp_path: Path, newer: str
+) -> None:
+    """Forecasts before are corrected by different amounts; a forecast is valid up to a day after its correction."""
+    registry = Registry(settings)
+    without_trees().save(tmp_path / "model")
+    versions = {
+        role: registry.register(FORECASTER, tmp_path / "model", {}, {}, {"data_last_hour": iso(hour)})
+        for role, hour in {
+            "champion": MONDAY - (0 if newer == "champion" else 100) * 24 * HOUR - HOUR,
+            "challenger": MONDAY - (0 if newer == "challenger" else 100) * 24 * HOUR - HOUR,
+        }.items()
+    }
+    registry.promote(FORECASTER, versions["champion"], "the test", "test", {})
+    registry.challenge(FORECASTER, versions["challenger"], "the test", "test", {})
+    first, days = COMPARABLE_DAYS + 1, COMPARABLE_DAYS + 1 + MIN_DAYS
+    rows = [
+        {
+            "valid_hour": np.datetime64((MONDAY + day * 24 * HOUR).replace(tzinfo=None), "h"),
+            "variable": variable,
+            "n": MIN_CASES,
+            "champion_mae": 1.0,
+            # The error is different on the days that are not counted.
+            "challenger_mae": 5.0 if day < first else 0.8 + 0.01 * (day % 3),
+        }
+        for day in range(days)
+        for variable in VARIABLES
+    ]
+    end = MONDAY + days * 24 * HOUR
+    with registry.store().begin() as connection:
+        pair = (versions["champion"], versions["challenger"])
+        verification_rows.replace_paired_losses(connection, *pair, False, MONDAY, end, rows)
+    test = VerificationRun(settings, print).compare(end)
+    assert test is not None
+    assert test.days == MIN_DAYS
+    assert [difference.challenger_mae for difference in test.variables] == pytest.approx([0.81] * 4, abs=0.01)
 
 
 def test_a_season_contains_45_days_before_and_after_in_every_year() -> None:
