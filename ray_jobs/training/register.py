@@ -11,6 +11,7 @@ from ray_jobs.training.promotion import PromotionDecision, Role, model_folders
 from weatherglass.history.prepared import write_manifest
 from weatherglass.registry.catalog import registered_models
 from weatherglass.registry.registry import ANOMALY_DETECTOR, FORECASTER, KINDS, Registry
+from weatherglass.store import recalibrations
 
 KEPT_REFITS = 7
 
@@ -51,6 +52,10 @@ def register(task: StepTask) -> tuple[dict[str, str], str]:
         lines.append(f"registered {kind} version {versions[kind]}")
     detector = versions[ANOMALY_DETECTOR]
     if forecaster := versions.get(FORECASTER):
+        if plan.kept:
+            # The forecasts change little by a refit; without a recalibration they would, until the next verification.
+            with registry.store().begin() as connection:
+                recalibrations.copy(connection, plan.kept.version, forecaster)
         if decision.role is Role.CHAMPION:
             registry.promote(FORECASTER, forecaster, plan.requested_by, decision.reason, decision.figures)
         elif decision.role is Role.CHALLENGER:

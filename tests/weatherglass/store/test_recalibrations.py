@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 from sqlalchemy import Connection
@@ -26,6 +26,33 @@ def test_the_recalibration_of_a_version_replaces_its_earlier_one_only(connection
         for array, of_station in zip(stored[version][station], expected, strict=True):
             np.testing.assert_array_equal(array, of_station)
     assert [recalibrations.last_updated(connection, version) for version in ("1", "2", "3")] == [OLD, NEW, None]
+
+
+def test_recalibrations_of_other_versions_are_deleted_after_a_week(connection: Connection) -> None:
+    recalibrations.replace(connection, "1", OLD, {"jfk": OTHER})
+    recalibrations.replace(connection, "2", OLD + timedelta(days=7), {"jfk": OTHER})
+    assert recalibrations.last_updated(connection, "1") == OLD
+    recalibrations.replace(connection, "2", OLD + timedelta(days=8), {"jfk": OTHER})
+    assert recalibrations.last_updated(connection, "1") is None
+
+
+def test_a_copy_keeps_the_day_and_does_not_replace_another_recalibration(connection: Connection) -> None:
+    recalibrations.replace(connection, "1", OLD, {"jfk": (BIAS, FACTORS), "lga": OTHER})
+    recalibrations.replace(connection, "2", NEW, {"ewr": OTHER})
+    for target in ("2", "3"):
+        recalibrations.copy(connection, "1", target)
+    recalibrations.copy(connection, "none", "4")
+    assert [recalibrations.last_updated(connection, version) for version in ("1", "2", "3", "4")] == [
+        OLD,
+        NEW,
+        OLD,
+        None,
+    ]
+    assert list(recalibrations.load(connection, "2")) == ["ewr"]
+    copied = recalibrations.load(connection, "3")
+    assert list(copied) == ["jfk", "lga"]
+    for array, expected in zip(copied["jfk"], (BIAS, FACTORS), strict=True):
+        np.testing.assert_array_equal(array, expected)
 
 
 def test_an_empty_recalibration_removes_the_earlier_one(connection: Connection) -> None:
