@@ -55,9 +55,17 @@ class ModelManager:
     Args:
         instance: recorded as the source of a rejection.
         clock: seconds of a monotonic clock.
+        today: the UTC day.
     """
 
-    def __init__(self, registry: Registry, instance: str = "inference", clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self,
+        registry: Registry,
+        instance: str = "inference",
+        clock: Callable[[], float] = time.monotonic,
+        today: Callable[[], date] = lambda: datetime.now(UTC).date(),
+    ):
+        self._today = today
         self._registry = registry
         self._instance = instance
         self._lock = threading.RLock()
@@ -76,7 +84,7 @@ class ModelManager:
         self._detector = ModelSlot[AnomalyDetector](
             "detector", ANOMALY_DETECTOR, AnomalyDetector.load, check_detector, AnomalyDetector.rules_only(), None
         )
-        self._recalibrations: dict[str | None, tuple[date, Recalibration]] = {}
+        self._recalibrations: dict[str | None, tuple[date | None, Recalibration]] = {}
         """Active forecaster version -> day of the verification, and the recalibration from it."""
         self._slots = {slot.name: slot for slot in (self._forecaster, self._detector, self._challenger)}
         self.wake = threading.Event()
@@ -143,21 +151,26 @@ class ModelManager:
         return RecalibratedForecaster(slot.model, recalibration) if recalibration else slot.model
 
     def _update_recalibration(self, slot: ModelSlot) -> None:
-        """Apply the recalibration if the verification has estimated a new one."""
+        """Apply the recalibration if the verification has estimated a new one; remove one that is too old."""
         if slot.kind != FORECASTER or slot.version is None or not slot.has_model:
             return
         applied, _ = self._recalibrations.get(slot.version, (None, {}))
         with self._registry.store().connect() as connection:
             day = recalibrations.last_updated(connection, slot.version)
-            if day is None or day == applied:
+            if day is not None and self._today() - day > recalibrations.MAX_AGE:
+                day = None
+            if day == applied:
                 return
-            stored = recalibrations.load(connection, slot.version)
+            stored = recalibrations.load(connection, slot.version) if day else {}
         by_station = {name: StationRecalibration(*arrays) for name, arrays in stored.items()}
         with self._lock:
             active = {other.version for other in self._slots.values()}
             kept = {version: entry for version, entry in self._recalibrations.items() if version in active}
             self._recalibrations = {**kept, slot.version: (day, by_station)}
             self.current = self._active_models()
+        if day is None:
+            log.warning("%s version %s: the recalibration is too old and no longer applied", slot.name, slot.version)
+            return
         log.info("%s version %s: recalibrated at %d stations as of %s", slot.name, slot.version, len(by_station), day)
 
     def _candidates(self, slot: ModelSlot) -> list[ModelVersion]:

@@ -15,6 +15,7 @@ from tests.weatherglass.verification.conftest import HOUR, MONDAY, observed
 from weatherglass.forecast.error_window import MIN_DAYS, WINDOW_DAYS
 from weatherglass.forecast.forecaster import LEVELS
 from weatherglass.forecast.interval_factors import normalized_errors
+from weatherglass.forecast.recalibration import RecalibratedForecaster
 from weatherglass.history.grid import HourGrid
 from weatherglass.records import VARIABLES, iso
 from weatherglass.registry.registry import FORECASTER, Registry
@@ -61,7 +62,8 @@ def test_recalibrated_intervals_have_their_nominal_coverage(settings: Settings, 
     with store.begin() as connection:
         observations.save(connection, [o for o in readings if o.timestamp < end], end)
 
-    manager = ModelManager(Registry(settings))
+    today = [end.date()]
+    manager = ModelManager(Registry(settings), today=lambda: today[0])
     manager.refresh(CanaryBatch.of_grid(GRID))
     lines: list[str] = []
     VerificationRun(settings, lines.append).recalibrate(end)
@@ -83,11 +85,18 @@ def test_recalibrated_intervals_have_their_nominal_coverage(settings: Settings, 
     # Half of the bias is removed, but the trained climatology goes on to another season than that of the recalibration.
     largest = np.abs(trained) > 0.5 * np.abs(trained).max(axis=0)
     assert (np.abs(served) / np.abs(trained))[largest].mean() < 0.8
-    other = ModelManager(Registry(settings))  # an actor that starts later
+    other = ModelManager(Registry(settings), today=lambda: today[0])  # an actor that starts later
     other.refresh(CanaryBatch.of_grid(GRID))
     first, second = (one.current.forecaster.forecast(grid, [0, 1], [300, 400]) for one in (manager, other))
     np.testing.assert_array_equal(first.values, second.values)
     np.testing.assert_array_equal(first.upper[0.9], second.upper[0.9])
+
+    for days, is_applied in ((3, True), (4, False)):
+        today[0] = end.date() + timedelta(days=days)
+        late = ModelManager(Registry(settings), today=lambda: today[0])  # an actor that starts on that day
+        for one in (manager, late):
+            one.refresh(CanaryBatch.of_grid(GRID))
+            assert isinstance(one.current.forecaster, RecalibratedForecaster) == is_applied
 
     reported = len(lines)
     VerificationRun(settings, lines.append).recalibrate(end + 2 * HOUR)
