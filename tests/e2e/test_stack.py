@@ -188,7 +188,7 @@ def test_the_dashboard_in_airflow_shows_a_new_anomaly_without_a_reload(stack: Ru
         expect(frame.locator("#source")).to_have_attribute("data-sources", "replay")
         # An open alert, for example about the disk, colours the line as well.
         expect(frame.locator("#state.ok, #state.degraded, #state.failing")).to_be_visible()
-        assert stack.api("/health")["state"] != "failing"
+        until("no failing component", lambda: stack.get("/weatherglass/health").ok, interval=ASK_SECONDS)
         expect(frame.locator("#summary")).to_contain_text(
             f"{len(rows)} of {len(rows)}"
         )  # although their observations are old

@@ -51,6 +51,7 @@ else
 fi
 if [ "${ASSUME_YES:-}" = 1 ] && [ "$(id -u)" = 0 ]; then
     echo "$install" >&2
+    export DEBIAN_FRONTEND=noninteractive
     eval "$install" >&2 || exit 1
     # A newly installed Python is found again by its own script.
     PYTHON="${PYTHON:-$(sh "$(dirname "$0")/find-python.sh")}" ASSUME_YES="" exec sh "$0"

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from weatherglass.alerts.health import HealthState, pipeline_health
 from weatherglass.alerts.notification import Links
 from weatherglass.alerts.open_alerts import STATES, open_alerts, overall_state
-from weatherglass.formatting import format_duration
+from weatherglass.formatting import count_noun, format_duration
 from weatherglass.launcher import airflow
 from weatherglass.launcher.consumer_lag import lags
 from weatherglass.launcher.latest_forecast import describe_latest_forecast
@@ -75,7 +75,7 @@ def _colored(text: str, state: HealthState) -> str:
 
 def _count_alerts(alerts: Sequence[LoggedAlert]) -> str:
     critical = sum(alert.severity == Severity.CRITICAL for alert in alerts)
-    return f", {len(alerts)} open alerts ({critical} critical)" if alerts else ""
+    return f", {count_noun(len(alerts), 'open alert')} ({critical} critical)" if alerts else ""
 
 
 def _alert_lines(alert: LoggedAlert, settings: Settings) -> tuple[str, str]:

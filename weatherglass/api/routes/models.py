@@ -137,8 +137,8 @@ def compare_models(
     challenger.
     """
     versions = [model for model in registered_models(settings) if model.kind == kind]
-    model = _select_version(versions, kind, first, CHAMPION, None)
-    other = _select_version(versions, kind, second, CHALLENGER, model)
+    model = _select_version(versions, kind, first, CHAMPION, second)
+    other = _select_version(versions, kind, second, CHALLENGER, model.version)
     names = sorted(model.metrics.keys() | other.metrics.keys())
     decision = (
         sequential_tests.last_sequential_test(store, model.version, other.version)
@@ -159,9 +159,9 @@ def _version_fields(model: RegisteredModel) -> dict[str, Any]:
 
 
 def _select_version(
-    versions: Sequence[RegisteredModel], kind: ModelKind, version: str | None, alias: str, other: RegisteredModel | None
+    versions: Sequence[RegisteredModel], kind: ModelKind, version: str | None, alias: str, other: str | None
 ) -> RegisteredModel:
-    """The requested version, else the version with the alias, else the newest version except `other`."""
+    """The requested version, else the version with the alias, else the newest; both except the version `other`."""
     if version is not None:
         for model in versions:
             if model.version == version:
@@ -170,7 +170,8 @@ def _select_version(
         raise Problem(
             UNKNOWN_VERSION, f"Version {version} of the {kind} does not exist. Existing versions: {existing}."
         )
-    candidates = [model for model in versions if alias in model.aliases] or [m for m in versions if m is not other]
+    others = [model for model in versions if model.version != other]
+    candidates = [model for model in others if alias in model.aliases] or others
     if not candidates:
         detail = f"There is no {'second version of the ' if other else ''}{kind} yet. Run the DAG train_models."
         raise Problem(NO_MODEL_YET, detail)

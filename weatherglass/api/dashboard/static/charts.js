@@ -119,7 +119,7 @@ export async function plot(box, traces, chartLayout, fileName, emptyText) {
 
 /** Plotly takes the space for the legend above a plot from the plot, so add it to the height. */
 function fitLegend(box, heightBelow, topMargin) {
-  const legend = box.querySelector("g.legend .bg");
+  const legend = box.querySelector(".infolayer g.legend .bg");
   const legendHeight = legend ? legend.getBBox().height + LEGEND_GAP : 0;
   const height = Math.round(heightBelow + Math.max(topMargin, legendHeight));
   if (Math.abs(box.layout.height - height) > 1) Plotly.relayout(box, { height });
