@@ -23,16 +23,18 @@ elif ! "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null; then
     lack "Python's venv module" "python3-venv"
 fi
 
-# default-jdk-headless is Java 17 or newer in each release of Debian and Ubuntu that has a supported Python.
+# Java 17 where the release has it; default-jdk-headless is newer in each other release that has a supported Python.
+jdk=default-jdk-headless
+if apt-cache show openjdk-17-jdk-headless >/dev/null 2>&1; then jdk=openjdk-17-jdk-headless; fi
 java=$(java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p' | head -n 1)
 if [ "${java:-0}" -lt 17 ]; then
-    lack "Java 17 or newer on the PATH${java:+ (found $java)}" "default-jdk-headless"
+    lack "Java 17 or newer on the PATH${java:+ (found $java)}" "$jdk"
 fi
 
 # The compiler is needed only until the jar of the features job is built.
 jar=spark_jobs/weatherglass.jar
 if [ ! -e "$jar" ] || [ -n "$(find spark_jobs/java/src/main -name '*.java' -newer "$jar")" ]; then
-    command -v javac >/dev/null || lack "the Java compiler, javac" "default-jdk-headless"
+    command -v javac >/dev/null || lack "the Java compiler, javac" "$jdk"
 fi
 
 # Maven is needed only until its jars are downloaded.

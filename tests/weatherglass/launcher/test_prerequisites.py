@@ -103,6 +103,13 @@ def test_an_old_java_is_missing(machine: Machine) -> None:
     assert packages(machine.check().stderr) == {"default-jdk-headless"}
 
 
+@pytest.mark.parametrize(("status", "jdk"), [(0, "openjdk-17-jdk-headless"), (100, "default-jdk-headless")])
+def test_java_17_is_installed_where_the_release_has_it(machine: Machine, status: int, jdk: str) -> None:
+    machine.install_apt(user=1000)
+    machine.install("apt-cache", f"exit {status}")
+    assert packages(machine.check().stderr) == {jdk, "maven"}
+
+
 def test_assume_yes_installs_as_root_and_checks_again(machine: Machine) -> None:
     machine.install_apt(user=0)
     assert machine.check(assume_yes="1").returncode == 0
