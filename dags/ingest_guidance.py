@@ -1,20 +1,22 @@
 """
 ### What it does
 Fetches guidance, the hourly predictions of the weather models in `WEATHERGLASS_GUIDANCE_MODELS` for the next 48 hours
-at each station's location and elevation, from Open-Meteo's forecast API, and publishes each new run once to
-`weather-guidance`. Offline, the replay server returns simulated guidance, which is marked as simulated everywhere. Runs
-hourly; a station is fetched less often if the polls of observations leave too few of the free calls. With
-`WEATHERGLASS_SOURCE=metar` or `simulate` it is skipped.
+at each station's location and elevation, from Open-Meteo's forecast API, and publishes each new run to
+`weather-guidance`, again after a crash. It is stored for later use; forecasts do not use it yet. Offline, the replay
+server returns simulated guidance, which is marked as simulated everywhere. Runs hourly; a station is fetched every one
+to six hours, as the polls of observations leave free calls. With `WEATHERGLASS_SOURCE=metar` or `simulate`, or if the
+polls leave too few calls, it is skipped.
 
 ### What its log shows
 The number of new and of unchanged runs, the interval at which stations are fetched, and a `WARNING` with the reason for
 each station and model without guidance, and for refused values.
 
 ### When it fails (triage)
-Forecasts continue without guidance, or with the last runs while these are recent.
+Forecasts continue: they do not use guidance yet.
 - *Open-Meteo does not respond*: wait for the next run, the fault may be temporary.
-- *Open-Meteo responds with 400*: a model id in `WEATHERGLASS_GUIDANCE_MODELS` is unknown; the others are fetched.
-- *The budget does not suffice*: the message names the settings that help.
+- *Open-Meteo responds with 400*: a model id in `WEATHERGLASS_GUIDANCE_MODELS` is unknown; the others are fetched. It is
+  requested again after the interval.
+- *Skipped because too few calls are left*: the `WARNING` names the settings that help.
 - *Runs were not acknowledged*: the broker did not accept them; check that it runs. The next run publishes them.
 """
 

@@ -1,7 +1,7 @@
 """How guidance shares the free calls of Open-Meteo with the polls of observations.
 
-The polls have precedence: guidance uses what their interval leaves of a day's calls, in equal intervals of full hours.
-Past guidance uses what is left then.
+The polls have precedence: guidance uses what their interval leaves of a share of a day's calls, in equal intervals of
+full hours. The rest of the day's calls is for retries, and for stations that are requested alone.
 """
 
 from __future__ import annotations
@@ -11,10 +11,16 @@ from datetime import timedelta
 
 from producer.open_meteo import MINUTES_PER_DAY
 from weatherglass.settings import OPEN_METEO_CALLS_PER_DAY, Settings, Source
-from weatherglass.settings_errors import SettingsError, variable
+from weatherglass.settings_errors import variable
 
+PLANNED_CALLS = OPEN_METEO_CALLS_PER_DAY * 85 // 100
+"""Calls of a day that are planned: fewer than those at which the alert `budget_nearly_spent` opens."""
 MAX_INTERVAL_HOURS = 6
 """Global models have a new run every six hours; rarer guidance would miss runs."""
+
+
+class NoBudgetError(Exception):
+    """The polls of observations leave too few calls for guidance; the message says which settings help."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +29,15 @@ class GuidanceBudget:
 
     Attributes:
         interval: time between two fetches of a station.
-        past_calls: calls a day that are left for past guidance.
+        calls: calls that guidance may use in 24 hours; None: any number.
     """
 
     interval: timedelta
-    past_calls: int
+    calls: int | None
+
+    def left(self, used_by_guidance: int, used: int) -> int | None:
+        """The calls that guidance may use now, after those of the last 24 hours; None: any number."""
+        return None if self.calls is None else max(0, min(self.calls - used_by_guidance, PLANNED_CALLS - used))
 
 
 def plan_budget(settings: Settings, polled: int, stations: int) -> GuidanceBudget:
@@ -38,18 +48,23 @@ def plan_budget(settings: Settings, polled: int, stations: int) -> GuidanceBudge
         stations: number of stations with guidance, each of which costs a call per model.
 
     Raises:
-        SettingsError: the polls leave too few calls; the message says which settings help.
+        NoBudgetError: the polls leave too few calls.
     """
-    per_fetch = stations * len(settings.guidance_model_ids)
     if settings.source is Source.REPLAY:
-        return GuidanceBudget(timedelta(hours=1), OPEN_METEO_CALLS_PER_DAY)
-    left = OPEN_METEO_CALLS_PER_DAY - polled * MINUTES_PER_DAY // settings.poll_minutes
+        return GuidanceBudget(timedelta(hours=1), None)
+    per_fetch = stations * len(settings.guidance_model_ids)
+    left = max(0, PLANNED_CALLS - polled * MINUTES_PER_DAY // settings.poll_minutes)
     for hours in range(1, MAX_INTERVAL_HOURS + 1):
-        planned = per_fetch * 24 // hours
-        if planned <= left:
-            return GuidanceBudget(timedelta(hours=hours), left - planned)
-    raise SettingsError(
+        if per_fetch * fetches_per_day(hours) <= left:
+            return GuidanceBudget(timedelta(hours=hours), left)
+    raise NoBudgetError(
         f"{variable('guidance_models')}={settings.guidance_models} with {stations} stations needs "
-        f"{per_fetch * 24 // MAX_INTERVAL_HOURS:,} calls a day, but polls of observations leave {max(left, 0):,} of "
-        f"{OPEN_METEO_CALLS_PER_DAY:,} free ones: increase {variable('poll_minutes')}, or use fewer models or stations"
+        f"{per_fetch * fetches_per_day(MAX_INTERVAL_HOURS):,} calls a day, but polls of observations every "
+        f"{settings.poll_minutes} minutes leave {left:,} of the {PLANNED_CALLS:,} planned ones: increase "
+        f"{variable('poll_minutes')}, or use fewer models or stations"
     )
+
+
+def fetches_per_day(hours: int) -> int:
+    """The most fetches in 24 hours with an interval of so many hours."""
+    return -(-24 // hours)

@@ -1,15 +1,12 @@
 """What the clients of Open-Meteo's APIs share: requests for many locations, and what a request costs.
 
-The free API counts one call for each location of a request, and more for more than ten variables or two weeks: 600 a
-minute, 5,000 an hour, 10,000 a day. All stations are requested together, which saves round trips but not budget. The
-server rejects a request if one of its locations is invalid; then each station is requested alone.
-Sources: open-meteo.com/en/docs, open-meteo.com/en/terms; for the costs
-github.com/open-meteo/open-meteo/blob/main/Sources/App/Helper/Writer/ForecastapiResult.swift (`calculateQueryWeight`).
+The free API counts one call for each location of a request: 600 a minute, 5,000 an hour, 10,000 a day. All stations are
+requested together, which saves round trips but not budget. The server rejects a request if one of its locations is
+invalid; then each station is requested alone. Sources: open-meteo.com/en/docs, open-meteo.com/en/terms.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -28,17 +25,9 @@ R = TypeVar("R", bound=StationsResponse)
 
 MAX_LOCATIONS = 1000
 """Locations in one request."""
-VARIABLES_PER_CALL, DAYS_PER_CALL = 10, 14
-"""What a location costs one call for; the cost grows with both beyond that."""
 
 Parse = Callable[[bytes, Sequence[Station]], R]
 """Parses the body of a response for these stations, in the order of the request."""
-
-
-def calls_of(locations: int, variables: int, days: float) -> int:
-    """The calls that the API counts for a request."""
-    share = variables / VARIABLES_PER_CALL
-    return math.ceil(locations * max(1.0, share, share * days / DAYS_PER_CALL))
 
 
 class OpenMeteoClient(ApiClient):
@@ -50,13 +39,11 @@ class OpenMeteoClient(ApiClient):
         stations: Sequence[Station],
         query: Query,
         parse: Parse[R],
-        calls_per_station: float = 1.0,
         spare_calls: int | None = None,
     ) -> R:
         """The response for all stations; if it is rejected or cannot be used, of each station alone.
 
         Args:
-            calls_per_station: how often the API counts a location.
             spare_calls: calls that may be used to request stations alone; None: any number.
 
         Raises:
@@ -66,25 +53,23 @@ class OpenMeteoClient(ApiClient):
         """
         attempts = self.retry_policy.attempts
         try:
-            return self._request_locations(url, stations, query, parse, attempts, calls_per_station)
+            return self._request_locations(url, stations, query, parse, attempts)
         except (ApiRequestError, ApiResponseError) as error:
-            too_expensive = spare_calls is not None and len(stations) * calls_per_station > spare_calls
+            too_expensive = spare_calls is not None and len(stations) > spare_calls
             if len(stations) == 1 or not _concerns_locations(error) or too_expensive:
                 raise
-            response = self._request_alone(url, stations, query, parse, calls_per_station)
+            response = self._request_alone(url, stations, query, parse)
             if response is None or not response.stations:
                 raise
             return response
 
-    def _request_alone(
-        self, url: str, stations: Sequence[Station], query: Query, parse: Parse[R], calls_per_station: float
-    ) -> R | None:
+    def _request_alone(self, url: str, stations: Sequence[Station], query: Query, parse: Parse[R]) -> R | None:
         """The responses for the stations, each from a request of its own, without retries; None without any."""
         joined: R | None = None
         failures: dict[str, str] = {}
         for number, station in enumerate(stations):
             try:
-                response = self._request_locations(url, [station], query, parse, 1, calls_per_station)
+                response = self._request_locations(url, [station], query, parse, 1)
                 if joined is None:
                     joined = response
                 else:
@@ -99,17 +84,21 @@ class OpenMeteoClient(ApiClient):
         return joined
 
     def _request_locations(
-        self,
-        url: str,
-        stations: Sequence[Station],
-        query: Query,
-        parse: Parse[R],
-        attempts: int,
-        calls_per_station: float = 1.0,
+        self, url: str, stations: Sequence[Station], query: Query, parse: Parse[R], attempts: int
     ) -> R:
-        calls = math.ceil(len(stations) * calls_per_station)
-        locations = _location_query(stations)
-        return self._request(url, {**locations, **query}, lambda body: parse(body, stations), attempts, calls)
+        locations = self._location_query(stations)
+        return self._request(url, {**locations, **query}, lambda body: parse(body, stations), attempts, len(stations))
+
+    def _location_query(self, stations: Sequence[Station]) -> dict[str, str | int]:
+        """The parameters that depend on the stations of one request; lists have one element for each station."""
+        if not 0 < len(stations) <= MAX_LOCATIONS:
+            raise ValueError(f"{len(stations)} stations in one request; Open-Meteo accepts 1 to {MAX_LOCATIONS:,}")
+        return {
+            "latitude": ",".join(str(station.latitude) for station in stations),
+            "longitude": ",".join(str(station.longitude) for station in stations),
+            "wind_speed_unit": "ms",
+            "timezone": "UTC",
+        }
 
     def _limit_ends_soon(self, reason: str) -> bool:
         return not ("Daily" in reason or "Hourly" in reason)
@@ -119,14 +108,3 @@ def _concerns_locations(error: ApiError) -> bool:
     """Whether the reason may be one of the locations, so that the others can be requested without it."""
     not_json = isinstance(error, ApiResponseError) and error.problem is ResponseProblem.NOT_JSON
     return isinstance(error, ApiRequestError | ApiResponseError) and not not_json
-
-
-def _location_query(stations: Sequence[Station]) -> dict[str, str | int]:
-    if not 0 < len(stations) <= MAX_LOCATIONS:
-        raise ValueError(f"{len(stations)} stations in one request; Open-Meteo accepts 1 to {MAX_LOCATIONS:,}")
-    return {
-        "latitude": ",".join(str(station.latitude) for station in stations),
-        "longitude": ",".join(str(station.longitude) for station in stations),
-        "wind_speed_unit": "ms",
-        "timezone": "UTC",
-    }

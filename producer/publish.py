@@ -25,7 +25,7 @@ which waits for it, could not be closed."""
 
 
 class PublishError(Exception):
-    """The broker did not acknowledge the observations."""
+    """The broker did not acknowledge all records."""
 
 
 @contextmanager
@@ -91,37 +91,40 @@ def publish_batch(
     Raises:
         PublishError: the broker did not acknowledge them all.
     """
-    what = f"Observations of {observations[0].timestamp:%Y-%m-%d %H:%M} UTC"
-    with _acknowledged(what, RAW) as sent:
+    sent: list[Any] = []
+    try:
         for observation in observations:
             written = headers(observation, origins[observation.station_id], now)
             key = observation.station_id.encode()
             sent.append(producer.send(RAW, key=key, value=observation.to_json(), headers=written))
-
-
-def publish_guidance(producer: KafkaProducer, runs: Sequence[Guidance], now: datetime) -> None:
-    """Publish runs of guidance, and wait until the broker has acknowledged all of them.
-
-    Raises:
-        PublishError: the broker did not acknowledge them all.
-    """
-    with _acknowledged(f"{len(runs)} runs of guidance", GUIDANCE) as sent:
-        for run in runs:
-            written = headers(run, Origin.SIMULATED if run.simulated else Origin.OPEN_METEO, now)
-            sent.append(producer.send(GUIDANCE, key=run.station_id.encode(), value=run.to_json(), headers=written))
-
-
-@contextmanager
-def _acknowledged(what: str, topic: str) -> Iterator[list[Any]]:
-    """Wait for the acknowledgement of what is sent inside, the futures in the list.
-
-    Raises:
-        PublishError: there is none.
-    """
-    sent: list[Any] = []
-    try:
-        yield sent
         for future in sent:
             future.get(timeout=ACKNOWLEDGEMENT_TIMEOUT_SECONDS + MARGIN_SECONDS)
     except KafkaError as error:
-        raise PublishError(f"{what} were not acknowledged on {topic}: {error!r}") from error
+        what = f"Observations of {observations[0].timestamp:%Y-%m-%d %H:%M} UTC"
+        raise PublishError(f"{what} were not acknowledged on {RAW}: {error!r}") from error
+
+
+def publish_guidance(producer: KafkaProducer, runs: Sequence[Guidance], now: datetime) -> Iterator[Guidance]:
+    """Publish runs of guidance; yields each one after the broker has acknowledged it.
+
+    Raises:
+        PublishError: the broker did not acknowledge them all; those that it did were yielded before.
+    """
+    sent: list[tuple[Guidance, Any]] = []
+    errors: list[KafkaError] = []
+    try:
+        for run in runs:
+            written = headers(run, Origin.SIMULATED if run.simulated else Origin.OPEN_METEO, now)
+            key = run.station_id.encode()
+            sent.append((run, producer.send(GUIDANCE, key=key, value=run.to_json(), headers=written)))
+    except KafkaError as error:
+        errors.append(error)
+    for run, future in sent:
+        try:
+            future.get(timeout=ACKNOWLEDGEMENT_TIMEOUT_SECONDS + MARGIN_SECONDS)
+        except KafkaError as error:
+            errors.append(error)
+        else:
+            yield run
+    if errors:
+        raise PublishError(f"Not all {len(runs)} runs were acknowledged on {GUIDANCE}: {errors[0]!r}") from errors[0]

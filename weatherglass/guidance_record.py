@@ -1,7 +1,7 @@
 """The record on `weather-guidance`: what a weather model predicts for a station.
 
-Guidance is the input of forecasts, not a forecast of Weatherglass. The same rules as in `records` apply: UTC, the units
-of observations, null for a missing number.
+Guidance is stored for later use; forecasts do not use it yet. The same rules as in `records` apply: UTC, the units of
+observations, null for a missing number.
 """
 
 from __future__ import annotations
@@ -30,8 +30,6 @@ GuidanceList = Annotated[list[Number | None], Field(min_length=1, max_length=MAX
 class RunTime(StrEnum):
     """What the time of a run is."""
 
-    INITIALISATION = "initialisation"
-    """The reference time of the model: that of its newest observations."""
     FETCH = "fetch"
     """When values that differ from those before were first received. The source does not give the initialisation."""
 
@@ -65,7 +63,7 @@ class GuidanceValues(Record):
 class Guidance(Record):
     """A run of a weather model for the place of a station, on `weather-guidance`, keyed by the station.
 
-    It is identified by (station_id, model, run). Each run is published once.
+    It is identified by (station_id, model, run). Each run is published once, or again after a crash.
     """
 
     station_id: StationId

@@ -12,7 +12,7 @@ PREDICTIONS = "weather-predictions"
 SHADOW = "weather-shadow"
 """Predictions of the model version that does not serve a station, for the same inputs."""
 GUIDANCE = "weather-guidance"
-"""Runs of weather models, the input of forecasts."""
+"""Runs of weather models, stored for later use; forecasts do not use them yet."""
 REJECTED = "weather-rejected"
 
 SPARK_GROUP = "spark-weather-processors"

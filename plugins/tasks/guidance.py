@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime
 
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from weatherglass.settings import Settings, load_settings
 
@@ -17,10 +17,20 @@ def fetch() -> None:
 
     Raises:
         AirflowSkipException: there is no guidance with these settings.
+        AirflowFailException: there is no guidance, and a retry before the next interval would request nothing.
     """
-    from producer.guidance import fetch_guidance
+    from producer.api_response import ApiRequestError
+    from producer.guidance import NoGuidanceError, fetch_guidance
+    from producer.guidance_budget import NoBudgetError
 
-    fetch_guidance(_settings_with_guidance(), datetime.now(UTC), log.info)
+    settings = _settings_with_guidance()
+    try:
+        fetch_guidance(settings, datetime.now(UTC), log.info)
+    except NoBudgetError as error:
+        log.warning("No guidance: %s", error)
+        raise AirflowSkipException(f"No guidance: {error}") from None
+    except (ApiRequestError, NoGuidanceError) as error:
+        raise AirflowFailException(str(error)) from None
 
 
 def _settings_with_guidance() -> Settings:

@@ -61,10 +61,10 @@ class Replay:
         days = midnight - past_days * DAY, midnight + _count(query, "forecast_days", 7, MAX_FORECAST_DAYS) * DAY
         sections: dict[str, tuple[list[str], list[datetime]]] = {}
         for section, step in (("minutely_15", QUARTER_HOUR), ("hourly", HOUR)):
-            if names := _variables(query, section):
+            if names := variables_of(query, section):
                 suffix = "hours" if section == "hourly" else section
                 sections[section] = names, list(steps_of(query, suffix, step, present, days))
-        current = _variables(query, "current")
+        current = variables_of(query, "current")
         return self._locations(query, present, sections, current, self.faults)
 
     def labels(self, query: Query, now: datetime) -> Any:
@@ -94,7 +94,7 @@ class Replay:
         if days > (maximum := self._max_archive_days()):
             raise BadRequest(f"'start_date' to 'end_date' is too long. Allowed are {maximum} days. Given {days}.")
         hours = [first + number * HOUR for number in range(days * 24)]
-        names = _variables(query, "hourly")
+        names = variables_of(query, "hourly")
         return self._locations(query, self.clock.time(now), {"hourly": (names, hours)} if names else {}, [], None)
 
     def _max_archive_days(self) -> int:
@@ -234,7 +234,7 @@ def steps_of(
         first += step
 
 
-def _variables(query: Query, section: str) -> list[str]:
+def variables_of(query: Query, section: str) -> list[str]:
     names = [name for name in query.get(section, "").split(",") if name]
     for name in names:
         if name not in COLUMNS:

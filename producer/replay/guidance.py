@@ -1,8 +1,8 @@
 """Simulated guidance: the later observations of the replay, with errors like those of a weather model.
 
-It shows that the pipeline works, and says nothing about real skill. The code shares nothing with the forecaster, and
-the parameters were fixed before the forecaster was adjusted to guidance; they are judgements, with a mean absolute
-error of the temperature near 1.5 °C 24 hours ahead.
+It shows that the pipeline works, and says nothing about real skill. The code shares nothing with the forecaster, which
+does not use guidance yet. The parameters are judgements, with a mean absolute error of the temperature near 1.5 °C 24
+hours ahead.
 
 - Runs at 0, 6, 12 and 18 h UTC are available after four hours. A twentieth is missing, a tenth is six hours late.
 - Each station and variable has a bias, with a part that depends on the hour of the day.
@@ -85,11 +85,6 @@ class SimulatedGuidance:
                 return run
             run -= RUN_INTERVAL
         return None
-
-    def run_before(self, model: str, time: datetime) -> datetime | None:
-        """The newest run that is not missing and was initialised at a time or before; None as in `newest_run`."""
-        runs = (floor_run(time) - number * RUN_INTERVAL for number in range(MAX_RUN_AGE // RUN_INTERVAL))
-        return next((run for run in runs if not self.is_missing(model, run)), None)
 
     def is_missing(self, model: str, run: datetime) -> bool:
         return bool(uniform(MISSING, _key(model), _hours(run)) < MISSING_SHARE)

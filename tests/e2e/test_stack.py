@@ -41,6 +41,7 @@ from weatherglass.station_tokens import StationTokens
 from weatherglass.stations import bundled_stations
 from weatherglass.topics import (
     FEATURES,
+    GUIDANCE,
     HOURS,
     INFERENCE_GROUP,
     PREDICTIONS,
@@ -52,7 +53,13 @@ from weatherglass.topics import (
 
 pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.timeout(1800)]
 
-SCHEMAS = {RAW: "observation", FEATURES: "window-features", HOURS: "hour", PREDICTIONS: "prediction"}
+SCHEMAS = {
+    RAW: "observation",
+    FEATURES: "window-features",
+    HOURS: "hour",
+    PREDICTIONS: "prediction",
+    GUIDANCE: "guidance",
+}
 
 
 @pytest.fixture(scope="module")
@@ -219,6 +226,17 @@ def test_the_dashboard_in_airflow_shows_a_new_anomaly_without_a_reload(stack: Ru
 def test_features_match_an_independent_computation(stack: RunningStack) -> None:
     settle(stack)
     assert_features_match_the_oracle(stack)
+
+
+def test_simulated_guidance_is_published_and_marked(stack: RunningStack) -> None:
+    assert stack.run_dag("ingest_guidance")["state"] == "success"
+
+    def stored() -> list[dict[str, Any]]:
+        response = stack.get("/weatherglass/guidance/jfk")  # 503 until the sink has stored it
+        return response.json()["models"] if response.ok else []
+
+    guidance = until("guidance in the store", stored, interval=ASK_SECONDS)
+    assert {run["simulated"] for run in guidance} == {True}
 
 
 @pytest.mark.parametrize("topic", SCHEMAS)

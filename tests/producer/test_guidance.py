@@ -1,4 +1,4 @@
-"""Fetches of guidance: each run once, shared budget, failures of single models and stations; with a real store."""
+"""Fetches of guidance: each new run, shared budget, failures of single models and stations; with a real store."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kafka.errors import KafkaTimeoutError
 from sqlalchemy import select
 
 from producer import guidance as fetching
-from producer.api_response import ApiError
+from producer.api_response import ApiConnectionError, ApiError
 from producer.guidance import (
+    EARLY,
     NoGuidanceError,
     fetch_guidance,
     guidance_stations,
     is_observed_only_by_model,
     is_same_run,
 )
+from producer.guidance_budget import NoBudgetError
 from producer.guidance_client import UNITS, GuidanceClient
 from producer.publish import PublishError, open_producer, publish_guidance
 from tests.conftest import make_settings
@@ -29,11 +32,10 @@ from tests.weatherglass.store.samples import a_guidance
 from weatherglass.guidance_record import Guidance, RunTime
 from weatherglass.record_headers import Origin, origin
 from weatherglass.settings import Settings, Source
-from weatherglass.settings_errors import SettingsError
 from weatherglass.stations import known_stations
 from weatherglass.store.engine import open_store
 from weatherglass.store.migrate import migrate
-from weatherglass.store.polls import PollKind
+from weatherglass.store.polls import Poll, PollKind, save_poll
 from weatherglass.store.schema import polls
 from weatherglass.topics import GUIDANCE
 
@@ -54,11 +56,14 @@ class Models:
     def __init__(self, api: FakeApi):
         self.temperatures: dict[str, float] = {}
         self.rejected: set[str] = set()
+        self.overloaded = False
         self.now = NOW
         self.uncovered: float | None = None
         api.respond = self._respond
 
     def _respond(self, query: dict[str, str]) -> tuple[int, str]:
+        if self.overloaded:
+            return error_response(503, "overloaded")
         if query["models"] in self.rejected:
             return error_response(400, "Cannot initialize MultiDomains")
         latitudes = [float(text) for text in query["latitude"].split(",")]
@@ -82,7 +87,7 @@ class Models:
 
 
 class Fetcher:
-    """Fetches from the fake; `published` has what a broker acknowledged, which fails if `broken` is set."""
+    """Fetches from the fake; `published` has what a broker acknowledged, which is the first one if `broken` is set."""
 
     def __init__(self, settings: Settings, models: Models):
         self.settings = settings
@@ -91,10 +96,12 @@ class Fetcher:
         self.lines: list[str] = []
         self.broken = False
 
-    def publish(self, _: object, runs: list[Guidance], now: datetime) -> None:
-        if self.broken:
-            raise PublishError("not acknowledged")
-        self.published += runs
+    def publish(self, _: object, runs: list[Guidance], now: datetime) -> Iterator[Guidance]:
+        for run in runs:
+            self.published.append(run)
+            yield run
+            if self.broken:
+                raise PublishError("not acknowledged")
 
     def fetch(self, later: timedelta = timedelta()) -> list[tuple[str, str]]:
         """The station and model of each published run."""
@@ -102,6 +109,12 @@ class Fetcher:
         before = len(self.published)
         fetch_guidance(self.settings, self.models.now, self.lines.append)
         return sorted((run.station_id, run.model) for run in self.published[before:])
+
+    def save_calls(self, calls: int, kind: PollKind, before: timedelta) -> None:
+        engine = open_store(self.settings.store_url)
+        with engine.begin() as connection:
+            save_poll(connection, Poll(self.models.now - before, calls=calls, kind=kind))
+        engine.dispose()
 
     def polls(self) -> list[Any]:
         engine = open_store(self.settings.store_url)
@@ -127,7 +140,7 @@ def make_fetcher(tmp_path: Path, fake_api: FakeApi, monkeypatch: pytest.MonkeyPa
 
         monkeypatch.setattr(fetching, "open_producer", no_producer)
         monkeypatch.setattr(fetching, "publish_guidance", fetcher.publish)
-        client = lambda _: GuidanceClient(fake_api.url, fake_api.url, FAST_RETRIES)  # noqa: E731
+        client = lambda _: GuidanceClient(fake_api.url, FAST_RETRIES)  # noqa: E731
         monkeypatch.setattr(fetching, "create_guidance_client", client)
         return fetcher
 
@@ -165,7 +178,7 @@ def test_stations_whose_observations_are_model_output_are_recognised(
     assert {s.station_id for s in stations} < set(known_stations(settings))
 
 
-def test_each_run_is_published_once(make_fetcher: Callable[..., Fetcher]) -> None:
+def test_an_unchanged_run_is_not_published_again(make_fetcher: Callable[..., Fetcher]) -> None:
     fetcher = make_fetcher()
     fetcher.fetch()
     assert fetcher.fetch(HOUR) == []
@@ -200,7 +213,7 @@ def test_a_station_without_guidance_costs_no_other(make_fetcher: Callable[..., F
     assert fetcher.fetch() == [("boston", "best_match"), ("jerusalem", "best_match")]
     assert any("garden" in line and line.startswith("WARNING") for line in fetcher.lines)
     fetcher.models.uncovered = None
-    assert fetcher.fetch(timedelta(minutes=10)) == [("garden", "best_match")]
+    assert fetcher.fetch(HOUR) == [("garden", "best_match")]
 
 
 def test_a_fetch_without_any_guidance_fails_and_its_calls_count(make_fetcher: Callable[..., Fetcher]) -> None:
@@ -212,6 +225,65 @@ def test_a_fetch_without_any_guidance_fails_and_its_calls_count(make_fetcher: Ca
     assert fetcher.polls()[-1].outcome != "ok"
 
 
+@pytest.mark.parametrize("published_before", [False, True])
+def test_a_rejected_or_uncovered_station_is_not_requested_again_before_its_interval(
+    make_fetcher: Callable[..., Fetcher], fake_api: FakeApi, published_before: bool
+) -> None:
+    fetcher = make_fetcher(guidance_models="best_match,other")
+    if published_before:
+        fetcher.fetch()
+    fetcher.models.rejected, fetcher.models.uncovered = {"other"}, 50.0
+    fetcher.fetch(HOUR)
+    requests = len(fake_api.queries)
+    fetcher.fetch(timedelta(minutes=10))
+    assert len(fake_api.queries) == requests
+    fetcher.models.rejected, fetcher.models.uncovered = set(), None
+    expected = [(name, "other") for name in ALL] + [("garden", "best_match")]
+    assert fetcher.fetch(HOUR) == ([] if published_before else sorted(expected))
+
+
+def test_an_overloaded_server_is_requested_again_by_the_next_fetch(make_fetcher: Callable[..., Fetcher]) -> None:
+    fetcher = make_fetcher()
+    fetcher.models.overloaded = True
+    with pytest.raises(ApiConnectionError):
+        fetcher.fetch()
+    fetcher.models.overloaded = False
+    assert fetcher.fetch(timedelta(minutes=1)) == [(name, "best_match") for name in ALL]
+
+
+@pytest.mark.parametrize(
+    ("calls", "kind"), [(10_000, PollKind.OBSERVATIONS), (8_498, PollKind.OBSERVATIONS), (7_922, PollKind.GUIDANCE)]
+)
+def test_models_are_not_requested_beyond_the_calls_that_are_left(
+    make_fetcher: Callable[..., Fetcher], fake_api: FakeApi, calls: int, kind: PollKind
+) -> None:
+    """Two stations are polled every five minutes: 576 calls of the 8,500 that are planned."""
+    fetcher = make_fetcher()
+    fetcher.save_calls(calls, kind, before=23 * HOUR)
+    assert fetcher.fetch() == []
+    assert fake_api.queries == []
+    assert any(line.startswith("WARNING") for line in fetcher.lines)
+    assert fetcher.fetch(HOUR + EARLY) == [(name, "best_match") for name in ALL]
+
+
+def test_the_models_for_which_calls_are_left_are_requested(make_fetcher: Callable[..., Fetcher]) -> None:
+    fetcher = make_fetcher(guidance_models="best_match,other")
+    fetcher.save_calls(8_496, PollKind.OBSERVATIONS, before=23 * HOUR)
+    assert fetcher.fetch() == [(name, "best_match") for name in ALL]
+
+
+def test_more_stations_than_a_request_can_have_are_all_requested(
+    make_fetcher: Callable[..., Fetcher], fake_api: FakeApi
+) -> None:
+    fetcher = make_fetcher()
+    names = [f"s{number}" for number in range(1_001)]
+    rows = [f"{name},X,X,{number / 100},10.0,300,Europe/Berlin,,open-meteo," for number, name in enumerate(names)]
+    own = [row.replace("open-meteo", "") for row in rows]
+    fetcher.settings.stations_file.write_text("\n".join([TABLE.splitlines()[0], *own]) + "\n")  # type: ignore[union-attr]
+    assert [station for station, _ in fetcher.fetch()] == sorted(names)
+    assert max(query["latitude"].count(",") + 1 for query in fake_api.queries) <= 1_000
+
+
 def test_a_fetch_with_null_values_only_fails(make_fetcher: Callable[..., Fetcher], fake_api: FakeApi) -> None:
     fetcher = make_fetcher()
     fetcher.settings.stations_file.write_text(TABLE.splitlines()[0] + "\n" + TABLE.splitlines()[3] + "\n")  # type: ignore[union-attr]
@@ -220,22 +292,64 @@ def test_a_fetch_with_null_values_only_fails(make_fetcher: Callable[..., Fetcher
         fetcher.fetch()
 
 
-def test_runs_that_were_not_acknowledged_are_published_by_the_next_fetch(make_fetcher: Callable[..., Fetcher]) -> None:
+def test_only_runs_that_were_not_acknowledged_are_published_by_the_next_fetch(
+    make_fetcher: Callable[..., Fetcher],
+) -> None:
     fetcher = make_fetcher()
     fetcher.broken = True
     with pytest.raises(PublishError):
         fetcher.fetch()
+    (first,) = fetcher.published
+    assert fetcher.polls()[-1].new == 1
     fetcher.broken = False
-    assert fetcher.fetch(timedelta(minutes=1)) == [(name, "best_match") for name in ALL]
+    others = [(name, "best_match") for name in ALL if name != first.station_id]
+    assert fetcher.fetch(timedelta(minutes=1)) == others
 
 
 def test_models_beyond_the_budget_are_refused_before_any_request(
     make_fetcher: Callable[..., Fetcher], fake_api: FakeApi
 ) -> None:
     fetcher = make_fetcher(guidance_models=",".join(f"model_{number}" for number in range(800)), poll_minutes=1)
-    with pytest.raises(SettingsError):
+    with pytest.raises(NoBudgetError):
         fetcher.fetch()
     assert fake_api.queries == []
+
+
+class Acknowledgement:
+    """The future of a record that was sent."""
+
+    def __init__(self, fails: bool):
+        self.fails = fails
+
+    def get(self, timeout: float) -> None:
+        assert timeout > 0
+        if self.fails:
+            raise KafkaTimeoutError
+
+
+class FakeBroker:
+    """A producer whose broker does not acknowledge one of the records, or whose `send` fails for it."""
+
+    def __init__(self, failing: int, at_send: bool):
+        self.failing, self.at_send, self.sent = failing, at_send, 0
+
+    def send(self, *_: object, **__: object) -> Acknowledgement:
+        fails = self.sent == self.failing
+        self.sent += 1
+        if fails and self.at_send:
+            raise KafkaTimeoutError
+        return Acknowledgement(fails)
+
+
+@pytest.mark.parametrize("at_send", [False, True])
+@pytest.mark.parametrize("failing", range(3))
+def test_acknowledged_runs_are_known_although_another_one_was_not(failing: int, at_send: bool) -> None:
+    runs = [a_guidance(name) for name in ALL]
+    published = publish_guidance(FakeBroker(failing, at_send), runs, NOW)  # type: ignore[arg-type]
+    expected = runs[:failing] if at_send else runs[:failing] + runs[failing + 1 :]
+    assert [next(published) for _ in expected] == expected
+    with pytest.raises(PublishError):
+        next(published)
 
 
 def test_a_later_response_of_the_same_run_begins_and_ends_later() -> None:
@@ -255,7 +369,7 @@ def test_runs_are_on_the_topic_with_their_source(reader: TopicReader, settings_o
     topic = TopicReader(settings.bootstrap_servers, GUIDANCE)
     runs = [a_guidance(), a_guidance("boston", simulated=True)]
     with open_producer(settings.bootstrap_servers) as producer:
-        publish_guidance(producer, runs, NOW)
+        assert list(publish_guidance(producer, runs, NOW)) == runs
     records = topic.records()
     topic.close()
     parsed = {Guidance.from_json(record.value).station_id: record for record in records}

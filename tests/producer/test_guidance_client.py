@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from datetime import UTC, date, datetime
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -17,9 +17,9 @@ from producer.guidance_client import (
     GuidanceClient,
     GuidanceResponse,
     parse_guidance,
-    parse_past_guidance,
+    request_groups,
 )
-from producer.open_meteo_client import calls_of
+from producer.open_meteo_client import MAX_LOCATIONS
 from tests.producer.conftest import FAST_RETRIES, FakeApi, error_response, ok_response
 from weatherglass.stations import Station, kaggle_station
 
@@ -48,9 +48,21 @@ def location(number: int = 0, **changed: Any) -> dict[str, Any]:
     return response | {"location_id": number} if number else response
 
 
+def checked(respond: Callable[[dict[str, str]], tuple[int, str]]) -> Callable[[dict[str, str]], tuple[int, str]]:
+    """The responses of a server that rejects lists of different lengths, as Open-Meteo does."""
+
+    def answer(query: dict[str, str]) -> tuple[int, str]:
+        lists = (query[name] for name in ("latitude", "longitude", "elevation") if name in query)
+        if len({text.count(",") for text in lists}) > 1:
+            return error_response(400, "Parameter 'elevation' must have the same number of elements as coordinates")
+        return respond(query)
+
+    return answer
+
+
 @pytest.fixture
 def guidance_client(fake_api: FakeApi) -> Iterator[GuidanceClient]:
-    with GuidanceClient(fake_api.url, fake_api.url, FAST_RETRIES) as client:
+    with GuidanceClient(fake_api.url, FAST_RETRIES) as client:
         yield client
 
 
@@ -81,13 +93,23 @@ def test_one_request_asks_a_model_for_all_stations_at_their_elevation(
 def test_stations_without_an_elevation_are_requested_apart(
     guidance_client: GuidanceClient, fake_api: FakeApi, stations: Stations
 ) -> None:
+    """The elevation is that of all locations of a request, or of none."""
     city = kaggle_station({"City": "Nowhere", "Country": "X", "Latitude": "10", "Longitude": "20"})
-    fake_api.respond = lambda query: ok_response(
-        [location(n) for n in range(2)] if "," in query["latitude"] else location()
+    fake_api.respond = checked(
+        lambda query: ok_response([location(n) for n in range(2)] if "," in query["latitude"] else location())
     )
-    response = guidance_client.guidance((stations[0], city, stations[1]), "best_match")
+    groups = request_groups((stations[0], city, stations[1]))
+    found = [set(guidance_client.guidance(group, "best_match").stations) for group in groups]
     assert [query.get("elevation") for query in fake_api.queries] == ["1609,14", None]
-    assert set(response.stations) == {"denver", "nowhere", "boston"}
+    assert found == [{"denver", "boston"}, {"nowhere"}]
+
+
+def test_more_stations_than_a_request_can_have_are_several_groups(stations: Stations) -> None:
+    many = [replace(stations[0], station_id=f"s{number}") for number in range(2 * MAX_LOCATIONS + 1)]
+    groups = request_groups(many)
+    assert [station for group in groups for station in group] == many
+    assert all(0 < len(group) <= MAX_LOCATIONS for group in groups)
+    assert request_groups([]) == []
 
 
 def test_values_and_times_become_a_run(stations: Stations) -> None:
@@ -142,52 +164,10 @@ def test_a_rejected_station_leaves_the_others_with_guidance(
             return error_response(400, "No data is available for this location")
         return ok_response(location())
 
-    fake_api.respond = respond
+    fake_api.respond = checked(respond)
     response = guidance_client.guidance(stations, "best_match")
     assert set(response.stations) == {"denver", "miami"}
     assert set(response.failures) == {"boston"}
+    assert [query["elevation"] for query in fake_api.queries] == ["1609,14,2", "1609", "14", "2"]
     with pytest.raises(ApiRequestError):
         guidance_client.guidance(stations, "best_match", spare_calls=2)
-
-
-def test_past_guidance_has_the_values_of_each_lead(
-    guidance_client: GuidanceClient, fake_api: FakeApi, stations: Stations
-) -> None:
-    content = location()
-    content["hourly"] = {"time": content["hourly"]["time"][:2]}
-    content["hourly_units"] = {"time": "iso8601"}
-    for lead in (1, 2):
-        for name, unit in UNITS.items():
-            content["hourly"][f"{name}_previous_day{lead}"] = [lead, None]
-            content["hourly_units"][f"{name}_previous_day{lead}"] = unit
-    content["hourly"]["surface_pressure_previous_day2"] = [None, 1013.0]
-    content["hourly"]["surface_pressure_previous_day1"] = [1012.0, None]
-    fake_api.responses = [ok_response(content)]
-    response = guidance_client.past_guidance(
-        stations[0], "gfs_seamless", date(2026, 9, 1), date(2026, 9, 28), leads=(1, 2)
-    )
-    (query,) = fake_api.queries
-    assert (query["models"], query["start_date"], query["end_date"]) == ("gfs_seamless", "2026-09-01", "2026-09-28")
-    assert len(query["hourly"].split(",")) == 10
-    assert guidance_client.calls == 2  # ten variables for four weeks
-    second = FIRST.replace(day=26, hour=0)
-    assert response.stations["denver"] == {
-        1: {FIRST: (1, 1, 1012.0, 1, 1)},
-        2: {FIRST: (2, 2, None, 2, 2), second: (None, None, 1013.0, None, None)},
-    }
-
-
-@pytest.mark.parametrize(
-    ("locations", "variables", "days", "calls"),
-    [(1, 5, 2, 1), (3, 10, 14, 3), (2, 15, 7, 3), (1, 10, 28, 2), (1, 35, 14, 4), (1, 5, 28, 1), (1, 5, 365, 14)],
-)
-def test_calls_are_counted_as_by_the_server(locations: int, variables: int, days: float, calls: int) -> None:
-    """By `calculateQueryWeight`: max(1, variables / 10, variables / 10 * days / 14) for each location."""
-    assert calls_of(locations, variables, days) == calls
-
-
-def test_the_recorded_response_of_the_previous_runs_api_is_read(test_data: Path, stations: Stations) -> None:
-    body = (test_data / "openmeteo" / "previous_runs_trimmed.json").read_bytes()
-    rows = parse_past_guidance(body, stations[:1], (1, 2)).stations["denver"]
-    first = datetime(2026, 10, 2, tzinfo=UTC)
-    assert [rows[lead][first][0] for lead in (1, 2)] == [14.2, 14.4]

@@ -59,6 +59,6 @@ def test_a_run_has_at_most_the_hours_of_the_longest_model() -> None:
         a_guidance(hours=MAX_GUIDANCE_HOURS + 1, temperature=-20)
 
 
-def test_a_run_may_be_received_long_after_its_initialisation() -> None:
-    run = a_guidance(run=NOON.replace(hour=6, minute=0), fetched_at=NOON, run_time="initialisation")
+def test_a_run_may_be_received_after_its_time() -> None:
+    run = a_guidance(run=NOON.replace(hour=6, minute=0), fetched_at=NOON)
     assert Guidance.from_json(run.to_json()) == run

@@ -202,7 +202,7 @@ RULES: tuple[Rule, ...] = (
         "{value} of Open-Meteo's free daily calls have been used.",
         "When all are used, the source refuses requests until the next day and observations stop.",
         "Everything, until then.",
-        "Increase WEATHERGLASS_POLL_MINUTES, or use fewer stations.",
+        "Increase WEATHERGLASS_POLL_MINUTES, or use fewer stations or fewer models in WEATHERGLASS_GUIDANCE_MODELS.",
         value_format="{:.0%}",
         dag="ingest_observations",
     ),

@@ -87,7 +87,7 @@ def _check_time(record: Record, now: datetime, settings: Settings) -> None:
         raise InvalidRecord(RejectionReason.OUT_OF_RANGE, f"a window of {record.window_end - record.window_start}")
     observed = _observed(record)
     if too_far_ahead(observed, now, settings):
-        raise InvalidRecord(RejectionReason.FUTURE, f"{observed}")
+        raise InvalidRecord(RejectionReason.FUTURE, f"observed or received at {observed} or later")
 
 
 def _observed(record: Record) -> datetime:

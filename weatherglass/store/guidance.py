@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -34,10 +34,10 @@ class StoredGuidance:
 
 @dataclass(frozen=True)
 class Fetch:
-    """The last published run of a model and station, and when the source was last asked, UTC."""
+    """When a model was last requested for a station, UTC, and its last published run; None before the first one."""
 
     checked_at: datetime
-    values: GuidanceValues
+    values: GuidanceValues | None
 
 
 def save(
@@ -71,44 +71,32 @@ def latest(connection: Connection, station_id: str, known_at: datetime | None = 
     return _read(connection, query.where(table.c.station_id == station_id).order_by(table.c.model))
 
 
-def received(
-    connection: Connection, start: datetime, end: datetime, station_id: str | None = None
-) -> list[StoredGuidance]:
-    """The runs received in [start, end), in the order of their reception, of one station or of all."""
-    query = select(table).where(table.c.fetched_at >= start, table.c.fetched_at < end)
-    if station_id is not None:
-        query = query.where(table.c.station_id == station_id)
-    return _read(connection, query.order_by(table.c.fetched_at, table.c.station_id, table.c.model, table.c.run))
-
-
-def newest_reception(connection: Connection) -> datetime | None:
-    """When the newest run was received; None without guidance."""
-    return connection.execute(select(func.max(table.c.fetched_at))).scalar()
-
-
 def thin(connection: Connection, now: datetime) -> int:
     """Delete runs received more than `RETENTION` ago; returns their number. The caller commits."""
     return connection.execute(delete(table).where(table.c.fetched_at < now - RETENTION)).rowcount
 
 
 def last_fetches(connection: Connection) -> dict[Key, Fetch]:
-    """What was last fetched of each station and model."""
+    """What was last requested and published of each station and model."""
     rows = read_rows(connection.execute(select(fetches)), _fetch)
     return dict(rows)
 
 
-def save_fetches(connection: Connection, values: Iterable[tuple[Key, GuidanceValues]], checked_at: datetime) -> None:
-    """Save that these are the present runs. Call it after the broker has acknowledged new ones. The caller commits."""
+def save_fetches(connection: Connection, published: Mapping[Key, GuidanceValues | None], checked_at: datetime) -> None:
+    """Save that these were requested, with the last published run of each. The caller commits.
+
+    Call it for new runs after the broker has acknowledged them.
+    """
     rows = [
-        {"station_id": station, "model": model, "checked_at": checked_at, "values": run.model_dump(mode="json")}
-        for (station, model), run in values
+        {"station_id": station, "model": model, "checked_at": checked_at, "values": run and run.model_dump(mode="json")}
+        for (station, model), run in published.items()
     ]
     upsert(connection, fetches, rows, ("station_id", "model"))
 
 
 def _fetch(row: Row[Any]) -> tuple[Key, Fetch]:
     columns = row._mapping
-    values = GuidanceValues.model_validate(columns["values"])
+    values = None if columns["values"] is None else GuidanceValues.model_validate(columns["values"])
     return (columns["station_id"], columns["model"]), Fetch(columns["checked_at"], values)
 
 

@@ -20,7 +20,6 @@ class PollKind(StrEnum):
 
     OBSERVATIONS = "observations"
     GUIDANCE = "guidance"
-    PAST_GUIDANCE = "past_guidance"
 
 
 @dataclass
@@ -30,7 +29,7 @@ class Poll:
     Attributes:
         at: end of the poll, UTC.
         outcome: `OK`, or the kind of error.
-        new: observations published for the first time; published runs of guidance, or files of past guidance.
+        new: observations published for the first time; published runs of guidance.
         filled: published observations of steps that earlier polls missed.
         revised: observations published again with other values.
         repeated: observations, or runs of guidance, not published because nothing changed.
@@ -74,9 +73,10 @@ def last_id(connection: Connection) -> int:
     return connection.execute(select(func.max(table.c.id)).where(_of(PollKind.OBSERVATIONS))).scalar() or 0
 
 
-def last_success(connection: Connection, kind: PollKind = PollKind.OBSERVATIONS) -> datetime | None:
-    """Time of the last successful poll of a kind, or None."""
-    return connection.execute(select(func.max(table.c.at)).where(table.c.outcome == OK, _of(kind))).scalar()
+def last_success(connection: Connection) -> datetime | None:
+    """Time of the last successful poll of observations, or None."""
+    observed = _of(PollKind.OBSERVATIONS)
+    return connection.execute(select(func.max(table.c.at)).where(table.c.outcome == OK, observed)).scalar()
 
 
 def last_poll(connection: Connection) -> Poll | None:
@@ -85,11 +85,11 @@ def last_poll(connection: Connection) -> Poll | None:
     return polls[-1] if polls else None
 
 
-def calls_since(connection: Connection, start: datetime, *kinds: PollKind) -> int:
-    """API calls used since a time by polls of these kinds, or of all."""
+def calls_since(connection: Connection, start: datetime, kind: PollKind | None = None) -> int:
+    """API calls used since a time by polls of a kind, or of all."""
     query = select(func.sum(table.c.calls)).where(table.c.at >= start)
-    if kinds:
-        query = query.where(table.c.kind.in_([kind.value for kind in kinds]))
+    if kind is not None:
+        query = query.where(_of(kind))
     return connection.execute(query).scalar() or 0
 
 

@@ -109,7 +109,7 @@ guidance = Table(
     Column("station_id", String(100), primary_key=True),
     Column("model", String(60), primary_key=True),
     Column("run", UtcTime, primary_key=True),
-    Column("run_time", String(20), nullable=False, comment="initialisation or fetch: what `run` is."),
+    Column("run_time", String(20), nullable=False, comment="fetch: `run` is a reception time."),
     Column("fetched_at", UtcTime, nullable=False, comment="Forecasts issued earlier did not know the run."),
     Column("latitude", Float, nullable=False),
     Column("longitude", Float, nullable=False),
@@ -128,9 +128,9 @@ guidance_fetches = Table(
     metadata,
     Column("station_id", String(100), primary_key=True),
     Column("model", String(60), primary_key=True),
-    Column("checked_at", UtcTime, nullable=False, comment="When the source last had usable values."),
-    Column("values", Document, nullable=False, comment="The last published run; one with the same values is not new."),
-    comment="What was last fetched and published of each model and station.",
+    Column("checked_at", UtcTime, nullable=False, comment="When the source was last requested."),
+    Column("values", Document, nullable=False, comment="The last published run; null before the first."),
+    comment="What was last requested and published of each model and station.",
 )
 
 features = Table(
@@ -411,7 +411,7 @@ polls = Table(
         String(20),
         nullable=False,
         server_default="observations",
-        comment="observations, guidance or past_guidance.",
+        comment="observations or guidance.",
     ),
     Index(None, "at"),
     comment="One row per poll of a source, kept for a week.",

@@ -25,15 +25,13 @@ def test_polls_of_guidance_share_the_budget_and_are_no_polls_of_observations(con
     for poll in (
         observed,
         Poll(NOON + HOUR, kind=PollKind.GUIDANCE, calls=300),
-        Poll(NOON + 2 * HOUR, kind=PollKind.PAST_GUIDANCE, calls=4_000, outcome="ApiError"),
+        Poll(NOON + 2 * HOUR, kind=PollKind.GUIDANCE, calls=4_000, outcome="ApiError"),
     ):
         save_poll(connection, poll)
     assert last_poll(connection) == observed
     assert polls_after(connection, 0) == ([observed], last_id(connection))
     assert last_success(connection) == NOON
-    assert last_success(connection, PollKind.GUIDANCE) == NOON + HOUR
-    assert last_success(connection, PollKind.PAST_GUIDANCE) is None
     assert calls_since(connection, NOON) == 4_320
-    assert calls_since(connection, NOON, PollKind.GUIDANCE, PollKind.PAST_GUIDANCE) == 4_300
+    assert calls_since(connection, NOON, PollKind.GUIDANCE) == 4_300
     assert calls_since(connection, NOON + HOUR, PollKind.OBSERVATIONS) == 0
     assert observed.outcome == OK

@@ -18,7 +18,7 @@ from weatherglass.store.guidance import StoredGuidance
 router = APIRouter(tags=["predictions"])
 
 RETRY_SECONDS = 3600
-"""Guidance is fetched every hour."""
+"""Guidance is fetched every one to six hours."""
 
 
 class GuidanceItem(BaseModel):
@@ -55,12 +55,12 @@ def newest_guidance(
         UtcTime | None, Query(description="Leave out runs that were received later: what a forecast then could know.")
     ] = None,
 ) -> GuidanceResponse:
-    """What the weather models predict, before any correction: the input of forecasts, not a forecast."""
+    """What the weather models predict, without any correction. Stored for later use; forecasts do not use it yet."""
     runs = guidance.latest(store, station_id, known_at)
     if not runs:
         detail = (
-            f"Station {station_id} has no guidance. It is fetched hourly with the sources auto, open-meteo and replay; "
-            f"the source is {settings.source}. See the DAG ingest_guidance."
+            f"Station {station_id} has no guidance. It is fetched every 1 to 6 hours with the sources auto, open-meteo "
+            f"and replay; the source is {settings.source}. See the DAG ingest_guidance."
         )
         raise Problem(NO_DATA_YET, detail, {"Retry-After": str(RETRY_SECONDS)}, expected_within_seconds=RETRY_SECONDS)
     return GuidanceResponse(station_id=station_id, units=UNITS, models=[_item(stored) for stored in runs])

@@ -18,7 +18,7 @@ def upgrade() -> None:
         sa.Column("station_id", sa.String(100), primary_key=True),
         sa.Column("model", sa.String(60), primary_key=True),
         sa.Column("run", time, primary_key=True),
-        sa.Column("run_time", sa.String(20), nullable=False, comment="initialisation or fetch: what `run` is."),
+        sa.Column("run_time", sa.String(20), nullable=False, comment="fetch: `run` is a reception time."),
         sa.Column("fetched_at", time, nullable=False, comment="Forecasts issued earlier did not know the run."),
         sa.Column("latitude", sa.Float(), nullable=False),
         sa.Column("longitude", sa.Float(), nullable=False),
@@ -42,14 +42,14 @@ def upgrade() -> None:
         "guidance_fetches",
         sa.Column("station_id", sa.String(100), primary_key=True),
         sa.Column("model", sa.String(60), primary_key=True),
-        sa.Column("checked_at", time, nullable=False, comment="When the source last had usable values."),
+        sa.Column("checked_at", time, nullable=False, comment="When the source was last requested."),
         sa.Column(
             "values",
             document,
             nullable=False,
-            comment="The last published run; one with the same values is not new.",
+            comment="The last published run; null before the first.",
         ),
-        comment="What was last fetched and published of each model and station.",
+        comment="What was last requested and published of each model and station.",
     )
     with op.batch_alter_table("polls") as batch:
         batch.add_column(
@@ -58,7 +58,7 @@ def upgrade() -> None:
                 sa.String(20),
                 nullable=False,
                 server_default="observations",
-                comment="observations, guidance or past_guidance.",
+                comment="observations or guidance.",
             )
         )
         batch.create_table_comment(
