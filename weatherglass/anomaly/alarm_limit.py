@@ -20,20 +20,28 @@ ROBUST = (0.25, 0.5)
 HIGHEST_RATIO = 3.0
 """A limit this many times the robust one shows that the usual quantiles are faults: weather has no such tails."""
 
+CONSTANT = 0.5
+"""A block with lower scores is constant, as calm wind and saturated humidity are for days: it says nothing about the
+largest scores of the others, so it is left out if there are at least `MIN_TAIL` others."""
+
 
 def fit(score: Array, allowed: float, block: int) -> float:
-    """Return the score that ordinary blocks exceed `allowed` times; infinite without any score.
+    """Return the score, at least 1, that ordinary blocks exceed `allowed` times; infinite without any score.
 
     Args:
-        score: (moments,) at least 0; NaN where unknown.
+        score: (moments,) in usual or in smallest differences, whichever is larger; NaN where unknown.
         allowed: number of false alarms in the whole series.
         block: moments of a block; scores of a block count as one alarm.
     """
     maxima = block_maxima(score, block)
     if not len(maxima):
         return float("inf")
+    departing = maxima[maxima > CONSTANT]
+    if len(departing) >= MIN_TAIL:
+        maxima = departing
     tail = min(max(TAIL_SHARE, MIN_TAIL / len(maxima)), 0.15)
-    return min(_gumbel(maxima, allowed, (1 - 4 * tail, 1 - tail)), HIGHEST_RATIO * _gumbel(maxima, allowed, ROBUST))
+    usual = _gumbel(maxima, allowed, (1 - 4 * tail, 1 - tail))
+    return max(1.0, min(usual, HIGHEST_RATIO * _gumbel(maxima, allowed, ROBUST)))
 
 
 def block_maxima(score: Array, block: int) -> Array:

@@ -23,6 +23,8 @@ MIN_STEPS = 24
 """Readings in a window; with fewer the median is noise."""
 MIN_WINDOWS = 4
 """Windows that a series has to contain, so that their usual departures are known."""
+MIN_SHARE = 0.25
+"""Share of the moments of a window that have to be known for a median."""
 SMOOTHING = 48
 """The reading is the median over a window this many times shorter."""
 LOWER_LIMIT = 0.5
@@ -51,20 +53,16 @@ class Departures:
 def find(
     series: Array, start_hour: float, step_hours: float, allowed: float, resolution: float, gap: int
 ) -> Departures | None:
-    """Find departures of a series; None if it is too short for the shortest window.
+    """Find departures of a series; None if it is too short for the shortest window, or has too few readings in each.
 
     Args:
         series: (moments,) on a regular time axis; NaN where missing.
         start_hour: hours since a Monday, 0:00, of the first moment.
         allowed: false alarms in the whole series.
-        resolution: usual difference between neighbouring values; 0 if unknown.
+        resolution: smallest difference that matters; above 0.
         gap: departures at most this many moments apart are one.
     """
-    windows = [
-        steps
-        for steps in (round(hours / step_hours) for hours in WINDOW_HOURS)
-        if MIN_STEPS <= steps <= len(series) / MIN_WINDOWS
-    ]
+    windows = [steps for steps in _windows(step_hours) if steps <= len(series) / MIN_WINDOWS]
     if not windows or np.isfinite(series).sum() < MIN_STEPS * MIN_WINDOWS:
         return None
     cycle = seasonality.seasonal(series, start_hour, step_hours)
@@ -75,9 +73,11 @@ def find(
     for steps in windows:
         level, current = _level(values, steps), _smoothed(values, steps // SMOOTHING)
         distance = current - level
+        if not np.isfinite(distance).any():
+            continue
         scale = np.maximum(_scale(distance, hour, len(series) * step_hours), resolution)
         score = np.abs(distance) / scale
-        limit = max(alarm_limit.fit(score, allowed / len(windows), gap), 1.0)
+        limit = alarm_limit.fit(score, allowed / len(windows), gap)
         of_window = score / limit
         flagged |= _extended(of_window, np.sign(distance)) & np.isfinite(series)
         larger = np.isfinite(of_window) & ~(of_window <= ratio)
@@ -86,7 +86,17 @@ def find(
             (level + cycle)[larger],
             (scale * limit)[larger],
         )
-    return Departures(ratio, expected, limits, flagged)
+    return Departures(ratio, expected, limits, flagged) if np.isfinite(ratio).any() else None
+
+
+def needed_readings(step_hours: float) -> int | None:
+    """Return the length of the shortest series that can be checked, in readings; None if they are too rare."""
+    return min((steps * MIN_WINDOWS for steps in _windows(step_hours)), default=None)
+
+
+def _windows(step_hours: float) -> list[int]:
+    """Return the lengths of the windows that hold enough readings, in steps."""
+    return [steps for steps in (round(hours / step_hours) for hours in WINDOW_HOURS) if steps >= MIN_STEPS]
 
 
 def _level(values: Array, steps: int) -> Array:
@@ -101,7 +111,7 @@ def _trailing_median(values: Array, steps: int) -> Array:
     stride = max(1, steps // MEDIAN_READINGS)
     thinned = pd.Series(values[::stride])
     count = steps // stride
-    medians = thinned.rolling(count, min_periods=count // 4).median().to_numpy()
+    medians = thinned.rolling(count, min_periods=int(count * MIN_SHARE)).median().to_numpy()
     before = np.concatenate([[np.nan], medians])  # the median ends before the moment
     return before[(np.arange(len(values)) + stride - 1) // stride]
 
@@ -118,7 +128,7 @@ def _scale(distance: Array, hour: npt.NDArray[np.int64], span_hours: float) -> A
     overall = 1.4826 * float(np.nanmedian(np.abs(distance)))
     by_hour = np.full(24, overall)
     if span_hours >= 7 * 24:
-        medians = 1.4826 * pd.Series(np.abs(distance)).groupby(hour).median()
+        medians = 1.4826 * pd.Series(np.abs(distance)).groupby(hour).median().dropna()
         by_hour[medians.index] = np.maximum(medians, 0.5 * overall)
         by_hour = (np.roll(by_hour, 1) + by_hour + np.roll(by_hour, -1)) / 3
     return by_hour[hour]

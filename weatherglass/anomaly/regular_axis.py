@@ -32,7 +32,7 @@ class RegularAxis:
     def of(cls, times: npt.NDArray[np.datetime64], hours: npt.NDArray[np.float64], step: float) -> RegularAxis:
         """Shorten long gaps by whole weeks: a clock that once showed 1970 must not make the axis too long."""
         gaps = np.diff(hours, prepend=hours[0])
-        longest = LONG_GAP_HOURS
+        longest = max(LONG_GAP_HOURS, step)
         shortened = np.cumsum(np.where(gaps > longest, longest + gaps % 168, gaps))
         at = np.round(shortened / step).astype(np.int64)
         start = float((times[0] - MONDAY).astype(np.float64) / 3600) % 168

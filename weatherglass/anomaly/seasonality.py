@@ -15,6 +15,9 @@ MIN_PERIODS = 4
 MIN_GAIN = 0.03
 """Share of the spread that a cycle must explain in periods that it was not estimated from."""
 
+ROUNDING = 1e-6
+"""Hours by which sums of steps may be too early: a reading on the hour belongs to that hour."""
+
 
 def seasonal(series: Array, start_hour: float, step_hours: float) -> Array:
     """Return the sum of the cycles of a series (moments,), 0 where it has none.
@@ -25,23 +28,21 @@ def seasonal(series: Array, start_hour: float, step_hours: float) -> Array:
         step_hours: between two moments.
     """
     total = np.zeros(len(series))
-    hours = start_hour + np.arange(len(series)) * step_hours
+    hours = start_hour + np.arange(len(series), dtype=np.float64) * step_hours
     for period in PERIODS:
         steps = round(period / step_hours)
         if steps < 4 or len(series) < MIN_PERIODS * steps:
             continue
         left = series - total
         detrended = left - _centred_median(left, steps)
-        phase = np.floor(hours % period).astype(int)
-        number = np.floor(hours / period).astype(int)
+        phase, even = np.asarray(hours % period, np.float64), np.floor(hours / period) % 2 == 0
         known = np.isfinite(detrended)
-        halves = [_profile(detrended, phase, known & (number % 2 == half), int(period)) for half in (0, 1)]
-        unseen = np.where(number % 2 == 0, halves[1][phase], halves[0][phase])
+        if not (known & even).any() or not (known & ~even).any():
+            continue
+        of_even, of_odd = (_cycle(detrended, phase, known & half, period) for half in (even, ~even))
+        unseen = np.where(even, of_odd, of_even)
         if _spread(detrended - unseen) < (1 - MIN_GAIN) * _spread(detrended):
-            profile = _profile(detrended, phase, known, int(period))
-            total = total + np.interp(
-                hours % period, np.arange(-1, period + 2) + 0.5, np.r_[profile[-1], profile, profile[:2]]
-            )
+            total = total + _cycle(detrended, phase, known, period)
     return total
 
 
@@ -54,9 +55,11 @@ def _centred_median(series: Array, steps: int) -> Array:
     return np.interp(np.arange(len(series)), np.arange(0, len(series), stride), medians.bfill().ffill().to_numpy())
 
 
-def _profile(values: Array, phase: npt.NDArray[np.int64], used: npt.NDArray[np.bool_], count: int) -> Array:
-    medians = pd.Series(values[used]).groupby(phase[used]).median()
-    return medians.reindex(range(count), fill_value=0.0).to_numpy(dtype=np.float64)
+def _cycle(values: Array, phase: Array, used: npt.NDArray[np.bool_], period: float) -> Array:
+    """Return the cycle at each phase: medians of each hour of the period, interpolated between their mean phases."""
+    hourly = pd.DataFrame({"phase": phase[used], "value": values[used]}).groupby(np.floor(phase[used] + ROUNDING))
+    medians, means = hourly["value"].median(), hourly["phase"].mean()
+    return np.interp(phase, means.to_numpy(), medians.to_numpy(), period=period)
 
 
 def _spread(values: Array) -> float:

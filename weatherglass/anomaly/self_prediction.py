@@ -24,6 +24,8 @@ WEEK_LAG_DAYS = 28
 """Days of a series from which on the value of a week ago is used: buildings and machines have weekly cycles."""
 LONG_GAP_HOURS = 336.0
 """No prediction uses readings from before a gap of this length, which is longer than the longest lag and horizon."""
+HOLD_HOURS = 3.0
+"""A missing value is replaced by the last one for so long, or for one step."""
 NEWEST_STEPS = 3
 HARMONICS = 2
 RIDGE = 10.0
@@ -46,7 +48,12 @@ class SelfPrediction:
 
 
 def predict(
-    values: npt.NDArray[np.float64], start_hour: float, step_hours: float, budget: float, gap: int
+    values: npt.NDArray[np.float64],
+    start_hour: float,
+    step_hours: float,
+    budget: float,
+    resolution: npt.NDArray[np.float64],
+    gap: int,
 ) -> SelfPrediction | None:
     """Predict values (moments, 4) on a regular time axis; None for a series shorter than `MIN_DAYS`.
 
@@ -54,6 +61,7 @@ def predict(
         values: NaN where missing.
         start_hour: hours since a midnight, UTC, of the first moment.
         budget: false alarms per week and variable.
+        resolution: (4,) smallest differences that matter; above 0.
         gap: distances at most this many moments apart are one alarm.
     """
     if len(values) * step_hours < MIN_DAYS * 24:
@@ -67,8 +75,9 @@ def predict(
         allowed = budget * known.sum() * step_hours / WEEK / len(HORIZONS)
         for horizon in HORIZONS:
             expected, scale = _regress(values, v, hour_of_day, step_hours, horizon)
+            scale = np.maximum(scale, resolution[v])
             distance = np.abs(values[:, v] - expected) / scale
-            limit = max(1.0, alarm_limit.fit(distance, allowed, gap))
+            limit = alarm_limit.fit(distance, allowed, gap)
             worse = np.isfinite(distance) & ~(distance / limit <= results[1][:, v])
             for array, column in zip(results, (expected, distance / limit, scale * limit), strict=True):
                 array[worse, v] = column[worse]
@@ -85,7 +94,7 @@ def _regress(
         {hidden + k for k in range(1, NEWEST_STEPS + 1)}
         | {round(hours / step_hours) for hours in (*LAG_HOURS, longest) if round(hours / step_hours) > hidden}
     )
-    held = _hold(values, max(1, round(3 / step_hours)))
+    held = _hold(values, max(1, round(HOLD_HOURS / step_hours)))
     median = np.full(values.shape[1], np.nan)
     reported = np.isfinite(values).any(axis=0)
     median[reported] = np.nanmedian(values[:, reported], axis=0)
@@ -100,6 +109,8 @@ def _regress(
     has_past[: round(24 / step_hours)] = False
     target = values[:, v] - median[v]
     inliers = np.isfinite(target) & has_past
+    if not inliers.any():
+        return np.full(len(values), np.nan), np.ones(len(values))
     spread = np.maximum(inputs.std(axis=0), 1e-6)
     spread[0] = 1
     inputs = inputs / spread

@@ -111,8 +111,10 @@ def check_series(
     results = _Results(times[order], lines[order], events, step)
     plausible = _check_rules(results, values[order], hours)
     axis = RegularAxis.of(results.times, hours, step)
-    _check_self_prediction(results, plausible, axis, budget / len(SOFT_CHECKS))
-    _check_recent_level(results, plausible, axis, budget / len(SOFT_CHECKS))
+    learned = resolution.resolutions(plausible)
+    smallest = np.where(np.isfinite(learned), learned, series_checks.RESOLUTION)
+    _check_self_prediction(results, plausible, axis, budget / len(SOFT_CHECKS), smallest)
+    _check_recent_level(results, plausible, axis, budget / len(SOFT_CHECKS), smallest)
     results.skip("neighbours", "all", "neighbours", "a single series has no neighbouring stations")
     for check in ("climatology", "isolation_forest"):
         results.skip(check, "all", check, "needs years of history of the station")
@@ -158,6 +160,10 @@ class _Results:
     def merge_hours(self, check: str) -> float:
         """Return the longest time between two flags of an event."""
         return min(SOFT_MERGE_HOURS if check in SOFT_CHECKS else MERGE_HOURS, MERGE_STEPS * self._step)
+
+    def merge_steps(self, check: str, step: float) -> int:
+        """Return `merge_hours` in steps of so many hours; at least one, also in a series with days between readings."""
+        return max(1, round(self.merge_hours(check) / step))
 
     def skip(self, check: str, subject: str, name: str, reason: str) -> None:
         """Add a check that was not possible; the reason is reported under `name`."""
@@ -210,17 +216,24 @@ def _check_rules(
 
 
 def _check_self_prediction(
-    results: _Results, values: npt.NDArray[np.float64], axis: RegularAxis, budget: float
+    results: _Results,
+    values: npt.NDArray[np.float64],
+    axis: RegularAxis,
+    budget: float,
+    smallest: npt.NDArray[np.float64],
 ) -> None:
-    """Compare the series with predictions from its own past."""
-    gap = round(results.merge_hours("self_prediction") / axis.step)
-    prediction = self_prediction.predict(axis.regular(values), axis.start_hour, axis.step, budget, gap)
+    """Compare the series with predictions from its own past; `smallest` (4,) differences that matter."""
+    gap = results.merge_steps("self_prediction", axis.step)
+    prediction = self_prediction.predict(axis.regular(values), axis.start_hour, axis.step, budget, smallest, gap)
     for v, name in enumerate(VARIABLES):
         if name in results.not_checked:
             results.checks["self_prediction"][name] = Quality.NOT_CHECKED
             continue
         if prediction is None or not np.isfinite(prediction.ratio[:, v]).any():
-            reason = f"needs {self_prediction.MIN_DAYS} days of readings"
+            reason = (
+                f"needs {self_prediction.MIN_DAYS} days of readings, most of them at most "
+                f"{self_prediction.HOLD_HOURS:g} h or one interval after the one before"
+            )
             results.skip("self_prediction", name, f"self_prediction of {name}", reason)
             continue
         ratio, expected, limit = (
@@ -230,20 +243,24 @@ def _check_self_prediction(
         results.add("self_prediction", name, ratio > 1, np.isfinite(ratio), describe, ratio**2 / (1 + ratio**2))
 
 
-def _check_recent_level(results: _Results, values: npt.NDArray[np.float64], axis: RegularAxis, budget: float) -> None:
-    """Find departures from the recent level: pulses, level shifts and drifts."""
-    gap = round(results.merge_hours("recent_level") / axis.step)
+def _check_recent_level(
+    results: _Results,
+    values: npt.NDArray[np.float64],
+    axis: RegularAxis,
+    budget: float,
+    smallest: npt.NDArray[np.float64],
+) -> None:
+    """Find departures from the recent level: pulses, level shifts and drifts; arguments as above."""
+    gap = results.merge_steps("recent_level", axis.step)
     for v, name in enumerate(VARIABLES):
         if name in results.not_checked:
             results.checks["recent_level"][name] = Quality.NOT_CHECKED
             continue
         series = axis.regular(values[:, v])
         allowed = budget * np.isfinite(series).sum() * axis.step / WEEK
-        step = np.nan_to_num(resolution.resolution_of(series))
-        departures = recent_level.find(series, axis.start_hour, axis.step, allowed, step, gap)
+        departures = recent_level.find(series, axis.start_hour, axis.step, allowed, float(smallest[v]), gap)
         if departures is None:
-            reason = f"needs {recent_level.MIN_WINDOWS * recent_level.MIN_STEPS} readings"
-            results.skip("recent_level", name, f"recent_level of {name}", reason)
+            results.skip("recent_level", name, f"recent_level of {name}", _why_no_level(axis))
             continue
         ratio, expected, limit = (
             axis.of_readings(array) for array in (departures.ratio, departures.expected, departures.limit)
@@ -251,6 +268,16 @@ def _check_recent_level(results: _Results, values: npt.NDArray[np.float64], axis
         flagged = axis.of_readings(departures.flagged) > 0
         describe = partial(_describe_distance, v, values[:, v], expected, limit, "of its recent level")
         results.add("recent_level", name, flagged, np.isfinite(ratio), describe, ratio**2 / (1 + ratio**2))
+
+
+def _why_no_level(axis: RegularAxis) -> str:
+    """Return why no reading has a recent level."""
+    needed = recent_level.needed_readings(axis.step)
+    if needed is None:
+        return f"needs readings at most {recent_level.WINDOW_HOURS[-1] / recent_level.MIN_STEPS:g} h apart"
+    if axis.count < needed:
+        return f"needs {needed} readings at this interval"
+    return f"needs a value in at least {recent_level.MIN_SHARE:.0%} of the readings"
 
 
 def _describe_distance(

@@ -122,23 +122,29 @@ class SeriesCounts:
         }
 
 
-def weather(rng: np.random.Generator, seconds: int, days: float) -> Array:
-    """Return values (n, 4) of weather: a daily cycle whose size varies, slow changes, and a sensor's noise."""
+def weather(rng: np.random.Generator, seconds: int, days: float, calm: bool = False) -> Array:
+    """Return values (n, 4) of weather: a daily cycle whose size varies, slow changes, and a sensor's noise.
+
+    In calm weather, most wind speeds are 0 and the air is often saturated.
+    """
     count = int(days * 86400 // seconds)
     hours = np.arange(count) * seconds / 3600
     cloudy = np.interp(hours / 24, np.arange(int(days) + 2), rng.uniform(0.2, 1.3, int(days) + 2))
     cycle = -np.cos(2 * np.pi * hours / 24) * cloudy
     slow = np.column_stack([_red_noise(rng, count, seconds, 40.0) for _ in VARIABLES])
     fast = np.column_stack([_red_noise(rng, count, seconds, 1.0) for _ in VARIABLES])
-    mean = np.array([15.0, 60.0, 1005.0, 4.0])
+    mean = np.array([15.0, 92.0, 1005.0, -0.5] if calm else [15.0, 60.0, 1005.0, 4.0])
     values = mean + cycle[:, None] * [5.0, -14.0, 0.3, 1.0] + SPREAD * (0.8 * slow + [0.1, 0.3, 0.03, 0.5] * fast)
     values += rng.normal(size=values.shape) * np.multiply(RESOLUTION, 0.7)
-    return _rounded(np.clip(values, [-90.0, 8.0, 800.0, 0.6], [55.0, 97.0, 1080.0, 70.0]))
+    low, high = (0.0, 100.0) if calm else (0.6, 97.0)
+    return _rounded(np.clip(values, [-90.0, 8.0, 800.0, low], [55.0, high, 1080.0, 70.0]))
 
 
-def weather_with_faults(rng: np.random.Generator, seconds: int, days: float, per_kind: int) -> LabelledSeries:
+def weather_with_faults(
+    rng: np.random.Generator, seconds: int, days: float, per_kind: int, calm: bool = False
+) -> LabelledSeries:
     """Return weather with faults of all `KINDS` at random places, at least a day apart."""
-    values = weather(rng, seconds, days)
+    values = weather(rng, seconds, days, calm)
     kinds = list(rng.permutation(KINDS * per_kind))
     faults = []
     hour = 3600 / seconds
@@ -236,6 +242,8 @@ SERIES: dict[str, Callable[[np.random.Generator], LabelledSeries]] = {
     "weather, 1 h": lambda rng: weather_with_faults(rng, 3600, 200, 4),
     "machine, 5 min": lambda rng: machine(rng, 300, 80),
     "machine, 1 h": machine,
+    "calm weather, 10 min": lambda rng: weather_with_faults(rng, 600, 60, 2, calm=True),
+    "calm weather, 1 h": lambda rng: weather_with_faults(rng, 3600, 200, 4, calm=True),
 }
 
 

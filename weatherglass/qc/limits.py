@@ -134,7 +134,8 @@ STEP_SHARE = Limit(
 time, as weather does."""
 
 STEP_HOURS = Limit(1.0, "The period that the limits of `STEP` refer to")
-"""A value is compared with all earlier ones that are at most this old."""
+"""A value is compared with the last one and with those 2, 3, 4, 6, 9, 13, … readings before that are at most this
+old."""
 
 STEP_LAST_HALF = Limit(0.25, "Own choice: with less, the change had ended before, and noise exceeds the limit again")
 """Share of a change over several readings that must have happened in the last half of them."""

@@ -117,8 +117,9 @@ class StepCheck:
 def check_steps(times: Array, values: Array, limit: Array = STEP_PER_HOUR) -> StepCheck:
     """Check the changes of values.
 
-    Frequent readings divide a fast rise into small steps, so values are also compared with those up to an hour before:
-    a reading fails when it is the first one too far from one of them. The wind comes in gusts and is excluded.
+    Frequent readings divide a fast rise into small steps, so values are also compared with those 2, 3, 4, 6, 9, 13, …
+    readings and up to an hour before: a reading fails when it is the first one too far from one of them. The wind comes
+    in gusts and is excluded.
 
     Args:
         times: (..., moments) hours, ascending.

@@ -29,6 +29,20 @@ def test_faults_in_a_quarter_of_a_short_series_do_not_hide_themselves() -> None:
     assert alarm_limit.fit(score, 0.01, BLOCK) < 50.0
 
 
+@pytest.mark.parametrize("zeros", [0.5, 0.8, 0.95])
+def test_blocks_without_any_departure_do_not_lower_the_limit(zeros: float) -> None:
+    score = scores(400).reshape(-1, BLOCK)
+    score[np.random.default_rng(1).random(len(score)) < zeros] = 0.0
+    exceeded = (alarm_limit.block_maxima(score.ravel(), BLOCK) > alarm_limit.fit(score.ravel(), 1, BLOCK)).sum()
+    assert exceeded <= 5
+
+
+def test_a_few_departures_of_a_constant_series_do_not_set_the_limit() -> None:
+    score = np.zeros(100 * BLOCK)
+    score[:50] = 8.0
+    assert alarm_limit.fit(score, 0.1, BLOCK) < 8.0
+
+
 def test_a_smaller_budget_gives_a_higher_limit() -> None:
     limits = [alarm_limit.fit(scores(200), allowed, BLOCK) for allowed in (10, 1, 0.1, 0)]
     assert limits == sorted(limits)

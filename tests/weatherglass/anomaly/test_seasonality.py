@@ -32,3 +32,26 @@ def test_a_series_without_cycle_is_left_unchanged() -> None:
 
 def test_a_series_of_less_than_four_periods_has_no_cycle() -> None:
     assert not seasonal(series(24.0)[1][:90], 0.0, 1.0).any()
+
+
+@pytest.mark.parametrize(("step", "start"), [(1.0, 0.0), (1.0, 0.5), (2.0, 1.0), (3.0, 0.0), (6.0, 3.0), (1 / 6, 0.0)])
+def test_the_cycle_has_the_amplitude_and_the_phase_of_the_series(step: float, start: float) -> None:
+    angle = 2 * np.pi * (start + np.arange(round(20 * 24 / step)) * step) / 24
+    found = seasonal(5.0 * np.cos(angle - 1.0), start, step)
+    component = 2 * np.mean(found * np.exp(1j * angle))
+    assert np.abs(component) == pytest.approx(5.0, rel=0.03)
+    assert np.angle(component) == pytest.approx(1.0, abs=0.03)
+
+
+def test_a_series_of_some_hours_of_the_day_has_the_cycle_of_these() -> None:
+    hours = np.arange(40 * 24.0)
+    cycle = 5.0 * np.cos(2 * np.pi * hours / 24)
+    day = (hours % 24 >= 6) & (hours % 24 < 18)
+    rest = np.where(day, cycle, np.nan) - seasonal(np.where(day, cycle, np.nan), 0.0, 1.0)
+    assert np.nanstd(rest) < 0.1
+
+
+def test_a_series_that_is_mostly_missing_has_no_cycle() -> None:
+    sparse = np.full(2000, np.nan)
+    sparse[::9] = np.arange(len(sparse[::9])) % 5
+    assert not seasonal(sparse, 0.0, 1.0).any()

@@ -19,8 +19,11 @@ NOW = datetime(2024, 1, 1, tzinfo=UTC)
 START = np.datetime64("2023-05-01T00:00:00", "s")
 
 
-def weather(minutes: int, days: int, seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """Times and values of a station without faults: a daily cycle and a slow random walk, rounded like a sensor."""
+def weather(minutes: int, days: int, seed: int = 3, calm: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Times and values of a station without faults: a daily cycle and a slow random walk, rounded like a sensor.
+
+    In calm weather the wind is mostly 0 and the air often saturated.
+    """
     rng = np.random.default_rng(seed)
     count = days * 1440 // minutes
     times = START + np.arange(count) * np.timedelta64(minutes * 60, "s")
@@ -34,6 +37,8 @@ def weather(minutes: int, days: int, seed: int = 3) -> tuple[np.ndarray, np.ndar
     )
     values += walk * [2.0, 6.0, 5.0, 0.8] + rng.normal(size=(count, 4)) * [0.1, 1.0, 0.1, 0.3]
     values[:, 1], values[:, 3] = np.clip(values[:, 1], 5, 97), np.maximum(values[:, 3], 0.6)
+    if calm:
+        values[:, 1], values[:, 3] = np.minimum(values[:, 1] + 37, 100), np.maximum(values[:, 3] - 6, 0)
     return times, np.column_stack([np.round(values[:, v], digits) for v, digits in enumerate((1, 0, 1, 1))])
 
 
@@ -55,8 +60,9 @@ def test_skipped_checks_are_reported(minutes: int) -> None:
     assert {"neighbours", "climatology"} <= report.not_checked.keys()
 
 
-def test_the_budget_controls_the_number_of_soft_flags_in_ordinary_weather() -> None:
-    series = [weather(60, 60, seed) for seed in range(3)]
+@pytest.mark.parametrize("calm", [False, True])
+def test_the_budget_controls_the_number_of_soft_flags_in_ordinary_weather(calm: bool) -> None:
+    series = [weather(60, 60, seed, calm) for seed in range(3)]
     numbers = {}
     for budget in (0.05, 0.3, 2.0):
         reports = [check(*one, budget) for one in series]
@@ -222,6 +228,31 @@ def test_missing_variables_cause_no_warnings() -> None:
             assert check(times, values).checks["recent_level"]["temperature"] is not Quality.NOT_CHECKED
 
 
+@pytest.mark.parametrize(
+    ("reports", "checked"),
+    [
+        (lambda hour: hour >= 0, {"recent_level", "self_prediction"}),
+        (lambda hour: (hour % 24 >= 7) & (hour % 24 < 19), {"recent_level", "self_prediction"}),
+        (lambda hour: hour % 9 == 0, set()),
+        (lambda hour: hour == 500, set()),
+    ],
+)
+@pytest.mark.parametrize("constant", [False, True])
+def test_a_variable_is_checked_or_has_a_reason(
+    reports: Callable[[np.ndarray], np.ndarray], checked: set[str], constant: bool
+) -> None:
+    times, values = weather(60, 60)
+    values[~reports(np.arange(len(values))), 0] = np.nan
+    if constant:
+        values[np.isfinite(values[:, 0]), 0] = 12.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        report = check(times, values)
+    for name in SOFT_CHECKS:
+        assert (report.checks[name]["temperature"] is not Quality.NOT_CHECKED) == (name in checked)
+        assert (f"{name} of temperature" in report.not_checked) == (name not in checked)
+
+
 @pytest.mark.parametrize("shape", ["level_shift", "drift"])
 def test_a_level_shift_and_a_drift_are_flagged(shape: str) -> None:
     times, values = weather(60, 60)
@@ -242,5 +273,6 @@ def test_a_short_series_has_no_self_prediction() -> None:
     report = check(*(array[:200] for array in weather(10, 2)))
     assert report.checks["self_prediction"]["temperature"] is Quality.NOT_CHECKED
     assert "self_prediction of temperature" in report.not_checked
+    assert "recent_level of temperature" not in report.not_checked
     with pytest.raises(TooFewReadings, match="1"):
         check(*(array[:1] for array in weather(10, 2)))

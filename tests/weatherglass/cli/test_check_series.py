@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -166,3 +167,17 @@ def test_the_text_lists_twenty_events_of_a_check_or_all(
     file.write_text("\n".join(["time,temperature (°C)", *hours]))
     assert main(["check", "--series", str(file), *(["--all"] if list_all else [])]) == FLAGGED
     assert capsys.readouterr().out.count("99.0 °C") == listed
+
+
+@pytest.mark.parametrize("days", [1, 2, 7, 30])
+@pytest.mark.parametrize("count", [2, 8, 60])
+def test_readings_days_apart_are_checked(check: Check, file: Path, days: int, count: int) -> None:
+    first = date(2015, 5, 1)
+    rows = [f"{first + timedelta(days=days * i)}T12:00:00Z,{10 + i % 7}" for i in range(count)]
+    file.write_text("\n".join([LINES[0], *rows]))
+    status, report = check()
+    assert status in {CLEAN, FLAGGED}
+    assert report["checks"]["range"]["temperature"] == "ok"
+    assert {event["check"] for event in report["events"]} <= {"self_prediction"}
+    assert report["checks"]["recent_level"]["temperature"] == "not_checked"
+    assert "recent_level of temperature" in report["not_checked"]
