@@ -252,6 +252,11 @@ def test_a_comparison_shows_the_number_of_cases_of_each_figure(served: Served, o
             {"name": "mae.model.temperature.lead06", "first": 1.5, "second": 1.25, "change": -0.25},
             {"name": "mae.persistence.temperature.lead06", "first": 3, "second": 3, "change": 0},
             {"name": "mae.model.temperature.lead07", "first": 1.6, "second": 1.3, "change": -0.3},
+            {"name": "bias.temperature.lead06", "first": 0.5, "second": 0.25, "change": -0.25},
+            {"name": "crps.temperature", "first": 1.1, "second": 1.0, "change": -0.1},
+            {"name": "crps.temperature.lead07", "first": 1.1, "second": 1.0, "change": -0.1},
+            {"name": "mape.wind_speed.lead06", "first": 40, "second": 30, "change": -10},
+            {"name": "rmse.temperature.lead06", "first": 2, "second": 1.75, "change": -0.25},
         ],
         "decision": {
             "at": "2026-01-05T12:15:00Z",
@@ -277,9 +282,13 @@ def test_a_comparison_shows_the_number_of_cases_of_each_figure(served: Served, o
     expect(live).to_have_count(len(VARIABLES))
     expect(live.first.locator("td")).to_have_text(["4321", "1.00 °C", "0.90 °C", re.compile("10.0")])
     held_out = page.locator("#held-out tr")
-    expect(held_out).to_have_count(1)
-    expect(held_out.locator("td").first).to_have_text("1.50 °C")
+    expect(held_out.locator("td:nth-of-type(1)")).to_have_text(
+        ["1.50 °C", "2.00 °C", "0.50 °C", "40.0\u00a0%", "1.10 °C"]
+    )
     expect(held_out.locator("td").nth(1)).to_have_text("1200")
+    expect(held_out.locator("th")).to_have_text(
+        [re.compile(name) for name in ("error, 6 h", "RMSE, 6 h", "bias, 6 h", "MAPE, 6 h", "CRPS, mean of 6 to 24 h")]
+    )
     scores = httpx.get(f"{served.address}/verification", params={"days": 90, "by": "all"}, timeout=60).json()["scores"]
     expect(page.locator("#verified tr")).to_have_count(len(scores))
     expect(page.locator("#verified tr").first.locator("td").nth(1)).to_have_text(str(scores[0]["n"]))

@@ -7,6 +7,8 @@ import { formatDateTime, formatDifference, VARIABLE_LABELS, VARIABLES } from "./
 
 const SHOWN_LEADS = new Set([1, 6, 12, 24]);
 const CASES = "cases";
+/** Names of the metrics of a forecaster in the order of the rows; `coverage` is followed by a level. */
+const METRICS = { skill: "skill", mae: "error", rmse: "RMSE", bias: "bias", mape: "MAPE", crps: "CRPS", coverage: "coverage" };
 const CHOICES = ["kind", "first", "second"];
 const form = byId("choice");
 
@@ -94,7 +96,8 @@ function renderHeldOut(metrics) {
   const cases = metrics.find((metric) => metric.name === CASES);
   const rows = metrics
     .map((metric) => ({ ...metric, ...describe(metric.name), firstCases: cases?.first, secondCases: cases?.second }))
-    .filter((metric) => metric.label);
+    .filter((metric) => metric.label)
+    .sort((one, other) => (one.order ?? 0) - (other.order ?? 0));
   renderRows("held-out", rows, heldOutRow, 6, "There are no metrics yet. They are computed after each training.");
 }
 
@@ -105,10 +108,15 @@ function describe(name) {
   const lead = Number(parts.at(-1)?.match(/^lead(\d+)$/)?.[1] ?? 0);
   if (name === CASES || (lead && !SHOWN_LEADS.has(lead))) return {};
   const label = VARIABLE_LABELS[variable];
-  if (metric === "skill") return { label: `${label}: skill against the damped anomaly`, kind: "percent" };
-  if (metric === "mae") return parts[0] === "model" ? { label: `${label}: error, ${lead} h ahead`, kind: variable } : {};
-  if (metric.startsWith("coverage"))
-    return { label: `${label}: coverage of the ${metric.slice(8)} % interval, ${lead} h ahead`, kind: "percent" };
+  const base = metric.replace(/\d+$/, "");
+  const order = Object.keys(METRICS).indexOf(base);
+  const when = lead ? `${lead} h ahead` : "mean of 6 to 24 h ahead";
+  if (metric === "skill") return { label: `${label}: skill against the damped anomaly`, kind: "percent", order };
+  if (metric === "mae" && parts[0] !== "model") return {};
+  if (base === "coverage")
+    return { label: `${label}: coverage of the ${metric.slice(8)} % interval, ${when}`, kind: "percent", order };
+  if (order >= 0 && label)
+    return { label: `${label}: ${METRICS[base]}, ${when}`, kind: metric === "mape" ? "percentage" : variable, order };
   return { label: name.replaceAll(/[._]/g, " "), kind: "number" };
 }
 
@@ -116,6 +124,7 @@ function heldOutRow({ label, kind, first, second, change, firstCases, secondCase
   const format = (value) => {
     if (value === null) return "–";
     if (kind === "percent") return percent(value, 1);
+    if (kind === "percentage") return percent(value / 100, 1);
     return kind === "number" ? value.toPrecision(3) : formatDifference(kind, value);
   };
   return h(
