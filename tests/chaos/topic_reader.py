@@ -11,8 +11,9 @@ from tests.chaos.log_reader import StoredRecord, read_log
 
 RAW, FEATURES, HOURS = "weather-raw", "weather-features", "weather-hours"
 PREDICTIONS, SHADOW, REJECTED = "weather-predictions", "weather-shadow", "weather-rejected"
+GUIDANCE = "weather-guidance"
 OFFSETS = "__consumer_offsets"
-TOPICS = (RAW, FEATURES, HOURS, PREDICTIONS, SHADOW, REJECTED, OFFSETS)
+TOPICS = (RAW, FEATURES, HOURS, PREDICTIONS, SHADOW, GUIDANCE, REJECTED, OFFSETS)
 OFFSET_KEY_VERSIONS = (0, 1)
 """Other versions of keys on the topic of offsets describe the members of groups."""
 
