@@ -53,7 +53,7 @@ function cutLine(points) {
   points.forEach(([x, y], index) => {
     const [lastX, lastY] = points[index - 1] ?? [x, y];
     if (Math.abs(x - lastX) > LAND_SIZE / 2) {
-      const middle = (y + lastY) / 2; // a point next to a crossing is at most half a degree from the edge
+      const middle = (y + lastY) / 2; // a point next to a crossing is less than a degree from the edge
       parts.at(-1).push([lastX < x ? 0 : LAND_SIZE, middle]);
       parts.push([[lastX < x ? LAND_SIZE : 0, middle]]);
     }
