@@ -166,6 +166,7 @@ def _append(file: Path, text: str, fields: Mapping[str, str]) -> None:
 
 
 def _replace(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file) as temporary:
         temporary.write_bytes(text.encode())
         try:
