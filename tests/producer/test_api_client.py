@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from types import SimpleNamespace
 
 import pytest
 import requests
@@ -71,7 +72,9 @@ def test_waits_between_attempts_grow_up_to_the_limit(
 ) -> None:
     """The upper limits of the random waits: 1, 2, 4, 5 and 5 s for a limit of 5 s."""
     limits = []
-    monkeypatch.setattr("tenacity.wait.random.uniform", lambda low, high: limits.append((low, high)) or 0.0)
+    # not `random.uniform` itself, which threads of other tests may call
+    record = SimpleNamespace(uniform=lambda low, high: limits.append((low, high)) or 0.0)
+    monkeypatch.setattr("tenacity.wait.random", record)
     fake_api.responses = [error_response(503, "The service is overloaded")]
     policy = RetryPolicy(connect_seconds=20, read_seconds=20, attempts=6, max_wait_seconds=5)
     with (
