@@ -11,18 +11,17 @@ within the plan; after a failed connection, by the next fetch.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from time import monotonic
+from functools import partial
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
 
 from producer.api_response import ApiConnectionError, ApiError
 from producer.guidance_budget import GuidanceBudget, plan_budget
 from producer.guidance_client import GuidanceClient, GuidanceResponse, create_guidance_client, request_groups
 from producer.publish import PublishError, open_producer, publish_guidance
+from producer.recorded_poll import recorded_poll
 from producer.replay.data import replay_stations
 from weatherglass.formatting import count_noun
 from weatherglass.guidance_record import GUIDANCE_VARIABLES, Guidance, GuidanceValues, RunTime
@@ -31,7 +30,7 @@ from weatherglass.settings import Settings, Source
 from weatherglass.stations import Station, known_stations, own_stations
 from weatherglass.store.engine import open_store
 from weatherglass.store.guidance import Fetch, Key, last_fetches, save_fetches
-from weatherglass.store.polls import OK, Poll, PollKind, calls_since, save_poll
+from weatherglass.store.polls import Poll, PollKind, calls_since
 
 Log = Callable[[str], object]
 DAY = timedelta(days=1)
@@ -106,7 +105,10 @@ def fetch_guidance(settings: Settings, now: datetime, log: Log) -> GuidanceRepor
     budget = plan_budget(settings, polled_from_open_meteo(settings), len(stations))
     engine, report = open_store(settings.store_url), GuidanceReport()
     try:
-        with create_guidance_client(settings) as client, _recorded_poll(engine, settings, client, report, now):
+        with (
+            create_guidance_client(settings) as client,
+            recorded_poll(engine, now, partial(_poll, settings, client, report)),
+        ):
             with engine.connect() as connection:
                 last, left = last_fetches(connection), _calls_left(connection, budget, now)
             fetch = _GuidanceFetch(settings, engine, client, last, left, now, report, log)
@@ -270,33 +272,22 @@ def _record(
     )
 
 
-@contextmanager
-def _recorded_poll(
-    engine: Engine, settings: Settings, client: GuidanceClient, report: GuidanceReport, now: datetime
-) -> Iterator[None]:
-    """Save the outcome and the calls in the store, also after a failure. A failure to save them is ignored."""
-    outcome, started = OK, monotonic()
-    try:
-        yield
-    except BaseException as error:  # Airflow ends a task that takes too long by such an exception
-        outcome = type(error).__name__
-        raise
-    finally:
-        seconds = monotonic() - started
-        poll = Poll(
-            at=now + timedelta(seconds=seconds),
-            seconds=seconds,
-            outcome=outcome,
-            new=report.new,
-            repeated=report.repeated,
-            unobserved=len(report.failures),
-            calls=0 if settings.source is Source.REPLAY else client.calls,
-            clock_skew=client.clock_skew,
-            kind=PollKind.GUIDANCE,
-        )
-        if client.calls:
-            with suppress(SQLAlchemyError), engine.begin() as connection:
-                save_poll(connection, poll)
+def _poll(
+    settings: Settings, client: GuidanceClient, report: GuidanceReport, at: datetime, seconds: float, outcome: str
+) -> Poll | None:
+    if not client.calls:
+        return None
+    return Poll(
+        at=at,
+        seconds=seconds,
+        outcome=outcome,
+        new=report.new,
+        repeated=report.repeated,
+        unobserved=len(report.failures),
+        calls=0 if settings.source is Source.REPLAY else client.calls,
+        clock_skew=client.clock_skew,
+        kind=PollKind.GUIDANCE,
+    )
 
 
 def _summary(report: GuidanceReport, interval: timedelta) -> str:

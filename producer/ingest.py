@@ -13,10 +13,10 @@ no window.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from time import monotonic
 
 import requests
@@ -28,6 +28,7 @@ from producer.open_meteo import check_budget
 from producer.polling import PollResult, SourceClients, State
 from producer.publish import PublishError, open_producer, publish
 from producer.publish_plan import PublishPlan, plan_publishing
+from producer.recorded_poll import recorded_poll
 from producer.replay.labels import fetch_labels
 from producer.sources import observed_stations
 from weatherglass.formatting import count_noun
@@ -43,7 +44,7 @@ from weatherglass.stations import StationsError, known_stations
 from weatherglass.store import model_output
 from weatherglass.store.detection_scores import save_faults
 from weatherglass.store.engine import open_store
-from weatherglass.store.polls import OK, Poll, calls_since, save_poll
+from weatherglass.store.polls import Poll, calls_since
 from weatherglass.store.published import last_published, save_published
 
 Log = Callable[[str], None]
@@ -119,7 +120,7 @@ def ingest(settings: Settings, now: datetime, log: Log = print) -> IngestReport:
     engine = open_store(settings.store_url)
     report, started = IngestReport(), monotonic()
     try:
-        with SourceClients(settings) as clients, _record_poll(engine, clients, report, now):
+        with SourceClients(settings) as clients, recorded_poll(engine, now, partial(_poll, clients, report)):
             with engine.connect() as connection:
                 used = calls_since(connection, now - timedelta(days=1))
                 state = State(last_published(connection), model_output.latest_all(connection), used)
@@ -137,31 +138,19 @@ def ingest(settings: Settings, now: datetime, log: Log = print) -> IngestReport:
     return report
 
 
-@contextmanager
-def _record_poll(engine: Engine, clients: SourceClients, report: IngestReport, now: datetime) -> Iterator[None]:
-    """Save the outcome of a poll in the store, even if the poll fails. A failure to save it is ignored."""
-    outcome, started = OK, monotonic()
-    try:
-        yield
-    except BaseException as error:  # Airflow ends a task that takes too long by such an exception
-        outcome = type(error).__name__
-        raise
-    finally:
-        seconds = monotonic() - started
-        poll = Poll(
-            at=now + timedelta(seconds=seconds),
-            seconds=seconds,
-            outcome=outcome,
-            new=report.new,
-            filled=report.filled,
-            revised=report.revised,
-            repeated=report.repeated,
-            unobserved=len(report.failures),
-            calls=clients.calls,
-            clock_skew=clients.clock_skew,
-        )
-        with suppress(SQLAlchemyError), engine.begin() as connection:
-            save_poll(connection, poll)
+def _poll(clients: SourceClients, report: IngestReport, at: datetime, seconds: float, outcome: str) -> Poll:
+    return Poll(
+        at=at,
+        seconds=seconds,
+        outcome=outcome,
+        new=report.new,
+        filled=report.filled,
+        revised=report.revised,
+        repeated=report.repeated,
+        unobserved=len(report.failures),
+        calls=clients.calls,
+        clock_skew=clients.clock_skew,
+    )
 
 
 def _check_observed(report: IngestReport, stations: int) -> None:
