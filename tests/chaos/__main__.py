@@ -224,7 +224,7 @@ def _execute(
         record: called with each fault when the next one begins.
     """
     start, stop = datetime.now(UTC), threading.Event()
-    journal, watch = Journal(path), PredictionWatch(injector.servers)
+    journal, watch = Journal(path), PredictionWatch(injector.servers, clock.right)
     steps = plan(seed, start, minutes, STATIONS)
     executor = ThreadPoolExecutor(1)
     load = executor.submit(publish, injector.servers, steps, start, journal, stop, clock)

@@ -11,7 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
@@ -57,6 +57,12 @@ class Clock:
     """The clock of the producer: `shift` is how many seconds it is ahead of the right time."""
 
     shift: float = 0.0
+    made: dict[datetime, datetime] = field(default_factory=dict)
+    """Time of an observation as this clock showed it while it was moved -> the right time."""
+
+    def right(self, shown: datetime) -> datetime:
+        """The right time of an observation with the time `shown`."""
+        return self.made.get(shown, shown)
 
     def apply(self, value: str) -> str:
         """An observation with the time that this clock shows; what is no observation is unchanged."""
@@ -69,7 +75,9 @@ class Clock:
             return value
         if time.tzinfo is None:
             return value
-        return json.dumps({**content, "timestamp": _text(time + timedelta(seconds=self.shift))})
+        shown = _text(time + timedelta(seconds=self.shift))
+        self.made[datetime.fromisoformat(shown)] = time
+        return json.dumps({**content, "timestamp": shown})
 
 
 def plan(seed: int, start: datetime, minutes: float, stations: Sequence[str]) -> list[Step]:

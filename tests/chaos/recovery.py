@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 
@@ -16,12 +17,16 @@ from tests.chaos.topic_reader import PREDICTIONS
 
 
 class PredictionWatch:
-    """Reads `weather-predictions` as a consumer does, and remembers when each prediction became visible."""
+    """Reads `weather-predictions` as a consumer does, and remembers when each prediction became visible.
 
-    def __init__(self, servers: str):
+    Args:
+        right: the time at which an observation was made, for the time that it shows: the producer's clock may be wrong.
+    """
+
+    def __init__(self, servers: str, right: Callable[[datetime], datetime]):
         self.seen: list[tuple[float, datetime]] = []
-        """Unix time at which a prediction was read, and time of its observation."""
-        self._servers = servers
+        """Unix time at which a prediction was read, and time at which its observation was made."""
+        self._servers, self._right = servers, right
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -46,7 +51,8 @@ class PredictionWatch:
             consumer.assign([TopicPartition(PREDICTIONS, n) for n in consumer.partitions_for_topic(PREDICTIONS) or ()])
             while not self._stop.is_set():
                 for records in consumer.poll(200).values():
-                    self.seen += [(time.time(), at) for record in records if (at := _time_of(record.key, record.value))]
+                    times = (_time_of(record.key, record.value) for record in records)
+                    self.seen += [(time.time(), self._right(shown)) for shown in times if shown]
         finally:
             consumer.close()
 

@@ -27,7 +27,7 @@ def execute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., li
     """`_execute` with a load function and predictions of the future."""
     newer = datetime.now(UTC) + timedelta(hours=1)
     watch = SimpleNamespace(seen=[(0.0, newer)], close=lambda: None)
-    monkeypatch.setattr(chaos, "PredictionWatch", lambda _: watch)
+    monkeypatch.setattr(chaos, "PredictionWatch", lambda *_: watch)
 
     def run(load: Callable[..., None], record: Callable[[Injected], None] = lambda _: None) -> list[Injected]:
         monkeypatch.setattr(chaos, "publish", load)
