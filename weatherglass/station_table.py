@@ -173,14 +173,21 @@ _NOT_IANA = ("Factory", "SystemV")
 """Entries of the system's zone files that browsers do not know."""
 
 
-def _timezone(text: str) -> str:
-    allowed = "a time zone of the IANA database, such as America/New_York or UTC"
+def is_time_zone(text: str) -> bool:
+    """Whether a text is the name of a time zone of the IANA database, such as America/New_York or UTC."""
     if not _ZONE_NAME.fullmatch(text) or text.startswith(_NOT_IANA):
-        raise _Refused(StationProblemCode.TIME_ZONE, allowed)
+        return False
     try:
         ZoneInfo(text)
     except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: the name of a folder, such as America
-        raise _Refused(StationProblemCode.TIME_ZONE, allowed) from None
+        return False
+    return True
+
+
+def _timezone(text: str) -> str:
+    if not is_time_zone(text):
+        allowed = "a time zone of the IANA database, such as America/New_York or UTC"
+        raise _Refused(StationProblemCode.TIME_ZONE, allowed)
     return text
 
 

@@ -36,6 +36,7 @@ from weatherglass.api.routes import (
     stations,
     system,
     verification,
+    weather_alerts,
 )
 from weatherglass.api.routes.metrics import RequestMetrics, RequestMetricsMiddleware
 from weatherglass.api.security_headers import SecurityHeadersMiddleware
@@ -62,6 +63,7 @@ ROUTE_MODULES = (
     detection,
     models,
     verification,
+    weather_alerts,
     alerts,
     health,
     system,
@@ -129,7 +131,7 @@ def create_app(
     for module in ROUTE_MODULES:
         app.include_router(module.router, dependencies=access)
     # Not `dependency_overrides`: with overrides, FastAPI resolves the dependencies of a route again at each request.
-    for module in (anomalies, anomaly_events, alerts):
+    for module in (anomalies, anomaly_events, alerts, weather_alerts):
         app.include_router(module.write_routes(require_writer), dependencies=access)
     app.include_router(publish_observations.router)
     return app

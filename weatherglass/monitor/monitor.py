@@ -1,5 +1,7 @@
 """The monitor: a long-lived job that collects metrics and evaluates the alert rules every 15 seconds.
 
+It also evaluates the weather alert rules of users.
+
     python -m weatherglass.monitor <job folder>
 
 It depends on none of the components it monitors: an unavailable component is measured as such. Its progress is the task
@@ -34,6 +36,7 @@ from weatherglass.monitor.log_summary import LogSummary
 from weatherglass.monitor.metric_recorder import MetricRecorder
 from weatherglass.monitor.notification_channels import channels_from_environment
 from weatherglass.monitor.store_metrics import EPOCH, StoreMetrics
+from weatherglass.monitor.weather_alerts import WeatherAlertRun
 from weatherglass.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
@@ -67,6 +70,7 @@ class Monitor:
         store, channels = self.store_metrics.engine, channels_from_environment(environment)
         self.dispatcher = AlertDispatcher(store, channels, Links(airflow))
         self.recorder = MetricRecorder(store, job.folder.path)
+        self.weather_alerts = WeatherAlertRun(store)
         self.log_summary = LogSummary()
         self.evaluator = RuleEvaluator(RULES)
 
@@ -89,7 +93,8 @@ class Monitor:
         errors = self.dispatcher.dispatch(evaluation, sample.at)
         sample.put(m.COLLECTION_SECONDS, time.monotonic() - started)
         self.recorder.record(sample)
-        for line in self.log_summary.lines(evaluation, sample, errors):
+        weather_lines = self.weather_alerts.run(sample.at)
+        for line in [*weather_lines, *self.log_summary.lines(evaluation, sample, errors)]:
             self.job.report(line, open=len(evaluation.firing))
         self.job.heartbeat()
 

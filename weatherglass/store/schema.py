@@ -392,6 +392,47 @@ alerts = Table(
     comment="Open and resolved alerts; one open row per rule and subject.",
 )
 
+weather_alert_rules = Table(
+    "weather_alert_rules",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("definition", Document, nullable=False, comment="As in `weather_alerts.rule`."),
+    Column("created_at", UtcTime, nullable=False),
+    Column("created_by", String(100), nullable=False),
+    Column("deleted_at", UtcTime, comment="Null while the rule is in use."),
+    Column("evaluated_at", UtcTime),
+    Column("not_evaluated", Document, nullable=False, comment="Reason by station, at the last evaluation."),
+    sqlite_autoincrement=True,
+    comment="Rules of users about the forecasts and faults of stations.",
+)
+
+weather_alerts = Table(
+    "weather_alerts",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("rule_id", RowId, nullable=False),
+    Column("rule_name", String(100), nullable=False),
+    Column("station_id", String(100), nullable=False),
+    Column("since", UtcTime, nullable=False),
+    Column("seen_at", UtcTime, nullable=False, comment="When the rule was last evaluated for the station."),
+    Column("ended_at", UtcTime),
+    Column("end_reason", String(20), comment="cleared, expired or deleted; null while the alert is open."),
+    Column("details", Document, nullable=False, comment="What the rule found at the last evaluation."),
+    Column("sent_at", UtcTime, comment="When the message was sent; null if not sent."),
+    Column("end_sent_at", UtcTime, comment="When the message about the end was sent."),
+    Index(
+        "uq_weather_alerts_open",
+        "rule_id",
+        "station_id",
+        unique=True,
+        sqlite_where=text("ended_at IS NULL"),
+        postgresql_where=text("ended_at IS NULL"),
+    ),
+    Index(None, "since"),
+    sqlite_autoincrement=True,
+    comment="Weather alerts; one open row per rule and station.",
+)
+
 polls = Table(
     "polls",
     metadata,

@@ -1,0 +1,29 @@
+"""Stored predictions with the observations that they are based on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, and_
+
+from weatherglass.records import VARIABLES
+from weatherglass.store.latest_per_station import latest_per_station
+from weatherglass.store.schema import observations
+from weatherglass.store.schema import predictions as table
+
+_COLUMNS = ("station_id", "timestamp", "predictions", "confidence", "is_anomaly", "source")
+
+
+def latest_inputs(connection: Connection) -> Sequence[Row[Any]]:
+    """The row of the newest prediction of each station, with the variables of its observation.
+
+    A variable is None if the observation is missing or has no value.
+    """
+    return connection.execute(_with_observation(latest_per_station(table))).all()
+
+
+def _with_observation(query: Select) -> Select:
+    same = and_(observations.c.station_id == table.c.station_id, observations.c.timestamp == table.c.timestamp)
+    columns = (*(table.c[name] for name in _COLUMNS), *(observations.c[name] for name in VARIABLES))
+    return query.outerjoin(observations, same).with_only_columns(*columns)
