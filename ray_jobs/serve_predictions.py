@@ -15,7 +15,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,9 @@ DRAIN_TIMEOUT_SECONDS = 16.0
 STALLED_SECONDS = 20.0
 """An actor whose loop makes no progress for this long is restarted."""
 UNHEALTHY_SECONDS = 90.0
-"""The job fails when not all actors serve for this long, which is enough for their start on a busy machine."""
+"""The job fails when not all actors serve for this long. Actors that are still starting continue to start."""
+START_SECONDS = 180.0
+"""How long an actor that the start finds may take to respond: on a busy machine a process takes minutes to start."""
 
 STATES = ("ok", "degraded", "failing")
 """From best to worst."""
@@ -142,15 +144,30 @@ class ActorSupervisor:
         """
         names = [name for name in list_named_actors() if name.startswith(NAME)]
         running = {name: ray.get_actor(name) for name in names}
-        configured = self._names()
-        outdated = {}
-        for name, actor in running.items():
-            health = self._health(actor)
-            if name not in configured or health is None or health["fingerprint"] != self.fingerprint:
-                outdated[name] = actor
+        configured, healths = self._names(), self._wait_for_responses(running)
+        outdated = {
+            name: running[name]
+            for name, health in healths.items()
+            if name not in configured or health is None or health["fingerprint"] != self.fingerprint
+        }
         if outdated:
             self._report(f"replacing {', '.join(sorted(outdated))}: other settings, or no response")
             self._drain(outdated)
+
+    def _wait_for_responses(self, actors: Mapping[str, Any]) -> dict[str, dict[str, Any] | None]:
+        """`_health` of each actor; None if it does not respond within `START_SECONDS`.
+
+        Without the wait, each start of this job would end the actors that the previous one had started, and on a
+        machine that is busy for long, none would ever serve.
+        """
+        healths = {name: self._health(actor) for name, actor in actors.items()}
+        end = time.monotonic() + START_SECONDS
+        while missing := sorted(name for name, health in healths.items() if health is None):
+            if time.monotonic() > end or self.job.wait(CHECK_SECONDS):
+                break
+            self._report(f"waiting up to {START_SECONDS:g} s for the first response of {', '.join(missing)}")
+            healths |= {name: self._health(actors[name]) for name in missing}
+        return healths
 
     def _start_all(self) -> None:
         for name in self._names():
@@ -200,8 +217,16 @@ class ActorSupervisor:
         phases = {health["phase"] for health in responsive} - {"serving"}
         line = f"waiting {waited:.0f} s for {', '.join(missing)} ({', '.join(sorted(phases)) or 'no response'})"
         if waited > UNHEALTHY_SECONDS:
+            self._end_unresponsive(name for name in missing if healths[name] is None)
             raise RayUnhealthy(f"{line}; see the actor logs in Ray's dashboard at {self.settings.ray_dashboard}")
         self._report(line)
+
+    def _end_unresponsive(self, names: Iterable[str]) -> None:
+        """End actors that have served and do not respond any more: the next start would wait for them."""
+        for name in names:
+            if name in self.pids:
+                self._report(f"ending {name}, which does not respond")
+                ray.kill(self.actors[name])
 
     def _spread(self, healths: Mapping[str, dict[str, Any] | None]) -> None:
         """Move one actor if nodes are unevenly used; the next move follows when all actors serve again."""

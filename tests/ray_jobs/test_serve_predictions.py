@@ -40,7 +40,9 @@ STATIONS = ("new-york", "boston", "miami", "chicago", "denver", "seattle")
 
 
 @contextmanager
-def supervisor(settings: Settings, folder: JobFolder) -> Iterator[subprocess.Popen[bytes]]:
+def supervisor(
+    settings: Settings, folder: JobFolder, module_name: str = "ray_jobs.serve_predictions"
+) -> Iterator[subprocess.Popen[bytes]]:
     environment = {
         **os.environ,
         **client_environment(Credentials(settings)),
@@ -49,7 +51,7 @@ def supervisor(settings: Settings, folder: JobFolder) -> Iterator[subprocess.Pop
         "WEATHERGLASS_RAY_PORT": str(settings.ray_port),
         "WEATHERGLASS_INFERENCE_ACTORS": str(settings.inference_actors),
     }
-    command = [sys.executable, "-m", "ray_jobs.serve_predictions", str(folder.path)]
+    command = [sys.executable, "-m", module_name, str(folder.path)]
     process = subprocess.Popen(command, env=environment, start_new_session=True)
     try:
         yield process
@@ -206,6 +208,23 @@ def test_every_record_is_predicted_once_when_processes_are_killed(
     print(f"{len(load.sent)} records, each predicted once")
     for one in (reader, transactions):
         one.close()
+
+
+def test_an_actor_that_is_still_starting_is_kept_by_the_next_supervisor(
+    serving_settings: Settings, ray_head: Callable[[], subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    """Otherwise, on a machine on which the start takes longer than the supervisor waits, no actor would ever serve."""
+    ray_head()
+    first, second = JobFolder(tmp_path / "first"), JobFolder(tmp_path / "second")
+    started = serving_settings.state_dir / "started"
+    with supervisor(serving_settings, first, "tests.ray_jobs.slow_actor") as process:
+        until("the start of the actor", started.exists)
+        assert process.wait(STOP_TIMEOUT) != 0
+    with supervisor(serving_settings, second, "tests.ray_jobs.slow_actor"):
+        until("progress of the next supervisor", second.last_progress)
+        (serving_settings.state_dir / "continue").touch()
+        until("the actor", lambda: pids(second))
+        assert pids(second) == [int(pid) for pid in started.read_text().split()]
 
 
 def test_without_a_ray_head_the_job_waits_then_fails_and_names_the_address_and_the_setting(
