@@ -2,9 +2,10 @@
 
     python -m benchmarks.features_job [SECTION…] [--runs 3] [--messages 1000000] [--seconds 30] [--write]
 
-Sections: `job` (catching up), `plans` (the same with other Spark plans), `latency`, `state`; default: all, a few
-minutes each. Everything runs on free ports in a temporary folder, with the load from a separate process. Prints
-Markdown tables; `--write` also updates docs/performance.md after each section.
+Sections: `job` (catching up), `plans` (the same with other Spark plans), `parallelism` (the same with other numbers of
+cores and partitions), `latency`, `state`; default: all, a few minutes each, a quarter of an hour for `parallelism`.
+Everything runs on free ports in a temporary folder, with the load from a separate process. Prints Markdown tables;
+`--write` also updates docs/performance.md after each section.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -35,7 +37,7 @@ from kafka import KafkaConsumer, TopicPartition
 from tests.conftest import TestBroker, make_settings
 from tests.spark_jobs.driver import Driver, ends
 from weatherglass.settings import PROJECT_ROOT
-from weatherglass.topics import FEATURES, RAW
+from weatherglass.topics import FEATURES, RAW, TOPICS
 
 COMPILING_SECONDS = 120.0
 """How long the JVM compiles code after the start of the job, on two shared cores."""
@@ -43,16 +45,16 @@ COMPILING_SECONDS = 120.0
 PAGE = PROJECT_ROOT / "docs" / "performance.md"
 STATIONS = 100
 LAST = re.compile(rb'"last_observation":"([^"]+)"')
-JOB = {"job": "**the job**"}
-PLANS = {"sliding": "built-in sliding windows, running sums (no revisions)",
-         "collected": "built-in sliding windows, collected rows (revisions)"}  # fmt: skip
 
 
 @contextmanager
-def broker(folder: Path) -> Iterator[TestBroker]:
+def broker(folder: Path, partitions: int | None = None) -> Iterator[TestBroker]:
+    """A broker with all topics; `partitions` replaces the number of partitions of `weather-raw`."""
     running = TestBroker(make_settings(folder, spark_memory_mb=1500))
     running.start()
-    running.create_topics()
+    running.create_topics(
+        tuple(replace(topic, partitions=partitions) if partitions and topic.name == RAW else topic for topic in TOPICS)
+    )
     try:
         yield running
     finally:
@@ -94,51 +96,86 @@ def _cpu_of_children() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def run_job(at: TestBroker, folder: Path, offsets: dict[int, int]) -> None:
-    """Run the complete job to the end of the batch with the last message."""
-    driver = Driver(at.settings, folder)
-    driver.start()
-    try:
-        driver.wait_until_read(offsets)
-    finally:
-        driver.kill()
+Run = Callable[[TestBroker, Path, dict[int, int]], None]
+"""Runs a job in a folder up to the offsets of `weather-raw`, partition -> end."""
 
 
-def run_plan(at: TestBroker, name: str, folder: Path) -> None:
-    driver = Driver(at.settings, folder)
-    driver.script = PROJECT_ROOT / "benchmarks" / "feature_plans.py"
-    driver.arguments = [name]
-    if driver.run():
-        raise SystemExit(f"Plan {name} failed:\n{driver.log_tail()}")
+def job(cores: int | None = None, shuffle_partitions: int | None = None) -> Run:
+    """The complete job to the end of the batch with the last message; by default with the job's configuration."""
+
+    def run(at: TestBroker, folder: Path, offsets: dict[int, int]) -> None:
+        driver = Driver(at.settings.model_copy(update={"spark_cores": cores} if cores else {}), folder)
+        if shuffle_partitions:
+            driver.conf["spark.sql.shuffle.partitions"] = str(shuffle_partitions)
+        driver.start()
+        try:
+            driver.wait_until_read(offsets)
+        finally:
+            driver.kill()
+
+    return run
 
 
-def catching_up(folder: Path, names: dict[str, str], runs: int, messages: int) -> list[str]:
+def plan(name: str) -> Run:
+    def run(at: TestBroker, folder: Path, _: dict[int, int]) -> None:
+        driver = Driver(at.settings, folder)
+        driver.script = PROJECT_ROOT / "benchmarks" / "feature_plans.py"
+        driver.arguments = [name]
+        if driver.run():
+            raise SystemExit(f"Plan {name} failed:\n{driver.log_tail()}")
+
+    return run
+
+
+HEADER = ["| | a tenth | all | steady state | CPU in the steady state, per million |", "|---|---|---|---|---|"]
+JOB = {"**the job**": job()}
+PLANS = {
+    "built-in sliding windows, running sums (no revisions)": plan("sliding"),
+    "built-in sliding windows, collected rows (revisions)": plan("collected"),
+}
+PARALLEL = {
+    f"{cores} of 2 cores, {partitions} shuffle partitions": job(cores, partitions)
+    for cores in (1, 2)
+    for partitions in (1, 2, 4, 8)
+}
+TOPIC_PARTITIONS = (1, 2, 4, 8)
+
+
+def parallelism(folder: Path, runs: int, messages: int) -> list[str]:
+    lines = catching_up(folder / "cores", PARALLEL, runs, messages)
+    for partitions in TOPIC_PARTITIONS:
+        label = f"topic with {partitions} partitions; 2 cores, 2 shuffle partitions"
+        lines += catching_up(folder / f"topic-{partitions}", {label: job(2, 2)}, runs, messages, partitions)
+    return [*HEADER, *lines]
+
+
+def catching_up(
+    folder: Path, variants: dict[str, Run], runs: int, messages: int, partitions: int | None = None
+) -> list[str]:
     """Time from the start of a process to the last message; the steady state excludes the first tenth.
 
     Args:
-        names: "job", or plan -> label in the table.
+        variants: label in the table -> what is measured, in alternating order.
     """
-    lines = ["| | a tenth | all | steady state | CPU in the steady state, per million |", "|---|---|---|---|---|"]
     start = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=1)
     costs: dict[str, dict[bool, list[Cost]]] = defaultdict(lambda: {False: [], True: []})
     first = messages // 10
-    with broker(folder / "backlog") as at:
+    with broker(folder / "backlog", partitions) as at:
         for whole in (False, True):
             count, begin, minutes = (messages - first, start + timedelta(minutes=3), 27) if whole else (first, start, 3)
             offsets = send_backlog(at, begin, minutes, STATIONS, count)
             for run in range(runs):
-                for name in names:
-                    job = folder / f"{name}-{whole}-{run}"
-                    with measured(costs[name][whole]):
-                        run_job(at, job, offsets) if name == "job" else run_plan(at, name, job)
-    for name, label in names.items():
-        tenth, all_ = (Cost(*map(statistics.median, zip(*costs[name][whole], strict=True))) for whole in (False, True))
-        more = messages - first
-        lines.append(
-            f"| {label} | {tenth.wall:.1f} s | {all_.wall:.1f} s | {more / (all_.wall - tenth.wall) / 1000:.0f} k "
-            f"messages/s | {(all_.cpu - tenth.cpu) / more * 1e6:.1f} s |"
-        )
-    return lines
+                for number, (label, measure) in enumerate(variants.items()):
+                    with measured(costs[label][whole]):
+                        measure(at, folder / f"{number}-{whole}-{run}", offsets)
+    return [_steady(label, costs[label], messages - first) for label in variants]
+
+
+def _steady(label: str, costs: dict[bool, list[Cost]], more: int) -> str:
+    tenth, all_ = (Cost(*map(statistics.median, zip(*costs[whole], strict=True))) for whole in (False, True))
+    rate = more / (all_.wall - tenth.wall) / 1000
+    cpu = (all_.cpu - tenth.cpu) / more * 1e6
+    return f"| {label} | {tenth.wall:.1f} s | {all_.wall:.1f} s | {rate:.0f} k messages/s | {cpu:.1f} s |"
 
 
 def latency(folder: Path, rates: list[int], seconds: float) -> list[str]:
@@ -272,7 +309,9 @@ def write(section: str, lines: list[str]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("sections", nargs="*", metavar="SECTION", help="job, plans, latency, state (default: all)")
+    parser.add_argument(
+        "sections", nargs="*", metavar="SECTION", help="job, plans, parallelism, latency, state (default: all)"
+    )
     parser.add_argument("--runs", type=int, default=3, help="runs of each size; the median is reported")
     parser.add_argument("--messages", type=int, default=1_000_000, help="messages of the backlog")
     parser.add_argument("--seconds", type=float, default=30, help="duration of each rate")
@@ -287,11 +326,15 @@ def main() -> None:
     sections: dict[str, tuple[str, Callable[[Path], list[str]]]] = {
         "job": (
             f"Catching up: {backlog}",
-            lambda folder: catching_up(folder, JOB, options.runs, options.messages),
+            lambda folder: [*HEADER, *catching_up(folder, JOB, options.runs, options.messages)],
         ),
         "plans": (
             f"The same with other Spark plans, each in its own driver: {backlog}",
-            lambda folder: catching_up(folder, PLANS, options.runs, options.messages),
+            lambda folder: [*HEADER, *catching_up(folder, PLANS, options.runs, options.messages)],
+        ),
+        "parallelism": (
+            f"The job with other numbers of cores and partitions: {backlog}",
+            lambda folder: parallelism(folder, options.runs, options.messages),
         ),
         "latency": (
             "From the production of an observation to the first record that contains it and can be read by a consumer "

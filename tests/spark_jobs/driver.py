@@ -31,6 +31,7 @@ class Driver:
     def __init__(self, settings: Settings, folder: Path):
         self.settings, self.folder = settings, JobFolder(folder)
         self.script, self.arguments = PROJECT_ROOT / "spark_jobs" / "stream_features.py", list[str]()
+        self.conf = stream_conf(settings)
         folder.mkdir(parents=True, exist_ok=True)
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -47,7 +48,7 @@ class Driver:
     def start(self) -> None:
         for file in (self.folder.stop, self.folder.exit):
             file.unlink(missing_ok=True)
-        conf = [part for name, value in stream_conf(self.settings).items() for part in ("--conf", f"{name}={value}")]
+        conf = [part for name, value in self.conf.items() for part in ("--conf", f"{name}={value}")]
         submit = Path(sys.executable).with_name("spark-submit")
         explicit = self.settings.model_dump(include=set(self.settings.model_fields_set), mode="json")
         environment = {variable(name): str(value) for name, value in explicit.items()}
