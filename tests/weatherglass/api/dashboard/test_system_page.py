@@ -59,6 +59,22 @@ def test_an_alert_can_be_acknowledged_and_silenced_by_keyboard(served: Served, o
     assert opened.console_errors == []
 
 
+def test_an_old_critical_alert_is_first_among_more_alerts_than_a_response_contains(
+    served: Served, open_page: OpenPage
+) -> None:
+    critical = alerts.Alert("gauge_blocked", "kiel", alerts.Severity.CRITICAL, "The rain gauge is blocked.")
+    many = [alerts.Alert("gauge_dirty", f"s{n}", alerts.Severity.WARNING, "The gauge is dirty.") for n in range(501)]
+    with served.store.begin() as connection:
+        for alert in (critical, *many):
+            alerts.raise_alert(connection, alert, datetime.now(UTC))
+    items = open_page(f"{served.address}/dashboard/system").page.locator("#alerts > li")
+    expect(items.first).to_contain_text("kiel")
+    expect(items.filter(has_text="gauge dirty")).to_have_count(len(many))
+    with served.store.begin() as connection:
+        for rule in ("gauge_blocked", "gauge_dirty"):
+            alerts.set_open_alerts(connection, rule, [], datetime.now(UTC))
+
+
 @pytest.mark.parametrize(("severity", "state"), [("warning", "degraded"), ("critical", "failing")])
 def test_the_status_line_reflects_the_most_severe_alert_and_links_to_it(
     served: Served, open_page: OpenPage, severity: str, state: str

@@ -17,10 +17,10 @@ let linkedAlert = location.hash.startsWith("#alert-") ? location.hash.slice(1) :
 /** Request the alerts and render them. */
 export async function refreshAlerts() {
   const [open, resolved] = await Promise.all([
-    get("/alerts", { open: true, limit: 100 }),
+    getOpenAlerts(),
     get("/alerts", { open: false, limit: MAX_RESOLVED }),
   ]);
-  openAlerts = open.alerts;
+  openAlerts = open;
   renderOpenAlerts();
   focusLinkedAlert();
   byId("resolved-alerts").hidden = !resolved.alerts.length;
@@ -29,6 +29,18 @@ export async function refreshAlerts() {
     resolved.next_cursor ? `Last ${MAX_RESOLVED} resolved alerts` : `Resolved alerts (${resolved.alerts.length})`,
   );
   renderList(byId("resolved"), resolved.alerts, (alert) => alert.id, resolvedItem);
+}
+
+/** All open alerts, critical ones first, then the newest. */
+async function getOpenAlerts() {
+  const alerts = [];
+  let cursor = null;
+  do {
+    const page = await get("/alerts", { open: true, limit: 500, cursor });
+    alerts.push(...page.alerts);
+    cursor = page.next_cursor;
+  } while (cursor);
+  return alerts.sort((one, other) => (other.severity === "critical") - (one.severity === "critical"));
 }
 
 function renderOpenAlerts() {
