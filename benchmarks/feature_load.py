@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
 
-from weatherglass.topics import RAW
+from weatherglass.settings import load_settings
 
 PADDING = "x" * 170
 """An unknown field that gives a message a realistic size."""
@@ -47,7 +47,14 @@ def console_producer(servers: str, jars: Path, *settings: str) -> Iterator[IO[st
     A producer in Python would take minutes for a backlog, and most of a core for 1,000 messages a second.
     """
     command = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-cp", f"{jars}/*", "org.apache.kafka.tools.ConsoleProducer"]
-    options = ["--bootstrap-server", servers, "--topic", RAW, "--reader-property", "parse.key=true"]
+    options = [
+        "--bootstrap-server",
+        servers,
+        "--topic",
+        load_settings().topics.raw,
+        "--reader-property",
+        "parse.key=true",
+    ]
     properties = [item for setting in ("acks=1", *settings) for item in ("--command-property", setting)]
     with subprocess.Popen([*command, *options, *properties], stdin=subprocess.PIPE, text=True) as producer:
         assert producer.stdin

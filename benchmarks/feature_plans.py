@@ -20,7 +20,6 @@ from spark_jobs.parsing import observations, parse
 from spark_jobs.stream_features import raw_messages
 from weatherglass.records import VARIABLES
 from weatherglass.settings import load_settings
-from weatherglass.topics import FEATURES
 
 
 def _window() -> Column:
@@ -78,7 +77,7 @@ def main(plan: str, folder: Path) -> None:
     query = (
         records.writeStream.format("kafka")
         .option("kafka.bootstrap.servers", settings.bootstrap_servers)
-        .option("topic", FEATURES)
+        .option("topic", settings.topics.features)
         .option("checkpointLocation", str(folder / "checkpoint"))
         .outputMode("update")
         .trigger(availableNow=True)

@@ -37,7 +37,6 @@ from kafka import KafkaConsumer, TopicPartition
 from tests.conftest import TestBroker, make_settings
 from tests.spark_jobs.driver import Driver, ends
 from weatherglass.settings import PROJECT_ROOT
-from weatherglass.topics import FEATURES, RAW, TOPICS
 
 COMPILING_SECONDS = 120.0
 """How long the JVM compiles code after the start of the job, on two shared cores."""
@@ -52,8 +51,12 @@ def broker(folder: Path, partitions: int | None = None) -> Iterator[TestBroker]:
     """A broker with all topics; `partitions` replaces the number of partitions of `weather-raw`."""
     running = TestBroker(make_settings(folder, spark_memory_mb=1500))
     running.start()
+    topics = running.settings.topics
     running.create_topics(
-        tuple(replace(topic, partitions=partitions) if partitions and topic.name == RAW else topic for topic in TOPICS)
+        tuple(
+            replace(topic, partitions=partitions or topic.partitions) if topic.name == topics.raw else topic
+            for topic in topics.table
+        )
     )
     try:
         yield running
@@ -70,7 +73,7 @@ def send_backlog(at: TestBroker, start: datetime, minutes: float, stations: int,
     options = ["--start", start.isoformat(), "--minutes", minutes, "--stations", stations, "--messages", messages]
     if load("backlog", at.bootstrap_servers, _jars(at), *options).wait():
         raise SystemExit("Sending the backlog failed")
-    return ends(at.bootstrap_servers, RAW)
+    return ends(at.bootstrap_servers, at.settings.topics.raw)
 
 
 def _jars(at: TestBroker) -> Path:
@@ -186,7 +189,7 @@ def latency(folder: Path, rates: list[int], seconds: float) -> list[str]:
         begin = time.monotonic()
         driver.start()
         try:
-            driver.wait_until_read(ends(at.bootstrap_servers, RAW))
+            driver.wait_until_read(ends(at.bootstrap_servers, at.settings.topics.raw))
             started = time.monotonic() - begin
             for number, rate in enumerate([rates[0], *rates]):
                 if number == 1:
@@ -213,10 +216,10 @@ def _live(at: TestBroker, driver: Driver, log: Path, rate: int, seconds: float) 
     """Seconds from the production of each observation to the first readable record that contains it."""
     stop = Event()
     seen: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    reader = Thread(target=_read_features, args=(at.bootstrap_servers, seen, stop))
+    reader = Thread(target=_read_features, args=(at, seen, stop))
     reader.start()
     load("live", at.bootstrap_servers, _jars(at), *_series(log, rate, seconds)).wait()
-    driver.wait_until_read(ends(at.bootstrap_servers, RAW))
+    driver.wait_until_read(ends(at.bootstrap_servers, at.settings.topics.raw))
     time.sleep(2)
     stop.set()
     reader.join()
@@ -232,10 +235,13 @@ def _live(at: TestBroker, driver: Driver, log: Path, rate: int, seconds: float) 
     return waits
 
 
-def _read_features(servers: str, seen: dict[str, list[tuple[float, float]]], stop: Event) -> None:
+def _read_features(at: TestBroker, seen: dict[str, list[tuple[float, float]]], stop: Event) -> None:
     """Collect the newest observation of each record and the time of reading; skips records without a newer one."""
-    consumer = KafkaConsumer(bootstrap_servers=servers, enable_auto_commit=False)
-    partitions = [TopicPartition(FEATURES, number) for number in consumer.partitions_for_topic(FEATURES)]
+    consumer, topic = (
+        KafkaConsumer(bootstrap_servers=at.bootstrap_servers, enable_auto_commit=False),
+        at.settings.topics.features,
+    )
+    partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
     consumer.assign(partitions)
     consumer.seek_to_end(*partitions)
     while not stop.is_set():

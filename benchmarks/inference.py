@@ -32,9 +32,9 @@ from pathlib import Path
 from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.admin import KafkaAdminClient, NewTopic
 
 from benchmarks.forecast import enlarged
+from producer.topic_bootstrap import bootstrap_topics
 from ray_jobs.inference.inference_loop import InferenceLoop
 from ray_jobs.inference.model_manager import ModelManager
 from weatherglass.forecast.boosted_trees import BoostedForecaster
@@ -54,7 +54,6 @@ from weatherglass.records import (
 )
 from weatherglass.registry.registry import FORECASTER, Registry
 from weatherglass.settings import LOOPBACK, Settings
-from weatherglass.topics import FEATURES, INFERENCE_GROUP, PREDICTIONS, TOPICS
 from weatherglass.waiting import wait_until
 
 START = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -144,7 +143,7 @@ class Load:
         self._consumer = KafkaConsumer(
             bootstrap_servers=bootstrap, isolation_level="read_committed", auto_offset_reset="earliest", group_id=None
         )
-        self._consumer.assign([TopicPartition(PREDICTIONS, number) for number in range(4)])
+        self._consumer.assign([TopicPartition(settings.topics.predictions, number) for number in range(4)])
         self._stop = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -153,7 +152,9 @@ class Load:
         record = window(station_id, time_, value)
         record_headers = headers(record, Origin.SIMULATED, datetime.now(UTC))
         self.sent[station_id, time_] = time.monotonic()
-        self._producer.send(FEATURES, key=station_id.encode(), value=record.to_json(), headers=record_headers)
+        self._producer.send(
+            self._settings.topics.features, key=station_id.encode(), value=record.to_json(), headers=record_headers
+        )
 
     def send_history(self) -> None:
         """Send two days of full hours of every station, and wait for the predictions of the newest."""
@@ -170,7 +171,7 @@ class Load:
             raise SystemExit(f"{missing} predictions are missing after {TIMEOUT_SECONDS:g} s")
 
     def lag(self) -> int:
-        return lags(self._settings)[INFERENCE_GROUP, FEATURES] or 0
+        return lags(self._settings)[self._settings.topics.inference_group, self._settings.topics.features] or 0
 
     def send_at_rate(self, rate: float, seconds: float) -> LoadResult:
         """Send records at a constant rate, the stations in turn, each a minute of event time after its previous one."""
@@ -225,7 +226,7 @@ def main() -> None:
         broker = RunningBroker(settings)
         broker.start()
         try:
-            _prepare(broker.bootstrap_servers)
+            bootstrap_topics(settings, lambda _: None)
             _measure(settings, options, stations)
         finally:
             broker.stop()
@@ -235,12 +236,6 @@ def free_ports(count: int) -> list[int]:
     with ExitStack() as held:
         probes = [held.enter_context(socket.create_server((LOOPBACK, 0))) for _ in range(count)]
         return [probe.getsockname()[1] for probe in probes]
-
-
-def _prepare(bootstrap: str) -> None:
-    admin = KafkaAdminClient(bootstrap_servers=bootstrap)
-    admin.create_topics([NewTopic(t.name, t.partitions, 1, topic_configs=dict(t.broker_config)) for t in TOPICS])
-    admin.close()
 
 
 def _measure(settings: Settings, options: argparse.Namespace, stations: list[str]) -> None:

@@ -62,7 +62,7 @@ def measure_round(stations: StationsClient, settings: Settings, observations: li
     expected = {o.station_id: o.timestamp for o in observations}
     with open_producer(settings.bootstrap_servers) as producer:
         origins = {observation.station_id: Origin.SIMULATED for observation in observations}
-        for _ in publish(producer, observations, origins, datetime.now(UTC)):
+        for _ in publish(producer, settings.topics.raw, observations, origins, datetime.now(UTC)):
             pass
         published = time.monotonic()
         seconds: dict[str, float] = {}

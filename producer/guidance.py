@@ -222,7 +222,7 @@ class _GuidanceFetch:
         acknowledged: list[Guidance] = []
         try:
             with open_producer(self.settings.bootstrap_servers) as producer:
-                for run in publish_guidance(producer, new, self.now):
+                for run in publish_guidance(producer, self.settings.topics.guidance, new, self.now):
                     acknowledged.append(run)
         except PublishError:
             self.log(f"WARNING: publishing failed; {count_noun(len(acknowledged), 'published run')} are recorded")

@@ -207,7 +207,7 @@ def _publish(
     acknowledged: list[Observation] = []
     try:
         with open_producer(settings.bootstrap_servers) as producer:
-            for step in publish(producer, pending, origins, now):
+            for step in publish(producer, settings.topics.raw, pending, origins, now):
                 acknowledged += step
     except PublishError:
         log(f"WARNING: publishing failed; {count_noun(len(acknowledged), 'published observation')} are recorded")

@@ -32,7 +32,6 @@ from weatherglass.record_headers import Origin
 from weatherglass.records import UNITS, Observation, iso
 from weatherglass.settings import Settings
 from weatherglass.stations import Station, known_stations, own_stations
-from weatherglass.topics import REJECTED
 
 RETRY_SECONDS = 5.0
 """After a failure to connect to the broker, requests within this time fail at once."""
@@ -215,8 +214,8 @@ def _check_values(observation: Observation, station: Station) -> None:
 class OwnStationPublisher:
     """Publishes accepted records, from any thread. It connects to the broker when it is first used."""
 
-    def __init__(self, bootstrap_servers: str):
-        self._bootstrap_servers = bootstrap_servers
+    def __init__(self, settings: Settings):
+        self._bootstrap_servers, self._topics = settings.bootstrap_servers, settings.topics
         self._lock = threading.Lock()
         self._producer: KafkaProducer | None = None
         self._resources = ExitStack()
@@ -234,7 +233,7 @@ class OwnStationPublisher:
         ordered = sorted(observations, key=lambda observation: observation.timestamp)
         origins = dict.fromkeys((observation.station_id for observation in ordered), Origin.OWN)
         if ordered:
-            self._send(lambda producer: publish_batch(producer, ordered, origins, now))
+            self._send(lambda producer: publish_batch(producer, self._topics.raw, ordered, origins, now))
 
     def keep_rejected(self, copies: Sequence[RejectedCopy]) -> None:
         """Publish messages that are not used to `weather-rejected`, and wait for the acknowledgement.
@@ -243,7 +242,7 @@ class OwnStationPublisher:
             PublishError: as for `publish`.
         """
         if copies:
-            self._send(lambda producer: _publish_rejected(producer, copies))
+            self._send(lambda producer: _publish_rejected(producer, self._topics.rejected, copies))
 
     def _send(self, send: Callable[[KafkaProducer], None]) -> None:
         producer = self._open()
@@ -277,9 +276,9 @@ class OwnStationPublisher:
                 self._resources.close()
 
 
-def _publish_rejected(producer: KafkaProducer, copies: Sequence[RejectedCopy]) -> None:
+def _publish_rejected(producer: KafkaProducer, topic: str, copies: Sequence[RejectedCopy]) -> None:
     try:
-        for sent in [producer.send(REJECTED, **copy._asdict()) for copy in copies]:
+        for sent in [producer.send(topic, **copy._asdict()) for copy in copies]:
             sent.get(timeout=ACKNOWLEDGEMENT_TIMEOUT_SECONDS)
     except KafkaError as error:
-        raise PublishError(f"Rejected messages were not acknowledged on {REJECTED}: {error!r}") from error
+        raise PublishError(f"Rejected messages were not acknowledged on {topic}: {error!r}") from error

@@ -15,7 +15,6 @@ from weatherglass.guidance_record import Guidance
 from weatherglass.net import RECONNECT_MS
 from weatherglass.record_headers import Origin, headers
 from weatherglass.records import Observation
-from weatherglass.topics import GUIDANCE, RAW
 
 ACKNOWLEDGEMENT_TIMEOUT_SECONDS = 30.0
 """Longest wait for the broker; the next poll tries again."""
@@ -60,11 +59,16 @@ def open_producer(bootstrap_servers: str) -> Iterator[KafkaProducer]:
 
 
 def publish(
-    producer: KafkaProducer, observations: Iterable[Observation], origins: Mapping[str, Origin], now: datetime
+    producer: KafkaProducer,
+    topic: str,
+    observations: Iterable[Observation],
+    origins: Mapping[str, Origin],
+    now: datetime,
 ) -> Iterator[list[Observation]]:
     """Publish observations in steps of equal time; yields each step after the broker has acknowledged all of it.
 
     Args:
+        topic: `Topics.raw` of the installation.
         origins: station id -> the value of the header `source`.
 
     Later observations are sent only after that: if a step is sent again after an error, its station must not have sent
@@ -76,16 +80,21 @@ def publish(
     ordered = sorted(observations, key=lambda observation: (observation.timestamp, observation.station_id))
     for _, group in groupby(ordered, key=lambda observation: observation.timestamp):
         step = list(group)
-        publish_batch(producer, step, origins, now)
+        publish_batch(producer, topic, step, origins, now)
         yield step
 
 
 def publish_batch(
-    producer: KafkaProducer, observations: Sequence[Observation], origins: Mapping[str, Origin], now: datetime
+    producer: KafkaProducer,
+    topic: str,
+    observations: Sequence[Observation],
+    origins: Mapping[str, Origin],
+    now: datetime,
 ) -> None:
     """Publish observations in their order, and wait until the broker has acknowledged all of them.
 
     Args:
+        topic: `Topics.raw` of the installation.
         origins: station id -> source of its observations.
 
     Raises:
@@ -96,16 +105,21 @@ def publish_batch(
         for observation in observations:
             written = headers(observation, origins[observation.station_id], now)
             key = observation.station_id.encode()
-            sent.append(producer.send(RAW, key=key, value=observation.to_json(), headers=written))
+            sent.append(producer.send(topic, key=key, value=observation.to_json(), headers=written))
         for future in sent:
             future.get(timeout=ACKNOWLEDGEMENT_TIMEOUT_SECONDS + MARGIN_SECONDS)
     except KafkaError as error:
         what = f"Observations of {observations[0].timestamp:%Y-%m-%d %H:%M} UTC"
-        raise PublishError(f"{what} were not acknowledged on {RAW}: {error!r}") from error
+        raise PublishError(f"{what} were not acknowledged on {topic}: {error!r}") from error
 
 
-def publish_guidance(producer: KafkaProducer, runs: Sequence[Guidance], now: datetime) -> Iterator[Guidance]:
+def publish_guidance(
+    producer: KafkaProducer, topic: str, runs: Sequence[Guidance], now: datetime
+) -> Iterator[Guidance]:
     """Publish runs of guidance; yields each one after the broker has acknowledged it.
+
+    Args:
+        topic: `Topics.guidance` of the installation.
 
     Raises:
         PublishError: the broker did not acknowledge them all; those that it did were yielded before.
@@ -116,7 +130,7 @@ def publish_guidance(producer: KafkaProducer, runs: Sequence[Guidance], now: dat
         for run in runs:
             written = headers(run, Origin.SIMULATED if run.simulated else Origin.OPEN_METEO, now)
             key = run.station_id.encode()
-            sent.append((run, producer.send(GUIDANCE, key=key, value=run.to_json(), headers=written)))
+            sent.append((run, producer.send(topic, key=key, value=run.to_json(), headers=written)))
     except KafkaError as error:
         errors.append(error)
     for run, future in sent:
@@ -127,4 +141,4 @@ def publish_guidance(producer: KafkaProducer, runs: Sequence[Guidance], now: dat
         else:
             yield run
     if errors:
-        raise PublishError(f"Not all {len(runs)} runs were acknowledged on {GUIDANCE}: {errors[0]!r}") from errors[0]
+        raise PublishError(f"Not all {len(runs)} runs were acknowledged on {topic}: {errors[0]!r}") from errors[0]

@@ -32,8 +32,6 @@ from weatherglass.settings import Settings
 from weatherglass.topics import (
     MAX_REJECTED_KEY_BYTES,
     MAX_REJECTED_VALUE_BYTES,
-    RAW,
-    REJECTED,
     TRUNCATED_HEADER,
     TRUNCATED_KEY_HEADER,
 )
@@ -42,7 +40,6 @@ REPLAYED_HEADER = "replayed"
 """Header of a replayed message: the time of the replay."""
 
 REPLAYED_FILE = "replayed.txt"
-ORIGIN = re.compile(f"{RAW}:[0-9]+:[0-9]+")
 
 
 class ReplayError(ValueError):
@@ -183,6 +180,7 @@ def replay_rejected(
         kafka.errors.KafkaError: the broker did not acknowledge a message. Those that it acknowledged are recorded, so
             that the next run skips them.
     """
+    topics = settings.topics
     report = ReplayReport()
     earlier = ReplayedMessages(settings.state_dir / REPLAYED_FILE)
     recorded = earlier.times
@@ -191,18 +189,18 @@ def replay_rejected(
     seen: set[str] = set()
     try:
         with open_producer(settings.bootstrap_servers) as producer:
-            for message in _read_rejected(settings.bootstrap_servers):
+            for message in _read_rejected(settings):
                 if message in earlier:
                     retained[message.origin] = message.time
                 if message.origin in seen or not selection.matches(message):
                     continue
                 seen.add(message.origin)
-                if reason := _skip_reason(message, message in earlier and not again):
+                if reason := _skip_reason(message, topics.raw, message in earlier and not again):
                     report.skipped[reason] += 1
                 else:
                     report.replayed[message.reason] += 1
                     if not dry_run:
-                        pending[message] = _send(producer, message, now)
+                        pending[message] = _send(producer, topics.raw, message, now)
             recorded = retained  # forgets messages that the topic has deleted
             for future in pending.values():
                 future.get(ACKNOWLEDGEMENT_TIMEOUT_SECONDS)
@@ -211,25 +209,25 @@ def replay_rejected(
             done = {message.origin: message.time for message, future in pending.items() if future.succeeded()}
             earlier.save(recorded | done)
     for rejected_as, count in sorted(report.replayed.items()):
-        log(f"{'Would replay' if dry_run else 'Replayed'} to {RAW}, rejected as {rejected_as}: {count}")
+        log(f"{'Would replay' if dry_run else 'Replayed'} to {topics.raw}, rejected as {rejected_as}: {count}")
     for reason, count in sorted(report.skipped.items()):
         log(f"Skipped, {reason}: {count}")
     if not (report.replayed or report.skipped):
-        log(f"No message in {REJECTED} matches the selection")
+        log(f"No message in {topics.rejected} matches the selection")
     return report
 
 
-def _send(producer: KafkaProducer, message: RejectedMessage, now: datetime) -> FutureRecordMetadata:
+def _send(producer: KafkaProducer, topic: str, message: RejectedMessage, now: datetime) -> FutureRecordMetadata:
     added = [("origin", message.origin.encode()), (REPLAYED_HEADER, iso(now).encode())]
     source = origin(message.record.headers)
     kept = [("source", source.value.encode())] if source else []
     value = value_to_send(message.record)
-    return producer.send(RAW, key=message.record.key, value=value, headers=[*kept, *added])
+    return producer.send(topic, key=message.record.key, value=value, headers=[*kept, *added])
 
 
-def _skip_reason(message: RejectedMessage, already_replayed: bool) -> SkipReason | None:
+def _skip_reason(message: RejectedMessage, topic: str, already_replayed: bool) -> SkipReason | None:
     """Why a selected message is skipped; None if it is replayed."""
-    if not ORIGIN.fullmatch(message.origin):
+    if not re.fullmatch(rf"{re.escape(topic)}:[0-9]+:[0-9]+", message.origin):
         return SkipReason.OTHER_TOPIC
     record = message.record
     if len(record.value or b"") > MAX_REJECTED_VALUE_BYTES or len(record.key or b"") > MAX_REJECTED_KEY_BYTES:
@@ -239,11 +237,11 @@ def _skip_reason(message: RejectedMessage, already_replayed: bool) -> SkipReason
     return SkipReason.ALREADY_REPLAYED if already_replayed else None
 
 
-def _read_rejected(bootstrap_servers: str) -> Iterator[RejectedMessage]:
+def _read_rejected(settings: Settings) -> Iterator[RejectedMessage]:
     """The messages of `weather-rejected` that were not replayed before their rejection."""
-    reader = RecordReader(bootstrap_servers)
+    reader = RecordReader(settings.bootstrap_servers)
     try:
-        reader.assign(reader.partitions_of(REJECTED))
+        reader.assign(reader.partitions_of(settings.topics.rejected))
         for record in reader.read_to_end(lambda: None):
             message = RejectedMessage(record)
             if REPLAYED_HEADER not in message.headers:

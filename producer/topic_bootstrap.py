@@ -6,7 +6,7 @@ clean-up policy, and registers the consumer groups. Differences that it cannot o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -19,10 +19,8 @@ from kafka.structs import OffsetAndMetadata
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from weatherglass.settings import Settings
-from weatherglass.topics import FEATURES, GROUPS, REPLICATION, TOPICS, Topic
+from weatherglass.topics import REPLICATION, Topic
 
-FIXED_PARTITIONS = frozenset({FEATURES})
-"""Topics on which a station must stay on its partition: their number of partitions changes only by a migration."""
 BROKER_TIMEOUT_SECONDS = 15
 
 Log = Callable[[str], None]
@@ -73,18 +71,21 @@ class BootstrapReport:
 def bootstrap_topics(
     settings: Settings,
     log: Log = print,
-    topics: Sequence[Topic] = TOPICS,
-    groups: dict[str, tuple[str, ...]] = GROUPS,
+    topics: Sequence[Topic] | None = None,
+    groups: dict[str, tuple[str, ...]] | None = None,
 ) -> BootstrapReport:
     """Create and configure topics and groups; a second run changes nothing.
 
     Args:
         log: is called with each line for the task log.
-        groups: consumer group -> its topics.
+        topics: default: those of the settings.
+        groups: consumer group -> its topics; default: those of the settings.
 
     Raises:
         BootstrapError: the broker is not available, or refuses a change.
     """
+    topics = settings.topics.table if topics is None else topics
+    groups = settings.topics.groups if groups is None else groups
     report = BootstrapReport()
     milliseconds = BROKER_TIMEOUT_SECONDS * 1000
     try:
@@ -98,7 +99,7 @@ def bootstrap_topics(
         raise BootstrapError(f"Kafka broker at {settings.bootstrap_servers} is not available: {error}") from error
     try:
         _create(admin, topics, report)
-        _partitions(admin, topics, report)
+        _partitions(admin, topics, {settings.topics.features}, report)
         _configuration(admin, topics, report)
         for group, names in groups.items():
             _register_group(admin, group, names, report)
@@ -135,7 +136,8 @@ def _create(admin: KafkaAdminClient, topics: Sequence[Topic], report: BootstrapR
     admin.wait_for_topics([topic.name for topic in topics], timeout_ms=BROKER_TIMEOUT_SECONDS * 1000)
 
 
-def _partitions(admin: KafkaAdminClient, topics: Sequence[Topic], report: BootstrapReport) -> None:
+def _partitions(admin: KafkaAdminClient, topics: Sequence[Topic], fixed: Set[str], report: BootstrapReport) -> None:
+    """Add partitions, except to the `fixed` topics, on which a station must stay on its partition."""
     existing = {topic["name"]: topic["partitions"] for topic in admin.describe_topics([topic.name for topic in topics])}
     for topic in topics:
         count = len(existing[topic.name])
@@ -149,7 +151,7 @@ def _partitions(admin: KafkaAdminClient, topics: Sequence[Topic], report: Bootst
         if count > topic.partitions:
             message = f"{difference}; Kafka cannot remove partitions"
             report.drift.append(Drift(DriftKind.FEWER_PARTITIONS, topic.name, message))
-        elif topic.name in FIXED_PARTITIONS:
+        elif topic.name in fixed:
             message = f"{difference}; not changed, since stations would move: needs a migration"
             report.drift.append(Drift(DriftKind.FIXED_PARTITIONS, topic.name, message))
         else:

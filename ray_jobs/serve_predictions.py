@@ -129,7 +129,8 @@ class ActorSupervisor:
     def _connect(self) -> None:
         head = self.settings.ray_head
         try:
-            ray.init(address=head, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
+            namespace = self.settings.topic_prefix + NAMESPACE
+            ray.init(address=head, namespace=namespace, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, RuntimeError) as error:
             raise RayUnhealthy(
                 f"the Ray head at {head} refuses the connection ({error}): it is still starting, or belongs to another "

@@ -26,7 +26,6 @@ from spark_jobs.window_features import window_features
 from weatherglass.formatting import count_noun
 from weatherglass.history.hours import WATERMARK, WINDOW
 from weatherglass.settings import Settings, load_settings
-from weatherglass.topics import FEATURES, RAW
 
 NO_LOWER_BOUND = datetime(1970, 1, 1, tzinfo=UTC)
 NO_UPPER_BOUND = datetime(9999, 1, 1, tzinfo=UTC)
@@ -57,14 +56,14 @@ def backfill(spark: SparkSession, settings: Settings, stations: list[str], since
     messages = (
         spark.read.format("kafka")
         .option("kafka.bootstrap.servers", settings.bootstrap_servers)
-        .option("subscribe", RAW)
+        .option("subscribe", settings.topics.raw)
         .option("includeHeaders", "true")
         .load()
     )
     parsed = parse(messages, settings)
     if stations:
         parsed = parsed.where(F.col("station_id").isin(stations))
-    read = parsed.where(~at_or_beyond(newest.end[RAW], "partition"))
+    read = parsed.where(~at_or_beyond(newest.end[settings.topics.raw], "partition"))
     for_all = F.lit(datetime.fromtimestamp(migration.closed_until / 1000 if migration else 0, UTC))
     closed = F.greatest(F.max("timestamp") - F.lit(WATERMARK), for_all).alias("closed")
     rows = observations(parsed).where(F.col("timestamp").between(since - WINDOW, until))
@@ -77,7 +76,7 @@ def backfill(spark: SparkSession, settings: Settings, stations: list[str], since
     records = feature_records(windows).cache()
     try:
         records.write.format("kafka").option("kafka.bootstrap.servers", settings.bootstrap_servers).option(
-            "topic", FEATURES
+            "topic", settings.topics.features
         ).save()
         return records.count()
     finally:

@@ -23,7 +23,6 @@ from typing import Any
 from spark_jobs.batches import last_batch
 from spark_jobs.checkpoint import CheckpointError, Remedy, read_format, write_format
 from weatherglass.history.hours import WINDOW
-from weatherglass.topics import RAW
 
 OLD_REJECTED_QUERY = "rejected"
 OLD_LATE_FILE = "late.json"
@@ -69,11 +68,16 @@ class CheckpointMigration:
 
 
 def migrate_checkpoint(
-    checkpoint: Path, query: str, tolerance: timedelta, offsets_since: Callable[[datetime], dict[str, int]]
+    checkpoint: Path,
+    query: str,
+    topic: str,
+    tolerance: timedelta,
+    offsets_since: Callable[[datetime], dict[str, int]],
 ) -> CheckpointMigration | None:
     """Rename the folders of the old queries and record where the new one starts. Can be repeated after a crash.
 
     Args:
+        topic: `Topics.raw` of the installation.
         tolerance: how much earlier than its own timestamp an observation may arrive.
         offsets_since: each partition's offset of the first message of `weather-raw` that arrived at a time or later.
 
@@ -87,8 +91,8 @@ def migrate_checkpoint(
     kept, kept_rejected = (_keep(checkpoint, name) for name in (query, OLD_REJECTED_QUERY))
     batch, earlier = last_batch(kept), CheckpointMigration.load(checkpoint)
     if batch:
-        closed, read = batch.watermark, batch.end[RAW]
-        rejected = _rejected_offsets(kept_rejected, checkpoint.parent / OLD_LATE_FILE, batch.number, read)
+        closed, read = batch.watermark, batch.end[topic]
+        rejected = _rejected_offsets(topic, kept_rejected, checkpoint.parent / OLD_LATE_FILE, batch.number, read)
     elif earlier:
         closed, read, rejected = 0, earlier.read_offsets, earlier.rejected_offsets
     else:
@@ -125,7 +129,9 @@ def _keep(checkpoint: Path, query: str) -> Path:
     return kept
 
 
-def _rejected_offsets(rejected_query: Path, late_file: Path, batch: int, read: dict[str, int]) -> dict[str, int]:
+def _rejected_offsets(
+    topic: str, rejected_query: Path, late_file: Path, batch: int, read: dict[str, int]
+) -> dict[str, int]:
     """The offsets up to which the old job had published all invalid messages and all late observations.
 
     Args:
@@ -134,11 +140,11 @@ def _rejected_offsets(rejected_query: Path, late_file: Path, batch: int, read: d
     invalid = late = read
     if rejected_query.exists():
         last = last_batch(rejected_query)
-        invalid = last.end[RAW] if last else {}
+        invalid = last.end[topic] if last else {}
     try:
         examined = json.loads(late_file.read_text(encoding="utf-8"))
         if examined["batch"] <= batch:  # otherwise the file belongs to a checkpoint that was replaced
-            late = examined["end"][RAW]
+            late = examined["end"][topic]
     except (FileNotFoundError, ValueError, LookupError, TypeError):
         pass  # without the file no batch with late observations was finished
     return {

@@ -12,7 +12,7 @@ from kafka.errors import KafkaError, for_code
 from kafka.structs import OffsetAndMetadata
 
 from spark_jobs.batches import Offsets
-from weatherglass.topics import SPARK_GROUP
+from weatherglass.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +26,8 @@ COORDINATOR_TIMEOUT_SECONDS = 15.0
 class GroupOffsets:
     """Commits the offsets of the stream to its consumer group, so that Kafka tools show the lag. Does not join it."""
 
-    def __init__(self, bootstrap_servers: str):
-        self._servers = bootstrap_servers
+    def __init__(self, settings: Settings):
+        self._servers, self._group = settings.bootstrap_servers, settings.topics.spark_group
         self._admin: KafkaAdminClient | None = None
 
     def commit(self, offsets: Offsets) -> bool:
@@ -38,14 +38,14 @@ class GroupOffsets:
             for partition, offset in partitions.items()
         }
         try:
-            responses = self._client().alter_group_offsets(SPARK_GROUP, requested)
+            responses = self._client().alter_group_offsets(self._group, requested)
         except (KafkaError, OSError) as error:
-            log.warning("Offsets of group %s could not be committed: %s", SPARK_GROUP, error)
+            log.warning("Offsets of group %s could not be committed: %s", self._group, error)
             self.close()
             return False
         errors = {partition: response for partition, response in responses.items() if response.errno}
         for partition, error_type in errors.items():
-            log.warning("Group %s: offset on %s not committed: %s", SPARK_GROUP, partition, error_type.__name__)
+            log.warning("Group %s: offset on %s not committed: %s", self._group, partition, error_type.__name__)
         return not errors
 
     def commit_start(self, topic: str, read: dict[str, int]) -> None:

@@ -15,7 +15,6 @@ from kafka.errors import KafkaError
 
 from spark_jobs.group_offsets import GroupOffsets
 from weatherglass.files import write_atomically
-from weatherglass.topics import RAW
 
 log = logging.getLogger(__name__)
 
@@ -33,13 +32,16 @@ class LogPosition:
     then.
 
     Args:
+        topic: `Topics.raw` of the installation.
         file: contains the id of the topic to which the offsets of the checkpoint refer.
         read: partition -> offset.
         report: is called with a message for each range of offsets that is not computed.
     """
 
-    def __init__(self, group: GroupOffsets, file: Path, read: dict[str, int], report: Callable[[str], None]):
-        self._group, self._file, self._read, self._report = group, file, read, report
+    def __init__(
+        self, group: GroupOffsets, topic: str, file: Path, read: dict[str, int], report: Callable[[str], None]
+    ):
+        self._group, self._name, self._file, self._read, self._report = group, topic, file, read, report
         self._topic = self._stored = file.read_text(encoding="utf-8") if file.exists() else ""
         self._first: dict[str, int] = {}
         self._replaced: dict[str, str] = {}
@@ -61,7 +63,7 @@ class LogPosition:
         Raises:
             KafkaError, OSError: the broker does not respond, or the topic is missing.
         """
-        topic, ranges = self._group.log_ranges(RAW)
+        topic, ranges = self._group.log_ranges(self._name)
         recreated, self._topic = self._topic not in ("", topic), topic
         self._first = {partition: first for partition, (first, _) in ranges.items()}
         for partition, (first, end) in ranges.items():
@@ -73,7 +75,7 @@ class LogPosition:
             elif read > end:
                 self._replaced.setdefault(partition, SHORTER)
             elif read < first and partition not in self._replaced:
-                self._report(_loss(partition, read, first, DELETED))
+                self._report(self._loss(partition, read, first, DELETED))
                 self._read = self._read | {partition: first}
             if read <= end and partition in self._replaced:
                 self._lose(partition, read, self._replaced[partition])
@@ -83,17 +85,16 @@ class LogPosition:
 
     def _lose(self, partition: str, end: int, cause: str) -> None:
         self._replaced.pop(partition, None)
-        self._report(_loss(partition, self._first.get(partition, 0), end, cause))
+        self._report(self._loss(partition, self._first.get(partition, 0), end, cause))
 
     def check_while_running(self) -> None:
         """The same, but without an exception if the broker does not respond: the next check finds it as well."""
         try:
             self.check()
         except (KafkaError, OSError) as error:
-            log.warning("Offsets of %s could not be checked: %s", RAW, error)
+            log.warning("Offsets of %s could not be checked: %s", self._name, error)
             self._group.close()
 
-
-def _loss(partition: str, first: int, end: int, cause: str) -> str:
-    offsets = f"offsets {first} to {end - 1}" if end > first else "none"
-    return f"Messages of {RAW}-{partition} that are not computed: {offsets}, because {cause}. {REMEDY}"
+    def _loss(self, partition: str, first: int, end: int, cause: str) -> str:
+        offsets = f"offsets {first} to {end - 1}" if end > first else "none"
+        return f"Messages of {self._name}-{partition} that are not computed: {offsets}, because {cause}. {REMEDY}"

@@ -12,7 +12,6 @@ from spark_jobs import jvm
 from spark_jobs.stream_records import FAILED_METRIC, LATE_METRIC, REJECTED_METRIC, TIME_SHIFT
 from weatherglass.formatting import count_noun
 from weatherglass.records import iso
-from weatherglass.topics import RAW
 
 Event = dict[str, Any] | None
 """Progress of a finished batch, or None if the query is idle."""
@@ -39,11 +38,11 @@ def _parse_event(event: str) -> Event:
     return batch
 
 
-def batch_metrics(batch: dict[str, Any]) -> dict[str, Any]:
-    """Metrics of a batch, as fields of a progress report."""
+def batch_metrics(batch: dict[str, Any], topic: str) -> dict[str, Any]:
+    """Metrics of a batch that reads `topic`, as fields of a progress report."""
     source, operator = batch["sources"][0], batch["stateOperators"][0]
-    end = (source["endOffset"] or {}).get(RAW, {})
-    latest = (source["latestOffset"] or {}).get(RAW, {})
+    end = (source["endOffset"] or {}).get(topic, {})
+    latest = (source["latestOffset"] or {}).get(topic, {})
     observed = batch.get("observedMetrics", {})
     late = observed.get(LATE_METRIC, {}).get(LATE_METRIC) or 0
     rejected = {reason: count for reason, count in observed.get(REJECTED_METRIC, {}).items() if count}

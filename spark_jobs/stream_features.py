@@ -42,7 +42,6 @@ from weatherglass.jobs.job import Job, job_lifecycle
 from weatherglass.qc.observation_checks import QcParameters
 from weatherglass.records import iso
 from weatherglass.settings import Settings, load_settings
-from weatherglass.topics import FEATURES, RAW, REJECTED
 
 QUERY = "features"
 
@@ -72,8 +71,8 @@ def raw_messages(spark: SparkSession, settings: Settings, start: dict[str, int] 
     return (
         spark.readStream.format("kafka")
         .option("kafka.bootstrap.servers", settings.bootstrap_servers)
-        .option("subscribe", RAW)
-        .option("startingOffsets", json.dumps({RAW: start}) if start else "earliest")
+        .option("subscribe", settings.topics.raw)
+        .option("startingOffsets", json.dumps({settings.topics.raw: start}) if start else "earliest")
         .option("failOnDataLoss", "false")
         .option("includeHeaders", "true")
         # Spark requests the offsets of a partition directly after a fetch, on the same connection, and the broker
@@ -103,9 +102,9 @@ class FeaturesJob:
     """Main loop of the job: progress reports, committed offsets, and an orderly stop."""
 
     def __init__(self, spark: SparkSession, settings: Settings, job: Job):
-        self._spark, self._job, self._settings = spark, job, settings
+        self._spark, self._job, self._settings, self._raw = spark, job, settings, settings.topics.raw
         self._checkpoint = job.folder.path / "checkpoint"
-        self._group = GroupOffsets(settings.bootstrap_servers)
+        self._group = GroupOffsets(settings)
         self._events = QueryEventQueue(spark)
         self._activity = TaskActivity(spark)
         self._position = self._log_position({})
@@ -147,30 +146,35 @@ class FeaturesJob:
 
     def _prepare(self) -> None:
         """Check the topics, migrate an older checkpoint, and commit the starting offsets."""
-        if missing := self._group.missing_topics([RAW, FEATURES, REJECTED]):
+        topics = self._settings.topics
+        if missing := self._group.missing_topics([topics.raw, topics.features, topics.rejected]):
             raise FeaturesError(f"Topics missing on the broker: {', '.join(missing)}. Run the DAG bootstrap_topics")
         if is_older_format(self._checkpoint):
             self._migrate()
         newest, migration = last_batch(self._checkpoint / QUERY), CheckpointMigration.load(self._checkpoint)
-        read = newest.end[RAW] if newest else migration.read_offsets if migration else {}
+        read = newest.end[self._raw] if newest else migration.read_offsets if migration else {}
         self._position = self._log_position(read)
         self._position.check()
-        self._group.commit_start(RAW, read)
+        self._group.commit_start(self._raw, read)
         if newest:
             self._job.report(f"Resuming after batch {newest.number}")
         elif not migration:
-            self._job.report("Starting at the beginning of weather-raw")
+            self._job.report(f"Starting at the beginning of {self._raw}")
 
     def _migrate(self) -> None:
         tolerance = timedelta(minutes=self._settings.future_tolerance_minutes)
         migration = migrate_checkpoint(
-            self._checkpoint, QUERY, tolerance, lambda time: self._group.offsets_since(RAW, time)
+            self._checkpoint,
+            QUERY,
+            self._raw,
+            tolerance,
+            lambda time: self._group.offsets_since(self._raw, time),
         )
         if migration:
             self._job.report(
                 f"Migrated a checkpoint of an older version, whose folder is kept: windows that end after "
                 f"{iso(datetime.fromtimestamp(migration.closed_until / 1000, UTC))} are computed again from "
-                f"weather-raw, from offsets {json.dumps(migration.start_offsets)}"
+                f"{self._raw}, from offsets {json.dumps(migration.start_offsets)}"
             )
 
     def _poll(self, query: StreamingQuery) -> bool:
@@ -185,7 +189,7 @@ class FeaturesJob:
 
     def _log_position(self, read: dict[str, int]) -> LogPosition:
         file = self._checkpoint / "topic-id"
-        return LogPosition(self._group, file, read, lambda loss: self._job.report(loss, lost=True))
+        return LogPosition(self._group, self._raw, file, read, lambda loss: self._job.report(loss, lost=True))
 
     def _handle_events(self, events: list[Event]) -> None:
         """Commit the offsets of finished batches, and report each batch, in order."""
@@ -193,11 +197,11 @@ class FeaturesJob:
         if not batches:
             return
         end = batches[-1]["sources"][0]["endOffset"]
-        self._position.advance(end[RAW])
+        self._position.advance(end[self._raw])
         self._group.commit(end)
         for batch in batches:
             if batch["numInputRows"]:
-                metrics = batch_metrics(batch)
+                metrics = batch_metrics(batch, self._raw)
                 self._job.report(batch_summary(metrics), **metrics)
 
     def _query_error(self, query: StreamingQuery) -> Exception:

@@ -20,14 +20,11 @@ from weatherglass.history.hours import WATERMARK
 from weatherglass.qc.observation_checks import CHECKS, QcParameters, RejectionReason
 from weatherglass.settings import Settings
 from weatherglass.topics import (
-    FEATURES,
     MAX_REJECTED_KEY_BYTES,
     MAX_REJECTED_VALUE_BYTES,
-    RAW,
-    REJECTED,
-    TOPICS,
     TRUNCATED_HEADER,
     TRUNCATED_KEY_HEADER,
+    Topics,
 )
 
 TIME_SHIFT = timedelta(days=1000)
@@ -87,7 +84,7 @@ def stream_records(
     windows = jvm.stream_windows(rows, parameters, lateness)
     late = F.col("reason").eqNullSafe(RejectionReason.LATE.value)
     published = windows.where(~late | at_or_beyond(rejected, "partition"))
-    return _records(published.observe(LATE_METRIC, F.count_if(late).alias(LATE_METRIC)))
+    return _records(published.observe(LATE_METRIC, F.count_if(late).alias(LATE_METRIC)), settings.topics)
 
 
 def state_retention(settings: Settings) -> timedelta:
@@ -97,22 +94,22 @@ def state_retention(settings: Settings) -> timedelta:
     most the retention, and the newest observation of all stations is at most the tolerance in the future. So after this
     time, all observations of the station that can follow are newer than those before, and none of them can be late.
     """
-    (retention,) = (topic.retention for topic in TOPICS if topic.name == RAW)
+    (retention,) = (topic.retention for topic in settings.topics.table if topic.name == settings.topics.raw)
     future, past = accepted_times(settings)
     return past + retention + future
 
 
-def _records(rows: DataFrame) -> DataFrame:
+def _records(rows: DataFrame, topics: Topics) -> DataFrame:
     is_window = F.col("end").isNotNull()
     return rows.select(
-        F.when(is_window, F.lit(FEATURES)).otherwise(F.lit(REJECTED)).alias("topic"),
+        F.when(is_window, F.lit(topics.features)).otherwise(F.lit(topics.rejected)).alias("topic"),
         F.when(is_window, station_key()).otherwise(F.substring("key", 1, MAX_REJECTED_KEY_BYTES)).alias("key"),
         F.when(is_window, F.col("value")).otherwise(F.substring("value", 1, MAX_REJECTED_VALUE_BYTES)).alias("value"),
-        F.when(is_window, feature_headers()).otherwise(_rejection_headers()).alias("headers"),
+        F.when(is_window, feature_headers()).otherwise(_rejection_headers(topics)).alias("headers"),
     )
 
 
-def _rejection_headers() -> Column:
+def _rejection_headers(topics: Topics) -> Column:
     """Headers of a record on `weather-rejected`.
 
     A key or value that is too long is truncated, since the broker would refuse the record and the query would fail
@@ -125,7 +122,7 @@ def _rejection_headers() -> Column:
     key_size = F.octet_length("key")
     texts = {
         "reason": F.col("reason"),
-        "topic": F.lit(RAW),
+        "topic": F.lit(topics.raw),
         "partition": F.col("partition"),
         "offset": F.col("offset"),
         "replayed": F.col("replayed"),

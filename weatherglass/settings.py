@@ -16,6 +16,7 @@ from pydantic import Field, FilePath, HttpUrl, ValidationError, field_validator,
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from weatherglass.settings_errors import SettingsError, invalid_values, unknown_variables, variable
+from weatherglass.topics import Topics
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 """The folder that contains the packages: the checkout, or site-packages of an installed wheel."""
@@ -95,6 +96,12 @@ class Settings(BaseSettings):
     kafka_bootstrap: str = Field(
         "",
         description="Kafka's bootstrap servers, `host:port,…`. Empty: the embedded broker.",
+    )
+    topic_prefix: str = Field(
+        "",
+        pattern=r"^([A-Za-z0-9][A-Za-z0-9-]{0,49})?$",
+        description="Prefix of the names of topics, consumer groups and Ray's namespace. Two installations that share "
+        "a broker or a Ray head need different ones, and different state folders and stores.",
     )
     ray_address: str = Field("", description="Address of the Ray head, `host:port`. Empty: a local head.")
     spark_master: str = Field(
@@ -306,6 +313,11 @@ class Settings(BaseSettings):
     @cached_property
     def bootstrap_servers(self) -> str:
         return self.kafka_bootstrap or f"{LOOPBACK}:{self.kafka_port}"
+
+    @cached_property
+    def topics(self) -> Topics:
+        """The names of topics and consumer groups."""
+        return Topics(self.topic_prefix)
 
     @cached_property
     def ray_head(self) -> str:

@@ -1,8 +1,11 @@
-"""Topics and consumer groups. The DAG `bootstrap_topics` creates and updates the topics of this table."""
+"""Topics and consumer groups. The DAG `bootstrap_topics` creates and updates the topics of this table.
+
+The names of this module have no prefix. Code that addresses a topic or group uses `Settings.topics`, which adds it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 RAW = "weather-raw"
@@ -79,3 +82,64 @@ GROUPS: dict[str, tuple[str, ...]] = {
     STORE_GROUP: (RAW, FEATURES, PREDICTIONS, SHADOW, GUIDANCE),
 }
 """The topics that each consumer group reads."""
+
+
+@dataclass(frozen=True)
+class Topics:
+    """The topics and consumer groups of an installation: their names begin with its `topic_prefix`."""
+
+    prefix: str
+
+    @property
+    def raw(self) -> str:
+        return self.prefix + RAW
+
+    @property
+    def features(self) -> str:
+        return self.prefix + FEATURES
+
+    @property
+    def hours(self) -> str:
+        return self.prefix + HOURS
+
+    @property
+    def predictions(self) -> str:
+        return self.prefix + PREDICTIONS
+
+    @property
+    def shadow(self) -> str:
+        return self.prefix + SHADOW
+
+    @property
+    def guidance(self) -> str:
+        return self.prefix + GUIDANCE
+
+    @property
+    def rejected(self) -> str:
+        return self.prefix + REJECTED
+
+    @property
+    def spark_group(self) -> str:
+        return self.prefix + SPARK_GROUP
+
+    @property
+    def inference_group(self) -> str:
+        return self.prefix + INFERENCE_GROUP
+
+    @property
+    def store_group(self) -> str:
+        return self.prefix + STORE_GROUP
+
+    @property
+    def table(self) -> tuple[Topic, ...]:
+        """The topics with their configuration."""
+        return tuple(replace(topic, name=self.prefix + topic.name) for topic in TOPICS)
+
+    @property
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """The topics that each consumer group reads."""
+        return {self.prefix + group: tuple(self.prefix + name for name in names) for group, names in GROUPS.items()}
+
+    def role(self, name: str) -> str:
+        """The name of a topic or group without the prefix, by which metrics and tables call it."""
+        return name.removeprefix(self.prefix)

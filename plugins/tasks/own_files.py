@@ -22,7 +22,7 @@ def import_files(paths: list[str]) -> dict[str, int]:
     from producer.own_stations import OwnStationPublisher
 
     settings = load_settings()
-    publisher = OwnStationPublisher(settings.bootstrap_servers)
+    publisher = OwnStationPublisher(settings)
     published: dict[str, int] = {}
     failed: list[str] = []
     try:

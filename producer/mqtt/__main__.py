@@ -25,7 +25,7 @@ def main(folder: Path) -> None:
         settings = load_settings()
         if not settings.mqtt_url:
             raise SettingsError(f"{variable('mqtt_url')} is not set")
-        publisher = OwnStationPublisher(settings.bootstrap_servers)
+        publisher = OwnStationPublisher(settings)
         try:
             while not job.stop_requested():
                 receive(settings, publisher, job)

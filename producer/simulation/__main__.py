@@ -52,7 +52,7 @@ def run(settings: Settings, job: Job) -> None:
                 simulator, lambda position: write_position(file, position), job.report, save_labels
             )
             try:
-                publication.run(settings.bootstrap_servers, wait, lambda: datetime.now(UTC))
+                publication.run(settings, wait, lambda: datetime.now(UTC))
             except PublishError as error:
                 job.report(f"{error}; trying again")
                 job.wait(RETRY_SECONDS)

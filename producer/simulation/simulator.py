@@ -92,7 +92,7 @@ class Publication:
         self._position = simulator.start
         self.published = 0
 
-    def run(self, bootstrap_servers: str, wait: Callable[[float], bool], clock: Callable[[], datetime]) -> None:
+    def run(self, settings: Settings, wait: Callable[[float], bool], clock: Callable[[], datetime]) -> None:
         """Publish until `wait`, which sleeps, returns True.
 
         Raises:
@@ -102,8 +102,8 @@ class Publication:
         reported = saved = monotonic()
         counted = 0
         try:
-            with open_producer(bootstrap_servers) as producer:
-                while not wait(0.0 if self._publish(producer, clock()) else PAUSE_SECONDS):
+            with open_producer(settings.bootstrap_servers) as producer:
+                while not wait(0.0 if self._publish(producer, settings.topics.raw, clock()) else PAUSE_SECONDS):
                     if monotonic() - saved >= SAVE_SECONDS:
                         saved = monotonic()
                         self._save(self._position)
@@ -114,10 +114,11 @@ class Publication:
         finally:
             self._save(self._position)
 
-    def _publish(self, producer: KafkaProducer, now: datetime) -> int:
+    def _publish(self, producer: KafkaProducer, topic: str, now: datetime) -> int:
         """Publish what is due; returns the number of observations."""
         batch, after = self._simulator.due(self._position, now)
-        publish_batch(producer, batch, dict.fromkeys((o.station_id for o in batch), Origin.SIMULATED), now)
+        origins = dict.fromkeys((observation.station_id for observation in batch), Origin.SIMULATED)
+        publish_batch(producer, topic, batch, origins, now)
         self._position = after
         self.published += len(batch)
         return len(batch)

@@ -49,7 +49,6 @@ from weatherglass.records import (
 )
 from weatherglass.settings import Settings
 from weatherglass.stations import Station
-from weatherglass.topics import FEATURES, HOURS, INFERENCE_GROUP, PREDICTIONS, REJECTED, SHADOW
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +102,7 @@ class InferenceLoop:
     """One shard. Runs in one thread; `statistics` and `grid` can be read from other threads."""
 
     def __init__(self, settings: Settings, shard: int, models: ModelManager, station_of: Callable[[str], Station]):
-        self._settings = settings
+        self._settings, self._topics = settings, settings.topics
         self._shard = shard
         self._models = models
         self._windows = WindowBuffer()
@@ -134,7 +133,7 @@ class InferenceLoop:
 
     def _connect(self) -> None:
         servers = self._settings.bootstrap_servers
-        name = f"{INFERENCE_GROUP}-{self._shard}"
+        name = f"{self._topics.inference_group}-{self._shard}"
         self._producer = KafkaProducer(
             bootstrap_servers=servers,
             client_id=name,
@@ -145,7 +144,7 @@ class InferenceLoop:
             reconnect_backoff_max_ms=RECONNECT_MS,
         )
         limit = MAX_BATCH_RECORDS
-        self._features = RecordReader(servers, INFERENCE_GROUP, client_id=name, max_poll_records=limit)
+        self._features = RecordReader(servers, self._topics.inference_group, client_id=name, max_poll_records=limit)
         self._hours_topic = RecordReader(servers, client_id=f"{name}-hours", max_poll_records=limit)
 
     def _recover(self) -> None:
@@ -162,7 +161,7 @@ class InferenceLoop:
             self._features.committed,
         )
         hours = self._hours_reader.catch_up()
-        partitions = partitions_of(self._features, FEATURES, self._heartbeat)
+        partitions = partitions_of(self._features, self._topics.features, self._heartbeat)
         own = [tp for tp in partitions if tp.partition % self._settings.inference_actors == self._shard]
         starts = self._features.assign(own)
         replayed = 0
@@ -236,7 +235,7 @@ class InferenceLoop:
             try:
                 self._producer.begin_transaction()
                 send()
-                self._producer.send_offsets_to_transaction(offsets, INFERENCE_GROUP)
+                self._producer.send_offsets_to_transaction(offsets, self._topics.inference_group)
             except KafkaError as error:
                 log.warning("attempt %d to write the batch failed: %r", attempt, error)
                 self._abort(error)
@@ -261,12 +260,15 @@ class InferenceLoop:
         for hour in hours:
             key = f"{hour.station_id}|{iso(hour.hour)}".encode()
             source = batch.sources.get(hour.station_id)
-            self._producer.send(HOURS, key=key, value=hour.to_json(), headers=headers(hour, source, now))
+            self._producer.send(self._topics.hours, key=key, value=hour.to_json(), headers=headers(hour, source, now))
         for result in results:
             key = result.prediction.station_id.encode()
             source = batch.sources.get(result.prediction.station_id)
             inputs = (INPUTS_HEADER, result.inputs.encode())
-            for topic, prediction in ((PREDICTIONS, result.prediction), (SHADOW, result.shadow)):
+            for topic, prediction in (
+                (self._topics.predictions, result.prediction),
+                (self._topics.shadow, result.shadow),
+            ):
                 if prediction is not None:
                     record_headers = [*headers(prediction, source, now), inputs]
                     self._producer.send(topic, key=key, value=prediction.to_json(), headers=record_headers)
@@ -274,7 +276,7 @@ class InferenceLoop:
 
     def _send_rejected(self, rejected: RejectedRecords) -> None:
         for record, reason in rejected:
-            self._producer.send(REJECTED, **rejected_copy(record, reason)._asdict())
+            self._producer.send(self._topics.rejected, **rejected_copy(record, reason)._asdict())
 
     def _update_statistics(
         self, batch: FeatureBatch, hours: list[Hour], results: list[PredictionResult], began: float

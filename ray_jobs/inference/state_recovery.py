@@ -14,7 +14,6 @@ from weatherglass.consumer.validation import InvalidRecord, parse_record
 from weatherglass.qc.observation_checks import RejectionReason
 from weatherglass.records import Hour
 from weatherglass.settings import Settings
-from weatherglass.topics import HOURS
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +57,7 @@ class HourlyTopicReader:
         copied: Callable[[TopicPartition], int | None],
     ):
         self._reader, self._settings, self._add, self._heartbeat = reader, settings, add, heartbeat
-        self.partitions = partitions_of(reader, HOURS, heartbeat)
+        self.partitions = partitions_of(reader, settings.topics.hours, heartbeat)
         reader.assign(self.partitions)
         self._copy = copy
         self._copied = {tp: copied(tp) or 0 for tp in self.partitions} if copy else {}

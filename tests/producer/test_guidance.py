@@ -96,7 +96,8 @@ class Fetcher:
         self.lines: list[str] = []
         self.broken = False
 
-    def publish(self, _: object, runs: list[Guidance], now: datetime) -> Iterator[Guidance]:
+    def publish(self, _: object, topic: str, runs: list[Guidance], now: datetime) -> Iterator[Guidance]:
+        assert topic == self.settings.topics.guidance
         for run in runs:
             self.published.append(run)
             yield run
@@ -345,7 +346,7 @@ class FakeBroker:
 @pytest.mark.parametrize("failing", range(3))
 def test_acknowledged_runs_are_known_although_another_one_was_not(failing: int, at_send: bool) -> None:
     runs = [a_guidance(name) for name in ALL]
-    published = publish_guidance(FakeBroker(failing, at_send), runs, NOW)  # type: ignore[arg-type]
+    published = publish_guidance(FakeBroker(failing, at_send), GUIDANCE, runs, NOW)  # type: ignore[arg-type]
     expected = runs[:failing] if at_send else runs[:failing] + runs[failing + 1 :]
     assert [next(published) for _ in expected] == expected
     with pytest.raises(PublishError):
@@ -369,7 +370,7 @@ def test_runs_are_on_the_topic_with_their_source(reader: TopicReader, settings_o
     topic = TopicReader(settings.bootstrap_servers, GUIDANCE)
     runs = [a_guidance(), a_guidance("boston", simulated=True)]
     with open_producer(settings.bootstrap_servers) as producer:
-        assert list(publish_guidance(producer, runs, NOW)) == runs
+        assert list(publish_guidance(producer, GUIDANCE, runs, NOW)) == runs
     records = topic.records()
     topic.close()
     parsed = {Guidance.from_json(record.value).station_id: record for record in records}

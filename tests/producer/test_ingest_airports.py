@@ -249,10 +249,10 @@ def fail_at_lga(patch: pytest.MonkeyPatch, error: type[BaseException]) -> None:
             raise error("injected")
         return reports(client, stations, hours, now)
 
-    def fail_to_publish(producer: KafkaProducer, pending: Sequence[Observation], *rest: Any) -> Any:
+    def fail_to_publish(producer: KafkaProducer, topic: str, pending: Sequence[Observation], *rest: Any) -> Any:
         if any(o.station_id == "lga" for o in pending):
             raise error("injected")
-        return publish(producer, pending, *rest)
+        return publish(producer, topic, pending, *rest)
 
     if error is PublishError:
         patch.setattr(ingesting, "publish", fail_to_publish)

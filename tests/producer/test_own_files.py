@@ -294,7 +294,7 @@ def real(settings_of: Callable[..., Settings]) -> Iterator[tuple[Settings, OwnSt
     with settings.station_table.open("a") as table:
         table.write(OWN)
     settings.incoming_folder.mkdir()
-    publisher = OwnStationPublisher(settings.bootstrap_servers)
+    publisher = OwnStationPublisher(settings)
     yield settings, publisher
     publisher.close()
 

@@ -143,7 +143,7 @@ def test_each_record_is_refused_or_is_one_that_the_topic_accepts(table: Settings
 
 @pytest.fixture
 def publisher(broker: TestBroker) -> Iterator[OwnStationPublisher]:
-    opened = OwnStationPublisher(broker.bootstrap_servers)
+    opened = OwnStationPublisher(broker.settings)
     yield opened
     opened.close()
 
@@ -180,7 +180,7 @@ def test_a_lost_broker_is_an_error_and_publishing_continues_when_it_is_back(
     table: Settings, fresh_broker: TestBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     accepted = check_records([record()], table, NOW).accepted
-    publisher = OwnStationPublisher(fresh_broker.bootstrap_servers)
+    publisher = OwnStationPublisher(fresh_broker.settings)
     with monkeypatch.context() as patched:
         patched.setattr(publishing, "ACKNOWLEDGEMENT_TIMEOUT_SECONDS", 4.0)
         publisher.publish(accepted, NOW)
@@ -195,7 +195,7 @@ def test_a_lost_broker_is_an_error_and_publishing_continues_when_it_is_back(
 
 
 def test_publishing_nothing_needs_no_broker() -> None:
-    OwnStationPublisher("127.0.0.1:1").publish([], NOW)
+    OwnStationPublisher(Settings(kafka_bootstrap="127.0.0.1:1")).publish([], NOW)
 
 
 def test_the_station_table_is_read_again_for_each_batch(tmp_path: Path) -> None:

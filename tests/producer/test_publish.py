@@ -14,6 +14,7 @@ from tests.conftest import TestBroker
 from tests.producer.topic_reader import reading
 from weatherglass.record_headers import Origin
 from weatherglass.records import Observation
+from weatherglass.topics import RAW
 
 pytestmark = pytest.mark.integration
 NOW = datetime(2026, 7, 14, 12, tzinfo=UTC)
@@ -45,7 +46,7 @@ def bootstrap_servers(broker: TestBroker) -> str:
 def test_each_step_is_on_the_topic_before_the_next_is_sent(bootstrap_servers: str) -> None:
     shuffled = random.Random(3).sample(OBSERVATIONS, len(OBSERVATIONS))
     with reading(bootstrap_servers) as reader, open_producer(bootstrap_servers) as producer:
-        for number, step in enumerate(publish(producer, shuffled, REPLAYED, NOW), start=1):
+        for number, step in enumerate(publish(producer, RAW, shuffled, REPLAYED, NOW), start=1):
             assert reader.count() == number * len(STATIONS)  # all records of this step, none of the next
             assert {o.timestamp for o in step} == {NOW + timedelta(hours=number - 1)}
         assert sorted(reader.observations(), key=repr) == sorted(OBSERVATIONS, key=repr)
@@ -54,7 +55,7 @@ def test_each_step_is_on_the_topic_before_the_next_is_sent(bootstrap_servers: st
 def test_records_have_key_and_headers_and_keep_their_order(bootstrap_servers: str) -> None:
     with reading(bootstrap_servers) as reader:
         with open_producer(bootstrap_servers) as producer:
-            list(publish(producer, OBSERVATIONS, dict.fromkeys(STATIONS, Origin.OPEN_METEO), NOW))
+            list(publish(producer, RAW, OBSERVATIONS, dict.fromkeys(STATIONS, Origin.OPEN_METEO), NOW))
         records = reader.records()
     times: dict[str, list[datetime]] = {}
     partitions: dict[str, set[int]] = {}
@@ -73,7 +74,7 @@ def test_records_have_key_and_headers_and_keep_their_order(bootstrap_servers: st
 
 def test_after_a_lost_broker_no_later_step_is_sent(fresh_broker: TestBroker, monkeypatch: pytest.MonkeyPatch) -> None:
     with open_producer(fresh_broker.bootstrap_servers) as producer:
-        steps = publish(producer, OBSERVATIONS, REPLAYED, NOW)
+        steps = publish(producer, RAW, OBSERVATIONS, REPLAYED, NOW)
         done = next(steps)
         fresh_broker.stop()
         with pytest.raises(PublishError, match="2026-07-14 13:00"):
@@ -82,7 +83,7 @@ def test_after_a_lost_broker_no_later_step_is_sent(fresh_broker: TestBroker, mon
     fresh_broker.start()
     with open_producer(fresh_broker.bootstrap_servers) as producer:
         rest = [o for o in OBSERVATIONS if o not in done]
-        acknowledged = [o for step in publish(producer, rest, REPLAYED, NOW) for o in step]
+        acknowledged = [o for step in publish(producer, RAW, rest, REPLAYED, NOW) for o in step]
     assert sorted(done + acknowledged, key=repr) == sorted(OBSERVATIONS, key=repr)
 
 

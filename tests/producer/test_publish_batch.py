@@ -72,7 +72,7 @@ def test_the_error_has_the_time_of_the_first_observation_whichever_is_not_acknow
         return acknowledgement(len(sent) - 1)
 
     with pytest.raises(PublishError, match=r"2026-07-14 12:00.*lost"):
-        publish_batch(SimpleNamespace(send=send), BATCH, {"roof": Origin.OWN}, NOW)  # type: ignore[arg-type]
-    assert len(sent) == len(BATCH)  # all are sent before the first wait
+        publish_batch(SimpleNamespace(send=send), "a-topic", BATCH, {"roof": Origin.OWN}, NOW)  # type: ignore[arg-type]
+    assert sent == ["a-topic"] * len(BATCH)  # all are sent before the first wait
     assert len(waits) == failing + 1
     assert min(waits) > publishing.ACKNOWLEDGEMENT_TIMEOUT_SECONDS  # the producer reports an error by then

@@ -51,7 +51,7 @@ def offsets_since(time: datetime) -> dict[str, int]:
 
 def test_the_new_query_starts_at_the_oldest_open_window(older: Path) -> None:
     check_checkpoint(older, ["features"])
-    migration = migrate_checkpoint(older, "features", TOLERANCE, offsets_since)
+    migration = migrate_checkpoint(older, "features", RAW, TOLERANCE, offsets_since)
     assert migration == CheckpointMigration(
         int(WATERMARK.timestamp() * 1000), {"0": 20, "1": 7, "2": -2}, {"0": 50, "1": 7}, {"0": 50, "1": 7}
     )
@@ -82,7 +82,7 @@ def test_what_the_second_format_had_not_published_is_read_again(
     late_file = second.parent / "late.json"
     if late:
         late_file.write_text(json.dumps(late), encoding="utf-8")
-    migration = migrate_checkpoint(second, "features", TOLERANCE, offsets_since)
+    migration = migrate_checkpoint(second, "features", RAW, TOLERANCE, offsets_since)
     assert migration
     assert (migration.read_offsets, migration.rejected_offsets) == ({"0": 50, "1": 7}, rejected)
     assert migration.start_offsets == {"0": rejected["0"], "1": 6, "2": -2}
@@ -93,7 +93,7 @@ def test_what_the_second_format_had_not_published_is_read_again(
 
 def test_without_a_finished_batch_of_the_rejected_query_everything_is_read_again(second: Path) -> None:
     (second / "rejected" / "commits" / "4").unlink()
-    migration = migrate_checkpoint(second, "features", TOLERANCE, offsets_since)
+    migration = migrate_checkpoint(second, "features", RAW, TOLERANCE, offsets_since)
     assert migration
     assert migration.rejected_offsets == {}
     assert set(migration.start_offsets.values()) == {-2}
@@ -113,7 +113,7 @@ def test_a_migration_to_the_second_format_stays_in_force(second: Path, batch_aft
         asked.append(time)
         return {"0": 3}
 
-    migration = migrate_checkpoint(second, "features", TOLERANCE, record)
+    migration = migrate_checkpoint(second, "features", RAW, TOLERANCE, record)
     assert migration
     assert asked == [closed - timedelta(minutes=5) - TOLERANCE]
     assert migration.closed_until == taken_over["closed"]
@@ -125,16 +125,16 @@ def test_the_migration_can_be_repeated_after_a_crash(older: Path) -> None:
         raise TimeoutError
 
     with pytest.raises(TimeoutError):
-        migrate_checkpoint(older, "features", TOLERANCE, crash)
+        migrate_checkpoint(older, "features", RAW, TOLERANCE, crash)
     check_checkpoint(older, ["features"])
     assert is_older_format(older)
-    assert migrate_checkpoint(older, "features", TOLERANCE, offsets_since)
+    assert migrate_checkpoint(older, "features", RAW, TOLERANCE, offsets_since)
 
 
 def test_a_folder_of_an_earlier_migration_is_not_overwritten(older: Path) -> None:
     (older / "features-format-1").mkdir()
     with pytest.raises(CheckpointError, match="features-format-1") as error:
-        migrate_checkpoint(older, "features", TOLERANCE, offsets_since)
+        migrate_checkpoint(older, "features", RAW, TOLERANCE, offsets_since)
     assert error.value.remedy == Remedy.MOVE_OLD_COPY
 
 

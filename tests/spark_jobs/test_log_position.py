@@ -32,9 +32,9 @@ class Position(LogPosition):
     """A position that collects what it reports: partition, offsets, cause."""
 
     def __init__(self, broker: TestBroker, file: Path, read: dict[str, int]):
-        self.group = GroupOffsets(broker.bootstrap_servers)
+        self.group = GroupOffsets(broker.settings)
         self.losses: Losses = []
-        super().__init__(self.group, file, read, self._collect)
+        super().__init__(self.group, RAW, file, read, self._collect)
 
     def _collect(self, message: str) -> None:
         partition = re.search(rf"{RAW}-(\d+)", message)

@@ -10,6 +10,7 @@ import pytest
 from kafka.errors import KafkaConnectionError
 
 from spark_jobs.log_position import DELETED, RECREATED, SHORTER, LogPosition
+from weatherglass.topics import RAW
 
 Loss = tuple[str, tuple[int, int] | None, str]
 """Partition, first and last offset, cause."""
@@ -43,7 +44,7 @@ def opened(tmp_path: Path) -> Callable[..., tuple[LogPosition, list[Loss]]]:
             (cause,) = (cause for cause in (DELETED, RECREATED, SHORTER) if cause in message)
             losses.append((partition, offsets[0] if offsets else None, cause))
 
-        return LogPosition(log, tmp_path / "topic-id", read, report), losses  # type: ignore[arg-type]
+        return LogPosition(log, RAW, tmp_path / "topic-id", read, report), losses  # type: ignore[arg-type]
 
     return open_position
 

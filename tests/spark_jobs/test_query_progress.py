@@ -43,7 +43,7 @@ def event(**fields: Any) -> dict[str, Any]:
 
 
 def test_a_batch_has_the_values_of_its_event() -> None:
-    metrics = batch_metrics(event())
+    metrics = batch_metrics(event(), RAW)
     assert timedelta(0) != TIME_SHIFT
     assert datetime.fromisoformat(metrics.pop("newest")) == datetime.fromisoformat(NEWEST)
     assert metrics == {
@@ -66,18 +66,18 @@ def test_a_batch_has_the_values_of_its_event() -> None:
     ("end", "latest", "lag"), [(None, None, {}), (None, {RAW: {"0": 4}}, {"0": 4}), ({RAW: {"0": 4}}, None, {})]
 )
 def test_unknown_offsets_give_the_lag_from_the_beginning_or_none(end: Any, latest: Any, lag: dict[str, int]) -> None:
-    assert batch_metrics(event(sources=[{"endOffset": end, "latestOffset": latest}]))["lag"] == lag
+    assert batch_metrics(event(sources=[{"endOffset": end, "latestOffset": latest}]), RAW)["lag"] == lag
 
 
 def test_a_batch_without_observations_has_no_newest_one_and_no_failures() -> None:
     empty = event(eventTime={}, observedMetrics={}, inputRowsPerSecond=None)
-    metrics = batch_metrics(empty)
+    metrics = batch_metrics(empty, RAW)
     assert (metrics["newest"], metrics["late"], metrics["rejected"], metrics["failed_values"]) == (None, 0, {}, {})
     assert metrics["rows_per_second"] == 0.0
 
 
 def test_the_summary_contains_the_numbers_of_the_batch() -> None:
-    metrics = batch_metrics(event())
+    metrics = batch_metrics(event(), RAW)
     words = batch_summary(metrics).replace(",", "").split()
     assert {"25", "(12.3/s)", "420", "40", "39", "range", "5", "past", "3", "late"} <= set(words)
     quiet = batch_summary({**metrics, "failed_values": {}, "rejected": {}, "late": 0})

@@ -181,7 +181,7 @@ def streamed(
         .start()
     )
     query.awaitTermination()
-    progresses = [batch_metrics(json.loads(progress.json)) for progress in query.recentProgress]
+    progresses = [batch_metrics(json.loads(progress.json), RAW) for progress in query.recentProgress]
     return Streamed(features, rejected, progresses)
 
 

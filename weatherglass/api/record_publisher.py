@@ -33,7 +33,7 @@ class RecordPublisher:
 
     def __init__(self, settings: Settings, clock: Callable[[], datetime]):
         self._settings, self._clock = settings, clock
-        self._publisher = OwnStationPublisher(settings.bootstrap_servers)
+        self._publisher = OwnStationPublisher(settings)
         self._threads = anyio.CapacityLimiter(CONCURRENT)
         self._rate = RateLimit(BURST, PER_SECOND)
 

@@ -50,7 +50,7 @@ def simulate(settings: Settings, options: argparse.Namespace) -> int:
         return stop.wait(seconds) or (end is not None and time.monotonic() >= end)
 
     try:
-        publication.run(settings.bootstrap_servers, wait, lambda: datetime.now(UTC))
+        publication.run(settings, wait, lambda: datetime.now(UTC))
     except PublishError as error:
         print(f"{error}\nStart the pipeline first: make up", file=sys.stderr)
         return 1

@@ -6,7 +6,6 @@ from kafka.admin import KafkaAdminClient, OffsetSpec
 from kafka.structs import TopicPartition
 
 from weatherglass.settings import Settings
-from weatherglass.topics import GROUPS
 
 
 def lags(settings: Settings) -> dict[tuple[str, str], int | None]:
@@ -19,7 +18,7 @@ def lags(settings: Settings) -> dict[tuple[str, str], int | None]:
     """
     admin = KafkaAdminClient(bootstrap_servers=settings.bootstrap_servers, request_timeout_ms=5000)
     try:
-        topics = {topic for topics in GROUPS.values() for topic in topics}
+        topics = {topic for topics in settings.topics.groups.values() for topic in topics}
         partitions = [
             TopicPartition(topic["name"], partition["partition_index"])
             for topic in admin.describe_topics(sorted(topics))
@@ -29,7 +28,7 @@ def lags(settings: Settings) -> dict[tuple[str, str], int | None]:
         first = admin.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.EARLIEST))
         last = admin.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
         lag: dict[tuple[str, str], int | None] = {}
-        for group, group_topics in GROUPS.items():
+        for group, group_topics in settings.topics.groups.items():
             committed = admin.list_group_offsets({group: None}).get(group, {})
             for topic in group_topics:
                 of_topic = [p for p in partitions if p.topic == topic]

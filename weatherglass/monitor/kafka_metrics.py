@@ -15,15 +15,12 @@ from weatherglass.alerts import metrics as m
 from weatherglass.alerts.sample import MetricSample
 from weatherglass.net import accepts_connections
 from weatherglass.settings import Settings
-from weatherglass.topics import GROUPS, PREDICTIONS, REJECTED, SHADOW, TOPICS
 
 log = logging.getLogger(__name__)
 
 TIMEOUT_MS = 4000
 DESCRIBE_INTERVAL = timedelta(minutes=1)
 """How often partitions and topic sizes are read."""
-TRANSACTIONAL_TOPICS = (PREDICTIONS, SHADOW)
-"""Topics written in transactions. Each transaction ends with a marker, an offset that consumers do not commit."""
 MAX_END_OFFSETS = 400
 MAX_REJECTED_PER_POLL = 2000
 
@@ -55,6 +52,9 @@ class KafkaMetrics:
 
     def __init__(self, settings: Settings):
         self._servers = settings.bootstrap_servers
+        self._topics = topics = settings.topics
+        self._transactional = (topics.predictions, topics.shadow)
+        """Topics written in transactions, each of which ends with a marker: an offset that consumers do not commit."""
         self._admin: KafkaAdminClient | None = None
         self._partitions: list[TopicPartition] = []
         self._bytes: dict[str, int] = {}
@@ -94,7 +94,7 @@ class KafkaMetrics:
             self._describe(self._admin)
             self._described_at = sample.at
         for topic, size in self._bytes.items():
-            sample.put(m.TOPIC_BYTES, size, topic)
+            sample.put(m.TOPIC_BYTES, size, self._topics.role(topic))
         offsets = self._admin.list_partition_offsets(dict.fromkeys(self._partitions, OffsetSpec.LATEST))
         ends = {partition: info.offset for partition, info in offsets.items()}
         records: Counter[str] = Counter()
@@ -102,15 +102,17 @@ class KafkaMetrics:
             self._lag_ages[partition].add_end(sample.at, end)
             records[partition.topic] += end
         for topic, count in records.items():
-            sample.put(m.TOPIC_RECORDS, count, topic)
-        for group in GROUPS:
-            self._put_lag(sample, self._admin, group, ends)
-        self._read_rejected(ends.get(TopicPartition(REJECTED, 0)))
+            sample.put(m.TOPIC_RECORDS, count, self._topics.role(topic))
+        for group, topics in self._topics.groups.items():
+            self._put_lag(sample, self._admin, group, topics, ends)
+        self._read_rejected(ends.get(TopicPartition(self._topics.rejected, 0)))
         for reason in sorted(self._rejected):
             sample.put(m.REJECTED_RECORDS, self._rejected[reason], reason)
 
     def _describe(self, admin: KafkaAdminClient) -> None:
-        described = [t for t in admin.describe_topics([topic.name for topic in TOPICS]) if t["error_code"] == 0]
+        described = [
+            t for t in admin.describe_topics([topic.name for topic in self._topics.table]) if t["error_code"] == 0
+        ]
         self._partitions = [TopicPartition(t["name"], p["partition_index"]) for t in described for p in t["partitions"]]
         sizes: Counter[str] = Counter()
         for broker in admin.describe_log_dirs([t["name"] for t in described]):
@@ -120,10 +122,16 @@ class KafkaMetrics:
         self._bytes = dict(sizes)
 
     def _put_lag(
-        self, sample: MetricSample, admin: KafkaAdminClient, group: str, ends: dict[TopicPartition, int]
+        self,
+        sample: MetricSample,
+        admin: KafkaAdminClient,
+        group: str,
+        topics: tuple[str, ...],
+        ends: dict[TopicPartition, int],
     ) -> None:
         committed = admin.list_group_offsets({group: None}).get(group, {})
-        for topic in GROUPS[group]:
+        for topic in topics:
+            labels = self._topics.role(group), self._topics.role(topic)
             partitions = [p for p in ends if p.topic == topic]
             if not any(p in committed for p in partitions):
                 continue  # the group has not read this topic yet
@@ -132,10 +140,10 @@ class KafkaMetrics:
                 lag_age = self._lag_ages[partition]
                 read = committed[partition].offset if partition in committed else lag_age.first_end
                 lag = max(0, ends[partition] - read)
-                sample.put(m.LAG_RECORDS, lag, group, topic, str(partition.partition))
-                if lag > (1 if topic in TRANSACTIONAL_TOPICS else 0):
+                sample.put(m.LAG_RECORDS, lag, *labels, str(partition.partition))
+                if lag > (1 if topic in self._transactional else 0):
                     longest = max(longest, (sample.at - lag_age.since(read)).total_seconds())
-            sample.put(m.LAG_SECONDS, longest, group, topic)
+            sample.put(m.LAG_SECONDS, longest, *labels)
 
     def _read_rejected(self, end: int | None) -> None:
         """Count records rejected since the start of the monitor by the reason in their header."""
@@ -145,7 +153,7 @@ class KafkaMetrics:
             self._rejected_offset = end
         if end == self._rejected_offset:
             return
-        partition = TopicPartition(REJECTED, 0)
+        partition = TopicPartition(self._topics.rejected, 0)
         consumer = KafkaConsumer(
             bootstrap_servers=self._servers, enable_auto_commit=False, bootstrap_timeout_ms=TIMEOUT_MS
         )

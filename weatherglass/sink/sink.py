@@ -42,7 +42,7 @@ from weatherglass.records import (
 from weatherglass.settings import Settings, load_settings
 from weatherglass.store import guidance, latest_windows, observations, predictions, shadow
 from weatherglass.store.engine import open_store
-from weatherglass.topics import FEATURES, GROUPS, GUIDANCE, PREDICTIONS, RAW, REJECTED, SHADOW, STORE_GROUP
+from weatherglass.topics import FEATURES, GUIDANCE, PREDICTIONS, RAW, SHADOW
 
 log = logging.getLogger(__name__)
 
@@ -79,9 +79,9 @@ SAVE_FUNCTIONS: dict[str, Save] = {
     GUIDANCE: lambda connection, records, _, now, source: guidance.save(connection, records, now, source),
 }
 COPIED = (PREDICTIONS, SHADOW, GUIDANCE)
-"""The topics whose invalid records the sink copies."""
+"""The topics, without prefix, whose invalid records the sink copies."""
 Batches = dict[tuple[str, Origin | None], list[tuple[Record, ConsumerRecord]]]
-"""(topic, source) -> valid records and their messages."""
+"""(topic without prefix, source) -> valid records and their messages."""
 
 
 class StoreError(RuntimeError):
@@ -93,10 +93,12 @@ class Sink:
 
     def __init__(self, settings: Settings, job: Job):
         self.job = job
-        self.settings = settings
+        self.settings, self.topics = settings, settings.topics
         self.url = settings.store_url
         self.store: Engine = open_store(self.url)
-        self.reader = RecordReader(settings.bootstrap_servers, STORE_GROUP, metadata_max_age_ms=METADATA_SECONDS * 1000)
+        self.reader = RecordReader(
+            settings.bootstrap_servers, settings.topics.store_group, metadata_max_age_ms=METADATA_SECONDS * 1000
+        )
         self.producer = KafkaProducer(
             bootstrap_servers=settings.bootstrap_servers,
             linger_ms=0,
@@ -180,10 +182,11 @@ class Sink:
         """Assign all partitions of the topics, at the start and when partitions are added."""
         if self._assigned_at and time.monotonic() - self._assigned_at < METADATA_SECONDS:
             return
-        available = {tp for topic in GROUPS[STORE_GROUP] for tp in self.reader.partitions_of(topic)}
+        names = self.topics.groups[self.topics.store_group]
+        available = {tp for topic in names for tp in self.reader.partitions_of(topic)}
         if available != self.reader.assignment:
             self.reader.assign(available)
-            self.job.report(f"Reading {len(available)} partitions of {', '.join(GROUPS[STORE_GROUP])}")
+            self.job.report(f"Reading {len(available)} partitions of {', '.join(names)}")
         self._assigned_at = time.monotonic() if available else 0.0
 
     def _store(self, records: Iterable[ConsumerRecord]) -> None:
@@ -216,13 +219,14 @@ class Sink:
         now = datetime.now(UTC)
         for record in records:
             # A reading with a wrong clock would remain the newest; its clock is compared as in the features job.
-            arrived = record_time(record) if record.topic == RAW else now
+            topic = self.topics.role(record.topic)
+            arrived = record_time(record) if topic == RAW else now
             try:
-                parsed = parse_record(RECORD_TYPES[record.topic], record.value, arrived, self.settings)
+                parsed = parse_record(RECORD_TYPES[topic], record.value, arrived, self.settings)
             except InvalidRecord as error:
                 self._skip(record, error.reason, error)
             else:
-                batches[record.topic, origin(record.headers)].append((parsed, record))
+                batches[topic, origin(record.headers)].append((parsed, record))
         return batches
 
     def _save(self, batches: Batches) -> None:
@@ -248,17 +252,21 @@ class Sink:
     def _skip(self, record: ConsumerRecord, reason: RejectionReason, detail: object) -> None:
         self.counts["skipped"] += 1
         log_skipped(record, detail)
-        if record.topic in COPIED:
+        if self.topics.role(record.topic) in COPIED:
             self._rejected.append((record, reason))
 
     def _copy_rejected(self) -> None:
         """Copy the invalid records to `weather-rejected`. A record that is read again is copied again."""
         try:
-            copies = [self.producer.send(REJECTED, **rejected_copy(*pair)._asdict()) for pair in self._rejected]
+            copies = [
+                self.producer.send(self.topics.rejected, **rejected_copy(*pair)._asdict()) for pair in self._rejected
+            ]
             for copy in copies:
                 copy.get(COPY_SECONDS)
         except KafkaError as error:
-            log.error("At most %d invalid records were not copied to %s: %r", len(self._rejected), REJECTED, error)
+            log.error(
+                "At most %d invalid records were not copied to %s: %r", len(self._rejected), self.topics.rejected, error
+            )
         self._rejected = []
 
     def _report(self) -> None:

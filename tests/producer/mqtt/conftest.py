@@ -33,7 +33,7 @@ def settings(tmp_path: Path, broker: TestBroker, mosquitto: Mosquitto) -> Settin
 
 @pytest.fixture
 def job(settings: Settings) -> Iterator[RunningJob]:
-    publisher = OwnStationPublisher(settings.bootstrap_servers)
+    publisher = OwnStationPublisher(settings)
     yield RunningJob(settings, publisher)
     publisher.close()
 

@@ -91,7 +91,7 @@ def test_tls_and_a_password_from_a_file(
             mqtt_ca_file=public,
         )
     )
-    job = RunningJob(settings, OwnStationPublisher(settings.bootstrap_servers))
+    job = RunningJob(settings, OwnStationPublisher(settings))
     stopped = Job(job.folder)
     thread = threading.Thread(target=receive, args=(settings, job.publisher, stopped))
     thread.start()

@@ -101,7 +101,7 @@ def test_a_message_is_kept_until_kafka_has_acknowledged_it(
     mosquitto: Mosquitto, settings: Settings, reader: TopicReader, stopped: bool
 ) -> None:
     """By the job, or, if that is stopped meanwhile, by the MQTT broker."""
-    publisher = FailingPublisher(settings.bootstrap_servers)
+    publisher = FailingPublisher(settings)
     job = RunningJob(settings, publisher)
     with job.running():
         mosquitto.publish("garden/weather", message(2))

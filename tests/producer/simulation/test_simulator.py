@@ -115,7 +115,7 @@ def test_two_runs_publish_each_observation_once(
     with reading(broker.bootstrap_servers) as reader:
         for _ in range(2):
             clock.waits, run = 4, publication(settings, file, reports, [])
-            run.run(broker.bootstrap_servers, clock.wait, lambda: clock.now)
+            run.run(broker.settings, clock.wait, lambda: clock.now)
             assert run.published > 100
             published += run.published
         records = reader.records()
@@ -132,6 +132,7 @@ def test_an_unreachable_broker_is_an_error_and_the_position_stays(
     monkeypatch.setattr(publish, "ACKNOWLEDGEMENT_TIMEOUT_SECONDS", 2.0)
     file = tmp_path / "position.json"
     start = Simulator(settings, None, NOW).start
+    unavailable = Settings(kafka_bootstrap=f"127.0.0.1:{free_ports(1)[0]}")
     with pytest.raises(PublishError):
-        publication(settings, file, [], []).run(f"127.0.0.1:{free_ports(1)[0]}", Clock(3).wait, lambda: NOW)
+        publication(settings, file, [], []).run(unavailable, Clock(3).wait, lambda: NOW)
     assert read_position(file) == start

@@ -42,7 +42,8 @@ def spark_batch() -> dict[str, Any]:
             "stateOperators": [{"numRowsTotal": 120, "memoryUsedBytes": 9000}],
             "sink": {"numOutputRows": 20},
             "observedMetrics": {LATE_METRIC: {LATE_METRIC: 1}},
-        }
+        },
+        RAW,
     )
 
 
