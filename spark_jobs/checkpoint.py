@@ -15,8 +15,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from spark_jobs.batches import Offsets
 from spark_jobs.checkpoint_checksums import checksum_file, damaged_files
 from weatherglass.files import DamagedFileError, read_json, write_atomically
+from weatherglass.settings_errors import variable
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +46,8 @@ class Remedy(StrEnum):
     """Remove a damaged checksum file; Spark then reads the file without a check."""
     MOVE_OLD_COPY = "move_old_copy"
     """Move away a folder left by an earlier migration."""
+    SET_PREFIX = "set_prefix"
+    """Set the topic prefix with which the checkpoint was written."""
 
 
 class CheckpointError(RuntimeError):
@@ -81,6 +85,20 @@ def check_checkpoint(checkpoint: Path, queries: list[str]) -> None:
         )
     for query in queries:
         _check_query(checkpoint, checkpoint / query)
+
+
+def check_topic(checkpoint: Path, offsets: Offsets, topic: str) -> None:
+    """Check that the checkpoint belongs to a topic.
+
+    Raises:
+        CheckpointError: it belongs to another one, because the prefix of the topics was changed.
+    """
+    if topic not in offsets:
+        raise CheckpointError(
+            f"The checkpoint {checkpoint} has offsets of {', '.join(offsets)}, not of {topic}: set "
+            f"{variable('topic_prefix')} to the prefix with which it was written, or use another state folder",
+            Remedy.SET_PREFIX,
+        )
 
 
 def is_older_format(checkpoint: Path) -> bool:

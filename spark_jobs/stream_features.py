@@ -28,6 +28,7 @@ from pyspark.sql.streaming import StreamingQuery
 from spark_jobs.batches import last_batch
 from spark_jobs.checkpoint import (
     check_checkpoint,
+    check_topic,
     damage_error,
     indicates_damage,
     is_older_format,
@@ -152,6 +153,8 @@ class FeaturesJob:
         if is_older_format(self._checkpoint):
             self._migrate()
         newest, migration = last_batch(self._checkpoint / QUERY), CheckpointMigration.load(self._checkpoint)
+        if newest:
+            check_topic(self._checkpoint, newest.end, self._raw)
         read = newest.end[self._raw] if newest else migration.read_offsets if migration else {}
         self._position = self._log_position(read)
         self._position.check()

@@ -14,6 +14,7 @@ from spark_jobs.checkpoint import (
     CheckpointError,
     Remedy,
     check_checkpoint,
+    check_topic,
     damage_error,
     indicates_damage,
     is_older_format,
@@ -41,6 +42,14 @@ def checkpoint(tmp_path: Path) -> Path:
     operator.parent.mkdir(parents=True)
     operator.write_text(OPERATOR, encoding="utf-8")
     return folder
+
+
+def test_a_checkpoint_of_a_topic_with_another_prefix_is_not_used(checkpoint: Path) -> None:
+    offsets = {"trial-weather-raw": {"0": 5}}
+    check_topic(checkpoint, offsets, "trial-weather-raw")
+    with pytest.raises(CheckpointError, match="WEATHERGLASS_TOPIC_PREFIX") as error:
+        check_topic(checkpoint, offsets, "weather-raw")
+    assert error.value.remedy == Remedy.SET_PREFIX
 
 
 @pytest.mark.parametrize("content", [None, "", '{"id', "{}", "[]", '{"id": 1}', '{"id": "x"}'])
