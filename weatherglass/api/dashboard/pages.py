@@ -38,6 +38,7 @@ PAGES = (
     Page("overview", "", "Overview", charts=False),
     Page("station", "/station", "Station"),
     Page("anomalies", "/anomalies", "Anomalies"),
+    Page("weather_alerts", "/weather-alerts", "Weather alerts", charts=False),
     Page("models", "/models", "Models"),
     Page("compare", "/compare", "Compare", charts=False),
     Page("system", "/system", "System"),

@@ -68,6 +68,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     scene.fill(store, STATIONS, newest, hours=30, issue_hours=27)
     with store.begin() as connection:
         scene.save_monitoring_data(connection, STATIONS, newest)
+        scene.save_weather_alerts(connection, STATIONS[1].station_id, newest)
     (port,) = free_ports(1)
     with serving(create_app(settings), port) as address:
         yield Served(address, port, settings, store, newest)

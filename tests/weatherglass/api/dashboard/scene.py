@@ -21,11 +21,13 @@ from weatherglass.records import (
     Prediction,
     Predictions,
     Quality,
+    iso,
 )
 from weatherglass.stations import Station
-from weatherglass.store import alerts, observations, predictions, promotions
+from weatherglass.store import alerts, observations, predictions, promotions, weather_alerts
 from weatherglass.store.promotions import Action, Promotion
 from weatherglass.store.schema import drift, verification, verification_runs
+from weatherglass.store.weather_alerts import EndReason
 
 STEP = timedelta(minutes=15)
 SPREAD = {"temperature": 0.45, "humidity": 2.2, "pressure": 0.3, "wind_speed": 0.4}
@@ -222,3 +224,40 @@ def save_monitoring_data(connection: Connection, stations: Sequence[Station], no
         now - timedelta(hours=20),
     )
     alerts.resolve(connection, "station_silent", stations[0].station_id, now - timedelta(hours=17))
+
+
+def save_weather_alerts(connection: Connection, station_id: str, now: datetime) -> int:
+    """A rule about frost with an open and an ended alert of a station; returns the id of the rule."""
+    rule = {
+        "kind": "forecast",
+        "name": "Frost in the orchard",
+        "stations": [station_id, "nowhere"],
+        "variable": "temperature",
+        "condition": "below",
+        "threshold": 0,
+        "unit": "°C",
+        "probability": 0.5,
+        "quiet_hours": {"start": "22:00", "end": "06:00", "time_zone": "America/New_York"},
+    }
+    rule_id = weather_alerts.add_rule(connection, rule, "ann", now)
+    weather_alerts.save_evaluation(connection, rule_id, now, {"nowhere": "no_forecast"})
+    details = {
+        **{name: rule[name] for name in ("kind", "variable", "condition", "threshold", "unit")},
+        "probability": 0.723,
+        "valid_time": iso(now + timedelta(hours=9)),
+        "first_time": iso(now + timedelta(hours=7)),
+        "until": iso(now + timedelta(hours=24)),
+        "value": -1.24,
+        "lower": -3.6,
+        "upper": 1.1,
+        "interval_level": 0.9,
+        "forecast_of": iso(now),
+        "source": "replay",
+    }
+    for hours in (30, 2):
+        time = now - timedelta(hours=hours)
+        weather_alerts.open_or_renew(connection, rule_id, str(rule["name"]), station_id, details, time)
+        if hours > 24:
+            ((_, alert),) = weather_alerts.open_alerts(connection).items()
+            weather_alerts.end(connection, alert.id, EndReason.CLEARED, time + timedelta(hours=3))
+    return rule_id

@@ -36,6 +36,11 @@ export function post(path, body, query = {}) {
   });
 }
 
+/** Delete a resource. */
+export function remove(path) {
+  return request(urlFor(path), { method: "DELETE" });
+}
+
 async function request(url, options) {
   let response;
   try {
@@ -44,6 +49,7 @@ async function request(url, options) {
     throw new ApiError(0, { detail: `The API cannot be reached (${error.message}).` });
   }
   let body = {};
+  if (response.status === 204) return body;
   try {
     body = await response.json();
   } catch {

@@ -51,7 +51,7 @@ export class StationMap {
 
   /**
    * Show stations: [{id, name, longitude, latitude}]. styles: Map from station id to {color, angle, text, description,
-   * flagged}. The view is fitted if the set of stations has changed.
+   * flagged, warned}. The view is fitted if the set of stations has changed.
    */
   show(stations, styles) {
     const ids = (list) => list.map((station) => station.id).join();
@@ -247,6 +247,7 @@ export class StationMap {
         style.text,
         label.withName ? h("tspan", { class: "name", dx: 5 }, station.name) : null,
       );
+    const warning = style.warned ? h("path", { class: "warning", d: "M0 -21 L6.5 -10 L-6.5 -10 Z" }) : null;
     return h(
       "g",
       { class: style.flagged ? "marker flagged" : "marker", "data-id": station.id },
@@ -255,6 +256,7 @@ export class StationMap {
         { href: this.urlOf(station.id), "aria-label": description },
         h("title", {}, description),
         symbol,
+        warning,
         text,
       ),
     );

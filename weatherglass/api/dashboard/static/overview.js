@@ -14,6 +14,7 @@ import {
   formatValue,
   formatWithUnit,
 } from "./units.js";
+import { byStation, formatCondition, formatProbability } from "./weather_alert_item.js";
 
 const MAP_COLORS = [
   ["temperature", "Temperature"],
@@ -32,6 +33,7 @@ const REPORTING_SECONDS = 2 * 3600;
 
 let mapColor = getUrlParam("colour", "temperature");
 let stations = [];
+let weatherAlerts = new Map(); // open ones, by station id
 let rendered = false;
 const map = new StationMap(byId("map"), stationUrl);
 const mapLegend = h("div", { class: "scale" });
@@ -96,6 +98,7 @@ function markerStyle(row, variable, [low, high]) {
     `wind ${formatWithUnit("wind_speed", row.newest?.wind_speed)} ${compassPoint(row.newest?.wind_direction)}`,
     formatWithUnit("pressure", row.newest?.pressure),
     flagged ? `anomaly: ${row.reasons.join("; ")}` : "no anomaly",
+    ...alertsOf(row).map((alert) => `weather alert: ${alertText(alert)}`),
   ];
   return {
     color,
@@ -103,12 +106,20 @@ function markerStyle(row, variable, [low, high]) {
     text: formatValue(variable, value),
     description: description.join(", "),
     flagged,
+    warned: alertsOf(row).length > 0,
   };
 }
 
+const alertsOf = (row) => weatherAlerts.get(row.station.station_id) ?? [];
+
+const alertText = ({ rule_name: name, details }) =>
+  details.kind === "forecast" ? `${name}, ${formatCondition(details)}, probability ${formatProbability(details.probability)}` : name;
+
 function renderMapLegend(variable, [low, high]) {
   const gradient = `background: linear-gradient(90deg, ${COLOR_RAMPS[variable].join(", ")})`;
+  const warned = weatherAlerts.size ? [h("span", { class: "doubt", "aria-hidden": "true" }, "▲"), h("span", {}, "weather alert")] : [];
   mapLegend.replaceChildren(
+    ...warned,
     ...(mapColor === "anomaly"
       ? [h("span", { class: "dot failing" }), "anomaly", h("span", { class: "dot ok" }), "no anomaly"]
       : [
@@ -170,7 +181,7 @@ function renderTableHead() {
   );
 }
 
-function stationRow({ row, series, areMixed }) {
+function stationRow({ row, series, areMixed, alerts }) {
   const { station, newest, ahead } = row;
   const temperatures = ahead
     ? h(
@@ -190,6 +201,7 @@ function stationRow({ row, series, areMixed }) {
       { scope: "row" },
       h("a", { href: stationUrl(station.station_id) }, station.name),
       row.is_anomaly ? h("span", { class: "tag bad", title: row.reasons.join("; ") }, "anomaly") : null,
+      ...alerts.map((alert) => h("span", { class: "tag warn", title: alertText(alert) }, alert.rule_name)),
     ),
     h("td", { class: "num big" }, formatValue("temperature", newest?.temperature)),
     h("td", { class: "wide-only" }, sparkline(series)),
@@ -285,13 +297,15 @@ function renderSummary(anomalies, verification) {
 const unitPreferences = () => ["temp", "wind", "time"].map(getPreference);
 
 async function refresh() {
-  const [response, recent, anomalies, verification] = await Promise.all([
+  const [response, recent, anomalies, verification, open] = await Promise.all([
     get("/stations"),
     get("/observations", { variable: "temperature", hours: 24 }),
     get("/anomalies/events", { limit: 6 }),
     get("/verification", { days: 7, by: "all" }),
+    get("/weather-alerts", { open: true, limit: 500 }),
   ]);
   stations = response.stations;
+  weatherAlerts = byStation(open.alerts);
   const units = unitPreferences();
   const sources = new Set(stations.map((row) => row.source));
   const seriesById = new Map(recent.stations.map((series) => [series.station_id, series]));
@@ -308,6 +322,7 @@ async function refresh() {
         row: { ...row, age_seconds: null, arrived_seconds: null },
         series: seriesById.get(row.station.station_id),
         areMixed: sources.size > 1,
+        alerts: alertsOf(row).map((alert) => ({ ...alert, seen_at: null })),
         units,
       })),
       (item) => item.row.station.station_id,

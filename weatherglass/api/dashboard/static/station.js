@@ -17,6 +17,7 @@ import {
   VARIABLE_LABELS,
   VARIABLES,
 } from "./units.js";
+import { weatherAlertItem } from "./weather_alert_item.js";
 
 const RANGES = [
   [24, "24 h"],
@@ -113,10 +114,11 @@ async function refresh() {
   const end = until ? Date.parse(until) : Date.parse(newest) + 1000;
   const from = new Date(end - hours * HOUR_MS).toISOString();
   const to = new Date(end).toISOString();
-  const [history, flagged, anomalies, earlierForecast] = await Promise.all([
+  const [history, flagged, anomalies, weatherAlerts, earlierForecast] = await Promise.all([
     nullIfNotFound(get(`/observations/${path}`, { from, to })),
     get("/anomalies", { station_id: stationId, since: from, until: to, limit: 200 }),
     get("/anomalies/events", { station_id: stationId, since: from, until: to, limit: 200 }),
+    get("/weather-alerts", { station_id: stationId, open: true, limit: 50 }),
     showEarlierForecast ? getForecastOfDayBefore(path, until ? end : Date.parse(newest)) : [],
   ]);
   observations = history?.observations ?? [];
@@ -124,6 +126,7 @@ async function refresh() {
   const newestSource = row?.source ?? prediction?.source;
   showSources([newestSource, ...observations.map((observation) => observation.source)]);
   renderHeader(station, row, prediction);
+  renderWeatherAlerts(station, weatherAlerts.alerts);
   renderSources(station, newestSource, history?.model_output ?? []);
   renderStationChart(byId("chart"), byId("legend"), {
     station,
@@ -197,6 +200,16 @@ function renderHeader(station, row, prediction) {
     tiles,
     ([label]) => label,
     ([label, figure, note, className]) => summaryTile(label, figure, note, className),
+  );
+}
+
+function renderWeatherAlerts(station, alerts) {
+  byId("weather-alerts-card").hidden = !alerts.length;
+  renderList(
+    byId("weather-alerts"),
+    alerts.map((alert) => ({ alert: { ...alert, seen_at: null }, times: getPreference("time") })),
+    ({ alert }) => alert.id,
+    ({ alert }) => weatherAlertItem(alert, station),
   );
 }
 
