@@ -72,6 +72,26 @@ def to_alert(firing: FiringAlert, links: Links) -> Alert:
     return Alert(rule.name, firing.subject, rule.severity, message, details)
 
 
+@dataclass(frozen=True)
+class Message:
+    """What a channel sends.
+
+    Attributes:
+        subject: of an e-mail.
+        text: for people.
+        document: for programs, as JSON.
+    """
+
+    subject: str
+    text: str
+    document: dict[str, Any]
+
+
+def message(notifications: Sequence[Notification]) -> Message:
+    """One message about all notifications."""
+    return Message(subject_line(notifications), plain_text(notifications), webhook_document(notifications))
+
+
 def subject_line(notifications: Sequence[Notification]) -> str:
     """One line for all notifications; names the most severe one."""
     firing = [notification for notification in notifications if notification.resolved_at is None]

@@ -7,72 +7,31 @@ nevertheless, and recorded when it is available again.
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row
 from sqlalchemy.exc import SQLAlchemyError
 
-from weatherglass.alerts.notification import Links, Notification, to_alert
+from weatherglass.alerts.notification import Links, Notification, message, to_alert
 from weatherglass.alerts.rule_evaluator import AlertKey, Evaluation, FiringAlert, is_inhibited
 from weatherglass.alerts.rules import RULES_BY_NAME
 from weatherglass.formatting import first_line
-from weatherglass.monitor.notification_channels import ChannelError, NotificationChannel
+from weatherglass.monitor.delivery_queue import DeliveryQueue
+from weatherglass.monitor.notification_channels import NotificationChannel
 from weatherglass.store import alerts
 
 log = logging.getLogger(__name__)
 
 RENEWAL_INTERVAL = timedelta(minutes=1)
 """How often `seen_at` of firing alerts is updated in the store."""
-FIRST_RETRY_DELAY, MAX_RETRY_DELAY = timedelta(seconds=30), timedelta(minutes=5)
-"""Delay before a channel is retried after an error; doubles with every error up to the maximum."""
-
-NotificationKey = tuple[str, str, bool]
-
-
-class DeliveryQueue:
-    """A channel with the notifications delivered to it and the time of the next try after an error."""
-
-    def __init__(self, channel: NotificationChannel):
-        self.channel = channel
-        self.delivered: set[NotificationKey] = set()
-        self._retry_delay = FIRST_RETRY_DELAY
-        self._retry_at: datetime | None = None
-
-    def deliver(self, notifications: Sequence[Notification], now: datetime) -> str | None:
-        """Send the notifications that were not delivered yet. Returns an error message, or None."""
-        due = [notification for notification in notifications if notification.key not in self.delivered]
-        if not due or (self._retry_at and now < self._retry_at):
-            return None
-        try:
-            self.channel.send(due)
-        except ChannelError as error:
-            return self._failed(len(due), now, str(error))
-        except Exception as error:  # an unexpected error must stop neither the other channels nor the monitor
-            frame = traceback.extract_tb(error.__traceback__)[-1]
-            reason = f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
-            return self._failed(len(due), now, reason)  # without the error's message, which may contain a password
-        self._retry_delay, self._retry_at = FIRST_RETRY_DELAY, None
-        self.delivered |= {notification.key for notification in due}
-        return None
-
-    def _failed(self, count: int, now: datetime, reason: str) -> str:
-        self._retry_at = now + self._retry_delay
-        delay, self._retry_delay = self._retry_delay, min(2 * self._retry_delay, MAX_RETRY_DELAY)
-        return f"Sending {count} alerts by {self.channel.name} failed, retry in {delay.total_seconds():g} s: {reason}"
-
-    def forget(self, rule: str, subject: str) -> None:
-        """Allow an alert that was resolved to be sent again."""
-        self.delivered -= {(rule, subject, False), (rule, subject, True)}
 
 
 class AlertDispatcher:
     def __init__(self, store: Engine, channels: Sequence[NotificationChannel], links: Links):
         self._store = store
-        self._queues = [DeliveryQueue(channel) for channel in channels]
+        self._queues = [DeliveryQueue(channel, message) for channel in channels]
         self._links = links
         self._resolved: dict[AlertKey, tuple[FiringAlert, datetime]] = {}
         """Resolved alerts that are not recorded yet, with the time of their end."""
@@ -99,7 +58,7 @@ class AlertDispatcher:
         for alert in evaluation.started:
             self._resolved.pop((alert.rule.name, alert.subject), None)
             for queue in self._queues:
-                queue.forget(alert.rule.name, alert.subject)
+                queue.forget(_keys(alert.rule.name, alert.subject))
         try:
             with self._store.begin() as connection:
                 self._record(connection, evaluation, now)
@@ -179,7 +138,12 @@ class AlertDispatcher:
         for queue in self._queues:
             for notification in delivered.values():
                 if notification.resolved_at:
-                    queue.forget(notification.rule, notification.subject)
+                    queue.forget(_keys(notification.rule, notification.subject))
+
+
+def _keys(rule: str, subject: str) -> set[tuple[str, str, bool]]:
+    """The keys of both notifications of an alert."""
+    return {(rule, subject, False), (rule, subject, True)}
 
 
 def _from_row(row: Row[Any]) -> Notification:

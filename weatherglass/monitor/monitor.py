@@ -36,6 +36,7 @@ from weatherglass.monitor.log_summary import LogSummary
 from weatherglass.monitor.metric_recorder import MetricRecorder
 from weatherglass.monitor.notification_channels import channels_from_environment
 from weatherglass.monitor.store_metrics import EPOCH, StoreMetrics
+from weatherglass.monitor.weather_alert_sender import WeatherAlertSender, station_names
 from weatherglass.monitor.weather_alerts import WeatherAlertRun
 from weatherglass.settings import Settings, load_settings
 
@@ -68,9 +69,11 @@ class Monitor:
             HostMetrics(settings),
         )
         store, channels = self.store_metrics.engine, channels_from_environment(environment)
-        self.dispatcher = AlertDispatcher(store, channels, Links(airflow))
+        links = Links(airflow)
+        self.dispatcher = AlertDispatcher(store, channels, links)
         self.recorder = MetricRecorder(store, job.folder.path)
         self.weather_alerts = WeatherAlertRun(store)
+        self.weather_alert_sender = WeatherAlertSender(store, channels, links, lambda: station_names(settings))
         self.log_summary = LogSummary()
         self.evaluator = RuleEvaluator(RULES)
 
@@ -91,9 +94,10 @@ class Monitor:
             self.job.heartbeat()
         evaluation = self.evaluator.evaluate(sample)
         errors = self.dispatcher.dispatch(evaluation, sample.at)
+        weather_lines = self.weather_alerts.run(sample.at)
+        errors += self.weather_alert_sender.send(sample.at)
         sample.put(m.COLLECTION_SECONDS, time.monotonic() - started)
         self.recorder.record(sample)
-        weather_lines = self.weather_alerts.run(sample.at)
         for line in [*weather_lines, *self.log_summary.lines(evaluation, sample, errors)]:
             self.job.report(line, open=len(evaluation.firing))
         self.job.heartbeat()

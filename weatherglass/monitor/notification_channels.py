@@ -5,49 +5,49 @@ from __future__ import annotations
 import json
 import smtplib
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from email.message import EmailMessage
 from typing import Protocol
 
 import requests
 
-from weatherglass.alerts.notification import CHANNELS_VARIABLE, Notification, plain_text, subject_line, webhook_document
+from weatherglass.alerts.notification import CHANNELS_VARIABLE, Message
 
 TIMEOUT_SECONDS = 10.0
 
 
 class ChannelError(Exception):
-    """A channel did not accept notifications. The message gives the reason and never contains a password."""
+    """A channel did not accept a message. The error's message gives the reason and never contains a password."""
 
 
 class NotificationChannel(Protocol):
     @property
     def name(self) -> str: ...
 
-    def send(self, notifications: Sequence[Notification]) -> None:
-        """Send notifications.
+    def send(self, message: Message) -> None:
+        """Send a message.
 
         Raises:
-            ChannelError: they were not accepted.
+            ChannelError: it was not accepted.
         """
 
 
 @dataclass(frozen=True)
 class Webhook:
-    """POSTs JSON (see `webhook_document`). `token` is sent as a bearer token."""
+    """POSTs the document of a message. `token` is sent as a bearer token."""
 
     url: str
     token: str = ""
     name = "webhook"
 
-    def send(self, notifications: Sequence[Notification]) -> None:
+    def send(self, message: Message) -> None:
         if not self.url.startswith(("http://", "https://")):
             raise ChannelError("the webhook URL must start with http:// or https://")
         try:
             with requests.post(
                 self.url,
-                json=webhook_document(notifications),
+                json=message.document,
                 auth=self._authorize,
                 timeout=TIMEOUT_SECONDS,
                 allow_redirects=False,
@@ -84,18 +84,18 @@ class Email:
     security: str = "starttls"
     name = "e-mail"
 
-    def send(self, notifications: Sequence[Notification]) -> None:
-        message = EmailMessage()
-        message["Subject"] = " ".join(subject_line(notifications).split())[:200]
-        message["From"], message["To"] = self.sender, ", ".join(self.to)
-        message.set_content(plain_text(notifications))
+    def send(self, message: Message) -> None:
+        mail = EmailMessage()
+        mail["Subject"] = " ".join(message.subject.split())[:200]
+        mail["From"], mail["To"] = self.sender, ", ".join(self.to)
+        mail.set_content(message.text)
         try:
             with self._connect() as server:
                 if self.security == "starttls":
                     server.starttls(context=ssl.create_default_context())
                 if self.user:
                     server.login(self.user, self.password)
-                server.send_message(message)
+                server.send_message(mail)
         except (OSError, smtplib.SMTPException) as error:
             raise ChannelError(f"the mail server {self.host}:{self.port} did not accept it: {error}") from error
         except ValueError as error:

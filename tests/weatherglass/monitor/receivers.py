@@ -30,7 +30,12 @@ class WebhookReceiver:
 
     def received(self) -> list[tuple[str, str, str]]:
         """Status, rule and subject of each alert, in order of arrival."""
-        return [(a["status"], a["rule"], a["subject"]) for body in self.posted for a in body["alerts"]]
+        return [(a["status"], a["rule"], a["subject"]) for body in self.posted for a in body.get("alerts", ())]
+
+    def weather_alerts(self) -> list[tuple[str, str, str]]:
+        """Status, rule and station of each weather alert, in order of arrival."""
+        found = [alert for body in self.posted for alert in body.get("weather_alerts", ())]
+        return [(alert["status"], alert["rule"], alert["station_id"]) for alert in found]
 
 
 @contextmanager

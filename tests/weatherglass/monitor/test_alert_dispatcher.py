@@ -12,11 +12,12 @@ from sqlalchemy import Engine, text
 from tests.weatherglass.monitor.conftest import Clock
 from tests.weatherglass.monitor.receivers import Mailbox, WebhookReceiver, raw_server
 from weatherglass.alerts import metrics as m
-from weatherglass.alerts.notification import Links, Notification
+from weatherglass.alerts.notification import Links, Message, Notification, message
 from weatherglass.alerts.rule_evaluator import RuleEvaluator
 from weatherglass.alerts.rules import RULES, RULES_BY_NAME
 from weatherglass.alerts.sample import MetricSample
-from weatherglass.monitor.alert_dispatcher import RENEWAL_INTERVAL, AlertDispatcher, DeliveryQueue
+from weatherglass.monitor.alert_dispatcher import RENEWAL_INTERVAL, AlertDispatcher
+from weatherglass.monitor.delivery_queue import DeliveryQueue
 from weatherglass.monitor.notification_channels import Email, NotificationChannel, Webhook
 from weatherglass.store import alerts
 from weatherglass.store.alert_queries import list_alerts
@@ -163,7 +164,7 @@ class BrokenChannel:
 
     name = "broken"
 
-    def send(self, notices: Sequence[Notification]) -> None:
+    def send(self, message: Message) -> None:
         raise KeyError("a-secret")
 
 
@@ -179,7 +180,7 @@ def test_the_retry_delay_of_a_failing_channel_grows_to_five_minutes_and_starts_a
     hook: WebhookReceiver, clock: Clock
 ) -> None:
     """Retries follow after 30, 60, 120, 240 and then 300 s."""
-    queue = DeliveryQueue(Webhook(hook.url))
+    queue = DeliveryQueue(Webhook(hook.url), message)
     start = clock.now
 
     def tries(rule: str, seconds: range) -> list[int]:

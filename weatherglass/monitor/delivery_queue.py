@@ -1,0 +1,65 @@
+"""Sends each message once to a channel, and again later if the channel fails."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+from weatherglass.alerts.notification import Message
+from weatherglass.monitor.notification_channels import ChannelError, NotificationChannel
+
+FIRST_RETRY_DELAY, MAX_RETRY_DELAY = timedelta(seconds=30), timedelta(minutes=5)
+"""Delay before a channel is retried after an error; doubles with every error up to the maximum."""
+
+
+class Deliverable(Protocol):
+    @property
+    def key(self) -> Hashable:
+        """What is delivered once with the same key is not delivered again."""
+
+
+Item = TypeVar("Item", bound=Deliverable)
+
+
+class DeliveryQueue(Generic[Item]):
+    """A channel with the items delivered to it and the time of the next try after an error.
+
+    Args:
+        compose: the message about some items.
+    """
+
+    def __init__(self, channel: NotificationChannel, compose: Callable[[Sequence[Item]], Message]):
+        self.channel = channel
+        self.delivered: set[Hashable] = set()
+        self._compose = compose
+        self._retry_delay = FIRST_RETRY_DELAY
+        self._retry_at: datetime | None = None
+
+    def deliver(self, items: Sequence[Item], now: datetime) -> str | None:
+        """Send the items that were not delivered yet. Returns an error message, or None."""
+        due = [item for item in items if item.key not in self.delivered]
+        if not due or (self._retry_at and now < self._retry_at):
+            return None
+        try:
+            self.channel.send(self._compose(due))
+        except ChannelError as error:
+            return self._failed(len(due), now, str(error))
+        except Exception as error:  # an unexpected error must stop neither the other channels nor the monitor
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            reason = f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
+            return self._failed(len(due), now, reason)  # without the error's message, which may contain a password
+        self._retry_delay, self._retry_at = FIRST_RETRY_DELAY, None
+        self.delivered |= {item.key for item in due}
+        return None
+
+    def _failed(self, count: int, now: datetime, reason: str) -> str:
+        self._retry_at = now + self._retry_delay
+        delay, self._retry_delay = self._retry_delay, min(2 * self._retry_delay, MAX_RETRY_DELAY)
+        return f"Sending {count} alerts by {self.channel.name} failed, retry in {delay.total_seconds():g} s: {reason}"
+
+    def forget(self, keys: Iterable[Hashable]) -> None:
+        """Allow items to be sent again."""
+        self.delivered -= set(keys)
