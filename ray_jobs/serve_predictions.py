@@ -30,6 +30,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ray_jobs.inference.actor import InferenceActor
 from ray_jobs.inference.placement import next_move
+from weatherglass.consumer.client_metrics import BYTE_RATES
 from weatherglass.formatting import count_noun, first_line
 from weatherglass.jobs.job import Job, job_lifecycle
 from weatherglass.net import connection_error
@@ -64,6 +65,11 @@ STATES = ("ok", "degraded", "failing")
 
 class RayUnhealthy(RuntimeError):
     """Ray or the actors do not respond. The message names the cause and a remedy."""
+
+
+def namespace(settings: Settings) -> str:
+    """Ray's namespace of the actors of an installation."""
+    return settings.topic_prefix + NAMESPACE
 
 
 class ActorSupervisor:
@@ -129,8 +135,7 @@ class ActorSupervisor:
     def _connect(self) -> None:
         head = self.settings.ray_head
         try:
-            namespace = self.settings.topic_prefix + NAMESPACE
-            ray.init(address=head, namespace=namespace, log_to_driver=False, logging_level=logging.ERROR)
+            ray.init(address=head, namespace=namespace(self.settings), log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, RuntimeError) as error:
             raise RayUnhealthy(
                 f"the Ray head at {head} refuses the connection ({error}): it is still starting, or belongs to another "
@@ -305,6 +310,10 @@ class ActorSupervisor:
                 pids=sorted(self.pids.values()),
                 rss_mb=round(sum(health["rss_mb"] for health in healths)),
                 restarts=self.restarts,
+                kafka_bytes_per_second={
+                    direction: round(sum(health["kafka_bytes_per_second"][direction] for health in healths), 1)
+                    for direction in BYTE_RATES
+                },
             )
         else:
             self.job.heartbeat()

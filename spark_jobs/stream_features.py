@@ -35,6 +35,7 @@ from spark_jobs.checkpoint import (
 )
 from spark_jobs.checkpoint_migration import OLD_REJECTED_QUERY, CheckpointMigration, migrate_checkpoint
 from spark_jobs.group_offsets import GroupOffsets
+from spark_jobs.kafka_traffic import KafkaTraffic
 from spark_jobs.log_position import LogPosition
 from spark_jobs.qc_parameters import QcParameterWatch
 from spark_jobs.query_progress import Event, QueryEventQueue, TaskActivity, batch_metrics, batch_summary
@@ -108,6 +109,7 @@ class FeaturesJob:
         self._group = GroupOffsets(settings)
         self._events = QueryEventQueue(spark)
         self._activity = TaskActivity(spark)
+        self._traffic = KafkaTraffic(spark)
         self._position = self._log_position({})
         self._next_check = time.monotonic() + CHECK_SECONDS
 
@@ -205,7 +207,8 @@ class FeaturesJob:
         for batch in batches:
             if batch["numInputRows"]:
                 metrics = batch_metrics(batch, self._raw)
-                self._job.report(batch_summary(metrics), **metrics)
+                traffic = self._traffic.byte_rates()
+                self._job.report(batch_summary(metrics), **metrics, kafka_bytes_per_second=traffic)
 
     def _query_error(self, query: StreamingQuery) -> Exception:
         """The exception of the query that ended, with Java's message but without its stack trace and plan."""

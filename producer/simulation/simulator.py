@@ -17,6 +17,7 @@ from producer.replay.clock import ReplayClock
 from producer.simulation.faults import SimulatedFaults
 from producer.simulation.schedule import Position, Schedule, time_of
 from producer.simulation.weather import VARIABLES, SimulatedWeather
+from weatherglass.consumer.client_metrics import byte_rates
 from weatherglass.files import DamagedFileError, read_json, write_atomically
 from weatherglass.formatting import count_noun
 from weatherglass.record_headers import Origin
@@ -108,9 +109,10 @@ class Publication:
                         saved = monotonic()
                         self._save(self._position)
                     if (seconds := monotonic() - reported) >= REPORT_SECONDS:
-                        self._report_progress((self.published - counted) / seconds, clock())
+                        self._report_progress(producer, (self.published - counted) / seconds, clock())
                         counted, reported = self.published, monotonic()
-                self._report_progress((self.published - counted) / max(monotonic() - reported, 1e-3), clock())
+                rate = (self.published - counted) / max(monotonic() - reported, 1e-3)
+                self._report_progress(producer, rate, clock())
         finally:
             self._save(self._position)
 
@@ -123,7 +125,7 @@ class Publication:
         self.published += len(batch)
         return len(batch)
 
-    def _report_progress(self, rate: float, now: datetime) -> None:
+    def _report_progress(self, producer: KafkaProducer, rate: float, now: datetime) -> None:
         newest = time_of(self._position.seconds)
         behind = max((now - newest).total_seconds(), 0.0)
         self._report(
@@ -132,6 +134,7 @@ class Publication:
             published=self.published,
             rate=round(rate, 1),
             behind_seconds=round(behind, 1),
+            kafka_bytes_per_second=byte_rates([producer]),
         )
         self._save_labels(self._simulator.labels(newest - timedelta(days=1), newest))
 

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from kafka import KafkaProducer, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
@@ -36,6 +36,7 @@ from ray_jobs.inference.state_recovery import (
     partitions_of,
     replay_features,
 )
+from weatherglass.consumer.client_metrics import byte_rates
 from weatherglass.consumer.record_reader import POLL_MS, Polled, RecordReader, log_skipped
 from weatherglass.consumer.rejected_copy import rejected_copy
 from weatherglass.consumer.validation import InvalidRecord, parse_record
@@ -114,6 +115,8 @@ class InferenceLoop:
         """The hours after the last batch."""
         self._undecodable = 0
         """Those that are in the statistics or were counted by an earlier process."""
+        self._clients: list[KafkaProducer | KafkaConsumer] = []
+        """Those with a connection; empty before `run`."""
 
     def run(self, stopping: threading.Event) -> None:
         """Recover, then process batches until `stopping` is set; the current batch is finished.
@@ -146,6 +149,7 @@ class InferenceLoop:
         limit = MAX_BATCH_RECORDS
         self._features = RecordReader(servers, self._topics.inference_group, client_id=name, max_poll_records=limit)
         self._hours_topic = RecordReader(servers, client_id=f"{name}-hours", max_poll_records=limit)
+        self._clients = [self._producer, self._features.client, self._hours_topic.client]
 
     def _recover(self) -> None:
         """Rebuild the state of the previous process; nothing is predicted meanwhile."""
@@ -320,7 +324,9 @@ class InferenceLoop:
         self.statistics.last_heartbeat = time.monotonic()
 
     def health(self) -> dict[str, object]:
-        """The statistics, active versions, status of each model slot, and `idle`: seconds since the last heartbeat."""
+        """The statistics, active versions, bytes sent and received per second, status of each model slot, and `idle`:
+        seconds since the last heartbeat.
+        """
         statistics = asdict(self.statistics)
         idle = time.monotonic() - statistics.pop("last_heartbeat")
         models = self._models.current
@@ -333,4 +339,5 @@ class InferenceLoop:
             name: {"state": status.state, "since": iso(status.since), "reason": status.reason}
             for name, status in self._models.statuses().items()
         }
-        return {"shard": self._shard, **statistics, **versions, "models": statuses, "idle": idle}
+        traffic = {"kafka_bytes_per_second": byte_rates(self._clients)}
+        return {"shard": self._shard, **statistics, **versions, **traffic, "models": statuses, "idle": idle}

@@ -32,7 +32,8 @@ class SlowActor:
     def health(self) -> dict[str, Any]:
         versions = {"forecaster": "1", "detector": "1", "models": {}, "phase": "serving"}
         process = {"pid": os.getpid(), "node": ray.get_runtime_context().get_node_id()}
-        return {**dict.fromkeys(COUNTERS, 0), **versions, **process, "fingerprint": self._fingerprint}
+        traffic = {"kafka_bytes_per_second": {"received": 0.0, "sent": 0.0}}
+        return {**dict.fromkeys(COUNTERS, 0), **versions, **process, **traffic, "fingerprint": self._fingerprint}
 
     def drain(self) -> bool:
         return True

@@ -65,11 +65,14 @@ def test_records_that_are_only_skipped_are_reported(settings: Settings) -> None:
     folder.path.mkdir(parents=True)
     reporter = ActorSupervisor(settings, Job(folder))
     names = ("records", "predictions", "rejected", "hours", "batches", "batch_ms", "lag", "rss_mb")
-    health = {**dict.fromkeys(names, 0), "forecaster": "7", "detector": "3"}
+    traffic = {"kafka_bytes_per_second": {"received": 1.5, "sent": 0.5}}
+    health = {**dict.fromkeys(names, 0), **traffic, "forecaster": "7", "detector": "3"}
     reporter._states = {"actors": {}, "models": {}}
     reporter._report_counts([health], changed=False)
-    reporter._report_counts([{**health, "rejected": 2}], changed=False)
-    assert (folder.last_progress() or {})["rejected"] == 2
+    reporter._report_counts([{**health, "rejected": 1}, {**health, "rejected": 1}], changed=False)
+    report = folder.last_progress() or {}
+    assert report["rejected"] == 2
+    assert report["kafka_bytes_per_second"] == {"received": 3.0, "sent": 1.0}
 
 
 def pids(folder: JobFolder) -> list[int]:

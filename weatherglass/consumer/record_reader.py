@@ -78,6 +78,11 @@ class RecordReader:
         return [TopicPartition(topic, number) for number in sorted(self._consumer.partitions_for_topic(topic) or ())]
 
     @property
+    def client(self) -> KafkaConsumer:
+        """The client, for its metrics."""
+        return self._consumer
+
+    @property
     def assignment(self) -> set[TopicPartition]:
         return set(self._consumer.assignment())
 

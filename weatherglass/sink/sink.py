@@ -24,6 +24,7 @@ from kafka.errors import KafkaError
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 
+from weatherglass.consumer.client_metrics import byte_rates
 from weatherglass.consumer.record_reader import POLL_MS, RecordReader, log_skipped, record_time
 from weatherglass.consumer.rejected_copy import rejected_copy
 from weatherglass.consumer.validation import InvalidRecord, parse_record
@@ -281,6 +282,7 @@ class Sink:
             observations=stored[RAW],
             skipped=skipped,
             lag=self.reader.lag(),
+            kafka_bytes_per_second=byte_rates([self.reader.client, self.producer]),
         )
         self.counts, self._reported_at = Counter(), time.monotonic()
 

@@ -29,10 +29,14 @@ from weatherglass.topics import PREDICTIONS, RAW
 NOW = datetime(2026, 1, 5, 12, 15, tzinfo=UTC)
 
 
+def no_metrics(raw: bool) -> dict[object, object]:
+    return {}
+
+
 @pytest.fixture
 def sink(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sink]:
     for name in ("RecordReader", "KafkaProducer"):
-        monkeypatch.setattr(module, name, lambda *_, **__: SimpleNamespace(close=lambda **_: None))
+        monkeypatch.setattr(module, name, lambda *_, **__: SimpleNamespace(close=lambda **_: None, metrics=no_metrics))
     migrate(settings.store_url)
     folder = JobFolder(tmp_path / "job")
     folder.path.mkdir()
@@ -156,6 +160,7 @@ class FakeReader:
         self.undecodable = self._position = 0
         self.assignment: set[TopicPartition] = set()
         self._records, self._stop = records, stop
+        self.client = SimpleNamespace(metrics=no_metrics)
 
     def partitions_of(self, topic: str) -> list[TopicPartition]:
         self._answer("partitions_of")
