@@ -13,7 +13,7 @@ FAST := -n 2 -m "not integration and not e2e"
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: audit bench-features chaos clean cluster-down cluster-env cluster-release-check cluster-status cluster-up down evaluate help lint lock map mutants \
+.PHONY: audit bench bench-features chaos clean cluster-down cluster-env cluster-release-check cluster-status cluster-up down evaluate help lint lock map mutants \
 	prerequisites reference sbom setup status test test-cluster test-fast test-java test-other-versions up wheel
 
 help: ## Show this list
@@ -45,6 +45,9 @@ test-other-versions: .venv/.synced ## Tests that need no server, on installed Py
 
 test-java: ## Unit tests of the Java code of the features job
 	@mvn -q -B -f spark_jobs/java/pom.xml test
+
+bench: setup ## Latency, throughput and resources of the pipeline by stations, rates and workers; about 35 minutes
+	@$(RUN) benchmarks.pipeline
 
 bench-features: setup ## Speed, latency and state of the features job; writes docs/performance.md
 	@$(RUN) benchmarks.features_job --write

@@ -71,7 +71,7 @@ def documents(hour: datetime) -> dict[str, str]:
             model_version="7",
             method=Method.MODEL,
         ),
-        "anomaly": Anomaly(is_anomaly=False, score=0.12, checks=checks, reasons=[], model_version="3"),
+        "anomaly": Anomaly(is_anomaly=False, score=0.12, checks=checks, reasons=[], flags=[], model_version="3"),
         "confidence": Confidence(level=0.9, **bounds, history_hours=72, others=[Interval(level=0.8, **bounds)]),
     }
     return {name: model.model_dump_json() for name, model in models.items()}

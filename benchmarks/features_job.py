@@ -34,9 +34,11 @@ from typing import NamedTuple
 import psutil
 from kafka import KafkaConsumer, TopicPartition
 
-from tests.conftest import TestBroker, make_settings
-from tests.spark_jobs.driver import Driver, ends
-from weatherglass.settings import PROJECT_ROOT
+from benchmarks.features_driver import FeaturesDriver, ends
+from benchmarks.ports import free_ports
+from producer.topic_bootstrap import bootstrap_topics
+from weatherglass.launcher.kafka import RunningBroker
+from weatherglass.settings import PROJECT_ROOT, Settings, load_settings
 
 COMPILING_SECONDS = 120.0
 """How long the JVM compiles code after the start of the job, on two shared cores."""
@@ -47,19 +49,23 @@ LAST = re.compile(rb'"last_observation":"([^"]+)"')
 
 
 @contextmanager
-def broker(folder: Path, partitions: int | None = None) -> Iterator[TestBroker]:
+def broker(folder: Path, partitions: int | None = None) -> Iterator[Settings]:
     """A broker with all topics; `partitions` replaces the number of partitions of `weather-raw`."""
-    running = TestBroker(make_settings(folder, spark_memory_mb=1500))
-    running.start()
-    topics = running.settings.topics
-    running.create_topics(
-        tuple(
-            replace(topic, partitions=partitions or topic.partitions) if topic.name == topics.raw else topic
-            for topic in topics.table
-        )
+    port, controller_port, ui_port = free_ports(3)
+    settings = load_settings(
+        state_dir=folder,
+        kafka_port=port,
+        kafka_controller_port=controller_port,
+        spark_ui_port=ui_port,
+        spark_memory_mb=1500,
     )
+    running = RunningBroker(settings)
+    running.start()
+    raw = settings.topics.raw
+    topics = [replace(t, partitions=partitions or t.partitions) if t.name == raw else t for t in settings.topics.table]
+    bootstrap_topics(settings, lambda _: None, topics)
     try:
-        yield running
+        yield settings
     finally:
         running.stop()
 
@@ -69,15 +75,15 @@ def load(*arguments: object) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, cwd=PROJECT_ROOT, stderr=subprocess.DEVNULL)
 
 
-def send_backlog(at: TestBroker, start: datetime, minutes: float, stations: int, messages: int) -> dict[int, int]:
+def send_backlog(at: Settings, start: datetime, minutes: float, stations: int, messages: int) -> dict[int, int]:
     options = ["--start", start.isoformat(), "--minutes", minutes, "--stations", stations, "--messages", messages]
     if load("backlog", at.bootstrap_servers, _jars(at), *options).wait():
         raise SystemExit("Sending the backlog failed")
-    return ends(at.bootstrap_servers, at.settings.topics.raw)
+    return ends(at.bootstrap_servers, at.topics.raw)
 
 
-def _jars(at: TestBroker) -> Path:
-    return at.settings.build_dir / "jars" / "kafka"
+def _jars(at: Settings) -> Path:
+    return at.build_dir / "jars" / "kafka"
 
 
 class Cost(NamedTuple):
@@ -99,15 +105,15 @@ def _cpu_of_children() -> float:
     return used.ru_utime + used.ru_stime
 
 
-Run = Callable[[TestBroker, Path, dict[int, int]], None]
+Run = Callable[[Settings, Path, dict[int, int]], None]
 """Runs a job in a folder up to the offsets of `weather-raw`, partition -> end."""
 
 
 def job(cores: int | None = None, shuffle_partitions: int | None = None) -> Run:
     """The complete job to the end of the batch with the last message; by default with the job's configuration."""
 
-    def run(at: TestBroker, folder: Path, offsets: dict[int, int]) -> None:
-        driver = Driver(at.settings.model_copy(update={"spark_cores": cores} if cores else {}), folder)
+    def run(at: Settings, folder: Path, offsets: dict[int, int]) -> None:
+        driver = FeaturesDriver(at.model_copy(update={"spark_cores": cores} if cores else {}), folder)
         if shuffle_partitions:
             driver.conf["spark.sql.shuffle.partitions"] = str(shuffle_partitions)
         driver.start()
@@ -120,8 +126,8 @@ def job(cores: int | None = None, shuffle_partitions: int | None = None) -> Run:
 
 
 def plan(name: str) -> Run:
-    def run(at: TestBroker, folder: Path, _: dict[int, int]) -> None:
-        driver = Driver(at.settings, folder)
+    def run(at: Settings, folder: Path, _: dict[int, int]) -> None:
+        driver = FeaturesDriver(at, folder)
         driver.script = PROJECT_ROOT / "benchmarks" / "feature_plans.py"
         driver.arguments = [name]
         if driver.run():
@@ -185,11 +191,11 @@ def latency(folder: Path, rates: list[int], seconds: float) -> list[str]:
     lines = ["| messages/s | p50 | p95 | longest | CPU of the job |", "|---|---|---|---|---|"]
     with broker(folder / "latency") as at:
         load("live", at.bootstrap_servers, _jars(at), *_series(folder / "first.log", 100, 1)).wait()
-        driver = Driver(at.settings, folder / "live")
+        driver = FeaturesDriver(at, folder / "live")
         begin = time.monotonic()
         driver.start()
         try:
-            driver.wait_until_read(ends(at.bootstrap_servers, at.settings.topics.raw))
+            driver.wait_until_read(ends(at.bootstrap_servers, at.topics.raw))
             started = time.monotonic() - begin
             for number, rate in enumerate([rates[0], *rates]):
                 if number == 1:
@@ -212,14 +218,14 @@ def _series(log: Path, rate: float, seconds: float) -> list[object]:
     return ["--stations", STATIONS, "--rate", rate, "--seconds", seconds, "--log", log]
 
 
-def _live(at: TestBroker, driver: Driver, log: Path, rate: int, seconds: float) -> list[float]:
+def _live(at: Settings, driver: FeaturesDriver, log: Path, rate: int, seconds: float) -> list[float]:
     """Seconds from the production of each observation to the first readable record that contains it."""
     stop = Event()
     seen: dict[str, list[tuple[float, float]]] = defaultdict(list)
     reader = Thread(target=_read_features, args=(at, seen, stop))
     reader.start()
     load("live", at.bootstrap_servers, _jars(at), *_series(log, rate, seconds)).wait()
-    driver.wait_until_read(ends(at.bootstrap_servers, at.settings.topics.raw))
+    driver.wait_until_read(ends(at.bootstrap_servers, at.topics.raw))
     time.sleep(2)
     stop.set()
     reader.join()
@@ -235,11 +241,11 @@ def _live(at: TestBroker, driver: Driver, log: Path, rate: int, seconds: float) 
     return waits
 
 
-def _read_features(at: TestBroker, seen: dict[str, list[tuple[float, float]]], stop: Event) -> None:
+def _read_features(at: Settings, seen: dict[str, list[tuple[float, float]]], stop: Event) -> None:
     """Collect the newest observation of each record and the time of reading; skips records without a newer one."""
     consumer, topic = (
         KafkaConsumer(bootstrap_servers=at.bootstrap_servers, enable_auto_commit=False),
-        at.settings.topics.features,
+        at.topics.features,
     )
     partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
     consumer.assign(partitions)
@@ -257,17 +263,17 @@ def _read_features(at: TestBroker, seen: dict[str, list[tuple[float, float]]], s
     consumer.close()
 
 
-def _processes(driver: Driver) -> list[psutil.Process]:
+def _processes(driver: FeaturesDriver) -> list[psutil.Process]:
     assert driver.process
     root = psutil.Process(driver.process.pid)
     return [root, *root.children(recursive=True)]
 
 
-def _cpu(driver: Driver) -> float:
+def _cpu(driver: FeaturesDriver) -> float:
     return sum(sum(process.cpu_times()[:2]) for process in _processes(driver))
 
 
-def _resident(driver: Driver) -> int:
+def _resident(driver: FeaturesDriver) -> int:
     return sum(process.memory_info().rss for process in _processes(driver))
 
 
@@ -276,7 +282,7 @@ def state_over_time(folder: Path, stations: int, hours: int) -> list[str]:
     lines = ["| event time | state | rows of state | memory of the job | checkpoint on disk |", "|---|---|---|---|---|"]
     start = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=hours + 1)
     with broker(folder / "day") as at:
-        driver = Driver(at.settings, folder / "day-job")
+        driver = FeaturesDriver(at, folder / "day-job")
         driver.start()
         try:
             for step in range(2 * hours):

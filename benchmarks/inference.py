@@ -16,14 +16,13 @@ import argparse
 import multiprocessing
 import os
 import signal
-import socket
 import statistics
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
@@ -34,6 +33,7 @@ from typing import Any
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from benchmarks.forecast import enlarged
+from benchmarks.ports import free_ports
 from producer.topic_bootstrap import bootstrap_topics
 from ray_jobs.inference.inference_loop import InferenceLoop
 from ray_jobs.inference.model_manager import ModelManager
@@ -53,7 +53,7 @@ from weatherglass.records import (
     WindowFeatures,
 )
 from weatherglass.registry.registry import FORECASTER, Registry
-from weatherglass.settings import LOOPBACK, Settings
+from weatherglass.settings import Settings, load_settings
 from weatherglass.waiting import wait_until
 
 START = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -66,9 +66,10 @@ def window(station_id: str, time_: datetime, value: float) -> WindowFeatures:
     end = time_.replace(second=0, microsecond=0) + SLIDE
 
     def constant(value: float) -> Statistics:
-        return Statistics(mean=value, std=None, min=value, max=value, last=value, rate_per_hour=None, trend=None)
+        return Statistics(
+            mean=value, std=None, min=value, max=value, last=value, rate_per_hour=None, trend=None, count=1
+        )
 
-    values = {"temperature": value, "humidity": 70.0 + value, "pressure": 1010.0 + value, "wind_speed": 4.0}
     return WindowFeatures(
         station_id=station_id,
         window_start=end - WINDOW,
@@ -76,9 +77,15 @@ def window(station_id: str, time_: datetime, value: float) -> WindowFeatures:
         aggregated_features=AggregatedFeatures(
             count=1,
             last_observation=time_,
-            **{name: constant(number) for name, number in values.items()},
-            wind=Wind(u=2.0, v=3.46, direction=210.0, steadiness=1.0),
+            temperature=constant(value),
+            humidity=constant(70.0 + value),
+            pressure=constant(1010.0 + value),
+            wind_speed=constant(4.0),
+            wind=Wind(u=2.0, v=3.46, direction=210.0, steadiness=1.0, count=1),
             dew_point=1.0,
+            sea_level_pressure=None,
+            apparent_temperature=None,
+            checks={},
             quality=dict.fromkeys(VARIABLES, Quality.OK),
         ),
     )
@@ -212,8 +219,8 @@ def main() -> None:
     # Unlike the default action, an exception stops the broker.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     with tempfile.TemporaryDirectory(prefix="weatherglass-benchmark-") as scratch:
-        ports = dict(zip(("kafka_port", "kafka_controller_port"), free_ports(2), strict=True))
-        settings = Settings(state_dir=Path(scratch), **ports)
+        port, controller_port = free_ports(2)
+        settings = load_settings(state_dir=Path(scratch), kafka_port=port, kafka_controller_port=controller_port)
         stations = [f"station-{number}" for number in range(options.stations)]  # as `enlarged` names them
         if options.model:
             model = BoostedForecaster.load(options.model)
@@ -230,12 +237,6 @@ def main() -> None:
             _measure(settings, options, stations)
         finally:
             broker.stop()
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as held:
-        probes = [held.enter_context(socket.create_server((LOOPBACK, 0))) for _ in range(count)]
-        return [probe.getsockname()[1] for probe in probes]
 
 
 def _measure(settings: Settings, options: argparse.Namespace, stations: list[str]) -> None:

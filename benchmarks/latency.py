@@ -116,6 +116,8 @@ def _reading(name: str, last: dict[str, Any], at: datetime, noise: random.Random
         pressure=last["pressure"],
         wind_speed=last["wind_speed"],
         wind_direction=last["wind_direction"],
+        wind_gust=None,
+        temperature_resolution=None,
     )
 
 

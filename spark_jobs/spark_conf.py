@@ -8,6 +8,8 @@ jars and the Python environment at the same paths as the driver, and write to th
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from weatherglass.settings import LOOPBACK, Settings
@@ -42,6 +44,12 @@ UI_PROTECTION = {
 def environment(settings: Settings) -> dict[str, str]:
     """Environment of every spark-submit. Spark's UI has no setting for its address and would bind to all of them."""
     return {} if settings.spark_master else {"SPARK_LOCAL_IP": LOOPBACK, "SPARK_LOCAL_HOSTNAME": LOOPBACK}
+
+
+def submit_command(conf: Mapping[str, str], script: Path, *arguments: str) -> list[str]:
+    """The command that runs a script with a configuration, without Airflow."""
+    options = [part for name, value in conf.items() for part in ("--conf", f"{name}={value}")]
+    return [str(Path(sys.executable).with_name("spark-submit")), *options, str(script), *arguments]
 
 
 def stream_conf(settings: Settings) -> dict[str, str]:

@@ -38,6 +38,7 @@ EXPECTED = {
     "verify_forecasts",
     "replay_rejected",
     "backfill_features",
+    "benchmark_pipeline",
     "report_stations",
     "monitor_pipeline",
 }
@@ -139,6 +140,7 @@ def test_heavy_tasks_use_the_pool_with_one_slot(bag: DagBag) -> None:
         "prepare_history": ["prepare"],
         "train_models": ["train_first", "train_full", "train_refit"],
         "backfill_features": ["backfill"],
+        "benchmark_pipeline": ["measure"],
     }
     for dag_id, tasks in heavy.items():
         assert [bag.dags[dag_id].get_task(task).pool for task in tasks] == [policy.HEAVY_POOL] * len(tasks)

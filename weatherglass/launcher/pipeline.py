@@ -39,7 +39,7 @@ MONITOR = "monitor_pipeline"
 REPORT = "report_stations"
 VERIFY = "verify_forecasts"
 SCHEDULED_TRAININGS = ("train_daily", "train_weekly")
-MANUAL = ("rollback_model", "replay_rejected", "backfill_features")
+MANUAL = ("rollback_model", "replay_rejected", "backfill_features", "benchmark_pipeline")
 """DAGs without a schedule."""
 DAGS = (
     *(TOPICS, INGEST, GUIDANCE, FILES, MQTT, SIMULATE, HISTORY, TRAIN, FEATURES, SERVE, STORE, MONITOR, REPORT, VERIFY),

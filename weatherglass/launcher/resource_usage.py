@@ -45,15 +45,15 @@ def measure_usage(settings: Settings) -> list[Usage]:
     before: dict[psutil.Process, float] = {}
     for process in processes:
         with contextlib.suppress(psutil.Error):
-            before[process] = _cpu_seconds(process)
+            before[process] = cpu_seconds(process)
     started = time.monotonic()
     time.sleep(SAMPLE_SECONDS)
     rows: dict[str, list[Usage]] = {}
     for process, cpu_before in before.items():
         with contextlib.suppress(psutil.Error, OSError):
             name = sessions.get(process.pid) or sessions.get(os.getsid(process.pid), "other")
-            cpu = (_cpu_seconds(process) - cpu_before) / (time.monotonic() - started)
-            memory = _resident(process)
+            cpu = (cpu_seconds(process) - cpu_before) / (time.monotonic() - started)
+            memory = resident(process)
             rows.setdefault(name, []).append(Usage(name, 1, process.create_time(), memory, max(cpu, 0.0)))
     return [total(name, usages) for name, usages in sorted(rows.items())]
 
@@ -69,12 +69,13 @@ def total(name: str, usages: list[Usage]) -> Usage:
     )
 
 
-def _cpu_seconds(process: psutil.Process) -> float:
+def cpu_seconds(process: psutil.Process) -> float:
+    """CPU time since the start of a process, seconds."""
     times = process.cpu_times()
     return float(times.user + times.system)
 
 
-def _resident(process: psutil.Process) -> int:
+def resident(process: psutil.Process) -> int:
     """The proportional set size in bytes; the resident set size where the system does not report it."""
     memory = process.memory_full_info()
     return int(getattr(memory, "pss", memory.rss))

@@ -487,3 +487,19 @@ station_days = Table(
     Column("log", Document, nullable=False, comment="Periods of up, late, silent and suspect, in order."),
     comment="Daily report of each station.",
 )
+
+benchmark_results = Table(
+    "benchmark_results",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("run", String(60), nullable=False),
+    Column("at", UtcTime, nullable=False, comment="End of the measurement."),
+    Column("scenario", String(20), nullable=False, comment="What the run varied."),
+    Column("stations", Integer, nullable=False),
+    Column("rate", Float, nullable=False, comment="Observations per second that were asked for."),
+    Column("workers", Integer, nullable=False, comment="Spark's cores and inference actors."),
+    Column("figures", Document, nullable=False, comment="What was measured."),
+    Column("environment", Document, nullable=False, comment="Machine and versions."),
+    Index(None, "run"),
+    comment="Benchmarks of the pipeline, one row per measured load.",
+)
