@@ -42,6 +42,7 @@ PAGES = (
     Page("models", "/models", "Models"),
     Page("compare", "/compare", "Compare", charts=False),
     Page("system", "/system", "System"),
+    Page("benchmarks", "/benchmarks", "Benchmarks"),
 )
 PAGES_BY_PATH = {page.path: page for page in PAGES}
 
@@ -53,6 +54,7 @@ OUTPUT_PAGES = {
         ("prepare_history", "train_models", "train_daily", "train_weekly", "rollback_model", "verify_forecasts"),
         "/models",
     ),
+    "benchmark_pipeline": "/benchmarks",
 }
 """The page that shows the outputs of a DAG; `/system` for all other DAGs."""
 

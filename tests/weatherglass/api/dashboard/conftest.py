@@ -69,6 +69,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with store.begin() as connection:
         scene.save_monitoring_data(connection, STATIONS, newest)
         scene.save_weather_alerts(connection, STATIONS[1].station_id, newest)
+        scene.save_benchmarks(connection, newest)
     (port,) = free_ports(1)
     with serving(create_app(settings), port) as address:
         yield Served(address, port, settings, store, newest)

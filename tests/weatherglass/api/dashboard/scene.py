@@ -24,7 +24,8 @@ from weatherglass.records import (
     iso,
 )
 from weatherglass.stations import Station
-from weatherglass.store import alerts, observations, predictions, promotions, weather_alerts
+from weatherglass.store import alerts, benchmark_results, observations, predictions, promotions, weather_alerts
+from weatherglass.store.benchmark_results import BenchmarkResult
 from weatherglass.store.promotions import Action, Promotion
 from weatherglass.store.schema import drift, verification, verification_runs
 from weatherglass.store.weather_alerts import EndReason
@@ -33,6 +34,7 @@ STEP = timedelta(minutes=15)
 SPREAD = {"temperature": 0.45, "humidity": 2.2, "pressure": 0.3, "wind_speed": 0.4}
 """Half-width of the interval at a lead of one hour; it grows with the square root of the lead."""
 LIMITS = {"humidity": (0, 100), "wind_speed": (0, np.inf)}
+MACHINE = {"cpu": "Model 1", "cores": "2"}
 CHECKS = ("range", "step", "flat_line", "forecast_residual", "isolation_forest")
 
 
@@ -157,6 +159,25 @@ def score_row(
         "mae_persistence": error * 2.4,
         "mae_damped": error * 1.5,
     }
+
+
+def save_benchmarks(connection: Connection, now: datetime) -> None:
+    """Save two runs of the rates, and one of the baseline without a single prediction."""
+    for days, slower in ((3, 1.4), (1, 1.0)):
+        at = now - timedelta(days=days)
+        for rate in (10.0, 50.0, 100.0):
+            figures = {
+                "latency_ms": {"p50": 8 * rate * slower, "p95": 12 * rate * slower, "p99": 15 * rate * slower},
+                "predictions_per_second": rate * 0.9,
+                "cores": {"stream_features": rate / 100, "kafka": 0.1, "total": rate / 100 + 0.1},
+                "memory_mb": {"total": 2300.0},
+            }
+            result = BenchmarkResult(f"{at:%Y%m%dT%H%M%SZ}-rates", at, "rates", 20, rate, 1, figures, MACHINE)
+            benchmark_results.save(connection, result)
+    failed = {"latency_ms": {"count": 0}, "predictions_per_second": 0.0, "cores": {"kafka": 0.1, "total": 0.1}}
+    benchmark_results.save(
+        connection, BenchmarkResult(f"{now:%Y%m%dT%H%M%SZ}-baseline", now, "baseline", 20, 20.0, 1, failed, MACHINE)
+    )
 
 
 def save_monitoring_data(connection: Connection, stations: Sequence[Station], now: datetime) -> None:
