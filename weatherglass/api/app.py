@@ -37,6 +37,7 @@ from weatherglass.api.routes import (
     stations,
     system,
     verification,
+    weather_alert_backtest,
     weather_alerts,
 )
 from weatherglass.api.routes.metrics import RequestMetrics, RequestMetricsMiddleware
@@ -65,6 +66,7 @@ ROUTE_MODULES = (
     models,
     verification,
     weather_alerts,
+    weather_alert_backtest,
     alerts,
     health,
     system,

@@ -38,7 +38,9 @@ def load_hours(
     start, end = (hour.astype("datetime64[s]").astype(datetime).replace(tzinfo=UTC) for hour in (first, last))
     columns = ("station_id", "timestamp", *RANGE_LIMITS)
     query = select(*(observations.c[name] for name in columns)).where(
-        observations.c.timestamp >= start - BEFORE_HOUR, observations.c.timestamp < end + AFTER_HOUR
+        observations.c.station_id.in_([station.station_id for station in stations]),
+        observations.c.timestamp >= start - BEFORE_HOUR,
+        observations.c.timestamp < end + AFTER_HOUR,
     )
     rows = [row for row in connection.execute(query) if (row.station_id, row.timestamp) not in excluded]
     table = pd.DataFrame(rows, columns=list(columns))

@@ -39,6 +39,11 @@ class WeatherAlertNotice:
         return self.alert.ended_at is not None
 
     @property
+    def kind(self) -> str:
+        """`weather alert` or `station fault`."""
+        return "station fault" if self.alert.details.get("kind") == "fault" else "weather alert"
+
+    @property
     def title(self) -> str:
         return f"{self.alert.rule_name}: {self.station_name}"
 
@@ -52,9 +57,9 @@ def notice(alert: WeatherAlert, station_names: Mapping[str, str], links: Links) 
 def message(notices: Sequence[WeatherAlertNotice]) -> Message:
     """One message about all notices."""
     started = [one for one in notices if not one.has_ended]
-    first, state = (started[0], "weather alert") if started else (notices[0], "weather alert ended")
-    count = len(started or notices)
-    more = f" and {count - 1} more" if count > 1 else ""
+    first, *others = started or notices
+    state = first.kind if started else f"{first.kind} ended"
+    more = f" and {len(others)} more" if others else ""
     subject = f"[Weatherglass: {state}] {first.title}{more}"
     text = "\n\n".join("\n".join(_lines(one)) for one in notices) + "\n"
     return Message(
@@ -83,7 +88,7 @@ def _lines(one: WeatherAlertNotice) -> list[str]:
     if alert.ended_at:
         return [f"ENDED ({alert.end_reason}) at {iso(alert.ended_at)}: {one.title} (since {since})"]
     found = read_row(alert, _found_lines) or []
-    return [f"WEATHER ALERT since {since}: {one.title}", *found, f"Page: {one.page}"]
+    return [f"{one.kind.upper()} since {since}: {one.title}", *found, f"Page: {one.page}"]
 
 
 def _found_lines(alert: WeatherAlert) -> list[str]:

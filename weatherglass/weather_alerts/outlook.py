@@ -74,20 +74,25 @@ class Outlook:
         peak: the first of the hours with the highest probability. The probability that the condition holds at any time
             is at least its probability.
         first_time: the first hour whose probability reaches that of the rule; None if there is none.
-        until: the last hour.
+        hours: at least one.
         level: nominal coverage of the interval of `peak`.
         observed: the observation that a change refers to, None without a change.
     """
 
     peak: HourOutlook
     first_time: datetime | None
-    until: datetime
+    hours: tuple[datetime, ...]
     level: float
     observed: float | None
 
     @property
     def probability(self) -> float:
         return self.peak.probability
+
+    @property
+    def until(self) -> datetime:
+        """The last hour."""
+        return self.hours[-1]
 
     def details(self, rule: ForecastRule, forecast: StationForecast) -> dict[str, Any]:
         """What the store keeps of an alert; values in the unit of the rule."""
@@ -130,7 +135,7 @@ def outlook(rule: ForecastRule, forecast: StationForecast, now: datetime) -> Out
     peak = max(hours, key=lambda hour: hour.probability)
     reached = (hour.valid_time for hour in hours if hour.probability >= rule.probability)
     level = float(forecast.confidence["level"])
-    return Outlook(peak, next(reached, None), hours[-1].valid_time, level, observed)
+    return Outlook(peak, next(reached, None), tuple(hour.valid_time for hour in hours), level, observed)
 
 
 def continues(rule: ForecastRule, is_open: bool, probability: float) -> bool:

@@ -172,8 +172,9 @@ def test_details_that_cannot_be_read_do_not_cost_the_other_alerts(
     assert hook.weather_alerts() == [STARTED, ("started", "Other", "new-york")]
 
 
-def test_a_fault_is_sent_with_its_reasons(store: Engine, hook: WebhookReceiver, clock: Clock) -> None:
-    scenario = Scenario(store, clock, Webhook(hook.url))
+def test_a_fault_is_sent_with_its_reasons(store: Engine, hook: WebhookReceiver, mailbox: Mailbox, clock: Clock) -> None:
+    email = Email("127.0.0.1", mailbox.port, "w@here", ("a@there",), security="none")
+    scenario = Scenario(store, clock, Webhook(hook.url), email)
     scenario.add_rule(kind="fault")
     readings = [a_prediction(timestamp=NOON - timedelta(minutes=5 * n), failed=("flat_line",)) for n in range(3)]
     with store.begin() as connection:
@@ -181,6 +182,7 @@ def test_a_fault_is_sent_with_its_reasons(store: Engine, hook: WebhookReceiver, 
     scenario.step()
     assert hook.weather_alerts() == [("started", "Faults", "new-york")]
     assert "flat_line failed" in hook.posted[0]["text"]
+    assert mailbox.messages[0]["Subject"] == "[Weatherglass: station fault] Faults: New York"
 
 
 def test_while_the_store_is_unavailable_nothing_is_sent(store: Engine, hook: WebhookReceiver, clock: Clock) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from tests.weatherglass.store.samples import NOON, a_prediction, an_observation
 from weatherglass.store import observations, predictions, weather_alerts
-from weatherglass.store.forecast_inputs import latest_inputs
+from weatherglass.store.forecast_inputs import first_of_each_hour, latest_inputs
 from weatherglass.store.schema import weather_alerts as table
 from weatherglass.store.weather_alerts import EndReason
 
@@ -73,3 +73,17 @@ def test_a_forecast_has_the_values_of_its_own_observation(connection: Connection
     boston, denver = latest_inputs(connection)
     assert (boston.station_id, boston.timestamp, boston.temperature, boston.pressure) == ("boston", NOON, 1.5, None)
     assert (denver.station_id, denver.timestamp, denver.temperature) == ("denver", NOON, None)
+
+
+def test_the_first_forecast_of_each_hour_is_read_in_order(connection: Connection) -> None:
+    minutes = (-20, 5, 10, 44, 45, 59, 105, 110)  # from 12:15 on, so that an hour ends after 45 minutes
+    times = [NOON + timedelta(minutes=minute) for minute in minutes]
+    predictions.save(connection, [a_prediction("boston", time) for time in reversed(times)], NOON)
+    predictions.save(connection, [a_prediction("denver", NOON)], NOON)
+    observations.save(connection, [an_observation("boston", times[1], temperature=2.5)], NOON)
+    rows = list(first_of_each_hour(connection, "boston", NOON, times[-1]))
+    assert [(row.timestamp, row.temperature) for row in rows] == [
+        (times[1], 2.5),
+        (times[4], None),
+        (times[6], None),
+    ]

@@ -1,4 +1,7 @@
-"""`GET /weather-alerts`, and `GET`, `POST` and `DELETE` of `/weather-alerts/rules`."""
+"""`GET /weather-alerts`, and `GET`, `POST` and `DELETE` of `/weather-alerts/rules`.
+
+`weather_alert_backtest` has the back-test of a rule.
+"""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def test_a_rule_of_the_form_is_added_and_deleted(served: Served, open_page: Open
         "end_probability": 0.3,
         "quiet_hours": {"start": "22:00", "end": "06:30", "time_zone": "America/New_York"},
     }
-    row.get_by_role("button").click()
+    row.get_by_role("button", name="Delete").click()
     expect(row).to_have_count(0)
     assert rules(served) == []
     assert page.title() != "taken"
@@ -138,3 +138,35 @@ def test_open_alerts_are_on_their_page_the_map_and_the_page_of_the_station(serve
     other = open_page(f"{served.address}/dashboard/station?id={STATIONS[0].station_id}").page
     expect(other.locator("#name")).to_have_text(STATIONS[0].name)
     expect(other.locator("#weather-alerts-card")).to_be_hidden()
+
+
+def test_a_back_test_of_the_form_and_of_a_rule_shows_what_the_api_returns(served: Served, open_page: OpenPage) -> None:
+    """The forecasts of the scene have errors, so that a rule near the usual temperature raises alerts."""
+    station = STATION.station_id
+    with served.store.begin() as connection:
+        scene.save_weather_alerts(connection, station, served.newest)
+    opened = open_page(f"{served.address}/dashboard/weather-alerts")
+    page = opened.page
+    page.get_by_role("button", name="Heat", exact=True).click()
+    field(page, "threshold").fill("5")
+    page.locator("#backtest-days").select_option("7")
+    page.locator("#try-rule").click()
+    expect(page.locator("#backtest")).to_be_visible()
+    rule = {"kind": "forecast", "name": "Heat", "variable": "temperature", "condition": "above", "threshold": 5}
+    rule |= {"unit": "°C", "probability": 0.5, "end_probability": 0.3}
+    response = httpx.post(f"{served.address}/weather-alerts/backtest?days=7", json=rule, timeout=60).json()
+    assert response["fired"] > 0
+    shown = page.locator("#backtest-summary .figure")
+    expect(shown).to_have_text(
+        [
+            *(str(response[name]) for name in ("fired", "right", "wrong", "unknown")),
+            f"{response['missed']} of {response['occurrences']}",
+        ]
+    )
+    expect(page.locator("#backtest-alerts tr")).to_have_count(response["fired"])
+    violations = Axe().run(page).response["violations"]
+    assert [v["id"] for v in violations if v["impact"] in ("serious", "critical")] == []
+    page.get_by_role("button", name="Back-test: Frost in the orchard").click()
+    expect(page.locator("#backtest-rule")).to_contain_text("Frost in the orchard")
+    assert rules(served)[0]["rule"]["stations"][1] == "nowhere"
+    assert opened.console_errors == []

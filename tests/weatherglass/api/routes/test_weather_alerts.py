@@ -10,6 +10,7 @@ from sqlalchemy import Engine, update
 
 from tests.weatherglass.api.conftest import MALICIOUS, NOW
 from tests.weatherglass.weather_alerts.rules import FAULT, FROST
+from weatherglass.api.routes import weather_alert_backtest as backtest_route
 from weatherglass.api.routes import weather_alerts as routes
 from weatherglass.records import iso
 from weatherglass.store import weather_alerts
@@ -113,3 +114,38 @@ def test_alerts_are_listed_by_state_and_station(client: TestClient, store: Engin
     rest = client.get("/weather-alerts", params={"limit": 2, "cursor": page["next_cursor"]}).json()
     assert [alert["id"] for alert in rest["alerts"]] == [first.id]
     assert (rest["alerts"][0]["since"], rest["next_cursor"]) == (iso(NOW), None)
+
+
+BACKTEST = "/weather-alerts/backtest"
+
+
+def test_a_back_test_counts_alerts_and_stores_nothing(client: TestClient) -> None:
+    """Every hour, forecasts of `fill` are 0 to 9.6 °C, and the observations too."""
+    response = client.post(BACKTEST, json=FROST | {"threshold": 3, "last_lead": 6}, params={"days": 2})
+    assert response.status_code == 200
+    result = response.json()
+    assert (result["days"], result["stations"], result["not_evaluated"]) == (2, 1, 0)
+    assert result["forecasts"] in (24, 25)
+    assert result["fired"] == result["right"] + result["wrong"] + result["unknown"] == len(result["alerts"]) > 0
+    assert {alert["station_id"] for alert in result["alerts"]} == {"new-york"}
+    assert client.get(RULES).json()["rules"] == []
+    assert client.post(BACKTEST, json=FROST | {"stations": None}).json()["stations"] == 3
+
+
+def test_a_back_test_is_limited_in_size_and_runs_alone(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backtest_route, "MAX_STATION_DAYS", 30)
+    response = client.post(BACKTEST, json=FROST | {"stations": ["new-york", "boston"]})
+    assert (response.status_code, response.json()["code"]) == (422, "invalid_range")
+    with backtest_route._running:
+        response = client.post(BACKTEST, json=FROST)
+    assert (response.status_code, response.json()["code"]) == (429, "too_many_requests")
+    assert client.post(BACKTEST, json=FROST).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("rule", "status"), [(FAULT, 422), (FROST | {"unit": "furlong"}, 422), (FROST | {"stations": ["atlantis"]}, 404)]
+)
+def test_a_back_test_of_a_rule_that_cannot_be_added_is_refused(
+    client: TestClient, rule: dict[str, Any], status: int
+) -> None:
+    assert client.post(BACKTEST, json=rule).status_code == status

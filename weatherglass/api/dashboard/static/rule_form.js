@@ -22,8 +22,8 @@ const PRESETS = {
 const form = byId("rule");
 const field = (name) => form.elements.namedItem(name);
 
-/** Prepare the form. onAdded(): called after a rule was added. */
-export function initRuleForm(onAdded) {
+/** Prepare the form. onAdded(): called after a rule was added; tryRule(rule): async, shows the back-test of a rule. */
+export function initRuleForm(onAdded, tryRule) {
   field("variable").replaceChildren(...VARIABLES.map((name) => h("option", { value: name }, VARIABLE_LABELS[name])));
   field("time_zone").value = Intl.DateTimeFormat().resolvedOptions().timeZone;
   renderButtonGroup(byId("presets"), Object.keys(PRESETS).map((name) => [name, name]), "Frost", applyPreset);
@@ -34,6 +34,9 @@ export function initRuleForm(onAdded) {
     if (!added) return;
     showToast("Rule added", added.rule.name, { kind: "rule" });
     onAdded();
+  });
+  byId("try-rule").addEventListener("click", () => {
+    if (form.reportValidity()) send(() => tryRule(ruleOfForm()));
   });
   applyPreset("Frost");
 }
@@ -100,8 +103,8 @@ function ruleOfForm() {
 async function send(request) {
   const problem = byId("rule-problem");
   problem.hidden = true;
-  const button = form.querySelector("button");
-  button.disabled = true;
+  const buttons = form.querySelectorAll("button");
+  for (const button of buttons) button.disabled = true;
   try {
     return await request();
   } catch (error) {
@@ -109,6 +112,6 @@ async function send(request) {
     problem.hidden = false;
     return null;
   } finally {
-    button.disabled = false;
+    for (const button of buttons) button.disabled = false;
   }
 }

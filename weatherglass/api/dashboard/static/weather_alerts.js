@@ -1,5 +1,6 @@
 // The page Weather alerts: open and ended alerts, the rules, and a form for a new rule.
 import { get, remove } from "./api.js";
+import { showBacktest } from "./backtest.js";
 import { byId, h, renderList, setText } from "./dom.js";
 import { getPreference } from "./preferences.js";
 import { initRuleForm, showStations } from "./rule_form.js";
@@ -68,8 +69,27 @@ function ruleRow({ id, rule, created_by: user, not_evaluated: notEvaluated = {} 
     h("td", { class: "short" }, quiet ? `${quiet.start} to ${quiet.end}, ${quiet.time_zone}` : "–"),
     h("td", { class: "short", title: problems.join("; ") || null }, problems.length ? h("span", { class: "doubt" }, shorten(problems, 1)) : "–"),
     h("td", {}, user),
-    h("td", {}, deleteButton),
+    h(
+      "td",
+      {},
+      h(
+        "span",
+        { class: "controls" },
+        rule.kind === "forecast"
+          ? h("button", { type: "button", "aria-label": `Back-test: ${name}`, onclick: () => tryRule(rule) }, "Back-test")
+          : null,
+        deleteButton,
+      ),
+    ),
   );
+}
+
+async function tryRule(rule) {
+  try {
+    await showBacktest(rule, stationsById);
+  } catch (error) {
+    showToast("No back-test", error.message, { kind: "error" });
+  }
 }
 
 /** The first texts, and how many more there are. */
@@ -87,5 +107,8 @@ async function deleteRule(id) {
   }
 }
 
-initRuleForm(() => refreshSoon());
+initRuleForm(
+  () => refreshSoon(),
+  (rule) => showBacktest(rule, stationsById),
+);
 const refreshSoon = startPage(refresh);
