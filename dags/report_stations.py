@@ -1,8 +1,9 @@
 """
 ### What it does
 Writes a report on every station's day: observations received and expected, delay, longest gap, failed checks, and the
-periods in which the station was up, late, silent or suspect. The report, worst stations first, is an HTML page that can
-be sent by e-mail, and a CSV file. Both are in `reports` in the state folder; the values are saved in the store.
+periods in which the station was up, late, silent or suspect. The report, worst stations first, is an HTML page and a
+CSV file. Both are in `reports` in the state folder; the values are saved in the store. The page is sent by e-mail if
+the connection `alerts_email` exists.
 
 ### What its log shows
 How many stations were up all day, the five worst stations with their figures, and the paths of the files.
@@ -11,6 +12,7 @@ How many stations were up all day, the five worst stations with their figures, a
 No other DAG depends on it. A run for the same day replaces the report.
 - *The store cannot be read*: see `store_predictions`.
 - *No space left*: the disk of the state folder is full.
+- *The mail server did not accept it*: the report is written; correct the connection `alerts_email` and clear the task.
 """
 
 from __future__ import annotations

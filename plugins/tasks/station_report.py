@@ -15,7 +15,13 @@ WORST = 5
 
 
 def report(params: dict[str, Any] | None = None) -> list[str]:
-    """Write the report on the parameter `day`, or yesterday, and return the paths of its files."""
+    """Write the report on the parameter `day`, or yesterday, and return the paths of its files.
+
+    It is sent by e-mail if the connection `alerts_email` exists.
+
+    Raises:
+        ChannelError: the report is written, but the mail server did not accept it.
+    """
     from weatherglass.monitor.station_report import make_report, summary
 
     now = datetime.now(UTC)
@@ -27,4 +33,19 @@ def report(params: dict[str, Any] | None = None) -> list[str]:
         gap = timedelta(seconds=station.longest_gap)
         log.info("%s: %d of %d received, longest gap %s", station.station_id, station.received, station.expected, gap)
     log.info("Wrote %s and %s", page, table)
+    _send(f"Stations on {day}", summary(days), page.read_text(encoding="utf-8"))
     return [str(page), str(table)]
+
+
+def _send(title: str, text: str, html: str) -> None:
+    from plugins.notification_connections import EMAIL_CONNECTION, email_config, find_connection
+    from weatherglass.alerts.notification import Message
+    from weatherglass.monitor.notification_channels import email_channel
+
+    connection = find_connection(EMAIL_CONNECTION)
+    if connection is None:
+        log.info("Not sent by e-mail: the connection %s does not exist", EMAIL_CONNECTION)
+        return
+    channel = email_channel(email_config(connection))
+    channel.send(Message(f"[Weatherglass: station report] {title}", f"{text}\n", {}, html))
+    log.info("Sent by e-mail to %s", ", ".join(channel.to))

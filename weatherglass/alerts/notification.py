@@ -80,11 +80,13 @@ class Message:
         subject: of an e-mail.
         text: for people.
         document: for programs, as JSON.
+        html: of an e-mail, in addition to the text; empty: none.
     """
 
     subject: str
     text: str
     document: dict[str, Any]
+    html: str = ""
 
 
 def message(notifications: Sequence[Notification]) -> Message:

@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.message import EmailMessage
-from typing import Protocol
+from typing import Any, Protocol
 
 import requests
 
@@ -89,6 +89,8 @@ class Email:
         mail["Subject"] = " ".join(message.subject.split())[:200]
         mail["From"], mail["To"] = self.sender, ", ".join(self.to)
         mail.set_content(message.text)
+        if message.html:
+            mail.add_alternative(message.html, subtype="html")
         try:
             with self._connect() as server:
                 if self.security == "starttls":
@@ -110,6 +112,15 @@ class Email:
         return smtplib.SMTP(self.host, self.port, timeout=TIMEOUT_SECONDS)
 
 
+def email_channel(config: Mapping[str, Any]) -> Email:
+    """The channel of a JSON object with the fields of `Email`.
+
+    Raises:
+        TypeError, KeyError: it has other fields.
+    """
+    return Email(**{**config, "to": tuple(config["to"])})
+
+
 def channels_from_environment(environment: Mapping[str, str]) -> list[NotificationChannel]:
     """The channels configured in the environment: JSON objects `webhook` and `email` with the fields of these classes.
 
@@ -122,7 +133,7 @@ def channels_from_environment(environment: Mapping[str, str]) -> list[Notificati
         if "webhook" in config:
             channels.append(Webhook(**config["webhook"]))
         if "email" in config:
-            channels.append(Email(**{**config["email"], "to": tuple(config["email"]["to"])}))
+            channels.append(email_channel(config["email"]))
     except (TypeError, KeyError) as error:
         raise ValueError(f"{CHANNELS_VARIABLE} is invalid: {error}") from None
     return channels

@@ -10,7 +10,8 @@ import pytest
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import TaskDeferred
 
-from plugins.supervision.monitor_operator import MonitorOperator, email_config, webhook_config
+from plugins.notification_connections import email_config, webhook_config
+from plugins.supervision.monitor_operator import MonitorOperator
 from weatherglass.alerts.notification import CHANNELS_VARIABLE
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.jobs.host import JobHost
