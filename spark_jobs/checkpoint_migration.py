@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from spark_jobs.batches import last_batch
-from spark_jobs.checkpoint import CheckpointError, Remedy, read_format, write_format
+from spark_jobs.checkpoint import CheckpointError, Remedy, check_topic, read_format, write_format
 from weatherglass.history.hours import WINDOW
+from weatherglass.topics import RAW
 
 OLD_REJECTED_QUERY = "rejected"
 OLD_LATE_FILE = "late.json"
@@ -41,12 +42,14 @@ class CheckpointMigration:
         start_offsets: partition -> first offset that the new query reads.
         read_offsets: partition -> offset up to which the old query had read.
         rejected_offsets: partition -> offset up to which all invalid messages and late observations are published.
+        topic: the topic of the offsets; without a prefix where an older version has recorded the migration.
     """
 
     closed_until: int
     start_offsets: dict[str, int]
     read_offsets: dict[str, int]
     rejected_offsets: dict[str, int]
+    topic: str = RAW
 
     @classmethod
     def load(cls, checkpoint: Path) -> CheckpointMigration | None:
@@ -54,7 +57,8 @@ class CheckpointMigration:
         content: dict[str, Any] | None = read_format(checkpoint).get("taken_over")
         if content is None:
             return None
-        return cls(content["closed"], content["start"], content["read"], content.get("rejected", content["read"]))
+        rejected = content.get("rejected", content["read"])
+        return cls(content["closed"], content["start"], content["read"], rejected, content.get("topic", RAW))
 
     def save(self, checkpoint: Path) -> None:
         """Record the migration together with the new format, atomically."""
@@ -63,6 +67,7 @@ class CheckpointMigration:
             "start": self.start_offsets,
             "read": self.read_offsets,
             "rejected": self.rejected_offsets,
+            "topic": self.topic,
         }
         write_format(checkpoint, taken_over=content)
 
@@ -85,9 +90,12 @@ def migrate_checkpoint(
         None if the old query had not finished any batch, so there is nothing to migrate.
 
     Raises:
-        CheckpointError: a folder kept by an earlier migration exists.
+        CheckpointError: a folder kept by an earlier migration exists, or the checkpoint belongs to another topic.
         KafkaError: the broker does not respond.
     """
+    for folder in (checkpoint / query, _kept(checkpoint, query)):
+        if newest := last_batch(folder):
+            check_topic(checkpoint, newest.end, topic)
     kept, kept_rejected = (_keep(checkpoint, name) for name in (query, OLD_REJECTED_QUERY))
     batch, earlier = last_batch(kept), CheckpointMigration.load(checkpoint)
     if batch:
@@ -107,10 +115,15 @@ def migrate_checkpoint(
         partition: min(offset, read.get(partition, EARLIEST), rejected.get(partition, EARLIEST))
         for partition, offset in offsets_since(oldest).items()
     }
-    migration = CheckpointMigration(closed, start, read, rejected)
+    migration = CheckpointMigration(closed, start, read, rejected, topic)
     migration.save(checkpoint)
     (checkpoint.parent / OLD_LATE_FILE).unlink(missing_ok=True)
     return migration
+
+
+def _kept(checkpoint: Path, query: str) -> Path:
+    """The folder of an old query after the migration."""
+    return checkpoint / f"{query}-format-{read_format(checkpoint)['format']}"
 
 
 def _keep(checkpoint: Path, query: str) -> Path:
@@ -118,7 +131,7 @@ def _keep(checkpoint: Path, query: str) -> Path:
 
     The order matters: after a crash before the new format is written, the next start repeats the migration.
     """
-    old, kept = checkpoint / query, checkpoint / f"{query}-format-{read_format(checkpoint)['format']}"
+    old, kept = checkpoint / query, _kept(checkpoint, query)
     if old.exists() and kept.exists():
         raise CheckpointError(
             f"Both {old} and {kept} exist: move {kept} away, it was left by an earlier migration",

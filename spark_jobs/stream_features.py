@@ -157,6 +157,8 @@ class FeaturesJob:
         newest, migration = last_batch(self._checkpoint / QUERY), CheckpointMigration.load(self._checkpoint)
         if newest:
             check_topic(self._checkpoint, newest.end, self._raw)
+        elif migration:
+            check_topic(self._checkpoint, {migration.topic: migration.read_offsets}, self._raw)
         read = newest.end[self._raw] if newest else migration.read_offsets if migration else {}
         self._position = self._log_position(read)
         self._position.check()

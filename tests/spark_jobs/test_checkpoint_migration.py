@@ -60,6 +60,23 @@ def test_the_new_query_starts_at_the_oldest_open_window(older: Path) -> None:
     assert (older / "features-format-1" / "commits" / "0").exists(), "the old query is kept"
 
 
+def test_a_checkpoint_of_a_topic_with_another_prefix_is_not_changed(older: Path) -> None:
+    with pytest.raises(CheckpointError) as error:
+        migrate_checkpoint(older, "features", f"trial-{RAW}", TOLERANCE, offsets_since)
+    assert error.value.remedy == Remedy.SET_PREFIX
+    assert is_older_format(older)
+    assert (older / "features").exists()
+
+
+def test_a_migration_records_its_topic(older: Path) -> None:
+    for log in (older / "features" / "offsets").iterdir():
+        log.write_text(log.read_text().replace(RAW, f"trial-{RAW}"))
+    migrate_checkpoint(older, "features", f"trial-{RAW}", TOLERANCE, offsets_since)
+    migration = CheckpointMigration.load(older)
+    assert migration
+    assert migration.topic == f"trial-{RAW}"
+
+
 @pytest.fixture
 def second(older: Path) -> Path:
     """A checkpoint of the second format, with the logs of both queries."""
