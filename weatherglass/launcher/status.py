@@ -98,8 +98,10 @@ def _consumer_lag(settings: Settings) -> list[str]:
         lag_of = lags(settings)
     except (KafkaError, OSError) as error:
         return [f"unknown: {type(error).__name__}: {error}"]
+    role = settings.topics.role
     return [
-        f"{group:<26}{topic:<22}{'no offset yet' if lag is None else lag:>13}" for (group, topic), lag in lag_of.items()
+        f"{role(group):<26}{role(topic):<22}{'no offset yet' if lag is None else lag:>13}"
+        for (group, topic), lag in lag_of.items()
     ]
 
 
