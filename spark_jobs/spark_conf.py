@@ -22,11 +22,11 @@ LOCAL_FILES = "com.globalmentor.apache.hadoop.fs.BareLocalFileSystem"
 
 JVM_OPTIONS = (
     "-XX:+UseSerialGC -XX:MaxMetaspaceSize=320m -XX:ReservedCodeCacheSize=160m -Xss2m -Duser.timezone=UTC "
-    # Thresholds of the second-tier JIT compiler, a hundredfold of the defaults. Planning and starting the batches runs
-    # much code a few hundred times; with the defaults, that compiler takes a third of the job's CPU time in its first
-    # minutes, on cores that it shares with the tasks. Of a backlog, everything is compiled after some seconds.
-    "-XX:Tier4InvocationThreshold=500000 -XX:Tier4MinInvocationThreshold=60000 "
-    "-XX:Tier4CompileThreshold=1500000 -XX:Tier4BackEdgeThreshold=4000000 "
+    # Thresholds of the second-tier JIT compiler, ten times the defaults. Planning and starting the batches runs much
+    # code a few hundred times; with the defaults, that compiler takes a third of the job's CPU time in its first
+    # minutes, on cores that it shares with the tasks. With much higher ones, all later batches take longer.
+    "-XX:Tier4InvocationThreshold=50000 -XX:Tier4MinInvocationThreshold=6000 "
+    "-XX:Tier4CompileThreshold=150000 -XX:Tier4BackEdgeThreshold=400000 "
     # The inner loop is compiled as early as with the defaults.
     "-XX:CompileCommand=quiet -XX:CompileCommand=CompileThresholdScaling,weatherglass.*::*,0.02"
 )
