@@ -28,7 +28,7 @@ JVM_OPTIONS = (
     "-XX:Tier4InvocationThreshold=50000 -XX:Tier4MinInvocationThreshold=6000 "
     "-XX:Tier4CompileThreshold=150000 -XX:Tier4BackEdgeThreshold=400000 "
     # The inner loop is compiled as early as with the defaults.
-    "-XX:CompileCommand=quiet -XX:CompileCommand=CompileThresholdScaling,weatherglass.*::*,0.02"
+    "-XX:CompileCommand=quiet -XX:CompileCommand=CompileThresholdScaling,weatherglass.*::*,0.1"
 )
 """Options of each Java process."""
 
