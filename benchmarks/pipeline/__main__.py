@@ -12,15 +12,16 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from benchmarks.pipeline.isolated import FOLDER
+from benchmarks.pipeline.isolated import FOLDER, PipelineFailed
 from benchmarks.pipeline.results import environment
 from benchmarks.pipeline.run import WARM_UP_SECONDS, BenchmarkFailed, run_scenario
 from benchmarks.pipeline.scenarios import DEFAULT, Load, Scenario
 from benchmarks.pipeline.services import services
 from benchmarks.pipeline.session import Session
-from weatherglass.settings import load_settings
+from weatherglass.settings import Settings, SettingsError, load_settings
 
 
 def log(line: str) -> None:
@@ -44,22 +45,35 @@ def main() -> int:
         base = Load(options.stations, options.rate, options.workers)
     except ValueError as error:
         parser.error(str(error))
+    if not (options.minutes > 0 and options.warm_up >= 0):
+        parser.error("--minutes must be positive, and --warm-up not negative")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exception, so that everything is removed
+    try:
+        with services(load_settings(), log) as (settings, broker):
+            return int(not measure(settings, broker, scenarios, base, options))
+    except (PipelineFailed, SettingsError) as error:
+        log(str(error))
+        return 1
+
+
+def measure(
+    settings: Settings, broker: int | None, scenarios: Sequence[Scenario], base: Load, options: argparse.Namespace
+) -> bool:
+    """Measure the scenarios; False if a load could not be measured, which the next call then repeats."""
     failed = False
-    with services(load_settings(), log) as (settings, broker):
-        session = Session(settings.state_dir / FOLDER / "unfinished.json", vars(options), environment())
-        if session.continued:
-            log("Continuing where the last benchmark was interrupted")
-        for scenario in scenarios:
-            run, seconds = session.run(scenario), 60 * options.minutes
-            try:
-                run_scenario(settings, run, scenario, base, seconds, log, options.warm_up, broker)
-            except BenchmarkFailed as error:
-                log(str(error))
-                failed = True
+    session = Session(settings.state_dir / FOLDER / "unfinished.json", vars(options), environment())
+    if session.continued:
+        log("Continuing where the last benchmark was interrupted")
+    for scenario in scenarios:
+        run, seconds = session.run(scenario), 60 * options.minutes
+        try:
+            run_scenario(settings, run, scenario, base, seconds, log, options.warm_up, broker)
+        except BenchmarkFailed as error:
+            log(str(error))
+            failed = True
     if not failed:
         session.finish()
-    return int(failed)
+    return not failed
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ from weatherglass.settings import Settings
 from weatherglass.waiting import wait_until
 
 BROKER, RAY = "kafka", "ray"
-RAY_SECONDS = 120.0
+RAY_SECONDS = 300.0
+"""Limit for a start of the head, on a busy machine."""
 RAY_ATTEMPTS = 3
 RAY_STARTED = "Ray runtime started"
 """Last output of a start of the head."""
