@@ -150,7 +150,8 @@ function renderCpu() {
 /** A row for each load and figure, with the values of both runs; a load of one run has no second value. */
 function renderComparison() {
   const runs = chosenRuns();
-  const describe = ({ cpu, cores, weatherglass }) => `${cpu}, ${cores} cores, Weatherglass ${weatherglass ?? "?"}`;
+  const describe = ({ cpu, cores, weatherglass: version }) =>
+    `${cpu}, ${cores} cores${version ? `, Weatherglass ${version}` : ""}`;
   const notes = runs.map((run, index) => `${["First", "Second"][index]}: ${describe(loadsOf(run)[0].environment)}`);
   setText(byId("machines"), notes.join(". "));
   const nameOf = ({ stations, rate, workers }) => `${stations} stations, ${rate}/s, workers: ${workers}`;
