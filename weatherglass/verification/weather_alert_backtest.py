@@ -94,7 +94,7 @@ def backtest(
     for station in stations:
         rows = first_of_each_hour(connection, station.station_id, start, end)
         forecasts = (forecast for row in rows if (forecast := read_row(row, StationForecast.from_row)) is not None)
-        cases = list(replay(rule, forecasts, _observed_values(rule, observed, station), end))
+        cases = list(replay(rule, forecasts, _observed_values(rule.variable, observed, station).get, end))
         results.append(_result(station.station_id, cases))
     return Backtest(
         sum(one.forecasts for one in results),
@@ -148,13 +148,10 @@ def _alert(station_id: str, cases: Sequence[Case]) -> SimulatedAlert:
     return SimulatedAlert(station_id, cases[0].timestamp, cases[-1].timestamp, probability, was_right, first_met)
 
 
-def _observed_values(rule: ForecastRule, grid: HourGrid, station: Station) -> Callable[[datetime], float | None]:
+def _observed_values(variable: str, grid: HourGrid, station: Station) -> dict[datetime, float]:
+    """The observed values of a station by hour, UTC."""
     row = next(i for i, one in enumerate(grid.stations) if one.station_id == station.station_id)
-    values = grid.values[row, :, GRID_VARIABLES.index(rule.variable)]
-
-    def value_at(hour: datetime) -> float | None:
-        position = grid.index(np.datetime64(hour.astimezone(UTC).replace(tzinfo=None), "h"))
-        value = float(values[position]) if 0 <= position < len(values) else float("nan")
-        return value if np.isfinite(value) else None
-
-    return value_at
+    values = grid.values[row, :, GRID_VARIABLES.index(variable)]
+    known = np.isfinite(values)
+    hours: list[datetime] = grid.hours[known].astype("datetime64[s]").tolist()
+    return {hour.replace(tzinfo=UTC): value for hour, value in zip(hours, values[known].tolist(), strict=True)}

@@ -148,12 +148,12 @@ def _hours(rule: ForecastRule, forecast: StationForecast, now: datetime, observe
     base_hour = times[-1] - timedelta(hours=LEADS[-1])
     first, last = (base_hour + timedelta(hours=lead) for lead in (rule.first_lead, rule.last_lead))
     probability = probability_above if rule.is_upward else probability_below
-    hours = []
+    limit, hours = rule.limit(observed), []
     for i, time in enumerate(times):
         if first <= time <= last and time > now:
             value = forecast.predictions[rule.variable][i]
             bounds = _bounds(forecast.confidence, rule.variable, i)
-            chance = probability(_quantiles(value, bounds), rule.limit(observed))
+            chance = probability(_quantiles(value, bounds), limit)
             if not 0 <= chance <= 1:
                 raise ValueError(f"no probability from {value} and {bounds}")
             hours.append(HourOutlook(time, chance, value, *bounds[forecast.confidence["level"]]))

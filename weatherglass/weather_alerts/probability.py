@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from itertools import accumulate
 from statistics import NormalDist
 
 _NORMAL = NormalDist()
+_normal_score = lru_cache(maxsize=100)(_NORMAL.inv_cdf)
+"""Cached, because the levels of the intervals are always the same."""
 
 
 def probability_below(quantiles: Mapping[float, float], threshold: float) -> float:
@@ -21,7 +24,7 @@ def probability_below(quantiles: Mapping[float, float], threshold: float) -> flo
             counts as equal to it.
     """
     probabilities = sorted(quantiles)
-    scores = [_NORMAL.inv_cdf(probability) for probability in probabilities]
+    scores = [_normal_score(probability) for probability in probabilities]
     values = list(accumulate((quantiles[probability] for probability in probabilities), max))
     below = sum(value < threshold for value in values)
     left = min(max(below - 1, 0), len(values) - 2)

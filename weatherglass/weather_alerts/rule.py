@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, time
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
@@ -126,7 +127,7 @@ class ForecastRule(_Rule):
         """`end_probability`, or its default."""
         return DEFAULT_END_SHARE * self.probability if self.end_probability is None else self.end_probability
 
-    @property
+    @cached_property
     def known_unit(self) -> Unit:
         unit = find_unit(self.variable, self.unit)
         assert unit is not None  # validated
