@@ -130,3 +130,18 @@ def test_the_first_hour_in_which_the_condition_was_observed_is_that_of_the_alert
     assert (alert.since, alert.until, alert.was_right) == (NOON, NOON + 2 * HOUR, True)
     assert alert.first_met == valid_time(5, NOON)
     assert alert.probability > 0.9999
+
+
+def test_an_alert_whose_hours_are_still_to_come_is_not_wrong(store: Engine) -> None:
+    """At the end, all six hours of the first forecast have been observed, but not those of the second."""
+    with store.begin() as connection:
+        readings = [an_observation("new-york", NOON + hour * HOUR, temperature=5.0) for hour in range(9)]
+        observations.save(connection, readings, NOON)
+        series = {"temperature": [-5.0] * 24}
+        issued = [a_normal_prediction(series, 1.0, "new-york", NOON + number * HOUR) for number in range(2)]
+        predictions.save(connection, issued, NOON)
+        results = []
+        for hours in (6, 7):
+            (alert,) = backtest(connection, a_rule(last_lead=6), [STATION], NOON, NOON + hours * HOUR).alerts
+            results.append(alert.was_right)
+    assert results == [None, False]
