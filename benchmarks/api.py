@@ -21,6 +21,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from statistics import median
+from typing import Any
 from urllib.request import urlopen
 
 from fastapi import FastAPI
@@ -61,7 +62,9 @@ WARM_UP, MEASURED = 5, 31
 @cache
 def documents(hour: datetime) -> dict[str, str]:
     """The JSON documents of a prediction for an observation in this hour, of realistic length."""
-    values = {name: [round(1.234567 * lead + number, 4) for lead in LEADS] for number, name in enumerate(VARIABLES)}
+    values: dict[str, Any] = {
+        name: [round(1.234567 * lead + number, 4) for lead in LEADS] for number, name in enumerate(VARIABLES)
+    }
     checks = dict.fromkeys(("range", "step", "flat_line", "forecast_residual", "isolation_forest"), Quality.OK)
     bounds = {"lower": Bounds(**values), "upper": Bounds(**values)}
     models = {

@@ -2,7 +2,7 @@
 ### What it does
 Fetches guidance, the hourly predictions of the weather models in `WEATHERGLASS_GUIDANCE_MODELS` for the next 48 hours
 at each station's location and elevation, from Open-Meteo's forecast API, and publishes each new run to
-`weather-guidance`, again after a crash. It is stored for later use; forecasts do not use it yet. Offline, the replay
+`weather-guidance`, again after a crash. Forecasts use it once a model of guidance is trained. Offline, the replay
 server returns simulated guidance, which is marked as simulated everywhere. Runs hourly; a station is fetched every one
 to six hours, as the polls of observations leave free calls. With `WEATHERGLASS_SOURCE=metar` or `simulate`, or if the
 polls leave too few calls, it is skipped.
@@ -12,7 +12,7 @@ The number of new and of unchanged runs, the interval at which stations are fetc
 each station and model without guidance, and for refused values.
 
 ### When it fails (triage)
-Forecasts continue: they do not use guidance yet.
+Forecasts continue: after 18 hours without a new run they are those of the stations alone.
 - *Open-Meteo does not respond*: wait for the next run, the fault may be temporary.
 - *Open-Meteo responds with 400*: a model id in `WEATHERGLASS_GUIDANCE_MODELS` is unknown; the others are fetched. It is
   requested again after the interval.

@@ -1,7 +1,6 @@
 """The record on `weather-guidance`: what a weather model predicts for a station.
 
-Guidance is stored for later use; forecasts do not use it yet. The same rules as in `records` apply: UTC, the units of
-observations, null for a missing number.
+The same rules as in `records` apply: UTC, the units of observations, null for a missing number.
 """
 
 from __future__ import annotations

@@ -279,6 +279,24 @@ LeadValues = Annotated[list[Number], Field(min_length=1, max_length=len(LEADS))]
 """One number per lead time."""
 
 
+class UsedRun(Record):
+    """A run of a weather model that a forecast used."""
+
+    model: Name = Field(description="Open-Meteo's id of the model.")
+    run: Time = Field(description="Time of the run, as in `guidance`.")
+
+
+class UsedGuidance(Record):
+    """The guidance in a forecast."""
+
+    model_version: Name = Field(description="Registered version of the model that combines guidance and forecast.")
+    runs: list[UsedRun] = Field(min_length=1, max_length=100)
+    variables: list[Name] = Field(
+        min_length=1, max_length=len(VARIABLES), description="Those whose forecast uses guidance."
+    )
+    simulated: bool = Field(description="True: made by the replay server from later observations, by no weather model.")
+
+
 class Predictions(Record):
     """Forecasts; every list has one number per valid time."""
 
@@ -291,6 +309,9 @@ class Predictions(Record):
     wind_speed: LeadValues
     model_version: Name
     method: Method
+    guidance: UsedGuidance | None = Field(
+        None, description="Forecasts of weather models that were used; null: only observations of stations."
+    )
 
 
 class Flag(Record):

@@ -9,7 +9,7 @@ from weatherglass.settings import Settings, load_settings
 
 log = logging.getLogger("airflow.task")
 
-KINDS = ["forecaster", "anomaly-detector"]
+KINDS = ["forecaster", "anomaly-detector", "guidance"]
 SIZES = ["auto", "first", "full", "refit"]
 
 

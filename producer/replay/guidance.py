@@ -1,8 +1,7 @@
 """Simulated guidance: the later observations of the replay, with errors like those of a weather model.
 
-It shows that the pipeline works, and says nothing about real skill. The code shares nothing with the forecaster, which
-does not use guidance yet. The parameters are judgements, with a mean absolute error of the temperature near 1.5 °C 24
-hours ahead.
+It shows that the pipeline works, and says nothing about real skill. The code shares nothing with the
+forecaster. The parameters are judgements, with a mean absolute error of the temperature near 1.5 °C 24 hours ahead.
 
 - Runs at 0, 6, 12 and 18 h UTC are available after four hours. A twentieth is missing, a tenth is six hours late.
 - Each station and variable has a bias, with a part that depends on the hour of the day.

@@ -13,6 +13,8 @@ import numpy as np
 from weatherglass.anomaly.detector import AnomalyDetector, DetectorInput
 from weatherglass.forecast.fallback import PersistenceForecaster
 from weatherglass.forecast.forecaster import Forecast, Forecaster
+from weatherglass.guidance.combination import GuidanceCombination
+from weatherglass.guidance.recent_errors import REGRESSORS
 from weatherglass.history.grid import HourGrid
 from weatherglass.qc.limits import RANGE_LIMITS
 from weatherglass.records import LEADS, VARIABLES
@@ -141,6 +143,15 @@ def check_forecaster(model: Forecaster, active: Forecaster, canary: CanaryBatch)
     if isinstance(active, PersistenceForecaster):
         return ForecasterCheck(len(canary.rows), seconds, None)
     reference = active.forecast(canary.grid, canary.rows, canary.bases)
+    return ForecasterCheck(len(canary.rows), seconds, _check_distance(forecast, reference))
+
+
+def _check_distance(forecast: Forecast, reference: Forecast) -> float:
+    """The largest mean distance of a variable from a reference, in half-widths of its interval.
+
+    Raises:
+        ModelRejected: it is too large.
+    """
     half_width = np.maximum((reference.upper[0.9] - reference.lower[0.9]) / 2, MIN_HALF_WIDTH)
     distance = np.abs(forecast.values - reference.values).mean(axis=(0, 1)) / half_width.mean(axis=(0, 1))
     worst = int(np.argmax(distance))
@@ -150,7 +161,38 @@ def check_forecaster(model: Forecaster, active: Forecaster, canary: CanaryBatch)
             f"its {VARIABLES[worst].replace('_', ' ')} forecast is on average {distance[worst]:.1f} half-widths of the "
             f"90 % interval from that of the active model; the limit is {MAX_DISTANCE:g}",
         )
-    return ForecasterCheck(len(canary.rows), seconds, float(distance[worst]))
+    return float(distance[worst])
+
+
+@dataclass(frozen=True)
+class GuidanceCheck:
+    """A passed check."""
+
+    forecasts: int
+
+    def __str__(self) -> str:
+        return f"{self.forecasts} forecasts"
+
+
+def check_guidance(
+    model: GuidanceCombination | None, _active: GuidanceCombination | None, canary: CanaryBatch
+) -> GuidanceCheck:
+    """Validate a combination with guidance that agrees with the forecast of persistence, without recent errors.
+
+    Raises:
+        ModelRejected: the combined forecast has a defect, or differs from what both agree on. Exceptions of the model
+            itself propagate.
+    """
+    if model is None:
+        return GuidanceCheck(0)
+    forecast = PersistenceForecaster().forecast(canary.grid, canary.rows, canary.bases)
+    shape = (*forecast.values.shape, len(REGRESSORS))
+    usable = np.ones((shape[0], shape[2]), dtype=bool)
+    combined = model.corrected(forecast, np.zeros(shape), usable)
+    if defect := find_defect(combined):
+        raise ModelRejected(defect.reason, f"its forecast of the canary batch has {defect.detail}")
+    _check_distance(combined, forecast)
+    return GuidanceCheck(shape[0])
 
 
 def check_detector(model: AnomalyDetector, active: AnomalyDetector, canary: CanaryBatch) -> DetectorCheck:

@@ -13,9 +13,9 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
-from ray_jobs.inference.canary_check import CanaryBatch, check_detector, check_forecaster
+from ray_jobs.inference.canary_check import CanaryBatch, check_detector, check_forecaster, check_guidance
 from ray_jobs.inference.failed_loads import FailedLoads
 from ray_jobs.inference.model_slot import ModelSlot, SlotStatus
 from weatherglass.anomaly.detector import AnomalyDetector
@@ -24,8 +24,10 @@ from weatherglass.forecast.fallback import PersistenceForecaster
 from weatherglass.forecast.forecaster import Forecaster
 from weatherglass.forecast.recalibration import RecalibratedForecaster, Recalibration, StationRecalibration
 from weatherglass.formatting import first_line
-from weatherglass.registry.registry import ANOMALY_DETECTOR, FORECASTER, ModelVersion, Registry
-from weatherglass.store import alerts, quarantine, recalibrations
+from weatherglass.guidance.combination import GuidanceCombination
+from weatherglass.guidance.known_runs import MAX_AGE_HOURS, PAST_HOURS, KnownRuns
+from weatherglass.registry.registry import ANOMALY_DETECTOR, FORECASTER, GUIDANCE, ModelVersion, Registry
+from weatherglass.store import alerts, guidance, quarantine, recalibrations
 from weatherglass.store.alerts import Alert, Severity
 from weatherglass.store.quarantine import QuarantinedVersion
 
@@ -35,6 +37,21 @@ NO_MODEL = "none"
 """Model version of a prediction that was made without a registered model."""
 FAILURES = 3
 """Consecutive failed batches after which a version is rejected; the baseline predicts these batches."""
+
+
+KEPT_RUNS = timedelta(hours=PAST_HOURS + MAX_AGE_HOURS)
+"""How long runs of weather models are kept, by the time of their storage."""
+STORED_OVERLAP = timedelta(minutes=1)
+"""Runs stored so long before the newest one are read again: a transaction may have been committed after a later one."""
+
+
+@dataclass(frozen=True)
+class ActiveGuidance:
+    """The model that combines guidance with forecasts, its version, and the runs."""
+
+    combination: GuidanceCombination
+    version: str
+    runs: KnownRuns
 
 
 @dataclass(frozen=True)
@@ -47,6 +64,7 @@ class ActiveModels:
     detector_version: str | None
     challenger: Forecaster | None = None
     challenger_version: str | None = None
+    guidance: ActiveGuidance | None = None
 
 
 class ModelManager:
@@ -84,9 +102,14 @@ class ModelManager:
         self._detector = ModelSlot[AnomalyDetector](
             "detector", ANOMALY_DETECTOR, AnomalyDetector.load, check_detector, AnomalyDetector.rules_only(), None
         )
+        self._guidance = ModelSlot[GuidanceCombination | None](
+            "guidance", GUIDANCE, GuidanceCombination.load, check_guidance, None, None
+        )
+        self._runs, self._runs_stored_at = KnownRuns(), datetime.min.replace(tzinfo=UTC)
+        """The runs that were read, and when the newest of them was stored."""
         self._recalibrations: dict[str | None, tuple[date | None, Recalibration]] = {}
         """Active forecaster version -> day of the verification, and the recalibration from it."""
-        self._slots = {slot.name: slot for slot in (self._forecaster, self._detector, self._challenger)}
+        self._slots = {slot.name: slot for slot in (self._forecaster, self._detector, self._challenger, self._guidance)}
         self.wake = threading.Event()
         """Set when `refresh` must run before its next regular time."""
         self.current = self._active_models()
@@ -102,6 +125,7 @@ class ModelManager:
                 self._sync_quarantine,
                 lambda slot: self._update_model(slot, canary),
                 self._update_recalibration,
+                self._update_runs,
                 self._update_status,
             ):
                 try:
@@ -130,10 +154,9 @@ class ModelManager:
         self._slots[name].record_success()
 
     def statuses(self) -> dict[str, SlotStatus]:
-        """Slot name -> status; the challenger's only if there is a challenger."""
-        return {
-            name: slot.status for name, slot in self._slots.items() if slot is not self._challenger or slot.has_model
-        }
+        """Slot name -> status; those of challenger and guidance only if there is such a model."""
+        optional = (self._challenger, self._guidance)
+        return {name: slot.status for name, slot in self._slots.items() if slot not in optional or slot.has_model}
 
     def _active_models(self) -> ActiveModels:
         challenger = self._challenger
@@ -144,7 +167,12 @@ class ModelManager:
             self._detector.version,
             self._recalibrated(challenger) if challenger.has_model else None,
             challenger.version,
+            self._active_guidance(),
         )
+
+    def _active_guidance(self) -> ActiveGuidance | None:
+        slot = self._guidance
+        return ActiveGuidance(slot.model, str(slot.version), self._runs) if slot.model else None
 
     def _recalibrated(self, slot: ModelSlot[Forecaster]) -> Forecaster:
         _, recalibration = self._recalibrations.get(slot.version, (None, {}))
@@ -172,6 +200,23 @@ class ModelManager:
             log.warning("%s version %s: the recalibration is too old and no longer applied", slot.name, slot.version)
             return
         log.info("%s version %s: recalibrated at %d stations as of %s", slot.name, slot.version, len(by_station), day)
+
+    def _update_runs(self, slot: ModelSlot) -> None:
+        """Read the runs of weather models that were stored since the last time."""
+        if slot is not self._guidance or not slot.has_model:
+            return
+        now = datetime.now(UTC)
+        since = max(self._runs_stored_at, now - KEPT_RUNS) - STORED_OVERLAP
+        with self._registry.store().connect() as connection:
+            stored = guidance.stored_since(connection, since)
+        if not stored or stored[-1].stored_at <= self._runs_stored_at:
+            return
+        newest = max(one.guidance.fetched_at for one in stored)
+        oldest = int((newest - KEPT_RUNS).timestamp() // 3600)
+        with self._lock:
+            self._runs = self._runs.with_records((one.guidance for one in stored), oldest)
+            self._runs_stored_at = stored[-1].stored_at
+            self.current = self._active_models()
 
     def _candidates(self, slot: ModelSlot) -> list[ModelVersion]:
         """The versions to activate, in order of preference.

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ray_jobs.inference.canary_check import CanaryBatch, find_defect
 from ray_jobs.inference.deduplication import is_leading
 from ray_jobs.inference.hour_buffer import HourBuffer, first_hour64, hour64
-from ray_jobs.inference.model_manager import NO_MODEL, ActiveModels, ModelManager
+from ray_jobs.inference.model_manager import NO_MODEL, ActiveGuidance, ActiveModels, ModelManager
 from weatherglass.anomaly.detector import (
     AnomalyDetector,
     CurrentReading,
@@ -28,6 +28,7 @@ from weatherglass.anomaly.detector import (
 from weatherglass.forecast.fallback import PersistenceForecaster
 from weatherglass.forecast.features import PAST_HOURS
 from weatherglass.forecast.forecaster import LEVELS, Forecast, Forecaster
+from weatherglass.guidance.combination import GuidanceUse
 from weatherglass.history.grid import HourGrid
 from weatherglass.records import (
     LEADS,
@@ -39,6 +40,8 @@ from weatherglass.records import (
     Interval,
     Prediction,
     Predictions,
+    UsedGuidance,
+    UsedRun,
     WindowFeatures,
 )
 
@@ -110,6 +113,8 @@ class VersionedForecast:
 
     forecast: Forecast
     version: str
+    guidance: tuple[UsedGuidance | None, ...] = ()
+    """What each prediction used; empty: none."""
 
 
 class Predictor:
@@ -165,7 +170,9 @@ class Predictor:
         rows, bases = [one.row for one in pending], [one.base for one in pending]
         self.canary = CanaryBatch(grid, rows, bases, [one.detector_input for one in pending])
         challenger = self._challenge(models, grid, rows, bases)
-        _set_input_hashes(pending, grid)
+        champion = self._with_guidance(champion, models.guidance, grid)
+        challenger = challenger and self._with_guidance(challenger, models.guidance, grid)
+        _set_input_hashes(pending, grid, champion.guidance)
         return [self._result(one, index, champion, challenger) for index, one in enumerate(pending)]
 
     def _locate(self, window: WindowFeatures) -> tuple[int, int] | None:
@@ -212,6 +219,26 @@ class Predictor:
             return None
         forecast = self._run_model("challenger", models.challenger, models.challenger_version, grid, rows, bases)
         return None if forecast is None else VersionedForecast(forecast, models.challenger_version)
+
+    def _with_guidance(
+        self, own: VersionedForecast, active: ActiveGuidance | None, grid: HourGrid
+    ) -> VersionedForecast:
+        """The forecast combined with guidance where there is any; `own` if that fails, or if it is persistence."""
+        if active is None or own.version == NO_MODEL:
+            return own
+        try:
+            combined = active.combination.combine(own.forecast, grid, active.runs)
+            defect = find_defect(combined.forecast)
+        except Exception as error:
+            log.exception("guidance version %s failed", active.version)
+            self._models.record_failure("guidance", active.version, repr(error))
+            return own
+        if defect is not None:
+            log.error("the forecast with guidance version %s has %s", active.version, defect.detail)
+            self._models.record_failure("guidance", active.version, f"its forecast has {defect.detail}")
+            return own
+        self._models.record_success("guidance")
+        return VersionedForecast(combined.forecast, own.version, tuple(_used(use, active) for use in combined.used))
 
     def _run_model(
         self, slot: str, model: Forecaster, version: str, grid: HourGrid, rows: Sequence[int], bases: Sequence[int]
@@ -294,8 +321,10 @@ def in_challenger_share(station_id: str, share: float) -> bool:
     return number < share * 2**64
 
 
-def _set_input_hashes(pending: Sequence[PendingPrediction], grid: HourGrid) -> None:
-    """Set `inputs` of each: a hash of the last hours of all stations up to its base hour, and of its own window.
+def _set_input_hashes(
+    pending: Sequence[PendingPrediction], grid: HourGrid, guidance: Sequence[UsedGuidance | None]
+) -> None:
+    """Set `inputs` of each: a hash of the last hours of all stations up to its base hour, its own window and guidance.
 
     Stations are sorted by id, because their order in the grid changes with a restart.
     """
@@ -308,8 +337,10 @@ def _set_input_hashes(pending: Sequence[PendingPrediction], grid: HourGrid) -> N
         ).digest()
         for base in {one.base for one in pending}
     }
-    for one in pending:
-        one.inputs = hashlib.sha256(hour_hashes[one.base] + one.window.to_json()).hexdigest()
+    for index, one in enumerate(pending):
+        used = guidance[index] if guidance else None
+        text = one.window.to_json() + (used.to_json() if used else b"")
+        one.inputs = hashlib.sha256(hour_hashes[one.base] + text).hexdigest()
 
 
 def _prediction(pending: PendingPrediction, versioned: VersionedForecast, index: int) -> Prediction:
@@ -326,6 +357,7 @@ def _prediction(pending: PendingPrediction, versioned: VersionedForecast, index:
             **_by_variable(forecast.values[index, ahead]),
             model_version=versioned.version,
             method=forecast.methods[index],
+            guidance=versioned.guidance[index] if versioned.guidance else None,
         ),
         anomaly=pending.anomaly,
         confidence=Confidence(
@@ -333,6 +365,17 @@ def _prediction(pending: PendingPrediction, versioned: VersionedForecast, index:
             history_hours=int(forecast.history_hours[index]),
             others=[Interval(**_interval(forecast, level, index, ahead)) for level in LEVELS if level != LEVEL],
         ),
+    )
+
+
+def _used(use: GuidanceUse | None, active: ActiveGuidance) -> UsedGuidance | None:
+    if use is None:
+        return None
+    return UsedGuidance(
+        model_version=active.version,
+        runs=[UsedRun(model=model, run=run.run) for model, run in sorted(use.runs.items())],
+        variables=list(use.variables),
+        simulated=active.combination.simulated,
     )
 
 

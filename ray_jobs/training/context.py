@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from ray_jobs.training.plan import BASE_MODELS, TrainingPlan
 from weatherglass.forecast.base_models import BaseModels
 from weatherglass.forecast.splits import Split
 from weatherglass.history.grid import HourGrid
+from weatherglass.registry.registry import KINDS
 from weatherglass.settings import Settings
 from weatherglass.stations import Station
 
@@ -48,6 +50,11 @@ class TrainingContext:
     split: Split
     base_models: BaseModels
     excluded: tuple[tuple[datetime, datetime], ...]
+
+
+def model_folders(folder: TrainingFolder) -> dict[str, Path]:
+    """Model kind -> folder of the new model."""
+    return {kind: folder.path / "models" / kind for kind in KINDS}
 
 
 def load_context(folder: TrainingFolder) -> tuple[HourGrid, TrainingContext]:

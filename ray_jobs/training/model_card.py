@@ -11,7 +11,7 @@ from typing import Any
 
 from ray_jobs.training.plan import TrainingPlan
 from weatherglass.records import iso
-from weatherglass.registry.registry import FORECASTER
+from weatherglass.registry.registry import FORECASTER, GUIDANCE
 
 FILE = "card.md"
 
@@ -24,6 +24,14 @@ DESCRIPTIONS = {
         "Not for safety-critical warnings, not beyond 24 hours, not for gusts or rain. Intervals are wider for a "
         "station that was not in the training data. Retrain for a different climate, and when the training data cover "
         "less than a year.",
+    ),
+    GUIDANCE: (
+        "Combines the forecasts of weather models for a station with the station's own forecast, for the next 1-24 "
+        "hours, with weights for each lead and variable and a correction by the errors of the last five days. The "
+        "errors below are those of held-out days.",
+        "Not used at a station that is observed only by weather models, and not while the last errors of a weather "
+        "model are far larger than usual. Guidance that the replay made from later observations says nothing about "
+        "real skill.",
     ),
     "anomaly-detector": (
         "Checks whether the current reading of a station is plausible, with reasons, by rules and by a learned score.",
@@ -40,7 +48,7 @@ def render(
     metrics: Mapping[str, float],
     summary: Sequence[str],
 ) -> str:
-    """The card in Markdown; `summary`: lines about the held-out scores of the forecaster."""
+    """The card in Markdown; `summary`: lines about the held-out scores."""
     purpose, limits = DESCRIPTIONS[kind]
     data = plan.manifest
     periods = "".join(f"\n- excluded because it is replayed: {iso(first)} to {iso(last)}" for first, last in excluded)

@@ -23,6 +23,7 @@ CODE = (
     "weatherglass/qc/series_checks.py",
     "weatherglass/forecast/*.py",
     "weatherglass/anomaly/*.py",
+    "weatherglass/guidance/*.py",
     "weatherglass/verification/held_out*.py",
     "weatherglass/verification/scores.py",
     "ray_jobs/train.py",
@@ -39,6 +40,7 @@ COMPARED_SIZES = ("full",)
 BASE_MODELS = "base-models"
 """The grid, its split, and the models that all tree models build on."""
 DETECTOR = "detector"
+GUIDANCE_MODEL = "guidance-model"
 SCORES = "scores"
 """Held-out errors, the promotion decision, and the folders of the models."""
 REGISTERED = "registered"
@@ -123,7 +125,7 @@ class TrainingPlan:
     @property
     def stages(self) -> list[list[str]]:
         """The steps in order. Steps of one stage are independent of each other."""
-        stages = [[BASE_MODELS], self.trial_steps, [DETECTOR, *TREE_MODELS], [SCORES], [REGISTERED]]
+        stages = [[BASE_MODELS], self.trial_steps, [DETECTOR, *TREE_MODELS, GUIDANCE_MODEL], [SCORES], [REGISTERED]]
         if self.size in COMPARED_SIZES:
             stages.append([CANDIDATES])
         return [stage for stage in stages if stage]

@@ -5,14 +5,12 @@ from __future__ import annotations
 import shutil
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ray_jobs.training import model_card, plots
-from ray_jobs.training.context import StepTask, TrainingContext, load_context
-from ray_jobs.training.folder import TrainingFolder
+from ray_jobs.training.context import StepTask, TrainingContext, load_context, model_folders
 from ray_jobs.training.plan import DETECTOR, TREE_MODELS, TrainingPlan
 from ray_jobs.training.search import chosen_size
 from weatherglass.anomaly.detector import FALSE_ALARM_RATE, AnomalyDetector
@@ -166,8 +164,3 @@ def summarize(scores: HeldOutScores) -> list[str]:
         + ", ".join(f"{np.nanmean(share[:, v]):.1%} (nominal {level:.0%})" for level, share in scores.coverage.items())
         for v, name in enumerate(VARIABLES)
     ]
-
-
-def model_folders(folder: TrainingFolder) -> dict[str, Path]:
-    """Model kind -> folder of the new model."""
-    return {kind: folder.path / "models" / kind for kind in (FORECASTER, ANOMALY_DETECTOR)}

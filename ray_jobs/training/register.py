@@ -5,19 +5,20 @@ from __future__ import annotations
 import platform
 from importlib import metadata
 
-from ray_jobs.training.context import StepTask
-from ray_jobs.training.plan import SCORES
-from ray_jobs.training.promotion import PromotionDecision, Role, model_folders
+from ray_jobs.training.context import StepTask, model_folders
+from ray_jobs.training.guidance import GuidanceTraining
+from ray_jobs.training.plan import GUIDANCE_MODEL, SCORES
+from ray_jobs.training.promotion import PromotionDecision, Role
 from weatherglass.history.prepared import write_manifest
 from weatherglass.registry.catalog import registered_models
-from weatherglass.registry.registry import ANOMALY_DETECTOR, FORECASTER, KINDS, Registry
+from weatherglass.registry.registry import ANOMALY_DETECTOR, FORECASTER, GUIDANCE, KINDS, Registry
 from weatherglass.store import recalibrations
 
 KEPT_REFITS = 7
 
 
 def register(task: StepTask) -> tuple[dict[str, str], str]:
-    """Register both models with the record of the training, and promote them as decided; versions by kind, and lines.
+    """Register the models with the record of the training, and promote them as decided; versions by kind, and lines.
 
     If it is interrupted and repeated, no model is registered twice.
     """
@@ -38,15 +39,20 @@ def register(task: StepTask) -> tuple[dict[str, str], str]:
     record = folder.path / "record"
     write_manifest(record, plan.manifest)
     (record / "environment.txt").write_text(environment(), encoding="utf-8")
+    guidance = folder.load(GUIDANCE_MODEL, GuidanceTraining)
+    metrics = decision.metrics | ({GUIDANCE: guidance.fitted.metrics()} if guidance.fitted else {})
     versions, lines = {}, []
     for kind, model_folder in model_folders(folder).items():
         if plan.kept and kind == FORECASTER and decision.role is Role.NONE:
             lines.append(f"no forecaster was registered: {decision.reason}")
             continue
+        if kind not in metrics:
+            lines.append(f"no model of guidance was registered: {guidance.reason}")
+            continue
         step = f"registered-{kind}"
         if not folder.has(step):
             extra = record if kind == FORECASTER else None
-            version = registry.register(kind, model_folder, decision.metrics[kind], decision.params, tags, extra)
+            version = registry.register(kind, model_folder, metrics[kind], decision.params, tags, extra)
             folder.save(step, version)
         versions[kind] = folder.load(step, str)
         lines.append(f"registered {kind} version {versions[kind]}")
@@ -65,6 +71,9 @@ def register(task: StepTask) -> tuple[dict[str, str], str]:
     reason = "the newest, with limits from the newest history"
     registry.promote(ANOMALY_DETECTOR, detector, plan.requested_by, reason, decision.metrics[ANOMALY_DETECTOR])
     lines.append(f"anomaly detector {detector} is now champion: {reason}")
+    if combination := versions.get(GUIDANCE):
+        registry.promote(GUIDANCE, combination, plan.requested_by, guidance.reason, metrics[GUIDANCE])
+        lines.append(f"guidance {combination} is now champion: {guidance.reason}")
     if plan.kept:
         lines += _remove_old_refits(task)
     return versions, "\n".join(lines)

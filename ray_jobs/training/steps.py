@@ -20,6 +20,7 @@ from ray_jobs.training.plan import (
     BASE_MODELS,
     CANDIDATES,
     DETECTOR,
+    GUIDANCE_MODEL,
     REGISTERED,
     SCORES,
     SEARCH_TRIALS,
@@ -38,6 +39,7 @@ from weatherglass.records import UNITS, VARIABLES, iso
 from weatherglass.settings import Settings
 
 if TYPE_CHECKING:
+    from ray_jobs.training.guidance import GuidanceTraining
     from ray_jobs.training.promotion import PromotionDecision
     from weatherglass.anomaly.learned_score import LearnedScore
 
@@ -126,6 +128,12 @@ def _fit_detector(task: StepTask) -> tuple[LearnedScore, str]:
     return learned, "anomaly detector"
 
 
+def _train_guidance(task: StepTask) -> tuple[GuidanceTraining, str]:
+    from ray_jobs.training import guidance
+
+    return guidance.train(task)
+
+
 def _score(task: StepTask) -> tuple[PromotionDecision, str]:
     from ray_jobs.training import promotion
 
@@ -149,6 +157,7 @@ STEPS: Mapping[str, Step] = {
     **{step: partial(_try_size, number) for step, number in SEARCH_TRIALS.items()},
     **{step: partial(_fit_tree_model, variable, leads) for step, (variable, leads) in TREE_MODELS.items()},
     DETECTOR: _fit_detector,
+    GUIDANCE_MODEL: _train_guidance,
     SCORES: _score,
     REGISTERED: _register,
     CANDIDATES: _compare_candidates,

@@ -109,7 +109,7 @@ def test_the_choices_of_parameters_match_the_code_that_uses_them(bag: DagBag) ->
     from spark_jobs.prepare_history import SOURCES
     from weatherglass.history.source_choice import AUTO, LAST
     from weatherglass.qc.observation_checks import RejectionReason
-    from weatherglass.registry.registry import ANOMALY_DETECTOR, FORECASTER
+    from weatherglass.registry.registry import KINDS
 
     def schema(dag_id: str, name: str) -> dict[str, Any]:
         return bag.dags[dag_id].params.get_param(name).schema
@@ -118,7 +118,7 @@ def test_the_choices_of_parameters_match_the_code_that_uses_them(bag: DagBag) ->
     assert bag.dags["prepare_history"].params["source"] == LAST  # the scheduled runs choose no source
     assert set(schema("prepare_history", "training")["enum"]) == {"auto", REFIT}
     assert set(schema("train_models", "size")["enum"]) == {"auto", *TEST_CASES}
-    assert set(schema("rollback_model", "kind")["enum"]) == {FORECASTER, ANOMALY_DETECTOR}
+    assert set(schema("rollback_model", "kind")["enum"]) == set(KINDS)
     assert schema("replay_rejected", "reasons")["examples"] == list(RejectionReason)
 
 

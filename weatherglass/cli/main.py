@@ -17,7 +17,7 @@ from weatherglass.stations import StationsError
 
 INVALID_SETTINGS = 2
 """Also for an invalid station table."""
-MODEL_KINDS = ("forecaster", "anomaly-detector")
+MODEL_KINDS = ("forecaster", "anomaly-detector", "guidance")
 """The kinds in the registry, repeated here because importing the registry would make `--help` slow."""
 
 

@@ -12,16 +12,21 @@ from pathlib import Path
 
 from weatherglass.anomaly.detector import AnomalyDetector
 from weatherglass.forecast.boosted_trees import BoostedForecaster
+from weatherglass.guidance.combination import GuidanceCombination
 from weatherglass.records import iso
 from weatherglass.registry import provenance
 from weatherglass.registry.artifact import ModelFileError
 from weatherglass.registry.bundle import BundleError, export_bundle, import_bundle
 from weatherglass.registry.catalog import registered_models
 from weatherglass.registry.provenance import ProvenanceError
-from weatherglass.registry.registry import ANOMALY_DETECTOR, CHAMPION, FORECASTER, KINDS, Registry
+from weatherglass.registry.registry import ANOMALY_DETECTOR, CHAMPION, FORECASTER, GUIDANCE, KINDS, Registry
 from weatherglass.settings import Settings
 
-LOADERS = {FORECASTER: BoostedForecaster.load, ANOMALY_DETECTOR: AnomalyDetector.load}
+LOADERS = {
+    FORECASTER: BoostedForecaster.load,
+    ANOMALY_DETECTOR: AnomalyDetector.load,
+    GUIDANCE: GuidanceCombination.load,
+}
 IMPORT_COMMAND = "weatherglass models import"
 NOTHING_IMPORTED = (
     "Nothing was imported. Get the file again from its producer and compare its SHA-256, or export the model again "

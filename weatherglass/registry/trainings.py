@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from weatherglass.files import DamagedFileError
 from weatherglass.history.new_data import NewData, new_data
@@ -58,6 +60,15 @@ def trained_on(settings: Settings, manifest: Manifest, sizes: Sequence[str] | No
         ):
             return model.version
     return None
+
+
+def last_training_hour(tags: Mapping[str, str]) -> np.datetime64 | None:
+    """Return the last hour that the trees of a version were trained on, if known, UTC.
+
+    A refit keeps those of an earlier training.
+    """
+    hour = tags.get("trees_last_hour", tags.get("data_last_hour"))
+    return np.datetime64(hour.removesuffix("Z"), "h") if hour else None
 
 
 def _forecasters(settings: Settings) -> Sequence[RegisteredModel]:

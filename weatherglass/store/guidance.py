@@ -71,6 +71,11 @@ def latest(connection: Connection, station_id: str, known_at: datetime | None = 
     return _read(connection, query.where(table.c.station_id == station_id).order_by(table.c.model))
 
 
+def stored_since(connection: Connection, stored_at: datetime) -> list[StoredGuidance]:
+    """All runs stored at or after a time, UTC, ordered by the time of storage."""
+    return _read(connection, select(table).where(table.c.stored_at >= stored_at).order_by(table.c.stored_at))
+
+
 def thin(connection: Connection, now: datetime) -> int:
     """Delete runs received more than `RETENTION` ago; returns their number. The caller commits."""
     return connection.execute(delete(table).where(table.c.fetched_at < now - RETENTION)).rowcount

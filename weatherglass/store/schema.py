@@ -120,6 +120,7 @@ guidance = Table(
     Column("source", String(20)),
     Column("stored_at", UtcTime, nullable=False),
     Index(None, "fetched_at"),
+    Index(None, "stored_at"),
     comment="One row per run of a weather model and station, kept for 100 days.",
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,9 +17,24 @@ from weatherglass.store.readable import read_row
 Array = npt.NDArray[np.float64]
 
 
-def scored_as(version: str, method: str) -> str:
-    """The name under which a forecast is scored: the model version, or the method of a fallback."""
-    return version if method == Method.MODEL.value else method
+WITH_SIMULATED_GUIDANCE = "-simulated-guidance"
+"""Suffix of a version whose forecasts use simulated guidance: made from later observations, they are no real skill."""
+
+
+def scored_as(version: str, method: str, guidance: Mapping[str, Any] | None = None) -> str:
+    """The name under which a forecast is scored: the model version, or the method of a fallback.
+
+    Args:
+        guidance: what the forecast used, `records.UsedGuidance` as JSON.
+    """
+    if guidance and guidance.get("simulated"):
+        return version + WITH_SIMULATED_GUIDANCE
+    return version if guidance or method == Method.MODEL.value else method
+
+
+def is_of_version(name: str, version: str) -> bool:
+    """Whether a forecast scored under a name is one of a model version, with whatever guidance."""
+    return name.removesuffix(WITH_SIMULATED_GUIDANCE) == version
 
 
 @dataclass(frozen=True)
@@ -86,9 +101,15 @@ def from_rows(rows: Sequence[Any]) -> IssuedForecasts:
         for level, (lowest, highest) in bounds.items():
             if level in lower:
                 lower[level][i, -count:], upper[level][i, -count:] = lowest, highest
-    versions = tuple(scored_as(row.model_version, row.method) for row in rows)
+    versions = tuple(scored_as(row.model_version, row.method, _used_guidance(row)) for row in rows)
     station_ids = tuple(row.station_id for row in rows)
     return IssuedForecasts(versions, station_ids, observed_at, base, values, lower, upper)
+
+
+def _used_guidance(row: Any) -> Mapping[str, Any] | None:
+    """What a forecast used; None if it used none, or if the document cannot be read."""
+    used = row.predictions.get("guidance") if isinstance(row.predictions, dict) else None
+    return used if isinstance(used, dict) else None
 
 
 def _read_documents(row: Any) -> tuple[np.datetime64, int, Array, dict[float, tuple[Array, Array]]]:

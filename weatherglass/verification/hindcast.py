@@ -57,7 +57,7 @@ def forecasts(model: Forecaster, version: str, grid: HourGrid) -> IssuedForecast
     return from_forecasts(version, batches)
 
 
-def _recalibrated(issued: IssuedForecasts, observed: HourGrid) -> IssuedForecasts:
+def recalibrated(issued: IssuedForecasts, observed: HourGrid) -> IssuedForecasts:
     """The forecasts of a model as in service."""
     as_trained = Forecasts(issued.values, issued.lower, issued.upper)
     valid = issued.values - score_rows.errors(issued, observed)
@@ -91,7 +91,7 @@ def hindcast(
     days = int((grid.hours[-1].astype("datetime64[D]") - first).astype(int)) + 1
     count, issued = 0, {}
     for version, model in models.items():
-        issued[version] = _recalibrated(forecasts(model, version, grid), grid)
+        issued[version] = recalibrated(forecasts(model, version, grid), grid)
         rows = score_rows.score(issued[version], grid, reference, first, days)
         verification_rows.replace_hindcast(connection, version, rows)
         count += sum(row["n"] for row in rows)

@@ -16,7 +16,7 @@ from weatherglass.stations import Station
 from weatherglass.store import verification_queries, verification_rows
 from weatherglass.verification import observed_hours, score_rows
 from weatherglass.verification.baselines import ReferenceModel
-from weatherglass.verification.forecasts import IssuedForecasts, concatenate, from_rows
+from weatherglass.verification.forecasts import IssuedForecasts, concatenate, from_rows, is_of_version
 
 RESCORED_DAYS = 30
 """Late observations change the scores of this many days; older predictions are thinned out."""
@@ -114,4 +114,6 @@ def _verify_day(
 
 def _of_version(served: IssuedForecasts, shadow: IssuedForecasts, version: str) -> IssuedForecasts:
     """All forecasts of a version, served and shadow."""
-    return concatenate(*(f.select(np.flatnonzero(np.array(f.versions) == version)) for f in (served, shadow)))
+    return concatenate(
+        *(f.select(np.flatnonzero([is_of_version(name, version) for name in f.versions])) for f in (served, shadow))
+    )

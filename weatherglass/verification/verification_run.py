@@ -18,6 +18,7 @@ from weatherglass.records import UNITS, VARIABLES
 from weatherglass.registry.artifact import ModelFileError
 from weatherglass.registry.catalog import registered_models
 from weatherglass.registry.registry import FORECASTER, ModelVersion, Registry
+from weatherglass.registry.trainings import last_training_hour
 from weatherglass.settings import Settings
 from weatherglass.stations import Station
 from weatherglass.store import input_drift, observations, recalibrations, sequential_tests, verification_rows
@@ -121,7 +122,7 @@ class VerificationRun:
         if last is not None and now - last.at < TEST_INTERVAL:
             return None
         today = now.astimezone(UTC).date()
-        training_hours = [_last_training_hour(v) for v in (self.versions.champion, self.versions.challenger) if v]
+        training_hours = [last_training_hour(v.tags) for v in (self.versions.champion, self.versions.challenger) if v]
         first = first_comparable_day(training_hours)
         test = sequential_test.compare([row for row in rows if (first or date.min) <= row.valid_hour.date() < today])
         self._log(f"Test of challenger {challenger} against champion {champion}:")
@@ -147,7 +148,7 @@ class VerificationRun:
         for version in (self.versions.champion, self.versions.challenger):
             if version is None:
                 continue
-            first = first_hour(last, _last_training_hour(version))
+            first = first_hour(last, last_training_hour(version.tags))
             with self.store.connect() as connection:
                 if first is None or recalibrations.last_updated(connection, version.version) == today:
                     continue
@@ -242,12 +243,6 @@ def same_season(history: HourGrid, at: np.datetime64) -> HourGrid:
     near = (distance <= SEASON) | (year - distance <= SEASON)
     values = np.where(near[None, :, None], history.values, np.float32(np.nan))
     return history.with_values(values)
-
-
-def _last_training_hour(version: ModelVersion) -> np.datetime64 | None:
-    """Last hour that the trees of a version were trained on, if known; a refit keeps those of an earlier training."""
-    hour = version.tags.get("trees_last_hour", version.tags.get("data_last_hour"))
-    return np.datetime64(hour.removesuffix("Z"), "h") if hour else None
 
 
 def _is(model: object, version: ModelVersion) -> bool:

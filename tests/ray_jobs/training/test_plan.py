@@ -22,14 +22,13 @@ def test_stages_of_a_full_training_with_a_search() -> None:
     base, trials, models, *rest = PLAN.stages
     assert base == ["base-models"]
     assert trials == ["trial-00", "trial-01", "trial-02"]
-    assert models[:3] == ["detector", "temperature-01-03", "temperature-04-08"]
-    assert (len(models), models[-1]) == (17, "wind_speed-17-24")
+    assert models == ["detector", *TREE_MODELS, "guidance-model"]
     assert rest == [["scores"], ["registered"], ["candidates"]]
 
 
 def test_a_first_training_has_no_search_and_no_comparison() -> None:
     stages = replace(PLAN, size="first", search_trials=0).stages
-    assert [len(stage) for stage in stages] == [1, 17, 1, 1]
+    assert [len(stage) for stage in stages] == [1, len(TREE_MODELS) + 2, 1, 1]
 
 
 @pytest.mark.parametrize("trials", [0, 40])

@@ -10,7 +10,7 @@ import pytest
 
 from tests.weatherglass.store.samples import NOON, a_prediction
 from weatherglass.records import VARIABLES
-from weatherglass.verification.forecasts import from_rows
+from weatherglass.verification.forecasts import from_rows, is_of_version
 
 
 def row(**changes: Any) -> Any:
@@ -60,3 +60,23 @@ def test_the_base_hour_is_24_hours_before_the_last_valid_time_and_the_first_lead
         assert np.isnan(array[:-count]).all()
         for v, name in enumerate(VARIABLES):
             assert array[-count:, v].tolist() == document[name][-count:]
+
+
+@pytest.mark.parametrize(
+    ("used", "method", "name"),
+    [
+        (None, "model", "7"),
+        (None, "persistence", "persistence"),
+        ({"simulated": False}, "model", "7"),
+        ({"simulated": False}, "persistence", "7"),
+        ({"simulated": True}, "model", "7-simulated-guidance"),
+        ("damaged", "model", "7"),
+    ],
+)
+def test_forecasts_with_simulated_guidance_are_scored_under_a_name_of_their_own(
+    used: Any, method: str, name: str
+) -> None:
+    issued = from_rows([row(predictions={**row().predictions, "guidance": used}, method=method)])
+    assert issued.versions == (name,)
+    assert is_of_version(name, "7") == (method == "model" or used is not None)
+    assert not is_of_version(name, "77")

@@ -55,7 +55,7 @@ def newest_guidance(
         UtcTime | None, Query(description="Leave out runs that were received later: what a forecast then could know.")
     ] = None,
 ) -> GuidanceResponse:
-    """What the weather models predict, without any correction. Stored for later use; forecasts do not use it yet."""
+    """What the weather models predict, uncorrected. `predictions.guidance` of a forecast says what it used."""
     runs = guidance.latest(store, station_id, known_at)
     if not runs:
         detail = (

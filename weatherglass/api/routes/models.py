@@ -14,7 +14,7 @@ from weatherglass.api.dependencies import ConnectionDep, SettingsDep
 from weatherglass.api.problems import NO_MODEL_YET, UNKNOWN_VERSION, Problem, error_responses
 from weatherglass.records import Time
 from weatherglass.registry.catalog import RegisteredModel, registered_models
-from weatherglass.registry.registry import ANOMALY_DETECTOR, CHAMPION, FORECASTER
+from weatherglass.registry.registry import ANOMALY_DETECTOR, CHAMPION, FORECASTER, GUIDANCE
 from weatherglass.store import input_drift, promotions, quarantine, sequential_tests
 
 router = APIRouter(tags=["models"])
@@ -26,6 +26,7 @@ MAX_PROMOTIONS = 50
 class ModelKind(StrEnum):
     FORECASTER = FORECASTER
     ANOMALY_DETECTOR = ANOMALY_DETECTOR
+    GUIDANCE = GUIDANCE
 
 
 VersionQuery = Annotated[str | None, Query(pattern=r"^[\w.-]{1,100}$", description="Model version.")]

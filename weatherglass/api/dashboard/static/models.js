@@ -7,7 +7,7 @@ import { scoreTile } from "./score_tile.js";
 import { showSources, startPage } from "./shell.js";
 import { displayUnit, formatDateTime, VARIABLE_LABELS, VARIABLES } from "./units.js";
 
-const MODEL_LABELS = { forecaster: "Forecaster", "anomaly-detector": "Anomaly detector" };
+const MODEL_LABELS = { forecaster: "Forecaster", "anomaly-detector": "Anomaly detector", guidance: "Guidance" };
 const ACTION_LABELS = {
   promote: "promoted to champion",
   rollback: "rolled back to champion",
