@@ -14,6 +14,9 @@ from weatherglass.monitor.notification_channels import ChannelError, Notificatio
 FIRST_RETRY_DELAY, MAX_RETRY_DELAY = timedelta(seconds=30), timedelta(minutes=5)
 """Delay before a channel is retried after an error; doubles with every error up to the maximum."""
 
+MAX_ITEMS = 50
+"""Items in one message; servers refuse large ones. The others follow in the next messages."""
+
 
 class Deliverable(Protocol):
     @property
@@ -39,8 +42,8 @@ class DeliveryQueue(Generic[Item]):
         self._retry_at: datetime | None = None
 
     def deliver(self, items: Sequence[Item], now: datetime) -> str | None:
-        """Send the items that were not delivered yet. Returns an error message, or None."""
-        due = [item for item in items if item.key not in self.delivered]
+        """Send the first `MAX_ITEMS` that were not delivered yet. Returns an error message, or None."""
+        due = [item for item in items if item.key not in self.delivered][:MAX_ITEMS]
         if not due or (self._retry_at and now < self._retry_at):
             return None
         try:

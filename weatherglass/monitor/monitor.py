@@ -72,7 +72,7 @@ class Monitor:
         links = Links(airflow)
         self.dispatcher = AlertDispatcher(store, channels, links)
         self.recorder = MetricRecorder(store, job.folder.path)
-        self.weather_alerts = WeatherAlertRun(store)
+        self.weather_alerts = WeatherAlertRun(store, job.heartbeat)
         self.weather_alert_sender = WeatherAlertSender(store, channels, links, lambda: station_names(settings))
         self.log_summary = LogSummary()
         self.evaluator = RuleEvaluator(RULES)
@@ -94,6 +94,7 @@ class Monitor:
             self.job.heartbeat()
         evaluation = self.evaluator.evaluate(sample)
         errors = self.dispatcher.dispatch(evaluation, sample.at)
+        self.job.heartbeat()  # a channel that does not respond takes its time limit
         weather_lines = self.weather_alerts.run(sample.at)
         errors += self.weather_alert_sender.send(sample.at)
         sample.put(m.COLLECTION_SECONDS, time.monotonic() - started)

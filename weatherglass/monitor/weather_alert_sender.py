@@ -18,7 +18,7 @@ from weatherglass.stations import StationsError, known_stations
 from weatherglass.store import weather_alerts
 from weatherglass.store.readable import read_rows
 from weatherglass.store.weather_alerts import StoredRule
-from weatherglass.weather_alerts.message import message, notice
+from weatherglass.weather_alerts.message import WeatherAlertNotice, message, notice
 from weatherglass.weather_alerts.rule import QuietHours, parse_rule
 
 log = logging.getLogger(__name__)
@@ -59,8 +59,10 @@ class WeatherAlertSender:
             return []
         names = self._station_names()
         notices = [notice(alert, names, self._links) for alert in due]
-        errors = [failure for queue in self._queues if (failure := queue.deliver(notices, now))]
-        sent = [one for one in notices if all(one.key in queue.delivered for queue in self._queues)]
+        concerned = [(queue, [one for one in notices if _concerns(queue, one)]) for queue in self._queues]
+        errors = [failure for queue, own in concerned if (failure := queue.deliver(own, now))]
+        waiting = {one.key for queue, own in concerned for one in own if one.key not in queue.delivered}
+        sent = [one for one in notices if one.key not in waiting]
         if not sent:
             return errors
         try:
@@ -70,8 +72,13 @@ class WeatherAlertSender:
             log.warning("Sent weather alerts cannot be marked as sent: %s", first_line(error))
             return errors
         for queue in self._queues:
-            queue.forget(one.key for one in sent)
+            queue.forget(key for one in sent for key in {one.key, one.start_key})
         return errors
+
+
+def _concerns(queue: DeliveryQueue[WeatherAlertNotice], one: WeatherAlertNotice) -> bool:
+    """Whether a channel is due a notice: the end of an alert only if its start was delivered."""
+    return not one.has_ended or one.alert.sent_at is not None or one.start_key in queue.delivered
 
 
 def station_names(settings: Settings) -> dict[str, str]:

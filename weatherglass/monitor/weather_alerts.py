@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -23,17 +25,35 @@ from weatherglass.weather_alerts.rule import FaultRule, ForecastRule, parse_rule
 log = logging.getLogger(__name__)
 
 EVALUATION_INTERVAL = timedelta(minutes=1)
+STATION_EXPIRY = timedelta(days=30)
+"""A station whose newest forecast is this old was removed, and belongs to no rule for all stations any more."""
 MAX_READINGS = 5_000
 """Flagged readings that rules about faults look at, the newest ones of all stations."""
 
 OpenAlerts = dict[tuple[int, str], WeatherAlert]
 
 
-class WeatherAlertRun:
-    """Evaluates all rules, one by one: a rule or station that cannot be evaluated is named, and its alert is kept."""
+@dataclass(frozen=True)
+class RuleEvaluation:
+    """What an evaluation of a rule changes; details by station id, or by the id of the open alert."""
 
-    def __init__(self, store: Engine):
-        self._store = store
+    rule_id: int
+    rule_name: str
+    started: dict[str, dict[str, Any]]
+    renewed: dict[int, dict[str, Any]]
+    ended: list[tuple[WeatherAlert, EndReason]]
+    not_evaluated: dict[str, str]
+
+
+class WeatherAlertRun:
+    """Evaluates all rules, one by one: a rule or station that cannot be evaluated is named, and its alert is kept.
+
+    Args:
+        heartbeat: is called after each rule, because many rules for many stations take seconds.
+    """
+
+    def __init__(self, store: Engine, heartbeat: Callable[[], None]):
+        self._store, self._heartbeat = store, heartbeat
         self._evaluated_at: datetime | None = None
 
     def run(self, now: datetime) -> list[str]:
@@ -42,55 +62,62 @@ class WeatherAlertRun:
             return []
         self._evaluated_at = now
         try:
+            with self._store.connect() as connection:
+                stored_rules = weather_alerts.rules(connection)
+                if not stored_rules:
+                    return []
+                data = _station_data(connection, now)
+                open_alerts = weather_alerts.open_alerts(connection)
+            evaluations = [self._evaluate(stored, data, open_alerts, now) for stored in stored_rules]
             with self._store.begin() as connection:
-                return self._evaluate(connection, now)
+                return [line for evaluation in evaluations for line in _save(connection, evaluation, now)]
         except SQLAlchemyError as error:
             log.warning("Weather alert rules cannot be evaluated: %s", first_line(error))
             return []
 
-    def _evaluate(self, connection: Connection, now: datetime) -> list[str]:
-        stored_rules = weather_alerts.rules(connection)
-        if not stored_rules:
-            return []
-        data = _station_data(connection, now)
-        open_alerts = weather_alerts.open_alerts(connection)
-        lines = []
-        for stored in stored_rules:
-            rule = read_row(stored, _parse)
-            if rule is not None:
-                lines += self._apply(connection, stored.id, rule, data, open_alerts, now)
-        return lines
-
-    def _apply(
-        self,
-        connection: Connection,
-        rule_id: int,
-        rule: ForecastRule | FaultRule,
-        data: StationData,
-        open_alerts: OpenAlerts,
-        now: datetime,
-    ) -> list[str]:
-        own = {station_id: alert for (owner, station_id), alert in open_alerts.items() if owner == rule_id}
-        lines = []
-        results = evaluate(rule, data, list(own), now)
+    def _evaluate(
+        self, stored: StoredRule, data: StationData, open_alerts: OpenAlerts, now: datetime
+    ) -> RuleEvaluation:
+        own = {station_id: alert for (owner, station_id), alert in open_alerts.items() if owner == stored.id}
+        rule = read_row(stored, _parse)
+        results: Mapping[str, Finding | NotEvaluated] = (
+            evaluate(rule, data, list(own), now) if rule else dict.fromkeys(own, NotEvaluated.UNREADABLE)
+        )
+        name = rule.name if rule else str(stored.id)
+        found = RuleEvaluation(stored.id, name, {}, {}, [], {})
         for station_id, result in results.items():
             alert = own.get(station_id)
+            if isinstance(result, NotEvaluated):
+                found.not_evaluated[station_id] = result.value
             if isinstance(result, Finding) and result.is_open:
-                weather_alerts.open_or_renew(connection, rule_id, rule.name, station_id, result.details, now)
                 if alert is None:
-                    lines.append(f"WEATHER ALERT {rule.name}: {station_id}")
+                    found.started[station_id] = result.details
+                else:
+                    found.renewed[alert.id] = result.details
             elif alert is not None and (reason := _end_reason(alert, result, now)):
-                weather_alerts.end(connection, alert.id, reason, now)
-                lines.append(f"WEATHER ALERT ENDED ({reason}) {rule.name}: {station_id}")
-        reasons = {
-            station_id: result.value for station_id, result in results.items() if isinstance(result, NotEvaluated)
-        }
-        weather_alerts.save_evaluation(connection, rule_id, now, reasons)
-        return lines
+                found.ended.append((alert, reason))
+        self._heartbeat()
+        return found
+
+
+def _save(connection: Connection, found: RuleEvaluation, now: datetime) -> list[str]:
+    """Record an evaluation, unless the rule was deleted meanwhile. Returns lines for the task log."""
+    if not weather_alerts.save_evaluation(connection, found.rule_id, now, found.not_evaluated):
+        return []
+    weather_alerts.renew(connection, found.renewed, now)
+    for station_id, details in found.started.items():
+        weather_alerts.open_alert(connection, found.rule_id, found.rule_name, station_id, details, now)
+    for alert, reason in found.ended:
+        weather_alerts.end(connection, alert.id, reason, now)
+    started = [f"WEATHER ALERT {found.rule_name}: {station_id}" for station_id in found.started]
+    return started + [
+        f"WEATHER ALERT ENDED ({reason}) {alert.rule_name}: {alert.station_id}" for alert, reason in found.ended
+    ]
 
 
 def _station_data(connection: Connection, now: datetime) -> StationData:
-    forecasts = read_rows(latest_inputs(connection), StationForecast.from_row)
+    rows = [row for row in latest_inputs(connection) if now - row.timestamp < STATION_EXPIRY]
+    forecasts = read_rows(rows, StationForecast.from_row)
     since = now - READING_SPAN
     verdicts: Sequence[Judgement | bool] = (False, Judgement.CONFIRMED)
     flagged = [

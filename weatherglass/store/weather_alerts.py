@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from weatherglass.store.schema import weather_alert_rules as rules_table
 from weatherglass.store.schema import weather_alerts as table
@@ -96,23 +96,32 @@ def delete_rule(connection: Connection, rule_id: int, now: datetime) -> bool:
     return bool(deleted)
 
 
-def save_evaluation(connection: Connection, rule_id: int, now: datetime, not_evaluated: Mapping[str, str]) -> None:
-    """Record that a rule was evaluated. The caller commits."""
+def save_evaluation(connection: Connection, rule_id: int, now: datetime, not_evaluated: Mapping[str, str]) -> bool:
+    """Record that a rule was evaluated, and lock it until the caller commits; returns whether it is in use."""
     values = {"evaluated_at": now, "not_evaluated": dict(not_evaluated)}
-    connection.execute(update(rules_table).where(rules_table.c.id == rule_id).values(values))
+    in_use = rules_table.c.id == rule_id, rules_table.c.deleted_at.is_(None)
+    return bool(connection.execute(update(rules_table).where(*in_use).values(values)).rowcount)
 
 
-def open_or_renew(
+def open_alert(
     connection: Connection, rule_id: int, rule_name: str, station_id: str, details: Mapping[str, Any], now: datetime
-) -> bool:
-    """Open an alert, or update the open one; returns whether it is new. The caller commits."""
-    content = {"seen_at": now, "details": dict(details)}
-    is_open = table.c.rule_id == rule_id, table.c.station_id == station_id, table.c.ended_at.is_(None)
-    if connection.execute(update(table).where(*is_open).values(content)).rowcount:
-        return False
-    row = {"rule_id": rule_id, "rule_name": rule_name, "station_id": station_id, "since": now, **content}
-    connection.execute(table.insert().values(row))
-    return True
+) -> None:
+    """Open an alert. The caller commits.
+
+    Raises:
+        IntegrityError: one is open for this rule and station.
+    """
+    row = {"rule_id": rule_id, "rule_name": rule_name, "station_id": station_id, "details": dict(details)}
+    connection.execute(table.insert().values(row | {"since": now, "seen_at": now}))
+
+
+def renew(connection: Connection, details: Mapping[int, Mapping[str, Any]], now: datetime) -> None:
+    """Update open alerts, by id. The caller commits."""
+    if not details:
+        return
+    is_open = table.c.id == bindparam("alert_id"), table.c.ended_at.is_(None)
+    renewed = update(table).where(*is_open).values(seen_at=now, details=bindparam("found"))
+    connection.execute(renewed, [{"alert_id": alert_id, "found": dict(found)} for alert_id, found in details.items()])
 
 
 def end(connection: Connection, alert_id: int, reason: EndReason, now: datetime) -> None:
@@ -129,13 +138,13 @@ def open_alerts(connection: Connection) -> dict[tuple[int, str], WeatherAlert]:
 
 
 def pending_messages(connection: Connection) -> list[WeatherAlert]:
-    """Open alerts that were not sent, and ended ones whose start was sent but not their end.
+    """Open alerts whose start was not sent to all channels, and ended ones whose end was not.
 
-    A user who deletes a rule knows that its alerts end.
+    Nothing has to be sent about an ended one whose start no channel got. A user who deletes a rule knows that its
+    alerts end.
     """
     started = table.c.ended_at.is_(None) & table.c.sent_at.is_(None)
-    is_end_unsent = table.c.sent_at.is_not(None) & table.c.end_sent_at.is_(None)
-    ended = table.c.end_reason.is_not(None) & (table.c.end_reason != EndReason.DELETED.value) & is_end_unsent
+    ended = (table.c.end_reason != EndReason.DELETED.value) & table.c.end_sent_at.is_(None)
     query = select(table).where(started | ended).order_by(table.c.id)
     return [WeatherAlert(**row._asdict()) for row in connection.execute(query)]
 
@@ -143,9 +152,9 @@ def pending_messages(connection: Connection) -> list[WeatherAlert]:
 def mark_sent(connection: Connection, alerts: Sequence[WeatherAlert], now: datetime) -> None:
     """Record that the messages about the start, or the end of ended ones, were sent. The caller commits."""
     for column, is_ended in ((table.c.sent_at, False), (table.c.end_sent_at, True)):
-        ids = [alert.id for alert in alerts if (alert.ended_at is not None) == is_ended]
+        ids = [{"alert_id": alert.id} for alert in alerts if (alert.ended_at is not None) == is_ended]
         if ids:
-            connection.execute(update(table).where(table.c.id.in_(ids)).values({column.name: now}))
+            connection.execute(update(table).where(table.c.id == bindparam("alert_id")).values({column.name: now}), ids)
 
 
 def list_alerts(

@@ -35,6 +35,11 @@ class WeatherAlertNotice:
         return self.alert.id, self.has_ended
 
     @property
+    def start_key(self) -> tuple[int, bool]:
+        """The key of the notice about the start."""
+        return self.alert.id, False
+
+    @property
     def has_ended(self) -> bool:
         return self.alert.ended_at is not None
 

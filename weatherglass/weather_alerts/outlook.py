@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from weatherglass.qc.limits import RANGE_LIMITS
 from weatherglass.records import LEADS, VARIABLES, iso
 from weatherglass.store.readable import read_row
 from weatherglass.weather_alerts.probability import probability_above, probability_below
@@ -148,12 +149,14 @@ def _hours(rule: ForecastRule, forecast: StationForecast, now: datetime, observe
     base_hour = times[-1] - timedelta(hours=LEADS[-1])
     first, last = (base_hour + timedelta(hours=lead) for lead in (rule.first_lead, rule.last_lead))
     probability = probability_above if rule.is_upward else probability_below
-    limit, hours = rule.limit(observed), []
+    limit, limits = rule.limit(observed), RANGE_LIMITS[rule.variable]
+    is_possible = limit < limits.high if rule.is_upward else limit > limits.low
+    hours = []
     for i, time in enumerate(times):
         if first <= time <= last and time > now:
             value = forecast.predictions[rule.variable][i]
             bounds = _bounds(forecast.confidence, rule.variable, i)
-            chance = probability(_quantiles(value, bounds), limit)
+            chance = probability(_quantiles(rule.variable, value, bounds), limit) if is_possible else 0.0
             if not 0 <= chance <= 1:
                 raise ValueError(f"no probability from {value} and {bounds}")
             hours.append(HourOutlook(time, chance, value, *bounds[forecast.confidence["level"]]))
@@ -166,9 +169,14 @@ def _bounds(confidence: dict[str, Any], variable: str, i: int) -> dict[float, tu
     return {one["level"]: (one["lower"][variable][i], one["upper"][variable][i]) for one in intervals}
 
 
-def _quantiles(value: float, bounds: Mapping[float, tuple[float, float]]) -> dict[float, float]:
-    """Probability -> value; the value of a forecast is its median."""
-    quantiles = {0.5: value}
+def _quantiles(variable: str, value: float, bounds: Mapping[float, tuple[float, float]]) -> dict[float, float]:
+    """Probability -> value; the value of a forecast is its median.
+
+    A bound at a physical limit is where the interval was cut off, not a quantile: it gets the distance of the other.
+    """
+    limits, quantiles = RANGE_LIMITS[variable], {0.5: value}
     for level, (lower, upper) in bounds.items():
-        quantiles[(1 - level) / 2], quantiles[(1 + level) / 2] = lower, upper
+        below = max(value - lower, upper - value) if lower <= limits.low else value - lower
+        above = max(value - lower, upper - value) if upper >= limits.high else upper - value
+        quantiles[(1 - level) / 2], quantiles[(1 + level) / 2] = value - below, value + above
     return quantiles

@@ -13,6 +13,7 @@ from tests.weatherglass.monitor.receivers import Mailbox, WebhookReceiver
 from tests.weatherglass.store.samples import NOON, a_prediction
 from tests.weatherglass.weather_alerts.rules import FAULT, FROST, a_normal_prediction, dip
 from weatherglass.alerts.notification import Links
+from weatherglass.monitor.delivery_queue import MAX_ITEMS
 from weatherglass.monitor.notification_channels import Email, NotificationChannel, Webhook
 from weatherglass.monitor.weather_alert_sender import WeatherAlertSender
 from weatherglass.monitor.weather_alerts import WeatherAlertRun
@@ -34,7 +35,7 @@ class Scenario:
 
     def __init__(self, store: Engine, clock: Clock, *channels: NotificationChannel):
         self.store, self.clock = store, clock
-        self.evaluation = WeatherAlertRun(store)
+        self.evaluation = WeatherAlertRun(store, lambda: None)
         self.sender = WeatherAlertSender(store, channels, Links("http://airflow.example:8088"), lambda: NAMES)
 
     def add_rule(self, **fields: Any) -> int:
@@ -134,6 +135,34 @@ def test_a_failed_channel_is_retried_and_the_other_gets_each_message_once(
     for _ in range(10):
         scenario.step()
     assert (hook.weather_alerts(), len(mailbox.messages)) == ([STARTED], 1)
+
+
+def test_the_end_is_sent_to_the_channels_that_got_the_start(
+    store: Engine, hook: WebhookReceiver, mailbox: Mailbox, clock: Clock
+) -> None:
+    """The other channel fails from the start to the end, and then gets neither."""
+    email = Email("127.0.0.1", mailbox.port, "w@here", ("a@there",), security="starttls")
+    scenario = Scenario(store, clock, Webhook(hook.url), email)
+    scenario.add_rule()
+    assert scenario.step(-5)
+    scenario.step(15)
+    assert hook.weather_alerts() == [STARTED, ENDED]
+    with store.connect() as connection:
+        assert weather_alerts.pending_messages(connection) == []
+    scenario.sender = WeatherAlertSender(store, (Webhook(hook.url),), Links("http://airflow.example"), lambda: NAMES)
+    scenario.step()
+    assert len(hook.weather_alerts()) == 2
+
+
+def test_many_alerts_are_sent_in_several_messages(store: Engine, hook: WebhookReceiver, clock: Clock) -> None:
+    scenario = Scenario(store, clock, Webhook(hook.url))
+    rule_id = scenario.add_rule()
+    with store.begin() as connection:
+        for number in range(MAX_ITEMS + 1):
+            weather_alerts.open_alert(connection, rule_id, "Frost", f"s{number}", {}, clock.now)
+    for _ in range(3):
+        scenario.sender.send(clock.now)
+    assert [len(body["weather_alerts"]) for body in hook.posted] == [MAX_ITEMS, 1]
 
 
 def test_after_a_restart_an_open_alert_is_not_sent_again_but_its_end_is(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from sqlalchemy import Engine, text, update
 from tests.weatherglass.monitor.conftest import Clock
 from tests.weatherglass.store.samples import NOON, a_prediction, an_observation
 from tests.weatherglass.weather_alerts.rules import FAULT, FROST, a_normal_prediction, dip
-from weatherglass.monitor.weather_alerts import EVALUATION_INTERVAL, WeatherAlertRun
+from weatherglass.monitor.weather_alerts import EVALUATION_INTERVAL, STATION_EXPIRY, WeatherAlertRun
 from weatherglass.records import Prediction
 from weatherglass.store import observations, predictions, verdicts, weather_alerts
 from weatherglass.store.anomalies import flagged_readings
@@ -33,7 +34,11 @@ class Scenario:
 
     def __init__(self, store: Engine, clock: Clock):
         self.store, self.clock = store, clock
-        self.evaluation = WeatherAlertRun(store)
+        self.evaluation = WeatherAlertRun(store, self.heartbeat)
+        self.after_rule: Callable[[], object] = lambda: None
+
+    def heartbeat(self) -> None:
+        self.after_rule()
 
     def add_rule(self, **fields: Any) -> int:
         usual = FAULT if fields.get("kind") == "fault" else FROST
@@ -130,6 +135,39 @@ def test_what_cannot_be_evaluated_is_named_and_does_not_cost_the_others(scenario
     assert scenario.not_evaluated(rule) == {"boston": "no_forecast", "denver": "unreadable", "miami": "no_forecast"}
     reasons = {"boston": "no_observation", "denver": "unreadable", "new-york": "no_observation"}
     assert scenario.not_evaluated(fall) == reasons
+
+
+def test_a_rule_that_is_deleted_during_the_evaluation_opens_no_alert(scenario: Scenario, store: Engine) -> None:
+    scenario.forecast(-5)
+    deleted, other = scenario.add_rule(), scenario.add_rule()
+
+    def delete() -> None:
+        with store.begin() as connection:
+            weather_alerts.delete_rule(connection, deleted, scenario.clock.now)
+
+    scenario.after_rule = delete
+    assert len(scenario.step()) == 1
+    assert scenario.open() == {(other, "new-york")}
+
+
+def test_the_open_alert_of_a_rule_that_cannot_be_read_any_more_expires(scenario: Scenario, store: Engine) -> None:
+    rule = scenario.add_rule(last_lead=14)
+    scenario.forecast(-5)
+    scenario.step()
+    with store.begin() as connection:
+        connection.execute(update(weather_alert_rules).values(definition={"kind": "forecast", "unit": "furlong"}))
+    scenario.step()
+    assert scenario.open() == {(rule, "new-york")}
+    scenario.step(24 * 3600)
+    assert scenario.ended() == [("new-york", "expired")]
+
+
+def test_a_station_that_was_removed_belongs_to_no_rule_for_all_stations(scenario: Scenario) -> None:
+    scenario.forecast(5, "boston", NOON - STATION_EXPIRY)
+    scenario.forecast(5)
+    rule = scenario.add_rule(stations=None)
+    scenario.step()
+    assert scenario.not_evaluated(rule) == {}
 
 
 def test_without_a_newer_forecast_the_alert_stays_open_until_its_hours_have_passed(scenario: Scenario) -> None:

@@ -9,7 +9,6 @@ from sqlalchemy.exc import IntegrityError
 from tests.weatherglass.store.samples import NOON, a_prediction, an_observation
 from weatherglass.store import observations, predictions, weather_alerts
 from weatherglass.store.forecast_inputs import first_of_each_hour, latest_inputs
-from weatherglass.store.schema import weather_alerts as table
 from weatherglass.store.weather_alerts import EndReason
 
 HOUR = timedelta(hours=1)
@@ -19,10 +18,12 @@ def test_a_rule_is_in_use_until_it_is_deleted_which_ends_its_open_alerts(connect
     first = weather_alerts.add_rule(connection, {"name": "a"}, "ann", NOON)
     second = weather_alerts.add_rule(connection, {"name": "b"}, "bob", NOON)
     for rule_id in (first, second):
-        assert weather_alerts.open_or_renew(connection, rule_id, "a", "boston", {}, NOON)
+        weather_alerts.open_alert(connection, rule_id, "a", "boston", {}, NOON)
     assert [rule.definition for rule in weather_alerts.rules(connection)] == [{"name": "a"}, {"name": "b"}]
     assert weather_alerts.delete_rule(connection, first, NOON + HOUR)
     assert not weather_alerts.delete_rule(connection, first, NOON + 2 * HOUR)
+    assert weather_alerts.save_evaluation(connection, second, NOON, {})
+    assert not weather_alerts.save_evaluation(connection, first, NOON, {})
     assert [rule.id for rule in weather_alerts.rules(connection)] == [second]
     assert (weather_alerts.get_rule(connection, first), weather_alerts.count_rules(connection)) == (None, 1)
     (ended,) = weather_alerts.list_alerts(connection, 10, is_open=False)
@@ -31,21 +32,22 @@ def test_a_rule_is_in_use_until_it_is_deleted_which_ends_its_open_alerts(connect
 
 
 def test_an_open_alert_is_renewed_and_another_one_follows_its_end(connection: Connection) -> None:
-    for hour, is_new in ((0, True), (1, False)):
-        details = {"probability": hour}
-        assert weather_alerts.open_or_renew(connection, 1, "Frost", "boston", details, NOON + hour * HOUR) is is_new
+    weather_alerts.open_alert(connection, 1, "Frost", "boston", {"probability": 0}, NOON)
+    ((_, alert),) = weather_alerts.open_alerts(connection).items()
+    weather_alerts.renew(connection, {}, NOON + 2 * HOUR)
+    weather_alerts.renew(connection, {alert.id: {"probability": 1}}, NOON + HOUR)
     ((_, alert),) = weather_alerts.open_alerts(connection).items()
     assert (alert.since, alert.seen_at, alert.details) == (NOON, NOON + HOUR, {"probability": 1})
     weather_alerts.end(connection, alert.id, EndReason.CLEARED, NOON + 2 * HOUR)
     weather_alerts.end(connection, alert.id, EndReason.EXPIRED, NOON + 3 * HOUR)
-    assert weather_alerts.open_or_renew(connection, 1, "Frost", "boston", {}, NOON + 4 * HOUR)
+    weather_alerts.renew(connection, {alert.id: {}}, NOON + 3 * HOUR)
+    weather_alerts.open_alert(connection, 1, "Frost", "boston", {}, NOON + 4 * HOUR)
     newest, ended = weather_alerts.list_alerts(connection, 10)
     assert (ended.ended_at, ended.end_reason, newest.ended_at) == (NOON + 2 * HOUR, EndReason.CLEARED, None)
     assert weather_alerts.list_alerts(connection, 10, before_id=newest.id) == [ended]
     assert weather_alerts.list_alerts(connection, 10, station_id="new-york") == []
-    row = {"rule_id": 1, "rule_name": "Frost", "station_id": "boston", "details": {}, "since": NOON, "seen_at": NOON}
     with pytest.raises(IntegrityError), connection.begin_nested():
-        connection.execute(table.insert().values(row))
+        weather_alerts.open_alert(connection, 1, "Frost", "boston", {}, NOON + 5 * HOUR)
 
 
 def test_the_start_and_the_end_are_pending_once(connection: Connection) -> None:
@@ -53,14 +55,14 @@ def test_the_start_and_the_end_are_pending_once(connection: Connection) -> None:
         return [(one.station_id, one.ended_at is not None) for one in weather_alerts.pending_messages(connection)]
 
     for station in ("boston", "denver", "miami"):
-        weather_alerts.open_or_renew(connection, 1, "Frost", station, {}, NOON)
+        weather_alerts.open_alert(connection, 1, "Frost", station, {}, NOON)
     alerts = {alert.station_id: alert for alert in weather_alerts.open_alerts(connection).values()}
     assert pending() == [("boston", False), ("denver", False), ("miami", False)]
     weather_alerts.mark_sent(connection, [alerts["boston"], alerts["miami"]], NOON)
     assert pending() == [("denver", False)]
     for station, reason in (("boston", EndReason.CLEARED), ("denver", EndReason.CLEARED), ("miami", EndReason.DELETED)):
         weather_alerts.end(connection, alerts[station].id, reason, NOON + HOUR)
-    assert pending() == [("boston", True)]  # the start in Denver was not sent, and the user ended that in Miami
+    assert pending() == [("boston", True), ("denver", True)]  # a user ended that in Miami
     weather_alerts.mark_sent(connection, weather_alerts.pending_messages(connection), NOON)
     assert pending() == []
 

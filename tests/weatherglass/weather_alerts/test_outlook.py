@@ -8,6 +8,7 @@ import pytest
 
 from tests.weatherglass.store.samples import NOON
 from tests.weatherglass.weather_alerts.rules import a_forecast, a_rule, dip, valid_time
+from weatherglass.qc.limits import RANGE_LIMITS
 from weatherglass.records import LEADS, iso
 from weatherglass.weather_alerts.outlook import NotEvaluated, Outlook, continues, outlook
 
@@ -54,6 +55,26 @@ def test_each_condition_compares_with_the_threshold_in_its_unit(
     expected = below if condition in ("below", "fall") else 1 - below
     assert (result.peak.valid_time, result.first_time) == (valid_time(7), None)
     assert result.probability == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("variable", "condition", "value", "threshold", "unit"),
+    [("humidity", "above", 96.0, 99, "%"), ("wind_speed", "below", 2.0, 1, "m/s")],
+)
+def test_an_interval_that_is_cut_off_at_a_limit_does_not_change_the_probability(
+    variable: str, condition: str, value: float, threshold: float, unit: str
+) -> None:
+    forecast = a_forecast({variable: dip(7, value, 50.0)}, deviation=5.0)
+    for document in (forecast.confidence, *forecast.confidence["others"]):
+        for side in ("lower", "upper"):
+            bounds = document[side][variable]
+            bounds[:] = [min(max(bound, 0.0), RANGE_LIMITS[variable].high) for bound in bounds]
+    result = found(a_rule(variable=variable, condition=condition, threshold=threshold, unit=unit), forecast, NOON)
+    below = NormalDist(value, 5.0).cdf(threshold)
+    assert result.probability == pytest.approx(below if condition == "below" else 1 - below, abs=1e-4)
+    beyond = {"humidity": 100, "wind_speed": 0}[variable]
+    rule = a_rule(variable=variable, condition=condition, threshold=beyond, unit=unit)
+    assert found(rule, forecast, NOON).probability == 0
 
 
 def test_only_hours_of_the_lead_window_that_are_to_come_count() -> None:

@@ -277,7 +277,7 @@ def save_weather_alerts(connection: Connection, station_id: str, now: datetime) 
     }
     for hours in (30, 2):
         time = now - timedelta(hours=hours)
-        weather_alerts.open_or_renew(connection, rule_id, str(rule["name"]), station_id, details, time)
+        weather_alerts.open_alert(connection, rule_id, str(rule["name"]), station_id, details, time)
         if hours > 24:
             ((_, alert),) = weather_alerts.open_alerts(connection).items()
             weather_alerts.end(connection, alert.id, EndReason.CLEARED, time + timedelta(hours=3))

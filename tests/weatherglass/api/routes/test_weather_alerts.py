@@ -98,7 +98,7 @@ def test_alerts_are_listed_by_state_and_station(client: TestClient, store: Engin
     with store.begin() as connection:
         for number, station in enumerate(("boston", "new-york", "boston")):
             details = {"probability": 0.7}
-            weather_alerts.open_or_renew(connection, rule_id + number, "Frost", station, details, NOW)
+            weather_alerts.open_alert(connection, rule_id + number, "Frost", station, details, NOW)
         (first, *_) = weather_alerts.open_alerts(connection).values()
         weather_alerts.end(connection, first.id, weather_alerts.EndReason.CLEARED, NOW)
 

@@ -1,5 +1,5 @@
 // Open and resolved alerts, with buttons to acknowledge and silence them.
-import { get, post } from "./api.js";
+import { get, getAll, post } from "./api.js";
 import { byId, h, renderList, setText } from "./dom.js";
 import { showToast } from "./shell.js";
 import { alertTitle, formatDateTime } from "./units.js";
@@ -33,13 +33,7 @@ export async function refreshAlerts() {
 
 /** All open alerts, critical ones first, then the newest. */
 async function getOpenAlerts() {
-  const alerts = [];
-  let cursor = null;
-  do {
-    const page = await get("/alerts", { open: true, limit: 500, cursor });
-    alerts.push(...page.alerts);
-    cursor = page.next_cursor;
-  } while (cursor);
+  const alerts = await getAll("/alerts", "alerts", { open: true });
   return alerts.sort((one, other) => (other.severity === "critical") - (one.severity === "critical"));
 }
 

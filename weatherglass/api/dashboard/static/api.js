@@ -28,6 +28,18 @@ export function get(path, query = {}) {
   return request(urlFor(path, query), { headers: { Accept: "application/json" } });
 }
 
+/** The items named `key` of all pages of a list. */
+export async function getAll(path, key, query = {}) {
+  const items = [];
+  let cursor = null;
+  do {
+    const page = await get(path, { ...query, limit: 500, cursor });
+    items.push(...page[key]);
+    cursor = page.next_cursor;
+  } while (cursor);
+  return items;
+}
+
 export function post(path, body, query = {}) {
   return request(urlFor(path, query), {
     method: "POST",

@@ -1,6 +1,6 @@
 // The page Overview: summary, station map, newest anomalies, and a table of all stations.
 import { anomalyItem } from "./anomaly_item.js";
-import { get } from "./api.js";
+import { get, getAll } from "./api.js";
 import { byId, h, renderButtonGroup, renderList, setText, summaryTile } from "./dom.js";
 import { StationMap } from "./map.js";
 import { getPreference, getUrlParam, setUrlParams } from "./preferences.js";
@@ -302,10 +302,10 @@ async function refresh() {
     get("/observations", { variable: "temperature", hours: 24 }),
     get("/anomalies/events", { limit: 6 }),
     get("/verification", { days: 7, by: "all" }),
-    get("/weather-alerts", { open: true, limit: 500 }),
+    getAll("/weather-alerts", "alerts", { open: true }),
   ]);
   stations = response.stations;
-  weatherAlerts = byStation(open.alerts);
+  weatherAlerts = byStation(open);
   const units = unitPreferences();
   const sources = new Set(stations.map((row) => row.source));
   const seriesById = new Map(recent.stations.map((series) => [series.station_id, series]));
