@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -140,17 +141,28 @@ def isolated_pipeline(settings: Settings, load: Load, log: Log) -> Iterator[Isol
 
 
 def remove_leftovers(settings: Settings, log: Log) -> None:
-    """Remove the isolated pipelines of earlier runs whose host was killed as well, for example by a power cut."""
+    """Remove the isolated pipelines of earlier runs. No other run may be active.
+
+    Their hosts were killed as well, for example by a power cut, or could not reach the broker.
+    """
     for folder in sorted(running_folder(settings).glob("*")):
-        file = folder / ENVIRONMENT_FILE
-        if is_locked(folder / "jobs" / HOST_LOCK) or not file.exists():
-            continue  # it is running, or starting
-        others = {name: value for name, value in os.environ.items() if not name.startswith("WEATHERGLASS_")}
         try:
-            _end_host(_start_host(folder, others | json.loads(file.read_text(encoding="utf-8"))), folder)
+            _remove_leftover(settings, folder)
             log(f"Removed what an earlier run left: {folder.name}")
-        except (PipelineFailed, ValueError) as error:
+        except (PipelineFailed, OSError, ValueError) as error:
             log(f"WARNING: {folder} was left by an earlier run and could not be removed: {error}")
+
+
+def _remove_leftover(settings: Settings, folder: Path) -> None:
+    wait_until(lambda: not is_locked(folder / "jobs" / HOST_LOCK), REMOVE_SECONDS)  # its host may be about to remove it
+    file = folder / ENVIRONMENT_FILE
+    if not file.exists():  # it precedes everything that has to be ended
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    others = {name: value for name, value in os.environ.items() if not name.startswith("WEATHERGLASS_")}
+    now = {"kafka_bootstrap": settings.bootstrap_servers, **settings.model_dump(include={"ray_address", "ray_port"})}
+    addresses = {variable(name): str(value) for name, value in now.items()}  # those of then may be out of date
+    _end_host(_start_host(folder, others | json.loads(file.read_text(encoding="utf-8")) | addresses), folder)
 
 
 def _start_host(folder: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,6 +54,7 @@ def services(settings: Settings, log: Log) -> Iterator[tuple[Settings, int | Non
     values = settings.model_dump()
     inner = Settings(**(values | own | {"state_dir": settings.state_dir / FOLDER / "services"}))
     stop_everything(inner, log)
+    shutil.rmtree(inner.state_dir, ignore_errors=True)  # with the topics of a killed run
     log("No pipeline is running: starting a broker and a Ray head for the benchmark")
     try:
         _start(inner)

@@ -16,6 +16,7 @@ from kafka.admin import KafkaAdminClient
 
 from benchmarks.pipeline import host
 from benchmarks.pipeline.isolated import (
+    ENVIRONMENT_FILE,
     HOST,
     JOBS,
     isolated_environment,
@@ -99,6 +100,12 @@ def test_the_serving_pipeline_is_not_removed(tmp_path: Path) -> None:
     with pytest.raises(host.NotIsolatedError):
         host.remove(Settings(state_dir=tmp_path))
     assert tmp_path.exists()
+
+
+def test_a_folder_that_was_only_created_is_removed(tmp_path: Path) -> None:
+    (running_folder(serving(tmp_path)) / "0001").mkdir(parents=True)
+    remove_leftovers(serving(tmp_path), lambda _: None)
+    assert not list(running_folder(serving(tmp_path)).iterdir())
 
 
 @pytest.fixture(scope="module")
@@ -187,6 +194,9 @@ def test_what_a_killed_benchmark_has_started_is_removed(installation: Settings, 
     starter.stdout.close()
     if host_killed:
         until("the end of the host", lambda: not is_locked(folder / "jobs" / HOST_LOCK))
+        environment = json.loads((folder / ENVIRONMENT_FILE).read_text())
+        then = {variable("kafka_bootstrap"): "127.0.0.1:1"}  # the broker may have another address by now
+        (folder / ENVIRONMENT_FILE).write_text(json.dumps(environment | then))
         remove_leftovers(installation, lambda _: None)
     until("the removal", lambda: not folder.exists(), KILLED_LIMIT)
     assert not find_processes(None, leaders)
