@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import smtplib
 import ssl
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ import requests
 from weatherglass.alerts.notification import CHANNELS_VARIABLE, Message
 
 TIMEOUT_SECONDS = 10.0
+log = logging.getLogger(__name__)
 
 
 class ChannelError(Exception):
@@ -59,7 +61,7 @@ class Webhook:
         except (requests.RequestException, ValueError) as error:
             # The error's message may contain the URL or the token, which are secret.
             reason = "no connection, invalid HTTP response, or invalid URL or token"
-            raise ChannelError(f"the webhook is not reachable: {reason} ({type(error).__name__})") from error
+            raise ChannelError(f"the webhook is not reachable: {reason} ({type(error).__name__})") from None
 
     def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         if self.token:
@@ -97,13 +99,17 @@ class Email:
                     server.starttls(context=ssl.create_default_context())
                 if self.user:
                     server.login(self.user, self.password)
-                server.send_message(mail)
+                refused = server.send_message(mail)
         except (OSError, smtplib.SMTPException) as error:
             raise ChannelError(f"the mail server {self.host}:{self.port} did not accept it: {error}") from error
         except ValueError as error:
             # The error's message may contain a part of the password.
             reason = f"invalid character in an address, the user name or the password ({type(error).__name__})"
-            raise ChannelError(f"the mail server {self.host}:{self.port} cannot be used: {reason}") from error
+            raise ChannelError(f"the mail server {self.host}:{self.port} cannot be used: {reason}") from None
+        if refused:  # the others have received it, so it is not sent again
+            log.warning(
+                "The mail server %s:%d refused recipients: %s", self.host, self.port, ", ".join(sorted(refused))
+            )
 
     def _connect(self) -> smtplib.SMTP:
         if self.security == "tls":

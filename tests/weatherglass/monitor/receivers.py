@@ -79,6 +79,8 @@ class Mailbox:
     port: int = 0
     messages: list[EmailMessage] = field(default_factory=list)
     logins: int = 0
+    refused: str = ""
+    """A recipient that the server refuses."""
 
 
 @contextmanager
@@ -100,6 +102,8 @@ def mail_server() -> Iterator[Mailbox]:
                     self._reply("354 continue")
                     self._receive()
                     self._reply("250 accepted")
+                elif command == b"RCPT" and box.refused and f"<{box.refused}>".encode() in line:
+                    self._reply("550 no such user")
                 elif command == b"QUIT":
                     self._reply("221 bye")
                     return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import traceback
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -16,9 +17,10 @@ from weatherglass.alerts.notification import Links, Message, Notification, messa
 from weatherglass.alerts.rule_evaluator import RuleEvaluator
 from weatherglass.alerts.rules import RULES, RULES_BY_NAME
 from weatherglass.alerts.sample import MetricSample
+from weatherglass.monitor import notification_channels
 from weatherglass.monitor.alert_dispatcher import RENEWAL_INTERVAL, AlertDispatcher
 from weatherglass.monitor.delivery_queue import DeliveryQueue
-from weatherglass.monitor.notification_channels import Email, NotificationChannel, Webhook
+from weatherglass.monitor.notification_channels import ChannelError, Email, NotificationChannel, Webhook
 from weatherglass.store import alerts
 from weatherglass.store.alert_queries import list_alerts
 
@@ -157,6 +159,28 @@ def test_an_invalid_password_is_reported_without_it(
     assert "e-mail" in errors[0]
     assert not {"é", "\\xe9"} & set(" ".join(errors).replace("\\xe9", "é"))
     assert hook.received() == [("firing", "job_not_running", JOB)]
+
+
+@pytest.mark.parametrize("name", ["e-mail", "webhook"])
+def test_the_traceback_of_an_invalid_password_does_not_contain_it(mailbox: Mailbox, name: str) -> None:
+    email = Email("127.0.0.1", mailbox.port, "w@here", ("a@there",), "me", "a-sécret", security="none")
+    channel: NotificationChannel = email if name == "e-mail" else Webhook("http://127.0.0.1:a-sécret/")
+    with pytest.raises(ChannelError) as raised:
+        channel.send(Message("subject", "text", {}))
+    text = "".join(traceback.format_exception(raised.value, limit=0)).replace("é", "\\xe9")
+    assert not [part for part in ("cret", "\\xe9") if part in text]
+
+
+def test_a_refused_recipient_is_named_and_the_others_receive_the_message_once(
+    store: Engine, mailbox: Mailbox, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    mailbox.refused = "b@there"
+    email = Email("127.0.0.1", mailbox.port, "w@here", ("a@there", "b@there"), security="none")
+    assert Scenario(store, [email], clock).step(8, stream_features=0) == []
+    assert len(mailbox.messages) == 1
+    (warning,) = [record.getMessage() for record in caplog.records if record.name == notification_channels.__name__]
+    assert "b@there" in warning
+    assert "a@there" not in warning
 
 
 class BrokenChannel:
