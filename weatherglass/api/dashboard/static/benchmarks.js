@@ -27,7 +27,7 @@ const CHART_MARGIN = { l: 52, r: 18, t: 34, b: 44 };
 const NO_RESULTS = "No results yet. Trigger the DAG benchmark_pipeline, or run make bench.";
 
 let scenario = getUrlParam("scenario", "baseline");
-if (!(scenario in SCENARIOS)) scenario = "baseline";
+if (!Object.hasOwn(SCENARIOS, scenario)) scenario = "baseline";
 let shown = [];
 const form = byId("choice");
 
@@ -85,19 +85,22 @@ function showRuns() {
   }
 }
 
-/** The chosen runs; by default the two newest. */
+/** The chosen runs; by default the newest as the second, so that its change against the one before is shown. */
 function chosenRuns() {
   const runs = allRuns();
   const chosen = Object.fromEntries(CHOICES.map((name) => [name, form.elements[name].value]));
-  const first = chosen.first || runs.find((run) => run !== chosen.second);
-  const second = chosen.second || runs.find((run) => run !== first);
+  const second = chosen.second || runs.find((run) => run !== chosen.first);
+  const first = chosen.first || runs.find((run) => run !== second);
   return [...new Set([first, second])].filter((run) => runs.includes(run));
 }
 
+/** The number that the scenario varies. */
+const variedOf = (result) => result[VARIED[scenario][0]];
+const byVaried = (a, b) => variedOf(a) - variedOf(b);
+
 /** The results of a run, in order of the number that the scenario varies. */
 function loadsOf(run) {
-  const [field] = VARIED[scenario];
-  return shown.filter((result) => result.run === run).sort((a, b) => a[field] - b[field]);
+  return shown.filter((result) => result.run === run).sort(byVaried);
 }
 
 function chartLayout(unit, options = {}) {
@@ -105,7 +108,12 @@ function chartLayout(unit, options = {}) {
     height: 300,
     margin: CHART_MARGIN,
     hovermode: "closest",
-    xaxis: axis({ type: "category", title: { text: VARIED[scenario][1], font: { size: 12 } } }),
+    xaxis: axis({
+      type: "category",
+      categoryorder: "array", // otherwise a load that only the second run has is the last one
+      categoryarray: [...new Set(chosenRuns().flatMap(loadsOf).sort(byVaried).map((result) => String(variedOf(result))))],
+      title: { text: VARIED[scenario][1], font: { size: 12 } },
+    }),
     yaxis: axis({ rangemode: "tozero", title: { text: unit, font: { size: 12 } } }),
     ...options,
   });
@@ -119,7 +127,7 @@ function renderByRun(id, values, unit) {
       type: "scatter",
       mode: "lines+markers",
       name: [run, label].filter(Boolean).join(" "),
-      x: loadsOf(run).map((result) => String(result[VARIED[scenario][0]])),
+      x: loadsOf(run).map((result) => String(variedOf(result))),
       y: loadsOf(run).map((result) => valueOf(result.figures) ?? null),
       line: { color: [series1, series2][index], dash: number ? "dot" : "solid" },
     })),
@@ -129,10 +137,10 @@ function renderByRun(id, values, unit) {
 
 /** Bars of both runs next to each other for each load, divided into components. */
 function renderCpu() {
-  const loads = chosenRuns().flatMap(loadsOf);
+  const loads = chosenRuns().flatMap(loadsOf).sort(byVaried);
   const names = [...new Set(loads.flatMap((result) => Object.keys(result.figures.cores ?? {})))];
   const x = [
-    loads.map((result) => String(result[VARIED[scenario][0]])),
+    loads.map((result) => String(variedOf(result))),
     loads.map((result) => (result.run === chosenRuns()[0] ? "first" : "second")),
   ];
   const traces = names
