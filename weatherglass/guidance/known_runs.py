@@ -6,6 +6,7 @@ on the moment at which it is computed. Of these the newest of each model counts,
 
 from __future__ import annotations
 
+import logging
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,10 +16,12 @@ from math import ceil
 import numpy as np
 import numpy.typing as npt
 
-from weatherglass.guidance_record import Guidance
+from weatherglass.guidance_record import MAX_GUIDANCE_HOURS, Guidance
 from weatherglass.qc.limits import range_limits
 from weatherglass.records import LEADS, VARIABLES
 from weatherglass.stations import Station
+
+log = logging.getLogger(__name__)
 
 PAST_HOURS = 120
 """Hours up to the base hour whose errors are known: as long as inference keeps the hours of observations."""
@@ -50,14 +53,24 @@ class KnownRun:
 
     @classmethod
     def from_record(cls, record: Guidance) -> KnownRun:
-        """The values of a record as an array."""
+        """The values of a record as an array, from an hour before it was known until `MAX_GUIDANCE_HOURS` after that.
+
+        Other hours are left out, because a single distant one would make the array as long as its distance.
+
+        Raises:
+            ValueError: there is no such hour.
+        """
+        known_from = ceil(record.fetched_at.timestamp() / 3600)
         hours = np.array([int(time.timestamp()) // 3600 for time in record.values.valid_times])
+        kept = (hours >= known_from - 1) & (hours <= known_from + MAX_GUIDANCE_HOURS)
+        hours = hours[kept]
+        if not len(hours):
+            raise ValueError("no valid time is near the time of the reception")
         values = np.full((hours[-1] - hours[0] + 1, len(VARIABLES)), np.nan, np.float32)
         limits = range_limits(record.latitude, record.elevation)
         for axis, name in enumerate(VARIABLES):
-            column = np.array(getattr(record.values, name), dtype=np.float32)
+            column = np.array(getattr(record.values, name), dtype=np.float32)[kept]
             values[hours - hours[0], axis] = limits[name].usable(column)
-        known_from = ceil(record.fetched_at.timestamp() / 3600)
         place = record.latitude, record.longitude, record.elevation
         return cls(record.run, known_from, int(hours[0]), values, place, record.simulated)
 
@@ -139,20 +152,28 @@ class KnownRuns:
     def with_records(self, records: Iterable[Guidance], oldest: int) -> KnownRuns:
         """These and the runs of records, without those known before the hour `oldest`, since 1970.
 
-        Stations that are observed only by weather models are left out: nothing can be learned from their errors.
+        Stations that are observed only by weather models are left out: nothing can be learned from their errors. So
+        are records that cannot be read, with a warning.
         """
         changed: dict[Key, dict[datetime, KnownRun]] = {}
         for key, timeline in self.timelines.items():
             if timeline.runs[0].known_from < oldest:
                 changed[key] = {run.run: run for run in timeline.runs}
+        unreadable: list[str] = []
         for record in records:
             if not record.observed_only_by_model:
+                try:
+                    run = KnownRun.from_record(record)
+                except Exception as error:  # one record must not cost the others, whatever is wrong with it
+                    unreadable.append(f"{record.station_id} {record.model} {record.run}: {error}")
+                    continue
                 key = record.station_id, record.model
                 if key not in changed:
                     before = self.timelines.get(key)
                     changed[key] = {run.run: run for run in before.runs} if before else {}
-                run = KnownRun.from_record(record)
                 changed[key][run.run] = run
+        if unreadable:
+            log.warning("%d runs of guidance are left out, the first is %s", len(unreadable), unreadable[0])
         timelines = dict(self.timelines)
         for key, runs in changed.items():
             timelines.pop(key, None)

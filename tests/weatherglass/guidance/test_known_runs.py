@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
@@ -10,9 +10,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tests.synthetic_history import history
-from tests.weatherglass.guidance.records import a_run, time_of
+from tests.weatherglass.guidance.records import HOUR, a_run, time_of
 from weatherglass.guidance.known_runs import MAX_AGE_HOURS, PAST_HOURS, KnownGuidance, KnownRuns
-from weatherglass.guidance_record import Guidance
+from weatherglass.guidance_record import MAX_GUIDANCE_HOURS, Guidance
 from weatherglass.records import LEADS, VARIABLES
 
 GRID = history(count=2, days=12)
@@ -108,3 +108,51 @@ def test_old_runs_are_dropped_and_the_others_kept() -> None:
     runs = KnownRuns().with_records(records[:1], 0).with_records(records[1:], oldest)
     assert [run.run for run in runs.timelines["s0", "best_match"].runs] == [one.run for one in records[1:]]
     assert KnownRuns().with_records(records, oldest + 1000).timelines == {}
+
+
+def with_time(record: Guidance, at: int, time: datetime) -> Guidance:
+    times = list(record.values.valid_times)
+    times[at] = time
+    return record.model_copy(update={"values": record.values.model_copy(update={"valid_times": times})})
+
+
+@pytest.mark.parametrize("year", [2126, 9999])
+def test_a_distant_valid_time_is_left_out_and_needs_no_memory(year: int) -> None:
+    record = a_run(GRID, 0, 150)
+    usual = known([record], [150])
+    distant = known([with_time(record, -1, record.run.replace(year=year, minute=0))], [150])
+    assert usual is not None
+    assert distant is not None
+    np.testing.assert_array_equal(distant.ahead, usual.ahead)
+    (((run,),), ((expected,),)) = distant.runs, usual.runs
+    assert run is not None
+    assert expected is not None
+    np.testing.assert_array_equal(run.values, expected.values[:-1])
+
+
+def test_valid_times_from_an_hour_before_the_reception_until_the_longest_run_are_kept() -> None:
+    record, received = a_run(GRID, 0, 150), time_of(GRID, 150)
+    for time, kept in (
+        (received - 2 * HOUR, False),
+        (received - HOUR, True),
+        (received + MAX_GUIDANCE_HOURS * HOUR, True),
+        (received + (MAX_GUIDANCE_HOURS + 1) * HOUR, False),
+    ):
+        at = 0 if time < received else -1
+        (timeline,) = KnownRuns().with_records([with_time(record, at, time)], 0).timelines.values()
+        hours = np.flatnonzero(np.isfinite(timeline.runs[0].values[:, 0])) + timeline.runs[0].first
+        assert (int(time.timestamp()) // 3600 in hours) == kept
+
+
+def test_a_record_that_cannot_be_read_costs_no_other_one() -> None:
+    good, other = a_run(GRID, 0, 150), a_run(GRID, 1, 150)
+    past = [time - timedelta(days=4000) for time in good.values.valid_times]
+    values = good.values.model_copy(update={"valid_times": past})
+    old = good.model_copy(update={"run": good.run - HOUR, "values": values})
+    broken = good.model_copy(update={"run": good.run - 2 * HOUR, "values": None})
+    runs = KnownRuns().with_records([old, broken, good, old, broken, other], 0)
+    assert {key: [run.run for run in line.runs] for key, line in runs.timelines.items()} == {
+        ("s0", "best_match"): [good.run],
+        ("s1", "best_match"): [other.run],
+    }
+    assert KnownRuns().with_records([old, broken], 0).timelines == {}
