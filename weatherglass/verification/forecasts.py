@@ -24,12 +24,14 @@ WITH_SIMULATED_GUIDANCE = "-simulated-guidance"
 def scored_as(version: str, method: str, guidance: Mapping[str, Any] | None = None) -> str:
     """The name under which a forecast is scored: the model version, or the method of a fallback.
 
+    A fallback stays one with guidance, which may be in one variable only.
+
     Args:
         guidance: what the forecast used, `records.UsedGuidance` as JSON.
     """
-    if guidance and guidance.get("simulated"):
-        return version + WITH_SIMULATED_GUIDANCE
-    return version if guidance or method == Method.MODEL.value else method
+    if method != Method.MODEL.value:
+        return method
+    return version + WITH_SIMULATED_GUIDANCE if guidance and guidance.get("simulated") else version
 
 
 def is_of_version(name: str, version: str) -> bool:
