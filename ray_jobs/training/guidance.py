@@ -6,9 +6,12 @@ recalibrated from day to day as in service.
 
 from __future__ import annotations
 
+import logging
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 
@@ -23,20 +26,25 @@ from weatherglass.guidance.known_runs import KnownRuns
 from weatherglass.guidance.recent_errors import observed_past
 from weatherglass.history.grid import HourGrid
 from weatherglass.history.prepared import station_lookup
+from weatherglass.record_headers import Origin
 from weatherglass.records import UNITS, VARIABLES
 from weatherglass.registry import artifact
 from weatherglass.registry.artifact import ModelFileError
 from weatherglass.registry.catalog import registered_models
 from weatherglass.registry.registry import FORECASTER, GUIDANCE, ModelVersion, Registry
-from weatherglass.registry.trainings import last_training_hour
+from weatherglass.registry.trainings import last_fitted_hour
 from weatherglass.settings import Settings
 from weatherglass.store import guidance, observations
 from weatherglass.verification import hindcast, observed_hours
 from weatherglass.verification.score_rows import errors
 
+log = logging.getLogger(__name__)
+
 MAX_CASES = 8_000
 """Forecasts that are used at most, which limits the memory; more add little, because errors of a day are alike."""
 SEED = 20261130
+MODEL_SOURCES = (Origin.OPEN_METEO,)
+"""Sources whose observations are output of weather models, so no truth to learn the errors of weather models from."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +56,30 @@ class GuidanceTraining:
 
 
 def train(task: StepTask) -> tuple[GuidanceTraining, str]:
-    """Train on the guidance of the last weeks and write the model's folder."""
-    try:
-        fitted = _fit(task.settings, task.plan.started_at)
-    except TooLittleGuidance as error:
-        return GuidanceTraining(None, str(error)), f"no guidance is learned: {error}"
-    lines = _summary(fitted)
+    """Train on the guidance of the last weeks and write the model's folder.
+
+    A failure costs only this model: the forecaster and the detector do not depend on it.
+    """
     folder = model_folders(task.folder)[GUIDANCE]
+    try:
+        return _train(task, folder)
+    except TooLittleGuidance as error:
+        reason = str(error)
+    except Exception as error:
+        log.exception("the training of guidance failed")
+        reason = f"the training failed: {type(error).__name__}: {error}"
+        shutil.rmtree(folder, ignore_errors=True)
+    return GuidanceTraining(None, reason), f"no guidance is learned: {reason}"
+
+
+def _train(task: StepTask, folder: Path) -> tuple[GuidanceTraining, str]:
+    """Train, and write the model's folder.
+
+    Raises:
+        TooLittleGuidance: see `_fit`.
+    """
+    fitted = _fit(task.settings, task.plan.started_at)
+    lines = _summary(fitted)
     fitted.model.save(folder)
     artifact.add_text(folder, model_card.FILE, model_card.render(GUIDANCE, task.plan, (), {}, fitted.metrics(), lines))
     return GuidanceTraining(fitted, "the newest, trained on the newest guidance"), "\n".join(["guidance", *lines])
@@ -74,7 +99,7 @@ def _fit(settings: Settings, now: datetime) -> FittedCombination:
     if not stored:
         raise TooLittleGuidance("none is stored")
     simulated = stored[-1].guidance.simulated
-    records = [one.guidance for one in stored if one.guidance.simulated == simulated]
+    records = [one.guidance for one in stored if one.guidance.simulated == simulated and one.guidance.fetched_at <= now]
     runs = KnownRuns().with_records(records, int(first.astype(np.int64)))
     if not runs.timelines:
         raise TooLittleGuidance("all stations are observed only by weather models")
@@ -90,7 +115,7 @@ def _fit(settings: Settings, now: datetime) -> FittedCombination:
                 f"it begins at {known_from}, and the forecaster was trained on hours up to {trained_until}; "
                 f"{combination_fit.MIN_DAYS} days after both are needed"
             )
-        observed = observed_hours.load_trusted_hours(connection, begin, last, stations)
+        observed = observed_hours.load_trusted_hours(connection, begin, last, stations, MODEL_SOURCES)
     return fit_on(model, observed, runs, simulated)
 
 
@@ -122,16 +147,20 @@ def fit_on(model: BoostedForecaster, observed: HourGrid, runs: KnownRuns, simula
 def _forecaster(
     settings: Settings, registry: Registry, known_from: np.datetime64
 ) -> tuple[BoostedForecaster, np.datetime64]:
-    """The newest forecaster that was not trained on hours with guidance, or else the one whose training ends first.
+    """The newest forecaster that was not fitted on hours with guidance, or else the one whose hours end first.
+
+    Not one in quarantine. The hours are those of all its parts: a refit is fitted on newer ones than its trees.
 
     Raises:
         TooLittleGuidance: there is no forecaster whose training data are known.
     """
+    quarantined = registry.quarantined(FORECASTER)
     candidates = [
         (hour, version)
         for model in registered_models(settings)
         if model.kind == FORECASTER
-        and (hour := last_training_hour(model.tags)) is not None
+        and model.version not in quarantined
+        and (hour := last_fitted_hour(model.tags)) is not None
         and (version := registry.version(FORECASTER, model.version)) is not None
     ]
     before = [one for one in candidates if one[0] < known_from]

@@ -71,6 +71,12 @@ def last_training_hour(tags: Mapping[str, str]) -> np.datetime64 | None:
     return np.datetime64(hour.removesuffix("Z"), "h") if hour else None
 
 
+def last_fitted_hour(tags: Mapping[str, str]) -> np.datetime64 | None:
+    """Return the last hour that any part of a version was fitted on, if known, UTC: a refit fits all but the trees."""
+    hour = tags.get("data_last_hour")
+    return np.datetime64(hour.removesuffix("Z"), "h") if hour else None
+
+
 def _forecasters(settings: Settings) -> Sequence[RegisteredModel]:
     """The newest first."""
     return [model for model in registered_models(settings) if model.kind == FORECASTER]

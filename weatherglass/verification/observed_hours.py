@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select
 from weatherglass.history.grid import GRID_VARIABLES, HourGrid
 from weatherglass.history.hours import AFTER_HOUR, BEFORE_HOUR, hours_from_readings, usable_values
 from weatherglass.qc.limits import RANGE_LIMITS, range_limits
+from weatherglass.record_headers import Origin
 from weatherglass.stations import Station
 from weatherglass.store import detection_scores, verdicts
 from weatherglass.store.detection_scores import InjectedFault
@@ -29,11 +30,13 @@ def load_hours(
     stations: Sequence[Station],
     excluded: Collection[tuple[str, datetime]] = (),
     faults: Sequence[InjectedFault] = (),
+    excluded_sources: Collection[Origin] = (),
 ) -> HourGrid:
     """Load the hours from `first` to `last` (both included, UTC) of these stations; NaN where nothing was observed.
 
-    Ignored are values outside the range limits of the station, the observations in `excluded` (station id, time), and
-    the values that were changed by injected `faults`.
+    Ignored are values outside the range limits of the station, the observations in `excluded` (station id, time),
+    those from `excluded_sources`, and the values that were changed by injected `faults`. An observation of an unknown
+    source is kept.
     """
     start, end = (hour.astype("datetime64[s]").astype(datetime).replace(tzinfo=UTC) for hour in (first, last))
     columns = ("station_id", "timestamp", *RANGE_LIMITS)
@@ -41,6 +44,7 @@ def load_hours(
         observations.c.station_id.in_([station.station_id for station in stations]),
         observations.c.timestamp >= start - BEFORE_HOUR,
         observations.c.timestamp < end + AFTER_HOUR,
+        observations.c.source.is_(None) | observations.c.source.not_in([source.value for source in excluded_sources]),
     )
     rows = [row for row in connection.execute(query) if (row.station_id, row.timestamp) not in excluded]
     table = pd.DataFrame(rows, columns=list(columns))
@@ -51,14 +55,22 @@ def load_hours(
 
 
 def load_trusted_hours(
-    connection: Connection, first: np.datetime64, last: np.datetime64, stations: Sequence[Station]
+    connection: Connection,
+    first: np.datetime64,
+    last: np.datetime64,
+    stations: Sequence[Station],
+    excluded_sources: Collection[Origin] = (),
 ) -> HourGrid:
-    """Load hours without the observations that a user has confirmed to be wrong, and without injected faults."""
+    """Load hours without the observations that a user has confirmed to be wrong, and without injected faults.
+
+    Args:
+        excluded_sources: see `load_hours`.
+    """
     start, end = (hour.astype("datetime64[s]").astype(datetime).replace(tzinfo=UTC) for hour in (first, last))
     given = verdicts.load(connection, [station.station_id for station in stations], start - BEFORE_HOUR)
     confirmed = {key for key, verdict in given.items() if verdict.verdict is Judgement.CONFIRMED}
     faults = detection_scores.faults_between(connection, start - BEFORE_HOUR, end + AFTER_HOUR)
-    return load_hours(connection, first, last, stations, confirmed, faults)
+    return load_hours(connection, first, last, stations, confirmed, faults, excluded_sources)
 
 
 def grid_from_observations(

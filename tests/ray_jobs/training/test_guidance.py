@@ -23,10 +23,11 @@ from weatherglass.guidance_record import Guidance
 from weatherglass.history.grid import HourGrid
 from weatherglass.history.prepared import write_stations
 from weatherglass.meteorology import wind_direction
+from weatherglass.record_headers import Origin
 from weatherglass.records import Observation, iso
 from weatherglass.registry.registry import FORECASTER, GUIDANCE, Registry
 from weatherglass.settings import Settings
-from weatherglass.store import guidance, observations, schema
+from weatherglass.store import guidance, observations, quarantine, schema
 
 pytestmark = pytest.mark.integration
 
@@ -50,7 +51,7 @@ def observations_of(grid: HourGrid) -> list[Observation]:
     ]
 
 
-def stored(settings: Settings, runs: Sequence[Guidance], trained_until: int = 0) -> None:
+def stored(settings: Settings, runs: Sequence[Guidance], trained_until: int = 0, source: Origin | None = None) -> None:
     """A forecaster that was trained up to four days before a column, observations, and runs stored when received."""
     registry, folder = Registry(settings), settings.state_dir / "forecaster"
     without_trees().save(folder)
@@ -60,7 +61,7 @@ def stored(settings: Settings, runs: Sequence[Guidance], trained_until: int = 0)
     settings.history_dir.mkdir(parents=True)
     write_stations(settings.history_dir, GRID.stations)
     with registry.store().begin() as connection:
-        observations.save(connection, observations_of(GRID), NOW)
+        observations.save(connection, observations_of(GRID), NOW, source)
         for run in runs:
             guidance.save(connection, [run], run.fetched_at)
 
@@ -136,3 +137,67 @@ def test_the_damaged_guidance_of_a_station_is_left_out_and_the_others_are_used(
     assert result.fitted is not None
     metrics = result.fitted.metrics()
     assert metrics["mae_served.temperature"] < metrics["mae_station.temperature"]
+
+
+def test_observations_that_are_output_of_weather_models_are_no_truth(settings: Settings, tmp_path: Path) -> None:
+    """The stations have an airport, and their readings come from Open-Meteo while it is silent."""
+    stored(settings, runs_of(GRID, range(3)), source=Origin.OPEN_METEO)
+    task = a_task(settings, tmp_path / "training")
+    assert training.train(task)[0].fitted is None
+    with Registry(settings).store().begin() as connection:
+        observations.save(connection, observations_of(GRID), NOW, Origin.METAR)
+    assert training.train(task)[0].fitted is not None
+
+
+@pytest.mark.parametrize("fault", ["fit", "save"])
+def test_a_failure_costs_only_the_model_of_guidance(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise ZeroDivisionError("injected")
+
+    stored(settings, runs_of(GRID, range(3)))
+    task = a_task(settings, tmp_path / "training")
+    with monkeypatch.context() as patch:
+        if fault == "fit":
+            patch.setattr(training, "fit_on", fail)
+        else:
+            patch.setattr(training.artifact, "add_text", fail)
+        result, lines = training.train(task)
+    assert result.fitted is None
+    assert "ZeroDivisionError" in result.reason
+    assert result.reason in lines
+    assert not model_folders(task.folder)[GUIDANCE].exists()
+
+
+def test_a_run_from_the_future_is_not_used(settings: Settings, tmp_path: Path) -> None:
+    (run,) = runs_of(GRID, [0], [601])
+    future = run.model_copy(update={"run": run.run.replace(year=9999), "fetched_at": run.run.replace(year=9999)})
+    stored(settings, runs_of(GRID, range(3)))
+    with Registry(settings).store().begin() as connection:
+        guidance.save(connection, [future], NOW)
+    assert training.train(a_task(settings, tmp_path / "training"))[0].fitted is not None
+
+
+def test_the_forecaster_was_fitted_on_no_hour_with_guidance_and_is_not_in_quarantine(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """A refit keeps old trees, but its climatology and its intervals are fitted on new hours."""
+    registry, known_from = Registry(settings), GRID.hours[100]
+    without_trees().save(tmp_path / "model")
+
+    def registered(column: int, **tags: str) -> str:
+        hour = {"data_last_hour": iso(time_of(GRID, column))}
+        return registry.register(FORECASTER, tmp_path / "model", {}, {}, hour | tags)
+
+    def chosen() -> np.datetime64:
+        return training._forecaster(settings, registry, known_from)[1]
+
+    registered(20)
+    newer = registered(50)
+    registered(300, trees_last_hour=iso(time_of(GRID, 40)))
+    registered(500)
+    assert chosen() == GRID.hours[50]
+    with registry.store().begin() as connection:
+        quarantine.add(connection, quarantine.QuarantinedVersion(FORECASTER, newer, NOW, "test", "test"))
+    assert chosen() == GRID.hours[20]

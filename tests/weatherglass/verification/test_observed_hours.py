@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from tests.weatherglass.store.samples import an_observation
 from weatherglass.history.grid import HourGrid
+from weatherglass.record_headers import Origin
 from weatherglass.stations import bundled_stations
 from weatherglass.store import observations, verdicts
 from weatherglass.store.detection_scores import InjectedFault
@@ -101,6 +102,17 @@ def test_trusted_hours_leave_out_confirmed_readings_but_not_false_alarms(stored:
         ):
             verdicts.save(connection, "boston", time, Verdict(judgement, "user", START, ""))
         hours = observed_hours.load_trusted_hours(connection, FIRST, FIRST + 1, [BOSTON])
+    assert temperatures(hours) == [3.0, 6.0]
+
+
+def test_observations_from_an_excluded_source_are_not_used_and_those_of_an_unknown_one_are(stored: Engine) -> None:
+    with stored.begin() as connection:
+        for minutes, source in ((-19, Origin.OPEN_METEO), (41, Origin.METAR)):
+            time = START + timedelta(minutes=minutes)
+            observations.save(
+                connection, [an_observation("boston", time, temperature=TEMPERATURES[time])], START, source
+            )
+        hours = observed_hours.load_trusted_hours(connection, FIRST, FIRST + 1, [BOSTON], [Origin.OPEN_METEO])
     assert temperatures(hours) == [3.0, 6.0]
 
 
