@@ -7,12 +7,13 @@ from importlib import metadata
 
 from ray_jobs.training.context import StepTask, model_folders
 from ray_jobs.training.guidance import GuidanceTraining
-from ray_jobs.training.plan import GUIDANCE_MODEL, SCORES
+from ray_jobs.training.plan import GUIDANCE_MODEL, SCORES, TrainingPlan
 from ray_jobs.training.promotion import PromotionDecision, Role
 from weatherglass.history.prepared import write_manifest
 from weatherglass.registry.catalog import registered_models
 from weatherglass.registry.registry import ANOMALY_DETECTOR, FORECASTER, GUIDANCE, KINDS, Registry
 from weatherglass.store import recalibrations
+from weatherglass.store.promotions import CHAMPION_ACTIONS, Action
 
 KEPT_REFITS = 7
 
@@ -72,11 +73,28 @@ def register(task: StepTask) -> tuple[dict[str, str], str]:
     registry.promote(ANOMALY_DETECTOR, detector, plan.requested_by, reason, decision.metrics[ANOMALY_DETECTOR])
     lines.append(f"anomaly detector {detector} is now champion: {reason}")
     if combination := versions.get(GUIDANCE):
-        registry.promote(GUIDANCE, combination, plan.requested_by, guidance.reason, metrics[GUIDANCE])
-        lines.append(f"guidance {combination} is now champion: {guidance.reason}")
+        lines.append(_promote_guidance(registry, plan, combination, guidance))
     if plan.kept:
         lines += _remove_old_refits(task)
     return versions, "\n".join(lines)
+
+
+def _promote_guidance(registry: Registry, plan: TrainingPlan, version: str, guidance: GuidanceTraining) -> str:
+    """Promote a model of guidance, unless it is worse than what it combines, or a user has rolled back; a line.
+
+    There is a training every day, so a rollback would last a day at most.
+    """
+    assert guidance.fitted is not None
+    log = [entry for entry in registry.promotions() if entry.kind == GUIDANCE and entry.action in CHAMPION_ACTIONS]
+    obstacle = None
+    if log and log[-1].action is Action.ROLLBACK:
+        obstacle = "the champion was set by a rollback, `weatherglass models promote` ends this"
+    elif worse := guidance.fitted.worse_variables:
+        obstacle = f"on held-out days it is worse than the guidance or the station alone for {', '.join(worse)}"
+    if obstacle:
+        return f"guidance {version} is not promoted: {obstacle}"
+    registry.promote(GUIDANCE, version, plan.requested_by, guidance.reason, guidance.fitted.metrics())
+    return f"guidance {version} is now champion: {guidance.reason}"
 
 
 def _remove_old_refits(task: StepTask) -> list[str]:

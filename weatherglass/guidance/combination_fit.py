@@ -77,6 +77,17 @@ class FittedCombination:
     days: int
     cases: int
 
+    @property
+    def worse_variables(self) -> list[str]:
+        """Variables whose error on held-out days is more than `MIN_GAIN` above that of the guidance or the station."""
+        metrics, worse = self.metrics(), []
+        for name in VARIABLES:
+            if (served := metrics.get(f"mae_served.{name}")) is not None:
+                best = min(metrics[f"mae_guidance.{name}"], metrics[f"mae_station.{name}"])
+                if not served <= best * (1 + MIN_GAIN):
+                    worse.append(name)
+        return worse
+
     def metrics(self) -> dict[str, float]:
         """Means over the leads by variable, for the registry."""
         result = {"days": float(self.days), "cases": float(self.cases)}
