@@ -57,7 +57,7 @@ class GuidanceCombination:
         coefficients: (leads, variables, REGRESSORS + 1), the last one is the intercept; all 0 where the station's own
             forecast was better.
         factors: (leads, variables, levels) of the half-widths of the station's own intervals.
-        usual_error: (variables,) typical `recent_errors.checked_error`.
+        usual_error: (variables,) typical `recent_errors.checked_errors`.
         simulated: whether it was trained on simulated guidance; it is used with the same kind only.
     """
 

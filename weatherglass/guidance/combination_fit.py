@@ -19,7 +19,7 @@ from weatherglass.forecast.interval_factors import LevelBounds, normalized_error
 from weatherglass.guidance.combination import GuidanceCombination
 from weatherglass.guidance.error_regression import fit as fit_regression
 from weatherglass.guidance.known_runs import KnownGuidance
-from weatherglass.guidance.recent_errors import REGRESSORS, Array, checked_error, combine_models
+from weatherglass.guidance.recent_errors import REGRESSORS, Array, checked_errors, combine_models
 from weatherglass.records import LEADS, VARIABLES
 
 MIN_DAYS = 14
@@ -140,7 +140,7 @@ def fit(forecasts: PastForecasts, known: KnownGuidance, simulated: bool) -> Fitt
 def _usual_error(forecasts: PastForecasts, known: KnownGuidance) -> Array:
     """(variables,) median of the checked errors of all models and forecasts; 0, which accepts none, without any."""
     error = forecasts.past[:, None].astype(np.float64) - known.past
-    checked = checked_error(error).reshape(-1, len(VARIABLES))
+    checked = checked_errors(error)[..., -1, :].reshape(-1, len(VARIABLES))
     return np.array([np.median(c[np.isfinite(c)]) if np.isfinite(c).any() else 0.0 for c in checked.T])
 
 

@@ -18,9 +18,15 @@ CHECKED_HOURS = 6
 """Hours up to the base hour whose errors decide whether guidance is used."""
 MIN_CHECKED = 3
 """Known errors among these that are needed."""
+RECHECKED_HOURS = 24
+"""Hours up to the base hour at each of which guidance must have been usable: after an exclusion it needs as many good
+hours, because a fault can be invisible at some hours of the day."""
 MAX_RATIO = 4.0
-"""Guidance is not used if the mean absolute error of these hours, without the mean error of `PAST_HOURS`, is more than
-this multiple of the usual one."""
+"""Guidance is not used if a checked error is more than this multiple of the usual one."""
+MAX_DAY_RATIO = 2.0
+"""The same for the mean absolute error of the last day after a correction by the days before."""
+MAX_UNUSUAL = 1
+"""Variables with unusual errors above which none of a model is used: the run is shifted, frozen or of another place."""
 LEVEL_PRIOR_HOURS = 12.0
 """Hours without an error by which the mean error is shrunk."""
 CYCLE_PRIOR_HOURS = 5.0
@@ -55,16 +61,50 @@ def observed_past(grid: HourGrid, rows: npt.NDArray[np.int64], base: npt.NDArray
     return np.where(inside[..., None], model_variables(values)[..., : len(VARIABLES)], np.float32(np.nan))
 
 
-def checked_error(error: Array) -> Array:
-    """Mean absolute error of the `CHECKED_HOURS`, without the mean error (..., variables); NaN if too few are known.
+def checked_errors(error: Array) -> Array:
+    """Mean absolute errors (..., RECHECKED_HOURS, variables) of the `CHECKED_HOURS` up to each of the last hours.
+
+    Without the mean error of the hours before these, so that a fault is not taken for the error of the site. NaN where
+    too few are known.
 
     Args:
         error: (..., PAST_HOURS, variables) observation minus guidance, NaN where unknown.
     """
-    last = error[..., -CHECKED_HOURS:, :] - _level(error)[..., None, :]
-    count = np.isfinite(last).sum(axis=-2)
-    total = np.nansum(np.abs(last), axis=-2)
-    return np.where(count >= MIN_CHECKED, total / np.maximum(count, 1), np.nan)
+    checked = []
+    for end in range(PAST_HOURS - RECHECKED_HOURS + 1, PAST_HOURS + 1):
+        begin = end - CHECKED_HOURS
+        departure = np.abs(error[..., begin:end, :] - _level(error[..., :begin, :])[..., None, :])
+        checked.append(_mean(departure, MIN_CHECKED))
+    return np.stack(checked, axis=-2)
+
+
+def day_error(error: Array) -> Array:
+    """Mean absolute error (..., variables) of the last day, corrected by the days before; NaN if too few are known.
+
+    The correction is the mean error, and that of the hour of the day.
+
+    Args:
+        error: see `checked_errors`.
+    """
+    before = error[..., :-24, :]
+    level = _level(before)[..., None, :]
+    days = (before - level).reshape(*before.shape[:-2], -1, 24, before.shape[-1])
+    cycle = np.nansum(days, axis=-3) / (np.isfinite(days).sum(axis=-3) + 1)
+    return _mean(np.abs(error[..., -24:, :] - level - cycle), MIN_CHECKED)
+
+
+def _is_usual(error: Array, usual: Array) -> npt.NDArray[np.bool_]:
+    """Whether the errors (..., PAST_HOURS, variables) are known and like the usual ones (..., variables)."""
+    checked = checked_errors(error)
+    unusual = (checked > MAX_RATIO * usual).any(axis=-2) | (day_error(error) > MAX_DAY_RATIO * usual)
+    trusted = unusual.sum(axis=-1, keepdims=True) <= MAX_UNUSUAL
+    return np.asarray(np.isfinite(checked[..., -1, :]) & ~unusual & trusted)
+
+
+def _mean(values: Array, at_least: int) -> Array:
+    """Mean over the hours (..., variables); NaN if fewer are known."""
+    count = np.isfinite(values).sum(axis=-2)
+    return np.where(count >= at_least, np.nansum(values, axis=-2) / np.maximum(count, 1), np.nan)
 
 
 def combine_models(
@@ -77,10 +117,10 @@ def combine_models(
     Args:
         observed: (n, PAST_HOURS, variables), see `observed_past`.
         forecast: (n, leads, variables) of the station alone.
-        usual: (variables,) typical `checked_error`; infinite accepts all.
+        usual: (variables,) typical `checked_errors`; infinite accepts all.
     """
     error = observed[:, None].astype(np.float64) - known.past
-    usable = np.isfinite(known.ahead).all(axis=2) & (checked_error(error) <= MAX_RATIO * usual)
+    usable = np.isfinite(known.ahead).all(axis=2) & _is_usual(error, usual)
     square = np.nansum(error**2, axis=2) / np.maximum(np.isfinite(error).sum(axis=2), 1)
     weight = usable / np.maximum(square, 1e-3)
     weight /= np.maximum(weight.sum(axis=1, keepdims=True), 1e-12)
