@@ -46,7 +46,7 @@ test-other-versions: .venv/.synced ## Tests that need no server, on installed Py
 test-java: ## Unit tests of the Java code of the features job
 	@mvn -q -B -f spark_jobs/java/pom.xml test
 
-bench: setup ## Latency, throughput and resources of the pipeline by stations, rates and workers; about 35 minutes
+bench: setup ## Latency, throughput and resources of the pipeline by stations, rates and workers; about 40 minutes
 	@$(RUN) benchmarks.pipeline
 
 bench-features: setup ## Speed, latency and state of the features job; writes docs/performance.md

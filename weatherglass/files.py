@@ -35,15 +35,19 @@ class DamagedFileError(ValueError):
 
 
 @contextmanager
-def exclusive_lock(file: Path) -> Iterator[None]:
+def exclusive_lock(file: Path, *, wait: bool = True) -> Iterator[None]:
     """Hold a lock that one process and thread has at a time; the others wait. It ends with the block or the process.
 
     Args:
         file: identifies the lock; it is created, with its folder, and stays.
+        wait: wait while another one holds it.
+
+    Raises:
+        BlockingIOError: another one holds it, and `wait` is False.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
 
 

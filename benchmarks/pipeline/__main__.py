@@ -13,6 +13,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 
 from benchmarks.pipeline.isolated import FOLDER, PipelineFailed
@@ -21,6 +22,7 @@ from benchmarks.pipeline.run import WARM_UP_SECONDS, BenchmarkFailed, run_scenar
 from benchmarks.pipeline.scenarios import DEFAULT, Load, Scenario
 from benchmarks.pipeline.services import services
 from benchmarks.pipeline.session import Session
+from weatherglass.files import exclusive_lock
 from weatherglass.settings import Settings, SettingsError, load_settings
 
 
@@ -47,13 +49,27 @@ def main() -> int:
         parser.error(str(error))
     if not (options.minutes > 0 and options.warm_up >= 0):
         parser.error("--minutes must be positive, and --warm-up not negative")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exception, so that everything is removed
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` sets it
+            signal.signal(number, lambda received, _: sys.exit(128 + received))  # an exception: everything is removed
     try:
-        with services(load_settings(), log) as (settings, broker):
-            return int(not measure(settings, broker, scenarios, base, options))
+        return run(load_settings(), scenarios, base, options)
     except (PipelineFailed, SettingsError) as error:
         log(str(error))
         return 1
+
+
+def run(installation: Settings, scenarios: Sequence[Scenario], base: Load, options: argparse.Namespace) -> int:
+    """Measure with services; the exit code. A second call with the same state folder would end those of the first."""
+    with ExitStack() as stack:
+        lock = installation.state_dir / FOLDER / "command.lock"
+        try:
+            stack.enter_context(exclusive_lock(lock, wait=False))
+        except BlockingIOError:
+            log(f"Another benchmark is running: it holds {lock}. Start this one when it has ended")
+            return 1
+        settings, broker = stack.enter_context(services(installation, log))
+        return int(not measure(settings, broker, scenarios, base, options))
 
 
 def measure(

@@ -23,11 +23,13 @@ class EventRecorder:
     Attributes:
         produced: when an observation was produced, by the header `produced_at`; Unix seconds.
         readable: when its prediction was read, after the end of its transaction; Unix seconds.
+        failure: why it reads no longer; None while it does.
     """
 
     def __init__(self, settings: Settings):
         self.produced: dict[Key, float] = {}
         self.readable: dict[Key, float] = {}
+        self.failure: Exception | None = None
         self._topics = settings.topics
         self._reader = RecordReader(settings.bootstrap_servers)
         self._stopping = threading.Event()
@@ -43,14 +45,18 @@ class EventRecorder:
 
     def close(self) -> None:
         self._stopping.set()
-        self._thread.join(30)
+        if self._thread.is_alive():
+            self._thread.join(30)
         self._reader.close()
 
     def _run(self) -> None:
-        while not self._stopping.is_set():
-            polled = self._reader.poll(POLL_MS)
-            now = time.time()
-            self.add((record for records in polled.values() for record in records), now)
+        try:
+            while not self._stopping.is_set():
+                polled = self._reader.poll(POLL_MS)
+                now = time.time()
+                self.add((record for records in polled.values() for record in records), now)
+        except Exception as error:  # of a thread: the measurement asks for it
+            self.failure = error
 
     def add(self, records: Iterable[ConsumerRecord], now: float) -> None:
         """Add records that were read at a time, in Unix seconds."""

@@ -14,9 +14,11 @@ import os
 import shutil
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from kafka.admin import KafkaAdminClient
-from kafka.errors import KafkaError
+from kafka.errors import GroupIdNotFoundError
 
 from weatherglass.jobs.host import HostAlreadyRunningError, HostTimeouts, JobHost
 from weatherglass.launcher.stopping import job_folders
@@ -37,18 +39,29 @@ class NotIsolatedError(RuntimeError):
     """The settings have no prefix: removing them would remove the serving pipeline."""
 
 
+class RemovalError(RuntimeError):
+    """A part of an isolated pipeline could not be removed."""
+
+
 def remove(settings: Settings) -> None:
     """End and remove an isolated pipeline; a job host must be running. Can be repeated after a failure.
 
     Raises:
         NotIsolatedError: there is no prefix.
-        KafkaError: the broker does not respond; the state folder is kept, so that the next run removes the rest.
+        RemovalError: at least one step failed, for example because the broker does not respond. The other steps were
+            taken; the state folder is kept, so that the next run removes the rest.
+        OSError: only the state folder could not be removed.
     """
     if not settings.topic_prefix:
         raise NotIsolatedError("only a pipeline with a topic prefix is removed")
-    _end_jobs(settings)
-    _end_actors(settings)
-    _remove_topics(settings)
+    errors = []
+    for step in (_end_jobs, _end_actors, _remove_topics, _remove_groups):
+        try:
+            step(settings)
+        except Exception as error:  # the other steps do not depend on it
+            errors.append(f"{step.__name__.strip('_')}: {error!r}")
+    if errors:
+        raise RemovalError("; ".join(errors))
     shutil.rmtree(settings.state_dir)
 
 
@@ -59,7 +72,7 @@ def _end_jobs(settings: Settings) -> None:
         if folder.alive():
             folder.request_stop(REQUESTED_BY)
     if not wait_until(lambda: not any(folder.alive() for folder in folders), STOP_SECONDS):
-        log.error("Still alive: %s", ", ".join(folder.name for folder in folders if folder.alive()))
+        raise RemovalError(f"still alive: {', '.join(folder.name for folder in folders if folder.alive())}")
 
 
 def _end_actors(settings: Settings) -> None:
@@ -75,23 +88,37 @@ def _end_actors(settings: Settings) -> None:
     try:
         for name in list_named_actors():
             log.info("Ending actor %s", name)
-            ray.kill(ray.get_actor(name))
+            with suppress(ValueError):  # it has ended since
+                ray.kill(ray.get_actor(name))
     finally:
         ray.shutdown()
 
 
-def _remove_topics(settings: Settings) -> None:
-    admin = KafkaAdminClient(
+@contextmanager
+def _admin_client(settings: Settings) -> Iterator[KafkaAdminClient]:
+    client = KafkaAdminClient(
         bootstrap_servers=settings.bootstrap_servers, request_timeout_ms=BROKER_MS, bootstrap_timeout_ms=BROKER_MS
     )
     try:
-        prefix = settings.topic_prefix
-        if topics := [topic for topic in admin.list_topics() if topic.startswith(prefix)]:
-            admin.delete_topics(topics)
-        if groups := [group["group_id"] for group in admin.list_groups() if group["group_id"].startswith(prefix)]:
-            admin.delete_groups(groups)
+        yield client
     finally:
-        admin.close()
+        client.close()
+
+
+def _remove_topics(settings: Settings) -> None:
+    with _admin_client(settings) as admin:
+        if topics := [topic for topic in admin.list_topics() if topic.startswith(settings.topic_prefix)]:
+            admin.delete_topics(topics)
+
+
+def _remove_groups(settings: Settings) -> None:
+    with _admin_client(settings) as admin:
+        groups = [group["group_id"] for group in admin.list_groups()]
+        groups = [group for group in groups if group.startswith(settings.topic_prefix)]
+        results = admin.delete_groups(groups) if groups else {}  # group -> "OK" or the name of an error
+    gone = ("OK", GroupIdNotFoundError.__name__)
+    if refused := {group: result for group, result in results.items() if result not in gone}:
+        raise RemovalError(f"groups that the broker did not delete: {refused}")
 
 
 def main() -> int:
@@ -110,7 +137,7 @@ def main() -> int:
         pass
     try:
         remove(settings)
-    except (KafkaError, OSError, RuntimeError) as error:
+    except (OSError, RuntimeError) as error:
         log.error("Not everything was removed: %r", error)
         return 1
     finally:

@@ -39,8 +39,8 @@ MODULES = {SINK: "weatherglass.sink", SERVE: "ray_jobs.serve_predictions", SIMUL
 """The modules of the jobs that `spark-submit` does not start; each has its job folder as the only argument."""
 
 SHARED = {
-    *("build_dir", "ray_address", "ray_port", "ray_dashboard_port", "spark_master"),
-    *("spark_memory_mb", "spark_trigger_seconds"),
+    *("build_dir", "ray_address", "spark_master", "spark_memory_mb", "spark_trigger_seconds"),
+    *(name for name in Settings.model_fields if name.endswith("_port")),  # default ports may be equal to its others
 }
 """Settings that an isolated pipeline shares with the installation."""
 
@@ -109,7 +109,7 @@ class IsolatedPipeline:
     def check(self) -> None:
         """Raise PipelineFailed if a job has ended."""
         for name, folder in self.folders.items():
-            if folder.exit.exists() and not folder.alive():
+            if folder.process.exists() and not folder.alive():
                 tail = folder.log.read_text(encoding="utf-8", errors="replace")[-2000:] if folder.log.exists() else ""
                 raise PipelineFailed(f"{name} ended: {folder.outcome().reason}\n{tail}")
 
@@ -127,7 +127,7 @@ def isolated_pipeline(settings: Settings, load: Load, log: Log) -> Iterator[Isol
     isolated.artifacts_dir.symlink_to(settings.artifacts_dir.resolve())
     environment = isolated_environment(isolated, os.environ)
     own = {name: value for name, value in environment.items() if name.startswith("WEATHERGLASS_")}
-    write_atomically(isolated.state_dir / ENVIRONMENT_FILE, json.dumps(own))
+    write_atomically(isolated.state_dir / ENVIRONMENT_FILE, json.dumps(own), private=True)  # URLs contain passwords
     host = _start_host(isolated.state_dir, environment)
     try:
         if not wait_until(lambda: is_locked(isolated.jobs_dir / HOST_LOCK), HOST_SECONDS):

@@ -7,8 +7,9 @@ import platform
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ QUANTILES = {"p50": 50, "p95": 95, "p99": 99}
 COLUMNS = (
     *("stations", "rate", "workers", "observations_per_second", "predictions_per_second"),
     *("latency_ms.p50", "latency_ms.p95", "latency_ms.p99", "stored_ms.p95", "lag.spark-weather-processors"),
-    *("lag.ray-ml-inference", "features.batch_ms.p50", "inference.batch_ms.p50", "inference.records_per_batch"),
+    *("lag.ray-ml-inference", "features.batch_ms.p50", "inference.slowest_batch_ms.p50", "inference.records_per_batch"),
     *("cores.total", "memory_mb.total"),
 )
 """Columns of the printed table; the files contain all."""
@@ -47,8 +48,17 @@ def environment() -> dict[str, str]:
         "load_average": f"{os.getloadavg()[0]:.2f}",
         "system": platform.platform(),
         "python": platform.python_version(),
-        **{name: version(name) for name in PACKAGES},
+        **_versions(),
     }
+
+
+def _versions() -> dict[str, str]:
+    """The versions of the packages that are installed as such; in the container image, Weatherglass is not."""
+    found = {}
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def quantiles(values: Sequence[float]) -> dict[str, float]:
@@ -129,7 +139,7 @@ def figures(
             "rows_per_batch": round(float(np.mean([report["rows"] for report in batches])), 1) if batches else None,
         },
         "inference": {
-            "batch_ms": quantiles([float(report["ms"]) for report in served]),
+            "slowest_batch_ms": quantiles([float(report["ms"]) for report in served]),
             "records_per_batch": round(float(np.mean(records)), 1) if records else None,
             "model_version": served[-1].get("model_version") if served else None,
         },

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 import psutil
 from kafka.admin import KafkaAdminClient
+from kafka.errors import KafkaError
 
 from benchmarks.pipeline.isolated import SERVE, IsolatedPipeline
 from weatherglass.jobs.processes import job_processes
@@ -27,7 +29,7 @@ class Usage:
         memory_mb: component -> highest resident memory of the samples, MB; shared pages count by their share.
         topic_bytes: topic without prefix -> bytes written per second, as stored by the broker.
         lag: consumer group without prefix -> highest lag of the samples, records.
-        final_lag: the same at the end.
+        final_lag: that of the last sample at which the broker responded.
     """
 
     cores: dict[str, float] = field(default_factory=dict)
@@ -46,15 +48,16 @@ class UsageMeter:
 
     def __init__(self, pipeline: IsolatedPipeline, broker: int | None):
         self._pipeline, self._broker, self._settings = pipeline, broker, pipeline.settings
-        self._began = time.monotonic()
         self._cpu: dict[psutil.Process, tuple[str, float, float]] = {}
         """Process -> component, CPU time at the first and at the last sample."""
         self._usage = Usage()
-        self._bytes = self._topic_bytes()
+        self._bytes, self._bytes_read = self._topic_bytes(), time.monotonic()
+        self._began = self._sampled = time.monotonic()
         self.sample()
 
     def sample(self) -> None:
-        """Take a sample of memory and lag; CPU time is added up."""
+        """Take a sample of memory and lag; CPU time is added up. Without a response of the broker, lag is left out."""
+        self._sampled = time.monotonic()
         memory: dict[str, float] = {}
         for name, processes in self._processes().items():
             for process in processes:
@@ -65,18 +68,20 @@ class UsageMeter:
                     memory[name] = memory.get(name, 0.0) + resident(process) / MB
         for name, used in memory.items():
             self._usage.memory_mb[name] = max(self._usage.memory_mb.get(name, 0.0), round(used, 1))
-        self._usage.final_lag = self._lag()
+        with suppress(KafkaError):
+            self._usage.final_lag = self._lag()
         for group, lag in self._usage.final_lag.items():
             self._usage.lag[group] = max(self._usage.lag.get(group, 0), lag)
 
     def finish(self) -> Usage:
         self.sample()
-        seconds = time.monotonic() - self._began
+        seconds = self._sampled - self._began
         cores: dict[str, float] = {}
         for name, first, last in self._cpu.values():
             cores[name] = cores.get(name, 0.0) + (last - first) / seconds
         self._usage.cores = {name: round(used, 3) for name, used in sorted(cores.items())}
         after = self._topic_bytes()
+        seconds = time.monotonic() - self._bytes_read
         self._usage.topic_bytes = {
             topic: round((size - self._bytes.get(topic, 0)) / seconds, 1) for topic, size in sorted(after.items())
         }
@@ -85,9 +90,8 @@ class UsageMeter:
     def _processes(self) -> dict[str, list[psutil.Process]]:
         found = {name: job_processes(folder.started()) for name, folder in self._pipeline.folders.items()}
         report = self._pipeline.folders[SERVE].last_progress() or {}
-        found[ACTORS] = [psutil.Process(pid) for pid in report.get("pids", ()) if psutil.pid_exists(pid)]
-        if self._broker and psutil.pid_exists(self._broker):
-            found[BROKER] = [psutil.Process(self._broker)]
+        found[ACTORS] = _running(report.get("pids", ()))
+        found[BROKER] = _running([self._broker] if self._broker else ())
         return found
 
     def _lag(self) -> dict[str, int]:
@@ -109,3 +113,12 @@ class UsageMeter:
         finally:
             admin.close()
         return sizes
+
+
+def _running(pids: Iterable[int]) -> list[psutil.Process]:
+    """The processes with these ids that have not ended."""
+    found = []
+    for pid in pids:
+        with suppress(psutil.NoSuchProcess):
+            found.append(psutil.Process(pid))
+    return found

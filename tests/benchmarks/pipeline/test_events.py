@@ -33,3 +33,12 @@ def test_the_first_time_counts(monkeypatch: Any) -> None:
     key = ("sim-00001", datetime(2026, 1, 5, 12, 0, 0, 250_000, UTC))
     assert events.produced == {key: 1767614400.5}
     assert events.readable == {key: 1767614401.75}
+
+
+def test_a_recorder_that_did_not_start_can_be_closed(monkeypatch: Any) -> None:
+    """The error of the start is the one that is reported."""
+    closed = []
+    reader = SimpleNamespace(close=lambda: closed.append(True))
+    monkeypatch.setattr("benchmarks.pipeline.events.RecordReader", lambda *_: reader)
+    EventRecorder(Settings(topic_prefix="trial-")).close()
+    assert closed

@@ -15,11 +15,15 @@ import pytest
 from kafka.admin import KafkaAdminClient
 
 from benchmarks.pipeline import host
+from benchmarks.pipeline import isolated as isolated_module
 from benchmarks.pipeline.isolated import (
     ENVIRONMENT_FILE,
     HOST,
     JOBS,
+    IsolatedPipeline,
+    PipelineFailed,
     isolated_environment,
+    isolated_pipeline,
     isolated_settings,
     remove_leftovers,
     running_folder,
@@ -31,7 +35,8 @@ from benchmarks.pipeline.usage import ACTORS
 from tests.conftest import TestBroker, make_settings
 from tests.ray_heads import ray_heads
 from tests.waiting import until
-from weatherglass.jobs.folder import HOST_LOCK, is_locked
+from weatherglass.jobs.folder import HOST_LOCK, StartRequest, is_locked
+from weatherglass.jobs.host import JobHost
 from weatherglass.jobs.processes import find_processes
 from weatherglass.launcher import ray_head
 from weatherglass.launcher.credentials import Credentials
@@ -94,6 +99,49 @@ def test_the_jobs_load_exactly_the_isolated_settings(tmp_path: Path, monkeypatch
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert load_settings() == isolated
+
+
+def test_a_changed_port_of_the_installation_may_be_the_default_of_another(tmp_path: Path) -> None:
+    installation = Settings(state_dir=tmp_path, ray_port=8090, replay_port=8095)
+    isolated = isolated_settings(installation, "0001", LOAD)
+    assert (isolated.ray_port, isolated.replay_port) == (8090, 8095)
+    assert isolated.spark_ui_port != installation.spark_ui_port  # the UI of the serving pipeline may use that
+
+
+def test_the_environment_of_an_isolated_pipeline_is_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It contains the URL of the registry, with a password."""
+    modes = []
+
+    def start_host(folder: Path, _: object) -> None:
+        modes.append((folder / ENVIRONMENT_FILE).stat().st_mode & 0o777)
+        raise PipelineFailed
+
+    monkeypatch.setattr(isolated_module, "_start_host", start_host)
+    with pytest.raises(PipelineFailed), isolated_pipeline(Settings(state_dir=tmp_path), LOAD, lambda _: None):
+        pass
+    assert modes == [0o600]
+
+
+def test_a_killed_job_is_noticed(tmp_path: Path) -> None:
+    """It writes no exit.json, as after SIGKILL by the kernel without memory."""
+    pipeline = IsolatedPipeline(Settings(state_dir=tmp_path, topic_prefix="benchmark-0001-"))
+    job_host = JobHost(pipeline.settings.jobs_dir)
+    try:
+        folder = pipeline.folders[JOBS[0]]
+        folder.request_start(StartRequest([sys.executable, "-c", "import time; time.sleep(600)"]))
+        job_host.poll()
+        pid = folder.started()["pid"]
+        try:
+            pipeline.check()
+        finally:
+            os.kill(pid, signal.SIGKILL)
+        until("the end of the job", lambda: not folder.alive())
+        assert not folder.exit.exists()
+        with pytest.raises(PipelineFailed, match=JOBS[0]):
+            pipeline.check()
+        os.waitpid(pid, 0)
+    finally:
+        job_host.close()
 
 
 def test_the_serving_pipeline_is_not_removed(tmp_path: Path) -> None:

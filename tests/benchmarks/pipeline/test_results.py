@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from sqlalchemy import Engine
 
+from benchmarks.pipeline import results
 from benchmarks.pipeline.events import Key
 from benchmarks.pipeline.isolated import FEATURES, SERVE
 from benchmarks.pipeline.results import COLUMNS, environment, figures, latencies, quantiles, table, write_files
@@ -86,6 +88,20 @@ def test_a_superseded_observation_waits_for_the_first_prediction_of_a_newer_one(
 def test_observations_in_no_prediction_are_counted() -> None:
     found = figures(PRODUCED, READABLE, STORED, (118.0, 120.0), USAGE, REPORTS)
     assert (found["latency_ms"]["count"], found["observations_without_prediction"]) == (1, 1)
+
+
+def test_a_package_that_is_not_installed_as_such_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the container image, Weatherglass is a copied folder."""
+
+    def version(name: str) -> str:
+        if name == "weatherglass":
+            raise PackageNotFoundError(name)
+        return "1"
+
+    monkeypatch.setattr(results, "version", version)
+    found = environment()
+    assert "weatherglass" not in found
+    assert found["pyspark"] == "1"
 
 
 def test_a_load_without_predictions_has_figures() -> None:
