@@ -14,8 +14,8 @@ from tests.ray_jobs.small_models import without_trees
 from tests.synthetic_history import history
 from tests.weatherglass.guidance.records import a_run, runs_of
 from weatherglass.guidance.combination import GuidanceCombination
-from weatherglass.guidance.known_runs import PAST_HOURS, KnownRuns
-from weatherglass.guidance.recent_errors import CHECKED_HOURS, MAX_RATIO, checked_errors
+from weatherglass.guidance.known_runs import PAST_HOURS, KnownGuidance, KnownRuns
+from weatherglass.guidance.recent_errors import CHECKED_HOURS, MAX_RATIO, checked_errors, combine_models
 from weatherglass.guidance_record import Guidance
 from weatherglass.history.grid import HourGrid
 from weatherglass.records import LEADS
@@ -114,3 +114,16 @@ def test_after_a_fault_guidance_is_used_again_only_after_a_day_of_good_hours() -
         checked = checked_errors(faulty)
         assert (checked > MAX_RATIO).any()
         assert (checked[..., -1, :] > MAX_RATIO).all() == (ago == 0)
+
+
+@pytest.mark.parametrize("age", [6, 12, 24, 36, 48, 72])
+def test_the_mean_error_does_not_absorb_a_change_of_the_model(age: int) -> None:
+    """A change by five usual errors excludes the model for three days, in the changed variable only."""
+    error = np.random.default_rng(2).normal(size=(20, 1, PAST_HOURS, 4))
+    error[..., PAST_HOURS - age :, 0] += 5.0
+    ahead = np.zeros((20, 1, len(LEADS), 4), np.float32)
+    known = KnownGuidance(("model",), ahead, -error.astype(np.float32), ((None,),) * 20)
+    observed = np.zeros((20, PAST_HOURS, 4), np.float32)
+    usable = combine_models(known, observed, np.zeros((20, len(LEADS), 4)), np.full(4, 0.8)).usable
+    assert not usable[:, 0].any()
+    assert usable[:, 1:].all()
