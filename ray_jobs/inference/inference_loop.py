@@ -177,7 +177,7 @@ class InferenceLoop:
                 self._last_predicted.mark([window])
         self._undecodable = self._features.undecodable
         self.grid = self._hours.grid()
-        self._models.refresh(self.canary)
+        self._models.refresh(self.canary, reads_runs=False)  # with their number, this would stop the heartbeat
         log.info(
             "shard %d of %d reads partitions %s; read %d hours and replayed %d features in %.1f s",
             *(self._shard, self._settings.inference_actors, [tp.partition for tp in own]),
@@ -334,6 +334,7 @@ class InferenceLoop:
             "forecaster": models.forecaster_version,
             "detector": models.detector_version,
             "challenger": models.challenger_version,
+            "guidance": models.guidance.version if models.guidance else None,
         }
         statuses = {
             name: {"state": status.state, "since": iso(status.since), "reason": status.reason}

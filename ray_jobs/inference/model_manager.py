@@ -13,11 +13,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
 from ray_jobs.inference.canary_check import CanaryBatch, check_detector, check_forecaster, check_guidance
 from ray_jobs.inference.failed_loads import FailedLoads
 from ray_jobs.inference.model_slot import ModelSlot, SlotStatus
+from ray_jobs.inference.stored_runs import StoredRuns
 from weatherglass.anomaly.detector import AnomalyDetector
 from weatherglass.forecast.boosted_trees import BoostedForecaster
 from weatherglass.forecast.fallback import PersistenceForecaster
@@ -25,9 +26,9 @@ from weatherglass.forecast.forecaster import Forecaster
 from weatherglass.forecast.recalibration import RecalibratedForecaster, Recalibration, StationRecalibration
 from weatherglass.formatting import first_line
 from weatherglass.guidance.combination import GuidanceCombination
-from weatherglass.guidance.known_runs import MAX_AGE_HOURS, PAST_HOURS, KnownRuns
+from weatherglass.guidance.known_runs import KnownRuns
 from weatherglass.registry.registry import ANOMALY_DETECTOR, FORECASTER, GUIDANCE, ModelVersion, Registry
-from weatherglass.store import alerts, guidance, quarantine, recalibrations
+from weatherglass.store import alerts, quarantine, recalibrations
 from weatherglass.store.alerts import Alert, Severity
 from weatherglass.store.quarantine import QuarantinedVersion
 
@@ -37,12 +38,6 @@ NO_MODEL = "none"
 """Model version of a prediction that was made without a registered model."""
 FAILURES = 3
 """Consecutive failed batches after which a version is rejected; the baseline predicts these batches."""
-
-
-KEPT_RUNS = timedelta(hours=PAST_HOURS + MAX_AGE_HOURS)
-"""How long runs of weather models are kept, by the time of their storage."""
-STORED_OVERLAP = timedelta(minutes=1)
-"""Runs stored so long before the newest one are read again: a transaction may have been committed after a later one."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +100,7 @@ class ModelManager:
         self._guidance = ModelSlot[GuidanceCombination | None](
             "guidance", GUIDANCE, GuidanceCombination.load, check_guidance, None, None
         )
-        self._runs, self._runs_stored_at = KnownRuns(), datetime.min.replace(tzinfo=UTC)
-        """The runs that were read, and when the newest of them was stored."""
+        self._runs = StoredRuns()
         self._recalibrations: dict[str | None, tuple[date | None, Recalibration]] = {}
         """Active forecaster version -> day of the verification, and the recalibration from it."""
         self._slots = {slot.name: slot for slot in (self._forecaster, self._detector, self._challenger, self._guidance)}
@@ -114,10 +108,13 @@ class ModelManager:
         """Set when `refresh` must run before its next regular time."""
         self.current = self._active_models()
 
-    def refresh(self, canary: CanaryBatch | None) -> None:
+    def refresh(self, canary: CanaryBatch | None, reads_runs: bool = True) -> None:
         """Bring the slots in line with the registry; every new version is validated with the canary batch.
 
         While the registry or the store is unavailable, the slots stay unchanged.
+
+        Args:
+            reads_runs: whether to read the new runs of weather models. Reading those of six days takes seconds.
         """
         self.wake.clear()
         for slot in self._slots.values():
@@ -125,7 +122,7 @@ class ModelManager:
                 self._sync_quarantine,
                 lambda slot: self._update_model(slot, canary),
                 self._update_recalibration,
-                self._update_runs,
+                *([self._update_runs] if reads_runs else []),
                 self._update_status,
             ):
                 try:
@@ -154,9 +151,10 @@ class ModelManager:
         self._slots[name].record_success()
 
     def statuses(self) -> dict[str, SlotStatus]:
-        """Slot name -> status; those of challenger and guidance only if there is such a model."""
+        """Slot name -> status; those of challenger and guidance only if there is such a model, also a rejected one."""
         optional = (self._challenger, self._guidance)
-        return {name: slot.status for name, slot in self._slots.items() if slot not in optional or slot.has_model}
+        shown = (slot for slot in self._slots.values() if slot not in optional or slot.has_model or slot.has_candidate)
+        return {slot.name: slot.status for slot in shown}
 
     def _active_models(self) -> ActiveModels:
         challenger = self._challenger
@@ -172,7 +170,7 @@ class ModelManager:
 
     def _active_guidance(self) -> ActiveGuidance | None:
         slot = self._guidance
-        return ActiveGuidance(slot.model, str(slot.version), self._runs) if slot.model else None
+        return ActiveGuidance(slot.model, str(slot.version), self._runs.known) if slot.model else None
 
     def _recalibrated(self, slot: ModelSlot[Forecaster]) -> Forecaster:
         _, recalibration = self._recalibrations.get(slot.version, (None, {}))
@@ -205,18 +203,11 @@ class ModelManager:
         """Read the runs of weather models that were stored since the last time."""
         if slot is not self._guidance or not slot.has_model:
             return
-        now = datetime.now(UTC)
-        since = max(self._runs_stored_at, now - KEPT_RUNS) - STORED_OVERLAP
         with self._registry.store().connect() as connection:
-            stored = guidance.stored_since(connection, since)
-        if not stored or stored[-1].stored_at <= self._runs_stored_at:
-            return
-        newest = max(one.guidance.fetched_at for one in stored)
-        oldest = int((newest - KEPT_RUNS).timestamp() // 3600)
-        with self._lock:
-            self._runs = self._runs.with_records((one.guidance for one in stored), oldest)
-            self._runs_stored_at = stored[-1].stored_at
-            self.current = self._active_models()
+            changed = self._runs.update(connection, datetime.now(UTC))
+        if changed:
+            with self._lock:
+                self.current = self._active_models()
 
     def _candidates(self, slot: ModelSlot) -> list[ModelVersion]:
         """The versions to activate, in order of preference.
@@ -317,6 +308,7 @@ class ModelManager:
     def _update_status(self, slot: ModelSlot) -> None:
         """Set the status; when the first candidate is active, close the alert of an earlier rejection."""
         candidates = self._candidates(slot)
+        slot.has_candidate = bool(candidates)
         if not candidates:
             return
         desired = candidates[0].version

@@ -47,6 +47,8 @@ class ModelSlot(Generic[M]):
         self.name, self.kind = name, kind
         self.baseline_version = baseline_version
         self.model, self.version = baseline, baseline_version
+        self.has_candidate = False
+        """Whether the registry has a version for it, which may be rejected."""
         self.failures = 0
         """Consecutive failed batches."""
         self.status = SlotStatus("degraded", datetime.now(UTC), "no model has been trained yet")

@@ -198,8 +198,8 @@ def inference_components(folder: JobFolder) -> tuple[ComponentHealth, ...]:
     for label, key in (("actor", "actors"), ("model", "models")):
         for name, status in progress.get(key, {}).items():
             state = HealthState(status["state"])
-            # The challenger's predictions are not published, so its failure does not fail the pipeline.
-            if (label, name) == ("model", "challenger") and state is HealthState.FAILING:
+            # Neither is needed for predictions: those of the challenger are not published, and guidance is optional.
+            if label == "model" and name in ("challenger", "guidance") and state is HealthState.FAILING:
                 state = HealthState.DEGRADED
             reason = HealthReason.WORKING if state is HealthState.OK else HealthReason.REPORTED
             detail = f"since {status['since']}: {status['reason']}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, delete, func, select
+from sqlalchemy import Connection, Row, Select, and_, delete, func, select, tuple_
 
 from weatherglass.guidance_record import Guidance, GuidanceValues
 from weatherglass.record_headers import Origin
@@ -21,6 +21,8 @@ RETENTION = timedelta(days=100)
 IDENTITY = ("station_id", "model", "run")
 Key = tuple[str, str]
 """Station id and model."""
+Identity = tuple[str, str, datetime]
+"""Station id, model and run, UTC."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,18 @@ def latest(connection: Connection, station_id: str, known_at: datetime | None = 
 def stored_since(connection: Connection, stored_at: datetime) -> list[StoredGuidance]:
     """All runs stored at or after a time, UTC, ordered by the time of storage."""
     return _read(connection, select(table).where(table.c.stored_at >= stored_at).order_by(table.c.stored_at))
+
+
+def identities_since(connection: Connection, stored_at: datetime) -> dict[Identity, datetime]:
+    """The runs stored at or after a time, UTC, and when each was stored."""
+    query = select(*(table.c[name] for name in IDENTITY), table.c.stored_at).where(table.c.stored_at >= stored_at)
+    return {(row.station_id, row.model, row.run): row.stored_at for row in connection.execute(query)}
+
+
+def load(connection: Connection, identities: Sequence[Identity]) -> list[Guidance]:
+    """Runs in any order, without those that are not stored or cannot be read; at most 1,000."""
+    chosen = tuple_(*(table.c[name] for name in IDENTITY)).in_(identities)
+    return [stored.guidance for stored in _read(connection, select(table).where(chosen))]
 
 
 def thin(connection: Connection, now: datetime) -> int:

@@ -80,3 +80,13 @@ def test_the_last_fetch_of_each_station_and_model_is_kept(connection: Connection
         keys[0]: guidance.Fetch(NOON + HOUR, second),
         keys[1]: guidance.Fetch(NOON + 2 * HOUR, first),
     }
+
+
+def test_runs_are_found_by_the_time_of_storage_and_loaded_by_identity(connection: Connection) -> None:
+    first, second, third = (a_guidance(run=NOON + number * HOUR) for number in range(3))
+    for run, stored_at in ((first, NOON), (second, NOON + HOUR), (third, NOON + 2 * HOUR)):
+        guidance.save(connection, [run], stored_at)
+    found = guidance.identities_since(connection, NOON + HOUR)
+    assert found == {("new-york", "best_match", NOON + number * HOUR): NOON + number * HOUR for number in (1, 2)}
+    assert sorted(guidance.load(connection, list(found)), key=lambda run: run.run) == [second, third]
+    assert guidance.load(connection, [("boston", "best_match", NOON)]) == []
