@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from weatherglass.anomaly.detector import AnomalyDetector, DetectorInput
 from weatherglass.forecast.fallback import PersistenceForecaster
@@ -30,6 +31,9 @@ MAX_EXTRA_FLAG_SHARE = 0.5
 """Share of readings that a detector may flag in addition to those that the active detector flags."""
 MIN_READINGS = 4
 """The share of flagged readings is not checked for fewer readings than this."""
+MAX_EXCESS = 0.75
+"""How far a correction by guidance may be outside of 0 to the regressor that causes it, in half-widths of the 90 %
+interval. The slopes of trained models are between -0.1 and 1.3."""
 MIN_HALF_WIDTH = 1e-6
 """Lower bound of a half-width, which avoids a division by zero."""
 
@@ -45,6 +49,7 @@ class CanaryFailure(StrEnum):
     OUT_OF_RANGE = "out_of_range"
     TOO_SLOW = "too_slow"
     TOO_DISTANT = "too_distant"
+    WRONG_SLOPE = "wrong_slope"
     TOO_MANY_FLAGS = "too_many_flags"
 
 
@@ -152,7 +157,7 @@ def _check_distance(forecast: Forecast, reference: Forecast) -> float:
     Raises:
         ModelRejected: it is too large.
     """
-    half_width = np.maximum((reference.upper[0.9] - reference.lower[0.9]) / 2, MIN_HALF_WIDTH)
+    half_width = _half_width(reference)
     distance = np.abs(forecast.values - reference.values).mean(axis=(0, 1)) / half_width.mean(axis=(0, 1))
     worst = int(np.argmax(distance))
     if distance[worst] > MAX_DISTANCE:
@@ -162,6 +167,11 @@ def _check_distance(forecast: Forecast, reference: Forecast) -> float:
             f"90 % interval from that of the active model; the limit is {MAX_DISTANCE:g}",
         )
     return float(distance[worst])
+
+
+def _half_width(forecast: Forecast) -> npt.NDArray[np.float64]:
+    """(n, leads, variables) of the 90 % interval."""
+    return np.maximum((forecast.upper[0.9] - forecast.lower[0.9]) / 2, MIN_HALF_WIDTH)
 
 
 @dataclass(frozen=True)
@@ -179,9 +189,11 @@ def check_guidance(
 ) -> GuidanceCheck:
     """Validate a combination with guidance that agrees with the forecast of persistence, without recent errors.
 
+    Then with one regressor at a time half an interval above and below: the correction may follow it partly or fully.
+
     Raises:
-        ModelRejected: the combined forecast has a defect, or differs from what both agree on. Exceptions of the model
-            itself propagate.
+        ModelRejected: the combined forecast has a defect, differs from what both agree on, or goes against a regressor
+            or far beyond it. Exceptions of the model itself propagate.
     """
     if model is None:
         return GuidanceCheck(0)
@@ -192,6 +204,20 @@ def check_guidance(
     if defect := find_defect(combined):
         raise ModelRejected(defect.reason, f"its forecast of the canary batch has {defect.detail}")
     _check_distance(combined, forecast)
+    half_width = _half_width(forecast)
+    for index, name in enumerate(REGRESSORS):
+        for step in (half_width, -half_width):
+            regressors = np.zeros(shape)
+            regressors[..., index] = step
+            followed = (model.corrected(forecast, regressors, usable).values - combined.values) / step
+            excess = np.maximum(np.maximum(-followed, followed - 1), 0).mean(axis=0).max(axis=0)
+            worst = int(np.argmax(excess))
+            if excess[worst] > MAX_EXCESS:
+                raise ModelRejected(
+                    CanaryFailure.WRONG_SLOPE,
+                    f"its correction of {VARIABLES[worst].replace('_', ' ')} is {excess[worst]:.1f} half-widths of the "
+                    f"90 % interval outside of 0 to the {name}; the limit is {MAX_EXCESS:g}",
+                )
     return GuidanceCheck(shape[0])
 
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from ray_jobs.inference.canary_check import CanaryBatch, find_defect
 from ray_jobs.inference.deduplication import is_leading
+from ray_jobs.inference.guided_forecast import VersionedForecast, add_guidance
 from ray_jobs.inference.hour_buffer import HourBuffer, first_hour64, hour64
 from ray_jobs.inference.model_manager import NO_MODEL, ActiveGuidance, ActiveModels, ModelManager
 from weatherglass.anomaly.detector import (
@@ -28,7 +29,6 @@ from weatherglass.anomaly.detector import (
 from weatherglass.forecast.fallback import PersistenceForecaster
 from weatherglass.forecast.features import PAST_HOURS
 from weatherglass.forecast.forecaster import LEVELS, Forecast, Forecaster
-from weatherglass.guidance.combination import GuidanceUse
 from weatherglass.history.grid import HourGrid
 from weatherglass.records import (
     LEADS,
@@ -40,8 +40,6 @@ from weatherglass.records import (
     Interval,
     Prediction,
     Predictions,
-    UsedGuidance,
-    UsedRun,
     WindowFeatures,
 )
 
@@ -99,22 +97,12 @@ class PendingPrediction:
 class PredictionResult:
     """A prediction, that of the other version (None without a challenger), and a SHA-256 of the inputs.
 
-    The same version gives the same prediction for the same inputs.
+    The same version gives the same prediction for the same inputs and guidance.
     """
 
     prediction: Prediction
     shadow: Prediction | None
     inputs: str
-
-
-@dataclass(frozen=True)
-class VersionedForecast:
-    """A forecast for all predictions of a batch, in their order, and the model version that made it."""
-
-    forecast: Forecast
-    version: str
-    guidance: tuple[UsedGuidance | None, ...] = ()
-    """What each prediction used; empty: none."""
 
 
 class Predictor:
@@ -170,10 +158,10 @@ class Predictor:
         rows, bases = [one.row for one in pending], [one.base for one in pending]
         self.canary = CanaryBatch(grid, rows, bases, [one.detector_input for one in pending])
         challenger = self._challenge(models, grid, rows, bases)
-        champion = self._with_guidance(champion, models.guidance, grid)
-        challenger = challenger and self._with_guidance(challenger, models.guidance, grid)
-        _set_input_hashes(pending, grid, champion.guidance)
-        return [self._result(one, index, champion, challenger) for index, one in enumerate(pending)]
+        own = [champion] if challenger is None else [champion, challenger]
+        served = self._with_guidance(own, models.guidance, grid)
+        _set_input_hashes(pending, grid)
+        return [self._result(one, index, *served) for index, one in enumerate(pending)]
 
     def _locate(self, window: WindowFeatures) -> tuple[int, int] | None:
         return self._hours.locate(window.station_id, hour64(window.aggregated_features.last_observation))
@@ -221,24 +209,17 @@ class Predictor:
         return None if forecast is None else VersionedForecast(forecast, models.challenger_version)
 
     def _with_guidance(
-        self, own: VersionedForecast, active: ActiveGuidance | None, grid: HourGrid
-    ) -> VersionedForecast:
-        """The forecast combined with guidance where there is any; `own` if that fails, or if it is persistence."""
-        if active is None or own.version == NO_MODEL:
-            return own
-        try:
-            combined = active.combination.combine(own.forecast, grid, active.runs)
-            defect = find_defect(combined.forecast)
-        except Exception as error:
-            log.exception("guidance version %s failed", active.version)
-            self._models.record_failure("guidance", active.version, repr(error))
-            return own
-        if defect is not None:
-            log.error("the forecast with guidance version %s has %s", active.version, defect.detail)
-            self._models.record_failure("guidance", active.version, f"its forecast has {defect.detail}")
-            return own
-        self._models.record_success("guidance")
-        return VersionedForecast(combined.forecast, own.version, tuple(_used(use, active) for use in combined.used))
+        self, own: Sequence[VersionedForecast], active: ActiveGuidance | None, grid: HourGrid
+    ) -> list[VersionedForecast]:
+        """Forecasts combined with guidance; `own` where that fails. The batch fails if one of them does."""
+        if active is None or all(one.version == NO_MODEL for one in own):
+            return list(own)
+        served, failures = add_guidance(own, active, grid)
+        if failures:
+            self._models.record_failure("guidance", active.version, failures[0])
+        else:
+            self._models.record_success("guidance")
+        return served
 
     def _run_model(
         self, slot: str, model: Forecaster, version: str, grid: HourGrid, rows: Sequence[int], bases: Sequence[int]
@@ -303,7 +284,7 @@ class Predictor:
         pending: PendingPrediction,
         index: int,
         champion: VersionedForecast,
-        challenger: VersionedForecast | None,
+        challenger: VersionedForecast | None = None,
     ) -> PredictionResult:
         if challenger is None:
             return PredictionResult(_prediction(pending, champion, index), None, pending.inputs)
@@ -321,12 +302,11 @@ def in_challenger_share(station_id: str, share: float) -> bool:
     return number < share * 2**64
 
 
-def _set_input_hashes(
-    pending: Sequence[PendingPrediction], grid: HourGrid, guidance: Sequence[UsedGuidance | None]
-) -> None:
-    """Set `inputs` of each: a hash of the last hours of all stations up to its base hour, its own window and guidance.
+def _set_input_hashes(pending: Sequence[PendingPrediction], grid: HourGrid) -> None:
+    """Set `inputs` of each: a hash of the last hours of all stations up to its base hour and its own window.
 
-    Stations are sorted by id, because their order in the grid changes with a restart.
+    Stations are sorted by id, because their order in the grid changes with a restart. Guidance is not part of it: a
+    window that is predicted again after a newer run has arrived has the same inputs.
     """
     ids = [station.station_id for station in grid.stations]
     order = np.argsort(ids)
@@ -337,10 +317,8 @@ def _set_input_hashes(
         ).digest()
         for base in {one.base for one in pending}
     }
-    for index, one in enumerate(pending):
-        used = guidance[index] if guidance else None
-        text = one.window.to_json() + (used.to_json() if used else b"")
-        one.inputs = hashlib.sha256(hour_hashes[one.base] + text).hexdigest()
+    for one in pending:
+        one.inputs = hashlib.sha256(hour_hashes[one.base] + one.window.to_json()).hexdigest()
 
 
 def _prediction(pending: PendingPrediction, versioned: VersionedForecast, index: int) -> Prediction:
@@ -365,17 +343,6 @@ def _prediction(pending: PendingPrediction, versioned: VersionedForecast, index:
             history_hours=int(forecast.history_hours[index]),
             others=[Interval(**_interval(forecast, level, index, ahead)) for level in LEVELS if level != LEVEL],
         ),
-    )
-
-
-def _used(use: GuidanceUse | None, active: ActiveGuidance) -> UsedGuidance | None:
-    if use is None:
-        return None
-    return UsedGuidance(
-        model_version=active.version,
-        runs=[UsedRun(model=model, run=run.run) for model, run in sorted(use.runs.items())],
-        variables=list(use.variables),
-        simulated=active.combination.simulated,
     )
 
 

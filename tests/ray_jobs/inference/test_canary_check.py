@@ -20,6 +20,7 @@ from ray_jobs.inference.canary_check import (
     ModelRejected,
     check_detector,
     check_forecaster,
+    check_guidance,
     find_defect,
 )
 from tests.ray_jobs.windows import START, leading
@@ -27,6 +28,8 @@ from tests.synthetic_history import history
 from weatherglass.anomaly.detector import AnomalyDetector, DetectorInput
 from weatherglass.forecast.fallback import PersistenceForecaster
 from weatherglass.forecast.forecaster import LEVELS, Forecast, Forecaster
+from weatherglass.guidance.combination import GuidanceCombination
+from weatherglass.guidance.recent_errors import REGRESSORS
 from weatherglass.history.grid import HourGrid
 from weatherglass.qc.limits import RANGE_LIMITS
 from weatherglass.records import LEADS, VARIABLES
@@ -256,3 +259,26 @@ def test_summaries_contain_the_figures() -> None:
     assert {"3", "1750", "0.25"} <= set(str(ForecasterCheck(3, 1.7504, 0.25)).replace(",", "").split())
     assert {"3", "12"} <= set(str(ForecasterCheck(3, 0.0124, None)).split())
     assert {"2", "5", "1750"} <= set(str(DetectorCheck(2, 5, 1.7504)).split())
+
+
+def with_slope(regressor: str, slope: float, leads: slice = slice(None)) -> GuidanceCombination:
+    coefficients = np.zeros((len(LEADS), len(VARIABLES), len(REGRESSORS) + 1))
+    coefficients[..., :-1] = 0.7
+    coefficients[leads, :, REGRESSORS.index(regressor)] = slope
+    factors = np.ones((len(LEADS), len(VARIABLES), len(LEVELS)))
+    return GuidanceCombination(coefficients, factors, np.ones(len(VARIABLES)), False)
+
+
+@pytest.mark.parametrize("slope", [-0.3, 0.0, 1.0, 1.3])
+@pytest.mark.parametrize("regressor", REGRESSORS)
+def test_guidance_with_usual_slopes_passes(regressor: str, slope: float) -> None:
+    assert check_guidance(with_slope(regressor, slope), None, CANARY).forecasts == len(CANARY.rows)
+
+
+@pytest.mark.parametrize("leads", [slice(None), slice(7, 8)])
+@pytest.mark.parametrize("slope", [-1.0, 5.0])
+@pytest.mark.parametrize("regressor", REGRESSORS)
+def test_guidance_with_a_wrong_slope_is_rejected(regressor: str, slope: float, leads: slice) -> None:
+    with pytest.raises(ModelRejected) as rejected:
+        check_guidance(with_slope(regressor, slope, leads), None, CANARY)
+    assert rejected.value.reason is CanaryFailure.WRONG_SLOPE

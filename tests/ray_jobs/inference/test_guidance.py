@@ -5,33 +5,43 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
+from sqlalchemy import text
 
+from ray_jobs.inference import inference_loop
 from ray_jobs.inference.canary_check import CanaryBatch
 from ray_jobs.inference.hour_buffer import HourBuffer
+from ray_jobs.inference.inference_loop import InferenceLoop
 from ray_jobs.inference.model_manager import FAILURES, ModelManager
-from ray_jobs.inference.predictor import Predictor
+from ray_jobs.inference.predictor import PredictionResult, Predictor
 from ray_jobs.training.guidance import fit_on
 from tests.conftest import make_settings
+from tests.ray_jobs.fake_broker import FakeBroker, FakeConsumer, FakeProducer
 from tests.ray_jobs.small_models import register_champion, without_trees
 from tests.ray_jobs.windows import leading
 from tests.synthetic_history import history
 from tests.weatherglass.guidance.records import HOUR, a_run, runs_of, time_of
-from weatherglass.guidance.combination import GuidanceCombination
+from weatherglass.consumer import record_reader
+from weatherglass.guidance.combination import CombinedForecast, GuidanceCombination
 from weatherglass.guidance.known_runs import MAX_AGE_HOURS, KnownRuns
 from weatherglass.guidance_record import Guidance
 from weatherglass.records import VARIABLES, Hour, Prediction
 from weatherglass.registry.registry import GUIDANCE, Registry
 from weatherglass.settings import Settings
+from weatherglass.stations import bundled_stations
 from weatherglass.store import guidance
+from weatherglass.topics import FEATURES, HOURS, PREDICTIONS, REJECTED, SHADOW
 
 pytestmark = pytest.mark.integration
 
+SECOND = timedelta(seconds=1)
 GRID = history(count=3, days=40, seed=21)
 BASE = 24 * 36 + 4
 """Column of the base hour; the newest run was received three hours before it."""
@@ -81,6 +91,10 @@ def served(template: Path, tmp_path: Path) -> Settings:
 
 def predictions(manager: ModelManager, base: int = BASE) -> dict[str, Prediction]:
     """Predictions from the observations up to a base hour, by station."""
+    return {name: result.prediction for name, result in predicted(manager, base).items()}
+
+
+def predicted(manager: ModelManager, base: int = BASE) -> dict[str, PredictionResult]:
     station_of = {station.station_id: station for station in GRID.stations}
     hours = HourBuffer(station_of.__getitem__)
     for station, values in zip(GRID.stations, GRID.values, strict=True):
@@ -90,7 +104,7 @@ def predictions(manager: ModelManager, base: int = BASE) -> dict[str, Prediction
             hours.put_computed(Hour(station_id=station.station_id, hour=time_of(GRID, column), count=1, **fields))
     windows = [leading(station, time_of(GRID, base) + timedelta(minutes=5)) for station in station_of]
     results = Predictor(hours, manager).predict(windows, manager.current)
-    return {result.prediction.station_id: result.prediction for result in results}
+    return {result.prediction.station_id: result for result in results}
 
 
 def manager_of(settings: Settings) -> ModelManager:
@@ -119,6 +133,7 @@ def test_forecasts_use_the_stored_runs_and_say_which(served: Settings) -> None:
     after = predictions(manager)
     assert manager.current.guidance is not None
     version = manager.current.guidance.version
+    assert InferenceLoop(served, 0, manager, bundled_stations().__getitem__).health()["guidance"] == version
     own = without_guidance(manager)
     assert before == own
     newest = max(run.run for run in usual_runs())
@@ -228,6 +243,55 @@ def test_a_run_that_is_stored_late_is_used_from_then_on(served: Settings) -> Non
     assert runs == [newest - 6 * HOUR, newest]
 
 
+def test_a_window_that_is_predicted_again_with_a_newer_run_has_the_same_inputs(served: Settings) -> None:
+    """Otherwise it would not be found as a duplicate."""
+    manager = manager_of(served)
+    before = predicted(manager)
+    store_runs(served, usual_runs())
+    manager.refresh(None)
+    after = predicted(manager)
+    assert before["s0"].prediction != after["s0"].prediction
+    assert {name: one.inputs for name, one in before.items()} == {name: one.inputs for name, one in after.items()}
+
+
+def test_a_run_that_is_committed_after_a_later_one_is_used(served: Settings) -> None:
+    newest, now = max(run.run for run in usual_runs()), datetime.now(UTC)
+    store_runs(served, [run for run in usual_runs() if run.run < newest], now)
+    manager = manager_of(served)
+    store_runs(served, [run for run in usual_runs() if run.run == newest], now - 30 * SECOND)
+    manager.refresh(None)
+    used = predictions(manager)["s0"].predictions.guidance
+    assert used
+    assert used.runs[0].run == newest
+
+
+def test_a_stored_run_that_cannot_be_read_costs_no_other(served: Settings) -> None:
+    store_runs(served, usual_runs())
+    with Registry(served).store().begin() as connection:
+        connection.execute(text("UPDATE guidance SET \"values\" = '{' WHERE station_id = 's1'"))
+    after = predictions(manager_of(served))
+    assert [bool(after[name].predictions.guidance) for name in ("s0", "s1", "s2")] == [True, False, True]
+
+
+def test_the_runs_are_read_after_the_recovery(served: Settings) -> None:
+    """Those of many stations take longer than an actor may be without a heartbeat."""
+    store_runs(served, usual_runs())
+    broker = FakeBroker({FEATURES: 1, HOURS: 1, PREDICTIONS: 1, SHADOW: 1, REJECTED: 1})
+    manager = ModelManager(Registry(served))
+    loop = InferenceLoop(served, 0, manager, bundled_stations().__getitem__)
+    with (
+        patch.object(record_reader, "KafkaConsumer", lambda **options: FakeConsumer(broker, **options)),
+        patch.object(record_reader, "tolerate_undecodable", lambda *_: None),
+        patch.object(inference_loop, "KafkaProducer", lambda **options: FakeProducer(broker, **options)),
+    ):
+        loop._connect()
+        loop._recover()
+    assert manager.current.guidance
+    assert not manager.current.guidance.runs.timelines
+    manager.refresh(None)
+    assert manager.current.guidance.runs.timelines
+
+
 def test_a_second_model_that_is_wrong_does_not_spoil_the_first(served: Settings) -> None:
     store_runs(served, [*usual_runs(), *runs_of(GRID, [0], range(BASE - 150, BASE), model="wrong", change=in_kelvin)])
     manager = manager_of(served)
@@ -250,7 +314,30 @@ def test_guidance_that_fails_is_replaced_by_the_forecast_of_the_station_alone(
     assert manager.current.guidance is None
     manager.refresh(None)
     assert len(Registry(served).quarantined(GUIDANCE)) == 1
+    assert manager.statuses()["guidance"].state == "failing"
     assert manager.current.forecaster_version != "none"
+
+
+@pytest.mark.parametrize("failing", [("champion",), ("challenger",), ("champion", "challenger")])
+def test_a_batch_with_a_challenger_counts_once_and_fails_if_guidance_fails_for_either(
+    served: Settings, monkeypatch: pytest.MonkeyPatch, failing: tuple[str, ...]
+) -> None:
+    manager, used, combine = manager_of(served), [], GuidanceCombination.combine
+
+    def fail_for_some(*arguments: Any) -> CombinedForecast:
+        used.append(("champion", "challenger")[len(used) % 2])
+        if used[-1] in failing:
+            raise ArithmeticError
+        return combine(*arguments)
+
+    monkeypatch.setattr(GuidanceCombination, "combine", fail_for_some)
+    current = manager.current
+    for _ in range(FAILURES):
+        assert manager.current.guidance
+        manager.current = replace(manager.current, challenger=current.forecaster, challenger_version="9")
+        predictions(manager)
+    assert manager.current.guidance is None
+    assert used == ["champion", "challenger"] * FAILURES
 
 
 def test_a_model_with_impossible_forecasts_is_rejected_and_the_one_before_serves(
