@@ -55,9 +55,9 @@ DRAIN_TIMEOUT_SECONDS = 16.0
 STALLED_SECONDS = 20.0
 """An actor whose loop makes no progress for this long is restarted."""
 UNHEALTHY_SECONDS = 90.0
-"""The job fails when not all actors serve for this long. Actors that are still starting continue to start."""
-START_SECONDS = 180.0
-"""How long an actor that the start finds may take to respond: on a busy machine a process takes minutes to start."""
+"""The job fails when not all actors serve for this long."""
+START_SECONDS = 240.0
+"""The same until an actor has responded for the first time: on a busy machine, its process takes minutes to start."""
 
 STATES = ("ok", "degraded", "failing")
 """From best to worst."""
@@ -200,7 +200,7 @@ class ActorSupervisor:
         """Query every actor, restart those that make no progress, and report.
 
         Raises:
-            RayUnhealthy: not all actors have been serving for `UNHEALTHY_SECONDS`.
+            RayUnhealthy: not all actors have been serving for `UNHEALTHY_SECONDS`, or `START_SECONDS`.
         """
         self._probe()
         healths = {name: self._health(actor) for name, actor in self.actors.items()}
@@ -222,7 +222,8 @@ class ActorSupervisor:
         missing = [name for name, health in healths.items() if health not in serving]
         phases = {health["phase"] for health in responsive} - {"serving"}
         line = f"waiting {waited:.0f} s for {', '.join(missing)} ({', '.join(sorted(phases)) or 'no response'})"
-        if waited > UNHEALTHY_SECONDS:
+        is_starting = all(healths[name] is None and name not in self.pids for name in missing)
+        if waited > (START_SECONDS if is_starting else UNHEALTHY_SECONDS):
             self._end_unresponsive(name for name in missing if healths[name] is None)
             raise RayUnhealthy(f"{line}; see the actor logs in Ray's dashboard at {self.settings.ray_dashboard}")
         self._report(line)

@@ -42,5 +42,4 @@ class SlowActor:
 if __name__ == "__main__":
     serve_predictions.InferenceActor = SlowActor  # type: ignore[assignment, misc]
     serve_predictions.HEALTH_TIMEOUT_SECONDS = 0.5
-    serve_predictions.UNHEALTHY_SECONDS = 1.0
     serve_predictions.main(Path(sys.argv[1]))
