@@ -129,7 +129,7 @@ def test_a_job_that_waits_for_kafka_ends_on_request_and_the_message_is_received_
             waiting.set()
             release.wait()
 
-    blocked = RunningJob(job.settings, Waiting(job.settings.bootstrap_servers))
+    blocked = RunningJob(job.settings, Waiting(job.settings))
     with blocked.running():
         mosquitto.publish("garden/weather", message(2))
         until("the attempt to publish", waiting.is_set)
