@@ -34,7 +34,7 @@ def test_the_cpu_of_a_program_is_the_share_that_it_used_while_it_was_measured(
 ) -> None:
     children.start(Program("sleeper", SLEEP, dict(os.environ)))
     seconds, clock = iter([10.0, 11.0]), iter([100.0, 104.0])
-    monkeypatch.setattr(resource_usage, "_cpu_seconds", lambda _: next(seconds))
+    monkeypatch.setattr(resource_usage, "cpu_seconds", lambda _: next(seconds))
     frozen = SimpleNamespace(monotonic=lambda: next(clock), sleep=lambda _: None, time=time.time)
     monkeypatch.setattr(resource_usage, "time", frozen)
     (usage,) = measure_usage(children.settings)
