@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from producer import request_limit
 from producer.api_response import ApiConnectionError, ApiRequestError, ApiResponseError, ParsedResponse
 from producer.metar import MAX_PAST_REQUESTS, MAX_REPORTS, RECENT_HOURS, REQUEST_SECONDS, Metar, MetarResponse
 from producer.request_limit import RequestLimit
@@ -216,8 +217,8 @@ def test_requests_of_all_clients_have_the_interval_of_the_api_between_them(
     fake_api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock, requests = [1000.0], []
-    monkeypatch.setattr(time, "time", lambda: clock[0])
-    monkeypatch.setattr(time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
+    fake = SimpleNamespace(time=lambda: clock[0], sleep=lambda seconds: clock.__setitem__(0, clock[0] + seconds))
+    monkeypatch.setattr(request_limit, "time", fake)
 
     def respond(query: dict[str, str]) -> tuple[int, str]:
         requests.append(clock[0])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import threading
-import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from producer import request_limit
 from producer.request_limit import RequestLimit
 from tests.waiting import until
 
@@ -18,13 +19,13 @@ LOCKS = Path("/proc/locks")
 
 
 class FakeTime:
-    """A clock that only `sleep` advances."""
+    """A clock that only `sleep` advances, for the requests alone: threads of other tests sleep as well."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch):
         self.now = 1_000_000.0
         self.slept: list[float] = []
-        monkeypatch.setattr(time, "time", lambda: self.now)
-        monkeypatch.setattr(time, "sleep", self._sleep)
+        fake = SimpleNamespace(time=lambda: self.now, sleep=self._sleep)
+        monkeypatch.setattr(request_limit, "time", fake)
 
     def _sleep(self, seconds: float) -> None:
         self.slept.append(round(seconds, 3))
