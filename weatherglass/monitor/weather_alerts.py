@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from weatherglass.formatting import first_line
+from weatherglass.monitor.store_metrics import STATION_EXPIRY
 from weatherglass.store import weather_alerts
 from weatherglass.store.anomalies import flagged_readings
 from weatherglass.store.forecast_inputs import latest_inputs
@@ -25,8 +26,6 @@ from weatherglass.weather_alerts.rule import FaultRule, ForecastRule, parse_rule
 log = logging.getLogger(__name__)
 
 EVALUATION_INTERVAL = timedelta(minutes=1)
-STATION_EXPIRY = timedelta(days=30)
-"""A station whose newest forecast is this old was removed, and belongs to no rule for all stations any more."""
 MAX_READINGS = 5_000
 """Flagged readings that rules about faults look at, the newest ones of all stations."""
 
@@ -63,12 +62,13 @@ class WeatherAlertRun:
         self._evaluated_at = now
         try:
             with self._store.connect() as connection:
-                stored_rules = weather_alerts.rules(connection)
-                if not stored_rules:
+                rules = [(stored.id, read_row(stored, _parse)) for stored in weather_alerts.rules(connection)]
+                if not rules:
                     return []
-                data = _station_data(connection, now)
+                has_fault_rule = any(isinstance(rule, FaultRule) for _, rule in rules)
+                data = _station_data(connection, now, has_fault_rule)
                 open_alerts = weather_alerts.open_alerts(connection)
-            evaluations = [self._evaluate(stored, data, open_alerts, now) for stored in stored_rules]
+            evaluations = [self._evaluate(rule_id, rule, data, open_alerts, now) for rule_id, rule in rules]
             with self._store.begin() as connection:
                 return [line for evaluation in evaluations for line in _save(connection, evaluation, now)]
         except SQLAlchemyError as error:
@@ -76,15 +76,18 @@ class WeatherAlertRun:
             return []
 
     def _evaluate(
-        self, stored: StoredRule, data: StationData, open_alerts: OpenAlerts, now: datetime
+        self,
+        rule_id: int,
+        rule: ForecastRule | FaultRule | None,
+        data: StationData,
+        open_alerts: OpenAlerts,
+        now: datetime,
     ) -> RuleEvaluation:
-        own = {station_id: alert for (owner, station_id), alert in open_alerts.items() if owner == stored.id}
-        rule = read_row(stored, _parse)
+        own = {station_id: alert for (owner, station_id), alert in open_alerts.items() if owner == rule_id}
         results: Mapping[str, Finding | NotEvaluated] = (
             evaluate(rule, data, list(own), now) if rule else dict.fromkeys(own, NotEvaluated.UNREADABLE)
         )
-        name = rule.name if rule else str(stored.id)
-        found = RuleEvaluation(stored.id, name, {}, {}, [], {})
+        found = RuleEvaluation(rule_id, rule.name if rule else str(rule_id), {}, {}, [], {})
         for station_id, result in results.items():
             alert = own.get(station_id)
             if isinstance(result, NotEvaluated):
@@ -115,14 +118,14 @@ def _save(connection: Connection, found: RuleEvaluation, now: datetime) -> list[
     ]
 
 
-def _station_data(connection: Connection, now: datetime) -> StationData:
+def _station_data(connection: Connection, now: datetime, with_faults: bool) -> StationData:
     rows = [row for row in latest_inputs(connection) if now - row.timestamp < STATION_EXPIRY]
     forecasts = read_rows(rows, StationForecast.from_row)
     since = now - READING_SPAN
     verdicts: Sequence[Judgement | bool] = (False, Judgement.CONFIRMED)
     flagged = [
         reading
-        for verdict in verdicts
+        for verdict in (verdicts if with_faults else ())
         for reading in flagged_readings(connection, MAX_READINGS, since=since, verdict=verdict)
     ]
     return station_data(forecasts, flagged)

@@ -12,7 +12,8 @@ from sqlalchemy import Engine, text, update
 from tests.weatherglass.monitor.conftest import Clock
 from tests.weatherglass.store.samples import NOON, a_prediction, an_observation
 from tests.weatherglass.weather_alerts.rules import FAULT, FROST, a_normal_prediction, dip
-from weatherglass.monitor.weather_alerts import EVALUATION_INTERVAL, STATION_EXPIRY, WeatherAlertRun
+from weatherglass.monitor.store_metrics import STATION_EXPIRY
+from weatherglass.monitor.weather_alerts import EVALUATION_INTERVAL, WeatherAlertRun
 from weatherglass.records import Prediction
 from weatherglass.store import observations, predictions, verdicts, weather_alerts
 from weatherglass.store.anomalies import flagged_readings
