@@ -57,7 +57,7 @@ STALLED_SECONDS = 20.0
 UNHEALTHY_SECONDS = 90.0
 """The job fails when not all actors serve for this long."""
 START_SECONDS = 240.0
-"""The same until an actor has responded for the first time: on a busy machine, its process takes minutes to start."""
+"""The same while the actors that do not serve are starting: on a busy machine, that takes minutes."""
 
 STATES = ("ok", "degraded", "failing")
 """From best to worst."""
@@ -81,6 +81,8 @@ class ActorSupervisor:
         self.fingerprint = hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:12]
         self.actors: dict[str, Any] = {}
         self.pids: dict[str, int] = {}
+        self._served: set[int] = set()
+        """Process ids of actors that have served."""
         self.restarts = 0
         self._healthy_at = time.monotonic()
         self._counts: dict[str, float] = {}
@@ -212,6 +214,7 @@ class ActorSupervisor:
                     ray.kill(self.actors[name], no_restart=False)
         responsive = [health for health in healths.values() if health and health["idle"] <= STALLED_SECONDS]
         serving = [health for health in responsive if health["phase"] == "serving"]
+        self._served |= {health["pid"] for health in serving}
         changed = self._update_states(healths)
         if len(serving) == len(healths):
             self._healthy_at = time.monotonic()
@@ -222,7 +225,7 @@ class ActorSupervisor:
         missing = [name for name, health in healths.items() if health not in serving]
         phases = {health["phase"] for health in responsive} - {"serving"}
         line = f"waiting {waited:.0f} s for {', '.join(missing)} ({', '.join(sorted(phases)) or 'no response'})"
-        is_starting = all(healths[name] is None and name not in self.pids for name in missing)
+        is_starting = not any(self.pids.get(name) in self._served for name in missing)
         if waited > (START_SECONDS if is_starting else UNHEALTHY_SECONDS):
             self._end_unresponsive(name for name in missing if healths[name] is None)
             raise RayUnhealthy(f"{line}; see the actor logs in Ray's dashboard at {self.settings.ray_dashboard}")

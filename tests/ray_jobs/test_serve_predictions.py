@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -227,6 +228,46 @@ def test_an_actor_that_is_still_starting_is_kept_by_the_next_supervisor(
         (serving_settings.state_dir / "continue").touch()
         until("the actor", lambda: pids(second))
         assert pids(second) == [int(pid) for pid in started.read_text().split()]
+
+
+def health(pid: int, phase: str) -> dict[str, Any]:
+    """`InferenceActor.health` of an actor that has read nothing."""
+    counts = ("records", "predictions", "rejected", "hours", "batches", "batch_ms", "lag", "rss_mb", "idle")
+    versions = {"forecaster": "1", "detector": "1", "models": {}, "node": "node", "fingerprint": "same"}
+    traffic = {"kafka_bytes_per_second": {"received": 0.0, "sent": 0.0}}
+    return {**dict.fromkeys(counts, 0), **versions, **traffic, "pid": pid, "phase": phase}
+
+
+@pytest.fixture
+def checked(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Checks of one supervisor with given healths of its one actor, after the limit of an actor that has served."""
+    monkeypatch.setattr(module, "UNHEALTHY_SECONDS", 0.0)
+    supervisor = ActorSupervisor(settings, Job(JobFolder(tmp_path)))
+    supervisor.actors = {"inference-0": None}
+    monkeypatch.setattr(supervisor, "_probe", lambda: None)
+    monkeypatch.setattr(supervisor, "_spread", lambda _: None)
+
+    def check(response: dict[str, Any] | None) -> None:
+        monkeypatch.setattr(supervisor, "_health", lambda _: response)
+        supervisor._check()
+
+    return check
+
+
+def test_an_actor_may_start_for_longer_than_one_that_has_served_may_be_away(checked: Callable[..., None]) -> None:
+    for response in (None, health(1, "starting"), None, health(1, "recovering"), health(2, "starting")):
+        checked(response)
+    checked(health(2, "serving"))
+    with pytest.raises(RayUnhealthy):
+        checked(health(2, "recovering"))
+
+
+def test_an_actor_whose_start_does_not_end_makes_the_job_fail(
+    checked: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "START_SECONDS", 0.0)
+    with pytest.raises(RayUnhealthy):
+        checked(health(1, "starting"))
 
 
 def test_without_a_ray_head_the_job_waits_then_fails_and_names_the_address_and_the_setting(
