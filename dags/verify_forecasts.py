@@ -1,11 +1,11 @@
 """
 ### What it does
-Runs every hour. Compares the stored forecasts with observations and stores errors, coverage and skill against
-persistence and the damped anomaly, by version, lead, variable, station and day. Late observations update the days they
-belong to; a second run changes nothing. A new version is first scored on the last 30 days of history, marked as
-hindcast. Once a day the challenger is tested against the champion and promoted or withdrawn, and the values and
-intervals of each station are recalibrated with the errors of the last 60 days. An alert is raised when a model in
-service degrades.
+Runs every hour, and every five minutes with the replay, whose first day passes in 24 minutes. Compares the stored
+forecasts with observations and stores errors, coverage and skill against persistence and the damped anomaly, by
+version, lead, variable, station and day. Late observations update the days they belong to; a second run changes
+nothing. A new version is first scored on the last 30 days of history, marked as hindcast. Once a day the challenger is
+tested against the champion and promoted or withdrawn, and the values and intervals of each station are recalibrated
+with the errors of the last 60 days. An alert is raised when a model in service degrades.
 A training on all data (`prepare_history`, then `train_models`) is started after degradation, but not within
 `WEATHERGLASS_RETRAIN_COOLDOWN_HOURS` hours of the last one.
 
@@ -30,12 +30,13 @@ from airflow.sdk import DAG, task
 
 from plugins import assets, policy
 from plugins.tasks import verification
+from weatherglass.settings import Source, load_settings
 
 with DAG(
     dag_id="verify_forecasts",
     description="Compares forecasts with observations and detects degraded models",
     doc_md=__doc__,
-    schedule="7 * * * *",
+    schedule="*/5 * * * *" if load_settings().source is Source.REPLAY else "7 * * * *",
     dagrun_timeout=timedelta(minutes=50),
     tags=[policy.TAG, "models", "verification"],
     **policy.DAG_DEFAULTS,

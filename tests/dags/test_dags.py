@@ -168,6 +168,15 @@ def test_the_replay_is_polled_every_minute(monkeypatch: pytest.MonkeyPatch, sour
     assert dag.schedule == f"*/{minutes} * * * *"
 
 
+@pytest.mark.parametrize(("source", "schedule"), [(Source.REPLAY, "*/5 * * * *"), (Source.METAR, "7 * * * *")])
+def test_the_replay_is_verified_several_times_per_hour(
+    monkeypatch: pytest.MonkeyPatch, source: Source, schedule: str
+) -> None:
+    monkeypatch.setenv("WEATHERGLASS_SOURCE", source.value)
+    dag = DagBag(str(DAGS_FOLDER / "verify_forecasts.py")).dags["verify_forecasts"]
+    assert dag.schedule == schedule
+
+
 @pytest.mark.parametrize(
     ("params", "arguments"),
     [

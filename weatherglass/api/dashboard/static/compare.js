@@ -42,7 +42,7 @@ async function refresh() {
   );
   renderDecision(comparison.decision);
   const compared = verification.scores.filter((score) => [first, second].includes(score.version));
-  renderRows("verified", choice.kind === "forecaster" ? compared : [], verifiedRow, 5, "Nothing verified yet. Forecasts are verified hourly, once their valid times have passed.");
+  renderRows("verified", choice.kind === "forecaster" ? compared : [], verifiedRow, 5, "Nothing verified yet. Forecasts are verified once their valid times have passed.");
   renderHeldOut(comparison.metrics);
 }
 

@@ -15,7 +15,7 @@ const ACTION_LABELS = {
   withdraw: "withdrawn as challenger",
 };
 const MAX_DRIFT_FEATURES = 14;
-const NOT_VERIFIED = "Not verified yet. Forecasts are verified hourly, once their valid times have passed.";
+const NOT_VERIFIED = "Not verified yet. Forecasts are verified once their valid times have passed.";
 const CHART_MARGIN = { l: 52, r: 18, t: 34, b: 44 };
 
 let variable = getUrlParam("variable", "temperature");
