@@ -34,8 +34,7 @@ MAX_BYTES = 1 << 30
 """Maximum size of a bundle, and of its unpacked files; no model is larger."""
 MAX_FILES = 500
 MAX_TAGS = MAX_PARAMS = 100
-MAX_METRICS = 900
-"""What MLflow accepts for one run; parameters and metrics are at most 1,000 together."""
+MAX_METRICS = 5_000
 ModelLoaders = Mapping[str, Callable[[Path], object]]
 """Kind of model -> function that loads a model folder and raises `ModelFileError` if that fails."""
 
@@ -108,28 +107,40 @@ def export_bundle(settings: Settings, version: ModelVersion, file: Path, loaders
     """
     loaders[version.kind](version.folder)
     model = next(m for m in registered_models(settings) if (m.kind, m.version) == (version.kind, version.version))
-    names = [MANIFEST, *sorted(read_manifest(version.folder).files)]
+    tags = {name: value for name, value in model.tags.items() if name != "folder" and not name.startswith(RESERVED)}
     try:
-        header = BundleHeader(
-            kind=version.kind,
-            exported_version=version.version,
-            tags={
-                name: value for name, value in model.tags.items() if name != "folder" and not name.startswith(RESERVED)
-            },
-            params=model.params,
-            metrics=model.metrics,
-            files={name: file_digest(version.folder / name) for name in names},
+        info = BundleInfo(
+            kind=version.kind, exported_version=version.version, tags=tags, params=model.params, metrics=model.metrics
         )
     except ValidationError as error:
         raise BundleError(file, first_problem(error), HEADER_NAME) from None
+    return write_bundle(info, version.folder, file)
+
+
+def write_bundle(info: BundleInfo, folder: Path, file: Path) -> str:
+    """Write a model folder to a new file atomically and return the file's SHA-256. The same model gives the same file.
+
+    Raises:
+        ModelFileError: a file of the model is missing or changed.
+    """
+    names = [MANIFEST, *sorted(read_manifest(folder).files)]
+    digests = {name: file_digest(folder / name) for name in names}
+    header = BundleHeader(**info.model_dump(), files=digests)
     with (
         replacing(file) as temporary,
-        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive,
+        zipfile.ZipFile(temporary, "w") as archive,
     ):
-        archive.writestr(HEADER_NAME, header.model_dump_json(indent=1))
+        _add(archive, HEADER_NAME, header.model_dump_json(indent=1).encode())
         for name in names:
-            archive.write(version.folder / name, name)
+            _add(archive, name, (folder / name).read_bytes())
     return file_digest(file)
+
+
+def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    """Add a member; without the current time, so that the same model gives the same bundle."""
+    member = zipfile.ZipInfo(name)
+    member.external_attr = 0o600 << 16
+    archive.writestr(member, content, zipfile.ZIP_DEFLATED, 9)
 
 
 def import_bundle(

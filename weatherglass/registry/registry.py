@@ -47,6 +47,9 @@ TESTED = "tested"
 later forecasters are compared with this one."""
 EXPERIMENT = "weatherglass"
 
+METRICS_PER_REQUEST = 1_000
+"""What MLflow accepts at once."""
+
 MLFLOW_ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -153,11 +156,10 @@ class Registry:
         assert experiment is not None
         run = client.create_run(experiment.experiment_id, run_name=f"{kind} {iso(datetime.now(UTC))}", tags=dict(tags))
         stamp = int(datetime.now(UTC).timestamp() * 1000)
-        client.log_batch(
-            run.info.run_id,
-            metrics=[Metric(name, float(value), stamp, 0) for name, value in metrics.items()],
-            params=[Param(name, str(value)[:500]) for name, value in params.items()],
-        )
+        client.log_batch(run.info.run_id, params=[Param(name, str(value)[:500]) for name, value in params.items()])
+        logged = [Metric(name, float(value), stamp, 0) for name, value in metrics.items()]
+        for begin in range(0, len(logged), METRICS_PER_REQUEST):
+            client.log_batch(run.info.run_id, metrics=logged[begin : begin + METRICS_PER_REQUEST])
         target = Path(kind) / run.info.run_id
         unfinished = self.artifacts / kind / f".{uuid.uuid4().hex}"
         try:

@@ -19,6 +19,9 @@ from weatherglass.registry.bundle import export_bundle
 from weatherglass.registry.registry import FORECASTER, Registry
 from weatherglass.settings import Settings
 
+METRICS = {"skill.temperature": 0.25, **{f"mae.temperature.case{number}": number / 8 for number in range(2_500)}}
+"""More than a real forecaster has, and than MLflow accepts at once."""
+
 
 @pytest.fixture(scope="session")
 def forecaster(model: Model) -> BoostedForecaster:
@@ -36,9 +39,7 @@ def exported(forecaster: BoostedForecaster, tmp_path_factory: pytest.TempPathFac
     forecaster.save(folder)
     artifact.add_text(folder, "card.md", "# Model card")
     registry = Registry(settings)
-    version = registry.register(
-        FORECASTER, folder, {"skill.temperature": 0.25}, {"trees": 30}, {"data_source": "synthetic"}
-    )
+    version = registry.register(FORECASTER, folder, METRICS, {"trees": 30}, {"data_source": "synthetic"})
     registry.promote(FORECASTER, version, "test", "first model", {})
     file = root / "forecaster.weatherglass"
     champion = registry.champion(FORECASTER)

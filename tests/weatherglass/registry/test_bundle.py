@@ -18,13 +18,27 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from tests.conftest import make_settings
 from tests.weatherglass.conftest import Model
 from tests.weatherglass.registry.bundles import TREES, Contents, rejected_member, without, write
+from tests.weatherglass.registry.conftest import METRICS
 from weatherglass.cli.models import LOADERS, export_model, import_model
 from weatherglass.forecast.boosted_trees import BoostedForecaster
-from weatherglass.registry.bundle import HEADER_NAME, MAX_BYTES, BundleError, open_bundle
+from weatherglass.registry.bundle import HEADER_NAME, MAX_BYTES, BundleError, export_bundle, open_bundle
+from weatherglass.registry.catalog import registered_models
 from weatherglass.registry.registry import FORECASTER, Registry
 from weatherglass.settings import Settings
 
 pytestmark = pytest.mark.integration
+
+
+def test_the_same_model_gives_the_same_bundle(exported: tuple[Settings, Path], tmp_path: Path) -> None:
+    """Also at another time."""
+    settings, first = exported
+    second = tmp_path / "second"
+    champion = Registry(settings).champion(FORECASTER)
+    assert champion is not None
+    for file in champion.folder.iterdir():
+        os.utime(file, (1e9, 1e9))
+    export_bundle(settings, champion, second, LOADERS)
+    assert second.read_bytes() == first.read_bytes()
 
 
 def test_an_imported_model_gives_the_same_forecasts_and_becomes_champion_if_there_is_none(
@@ -41,6 +55,7 @@ def test_an_imported_model_gives_the_same_forecasts_and_becomes_champion_if_ther
     assert imported.version == "1"
     assert (imported.tags["data_source"], imported.tags["imported_from_version"]) == ("synthetic", "1")
     assert (imported.folder / "card.md").read_text() == "# Model card"
+    assert next(m for m in registered_models(laptop) if m.version == "1").metrics == METRICS
     rows, base = [0, 1], [2000, 2001]
     original = forecaster.forecast(model.grid, rows, base)
     loaded = BoostedForecaster.load(imported.folder).forecast(model.grid, rows, base)
