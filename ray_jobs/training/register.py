@@ -26,17 +26,7 @@ def register(task: StepTask) -> tuple[dict[str, str], str]:
     folder, plan = task.folder, task.plan
     decision = folder.load(SCORES, PromotionDecision)
     registry = Registry(task.settings)
-    tags = {
-        "size": plan.size,
-        "code_version": plan.code,
-        "data_source": plan.manifest.source,
-        "data_fingerprint": plan.manifest.fingerprint,
-        "data_first_hour": plan.manifest.first_hour,
-        "data_last_hour": plan.manifest.last_hour,
-        "data_new": plan.new_data,
-    }
-    if plan.kept:
-        tags |= {"trees_size": plan.kept.size, "trees_last_hour": plan.kept.last_hour}
+    tags = version_tags(plan)
     record = folder.path / "record"
     write_manifest(record, plan.manifest)
     (record / "environment.txt").write_text(environment(), encoding="utf-8")
@@ -77,6 +67,22 @@ def register(task: StepTask) -> tuple[dict[str, str], str]:
     if plan.kept:
         lines += _remove_old_refits(task)
     return versions, "\n".join(lines)
+
+
+def version_tags(plan: TrainingPlan) -> dict[str, str]:
+    """The tags of the versions of a training."""
+    tags = {
+        "size": plan.size,
+        "code_version": plan.code,
+        "data_source": plan.manifest.source,
+        "data_fingerprint": plan.manifest.fingerprint,
+        "data_first_hour": plan.manifest.first_hour,
+        "data_last_hour": plan.manifest.last_hour,
+        "data_new": plan.new_data,
+    }
+    if plan.kept:
+        tags |= {"trees_size": plan.kept.size, "trees_last_hour": plan.kept.last_hour}
+    return tags
 
 
 def _promote_guidance(registry: Registry, plan: TrainingPlan, version: str, guidance: GuidanceTraining) -> str:

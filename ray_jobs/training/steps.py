@@ -33,6 +33,7 @@ from weatherglass.forecast.fit import FittedTrees, InsufficientTrainingData
 from weatherglass.forecast.presets import ModelSize
 from weatherglass.forecast.splits import HistoryTooShort, split
 from weatherglass.forecast.variables import drop_implausible
+from weatherglass.history.grid import HourGrid
 from weatherglass.history.prepared import read_history
 from weatherglass.history.sources.calendar import excluded_periods
 from weatherglass.records import UNITS, VARIABLES, iso
@@ -64,8 +65,8 @@ def run(settings: Settings, path: Path, step: str, threads: int) -> str:
 
 
 def _fit_base_models(task: StepTask) -> tuple[TrainingContext, str]:
-    excluded = excluded_periods(task.settings, task.plan.started_at)
-    grid = drop_implausible(read_history(task.settings.history_dir, excluded))
+    excluded = excluded_periods(task.settings, task.plan.started_at, task.plan.last_start)
+    grid = _without_empty_end(drop_implausible(read_history(task.settings.history_dir, excluded)))
     parts = refit.split_for_refit(grid, task.plan.kept) if task.plan.kept else split(grid)
     fitted = base_models.fit(grid, parts.train)
     np.save(task.folder.path / GRID_FILE, grid.values)
@@ -75,6 +76,12 @@ def _fit_base_models(task: StepTask) -> tuple[TrainingContext, str]:
         f"{periods}climatology, damped anomaly and spatial regression of {len(grid.stations)} stations from "
         f"{days['train']}; {days['calibrate']} for calibration, the last {days['test']} for the test"
     )
+
+
+def _without_empty_end(grid: HourGrid) -> HourGrid:
+    """The grid up to the last hour with a value: a period that is excluded at the end would else be the test hours."""
+    filled = np.flatnonzero(np.isfinite(grid.values).any(axis=(0, 2)))
+    return grid.part(0, int(filled[-1]) + 1) if len(filled) else grid
 
 
 def _fit_trees(task: StepTask, variable: int, leads: tuple[int, ...], size: ModelSize) -> FittedTrees:

@@ -9,8 +9,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NoReturn
 
-import numpy as np
-import pandas as pd
 import pytest
 from sqlalchemy import Engine, make_url
 
@@ -18,13 +16,11 @@ from ray_jobs import train
 from ray_jobs.training import plan
 from ray_jobs.training.plan import code_version
 from tests.ray_heads import init_ray
+from tests.ray_jobs.tiny_training import TINY, prepare
 from tests.synthetic_history import history
 from weatherglass.anomaly.detector import AnomalyDetector
 from weatherglass.forecast.boosted_trees import BoostedForecaster
-from weatherglass.forecast.presets import ModelSize
-from weatherglass.history.grid import HourGrid
-from weatherglass.history.prepared import Manifest, read_manifest, write_manifest, write_stations
-from weatherglass.meteorology import wind_direction
+from weatherglass.history.prepared import read_manifest
 from weatherglass.records import LEADS, VARIABLES, Method
 from weatherglass.registry.catalog import registered_models
 from weatherglass.registry.registry import ANOMALY_DETECTOR, FORECASTER, ModelVersion, Registry
@@ -32,30 +28,6 @@ from weatherglass.settings import Settings, Source
 from weatherglass.store.promotions import Action
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
-TINY = ModelSize(cases=1500, trees=15, leaves=15, learning_rate=0.2, spread_trees=3, calibration_cases=1000)
-
-
-def prepare(grid: HourGrid, folder: Path) -> None:
-    """Write a grid as prepared history."""
-    count, hours, _ = grid.values.shape
-    t, h, p, u, v, speed = grid.values.reshape(-1, 6).T.astype(float)
-    table = pd.DataFrame(
-        {
-            "station_id": np.repeat([station.station_id for station in grid.stations], hours),
-            "hour": pd.to_datetime(np.tile(grid.hours, count)).tz_localize("UTC"),
-            "temperature": t,
-            "humidity": h,
-            "pressure": p,
-            "wind_speed": np.where(np.isnan(speed), np.hypot(u, v), speed),
-            "wind_direction": wind_direction(u, v),
-            "source": "made-up",
-        }
-    )
-    (folder / "observations" / "year=2014").mkdir(parents=True)
-    table.to_parquet(folder / "observations" / "year=2014" / "part.parquet")
-    write_stations(folder, grid.stations)
-    first, last = str(grid.hours[0]), str(grid.hours[-1])
-    write_manifest(folder, Manifest("made-up", "fingerprint", first, last, len(table), count))
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from ray_jobs.training.folder import TrainingFolder
 from ray_jobs.training.plan import EarlierTrainings, TrainingPlan, read_earlier_trainings
 from spark_jobs.prepare_history import prepare
 from tests.conftest import make_settings
-from tests.ray_jobs.test_train import TINY
+from tests.ray_jobs.tiny_training import TINY
 from tests.synthetic_history import history
 from weatherglass.anomaly.detector import AnomalyDetector
 from weatherglass.forecast.boosted_trees import BoostedForecaster

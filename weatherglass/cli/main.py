@@ -202,6 +202,7 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     importing.add_argument(
         "--public-key", type=Path, metavar="KEY", help="Ed25519 key (PEM) of the producer; requires FILE.sig"
     )
+    actions.add_parser("import-shipped", help="register the shipped models, which are for the bundled observations")
 
 
 if __name__ == "__main__":

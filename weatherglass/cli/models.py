@@ -8,9 +8,11 @@ from __future__ import annotations
 import argparse
 import getpass
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from weatherglass.anomaly.detector import AnomalyDetector
+from weatherglass.files import DamagedFileError
 from weatherglass.forecast.boosted_trees import BoostedForecaster
 from weatherglass.guidance.combination import GuidanceCombination
 from weatherglass.records import iso
@@ -20,6 +22,7 @@ from weatherglass.registry.bundle import BundleError, export_bundle, import_bund
 from weatherglass.registry.catalog import registered_models
 from weatherglass.registry.provenance import ProvenanceError
 from weatherglass.registry.registry import ANOMALY_DETECTOR, CHAMPION, FORECASTER, GUIDANCE, KINDS, Registry
+from weatherglass.registry.shipped import shipped_models
 from weatherglass.settings import Settings
 
 LOADERS = {
@@ -43,6 +46,8 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
             return export_model(settings, options.kind, options.version, options.file, options.private_key)
         case "import":
             return import_model(settings, options.file, options.promote, options.sha256, options.public_key)
+        case "import-shipped":
+            return import_shipped(settings, datetime.now(UTC))
     try:
         _change_alias(settings, options)
     except LookupError as error:
@@ -134,3 +139,17 @@ def import_model(
     else:
         print(f"Imported {info.kind} {version}; version {champion.version} stays champion (--promote to change that)")
     return 0
+
+
+def import_shipped(settings: Settings, now: datetime) -> int:
+    """Register the shipped models, promote those of kinds without a champion, and return the exit status."""
+    registry, status = Registry(settings), 0
+    try:
+        models = shipped_models(settings, now)
+    except DamagedFileError as error:
+        print(error, file=sys.stderr)
+        return 1
+    for model in models:
+        if registry.champion(model.kind) is None:
+            status = max(status, import_model(settings, model.file, promote=False, sha256=model.sha256))
+    return status

@@ -1,6 +1,7 @@
 """Entry point of the cluster's containers: `python -m weatherglass.launcher.cluster <role>`.
 
-- `prepare`: creates the databases, their tables and the administrator of Airflow, then ends.
+- `prepare`: creates the databases, their tables and the administrator of Airflow, registers the shipped models, then
+  ends.
 - `airflow <process>`: one of Airflow's processes, configured as on one machine.
 - `jobs`: the job host, with a node of the Ray cluster for the supervisor of the inference actors.
 - `pipeline`: starts the pipeline through Airflow, as `make up` does, and ends when all components are healthy.
@@ -27,6 +28,8 @@ from weatherglass.stations import StationsError, known_stations
 AIRFLOW_SECONDS = 600.0
 """Long, because the first start of all containers at once is slow on few cores."""
 
+IMPORT_MODELS = [sys.executable, "-m", "weatherglass.cli.main", "models", "import-shipped"]
+
 
 def airflow_environment(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
     """The environment of Airflow's processes; `environment` takes precedence over the defaults."""
@@ -35,7 +38,10 @@ def airflow_environment(settings: Settings, environment: Mapping[str, str]) -> d
 
 
 def prepare(settings: Settings, environment: Mapping[str, str]) -> None:
-    """Create missing databases and tables, then replace this process by one that prepares Airflow's users."""
+    """Create missing databases and tables, and register the shipped models.
+
+    At the end, a process that prepares Airflow's users replaces this one.
+    """
     from weatherglass.launcher.databases import create_database
     from weatherglass.store.migrate import migrate
 
@@ -45,6 +51,7 @@ def prepare(settings: Settings, environment: Mapping[str, str]) -> None:
     for url in (tables["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"], settings.store_url, settings.mlflow_url):
         create_database(url)
     migrate(settings.store_url)
+    subprocess.run(IMPORT_MODELS, env=tables, check=False)  # if it fails, the pipeline starts with a training
     if status := subprocess.run(["airflow", "db", "migrate"], env=tables, check=False).returncode:
         sys.exit(f"Airflow's tables could not be created: exit status {status}, see above")
     os.execvpe(sys.executable, [sys.executable, "-m", "plugins.auth.users"], tables)  # noqa: S606

@@ -8,11 +8,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weatherglass.files import write_atomically
+from weatherglass.files import DamagedFileError, write_atomically
 from weatherglass.launcher import airflow, environment, ports, ray_head, stopping
 from weatherglass.launcher.airflow_api import AirflowApi
 from weatherglass.launcher.console import Console
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 SERVER_SECONDS = 90.0
 AIRFLOW_SECONDS = 180.0
+MODELS = "models"
+"""The program that registers the shipped models."""
 
 
 class Startup:
@@ -44,6 +47,7 @@ class Startup:
         self.broker = Broker(settings)
         self.source: Future[SourceChoice] | None = None
         self.environment: dict[str, str] = {}
+        self.imports_models = False
         self.healthy = False
 
     @property
@@ -150,6 +154,22 @@ def start_job_host(startup: Startup) -> None:
     startup.start_module("job-host", "weatherglass.jobs.host")
 
 
+def start_import_of_models(startup: Startup) -> None:
+    """Register the shipped models in the background, unless there is a champion."""
+    from weatherglass.registry.registry import FORECASTER, Registry
+    from weatherglass.registry.shipped import shipped_models
+
+    settings = startup.settings
+    try:
+        models = shipped_models(settings, datetime.now(UTC))
+    except DamagedFileError:  # reported when the history is prepared
+        return
+    if models and Registry(settings).champion(FORECASTER) is None:
+        command = [str(startup.bin / "weatherglass"), "models", "import-shipped"]
+        startup.supervisor.children.start(Program(MODELS, command, startup.environment))
+        startup.imports_models = True
+
+
 def migrate_airflow(startup: Startup) -> None:
     """Create or update Airflow's tables after a change of its version, or if there are none; this takes ten seconds."""
     migrated = airflow.home(startup.settings) / "migrated"
@@ -211,6 +231,19 @@ def wait_for_airflow(startup: Startup) -> None:
     startup.log(f"Airflow is up: {airflow.url(startup.settings)}")
 
 
+def wait_for_models(startup: Startup) -> None:
+    """Without the shipped models, the pipeline starts with the training of its own."""
+    if not startup.imports_models:
+        return
+    children = startup.supervisor.children
+    startup.supervisor.wait(lambda: not children.alive(MODELS), SERVER_SECONDS, lambda: "the import of the models")
+    if children.exit_status(MODELS) == 0:
+        startup.log("the shipped models are registered")
+    else:
+        log = children.log(MODELS)
+        startup.log(f"the shipped models could not be registered; end of {log}:\n{tail(log)}")
+
+
 def start_pipeline(startup: Startup) -> None:
     from weatherglass.launcher.pipeline import PipelineStart
 
@@ -254,6 +287,7 @@ PHASES: tuple[Callable[[Startup], None], ...] = (
     start_replay,
     start_station_listener,
     start_job_host,
+    start_import_of_models,
     migrate_airflow,
     start_airflow,
     wait_for_kafka,
@@ -261,6 +295,7 @@ PHASES: tuple[Callable[[Startup], None], ...] = (
     wait_for_station_listener,
     wait_for_ray,
     wait_for_airflow,
+    wait_for_models,
     start_pipeline,
     show_addresses,
 )

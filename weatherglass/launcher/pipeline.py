@@ -16,7 +16,7 @@ from weatherglass.alerts.health import (
 )
 from weatherglass.files import DamagedFileError
 from weatherglass.history.prepared import Manifest, read_complete_manifest
-from weatherglass.history.source_choice import matches_source
+from weatherglass.history.source_choice import history_source, matches_source
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.launcher.airflow_api import ACTIVE, AirflowApi
 from weatherglass.launcher.errors import PipelineError
@@ -81,6 +81,8 @@ class PipelineStart:
         self.log = log
         self.wait = wait
         self.registry = Registry(settings)
+        self._trains_later = False
+        """Whether history is prepared, and models are trained on it, when the pipeline works with shipped models."""
         self.problems: list[PipelineProblem] = []
         """Reported problems, in order."""
 
@@ -105,6 +107,8 @@ class PipelineStart:
         self._keep_running(MONITOR)  # last, so that the start raises no alerts
         self._unpause(*MANUAL)
         healthy = self._wait_until_healthy()
+        if self._trains_later:
+            self.api.trigger(HISTORY, NOTE)
         self._unpause(GUIDANCE, REPORT, VERIFY, *SCHEDULED_TRAININGS)  # their first run starts immediately
         return healthy
 
@@ -175,14 +179,19 @@ class PipelineStart:
     def _prepare_models(self) -> None:
         """Prepare history and train models if there are none. No failure is fatal: forecasts fall back.
 
-        Work that takes longer than the limit continues in Airflow. New history triggers the training, and the running
-        service loads a new model without a restart.
+        With models for this source, such as the shipped ones, the pipeline starts before there is a history. Work that
+        takes longer than the limit continues in Airflow. New history triggers the training, and the running service
+        loads a new model without a restart.
         """
         self.api.unpause(TRAIN)  # before new history, which triggers it
         manifest = self._history()
         if manifest and self._is_of_the_source(manifest):
             self.api.unpause(HISTORY)
             training_triggered = False
+        elif self._champion_fits():
+            self.api.unpause(HISTORY)
+            self._trains_later = not self.api.runs(HISTORY, *ACTIVE)
+            return
         elif self._prepare_history():
             training_triggered = True
         else:
@@ -207,6 +216,16 @@ class PipelineStart:
         except DamagedFileError as error:
             self.log(f"{HISTORY}: {error}")
             return True
+
+    def _champion_fits(self) -> bool:
+        """Whether the champion was trained on a history of the source in use."""
+        champion = self.registry.champion(FORECASTER)
+        try:
+            source = history_source(self.settings, self.settings.source)
+        except DamagedFileError as error:
+            self.log(f"{HISTORY}: {error}")
+            return False
+        return champion is not None and champion.tags.get("data_source") == source
 
     def _prepare_history(self) -> bool:
         """Prepare the history of the source; whether it is ready."""

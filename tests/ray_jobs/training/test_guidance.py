@@ -69,7 +69,15 @@ def stored(settings: Settings, runs: Sequence[Guidance], trained_until: int = 0,
 def a_task(settings: Settings, folder: Path) -> Any:
     manifest = SimpleNamespace(source="test", rows=1, stations=3, first_hour="", last_hour="", fingerprint="")
     plan = SimpleNamespace(
-        started_at=NOW, manifest=manifest, new_data="", kept=None, size="first", seed=1, code="0", requested_by="a test"
+        started_at=NOW,
+        manifest=manifest,
+        new_data="",
+        kept=None,
+        size="first",
+        seed=1,
+        code="0",
+        requested_by="a test",
+        last_start=None,
     )
     return SimpleNamespace(settings=settings, folder=SimpleNamespace(path=folder), plan=plan, threads=1)
 

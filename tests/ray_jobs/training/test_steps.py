@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,19 +10,20 @@ import numpy as np
 import pytest
 
 from ray_jobs.training import refit, search, steps
-from ray_jobs.training.plan import DETECTOR, TREE_MODELS
+from ray_jobs.training.plan import BASE_MODELS, DETECTOR, TREE_MODELS
 from tests.synthetic_history import history
 from weatherglass.anomaly import fit as detector_fit
 from weatherglass.forecast.fit import FittedTrees
 from weatherglass.forecast.presets import FULL
+from weatherglass.forecast.splits import split
 from weatherglass.history.grid import HourGrid
 from weatherglass.records import VARIABLES
+from weatherglass.settings import Source
 
 
 def a_task(**plan: Any) -> Any:
-    return SimpleNamespace(
-        settings=SimpleNamespace(false_alarms_per_week=0.2), folder=None, plan=SimpleNamespace(**plan), threads=1
-    )
+    settings = SimpleNamespace(false_alarms_per_week=0.2, source=Source.OPEN_METEO, history_dir=None)
+    return SimpleNamespace(settings=settings, folder=None, plan=SimpleNamespace(**plan), threads=1)
 
 
 @pytest.mark.parametrize(("hours", "used"), [(73, 48), (48, 48), (47, 47), (1, 1)])
@@ -40,6 +42,20 @@ def test_a_refit_sets_the_limits_of_the_detector_on_the_newest_hours(
     assert budget == 0.2
     assert recent.start == grid.start + hours - used
     np.testing.assert_array_equal(recent.values, grid.values[:, -used:])
+
+
+@pytest.mark.parametrize("empty", [0, 1, 30])
+def test_hours_that_are_excluded_at_the_end_are_no_test_hours(monkeypatch: pytest.MonkeyPatch, empty: int) -> None:
+    grid = history(days=70)
+    values = grid.values.copy()
+    values[:, values.shape[1] - empty :] = np.nan
+    values[:, 5:9] = np.nan
+    monkeypatch.setattr(steps, "read_history", lambda folder, excluded: grid.with_values(values))
+    used: list[HourGrid] = []
+    monkeypatch.setattr(steps, "split", lambda grid: used.append(grid) or split(grid))
+    with pytest.raises(AttributeError):  # there is no folder to write to
+        steps.STEPS[BASE_MODELS](a_task(kept=None, started_at=datetime(2026, 1, 5, tzinfo=UTC), last_start=None))
+    np.testing.assert_array_equal(used[0].values, values[:, : values.shape[1] - empty])
 
 
 @pytest.mark.parametrize("step", TREE_MODELS)

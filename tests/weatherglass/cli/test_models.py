@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import make_settings
 from weatherglass.cli.main import MODEL_KINDS, main
+from weatherglass.cli.models import LOADERS, import_shipped
+from weatherglass.registry import shipped
+from weatherglass.registry.catalog import registered_models
 from weatherglass.registry.registry import FORECASTER, KINDS, Registry
-from weatherglass.settings import Settings
+from weatherglass.settings import Settings, Source
 from weatherglass.store.promotions import Action
 
 pytestmark = pytest.mark.integration
@@ -88,3 +95,33 @@ def test_import_refuses_files_with_one_message_and_exit_status_1(
 
 def test_the_command_accepts_the_kinds_of_the_registry() -> None:
     assert MODEL_KINDS == KINDS
+
+
+def test_shipped_models_become_champions_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = make_settings(tmp_path / "state", source=Source.REPLAY)
+    monkeypatch.setenv("WEATHERGLASS_STATE_DIR", str(settings.state_dir))
+    monkeypatch.setenv("WEATHERGLASS_SOURCE", Source.REPLAY.value)
+    for _ in range(2):
+        assert main(["models", "import-shipped"]) == 0
+    registry = Registry(settings)
+    for kind in shipped.KINDS:
+        champion = registry.champion(kind)
+        assert champion is not None
+        assert champion.tags["data_source"] == shipped.BUNDLED
+        LOADERS[kind](champion.folder)
+    assert sorted(model.kind for model in registered_models(settings)) == sorted(shipped.KINDS)
+
+
+def test_a_changed_shipped_model_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "shipped"
+    shutil.copytree(shipped.FOLDER, folder)
+    for file in folder.glob("*.zip"):
+        content = bytearray(file.read_bytes())
+        content[1000] ^= 1
+        file.write_bytes(content)
+    monkeypatch.setattr("weatherglass.cli.models.shipped_models", partial(shipped.shipped_models, folder=folder))
+    settings = make_settings(tmp_path / "state", source=Source.REPLAY)
+    assert import_shipped(settings, datetime(2026, 5, 5, tzinfo=UTC)) == 1
+    assert registered_models(settings) == []

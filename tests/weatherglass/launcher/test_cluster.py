@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from weatherglass.launcher import airflow, databases
-from weatherglass.launcher.cluster import exec_airflow, prepare
+from weatherglass.launcher.cluster import IMPORT_MODELS, exec_airflow, prepare
 from weatherglass.settings import Settings
 from weatherglass.store import migrate
 
@@ -73,10 +73,10 @@ def test_users_are_prepared_after_the_migration_without_a_password_in_arguments(
 ) -> None:
     with pytest.raises(Replaced):
         prepare(settings, variables(AIRFLOW_PASSWORD=PASSWORD))
-    first, second = programs.commands
-    assert first == MIGRATION
-    assert second[1:] == ["-m", "plugins.auth.users"]
-    assert programs.environments[1]["AIRFLOW_PASSWORD"] == PASSWORD
+    first, second, third = programs.commands
+    assert (first, second) == (IMPORT_MODELS, MIGRATION)
+    assert third[1:] == ["-m", "plugins.auth.users"]
+    assert programs.environments[2]["AIRFLOW_PASSWORD"] == PASSWORD
     assert not any(PASSWORD in argument for command in programs.commands for argument in command)
 
 
@@ -85,7 +85,7 @@ def test_users_are_not_prepared_after_a_failed_migration(settings: Settings, pro
     with pytest.raises(SystemExit) as end:
         prepare(settings, variables(AIRFLOW_PASSWORD=PASSWORD))
     assert end.value.code not in (0, None)
-    assert programs.commands == [MIGRATION]
+    assert programs.commands == [IMPORT_MODELS, MIGRATION]
 
 
 @pytest.mark.parametrize("process", airflow.PROCESSES)

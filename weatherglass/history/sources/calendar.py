@@ -72,11 +72,16 @@ def replay_calendar(settings: Settings) -> ReplayCalendar:
     return ReplayCalendar(hours.min().to_pydatetime(), hours.max().to_pydatetime())
 
 
-def excluded_periods(settings: Settings, now: datetime) -> tuple[tuple[datetime, datetime], ...]:
+def excluded_periods(
+    settings: Settings, now: datetime, last: datetime | None = None
+) -> tuple[tuple[datetime, datetime], ...]:
     """Return the periods of the data, UTC, that training must not use because they are replayed as the present.
 
     From the first hour of the backfill to seven days after `now`, with ten days on each side; none if observations are
     not replayed. Usually one period, two around the end of the data. For the argument `excluded` of `read_history`.
+
+    Args:
+        last: the last time at which the models are put into service; default: `now`.
 
     Raises:
         SourceError: the data cannot be read.
@@ -85,7 +90,7 @@ def excluded_periods(settings: Settings, now: datetime) -> tuple[tuple[datetime,
         return ()
     calendar = replay_calendar(settings)
     begin = now - timedelta(hours=settings.backfill_hours + settings.replay_start_hours)
-    hours = range(int((now + RETRAINING_INTERVAL - begin) / HOUR) + 1)
+    hours = range(int(((last or now) + RETRAINING_INTERVAL - begin) / HOUR) + 1)
     shown = sorted({calendar.data_time(begin + number * HOUR) for number in hours})
     periods: list[tuple[datetime, datetime]] = []
     for time in shown:
