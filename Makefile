@@ -28,7 +28,8 @@ down: ## Stop everything, from any terminal
 status: ## Components, consumer lag, models, latest forecast
 	@if [ -x $(BIN)/python ]; then $(BIN)/weatherglass status; else echo "Not set up. Start with: make up"; exit 3; fi
 
-setup: prerequisites .venv/.synced build/jars/kafka/.fetched build/jars/spark/.fetched $(JAR) ## Install what is missing
+setup: prerequisites .venv/.synced build/jars/kafka/.fetched build/jars/spark/.fetched $(JAR) \
+	build/databases/versions.json ## Install what is missing
 
 test: setup lint test-java ## All tests: unit, integration with real servers, end to end
 	@$(RUN) pytest -n 3
@@ -144,6 +145,10 @@ prerequisites:
 
 # An environment of another Python version, for its tests alone. `.tested` is never written.
 .PRECIOUS: .venvs/%/.synced
+build/databases/versions.json: .venv/.synced $(wildcard weatherglass/store/migrations/versions/*.py)
+	@echo "Creating empty databases (once) …"
+	@$(RUN) weatherglass.launcher.empty_databases $(@D)
+
 .venvs/%/.synced: $(LOCKS) pyproject.toml
 	@echo "Setting up the Python packages for Python $* …"
 	@test -x $(@D)/bin/python || "$(PYTHON)" -m venv --without-pip $(@D)

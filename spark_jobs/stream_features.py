@@ -53,6 +53,10 @@ FETCH_WAIT_MS = 10
 LAST_BATCH_SECONDS = 15.0
 """How long a stop waits for the running batch; SIGTERM follows after 20 seconds."""
 
+TOPIC_SECONDS = 60.0
+"""How long the start waits for topics that are missing."""
+TOPIC_POLL_SECONDS = 0.5
+
 CHECK_SECONDS = 10.0
 """Interval between two checks of what rarely changes: the log on the broker, the station table, the history."""
 
@@ -149,9 +153,7 @@ class FeaturesJob:
 
     def _prepare(self) -> None:
         """Check the topics, migrate an older checkpoint, and commit the starting offsets."""
-        topics = self._settings.topics
-        if missing := self._group.missing_topics([topics.raw, topics.features, topics.rejected]):
-            raise FeaturesError(f"Topics missing on the broker: {', '.join(missing)}. Run the DAG bootstrap_topics")
+        self._wait_for_topics()
         if is_older_format(self._checkpoint):
             self._migrate()
         newest, migration = last_batch(self._checkpoint / QUERY), CheckpointMigration.load(self._checkpoint)
@@ -167,6 +169,23 @@ class FeaturesJob:
             self._job.report(f"Resuming after batch {newest.number}")
         elif not migration:
             self._job.report(f"Starting at the beginning of {self._raw}")
+
+    def _wait_for_topics(self) -> None:
+        """At a first start, the topics are created while this process starts.
+
+        Raises:
+            FeaturesError: a topic is missing after `TOPIC_SECONDS`, or a stop is requested meanwhile.
+        """
+        topics, end, waiting = self._settings.topics, time.monotonic() + TOPIC_SECONDS, False
+        while missing := self._group.missing_topics([topics.raw, topics.features, topics.rejected]):
+            names = ", ".join(missing)
+            if time.monotonic() > end or self._job.wait(TOPIC_POLL_SECONDS):
+                raise FeaturesError(f"Topics missing on the broker: {names}. Run the DAG bootstrap_topics")
+            if waiting:
+                self._job.heartbeat()
+            else:
+                self._job.report(f"Waiting up to {TOPIC_SECONDS:g} s for the topics {names}")
+            waiting = True
 
     def _migrate(self) -> None:
         tolerance = timedelta(minutes=self._settings.future_tolerance_minutes)

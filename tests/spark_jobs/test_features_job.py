@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
+from spark_jobs import stream_features as module
 from spark_jobs.stream_features import FeaturesError, FeaturesJob
 from tests.waiting import until
 from weatherglass.jobs.folder import JobFolder
@@ -79,3 +80,32 @@ def test_a_query_that_ended_ends_the_job(job: FeaturesJob) -> None:
     ended = SimpleNamespace(name="features", isActive=False, exception=lambda: None)
     with pytest.raises(FeaturesError, match="features"):
         job._poll(ended)  # type: ignore[arg-type]
+
+
+class Topics:
+    """The group of a broker that lacks topics until it was asked `misses` times."""
+
+    def __init__(self, misses: int):
+        self.misses = misses
+
+    def close(self) -> None: ...
+
+    def missing_topics(self, topics: list[str]) -> list[str]:
+        self.misses -= 1
+        return topics[:2] if self.misses >= 0 else []
+
+
+def test_the_start_waits_for_topics(job: FeaturesJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TOPIC_POLL_SECONDS", 0.0)
+    job._group = Topics(3)  # type: ignore[assignment]
+    job._wait_for_topics()
+    assert job._job.folder.last_progress()
+
+
+def test_topics_that_stay_missing_end_the_job_with_their_names(
+    job: FeaturesJob, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TOPIC_SECONDS", 0.0)
+    job._group = Topics(9)  # type: ignore[assignment]
+    with pytest.raises(FeaturesError, match=settings.topics.features):
+        job._wait_for_topics()

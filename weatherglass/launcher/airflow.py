@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import configparser
 import json
+from importlib.metadata import version
 from pathlib import Path
 
-from weatherglass.files import DamagedFileError
+from weatherglass.files import DamagedFileError, write_atomically
 from weatherglass.launcher.credentials import USER, Credentials
 from weatherglass.launcher.processes import Program
 from weatherglass.settings import LOOPBACK, PROJECT_ROOT, Settings
@@ -39,6 +40,21 @@ def database(settings: Settings) -> Path:
 def has_tables(settings: Settings) -> bool:
     """Whether the database exists and is not empty."""
     return database(settings).exists() and database(settings).stat().st_size > 0
+
+
+def is_migrated(settings: Settings) -> bool:
+    """Whether the tables are those of the installed version."""
+    file = _version_file(settings)
+    return has_tables(settings) and file.exists() and file.read_bytes() == version("apache-airflow").encode()
+
+
+def mark_migrated(settings: Settings) -> None:
+    """Record that the tables are those of the installed version."""
+    write_atomically(_version_file(settings), version("apache-airflow"))
+
+
+def _version_file(settings: Settings) -> Path:
+    return home(settings) / "migrated"
 
 
 def url(settings: Settings) -> str:

@@ -9,11 +9,10 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weatherglass.files import DamagedFileError, write_atomically
+from weatherglass.files import DamagedFileError
 from weatherglass.launcher import airflow, environment, ports, ray_head, stopping
 from weatherglass.launcher.airflow_api import AirflowApi
 from weatherglass.launcher.console import Console
@@ -118,6 +117,13 @@ def probe_sources(startup: Startup) -> None:
     executor.shutdown(wait=False)
 
 
+def copy_empty_databases(startup: Startup) -> None:
+    """At a first start, replace the migrations of all databases by copies."""
+    from weatherglass.launcher.empty_databases import copy_missing
+
+    copy_missing(startup.settings)
+
+
 def migrate_store(startup: Startup) -> None:
     from weatherglass.store.migrate import migrate
 
@@ -172,16 +178,14 @@ def start_import_of_models(startup: Startup) -> None:
 
 def migrate_airflow(startup: Startup) -> None:
     """Create or update Airflow's tables after a change of its version, or if there are none; this takes ten seconds."""
-    migrated = airflow.home(startup.settings) / "migrated"
-    installed = version("apache-airflow")
-    if airflow.has_tables(startup.settings) and migrated.exists() and migrated.read_bytes() == installed.encode():
+    if airflow.is_migrated(startup.settings):
         return
     startup.log("creating Airflow's tables")
     program = airflow.migration(startup.bin, startup.airflow_environment)
     if startup.supervisor.run_to_end(program) != 0:
         log = startup.supervisor.children.log(program.name)
         raise StartError(f"Airflow's tables could not be created; end of {log}:\n{tail(log)}")
-    write_atomically(migrated, installed)
+    airflow.mark_migrated(startup.settings)
 
 
 def start_airflow(startup: Startup) -> None:
@@ -281,6 +285,7 @@ PHASES: tuple[Callable[[Startup], None], ...] = (
     check_ports,
     start_kafka,
     probe_sources,
+    copy_empty_databases,
     migrate_store,
     choose_source,
     start_ray,

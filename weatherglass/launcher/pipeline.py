@@ -98,8 +98,8 @@ class PipelineStart:
         """
         self._wait_for_dags()
         self.api.ensure_pool(HEAVY_POOL, 1, "one heavy task at a time, so that ingestion is not delayed")
+        self._keep_running(FEATURES)  # it starts for half a minute, and then waits for the topics
         self._create_topics()
-        self._keep_running(FEATURES)
         self._keep_running(STORE)
         self._ingest()
         self._prepare_models()

@@ -322,3 +322,13 @@ class Registry:
 
     def _lock(self) -> AbstractContextManager[None]:
         return exclusive_lock(self.artifacts / ".lock")
+
+
+def create_tables(url: str) -> None:
+    """Create MLflow's tables in a new database; without the experiment, which contains the folder of the artifacts."""
+    os.environ.update(MLFLOW_ENVIRONMENT)
+    from mlflow import MlflowClient
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    MlflowClient(tracking_uri=url, registry_uri=url).search_experiments()
