@@ -30,8 +30,11 @@ def describe_latest_forecast(settings: Settings) -> str | None:
     lead = min(HOURS, len(forecast.valid_times)) - 1
     lower, upper = prediction.confidence.lower.temperature[lead], prediction.confidence.upper.temperature[lead]
     parts = [f"in {lead + 1} h {forecast.temperature[lead]:.1f} °C ({lower:.1f} to {upper:.1f})"]
-    if observed and observed.observation.temperature is not None:
-        parts.insert(0, f"{observed.observation.temperature:.1f} °C at {iso(observed.observation.timestamp)}")
+    # While a backlog is read, the observations are ahead of the predictions.
+    is_same_time = observed is not None and observed.observation.timestamp == prediction.timestamp
+    temperature = observed.observation.temperature if observed and is_same_time else None
+    value = "" if temperature is None else f"{temperature:.1f} °C "
+    parts.insert(0, f"{value}at {iso(prediction.timestamp)}")
     parts.append(f"{_pressure_tendency(forecast.pressure[0], forecast.pressure[lead])} pressure")
     model = f"model {forecast.model_version}"
     by_model = forecast.method is Method.MODEL

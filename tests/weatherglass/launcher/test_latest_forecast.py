@@ -49,15 +49,16 @@ def test_the_observation_comes_first_and_the_forecast_is_for_the_sixth_hour(sett
     ]
 
 
-@pytest.mark.parametrize("observed", [False, True])
-def test_without_an_observed_temperature_the_forecast_comes_first(
-    settings: Settings, store: Engine, observed: bool
+@pytest.mark.parametrize("observed", ["nothing", "no temperature", "a later time"])
+def test_without_an_observed_temperature_at_its_time_the_forecast_has_only_the_time(
+    settings: Settings, store: Engine, observed: str
 ) -> None:
-    if observed:
-        with store.begin() as connection:
-            observations.save(connection, [an_observation(temperature=None)], NOON)
+    later = an_observation(timestamp=an_observation().timestamp + timedelta(minutes=15))
+    saved = {"nothing": [], "no temperature": [an_observation(temperature=None)], "a later time": [later]}[observed]
+    with store.begin() as connection:
+        observations.save(connection, saved, NOON)
     save(store, a_prediction())
-    assert parts(settings)[0] == "New York: in 6 h 3.8 °C (2.8 to 4.8)"
+    assert parts(settings)[:2] == ["New York: at 2026-01-05T12:15:00Z", "in 6 h 3.8 °C (2.8 to 4.8)"]
 
 
 def test_the_prediction_that_was_stored_last_counts(settings: Settings, store: Engine) -> None:
