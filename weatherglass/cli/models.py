@@ -1,4 +1,4 @@
-"""`weatherglass models`: list, promote, roll back, export and import models.
+"""`weatherglass models`: list, promote, roll back, export, import and browse models.
 
 Every change of the champion or the challenger is logged with the user's name and the reason.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,15 +16,24 @@ from weatherglass.anomaly.detector import AnomalyDetector
 from weatherglass.files import DamagedFileError
 from weatherglass.forecast.boosted_trees import BoostedForecaster
 from weatherglass.guidance.combination import GuidanceCombination
+from weatherglass.net import accepts_connections
 from weatherglass.records import iso
 from weatherglass.registry import provenance
 from weatherglass.registry.artifact import ModelFileError
 from weatherglass.registry.bundle import BundleError, export_bundle, import_bundle
 from weatherglass.registry.catalog import registered_models
 from weatherglass.registry.provenance import ProvenanceError
-from weatherglass.registry.registry import ANOMALY_DETECTOR, CHAMPION, FORECASTER, GUIDANCE, KINDS, Registry
+from weatherglass.registry.registry import (
+    ANOMALY_DETECTOR,
+    CHAMPION,
+    FORECASTER,
+    GUIDANCE,
+    KINDS,
+    MLFLOW_ENVIRONMENT,
+    Registry,
+)
 from weatherglass.registry.shipped import shipped_models
-from weatherglass.settings import Settings
+from weatherglass.settings import LOOPBACK, Settings
 
 LOADERS = {
     FORECASTER: BoostedForecaster.load,
@@ -48,6 +58,8 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
             return import_model(settings, options.file, options.promote, options.sha256, options.public_key)
         case "import-shipped":
             return import_shipped(settings, datetime.now(UTC))
+        case "ui":
+            return show_in_mlflow(settings, options.port)
     try:
         _change_alias(settings, options)
     except LookupError as error:
@@ -113,7 +125,12 @@ def export_model(settings: Settings, kind: str, version: str, file: Path, privat
 
 
 def import_model(
-    settings: Settings, file: Path, promote: bool, sha256: str | None = None, public_key: Path | None = None
+    settings: Settings,
+    file: Path,
+    promote: bool,
+    sha256: str | None = None,
+    public_key: Path | None = None,
+    reason: str | None = None,
 ) -> int:
     """Register the model of a file and return the exit status.
 
@@ -121,6 +138,7 @@ def import_model(
 
     Args:
         sha256, public_key: see `bundle.import_bundle`.
+        reason: for the promotion log; default: the name of the file.
     """
     registry = Registry(settings)
     try:
@@ -133,7 +151,7 @@ def import_model(
         return 1
     champion = registry.champion(info.kind)
     if promote or champion is None:
-        reason = f"imported from {file.name}, exported as version {info.exported_version}"
+        reason = reason or f"imported from {file.name}, exported as version {info.exported_version}"
         registry.promote(info.kind, version, IMPORT_COMMAND, reason, {})
         print(f"Imported {info.kind} {version}, which is now champion")
     else:
@@ -151,5 +169,32 @@ def import_shipped(settings: Settings, now: datetime) -> int:
         return 1
     for model in models:
         if registry.champion(model.kind) is None:
-            status = max(status, import_model(settings, model.file, promote=False, sha256=model.sha256))
+            reason = f"shipped with Weatherglass as {model.file.name}"
+            imported = import_model(settings, model.file, promote=False, sha256=model.sha256, reason=reason)
+            status = max(status, imported)
     return status
+
+
+def show_in_mlflow(settings: Settings, port: int) -> int:
+    """Replace this process by MLflow's server, on loopback; return the exit status if it cannot be started.
+
+    The address of the database, which may contain a password, is in the environment and not in the arguments.
+    """
+    if not registered_models(settings):
+        print("No models yet: the DAG train_models registers the first ones", file=sys.stderr)
+        return 1
+    if accepts_connections(f"{LOOPBACK}:{port}"):
+        print(f"Port {port} is in use; choose another one with --port", file=sys.stderr)
+        return 1
+    environment = {
+        **os.environ,
+        **MLFLOW_ENVIRONMENT,
+        "MLFLOW_BACKEND_STORE_URI": settings.mlflow_url,
+        "MLFLOW_REGISTRY_STORE_URI": settings.mlflow_url,
+        "MLFLOW_DEFAULT_ARTIFACT_ROOT": (settings.artifacts_dir / "runs").as_uri(),
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+    print(f"MLflow: http://{LOOPBACK}:{port} (without a login, for this machine only; Ctrl-C ends it)", flush=True)
+    program = str(Path(sys.executable).parent / "mlflow")
+    arguments = ["server", "--host", LOOPBACK, "--port", str(port), "--workers", "1", "--no-serve-artifacts"]
+    return os.execve(program, [program, *arguments], environment)  # noqa: S606

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import socket
+import subprocess
+import sys
 import zipfile
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
+import requests
 
-from tests.conftest import make_settings
+from tests.conftest import free_ports, make_settings
+from tests.waiting import until
 from weatherglass.cli.main import MODEL_KINDS, main
-from weatherglass.cli.models import LOADERS, import_shipped
+from weatherglass.cli.models import LOADERS, import_shipped, show_in_mlflow
+from weatherglass.net import accepts_connections
 from weatherglass.registry import shipped
 from weatherglass.registry.catalog import registered_models
 from weatherglass.registry.registry import FORECASTER, KINDS, Registry
-from weatherglass.settings import Settings, Source
+from weatherglass.settings import LOOPBACK, Settings, Source
 from weatherglass.store.promotions import Action
 
 pytestmark = pytest.mark.integration
@@ -111,6 +120,10 @@ def test_shipped_models_become_champions_once(
         assert champion is not None
         assert champion.tags["data_source"] == shipped.BUNDLED
         LOADERS[kind](champion.folder)
+    now = datetime.now(UTC)
+    files = {model.kind: model.file.name for model in shipped.shipped_models(settings, now)}
+    for entry in registry.promotions():
+        assert files[entry.kind] in entry.reason
     assert sorted(model.kind for model in registered_models(settings)) == sorted(shipped.KINDS)
 
 
@@ -125,3 +138,49 @@ def test_a_changed_shipped_model_is_refused(tmp_path: Path, monkeypatch: pytest.
     settings = make_settings(tmp_path / "state", source=Source.REPLAY)
     assert import_shipped(settings, datetime(2026, 5, 5, tzinfo=UTC)) == 1
     assert registered_models(settings) == []
+
+
+@pytest.fixture
+def with_model(settings: Settings, tmp_path: Path) -> Settings:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "model.json").write_text("{}")
+    Registry(settings).register(FORECASTER, folder, {}, {}, {})
+    return settings
+
+
+def test_the_models_are_shown_in_mlflow_on_loopback_only(with_model: Settings) -> None:
+    settings, (port,) = with_model, free_ports(1)
+    environment = {**os.environ, "WEATHERGLASS_STATE_DIR": str(settings.state_dir)}
+    command = [sys.executable, "-m", "weatherglass.cli.main", "models", "ui", "--port", str(port)]
+    url = f"http://{LOOPBACK}:{port}"
+    with subprocess.Popen(command, env=environment, start_new_session=True) as process:
+        try:
+            until("MLflow", lambda: accepts_connections(f"{LOOPBACK}:{port}") and requests.get(url, timeout=60).ok)
+            search = f"{url}/api/2.0/mlflow/model-versions/search"
+            versions = requests.get(search, timeout=60).json()["model_versions"]
+            assert [(version["name"], version["version"]) for version in versions] == [(FORECASTER, "1")]
+            assert requests.get(search, headers={"Host": "example.org"}, timeout=60).status_code == 403
+            listening = [c for p in processes(process.pid) for c in p.net_connections() if c.status == "LISTEN"]
+            assert {connection.laddr.ip for connection in listening} == {LOOPBACK}
+            assert not any(settings.mlflow_url in argument for p in processes(process.pid) for argument in p.cmdline())
+        finally:
+            running = processes(process.pid)
+            os.killpg(process.pid, signal.SIGTERM)
+            assert psutil.wait_procs(running, 60)[1] == []
+
+
+def processes(pid: int) -> list[psutil.Process]:
+    process = psutil.Process(pid)
+    return [process, *process.children(recursive=True)]
+
+
+def test_mlflow_is_not_started_without_models(settings: Settings) -> None:
+    assert show_in_mlflow(settings, 5000) == 1
+
+
+def test_mlflow_is_not_started_on_a_port_in_use(with_model: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server((LOOPBACK, 0)) as server:
+        port = server.getsockname()[1]
+        assert show_in_mlflow(with_model, port) == 1
+    assert str(port) in capsys.readouterr().err
