@@ -7,11 +7,13 @@ import hashlib
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-TAGGED_MEDIA_TYPES = ("application/json", "text/csv")
+from weatherglass.api.table_response import TableFormat
+
+TAGGED_MEDIA_TYPES = ("application/json", *(table.value for table in TableFormat))
 
 
 class ETagMiddleware:
-    """Adds an ETag to JSON and CSV responses with a single body message; streams and tagged responses are unchanged."""
+    """Adds an ETag to JSON and tables with a single body message; streams and tagged responses are unchanged."""
 
     def __init__(self, app: ASGIApp):
         self.app = app

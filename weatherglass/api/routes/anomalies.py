@@ -12,10 +12,10 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection
 
-from weatherglass.api.csv_response import CSV_RESPONSES, PrefersCsv, csv_response
 from weatherglass.api.dependencies import ConnectionDep, NowDep, SettingsDep, StationQuery, UtcTime, source_of
 from weatherglass.api.problems import UNKNOWN_ANOMALY, Problem, error_responses
 from weatherglass.api.schemas import LiveField, SourceField
+from weatherglass.api.table_response import TABLE_RESPONSES, PreferredTable, columns_of, table_response
 from weatherglass.record_headers import LIVE_ORIGINS
 from weatherglass.records import Time
 from weatherglass.settings import Settings
@@ -100,13 +100,13 @@ class VerdictRequest(BaseModel):
 @router.get(
     "/anomalies",
     summary="List anomalies",
-    responses={200: CSV_RESPONSES, **error_responses(422, 503)},
+    responses={200: TABLE_RESPONSES, **error_responses(422, 503)},
     response_model=AnomaliesResponse,
 )
 def list_anomalies(
     store: ConnectionDep,
     settings: SettingsDep,
-    as_csv: PrefersCsv,
+    table: PreferredTable,
     since: Annotated[UtcTime | None, Query(description="Only observations at or after this time.")] = None,
     until: Annotated[UtcTime | None, Query(description="Only observations before this time.")] = None,
     station_id: StationQuery = None,
@@ -124,19 +124,15 @@ def list_anomalies(
 ) -> AnomaliesResponse | Response:
     """A page of anomalies, the newest observation first. New anomalies do not shift later pages.
 
-    In CSV responses, the header `Next-Cursor` contains the cursor of the next page.
+    In CSV and Parquet responses, the header `Next-Cursor` contains the cursor of the next page.
     """
     verdict_filter = verdict.to_store_filter() if verdict else None
     rows = flagged_readings(store, limit + 1, cursor, since, station_id, kind, min_score, verdict_filter, until)
     page = anomaly_items(store, rows[:limit], settings)
     next_cursor = page[-1].id if len(rows) > limit else None
-    if as_csv:
-        csv_rows = [
-            {**row.model_dump(mode="json"), "verdict": row.verdict and row.verdict.verdict.value} for row in page
-        ]
-        return csv_response(
-            tuple(AnomalyItem.model_fields), csv_rows, {"Next-Cursor": str(next_cursor)} if next_cursor else None
-        )
+    if table:
+        items = ({**row.model_dump(mode="json"), "verdict": row.verdict and row.verdict.verdict.value} for row in page)
+        return table_response(table, columns_of(AnomalyItem), items, next_cursor)
     return AnomaliesResponse(anomalies=page, next_cursor=next_cursor)
 
 

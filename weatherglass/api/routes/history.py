@@ -9,7 +9,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
-from weatherglass.api.csv_response import CSV_RESPONSES, PrefersCsv, csv_response
 from weatherglass.api.dependencies import (
     ConnectionDep,
     FromTime,
@@ -23,6 +22,7 @@ from weatherglass.api.dependencies import (
 from weatherglass.api.problems import error_responses
 from weatherglass.api.routes.predictions import ForecastValueItem, ForecastVariable, forecast_by_hour, no_data_yet
 from weatherglass.api.schemas import UnitsField, json_response
+from weatherglass.api.table_response import TABLE_RESPONSES, PreferredTable, table_response
 from weatherglass.records import UNITS, VARIABLES, Method, Time, iso
 from weatherglass.store import predictions
 from weatherglass.store.past_forecasts import PastForecast, past_forecasts
@@ -33,6 +33,15 @@ router = APIRouter(tags=["predictions"])
 HOUR = timedelta(hours=1)
 DEFAULT_SPAN = timedelta(hours=24)
 MAX_SPAN = timedelta(days=366)
+COLUMNS = {
+    "station_id": str,
+    "timestamp": datetime,
+    "valid_time": datetime,
+    "lead": int,
+    "model_version": str,
+    "method": str,
+}
+"""Columns of a table of forecasts, followed by those of the variables."""
 
 
 class PastForecastItem(BaseModel):
@@ -66,7 +75,7 @@ class PastForecastsResponse(BaseModel):
 @router.get(
     "/predictions/{station_id}/history",
     summary="Past forecasts of a station",
-    responses={200: CSV_RESPONSES, **error_responses(404, 422, 503)},
+    responses={200: TABLE_RESPONSES, **error_responses(404, 422, 503)},
     response_model=PastForecastsResponse,
 )
 def forecast_history(
@@ -74,7 +83,7 @@ def forecast_history(
     store: ConnectionDep,
     settings: SettingsDep,
     now: NowDep,
-    as_csv: PrefersCsv,
+    table: PreferredTable,
     start: FromTime = None,
     end: ToTime = None,
     lead: Annotated[int | None, Query(ge=1, le=24, description="Only this lead, hours.")] = None,
@@ -86,8 +95,8 @@ def forecast_history(
 ) -> Response:
     """A page of the forecasts based on observations in [from, to), at most 366 days. Default: the last 24 hours.
 
-    Of forecasts older than 35 days, one per hour is kept. In CSV responses, the header `Next-Cursor` contains the
-    cursor of the next page.
+    Of forecasts older than 35 days, one per hour is kept. The header `Next-Cursor` of
+    CSV and Parquet responses contains the cursor of the next page.
     """
     start, end = resolve_range(start, end, now, DEFAULT_SPAN, MAX_SPAN)
     rows = past_forecasts(store, station_id, start, end, limit + 1, cursor)
@@ -98,11 +107,10 @@ def forecast_history(
     names = (variable.value,) if variable else VARIABLES
     readable = read_rows(page, lambda forecast: _level_and_items(forecast, lead, names))
     items = (item for _, of_forecast in readable for item in of_forecast)
-    if as_csv:
+    if table:
         fields = [f"{name}{suffix}" for name in names for suffix in ("", "_lower", "_upper")]
-        columns = ("station_id", "timestamp", "valid_time", "lead", "model_version", "method", *fields)
-        csv_rows = (_csv_row(station_id, item, names) for item in items)
-        return csv_response(columns, csv_rows, {"Next-Cursor": next_cursor} if next_cursor else None)
+        columns = {**COLUMNS, **dict.fromkeys(fields, float)}
+        return table_response(table, columns, (_row(station_id, item, names) for item in items), next_cursor)
     content = {
         "station_id": station_id,
         "start": iso(start),
@@ -138,7 +146,7 @@ def _forecast_items(forecast: PastForecast, only_lead: int | None, names: tuple[
             yield {"timestamp": timestamp, "valid_time": valid_time, "lead": lead, **model, **not_requested, **values}
 
 
-def _csv_row(station_id: str, item: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+def _row(station_id: str, item: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     row = {"station_id": station_id, **item}
     for name in names:
         value = item[name]

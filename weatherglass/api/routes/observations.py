@@ -9,7 +9,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
-from weatherglass.api.csv_response import CSV_RESPONSES, PrefersCsv, csv_response
 from weatherglass.api.dependencies import (
     ConnectionDep,
     FromTime,
@@ -33,6 +32,7 @@ from weatherglass.api.schemas import (
     observation_item,
     station_item,
 )
+from weatherglass.api.table_response import TABLE_RESPONSES, PreferredTable, columns_of, table_response
 from weatherglass.record_headers import LIVE_ORIGINS
 from weatherglass.records import UNITS, Observation, Time, iso
 from weatherglass.store import model_output, observations, sparklines
@@ -122,7 +122,7 @@ def recent_observations(
 @router.get(
     "/observations/{station_id}",
     summary="Observations of a station",
-    responses={200: CSV_RESPONSES, **error_responses(404, 422, 503)},
+    responses={200: TABLE_RESPONSES, **error_responses(404, 422, 503)},
     response_model=ObservationsResponse,
 )
 def station_observations(
@@ -130,7 +130,7 @@ def station_observations(
     store: ConnectionDep,
     settings: SettingsDep,
     now: NowDep,
-    as_csv: PrefersCsv,
+    table: PreferredTable,
     start: FromTime = None,
     end: ToTime = None,
 ) -> Response:
@@ -141,9 +141,9 @@ def station_observations(
         raise no_data_yet("observation", station_id, settings)
     source = source_of(newest.source, settings)
     rows = observations.history(store, station_id, start, end)
-    if as_csv:
-        csv_rows = ({"station_id": station_id, **observation_item(row)} for row in rows)
-        return csv_response(("station_id", *ObservationItem.model_fields), csv_rows)
+    if table:
+        items = ({"station_id": station_id, **observation_item(row)} for row in rows)
+        return table_response(table, {"station_id": str, **columns_of(ObservationItem)}, items)
     return json_response(
         {
             "station": station_item(station_id, located_stations(settings).get(station_id)),

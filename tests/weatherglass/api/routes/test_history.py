@@ -1,4 +1,4 @@
-"""Past forecasts: paging, filters and CSV."""
+"""Past forecasts: paging, filters, CSV and Parquet."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from fastapi.testclient import TestClient
+from pyarrow import parquet
 from sqlalchemy import Engine
 
 from tests.weatherglass.api.conftest import MALICIOUS
@@ -18,6 +19,9 @@ from weatherglass.store.past_forecasts import past_forecasts
 
 PATH = "/predictions/new-york/history"
 RANGE = {"from": iso(NOON - timedelta(hours=6)), "to": iso(NOON)}
+EMPTY_RANGE = {"from": iso(NOON - timedelta(days=500)), "to": iso(NOON - timedelta(days=499))}
+EARLIER = NOON - timedelta(minutes=30)
+PARQUET = "application/vnd.apache.parquet"
 
 
 def pages(client: TestClient, query: dict[str, object]) -> list[dict]:  # type: ignore[type-arg]
@@ -59,6 +63,54 @@ def test_csv_contains_the_same_values_as_json(client: TestClient) -> None:
     table = list(csv.DictReader(io.StringIO(response.text)))
     assert [float(row["temperature_upper"]) for row in table] == [r["temperature"]["upper"] for r in rows["forecasts"]]
     assert [row["valid_time"] for row in table] == [row["valid_time"] for row in rows["forecasts"]]
+
+
+def test_parquet_contains_the_same_values_as_json(client: TestClient) -> None:
+    rows = client.get(PATH, params={**RANGE, "limit": 3}).json()
+    response = client.get(PATH, params={**RANGE, "limit": 3}, headers={"Accept": PARQUET})
+    assert response.headers["content-type"] == PARQUET
+    assert response.headers["next-cursor"] == rows["next_cursor"]
+    table = parquet.read_table(io.BytesIO(response.content))
+    assert table.column("temperature_upper").to_pylist() == [r["temperature"]["upper"] for r in rows["forecasts"]]
+    times = [datetime.fromisoformat(row["valid_time"]) for row in rows["forecasts"]]
+    assert table.column("valid_time").to_pylist() == times
+    assert str(table.schema.field("valid_time").type) == "timestamp[us, tz=UTC]"
+
+
+@pytest.mark.parametrize("path", ["/observations/new-york", "/anomalies", PATH + "?variable=humidity"])
+def test_the_types_of_parquet_do_not_depend_on_the_rows(client: TestClient, store: Engine, path: str) -> None:
+    """Without rows, or with columns that are null in all rows, the types are the same."""
+
+    def schema(**period: str) -> dict[str, str]:
+        response = client.get(path, params=period, headers={"Accept": PARQUET})
+        assert response.status_code == 200, response.text
+        return {field.name: str(field.type) for field in parquet.read_schema(io.BytesIO(response.content))}
+
+    from tests.weatherglass.store.samples import a_prediction, an_observation
+    from weatherglass.store import observations, predictions
+
+    with store.begin() as connection:
+        observations.save(connection, [an_observation(timestamp=EARLIER, temperature=None, wind_gust=None)], NOON)
+        predictions.save(connection, [a_prediction(failed=("step",))], NOON)
+    period = {"since": RANGE["from"]} if path == "/anomalies" else RANGE
+    none = {"since": iso(NOON + timedelta(days=1))} if path == "/anomalies" else EMPTY_RANGE
+    assert schema(**period) == schema(**none)
+    assert "null" not in schema(**period).values()
+    assert {"timestamp[us, tz=UTC]", "double", "string"} <= set(schema(**period).values())
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        (f"{PARQUET}, application/json", PARQUET),
+        (f"application/json, {PARQUET}", "application/json"),
+        (f"text/html, {PARQUET};q=0.1, text/csv", PARQUET),
+        ("*/*", "application/json"),
+    ],
+)
+def test_the_first_known_media_type_is_used(client: TestClient, accept: str, content_type: str) -> None:
+    response = client.get(PATH, params=RANGE, headers={"Accept": accept})
+    assert response.headers["content-type"] == content_type
 
 
 @pytest.mark.parametrize("path", ["/observations/{}", "/predictions/{}/history", "/anomalies?station_id={}"])
