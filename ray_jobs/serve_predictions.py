@@ -81,8 +81,8 @@ class ActorSupervisor:
         self.fingerprint = hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:12]
         self.actors: dict[str, Any] = {}
         self.pids: dict[str, int] = {}
-        self._served: set[int] = set()
-        """Process ids of actors that have served."""
+        self._served: dict[str, int] = {}
+        """Process id of each actor when it served last."""
         self.restarts = 0
         self._healthy_at = time.monotonic()
         self._counts: dict[str, float] = {}
@@ -214,7 +214,7 @@ class ActorSupervisor:
                     ray.kill(self.actors[name], no_restart=False)
         responsive = [health for health in healths.values() if health and health["idle"] <= STALLED_SECONDS]
         serving = [health for health in responsive if health["phase"] == "serving"]
-        self._served |= {health["pid"] for health in serving}
+        self._served |= {name: health["pid"] for name, health in healths.items() if health in serving}
         changed = self._update_states(healths)
         if len(serving) == len(healths):
             self._healthy_at = time.monotonic()
@@ -225,7 +225,7 @@ class ActorSupervisor:
         missing = [name for name, health in healths.items() if health not in serving]
         phases = {health["phase"] for health in responsive} - {"serving"}
         line = f"waiting {waited:.0f} s for {', '.join(missing)} ({', '.join(sorted(phases)) or 'no response'})"
-        is_starting = not any(self.pids.get(name) in self._served for name in missing)
+        is_starting = not any(name in self._served and self._served[name] == self.pids.get(name) for name in missing)
         if waited > (START_SECONDS if is_starting else UNHEALTHY_SECONDS):
             self._end_unresponsive(name for name in missing if healths[name] is None)
             raise RayUnhealthy(f"{line}; see the actor logs in Ray's dashboard at {self.settings.ray_dashboard}")

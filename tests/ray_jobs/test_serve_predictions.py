@@ -262,6 +262,18 @@ def test_an_actor_may_start_for_longer_than_one_that_has_served_may_be_away(chec
         checked(health(2, "recovering"))
 
 
+def test_an_actor_may_start_with_the_process_id_that_another_one_has_on_its_node(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "UNHEALTHY_SECONDS", 0.0)
+    supervisor = ActorSupervisor(settings, Job(JobFolder(tmp_path)))
+    monkeypatch.setattr(supervisor, "_probe", lambda: None)
+    healths = {"inference-0": health(7, "serving"), "inference-1": health(7, "starting")}
+    supervisor.actors = {name: name for name in healths}
+    monkeypatch.setattr(supervisor, "_health", healths.__getitem__)
+    supervisor._check()
+
+
 def test_an_actor_whose_start_does_not_end_makes_the_job_fail(
     checked: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
