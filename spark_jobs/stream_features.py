@@ -154,6 +154,8 @@ class FeaturesJob:
     def _prepare(self) -> None:
         """Check the topics, migrate an older checkpoint, and commit the starting offsets."""
         self._wait_for_topics()
+        if self._job.stop_requested():
+            return
         if is_older_format(self._checkpoint):
             self._migrate()
         newest, migration = last_batch(self._checkpoint / QUERY), CheckpointMigration.load(self._checkpoint)
@@ -174,12 +176,14 @@ class FeaturesJob:
         """At a first start, the topics are created while this process starts.
 
         Raises:
-            FeaturesError: a topic is missing after `TOPIC_SECONDS`, or a stop is requested meanwhile.
+            FeaturesError: a topic is missing after `TOPIC_SECONDS`.
         """
         topics, end, waiting = self._settings.topics, time.monotonic() + TOPIC_SECONDS, False
         while missing := self._group.missing_topics([topics.raw, topics.features, topics.rejected]):
             names = ", ".join(missing)
-            if time.monotonic() > end or self._job.wait(TOPIC_POLL_SECONDS):
+            if self._job.wait(TOPIC_POLL_SECONDS):
+                return
+            if time.monotonic() > end:
                 raise FeaturesError(f"Topics missing on the broker: {names}. Run the DAG bootstrap_topics")
             if waiting:
                 self._job.heartbeat()
