@@ -145,10 +145,6 @@ prerequisites:
 
 # An environment of another Python version, for its tests alone. `.tested` is never written.
 .PRECIOUS: .venvs/%/.synced
-build/databases/versions.json: .venv/.synced $(wildcard weatherglass/store/migrations/versions/*.py)
-	@echo "Creating empty databases (once) …"
-	@$(RUN) weatherglass.launcher.empty_databases $(@D)
-
 .venvs/%/.synced: $(LOCKS) pyproject.toml
 	@echo "Setting up the Python packages for Python $* …"
 	@test -x $(@D)/bin/python || "$(PYTHON)" -m venv --without-pip $(@D)
@@ -166,6 +162,10 @@ $(JAR): $(JAVA_SOURCES) .venv/.synced
 	@javac --release 17 -Xlint:all,-processing,-serial,-path -Werror -d build/classes \
 		-cp "$$($(BIN)/python -c 'import pyspark; print(pyspark.__path__[0])')/jars/*" $(JAVA_SOURCES)
 	@jar --create --file $@ -C build/classes .
+
+build/databases/versions.json: .venv/.synced
+	@echo "Creating empty databases (once) …"
+	@$(RUN) weatherglass.launcher.empty_databases $(@D)
 
 build/jars/%/.fetched: pom.xml requirements/jars.lock | prerequisites
 	@echo "Fetching the jars of $* (once) …"

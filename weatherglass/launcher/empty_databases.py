@@ -1,8 +1,9 @@
-"""Empty databases with all tables, which `make setup` creates once and the first start copies.
+"""Empty databases of Airflow and MLflow with all tables, which `make setup` creates and the first start copies.
 
     python -m weatherglass.launcher.empty_databases FOLDER
 
-Airflow and MLflow create their tables by migrations, which would take many seconds of each first start.
+Airflow and MLflow create their tables by migrations, which would take many seconds of each first start. Without these
+copies, they do.
 """
 
 from __future__ import annotations
@@ -12,20 +13,24 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from shutil import copyfile
+from typing import Any
 
-from weatherglass.files import DamagedFileError, read_json, replacing, write_atomically
+from weatherglass.files import DamagedFileError, file_digest, read_json, replacing, sync, write_atomically
 from weatherglass.launcher import airflow
 from weatherglass.settings import PROJECT_ROOT, Settings, load_settings
+from weatherglass.settings_errors import SettingsError
+from weatherglass.store.engine import sqlite_file
 
 FOLDER = PROJECT_ROOT / "build" / "databases"
-AIRFLOW, MLFLOW, STORE = "airflow.db", "mlflow.db", "store.db"
+AIRFLOW, MLFLOW = "airflow.db", "mlflow.db"
 VERSIONS = "versions.json"
+"""The versions of the packages and the SHA-256 of the databases; written last."""
 PACKAGES = ("apache-airflow", "mlflow")
-"""Only their present versions can use the databases; the store is migrated at each start."""
+JOURNALS = ("-wal", "-shm", "-journal")
+"""Files next to a SQLite database. What is left of a database that was removed must not be applied to another one."""
 
 
 def create(folder: Path, settings: Settings) -> None:
@@ -35,51 +40,59 @@ def create(folder: Path, settings: Settings) -> None:
         CalledProcessError: Airflow's tables could not be created.
     """
     from weatherglass.registry.registry import create_tables
-    from weatherglass.store.migrate import migrate
 
     with tempfile.TemporaryDirectory() as scratch:
         new = Path(scratch)
-        migrate(f"sqlite:///{new / STORE}")
         create_tables(f"sqlite:///{new / MLFLOW}")
         own = {"AIRFLOW_HOME": scratch, "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{new / AIRFLOW}"}
         program = airflow.migration(Path(sys.executable).parent, {**os.environ, **airflow.options(settings), **own})
-        subprocess.run(program.argv, env=program.environment, check=True, capture_output=True)
+        subprocess.run(program.argv, env=program.environment, check=True, capture_output=True, text=True)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / VERSIONS).unlink(missing_ok=True)
-        for name in (AIRFLOW, MLFLOW, STORE):
+        for name in (AIRFLOW, MLFLOW):
             copyfile(new / name, folder / name)
-    write_atomically(folder / VERSIONS, json.dumps(_versions()))
+            sync(folder / name)
+    digests = {name: file_digest(folder / name) for name in (AIRFLOW, MLFLOW)}
+    write_atomically(folder / VERSIONS, json.dumps({"packages": _packages(), "databases": digests}))
 
 
 def copy_missing(settings: Settings, folder: Path = FOLDER) -> None:
-    """Copy each database that the state folder lacks; nothing without databases of the installed versions."""
+    """Copy each database that the state folder lacks, if the copy is undamaged and of the installed versions."""
     try:
-        if read_json(folder / VERSIONS, dict, "") != _versions():
-            return
+        content: dict[str, Any] = read_json(folder / VERSIONS, dict, "")
     except (FileNotFoundError, DamagedFileError):
         return
-    for name, target in _targets(settings):
-        if not target.exists():
+    if content.get("packages") != _packages():
+        return
+    targets = {AIRFLOW: airflow.database(settings), MLFLOW: sqlite_file(settings.mlflow_url)}
+    for name, target in targets.items():
+        source = folder / name
+        if target is None or _exists(target) or not source.exists():
+            continue
+        if content["databases"][name] == file_digest(source):
             target.parent.mkdir(parents=True, exist_ok=True)
             with replacing(target) as temporary:
-                copyfile(folder / name, temporary)
+                copyfile(source, temporary)
             if name == AIRFLOW:
                 airflow.mark_migrated(settings)
 
 
-def _targets(settings: Settings) -> Iterator[tuple[str, Path]]:
-    """Name and place of the databases that are SQLite files."""
-    from weatherglass.store.engine import sqlite_file
-
-    yield AIRFLOW, airflow.database(settings)
-    for name, url in ((MLFLOW, settings.mlflow_url), (STORE, settings.store_url)):
-        if file := sqlite_file(url):
-            yield name, file
+def _exists(database: Path) -> bool:
+    return any(database.with_name(database.name + suffix).exists() for suffix in ("", *JOURNALS))
 
 
-def _versions() -> dict[str, str]:
+def _packages() -> dict[str, str]:
     return {package: version(package) for package in PACKAGES}
 
 
+def main(folder: Path) -> None:
+    """Create the databases. A failure is only reported, because they are not needed."""
+    try:
+        create(folder, load_settings())
+    except (SettingsError, subprocess.CalledProcessError, OSError) as error:
+        output = error.stderr if isinstance(error, subprocess.CalledProcessError) else ""
+        print(f"{output or ''}{error}\nThe first start will create the tables instead.", file=sys.stderr)
+
+
 if __name__ == "__main__":
-    create(Path(sys.argv[1]), load_settings())
+    main(Path(sys.argv[1]))

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from tests.conftest import make_settings
 from weatherglass.launcher import airflow, empty_databases
-from weatherglass.launcher.empty_databases import AIRFLOW, MLFLOW, STORE, VERSIONS, copy_missing, create
+from weatherglass.launcher.empty_databases import AIRFLOW, MLFLOW, VERSIONS, copy_missing, create
 from weatherglass.registry.registry import FORECASTER, Registry
 from weatherglass.settings import Settings
-from weatherglass.store.engine import open_store, sqlite_file
-from weatherglass.store.migrate import migrate
+from weatherglass.store.engine import sqlite_file
 
 pytestmark = pytest.mark.integration
 
@@ -26,14 +25,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def schema(file: Path) -> set[tuple[str, ...]]:
-    with sa.create_engine(f"sqlite:///{file}").connect() as connection:
-        return {tuple(row) for row in connection.execute(sa.text("SELECT type, name, tbl_name FROM sqlite_master"))}
-
-
 def files(settings: Settings) -> dict[str, Path]:
-    urls = {MLFLOW: settings.mlflow_url, STORE: settings.store_url}
-    return {AIRFLOW: airflow.database(settings)} | {name: Path(str(sqlite_file(url))) for name, url in urls.items()}
+    return {AIRFLOW: airflow.database(settings), MLFLOW: Path(str(sqlite_file(settings.mlflow_url)))}
 
 
 def test_copies_need_no_migration_and_can_be_used(folder: Path, settings: Settings) -> None:
@@ -41,10 +34,6 @@ def test_copies_need_no_migration_and_can_be_used(folder: Path, settings: Settin
     assert airflow.is_migrated(settings)
     for name, file in files(settings).items():
         assert file.read_bytes() == (folder / name).read_bytes()
-    before = schema(files(settings)[STORE])
-    migrate(settings.store_url)
-    assert schema(files(settings)[STORE]) == before
-    open_store(settings.store_url).dispose()
 
     registry, model = Registry(settings), settings.state_dir / "model"
     model.mkdir()
@@ -56,31 +45,53 @@ def test_copies_need_no_migration_and_can_be_used(folder: Path, settings: Settin
     assert champion.folder.is_relative_to(settings.artifacts_dir)
 
 
-def test_a_database_that_exists_is_kept(folder: Path, settings: Settings) -> None:
-    for file in files(settings).values():
+@pytest.mark.parametrize("suffix", ["", "-wal", "-journal"])
+def test_a_database_that_exists_or_left_a_journal_is_kept(folder: Path, settings: Settings, suffix: str) -> None:
+    kept = [file.with_name(file.name + suffix) for file in files(settings).values()]
+    for file in kept:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(b"mine")
     copy_missing(settings, folder)
-    assert {file.read_bytes() for file in files(settings).values()} == {b"mine"}
+    for name in (file.name for file in kept):
+        assert [found.name for found in settings.state_dir.rglob(f"{name.partition('.')[0]}.db*")] == [name]
+    assert {file.read_bytes() for file in kept} == {b"mine"}
     assert not airflow.is_migrated(settings)
 
 
-@pytest.mark.parametrize("content", [None, "", json.dumps(dict.fromkeys(empty_databases.PACKAGES, "0.1"))])
-def test_databases_of_other_versions_are_not_copied(
-    folder: Path, settings: Settings, tmp_path: Path, content: str | None
+@pytest.mark.parametrize("damage", ["no versions", "empty versions", "other versions", "shortened", "missing"])
+def test_damaged_databases_and_those_of_other_versions_are_not_copied(
+    folder: Path, settings: Settings, tmp_path: Path, damage: str
 ) -> None:
     other = tmp_path / "other"
-    other.mkdir()
-    for name in (AIRFLOW, MLFLOW, STORE):
-        (other / name).write_bytes((folder / name).read_bytes())
-    if content is not None:
-        (other / VERSIONS).write_text(content)
+    shutil.copytree(folder, other)
+    versions = other / VERSIONS
+    match damage:
+        case "no versions":
+            versions.unlink()
+        case "empty versions":
+            versions.write_text("")
+        case "other versions":
+            content = json.loads(versions.read_text())
+            versions.write_text(json.dumps(content | {"packages": dict.fromkeys(content["packages"], "0.1")}))
+    for name in (AIRFLOW, MLFLOW):
+        if damage == "shortened":
+            (other / name).write_bytes((other / name).read_bytes()[:-4096])
+        elif damage == "missing":
+            (other / name).unlink()
     copy_missing(settings, other)
     assert not any(file.exists() for file in files(settings).values())
 
 
 def test_only_sqlite_files_are_copied(folder: Path, tmp_path: Path) -> None:
-    server = "postgresql+psycopg://localhost/weatherglass"
-    settings = make_settings(tmp_path / "state", database_url=server, registry_url=server)
+    settings = make_settings(tmp_path / "state", registry_url="postgresql+psycopg://localhost/weatherglass")
     copy_missing(settings, folder)
     assert {file.name for file in settings.state_dir.iterdir()} == {airflow.home(settings).name}
+
+
+def test_a_failure_leaves_the_tables_to_the_first_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WEATHERGLASS_KAFKA_PORT", "no number")
+    empty_databases.main(tmp_path / "databases")
+    assert "WEATHERGLASS_KAFKA_PORT" in capsys.readouterr().err
+    assert not (tmp_path / "databases").exists()
