@@ -33,8 +33,8 @@ def describe_latest_forecast(settings: Settings) -> str | None:
     # While a backlog is read, the observations are ahead of the predictions.
     is_same_time = observed is not None and observed.observation.timestamp == prediction.timestamp
     temperature = observed.observation.temperature if observed and is_same_time else None
-    value = "" if temperature is None else f"{temperature:.1f} °C "
-    parts.insert(0, f"{value}at {iso(prediction.timestamp)}")
+    time = iso(prediction.timestamp)
+    parts.insert(0, f"forecast of {time}" if temperature is None else f"{temperature:.1f} °C at {time}")
     parts.append(f"{_pressure_tendency(forecast.pressure[0], forecast.pressure[lead])} pressure")
     model = f"model {forecast.model_version}"
     by_model = forecast.method is Method.MODEL

@@ -13,7 +13,7 @@ from weatherglass.store import observations
 RANGE = f"?from={iso(NOON - timedelta(hours=2))}&to={iso(NOON + timedelta(hours=2))}"
 
 
-@pytest.mark.parametrize("accept", ["application/json", "text/csv"])
+@pytest.mark.parametrize("accept", ["application/json", "text/csv", "application/vnd.apache.parquet"])
 def test_an_unchanged_response_returns_304(client: TestClient, store: Engine, accept: str) -> None:
     path = f"/observations/new-york{RANGE}"
     first = client.get(path, headers={"Accept": accept})

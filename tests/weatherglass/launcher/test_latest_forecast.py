@@ -58,7 +58,7 @@ def test_without_an_observed_temperature_at_its_time_the_forecast_has_only_the_t
     with store.begin() as connection:
         observations.save(connection, saved, NOON)
     save(store, a_prediction())
-    assert parts(settings)[:2] == ["New York: at 2026-01-05T12:15:00Z", "in 6 h 3.8 °C (2.8 to 4.8)"]
+    assert parts(settings)[:2] == ["New York: forecast of 2026-01-05T12:15:00Z", "in 6 h 3.8 °C (2.8 to 4.8)"]
 
 
 def test_the_prediction_that_was_stored_last_counts(settings: Settings, store: Engine) -> None:
