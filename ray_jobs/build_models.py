@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from ray_jobs.training import steps
-from ray_jobs.training.context import model_folders
+from ray_jobs.training.context import load_context, model_folders
 from ray_jobs.training.folder import TrainingFolder
 from ray_jobs.training.plan import REGISTERED, SCORES, SEED, TEST_CASES, TrainingPlan, code_version
 from ray_jobs.training.promotion import PromotionDecision
@@ -40,17 +40,21 @@ def build(settings: Settings, manifest: Manifest, target: Path) -> None:
         plan = _plan(manifest, part, year)
         folder = _train(settings, plan)
         decision = folder.load(SCORES, PromotionDecision)
+        grid, _ = load_context(folder)
+        # A refit splits the hours again up to this one; the manifest also has those that were left out at the end.
+        tags = version_tags(plan) | {"data_last_hour": f"{grid.hours[-1].astype('datetime64[s]')}Z"}
         for kind in shipped.KINDS:
             info = BundleInfo(
                 kind=kind,
                 exported_version=str(part),
-                tags=version_tags(plan),
+                tags=tags,
                 params={name: str(value) for name, value in decision.params.items()},
                 metrics=decision.metrics[kind],
             )
             file = target / shipped.file_name(kind, part)
             write_bundle(info, model_folders(folder)[kind], file)
             print(f"{file.name}: {file.stat().st_size:,} bytes", flush=True)
+        folder.remove()
     files = sorted(target.glob("*.zip"))
     write_atomically(target / shipped.CHECKSUMS, "".join(f"{file_digest(file)}  {file.name}\n" for file in files))
 

@@ -265,7 +265,7 @@ class Settings(BaseSettings):
     )
     train_full_model: bool = Field(
         True,
-        description="Train the full model after the first, small one. If off, all trainings have its size.",
+        description="Train models of the full size. If off, all trainings have the size of the first, small one.",
     )
 
     @field_validator(

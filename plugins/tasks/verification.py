@@ -11,7 +11,7 @@ log = logging.getLogger("airflow.task")
 
 
 def verify() -> list[str]:
-    """Run the hourly verification and return the messages of its open alerts."""
+    """Run the verification and return the messages of its open alerts."""
     from weatherglass.verification.verification_run import VerificationRun
 
     run = VerificationRun(load_settings(), log.info)

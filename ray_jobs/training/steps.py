@@ -66,7 +66,9 @@ def run(settings: Settings, path: Path, step: str, threads: int) -> str:
 
 def _fit_base_models(task: StepTask) -> tuple[TrainingContext, str]:
     excluded = excluded_periods(task.settings, task.plan.started_at, task.plan.last_start)
-    grid = _without_empty_end(drop_implausible(read_history(task.settings.history_dir, excluded)))
+    grid = drop_implausible(read_history(task.settings.history_dir, excluded))
+    if task.plan.last_start:
+        grid = _without_empty_end(grid)
     parts = refit.split_for_refit(grid, task.plan.kept) if task.plan.kept else split(grid)
     fitted = base_models.fit(grid, parts.train)
     np.save(task.folder.path / GRID_FILE, grid.values)

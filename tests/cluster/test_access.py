@@ -76,7 +76,7 @@ MOUNTS: dict[str, dict[str, str]] = {
     "ray-head": {STATE: WRITE},  # the folder of a training
     "ray-worker": {STATE: WRITE, MODELS: WRITE},
     "postgres": {"/var/lib/postgresql/data": WRITE},
-    "prepare": {STATE: READ, LOGS: WRITE},
+    "prepare": {STATE: READ, MODELS: WRITE, LOGS: WRITE},  # the shipped models
     "jobs": {STATE: READ, JOBS: WRITE, REQUESTS: READ},
     "airflow-api": {STATE: READ, JOBS: READ, REQUESTS: WRITE, LOGS: WRITE},
     "airflow-scheduler": {STATE: WRITE, JOBS: WRITE, MODELS: WRITE, LOGS: WRITE},

@@ -37,6 +37,8 @@ def test_the_same_history_gives_the_same_files(tmp_path: Path, monkeypatch: pyte
     for kind in shipped.KINDS:
         with open_bundle(folder / shipped.file_name(kind, 1), LOADERS) as (info, _):
             assert info.tags["size"] == build_models.SIZE
+            assert info.tags["data_last_hour"] == f"{history(days=120).hours[-1]}:00:00Z"
+    assert not list((tmp_path / "first" / "training").glob("*/results")), "a later build starts again"
 
 
 def test_without_a_history_nothing_is_built(

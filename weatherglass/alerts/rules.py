@@ -442,7 +442,7 @@ RULES: tuple[Rule, ...] = (
         2 * 3600,
         timedelta(),
         Severity.WARNING,
-        "three hours without a verification, which runs hourly",
+        "three hours without a verification, which runs at least hourly",
         "Forecasts were last verified {value} ago.",
         "A decline in forecast quality would go unnoticed.",
         "Everything else.",

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from weatherglass.cli.evaluate_arguments import add_arguments as evaluation_arguments
@@ -76,6 +77,10 @@ def _check(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _models(settings: Settings, options: argparse.Namespace) -> int:
+    if options.action == "import-shipped":
+        from weatherglass.cli.import_shipped import import_shipped
+
+        return import_shipped(settings, datetime.now(UTC))
     from weatherglass.cli.models import run
 
     return run(settings, options)

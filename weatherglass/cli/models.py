@@ -9,11 +9,9 @@ import argparse
 import getpass
 import os
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 from weatherglass.anomaly.detector import AnomalyDetector
-from weatherglass.files import DamagedFileError
 from weatherglass.forecast.boosted_trees import BoostedForecaster
 from weatherglass.guidance.combination import GuidanceCombination
 from weatherglass.net import accepts_connections
@@ -32,7 +30,6 @@ from weatherglass.registry.registry import (
     MLFLOW_ENVIRONMENT,
     Registry,
 )
-from weatherglass.registry.shipped import shipped_models
 from weatherglass.settings import LOOPBACK, Settings
 
 LOADERS = {
@@ -56,8 +53,6 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
             return export_model(settings, options.kind, options.version, options.file, options.private_key)
         case "import":
             return import_model(settings, options.file, options.promote, options.sha256, options.public_key)
-        case "import-shipped":
-            return import_shipped(settings, datetime.now(UTC))
         case "ui":
             return show_in_mlflow(settings, options.port)
     try:
@@ -130,7 +125,6 @@ def import_model(
     promote: bool,
     sha256: str | None = None,
     public_key: Path | None = None,
-    reason: str | None = None,
 ) -> int:
     """Register the model of a file and return the exit status.
 
@@ -138,7 +132,6 @@ def import_model(
 
     Args:
         sha256, public_key: see `bundle.import_bundle`.
-        reason: for the promotion log; default: the name of the file.
     """
     registry = Registry(settings)
     try:
@@ -151,28 +144,12 @@ def import_model(
         return 1
     champion = registry.champion(info.kind)
     if promote or champion is None:
-        reason = reason or f"imported from {file.name}, exported as version {info.exported_version}"
+        reason = f"imported from {file.name}, exported as version {info.exported_version}"
         registry.promote(info.kind, version, IMPORT_COMMAND, reason, {})
         print(f"Imported {info.kind} {version}, which is now champion")
     else:
         print(f"Imported {info.kind} {version}; version {champion.version} stays champion (--promote to change that)")
     return 0
-
-
-def import_shipped(settings: Settings, now: datetime) -> int:
-    """Register the shipped models, promote those of kinds without a champion, and return the exit status."""
-    registry, status = Registry(settings), 0
-    try:
-        models = shipped_models(settings, now)
-    except DamagedFileError as error:
-        print(error, file=sys.stderr)
-        return 1
-    for model in models:
-        if registry.champion(model.kind) is None:
-            reason = f"shipped with Weatherglass as {model.file.name}"
-            imported = import_model(settings, model.file, promote=False, sha256=model.sha256, reason=reason)
-            status = max(status, imported)
-    return status
 
 
 def show_in_mlflow(settings: Settings, port: int) -> int:

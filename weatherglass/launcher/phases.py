@@ -118,7 +118,7 @@ def probe_sources(startup: Startup) -> None:
 
 
 def copy_empty_databases(startup: Startup) -> None:
-    """At a first start, replace the migrations of all databases by copies."""
+    """At a first start, replace the migrations of Airflow and MLflow by copies."""
     from weatherglass.launcher.empty_databases import copy_missing
 
     copy_missing(startup.settings)
@@ -161,8 +161,8 @@ def start_job_host(startup: Startup) -> None:
 
 
 def start_import_of_models(startup: Startup) -> None:
-    """Register the shipped models in the background, unless there is a champion."""
-    from weatherglass.registry.registry import FORECASTER, Registry
+    """Register the shipped models in the background, unless there are champions."""
+    from weatherglass.registry.registry import Registry
     from weatherglass.registry.shipped import shipped_models
 
     settings = startup.settings
@@ -170,7 +170,8 @@ def start_import_of_models(startup: Startup) -> None:
         models = shipped_models(settings, datetime.now(UTC))
     except DamagedFileError:  # reported when the history is prepared
         return
-    if models and Registry(settings).champion(FORECASTER) is None:
+    registry = Registry(settings)
+    if any(registry.champion(model.kind) is None for model in models):
         command = [str(startup.bin / "weatherglass"), "models", "import-shipped"]
         startup.supervisor.children.start(Program(MODELS, command, startup.environment))
         startup.imports_models = True
@@ -240,7 +241,12 @@ def wait_for_models(startup: Startup) -> None:
     if not startup.imports_models:
         return
     children = startup.supervisor.children
-    startup.supervisor.wait(lambda: not children.alive(MODELS), SERVER_SECONDS, lambda: "the import of the models")
+    try:
+        startup.supervisor.wait(lambda: not children.alive(MODELS), SERVER_SECONDS, lambda: "the shipped models")
+    except TimeoutError as error:
+        startup.log(str(error))
+        children.kill_session(MODELS)
+        return
     if children.exit_status(MODELS) == 0:
         startup.log("the shipped models are registered")
     else:

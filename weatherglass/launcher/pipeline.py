@@ -21,7 +21,7 @@ from weatherglass.jobs.folder import JobFolder
 from weatherglass.launcher.airflow_api import ACTIVE, AirflowApi
 from weatherglass.launcher.errors import PipelineError
 from weatherglass.launcher.wait import WaitFor
-from weatherglass.registry.registry import FORECASTER, Registry
+from weatherglass.registry.registry import FORECASTER, IMPORTED, Registry
 from weatherglass.settings import Settings, Source
 from weatherglass.store.engine import open_store
 
@@ -196,9 +196,11 @@ class PipelineStart:
             training_triggered = True
         else:
             return
-        if self.registry.champion(FORECASTER) is None:
-            if not training_triggered and not self.api.runs(TRAIN, *ACTIVE):
-                self.api.trigger(TRAIN, NOTE)
+        champion = self.registry.champion(FORECASTER)
+        is_own = champion is not None and IMPORTED not in champion.tags
+        if not is_own and not training_triggered and not self.api.runs(TRAIN, *ACTIVE):
+            self.api.trigger(TRAIN, NOTE)  # it skips what was trained before
+        if champion is None:
             self._wait_for_first_model()
 
     def _history(self) -> Manifest | None:

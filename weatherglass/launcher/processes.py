@@ -159,7 +159,7 @@ class Children:
         return self._processes[name].poll()
 
     def kill_session(self, name: str) -> None:
-        """Kill the processes that an ended child left in its session."""
+        """Kill the processes in the session of a child: those that it left if it has ended, otherwise also itself."""
         if record := self.records.read(name):
             left = session_processes([record])
             signal_processes(signal.SIGKILL, left)

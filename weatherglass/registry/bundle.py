@@ -26,7 +26,7 @@ from weatherglass.files import file_digest, replacing
 from weatherglass.registry import provenance
 from weatherglass.registry.artifact import MANIFEST, MAX_MANIFEST_BYTES, ModelFileError, first_problem, read_manifest
 from weatherglass.registry.catalog import registered_models
-from weatherglass.registry.registry import ModelVersion, Registry
+from weatherglass.registry.registry import IMPORTED, ModelVersion, Registry
 from weatherglass.settings import Settings
 
 HEADER_NAME = "bundle.json"
@@ -162,7 +162,7 @@ def import_bundle(
     if public_key is not None:
         provenance.check_signature(file, public_key)
     with open_bundle(file, loaders) as (info, folder):
-        tags = {**info.tags, "imported_from_version": info.exported_version}
+        tags = {**info.tags, IMPORTED: info.exported_version}
         return info, registry.register(info.kind, folder, info.metrics, info.params, tags)
 
 

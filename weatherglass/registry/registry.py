@@ -46,6 +46,8 @@ TESTED = "tested"
 """Folder in the files of a run: the forecaster as it was scored. The registered model is refitted on the test hours, so
 later forecasters are compared with this one."""
 EXPERIMENT = "weatherglass"
+IMPORTED = "imported_from_version"
+"""Tag of an imported version: its number in the registry that exported it."""
 
 METRICS_PER_REQUEST = 1_000
 """What MLflow accepts at once."""

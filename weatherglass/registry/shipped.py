@@ -16,7 +16,7 @@ from pathlib import Path
 
 from weatherglass.history.source_choice import history_source
 from weatherglass.registry.registry import ANOMALY_DETECTOR, FORECASTER
-from weatherglass.settings import Settings
+from weatherglass.settings import Settings, Source
 
 FOLDER = Path(__file__).with_name("shipped_models")
 CHECKSUMS = "SHA256SUMS"
@@ -53,12 +53,12 @@ def file_name(kind: str, part: int) -> str:
 
 
 def shipped_models(settings: Settings, now: datetime, folder: Path = FOLDER) -> list[ShippedModel]:
-    """The models to start with at `now`; none if the history of the source is not the bundled one.
+    """The models to start with at `now`; none if other observations than the bundled ones are used.
 
     Raises:
         DamagedFileError: the choice of the history's source cannot be read.
     """
-    if history_source(settings, settings.source) != BUNDLED:
+    if settings.source is not Source.REPLAY or history_source(settings, settings.source) != BUNDLED:
         return []
     lines = (folder / CHECKSUMS).read_text(encoding="utf-8").splitlines()
     sums = {name: digest for digest, name in (line.split() for line in lines)}

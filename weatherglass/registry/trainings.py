@@ -11,7 +11,7 @@ from weatherglass.files import DamagedFileError
 from weatherglass.history.new_data import NewData, new_data
 from weatherglass.history.prepared import Manifest, read_manifest
 from weatherglass.registry.catalog import RegisteredModel, registered_models
-from weatherglass.registry.registry import FORECASTER, Registry
+from weatherglass.registry.registry import FORECASTER, IMPORTED, Registry
 from weatherglass.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -78,5 +78,5 @@ def last_fitted_hour(tags: Mapping[str, str]) -> np.datetime64 | None:
 
 
 def _forecasters(settings: Settings) -> Sequence[RegisteredModel]:
-    """The newest first."""
-    return [model for model in registered_models(settings) if model.kind == FORECASTER]
+    """Those that this installation has trained, the newest first: imported ones may lack a part of their history."""
+    return [m for m in registered_models(settings) if m.kind == FORECASTER and IMPORTED not in m.tags]

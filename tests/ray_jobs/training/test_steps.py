@@ -20,6 +20,8 @@ from weatherglass.history.grid import HourGrid
 from weatherglass.records import VARIABLES
 from weatherglass.settings import Source
 
+NOW = datetime(2026, 1, 5, tzinfo=UTC)
+
 
 def a_task(**plan: Any) -> Any:
     settings = SimpleNamespace(false_alarms_per_week=0.2, source=Source.OPEN_METEO, history_dir=None)
@@ -54,7 +56,7 @@ def test_hours_that_are_excluded_at_the_end_are_no_test_hours(monkeypatch: pytes
     used: list[HourGrid] = []
     monkeypatch.setattr(steps, "split", lambda grid: used.append(grid) or split(grid))
     with pytest.raises(AttributeError):  # there is no folder to write to
-        steps.STEPS[BASE_MODELS](a_task(kept=None, started_at=datetime(2026, 1, 5, tzinfo=UTC), last_start=None))
+        steps.STEPS[BASE_MODELS](a_task(kept=None, started_at=NOW, last_start=NOW))
     np.testing.assert_array_equal(used[0].values, values[:, : values.shape[1] - empty])
 
 

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import zipfile
-from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
 import requests
 
-from tests.conftest import free_ports, make_settings
+from tests.conftest import free_ports
 from tests.waiting import until
 from weatherglass.cli.main import MODEL_KINDS, main
-from weatherglass.cli.models import LOADERS, import_shipped, show_in_mlflow
-from weatherglass.net import accepts_connections
-from weatherglass.registry import shipped
-from weatherglass.registry.catalog import registered_models
+from weatherglass.cli.models import show_in_mlflow
 from weatherglass.registry.registry import FORECASTER, KINDS, Registry
-from weatherglass.settings import LOOPBACK, Settings, Source
+from weatherglass.settings import LOOPBACK, Settings
 from weatherglass.store.promotions import Action
 
 pytestmark = pytest.mark.integration
@@ -106,40 +100,6 @@ def test_the_command_accepts_the_kinds_of_the_registry() -> None:
     assert MODEL_KINDS == KINDS
 
 
-def test_shipped_models_become_champions_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    settings = make_settings(tmp_path / "state", source=Source.REPLAY)
-    monkeypatch.setenv("WEATHERGLASS_STATE_DIR", str(settings.state_dir))
-    monkeypatch.setenv("WEATHERGLASS_SOURCE", Source.REPLAY.value)
-    for _ in range(2):
-        assert main(["models", "import-shipped"]) == 0
-    registry = Registry(settings)
-    for kind in shipped.KINDS:
-        champion = registry.champion(kind)
-        assert champion is not None
-        assert champion.tags["data_source"] == shipped.BUNDLED
-        LOADERS[kind](champion.folder)
-    now = datetime.now(UTC)
-    files = {model.kind: model.file.name for model in shipped.shipped_models(settings, now)}
-    for entry in registry.promotions():
-        assert files[entry.kind] in entry.reason
-    assert sorted(model.kind for model in registered_models(settings)) == sorted(shipped.KINDS)
-
-
-def test_a_changed_shipped_model_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "shipped"
-    shutil.copytree(shipped.FOLDER, folder)
-    for file in folder.glob("*.zip"):
-        content = bytearray(file.read_bytes())
-        content[1000] ^= 1
-        file.write_bytes(content)
-    monkeypatch.setattr("weatherglass.cli.models.shipped_models", partial(shipped.shipped_models, folder=folder))
-    settings = make_settings(tmp_path / "state", source=Source.REPLAY)
-    assert import_shipped(settings, datetime(2026, 5, 5, tzinfo=UTC)) == 1
-    assert registered_models(settings) == []
-
-
 @pytest.fixture
 def with_model(settings: Settings, tmp_path: Path) -> Settings:
     folder = tmp_path / "model"
@@ -156,7 +116,8 @@ def test_the_models_are_shown_in_mlflow_on_loopback_only(with_model: Settings) -
     url = f"http://{LOOPBACK}:{port}"
     with subprocess.Popen(command, env=environment, start_new_session=True) as process:
         try:
-            until("MLflow", lambda: accepts_connections(f"{LOOPBACK}:{port}") and requests.get(url, timeout=60).ok)
+            until("MLflow", lambda: process.poll() is not None or responds(url))
+            assert process.poll() is None
             search = f"{url}/api/2.0/mlflow/model-versions/search"
             versions = requests.get(search, timeout=60).json()["model_versions"]
             assert [(version["name"], version["version"]) for version in versions] == [(FORECASTER, "1")]
@@ -165,9 +126,17 @@ def test_the_models_are_shown_in_mlflow_on_loopback_only(with_model: Settings) -
             assert {connection.laddr.ip for connection in listening} == {LOOPBACK}
             assert not any(settings.mlflow_url in argument for p in processes(process.pid) for argument in p.cmdline())
         finally:
-            running = processes(process.pid)
-            os.killpg(process.pid, signal.SIGTERM)
-            assert psutil.wait_procs(running, 60)[1] == []
+            if process.poll() is None:
+                running = processes(process.pid)
+                os.killpg(process.pid, signal.SIGTERM)
+                assert psutil.wait_procs(running, 60)[1] == []
+
+
+def responds(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=60).ok
+    except requests.RequestException:
+        return False
 
 
 def processes(pid: int) -> list[psutil.Process]:

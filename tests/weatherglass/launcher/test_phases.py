@@ -129,6 +129,18 @@ def test_the_start_goes_on_without_models_that_cannot_be_registered(
     assert ("the reason" in capsys.readouterr().out) is bool(status)
 
 
+def test_the_start_goes_on_without_models_whose_registration_does_not_end(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(phases, "SERVER_SECONDS", 0.0)
+    start = startup(settings)
+    start.imports_models = True
+    children = start.supervisor.children
+    children.start(Program(phases.MODELS, ["/bin/sleep", "1000"], dict(os.environ)))
+    phases.wait_for_models(start)
+    assert not children.alive(phases.MODELS)
+
+
 @pytest.fixture
 def signal_handlers() -> Iterator[None]:
     """Restores the handlers that `up` replaces."""

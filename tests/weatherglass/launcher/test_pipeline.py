@@ -30,7 +30,7 @@ from weatherglass.launcher.pipeline import (
     PipelineProblem,
     PipelineStart,
 )
-from weatherglass.registry.registry import FORECASTER, ModelVersion, Registry
+from weatherglass.registry.registry import FORECASTER, IMPORTED, ModelVersion, Registry
 from weatherglass.settings import Settings, Source
 
 
@@ -107,8 +107,8 @@ def test_slow_history_is_pending_and_the_other_dags_start(settings: Settings) ->
 class Champion:
     """A registry whose champion was trained on a history from `source`."""
 
-    def __init__(self, source: str):
-        self.version = ModelVersion(FORECASTER, "1", Path("unused"), {"data_source": source})
+    def __init__(self, source: str, **tags: str):
+        self.version = ModelVersion(FORECASTER, "1", Path("unused"), {"data_source": source, **tags})
 
     def champion(self, _: str) -> ModelVersion:
         return self.version
@@ -126,6 +126,19 @@ def test_with_models_for_the_source_history_is_prepared_when_the_pipeline_works(
     assert start.airflow.triggered.count(HISTORY) == 1
     assert TRAIN in start.airflow.unpaused, "the history triggers it"
     assert (start.airflow.order.index(HISTORY) > start.airflow.order.index(MONITOR)) is fits
+
+
+@pytest.mark.parametrize("imported", [False, True])
+def test_with_an_imported_champion_a_training_is_triggered_and_not_waited_for(
+    settings: Settings, imported: bool
+) -> None:
+    """It may have failed or been interrupted at an earlier start."""
+    write_history(settings.history_dir, "nycflights13")
+    start = Start(settings, train_models="running")
+    start.pipeline.registry = cast(Registry, Champion("nycflights13", **({IMPORTED: "4"} if imported else {})))
+    start.pipeline.run()
+    assert (TRAIN in start.airflow.triggered) is imported
+    assert start.pipeline.problems == []
 
 
 def test_an_active_run_of_prepare_history_is_not_triggered_again(settings: Settings) -> None:

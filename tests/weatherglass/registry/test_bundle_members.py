@@ -102,7 +102,7 @@ TAMPERED: dict[str, tuple[Callable[[Contents, Path], Contents], str]] = {
     "a metric that is no number": (edited(HEADER_NAME, lambda h: h.update(metrics={"skill": "high"})), HEADER_NAME),
     "an infinite metric": (lambda c, _: {**c, HEADER_NAME: c[HEADER_NAME].replace(b"0.25", b"1e400")}, HEADER_NAME),
     "a metric with a path": (edited(HEADER_NAME, lambda h: h.update(metrics={"../skill": 1.0})), HEADER_NAME),
-    "many metrics": (edited(HEADER_NAME, lambda h: h.update(metrics={f"m{i}": 1 for i in range(2000)})), HEADER_NAME),
+    "many metrics": (edited(HEADER_NAME, lambda h: h.update(metrics={f"m{i}": 1 for i in range(6000)})), HEADER_NAME),
     "a reserved tag": (edited(HEADER_NAME, lambda h: h.update(tags={"mlflow.user": "root"})), HEADER_NAME),
     "a long tag": (edited(HEADER_NAME, lambda h: h.update(tags={"note": "x" * 200_000})), HEADER_NAME),
     "a manifest without stations": (edited("model.json", lambda m: m["about"].pop("stations")), "model.json"),

@@ -65,7 +65,8 @@ def test_what_is_replayed_was_excluded_from_the_training(replay: Settings, month
 
 def test_nothing_is_shipped_for_another_history(tmp_path: Path, replay: Settings) -> None:
     now = datetime(2026, 5, 5, tzinfo=UTC)
-    assert shipped_models(make_settings(tmp_path, source=Source.OPEN_METEO), now) == []
+    for source in (Source.OPEN_METEO, Source.METAR, Source.SIMULATE):
+        assert shipped_models(make_settings(tmp_path, source=source), now) == []
     kaggle = tmp_path / "kaggle.zip"
     kaggle.touch()
     assert shipped_models(make_settings(tmp_path, source=Source.REPLAY, kaggle_zip=kaggle), now) == []
