@@ -20,8 +20,7 @@ from typing import Any
 
 from weatherglass.files import DamagedFileError, file_digest, read_json, replacing, sync, write_atomically
 from weatherglass.launcher import airflow
-from weatherglass.settings import PROJECT_ROOT, Settings, load_settings
-from weatherglass.settings_errors import SettingsError
+from weatherglass.settings import PROJECT_ROOT, Settings
 from weatherglass.store.engine import sqlite_file
 
 FOLDER = PROJECT_ROOT / "build" / "databases"
@@ -33,7 +32,7 @@ JOURNALS = ("-wal", "-shm", "-journal")
 """Files next to a SQLite database. What is left of a database that was removed must not be applied to another one."""
 
 
-def create(folder: Path, settings: Settings) -> None:
+def create(folder: Path) -> None:
     """Create the databases in a folder, replacing earlier ones.
 
     Raises:
@@ -45,7 +44,7 @@ def create(folder: Path, settings: Settings) -> None:
         new = Path(scratch)
         create_tables(f"sqlite:///{new / MLFLOW}")
         own = {"AIRFLOW_HOME": scratch, "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{new / AIRFLOW}"}
-        program = airflow.migration(Path(sys.executable).parent, {**os.environ, **airflow.options(settings), **own})
+        program = airflow.migration(Path(sys.executable).parent, {**os.environ, **own})
         subprocess.run(program.argv, env=program.environment, check=True, capture_output=True, text=True)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / VERSIONS).unlink(missing_ok=True)
@@ -88,8 +87,8 @@ def _packages() -> dict[str, str]:
 def main(folder: Path) -> None:
     """Create the databases. A failure is only reported, because they are not needed."""
     try:
-        create(folder, load_settings())
-    except (SettingsError, subprocess.CalledProcessError, OSError) as error:
+        create(folder)
+    except (subprocess.CalledProcessError, OSError) as error:
         output = error.stderr if isinstance(error, subprocess.CalledProcessError) else ""
         print(f"{output or ''}{error}\nThe first start will create the tables instead.", file=sys.stderr)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.integration
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("databases")
-    create(folder, make_settings(folder / "state"))
+    create(folder)
     return folder
 
 
@@ -91,7 +92,11 @@ def test_only_sqlite_files_are_copied(folder: Path, tmp_path: Path) -> None:
 def test_a_failure_leaves_the_tables_to_the_first_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("WEATHERGLASS_KAFKA_PORT", "no number")
+    def fail(command: list[str], **_: object) -> None:
+        raise subprocess.CalledProcessError(1, command, stderr="the reason\n")
+
+    monkeypatch.setattr("weatherglass.registry.registry.create_tables", lambda url: None)
+    monkeypatch.setattr(subprocess, "run", fail)
     empty_databases.main(tmp_path / "databases")
-    assert "WEATHERGLASS_KAFKA_PORT" in capsys.readouterr().err
+    assert "the reason" in capsys.readouterr().err
     assert not (tmp_path / "databases").exists()
