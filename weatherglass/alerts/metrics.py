@@ -104,6 +104,7 @@ MODEL_AGE = _gauge("model_age_seconds", "Time since the version in service was t
 FALLBACK_RATIO = _gauge(
     "fallback_stations_ratio", "Share of stations whose newest forecast was not made by the model.", recorded=True
 )
+GUIDANCE_AGE = _gauge("guidance_age_seconds", "Time since the newest run of a weather model was stored.")
 VERIFICATION_AGE = _gauge("verification_age_seconds", "Time since forecasts were last verified.")
 TRUTH_AGE = _gauge("verification_without_truth_seconds", "Time since verification last found observations.")
 

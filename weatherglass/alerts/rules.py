@@ -436,6 +436,22 @@ RULES: tuple[Rule, ...] = (
         page="models",
     ),
     Rule(
+        "guidance_missing",
+        Latest(m.GUIDANCE_AGE),
+        18 * 3600,  # older runs are not used: guidance.known_runs.MAX_AGE_HOURS
+        12 * 3600,
+        timedelta(),
+        Severity.WARNING,
+        "18 hours without a new run of a weather model, after which the last one is not used any more",
+        "The newest run of a weather model was stored {value} ago.",
+        "Forecasts are made without guidance, from the observations of the stations alone.",
+        "Everything else.",
+        "Read the log of the last run of ingest_guidance.",
+        value_format=DURATION,
+        dag="ingest_guidance",
+        page="models",
+    ),
+    Rule(
         "verification_stopped",
         Latest(m.VERIFICATION_AGE),
         3 * 3600,  # it runs hourly

@@ -23,7 +23,7 @@ from weatherglass.store import polls
 from weatherglass.store.engine import open_store, sqlite_file
 from weatherglass.store.latest_per_station import latest_per_station
 from weatherglass.store.readable import stored_origin
-from weatherglass.store.schema import observations, predictions, promotions, verification_runs
+from weatherglass.store.schema import guidance, observations, predictions, promotions, verification_runs
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +72,7 @@ class StoreMetrics:
                 self._put_stations(connection, sample)
                 self._put_forecasts(connection, sample)
                 self._observe_latency(connection)
+                self._put_guidance(connection, sample)
                 self._put_polls(connection, sample)
                 self._put_verification(connection, sample)
             sample.put(m.STORE_UP, 1)
@@ -216,6 +217,12 @@ class StoreMetrics:
                 sample.put(m.CLOCK_SKEW, abs(newest.clock_skew))
         calls = polls.calls_since(connection, sample.at - timedelta(days=1))
         sample.put(m.BUDGET_USED, calls / OPEN_METEO_CALLS_PER_DAY)
+
+    def _put_guidance(self, connection: Connection, sample: MetricSample) -> None:
+        """Without any stored run, guidance is not expected: the source may have none for the stations."""
+        newest = connection.execute(select(func.max(guidance.c.stored_at))).scalar()
+        if newest is not None and self._settings.guidance_model_ids:
+            sample.put(m.GUIDANCE_AGE, self._age(sample, newest))
 
     def _put_verification(self, connection: Connection, sample: MetricSample) -> None:
         first, last = connection.execute(

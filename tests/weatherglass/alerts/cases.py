@@ -77,6 +77,7 @@ LEVELS: dict[str, tuple[float, float, float]] = {
     "models_on_fallback": (0.0, 0.4, 0.7),
     "model_degraded": (0, 0, 1),
     "model_too_old": (86400, 29.5 * 86400, 31 * 86400),
+    "guidance_missing": (3600, 15 * 3600, 19 * 3600),
     "verification_stopped": (1800, 9000, 12000),
     "verification_without_truth": (0, 5 * 3600, 7 * 3600),
     "dag_failed": (0, 0, 1),

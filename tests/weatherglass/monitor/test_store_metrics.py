@@ -12,7 +12,7 @@ from sqlalchemy import Engine, insert, text
 from tests.conftest import free_ports, make_settings
 from tests.postgres import postgres
 from tests.weatherglass.monitor.conftest import Clock
-from tests.weatherglass.store.samples import a_prediction, an_observation
+from tests.weatherglass.store.samples import a_guidance, a_prediction, an_observation
 from weatherglass.alerts import metrics as m
 from weatherglass.alerts.rule_evaluator import RuleEvaluator
 from weatherglass.alerts.rules import RULES
@@ -21,7 +21,7 @@ from weatherglass.monitor.store_metrics import WARM_UP, StoreMetrics
 from weatherglass.record_headers import Origin
 from weatherglass.records import Method
 from weatherglass.settings import Settings, Source
-from weatherglass.store import observations, polls, predictions
+from weatherglass.store import guidance, observations, polls, predictions
 from weatherglass.store.engine import open_store
 from weatherglass.store.migrate import migrate
 from weatherglass.store.schema import promotions, verification_runs
@@ -266,6 +266,7 @@ def test_slow_forecasts_raise_an_alert(pipeline: Pipeline) -> None:
         ("budget_nearly_spent", lambda p: p.poll(calls=9500)),
         ("clock_skew", lambda p: p.poll(clock_skew=-45.0)),
         ("model_too_old", lambda p: promote(p, timedelta(days=31))),
+        ("guidance_missing", lambda p: store_guidance(p, timedelta(hours=19))),
         ("verification_stopped", lambda p: verify(p, timedelta(hours=4), pairs=100)),
         ("verification_without_truth", lambda p: verify(p, timedelta(hours=8), pairs=100) or verify(p, timedelta(), 0)),
     ],
@@ -279,10 +280,32 @@ def test_a_single_cause_raises_a_single_alert(
     assert pipeline.fired == {(rule, "pipeline")}
 
 
+def test_guidance_is_only_expected_if_there_was_any_and_a_model_is_set(
+    settings: Settings, store: Engine, clock: Clock
+) -> None:
+    def age(**changes: str) -> float | None:
+        metrics = StoreMetrics(settings.model_copy(update=changes), clock.now, clock.now - timedelta(days=2))
+        sample = MetricSample(clock.now)
+        metrics.collect(sample)
+        metrics.close()
+        return sample.get(m.GUIDANCE_AGE)
+
+    assert age() is None
+    with store.begin() as connection:
+        guidance.save(connection, [a_guidance()], clock.now - timedelta(hours=2))
+    assert age() == 2 * 3600
+    assert age(guidance_models="") is None
+
+
 def promote(pipeline: Pipeline, ago: timedelta) -> None:
     row = {"at": pipeline.clock.now - ago, "kind": "forecaster", "action": "promote", "to_version": "7"}
     with pipeline.store.begin() as connection:
         connection.execute(insert(promotions).values(**row, changed_by="x", reason="x", details={}))
+
+
+def store_guidance(pipeline: Pipeline, ago: timedelta) -> None:
+    with pipeline.store.begin() as connection:
+        guidance.save(connection, [a_guidance()], pipeline.clock.now - ago)
 
 
 def verify(pipeline: Pipeline, ago: timedelta, pairs: int) -> None:
