@@ -49,7 +49,11 @@ def test_messages_survive_a_restart(fresh_broker: TestBroker) -> None:
     fresh_broker.start()
 
     consumer = KafkaConsumer(
-        RAW, bootstrap_servers=fresh_broker.bootstrap_servers, auto_offset_reset="earliest", consumer_timeout_ms=120_000
+        RAW,
+        bootstrap_servers=fresh_broker.bootstrap_servers,
+        auto_offset_reset="earliest",
+        consumer_timeout_ms=120_000,
+        metadata_max_age_ms=1_000,  # just after its start, a broker may not know the topic yet
     )
     assert next(iter(consumer)).value == b"value"
     consumer.close()
