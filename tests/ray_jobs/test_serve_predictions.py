@@ -240,15 +240,15 @@ def health(pid: int, phase: str) -> dict[str, Any]:
 
 @pytest.fixture
 def checked(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Checks of one supervisor with given healths of its one actor, after the limit of an actor that has served."""
+    """Checks of one supervisor with the given health of each actor, after the limit of an actor that has served."""
     monkeypatch.setattr(module, "UNHEALTHY_SECONDS", 0.0)
     supervisor = ActorSupervisor(settings, Job(JobFolder(tmp_path)))
-    supervisor.actors = {"inference-0": None}
     monkeypatch.setattr(supervisor, "_probe", lambda: None)
     monkeypatch.setattr(supervisor, "_spread", lambda _: None)
 
-    def check(response: dict[str, Any] | None) -> None:
-        monkeypatch.setattr(supervisor, "_health", lambda _: response)
+    def check(*responses: dict[str, Any] | None) -> None:
+        supervisor.actors = {f"inference-{number}": number for number in range(len(responses))}
+        monkeypatch.setattr(supervisor, "_health", responses.__getitem__)
         supervisor._check()
 
     return check
@@ -262,16 +262,8 @@ def test_an_actor_may_start_for_longer_than_one_that_has_served_may_be_away(chec
         checked(health(2, "recovering"))
 
 
-def test_an_actor_may_start_with_the_process_id_that_another_one_has_on_its_node(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "UNHEALTHY_SECONDS", 0.0)
-    supervisor = ActorSupervisor(settings, Job(JobFolder(tmp_path)))
-    monkeypatch.setattr(supervisor, "_probe", lambda: None)
-    healths = {"inference-0": health(7, "serving"), "inference-1": health(7, "starting")}
-    supervisor.actors = {name: name for name in healths}
-    monkeypatch.setattr(supervisor, "_health", healths.__getitem__)
-    supervisor._check()
+def test_an_actor_may_start_with_the_process_id_that_another_one_has_on_its_node(checked: Callable[..., None]) -> None:
+    checked(health(7, "serving"), health(7, "starting"))
 
 
 def test_an_actor_whose_start_does_not_end_makes_the_job_fail(
