@@ -168,13 +168,13 @@ class ActorSupervisor:
         Without the wait, each start of this job would end the actors that the previous one had started, and on a
         machine that is busy for long, none would ever serve.
         """
-        healths = {name: self._health(actor) for name, actor in actors.items()}
+        healths = {name: self._health(name, actor) for name, actor in actors.items()}
         end = time.monotonic() + START_SECONDS
         while missing := sorted(name for name, health in healths.items() if health is None):
             if time.monotonic() > end or self.job.wait(CHECK_SECONDS):
                 break
             self._report(f"waiting up to {START_SECONDS:g} s for the first response of {', '.join(missing)}")
-            healths |= {name: self._health(actors[name]) for name in missing}
+            healths |= {name: self._health(name, actors[name]) for name in missing}
         return healths
 
     def _start_all(self) -> None:
@@ -205,7 +205,7 @@ class ActorSupervisor:
             RayUnhealthy: not all actors have been serving for `UNHEALTHY_SECONDS`, or `START_SECONDS`.
         """
         self._probe()
-        healths = {name: self._health(actor) for name, actor in self.actors.items()}
+        healths = {name: self._health(name, actor) for name, actor in self.actors.items()}
         for name, health in healths.items():
             if health is not None:
                 self._update_pid(name, health["pid"])
@@ -271,14 +271,17 @@ class ActorSupervisor:
         """Report progress together with the states of actors and models."""
         self.job.report(line, **figures, **self._states)
 
-    def _health(self, actor: Any) -> dict[str, Any] | None:
+    def _health(self, name: str, actor: Any) -> dict[str, Any] | None:
         """`InferenceActor.health`; None if the actor does not respond."""
         try:
             health: dict[str, Any] = ray.get(actor.health.remote(), timeout=HEALTH_TIMEOUT_SECONDS)
             return health
-        except (GetTimeoutError, RayError) as error:
-            log.info("an actor does not respond: %s", first_line(error))
-            return None
+        except GetTimeoutError:
+            log.info("%s does not respond within %g s", name, HEALTH_TIMEOUT_SECONDS)
+        except RayError as error:
+            self._served.pop(name, None)  # its process has ended: the next one is starting
+            log.info("%s does not respond: %s", name, first_line(error))
+        return None
 
     def _update_pid(self, name: str, pid: int) -> None:
         if self.pids.get(name, pid) != pid:

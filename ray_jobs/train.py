@@ -50,6 +50,8 @@ STEP_TIMEOUT_SECONDS = {"first": 600.0, "full": 3600.0, REFIT: 1800.0}
 """A step that takes longer counts as hung."""
 STATUS_INTERVAL_SECONDS = 60.0
 """Interval between log lines while waiting for a step."""
+NICENESS = 15
+"""Of the processes that train, so that they do not delay the pipeline on the same machine."""
 ACTOR_CPUS = 0.25
 """Upper bound of what an inference actor reserves."""
 
@@ -208,6 +210,7 @@ def _wait_for_step(
 
 
 def _run_step(settings: Settings, path: Path, step: str, threads: int, timeout: float) -> str:
+    os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
     with TrainingFolder(path).watchdog(step, timeout):
         from ray_jobs.training import steps
 

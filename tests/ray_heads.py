@@ -63,9 +63,10 @@ def ray_heads(settings: Settings, log: Path) -> Iterator[Callable[[], subprocess
 
 
 def init_ray(folder: Path) -> None:
-    """Start a local Ray for this process."""
+    """Start a local Ray for this process, with workers of the same priority as those of the launcher's head."""
     import ray
 
+    os.environ |= ray_head.PRIORITY
     for number in range(ATTEMPTS):
         try:
             ray.init(

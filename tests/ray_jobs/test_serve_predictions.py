@@ -11,11 +11,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
 import pytest
+import ray
 from kafka import KafkaConsumer, TopicPartition
+from ray.exceptions import ActorUnavailableError, GetTimeoutError, RayError
 
 from ray_jobs import serve_predictions as module
 from ray_jobs.serve_predictions import ActorSupervisor, RayUnhealthy
@@ -135,6 +138,7 @@ def test_every_record_is_predicted_once_when_processes_are_killed(
             wait_for_version(first)
             until("both actors", lambda: len(pids(folder)) == 2)
             actors = pids(folder)
+            assert {os.getpriority(os.PRIO_PROCESS, pid) for pid in actors} == {os.getpriority(os.PRIO_PROCESS, 0)}
 
             # The supervisor is killed: the actors continue, and the next supervisor finds them.
             process.kill()
@@ -246,20 +250,45 @@ def checked(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(supervisor, "_probe", lambda: None)
     monkeypatch.setattr(supervisor, "_spread", lambda _: None)
 
-    def check(*responses: dict[str, Any] | None) -> None:
-        supervisor.actors = {f"inference-{number}": number for number in range(len(responses))}
-        monkeypatch.setattr(supervisor, "_health", responses.__getitem__)
+    def get(response: dict[str, Any] | RayError, timeout: float) -> dict[str, Any]:
+        if isinstance(response, RayError):
+            raise response
+        return response
+
+    monkeypatch.setattr(ray, "get", get)
+
+    def check(*responses: dict[str, Any] | RayError) -> None:
+        for number, response in enumerate(responses):
+            method = SimpleNamespace(remote=lambda response=response: response)
+            supervisor.actors[f"inference-{number}"] = SimpleNamespace(health=method)
         supervisor._check()
 
     return check
 
 
 def test_an_actor_may_start_for_longer_than_one_that_has_served_may_be_away(checked: Callable[..., None]) -> None:
-    for response in (None, health(1, "starting"), None, health(1, "recovering"), health(2, "starting")):
+    timeout = GetTimeoutError()
+    for response in (timeout, health(1, "starting"), timeout, health(1, "recovering"), health(2, "starting")):
         checked(response)
     checked(health(2, "serving"))
     with pytest.raises(RayUnhealthy):
         checked(health(2, "recovering"))
+
+
+def test_an_actor_whose_process_has_ended_may_start_as_long_as_the_first_time(checked: Callable[..., None]) -> None:
+    for response in (health(1, "serving"), ActorUnavailableError("restarting", None), GetTimeoutError()):
+        checked(response)
+
+
+def test_an_actor_whose_process_does_not_respond_makes_the_job_fail(
+    checked: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[object] = []
+    monkeypatch.setattr(ray, "kill", ended.append)
+    checked(health(1, "serving"))
+    with pytest.raises(RayUnhealthy):
+        checked(GetTimeoutError())
+    assert len(ended) == 1
 
 
 def test_an_actor_may_start_with_the_process_id_that_another_one_has_on_its_node(checked: Callable[..., None]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NoReturn
@@ -205,9 +206,13 @@ def test_a_hung_step_is_ended_and_repeated(
     saved = stations.rename(stations.with_suffix(".saved"))
     os.mkfifo(stations)
     lines: list[str] = []
+    priorities: set[int] = set()
 
     def restore_when_hung(line: str) -> None:
         lines.append(line)
+        for watched in replayed.state_dir.glob(f"training/*/.{plan.BASE_MODELS}.*"):
+            with suppress(ProcessLookupError):
+                priorities.add(os.getpriority(os.PRIO_PROCESS, int(watched.name.split(".")[2])))
         if "read_stations" in line and saved.exists():
             saved.replace(stations)
 
@@ -216,6 +221,7 @@ def test_a_hung_step_is_ended_and_repeated(
     (stack,) = (line for line in lines if "read_stations" in line)
     assert plan.BASE_MODELS in stack
     assert any(plan.BASE_MODELS in line for line in lines if line != stack), "reports which step it waits for"
+    assert priorities == {max(train.NICENESS, os.getpriority(os.PRIO_PROCESS, 0))}
 
 
 def test_an_unreachable_ray_head_is_an_error_with_its_address(

@@ -20,7 +20,7 @@ from weatherglass.waiting import wait_until
 HEAP = (
     "-Xms128m -Xmx384m -XX:+UseSerialGC -XX:MaxMetaspaceSize=96m -XX:ReservedCodeCacheSize=48m -XX:TieredStopAtLevel=1"
 )
-START_SECONDS = 60.0
+START_SECONDS = 300.0
 """Limit for the start of the broker, which takes two to four seconds on an idle machine."""
 
 

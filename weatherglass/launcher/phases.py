@@ -27,8 +27,8 @@ from weatherglass.settings import LOOPBACK, Settings, Source
 if TYPE_CHECKING:
     from producer.sources import SourceChoice
 
-SERVER_SECONDS = 90.0
-AIRFLOW_SECONDS = 180.0
+SERVER_SECONDS = 300.0
+"""Long, because all programs start at the same time, on a machine that may be busy; one that exits ends the wait."""
 MODELS = "models"
 """The program that registers the shipped models."""
 
@@ -229,7 +229,7 @@ def wait_for_airflow(startup: Startup) -> None:
     api = _airflow_api(startup)
     startup.supervisor.wait(
         lambda: api.health_problem() is None,
-        AIRFLOW_SECONDS,
+        SERVER_SECONDS,
         lambda: f"Airflow: {api.health_problem()}",
         needs=airflow.PROCESSES,
     )

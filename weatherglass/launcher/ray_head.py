@@ -20,6 +20,14 @@ from weatherglass.launcher.processes import Program
 from weatherglass.settings import LOOPBACK, Settings
 
 OBJECT_STORE_BYTES = 100_000_000
+START_LIMITS = dict.fromkeys(
+    ("RAY_DASHBOARD_STARTUP_TIMEOUT_S", "RAY_DASHBOARD_SUBPROCESS_MODULE_WAIT_READY_TIMEOUT"), "240"
+)
+"""Seconds that Ray waits for its dashboard and for each of the dashboard's processes. With the defaults, 60 and 30, it
+gives the dashboard up on a busy machine."""
+PRIORITY = {"RAY_worker_niceness": "0"}
+"""The default is the lowest priority, with which the inference service makes no progress on a busy machine. Trainings
+lower their own priority."""
 
 
 def client_environment(credentials: Credentials) -> dict[str, str]:
@@ -56,6 +64,7 @@ def program(settings: Settings, bin_folder: Path, environment: dict[str, str]) -
         f"--port={settings.ray_port}",
         f"--num-cpus={settings.ray_cpus}",
         f"--object-store-memory={OBJECT_STORE_BYTES}",
+        "--include-dashboard=true",  # otherwise Ray continues without a dashboard that failed, and is not restarted
         f"--dashboard-host={LOOPBACK}",
         f"--dashboard-port={settings.ray_dashboard_port}",
         *(f"--{name}={port}" for name, port in zip(names, services.values(), strict=False)),
@@ -65,7 +74,7 @@ def program(settings: Settings, bin_folder: Path, environment: dict[str, str]) -
         "--log-color=false",
     ]
     own = {"DASHBOARD_METRIC_PORT": str(services["the metrics of Ray's dashboard"])}
-    return Program("ray", argv, {**environment, **own})
+    return Program("ray", argv, {**environment, **START_LIMITS, **PRIORITY, **own})
 
 
 def working_folder(settings: Settings) -> Path:

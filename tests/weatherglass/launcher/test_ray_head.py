@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import make_settings
+from tests.ray_heads import end_group
+from tests.waiting import LIMIT
 from weatherglass.launcher import ray_head
-from weatherglass.settings import Settings, load_settings
+from weatherglass.settings import Settings
 
 LONGEST_SOCKET = "session_2026-11-29_20-32-27_123456_4194304/sockets/plasma_store"
 """Process ids have at most seven digits."""
@@ -18,7 +23,7 @@ LONGEST_SOCKET = "session_2026-11-29_20-32-27_123456_4194304/sockets/plasma_stor
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Iterator[Settings]:
-    settings = load_settings(state_dir=tmp_path / "state")
+    settings = make_settings(tmp_path / "state")
     ray_head.prepare(settings)
     yield settings
     ray_head.clean(settings)
@@ -92,7 +97,7 @@ def test_logs_are_kept_although_a_named_pipe_is_among_them(settings: Settings) -
 
 
 def test_without_a_folder_there_is_nothing_to_clean(tmp_path: Path) -> None:
-    ray_head.clean(load_settings(state_dir=tmp_path))
+    ray_head.clean(make_settings(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -104,9 +109,27 @@ def test_every_service_of_ray_has_its_port_of_the_range(settings: Settings, tmp_
     assert [int(options[f"{name}-port"]) - first for name in (*names, "metrics-export", "ray-client-server")] == [
         *range(7)
     ]
-    assert started.environment == {"A": "1", "DASHBOARD_METRIC_PORT": str(first + 7)}
+    assert started.environment == {
+        "A": "1",
+        "DASHBOARD_METRIC_PORT": str(first + 7),
+        **ray_head.START_LIMITS,
+        **ray_head.PRIORITY,
+    }
     assert (int(options["min-worker-port"]), int(options["max-worker-port"])) == (first + 10, first + 99)
     assert options["node-ip-address"] == settings.ray_head.rpartition(":")[0]
     assert (options["port"], options["num-cpus"]) == (str(settings.ray_port), str(settings.ray_cpus))
     assert options["temp-dir"] == str(ray_head.working_folder(settings))
     assert started.argv[:3] == [str(tmp_path / "ray"), "start", "--head"]
+
+
+@pytest.mark.integration
+def test_ray_exits_if_its_dashboard_does_not_start(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The launcher starts it again, while a Ray without a dashboard would never be ready."""
+    for name in ray_head.START_LIMITS:
+        monkeypatch.setitem(ray_head.START_LIMITS, name, "0")
+    started = ray_head.program(settings, Path(sys.executable).parent, dict(os.environ))
+    with subprocess.Popen(started.argv, env=started.environment, start_new_session=True) as process:
+        try:
+            assert process.wait(LIMIT) > 0
+        finally:
+            end_group(process)
