@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.log_records import product_records
 from tests.prepared_history import table, write_history
 from tests.synthetic_history import stations
 from weatherglass.evaluation.datasets import read, read_station_table
@@ -186,7 +187,7 @@ def test_stations_that_the_table_does_not_have_are_named_and_counted(
         table, used = read([file], NOW, None, known)
     assert set(table["station_id"]) == {f"s{number}" for number in range(6)}
     assert used == known
-    (message,) = [record.getMessage() for record in caplog.records]
+    (message,) = [record.getMessage() for record in product_records(caplog)]
     assert all(f"s{number}" in message for number in range(6, 12))
     with pytest.raises(SourceError, match=r"\bs11\b"):
         read([file], NOW)
@@ -208,7 +209,7 @@ def test_hours_before_a_station_was_moved_are_not_used(tmp_path: Path, caplog: p
     assert used == known
     kept = {name: rows["temperature"].tolist() for name, rows in table.groupby("station_id")}
     assert kept == {"kiel": [12, 13, 14, 15], "oslo": [14, 15]}
-    (message,) = [record.getMessage() for record in caplog.records]
+    (message,) = [record.getMessage() for record in product_records(caplog)]
     assert "2 hours of oslo" in message
     write(table_of_stations, "station_id,latitude,longitude,since", *rows, rows[2])
     with pytest.raises(SourceError, match="row 5"):

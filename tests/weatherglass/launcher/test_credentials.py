@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.log_records import product_records
 from weatherglass.files import DamagedFileError
 from weatherglass.launcher.credentials import KEYS, PASSWORDS, RAY_TOKEN, USER, Credentials
 from weatherglass.settings import Settings
@@ -45,7 +46,7 @@ def test_access_of_other_users_is_removed_and_reported(
     settings: Settings, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     Credentials(settings).check()
-    assert not caplog.records
+    assert not product_records(caplog)
     (settings.secrets_dir / name).chmod(0o644)
     settings.secrets_dir.chmod(0o755)
     Credentials(settings).check()

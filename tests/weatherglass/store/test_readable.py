@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.log_records import product_records
 from weatherglass.record_headers import Origin
 from weatherglass.store.readable import read_row, read_rows, stored_origin
 
@@ -44,7 +45,7 @@ def test_a_row_is_logged_once_with_the_first_500_characters_of_the_error(caplog:
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             assert read_row(row, build) is None
-    (logged,) = caplog.records
+    (logged,) = product_records(caplog)
     assert isinstance(logged.args, tuple)
     reader, names, error = logged.args
     assert str(reader).endswith("build")
