@@ -50,8 +50,9 @@ STEP_TIMEOUT_SECONDS = {"first": 600.0, "full": 3600.0, REFIT: 1800.0}
 """A step that takes longer counts as hung."""
 STATUS_INTERVAL_SECONDS = 60.0
 """Interval between log lines while waiting for a step."""
-NICENESS = 15
-"""Of the processes that train, so that they do not delay the pipeline on the same machine."""
+NICENESS = 10
+"""Of the processes that train, so that they do not delay the pipeline on the same machine; they get a tenth of a core
+that other processes want as well."""
 ACTOR_CPUS = 0.25
 """Upper bound of what an inference actor reserves."""
 
