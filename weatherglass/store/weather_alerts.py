@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from weatherglass.store.schema import weather_alert_rules as rules_table
 from weatherglass.store.schema import weather_alerts as table
+
+RETENTION = timedelta(days=400)
+"""How long an alert is kept after its end: a season can be compared with the same one of the year before."""
 
 
 class EndReason(StrEnum):
@@ -155,6 +158,11 @@ def mark_sent(connection: Connection, alerts: Sequence[WeatherAlert], now: datet
         ids = [{"alert_id": alert.id} for alert in alerts if (alert.ended_at is not None) == is_ended]
         if ids:
             connection.execute(update(table).where(table.c.id == bindparam("alert_id")).values({column.name: now}), ids)
+
+
+def thin(connection: Connection, now: datetime) -> int:
+    """Delete alerts that ended more than `RETENTION` ago; returns their number. The caller commits."""
+    return connection.execute(delete(table).where(table.c.ended_at < now - RETENTION)).rowcount
 
 
 def list_alerts(

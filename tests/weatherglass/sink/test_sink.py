@@ -32,11 +32,12 @@ from weatherglass.records import Observation
 from weatherglass.registry.registry import Registry
 from weatherglass.settings import Settings
 from weatherglass.stations import bundled_stations
-from weatherglass.store import guidance
+from weatherglass.store import guidance, weather_alerts
 from weatherglass.store.engine import open_store
 from weatherglass.store.migrate import migrate
 from weatherglass.store.predictions import FULL_RETENTION
 from weatherglass.store.schema import observations, predictions, shadow_predictions
+from weatherglass.store.weather_alerts import EndReason
 from weatherglass.topics import (
     FEATURES,
     GUIDANCE,
@@ -237,9 +238,16 @@ def test_old_predictions_are_thinned_to_one_per_hour(serving_settings: Settings,
         until("predictions stored, too old observations skipped", lambda: counts(settings) == [3, 0])
         publish(settings, OLD + 15)
         until("stored", lambda: counts(settings) == [6, 0])
+    engine, long_ago = open_store(settings.store_url), datetime.now(UTC) - 2 * weather_alerts.RETENTION
+    with engine.begin() as connection:
+        weather_alerts.open_alert(connection, 1, "Frost", "boston", {}, long_ago)
+        weather_alerts.end(connection, 1, EndReason.CLEARED, long_ago)
     with sink(settings, folder.path):
         publish(settings, 0)
         until("only the first old prediction of each hour kept", lambda: counts(settings) == [3 + 3, 3])
+    with engine.connect() as connection:
+        assert weather_alerts.list_alerts(connection, 1) == []
+    engine.dispose()
 
 
 def test_records_of_the_future_are_skipped(serving_settings: Settings, tmp_path: Path) -> None:

@@ -67,6 +67,18 @@ def test_the_start_and_the_end_are_pending_once(connection: Connection) -> None:
     assert pending() == []
 
 
+def test_an_alert_is_deleted_after_its_retention_unless_it_is_open(connection: Connection) -> None:
+    first_day = NOON - 2 * weather_alerts.RETENTION
+    for station, hours_ago in (("boston", 1), ("denver", -1), ("miami", None)):
+        weather_alerts.open_alert(connection, 1, "Frost", station, {}, first_day)
+        if hours_ago is not None:
+            alert = weather_alerts.open_alerts(connection)[1, station]
+            end = NOON - weather_alerts.RETENTION - hours_ago * HOUR
+            weather_alerts.end(connection, alert.id, EndReason.CLEARED, end)
+    assert weather_alerts.thin(connection, NOON) == 1
+    assert {alert.station_id for alert in weather_alerts.list_alerts(connection, 10)} == {"denver", "miami"}
+
+
 def test_a_forecast_has_the_values_of_its_own_observation(connection: Connection) -> None:
     observations.save(connection, [an_observation("boston", NOON, pressure=None, temperature=1.5)], NOON)
     observations.save(connection, [an_observation("boston", NOON + HOUR)], NOON)
