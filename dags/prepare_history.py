@@ -12,7 +12,7 @@ the state folder shows coverage, gaps and doubtful values.
 `prepare` shows the `spark-submit` command and the output of the job: hours read, kept, and excluded with the reason.
 
 ### When it fails (triage)
-The pipeline continues with the existing models. Without any, it forecasts from climatology and persistence.
+The pipeline continues with the existing models. Without any, it forecasts by persistence.
 - *The zip file, or a file in it, cannot be read*: correct `WEATHERGLASS_KAGGLE_ZIP` and clear the task.
 - *A file of your own is refused*: the message says what its header must state. Trigger the DAG again with the file; a
   unit (`--unit` in the message), the time zone or the time format can be stated in its form instead. *No station is in

@@ -1,8 +1,8 @@
 """
 ### What it does
-Makes the previous champion of the forecaster or of the anomaly detector the champion again. A reason is required. The
-inference actors load that version within seconds, between two batches. User, reason and versions are written to the
-promotion log, which cannot be changed afterwards.
+Makes the previous champion of the forecaster, the anomaly detector or the guidance model the champion again. A
+reason is required. The inference actors load that version within seconds, between two batches. User, reason and
+versions are written to the promotion log, which cannot be changed afterwards.
 
 ### What its log shows
 The version that was replaced and the version that is champion now. The promotion log is in the API

@@ -18,7 +18,7 @@ takes longer than a minute is reported every minute. A step that hangs (10 minut
 full one) is stopped and repeated at most twice; the log shows its stack trace.
 
 ### When it fails (triage)
-The inference service continues with the current champion. Without any, it forecasts from climatology and persistence.
+The inference service continues with the current champion. Without any, it forecasts by persistence.
 - *The Ray head does not respond*: check that it runs and read its log (docs/troubleshooting.md, *Logs*). A retry
   reattaches to a training that is still running.
 - *The Ray job ended as FAILED*: see its last lines in the log. Without history, run `prepare_history`.

@@ -68,7 +68,7 @@ class Settings(BaseSettings):
     spark_ui_port: int = _port(4040, "the Spark UI of the features job")
     replay_port: int = _port(8090, "the replay server")
     api_port: int = _port(8000, "the API when it runs without Airflow")
-    station_listener_port: int = _port(8091, "the listener for consumer weather stations")
+    station_listener_port: int = _port(8091, "the listener for consoles of weather stations")
 
     # --- the API when it runs without Airflow
     api_host: str = Field(LOOPBACK, description="Address on which the API listens when it runs without Airflow.")
@@ -79,7 +79,7 @@ class Settings(BaseSettings):
         "API listens only on a loopback address.",
     )
 
-    # --- the listener for consumer weather stations
+    # --- the listener for consoles of weather stations
     station_listener_host: str = Field(
         "",
         description="Address on which consumer weather stations (protocols of Weather Underground and Ecowitt) are "
@@ -208,7 +208,9 @@ class Settings(BaseSettings):
         None, description="File with the password at the MQTT broker, instead of `WEATHERGLASS_MQTT_PASSWORD`."
     )
     mqtt_ca_file: FilePath | None = Field(
-        None, description="Certificates that the MQTT broker's is checked against. Empty: those of the system."
+        None,
+        description="CA certificates with which the certificate of the MQTT broker is verified. Empty: those of the "
+        "system.",
     )
     mqtt_client_id: str = Field(
         "weatherglass",

@@ -30,7 +30,7 @@ COMPONENTS = {
     "-m weatherglass.launcher": "launcher",
     "-m weatherglass.monitor": "monitor",
     "-m weatherglass.sink": "sink",
-    "-m weatherglass.api.station_listener": "station listener",
+    "-m weatherglass.api.station_listener": "listener for consoles",
     "-m weatherglass.api": "api",
     "airflow": "airflow",
 }

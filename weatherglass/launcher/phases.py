@@ -215,8 +215,8 @@ def wait_for_replay(startup: Startup) -> None:
 def wait_for_station_listener(startup: Startup) -> None:
     if host := startup.settings.station_listener_host:
         port = startup.settings.station_listener_port
-        startup.wait_for_port("station-listener", port, "the station listener", host)
-        startup.log(f"The listener for weather stations is up on {host} port {port}")
+        startup.wait_for_port("station-listener", port, "the listener for consoles", host)
+        startup.log(f"The listener for consoles is up on {host} port {port}")
 
 
 def wait_for_ray(startup: Startup) -> None:

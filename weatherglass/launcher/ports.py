@@ -65,7 +65,7 @@ def required(settings: Settings) -> list[Port]:
         ]
     if settings.station_listener_host:
         host = LOOPBACK if settings.station_listener_host == LOOPBACK else ALL_INTERFACES
-        ports.append(Port(settings.station_listener_port, "the station listener", "station_listener_port", host))
+        ports.append(Port(settings.station_listener_port, "the listener for consoles", "station_listener_port", host))
     if settings.source in (Source.AUTO, Source.REPLAY):
         ports.append(Port(settings.replay_port, "the replay server", "replay_port"))
     return ports
@@ -109,7 +109,7 @@ def problems(settings: Settings) -> list[PortProblem]:
 
 
 def _address_problems(settings: Settings) -> list[PortProblem]:
-    """The address of the station listener, the only one that is not loopback, if it cannot be listened on."""
+    """The address of the listener for consoles, the only one that is not loopback, if it cannot be listened on."""
     host, field = settings.station_listener_host, "station_listener_host"
     if not host:
         return []
@@ -125,8 +125,8 @@ def _address_problems(settings: Settings) -> list[PortProblem]:
     except (OSError, UnicodeError) as error:  # not a valid name
         reason = str(error)
     message = (
-        f"the station listener cannot listen on {host}: {reason}; set {variable(field)} to an address of this machine, "
-        "to 0.0.0.0 for all of them, or to nothing"
+        f"the listener for consoles cannot listen on {host}: {reason}; set {variable(field)} to an address of this "
+        "machine, to 0.0.0.0 for all of them, or to nothing"
     )
     return [PortProblem(PortProblemReason.ADDRESS_UNAVAILABLE, settings.station_listener_port, (field,), message)]
 

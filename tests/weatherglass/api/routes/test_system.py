@@ -59,7 +59,7 @@ def test_the_time_range_is_an_hour_unless_another_is_given(settings: Settings, s
         ("python -m weatherglass.monitor /state/.weatherglass/jobs/monitor_pipeline", "monitor"),
         ("python -m weatherglass.sink /state/.weatherglass/jobs/store_predictions", "sink"),
         ("python -m weatherglass.api", "api"),
-        ("python -m weatherglass.api.station_listener", "station listener"),
+        ("python -m weatherglass.api.station_listener", "listener for consoles"),
         ("python -m ray_jobs.serve_predictions /state", "ray jobs"),
         ("java -cp /jars kafka.Kafka server.properties", "kafka"),
         ("java org.apache.spark.deploy.SparkSubmit spark_jobs/window_features.py", "spark"),
