@@ -497,7 +497,6 @@ RULES: tuple[Rule, ...] = (
         "Everything, with that output.",
         "Read the log of the failed task; the DAG's documentation has triage notes. A successful run resolves this "
         "alert.",
-        keep_firing_for=timedelta(),
         dag="{subject}",
     ),
     # --- store, API, machine

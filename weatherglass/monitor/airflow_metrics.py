@@ -22,6 +22,7 @@ TIMEOUT_SECONDS = 5.0
 REMEDY = "Restore it from a backup, or remove it and start Weatherglass again: a new one is created"
 RUNS_INTERVAL = timedelta(minutes=1)
 RUNS_LIMIT = 100
+FINISHED = "state=success&state=failed&order_by=-end_date"
 DAGS_WITH_OWN_RULES = (*JOBS, SIMULATION, MQTT, MONITOR, "ingest_observations", "verify_forecasts")
 """DAGs whose failures other rules detect: a job is not running, the source is not polled, a model is degraded."""
 
@@ -33,8 +34,15 @@ class AirflowMetrics:
         self._token: str | None = None
         self._runs_read_at: datetime | None = None
         self._runs: dict[str, dict[str, Any]] = {}
+        """The newest finished run of each DAG. Empty until all DAGs were read once: the runs of one that runs once a
+        week are not among the newest of all DAGs."""
 
     def collect(self, sample: MetricSample) -> None:
+        self._collect(sample)
+        for dag, run in self._runs.items():  # also while Airflow does not respond, as nothing is known to have changed
+            self._put_run(sample, dag, run)
+
+    def _collect(self, sample: MetricSample) -> None:
         try:
             health = self._get("/api/v2/monitor/health")
         except (requests.RequestException, ValueError) as error:
@@ -51,8 +59,6 @@ class AirflowMetrics:
         if self._runs_read_at is None or sample.at - self._runs_read_at >= RUNS_INTERVAL:
             self._runs_read_at = sample.at
             self._read_runs()
-        for dag, run in self._runs.items():
-            self._put_run(sample, dag, run)
 
     def _put_run(self, sample: MetricSample, dag: str, run: dict[str, Any]) -> None:
         if dag not in DAGS_WITH_OWN_RULES:
@@ -65,11 +71,14 @@ class AirflowMetrics:
 
     def _read_runs(self) -> None:
         """Read the newest finished run of each DAG. Keeps the known runs if Airflow does not respond."""
-        query = f"/api/v2/dags/~/dagRuns?state=success&state=failed&order_by=-end_date&limit={RUNS_LIMIT}"
         try:
             if self._token is None:
                 self._token = self._log_in()
-            runs = self._get(query)["dag_runs"]
+            runs = self._get(f"/api/v2/dags/~/dagRuns?{FINISHED}&limit={RUNS_LIMIT}")["dag_runs"]
+            if not self._runs:
+                dags = {dag["dag_id"] for dag in self._get(f"/api/v2/dags?limit={RUNS_LIMIT}")["dags"]}
+                for dag in sorted(dags - {run["dag_id"] for run in runs}):
+                    runs += self._get(f"/api/v2/dags/{dag}/dagRuns?{FINISHED}&limit=1")["dag_runs"]
         except requests.HTTPError as error:
             if error.response is not None and error.response.status_code in (
                 requests.codes.unauthorized,

@@ -9,6 +9,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -21,13 +22,45 @@ PROCESS_SCAN_INTERVAL = timedelta(minutes=1)
 """A scan of all processes takes 0.1 s or more."""
 
 
+class ProcessCounters(NamedTuple):
+    """CPU time in seconds, and bytes read and written by system calls, since the start of a process."""
+
+    cpu: float = 0.0
+    read: int = 0
+    written: int = 0
+
+
 @dataclass
-class ProcessUsage:
+class ComponentUsage:
+    """Usage of the processes of a component: number and memory of those that run, the rest since the first scan.
+
+    The rest never decreases, also when a process ends: what it used until the last scan before its end is kept.
+    """
+
     processes: int = 0
     memory: int = 0
     cpu: float = 0.0
     read: int = 0
     written: int = 0
+
+    def add(self, process: psutil.Process, counted: ProcessCounters) -> ProcessCounters:
+        """Add a process, of which `counted` was added before; returns what is counted now.
+
+        Raises:
+            psutil.Error: the process has ended; nothing was added.
+        """
+        with process.oneshot():
+            times, memory = process.cpu_times(), process.memory_full_info()
+            now = ProcessCounters(times.user + times.system, counted.read, counted.written)
+            with contextlib.suppress(psutil.Error, AttributeError):
+                io = process.io_counters()
+                now = ProcessCounters(now.cpu, io.read_chars, io.write_chars)
+        self.processes += 1
+        self.memory += getattr(memory, "pss", memory.rss)
+        self.cpu += now.cpu - counted.cpu
+        self.read += now.read - counted.read
+        self.written += now.written - counted.written
+        return now
 
 
 class HostMetrics:
@@ -36,7 +69,9 @@ class HostMetrics:
         self._marker = f"{variable('state_dir')}={settings.state_dir}".encode()
         self._component_of: dict[tuple[int, float], str | None] = {}
         """Component of each known process, by process id and creation time; None if it is not part of the pipeline."""
-        self._usage: dict[str, ProcessUsage] = {}
+        self._counters: dict[tuple[int, float], ProcessCounters] = {}
+        """What is counted in `_usage` of each running process."""
+        self._usage: defaultdict[str, ComponentUsage] = defaultdict(ComponentUsage)
         self._scanned_at: datetime | None = None
 
     def collect(self, sample: MetricSample) -> None:
@@ -49,39 +84,32 @@ class HostMetrics:
             sample.put(m.NETWORK, network.bytes_recv, "received")
             sample.put(m.NETWORK, network.bytes_sent, "sent")
         if self._scanned_at is None or sample.at - self._scanned_at >= PROCESS_SCAN_INTERVAL:
-            self._usage, self._scanned_at = self._scan(), sample.at
+            self._scan()
+            self._scanned_at = sample.at
         for component, usage in self._usage.items():
+            if not usage.processes:
+                continue
             sample.put(m.PART_PROCESSES, usage.processes, component)
             sample.put(m.PART_MEMORY, usage.memory, component)
             sample.put(m.PART_CPU, usage.cpu, component)
             sample.put(m.PART_READ, usage.read, component)
             sample.put(m.PART_WRITTEN, usage.written, component)
 
-    def _scan(self) -> dict[str, ProcessUsage]:
+    def _scan(self) -> None:
         sessions = self._sessions()
-        known = self._component_of
-        usage_by_component: defaultdict[str, ProcessUsage] = defaultdict(ProcessUsage)
-        self._component_of = {}
+        known, counted = self._component_of, self._counters
+        self._component_of, self._counters = {}, {}
+        for usage in self._usage.values():
+            usage.processes = usage.memory = 0
         for process in psutil.process_iter():
             try:
                 key = process.pid, process.create_time()
                 component = known[key] if key in known else self._find_component(process.pid, sessions)
                 self._component_of[key] = component
-                if component is None:
-                    continue
-                with process.oneshot():
-                    times, memory = process.cpu_times(), process.memory_full_info()
-                    usage = usage_by_component[component]
-                    usage.processes += 1
-                    usage.memory += getattr(memory, "pss", memory.rss)
-                    usage.cpu += times.user + times.system
-                    with contextlib.suppress(psutil.Error, AttributeError):
-                        io = process.io_counters()
-                        usage.read += io.read_chars
-                        usage.written += io.write_chars
+                if component is not None:
+                    self._counters[key] = self._usage[component].add(process, counted.get(key, ProcessCounters()))
             except (psutil.Error, OSError):
                 continue
-        return dict(usage_by_component)
 
     def _find_component(self, pid: int, sessions: dict[int, str]) -> str | None:
         """By the process's session; in another session, by the state folder in its environment."""

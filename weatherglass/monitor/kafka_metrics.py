@@ -161,8 +161,12 @@ class KafkaMetrics:
             consumer.assign([partition])
             consumer.seek(partition, self._rejected_offset)
             polled = consumer.poll(timeout_ms=TIMEOUT_MS, max_records=MAX_REJECTED_PER_POLL)
-            for record in polled.get(partition, ()):
-                self._rejected[dict(record.headers).get("reason", b"unknown").decode("ascii", "replace")[:40]] += 1
-                self._rejected_offset = record.offset + 1
+            while records := polled.get(partition, ()):
+                for record in records:
+                    reason = dict(record.headers).get("reason") or b"unknown"
+                    self._rejected[reason.decode("ascii", "replace")[:40]] += 1
+                # What was fetched already: a marker, which ends a transaction, is only passed over by the next poll.
+                polled = consumer.poll(timeout_ms=0, max_records=MAX_REJECTED_PER_POLL)
+            self._rejected_offset = consumer.position(partition)
         finally:
             consumer.close()

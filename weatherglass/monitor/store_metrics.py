@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection, Engine, and_, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -22,7 +23,7 @@ from weatherglass.settings import OPEN_METEO_CALLS_PER_DAY, Settings, Source
 from weatherglass.store import polls
 from weatherglass.store.engine import open_store, sqlite_file
 from weatherglass.store.latest_per_station import latest_per_station
-from weatherglass.store.readable import stored_origin
+from weatherglass.store.readable import read_row, stored_origin
 from weatherglass.store.schema import guidance, observations, predictions, promotions, verification_runs
 
 log = logging.getLogger(__name__)
@@ -144,10 +145,8 @@ class StoreMetrics:
         if rows:
             sample.put(m.FALLBACK_RATIO, sum(row.method != Method.MODEL for row in rows) / len(rows))
         for row in rows:
-            checks = row.anomaly.get("checks", {})
-            sample.put(
-                m.STATION_FROZEN, any(checks.get(name) == Quality.FAILED for name in FROZEN_CHECKS), row.station_id
-            )
+            if (frozen := read_row(row.anomaly, _is_frozen)) is not None:
+                sample.put(m.STATION_FROZEN, frozen, row.station_id)
         serving = connection.execute(
             select(promotions.c.to_version)
             .where(promotions.c.kind == "forecaster", promotions.c.action.in_(("promote", "rollback")))
@@ -247,3 +246,9 @@ def station_interval(connection: Connection, station_id: str, source: str | None
     times = [time for (time,) in connection.execute(query)][::-1]
     interval = usual_interval(times, stored_origin(source)) or UNKNOWN_INTERVAL
     return max(interval.total_seconds(), MIN_INTERVAL_SECONDS)
+
+
+def _is_frozen(anomaly: dict[str, Any]) -> bool:
+    """Whether a check for a sensor that no longer changes failed for a prediction."""
+    checks = anomaly.get("checks", {})
+    return any(checks.get(name) == Quality.FAILED for name in FROZEN_CHECKS)

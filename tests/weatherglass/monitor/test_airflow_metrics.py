@@ -32,6 +32,7 @@ class Airflow:
         self.url = ""
         self.health: dict[str, Any] = {}
         self.runs: list[dict[str, Any]] = []
+        self.older_runs: dict[str, list[dict[str, Any]]] = {}
         self.available = True
         self.tokens: set[str] = set()
         self.requests: list[str] = []
@@ -46,9 +47,14 @@ class Airflow:
         if path == "/auth/token" and body == PASSWORD:
             self.tokens.add(f"token-{self.requests.count(path)}")
             return 201, {"access_token": max(self.tokens)}
-        if path == "/api/v2/dags/~/dagRuns" and (token or "").removeprefix("Bearer ") in self.tokens:
+        if (token or "").removeprefix("Bearer ") not in self.tokens:
+            return 401, {}
+        if path == "/api/v2/dags/~/dagRuns":
             return 200, {"dag_runs": self.runs}
-        return 401, {}
+        if path == "/api/v2/dags":
+            names = {*self.older_runs, *(run["dag_id"] for run in self.runs)}
+            return 200, {"dags": [{"dag_id": name} for name in names]}
+        return 200, {"dag_runs": self.older_runs[path.split("/")[4]]}
 
 
 @pytest.fixture
@@ -156,9 +162,9 @@ def test_runs_are_read_every_minute_with_the_same_token_until_it_expires(setting
         assert sample.series(m.DAG_SECONDS) == {("train_models",): 90.0}, "runs are kept between readings"
         return airflow.requests
 
-    health, login, runs = "/api/v2/monitor/health", "/auth/token", "/api/v2/dags/~/dagRuns"
+    health, login, runs, dags = "/api/v2/monitor/health", "/auth/token", "/api/v2/dags/~/dagRuns", "/api/v2/dags"
     airflow.runs = [run("train_models", "success", 0, 10, 100)]
-    assert requests_at(0) == [health, login, runs]
+    assert requests_at(0) == [health, login, runs, dags]
     assert requests_at(59) == [health]
     assert requests_at(60) == [health, runs]
     airflow.tokens.clear()
@@ -168,6 +174,26 @@ def test_runs_are_read_every_minute_with_the_same_token_until_it_expires(setting
     assert requests_at(240) == [health, runs]
     airflow.available = True
     assert requests_at(300) == [health, runs], "an error of the server does not end the session"
+
+
+def test_a_run_that_is_not_among_the_newest_is_known_after_a_start(settings: Settings, airflow: Airflow) -> None:
+    airflow.runs = [run("train_models", "success", 0, 10, 100)]
+    airflow.older_runs = {"train_weekly": [run("train_weekly", "failed", 0, 10, 20)], "rollback_model": []}
+    sample = sampled(AirflowMetrics(settings, airflow.url), NOW)
+    assert sample.series(m.DAG_FAILED) == {("train_models",): 0.0, ("train_weekly",): 1.0}
+
+
+def test_runs_are_kept_while_airflow_does_not_respond(
+    settings: Settings, airflow: Airflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    airflow.runs = [run("train_models", "failed", 0, 10, 100)]
+    metrics = AirflowMetrics(settings, airflow.url)
+    sampled(metrics, NOW)
+    with raw_server(NOT_HTTP) as address:
+        monkeypatch.setattr(metrics, "_url", address)
+        sample = sampled(metrics, NOW + SECOND)
+    assert sample.series(m.AIRFLOW_UP) == {("api_server",): 0.0}
+    assert sample.series(m.DAG_FAILED) == {("train_models",): 1.0}
 
 
 @pytest.mark.parametrize("response", [NOT_HTTP, TRUNCATED])

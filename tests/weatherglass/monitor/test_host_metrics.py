@@ -152,3 +152,20 @@ def test_processes_are_scanned_every_minute(settings: Settings, clock: Clock) ->
         assert collected(host, clock, interval).series(m.PART_PROCESSES) == {("other",): 1.0}
     assert collected(host, clock, interval - 1).series(m.PART_PROCESSES) == {("other",): 1.0}
     assert collected(host, clock, 1).series(m.PART_PROCESSES) == {}
+
+
+def test_the_usage_of_a_process_that_has_ended_is_kept(settings: Settings, clock: Clock) -> None:
+    """The values are counters: a decrease would count as a restart, and all of the rest as used since then."""
+    host, own = HostMetrics(settings), {"WEATHERGLASS_STATE_DIR": str(settings.state_dir)}
+    interval = PROCESS_SCAN_INTERVAL.total_seconds()
+    with session("first", **own):
+        with session("second", **own):
+            both = collected(host, clock)
+        first = collected(host, clock, interval)
+        assert first.get(m.PART_PROCESSES, "other") == 1
+        assert first.get(m.PART_MEMORY, "other") < both.get(m.PART_MEMORY, "other")
+        assert first.get(m.PART_READ, "other") == both.get(m.PART_READ, "other") >= 200_000
+        assert first.get(m.PART_CPU, "other") >= both.get(m.PART_CPU, "other")
+    assert collected(host, clock, interval).get(m.PART_READ, "other") is None
+    with session("third", **own):
+        assert collected(host, clock, interval).get(m.PART_READ, "other") >= 300_000

@@ -36,11 +36,21 @@ class Kafka:
     def __init__(self, servers: str):
         self.servers = servers
 
-    def write(self, topic: str, count: int, headers: list[tuple[str, bytes]] | None = None) -> None:
+    def write(self, topic: str, count: int) -> None:
         producer = KafkaProducer(bootstrap_servers=self.servers)
         for number in range(count):
-            producer.send(topic, value=b"{}", partition=number % 4 if topic == RAW else 0, headers=headers or [])
+            producer.send(topic, value=b"{}", partition=number % 4)
         producer.flush()
+        producer.close()
+
+    def reject(self, *reasons: bytes) -> None:
+        """Write rejected records in a transaction, as inference does."""
+        producer = KafkaProducer(bootstrap_servers=self.servers, transactional_id="writer")
+        producer.init_transactions()
+        producer.begin_transaction()
+        for reason in reasons:
+            producer.send(REJECTED, value=b"{}", partition=0, headers=[("reason", reason)] if reason else [])
+        producer.commit_transaction()
         producer.close()
 
     def commit(self, offset: int) -> None:
@@ -114,9 +124,10 @@ def test_lag_rejected_records_and_a_stopped_broker_raise_alerts(
     # A quarter of the observations is rejected.
     kafka.write(RAW, 80)
     kafka.commit(40)
-    kafka.write(REJECTED, 20, [("reason", b"late")])
+    kafka.reject(*[b"late"] * 20, b"")
     step(2)
     assert f'{m.REJECTED_RECORDS.name}{{reason="late"}} 20' in measured(m.REJECTED_RECORDS)
+    assert f'{m.REJECTED_RECORDS.name}{{reason="unknown"}} 1' in measured(m.REJECTED_RECORDS)
     assert sent()[2:] == [("firing", "many_rejected")]
     step(65)
     assert sent()[3:] == [("resolved", "many_rejected")]

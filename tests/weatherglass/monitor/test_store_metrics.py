@@ -21,7 +21,7 @@ from weatherglass.monitor.store_metrics import WARM_UP, StoreMetrics
 from weatherglass.record_headers import Origin
 from weatherglass.records import Method
 from weatherglass.settings import Settings, Source
-from weatherglass.store import guidance, observations, polls, predictions
+from weatherglass.store import guidance, observations, polls, predictions, schema
 from weatherglass.store.engine import open_store
 from weatherglass.store.migrate import migrate
 from weatherglass.store.schema import promotions, verification_runs
@@ -350,6 +350,20 @@ def test_a_station_that_has_not_reported_for_thirty_days_is_not_measured(
     expected = {(station,) for station in (*STATIONS, "silent")}
     assert set(sample.series(m.STATION_SILENCE)) == expected
     assert set(sample.series(m.STATION_FROZEN)) == expected
+
+
+def test_a_prediction_that_cannot_be_read_costs_no_other_station(
+    settings: Settings, store: Engine, clock: Clock
+) -> None:
+    pipeline = Pipeline(settings, store, clock)
+    pipeline.report(*STATIONS)
+    with store.begin() as connection:
+        connection.execute(
+            schema.predictions.update().where(schema.predictions.c.station_id == "boston").values(anomaly=["x"])
+        )
+    sample = pipeline.evaluate()
+    pipeline.store_metrics.close()
+    assert set(sample.series(m.STATION_FROZEN)) == {(station,) for station in STATIONS if station != "boston"}
 
 
 def test_the_predictions_of_another_source_are_not_measured(settings: Settings, store: Engine, clock: Clock) -> None:
