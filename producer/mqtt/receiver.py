@@ -41,7 +41,7 @@ from weatherglass.formatting import count_noun
 from weatherglass.jobs.job import Job
 from weatherglass.records import Observation
 from weatherglass.settings import Settings
-from weatherglass.topics import MAX_REJECTED_VALUE_BYTES, TRUNCATED_HEADER
+from weatherglass.topics import MAX_REJECTED_KEY_BYTES, MAX_REJECTED_VALUE_BYTES, TRUNCATED_HEADER
 
 log = logging.getLogger(__name__)
 
@@ -230,7 +230,7 @@ class Receiver:
         payload = bytes(message.payload)
         if len(payload) > MAX_REJECTED_VALUE_BYTES:
             headers[TRUNCATED_HEADER] = str(len(payload))
-        encoded = [(name, text.encode()) for name, text in headers.items()]
+        encoded = [(name, text.encode()[:MAX_REJECTED_KEY_BYTES]) for name, text in headers.items()]
         batch.rejected.append(RejectedCopy(None, payload[:MAX_REJECTED_VALUE_BYTES], encoded))
         batch.reasons[str(reason)] += 1
 

@@ -125,7 +125,7 @@ def fit_on(model: BoostedForecaster, observed: HourGrid, runs: KnownRuns, simula
     Raises:
         TooLittleGuidance: see `combination_fit.fit`.
     """
-    if not np.isfinite(observed.values[:, PAST_HOURS : -1 : hindcast.EVERY_HOURS, 0]).any():
+    if not hindcast.has_base_hours(observed):
         raise TooLittleGuidance("there are no observations")
     issued = hindcast.recalibrated(hindcast.forecasts(model, "", observed), observed)
     with_guidance = {station_id for station_id, _ in runs.timelines}

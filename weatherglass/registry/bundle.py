@@ -20,6 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from weatherglass.files import file_digest, replacing
@@ -27,6 +28,7 @@ from weatherglass.registry import provenance
 from weatherglass.registry.artifact import MANIFEST, MAX_MANIFEST_BYTES, ModelFileError, first_problem, read_manifest
 from weatherglass.registry.catalog import registered_models
 from weatherglass.registry.registry import IMPORTED, ModelVersion, Registry
+from weatherglass.registry.trainings import last_fitted_hour, last_training_hour
 from weatherglass.settings import Settings
 
 HEADER_NAME = "bundle.json"
@@ -55,6 +57,13 @@ def _check_reserved(name: str) -> str:
     if name.startswith(RESERVED):
         raise ValueError("the name is reserved for MLflow")
     return name
+
+
+def _check_hours(tags: dict[str, str]) -> dict[str, str]:
+    """Verification and trainings read the hours of all versions."""
+    if any(hour is not None and np.isnat(hour) for hour in (last_training_hour(tags), last_fitted_hour(tags))):
+        raise ValueError("the last hour of the training is not a time")
+    return tags
 
 
 Name = Annotated[
@@ -86,7 +95,7 @@ class BundleInfo(BaseModel):
 
     kind: Annotated[str, StringConstraints(max_length=100)]
     exported_version: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}$")]
-    tags: Annotated[dict[Name, Text], Field(max_length=MAX_TAGS)]
+    tags: Annotated[dict[Name, Text], Field(max_length=MAX_TAGS), AfterValidator(_check_hours)]
     params: Annotated[dict[Name, Text], Field(max_length=MAX_PARAMS)]
     metrics: Annotated[dict[Name, float], Field(max_length=MAX_METRICS)]
 

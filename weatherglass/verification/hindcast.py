@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, timedelta
 
 import numpy as np
+import numpy.typing as npt
 from sqlalchemy import Connection
 
 from weatherglass.forecast.features import PAST_HOURS
@@ -44,10 +45,23 @@ def last_days(history: HourGrid, days: int = DAYS) -> HourGrid:
     return history.part(start, end)
 
 
-def forecasts(model: Forecaster, version: str, grid: HourGrid) -> IssuedForecasts:
-    """Forecasts over a grid from `last_days`, for every station that has a temperature at the base hour."""
+def _base_hours(grid: HourGrid) -> npt.NDArray[np.int64]:
     length = grid.values.shape[1]
-    bases = np.arange(min(PAST_HOURS, length), length - 1, EVERY_HOURS)
+    return np.arange(min(PAST_HOURS, length), length - 1, EVERY_HOURS)
+
+
+def has_base_hours(grid: HourGrid) -> bool:
+    """Whether `forecasts` can make any forecast over a grid."""
+    return bool(np.isfinite(grid.values[:, _base_hours(grid), 0]).any())
+
+
+def forecasts(model: Forecaster, version: str, grid: HourGrid) -> IssuedForecasts:
+    """Forecasts over a grid from `last_days`, for every station that has a temperature at the base hour.
+
+    Raises:
+        ValueError: no station has one (`has_base_hours`).
+    """
+    bases = _base_hours(grid)
     batches = []
     for begin in range(0, len(bases), BATCH_HOURS):
         batch = bases[begin : begin + BATCH_HOURS]

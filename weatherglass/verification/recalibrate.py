@@ -13,7 +13,7 @@ from weatherglass.forecast.forecaster import Forecaster
 from weatherglass.forecast.recalibration import Forecasts, StationRecalibration, estimate
 from weatherglass.history.grid import HourGrid
 from weatherglass.records import LEADS
-from weatherglass.verification.hindcast import forecasts
+from weatherglass.verification.hindcast import forecasts, has_base_hours
 from weatherglass.verification.score_rows import errors
 
 COMPARABLE_DAYS = 14
@@ -57,6 +57,8 @@ def recalibrate(model: Forecaster, observed: HourGrid) -> dict[str, StationRecal
     Args:
         model: forecasts as it was trained.
     """
+    if not has_base_hours(observed):
+        return {}
     issued = forecasts(model, "", observed)
     as_trained = Forecasts(issued.values, issued.lower, issued.upper)
     valid = issued.values - errors(issued, observed)

@@ -116,6 +116,11 @@ class VerificationRun:
         if self.versions.pair is None:
             return None
         champion, challenger = self.versions.pair
+        if rejected := self.registry.quarantined(FORECASTER).get(challenger):
+            # It makes no more forecasts, so the test would never end; as long, no refit could become champion.
+            self._log(f"Challenger {challenger} is in quarantine and withdrawn: {rejected}")
+            self.registry.withdraw(FORECASTER, ACTOR, f"challenger {challenger} is in quarantine: {rejected}", {})
+            return None
         with self.store.connect() as connection:
             last = sequential_tests.last_sequential_test(connection, champion, challenger)
             rows = verification_rows.paired_losses_of(connection, champion, challenger, hindcast=False)

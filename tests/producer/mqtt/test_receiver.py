@@ -20,6 +20,7 @@ from tests.waiting import until
 from weatherglass.record_headers import Origin, origin
 from weatherglass.records import Observation, iso
 from weatherglass.settings import Settings
+from weatherglass.topics import MAX_REJECTED_KEY_BYTES, MAX_REJECTED_VALUE_BYTES
 
 pytestmark = pytest.mark.integration
 
@@ -173,6 +174,19 @@ def test_bad_messages_are_kept_with_the_reason_and_acknowledged_and_the_good_one
         mosquitto.publish("garden/weather", message(0))
         arrived(reader, 2)
     assert rejected.count() == len(bad)
+
+
+def test_a_bad_message_with_a_long_topic_is_kept_and_costs_no_other(
+    mosquitto: Mosquitto, job: RunningJob, reader: TopicReader, rejected: TopicReader
+) -> None:
+    topic = f"records/{'x' * 60_000}"
+    with job.running():
+        mosquitto.publish(topic, b"{" * 1_100_000)
+        mosquitto.publish("garden/weather", message(1))
+        assert minutes_ago(arrived(reader, 1)) == [1]
+    (copy,) = rejected.records()
+    assert len(copy.value) == MAX_REJECTED_VALUE_BYTES
+    assert dict(copy.headers)["mqtt_topic"] == topic.encode()[:MAX_REJECTED_KEY_BYTES]
 
 
 def test_retained_messages_count_once_and_only_with_their_own_time(

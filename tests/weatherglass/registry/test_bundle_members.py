@@ -105,6 +105,11 @@ TAMPERED: dict[str, tuple[Callable[[Contents, Path], Contents], str]] = {
     "many metrics": (edited(HEADER_NAME, lambda h: h.update(metrics={f"m{i}": 1 for i in range(6000)})), HEADER_NAME),
     "a reserved tag": (edited(HEADER_NAME, lambda h: h.update(tags={"mlflow.user": "root"})), HEADER_NAME),
     "a long tag": (edited(HEADER_NAME, lambda h: h.update(tags={"note": "x" * 200_000})), HEADER_NAME),
+    "a last hour that is no time": (
+        edited(HEADER_NAME, lambda h: h.update(tags={"data_last_hour": "yesterday"})),
+        HEADER_NAME,
+    ),
+    "a missing last hour": (edited(HEADER_NAME, lambda h: h.update(tags={"trees_last_hour": "NaT"})), HEADER_NAME),
     "a manifest without stations": (edited("model.json", lambda m: m["about"].pop("stations")), "model.json"),
     "stations of another type": (edited("model.json", lambda m: m["about"].update(stations=[1, 2])), "model.json"),
     "fewer stations": (edited("model.json", lambda m: m["about"]["stations"].pop()), "arrays.npz"),

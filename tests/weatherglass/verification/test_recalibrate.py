@@ -128,6 +128,21 @@ def test_a_version_trained_on_all_observations_keeps_its_intervals(settings: Set
         assert set(recalibrations.load(connection, refit)) == {"s0"}
 
 
+def test_without_a_temperature_there_is_no_recalibration(settings: Settings, tmp_path: Path) -> None:
+    migrate(settings.store_url)
+    without_trees().save(tmp_path / "model")
+    registry = Registry(settings)
+    version = registry.register(FORECASTER, tmp_path / "model", {}, {}, {"data_last_hour": iso(MONDAY)})
+    registry.promote(FORECASTER, version, "the test", "first version", {})
+    end = MONDAY + timedelta(days=10)
+    rows = [row.model_copy(update={"temperature": None}) for row in observed(10 * 24, "s0", random_walk=False)]
+    with registry.store().begin() as connection:
+        observations.save(connection, rows, end)
+    VerificationRun(settings, print).recalibrate(end)
+    with registry.store().connect() as connection:
+        assert recalibrations.load(connection, version) == {}
+
+
 def test_the_first_hour_follows_the_training_data_and_precedes_the_window() -> None:
     """72 h of past before the first base hour; the window is 60 days and the longest lead."""
     last = np.datetime64("2026-03-01T12", "h")

@@ -19,8 +19,9 @@ from tests.weatherglass.verification.conftest import HOUR, MONDAY, forecast, obs
 from weatherglass.records import VARIABLES, Prediction, iso
 from weatherglass.registry.registry import FORECASTER, Registry
 from weatherglass.settings import PROJECT_ROOT, Settings
-from weatherglass.store import alert_queries, observations, predictions, shadow, verification_rows
+from weatherglass.store import alert_queries, observations, predictions, quarantine, shadow, verification_rows
 from weatherglass.store.promotions import Action
+from weatherglass.store.quarantine import QuarantinedVersion
 from weatherglass.store.schema import comparisons, drift
 from weatherglass.verification.recalibrate import COMPARABLE_DAYS
 from weatherglass.verification.sequential_test import MIN_CASES, MIN_DAYS
@@ -167,6 +168,21 @@ def test_versions_are_compared_once_both_are_recalibrated_with_two_weeks_of_erro
     assert test is not None
     assert test.days == MIN_DAYS
     assert [difference.challenger_mae for difference in test.variables] == pytest.approx([0.81] * 4, abs=0.01)
+
+
+def test_a_challenger_in_quarantine_is_withdrawn(settings: Settings, tmp_path: Path) -> None:
+    """It makes no forecasts that could be compared, and as long as there is a challenger, no refit is promoted."""
+    registry = Registry(settings)
+    without_trees().save(tmp_path / "model")
+    champion, challenger = (registry.register(FORECASTER, tmp_path / "model", {}, {}, {}) for _ in range(2))
+    registry.promote(FORECASTER, champion, "the test", "test", {})
+    registry.challenge(FORECASTER, challenger, "the test", "test", {})
+    with registry.store().begin() as connection:
+        assert quarantine.add(connection, QuarantinedVersion(FORECASTER, challenger, MONDAY, "the test", "damaged"))
+    assert VerificationRun(settings, print).compare(MONDAY) is None
+    assert registry.challenger(FORECASTER) is None
+    assert registry.promotions()[-1].action is Action.WITHDRAW
+    assert set(registry.quarantined(FORECASTER)) == {challenger}
 
 
 def test_a_season_contains_45_days_before_and_after_in_every_year() -> None:
