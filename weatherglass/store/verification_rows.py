@@ -67,6 +67,11 @@ def replace_hindcast(connection: Connection, version: str, rows: Sequence[dict[s
     _insert(connection, verification, [{**row, "hindcast": True} for row in rows])
 
 
+def delete_hindcasts(connection: Connection) -> None:
+    """Delete the hindcast scores of all versions. The caller commits."""
+    connection.execute(delete(verification).where(verification.c.hindcast))
+
+
 def replace_paired_losses(
     connection: Connection,
     champion: str,

@@ -86,7 +86,9 @@ def hindcast(
     history: HourGrid,
     log: Callable[[str], None],
 ) -> int:
-    """Score versions on the last days of the history and replace their earlier hindcast scores. The caller commits.
+    """Score versions on the last days of the history and replace all hindcast scores. The caller commits.
+
+    Those of other versions are of other days, and with a refit each day there would be ever more of them.
 
     Args:
         models: version -> model. With two models the first is the champion, and their paired losses are stored too.
@@ -98,9 +100,10 @@ def hindcast(
     """
     grid = last_days(history)
     length = grid.values.shape[1]
-    if length <= PAST_HOURS + LEADS[-1]:
-        log("No hindcast: the history is too short")
+    if length <= PAST_HOURS + LEADS[-1] or not has_base_hours(grid):
+        log("No hindcast: the history is too short, or has no temperature")
         return 0
+    verification_rows.delete_hindcasts(connection)
     first = grid.hours[PAST_HOURS].astype("datetime64[D]")
     days = int((grid.hours[-1].astype("datetime64[D]") - first).astype(int)) + 1
     count, issued = 0, {}

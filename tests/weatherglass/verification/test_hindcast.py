@@ -16,6 +16,7 @@ from weatherglass.forecast import climatology, damped_anomaly, features
 from weatherglass.forecast.fallback import PersistenceForecaster
 from weatherglass.forecast.forecaster import Forecast
 from weatherglass.records import Method
+from weatherglass.store import verification_rows
 from weatherglass.store.schema import paired_losses, verification
 from weatherglass.verification.baselines import ReferenceModel
 from weatherglass.verification.hindcast import hindcast
@@ -61,3 +62,23 @@ def test_a_hindcast_is_marked_and_repeating_it_changes_nothing(store: Engine) ->
     # Up to half of the bias is removed: at most 10 days of 3.4 errors, by classes of six hours, are half of the weight.
     shift = mean_bias(rows, "7", days[-10:]) - mean_bias(rows, "persistence", days[-10:])
     assert 0.5 < shift < 0.75
+
+
+def test_only_the_scores_of_the_newest_hindcast_are_kept(store: Engine) -> None:
+    """With a refit each day, those of the versions before would fill the store."""
+    grid = history(days=60)
+    with store.begin() as connection:
+        key = {"version": "3", "day": date(2014, 1, 1), "station_id": "s0", "variable": "humidity", "lead": 1}
+        score = {"n": 1, "mae": 1.0, "rmse": 1.0, "bias": 0.0, "n_baselines": 0}
+        verification_rows.replace_day(connection, key["day"], [key | score])
+        for version in ("7", "8"):
+            assert hindcast(connection, {version: Shifted()}, None, grid, lambda _: None)
+        rows = connection.execute(select(verification.c.version, verification.c.hindcast).distinct())
+        assert set(map(tuple, rows)) == {("8", True), ("3", False)}
+
+
+def test_without_a_temperature_there_is_no_hindcast(store: Engine) -> None:
+    grid = history(days=60)
+    grid.values[..., 0] = np.nan
+    with store.begin() as connection:
+        assert hindcast(connection, {"7": Shifted()}, None, grid, lambda _: None) == 0
