@@ -36,6 +36,8 @@ class AlertDispatcher:
         self._resolved: dict[AlertKey, tuple[FiringAlert, datetime]] = {}
         """Resolved alerts that are not recorded yet, with the time of their end."""
         self._renewed_at: datetime | None = None
+        self._partly_sent: set[int] = set()
+        """Ids of alerts whose start was sent by some channels, and not by others."""
         self._unrecorded: list[Notification] = []
         """Notifications sent, or to be sent, while the store is unavailable."""
 
@@ -62,7 +64,7 @@ class AlertDispatcher:
         try:
             with self._store.begin() as connection:
                 self._record(connection, evaluation, now)
-                rows = alerts.pending_notifications(connection)
+                rows = alerts.pending_notifications(connection, self._partly_sent)
                 silenced = alerts.silenced(connection, now)
         except SQLAlchemyError as error:
             log.warning("Alerts cannot be recorded: %s", first_line(error))
@@ -79,9 +81,22 @@ class AlertDispatcher:
             for alert_id, notification in pending.items()
             if notification.resolved_at or not self._is_inhibited(notification, evaluation)
         }
-        errors = self._deliver(list(due.values()), now)
+        errors = self._deliver(due, now)
         self._mark_notified(due, now)
         return errors
+
+    def _deliver(self, due: dict[int, Notification], now: datetime) -> list[str]:
+        errors = []
+        for queue in self._queues:
+            own = [one for alert_id, one in due.items() if self._concerns(queue, alert_id, one)]
+            if error := queue.deliver(own, now):
+                errors.append(error)
+        return errors
+
+    def _concerns(self, queue: DeliveryQueue[Notification], alert_id: int, notification: Notification) -> bool:
+        """Whether a channel is due a notification: that of the end only if it has sent that of the start."""
+        start = notification.rule, notification.subject, False
+        return not notification.resolved_at or alert_id not in self._partly_sent or start in queue.delivered
 
     def _record(self, connection: Connection, evaluation: Evaluation, now: datetime) -> None:
         for (rule, subject), (alert, resolved_at) in self._resolved.items():
@@ -113,19 +128,19 @@ class AlertDispatcher:
             for alert in evaluation.resolved
             if any((alert.rule.name, alert.subject, False) in queue.delivered for queue in self._queues)
         ]
-        errors = self._deliver(self._unrecorded, now)
+        errors = [error for queue in self._queues if (error := queue.deliver(self._unrecorded, now))]
         self._unrecorded = [n for n in self._unrecorded if any(n.key not in queue.delivered for queue in self._queues)]
         return errors
 
-    def _deliver(self, notifications: list[Notification], now: datetime) -> list[str]:
-        return [error for queue in self._queues if (error := queue.deliver(notifications, now))]
-
     def _mark_notified(self, due: dict[int, Notification], now: datetime) -> None:
-        delivered = {
-            alert_id: notification
-            for alert_id, notification in due.items()
-            if self._queues and all(notification.key in queue.delivered for queue in self._queues)
-        }
+        delivered = {}
+        for alert_id, notification in due.items():
+            sent = [notification.key in q.delivered for q in self._queues if self._concerns(q, alert_id, notification)]
+            if sent and all(sent):
+                delivered[alert_id] = notification
+            elif any(sent) and not notification.resolved_at:
+                self._partly_sent.add(alert_id)
+        self._partly_sent -= delivered.keys()
         if not delivered:
             return
         try:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -100,10 +100,15 @@ def silenced(connection: Connection, now: datetime) -> set[tuple[str, str]]:
     return {(row.rule, row.subject) for row in connection.execute(query)}
 
 
-def pending_notifications(connection: Connection) -> Sequence[Row[Any]]:
-    """Alerts to notify about: open alerts not yet sent, and resolved alerts whose start was sent but not their end."""
+def pending_notifications(connection: Connection, partly_sent: Collection[int] = ()) -> Sequence[Row[Any]]:
+    """Alerts to notify about: open alerts not yet sent, and resolved alerts whose start was sent but not their end.
+
+    Args:
+        partly_sent: ids of alerts whose start was sent by some channels, and not by others.
+    """
     started = table.c.resolved_at.is_(None) & table.c.sent_at.is_(None)
-    resolved = table.c.resolved_at.is_not(None) & table.c.sent_at.is_not(None) & table.c.resolution_sent_at.is_(None)
+    start_sent = table.c.sent_at.is_not(None) | table.c.id.in_(partly_sent)
+    resolved = table.c.resolved_at.is_not(None) & start_sent & table.c.resolution_sent_at.is_(None)
     return connection.execute(select(table).where(started | resolved).order_by(table.c.id)).all()
 
 

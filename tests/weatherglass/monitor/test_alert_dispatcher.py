@@ -112,6 +112,29 @@ def test_a_failed_channel_is_retried_and_the_other_channel_gets_the_alert_once(
     assert len(mailbox.messages) == 1
 
 
+def test_a_channel_that_sent_the_start_sends_the_end_although_another_one_fails(
+    store: Engine, hook: WebhookReceiver, mailbox: Mailbox, clock: Clock
+) -> None:
+    email = Email("127.0.0.1", mailbox.port, "w@here", ("a@there",), security="none")
+    scenario = Scenario(store, [Webhook(hook.url), email], clock)
+    hook.status = 503
+    assert scenario.step(8, stream_features=0)
+    scenario.step(10, stream_features=1)
+    assert [mail["Subject"].partition("]")[0] for mail in mailbox.messages] == [
+        "[Weatherglass: critical",
+        "[Weatherglass: resolved",
+    ]
+    hook.status = 200
+    scenario.step(30, stream_features=1)
+    assert hook.received() == [], "it never sent the start"
+    with store.connect() as connection:
+        (logged,) = list_alerts(connection, 10)
+    assert (logged.sent_at, logged.resolution_sent_at is None) == (None, False)
+    scenario.step(8, stream_features=0)
+    assert hook.received() == [("firing", "job_not_running", JOB)]
+    assert len(mailbox.messages) == 3
+
+
 def test_an_unreachable_channel_is_reported_without_its_password(store: Engine, clock: Clock) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
