@@ -15,7 +15,8 @@ FIRST_RETRY_DELAY, MAX_RETRY_DELAY = timedelta(seconds=30), timedelta(minutes=5)
 """Delay before a channel is retried after an error; doubles with every error up to the maximum."""
 
 MAX_ITEMS = 50
-"""Items in one message; servers refuse large ones. The others follow in the next messages."""
+"""Items in one message; servers refuse large ones. The others follow in the next messages. After an error a message has
+half as many, and one that fails alone is tried again after the others: what a server refuses stops no other alert."""
 
 
 class Deliverable(Protocol):
@@ -38,31 +39,47 @@ class DeliveryQueue(Generic[Item]):
         self.channel = channel
         self.delivered: set[Hashable] = set()
         self._compose = compose
+        self._max_items = MAX_ITEMS
+        self._refused: dict[Hashable, None] = {}
+        """Keys of items that failed alone, the last one last."""
         self._retry_delay = FIRST_RETRY_DELAY
         self._retry_at: datetime | None = None
 
     def deliver(self, items: Sequence[Item], now: datetime) -> str | None:
-        """Send the first `MAX_ITEMS` that were not delivered yet. Returns an error message, or None."""
-        due = [item for item in items if item.key not in self.delivered][:MAX_ITEMS]
+        """Send some of the items that were not delivered yet. Returns an error message, or None."""
+        places = {key: place for place, key in enumerate(self._refused, 1)}
+        due = [item for item in items if item.key not in self.delivered]
+        due = sorted(due, key=lambda item: places.get(item.key, 0))[: self._max_items]
         if not due or (self._retry_at and now < self._retry_at):
             return None
         try:
             self.channel.send(self._compose(due))
         except ChannelError as error:
-            return self._failed(len(due), now, str(error))
+            return self._failed(due, now, str(error))
         except Exception as error:  # an unexpected error must stop neither the other channels nor the monitor
             frame = traceback.extract_tb(error.__traceback__)[-1]
             reason = f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
-            return self._failed(len(due), now, reason)  # without the error's message, which may contain a password
+            return self._failed(due, now, reason)  # without the error's message, which may contain a password
         self._retry_delay, self._retry_at = FIRST_RETRY_DELAY, None
-        self.delivered |= {item.key for item in due}
+        self._max_items = min(2 * self._max_items, MAX_ITEMS)
+        for item in due:
+            self.delivered.add(item.key)
+            self._refused.pop(item.key, None)
         return None
 
-    def _failed(self, count: int, now: datetime, reason: str) -> str:
+    def _failed(self, due: Sequence[Item], now: datetime, reason: str) -> str:
+        if len(due) == 1:
+            self._refused.pop(due[0].key, None)
+            self._refused[due[0].key] = None
+        self._max_items = max(len(due) // 2, 1)
         self._retry_at = now + self._retry_delay
         delay, self._retry_delay = self._retry_delay, min(2 * self._retry_delay, MAX_RETRY_DELAY)
-        return f"Sending {count} alerts by {self.channel.name} failed, retry in {delay.total_seconds():g} s: {reason}"
+        return (
+            f"Sending {len(due)} alerts by {self.channel.name} failed, retry in {delay.total_seconds():g} s: {reason}"
+        )
 
     def forget(self, keys: Iterable[Hashable]) -> None:
         """Allow items to be sent again."""
-        self.delivered -= set(keys)
+        for key in keys:
+            self.delivered.discard(key)
+            self._refused.pop(key, None)

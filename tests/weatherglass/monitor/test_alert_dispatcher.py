@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine, text
 
+from tests.waiting import until
 from tests.weatherglass.monitor.conftest import Clock
 from tests.weatherglass.monitor.receivers import Mailbox, WebhookReceiver, raw_server
 from weatherglass.alerts import metrics as m
@@ -242,6 +243,39 @@ def test_the_retry_delay_of_a_failing_channel_grows_to_five_minutes_and_starts_a
     assert len(hook.posted) == 1
     hook.status = 503
     assert tries("second", range(1500, 1600, 5)) == [1500, 1530, 1590]
+
+
+class StrictChannel:
+    """Refuses messages with a certain text."""
+
+    name = "strict channel"
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def send(self, message: Message) -> None:
+        if "refused" in message.text:
+            raise ChannelError("400")
+        self.texts.append(message.text)
+
+
+def test_an_alert_that_a_channel_refuses_stops_no_other(clock: Clock) -> None:
+    channel = StrictChannel()
+    queue = DeliveryQueue(channel, message)
+    subjects = ["refused", *(f"station-{number}" for number in range(70))]
+    items = [
+        Notification("station_silent", subject, "warning", clock.now, f"{subject} is silent.") for subject in subjects
+    ]
+    until(
+        "the delivery of all others",
+        lambda: queue.deliver(items, clock.advance(600)) is None and len(queue.delivered) == 70,
+        interval=0,
+    )
+    assert sum(text.count("is silent.") for text in channel.texts) == 70
+    assert queue.deliver(items, clock.advance(600)) is not None, "it is still tried"
+    later = Notification("broker_unreachable", "pipeline", "critical", clock.now, "Kafka is down.")
+    assert queue.deliver([*items, later], clock.advance(600)) is None
+    assert "Kafka is down." in channel.texts[-1]
 
 
 def test_the_store_shows_when_an_alert_was_last_seen_to_the_minute(store: Engine, clock: Clock) -> None:
