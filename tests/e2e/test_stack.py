@@ -147,6 +147,12 @@ def test_all_components_are_healthy(stack: RunningStack) -> None:
     assert stack.get("/weatherglass/health").status_code == 200
 
 
+def test_no_other_user_can_read_the_logs(stack: RunningStack) -> None:
+    files = [file for file in (stack.settings.state_dir / "logs").rglob("*") if file.is_file()]
+    assert files
+    assert {file.name for file in files if file.stat().st_mode & 0o077} == set()
+
+
 def test_the_monitor_measures_every_component(stack: RunningStack) -> None:
     expected = (
         "weatherglass_kafka_up 1",

@@ -27,7 +27,21 @@ def test_sea_level_pressure_is_that_of_the_standard_atmosphere() -> None:
     assert sea_level_pressure(1000.0, 15.0, 60.0, 100.0) > sea_level_pressure(1000.0, 25.0, 60.0, 100.0), (
         "warm air is lighter"
     )
-    assert np.isnan(sea_level_pressure(840.0, 5.0, 50.0, 1609.0)), "above the recommended elevations"
+
+
+def test_the_vapour_of_the_air_lowers_the_sea_level_pressure_as_the_formula_says() -> None:
+    """WMO-No. 8: e from Magnus' formula over water at 20 °C and 60 %, then Ch = 0.12 K/hPa."""
+    vapour = 6.112 * np.exp(17.62 * 20 / (243.12 + 20)) * 0.6
+    column = 273.15 + 20 + 0.0065 * 500 / 2 + 0.12 * vapour
+    expected = 1000 * 10 ** (0.0148275 * 500 / column)
+    assert sea_level_pressure(1000.0, 20.0, 60.0, 500.0) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("elevation", "is_recommended"), [(-430.1, False), (-430, True), (750, True), (750.1, False), (1609, False)]
+)
+def test_pressure_is_reduced_at_the_recommended_elevations_only(elevation: float, is_recommended: bool) -> None:
+    assert np.isfinite(sea_level_pressure(900.0, 5.0, 50.0, elevation)) == is_recommended
 
 
 def test_apparent_temperature_falls_with_wind_and_rises_with_humidity() -> None:

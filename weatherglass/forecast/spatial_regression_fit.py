@@ -103,7 +103,7 @@ class SpatialRegressionFit:
     ) -> SpatialRegressionFit:
         """Prepare a fit on anomalies (s, hours, model variables); hours that must not be used are NaN."""
         finite = np.isfinite(anomalies)
-        count = max(1, int(finite.any(axis=(0, 2)).sum()))
+        count = int(finite.any(axis=(0, 2)).sum())
         sufficient = finite.sum(axis=1) >= max(MIN_COVERAGE * count, MIN_HOURS)
         middle = np.nanmedian(np.where(sufficient[:, None], anomalies, 0), axis=1, keepdims=True)
         spread = 1.4826 * np.nanmedian(np.abs(np.where(sufficient[:, None], anomalies, 0) - middle), axis=1)

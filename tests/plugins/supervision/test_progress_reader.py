@@ -45,6 +45,18 @@ def test_frequent_reports_are_condensed_without_losing_rows(job: Job, reader: Pr
     assert sum(rows) == 600
 
 
+def test_a_report_without_a_message_is_logged_as_it_is(job: Job, reader: ProgressReader) -> None:
+    with job.folder.progress.open("a") as file:
+        file.write('{"rows": 1}\n')
+    (line,) = reader.new_lines(0)
+    assert "'rows': 1" in line
+    with job.folder.progress.open("a") as file:
+        file.write('{"rows": 2}\n{"rows": 3}\n')
+    (line,) = reader.new_lines(20)
+    assert "'rows': 3" in line.partition("[")[0]
+    assert "5 rows" in line
+
+
 def test_fields_by_kind_are_summed_by_kind(job: Job, reader: ProgressReader) -> None:
     job.report("batch 1", rows=1)
     reader.new_lines(0)

@@ -79,7 +79,8 @@ def test_a_port_in_use_ends_the_start_before_any_program_starts(settings: Settin
 def test_a_closed_pipe_is_not_an_error(settings: Settings) -> None:
     """As in `weatherglass status | head -1`; here the reader exits before anything is written."""
     command = f"{sys.executable} -m weatherglass status | true"
+    command += '; exit "${PIPESTATUS[0]}"'
     done = subprocess.run(
-        ["bash", "-c", command], cwd=PROJECT_ROOT, env=environment(settings), capture_output=True, text=True, check=True
+        ["bash", "-c", command], cwd=PROJECT_ROOT, env=environment(settings), capture_output=True, text=True
     )
-    assert done.stderr == ""
+    assert (done.stderr, done.returncode) == ("", 1)

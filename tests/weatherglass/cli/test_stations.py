@@ -86,6 +86,16 @@ def test_a_station_with_an_invalid_field_is_not_added(
     assert {file.name for file in table.parent.iterdir()} <= {LOCK}
 
 
+@pytest.mark.parametrize("option", ["--name", "--latitude", "--longitude"])
+def test_a_station_needs_a_name_and_a_place(table: Path, capsys: pytest.CaptureFixture[str], option: str) -> None:
+    start = ADD.index(option)
+    with pytest.raises(SystemExit) as exit_:
+        main([*ADD[:start], *ADD[start + 2 :]])
+    assert exit_.value.code == 2
+    assert option in capsys.readouterr().err
+    assert not table.exists()
+
+
 def test_a_removed_station_is_in_the_table_no_more_and_other_lines_are_unchanged(table: Path) -> None:
     columns = "\ufeffname, station_id ,latitude,longitude,elevation,timezone,country,networks,sources,metar_id"
     lines = [columns, '"a, b",  roof ,1,2,,UTC,,,,', "", "c,garden,1,2,3,UTC,,,,", '"d",shed,1,2,3,UTC,,,,']

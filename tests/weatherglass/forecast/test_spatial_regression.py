@@ -123,6 +123,25 @@ def test_an_unknown_station_has_no_increments(model: Model) -> None:
     assert np.isnan(increments).all()
 
 
+def test_without_neighbours_only_their_anomalies_are_missing(model: Model) -> None:
+    regression = model.base.regression
+    anomalies = model_inputs(model.grid, model.base.climatology).anomalies
+    field = regression.standardized_field(model.grid.stations, anomalies)
+    rows, base = np.array([1, 1]), np.array([500, 700])
+    some = regression.increments(
+        field, rows, base, model.grid.hours[base], [0], with_neighbours=np.array([False, True])
+    )
+    alone = field.copy()
+    alone[np.arange(len(field)) != 1] = np.nan
+    expected = [
+        regression.increments(one, rows[[case]], base[[case]], model.grid.hours[base[[case]]], [0])[0]
+        for case, one in enumerate((alone, field))
+    ]
+    assert np.isfinite(some).all()
+    np.testing.assert_allclose(some, expected, rtol=1e-5, atol=1e-6)
+    assert not np.allclose(some[0], regression.increments(field, rows, base, model.grid.hours[base], [0])[0])
+
+
 def test_standardized_anomalies_are_clipped_and_filled_for_12_hours() -> None:
     anomalies = np.full((1, 30, 2), np.nan, np.float32)
     anomalies[0, 2] = [3.0, -900.0]
