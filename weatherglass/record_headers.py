@@ -28,6 +28,8 @@ POLLED_ORIGINS = (Origin.METAR, Origin.OPEN_METEO)
 """Sources of the present weather that are polled: measured by airports, and from models."""
 LIVE_ORIGINS = (*POLLED_ORIGINS, Origin.OWN)
 """Sources of the present weather: those, and the user's own stations, which send it."""
+MODEL_ORIGINS = (Origin.OPEN_METEO,)
+"""Sources whose observations are output of weather models, so no truth to compare weather models with."""
 
 
 def origin_of(source: Source) -> Origin:

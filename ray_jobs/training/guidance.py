@@ -26,7 +26,7 @@ from weatherglass.guidance.known_runs import KnownRuns
 from weatherglass.guidance.recent_errors import observed_past
 from weatherglass.history.grid import HourGrid
 from weatherglass.history.prepared import station_lookup
-from weatherglass.record_headers import Origin
+from weatherglass.record_headers import MODEL_ORIGINS
 from weatherglass.records import UNITS, VARIABLES
 from weatherglass.registry import artifact
 from weatherglass.registry.artifact import ModelFileError
@@ -43,8 +43,6 @@ log = logging.getLogger(__name__)
 MAX_CASES = 8_000
 """Forecasts that are used at most, which limits the memory; more add little, because errors of a day are alike."""
 SEED = 20261130
-MODEL_SOURCES = (Origin.OPEN_METEO,)
-"""Sources whose observations are output of weather models, so no truth to learn the errors of weather models from."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,7 @@ def _fit(settings: Settings, now: datetime) -> FittedCombination:
                 f"it begins at {known_from}, and the forecaster was trained on hours up to {trained_until}; "
                 f"{combination_fit.MIN_DAYS} days after both are needed"
             )
-        observed = observed_hours.load_trusted_hours(connection, begin, last, stations, MODEL_SOURCES)
+        observed = observed_hours.load_trusted_hours(connection, begin, last, stations, MODEL_ORIGINS)
     return fit_on(model, observed, runs, simulated)
 
 

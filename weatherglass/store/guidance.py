@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,6 +18,8 @@ from weatherglass.store.schema import guidance_fetches as fetches
 
 RETENTION = timedelta(days=100)
 """How long runs are kept."""
+READ_BATCH = 500
+"""Runs read at once; a document takes about 15 kB."""
 IDENTITY = ("station_id", "model", "run")
 Key = tuple[str, str]
 """Station id and model."""
@@ -82,6 +84,24 @@ def identities_since(connection: Connection, stored_at: datetime) -> dict[Identi
     """The runs stored at or after a time, UTC, and when each was stored."""
     query = select(*(table.c[name] for name in IDENTITY), table.c.stored_at).where(table.c.stored_at >= stored_at)
     return {(row.station_id, row.model, row.run): row.stored_at for row in connection.execute(query)}
+
+
+def received_between(connection: Connection, start: datetime, end: datetime, simulated: bool) -> Iterator[Guidance]:
+    """The runs received in [start, end), UTC, of real or of simulated guidance, without those that cannot be read.
+
+    They are read in batches, which limits the memory.
+    """
+    query = select(table).where(table.c.fetched_at >= start, table.c.fetched_at < end, table.c.simulated == simulated)
+    for rows in connection.execute(query.execution_options(yield_per=READ_BATCH)).partitions():
+        yield from (stored.guidance for stored in read_rows(rows, _from_row))
+
+
+def received_times(connection: Connection, stored_since: datetime | None) -> list[datetime]:
+    """When the runs stored after a time, or all, were received, UTC; each time once."""
+    query = select(table.c.fetched_at).distinct()
+    if stored_since is not None:
+        query = query.where(table.c.stored_at > stored_since)
+    return list(connection.execute(query).scalars())
 
 
 def load(connection: Connection, identities: Sequence[Identity]) -> list[Guidance]:

@@ -220,6 +220,23 @@ verification = Table(
     comment="Scores of forecasts against observations, by day.",
 )
 
+guidance_verification = Table(
+    "guidance_verification",
+    metadata,
+    Column("version", String(100), primary_key=True, comment="As in `verification`."),
+    Column("day", Date, primary_key=True, comment="UTC day of the valid times."),
+    Column("station_id", String(100), primary_key=True),
+    Column("model", String(60), primary_key=True, comment="Open-Meteo's id of the weather model."),
+    Column("simulated", Boolean, primary_key=True, comment="True: guidance made by the replay server."),
+    Column("variable", String(20), primary_key=True),
+    Column("lead", Integer, primary_key=True, autoincrement=False, comment="Hours, 1 to 24."),
+    Column("n", Integer, nullable=False, comment="Forecast values with guidance and an observation of no model."),
+    Column("mae_compared", Float, nullable=False, comment="MAE of the version on these cases."),
+    Column("mae_guidance", Float, nullable=False, comment="MAE of the guidance as it is on these cases."),
+    Index(None, "day"),
+    comment="Live forecasts compared with the raw guidance that they knew, by day.",
+)
+
 verification_runs = Table(
     "verification_runs",
     metadata,

@@ -57,14 +57,14 @@ def changed_since(connection: Connection, since: datetime | None) -> tuple[list[
 def replace_day(connection: Connection, day: date, rows: Sequence[dict[str, Any]]) -> None:
     """Replace the live scores of a day. The caller commits."""
     connection.execute(delete(verification).where(verification.c.day == day, verification.c.hindcast.is_(False)))
-    _insert(connection, verification, [{**row, "hindcast": False} for row in rows])
+    insert_rows(connection, verification, [{**row, "hindcast": False} for row in rows])
 
 
 def replace_hindcast(connection: Connection, version: str, rows: Sequence[dict[str, Any]]) -> None:
     """Replace all hindcast scores of a version and of the fallback methods in it. The caller commits."""
     versions = {version, *(row["version"] for row in rows)}
     connection.execute(delete(verification).where(verification.c.version.in_(versions), verification.c.hindcast))
-    _insert(connection, verification, [{**row, "hindcast": True} for row in rows])
+    insert_rows(connection, verification, [{**row, "hindcast": True} for row in rows])
 
 
 def delete_hindcasts(connection: Connection) -> None:
@@ -90,7 +90,7 @@ def replace_paired_losses(
             paired_losses.c.valid_hour < end,
         )
     )
-    _insert(connection, paired_losses, [{**key, **row, "valid_hour": _time(row["valid_hour"])} for row in rows])
+    insert_rows(connection, paired_losses, [{**key, **row, "valid_hour": _time(row["valid_hour"])} for row in rows])
 
 
 def paired_losses_of(connection: Connection, champion: str, challenger: str, hindcast: bool) -> Sequence[Any]:
@@ -115,7 +115,8 @@ def save_run(connection: Connection, at: datetime, through: datetime, days: int,
     connection.execute(verification_runs.insert().values(row))
 
 
-def _insert(connection: Connection, table: Any, rows: Sequence[dict[str, Any]]) -> None:
+def insert_rows(connection: Connection, table: Any, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert rows in batches of `INSERT_BATCH`. The caller commits."""
     for begin in range(0, len(rows), INSERT_BATCH):
         connection.execute(table.insert(), list(rows[begin : begin + INSERT_BATCH]))
 

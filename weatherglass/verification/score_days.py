@@ -1,4 +1,4 @@
-"""Score all days that have new observations, forecasts or verdicts, from everything stored for them."""
+"""Score all days that have new observations, forecasts, guidance or verdicts, from everything stored for them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sqlalchemy import Connection, Engine
 from weatherglass.formatting import count_noun
 from weatherglass.records import LEADS
 from weatherglass.stations import Station
-from weatherglass.store import verification_queries, verification_rows
-from weatherglass.verification import observed_hours, score_rows
+from weatherglass.store import guidance_verification, verification_queries, verification_rows
+from weatherglass.verification import guidance_baseline, observed_hours, score_rows
 from weatherglass.verification.baselines import ReferenceModel
 from weatherglass.verification.forecasts import IssuedForecasts, concatenate, from_rows, is_of_version
 
@@ -40,7 +40,7 @@ def verify(
     station_of: Callable[[str], Station],
     log: Log,
 ) -> VerificationResult:
-    """Score the days with observations, predictions or verdicts stored since the last run.
+    """Score the days with observations, predictions, guidance or verdicts stored since the last run.
 
     Args:
         reference: model of the damped anomaly; None before the first training.
@@ -51,7 +51,9 @@ def verify(
     with store.connect() as connection:
         last_run = verification_queries.last_run(connection)
         since = last_run.through if last_run else None
-        days = _days(*verification_rows.changed_since(connection, since), now)
+        observed, predicted = verification_rows.changed_since(connection, since)
+        with_guidance = guidance_baseline.times_of_forecasts(connection, since)
+        days = _days(observed, [*predicted, *with_guidance], now)
     through = now - observed_hours.OVERLAP
     pairs = 0
     for day in days:
@@ -100,11 +102,15 @@ def _verify_day(
     stations = [station_of(name) for name in sorted({*served.station_ids, *shadow.station_ids})]
     if not stations:
         verification_rows.replace_day(connection, start.date(), [])
+        guidance_verification.replace_day(connection, start.date(), [])
         return 0, []
     # Base hours lie up to a day before the first valid time, and the damped anomaly looks twelve hours further back.
     observed = observed_hours.load_trusted_hours(connection, first - 2 * LEADS[-1], last, stations)
-    rows = score_rows.score(concatenate(served, shadow), observed, reference, day, 1)
+    issued = concatenate(served, shadow)
+    rows = score_rows.score(issued, observed, reference, day, 1)
     verification_rows.replace_day(connection, start.date(), rows)
+    compared = guidance_baseline.score_day(connection, issued, stations, day)
+    guidance_verification.replace_day(connection, start.date(), compared)
     if pair is not None:
         champion, challenger = (_of_version(served, shadow, version) for version in pair)
         losses = score_rows.paired_losses(champion, challenger, observed, day, 1)

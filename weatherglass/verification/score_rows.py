@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from weatherglass.history.grid import HourGrid
 from weatherglass.records import LEADS, VARIABLES
 from weatherglass.verification.baselines import ReferenceModel, damped_anomaly, persistence
 from weatherglass.verification.forecasts import IssuedForecasts
+from weatherglass.verification.score_groups import ScoreGroups
 from weatherglass.verification.scores import absolute_error, error, inside, interval_crps, percentage_error
 
 CHUNK = 2_000
@@ -56,25 +56,16 @@ def score(
     """
     if not len(issued):
         return []
-    versions = sorted(set(issued.versions))
-    version = np.array([versions.index(name) for name in issued.versions])
-    stations = len(observed.stations)
-    shape = (len(versions), stations, days, len(LEADS), len(VARIABLES))
-    sums = {name: np.zeros(int(np.prod(shape))) for name in SUMS}
+    station_ids = [station.station_id for station in observed.stations]
+    groups = ScoreGroups(sorted(set(issued.versions)), station_ids, first, days)
+    sums = {name: np.zeros(int(np.prod(groups.shape))) for name in SUMS}
     for begin in range(0, len(issued), CHUNK):
         chunk = issued.select(slice(begin, begin + CHUNK))
-        chunk_errors = errors(chunk, observed)
-        rows = grid_rows(chunk, observed)
-        valid = chunk.base[:, None] + np.array(LEADS)
-        day = (valid.astype("datetime64[D]") - first).astype(np.int64)
-        chunk_errors[(day < 0) | (day >= days)] = np.nan
-        group = (version[begin : begin + CHUNK] * stations + rows)[:, None] * days + np.clip(day, 0, days - 1)
-        group = group[..., None] * len(LEADS) + (np.array(LEADS) - 1)[:, None]
-        group = group * len(VARIABLES) + np.arange(len(VARIABLES))
-        for name, terms in _terms(chunk, chunk_errors, observed, rows, reference).items():
-            known = np.isfinite(terms)
-            sums[name] += np.bincount(group[known], weights=terms[known], minlength=len(sums[name]))
-    return _rows(versions, observed, first, shape, sums)
+        group = groups.index(chunk)
+        terms = _terms(chunk, errors(chunk, observed), observed, grid_rows(chunk, observed), reference)
+        for name, values in terms.items():
+            sums[name] += groups.sums(group, values)
+    return _rows(groups, sums)
 
 
 def _terms(
@@ -110,27 +101,15 @@ def _terms(
     return terms | {name: np.where(compared, values, np.nan) for name, values in baselines.items()}
 
 
-def _rows(
-    versions: list[str],
-    observed: HourGrid,
-    first: np.datetime64,
-    shape: tuple[int, ...],
-    sums: dict[str, npt.NDArray[np.float64]],
-) -> list[dict[str, Any]]:
+def _rows(groups: ScoreGroups, sums: dict[str, npt.NDArray[np.float64]]) -> list[dict[str, Any]]:
     def mean(total: str, count: str, i: int) -> float | None:
         return float(sums[total][i] / sums[count][i]) if sums[count][i] else None
 
     rows = []
     for i in np.flatnonzero(sums["n"]).tolist():
-        version, station, day, lead, variable = (int(axis) for axis in np.unravel_index(i, shape))
-        utc_day: date = (first + np.timedelta64(day, "D")).astype("datetime64[D]").item()
         rows.append(
             {
-                "version": versions[version],
-                "day": utc_day,
-                "station_id": observed.stations[station].station_id,
-                "variable": VARIABLES[variable],
-                "lead": LEADS[lead],
+                **groups.key(i),
                 "n": int(sums["n"][i]),
                 "mae": mean("abs", "n", i),
                 "rmse": float(np.sqrt(sums["square"][i] / sums["n"][i])),

@@ -90,3 +90,26 @@ def test_runs_are_found_by_the_time_of_storage_and_loaded_by_identity(connection
     assert found == {("new-york", "best_match", NOON + number * HOUR): NOON + number * HOUR for number in (1, 2)}
     assert sorted(guidance.load(connection, list(found)), key=lambda run: run.run) == [second, third]
     assert guidance.load(connection, [("boston", "best_match", NOON)]) == []
+
+
+def test_runs_of_one_kind_are_found_by_the_time_of_reception(connection: Connection) -> None:
+    count = guidance.READ_BATCH + 3
+    real = [a_guidance(run=NOON + number * HOUR, hours=2) for number in range(count)]
+    simulated = a_guidance(run=NOON + HOUR, model="simulated", simulated=True)
+    guidance.save(connection, [*real, simulated], NOON)
+    connection.execute(
+        update(schema.guidance).where(schema.guidance.c.run == NOON + 4 * HOUR).values({"values": {"valid_times": []}})
+    )
+    found = list(guidance.received_between(connection, NOON + HOUR, NOON + (count - 1) * HOUR, simulated=False))
+    assert sorted(found, key=lambda run: run.run) == [
+        run for number, run in enumerate(real) if 1 <= number < count - 1 and number != 4
+    ]
+    assert list(guidance.received_between(connection, NOON, NOON + 2 * HOUR, simulated=True)) == [simulated]
+
+
+def test_the_times_of_reception_of_new_runs_are_found_once(connection: Connection) -> None:
+    received = [NOON - 3 * HOUR, NOON - 2 * HOUR]
+    guidance.save(connection, [a_guidance(run=received[0]), a_guidance("boston", run=received[0])], NOON)
+    guidance.save(connection, [a_guidance(run=NOON - 4 * HOUR, fetched_at=received[1])], NOON + HOUR)
+    assert sorted(guidance.received_times(connection, None)) == received
+    assert guidance.received_times(connection, NOON) == [received[1]]
