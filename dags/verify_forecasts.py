@@ -2,7 +2,8 @@
 ### What it does
 Runs every hour, and every five minutes with the replay, whose first day passes in 24 minutes. Compares the stored
 forecasts with observations and stores errors, coverage and skill against persistence and the damped anomaly, by
-version, lead, variable, station and day. Late observations update the days they belong to; a second run changes
+version, lead, variable, station and day, and errors next to those of raw guidance, where the observations are not from
+Open-Meteo. Late observations update the days they belong to; a second run changes
 nothing. A new version is first scored on the last 30 days of history, marked as hindcast. Once a day the challenger is
 tested against the champion and promoted or withdrawn, and the values and intervals of each station are recalibrated
 with the errors of the last 60 days. An alert is raised when a model in service degrades.

@@ -14,7 +14,7 @@ from weatherglass.api.problems import error_responses
 from weatherglass.api.routes.models import VersionQuery
 from weatherglass.api.routes.predictions import ForecastVariable
 from weatherglass.records import UNITS, Time
-from weatherglass.store import verification_queries
+from weatherglass.store import guidance_verification, verification_queries
 
 router = APIRouter(tags=["models"])
 
@@ -71,6 +71,31 @@ class ScoreItem(BaseModel):
     )
 
 
+class GuidanceScoreItem(BaseModel):
+    """Live forecasts of a version compared with the raw guidance of a weather model, in the unit of the variable."""
+
+    version: str = Field(description="Model version, or the method of a fallback.", examples=["7"])
+    model: str = Field(description="Open-Meteo's id of the weather model.", examples=["best_match"])
+    simulated: bool = Field(
+        description="True: the guidance was made by the replay server from later observations, so the skill is no real "
+        "one.",
+        examples=[False],
+    )
+    variable: ForecastVariable
+    unit: str = Field(examples=["°C"])
+    lead: int | None = Field(description="Lead in hours, 1 to 24; null for all leads.", examples=[6])
+    day: date | None = Field(description="UTC date of the valid times; null for all days.", examples=[None])
+    n: int = Field(
+        description="Number of cases: forecasts with guidance and an observation that is not from Open-Meteo.",
+        examples=[240],
+    )
+    mae_compared: float = Field(description="MAE of the version over these cases.", examples=[1.1])
+    mae_guidance: float = Field(description="MAE of the guidance, uncorrected, over the same cases.", examples=[1.4])
+    skill_guidance: float | None = Field(
+        description="Skill compared with the guidance: 1 - `mae_compared` / `mae_guidance`.", examples=[0.21]
+    )
+
+
 class VerificationResponse(BaseModel):
     since: date = Field(examples=["2025-12-29"])
     verified_through: Time | None = Field(
@@ -78,6 +103,11 @@ class VerificationResponse(BaseModel):
         examples=["2026-01-05T12:00:00Z"],
     )
     scores: list[ScoreItem] = Field(description="Ordered by version, variable, and lead or day.")
+    guidance: list[GuidanceScoreItem] = Field(
+        description="Compared with the newest run of each weather model received until the base hour of the forecast. "
+        "Observations from Open-Meteo are output of weather models and do not count; stations that are observed only "
+        "by Open-Meteo are left out. Ordered by version, model, variable, and lead or day."
+    )
 
 
 @router.get("/verification", summary="Verification scores of the forecasts", responses=error_responses(422, 503))
@@ -90,15 +120,15 @@ def verification(
     version: VersionQuery = None,
     variable: Annotated[ForecastVariable | None, Query(description="Only this variable.")] = None,
 ) -> VerificationResponse:
-    """Errors, bias, CRPS, interval coverage, and skill compared with persistence and the damped anomaly."""
+    """Errors, bias, CRPS, interval coverage, and skill compared with persistence, damped anomaly and raw guidance."""
     since = (now - timedelta(days=days)).date()
-    scores = verification_queries.scores(
-        store, since, by is GroupBy.LEAD, by is GroupBy.DAY, station_id, version, variable.value if variable else None
-    )
+    grouping = by is GroupBy.LEAD, by is GroupBy.DAY
+    selected = station_id, version, variable.value if variable else None
     return VerificationResponse(
         since=since,
         verified_through=verification_queries.verified_until(store),
-        scores=[_score_item(score) for score in scores],
+        scores=[_score_item(score) for score in verification_queries.scores(store, since, *grouping, *selected)],
+        guidance=[_guidance_item(score) for score in guidance_verification.scores(store, since, *grouping, *selected)],
     )
 
 
@@ -108,6 +138,14 @@ def _score_item(score: verification_queries.Score) -> ScoreItem:
         unit=UNITS[score.variable],
         skill_persistence=_skill_score(score.mae_compared, score.mae_persistence),
         skill_damped=_skill_score(score.mae_compared, score.mae_damped),
+    )
+
+
+def _guidance_item(score: guidance_verification.GuidanceScore) -> GuidanceScoreItem:
+    return GuidanceScoreItem(
+        **score.__dict__,
+        unit=UNITS[score.variable],
+        skill_guidance=_skill_score(score.mae_compared, score.mae_guidance),
     )
 
 

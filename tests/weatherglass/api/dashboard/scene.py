@@ -27,7 +27,7 @@ from weatherglass.stations import Station
 from weatherglass.store import alerts, benchmark_results, observations, predictions, promotions, weather_alerts
 from weatherglass.store.benchmark_results import BenchmarkResult
 from weatherglass.store.promotions import Action, Promotion
-from weatherglass.store.schema import drift, verification, verification_runs
+from weatherglass.store.schema import drift, guidance_verification, verification, verification_runs
 from weatherglass.store.weather_alerts import EndReason
 
 STEP = timedelta(minutes=15)
@@ -161,6 +161,25 @@ def score_row(
     }
 
 
+def guidance_row(
+    version: str, day: date, station_id: str, variable: str, lead: int, mae: float, simulated: bool = True
+) -> dict[str, object]:
+    """A row of the table `guidance_verification`; `mae` is that of the forecast one hour ahead."""
+    error = mae * math.sqrt(lead)
+    return {
+        "version": version,
+        "day": day,
+        "station_id": station_id,
+        "model": "best_match",
+        "simulated": simulated,
+        "variable": variable,
+        "lead": lead,
+        "n": 23,
+        "mae_compared": error,
+        "mae_guidance": mae * (2 + 0.1 * lead),
+    }
+
+
 def save_benchmarks(connection: Connection, now: datetime) -> None:
     """Save two runs of the rates, and one of the baseline without a single prediction."""
     for days, slower in ((3, 1.4), (1, 1.0)):
@@ -194,6 +213,14 @@ def save_monitoring_data(connection: Connection, stations: Sequence[Station], no
         for lead in LEADS
     ]
     connection.execute(insert(verification), rows)
+    compared = [
+        guidance_row("7-simulated-guidance", (now - timedelta(days=day)).date(), station.station_id, name, lead, mae)
+        for day in range(5)
+        for station in stations[:4]
+        for name, mae in mean_errors.items()
+        for lead in LEADS
+    ]
+    connection.execute(insert(guidance_verification), compared)
     connection.execute(insert(verification_runs), [{"at": now, "through": now, "days": 5, "pairs": 9000, "seconds": 2}])
     for days, action, before, after, why in (
         (3, Action.PROMOTE, None, "6", "First model trained on this history"),

@@ -25,7 +25,7 @@ from weatherglass.api.dashboard.pages import Page as DashboardPage
 from weatherglass.record_headers import Origin
 from weatherglass.records import VARIABLES, Observation
 from weatherglass.store import model_output, observations, predictions
-from weatherglass.store.schema import verification
+from weatherglass.store.schema import guidance_verification, verification
 
 pytestmark = pytest.mark.integration
 expect.set_options(timeout=TIMEOUT_MS)
@@ -329,3 +329,31 @@ def test_pages_load_only_resources_of_the_server(browser: Browser, served: Serve
         page.locator("#state.ok, #state.degraded, #state.failing").wait_for()
     context.close()
     assert all(url.startswith((served.address, "data:", "blob:")) for url in urls), urls
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+def test_the_skill_compared_with_raw_guidance_is_shown_by_lead_with_its_cases(
+    served: Served, open_page: OpenPage, simulated: bool
+) -> None:
+    station, day = STATIONS[-1].station_id, served.newest.date()
+    enough = scene.guidance_row("7", day, station, "temperature", 6, 2.0, simulated) | {
+        "n": 80,
+        "mae_compared": 1.5,
+        "mae_guidance": 2.0,
+        "model": "<b>gfs</b>",
+    }
+    too_few = enough | {"lead": 7, "n": 3}
+    with served.store.begin() as connection:
+        connection.execute(delete(guidance_verification).where(guidance_verification.c.station_id == station))
+        connection.execute(insert(guidance_verification), [enough, too_few])
+    opened = open_page(f"{served.address}/dashboard/models?station={station}")
+    rows = opened.page.locator("#guidance-leads tr")
+    expect(rows).to_have_count(2)
+    expect(rows.nth(0).locator(".num")).to_have_text(["80", "1.50 °C", "2.00 °C", "+25\u00a0%"])
+    expect(rows.nth(1).locator(".num")).to_have_text(["3", "1.50 °C", "2.00 °C", "–"])
+    kind = "simulated guidance" if simulated else "Open-Meteo's own forecast"
+    expect(rows.nth(0).locator("td").nth(1)).to_have_text(f"{kind} (<b>gfs</b>)")
+    expect(opened.page.locator("#guidance-title")).to_contain_text(kind)
+    (trace,) = opened.page.evaluate("document.getElementById('guidance-skill').data")
+    assert (trace["x"], trace["y"], trace["customdata"]) == ([6, 7], [25, None], [80, 3])
+    assert opened.console_errors == []

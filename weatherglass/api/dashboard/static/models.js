@@ -2,6 +2,7 @@
 import { get } from "./api.js";
 import { axis, layout, palette, plot, saveCsv } from "./charts.js";
 import { byId, h, renderButtonGroup, renderList, setText, summaryTile } from "./dom.js";
+import { renderGuidanceSkill } from "./guidance_skill.js";
 import { getPreference, getUrlParam, setUrlParams } from "./preferences.js";
 import { scoreTile } from "./score_tile.js";
 import { showSources, startPage } from "./shell.js";
@@ -72,6 +73,7 @@ async function refresh() {
   const variableScores = byLead.scores.filter((score) => score.variable === variable);
   renderErrorByLead(variableScores, champion);
   renderCoverage(variableScores, champion);
+  renderGuidanceSkill(byLead.guidance, variable, champion, leadAxis(), CHART_MARGIN);
   renderErrorByDay(byDay.scores, champion);
   renderVersions(models.versions);
   renderPromotions(models.promotions);

@@ -1,7 +1,7 @@
 import { formatDifference } from "./units.js";
 
 /** With fewer verified forecasts, the error and a comparison would be mostly chance. */
-const MIN_VERIFIED = 50;
+export const MIN_VERIFIED = 50;
 
 /** Figure, suffix, note and class of a tile with the score of one variable. */
 export function scoreTile(variable, score, showCrps = false) {
