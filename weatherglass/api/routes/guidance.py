@@ -52,12 +52,16 @@ def newest_guidance(
     store: ConnectionDep,
     settings: SettingsDep,
     known_at: Annotated[
-        UtcTime | None, Query(description="Leave out runs that were received later: what a forecast then could know.")
+        UtcTime | None,
+        Query(
+            description="Leave out runs that were received later: what a forecast then could know. `models` is empty "
+            "if that is nothing."
+        ),
     ] = None,
 ) -> GuidanceResponse:
     """What the weather models predict, uncorrected. `predictions.guidance` of a forecast says what it used."""
     runs = guidance.latest(store, station_id, known_at)
-    if not runs:
+    if not runs and known_at is None:
         detail = (
             f"Station {station_id} has no guidance. It is fetched every 1 to 6 hours with the sources auto, open-meteo "
             f"and replay; the source is {settings.source}. See the DAG ingest_guidance."

@@ -29,6 +29,7 @@ from weatherglass.records import (
     Anomaly,
     Method,
     Time,
+    UsedGuidance,
     iso,
 )
 from weatherglass.settings import Settings
@@ -79,6 +80,10 @@ class PredictionResponse(BaseModel):
     method: Method = Field(
         description="Forecast method. All methods except `model` are fallbacks with wider intervals."
     )
+    guidance: UsedGuidance | None = Field(
+        description="Forecasts of weather models that were combined with that of the method; null: none, only "
+        "observations of stations."
+    )
     interval_level: float = Field(description="Nominal coverage of the intervals.", examples=[0.9])
     history_hours: int = Field(
         description="Hours of the station's own observations available to the forecast.", examples=[72]
@@ -127,6 +132,7 @@ def _forecast_fields(row: Row[Any]) -> dict[str, Any]:
     return {
         "model_version": row.model_version,
         "method": row.method,
+        "guidance": row.predictions.get("guidance"),
         "interval_level": row.confidence["level"],
         "history_hours": row.confidence["history_hours"],
         "leads": [

@@ -67,6 +67,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     newest = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     scene.fill(store, STATIONS, newest, hours=30, issue_hours=27)
     with store.begin() as connection:
+        scene.save_guidance(connection, STATIONS, newest)
         scene.save_monitoring_data(connection, STATIONS, newest)
         scene.save_weather_alerts(connection, STATIONS[1].station_id, newest)
         scene.save_benchmarks(connection, newest)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection, Engine, insert
 
+from weatherglass.guidance_record import Guidance, GuidanceValues, RunTime
 from weatherglass.record_headers import Origin
 from weatherglass.records import (
     LEADS,
@@ -24,7 +26,15 @@ from weatherglass.records import (
     iso,
 )
 from weatherglass.stations import Station
-from weatherglass.store import alerts, benchmark_results, observations, predictions, promotions, weather_alerts
+from weatherglass.store import (
+    alerts,
+    benchmark_results,
+    guidance,
+    observations,
+    predictions,
+    promotions,
+    weather_alerts,
+)
 from weatherglass.store.benchmark_results import BenchmarkResult
 from weatherglass.store.promotions import Action, Promotion
 from weatherglass.store.schema import drift, guidance_verification, verification, verification_runs
@@ -131,6 +141,36 @@ def fill(
                 if has_prediction:
                     latency = timedelta(seconds=1 + 0.6 * abs(math.sin(step + number)))
                     predictions.save(connection, [prediction(weather, time, fault)], stored + latency, source)
+
+
+def guidance_run(weather: Weather, time: datetime, **changed: Any) -> Guidance:
+    """A run received at a time: the future weather, 1.5 units too high."""
+    first = time.replace(minute=0, second=0, microsecond=0)
+    valid_times = [first + timedelta(hours=hour) for hour in range(48)]
+    future = [weather.at(valid_time) for valid_time in valid_times]
+    lists = {
+        name: [min(values[name] + 1.5, 100 if name == "humidity" else 2000) for values in future] for name in VARIABLES
+    }
+    usual = {
+        "station_id": weather.station.station_id,
+        "model": "best_match",
+        "run": time,
+        "run_time": RunTime.FETCH,
+        "fetched_at": time,
+        "latitude": weather.station.latitude,
+        "longitude": weather.station.longitude,
+        "elevation": weather.station.elevation,
+        "simulated": True,
+        "observed_only_by_model": False,
+        "values": GuidanceValues(valid_times=valid_times, **lists, wind_direction=[None] * 48),
+    }
+    return Guidance.model_validate({**usual, **changed})
+
+
+def save_guidance(connection: Connection, stations: Sequence[Station], now: datetime) -> None:
+    """Save a run of each station received an hour ago, and one of the day before."""
+    runs = [guidance_run(Weather(station), now - timedelta(hours=hours)) for station in stations for hours in (1, 26)]
+    guidance.save(connection, runs, now, Origin.REPLAY)
 
 
 def score_row(

@@ -6,6 +6,7 @@ import { byId, h, renderButtonGroup, renderList, setText, summaryTile } from "./
 import { getPreference, getUrlParam, setUrlParams } from "./preferences.js";
 import { showSources, sourceLabel, startPage, stationUrl } from "./shell.js";
 import { renderStationChart } from "./station_chart.js";
+import { getRawGuidance, provenance } from "./station_guidance.js";
 import {
   compassPoint,
   displayUnit,
@@ -125,6 +126,7 @@ async function refresh() {
   leads = until ? [] : (prediction?.leads ?? []);
   const newestSource = row?.source ?? prediction?.source;
   showSources([newestSource, ...observations.map((observation) => observation.source)]);
+  const rawGuidance = await Promise.all([leads, earlierForecast].map((forecast) => getRawGuidance(path, forecast)));
   renderHeader(station, row, prediction);
   renderWeatherAlerts(station, weatherAlerts.alerts);
   renderSources(station, newestSource, history?.model_output ?? []);
@@ -133,10 +135,12 @@ async function refresh() {
     observations,
     leads,
     earlierForecast,
+    rawGuidance: rawGuidance.flat(),
     flaggedTimes: new Set(flagged.anomalies.map((anomaly) => anomaly.timestamp)),
     intervalLevel: prediction?.interval_level ?? 0.9,
     viewKey: `${stationId} ${hours} ${until}`,
   });
+  renderProvenance(station, prediction);
   renderForecastTable(station, prediction);
   renderAnomalies(station, anomalies);
   rendered = true;
@@ -243,15 +247,17 @@ function anomalyTile(row, prediction) {
   return row?.is_anomaly ? ["Anomaly checks", "failed", note, "worse"] : ["Anomaly checks", "passed", note];
 }
 
+function renderProvenance(station, prediction) {
+  const element = byId("provenance");
+  element.dataset.method = prediction?.method ?? "";
+  setText(element, prediction ? provenance(prediction, station.timezone) : "");
+}
+
 function renderForecastTable(station, prediction) {
-  const method =
-    prediction?.method === "model"
-      ? `model version ${prediction.model_version}`
-      : `fallback: ${prediction?.method.replaceAll("_", " ")}`;
   setText(
     byId("issue"),
     prediction
-      ? `based on the observation of ${formatTime(prediction.timestamp, station.timezone)}, ${method}, ${prediction.history_hours} h of station history`
+      ? `based on the observation of ${formatTime(prediction.timestamp, station.timezone)}, ${prediction.history_hours} h of station history`
       : "",
   );
   byId("hours-head").replaceChildren(

@@ -1,6 +1,7 @@
-// Chart of a station: observations, forecast with intervals, an earlier forecast, anomalies and wind direction.
+// Chart of a station: observations, forecast with intervals, an earlier forecast, raw guidance, anomalies and wind direction.
 import { axis, layout, palette, plot, timeAxis, withAlpha } from "./charts.js";
 import { h } from "./dom.js";
+import { guidanceLabel } from "./guidance_label.js";
 import {
   compassPoint,
   displayUnit,
@@ -24,8 +25,8 @@ const HEIGHT = 780;
 const WIND_ARROW_SPACING = 18;
 
 /**
- * data: {station, observations, leads, earlierForecast, flaggedTimes, intervalLevel, viewKey}. The user's zoom is kept
- * while viewKey is unchanged.
+ * data: {station, observations, leads, earlierForecast, rawGuidance, flaggedTimes, intervalLevel, viewKey}. The user's
+ * zoom is kept while viewKey is unchanged.
  */
 export function renderStationChart(box, legend, data) {
   const { station, observations, leads } = data;
@@ -87,7 +88,8 @@ function panelTitle(text, panel) {
   };
 }
 
-function variableTraces(name, index, observedTimes, { station, observations, leads, earlierForecast, flaggedTimes }) {
+function variableTraces(name, index, observedTimes, data) {
+  const { station, observations, leads, earlierForecast, rawGuidance, flaggedTimes } = data;
   const { series1, series2, bad, neutral } = palette();
   const { unit, digits } = displayUnit(name);
   const common = {
@@ -107,6 +109,7 @@ function variableTraces(name, index, observedTimes, { station, observations, lea
       { ...common, name: `${label}, forecast of the day before` },
       station,
     ),
+    ...rawGuidance.map((run) => guidanceTrace(run, name, { ...common, name: `${label}, ${guidanceLabel(run)}` }, station)),
     ...forecastTraces(leads, name, series2, { ...common, name: `${label}, forecast` }, station),
     {
       ...common,
@@ -141,6 +144,16 @@ function forecastTraces(leads, name, color, common, station) {
   ];
 }
 
+function guidanceTrace({ hours }, name, common, station) {
+  return {
+    ...common,
+    x: hours.map((hour) => toPlotTime(hour.valid_time, station.timezone)),
+    y: hours.map((hour) => toDisplayUnit(name, hour[name])),
+    mode: "lines",
+    line: { color: palette().series3, width: 2, dash: "2px 3px" },
+  };
+}
+
 function windTrace(box, { station, observations }) {
   const step = Math.max(1, Math.ceil(observations.length / (box.clientWidth / WIND_ARROW_SPACING)));
   const winds = observations.filter((observation, index) => index % step === 0 && observation.wind_direction !== null);
@@ -164,8 +177,8 @@ function windTrace(box, { station, observations }) {
   };
 }
 
-function renderLegend(legend, { station, leads, earlierForecast, intervalLevel }) {
-  const { series1, series2, bad, neutral } = palette();
+function renderLegend(legend, { station, leads, earlierForecast, rawGuidance, intervalLevel }) {
+  const { series1, series2, series3, bad, neutral } = palette();
   const item = (className, color, text) => {
     const symbol = h("i", { class: className });
     if (className === "band") symbol.style.background = color;
@@ -179,6 +192,7 @@ function renderLegend(legend, { station, leads, earlierForecast, intervalLevel }
     ...(earlierForecast.length
       ? [item("dash", neutral, `forecast of ${formatDateTime(earlierForecast[0].timestamp, station.timezone)}`)]
       : []),
+    ...[...new Set(rawGuidance.map(guidanceLabel))].map((label) => item("dotted", series3, `${label}, uncorrected`)),
     item("circle", bad, "anomaly"),
   );
 }
