@@ -160,7 +160,7 @@ def test_a_run_that_is_stored_late_changes_the_days_of_all_forecasts_that_knew_i
     received = MONDAY + 6 * HOUR
     issued = [forecast(received), forecast(received + MAX_AGE), forecast(received + MAX_AGE + HOUR)]
     readings = observed(55)
-    fill(store, readings, issued, [])
+    fill(store, readings, issued, [], at=NOW - HOUR)  # so that the second run finds nothing new but the guidance
     assert verified(store) == {}
     late = a_run(received, hours=72)
     fill(store, [], [], [late], at=NOW + HOUR)
