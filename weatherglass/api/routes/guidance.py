@@ -59,7 +59,7 @@ def newest_guidance(
         ),
     ] = None,
 ) -> GuidanceResponse:
-    """What the weather models predict, uncorrected. `predictions.guidance` of a forecast says what it used."""
+    """What the weather models predict, uncorrected. `guidance` of a prediction says what it used."""
     runs = guidance.latest(store, station_id, known_at)
     if not runs and known_at is None:
         detail = (
