@@ -187,6 +187,7 @@ def test_an_unchanged_run_is_not_published_again(make_fetcher: Callable[..., Fet
     assert fetcher.fetch(HOUR) == [(name, "best_match") for name in ALL]
     assert fetcher.fetch(HOUR) == []
     assert [(poll.new, poll.repeated, poll.calls) for poll in fetcher.polls()] == [(3, 0, 3), (0, 3, 3)] * 2
+    assert {(poll.filled, poll.revised, poll.unobserved) for poll in fetcher.polls()} == {(0, 0, 0)}
     assert {poll.kind for poll in fetcher.polls()} == {PollKind.GUIDANCE.value}
 
 

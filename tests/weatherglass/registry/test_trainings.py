@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from plugins.tasks.models import needs_first_model, needs_full_model, needs_refit
@@ -17,7 +18,14 @@ from weatherglass.history.prepared import MANIFEST, Manifest, write_manifest
 from weatherglass.record_headers import Origin
 from weatherglass.records import Observation
 from weatherglass.registry.registry import FORECASTER, IMPORTED, Registry
-from weatherglass.registry.trainings import describe_new_data, new_since_last_training, repeated_training, trained_on
+from weatherglass.registry.trainings import (
+    describe_new_data,
+    last_fitted_hour,
+    last_training_hour,
+    new_since_last_training,
+    repeated_training,
+    trained_on,
+)
 from weatherglass.settings import Settings
 from weatherglass.settings_errors import variable
 from weatherglass.store import observations
@@ -157,3 +165,12 @@ def test_a_scheduled_training_starts_only_with_new_observations_of_complete_days
     assert due() == (True, True)
     write_manifest(settings.history_dir, replace(HISTORY, stored_observations=1))
     assert due() == (False, False)
+
+
+def test_a_refit_keeps_the_last_hour_of_its_trees() -> None:
+    hour, later = np.datetime64("2026-01-05T12", "h"), np.datetime64("2026-02-05T12", "h")
+    assert (last_training_hour({}), last_fitted_hour({})) == (None, None)
+    training = {"data_last_hour": "2026-01-05T12:00:00Z"}
+    assert (last_training_hour(training), last_fitted_hour(training)) == (hour, hour)
+    refit = {"data_last_hour": "2026-02-05T12:00:00Z", "trees_last_hour": "2026-01-05T12:00:00Z"}
+    assert (last_training_hour(refit), last_fitted_hour(refit)) == (hour, later)
