@@ -29,6 +29,7 @@ from plugins.spark_batch import SparkBatchOperator, optional_argument
 
 with DAG(
     dag_id="backfill_features",
+    dag_display_name="Backfill features",
     description="Computes window features for observations that arrived too late",
     doc_md=__doc__,
     schedule=None,
@@ -47,6 +48,7 @@ with DAG(
 ):
     SparkBatchOperator(
         task_id="backfill",
+        task_display_name="Compute and publish windows",
         application="backfill_features",
         arguments=[optional_argument("stations"), optional_argument("since"), optional_argument("until")],
         outlets=[assets.FEATURES],

@@ -32,6 +32,7 @@ from plugins.tasks import benchmark
 
 with DAG(
     dag_id="benchmark_pipeline",
+    dag_display_name="Benchmark the pipeline",
     description="Measures latency, throughput and resource usage under load",
     doc_md=__doc__,
     schedule=None,
@@ -80,4 +81,9 @@ with DAG(
     tags=[policy.TAG, "benchmark"],
     **policy.DAG_DEFAULTS,
 ):
-    task(task_id="measure", pool=policy.HEAVY_POOL, execution_timeout=timedelta(hours=4))(benchmark.measure)()
+    task(
+        task_id="measure",
+        task_display_name="Measure loads",
+        pool=policy.HEAVY_POOL,
+        execution_timeout=timedelta(hours=4),
+    )(benchmark.measure)()

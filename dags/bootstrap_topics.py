@@ -23,12 +23,15 @@ from plugins.tasks import topics
 
 with DAG(
     dag_id="bootstrap_topics",
+    dag_display_name="Bootstrap topics",
     description="Creates and configures the Kafka topics",
     doc_md=__doc__,
     schedule=None,
     tags=[policy.TAG, "kafka"],
     **policy.DAG_DEFAULTS,
 ):
-    create_topics = task(outlets=[assets.REJECTED])(topics.create_topics)
+    create_topics = task(task_display_name="Create and configure topics", outlets=[assets.REJECTED])(
+        topics.create_topics
+    )
 
     create_topics()

@@ -30,13 +30,16 @@ from plugins.tasks import own_files
 
 with DAG(
     dag_id="ingest_files",
+    dag_display_name="Ingest files",
     description="Watches a folder and publishes the files of your own stations to weather-raw",
     doc_md=__doc__,
     schedule="@continuous",
     tags=[policy.TAG, "kafka", "ingestion"],
     **policy.DAG_DEFAULTS,
 ):
-    wait = WaitForFilesOperator(task_id="wait")
-    publish = task(task_id="publish", outlets=[assets.RAW])(own_files.import_files)
+    wait = WaitForFilesOperator(task_id="wait", task_display_name="Wait for files")
+    publish = task(task_id="publish", task_display_name="Publish readings", outlets=[assets.RAW])(
+        own_files.import_files
+    )
 
     publish(wait.output)  # type: ignore[arg-type]

@@ -31,6 +31,7 @@ from plugins.tasks import guidance
 
 with DAG(
     dag_id="ingest_guidance",
+    dag_display_name="Ingest guidance",
     description="Publishes new runs of weather models to weather-guidance",
     doc_md=__doc__,
     schedule="12 * * * *",
@@ -38,6 +39,8 @@ with DAG(
     tags=[policy.TAG, "kafka", "ingestion", "guidance"],
     **policy.DAG_DEFAULTS,
 ):
-    fetch = task(outlets=[assets.GUIDANCE], execution_timeout=timedelta(minutes=10))(guidance.fetch)
+    fetch = task(
+        task_display_name="Fetch and publish runs", outlets=[assets.GUIDANCE], execution_timeout=timedelta(minutes=10)
+    )(guidance.fetch)
 
     fetch()

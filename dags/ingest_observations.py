@@ -37,6 +37,7 @@ settings = load_settings()
 
 with DAG(
     dag_id="ingest_observations",
+    dag_display_name="Ingest observations",
     description="Publishes new observations of all stations to weather-raw",
     doc_md=__doc__,
     schedule=f"*/{settings.poll_interval_minutes} * * * *",
@@ -44,6 +45,8 @@ with DAG(
     tags=[policy.TAG, "kafka", "ingestion"],
     **policy.DAG_DEFAULTS,
 ):
-    poll_and_publish = task(outlets=[assets.RAW], execution_timeout=timedelta(minutes=15))(ingestion.poll_and_publish)
+    poll_and_publish = task(
+        task_display_name="Poll and publish", outlets=[assets.RAW], execution_timeout=timedelta(minutes=15)
+    )(ingestion.poll_and_publish)
 
     poll_and_publish()

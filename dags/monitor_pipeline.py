@@ -32,6 +32,7 @@ folder = load_settings().jobs_dir / "monitor_pipeline"
 
 with DAG(
     dag_id="monitor_pipeline",
+    dag_display_name="Monitor the pipeline",
     description="Long-lived: collects metrics and raises alerts",
     doc_md=__doc__,
     tags=[policy.TAG, "monitoring", "long-lived"],
@@ -39,6 +40,7 @@ with DAG(
 ):
     MonitorOperator(
         task_id="monitor_pipeline",
+        task_display_name="Collect metrics, raise alerts",
         folder=folder,
         argv=[sys.executable, "-m", "weatherglass.monitor", str(folder)],
         inlets=[assets.STORE],

@@ -35,6 +35,7 @@ from plugins.tasks import history
 
 with DAG(
     dag_id="prepare_history",
+    dag_display_name="Prepare history",
     description="Prepares the hourly history for training",
     doc_md=__doc__,
     schedule=None,
@@ -76,9 +77,10 @@ with DAG(
     tags=[policy.TAG, "spark", "history"],
     **policy.DAG_DEFAULTS,
 ):
-    fetch = task(execution_timeout=timedelta(hours=1))(history.fetch)
+    fetch = task(task_display_name="Fetch raw history", execution_timeout=timedelta(hours=1))(history.fetch)
     SparkBatchOperator(
         task_id="prepare",
+        task_display_name="Convert to hourly files",
         application="prepare_history",
         arguments=fetch(),  # type: ignore[arg-type]
         outlets=[assets.HISTORY],

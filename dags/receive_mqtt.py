@@ -37,6 +37,7 @@ folder = load_settings().jobs_dir / "receive_mqtt"
 
 with DAG(
     dag_id="receive_mqtt",
+    dag_display_name="Receive MQTT messages",
     description="Long-lived: publishes MQTT messages of your own stations to weather-raw",
     doc_md=__doc__,
     tags=[policy.TAG, "kafka", "ingestion", "long-lived"],
@@ -44,6 +45,7 @@ with DAG(
 ):
     LongLivedJobOperator(
         task_id="receive_mqtt",
+        task_display_name="Receive and publish messages",
         folder=folder,
         argv=[sys.executable, "-m", "producer.mqtt", str(folder)],
         outlets=[assets.RAW],

@@ -29,6 +29,7 @@ from plugins.tasks import rejected
 
 with DAG(
     dag_id="replay_rejected",
+    dag_display_name="Replay rejected records",
     description="Publishes rejected records again",
     doc_md=__doc__,
     schedule=None,
@@ -55,6 +56,6 @@ with DAG(
     },
     **policy.DAG_DEFAULTS,
 ):
-    replay = task(outlets=[assets.RAW])(rejected.replay)
+    replay = task(task_display_name="Publish records again", outlets=[assets.RAW])(rejected.replay)
 
     replay()

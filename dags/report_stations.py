@@ -26,6 +26,7 @@ from plugins.tasks import station_report
 
 with DAG(
     dag_id="report_stations",
+    dag_display_name="Report on stations",
     description="Daily report on all stations",
     doc_md=__doc__,
     schedule="20 0 * * *",
@@ -34,6 +35,8 @@ with DAG(
     tags=[policy.TAG, "monitoring", "stations"],
     **policy.DAG_DEFAULTS,
 ):
-    report = task(inlets=[assets.STORE], execution_timeout=timedelta(minutes=15))(station_report.report)
+    report = task(task_display_name="Write the report", inlets=[assets.STORE], execution_timeout=timedelta(minutes=15))(
+        station_report.report
+    )
 
     report()

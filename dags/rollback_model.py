@@ -26,6 +26,7 @@ from plugins.tasks import models
 
 with DAG(
     dag_id="rollback_model",
+    dag_display_name="Roll back a model",
     description="Makes the previous champion the champion again",
     doc_md=__doc__,
     schedule=None,
@@ -44,6 +45,6 @@ with DAG(
     tags=[policy.TAG, "models"],
     **policy.DAG_DEFAULTS,
 ):
-    roll_back = task(outlets=[assets.MODELS])(models.roll_back)
+    roll_back = task(task_display_name="Restore the previous champion", outlets=[assets.MODELS])(models.roll_back)
 
     roll_back()

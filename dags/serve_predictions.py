@@ -34,6 +34,7 @@ folder = load_settings().jobs_dir / "serve_predictions"
 
 with DAG(
     dag_id="serve_predictions",
+    dag_display_name="Serve predictions",
     description="Long-lived: forecasts and anomaly flags from features, with Ray",
     doc_md=__doc__,
     tags=[policy.TAG, "ray", "long-lived"],
@@ -41,6 +42,7 @@ with DAG(
 ):
     LongLivedJobOperator(
         task_id="serve_predictions",
+        task_display_name="Run inference",
         folder=folder,
         argv=[sys.executable, "-m", "ray_jobs.serve_predictions", str(folder)],
         inlets=[assets.FEATURES, assets.MODELS],

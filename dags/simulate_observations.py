@@ -33,6 +33,7 @@ folder = load_settings().jobs_dir / "simulate_observations"
 
 with DAG(
     dag_id="simulate_observations",
+    dag_display_name="Simulate observations",
     description="Long-lived: publishes observations of simulated stations to weather-raw",
     doc_md=__doc__,
     tags=[policy.TAG, "kafka", "ingestion", "long-lived"],
@@ -40,6 +41,7 @@ with DAG(
 ):
     LongLivedJobOperator(
         task_id="simulate_observations",
+        task_display_name="Publish simulated observations",
         folder=folder,
         argv=[sys.executable, "-m", "producer.simulation", str(folder)],
         outlets=[assets.RAW],

@@ -30,6 +30,7 @@ folder = load_settings().jobs_dir / "store_predictions"
 
 with DAG(
     dag_id="store_predictions",
+    dag_display_name="Store predictions",
     description="Long-lived: writes observations and predictions to the store",
     doc_md=__doc__,
     tags=[policy.TAG, "store", "long-lived"],
@@ -37,6 +38,7 @@ with DAG(
 ):
     LongLivedJobOperator(
         task_id="store_predictions",
+        task_display_name="Write to the store",
         folder=folder,
         argv=[sys.executable, "-m", "weatherglass.sink", str(folder)],
         inlets=[assets.RAW, assets.PREDICTIONS],

@@ -27,6 +27,7 @@ from plugins.supervision.spark_stream import SparkStreamOperator
 
 with DAG(
     dag_id="stream_features",
+    dag_display_name="Stream features",
     description="Long-lived: window features from observations, with Spark",
     doc_md=__doc__,
     tags=[policy.TAG, "spark", "long-lived"],
@@ -34,6 +35,7 @@ with DAG(
 ):
     SparkStreamOperator(
         task_id="stream_features",
+        task_display_name="Compute and publish windows",
         application="stream_features",
         inlets=[assets.RAW],
         outlets=[assets.FEATURES, assets.REJECTED],

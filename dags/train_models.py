@@ -36,6 +36,7 @@ from plugins.tasks import models
 
 with DAG(
     dag_id="train_models",
+    dag_display_name="Train models",
     description="Trains the forecaster and the anomaly detector, with Ray",
     doc_md=__doc__,
     schedule=[assets.HISTORY],
@@ -61,15 +62,23 @@ with DAG(
     **policy.DAG_DEFAULTS,
 ):
     # Short circuits instead of a branch, because Airflow does not skip tasks downstream of a branch that was taken.
-    needs_first_model = task.short_circuit(ignore_downstream_trigger_rules=False)(models.needs_first_model)
-    needs_full_model = task.short_circuit(ignore_downstream_trigger_rules=False, trigger_rule=TriggerRule.NONE_FAILED)(
-        models.needs_full_model
+    needs_first_model = task.short_circuit(
+        task_display_name="First model needed?", ignore_downstream_trigger_rules=False
+    )(models.needs_first_model)
+    needs_full_model = task.short_circuit(
+        task_display_name="Full model needed?",
+        ignore_downstream_trigger_rules=False,
+        trigger_rule=TriggerRule.NONE_FAILED,
+    )(models.needs_full_model)
+    train_first = TrainingOperator(size="first", task_display_name="Train the first model")
+    train_full = TrainingOperator(
+        size="full", task_display_name="Train the full model", options=["--trials", "{{ params.search_trials }}"]
     )
-    train_first = TrainingOperator(size="first")
-    train_full = TrainingOperator(size="full", options=["--trials", "{{ params.search_trials }}"])
 
-    needs_refit = task.short_circuit(ignore_downstream_trigger_rules=False)(models.needs_refit)
-    train_refit = TrainingOperator(size="refit")
+    needs_refit = task.short_circuit(task_display_name="Refit needed?", ignore_downstream_trigger_rules=False)(
+        models.needs_refit
+    )
+    train_refit = TrainingOperator(size="refit", task_display_name="Refit the models")
 
     needs_first_model() >> train_first >> needs_full_model() >> train_full
     needs_refit() >> train_refit

@@ -22,13 +22,19 @@ from weatherglass.settings import load_settings
 
 with DAG(
     dag_id="train_weekly",
+    dag_display_name="Train models weekly",
     description="Starts the weekly training of the models",
     doc_md=__doc__,
     schedule=load_settings().weekly_training_cron or None,
     tags=[policy.TAG, "models"],
     **policy.DAG_DEFAULTS,
 ):
-    new_observations = task.short_circuit(retraining.new_observations)
-    prepare = TriggerDagRunOperator(task_id="prepare", trigger_dag_id="prepare_history", conf={"training": "auto"})
+    new_observations = task.short_circuit(task_display_name="New observations?")(retraining.new_observations)
+    prepare = TriggerDagRunOperator(
+        task_id="prepare",
+        task_display_name="Start the preparation",
+        trigger_dag_id="prepare_history",
+        conf={"training": "auto"},
+    )
 
     new_observations(training="auto") >> prepare

@@ -35,6 +35,7 @@ from weatherglass.settings import Source, load_settings
 
 with DAG(
     dag_id="verify_forecasts",
+    dag_display_name="Verify forecasts",
     description="Compares forecasts with observations and detects degraded models",
     doc_md=__doc__,
     schedule="*/5 * * * *" if load_settings().source is Source.REPLAY else "7 * * * *",
@@ -43,11 +44,18 @@ with DAG(
     **policy.DAG_DEFAULTS,
 ):
     verify = task(
-        inlets=[assets.STORE, assets.MODELS], outlets=[assets.SCORES], execution_timeout=timedelta(minutes=30)
+        task_display_name="Score forecasts",
+        inlets=[assets.STORE, assets.MODELS],
+        outlets=[assets.SCORES],
+        execution_timeout=timedelta(minutes=30),
     )(verification.verify)
-    should_retrain = task.short_circuit(ignore_downstream_trigger_rules=False)(verification.should_retrain)
-    fail_if_degraded = task(verification.fail_if_degraded)
-    retrain = TriggerDagRunOperator(task_id="retrain", trigger_dag_id="prepare_history")
+    should_retrain = task.short_circuit(task_display_name="Retraining due?", ignore_downstream_trigger_rules=False)(
+        verification.should_retrain
+    )
+    fail_if_degraded = task(task_display_name="Fail if a model is degraded")(verification.fail_if_degraded)
+    retrain = TriggerDagRunOperator(
+        task_id="retrain", task_display_name="Start a retraining", trigger_dag_id="prepare_history"
+    )
 
     alerts = verify()
     should_retrain(alerts) >> retrain  # type: ignore[arg-type]

@@ -45,6 +45,8 @@ EXPECTED = {
 WITHOUT_DEFAULT = {("rollback_model", "reason")}
 """Parameters that the user must enter."""
 HEAVY = {"pandas", "numpy", "pyspark", "ray", "mlflow", "sklearn", "lightgbm", "kafka", "pyarrow"}
+MAX_NAME_LENGTH = 30
+"""Characters of a display name; a longer one does not fit into the grid and graph of Airflow."""
 PARSE_LIMIT = timedelta(seconds=10)
 """Parsing takes well under a second; the limit allows for a slow machine and still detects work at parse time."""
 
@@ -75,6 +77,18 @@ def test_the_documentation_has_its_three_sections(dag: DAG) -> None:
     failure = "When it fails or is retried (triage)" if long_lived else "When it fails (triage)"
     assert headings == ["What it does", "What its log shows", failure]
     assert dag.description
+
+
+def test_every_dag_and_task_has_a_short_name_of_its_own(bag: DagBag) -> None:
+    dags = {dag.dag_display_name: dag.dag_id for dag in bag.dags.values()}
+    assert set(dags.values()) == EXPECTED  # no two have the same name
+    for dag in bag.dags.values():
+        names = {task.task_display_name for task in dag.tasks}
+        assert len(names) == len(dag.tasks)
+        for name in (dag.dag_display_name, *names):
+            assert name not in (dag.dag_id, *dag.task_ids)
+            assert re.fullmatch(r"[A-Z][A-Za-z, ]+\??", name)
+            assert len(name) <= MAX_NAME_LENGTH
 
 
 def test_every_dag_has_owner_tags_retries_and_one_run_at_a_time(dag: DAG) -> None:
