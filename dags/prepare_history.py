@@ -85,4 +85,5 @@ with DAG(
         arguments=fetch(),  # type: ignore[arg-type]
         outlets=[assets.HISTORY],
         outlet_extra={"training": "{{ params.training }}"},
+        summary=history.prepared,
     )

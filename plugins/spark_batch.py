@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.sdk import Context
 
 from plugins import policy
+from plugins.run_notes import summarize
 from spark_jobs.spark_conf import batch_conf
 from weatherglass.settings import PROJECT_ROOT, load_settings
 
@@ -21,13 +22,21 @@ class SparkBatchOperator(SparkSubmitOperator):
 
     Args:
         outlet_extra: text for the event of the outlet, a template: key -> value.
+        summary: called after the job; its result is the summary in the note of the run.
     """
 
     template_fields: Sequence[str] = (*SparkSubmitOperator.template_fields, "outlet_extra")
 
     def __init__(
-        self, *, application: str, arguments: list[str], outlet_extra: Mapping[str, str] | None = None, **kwargs: Any
+        self,
+        *,
+        application: str,
+        arguments: list[str],
+        outlet_extra: Mapping[str, str] | None = None,
+        summary: Callable[[], str] | None = None,
+        **kwargs: Any,
     ):
+        self.summary = summary
         self.outlet_extra = dict(outlet_extra or {})
         super().__init__(
             application=str(PROJECT_ROOT / "spark_jobs" / f"{application}.py"),
@@ -41,6 +50,8 @@ class SparkBatchOperator(SparkSubmitOperator):
     def execute(self, context: Context) -> None:
         self.application_args = [argument for argument in self.application_args or [] if argument]
         super().execute(context)
+        if self.summary:
+            summarize(context["ti"], self.summary())
         for outlet in self.outlets if self.outlet_extra else ():
             context["outlet_events"][outlet].extra = {**self.outlet_extra}
 

@@ -1,4 +1,4 @@
-"""Airflow plugin: mounts the API and the dashboard under `/weatherglass`, behind Airflow's login."""
+"""Airflow plugin: mounts the API and the dashboard behind Airflow's login, and writes the notes of DAG runs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_vi
 from airflow.plugins_manager import AirflowPlugin
 from fastapi import Depends, Request
 
+from plugins import run_notes
 from weatherglass.api.app import create_app
 from weatherglass.api.auth import require_same_origin
 from weatherglass.api.login_throttle import LoginThrottleMiddleware
@@ -66,6 +67,7 @@ class WeatherglassPlugin(AirflowPlugin):
             "name": "Weatherglass",
         }
     ]
+    listeners = [run_notes]  # noqa: RUF012
     external_views = [  # noqa: RUF012
         {
             "name": "Weather",  # a longer name does not fit

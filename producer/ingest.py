@@ -63,6 +63,7 @@ class IngestReport:
         filled: number of published observations before the present one, from the backfill or a gap.
         revised: number of observations published again because their values changed.
         repeated: number of observations that were not published because they were published before.
+        stations: ids of the stations whose observations were published.
         newest: time of the newest observation published by this poll; UTC.
         failures: station id -> why the station could not be observed.
         refused: number of values and times that were refused, because their meaning is not certain.
@@ -72,6 +73,7 @@ class IngestReport:
     filled: int = 0
     revised: int = 0
     repeated: int = 0
+    stations: set[str] = field(default_factory=set)
     newest: datetime | None = None
     failures: dict[str, str] = field(default_factory=dict)
     refused: int = 0
@@ -91,6 +93,7 @@ class IngestReport:
         self.revised += len(plan.revised)
         self.repeated += plan.repeated
         for observation in plan.pending:
+            self.stations.add(observation.station_id)
             self.newest = max(observation.timestamp, self.newest or observation.timestamp)
 
 

@@ -7,6 +7,8 @@ from datetime import UTC
 from typing import Any
 
 from benchmarks.pipeline.scenarios import DEFAULT, MAX_WORKERS, Load, Scenario
+from plugins.run_notes import summarize
+from weatherglass.formatting import count_noun
 from weatherglass.settings import load_settings
 
 SCENARIOS = [scenario.value for scenario in Scenario]
@@ -15,7 +17,7 @@ __all__ = ["DEFAULT", "MAX_WORKERS", "SCENARIOS", "measure"]
 log = logging.getLogger("airflow.task")
 
 
-def measure(params: dict[str, Any] | None = None, dag_run: Any = None) -> int:
+def measure(params: dict[str, Any] | None = None, dag_run: Any = None, ti: Any = None) -> int:
     """Measure the loads of the scenario in the parameters; the number of results.
 
     A retry of the task measures only the loads that are missing.
@@ -40,4 +42,5 @@ def measure(params: dict[str, Any] | None = None, dag_run: Any = None) -> int:
         log.info,
         broker=broker_process(settings),
     )
+    summarize(ti, f"{count_noun(len(results), 'load')} measured")
     return len(results)

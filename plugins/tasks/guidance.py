@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
+from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from plugins.run_notes import summarize
+from weatherglass.formatting import count_noun
 from weatherglass.settings import Settings, load_settings
 
 log = logging.getLogger("airflow.task")
 
 
-def fetch() -> None:
+def fetch(ti: Any = None) -> None:
     """Fetch the present runs of the weather models and publish the new ones.
 
     Raises:
@@ -25,12 +28,13 @@ def fetch() -> None:
 
     settings = _settings_with_guidance()
     try:
-        fetch_guidance(settings, datetime.now(UTC), log.info)
+        report = fetch_guidance(settings, datetime.now(UTC), log.info)
     except NoBudgetError as error:
         log.warning("No guidance: %s", error)
         raise AirflowSkipException(f"No guidance: {error}") from None
     except (ApiRequestError, NoGuidanceError) as error:
         raise AirflowFailException(str(error)) from None
+    summarize(ti, f"{count_noun(report.new, 'new run')} of guidance")
 
 
 def _settings_with_guidance() -> Settings:

@@ -6,6 +6,7 @@ import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from weatherglass.formatting import count_noun
 from weatherglass.history.sources.statement_arguments import TIME_FORMATS
 from weatherglass.settings import load_settings
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from producer.kaggle_download import Account
 
 TRAININGS = ["auto", "refit"]
-__all__ = ["TIME_FORMATS", "TRAININGS", "fetch", "kaggle_account"]
+__all__ = ["TIME_FORMATS", "TRAININGS", "fetch", "kaggle_account", "prepared"]
 
 log = logging.getLogger("airflow.task")
 
@@ -33,6 +34,17 @@ def fetch(params: dict[str, Any] | None = None) -> list[str]:
         *(f"--source={source}", f"--choice={choice.source}", *(f"--unit={unit}" for unit in choice.units)),
         *(f"--{name}={value}" for name, value in options.items() if value),
     ]
+
+
+def prepared() -> str:
+    """The prepared history in a few words."""
+    from weatherglass.history.prepared import read_manifest
+
+    manifest = read_manifest(load_settings().history_dir)
+    if manifest is None:
+        return "no history"
+    hours, stations = count_noun(manifest.rows, "hour"), count_noun(manifest.stations, "station")
+    return f"{hours} of {stations} from {manifest.source}, {manifest.first_hour[:10]} to {manifest.last_hour[:10]}"
 
 
 def kaggle_account() -> Account | None:

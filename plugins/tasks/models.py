@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from plugins.run_notes import summarize
 from weatherglass.settings import Settings, load_settings
 
 log = logging.getLogger("airflow.task")
@@ -92,7 +93,7 @@ def _is_new(settings: Settings, size: str) -> bool:
     return True
 
 
-def roll_back(params: dict[str, Any] | None = None, dag_run: object = None) -> str:
+def roll_back(params: dict[str, Any] | None = None, dag_run: object = None, ti: Any = None) -> str:
     """Make the previous champion the champion again and return its version."""
     from airflow.sdk.exceptions import AirflowFailException
 
@@ -108,4 +109,5 @@ def roll_back(params: dict[str, Any] | None = None, dag_run: object = None) -> s
         "%s: version %s is champion again instead of version %s (%s)",
         *(promotion.kind, promotion.to_version, promotion.from_version, promotion.reason),
     )
+    summarize(ti, f"{promotion.kind}: version {promotion.to_version} promoted, {promotion.from_version} withdrawn")
     return str(promotion.to_version)

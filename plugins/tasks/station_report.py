@@ -6,6 +6,7 @@ import logging
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from plugins.run_notes import summarize
 from weatherglass.settings import load_settings
 
 log = logging.getLogger("airflow.task")
@@ -14,7 +15,7 @@ WORST = 5
 """Number of stations in the log."""
 
 
-def report(params: dict[str, Any] | None = None) -> list[str]:
+def report(params: dict[str, Any] | None = None, ti: Any = None) -> list[str]:
     """Write the report on the parameter `day`, or yesterday, and return the paths of its files.
 
     It is sent by e-mail if the connection `alerts_email` exists.
@@ -29,6 +30,7 @@ def report(params: dict[str, Any] | None = None) -> list[str]:
     day = date.fromisoformat(chosen) if chosen else now.date() - timedelta(days=1)
     days, page, table = make_report(load_settings(), day, now)
     log.info("%s: %s", day, summary(days))
+    summarize(ti, f"{day}: {summary(days)}".removesuffix("."))
     for station in days[:WORST]:
         gap = timedelta(seconds=station.longest_gap)
         log.info("%s: %d of %d received, longest gap %s", station.station_id, station.received, station.expected, gap)

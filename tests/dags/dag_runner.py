@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from plugins.run_notes import SUMMARY_KEY
 from weatherglass.settings import PROJECT_ROOT, Settings
 
 RUN = """
@@ -58,6 +59,12 @@ class DagRunner:
         """The runs of a DAG that another DAG has triggered."""
         with closing(sqlite3.connect(self._database)) as connection:
             return connection.execute("SELECT run_id FROM dag_run WHERE dag_id = ?", (dag_id,)).fetchall()
+
+    def summaries(self, dag_id: str) -> list[str]:
+        """What the tasks of a DAG gave to the notes of its runs, oldest first."""
+        query = "SELECT value FROM xcom WHERE key = ? AND dag_id = ? ORDER BY timestamp"
+        with closing(sqlite3.connect(self._database)) as connection:
+            return [json.loads(value) for (value,) in connection.execute(query, (SUMMARY_KEY, dag_id))]
 
     def _execute(self, command: list[str], variables: dict[str, str] | None = None) -> str:
         done = subprocess.run(

@@ -27,12 +27,12 @@ def test_a_file_in_the_folder_is_published_and_moved(tmp_path: Path, broker: Tes
     lines = ["station_id,timestamp,temperature", f"garden,{iso(time)},15.5", "garden,?,15.5"]
     (settings.incoming_folder / "a.csv").write_text("\n".join(lines))
     with reading(broker.bootstrap_servers) as reader:
-        states = DagRunner(tmp_path / "airflow", settings).run(
-            "ingest_files", WEATHERGLASS_KAFKA_BOOTSTRAP=broker.bootstrap_servers
-        )
+        dags = DagRunner(tmp_path / "airflow", settings)
+        states = dags.run("ingest_files", WEATHERGLASS_KAFKA_BOOTSTRAP=broker.bootstrap_servers)
         assert states == {"wait": "success", "publish": "success"}
         (observation,) = reader.observations()
     assert (observation.station_id, observation.timestamp, observation.temperature) == ("garden", time, 15.5)
     report = json.loads((settings.incoming_folder / "done" / "a.csv.report.json").read_text())
     assert [(problem["code"], problem["lines"]) for problem in report["problems"]] == [("time_format", "3")]
+    assert dags.summaries("ingest_files") == ["1 observation from 1 file"]
     assert not (settings.incoming_folder / "a.csv").exists()

@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import make_settings
 from tests.dags.dag_runner import DagRunner
+from weatherglass.history.prepared import Manifest, write_manifest
 from weatherglass.history.source_choice import SourceChoice, save_choice
 
 pytestmark = pytest.mark.integration
@@ -35,8 +36,14 @@ def test_a_file_chosen_by_hand_is_prepared_again_by_a_run_without_a_choice(tmp_p
 
     expected = ["--source=file", "--choice=file", f"--file={own}"]
     assert arguments({"file": str(own)}) == expected
+    settings.history_dir.mkdir(parents=True)
+    write_manifest(settings.history_dir, Manifest("file", "aa", "2026-01-01T00:00:00Z", "2026-03-31T23:00:00Z", 30, 2))
     save_choice(settings, SourceChoice("file", str(own)))  # as the job does when it has prepared the history
     assert arguments({"training": "refit"}) == expected
+    assert dags.summaries("prepare_history") == [
+        "no history",
+        "30 hours of 2 stations from file, 2026-01-01 to 2026-03-31",
+    ]
     stated = {"file": str(own), "units": "temperature=F, wind_speed=mph", "time_zone": "Europe/Paris"}
     assert arguments(stated | {"time_format": "dd/mm/yyyy"}) == [
         *("--source=file", "--choice=file", "--unit=temperature=F", "--unit=wind_speed=mph", f"--file={own}"),

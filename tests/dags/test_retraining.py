@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ from tests.weatherglass.verification.test_verification_run import STATIONS, move
 from weatherglass.registry.registry import FORECASTER, Registry
 from weatherglass.settings import Settings
 from weatherglass.store import alert_queries, observations, predictions
-from weatherglass.store.schema import retraining_requests
+from weatherglass.store.schema import retraining_requests, verification_runs
 
 EXPECTED = {"verify": "success", "should_retrain": "success", "fail_if_degraded": "failed"}
 
@@ -63,4 +64,10 @@ def test_degradation_raises_an_alert_and_starts_one_training(settings: Settings,
     # The next run within the cooldown starts no further training, although the model is still degraded.
     states = dags.run("verify_forecasts")
     assert states == {**EXPECTED, "retrain": "skipped"}
+    first, _ = dags.summaries("verify_forecasts")
+    count = re.fullmatch(r"(\d+) forecast values verified, (\d+) alerts? about models in service", first)
+    assert count
+    with registry.store().connect() as connection:
+        runs = connection.execute(verification_runs.select().order_by(verification_runs.c.at)).all()
+    assert int(count[1]) == runs[0].pairs > 0
     assert len(dags.triggered_runs("prepare_history")) == 1

@@ -1,4 +1,4 @@
-"""A running job host, and a fake job for it."""
+"""A running job host, a fake job for it, and a task instance."""
 
 from __future__ import annotations
 
@@ -19,6 +19,21 @@ FAKE_JOB = Path(__file__).resolve().parents[1] / "fake_job.py"
 LONG_TIMEOUT = 120.0
 SHORT_TIMEOUTS = HostTimeouts(before_term=1, before_kill=1)
 """For a host with a job that ignores stop requests."""
+
+
+class TaskInstance:
+    """Takes the place of the task instance in the context of a task, and keeps its XComs by key."""
+
+    def __init__(self) -> None:
+        self.xcoms: dict[str, object] = {}
+
+    def xcom_push(self, key: str, value: object) -> None:
+        self.xcoms[key] = value
+
+
+@pytest.fixture
+def ti() -> TaskInstance:
+    return TaskInstance()
 
 
 @pytest.fixture

@@ -140,13 +140,13 @@ def test_backfill_present_and_gap_are_published_once_each(poller: Poller, reader
     assert first.newest == present
 
     again = poller.poll(timedelta(minutes=5))  # in the same quarter hour
-    assert (again.published, again.repeated) == (0, 3)
+    assert (again.published, again.repeated, again.stations) == (0, 3, set())
 
     after_outage = poller.poll(timedelta(hours=5))
     published = identities(reader.observations())
     missed = {present + step * QUARTER for step in range(1, 21)}
     assert {time for name, time in published if time > present and name == "jfk"} == missed
-    assert after_outage.new == 3
+    assert (after_outage.new, after_outage.stations) == (3, {"ewr", "jfk", "lga"})
 
     poller.poll()  # reads what was published from the store, like a new process
     published = identities(reader.observations())

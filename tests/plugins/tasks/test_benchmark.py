@@ -10,7 +10,9 @@ import pytest
 
 from benchmarks.pipeline import run
 from benchmarks.pipeline.scenarios import DEFAULT, Load, Scenario
+from plugins.run_notes import SUMMARY_KEY
 from plugins.tasks import benchmark
+from tests.plugins.conftest import TaskInstance
 
 TRIGGERED = SimpleNamespace(run_after=datetime(2026, 1, 5, 12, tzinfo=UTC))
 
@@ -28,9 +30,10 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     return found
 
 
-def test_the_parameters_are_the_load(calls: list[tuple[Any, ...]]) -> None:
+def test_the_parameters_are_the_load(calls: list[tuple[Any, ...]], ti: TaskInstance) -> None:
     params = {"scenario": "rates", "stations": 3, "rate": 2, "workers": 4, "minutes": 0.5}
-    assert benchmark.measure(params, TRIGGERED) == 1
+    assert benchmark.measure(params, TRIGGERED, ti) == 1
+    assert ti.xcoms == {SUMMARY_KEY: "1 load measured"}
     assert calls == [("20260105T120000Z-rates", Scenario.RATES, Load(3, 2.0, 4), 30.0)]
 
 
