@@ -35,12 +35,20 @@ with DAG(
     schedule=None,
     dagrun_timeout=timedelta(hours=1),
     params={
-        "stations": policy.optional_text("Stations", "Station ids separated by commas. Empty: all stations."),
+        "stations": policy.optional_text(
+            "Stations", "Station ids separated by commas. Empty: all stations.", ["boston", "boston,miami"]
+        ),
         "since": policy.optional_text(
-            "Since", "Windows that end after this time (UTC). Empty: no lower bound.", "date-time"
+            "Since",
+            "Windows that end after this time (UTC). Empty: no lower bound.",
+            ["2026-01-05T06:00:00Z"],
+            "date-time",
         ),
         "until": policy.optional_text(
-            "Until", "Windows that end at this time (UTC) or earlier. Empty: no upper bound.", "date-time"
+            "Until",
+            "Windows that end at this time (UTC) or earlier. Empty: no upper bound.",
+            ["2026-01-05T18:00:00Z"],
+            "date-time",
         ),
     },
     tags=[policy.TAG, "spark", "kafka"],

@@ -50,14 +50,19 @@ with DAG(
             "zip file or an account; otherwise the source of the observations. file: the file below.",
         ),
         "file": policy.optional_text(
-            "File", "Absolute path of a CSV or Parquet file of your own, with one row for each station and time."
+            "File",
+            "Absolute path of a CSV or Parquet file of your own, with one row for each station and time.",
+            ["/data/garden.csv"],
         ),
         "units": policy.optional_text(
             "Units of the file",
-            "Units that its header does not state, separated by commas, such as temperature=F, wind_speed=mph.",
+            "Units that its header does not state, separated by commas.",
+            ["temperature=F", "temperature=F, wind_speed=mph"],
         ),
         "time_zone": policy.optional_text(
-            "Time zone of the file", "Zone of times without one: UTC, +01:00 or a name such as Europe/Paris."
+            "Time zone of the file",
+            "Zone of times without one.",
+            ["UTC", "+01:00", "Europe/Paris"],
         ),
         "time_format": Param(
             None,

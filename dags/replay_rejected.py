@@ -44,10 +44,16 @@ with DAG(
             description="Reasons of rejection to select. Empty: all.",
         ),
         "since": policy.optional_text(
-            "Since", "Records rejected at this time (UTC) or later. Empty: no lower bound.", "date-time"
+            "Since",
+            "Records rejected at this time (UTC) or later. Empty: no lower bound.",
+            ["2026-01-05T06:00:00Z"],
+            "date-time",
         ),
         "until": policy.optional_text(
-            "Until", "Records rejected before this time (UTC). Empty: no upper bound.", "date-time"
+            "Until",
+            "Records rejected before this time (UTC). Empty: no upper bound.",
+            ["2026-01-05T18:00:00Z"],
+            "date-time",
         ),
         "again": Param(
             False, type="boolean", title="Again", description="Also select records that an earlier run has published."

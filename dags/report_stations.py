@@ -31,7 +31,7 @@ with DAG(
     doc_md=__doc__,
     schedule="20 0 * * *",
     dagrun_timeout=timedelta(minutes=30),
-    params={"day": policy.optional_text("Day", "Day in UTC. Empty: yesterday.", "date")},
+    params={"day": policy.optional_text("Day", "Day in UTC. Empty: yesterday.", ["2026-01-05"], "date")},
     tags=[policy.TAG, "monitoring", "stations"],
     **policy.DAG_DEFAULTS,
 ):

@@ -35,6 +35,7 @@ with DAG(
         "reason": Param(
             type="string",
             minLength=5,
+            examples=["worse than persistence since Monday", "biased at coastal stations"],
             title="Reason",
             description="Required, at least 5 characters. It is stored in the promotion log permanently.",
         ),

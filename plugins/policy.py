@@ -36,13 +36,14 @@ LONG_LIVED_DEFAULTS: dict[str, Any] = DAG_DEFAULTS | {
 """Arguments of DAGs of long-lived jobs: always one run, retried until a user stops it."""
 
 
-def optional_text(title: str, description: str, text_format: str | None = None) -> Param:
+def optional_text(title: str, description: str, examples: list[str], text_format: str | None = None) -> Param:
     """A DAG parameter that may stay empty in the trigger form.
 
     Its default is null: Airflow's form treats an empty string as a missing value and disables the button.
 
     Args:
+        examples: the form suggests them, unless `text_format` gives the field a calendar.
         text_format: a format of JSON Schema, such as `date` or `date-time`.
     """
     schema: dict[str, Any] = {"format": text_format} if text_format else {}
-    return Param(None, type=["null", "string"], title=title, description=description, **schema)
+    return Param(None, type=["null", "string"], title=title, description=description, examples=examples, **schema)

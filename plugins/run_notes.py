@@ -63,7 +63,7 @@ def _write_note(dag_run: DagRun) -> None:
     from sqlalchemy.orm import object_session
 
     session = object_session(dag_run)
-    if session is None:
+    if session is None:  # only in `dag.test()`, which closes its session while tasks run
         return
     session.flush()  # locks the run, so that a note which a user saves at the same time is not lost
     session.refresh(dag_run, ["dag_run_note"])

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Param
 
 from plugins import assets, policy
 from plugins.spark_batch import SparkBatchOperator
@@ -115,6 +115,17 @@ def test_every_parameter_is_typed_and_described_and_has_a_valid_default(dag: DAG
         else:
             param.resolve()
             assert param.value != ""  # Airflow's trigger form treats an empty string as missing
+
+
+def test_every_parameter_has_choices_or_valid_examples(dag: DAG) -> None:
+    for name in dag.params:
+        param = dag.params.get_param(name)
+        if param.schema.get("enum") or param.schema["type"] == "boolean":
+            continue
+        examples = param.schema["examples"]
+        assert examples
+        for example in [examples] if "array" in param.schema["type"] else examples:
+            assert Param(example, **param.schema).resolve() == example
 
 
 def test_the_choices_of_parameters_match_the_code_that_uses_them(bag: DagBag) -> None:

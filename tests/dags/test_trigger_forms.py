@@ -10,6 +10,7 @@ import pytest
 from tests.airflow_server import AirflowServer, airflow_server
 from tests.dags.test_dags import DAGS_FOLDER, EXPECTED
 from tests.weatherglass.api.browser import CHROMIUM, CHROMIUM_ARGUMENTS, TIMEOUT_MS
+from weatherglass.api.dashboard.pages import OUTPUT_PAGES
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -64,3 +65,21 @@ def test_the_form_can_be_submitted_with_its_defaults(page: Page, airflow: Airflo
         button.click()
     assert triggered.value.ok, triggered.value.text()
     assert triggered.value.json()["dag_id"] == dag_id
+
+
+def test_a_text_field_suggests_examples(page: Page, airflow: AirflowServer) -> None:
+    form = open_form(page, airflow, "prepare_history")
+    field = form.locator("input[name=element_time_zone]")
+    suggested = form.locator(f"datalist#{field.get_attribute('list')} option")
+    assert [option.get_attribute("value") for option in suggested.all()] == ["UTC", "+01:00", "Europe/Paris"]
+
+
+@pytest.mark.parametrize("dag_id", ["verify_forecasts", "store_predictions"])
+def test_the_page_of_a_dag_opens_the_page_with_its_result(page: Page, airflow: AirflowServer, dag_id: str) -> None:
+    from playwright.sync_api import expect
+
+    page.goto(f"{airflow.url}/dags/{dag_id}")
+    page.get_by_role("link", name="Outputs").click()
+    expect(page.frame_locator("iframe[title=Outputs]").locator("nav [aria-current=page]")).to_have_attribute(
+        "href", f"/weatherglass/dashboard{OUTPUT_PAGES.get(dag_id, '/system')}"
+    )
