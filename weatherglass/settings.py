@@ -26,6 +26,8 @@ BASE_DIR = PROJECT_ROOT if IN_CHECKOUT else Path.cwd()
 """Parent of the default folders: the checkout, else the current folder."""
 LOOPBACK = "127.0.0.1"
 LOOPBACKS = (LOOPBACK, "::1")
+MLFLOW_PAGES_PORT = 5000
+"""Default port of MLflow's pages, which `weatherglass models ui` starts on loopback."""
 MIN_TOKEN_LENGTH = 16
 RAY_LOOPBACK = "127.0.0.2"
 """Ray replaces 127.0.0.1 by the machine's external address, but uses any other loopback address as given."""

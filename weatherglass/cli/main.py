@@ -12,7 +12,7 @@ from pathlib import Path
 from weatherglass.cli.evaluate_arguments import add_arguments as evaluation_arguments
 from weatherglass.cli.simulate_arguments import add_arguments as simulation_arguments
 from weatherglass.history.sources.statement_arguments import add_statement_arguments, parse_statements
-from weatherglass.settings import Settings, load_settings
+from weatherglass.settings import MLFLOW_PAGES_PORT, Settings, load_settings
 from weatherglass.settings_errors import SettingsError
 from weatherglass.stations import StationsError
 
@@ -208,7 +208,7 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
         "--public-key", type=Path, metavar="KEY", help="Ed25519 key (PEM) of the producer; requires FILE.sig"
     )
     showing = actions.add_parser("ui", help="show runs and versions in MLflow's own pages, on this machine only")
-    showing.add_argument("--port", type=int, default=5000, help="default: 5000")
+    showing.add_argument("--port", type=int, default=MLFLOW_PAGES_PORT, help="default: %(default)s")
     actions.add_parser("import-shipped", help="register the shipped models, which are for the bundled observations")
 
 

@@ -11,12 +11,15 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from weatherglass.settings import Settings
+from weatherglass.settings import LOOPBACK, MLFLOW_PAGES_PORT, Settings
 
-_TABLES = frozenset({"model_versions", "registered_model_aliases", "model_version_tags", "latest_metrics", "params"})
+_TABLES = frozenset(
+    {"model_versions", "registered_model_aliases", "model_version_tags", "latest_metrics", "params", "runs"}
+)
 _VERSIONS = sa.text(
-    "SELECT name, version, creation_time, run_id FROM model_versions WHERE current_stage <> 'Deleted_Internal'"
-    " ORDER BY creation_time DESC"
+    "SELECT v.name, v.version, v.creation_time, v.run_id, r.experiment_id FROM model_versions v"
+    " LEFT JOIN runs r ON r.run_uuid = v.run_id WHERE v.current_stage <> 'Deleted_Internal'"
+    " ORDER BY v.creation_time DESC"
 )
 _ALIASES = sa.text("SELECT name, alias, version FROM registered_model_aliases")
 _TAGS = sa.text("SELECT name, version, key, value FROM model_version_tags")
@@ -32,6 +35,7 @@ class RegisteredModel:
         created_at: UTC.
         aliases: `champion`, `challenger`, both or none, sorted.
         metrics: finite metrics.
+        run: id of the MLflow run, and of its experiment; None if there is no run.
     """
 
     kind: str
@@ -41,6 +45,15 @@ class RegisteredModel:
     metrics: dict[str, float]
     params: dict[str, str]
     tags: dict[str, str]
+    run: tuple[str, int] | None
+
+    @property
+    def mlflow_url(self) -> str | None:
+        """Page of the run while `weatherglass models ui` runs on its default port."""
+        if self.run is None:
+            return None
+        run, experiment = self.run
+        return f"http://{LOOPBACK}:{MLFLOW_PAGES_PORT}/#/experiments/{experiment}/runs/{run}"
 
 
 def registered_models(settings: Settings) -> list[RegisteredModel]:
@@ -89,6 +102,7 @@ def _read(connection: sa.Connection) -> list[RegisteredModel]:
             metrics=metrics.get(run, {}),
             params=params.get(run, {}),
             tags=tags.get((name, str(version)), {}),
+            run=None if experiment is None else (run, experiment),
         )
-        for name, version, created, run in connection.execute(_VERSIONS)
+        for name, version, created, run, experiment in connection.execute(_VERSIONS)
     ]

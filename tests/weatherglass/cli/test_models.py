@@ -18,6 +18,7 @@ from tests.conftest import free_ports
 from tests.waiting import until
 from weatherglass.cli.main import MODEL_KINDS, main
 from weatherglass.cli.models import show_in_mlflow
+from weatherglass.registry.catalog import registered_models
 from weatherglass.registry.registry import FORECASTER, KINDS, Registry
 from weatherglass.settings import LOOPBACK, Settings
 from weatherglass.store.promotions import Action
@@ -121,6 +122,10 @@ def test_the_models_are_shown_in_mlflow_on_loopback_only(with_model: Settings) -
             search = f"{url}/api/2.0/mlflow/model-versions/search"
             versions = requests.get(search, timeout=60).json()["model_versions"]
             assert [(version["name"], version["version"]) for version in versions] == [(FORECASTER, "1")]
+            (model,) = registered_models(settings)
+            assert model.run is not None
+            found = requests.get(f"{url}/api/2.0/mlflow/runs/get", {"run_id": model.run[0]}, timeout=60).json()
+            assert found["run"]["info"]["experiment_id"] == str(model.run[1])
             assert requests.get(search, headers={"Host": "example.org"}, timeout=60).status_code == 403
             listening = [c for p in processes(process.pid) for c in p.net_connections() if c.status == "LISTEN"]
             assert {connection.laddr.ip for connection in listening} == {LOOPBACK}

@@ -60,6 +60,7 @@ def test_the_catalog_and_the_registry_read_what_mlflows_client_reads(settings: S
         model, run_data = by_version[key], client.get_run(version.run_id).data
         assert model.metrics == {name: value for name, value in run_data.metrics.items() if math.isfinite(value)}
         assert (model.params, model.tags) == (run_data.params, version.tags)
+        assert model.run == (version.run_id, int(client.get_run(version.run_id).info.experiment_id))
         assert model.aliases == tuple(sorted(client.get_model_version(*key).aliases))
         assert int(model.created_at.timestamp() * 1000) == version.creation_timestamp
         found = Registry(settings).version(*key)
@@ -90,6 +91,9 @@ def test_the_api_lists_and_compares_the_registered_versions(settings: Settings, 
         compared = api.get("/models/compare").json()
         unknown = api.get("/models/compare", params={"first": "99"})
     assert [model["version"] for model in listed["versions"]] == [second, first]
+    run = registry._mlflow().get_run(registry._mlflow().get_model_version(FORECASTER, second).run_id).info
+    page = f"http://127.0.0.1:5000/#/experiments/{run.experiment_id}/runs/{run.run_id}"
+    assert listed["versions"][0]["mlflow_url"] == page
     assert [entry["to_version"] for entry in listed["promotions"]] == [second, first]
     assert (compared["first"], compared["second"]) == (first, second)
     assert compared["metrics"] == [{"name": "mae", "first": 1.5, "second": 1.25, "change": -0.25}]

@@ -44,6 +44,10 @@ class ModelVersionItem(BaseModel):
     metrics: dict[str, float] = Field(description="Metrics of the evaluation after training.", examples=[{"mae": 1.42}])
     params: dict[str, str] = Field(description="Training parameters.", examples=[{"size": "full"}])
     tags: dict[str, str] = Field(examples=[{"source": "kaggle"}])
+    mlflow_url: str | None = Field(
+        description="Page of its run in MLflow, while `weatherglass models ui` runs on the machine of the browser.",
+        examples=["http://127.0.0.1:5000/#/experiments/1/runs/2a8f6c1e"],
+    )
     quarantined: str | None = Field(description="Why the version is in quarantine; null if it is not.", examples=[None])
 
 
@@ -156,7 +160,8 @@ def compare_models(
 
 
 def _version_fields(model: RegisteredModel) -> dict[str, Any]:
-    return {**model.__dict__, "kind": ModelKind(model.kind), "aliases": list(model.aliases)}
+    fields = {"kind": ModelKind(model.kind), "aliases": list(model.aliases), "mlflow_url": model.mlflow_url}
+    return {**model.__dict__, **fields}
 
 
 def _select_version(

@@ -135,6 +135,28 @@ def test_a_score_of_few_forecasts_is_not_shown_and_a_comparison_of_few_not_color
     expect(page.locator("#summary dd.worse")).to_have_count(int(colored))
 
 
+def test_a_version_links_to_its_run_in_mlflow(served: Served, open_page: OpenPage) -> None:
+    url = "http://127.0.0.1:5000/#/experiments/1/runs/2a8f6c1e"
+    version = {"kind": "forecaster", "created_at": "2026-01-05T03:10:00Z", "aliases": [], "quarantined": None}
+    values = {"metrics": {"mae": 1.42}, "params": {}, "tags": {}}
+    versions = [
+        {**version, **values, "version": "7", "mlflow_url": url},
+        {**version, **values, "version": "6", "mlflow_url": None},
+    ]
+    listed = httpx.get(f"{served.address}/models", timeout=60).json() | {"versions": versions}
+    page = open_page(f"{served.address}/dashboard/models").page
+    page.route(f"{served.address}/models", lambda route: route.fulfill(json=listed))
+    page.reload()
+    rows = page.locator("#versions tr")
+    expect(rows).to_have_count(2)
+    rows.first.locator("summary").click()
+    link = rows.first.locator("details a")
+    expect(link).to_be_visible()
+    expect(link).to_have_attribute("href", url)
+    expect(link).to_have_text(url)  # to be copied inside Airflow's frame, which opens no links to other servers
+    expect(rows.nth(1).locator("details a")).to_have_count(0)
+
+
 def test_station_page_exports_csv_and_png(served: Served, open_page: OpenPage) -> None:
     opened = open_page(f"{served.address}/dashboard/station?id=new-york&hours=24")
     page = opened.page

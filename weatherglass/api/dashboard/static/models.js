@@ -300,9 +300,17 @@ function versionRow(model) {
         {},
         h("summary", {}, metrics.slice(0, 4).join(", ") || "none"),
         h("small", { class: "muted" }, [...metrics.slice(4), ...params, model.tags.data_new].filter(Boolean).join(", ")),
+        model.mlflow_url ? mlflowLink(model.mlflow_url) : null,
       ),
     ),
   );
+}
+
+/** The address is the text, because Airflow's frame of this page opens no links to other servers: it can be copied. */
+function mlflowLink(url) {
+  const link = h("a", { href: url, target: "_blank", rel: "noopener" }, url);
+  const command = h("code", {}, "weatherglass models ui");
+  return h("p", {}, h("small", { class: "muted" }, "MLflow run, after ", command, ": ", link));
 }
 
 function renderPromotions(promotions) {
