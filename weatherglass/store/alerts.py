@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, delete, select, update
 
 from weatherglass.store.schema import alerts as table
+
+RETENTION = timedelta(days=400)
+"""How long an alert is kept after its end."""
 
 
 class Severity(StrEnum):
@@ -116,6 +119,11 @@ def mark_notified(connection: Connection, alert_id: int, resolved: bool, now: da
     """Record that the start of an alert, or its resolution, was sent. The caller commits."""
     column = "resolution_sent_at" if resolved else "sent_at"
     connection.execute(update(table).where(table.c.id == alert_id).values({column: now}))
+
+
+def thin(connection: Connection, now: datetime) -> int:
+    """Delete alerts that were resolved more than `RETENTION` ago; returns their number. The caller commits."""
+    return connection.execute(delete(table).where(table.c.resolved_at < now - RETENTION)).rowcount
 
 
 def open_alerts(connection: Connection, rules: Sequence[str]) -> Sequence[Row[Any]]:

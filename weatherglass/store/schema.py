@@ -187,6 +187,7 @@ shadow_predictions = Table(
     Column("inputs_hash", String(64)),
     Column("stored_at", UtcTime, nullable=False),
     Index(None, "timestamp"),
+    Index(None, "stored_at"),
     comment="Forecasts from the same inputs by the version that did not serve the station.",
 )
 

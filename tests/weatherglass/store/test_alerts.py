@@ -46,6 +46,16 @@ def test_setting_the_open_alerts_of_a_rule_resolves_its_others_only(connection: 
     }
 
 
+def test_an_alert_is_deleted_after_its_retention_unless_it_is_open(connection: Connection) -> None:
+    since, end = NOON - 2 * alerts.RETENTION, NOON - alerts.RETENTION
+    for subject, resolved_at in (("boston", end - HOUR), ("denver", end + HOUR), ("miami", None)):
+        alerts.raise_alert(connection, an_alert(subject), since)
+        if resolved_at:
+            alerts.resolve(connection, "station_silent", subject, resolved_at)
+    assert alerts.thin(connection, NOON) == 1
+    assert {alert.subject for alert in alert_queries.list_alerts(connection, 10)} == {"denver", "miami"}
+
+
 def test_the_start_of_an_alert_and_its_resolution_are_pending_until_sent(connection: Connection) -> None:
     for subject in ("boston", "denver"):
         alerts.raise_alert(connection, an_alert(subject), NOON)
