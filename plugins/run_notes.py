@@ -7,6 +7,8 @@ calls in the transaction that ends the run, adds it to the note. This needs no l
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from airflow.listeners import hookimpl
@@ -14,6 +16,8 @@ from airflow.listeners import hookimpl
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
     from sqlalchemy.orm import Session
+
+log = logging.getLogger("airflow.task")
 
 SUMMARY_KEY = "summary"
 """Key of the XCom with the summary of a task."""
@@ -23,14 +27,21 @@ MAX_LENGTH = 1000
 """Characters of a note in Airflow's database. PostgreSQL refuses a longer one, which would stop the scheduler."""
 
 
-def summarize(ti: Any, text: str) -> None:
+def summarize(ti: Any, text: str | Callable[[], str]) -> None:
     """Set the summary of a task: a few words without full stop, such as `12 observations from 3 stations`.
+
+    An error is logged: the work of the task is done, and must not be repeated for want of a note.
 
     Args:
         ti: the task instance in the context of the task; None if Airflow does not run the task.
+        text: or a function that returns it and may fail.
     """
-    if ti is not None:
-        ti.xcom_push(key=SUMMARY_KEY, value=text)
+    if ti is None:
+        return
+    try:
+        ti.xcom_push(key=SUMMARY_KEY, value=text if isinstance(text, str) else text())
+    except Exception as error:
+        log.warning("The run has no note: %s", error)
 
 
 def with_result(note: str | None, summaries: list[str]) -> str | None:
@@ -38,7 +49,8 @@ def with_result(note: str | None, summaries: list[str]) -> str | None:
 
     The text of the user is kept completely; None if there is neither text nor summary.
     """
-    own = "\n\n".join(part for part in (note or "").split("\n\n") if part and not part.startswith(PREFIX))
+    first, _, others = (note or "").partition("\n\n")
+    own = others if first.startswith(PREFIX) else note or ""
     if not summaries:
         return own or None
     result = PREFIX + "; ".join(summaries).replace("\n", " ")
@@ -65,9 +77,11 @@ def _write_note(dag_run: DagRun) -> None:
     session = object_session(dag_run)
     if session is None:  # only in `dag.test()`, which closes its session while tasks run
         return
-    session.flush()  # locks the run, so that a note which a user saves at the same time is not lost
+    # No flush: an error of the database in a listener would end the scheduler, which repeats its own flush.
     session.refresh(dag_run, ["dag_run_note"])
     note = with_result(dag_run.note, _summaries(dag_run, session))
+    if note == dag_run.note:
+        return
     if note is None:
         dag_run.dag_run_note = None
     else:

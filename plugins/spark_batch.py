@@ -51,7 +51,7 @@ class SparkBatchOperator(SparkSubmitOperator):
         self.application_args = [argument for argument in self.application_args or [] if argument]
         super().execute(context)
         if self.summary:
-            summarize(context["ti"], self.summary())
+            summarize(context["ti"], self.summary)
         for outlet in self.outlets if self.outlet_extra else ():
             context["outlet_events"][outlet].extra = {**self.outlet_extra}
 

@@ -23,6 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
+import psutil
 import ray
 from ray.exceptions import RayError, RayTaskError
 
@@ -211,7 +212,8 @@ def _wait_for_step(
 
 
 def _run_step(settings: Settings, path: Path, step: str, threads: int, timeout: float) -> str:
-    os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
+    for thread in psutil.Process().threads():  # Linux sets the priority of one thread, and new ones inherit it
+        os.setpriority(os.PRIO_PROCESS, thread.id, max(NICENESS, os.getpriority(os.PRIO_PROCESS, thread.id)))
     with TrainingFolder(path).watchdog(step, timeout):
         from ray_jobs.training import steps
 

@@ -15,7 +15,7 @@ PREDICTIONS = "weather-predictions"
 SHADOW = "weather-shadow"
 """Predictions of the model version that does not serve a station, for the same inputs."""
 GUIDANCE = "weather-guidance"
-"""Runs of weather models, stored for later use; which forecasts use."""
+"""Runs of weather models, which are stored, and which forecasts use."""
 REJECTED = "weather-rejected"
 
 SPARK_GROUP = "spark-weather-processors"

@@ -45,7 +45,7 @@ class TrainingOperator(RayJobOperator):
         super().job_ended(context, event)
         run = context["dag_run"]
         since = run.start_date or run.run_after
-        summarize(context["ti"], registered_since(load_settings(), self.size, since))
+        summarize(context["ti"], lambda: registered_since(load_settings(), self.size, since))
 
 
 def registered_since(settings: Settings, size: str, since: datetime) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -204,3 +205,25 @@ def test_the_scheduler_of_airflow_writes_the_note(tmp_path: Path) -> None:
     with closing(sqlite3.connect(database)) as connection:
         rows = connection.execute("SELECT state, content FROM dag_run JOIN dag_run_note ON dag_run_id = id").fetchall()
     assert rows == [("success", f"Result: 12 observations\n\n{USER_NOTE}")]
+
+
+def test_only_the_first_paragraph_is_of_the_run() -> None:
+    from plugins.run_notes import with_result
+
+    note = "Result: 1 observation\n\nSee below.\n\n\nResult: of my own"
+    assert with_result(note, ["2 observations"]) == "Result: 2 observations\n\nSee below.\n\n\nResult: of my own"
+
+
+def test_a_summary_that_fails_does_not_fail_the_task() -> None:
+    from plugins.run_notes import summarize
+
+    kept: dict[str, str] = {}
+    ti = SimpleNamespace(xcom_push=lambda key, value: kept.update({key: value}))
+
+    def fail() -> str:
+        raise OSError("the registry is locked")
+
+    summarize(ti, fail)
+    assert kept == {}
+    summarize(ti, lambda: "version 7 promoted")
+    assert kept == {"summary": "version 7 promoted"}

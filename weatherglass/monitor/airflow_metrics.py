@@ -34,8 +34,10 @@ class AirflowMetrics:
         self._token: str | None = None
         self._runs_read_at: datetime | None = None
         self._runs: dict[str, dict[str, Any]] = {}
-        """The newest finished run of each DAG. Empty until all DAGs were read once: the runs of one that runs once a
-        week are not among the newest of all DAGs."""
+        """The newest finished run of each DAG."""
+        self._unread: set[str] | None = None
+        """DAGs whose runs are not among the newest of all, such as one that runs once a week, and were not read yet
+        since the start; None before the first reading."""
 
     def collect(self, sample: MetricSample) -> None:
         self._collect(sample)
@@ -75,10 +77,13 @@ class AirflowMetrics:
             if self._token is None:
                 self._token = self._log_in()
             runs = self._get(f"/api/v2/dags/~/dagRuns?{FINISHED}&limit={RUNS_LIMIT}")["dag_runs"]
-            if not self._runs:
+            self._keep(runs)
+            if self._unread is None:
                 dags = {dag["dag_id"] for dag in self._get(f"/api/v2/dags?limit={RUNS_LIMIT}")["dags"]}
-                for dag in sorted(dags - {run["dag_id"] for run in runs}):
-                    runs += self._get(f"/api/v2/dags/{dag}/dagRuns?{FINISHED}&limit=1")["dag_runs"]
+                self._unread = dags - self._runs.keys()
+            for dag in sorted(self._unread):
+                self._keep(self._get(f"/api/v2/dags/{dag}/dagRuns?{FINISHED}&limit=1")["dag_runs"])
+                self._unread.remove(dag)
         except requests.HTTPError as error:
             if error.response is not None and error.response.status_code in (
                 requests.codes.unauthorized,
@@ -89,11 +94,10 @@ class AirflowMetrics:
             return
         except (requests.RequestException, OSError, ValueError, KeyError) as error:
             log.info("DAG runs cannot be read from Airflow at %s: %s", self._url, error)
-            return
-        newest: dict[str, dict[str, Any]] = {}
-        for run in runs:
-            newest.setdefault(run["dag_id"], run)
-        self._runs |= newest
+
+    def _keep(self, runs: list[dict[str, Any]]) -> None:
+        """Keep the first run of each DAG, which is the newest."""
+        self._runs |= {run["dag_id"]: run for run in reversed(runs)}
 
     def _log_in(self) -> str:
         """Log in with the first account of the launcher's password file and return the token.

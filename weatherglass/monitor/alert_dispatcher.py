@@ -37,7 +37,7 @@ class AlertDispatcher:
         """Resolved alerts that are not recorded yet, with the time of their end."""
         self._renewed_at: datetime | None = None
         self._partly_sent: set[int] = set()
-        """Ids of alerts whose start was sent by some channels, and not by others."""
+        """Ids of alerts whose start was sent, but not by all channels, or is not marked as sent in the store."""
         self._unrecorded: list[Notification] = []
         """Notifications sent, or to be sent, while the store is unavailable."""
 
@@ -140,7 +140,6 @@ class AlertDispatcher:
                 delivered[alert_id] = notification
             elif any(sent) and not notification.resolved_at:
                 self._partly_sent.add(alert_id)
-        self._partly_sent -= delivered.keys()
         if not delivered:
             return
         try:
@@ -149,7 +148,9 @@ class AlertDispatcher:
                     alerts.mark_notified(connection, alert_id, notification.resolved_at is not None, now)
         except SQLAlchemyError as error:
             log.warning("Sent alerts cannot be marked as sent: %s", first_line(error))
+            self._partly_sent |= {alert_id for alert_id, one in delivered.items() if not one.resolved_at}
             return
+        self._partly_sent -= delivered.keys()
         for queue in self._queues:
             for notification in delivered.values():
                 if notification.resolved_at:

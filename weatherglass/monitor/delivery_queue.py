@@ -21,8 +21,11 @@ half as many, and one that fails alone is tried again after the others: what a s
 
 class Deliverable(Protocol):
     @property
-    def key(self) -> Hashable:
-        """What is delivered once with the same key is not delivered again."""
+    def key(self) -> tuple[Hashable, ...]:
+        """What is delivered once with the same key is not delivered again.
+
+        Keys that differ only in the last element are of the start and the end of one alert.
+        """
 
 
 Item = TypeVar("Item", bound=Deliverable)
@@ -37,11 +40,12 @@ class DeliveryQueue(Generic[Item]):
 
     def __init__(self, channel: NotificationChannel, compose: Callable[[Sequence[Item]], Message]):
         self.channel = channel
-        self.delivered: set[Hashable] = set()
+        self.delivered: set[tuple[Hashable, ...]] = set()
         self._compose = compose
         self._max_items = MAX_ITEMS
         self._refused: dict[Hashable, None] = {}
-        """Keys of items that failed alone, the last one last."""
+        """Keys, without the last element, of items that failed alone, the last one last. What follows about the same
+        alert waits as well: its start must not be sent before the end of an earlier one."""
         self._retry_delay = FIRST_RETRY_DELAY
         self._retry_at: datetime | None = None
 
@@ -49,7 +53,7 @@ class DeliveryQueue(Generic[Item]):
         """Send some of the items that were not delivered yet. Returns an error message, or None."""
         places = {key: place for place, key in enumerate(self._refused, 1)}
         due = [item for item in items if item.key not in self.delivered]
-        due = sorted(due, key=lambda item: places.get(item.key, 0))[: self._max_items]
+        due = sorted(due, key=lambda item: places.get(item.key[:-1], 0))[: self._max_items]
         if not due or (self._retry_at and now < self._retry_at):
             return None
         try:
@@ -64,13 +68,13 @@ class DeliveryQueue(Generic[Item]):
         self._max_items = min(2 * self._max_items, MAX_ITEMS)
         for item in due:
             self.delivered.add(item.key)
-            self._refused.pop(item.key, None)
+            self._refused.pop(item.key[:-1], None)
         return None
 
     def _failed(self, due: Sequence[Item], now: datetime, reason: str) -> str:
         if len(due) == 1:
-            self._refused.pop(due[0].key, None)
-            self._refused[due[0].key] = None
+            self._refused.pop(due[0].key[:-1], None)
+            self._refused[due[0].key[:-1]] = None
         self._max_items = max(len(due) // 2, 1)
         self._retry_at = now + self._retry_delay
         delay, self._retry_delay = self._retry_delay, min(2 * self._retry_delay, MAX_RETRY_DELAY)
@@ -78,8 +82,8 @@ class DeliveryQueue(Generic[Item]):
             f"Sending {len(due)} alerts by {self.channel.name} failed, retry in {delay.total_seconds():g} s: {reason}"
         )
 
-    def forget(self, keys: Iterable[Hashable]) -> None:
+    def forget(self, keys: Iterable[tuple[Hashable, ...]]) -> None:
         """Allow items to be sent again."""
         for key in keys:
             self.delivered.discard(key)
-            self._refused.pop(key, None)
+            self._refused.pop(key[:-1], None)

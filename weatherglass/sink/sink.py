@@ -41,7 +41,16 @@ from weatherglass.records import (
     WindowFeatures,
 )
 from weatherglass.settings import Settings, load_settings
-from weatherglass.store import alerts, guidance, latest_windows, observations, predictions, shadow, weather_alerts
+from weatherglass.store import (
+    alerts,
+    guidance,
+    latest_windows,
+    observations,
+    predictions,
+    shadow,
+    verification_rows,
+    weather_alerts,
+)
 from weatherglass.store.engine import open_store
 from weatherglass.topics import FEATURES, GUIDANCE, PREDICTIONS, RAW, SHADOW
 
@@ -168,7 +177,7 @@ class Sink:
         self.job.wait(BROKER_RETRY_PAUSE)
 
     def _thin(self) -> None:
-        """Delete old predictions, guidance and alerts, at the first poll and then once a day."""
+        """Delete old predictions, guidance, scores and alerts, at the first poll and then once a day."""
         if self._thinned_at is not None and time.monotonic() - self._thinned_at < THIN_SECONDS:
             return
         with self.store.begin() as connection:
@@ -176,6 +185,7 @@ class Sink:
             deleted = predictions.thin(connection, now)
             shadow.thin(connection, now)
             guidance.thin(connection, now)
+            verification_rows.thin(connection, now.date())
             alerts.thin(connection, now)
             weather_alerts.thin(connection, now)
         self._thinned_at = time.monotonic()

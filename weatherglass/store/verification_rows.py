@@ -10,6 +10,7 @@ import numpy as np
 from sqlalchemy import Connection, delete, func, select
 
 from weatherglass.store.schema import (
+    guidance_verification,
     observations,
     paired_losses,
     predictions,
@@ -21,6 +22,8 @@ from weatherglass.store.schema import (
 
 MAX_FORECAST_AGE = timedelta(hours=25)
 """A forecast issued earlier than this has no valid time at or after now."""
+RETENTION = timedelta(days=400)
+"""Longer than the longest period of the API, a year."""
 INSERT_BATCH = 5_000
 """Rows per INSERT statement."""
 
@@ -65,6 +68,12 @@ def replace_hindcast(connection: Connection, version: str, rows: Sequence[dict[s
     versions = {version, *(row["version"] for row in rows)}
     connection.execute(delete(verification).where(verification.c.version.in_(versions), verification.c.hindcast))
     insert_rows(connection, verification, [{**row, "hindcast": True} for row in rows])
+
+
+def thin(connection: Connection, today: date) -> None:
+    """Delete scores of UTC days more than `RETENTION` ago. The caller commits."""
+    for table in (verification, guidance_verification):
+        connection.execute(delete(table).where(table.c.day < today - RETENTION))
 
 
 def delete_hindcasts(connection: Connection) -> None:

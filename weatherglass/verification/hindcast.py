@@ -103,20 +103,21 @@ def hindcast(
     if length <= PAST_HOURS + LEADS[-1] or not has_base_hours(grid):
         log("No hindcast: the history is too short, or has no temperature")
         return 0
-    verification_rows.delete_hindcasts(connection)
     first = grid.hours[PAST_HOURS].astype("datetime64[D]")
     days = int((grid.hours[-1].astype("datetime64[D]") - first).astype(int)) + 1
-    count, issued = 0, {}
+    issued, rows_of = {}, {}
     for version, model in models.items():
         issued[version] = recalibrated(forecasts(model, version, grid), grid)
-        rows = score_rows.score(issued[version], grid, reference, first, days)
-        verification_rows.replace_hindcast(connection, version, rows)
-        count += sum(row["n"] for row in rows)
+        rows = rows_of[version] = score_rows.score(issued[version], grid, reference, first, days)
         log(f"Hindcast of version {version}: {len(issued[version])} forecasts from {first} on, {len(rows)} scores")
-    if len(models) == 2:
-        champion, challenger = models
-        losses = score_rows.paired_losses(issued[champion], issued[challenger], grid, first, days)
-        start = first.astype("datetime64[s]").item().replace(tzinfo=UTC)
-        end = start + timedelta(days=days)
-        verification_rows.replace_paired_losses(connection, champion, challenger, True, start, end, losses)
-    return count
+    champion, *others = models
+    losses = {other: score_rows.paired_losses(issued[champion], issued[other], grid, first, days) for other in others}
+    # All writes follow, because SQLite lets no other program write until the caller commits.
+    verification_rows.delete_hindcasts(connection)
+    for version, rows in rows_of.items():
+        verification_rows.replace_hindcast(connection, version, rows)
+    start = first.astype("datetime64[s]").item().replace(tzinfo=UTC)
+    end = start + timedelta(days=days)
+    for challenger, rows in losses.items():
+        verification_rows.replace_paired_losses(connection, champion, challenger, True, start, end, rows)
+    return sum(row["n"] for rows in rows_of.values() for row in rows)

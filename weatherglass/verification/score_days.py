@@ -108,8 +108,8 @@ def _verify_day(
     observed = observed_hours.load_trusted_hours(connection, first - 2 * LEADS[-1], last, stations)
     issued = concatenate(served, shadow)
     rows = score_rows.score(issued, observed, reference, day, 1)
-    verification_rows.replace_day(connection, start.date(), rows)
     compared = guidance_baseline.score_day(connection, issued, stations, day)
+    verification_rows.replace_day(connection, start.date(), rows)
     guidance_verification.replace_day(connection, start.date(), compared)
     if pair is not None:
         champion, challenger = (_of_version(served, shadow, version) for version in pair)

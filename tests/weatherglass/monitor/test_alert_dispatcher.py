@@ -278,6 +278,45 @@ def test_an_alert_that_a_channel_refuses_stops_no_other(clock: Clock) -> None:
     assert "Kafka is down." in channel.texts[-1]
 
 
+class RepairedChannel:
+    """Fails so many times, then works."""
+
+    name = "repaired channel"
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+
+    def send(self, message: Message) -> None:
+        self.failures -= 1
+        if self.failures >= 0:
+            raise ChannelError("down")
+
+
+@pytest.mark.parametrize("failures", range(8))
+def test_the_end_of_an_alert_is_sent_before_its_next_start(clock: Clock, failures: int) -> None:
+    """However often the messages were tried alone while the channel was down."""
+    sent: list[tuple[str, bool]] = []
+    channel = RepairedChannel(failures)
+
+    def compose(items: Sequence[Notification]) -> Message:
+        if channel.failures <= 0:
+            sent.extend((item.subject, item.resolved_at is not None) for item in items)
+        return message(items)
+
+    queue = DeliveryQueue(channel, compose)
+    items = [
+        Notification("station_silent", subject, "warning", clock.now, "", resolved_at=resolved_at)
+        for subject, resolved_at in (("boston", clock.now), ("boston", None), ("denver", None))
+    ]
+    until(
+        "the delivery",
+        lambda: queue.deliver(items, clock.advance(600)) is None and len(queue.delivered) == len(items),
+        interval=0,
+    )
+    assert sorted(sent) == [("boston", False), ("boston", True), ("denver", False)]
+    assert sent.index(("boston", True)) < sent.index(("boston", False))
+
+
 def test_the_store_shows_when_an_alert_was_last_seen_to_the_minute(store: Engine, clock: Clock) -> None:
     scenario = Scenario(store, [], clock)
     scenario.step(2, stream_features=0)
