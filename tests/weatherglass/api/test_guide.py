@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 from tests.weatherglass.api.dashboard.scene import save_monitoring_data
 from tests.weatherglass.store.samples import NOON, a_prediction
 from weatherglass.record_headers import Origin
+from weatherglass.records import UsedGuidance, UsedRun
 from weatherglass.settings import PROJECT_ROOT
 from weatherglass.stations import bundled_stations
 from weatherglass.store import predictions
@@ -53,6 +54,10 @@ def test_examples_return_the_documented_fields(client: TestClient, store: Engine
     with store.begin() as connection:
         save_monitoring_data(connection, [bundled_stations()["new-york"]], NOON)
         flagged = a_prediction(timestamp=NOON + timedelta(minutes=1), failed=("step",))
+        runs = [UsedRun(model="best_match", run=NOON)]
+        used = UsedGuidance(model_version="2", runs=runs, variables=["temperature"], simulated=False)
+        combined = flagged.predictions.model_copy(update={"guidance": used})
+        flagged = flagged.model_copy(update={"predictions": combined})
         predictions.save(connection, [flagged], NOON, Origin.OPEN_METEO)
     command = block.replace("\\\n", " ")
     path = re.search(rf"{BASE_URL}([^'\s]+)", command)
