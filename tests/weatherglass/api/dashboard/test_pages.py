@@ -377,5 +377,17 @@ def test_the_skill_compared_with_raw_guidance_is_shown_by_lead_with_its_cases(
     expect(rows.nth(0).locator("td").nth(1)).to_have_text(f"{kind} (<b>gfs</b>)")
     expect(opened.page.locator("#guidance-title")).to_contain_text(kind)
     (trace,) = opened.page.evaluate("document.getElementById('guidance-skill').data")
-    assert (trace["x"], trace["y"], trace["customdata"]) == ([6, 7], [25, None], [80, 3])
+    assert (trace["x"], trace["y"], trace["customdata"]) == ([6], [25], [80])
+    assert opened.console_errors == []
+
+
+def test_with_too_few_cases_the_plot_of_the_skill_says_so(served: Served, open_page: OpenPage) -> None:
+    station, day = STATIONS[-1].station_id, served.newest.date()
+    with served.store.begin() as connection:
+        connection.execute(delete(guidance_verification).where(guidance_verification.c.station_id == station))
+        row = scene.guidance_row("7", day, station, "temperature", 6, 2.0, True) | {"n": 49}
+        connection.execute(insert(guidance_verification), [row])
+    opened = open_page(f"{served.address}/dashboard/models?station={station}")
+    expect(opened.page.locator("#guidance-leads tr")).to_have_count(1)
+    expect(opened.page.locator("#guidance-skill .empty")).to_contain_text("50")
     assert opened.console_errors == []

@@ -8,6 +8,7 @@ import { formatDifference, VARIABLE_LABELS } from "./units.js";
 const SIMULATED_SUFFIX = "-simulated-guidance"; // of the versions of forecasts that used simulated guidance
 const EMPTY_TEXT =
   "Nothing to compare yet. It takes stored guidance, and observations that are not from Open-Meteo.";
+const TOO_FEW_TEXT = `Not enough cases yet: the skill at a lead is shown from ${MIN_VERIFIED} cases on.`;
 
 const isOfVersion = (version, champion) => version === champion || version === champion + SIMULATED_SUFFIX;
 
@@ -42,14 +43,15 @@ const seriesKey = (score) => JSON.stringify([score.version, score.model, score.s
 function renderChart(scores, variable, leadAxis, margin) {
   const { series1, series2, series3, series4, neutral } = palette();
   const colors = [series1, series2, series3, series4];
-  const keys = [...new Set(scores.map(seriesKey))];
+  const known = scores.filter((score) => knownSkill(score) !== null);
+  const keys = [...new Set(known.map(seriesKey))];
   const severalModels = new Set(scores.map(guidanceLabel)).size > 1;
   const traces = keys.map((key, index) => {
-    const series = scores.filter((score) => seriesKey(score) === key);
+    const series = known.filter((score) => seriesKey(score) === key);
     const [{ version }] = series;
     return {
       x: series.map((score) => score.lead),
-      y: series.map((score) => (knownSkill(score) === null ? null : 100 * score.skill_guidance)),
+      y: series.map((score) => 100 * score.skill_guidance),
       customdata: series.map((score) => score.n),
       mode: "lines+markers",
       marker: { size: 5 },
@@ -71,7 +73,7 @@ function renderChart(scores, variable, leadAxis, margin) {
       showlegend: true,
     }),
     `skill compared with guidance, ${variable}`,
-    EMPTY_TEXT,
+    scores.length ? TOO_FEW_TEXT : EMPTY_TEXT,
   );
 }
 
