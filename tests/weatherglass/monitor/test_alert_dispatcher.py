@@ -125,7 +125,7 @@ def test_a_channel_that_sent_the_start_sends_the_end_although_another_one_fails(
     ]
     hook.status = 200
     scenario.step(30, stream_features=1)
-    assert hook.received() == [], "it never sent the start"
+    assert hook.received() == []  # it never sent the start
     with store.connect() as connection:
         (logged,) = list_alerts(connection, 10)
     assert (logged.sent_at, logged.resolution_sent_at is None) == (None, False)

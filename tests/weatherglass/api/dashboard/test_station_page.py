@@ -49,7 +49,7 @@ def test_raw_guidance_forecast_and_observations_are_in_one_plot(served: Served, 
     temperature = [list(zip(trace["x"], trace["y"], strict=True)) for trace in raw if trace["yaxis"] == "y"]
     known = [scene.guidance_run(weather, served.newest - hours * HOUR) for hours in (1, 26)]
     assert temperature == [drawn(known[0], 0, served), drawn(known[1], 25, served)]
-    assert len(traces(opened.page, "Temperature, forecast")) == 2, "the newest one and that of the day before"
+    assert len(traces(opened.page, "Temperature, forecast")) == 2  # the newest, and that of the day before
     assert len(traces(opened.page, "Temperature, observed")) == 1
     expect(opened.page.locator("#legend .dotted")).to_have_count(1)
     assert opened.console_errors == []
