@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, Field
 
-from weatherglass.anomaly import classifier, features, isolation_features
+from weatherglass.anomaly import classifier, features, isolation_features, rule_limits
 from weatherglass.anomaly.classifier import FaultClassifier
 from weatherglass.anomaly.expected_values import VIEWS, ExpectedValues
 from weatherglass.anomaly.features import SWAP_AMONG, AnomalyFeatures, StationStatistics
@@ -244,7 +244,7 @@ class LearnedScore:
             ExpectedValues.from_arrays(stations, arrays, "expected."),
             IsolationForest.from_arrays(arrays, isolation_features.COUNT),
             arrays.take("nearest", np.int64, (n, SWAP_AMONG), -1, n - 1),
-            arrays.take("step_limit", np.float64, (n, COUNT)),
+            rule_limits.possible_steps(arrays.take("step_limit", np.float64, (n, COUNT))),
             arrays.take("flat_limit", np.float64, (n, COUNT)),
         )
         return cls(

@@ -1,8 +1,8 @@
 """Limits of the rules for each station: those of `qc.limits`, raised if the station's own history often exceeds them.
 
 Some sources round to whole degrees, mix sea-level pressure with station pressure, or repeat a value until the next
-report. With the published limits, such a station would raise false alarms every day. A flat line of days is a fault and
-does not raise a limit.
+report. With the published limits, such a station would raise false alarms every day. A step or flat line that is not
+possible (`limits.LARGEST_STEP`, `limits.LONGEST_FLAT_HOURS`) is a fault of the history and does not raise a limit.
 """
 
 from __future__ import annotations
@@ -37,10 +37,15 @@ def fit(values: npt.NDArray[np.float32], budget: float) -> tuple[npt.NDArray[np.
     step_limit = np.broadcast_to(series_checks.STEP_PER_HOUR, shape).copy()
     flat_limit = series_checks.flat_line_limit(resolutions(values))
     for measured, limit, possible in (
-        (jumps, step_limit, np.inf),
+        (jumps, step_limit, series_checks.LARGEST_STEP),
         (lengths, flat_limit, series_checks.LONGEST_FLAT_HOURS),
     ):
         ordered = -np.sort(-np.where(measured <= possible, measured, 0), axis=1)
         largest = np.take_along_axis(ordered, np.minimum(allowed, ordered.shape[1] - 1)[:, None], axis=1)[:, 0]
         np.maximum(limit, largest * 1.001, out=limit)
-    return step_limit, flat_limit
+    return possible_steps(step_limit), flat_limit
+
+
+def possible_steps(limit: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return limits of steps (..., 4), per hour, reduced to `LARGEST_STEP`; earlier trainings learned higher ones."""
+    return np.minimum(limit, series_checks.LARGEST_STEP)

@@ -125,6 +125,15 @@ STEP = SeriesAndHistory(
 )
 """Largest plausible change within an hour, in the variable's unit."""
 
+LARGEST_STEP = Limit(
+    {"temperature": 32.3, "humidity": 100.0, "pressure": 30.5, "wind_speed": 20.0},
+    "Temperature: record fall of 58 °F in 27 minutes (Spearfish, 22 January 1943). Humidity: the range, as in a foehn. "
+    "Pressure: the largest change in three hours that NOAA MADIS accepts (Meteorological Surface Quality "
+    "Control, level 1 validity check). Wind: as `STEP` of hourly archives",
+)
+"""Largest possible change within an hour, in the variable's unit: a history with larger ones has faults, which must not
+raise its limit."""
+
 STEP_SHARE = Limit(
     {"temperature": 0.5, "humidity": 0.5, "pressure": 0.5, "wind_speed": 1.0},
     "Zahumenský (2004), Guidelines on Quality Control Procedures for Data from Automatic Weather Stations, WMO: wind "

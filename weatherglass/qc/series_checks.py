@@ -29,6 +29,7 @@ LOW = _as_array({name: limit.low for name, limit in limits.RANGE_LIMITS.items()}
 HIGH = _as_array({name: limit.high for name, limit in limits.RANGE_LIMITS.items()})
 RESOLUTION = _as_array({name: limit.resolution for name, limit in limits.RANGE_LIMITS.items()})
 STEP_PER_HOUR = _as_array(limits.STEP.series)
+LARGEST_STEP = _as_array(limits.LARGEST_STEP.value)
 STEP_SHARE = _as_array(limits.STEP_SHARE.value)
 FLAT_HOURS = _as_array(limits.FLAT_HOURS.series)
 COARSE_FLAT_HOURS = _as_array(limits.COARSE_FLAT_HOURS.value)

@@ -26,6 +26,7 @@ from weatherglass.forecast.forecaster import LEVELS, Forecast
 from weatherglass.forecast.splits import base_hours
 from weatherglass.forecast.variables import model_variables
 from weatherglass.history.grid import HourGrid
+from weatherglass.qc import series_checks
 from weatherglass.records import (
     LEADS,
     VARIABLES,
@@ -259,6 +260,19 @@ def test_a_damaged_detector_and_a_model_of_another_kind_cannot_be_loaded(model: 
     (tmp_path / "d" / "classifier.txt").write_text("tree")
     with pytest.raises(ModelFileError, match=r"classifier\.txt"):
         AnomalyDetector.load(tmp_path / "d")
+
+
+def test_an_impossible_step_limit_of_a_saved_detector_is_reduced(model: Model, tmp_path: Path) -> None:
+    model.detector.save(tmp_path)
+    arrays, about = load_arrays(tmp_path / "arrays.npz"), artifact.verify(tmp_path, KIND)
+    trained = arrays["step_limit"].copy()
+    arrays["step_limit"][0, 2] = 214.0
+    save_arrays(tmp_path / "arrays.npz", arrays)
+    artifact.write_manifest(tmp_path, KIND, about)
+    learned = AnomalyDetector.load(tmp_path).learned
+    assert learned is not None
+    trained[0, 2] = series_checks.LARGEST_STEP[2]
+    np.testing.assert_array_equal(learned.statistics.step_limit, trained)
 
 
 def test_every_array_of_a_detector_must_have_its_type_shape_and_range(model: Model, tmp_path: Path) -> None:

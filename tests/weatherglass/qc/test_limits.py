@@ -97,6 +97,7 @@ def test_limits_of_all_checks_are_the_documented_ones() -> None:
     assert (limits.GAP_HOURS.value, limits.FLAT_MIN_READINGS.value, limits.LINE_HOURS.value) == (3, 5, 6)
     assert (limits.CALM.value, limits.SEA_LEVEL_MIN_ELEVATION.value) == (0.5, 120)
     assert limits.STEP_SHARE.value == {"temperature": 0.5, "humidity": 0.5, "pressure": 0.5, "wind_speed": 1}
+    assert limits.LARGEST_STEP.value == {"temperature": 32.3, "humidity": 100, "pressure": 30.5, "wind_speed": 20}
     assert (limits.CLIMATE_MARGIN.value, limits.CLIMATE_QUANTILE.value) == (0.5, 0.001)
     assert limits.CLIMATE_MIN_HOURS.value == 20 * 24
     assert (limits.UNCHANGED.series, limits.UNCHANGED.history, limits.RESOLUTION_TOLERANCE.value) == (1e-3, 1e-6, 1e-3)

@@ -154,10 +154,38 @@ def test_flat_lines_of_days_do_not_raise_the_limit() -> None:
 def test_only_a_station_that_keeps_exceeding_a_limit_gets_a_higher_one() -> None:
     rng = np.random.default_rng(0)
     values = (np.array([10.0, 60.0, 1000.0, 4.0]) + rng.normal(size=(2, 24 * 70, 4)) * 0.5).astype(np.float32)
-    values[1, ::50, 2] += 30.0
+    values[1, ::50, 2] += 25.0
     step, flat = rule_limits.fit(values, budget=0.1)
     np.testing.assert_allclose(step[0], [19.4, 50.0, 15.0, 10.3])
     np.testing.assert_allclose(flat, [[6, 12, 12, 24]] * 2)
-    assert step[1, 2] > 29
+    assert step[1, 2] > 24
     times = np.arange(values.shape[1], dtype=float)[None]
     assert series_checks.check_steps(times, values, step).failed[1, :, 2].sum() <= 1
+
+
+def test_impossible_steps_do_not_raise_the_limit() -> None:
+    rng = np.random.default_rng(0)
+    clean = (np.array([10.0, 60.0, 1000.0, 4.0]) + rng.normal(size=(1, 24 * 70, 4)) * 0.5).astype(np.float32)
+    clean[0, ::50, 2] += 25.0
+    faulty = clean.copy()
+    modes = np.arange(clean.shape[1]) // 5 % 2 == 1
+    faulty[0, modes, 2] -= 120.0  # sea-level pressure in one half of the history, station pressure in the other
+    without, _ = rule_limits.fit(clean, budget=0.1)
+    step, _ = rule_limits.fit(faulty, budget=0.1)
+    assert 24 < step[0, 2] <= series_checks.LARGEST_STEP[2]
+    np.testing.assert_allclose(step, without, rtol=0.05)
+    switches = np.flatnonzero(np.diff(modes)) + 1
+    times = np.arange(clean.shape[1], dtype=float)[None]
+    assert series_checks.check_steps(times, faulty, step).failed[0, switches, 2].all()
+
+
+def test_a_station_of_record_changes_may_have_them_again() -> None:
+    """The temperatures of Spearfish on 22 January 1943, as hourly values: -20 °C, 12 °C and -20 °C."""
+    values = np.tile(np.array([5.0, 60.0, 1000.0, 4.0]), (1, 24 * 70, 1))
+    values[0, :, 0] += np.arange(24 * 70) % 3
+    for hour in range(100, 1600, 100):
+        values[0, hour : hour + 3, 0] = [-20.0, 12.2, -20.0]
+    step, _ = rule_limits.fit(values.astype(np.float32), budget=0.1)
+    event = np.array([[[-20.0, 60.0, 1000.0, 4.0], [12.2, 60.0, 1000.0, 4.0], [-20.0, 60.0, 1000.0, 4.0]]])
+    assert not series_checks.check_steps(np.arange(3.0)[None], event, step).failed.any()
+    assert series_checks.check_steps(np.arange(3.0)[None], event).failed[0, 1:, 0].all()
