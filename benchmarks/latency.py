@@ -60,7 +60,7 @@ def pause_ingestion(api: AirflowApi, stations: StationsClient) -> None:
 def measure_round(stations: StationsClient, settings: Settings, observations: list[Observation]) -> list[float]:
     """Seconds from the acknowledgement of the broker to the prediction in the API, for each observation."""
     expected = {o.station_id: o.timestamp for o in observations}
-    with open_producer(settings.bootstrap_servers) as producer:
+    with open_producer(settings) as producer:
         origins = {observation.station_id: Origin.SIMULATED for observation in observations}
         for _ in publish(producer, settings.topics.raw, observations, origins, datetime.now(UTC)):
             pass

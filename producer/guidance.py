@@ -221,7 +221,7 @@ class _GuidanceFetch:
     def _publish(self, new: Sequence[Guidance]) -> None:
         acknowledged: list[Guidance] = []
         try:
-            with open_producer(self.settings.bootstrap_servers) as producer:
+            with open_producer(self.settings) as producer:
                 for run in publish_guidance(producer, self.settings.topics.guidance, new, self.now):
                     acknowledged.append(run)
         except PublishError:

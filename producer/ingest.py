@@ -209,7 +209,7 @@ def _publish(
 ) -> None:
     acknowledged: list[Observation] = []
     try:
-        with open_producer(settings.bootstrap_servers) as producer:
+        with open_producer(settings) as producer:
             for step in publish(producer, settings.topics.raw, pending, origins, now):
                 acknowledged += step
     except PublishError:

@@ -215,7 +215,7 @@ class OwnStationPublisher:
     """Publishes accepted records, from any thread. It connects to the broker when it is first used."""
 
     def __init__(self, settings: Settings):
-        self._bootstrap_servers, self._topics = settings.bootstrap_servers, settings.topics
+        self._settings, self._topics = settings, settings.topics
         self._lock = threading.Lock()
         self._producer: KafkaProducer | None = None
         self._resources = ExitStack()
@@ -263,7 +263,7 @@ class OwnStationPublisher:
                 if self._failed and monotonic() < self._failed[0]:
                     raise PublishError(self._failed[1])
                 try:
-                    self._producer = self._resources.enter_context(open_producer(self._bootstrap_servers))
+                    self._producer = self._resources.enter_context(open_producer(self._settings))
                 except PublishError as error:
                     self._failed = monotonic() + RETRY_SECONDS, str(error)
                     raise

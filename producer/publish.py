@@ -12,9 +12,11 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from weatherglass.guidance_record import Guidance
+from weatherglass.kafka_connection import client_options
 from weatherglass.net import RECONNECT_MS
 from weatherglass.record_headers import Origin, headers
 from weatherglass.records import Observation
+from weatherglass.settings import Settings
 
 ACKNOWLEDGEMENT_TIMEOUT_SECONDS = 30.0
 """Longest wait for the broker; the next poll tries again."""
@@ -28,7 +30,7 @@ class PublishError(Exception):
 
 
 @contextmanager
-def open_producer(bootstrap_servers: str) -> Iterator[KafkaProducer]:
+def open_producer(settings: Settings) -> Iterator[KafkaProducer]:
     """An idempotent producer that waits for the acknowledgement of all replicas.
 
     Raises:
@@ -37,7 +39,7 @@ def open_producer(bootstrap_servers: str) -> Iterator[KafkaProducer]:
     milliseconds = int(ACKNOWLEDGEMENT_TIMEOUT_SECONDS * 1000)
     try:
         producer = KafkaProducer(
-            bootstrap_servers=bootstrap_servers,
+            **client_options(settings),
             client_id="weatherglass-producer",
             acks="all",
             enable_idempotence=True,
@@ -50,7 +52,7 @@ def open_producer(bootstrap_servers: str) -> Iterator[KafkaProducer]:
             reconnect_backoff_max_ms=RECONNECT_MS,
         )
     except KafkaError as error:
-        raise PublishError(f"Kafka broker at {bootstrap_servers} is not available: {error}") from error
+        raise PublishError(f"Kafka broker at {settings.bootstrap_servers} is not available: {error}") from error
     try:
         yield producer
     finally:

@@ -188,7 +188,7 @@ def replay_rejected(
     pending: dict[RejectedMessage, FutureRecordMetadata] = {}
     seen: set[str] = set()
     try:
-        with open_producer(settings.bootstrap_servers) as producer:
+        with open_producer(settings) as producer:
             for message in _read_rejected(settings):
                 if message in earlier:
                     retained[message.origin] = message.time
@@ -239,7 +239,7 @@ def _skip_reason(message: RejectedMessage, topic: str, already_replayed: bool) -
 
 def _read_rejected(settings: Settings) -> Iterator[RejectedMessage]:
     """The messages of `weather-rejected` that were not replayed before their rejection."""
-    reader = RecordReader(settings.bootstrap_servers)
+    reader = RecordReader(settings)
     try:
         reader.assign(reader.partitions_of(settings.topics.rejected))
         for record in reader.read_to_end(lambda: None):

@@ -18,8 +18,9 @@ from kafka.protocol.consumer import OffsetSpec
 from kafka.structs import OffsetAndMetadata
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from weatherglass.kafka_connection import client_options
 from weatherglass.settings import Settings
-from weatherglass.topics import REPLICATION, Topic
+from weatherglass.topics import Topic
 
 BROKER_TIMEOUT_SECONDS = 15
 
@@ -90,7 +91,7 @@ def bootstrap_topics(
     milliseconds = BROKER_TIMEOUT_SECONDS * 1000
     try:
         admin = KafkaAdminClient(
-            bootstrap_servers=settings.bootstrap_servers,
+            **client_options(settings),
             client_id="weatherglass-bootstrap",
             bootstrap_timeout_ms=milliseconds,
             request_timeout_ms=milliseconds,
@@ -123,7 +124,7 @@ def _create(admin: KafkaAdminClient, topics: Sequence[Topic], report: BootstrapR
             continue
         specification = {
             "num_partitions": topic.partitions,
-            "replication_factor": REPLICATION,
+            "replication_factor": topic.replicas,
             "configs": topic.broker_config,
         }
         try:
@@ -143,8 +144,8 @@ def _partitions(admin: KafkaAdminClient, topics: Sequence[Topic], fixed: Set[str
         count = len(existing[topic.name])
         replicas = {len(partition["replica_nodes"]) for partition in existing[topic.name]}
         difference = f"{topic.name} has {_count(count)} instead of {topic.partitions}"
-        if replicas != {REPLICATION}:
-            message = f"{topic.name} has {sorted(replicas)} replicas per partition instead of {REPLICATION}"
+        if replicas != {topic.replicas}:
+            message = f"{topic.name} has {sorted(replicas)} replicas per partition instead of {topic.replicas}"
             report.drift.append(Drift(DriftKind.REPLICATION, topic.name, message))
         if count == topic.partitions:
             continue

@@ -25,6 +25,7 @@ from spark_jobs.stream_features import QUERY
 from spark_jobs.window_features import window_features
 from weatherglass.formatting import count_noun
 from weatherglass.history.hours import WATERMARK, WINDOW
+from weatherglass.kafka_connection import spark_options
 from weatherglass.settings import Settings, load_settings
 
 NO_LOWER_BOUND = datetime(1970, 1, 1, tzinfo=UTC)
@@ -55,7 +56,7 @@ def backfill(spark: SparkSession, settings: Settings, stations: list[str], since
         raise BackfillError("The features job has not finished any batch: it computes all windows itself")
     messages = (
         spark.read.format("kafka")
-        .option("kafka.bootstrap.servers", settings.bootstrap_servers)
+        .options(**spark_options(settings))
         .option("subscribe", settings.topics.raw)
         .option("includeHeaders", "true")
         .load()
@@ -75,7 +76,7 @@ def backfill(spark: SparkSession, settings: Settings, stations: list[str], since
     )
     records = feature_records(windows).cache()
     try:
-        records.write.format("kafka").option("kafka.bootstrap.servers", settings.bootstrap_servers).option(
+        records.write.format("kafka").options(**spark_options(settings)).option(
             "topic", settings.topics.features
         ).save()
         return records.count()

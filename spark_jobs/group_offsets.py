@@ -12,6 +12,7 @@ from kafka.errors import KafkaError, for_code
 from kafka.structs import OffsetAndMetadata
 
 from spark_jobs.batches import Offsets
+from weatherglass.kafka_connection import client_options
 from weatherglass.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ class GroupOffsets:
     """Commits the offsets of the stream to its consumer group, so that Kafka tools show the lag. Does not join it."""
 
     def __init__(self, settings: Settings):
-        self._servers, self._group = settings.bootstrap_servers, settings.topics.spark_group
+        self._settings, self._group = settings, settings.topics.spark_group
         self._admin: KafkaAdminClient | None = None
 
     def commit(self, offsets: Offsets) -> bool:
@@ -104,5 +105,5 @@ class GroupOffsets:
 
     def _client(self) -> KafkaAdminClient:
         if self._admin is None:
-            self._admin = KafkaAdminClient(bootstrap_servers=self._servers, request_timeout_ms=REQUEST_TIMEOUT_MS)
+            self._admin = KafkaAdminClient(**client_options(self._settings), request_timeout_ms=REQUEST_TIMEOUT_MS)
         return self._admin

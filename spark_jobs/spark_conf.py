@@ -110,6 +110,8 @@ def _common(settings: Settings) -> dict[str, str]:
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": str(settings.spark_cores),
         "spark.sql.catalogImplementation": "in-memory",
+        # Options of Kafka with secrets, which Spark would show in plans; URLs are Spark's default.
+        "spark.sql.redaction.options.regex": "(?i)url|sasl[.]jaas|ssl[.]keystore",
         "spark.sql.objectHashAggregate.sortBased.fallbackThreshold": "100000",
         "spark.log.level": "WARN",
     }

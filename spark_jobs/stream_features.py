@@ -41,6 +41,7 @@ from spark_jobs.qc_parameters import QcParameterWatch
 from spark_jobs.query_progress import Event, QueryEventQueue, TaskActivity, batch_metrics, batch_summary
 from spark_jobs.stream_records import stream_records
 from weatherglass.jobs.job import Job, job_lifecycle
+from weatherglass.kafka_connection import spark_options
 from weatherglass.qc.observation_checks import QcParameters
 from weatherglass.records import iso
 from weatherglass.settings import Settings, load_settings
@@ -76,7 +77,7 @@ def raw_messages(spark: SparkSession, settings: Settings, start: dict[str, int] 
     """
     return (
         spark.readStream.format("kafka")
-        .option("kafka.bootstrap.servers", settings.bootstrap_servers)
+        .options(**spark_options(settings))
         .option("subscribe", settings.topics.raw)
         .option("startingOffsets", json.dumps({settings.topics.raw: start}) if start else "earliest")
         .option("failOnDataLoss", "false")
@@ -95,7 +96,7 @@ def start_query(spark: SparkSession, settings: Settings, checkpoint: Path, param
     return (
         stream_records(messages, settings, parameters, migration)
         .writeStream.format("kafka")
-        .option("kafka.bootstrap.servers", settings.bootstrap_servers)
+        .options(**spark_options(settings))
         .option("checkpointLocation", str(checkpoint / QUERY))
         .queryName(QUERY)
         .outputMode("update")

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, FilePath, HttpUrl, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from weatherglass.kafka_settings import KafkaSettings
 from weatherglass.settings_errors import SettingsError, invalid_values, unknown_variables, variable
 from weatherglass.topics import Topics
 
@@ -51,7 +52,7 @@ def _port(default: int, service: str) -> int:
     return Field(default, ge=1024, le=65535, description=f"Port of {service}.")
 
 
-class Settings(BaseSettings):
+class Settings(KafkaSettings, BaseSettings):
     """All settings; immutable. They are loaded once and passed on as an argument."""
 
     model_config = SettingsConfigDict(env_prefix="WEATHERGLASS_", frozen=True, extra="forbid")
@@ -95,10 +96,6 @@ class Settings(BaseSettings):
     )
 
     # --- services reached over the network
-    kafka_bootstrap: str = Field(
-        "",
-        description="Kafka's bootstrap servers, `host:port,…`. Empty: the embedded broker.",
-    )
     topic_prefix: str = Field(
         "",
         pattern=r"^([A-Za-z0-9][A-Za-z0-9-]{0,49})?$",
@@ -281,6 +278,10 @@ class Settings(BaseSettings):
         "mappings_file",
         "mqtt_password_file",
         "mqtt_ca_file",
+        "kafka_ca_file",
+        "kafka_certificate_file",
+        "kafka_key_file",
+        "kafka_password_file",
     )
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
@@ -321,7 +322,7 @@ class Settings(BaseSettings):
     @cached_property
     def topics(self) -> Topics:
         """The names of topics and consumer groups."""
-        return Topics(self.topic_prefix)
+        return Topics(self.topic_prefix, self.kafka_replication, self.kafka_min_insync_replicas)
 
     @cached_property
     def ray_head(self) -> str:

@@ -29,9 +29,6 @@ broker for one record, 1,048,576 and 1,048,588 bytes. A message that its sender 
 TRUNCATED_HEADER, TRUNCATED_KEY_HEADER = "truncated", "truncated_key"
 """Headers of a rejected message whose value or key was too long: the original size in bytes."""
 
-REPLICATION = 1
-"""Replication factor for one broker; more brokers allow more."""
-
 
 @dataclass(frozen=True)
 class Topic:
@@ -45,6 +42,7 @@ class Topic:
     retention: timedelta
     compacted: bool = False
     config: dict[str, str] = field(default_factory=dict)
+    replicas: int = 1
 
     @property
     def broker_config(self) -> dict[str, str]:
@@ -89,6 +87,9 @@ class Topics:
     """The topics and consumer groups of an installation: their names begin with its `topic_prefix`."""
 
     prefix: str
+    replicas: int = 1
+    min_insync_replicas: int | None = None
+    """None: the default of the brokers."""
 
     @property
     def raw(self) -> str:
@@ -133,7 +134,12 @@ class Topics:
     @property
     def table(self) -> tuple[Topic, ...]:
         """The topics with their configuration."""
-        return tuple(replace(topic, name=self.prefix + topic.name) for topic in TOPICS)
+        limit = self.min_insync_replicas
+        durability = {} if limit is None else {"min.insync.replicas": str(limit)}
+        return tuple(
+            replace(topic, name=self.prefix + topic.name, replicas=self.replicas, config={**topic.config, **durability})
+            for topic in TOPICS
+        )
 
     @property
     def groups(self) -> dict[str, tuple[str, ...]]:

@@ -31,7 +31,7 @@ class EventRecorder:
         self.readable: dict[Key, float] = {}
         self.failure: Exception | None = None
         self._topics = settings.topics
-        self._reader = RecordReader(settings.bootstrap_servers)
+        self._reader = RecordReader(settings)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 

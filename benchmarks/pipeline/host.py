@@ -21,6 +21,7 @@ from kafka.admin import KafkaAdminClient
 from kafka.errors import GroupIdNotFoundError
 
 from weatherglass.jobs.host import HostAlreadyRunningError, HostTimeouts, JobHost
+from weatherglass.kafka_connection import client_options
 from weatherglass.launcher.stopping import job_folders
 from weatherglass.net import connection_error
 from weatherglass.settings import Settings, load_settings
@@ -96,9 +97,7 @@ def _end_actors(settings: Settings) -> None:
 
 @contextmanager
 def _admin_client(settings: Settings) -> Iterator[KafkaAdminClient]:
-    client = KafkaAdminClient(
-        bootstrap_servers=settings.bootstrap_servers, request_timeout_ms=BROKER_MS, bootstrap_timeout_ms=BROKER_MS
-    )
+    client = KafkaAdminClient(**client_options(settings), request_timeout_ms=BROKER_MS, bootstrap_timeout_ms=BROKER_MS)
     try:
         yield client
     finally:

@@ -40,6 +40,7 @@ MODULES = {SINK: "weatherglass.sink", SERVE: "ray_jobs.serve_predictions", SIMUL
 
 SHARED = {
     *("build_dir", "ray_address", "spark_master", "spark_memory_mb", "spark_trigger_seconds"),
+    *(name for name in Settings.model_fields if name.startswith("kafka_")),
     *(name for name in Settings.model_fields if name.endswith("_port")),  # default ports may be equal to its others
 }
 """Settings that an isolated pipeline shares with the installation."""

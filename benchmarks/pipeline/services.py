@@ -50,7 +50,9 @@ def services(settings: Settings, log: Log) -> Iterator[tuple[Settings, int | Non
         return
     kafka, controller, ray, dashboard, first = free_ports(5)
     ports = {"kafka_port": kafka, "kafka_controller_port": controller, "ray_port": ray, "ray_dashboard_port": dashboard}
-    own = {"kafka_bootstrap": "", "ray_address": "", **ports, "ray_worker_port_min": min(first, 65535 - RAY_RANGE)}
+    fields = Settings.model_fields.items()
+    plain = {name: about.get_default() for name, about in fields if name.startswith("kafka_")}
+    own = {**plain, "ray_address": "", **ports, "ray_worker_port_min": min(first, 65535 - RAY_RANGE)}
     values = settings.model_dump()
     inner = Settings(**(values | own | {"state_dir": settings.state_dir / FOLDER / "services"}))
     stop_everything(inner, log)

@@ -13,6 +13,7 @@ from kafka.errors import KafkaError
 
 from benchmarks.pipeline.isolated import SERVE, IsolatedPipeline
 from weatherglass.jobs.processes import job_processes
+from weatherglass.kafka_connection import client_options
 from weatherglass.launcher.consumer_lag import lags
 from weatherglass.launcher.resource_usage import cpu_seconds, resident
 
@@ -102,7 +103,7 @@ class UsageMeter:
         return found
 
     def _topic_bytes(self) -> dict[str, int]:
-        admin = KafkaAdminClient(bootstrap_servers=self._settings.bootstrap_servers)
+        admin = KafkaAdminClient(**client_options(self._settings))
         names = {topic.name for topic in self._settings.topics.table}
         sizes: dict[str, int] = {}
         try:

@@ -103,7 +103,7 @@ class Publication:
         reported = saved = monotonic()
         counted = 0
         try:
-            with open_producer(settings.bootstrap_servers) as producer:
+            with open_producer(settings) as producer:
                 while not wait(0.0 if self._publish(producer, settings.topics.raw, clock()) else PAUSE_SECONDS):
                     if monotonic() - saved >= SAVE_SECONDS:
                         saved = monotonic()

@@ -41,6 +41,7 @@ from weatherglass.consumer.record_reader import POLL_MS, Polled, RecordReader, l
 from weatherglass.consumer.rejected_copy import rejected_copy
 from weatherglass.consumer.validation import InvalidRecord, parse_record
 from weatherglass.history.grid import HourGrid
+from weatherglass.kafka_connection import client_options
 from weatherglass.net import RECONNECT_MS
 from weatherglass.record_headers import INPUTS_HEADER, Origin, headers, origin
 from weatherglass.records import (
@@ -135,10 +136,10 @@ class InferenceLoop:
         self._hours_topic.close()
 
     def _connect(self) -> None:
-        servers = self._settings.bootstrap_servers
+        settings = self._settings
         name = f"{self._topics.inference_group}-{self._shard}"
         self._producer = KafkaProducer(
-            bootstrap_servers=servers,
+            **client_options(settings),
             client_id=name,
             transactional_id=name,
             transaction_timeout_ms=TRANSACTION_MS,
@@ -147,8 +148,8 @@ class InferenceLoop:
             reconnect_backoff_max_ms=RECONNECT_MS,
         )
         limit = MAX_BATCH_RECORDS
-        self._features = RecordReader(servers, self._topics.inference_group, client_id=name, max_poll_records=limit)
-        self._hours_topic = RecordReader(servers, client_id=f"{name}-hours", max_poll_records=limit)
+        self._features = RecordReader(settings, self._topics.inference_group, client_id=name, max_poll_records=limit)
+        self._hours_topic = RecordReader(settings, client_id=f"{name}-hours", max_poll_records=limit)
         self._clients = [self._producer, self._features.client, self._hours_topic.client]
 
     def _recover(self) -> None:

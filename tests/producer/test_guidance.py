@@ -370,7 +370,7 @@ def test_runs_are_on_the_topic_with_their_source(reader: TopicReader, settings_o
     settings = settings_of()
     topic = TopicReader(settings.bootstrap_servers, GUIDANCE)
     runs = [a_guidance(), a_guidance("boston", simulated=True)]
-    with open_producer(settings.bootstrap_servers) as producer:
+    with open_producer(settings) as producer:
         assert list(publish_guidance(producer, GUIDANCE, runs, NOW)) == runs
     records = topic.records()
     topic.close()

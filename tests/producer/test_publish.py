@@ -14,6 +14,7 @@ from tests.conftest import TestBroker
 from tests.producer.topic_reader import reading
 from weatherglass.record_headers import Origin
 from weatherglass.records import Observation
+from weatherglass.settings import Settings
 from weatherglass.topics import RAW
 
 pytestmark = pytest.mark.integration
@@ -45,7 +46,7 @@ def bootstrap_servers(broker: TestBroker) -> str:
 
 def test_each_step_is_on_the_topic_before_the_next_is_sent(bootstrap_servers: str) -> None:
     shuffled = random.Random(3).sample(OBSERVATIONS, len(OBSERVATIONS))
-    with reading(bootstrap_servers) as reader, open_producer(bootstrap_servers) as producer:
+    with reading(bootstrap_servers) as reader, open_producer(Settings(kafka_bootstrap=bootstrap_servers)) as producer:
         for number, step in enumerate(publish(producer, RAW, shuffled, REPLAYED, NOW), start=1):
             assert reader.count() == number * len(STATIONS)  # all records of this step, none of the next
             assert {o.timestamp for o in step} == {NOW + timedelta(hours=number - 1)}
@@ -54,7 +55,7 @@ def test_each_step_is_on_the_topic_before_the_next_is_sent(bootstrap_servers: st
 
 def test_records_have_key_and_headers_and_keep_their_order(bootstrap_servers: str) -> None:
     with reading(bootstrap_servers) as reader:
-        with open_producer(bootstrap_servers) as producer:
+        with open_producer(Settings(kafka_bootstrap=bootstrap_servers)) as producer:
             list(publish(producer, RAW, OBSERVATIONS, dict.fromkeys(STATIONS, Origin.OPEN_METEO), NOW))
         records = reader.records()
     times: dict[str, list[datetime]] = {}
@@ -73,7 +74,7 @@ def test_records_have_key_and_headers_and_keep_their_order(bootstrap_servers: st
 
 
 def test_after_a_lost_broker_no_later_step_is_sent(fresh_broker: TestBroker, monkeypatch: pytest.MonkeyPatch) -> None:
-    with open_producer(fresh_broker.bootstrap_servers) as producer:
+    with open_producer(fresh_broker.settings) as producer:
         steps = publish(producer, RAW, OBSERVATIONS, REPLAYED, NOW)
         done = next(steps)
         fresh_broker.stop()
@@ -81,7 +82,7 @@ def test_after_a_lost_broker_no_later_step_is_sent(fresh_broker: TestBroker, mon
             next(steps)
     monkeypatch.setattr(publishing, "ACKNOWLEDGEMENT_TIMEOUT_SECONDS", 120.0)  # generous, after its start
     fresh_broker.start()
-    with open_producer(fresh_broker.bootstrap_servers) as producer:
+    with open_producer(fresh_broker.settings) as producer:
         rest = [o for o in OBSERVATIONS if o not in done]
         acknowledged = [o for step in publish(producer, RAW, rest, REPLAYED, NOW) for o in step]
     assert sorted(done + acknowledged, key=repr) == sorted(OBSERVATIONS, key=repr)
@@ -89,5 +90,5 @@ def test_after_a_lost_broker_no_later_step_is_sent(fresh_broker: TestBroker, mon
 
 def test_the_error_for_a_missing_broker_has_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publishing, "ACKNOWLEDGEMENT_TIMEOUT_SECONDS", 2.0)
-    with pytest.raises(PublishError, match=r"127\.0\.0\.1:1\b"), open_producer("127.0.0.1:1"):
+    with pytest.raises(PublishError, match=r"127\.0\.0\.1:1\b"), open_producer(Settings(kafka_bootstrap="127.0.0.1:1")):
         pass

@@ -13,6 +13,7 @@ from producer import publish as publishing
 from producer.publish import PublishError, open_producer, publish_batch
 from weatherglass.record_headers import Origin
 from weatherglass.records import Observation
+from weatherglass.settings import Settings
 
 NOW = datetime(2026, 7, 14, 12, tzinfo=UTC)
 BATCH = [Observation(station_id="roof", timestamp=NOW + timedelta(hours=hour), temperature=hour) for hour in range(3)]
@@ -26,7 +27,7 @@ def test_a_record_is_neither_repeated_nor_reordered_and_is_reported_before_the_c
     closed: list[float] = []
     fake = SimpleNamespace(close=lambda timeout: closed.append(timeout))
     monkeypatch.setattr(publishing, "KafkaProducer", lambda **options: given.append(options) or fake)
-    with open_producer("broker:9092") as producer:
+    with open_producer(Settings(kafka_bootstrap="broker:9092")) as producer:
         assert producer is fake
         assert closed == []
     (options,) = given
@@ -47,9 +48,9 @@ def test_a_producer_that_cannot_be_closed_hides_no_other_error(monkeypatch: pyte
         raise KafkaTimeoutError
 
     monkeypatch.setattr(publishing, "KafkaProducer", lambda **options: SimpleNamespace(close=close))
-    with pytest.raises(ZeroDivisionError), open_producer("broker:9092"):
+    with pytest.raises(ZeroDivisionError), open_producer(Settings(kafka_bootstrap="broker:9092")):
         raise ZeroDivisionError
-    with open_producer("broker:9092"):
+    with open_producer(Settings(kafka_bootstrap="broker:9092")):
         pass
 
 

@@ -74,7 +74,7 @@ def test_inference_and_the_sink_can_read_what_other_programs_compress(broker: Te
     run(broker, raw)
     sent = [RawRecord(f"value {number}".encode() * 100) for number in range(3)]
     produce(broker.bootstrap_servers, raw.name, 0, batch(sent, compression))
-    with closing(RecordReader(broker.bootstrap_servers)) as reader:
+    with closing(RecordReader(broker.settings)) as reader:
         tp = TopicPartition(raw.name, 0)
         reader.assign([tp])
         read = [record.value for record in reader.read_to_end(lambda: None)]

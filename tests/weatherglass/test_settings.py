@@ -26,6 +26,12 @@ from weatherglass.settings_errors import SettingsError
         ("WEATHERGLASS_MQTT_URL", "mqtt://broker:99999", "65535"),
         ("WEATHERGLASS_MQTT_PASSWORD_FILE", "/missing/password", "file"),
         ("WEATHERGLASS_API_TOKEN", " " * 20, "16"),
+        ("WEATHERGLASS_KAFKA_BOOTSTRAP", "broker", "pattern"),
+        ("WEATHERGLASS_KAFKA_SASL_MECHANISM", "GSSAPI", "SCRAM-SHA-512"),
+        ("WEATHERGLASS_KAFKA_PROTOCOL", "TLS", "SASL_SSL"),
+        ("WEATHERGLASS_KAFKA_PROTOCOL", "SSL", "WEATHERGLASS_KAFKA_BOOTSTRAP"),
+        ("WEATHERGLASS_KAFKA_USER", "weather", "WEATHERGLASS_KAFKA_BOOTSTRAP"),
+        ("WEATHERGLASS_KAFKA_REPLICATION", "3", "WEATHERGLASS_KAFKA_BOOTSTRAP"),
     ],
 )
 def test_an_invalid_value_is_reported_with_variable_and_allowed_values(
@@ -36,6 +42,40 @@ def test_an_invalid_value_is_reported_with_variable_and_allowed_values(
         load_settings()
     assert name in str(raised.value)
     assert expected in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"PROTOCOL": "SASL_SSL"}, {"USER"}),
+        ({"PROTOCOL": "SASL_SSL", "USER": "weather"}, {"PASSWORD_FILE"}),
+        ({"PROTOCOL": "SASL_SSL", "PASSWORD_FILE": "{file}"}, {"USER"}),
+        ({"PROTOCOL": "SSL", "USER": "weather", "PASSWORD_FILE": "{file}"}, {"USER", "PROTOCOL"}),
+        ({"PROTOCOL": "SSL", "CERTIFICATE_FILE": "{file}"}, {"CERTIFICATE_FILE", "KEY_FILE"}),
+        ({"PROTOCOL": "SSL", "KEY_FILE": "{file}"}, {"CERTIFICATE_FILE", "KEY_FILE"}),
+        ({"CA_FILE": "{file}"}, {"CA_FILE", "PROTOCOL"}),
+        ({"SASL_MECHANISM": "PLAIN"}, {"SASL_MECHANISM", "PROTOCOL"}),
+        (
+            {"PROTOCOL": "SASL_PLAINTEXT", "SASL_MECHANISM": "PLAIN", "USER": "weather", "PASSWORD_FILE": "{file}"},
+            {"SASL_MECHANISM", "PROTOCOL"},
+        ),
+        ({"REPLICATION": "2", "MIN_INSYNC_REPLICAS": "3"}, {"REPLICATION", "MIN_INSYNC_REPLICAS"}),
+    ],
+)
+def test_contradictory_settings_of_kafka_are_reported_with_their_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, values: dict[str, str], expected: set[str]
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("content", encoding="utf-8")
+    monkeypatch.setenv("WEATHERGLASS_KAFKA_BOOTSTRAP", "a:9092,b:9092")
+    assert load_settings().bootstrap_servers == "a:9092,b:9092"
+    for name, value in values.items():
+        monkeypatch.setenv(f"WEATHERGLASS_KAFKA_{name}", value.format(file=file))
+    with pytest.raises(SettingsError) as raised:
+        load_settings()
+    assert {f"WEATHERGLASS_KAFKA_{name}" for name in expected} <= set(
+        re.findall(r"WEATHERGLASS_\w+", str(raised.value))
+    )
 
 
 def test_an_unknown_setting_is_reported_with_the_most_similar_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from weatherglass.alerts.prometheus_rules import RUNBOOK_PAGE, alertmanager_file, rule_file
 from weatherglass.alerts.runbook_page import replace_entries
+from weatherglass.kafka_settings import KafkaSettings
 from weatherglass.record_schemas import RECORDS, json_schema
 from weatherglass.settings import BASE_DIR, PROJECT_ROOT, Settings
 from weatherglass.settings_errors import variable
@@ -37,7 +38,8 @@ def configuration() -> str:
     """The page of all settings, in Markdown."""
     schema = Settings.model_json_schema()
     rows = []
-    for name, field in Settings.model_fields.items():
+    fields = sorted(Settings.model_fields.items(), key=lambda field: field[0] in KafkaSettings.model_fields)
+    for name, field in fields:  # those of an existing Kafka last
         default = _default(field.default)
         rows.append(f"| `{variable(name)}` | {default} | {_allowed(name, schema)} | {field.description} |\n")
     return _CONFIGURATION + "".join(rows)

@@ -25,8 +25,10 @@ from kafka.errors import KafkaTimeoutError, LogTruncationError, OffsetOutOfRange
 from kafka.structs import OffsetAndMetadata
 
 from weatherglass.consumer.tolerant_decoding import tolerate_undecodable
+from weatherglass.kafka_connection import client_options
 from weatherglass.net import RECONNECT_MS
 from weatherglass.records import EARLIEST, LATEST
+from weatherglass.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -52,9 +54,9 @@ class RecordReader:
         undecodable: records skipped because they cannot be decoded.
     """
 
-    def __init__(self, bootstrap_servers: str, group: str | None = None, **options: Any):
+    def __init__(self, settings: Settings, group: str | None = None, **options: Any):
         self._consumer = KafkaConsumer(
-            bootstrap_servers=bootstrap_servers,
+            **client_options(settings),
             group_id=group,
             isolation_level="read_committed",
             enable_auto_commit=False,

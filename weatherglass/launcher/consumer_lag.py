@@ -5,6 +5,7 @@ from __future__ import annotations
 from kafka.admin import KafkaAdminClient, OffsetSpec
 from kafka.structs import TopicPartition
 
+from weatherglass.kafka_connection import client_options
 from weatherglass.settings import Settings
 
 
@@ -16,7 +17,7 @@ def lags(settings: Settings) -> dict[tuple[str, str], int | None]:
     Raises:
         kafka.errors.KafkaError: the broker does not respond.
     """
-    admin = KafkaAdminClient(bootstrap_servers=settings.bootstrap_servers, request_timeout_ms=5000)
+    admin = KafkaAdminClient(**client_options(settings), request_timeout_ms=5000)
     try:
         topics = {topic for topics in settings.topics.groups.values() for topic in topics}
         partitions = [

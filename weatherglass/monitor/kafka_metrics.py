@@ -13,6 +13,7 @@ from kafka.structs import TopicPartition
 
 from weatherglass.alerts import metrics as m
 from weatherglass.alerts.sample import MetricSample
+from weatherglass.kafka_connection import client_options
 from weatherglass.net import accepts_connections
 from weatherglass.settings import Settings
 
@@ -51,7 +52,7 @@ class KafkaMetrics:
     """`collect` takes some tens of milliseconds, and up to a few seconds if the broker does not respond."""
 
     def __init__(self, settings: Settings):
-        self._servers = settings.bootstrap_servers
+        self._settings, self._servers = settings, settings.bootstrap_servers
         self._topics = topics = settings.topics
         self._transactional = (topics.predictions, topics.shadow)
         """Topics written in transactions, each of which ends with a marker: an offset that consumers do not commit."""
@@ -84,7 +85,7 @@ class KafkaMetrics:
     def _collect(self, sample: MetricSample) -> None:
         if self._admin is None:
             self._admin = KafkaAdminClient(
-                bootstrap_servers=self._servers,
+                **client_options(self._settings),
                 request_timeout_ms=TIMEOUT_MS,
                 bootstrap_timeout_ms=TIMEOUT_MS,
                 client_id="weatherglass-monitor",
@@ -155,7 +156,7 @@ class KafkaMetrics:
             return
         partition = TopicPartition(self._topics.rejected, 0)
         consumer = KafkaConsumer(
-            bootstrap_servers=self._servers, enable_auto_commit=False, bootstrap_timeout_ms=TIMEOUT_MS
+            **client_options(self._settings), enable_auto_commit=False, bootstrap_timeout_ms=TIMEOUT_MS
         )
         try:
             consumer.assign([partition])

@@ -31,6 +31,7 @@ from weatherglass.consumer.validation import InvalidRecord, parse_record
 from weatherglass.formatting import count_noun, first_line
 from weatherglass.guidance_record import Guidance
 from weatherglass.jobs.job import Job, job_lifecycle
+from weatherglass.kafka_connection import client_options
 from weatherglass.net import RECONNECT_MS
 from weatherglass.qc.observation_checks import RejectionReason
 from weatherglass.record_headers import Origin, inputs_hash, origin
@@ -106,11 +107,9 @@ class Sink:
         self.settings, self.topics = settings, settings.topics
         self.url = settings.store_url
         self.store: Engine = open_store(self.url)
-        self.reader = RecordReader(
-            settings.bootstrap_servers, settings.topics.store_group, metadata_max_age_ms=METADATA_SECONDS * 1000
-        )
+        self.reader = RecordReader(settings, settings.topics.store_group, metadata_max_age_ms=METADATA_SECONDS * 1000)
         self.producer = KafkaProducer(
-            bootstrap_servers=settings.bootstrap_servers,
+            **client_options(settings),
             linger_ms=0,
             max_block_ms=10_000,
             reconnect_backoff_max_ms=RECONNECT_MS,

@@ -102,7 +102,7 @@ def stored_stations(settings: Settings, table: Table) -> set[str]:
 def copies_of_records(settings: Settings, mutations: list[Mutation]) -> list[ConsumerRecord]:
     """The records of `weather-rejected` that are not mutations themselves."""
     own = {mutation.record.key for mutation in mutations if mutation.topic == REJECTED}
-    reader = RecordReader(settings.bootstrap_servers)
+    reader = RecordReader(settings)
     try:
         reader.assign(reader.partitions_of(REJECTED))
         return [record for record in reader.read_to_end(lambda: None) if record.key not in own]

@@ -38,7 +38,7 @@ def open_reader(broker: TestBroker) -> Iterator[Callable[..., RecordReader]]:
     readers = []
 
     def open_one(group: str | None = None) -> RecordReader:
-        readers.append(RecordReader(broker.bootstrap_servers, group))
+        readers.append(RecordReader(broker.settings, group))
         return readers[-1]
 
     yield open_one
