@@ -100,6 +100,11 @@ def test_no_command_contains_a_secret(configured: Cluster) -> None:
         assert "TOKEN" not in arguments, name  # a shell would put its value into the arguments of the command
 
 
+def test_no_page_of_spark_can_end_an_application(configured: Cluster) -> None:
+    options = services(configured)["spark-master"]["environment"]["SPARK_MASTER_OPTS"].split()
+    assert {"-Dspark.ui.killEnabled=false", "-Dspark.ui.filters=weatherglass.UiRequestFilter"} <= set(options)
+
+
 def test_all_services_of_airflow_have_users_in_its_database(configured: Cluster) -> None:
     managers = {
         name: service["environment"]["AIRFLOW__CORE__AUTH_MANAGER"]

@@ -89,16 +89,19 @@ def second(older: Path) -> Path:
     ("late", "rejected"),
     [
         (None, {"0": 18, "1": 6}),
-        ({"batch": 0, "end": {RAW: {"0": 17, "1": 7}}}, {"0": 17, "1": 6}),
-        ({"batch": 9, "end": {RAW: {"0": 17, "1": 7}}}, {"0": 18, "1": 6}),  # of a checkpoint that was replaced
+        ("", {"0": 18, "1": 6}),
+        ("{", {"0": 18, "1": 6}),
+        (json.dumps({"batch": 0, "end": {RAW: {"0": 17, "1": 7}}}), {"0": 17, "1": 6}),
+        # of a checkpoint that was replaced
+        (json.dumps({"batch": 9, "end": {RAW: {"0": 17, "1": 7}}}), {"0": 18, "1": 6}),
     ],
 )
 def test_what_the_second_format_had_not_published_is_read_again(
-    second: Path, late: dict[str, Any] | None, rejected: dict[str, int]
+    second: Path, late: str | None, rejected: dict[str, int]
 ) -> None:
     late_file = second.parent / "late.json"
-    if late:
-        late_file.write_text(json.dumps(late), encoding="utf-8")
+    if late is not None:
+        late_file.write_text(late, encoding="utf-8")
     migration = migrate_checkpoint(second, "features", RAW, TOLERANCE, offsets_since)
     assert migration
     assert (migration.read_offsets, migration.rejected_offsets) == ({"0": 50, "1": 7}, rejected)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -17,11 +19,13 @@ from sqlalchemy import Engine
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from tests.conftest import free_ports
+from tests.waiting import until
 from weatherglass.api.app import create_app
 from weatherglass.api.auth import COOKIE_NAME, SECURE_COOKIE_NAME, local_only, require_token
 from weatherglass.api.dashboard.login import add_login
 from weatherglass.api.login_throttle import MAX_FAILURES
 from weatherglass.api.sessions import Sessions
+from weatherglass.net import accepts_connections
 from weatherglass.settings import LOOPBACK, Settings
 from weatherglass.store.migrate import migrate
 
@@ -165,21 +169,41 @@ def test_a_public_address_without_a_token_fails(tmp_path: Path) -> None:
     assert "WEATHERGLASS_API_TOKEN" in output
 
 
-@pytest.mark.integration
-def test_standalone_api_serves_requests(tmp_path: Path) -> None:
+@contextmanager
+def standalone(tmp_path: Path, **settings: str) -> Iterator[httpx.Client]:
+    """A client of `python -m weatherglass.api`, which responds."""
     migrate(f"sqlite:///{tmp_path / 'weatherglass.db'}")
     (port,) = free_ports(1)
-    process = start_api(tmp_path, api_port=str(port))
+    process = start_api(tmp_path, api_port=str(port), **settings)
     try:
-        deadline = time.monotonic() + 120
-        while process.poll() is None and time.monotonic() < deadline:
-            try:
-                response = httpx.get(f"http://{LOOPBACK}:{port}/stations", timeout=30)
-                break
-            except httpx.TransportError:
-                time.sleep(0.2)
-        assert response.status_code == 200
-        assert response.json()["stations"] == []
+        until("the API", lambda: process.poll() is not None or accepts_connections(f"{LOOPBACK}:{port}"))
+        assert process.poll() is None
+        with httpx.Client(base_url=f"http://{LOOPBACK}:{port}", timeout=60) as client:
+            yield client
     finally:
         process.terminate()
         process.communicate(timeout=60)
+
+
+@pytest.mark.integration
+def test_standalone_api_serves_requests(tmp_path: Path) -> None:
+    with standalone(tmp_path) as client:
+        response = client.get("/stations")
+        assert response.status_code == 200
+        assert response.json()["stations"] == []
+        assert client.get("/login").status_code == 404  # without a token nobody needs to log in
+
+
+def connected(address: httpx.URL) -> socket.socket:
+    assert address.port
+    return socket.create_connection((address.host, address.port), timeout=120)
+
+
+@pytest.mark.integration
+def test_standalone_api_with_a_token_has_a_login_and_closes_incomplete_requests(tmp_path: Path) -> None:
+    with standalone(tmp_path, api_token=TOKEN) as client, connected(client.base_url) as incomplete:
+        incomplete.sendall(b"GET /stations HTTP/1.1\r\nHost: ")
+        assert client.get("/stations").status_code == 401
+        assert client.get("/stations", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
+        assert client.get("/login").status_code == 200
+        assert incomplete.recv(1) == b""

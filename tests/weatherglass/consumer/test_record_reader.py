@@ -12,6 +12,7 @@ from kafka import TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 
 from tests.conftest import TestBroker
+from tests.log_records import product_records
 from tests.raw_batches import GZIP, LZ4, NONE, ZSTD, NotUtf8, RawRecord, batch, produce
 from tests.waiting import until
 from weatherglass.consumer import tolerant_decoding
@@ -55,12 +56,21 @@ def good(*names: str) -> list[RawRecord]:
     return [RawRecord(name.encode()) for name in names]
 
 
+def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[object, ...]]:
+    """The arguments of what the product has logged."""
+    return [tuple(record.args or ()) for record in product_records(caplog)]
+
+
 BAD = RawRecord(b"undecodable", headers=[(NotUtf8("name"), b"")])
 
 
 @pytest.mark.parametrize("compression", [NONE, GZIP])
 def test_every_other_record_of_a_batch_with_undecodable_records_is_read(
-    broker: TestBroker, topic: str, open_reader: Callable[..., RecordReader], compression: int
+    broker: TestBroker,
+    topic: str,
+    open_reader: Callable[..., RecordReader],
+    compression: int,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     produce(broker.bootstrap_servers, topic, 0, batch([BAD, *good("a"), BAD, BAD, *good("b", "c"), BAD], compression))
     produce(broker.bootstrap_servers, topic, 0, batch([BAD], compression))
@@ -70,6 +80,7 @@ def test_every_other_record_of_a_batch_with_undecodable_records_is_read(
     reader.assign([tp])
     assert values(reader) == [b"a", b"b", b"c", b"d"]
     assert (reader.undecodable, reader.position(tp)) == (5, 9)
+    assert [args[:4] for args in logged(caplog)] == [(topic, 0, offset, offset) for offset in (0, 2, 3, 6, 7)]
 
 
 def test_a_start_inside_a_batch_counts_only_what_follows(
@@ -196,8 +207,7 @@ def test_deleted_offsets_are_logged_at_the_start_and_while_running(
         assert started.assign([tp]) == {tp: 4}
         assert values(started) == [b"e", b"f"]
         assert values(running) == [b"e", b"f"]
-    messages = [record.args for record in caplog.records if record.name.startswith("weatherglass")]
-    assert messages == [(topic, 0, 1, 3, 4), (topic, 0, 0, 3, 4)]
+    assert logged(caplog) == [(topic, 0, 1, 3, 4), (topic, 0, 0, 3, 4)]
 
 
 def test_a_topic_that_was_created_again_is_read_from_its_beginning(
@@ -217,7 +227,11 @@ def test_a_topic_that_was_created_again_is_read_from_its_beginning(
 
 @pytest.mark.parametrize("recreated", [True, False])
 def test_a_committed_offset_beyond_the_end_continues_after_the_newest_record_read(
-    broker: TestBroker, open_reader: Callable[..., RecordReader], topic: str, recreated: bool
+    broker: TestBroker,
+    topic: str,
+    open_reader: Callable[..., RecordReader],
+    recreated: bool,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """In a log that was cut, the records at the end were read before; in one that was created again, none was."""
     tp, group = TopicPartition(topic, 0), uuid4().hex
@@ -237,7 +251,9 @@ def test_a_committed_offset_beyond_the_end_continues_after_the_newest_record_rea
     reader.assign([new])
     reader._consumer.commit({new: offset})
     started = open_reader(group)
-    assert started.assign([new]) == {new: 0 if recreated else 3}
+    continued = 0 if recreated else 3
+    assert started.assign([new]) == {new: continued}
+    assert [args[:5] for args in logged(caplog)] == [(other, 0, 6, 3, continued)]
     produce(broker.bootstrap_servers, other, 0, batch([RawRecord(b"g")]))
     assert values(started) == ([b"a", b"b", b"c", b"g"] if recreated else [b"g"])
 

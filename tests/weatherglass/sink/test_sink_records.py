@@ -16,6 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
 from tests.weatherglass.store.samples import a_prediction, an_observation
+from weatherglass.consumer.record_reader import log_skipped
 from weatherglass.jobs.folder import JobFolder
 from weatherglass.jobs.job import Job
 from weatherglass.records import Record
@@ -59,7 +60,7 @@ def stored(sink: Sink, table: Any) -> set[str]:
         return set(connection.execute(select(table.c.station_id)).scalars())
 
 
-def test_invalid_records_are_skipped_and_counted(sink: Sink) -> None:
+def test_invalid_records_are_skipped_counted_and_logged(sink: Sink, caplog: pytest.LogCaptureFixture) -> None:
     year_1 = json.dumps({"station_id": "x", "timestamp": "0001-01-01T00:00:00+01:00", "temperature": 1}).encode()
     sink._store(
         [
@@ -74,6 +75,8 @@ def test_invalid_records_are_skipped_and_counted(sink: Sink) -> None:
     assert stored(sink, schema.observations) == {"boston"}
     assert stored(sink, schema.predictions) == {"denver"}
     assert sink.counts == {"skipped": 4, RAW: 1, PREDICTIONS: 1}
+    logged = [record.args for record in caplog.records if record.name == log_skipped.__module__]
+    assert [args[:3] for args in logged if isinstance(args, tuple)] == [(RAW, 0, 7)] * 3 + [(PREDICTIONS, 0, 7)]
 
 
 def test_an_observation_with_a_wrong_clock_is_skipped(sink: Sink) -> None:
