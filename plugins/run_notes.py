@@ -30,7 +30,7 @@ MAX_LENGTH = 1000
 def summarize(ti: Any, text: str | Callable[[], str]) -> None:
     """Set the summary of a task: a few words without full stop, such as `12 observations from 3 stations`.
 
-    An error is logged: the work of the task is done, and must not be repeated for want of a note.
+    An error is logged: the work of the task is done, and must not be repeated because its note is missing.
 
     Args:
         ti: the task instance in the context of the task; None if Airflow does not run the task.

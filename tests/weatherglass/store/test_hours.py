@@ -75,6 +75,18 @@ def test_hours_are_of_the_interval_with_both_ends(store: Engine) -> None:
     }
 
 
+def test_an_hour_contains_the_readings_from_19_minutes_before_to_less_than_a_minute_after(store: Engine) -> None:
+    first, end = HOUR - timedelta(minutes=19), HOUR + timedelta(minutes=1)
+    moment = timedelta(microseconds=1)
+    times = {first - moment: 1.0, first: 2.0, end - moment: 4.0, end: 8.0}
+    with store.begin() as connection:
+        readings = [observation("denver", time, value) for time, value in times.items()]
+        observations.save(connection, readings, HOUR, Origin.OPEN_METEO)
+    with store.connect() as connection:
+        (row,) = stored_hours(connection, bundled_stations(), HOUR, HOUR)
+    assert row["temperature"] == (2.0 + 4.0) / 2
+
+
 def test_hours_of_two_stations_with_interleaved_observations_are_not_mixed(store: Engine) -> None:
     """Stored in the order of time; rows come in the order of stations, then hours, across midnight too."""
     evening = datetime(2026, 3, 1, 23, tzinfo=UTC)
