@@ -5,7 +5,7 @@ Converts the history of the source to hourly Parquet files with Spark. Sources a
 Open-Meteo's archive, the bundled observations, and a file of your own (docs/history.md describes it). A source that was
 chosen here and prepared is used by all later runs that choose none, such as the scheduled ones. The stored
 observations, except replayed and simulated ones, are added. New history triggers the training. `history/report.html` in
-the state folder shows coverage, gaps and doubtful values.
+the state folder shows coverage, gaps and suspicious values.
 
 ### What its log shows
 `fetch` shows the source and each station fetched from Open-Meteo's archive (about a minute for twenty stations).

@@ -1,4 +1,4 @@
-"""The note of a DAG run: tasks summarise what they did, and the end of the run writes it to the note.
+"""The note of a DAG run: tasks summarize what they did, and the end of the run writes it to the note.
 
 A task cannot change the note of its run: the Task Execution API, its only access to Airflow's database, reads notes and
 sets them only for a run that it triggers. Therefore a task keeps its summary as an XCom, and a listener, which Airflow

@@ -3,7 +3,7 @@
 Both send one reading as a form, in imperial units that are part of the names of the fields, and name dozens of further
 sensors, which are not used. A sensor that is missing is left out, or sent as an impossible value such as -9999. A value
 is converted by the name of its field; what is missing, ambiguous, no number or impossible becomes null and is reported,
-so that a broken sensor does not cost the others.
+so that a broken sensor does not affect the others.
 
 - Weather Underground, "PWS Upload Protocol" (support.weather.com; wiki.wunderground.com): GET, `ID`, `PASSWORD`,
   `dateutc` as `YYYY-MM-DD HH:MM:SS` in UTC, or `now`; `tempf`, `humidity`, `baromin`, `windspeedmph`, `windgustmph`,
@@ -53,7 +53,7 @@ _TIME = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})[ T](\d{1,2}):(\d{1,2}):(\d{1,2}
 
 
 class RefusedRequest(ValueError):
-    """A request that is no reading; the message names the field and what is allowed, without its secrets."""
+    """A request that is not a reading; the message names the field and what is allowed, without its secrets."""
 
 
 @dataclass
@@ -93,7 +93,7 @@ def required(form: Mapping[str, Sequence[str]], name: str) -> str:
     """
     values = form.get(name, ())
     if len(values) != 1 or not values[0]:
-        raise RefusedRequest(f"the field {name} must be there once, with a value")
+        raise RefusedRequest(f"the field {name} must occur exactly once, with a value")
     return values[0]
 
 
@@ -105,7 +105,7 @@ def read_reading(form: Mapping[str, Sequence[str]], station: Station, now: datet
         now: UTC; the time of a reading with `dateutc=now`.
 
     Raises:
-        RefusedRequest: there is no time, or the request is no reading.
+        RefusedRequest: there is no time, or the request is not a reading.
     """
     action = form.get("action", [UPDATE])
     if set(action) != {UPDATE}:
@@ -169,7 +169,7 @@ class _Values:
     def _number(self, name: str, variable: str, unit: str) -> float | None:
         texts = self._form.get(name, [""])
         if len(texts) > 1:
-            self._unused[name] = "it is there more than once"
+            self._unused[name] = "it occurs more than once"
             return None
         if not texts[0]:
             return None

@@ -77,7 +77,7 @@ def guidance_stations(settings: Settings) -> tuple[Station, ...]:
 
 
 def is_observed_only_by_model(settings: Settings, station: Station) -> bool:
-    """Whether all observations of a station are output of Open-Meteo's models, so that they are no truth."""
+    """Whether all observations of a station are output of Open-Meteo's models, so that they cannot verify it."""
     if settings.source is Source.REPLAY or not station.sources:
         return False
     return settings.source is Source.OPEN_METEO or station.sources[0] is Origin.OPEN_METEO

@@ -1,8 +1,8 @@
 """Client of Open-Meteo's forecast API: guidance, what weather models predict for stations.
 
-A response does not contain the initialisation of the run: the API joins the newest run of a model, or of several, to
+A response does not contain the initialization of the run: the API joins the newest run of a model, or of several, to
 one series (github.com/open-meteo/open-meteo, issues 165 and 603). Each model is requested alone, so that a model that
-the server rejects, or that does not cover a station, costs no other one; names are then without the model's id.
+the server rejects, or that does not cover a station, does not affect the others; names are then without the model's id.
 
 Source: open-meteo.com/en/docs.
 """

@@ -40,10 +40,10 @@ def check_unit(variable: str, unit: str) -> None:
         ValueError: the message says what is allowed.
     """
     if variable not in UNITS:
-        raise ValueError(f"{variable!r} is no variable; allowed: {', '.join(UNITS)}")
+        raise ValueError(f"{variable!r} is not a variable; allowed: {', '.join(UNITS)}")
     if find_unit(variable, unit) is None:
         known = ", ".join(unit.name for unit in UNITS[variable])
-        raise ValueError(f"{unit!r} is no unit of {variable}; allowed: {known}")
+        raise ValueError(f"{unit!r} is not a unit of {variable}; allowed: {known}")
 
 
 ZoneName = Annotated[str, AfterValidator(_zone)]

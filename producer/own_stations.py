@@ -1,9 +1,9 @@
 """Records of the user's own stations: what is accepted, and their publication to `weather-raw`.
 
 Every way for own stations into the pipeline uses these rules. A record is a JSON object in the published schema of
-observations (`docs/schemas/observation.json`). A record that is refused says why and costs no other one. The topic
-itself is more tolerant: what is refused here in addition would otherwise be ignored or rejected later, unknown to its
-sender: unknown fields, impossible values, times that the stream rejects, and stations that something else observes.
+observations (`docs/schemas/observation.json`). A record that is refused says why and does not affect the others. The
+topic itself is more tolerant: what is refused here in addition would otherwise be ignored or rejected later, unknown to
+its sender: unknown fields, impossible values, times that the stream rejects, and stations that something else observes.
 
 Publishing a record again is harmless: the stream counts an observation of the same station and time once, the last
 values count, and the store replaces its row.

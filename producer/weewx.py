@@ -82,7 +82,7 @@ def read_weewx(path: Path, since: datetime) -> WeewxArchive:
         since: UTC.
 
     Raises:
-        RefusedError: it is no archive of weewx, is damaged, or has no row.
+        RefusedError: it is not an archive of weewx, is damaged, or has no row.
     """
     try:
         # Immutable: a copy has no writer, and opening it must not create files next to it.

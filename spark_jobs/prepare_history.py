@@ -6,7 +6,7 @@ activated atomically (`weatherglass.history.versions`): readers see either the o
 that fails or is killed leaves the old one.
 
 A value outside the range limits of its station becomes missing, and a humidity within the tolerance above 100 % becomes
-100 % (`qc.limits`); an hour without any value is omitted. Nothing else is corrected: a doubtful value gets a flag
+100 % (`qc.limits`); an hour without any value is omitted. Nothing else is corrected: a suspicious value gets a flag
 (`qc.history_checks`) and is counted in the report. The observations that the pipeline has stored are added as hourly
 values (`weatherglass.history.hours`), also years after the end of the source, but never replayed or simulated ones. An
 hour that is in both is that of the store. Of a station that was moved (`since` in the station table), only the hours at

@@ -3,8 +3,8 @@
 Run by spark-submit with the configuration of `spark_jobs.spark_conf.stream_conf`; settings come from the environment.
 
 It runs one query, stateful and in update mode: a window is published again whenever an observation changes it. Messages
-that are no observations, and observations whose windows are all closed, are published to `weather-rejected` by the same
-batch (`stream_records`).
+that are not observations, and observations whose windows are all closed, are published to `weather-rejected` by the
+same batch (`stream_records`).
 
 There is no `maxOffsetsPerTrigger`: a backlog is one batch, so that its windows are computed and published once.
 

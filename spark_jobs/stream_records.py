@@ -38,7 +38,7 @@ FAILED_METRIC = "failed_values"
 """Name of an observed metric: observations that failed each check of quality control."""
 
 REJECTED_METRIC = "rejected"
-"""Name of an observed metric: messages that are no observations, by reason."""
+"""Name of an observed metric: messages that are not observations, by reason."""
 
 
 def stream_records(
@@ -47,7 +47,7 @@ def stream_records(
     """The columns `topic`, `key`, `value` and `headers` of Spark's Kafka sink, from a stream of `weather-raw`.
 
     The windows that each batch changed, defined in `window_features`, and the messages that are in no window: those
-    that are no observations, and observations that are *late*.
+    that are not observations, and observations that are *late*.
 
     A window is closed for a station when the station's newest observation of the previous batches is 10 minutes or more
     after its end. An observation is added to the windows that are open; it is late if there is none. No other station,

@@ -30,7 +30,7 @@ class RunTime(StrEnum):
     """What the time of a run is."""
 
     FETCH = "fetch"
-    """When values that differ from those before were first received. The source does not give the initialisation."""
+    """When values that differ from those before were first received. The source does not give the initialization."""
 
 
 class GuidanceValues(Record):
@@ -78,10 +78,12 @@ class Guidance(Record):
         description="Of the request, metres above sea level, for which temperature and pressure are computed; null: "
         "the elevation of the source's terrain model."
     )
-    simulated: bool = Field(description="True: made by the replay server from later observations, by no weather model.")
+    simulated: bool = Field(
+        description="True: made by the replay server from later observations, not by a weather model."
+    )
     observed_only_by_model: bool = Field(
-        description="True: the observations of the station are output of Open-Meteo's models too. They are no truth to "
-        "compare guidance with."
+        description="True: the observations of the station are output of Open-Meteo's models too. They cannot verify "
+        "guidance."
     )
     values: GuidanceValues
 

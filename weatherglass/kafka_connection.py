@@ -52,7 +52,7 @@ def spark_options(settings: Settings) -> dict[str, str]:
     them with the tasks, and `spark_jobs.spark_conf` hides them in the pages.
 
     Raises:
-        SettingsError: a file is empty or not readable, or the key is no PEM key or is encrypted.
+        SettingsError: a file is empty or not readable, or the key is not a PEM key or is encrypted.
     """
     options = {"kafka.bootstrap.servers": settings.bootstrap_servers}
     if settings.kafka_protocol is not KafkaProtocol.PLAINTEXT:

@@ -37,7 +37,7 @@ class TrainingOperator(RayJobOperator):
         self.size = size
 
     def job_ended(self, context: Context, event: dict[str, Any]) -> None:
-        """Handle the end of the job, and summarise what it registered.
+        """Handle the end of the job, and summarize what it registered.
 
         Raises:
             AirflowException: the job did not succeed; with the end of its output.

@@ -77,7 +77,7 @@ class SimulatedGuidance:
         self._regions = [_region(station) for station in data.stations]
 
     def newest_run(self, model: str, present: datetime) -> datetime | None:
-        """The initialisation of the newest run that is available; None if all of the last two days are missing."""
+        """The initialization of the newest run that is available; None if all of the last two days are missing."""
         run = floor_run(present)
         while present - run <= MAX_RUN_AGE:
             if not self.is_missing(model, run) and run + self.delay(model, run) <= present:
@@ -89,7 +89,7 @@ class SimulatedGuidance:
         return bool(uniform(MISSING, _key(model), _hours(run)) < MISSING_SHARE)
 
     def delay(self, model: str, run: datetime) -> timedelta:
-        """Time from the initialisation until the run is available."""
+        """Time from the initialization until the run is available."""
         return LATE_DELAY if uniform(LATE, _key(model), _hours(run)) < LATE_SHARE else DELAY
 
     def values(
@@ -128,7 +128,7 @@ class SimulatedGuidance:
         init: npt.NDArray[np.int64],
         valid: npt.NDArray[np.int64],
     ) -> npt.NDArray[np.float64]:
-        """The errors of runs initialised at hours `init` for the hours `valid`, both since 1970."""
+        """The errors of runs initialized at hours `init` for the hours `valid`, both since 1970."""
         size, version = ERROR_SIZES[name], _versions(init)
         site = self._stations[station], column
         bias = _mixed(COMMON_TO_MODELS, [normal(BIAS, m, version, *site) for m in (0, _key(model))])
@@ -161,7 +161,7 @@ class SimulatedGuidance:
 
 
 def floor_run(time: datetime) -> datetime:
-    """The initialisation time at a time or the last one before."""
+    """The initialization time at a time or the last one before."""
     return time - (time - datetime(1970, 1, 1, tzinfo=UTC)) % RUN_INTERVAL
 
 

@@ -60,7 +60,7 @@ class StoredRuns:
         return True
 
     def _add(self, connection: Connection, identities: Sequence[Identity]) -> None:
-        """Add runs; if that fails, each half of them by itself, so that one costs no other."""
+        """Add runs; if that fails, each half of them by itself, so that one does not affect the others."""
         try:
             records = guidance.load(connection, identities)
             received_at = max([self._received_at, *(record.fetched_at for record in records)])

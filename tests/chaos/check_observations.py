@@ -40,7 +40,7 @@ class Arrivals:
         accepted: the observations that were not rejected, in the order of arrival.
         late: those with the reason `late`, in the order of arrival.
         refused: those with another reason that can be parsed.
-        unreadable: messages that were not rejected although they are no observations.
+        unreadable: messages that were not rejected although they are not observations.
     """
 
     reasons: dict[Position, set[str]]

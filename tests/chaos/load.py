@@ -65,7 +65,7 @@ class Clock:
         return self.made.get(shown, shown)
 
     def apply(self, value: str) -> str:
-        """An observation with the time that this clock shows; what is no observation is unchanged."""
+        """An observation with the time that this clock shows; what is not an observation is unchanged."""
         if not self.shift:
             return value
         try:

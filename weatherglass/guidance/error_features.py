@@ -76,7 +76,7 @@ class _Past:
         self._newest = error - self._errors[USUAL].shrunk(SHRINKAGE)
 
     def _limited(self, error: Array) -> Array:
-        """The errors of a day, limited to what the station is used to and a multiple of the usual departure from it."""
+        """The errors of a day, limited to the usual error of the station and a multiple of the usual departure."""
         usual = self._errors[LASTING].shrunk(SHRINKAGE)
         departure = error - usual
         limit = OUTLIER * self._scale.network_mean() or np.inf

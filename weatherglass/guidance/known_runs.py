@@ -164,7 +164,7 @@ class KnownRuns:
             if not record.observed_only_by_model:
                 try:
                     run = KnownRun.from_record(record)
-                except Exception as error:  # one record must not cost the others, whatever is wrong with it
+                except Exception as error:  # one record must not affect the others, whatever is wrong with it
                     unreadable.append(f"{record.station_id} {record.model} {record.run}: {error}")
                     continue
                 key = record.station_id, record.model

@@ -162,7 +162,7 @@ def _parse_manifest(content: Any) -> Manifest:
         _hour64(hour)
     for text in (manifest.source, manifest.fingerprint):
         if not isinstance(text, str) or not text:
-            raise ValueError(f"{text!r} is no source or fingerprint")
+            raise ValueError(f"{text!r} is not a source or fingerprint")
     hours = {str(name): int(count) for name, count in manifest.station_hours.items()}
     return Manifest(
         **{**content, "rows": int(manifest.rows), "stations": int(manifest.stations), "station_hours": hours}
@@ -221,7 +221,7 @@ def _damaged(file: Path, error: Exception) -> Exception:
     """The error to raise: pyarrow reports damage also as an OSError, but without the number of a system error."""
     if isinstance(error, OSError) and error.errno is not None:
         return error
-    return DamagedFileError(file, f"it is no complete Parquet file ({first_line(error)})", REMEDY)
+    return DamagedFileError(file, f"it is not a complete Parquet file ({first_line(error)})", REMEDY)
 
 
 def read_history(folder: Path, excluded: Sequence[tuple[datetime, datetime]] = ()) -> HourGrid:

@@ -105,7 +105,7 @@ def choose(settings: Settings, chosen: SourceChoice) -> SourceChoice:
 
 
 def _check_file(file: Path, settings: Settings) -> None:
-    """Refuse what is no data: the first line of an unknown file is shown in the log of a task.
+    """Refuse what is not data: the first line of an unknown file is shown in the log of a task.
 
     Raises:
         SourceError: the path is not absolute, or no file; or the file is empty, as those of the kernel are by their
@@ -160,7 +160,7 @@ def _parse(content: Any) -> SourceChoice:
     choice = SourceChoice(**content)
     texts = (choice.file, choice.time_zone, choice.time_format)
     if not isinstance(choice.source, str) or not all(isinstance(text, str | None) for text in texts):
-        raise TypeError("the source, the file, the time zone or the time format is no text")
+        raise TypeError("the source, the file, the time zone or the time format is not text")
     if not isinstance(choice.units, list | tuple) or not all(isinstance(unit, str) for unit in choice.units):
-        raise TypeError("the units are no list of texts")
+        raise TypeError("the units are not a list of texts")
     return replace(choice, units=tuple(choice.units))

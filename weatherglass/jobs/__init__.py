@@ -1,6 +1,6 @@
 """Long-lived jobs: the folder through which a job, the job host and its supervisor communicate.
 
-An advisory lock in the folder is the only truth about whether the job is alive: the kernel releases it when the last
+Only an advisory lock in the folder decides whether the job is alive: the kernel releases it when the last
 process that inherited it has ended, for whatever reason. All other files carry requests and reports.
 
 | file | written by | meaning |

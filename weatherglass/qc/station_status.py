@@ -90,7 +90,7 @@ def midnight(day: date) -> datetime:
 def station_day(
     station_id: str, day: date, readings: Sequence[ReceivedReading], now: datetime, monitored_since: datetime
 ) -> StationDay:
-    """Summarise a UTC day of a station, up to `now` if the day is not over.
+    """Summarize a UTC day of a station, up to `now` if the day is not over.
 
     Args:
         readings: of the day and of the day before, oldest first, with distinct times.

@@ -24,7 +24,7 @@ class GuidanceScore:
         simulated: whether the guidance was made by the replay server.
         lead: hours; None for all leads.
         day: UTC day of the valid times; None for the whole range.
-        n: number of cases: forecast values with guidance and an observation that is no output of a weather model.
+        n: number of cases: forecast values with guidance and an observation that is not output of a weather model.
         mae_compared, mae_guidance: MAE of the version and of the guidance as it is.
     """
 

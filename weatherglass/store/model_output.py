@@ -1,4 +1,4 @@
-"""Values of a weather model at stations that an airport observes, to compare the two; they are no observations."""
+"""Values of a weather model at stations that an airport observes, to compare the two; they are not observations."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Raw guidance as a baseline: the errors of live forecasts compared with those of the guidance that they knew.
 
 A forecast knew the runs that were received at or before its base hour (`guidance.known_runs`), and the newest one of
-each weather model is its guidance. Only observations that are no output of a weather model count, and stations that are
-observed only by Open-Meteo take no part.
+each weather model is its guidance. Only observations that are not output of a weather model count, and stations that
+are observed only by Open-Meteo take no part.
 """
 
 from __future__ import annotations

@@ -68,10 +68,10 @@ MALFORMED: dict[str, bytes] = {
     "another format": b"\x93NUMPY\x09\x00" + bytes(100),
     "no array": b"plain text",
     "nothing": b"",
-    "a header that is no dictionary": with_header("[" * 5000),
+    "a header that is not a dictionary": with_header("[" * 5000),
     "a header with a call": with_header("{'descr': __import__('os'), 'fortran_order': False, 'shape': ()}"),
     "a header without shape": with_header("{'descr': '<f8', 'fortran_order': False}"),
-    "a header with a shape that is no tuple": with_header("{'descr': '<f8', 'fortran_order': False, 'shape': 'x'}"),
+    "a header with a shape that is not a tuple": with_header("{'descr': '<f8', 'fortran_order': False, 'shape': 'x'}"),
 }
 
 

@@ -95,17 +95,17 @@ TAMPERED: dict[str, tuple[Callable[[Contents, Path], Contents], str]] = {
     "a kind of another type": (edited(HEADER_NAME, lambda h: h.update(kind=["forecaster"])), HEADER_NAME),
     "another format": (edited(HEADER_NAME, lambda h: h.update(format=7)), HEADER_NAME),
     "files of another type": (edited(HEADER_NAME, lambda h: h.update(files=["model.json"])), HEADER_NAME),
-    "a version that is no number": (
+    "a version that is not a number": (
         edited(HEADER_NAME, lambda h: h.update(exported_version="\x1b[31m1")),
         HEADER_NAME,
     ),
-    "a metric that is no number": (edited(HEADER_NAME, lambda h: h.update(metrics={"skill": "high"})), HEADER_NAME),
+    "a metric that is not a number": (edited(HEADER_NAME, lambda h: h.update(metrics={"skill": "high"})), HEADER_NAME),
     "an infinite metric": (lambda c, _: {**c, HEADER_NAME: c[HEADER_NAME].replace(b"0.25", b"1e400")}, HEADER_NAME),
     "a metric with a path": (edited(HEADER_NAME, lambda h: h.update(metrics={"../skill": 1.0})), HEADER_NAME),
     "many metrics": (edited(HEADER_NAME, lambda h: h.update(metrics={f"m{i}": 1 for i in range(6000)})), HEADER_NAME),
     "a reserved tag": (edited(HEADER_NAME, lambda h: h.update(tags={"mlflow.user": "root"})), HEADER_NAME),
     "a long tag": (edited(HEADER_NAME, lambda h: h.update(tags={"note": "x" * 200_000})), HEADER_NAME),
-    "a last hour that is no time": (
+    "a last hour that is not a time": (
         edited(HEADER_NAME, lambda h: h.update(tags={"data_last_hour": "yesterday"})),
         HEADER_NAME,
     ),

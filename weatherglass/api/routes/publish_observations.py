@@ -73,9 +73,9 @@ async def publish_observations(
     """One record, or an array of at most 1,000, in the schema of observations, for stations of the token.
 
     Returned after the broker has acknowledged the valid records. Each refused record has an entry in `problems` and
-    costs no other one; if all are refused, the status is 422. Sending a record again has no effect; with other values,
-    it replaces the earlier one. Units and time zones are never guessed: unknown fields, times without a time zone and
-    impossible values are refused.
+    does not affect the others; if all are refused, the status is 422. Sending a record again has no effect; with other
+    values, it replaces the earlier one. Units and time zones are never guessed: unknown fields, times without a time
+    zone and impossible values are refused.
     """
     content = _decode(await read_body(request, MAX_BODY_BYTES))
     records = content if isinstance(content, list) else [content]

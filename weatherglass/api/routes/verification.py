@@ -77,8 +77,8 @@ class GuidanceScoreItem(BaseModel):
     version: str = Field(description="Model version, or the method of a fallback.", examples=["7"])
     model: str = Field(description="Open-Meteo's id of the weather model.", examples=["best_match"])
     simulated: bool = Field(
-        description="True: the guidance was made by the replay server from later observations, so the skill is no real "
-        "one.",
+        description="True: the guidance was made by the replay server from later observations, so the skill says "
+        "nothing about real forecasts.",
         examples=[False],
     )
     variable: ForecastVariable

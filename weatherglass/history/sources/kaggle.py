@@ -75,11 +75,11 @@ class KaggleProblemCode(StrEnum):
     TIME_RANGE = "time_range"
     """A row outside the years of the data set."""
     NOT_HOURLY = "not_hourly"
-    """A row whose time is no full hour."""
+    """A row whose time is not a full hour."""
     REPEATED_TIME = "repeated_time"
     """A row that a later row with the same time replaces."""
     NUMBER = "number"
-    """A cell that is no number."""
+    """A cell that is not a number."""
 
 
 @dataclass(frozen=True)
@@ -265,7 +265,7 @@ def _usable_rows(
         name, KaggleProblemCode.TIME_RANGE, _lines(numbers[readable & ~inside]), f"row outside {period}"
     )
     problems += _problem(
-        name, KaggleProblemCode.NOT_HOURLY, _lines(numbers[inside & ~hourly]), "row that is no full hour"
+        name, KaggleProblemCode.NOT_HOURLY, _lines(numbers[inside & ~hourly]), "row that is not a full hour"
     )
     problems += _problem(
         name, KaggleProblemCode.REPEATED_TIME, _lines(numbers[repeated]), "row whose time a later row repeats"
@@ -281,12 +281,12 @@ def _numbers(
     bad = []
     for i, column in enumerate(columns):
         column_cells = cells.iloc[:, i]
-        if column_cells.dtype != bool:  # the text True is no number
+        if column_cells.dtype != bool:  # the text True is not a number
             values[:, i] = pd.to_numeric(column_cells, errors="coerce")
         values[~np.isfinite(values[:, i]), i] = np.nan
         bad += [(int(number), column) for number in numbers[np.asarray(column_cells.notna()) & np.isnan(values[:, i])]]
     first = [f"line {line}, {column}" for line, column in sorted(bad)]
-    return values, _problem(name, KaggleProblemCode.NUMBER, first, "cell that is no number")
+    return values, _problem(name, KaggleProblemCode.NUMBER, first, "cell that is not a number")
 
 
 def _usable_columns(variable: str, table: pd.DataFrame) -> tuple[pd.DataFrame, list[KaggleProblem]]:

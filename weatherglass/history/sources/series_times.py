@@ -125,7 +125,7 @@ def parse_zone(text: str) -> tzinfo:
         return timezone(timedelta(hours=hours))
     if text not in available_timezones():
         raise ValueError(
-            f"{text!r} is no time zone; expected UTC, an offset such as +01:00, or a name such as Europe/Paris"
+            f"{text!r} is not a time zone; expected UTC, an offset such as +01:00, or a name such as Europe/Paris"
         )
     return ZoneInfo(text)
 
@@ -295,7 +295,7 @@ def _to_utc(
             f"the time zone {name!r} has several meanings" if name else "the time zone is not stated, or not certain"
         )
         if name and zone is not None:
-            problem = f"{name!r} is no abbreviation of the time zone {zone} at this time"
+            problem = f"{name!r} is not an abbreviation of the time zone {zone} at this time"
         message = f"{problem} ({cells[first]!r}); --time-zone states it, such as UTC, +01:00 or Europe/Paris"
         return Refusal(RefusalCode.TIME_ZONE, message, int(lines[first]), column)
     unread += skipped(RefusalCode.TIME_ZONE, lines[unknown]) + skipped(RefusalCode.LOCAL_TIME, lines[unclear])

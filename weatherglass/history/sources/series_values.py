@@ -206,7 +206,7 @@ def parse_column(
     bad = ~missing & ~np.isfinite(values)
     if bad.sum() > max_unreadable * (~missing).sum():
         first = int(np.flatnonzero(bad)[0])
-        message = f"{bad.sum()} of {(~missing).sum()} values are no numbers; the first is {cells.iloc[first]!r}"
+        message = f"{bad.sum()} of {(~missing).sum()} values are not numbers; the first is {cells.iloc[first]!r}"
         return Refusal(RefusalCode.NUMBER, message, int(lines[first]), column)
     known = _unit(variable, column, unit, unit_line, values)
     if isinstance(known, Refusal):

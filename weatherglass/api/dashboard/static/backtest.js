@@ -20,9 +20,9 @@ export async function showBacktest(rule, stationsById) {
   const skipped = result.not_evaluated ? `; ${result.not_evaluated} could not be evaluated` : "";
   const tiles = [
     ["Alerts", result.fired, `in ${days} days, ${result.stations} stations, ${result.forecasts} forecasts${skipped}`],
-    ["Right", result.right, "the condition was observed"],
-    ["Wrong", result.wrong, "the condition was not observed"],
-    ["Not known", result.unknown, "still to come, or too few observations"],
+    ["Hits", result.right, "the condition was observed"],
+    ["False alarms", result.wrong, "the condition was not observed"],
+    ["Undetermined", result.unknown, "still to come, or too few observations"],
     ["Missed", `${result.missed} of ${result.occurrences}`, "occurrences without an alert"],
   ];
   renderList(byId("backtest-summary"), tiles, ([label]) => label, ([label, figure, note]) => summaryTile(label, figure, note));

@@ -11,7 +11,7 @@ import org.apache.spark.sql.types.StructType;
 
 /**
  * The rows that a stream shuffles: a block of readings that have a station, pane, partition and source in common, or a
- * message that is no observation, which has a `reason` and the station {@link #NO_STATION}.
+ * message that is not an observation, which has a `reason` and the station {@link #NO_STATION}.
  *
  * <p>Columns: `station_id`, `pane` (its start) and `newest` (time of the newest reading; both microseconds since 1970),
  * `source`, `readings` ({@link ReadingBlock}), `originals` (see {@link Builder}), `partition`, then of a message that is
@@ -68,7 +68,7 @@ final class PackedRow {
         return ReadingBlock.decoded((byte[]) row.get(4));
     }
 
-    /** The output row of a message that is no observation. */
+    /** The output row of a message that is not an observation. */
     static Row asRejected(Row row) {
         byte[] value = (byte[]) row.get(10);
         return outputRow(NO_STATION, row.getString(7), row.getInt(6), row.getLong(8), value == null ? 0 : value.length,

@@ -134,7 +134,7 @@ final class PlainMessage {
         };
     }
 
-    /** The next byte that is no white space; -1 at the end. */
+    /** The next byte that is not white space; -1 at the end. */
     private int next() {
         while (at < bytes.length) {
             byte next = bytes[at++];
@@ -250,7 +250,7 @@ final class PlainMessage {
         return true;
     }
 
-    /** The number that these digits are; -1 if one is no digit. */
+    /** The number that these digits are; -1 if one is not a digit. */
     private int digits(int start, int count) {
         int value = 0;
         for (int i = start; i < start + count; i++) {
