@@ -61,7 +61,7 @@ def test_a_bug_is_found(run: Run, name: str) -> None:
     assert counts(found)[kind.value] > 0
 
 
-def test_an_aborted_attempt_before_a_transaction_is_no_violation(run: Run) -> None:
+def test_an_aborted_attempt_before_a_transaction_is_not_a_violation(run: Run) -> None:
     """Inference repeats a batch whose transaction it had to abort, before or after it sent the offsets."""
     repeated = Run({topic: list(records) for topic, records in run.topics.items()}, run.store, list(run.journal))
     end = [r for r in run.topics[OFFSETS] if r.marker][9].time
@@ -97,7 +97,7 @@ def test_records_of_a_station_on_two_partitions_have_no_order_in_the_store(
     assert {one.kind for one in violations(moved)} == expected
 
 
-def test_garbage_is_no_violation(run: Run) -> None:
+def test_garbage_is_not_a_violation(run: Run) -> None:
     """Records that a fault put on the topics prove nothing about the pipeline, also if they are valid."""
     topics = {topic: list(records) for topic, records in run.topics.items()}
     for topic, record in [(topic, data(run, topic)[0]) for topic in (FEATURES, HOURS, PREDICTIONS, REJECTED)]:

@@ -96,7 +96,7 @@ def test_the_range_after_an_aborted_transaction_begins_where_the_last_committed_
     assert [one.ranges[FEATURES, 0] for one in found] == [(0, 4), (4, 9), (4, 9)]
 
 
-def test_offsets_of_another_group_are_no_transaction_of_this_one(log: Log) -> None:
+def test_offsets_of_another_group_are_not_a_transaction_of_this_one(log: Log) -> None:
     log.transaction(100, 4, group="another-group-x1")
     assert transactions(log.run.topics[OFFSETS], GROUP) == []
 
@@ -135,7 +135,7 @@ def test_an_aborted_batch_does_not_count_as_read(log: Log) -> None:
     assert log.kinds() == [Kind.LOST]
 
 
-def test_a_prediction_of_an_aborted_attempt_is_no_duplicate(log: Log) -> None:
+def test_a_prediction_of_an_aborted_attempt_is_not_a_duplicate(log: Log) -> None:
     log.windows(10)
     log.transaction(100, 1, 10, committed=False)
     log.transaction(200, 1, 10)

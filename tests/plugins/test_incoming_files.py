@@ -96,7 +96,7 @@ def test_a_folder_that_cannot_be_read_is_waited_for(incoming: Path, polls: Polls
     assert asyncio.run(scenario()) == [str(incoming / "a.csv")]
 
 
-def test_a_file_whose_name_cannot_be_passed_on_costs_no_other(incoming: Path) -> None:
+def test_a_file_whose_name_cannot_be_passed_on_does_not_affect_the_others(incoming: Path) -> None:
     """Airflow cannot serialize a name that is not UTF-8, and the triggerer would end."""
     incoming.mkdir()
     (incoming / os.fsdecode(b"Au\xdfen.csv")).write_text("x")

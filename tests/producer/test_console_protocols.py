@@ -109,7 +109,9 @@ def fields_text(fields: dict[str, float]) -> dict[str, str]:
         ("baromrelin", "0.00", "pressure"),
     ],
 )
-def test_an_impossible_value_is_null_and_named_and_costs_no_other(name: str, value: str, target: str) -> None:
+def test_an_impossible_value_is_null_and_named_and_does_not_affect_the_others(
+    name: str, value: str, target: str
+) -> None:
     fields = {"tempf": "50", "humidity": "50", "windspeedmph": "5", "windgustmph": "5", "winddir": "50", name: value}
     reading = read_reading(form(**fields), GARDEN, NOW)
     assert reading.record[target] is None

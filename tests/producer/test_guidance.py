@@ -202,14 +202,14 @@ def test_a_station_is_not_fetched_again_before_its_interval(
     assert len(fake_api.queries) == 2
 
 
-def test_a_rejected_model_costs_no_other(make_fetcher: Callable[..., Fetcher]) -> None:
+def test_a_rejected_model_does_not_affect_the_others(make_fetcher: Callable[..., Fetcher]) -> None:
     fetcher = make_fetcher(guidance_models="unknown,best_match")
     fetcher.models.rejected = {"unknown"}
     assert fetcher.fetch() == [(name, "best_match") for name in ALL]
     assert fetcher.polls()[-1].unobserved == 3
 
 
-def test_a_station_without_guidance_costs_no_other(make_fetcher: Callable[..., Fetcher]) -> None:
+def test_a_station_without_guidance_does_not_affect_the_others(make_fetcher: Callable[..., Fetcher]) -> None:
     fetcher = make_fetcher()
     fetcher.models.uncovered = 50.0
     assert fetcher.fetch() == [("boston", "best_match"), ("jerusalem", "best_match")]

@@ -149,7 +149,7 @@ def test_a_variable_in_an_unknown_unit_is_refused_and_the_others_are_used(statio
     assert [refusal.code for refusal in response.refusals] == [ApiRefusalCode.UNIT]
 
 
-def test_a_location_that_the_model_does_not_cover_costs_no_other(stations: Stations) -> None:
+def test_a_location_that_the_model_does_not_cover_does_not_affect_the_others(stations: Stations) -> None:
     nothing = location(1, **{name: [None] * 3 for name in HOURLY})
     response = parse(stations, location(), nothing, location(2))
     assert set(response.stations) == {"denver", "miami"}

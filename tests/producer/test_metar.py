@@ -111,7 +111,7 @@ def test_a_gap_is_filled_up_to_the_horizon(client: Metar, fake_api: FakeApi) -> 
     assert len(ages(observed(client, last(999 * HOUR, *STATIONS), STATIONS[:1]), "ewr")) == 240
 
 
-def test_a_silent_airport_is_named_and_costs_no_further_request(client: Metar, fake_api: FakeApi) -> None:
+def test_a_silent_airport_is_named_and_needs_no_further_request(client: Metar, fake_api: FakeApi) -> None:
     fake_api.responses = [(200, json.dumps([report("KJFK", HOUR), report("KLGA", HOUR)]))]
     response = observed(client, last(50 * HOUR, STATIONS[0]) | last(2 * HOUR, *STATIONS[1:]))
     assert set(response.stations) == {"jfk", "lga"}

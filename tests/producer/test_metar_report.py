@@ -206,13 +206,13 @@ def test_a_report_without_a_certain_time_is_refused_and_the_others_are_used(time
 
 
 @pytest.mark.parametrize("item", [None, "KJFK", [], {}, {"icaoId": None}, {"icaoId": 5}, {"icaoId": "KLGA"}])
-def test_what_is_no_report_of_a_requested_airport_is_refused(item: Any) -> None:
+def test_what_is_not_a_report_of_a_requested_airport_is_refused(item: Any) -> None:
     observations, refusals = parsed(item, report())
     assert len(observations) == 1
     assert [name for name, _ in refusals] == ["icaoId"]
 
 
-def test_a_report_without_any_value_is_no_observation() -> None:
+def test_a_report_without_any_value_is_not_an_observation() -> None:
     assert parsed({"icaoId": "KJFK", "obsTime": TIME.timestamp(), "rawOb": "METAR KJFK 142251Z NIL"}) == ([], [])
 
 
@@ -281,7 +281,7 @@ def test_an_empty_response_has_no_reports(body: bytes) -> None:
         (b'"KJFK 142251Z"', ResponseProblem.ERROR),
     ],
 )
-def test_a_response_that_is_no_list_of_reports_is_refused(body: bytes, problem: ResponseProblem) -> None:
+def test_a_response_that_is_not_a_list_of_reports_is_refused(body: bytes, problem: ResponseProblem) -> None:
     with pytest.raises(ApiResponseError) as error:
         decode_reports(body)
     assert error.value.problem is problem
@@ -296,6 +296,6 @@ FIELDS = ("icaoId", "obsTime", "temp", "dewp", "wdir", "wspd", "wgst", "altim", 
 
 
 @given(st.lists(st.dictionaries(st.sampled_from(FIELDS), JSON_VALUES) | JSON_VALUES, max_size=4))
-def test_no_report_costs_the_others(damaged: list[Any]) -> None:
+def test_no_report_affects_the_others(damaged: list[Any]) -> None:
     observations, _ = parsed(*damaged, report(obsTime=TIME.timestamp() + 3600))
     assert TIME.timestamp() + 3600 in [observation.timestamp.timestamp() for observation in observations]

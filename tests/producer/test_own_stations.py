@@ -97,7 +97,7 @@ def codes(checked: CheckedRecords) -> list[tuple[int, ProblemCode]]:
         (record(**dict.fromkeys(VALUES, None)), ProblemCode.NO_VALUE, None),
     ],
 )
-def test_a_bad_record_is_named_and_costs_no_other(
+def test_a_bad_record_is_named_and_does_not_affect_the_others(
     table: Settings, bad: Any, code: ProblemCode, field: str | None
 ) -> None:
     others = [record(), record(timestamp="2026-07-14T13:58:00+02:00", temperature=None)]

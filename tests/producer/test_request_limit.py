@@ -54,7 +54,7 @@ def test_the_first_request_does_not_wait_and_the_next_one_waits_for_the_rest_of_
 
 
 @pytest.mark.parametrize("content", ["\x00" * 14, "soon", "nan", "inf", "9" * 30])
-def test_a_damaged_file_or_a_time_in_the_future_costs_at_most_one_interval(
+def test_a_damaged_file_or_a_time_in_the_future_delays_by_at_most_one_interval(
     clock: FakeTime, file: Path, content: str
 ) -> None:
     file.parent.mkdir()

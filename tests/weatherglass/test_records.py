@@ -80,7 +80,7 @@ def test_every_record_has_the_same_rule_for_station_ids() -> None:
             assert len(_station_errors(record, station_id)) == 2  # from the parser and the schema
 
 
-def test_a_station_id_of_one_character_is_no_dot_slash_or_control_character() -> None:
+def test_a_station_id_of_one_character_is_not_a_dot_slash_or_control_character() -> None:
     validator = SchemaValidator(TypeAdapter(StationId).core_schema)
     refused = {character for character in ONE_CHARACTER if not validator.isinstance_python(character)}
     assert refused == {".", "/", "\\", *(c for c in ONE_CHARACTER if unicodedata.category(c) == "Cc")}

@@ -62,7 +62,7 @@ def rows_of_file(settings: Settings) -> int:
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_an_error_costs_one_load(settings: Settings, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+def test_an_error_affects_one_load(settings: Settings, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def measure(_: Settings, load: Load, *__: object) -> dict[str, Any]:
         if load == PLANNED[1]:
             raise error

@@ -122,7 +122,7 @@ def test_the_time_of_arrival_is_only_used_if_stated_and_not_for_retained_message
 
 
 @pytest.mark.parametrize("value", ["59", True, [59], {"value": 59}])
-def test_a_value_that_is_no_number_is_refused(value: object) -> None:
+def test_a_value_that_is_not_a_number_is_refused(value: object) -> None:
     assert reason({"time": "2026-06-01T11:59:00Z", "outdoor": {"temp": value}}) == "wrong_type"
 
 

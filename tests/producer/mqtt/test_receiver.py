@@ -176,7 +176,7 @@ def test_bad_messages_are_kept_with_the_reason_and_acknowledged_and_the_good_one
     assert rejected.count() == len(bad)
 
 
-def test_a_bad_message_with_a_long_topic_is_kept_and_costs_no_other(
+def test_a_bad_message_with_a_long_topic_is_kept_and_does_not_affect_the_others(
     mosquitto: Mosquitto, job: RunningJob, reader: TopicReader, rejected: TopicReader
 ) -> None:
     topic = f"records/{'x' * 60_000}"

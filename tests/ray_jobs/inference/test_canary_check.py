@@ -136,7 +136,7 @@ def test_one_value_beyond_the_physical_limit_is_a_defect_and_one_at_the_limit_is
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_bounds_beyond_the_physical_limit_are_no_defect(forecast: Forecast, level: float) -> None:
+def test_bounds_beyond_the_physical_limit_are_not_a_defect(forecast: Forecast, level: float) -> None:
     lower = {**forecast.lower, level: forecast.lower[level] - 1e4}
     assert defect_of(replace(forecast, lower=lower)) is None
 

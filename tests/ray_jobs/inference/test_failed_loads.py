@@ -96,7 +96,7 @@ SYSTEM_ERRORS = (
 
 
 @pytest.mark.parametrize("error", SYSTEM_ERRORS, ids=repr)
-def test_errors_of_the_system_are_no_evidence(
+def test_errors_of_the_system_are_not_evidence(
     loads: FailedLoads, version: ModelVersion, clock: Clock, error: Exception
 ) -> None:
     for _ in range(5):
@@ -115,7 +115,7 @@ def empty(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("remove", [rename_away, empty])
-def test_a_folder_that_is_missing_or_empty_is_no_evidence(
+def test_a_folder_that_is_missing_or_empty_is_not_evidence(
     loads: FailedLoads, version: ModelVersion, clock: Clock, remove: Callable[[Path], None]
 ) -> None:
     remove(version.folder)

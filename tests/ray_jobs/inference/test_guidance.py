@@ -265,7 +265,7 @@ def test_a_run_that_is_committed_after_a_later_one_is_used(served: Settings) -> 
     assert used.runs[0].run == newest
 
 
-def test_a_stored_run_that_cannot_be_read_costs_no_other(served: Settings) -> None:
+def test_a_stored_run_that_cannot_be_read_does_not_affect_the_others(served: Settings) -> None:
     store_runs(served, usual_runs())
     with Registry(served).store().begin() as connection:
         connection.execute(text("UPDATE guidance SET \"values\" = '{' WHERE station_id = 's1'"))

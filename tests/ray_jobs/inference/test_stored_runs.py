@@ -89,7 +89,7 @@ def test_old_runs_are_not_read_and_not_kept(store: Engine) -> None:
 
 
 @pytest.mark.parametrize("document", ["[]", '{"valid_times": 5}', "null"])
-def test_a_document_that_cannot_be_read_costs_no_other_run(
+def test_a_document_that_cannot_be_read_does_not_affect_other_runs(
     store: Engine, loaded: list[Identity], document: str
 ) -> None:
     save(store, NOON, *(a_guidance(station) for station in STATIONS))
@@ -104,7 +104,7 @@ def test_a_document_that_cannot_be_read_costs_no_other_run(
     assert (loaded, runs.skipped) == ([], 1)
 
 
-def test_a_run_that_fails_costs_no_other_run(store: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_fails_does_not_affect_other_runs(store: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     build: Any = KnownRun.from_record
 
     def fail_for_one(record: Guidance) -> KnownRun:

@@ -147,7 +147,7 @@ def test_the_damaged_guidance_of_a_station_is_left_out_and_the_others_are_used(
     assert metrics["mae_served.temperature"] < metrics["mae_station.temperature"]
 
 
-def test_observations_that_are_output_of_weather_models_are_no_truth(settings: Settings, tmp_path: Path) -> None:
+def test_observations_that_are_output_of_weather_models_are_not_truth(settings: Settings, tmp_path: Path) -> None:
     """The stations have an airport, and their readings come from Open-Meteo while it is silent."""
     stored(settings, runs_of(GRID, range(3)), source=Origin.OPEN_METEO)
     task = a_task(settings, tmp_path / "training")
@@ -158,7 +158,7 @@ def test_observations_that_are_output_of_weather_models_are_no_truth(settings: S
 
 
 @pytest.mark.parametrize("fault", ["fit", "save"])
-def test_a_failure_costs_only_the_model_of_guidance(
+def test_a_failure_affects_only_the_model_of_guidance(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     def fail(*arguments: object) -> None:

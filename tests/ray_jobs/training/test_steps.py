@@ -47,7 +47,7 @@ def test_a_refit_sets_the_limits_of_the_detector_on_the_newest_hours(
 
 
 @pytest.mark.parametrize("empty", [0, 1, 30])
-def test_hours_that_are_excluded_at_the_end_are_no_test_hours(monkeypatch: pytest.MonkeyPatch, empty: int) -> None:
+def test_hours_that_are_excluded_at_the_end_are_not_test_hours(monkeypatch: pytest.MonkeyPatch, empty: int) -> None:
     grid = history(days=70)
     values = grid.values.copy()
     values[:, values.shape[1] - empty :] = np.nan

@@ -144,7 +144,7 @@ def test_a_clock_that_goes_back_is_reported_with_its_line() -> None:
     "wrong", ["2150-01-01T00:00:00", "2023-12-01T00:00:00", "2023-05-10T00:00:00", "1970-01-01T00:00:00"]
 )
 @pytest.mark.parametrize("at", [2, 700])
-def test_a_wrong_time_costs_only_its_own_reading(wrong: str, at: int) -> None:
+def test_a_wrong_time_affects_only_its_own_reading(wrong: str, at: int) -> None:
     times, values = weather(10, 10)
     times[at] = np.datetime64(wrong, "s")
     values[900, 0] = 91.0

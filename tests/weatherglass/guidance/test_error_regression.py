@@ -32,7 +32,7 @@ def test_errors_of_few_days_are_trusted_less() -> None:
 
 
 @pytest.mark.parametrize("target", [np.zeros(50), np.full(50, 1e-12)])
-def test_constant_features_and_errors_of_zero_are_no_problem(target: np.ndarray) -> None:
+def test_constant_features_and_errors_of_zero_are_not_a_problem(target: np.ndarray) -> None:
     model = fit(np.ones((50, 2)), target, 50)
     np.testing.assert_allclose(model.predict(np.ones((3, 2))), 0, atol=1e-9)
 

@@ -144,7 +144,7 @@ def test_valid_times_from_an_hour_before_the_reception_until_the_longest_run_are
         assert (int(time.timestamp()) // 3600 in hours) == kept
 
 
-def test_a_record_that_cannot_be_read_costs_no_other_one() -> None:
+def test_a_record_that_cannot_be_read_does_not_affect_the_others() -> None:
     good, other = a_run(GRID, 0, 150), a_run(GRID, 1, 150)
     past = [time - timedelta(days=4000) for time in good.values.valid_times]
     values = good.values.model_copy(update={"valid_times": past})

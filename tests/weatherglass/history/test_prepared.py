@@ -109,7 +109,7 @@ def test_a_manifest_of_another_form_is_damaged(tmp_path: Path, change: dict[str,
         read_manifest(tmp_path)
 
 
-def test_an_error_of_the_system_is_no_damage(tmp_path: Path) -> None:
+def test_an_error_of_the_system_is_not_damage(tmp_path: Path) -> None:
     write_history(tmp_path)
     file = tmp_path / FILES[2]
     file.unlink()

@@ -28,7 +28,7 @@ def test_a_step_has_the_seconds_since_the_start_and_further_lines_are_indented(
     ]
 
 
-def test_text_is_flushed_at_once_and_a_closed_terminal_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_is_flushed_at_once_and_a_closed_terminal_is_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BufferedWriter(written)))  # type: ignore[arg-type]
     Console().log("starting")

@@ -192,7 +192,7 @@ def test_batches_since_the_last_sample_are_averaged(running: RunningJobs) -> Non
     assert sample.series(m.SKIPPED_RECORDS) == {(SERVE,): 3, (STORE,): 4}
 
 
-def test_reports_that_are_no_batches_and_values_that_are_no_numbers_are_not_counted(running: RunningJobs) -> None:
+def test_reports_that_are_not_batches_and_values_that_are_not_numbers_are_not_counted(running: RunningJobs) -> None:
     running.report(STREAM, batch=1, rows=100)
     running.report(STREAM, ms=100, rows=100)
     running.report(STREAM, batch=2, ms=500, rows=8, late="2", rows_per_second=None)

@@ -352,7 +352,7 @@ def test_a_station_that_has_not_reported_for_thirty_days_is_not_measured(
     assert set(sample.series(m.STATION_FROZEN)) == expected
 
 
-def test_a_prediction_that_cannot_be_read_costs_no_other_station(
+def test_a_prediction_that_cannot_be_read_does_not_affect_other_stations(
     settings: Settings, store: Engine, clock: Clock
 ) -> None:
     pipeline = Pipeline(settings, store, clock)

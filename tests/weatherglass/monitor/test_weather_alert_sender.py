@@ -188,7 +188,7 @@ def test_the_end_of_a_deleted_rule_is_not_sent(store: Engine, hook: WebhookRecei
     assert hook.weather_alerts() == [STARTED]
 
 
-def test_details_that_cannot_be_read_do_not_cost_the_other_alerts(
+def test_details_that_cannot_be_read_do_not_affect_the_other_alerts(
     store: Engine, hook: WebhookReceiver, clock: Clock
 ) -> None:
     scenario = Scenario(store, clock, Webhook(hook.url))

@@ -115,7 +115,7 @@ def test_a_group_has_an_alert_for_each_of_its_stations(scenario: Scenario) -> No
     assert scenario.open() == expected
 
 
-def test_what_cannot_be_evaluated_is_named_and_does_not_cost_the_others(scenario: Scenario, store: Engine) -> None:
+def test_what_cannot_be_evaluated_is_named_and_does_not_affect_the_others(scenario: Scenario, store: Engine) -> None:
     unreadable = scenario.add_rule()
     rule = scenario.add_rule(stations=["boston", "denver", "miami", "new-york"])
     fall = scenario.add_rule(variable="pressure", condition="fall", threshold=3, unit="hPa", stations=None)

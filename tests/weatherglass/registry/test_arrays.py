@@ -111,7 +111,7 @@ def test_repeated_and_too_many_names_are_rejected(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"text", member(np.zeros(3))], ids=["empty", "text", "npy"])
-def test_a_file_that_is_no_archive_is_rejected(content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_archive_is_rejected(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "arrays.npz"
     path.write_bytes(content)
     with pytest.raises(ModelFileError):

@@ -122,7 +122,7 @@ def add_member(file: Path, name: str, data: bytes = b"x", mode: int = 0) -> None
 
 
 @pytest.mark.parametrize("mode", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFDIR])
-def test_a_member_that_is_no_regular_file_is_rejected(mode: int, contents: Contents, tmp_path: Path) -> None:
+def test_a_member_that_is_not_a_regular_file_is_rejected(mode: int, contents: Contents, tmp_path: Path) -> None:
     write(contents, tmp_path / "changed")
     add_member(tmp_path / "changed", "link.txt", b"/etc/passwd", mode | 0o777)
     assert rejected_member(tmp_path / "changed") == "link.txt"
@@ -177,12 +177,12 @@ def test_data_before_or_after_the_archive_is_rejected(contents: Contents, tmp_pa
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip", pickle.dumps({"a": 1}), bytes(1000)])
-def test_a_file_that_is_no_bundle_is_rejected(content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_bundle_is_rejected(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "foreign").write_bytes(content)
     assert rejected_member(tmp_path / "foreign") is None
 
 
-def test_a_path_that_is_no_file_is_rejected(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_file_is_rejected(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "missing", tmp_path, tmp_path / "pipe", Path("/dev/zero")):
         assert rejected_member(path) is None

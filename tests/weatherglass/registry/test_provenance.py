@@ -83,7 +83,7 @@ def test_a_missing_signature_another_key_and_another_message_are_rejected(messag
     assert raised.value.file == signature_file(message)
 
 
-def test_a_file_that_is_no_usable_key_is_rejected_with_its_name(message: Path) -> None:
+def test_a_file_that_is_not_a_usable_key_is_rejected_with_its_name(message: Path) -> None:
     path = message.with_name("bad.pem")
     key = Ed25519PrivateKey.generate()
     other_kind = generate_private_key(SECP256R1())

@@ -20,7 +20,7 @@ from weatherglass.store.polls import (
 HOUR = timedelta(hours=1)
 
 
-def test_polls_of_guidance_share_the_budget_and_are_no_polls_of_observations(connection: Connection) -> None:
+def test_polls_of_guidance_share_the_budget_and_are_not_polls_of_observations(connection: Connection) -> None:
     observed = Poll(NOON, new=3, calls=20)
     for poll in (
         observed,

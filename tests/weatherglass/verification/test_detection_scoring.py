@@ -106,7 +106,7 @@ def test_a_flag_up_to_an_hour_after_the_fault_is_a_hit_and_a_later_one_a_false_a
     assert late == {("3", "spike"): {"misses": 1}, ("3", NO_KIND): {"false_alarms": 1}}
 
 
-def test_a_run_of_flags_that_begins_before_the_fault_is_no_false_alarm() -> None:
+def test_a_run_of_flags_that_begins_before_the_fault_is_not_a_false_alarm() -> None:
     overlapping = [reading(minute, "humidity") for minute in (98, 99, 100)]
     assert counts(overlapping, [SPIKE]) == {("3", "spike"): {"hits": 1}}
     separate = [reading(98, "humidity"), reading(99), reading(100, "humidity"), reading(101, "humidity")]

@@ -169,7 +169,7 @@ def test_a_run_that_is_stored_late_changes_the_days_of_all_forecasts_that_knew_i
     assert {key[1] for key in found} == {MONDAY.date(), (MONDAY + 24 * HOUR).date(), (MONDAY + 48 * HOUR).date()}
 
 
-def test_output_of_weather_models_is_no_truth_of_the_comparison_but_of_the_other_baselines(store: Engine) -> None:
+def test_output_of_weather_models_is_not_truth_of_the_comparison_but_of_the_other_baselines(store: Engine) -> None:
     readings, issued, run = observed(30), [forecast(MONDAY)], a_run(MONDAY)
     fill(store, readings[:10], issued, [run])
     fill(store, readings[10:], [], [], Origin.OPEN_METEO)

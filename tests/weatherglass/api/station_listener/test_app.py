@@ -157,7 +157,7 @@ def test_a_bad_report_of_ecowitt_publishes_nothing(
     assert reader.count() == 0
 
 
-def test_a_broken_sensor_costs_no_other_and_is_reported_until_it_works(
+def test_a_broken_sensor_does_not_affect_the_others_and_is_reported_until_it_works(
     client: TestClient, password: str, reader: TopicReader, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "weatherglass")
@@ -179,7 +179,7 @@ def test_a_station_that_the_token_does_not_permit_is_not_logged(
     assert "garden" in entry.getMessage()
 
 
-def test_texts_that_are_no_station_are_not_logged_raw_and_share_an_entry(
+def test_texts_that_are_not_a_station_are_not_logged_raw_and_share_an_entry(
     client: TestClient, tokens: StationTokens, reader: TopicReader, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A token for a prefix permits any text that begins with it."""

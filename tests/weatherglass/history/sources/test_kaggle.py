@@ -90,7 +90,7 @@ def expected(base: float = 280.0) -> np.ndarray:
         ("2013-01-02 00:00:00,28\0,280", KaggleProblemCode.FIELDS),
     ],
 )
-def test_one_bad_row_costs_only_itself(tmp_path: Path, line: str, code: KaggleProblemCode) -> None:
+def test_one_bad_row_affects_only_itself(tmp_path: Path, line: str, code: KaggleProblemCode) -> None:
     zip_path = make_zip(tmp_path / "k.zip", temperature=table(line))
     read, problems = read_variable(zip_path, "temperature")
     [problem] = problems
@@ -121,7 +121,7 @@ def test_rows_of_the_measured_years_are_used(tmp_path: Path, time: str, used: bo
 
 
 @pytest.mark.parametrize("cell", ["warm", "1e999", "-inf", "True"])
-def test_a_cell_that_is_no_number_is_missing_and_named(tmp_path: Path, cell: str) -> None:
+def test_a_cell_that_is_not_a_number_is_missing_and_named(tmp_path: Path, cell: str) -> None:
     text = table().replace("2013-01-01 07:00:00,282.0,", f"2013-01-01 07:00:00,{cell},")
     read, [problem] = read_variable(make_zip(tmp_path / "k.zip", temperature=text), "temperature")
     assert (problem.code, problem.first) == (KaggleProblemCode.NUMBER, ("line 9, new-york",))
@@ -191,7 +191,7 @@ def test_a_city_in_another_unit_is_not_used(tmp_path: Path) -> None:
         ("New York,United States,40.7,-74", KaggleProblemCode.REPEATED_CITY),
     ],
 )
-def test_a_bad_row_of_the_cities_costs_only_itself(tmp_path: Path, row: str, code: KaggleProblemCode) -> None:
+def test_a_bad_row_of_the_cities_affects_only_itself(tmp_path: Path, row: str, code: KaggleProblemCode) -> None:
     history = read_kaggle(
         make_zip(tmp_path / "k.zip", city_attributes=f"{ATTRIBUTES}{row}\nDenver,United States,39.7,-105\n")
     )
@@ -211,7 +211,7 @@ def test_a_bad_row_of_the_cities_costs_only_itself(tmp_path: Path, row: str, cod
         "datetime,Oslo\n2013-01-01 00:00:00,29.92\n",
     ],
 )
-def test_a_file_that_cannot_be_used_costs_only_its_variable(tmp_path: Path, text: str | None) -> None:
+def test_a_file_that_cannot_be_used_affects_only_its_variable(tmp_path: Path, text: str | None) -> None:
     zip_path = make_zip(tmp_path / "k.zip", pressure=text)
     history = read_kaggle(zip_path)
     assert problems_of(history) == [("pressure.csv", KaggleProblemCode.FILE, ())]
@@ -269,7 +269,7 @@ def test_a_zip_that_cannot_be_read_at_all_is_an_error(tmp_path: Path) -> None:
                 read(tmp_path / name)
 
 
-def test_a_damaged_file_of_the_zip_costs_only_its_variable(tmp_path: Path) -> None:
+def test_a_damaged_file_of_the_zip_affects_only_its_variable(tmp_path: Path) -> None:
     whole = make_zip(tmp_path / "k.zip").read_bytes()
     # A changed byte of a stored table does not match its checksum.
     flipped = tmp_path / "flipped.zip"

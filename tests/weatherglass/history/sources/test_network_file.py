@@ -74,7 +74,7 @@ def test_a_file_without_a_station_is_refused(tmp_path: Path) -> None:
     assert refusal_code(path) is RefusalCode.NO_STATION
 
 
-def test_pressure_at_sea_level_is_no_record(tmp_path: Path) -> None:
+def test_pressure_at_sea_level_is_not_a_record(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "time,temp (°C),slp (hPa)", "2026-05-01T10:00:00Z,15,1013")
     series = read(path, station="garden").series
     assert [refusal.code for refusal in series.refused] == [RefusalCode.SEA_LEVEL]

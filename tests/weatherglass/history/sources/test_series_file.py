@@ -212,7 +212,7 @@ def test_a_file_of_another_layout_is_refused(path: Path, lines: list[str], code:
 @pytest.mark.parametrize(
     "content", [b"PK\x03\x04rest", b"\x1f\x8brest", "time,temp (C)\n2020-01-01T00Z,1\n".encode("utf-16-le")]
 )
-def test_a_file_that_is_no_text_is_refused(path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_text_is_refused(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     assert refusal_of(path).code == RefusalCode.UNREADABLE
 
@@ -245,7 +245,7 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("at", [0, 37, 99])
-def test_a_damaged_line_costs_only_itself(path: Path, damage: str, at: int) -> None:
+def test_a_damaged_line_affects_only_itself(path: Path, damage: str, at: int) -> None:
     line, code, column = DAMAGES[damage]
     rows = [f"2021-02-{20 + i // 24}T{i % 24:02d}:00Z,{i},50" for i in range(100)]
     whole = read(write(path, "# logger 7", "time,temp (C),rh", *rows))

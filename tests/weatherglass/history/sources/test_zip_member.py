@@ -104,7 +104,7 @@ def test_a_huge_zip_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert code_of(make_zip(tmp_path / "k.zip", ["temperature.csv"])) is ZipErrorCode.TOO_LARGE
 
 
-def test_a_truncated_zip_is_no_zip(tmp_path: Path) -> None:
+def test_a_truncated_zip_is_not_a_zip(tmp_path: Path) -> None:
     whole = make_zip(tmp_path / "k.zip", ["temperature.csv"]).read_bytes()
     truncated = tmp_path / "truncated.zip"
     for length in (0, 4, len(whole) // 2, len(whole) - 1):
