@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta
 from html import escape
 from pathlib import Path
 
+from weatherglass.files import write_atomically
 from weatherglass.formatting import format_duration
 from weatherglass.qc.station_status import StationDay, Status, midnight, station_day
 from weatherglass.records import iso
@@ -68,7 +69,7 @@ def make_report(settings: Settings, day: date, now: datetime) -> tuple[list[Stat
             days = []
             if since is not None and since < min(now, midnight(day) + timedelta(days=1)):
                 found = station_days.readings(connection, day)
-                days = [station_day(station_id, day, heard, now, since) for station_id, heard in found.items()]
+                days = [station_day(station_id, day, readings, now, since) for station_id, readings in found.items()]
             station_days.save(connection, days)
     finally:
         engine.dispose()
@@ -77,8 +78,8 @@ def make_report(settings: Settings, day: date, now: datetime) -> tuple[list[Stat
     folder = settings.state_dir / "reports"
     folder.mkdir(parents=True, exist_ok=True)
     page, table = folder / f"stations-{day}.html", folder / f"stations-{day}.csv"
-    page.write_text(html(days, names, day, now), encoding="utf-8")
-    table.write_text(as_csv(days, names), encoding="utf-8")
+    write_atomically(page, html(days, names, day, now))
+    write_atomically(table, as_csv(days, names))
     return days, page, table
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -211,3 +212,19 @@ def test_the_report_is_written_although_only_the_store_exists(tmp_path: Path) ->
     assert days == []
     assert page.parent == table.parent == settings.state_dir / "reports"
     assert len(table.read_text(encoding="utf-8").splitlines()) == 1
+
+
+def test_a_report_that_is_open_is_not_changed_by_the_next_one(tmp_path: Path) -> None:
+    state = make_settings(tmp_path / "state")
+    migrate(state.store_url)
+    _, *files = make_report(state, DAY, LATER)
+    with ExitStack() as context:
+        opened = [context.enter_context(file.open(encoding="utf-8")) for file in files]
+        before = [file.read_text(encoding="utf-8") for file in files]
+        store = open_store(state.store_url)
+        with store.begin() as connection:
+            observations.save(connection, [an_observation("boston", START)], START, Origin.REPLAY)
+        store.dispose()
+        make_report(state, DAY, LATER)
+        assert [file.read() for file in opened] == before
+    assert all(file.read_text(encoding="utf-8") != old for file, old in zip(files, before, strict=True))
