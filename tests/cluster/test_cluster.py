@@ -447,7 +447,7 @@ def test_prometheus_scrapes_all_targets_and_sends_alerts_to_alertmanager(cluster
     nodes = 2 + len(ray_workers(cluster))  # those of the head and of the jobs
     expected = {"weatherglass": 1, "spark": 1, "ray": nodes, "monitoring": 2}
     until(f"{expected} to be up", lambda: targets() == {(job, "up"): count for job, count in expected.items()})
-    assert prometheus("query?query=weatherglass_watch_look_seconds")["result"]
+    assert prometheus("query?query=weatherglass_monitor_collection_seconds")["result"]
     rules = [rule for group in prometheus("rules")["groups"] for rule in group["rules"]]
     assert {rule["name"] for rule in rules} >= {"no_new_observations", "monitor_down"}
     assert {rule["health"] for rule in rules} <= {"ok", "unknown"}

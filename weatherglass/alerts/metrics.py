@@ -167,6 +167,6 @@ PART_PROCESSES = _gauge("part_processes", "Running processes of a component.", "
 PART_READ = _counter("part_read_bytes", "Bytes read by a component's processes, including network.", "part")
 PART_WRITTEN = _counter("part_written_bytes", "Bytes written by a component's processes, including network.", "part")
 NETWORK = _counter("network_bytes", "Bytes transferred over all network interfaces.", "direction", recorded=True)
-COLLECTION_SECONDS = _gauge("watch_look_seconds", "Duration of the monitor's last collection.", recorded=True)
+COLLECTION_SECONDS = _gauge("monitor_collection_seconds", "Duration of the monitor's last collection.", recorded=True)
 
 METRICS_BY_NAME = {metric.name: metric for metric in METRICS}
